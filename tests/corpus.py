@@ -1,7 +1,6 @@
 """Hostile texts of our own making: every one may arrive as a name, a log line, a message, an owner or a filter.
 
-Tests pour each line through each door and look at what comes out. `HOSTILE` is grouped by what the text tries.
-"""
+Tests pass each line through each input and check the output. `HOSTILE` is grouped by what the text tries."""
 
 from __future__ import annotations
 

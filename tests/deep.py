@@ -10,17 +10,17 @@ import pytest
 
 def some(values: Iterable[Any], *quick: Any) -> list[Any]:
     """All of these as parameters of a test; those that are not named as `quick` are marked `deep`."""
-    found = list(values)
-    unknown = [one for one in quick if one not in found]
-    assert not unknown, f"{unknown} is none of {found}"
-    return [one if one in quick else _deep(one) for one in found]
+    results = list(values)
+    unknown = [item for item in quick if item not in results]
+    assert not unknown, f"{unknown} is none of {results}"
+    return [result if result in quick else _deep(result) for result in results]
 
 
 def few(values: Iterable[Any], count: int) -> list[Any]:
     """All of these as parameters of a test: `count` of them, evenly spread, in the fast part; the others `deep`."""
     every = list(values)
     quick = {round(number * (len(every) - 1) / max(count - 1, 1)) for number in range(count)}
-    return [one if number in quick else _deep(one) for number, one in enumerate(every)]
+    return [item if number in quick else _deep(item) for number, item in enumerate(every)]
 
 
 def _deep(value: Any) -> Any:

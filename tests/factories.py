@@ -110,8 +110,8 @@ def record(native_id: str, started: datetime, key: str = "", **changes: Any) -> 
 
 def gate(need: int, downstream: JobFacts, *upstreams: JobFacts, **wants: Any) -> list[DependencyFacts]:
     """One gate of several upstreams, of which so many must hold."""
-    told = Requirement(gate="1", need=need, **wants)
-    return [DependencyFacts(each.id, downstream.id, DependencyOrigin.DECLARED, wants=told) for each in upstreams]
+    requirement = Requirement(gate="1", need=need, **wants)
+    return [DependencyFacts(job.id, downstream.id, DependencyOrigin.DECLARED, wants=requirement) for job in upstreams]
 
 
 def wanting(upstream: JobFacts, downstream: JobFacts, **wants: Any) -> list[DependencyFacts]:
@@ -123,7 +123,7 @@ def feeds(
     upstream: JobFacts, *downstreams: JobFacts, origin: DependencyOrigin = DependencyOrigin.DECLARED
 ) -> list[DependencyFacts]:
     """One dependency from the upstream to each downstream."""
-    return [DependencyFacts(upstream.id, each.id, origin) for each in downstreams]
+    return [DependencyFacts(upstream.id, job.id, origin) for job in downstreams]
 
 
 def service(name: str, deadline: str, *terminals: JobFacts, **changes: Any) -> ServiceFacts:
@@ -138,7 +138,7 @@ def service(name: str, deadline: str, *terminals: JobFacts, **changes: Any) -> S
         "runbook": "",
         "risk": 0.1,
     }
-    ends = tuple(each.id for each in terminals)
+    ends = tuple(job.id for job in terminals)
     return ServiceFacts(name=name, terminals=ends, deadline=time.fromisoformat(deadline), **(facts | changes))
 
 
@@ -155,16 +155,14 @@ def estate(
 ) -> Estate:
     """The whole; without `targets`, one that answers for every target the jobs name."""
     if targets is None:
-        targets = [target(number) for number in sorted({each.target_id for each in jobs})]
+        targets = [target(number) for number in sorted({job.target_id for job in jobs})]
     return Estate(
-        jobs={each.id: each for each in jobs},
-        runs=tuple(
-            sorted(runs, key=lambda each: (each.job_id, each.period_at or each.first_started_at or at("12:00")))
-        ),
+        jobs={job.id: job for job in jobs},
+        runs=tuple(sorted(runs, key=lambda run: (run.job_id, run.period_at or run.first_started_at or at("12:00")))),
         durations=durations or {},
         dependencies=tuple(feeds),
         services=tuple(services),
-        targets={each.id: each for each in targets},
+        targets={target.id: target for target in targets},
         incidents=incidents,
         declared=declared,
         settings=settings or EvaluationSettings(default_route=("oncall",)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Fault:
     """One fault: what goes wrong, the tests that make it happen, and what they leave out."""
 
-    words: str
+    text: str
     tests: tuple[str, ...] = ()
     lacks: str = ""
 

@@ -1,10 +1,8 @@
-"""How a test waits until a Textual console has nothing more to do.
+"""How a test waits until a Textual console is idle.
 
-Textual looks every 20 ms whether the process still works, twice for each key: most of the time of a test of the screens
-was that sleep. Here it looks every 4 ms. A process that stands still because others work, on a busy machine, is not one
-that has nothing to do: the loop's own queue is looked into, too. Whoever waits for something that comes from a thread
-waits for what is seen.
-"""
+Textual checks every 20 ms whether the process still works, twice for each key: that sleep was most of the time of a
+screen test. Here it checks every 4 ms. A process that waits because others work, on a busy machine, is not idle: the
+loop's own queue is checked, too. A test that waits for a thread waits for its effect on the screen."""
 
 from __future__ import annotations
 
@@ -13,21 +11,21 @@ import time
 
 from textual import _wait, app, pilot
 
-LOOK_SECONDS = 0.004
+CHECK_SECONDS = 0.004
 IDLE_SHARE = 0.1
 """Of the time between two looks, at most so much was worked."""
 LONGEST_SECONDS = 1.0
 
 
-def look_often() -> None:
+def refresh_often() -> None:
     """From now on, for all consoles of this process."""
-    _wait.SLEEP_GRANULARITY = LOOK_SECONDS
-    _wait.SLEEP_IDLE = LOOK_SECONDS * IDLE_SHARE
+    _wait.SLEEP_GRANULARITY = CHECK_SECONDS
+    _wait.SLEEP_IDLE = CHECK_SECONDS * IDLE_SHARE
     setattr(app, "wait_for_idle", until_idle)  # noqa: B010 - mypy knows it as Textual's own
     setattr(pilot, "wait_for_idle", until_idle)  # noqa: B010 - the same
 
 
-async def until_idle(min_sleep: float = LOOK_SECONDS, max_sleep: float = LONGEST_SECONDS) -> None:
+async def until_idle(min_sleep: float = CHECK_SECONDS, max_sleep: float = LONGEST_SECONDS) -> None:
     """Waits until the process works little and nothing that came in is still on its way from widget to widget."""
     await _wait.wait_for_idle(min_sleep, max_sleep)
     end = time.monotonic() + max_sleep

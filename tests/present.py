@@ -8,7 +8,7 @@ _began: list[datetime] = []
 
 
 def present() -> datetime:
-    """The second in which the test that asks began: the same for all of it."""
+    """The second in which the calling test began: the same for all of it."""
     return _began[-1]
 
 
@@ -18,5 +18,5 @@ def begin() -> None:
 
 
 def end() -> None:
-    """Who asks between two tests, or at import, has asked too early."""
+    """A call between two tests, or at import, is too early."""
     _began.clear()

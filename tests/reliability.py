@@ -34,20 +34,20 @@ MEASURED = ("crash", "faults", "alert", "ssh", "keys", "start", "console", "inge
 @cache
 def places() -> dict[str, str]:
     """Every test function of the project by name -> its file."""
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for path in [
         *sorted((ROOT / "tests").rglob("*.py")),
         *sorted((ROOT / "connectors" / "sdk" / "conformance").rglob("*.py")),
     ]:
         for name in re.findall(r"^ *(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE):
-            found.setdefault(name, path.relative_to(ROOT).as_posix())
-    return found
+            results.setdefault(name, path.relative_to(ROOT).as_posix())
+    return results
 
 
 def page() -> str:
     """docs/reliability.md."""
-    kept = json.loads(FIGURES.read_text())
-    return "\n".join([*_faults(), "", *_figures(kept), ""])
+    document = json.loads(FIGURES.read_text())
+    return "\n".join([*_faults(), "", *_figures(document), ""])
 
 
 def _faults() -> Iterator[str]:
@@ -68,16 +68,16 @@ def _faults() -> Iterator[str]:
     yield "|---|---|"
     for number, fault in FAULTS.items():
         if number not in whole:
-            yield f"| {number} · {fault.words} | {fault.lacks or 'no test'} |"
+            yield f"| {number} · {fault.text} | {fault.lacks or 'no test'} |"
     yield ""
 
 
-def _figures(kept: dict[str, Any]) -> Iterator[str]:
+def _figures(stored: dict[str, Any]) -> Iterator[str]:
     yield "## Figures"
     yield ""
     yield "`python -m tests.bench.BENCH --json` prints them, with `--quick` where the heading says so;"
     yield "`python -m tests.reliability --full BENCH` runs one and updates this page."
-    shown = {bench["bench"]: bench for bench in sorted(kept["benches"], key=lambda bench: not bench["quick"])}
+    shown = {bench["bench"]: bench for bench in sorted(stored["benches"], key=lambda bench: not bench["quick"])}
     for name, bench in shown.items():
         totals = {figure["name"] for figure in bench["figures"] if not figure["name"].startswith(PER_DATABASE)}
         yield from ("", f"### {name}{' --quick' if bench['quick'] else ''}, {bench['date']}", "")
@@ -111,21 +111,23 @@ MOST = ("repeats_per_crash", "failpoints_hit")
 def joined(pieces: Sequence[str]) -> str:
     """What the pieces of one run printed with --json, as if it had been one; a figure that not all have is of those
     that have it."""
-    said = [json.loads(piece.splitlines()[-1]) for piece in pieces]
-    found: dict[str, dict[str, Any]] = {}
-    for one in (figure for each in said for figure in each["figures"]):
-        before = found.setdefault(one["name"], {**one, "value": 0.0})
-        before["value"] = max(before["value"], one["value"]) if one["name"] in MOST else before["value"] + one["value"]
-    return json.dumps(said[0] | {"figures": list(found.values())})
+    document = [json.loads(piece.splitlines()[-1]) for piece in pieces]
+    results: dict[str, dict[str, Any]] = {}
+    for figure in (figure for item in document for figure in item["figures"]):
+        before = results.setdefault(figure["name"], {**figure, "value": 0.0})
+        before["value"] = (
+            max(before["value"], figure["value"]) if figure["name"] in MOST else before["value"] + figure["value"]
+        )
+    return json.dumps(document[0] | {"figures": list(results.values())})
 
 
 def keep(printed: str, machine: str, quick: bool, path: Path = FIGURES) -> None:
     """Keeps what a benchmark printed with --json, its last line, in the place of the last that this form printed."""
-    kept = json.loads(path.read_text()) if path.exists() else {"benches": []}
-    by_form = {(one["bench"], one["quick"]): one for one in kept["benches"]}
-    said = json.loads(printed.splitlines()[-1])
-    taken = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine, "quick": quick}
-    by_form[said["bench"], quick] = taken | said
+    document = json.loads(path.read_text()) if path.exists() else {"benches": []}
+    by_form = {(benche["bench"], benche["quick"]): benche for benche in document["benches"]}
+    message = json.loads(printed.splitlines()[-1])
+    assigned = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine, "quick": quick}
+    by_form[message["bench"], quick] = assigned | message
     forms = [(name, quick) for name in MEASURED for quick in (True, False)]
     path.write_text(json.dumps({"benches": [by_form[form] for form in forms if form in by_form]}, indent=1) + "\n")
 
@@ -136,10 +138,10 @@ if __name__ == "__main__":
     parser.add_argument("--full", nargs="+", choices=MEASURED, default=[], metavar="BENCH", help="run these as a whole")
     parser.add_argument("--keep", type=Path, nargs="+", metavar="FILE", help="what pieces of a full run printed")
     parser.add_argument("--machine", default="2 shared cores", help="what the figures were taken on")
-    asked = parser.parse_args()
-    if asked.measure is not None:
-        measure(asked.measure or MEASURED, asked.machine, quick=True)
-    measure(asked.full, asked.machine, quick=False)
-    if asked.keep is not None:
-        keep(joined([path.read_text() for path in asked.keep]), asked.machine, quick=False)
+    options = parser.parse_args()
+    if options.measure is not None:
+        measure(options.measure or MEASURED, options.machine, quick=True)
+    measure(options.full, options.machine, quick=False)
+    if options.keep is not None:
+        keep(joined([path.read_text() for path in options.keep]), options.machine, quick=False)
     PAGE.write_text(page())

@@ -91,7 +91,7 @@ def shares_a_fixture(item: pytest.Item) -> bool:
     """Whether another test of its file uses the same instance of a fixture."""
     info = getattr(item, "_fixtureinfo", None)
     fixtures: Iterable[Any] = chain.from_iterable(info.name2fixturedefs.values()) if info else ()
-    return any(one.scope in SHARING_SCOPES for one in fixtures)
+    return any(item.scope in SHARING_SCOPES for item in fixtures)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook

@@ -1,7 +1,6 @@
 """The structure of the code: which package may import which, no import cycle, and what is loaded before first paint.
 
-The table of allowed imports stands in `docs/architecture.md` as well; `tests/test_docs.py` compares the two.
-"""
+The table of allowed imports is in `docs/architecture.md` as well; `tests/test_docs.py` compares the two."""
 
 from __future__ import annotations
 
@@ -426,7 +425,7 @@ MUTABLE_TYPES = {"list", "dict", "set", "bytearray", "deque", "defaultdict", "Co
 
 
 def module_state(path: Path, text: str) -> Iterator[str]:
-    """Mutable state at the top of a module or declared `global`, also where its name looks like a constant's."""
+    """Mutable state at the top of a module or declared `global`, also under a constant's name."""
     module = ast.parse(text)
     changed = {name for node in ast.walk(module) if (name := mutated_name(node))}
     for at_top in module.body:
@@ -440,7 +439,7 @@ def module_state(path: Path, text: str) -> Iterator[str]:
 
 def assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
     if isinstance(node, ast.Assign):
-        yield from ((ast.unparse(each), node.value) for each in node.targets)
+        yield from ((ast.unparse(target), node.value) for target in node.targets)
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
         yield ast.unparse(node.target), node.value
 
@@ -667,11 +666,11 @@ BY_POSITION = {
 
 def test_rows_are_read_by_name() -> None:
     """A column that is added or moved must not change what other code reads. `dict` may read two columns."""
-    found = [
+    results = [
         f"{path.relative_to(ROOT)} {place}"
         for folder in ("store", "engine", "demo")
         for path in sorted((ROOT / "console" / folder).rglob("*.py"))
         for place in rows_by_position(path.read_text(encoding="utf-8"))
         if not place.endswith(BY_POSITION.get(f"{path.relative_to(ROOT / 'console')}", "never"))
     ]
-    assert found == []
+    assert results == []

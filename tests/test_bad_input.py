@@ -29,7 +29,7 @@ from tests.deep import few, some
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
-from tests.hostile.console import Desk, drive
+from tests.hostile.console import ConsoleDriver, drive
 from tests.pty.terminal import Terminal
 
 AGO = timedelta(minutes=1)
@@ -85,13 +85,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def remarks(bench: Bench) -> list[str]:
     done = headway(bench.url, "status", "--json")
-    found: list[str] = done.data["remarks"]
-    return found
+    results: list[str] = done.data["remarks"]
+    return results
 
 
 # -- circles ---------------------------------------------------------------------------------------------------------
 def circled() -> FakeScheduler:
-    """`load` waits for `extract`, says the source; a third job stands outside."""
+    """`load` waits for `extract`, by the source; a third job is separate."""
     scheduler = FakeScheduler()
     scheduler.job("extract")
     scheduler.job("load", upstreams=("extract",))
@@ -107,9 +107,9 @@ def test_a_circle_of_native_and_declared_dependencies_is_named_with_its_path(tmp
     with estate(tmp_path, circled(), dependencies=BACK) as bench:
         bench.turn()
         path = "fake/extract → fake/load → fake/extract"
-        told = f"dependency cycle: {path}. None of them counts; remove one."
-        assert [told] == remarks(bench)
-        assert f"\nproblems\n  {told}" in headway(bench.url, "status").out
+        text = f"dependency cycle: {path}. None of them counts; remove one."
+        assert [text] == remarks(bench)
+        assert f"\nproblems\n  {text}" in headway(bench.url, "status").out
 
 
 def test_a_circle_stops_neither_the_other_jobs_nor_its_own(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_circle_stops_neither_the_other_jobs_nor_its_own(tmp_path: Path) -> No
         bench.turn()
         with bench.reads() as reads:
             assert {"fake/extract", "fake/load", "fake/other"} == {
-                one.root_job for one in reads.incidents.list_incidents()
+                incident.root_job for incident in reads.incidents.list_incidents()
             }
 
 
@@ -186,11 +186,11 @@ def test_check_without_a_store_says_nothing_of_names(tmp_path: Path) -> None:
 
 # -- a target's own faults -------------------------------------------------------------------------------------------
 def test_a_file_ignored_by_cron_as_a_whole_appears_in_status(bench: Bench) -> None:
-    words = "/etc/cron.d/etl: line 7 is wrong, so cron ignores the whole file. Fix that line."
-    bench.scheduler.warnings = (words,)
+    text = "/etc/cron.d/etl: line 7 is wrong, so cron ignores the whole file. Fix that line."
+    bench.scheduler.warnings = (text,)
     bench.turn()
-    assert f"fake/one: {words}" in remarks(bench)
-    assert words in headway(bench.url, "status").out
+    assert f"fake/one: {text}" in remarks(bench)
+    assert text in headway(bench.url, "status").out
     bench.scheduler.warnings = ()
     bench.turn()
     assert [] == remarks(bench)
@@ -212,18 +212,18 @@ def test_f31_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named(ben
 
 
 def test_systems_shows_what_to_fix_in_a_target_and_in_the_config(tmp_path: Path) -> None:
-    """Though records were skipped once: that is told for ever, and a file that cron ignores is worse."""
-    words = "/etc/cron.d/etl is ignored by cron (+1 more)"
+    """Records skipped once stay reported, and a file that cron ignores is worse."""
+    text = "/etc/cron.d/etl is ignored by cron (+1 more)"
     scheduler = circled()
     scheduler.skipped = (SkippedRecord("line 3", "no time"),)
-    scheduler.warnings = (words.removesuffix(" (+1 more)"), "another")
+    scheduler.warnings = (text.removesuffix(" (+1 more)"), "another")
     with estate(tmp_path, scheduler, dependencies=BACK, jobs={"fake/extrat": JobSettings(owner="team")}) as bench:
         bench.turn()
 
-        async def steps(desk: Desk) -> None:
-            await desk.pilot.press("5")
-            await desk.see("2 to fix in the config: headway status")
-            await desk.see(words)
+        async def steps(console: ConsoleDriver) -> None:
+            await console.pilot.press("5")
+            await console.see("2 to fix in the config: headway status")
+            await console.see(text)
 
         drive(bench.url, steps, (150, 24))
 
@@ -249,7 +249,7 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
 
 # -- names that are typed --------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "line, code, words",
+    "line, code, text",
     [
         (("stauts",), 2, 'unknown command "stauts"; did you mean "status"?'),
         (("xyzzy",), 2, 'unknown command "xyzzy"; headway --help lists the commands'),
@@ -273,12 +273,12 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
     ],
 )
 def test_a_name_that_is_not_there_is_refused_with_its_near_miss(
-    bench: Bench, line: tuple[str, ...], code: int, words: str
+    bench: Bench, line: tuple[str, ...], code: int, text: str
 ) -> None:
     bench.turn()
     done = headway(bench.url, *line)
     assert (code, "") == (done.code, done.out)
-    assert words in done.err
+    assert text in done.err
 
 
 # -- stores that cannot be used --------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def engine(store: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", STORES)
 def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, name: str) -> None:
-    make, words = STORES[name]
+    make, texts = STORES[name]
     store = make(tmp_path)
     before = store.read_bytes() if store.is_file() else b""
     for line in (
@@ -363,7 +363,7 @@ def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, 
     ):
         done = headway(str(store), *line)
         assert (2, "") == (done.code, done.out)
-        assert [] == [word for word in words if word not in done.err]
+        assert [] == [text for text in texts if text not in done.err]
         assert 1 == len(done.err.splitlines())
     assert before == (store.read_bytes() if store.is_file() else b"")
 
@@ -371,28 +371,28 @@ def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, 
 @pytest.mark.deep
 @pytest.mark.parametrize("name", some(STORES, "newer", "damaged"))
 def test_the_engine_refuses_a_store_that_it_cannot_use(tmp_path: Path, name: str) -> None:
-    make, words = STORES[name]
+    make, texts = STORES[name]
     store = make(tmp_path)
     before = store.read_bytes() if store.is_file() else b""
     done = engine(store, tmp_path)
     assert (2, "") == (done.returncode, done.stdout)
-    assert [] == [word for word in words if word not in done.stderr]
+    assert [] == [text for text in texts if text not in done.stderr]
     assert "Traceback" not in done.stderr
     assert before == (store.read_bytes() if store.is_file() else b"")
 
 
 @pytest.mark.parametrize("name", ["newer", "text"])
 def test_the_console_says_in_its_banner_why_it_cannot_read_the_store(tmp_path: Path, name: str) -> None:
-    make, words = STORES[name]
+    make, texts = STORES[name]
     argv = [sys.executable, "-m", "console", "--store", str(make(tmp_path)), "console", "--no-engine"]
     with Terminal(argv, (160, 20)) as terminal:
-        terminal.wait_for(lambda text: "the store cannot be read" in text and words[0] in text)
+        terminal.wait_for(lambda text: "the store cannot be read" in text and texts[0] in text)
 
 
 def test_the_console_starts_no_engine_on_a_store_from_a_newer_version(tmp_path: Path) -> None:
-    words = start_engine_if_needed(str(newer(tmp_path)), tmp_path / "headway.toml").message
-    assert words.startswith("engine not started: ")
-    assert "schema 9999" in words
+    message = start_engine_if_needed(str(newer(tmp_path)), tmp_path / "headway.toml").message
+    assert message.startswith("engine not started: ")
+    assert "schema 9999" in message
     assert not (tmp_path / "engine.log").exists()
 
 
@@ -405,9 +405,9 @@ def test_an_engine_that_ends_at_once_is_not_reported_as_running(
     )  # a busy machine is slower to start it
     config = tmp_path / "headway.toml"
     config.write_text('[systems.fake]\nkind = "crn"\n')
-    words = start_engine_if_needed(f"sqlite:///{tmp_path / 'headway.db'}", config).message
-    assert words.startswith("the engine exited at once (")
-    assert '"crn"' in words
+    message = start_engine_if_needed(f"sqlite:///{tmp_path / 'headway.db'}", config).message
+    assert message.startswith("the engine exited at once (")
+    assert '"crn"' in message
 
 
 @pytest.mark.parametrize("command", ["status", "engine stop", "freeze", "store backup x"])

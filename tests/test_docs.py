@@ -92,10 +92,12 @@ def test_the_screenshot_of_the_readme_is_an_image_link() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_page_of_the_project_that_is_named_is_there(page: Path) -> None:
     """`docs/x.md`, `tests/y.py` between backticks; a name with a place holder is a pattern."""
-    found = [
-        word for word in ticked(page.read_text(encoding="utf-8")) if re.match(r"(docs|tests|console|tools)/", word)
+    results = [
+        term for term in ticked(page.read_text(encoding="utf-8")) if re.match(r"(docs|tests|console|tools)/", term)
     ]
-    assert [] == [word for word in found if not (ROOT / word).exists() and not re.search(r"[A-Z]{4}|[*… ]", word)]
+    assert [] == [
+        result for result in results if not (ROOT / result).exists() and not re.search(r"[A-Z]{4}|[*… ]", result)
+    ]
 
 
 # code
@@ -107,20 +109,20 @@ def resolve(name: str) -> Any:
     full = parts if parts[0] == "connectors" else ["console", *parts]
     for length in range(len(full), 0, -1):
         try:
-            found: Any = importlib.import_module(".".join(full[:length]))
+            result: Any = importlib.import_module(".".join(full[:length]))
         except ModuleNotFoundError:
             continue
         for part in full[length:]:
-            found = getattr(found, part)
-        return found
+            result = getattr(result, part)
+        return result
     raise ImportError(name)
 
 
 def code_names(text: str) -> set[str]:
     """Dotted names that begin with a package: `engine.polling.poller`; not failpoints and files."""
-    words = {word.removesuffix("()") for word in ticked(text)}
+    texts = {term.removesuffix("()") for term in ticked(text)}
     pattern = re.compile(rf"({'|'.join(PACKAGES)}|connectors)(\.\w+)+")
-    return {word for word in words if pattern.fullmatch(word) and not LONE_FILES.search(word)} - {*FAILPOINTS}
+    return {text for text in texts if pattern.fullmatch(text) and not LONE_FILES.search(text)} - {*FAILPOINTS}
 
 
 def unresolved(names: Iterable[str]) -> list[str]:
@@ -191,10 +193,10 @@ def test_every_name_of_the_code_in_a_docstring_exists() -> None:
 
 
 def test_a_stale_name_in_a_docstring_is_recognized() -> None:
-    gone = '''"""`Preview.gone`, `asker.SECONDS`, `store.nothing_here`; not `Preview.plan`, `row.field`."""'''
+    missing = '''"""`Preview.gone`, `asker.SECONDS`, `store.nothing_here`; not `Preview.plan`, `row.field`."""'''
     preview = "class Preview:\n    plan: int = 0\n"
     expected = ["a.py: Preview.gone", "a.py: asker.SECONDS", "a.py: store.nothing_here"]
-    assert expected == stale_names({"a.py": gone, "b.py": preview})
+    assert expected == stale_names({"a.py": missing, "b.py": preview})
 
 
 def test_every_module_that_the_architecture_names_exists() -> None:
@@ -238,10 +240,10 @@ def rows(text: str, *, head: bool = False) -> list[list[str]]:
 
 
 def test_every_table_of_the_store_has_its_reason_and_no_other_is_named() -> None:
-    told = [(ticked(first)[0], why) for first, why in rows(section(STORE, "Tables of the store"))]
+    entries = [(ticked(first)[0], why) for first, why in rows(section(STORE, "Tables of the store"))]
     assert estate.Run.__tablename__ in SQLModel.metadata.tables
-    assert sorted(SQLModel.metadata.tables) == sorted(name for name, _ in told)
-    assert [] == [name for name, why in told if len(why) < 15]
+    assert sorted(SQLModel.metadata.tables) == sorted(name for name, _ in entries)
+    assert [] == [name for name, why in entries if len(why) < 15]
 
 
 def test_the_table_of_imports_is_the_one_that_is_tested() -> None:
@@ -260,7 +262,7 @@ def full_name(name: str) -> str:
 
 def test_every_failpoint_is_documented_once() -> None:
     assert sorted(FAILPOINTS) == sorted(
-        word for _, names in rows(section(STORE, "Failpoints")) for word in ticked(names)
+        term for _, names in rows(section(STORE, "Failpoints")) for term in ticked(names)
     )
 
 
@@ -271,12 +273,12 @@ def commands(text: str) -> set[str]:
     """What is typed as `headway …`, in code blocks for a shell and between backticks."""
     lines = [line for block in fences(text, "bash") for line in block.splitlines()]
     lines += ticked(text)
-    found = set()
+    results = set()
     for line in lines:
         code = line.partition("#")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/").partition(" | ")[0].strip()
         if code == "headway" or re.match(r"headway (?!ALL=)", code):  # (a rule of sudoers)
-            found.add(re.sub(r"( 2?> ?\S+)?( &)?$", "", code))
-    return found
+            results.add(re.sub(r"( 2?> ?\S+)?( &)?$", "", code))
+    return results
 
 
 def parsed(typed: str) -> str:
@@ -284,15 +286,15 @@ def parsed(typed: str) -> str:
 
     A bare name may stand without its required arguments.
     """
-    words = re.sub(r"\[[^\]]*\]|[…\]\[]", "", typed).split()[1:]
-    while words and words[0] in ("--config", "--store"):
-        del words[:2]
-    words = with_full_name(words)
-    name = next((word for word in words if not word.startswith("-")), None)
+    job = re.sub(r"\[[^\]]*\]|[…\]\[]", "", typed).split()[1:]
+    while job and job[0] in ("--config", "--store"):
+        del job[:2]
+    job = with_full_name(job)
+    name = next((term for term in job if not term.startswith("-")), None)
     if name is not None and name not in COMMANDS and name not in NOUNS:
         raise SystemExit(f"no command {name}")
-    if name is not None and words != [name]:
-        build_parser(name).parse_args(words)
+    if name is not None and job != [name]:
+        build_parser(name).parse_args(job)
     return name or "console"
 
 
@@ -316,15 +318,15 @@ def test_the_readme_shows_the_way_from_check_to_console() -> None:
 def test_the_unit_of_the_examples_starts_the_engine() -> None:
     unit = configparser.ConfigParser()
     unit.read(ROOT / "examples" / "headway.service")
-    path, _, words = unit["Service"]["ExecStart"].partition(" ")
+    path, _, text = unit["Service"]["ExecStart"].partition(" ")
     assert path.endswith("/.venv/bin/headway")
-    assert "engine" == parsed(f"headway {words}")
+    assert "engine" == parsed(f"headway {text}")
 
 
 def test_every_make_target_that_a_page_names_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     typed = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
-    named_ones = {word for page in PAGES for word in typed.findall(page.read_text(encoding="utf-8"))}
+    named_ones = {text for page in PAGES for text in typed.findall(page.read_text(encoding="utf-8"))}
     assert {"run", "test"} <= named_ones
     assert set() == named_ones - targets
 
@@ -336,7 +338,7 @@ def test_the_config_of_the_readme_loads_behind_what_its_init_writes(tmp_path: Pa
     [text] = fences((ROOT / "README.md").read_text(encoding="utf-8"), "toml")
     machine = Machine(tmp_path, {})
     systems = [host_answer(machine, "db07"), dsn_answer(machine, "postgresql://headway@dwh/ops", {"env": "DWH_DSN"})]
-    head = first_config_text("x", "x", datetime.now(UTC), [ConfiguredScheduler(one) for one in systems])
+    head = first_config_text("x", "x", datetime.now(UTC), [ConfiguredScheduler(scheduler) for scheduler in systems])
     file = tmp_path / "headway.toml"
     file.write_text(head + text, encoding="utf-8")
     config = load_config(file)
@@ -346,7 +348,7 @@ def test_the_config_of_the_readme_loads_behind_what_its_init_writes(tmp_path: Pa
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "connectors").glob("*.md")), ids=named)
 def test_the_config_of_a_connectors_page_loads(page: Path, tmp_path: Path) -> None:
-    """Every line that is commented out as a choice stays out; what is written must be accepted as it stands."""
+    """Every commented-out choice stays out; the rest must be accepted unchanged."""
     (tmp_path / "night.json.gz").write_bytes((ROOT / "console" / "demo" / "night.json.gz").read_bytes())
     text = page.read_text(encoding="utf-8").replace("/path/to/", f"{tmp_path}/")
     blocks = [block for block in fences(text, "toml") if "[systems." in block]
@@ -379,7 +381,7 @@ LOST = ("tests/pty/test_lost.py", "tests/lab/test_console_store_real.py")
 
 def test_every_test_of_a_fault_is_in_the_table_of_faults() -> None:
     """One that bears its number, in its row; one of a lost engine or store, in some row."""
-    numbered = [(int(found[1]), name) for name in reliability.places() if (found := re.match(r"test_f(\d\d)_", name))]
+    numbered = [(int(match[1]), name) for name in reliability.places() if (match := re.match(r"test_f(\d\d)_", name))]
     assert [] == [name for number, name in numbered if name not in FAULTS[number].tests]
     listed = {name for fault in FAULTS.values() for name in fault.tests}
     of_ways = {"test_every_screen_has_a_way"}
@@ -407,14 +409,14 @@ def test_no_page_names_a_folder_of_one_machine(page: Path) -> None:
 def test_every_address_in_a_page_is_reserved_for_examples(page: Path) -> None:
     """So no page sends anybody to an index of packages, and the picture fetches nothing from elsewhere."""
     text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    found = re.findall(r"\bhttps?://(?:[^/\s@]*@)?([\w.…-]+)", text)
-    assert [] == [host for host in found if not EXAMPLE_HOSTS.fullmatch(host)]
+    matches = re.findall(r"\bhttps?://(?:[^/\s@]*@)?([\w.…-]+)", text)
+    assert [] == [host for host in matches if not EXAMPLE_HOSTS.fullmatch(host)]
 
 
 def test_the_screenshot_shows_the_incident_of_the_demo_and_fetches_no_font() -> None:
     svg = (ROOT / "docs" / "picture.svg").read_text(encoding="utf-8")
     assert "@font-face" not in svg
-    assert [] == [word for word in ("extract_orders", "INC-0001", "04:07") if word not in svg]
+    assert [] == [text for text in ("extract_orders", "INC-0001", "04:07") if text not in svg]
 
 
 def test_a_decision_is_dated_and_says_situation_choice_and_what_would_change_it() -> None:
@@ -425,6 +427,6 @@ def test_a_decision_is_dated_and_says_situation_choice_and_what_would_change_it(
         assert re.fullmatch(r"\d{4}-\d\d-\d\d-[a-z0-9-]+\.md", page.name)
         assert page.name[:10] in text.splitlines()[0]
         missing = [
-            word for word in ("**Situation.**", "**Choice**", "**What would change our mind.**") if word not in text
+            term for term in ("**Situation.**", "**Choice**", "**What would change our mind.**") if term not in text
         ]
         assert ([], page.name) == (missing, page.name)

@@ -1,4 +1,4 @@
-"""The suite at another hour than that of whoever runs it: a deadline of tomorrow is told with its day."""
+"""The suite at another hour than now: a deadline of tomorrow is shown with its day."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_the_suite_holds_at_another_hour(shifted_clock: Path, what: str) -> None
     ahead = int((hour - datetime.now(UTC)).total_seconds())
     known = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     shifted = {**known, "LD_PRELOAD": str(shifted_clock), "SHIFT_SECONDS": str(ahead)}
-    looked = [sys.executable, "-c", "import datetime; print(datetime.datetime.now(datetime.UTC).isoformat())"]
-    shown = subprocess.run(looked, env=shifted, capture_output=True, text=True, check=True, timeout=60).stdout
+    command = [sys.executable, "-c", "import datetime; print(datetime.datetime.now(datetime.UTC).isoformat())"]
+    shown = subprocess.run(command, env=shifted, capture_output=True, text=True, check=True, timeout=60).stdout
     assert hour - timedelta(seconds=1) <= datetime.fromisoformat(shown.strip()) < hour + timedelta(minutes=2)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in files)]
     done = subprocess.run(argv, env=shifted, cwd=HERE.parent, capture_output=True, text=True, timeout=280)

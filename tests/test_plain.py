@@ -1,4 +1,4 @@
-"""docs/plain.md: every screen has a command that tells the same as lines of text."""
+"""docs/plain.md: every screen has a command that shows the same as lines of text."""
 
 from __future__ import annotations
 

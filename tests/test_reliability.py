@@ -1,4 +1,4 @@
-"""The figures of docs/reliability.md: of each form of a benchmark the last ones are kept."""
+"""The figures of docs/reliability.md: the latest of each form of a benchmark."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def test_the_last_figures_of_the_quick_and_of_the_full_form_stand_beside_each_ot
     keep(printed(1_100.0), "one core", quick=False, path=path)
     keep(printed(90.0), "two cores", quick=True, path=path)
     keep(printed(110.0), "two cores", quick=True, path=path)
-    kept = json.loads(path.read_text())["benches"]
-    found = [(one["quick"], one["machine"], one["figures"][0]["value"]) for one in kept]
-    assert [(True, "two cores", 110.0), (False, "one core", 1_100.0)] == found
+    benches = json.loads(path.read_text())["benches"]
+    results = [(item["quick"], item["machine"], item["figures"][0]["value"]) for item in benches]
+    assert [(True, "two cores", 110.0), (False, "one core", 1_100.0)] == results
 
 
 def test_the_pieces_of_a_full_run_are_summed_and_what_is_at_most_stays_so() -> None:
@@ -31,8 +31,8 @@ def test_the_pieces_of_a_full_run_are_summed_and_what_is_at_most_stays_so() -> N
         }
         for points in (500.0, 600.0)
     ]
-    found = json.loads(joined([json.dumps(piece) for piece in pieces]))["figures"]
-    assert {"points": 1_100.0, "repeats_per_crash": 1.0} == {one["name"]: one["value"] for one in found}
+    figures = json.loads(joined([json.dumps(piece) for piece in pieces]))["figures"]
+    assert {"points": 1_100.0, "repeats_per_crash": 1.0} == {figure["name"]: figure["value"] for figure in figures}
 
 
 def test_each_fault_has_a_test_that_is_named_by_its_number() -> None:

@@ -52,6 +52,6 @@ def test_without_uv_everything_is_installed_by_its_hashes_and_only_our_own_code_
     assert calls[1].endswith("--editable .")
 
 
-@pytest.mark.parametrize("word", ["pins.txt", "/--hash/d"])
-def test_no_hash_is_stripped(word: str) -> None:
-    assert word not in SCRIPT
+@pytest.mark.parametrize("term", ["pins.txt", "/--hash/d"])
+def test_no_hash_is_stripped(term: str) -> None:
+    assert term not in SCRIPT

@@ -144,7 +144,7 @@ NODES = [cast(WorkerController, object()) for _ in range(MAX_AIRFLOWS + 2 + FAST
 
 def scheduler(queue: Iterable[str], running: Iterable[str]) -> LabFirst:
     """With these groups in its queue, and these on its workers but the first."""
-    made = LabFirst.__new__(LabFirst)  # its constructor asks a session of xdist for the workers
+    made = LabFirst.__new__(LabFirst)  # its constructor reads the workers from a session of xdist
     made.workqueue = OrderedDict((scope, {"test": False}) for scope in queue)
     made.assigned_work = {node: {"done": {"test": True}} for node in NODES}
     for node, scope in zip(NODES[1:], running, strict=False):
@@ -170,8 +170,10 @@ NAPPERS = {"time", "asyncio"}
 
 def written(*but: str, holding: Iterable[str]) -> list[tuple[str, ast.Module]]:
     """Every file of the tests outside these folders that has one of these patterns in it, by its path from here."""
-    words = re.compile("|".join(rf"\b{word}" for word in holding))
-    return [(name, parsed(name)) for name, text in texts() if name.partition("/")[0] not in but and words.search(text)]
+    pattern = re.compile("|".join(rf"\b{term}" for term in holding))
+    return [
+        (name, parsed(name)) for name, text in texts() if name.partition("/")[0] not in but and pattern.search(text)
+    ]
 
 
 @functools.cache
@@ -201,7 +203,7 @@ def name_of(call: ast.AST) -> str:
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
-def looks_at_a_clock(call: ast.AST) -> bool:
+def reads_a_clock(call: ast.AST) -> bool:
     values = {"datetime", "date", "time"}  # time(3, 10) is a value, time.time() a look
     of = call.func if isinstance(call, ast.Call) else None
     if isinstance(of, ast.Name):
@@ -210,14 +212,16 @@ def looks_at_a_clock(call: ast.AST) -> bool:
 
 
 def clock_at_import(tree: ast.Module) -> list[int]:
-    return [cast(ast.Call, node).lineno for node in at_import(tree) if looks_at_a_clock(node)]
+    return [cast(ast.Call, node).lineno for node in at_import(tree) if reads_a_clock(node)]
 
 
 def naps(tree: ast.Module) -> list[int]:
     """Lines that sleep for longer than `LONGEST_NAP`."""
     sleeps = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and name_of(node) == "sleep" and node.args]
     spans = [
-        (one.lineno, one.args[0]) for one in sleeps if getattr(getattr(one.func, "value", None), "id", "") in NAPPERS
+        (call.lineno, call.args[0])
+        for call in sleeps
+        if getattr(getattr(call.func, "value", None), "id", "") in NAPPERS
     ]
     return [line for line, span in spans if isinstance(span, ast.Constant) and cast(float, span.value) > LONGEST_NAP]
 
@@ -229,7 +233,7 @@ def makes_stores(tree: ast.Module) -> bool:
 
 
 def test_no_test_takes_the_time_when_its_module_is_imported() -> None:
-    """In a suite of half an hour that is half an hour ago: `tests.present` tells the test's own."""
+    """A module's `now` may be half an hour old at the end of the suite: `tests.present` has the test's own time."""
     assert {} == {
         name: lines
         for name, tree in written("bench", holding=(rf"{name}\(" for name in CLOCKS))

@@ -87,27 +87,27 @@ def _poll(connector: Connector, cursor: str, known: dict[tuple[str, str], RunRec
     with counting(tally):
         more = True
         while more:
-            refs: tuple[RunRef, ...] = tuple(ref(one) for one in known.values())
+            refs: tuple[RunRef, ...] = tuple(ref(run) for run in known.values())
             poll = connector.poll(cursor, refs, PATIENCE_SECONDS)
-            for one in poll.runs:
-                known.pop((one.job, one.formerly), None)
-                known[one.job, one.attempt_key] = one
-                if not one.state.is_open:
-                    del known[one.job, one.attempt_key]
+            for run in poll.runs:
+                known.pop((run.job, run.formerly), None)
+                known[run.job, run.attempt_key] = run
+                if not run.state.is_open:
+                    del known[run.job, run.attempt_key]
             cursor, more = poll.cursor, poll.more
     return cursor, tally
 
 
 def _history(name: str, connector: Connector) -> Iterator[Figure]:
     """The first pages of a first poll."""
-    cursor, told, tally, began = "", 0, RequestTally(), time.monotonic()
+    cursor, count, tally, began = "", 0, RequestTally(), time.monotonic()
     with counting(tally):
         for _ in range(BITES):
             poll = connector.poll(cursor, (), PATIENCE_SECONDS)
-            told += sum("." not in one.job for one in poll.runs)
+            count += sum("." not in run.job for run in poll.runs)
             cursor = poll.cursor
-    yield Figure(f"{name}_history_runs_per_s", told / (time.monotonic() - began), "runs/s, wall")
-    yield Figure(f"{name}_history_runs_per_request", told / max(1, tally.requests), "runs")
+    yield Figure(f"{name}_history_runs_per_s", count / (time.monotonic() - began), "runs/s, wall")
+    yield Figure(f"{name}_history_runs_per_request", count / max(1, tally.requests), "runs")
 
 
 if __name__ == "__main__":

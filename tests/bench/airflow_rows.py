@@ -36,17 +36,17 @@ class BigEstate:
             run = {"id": "100000 + n", **named, "run_type": "'scheduled'", "state": state, "note": "NULL"}
             _copy(connection, "dag_run", self._where("dag_run"), runs, {**run, **times, **ends})
             for task in range(TASKS):
-                told = {**named, "id": f"printf('%012x7%03x8%015x', n, {task}, n)", "task_id": f"'task_{task}'"}
-                told |= {"updated_at": at, "start_date": at, "end_date": at, "state": "'success'"}
-                one = f"{self._where('task_instance')} AND task_id = 'check_file'"
-                _copy(connection, "task_instance", one, min(runs, dags * RECENT), told)
+                details = {**named, "id": f"printf('%012x7%03x8%015x', n, {task}, n)", "task_id": f"'task_{task}'"}
+                details |= {"updated_at": at, "start_date": at, "end_date": at, "state": "'success'"}
+                name = f"{self._where('task_instance')} AND task_id = 'check_file'"
+                _copy(connection, "task_instance", name, min(runs, dags * RECENT), details)
 
     def begin(self, queued: int, running: int) -> None:
         """Makes the newest runs of some DAGs wait, and of others run with waiting tasks."""
         some = "id IN (SELECT id FROM dag_run WHERE id >= 100000 ORDER BY id LIMIT ? OFFSET ?)"
         with self._open() as connection:
-            told = f"start_date = NULL, end_date = NULL, updated_at = {NOW}"
-            connection.execute(f"UPDATE dag_run SET state = 'queued', {told} WHERE {some}", (queued, 0))
+            text = f"start_date = NULL, end_date = NULL, updated_at = {NOW}"
+            connection.execute(f"UPDATE dag_run SET state = 'queued', {text} WHERE {some}", (queued, 0))
             touched = f"end_date = NULL, updated_at = {NOW}"
             connection.execute(f"UPDATE dag_run SET state = 'running', {touched} WHERE {some}", (running, queued))
             waits = f"UPDATE task_instance SET state = NULL, try_number = 0, updated_at = {NOW}"
@@ -85,10 +85,10 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
-def _copy(connection: sqlite3.Connection, table: str, seed: str, many: int, told: Mapping[str, str]) -> None:
-    """`many` copies of the row that `seed` finds, with the columns of `told` by their own expressions of n."""
+def _copy(connection: sqlite3.Connection, table: str, seed: str, many: int, details: Mapping[str, str]) -> None:
+    """`many` copies of the row that `seed` finds; the columns of `told` get their own expressions of n."""
     columns = _columns(connection, table)
-    values = ", ".join(f"{told[name]}" if name in told else f"s.{name}" for name in columns)
+    values = ", ".join(f"{details[name]}" if name in details else f"s.{name}" for name in columns)
     numbers = f"WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {many})"
-    one = f"(SELECT * FROM {table} WHERE {seed} LIMIT 1) s"
-    connection.execute(f"{numbers} INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM numbers, {one}")
+    name = f"(SELECT * FROM {table} WHERE {seed} LIMIT 1) s"
+    connection.execute(f"{numbers} INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM numbers, {name}")

@@ -1,9 +1,8 @@
-"""From a failure on a host's disk to the mail, less the wait for the next poll, beside one bare mail by apprise.
+"""From a failure on a host's disk to the mail, less the wait for the next poll, compared with one bare mail by apprise.
 
-A real cron host (needs root, as the lab), a real engine as its own process, a real SMTP server. Each phase is another
-job's failure: what the shell wrapper writes of a run lies whole on the host's disk at a known time, at another moment
-between two polls each time. The poll that found it is the one whose time the store kept with the attempt.
-"""
+A real cron host (needs root, like the lab), a real engine as its own process, a real SMTP server. Each phase is another
+job's failure: the shell wrapper's record of a run is complete on the host's disk at a known time, at a different moment
+between two polls each time. The poll that found it is the one whose time the store recorded with the attempt."""
 
 from __future__ import annotations
 
@@ -76,7 +75,7 @@ class Bench:
         self.host.prepare()
         self.host.install_wrapper(WRAPPER)
         self.host.start()
-        self.host.files.known_hosts  # noqa: B018  looking writes it
+        self.host.files.known_hosts  # noqa: B018  reading it writes it
         lines = [f"# headway: extract_{n:02}\n10 3 * * * {command(n)}\n" for n in range(self.phases)]
         self.host.write_crontab(USER, WRAPPER_LINE + "".join(lines))
         self.host.run(USER, "/usr/local/bin/headway-sh -c true")
@@ -118,7 +117,7 @@ class Bench:
         shutil.chown(output, USER_IDS[USER], "adm")
         start = ["H2", "S", run, now, pid, 1, USER, "-", "-", "-", "-", command(number)]
         end = ["H2", "E", run, now, 1]
-        lines = "".join("\t".join(map(str, one)) + "\n" for one in (start, end))
+        lines = "".join("\t".join(map(str, group)) + "\n" for group in (start, end))
         with (spool / "runs").open("ab", buffering=0) as file:
             file.write(lines.encode())
             os.fsync(file.fileno())
@@ -174,5 +173,5 @@ def figures(quick: Scale) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    asked = arguments(__doc__ or "")
-    emit("alert", figures(asked.quick), asked.json)
+    options = arguments(__doc__ or "")
+    emit("alert", figures(options.quick), options.json)

@@ -1,7 +1,6 @@
-"""A store of any size, made by SQL alone and kept in a temp folder from one benchmark to the next.
+"""A store of any size, made by SQL alone and cached in a temporary folder between benchmarks.
 
-It is what an estate of 100,000 jobs looks like to a reader; how fast it is written, `tests.bench.ingest` tells.
-"""
+It has the shape of an estate of 100,000 jobs; `tests.bench.ingest` measures how fast one is written."""
 
 from __future__ import annotations
 
@@ -73,13 +72,13 @@ def make_store(path: Path, jobs: int, runs: int, services: int = 12) -> None:
 def drop_indexes(db: sqlite3.Connection, tables: Iterable[str]) -> list[str]:
     """Drops the indexes that can be made again afterwards, which is quicker; the statements that make them."""
     marks = ", ".join("?" for _ in tables)
-    found = db.execute(
+    rows = db.execute(
         f"SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ({marks})",
         tuple(tables),
     ).fetchall()
-    for name, _ in found:
+    for name, _ in rows:
         db.execute(f'DROP INDEX "{name}"')
-    return [sql for _, sql in found]
+    return [sql for _, sql in rows]
 
 
 def insert(

@@ -34,9 +34,9 @@ def calendar_year(jobs: int) -> Figure:
 
 def _bare(line: str, begin: datetime, end: datetime) -> list[datetime]:
     zone = ZoneInfo("Europe/Berlin")
-    found, last = [], end.astimezone(zone)
-    for one in CronSim(line, begin.astimezone(zone)):
-        if one > last:
+    results, last = [], end.astimezone(zone)
+    for instant in CronSim(line, begin.astimezone(zone)):
+        if instant > last:
             break
-        found.append(one)
-    return found
+        results.append(instant)
+    return results

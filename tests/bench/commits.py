@@ -35,7 +35,7 @@ async def _times(turns: int, folding: bool) -> list[float]:
     reads.services_ = many(0)
     requests: Any = FakeRequests(reads)
     app = HeadwayApp(lambda: reads, lambda: requests, frozen=NOW, mine=ZoneInfo(ZONE))
-    found = []
+    results = []
     async with app.run_test(size=SIZE) as pilot:
         while app.header is None:
             await pilot.pause(0.01)
@@ -47,9 +47,9 @@ async def _times(turns: int, folding: bool) -> list[float]:
             began = time.perf_counter()
             app._on_header((app.header, None, views, ()))
             screen.list.show_views(views)
-            found.append((time.perf_counter() - began) * 1000)
+            results.append((time.perf_counter() - began) * 1000)
             await pilot.pause()
-    return found
+    return results
 
 
 def measure(quick: Scale) -> Iterator[Figure]:

@@ -2,10 +2,9 @@
 
     python -m tests.bench.connectors [--json] [--quick] [--only KIND]
 
-The answers are kept from a first reading, so that the fake's own work is not measured. What hosts answer is text:
-beside it stands json.loads of its lines as a list of texts. `manual`, `files` and `tables` read no text, so nothing
-does, and `eventbridge` has no runs: its schedules are read. cron's round trip is `ssh`'s.
-"""
+The answers are recorded in a first reading, so that the fake's own work is not measured. Hosts answer with text: their
+anchor is json.loads of its lines as a list of texts. `manual`, `files` and `tables` read no text and have no anchor;
+`eventbridge` has no runs: its schedules are read. cron's round trip is `ssh`'s."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from connectors.slurm.connector import SlurmConnector
 from connectors.slurm.options import SlurmOptions
 from connectors.sql.connector import SqlConnector
 from tests.bench import connectors_local
-from tests.bench.connectors_local import Kept, KeptAws, KeptWindow, read_whole
+from tests.bench.connectors_local import ReplayedAws, ReplayedReplies, ReplayedWindow, read_whole
 from tests.bench.figures import Figure, arguments, emit
 from tests.connectors.airflow.support import night
 from tests.connectors.airflow.support import opened as airflow_on
@@ -104,7 +103,7 @@ SMOKE = 100
 
 
 def read(connector: Connector) -> tuple[int, str]:
-    """How many runs history tells, and the cursor at its end."""
+    """The number of runs in the history, and the cursor at its end."""
     count, cursor, more = 0, "", True
     while more:
         poll = connector.poll(cursor, (), 600)
@@ -112,11 +111,13 @@ def read(connector: Connector) -> tuple[int, str]:
     return count, cursor
 
 
-def over_http(make: Callable[[Kept], Connector], kept: Kept) -> tuple[Connector, Callable[[], list[bytes]]]:
+def over_http(
+    make: Callable[[ReplayedReplies], Connector], replies: ReplayedReplies
+) -> tuple[Connector, Callable[[], list[bytes]]]:
     """A connector whose history was read once already, and the bodies of what it reads from now on."""
-    read(make(kept))
-    kept.bodies.clear()
-    return make(kept), lambda: kept.bodies
+    read(make(replies))
+    replies.bodies.clear()
+    return make(replies), lambda: replies.bodies
 
 
 def airflow(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -125,19 +126,21 @@ def airflow(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
         fake.start("stock_count", f"run-{number}")
     fake.tick()
     fake.now += timedelta(hours=1)
-    return over_http(lambda kept: airflow_on(fake, kept), Kept(fake.handle))
+    return over_http(lambda replies: airflow_on(fake, replies), ReplayedReplies(fake.handle))
 
 
 def prefect(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakePrefect(STOCK_FLOW)
     fake.start(STOCK_FLOW)
     fake.tick(30)
-    return over_http(lambda kept: prefect_on(fake, kept), Kept(PrefectCrowd(fake, runs).handle_request))
+    return over_http(
+        lambda replies: prefect_on(fake, replies), ReplayedReplies(PrefectCrowd(fake, runs).handle_request)
+    )
 
 
 def dagster(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     crowd = DagsterCrowd(runs)
-    return over_http(lambda kept: dagster_on(crowd.fake, kept), Kept(crowd.handle_request))
+    return over_http(lambda replies: dagster_on(crowd.fake, replies), ReplayedReplies(crowd.handle_request))
 
 
 def batch(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -147,12 +150,12 @@ def batch(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     began = datetime.now(UTC) - timedelta(days=5)
     fake.jobs = [fake.made("load", "SUCCEEDED", began - timedelta(seconds=number)) for number in range(runs)]
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
-    return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
+    return over_http(fake.connector, ReplayedAws(read_whole(fake.handle_request)))
 
 
 def step_functions(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakeStates()
-    template = next(one for one in fake.executions if one["status"] == "SUCCEEDED")
+    template = next(execution for execution in fake.executions if execution["status"] == "SUCCEEDED")
     began = datetime.now(UTC).timestamp() - 30 * 86400
     fake.executions = [
         template
@@ -162,7 +165,7 @@ def step_functions(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     ]
     fake.page_size = 1000
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
-    return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
+    return over_http(fake.connector, ReplayedAws(read_whole(fake.handle_request)))
 
 
 def glue(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -171,39 +174,39 @@ def glue(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     began = datetime.now(UTC) - timedelta(days=30)
     fake.runs["load"] = [fake.made("load", "SUCCEEDED", began - timedelta(seconds=number)) for number in range(runs)]
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
-    return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
+    return over_http(fake.connector, ReplayedAws(read_whole(fake.handle_request)))
 
 
 def databricks(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = workspace()
     fake.crowd = runs
-    return over_http(lambda kept: databricks_on(fake, kept), Kept(fake.handle))
+    return over_http(lambda replies: databricks_on(fake, replies), ReplayedReplies(fake.handle))
 
 
 def kubernetes(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = cluster()
     fake.crowd = runs
-    return over_http(lambda kept: kubernetes_on(fake, kept), Kept(fake.handle))
+    return over_http(lambda replies: kubernetes_on(fake, replies), ReplayedReplies(fake.handle))
 
 
 def github_actions(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = repository()
     fake.crowd = runs
-    return over_http(lambda kept: github_on(fake, kept), Kept(fake.handle))
+    return over_http(lambda replies: github_on(fake, replies), ReplayedReplies(fake.handle))
 
 
 def http(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = HomeGrown()
     for number in range(runs):
         fake.run("load", "done", fake.now - timedelta(days=30) + timedelta(seconds=number))
-    return over_http(lambda kept: http_on(fake, kept, limit=1000), Kept(fake.handle))
+    return over_http(lambda replies: http_on(fake, replies, limit=1000), ReplayedReplies(fake.handle))
 
 
 def dbt_cloud(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakeDbtCloud()
     for number in range(runs):
         fake.run(502, SUCCESS, fake.now - timedelta(days=30) + timedelta(seconds=number))
-    return over_http(lambda kept: dbt_cloud_on(fake, kept), Kept(fake.handle))
+    return over_http(lambda replies: dbt_cloud_on(fake, replies), ReplayedReplies(fake.handle))
 
 
 def spark(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -211,14 +214,14 @@ def spark(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakeHistory()
     for number in range(runs):
         fake.copied("load_orders", f"app-{number:06}", -2000 + number / 2000)
-    return over_http(spark_on, Kept(fake.handle))
+    return over_http(spark_on, ReplayedReplies(fake.handle))
 
 
 def azure_data_factory(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakeDataFactory()
     for number in range(runs):
         fake.run("mart", "Succeeded", fake.now - timedelta(days=30) + timedelta(seconds=number))
-    return over_http(lambda kept: data_factory_on(fake, kept), KeptWindow(fake.handle))
+    return over_http(lambda replies: data_factory_on(fake, replies), ReplayedWindow(fake.handle))
 
 
 def gitlab(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -226,7 +229,7 @@ def gitlab(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = FakeGitLab()
     for number in range(runs):
         fake.pipeline(14, "success", fake.now - timedelta(days=30) + timedelta(seconds=number))
-    return over_http(lambda kept: gitlab_on(fake, kept), Kept(fake.handle))
+    return over_http(lambda replies: gitlab_on(fake, replies), ReplayedReplies(fake.handle))
 
 
 class CountedPgCron(CrowdedClient):
@@ -355,17 +358,17 @@ def beside(name: str, unit: str, count: int, spent: float, texts: list[bytes]) -
     for text in texts:
         json.loads(text)
     bare = max(time.process_time() - began, 1e-6)
-    told = ("json.loads of the same bytes", count / bare) if texts else ("", None)
-    return Figure(name, count / spent, unit, *told)
+    expected = ("json.loads of the same bytes", count / bare) if texts else ("", None)
+    return Figure(name, count / spent, unit, *expected)
 
 
 def eventbridge(many: int) -> Iterator[Figure]:
     """It keeps no runs: how many of its schedules are read, and what a poll requests."""
-    connector, kept = connectors_local.schedules(many)
+    connector, replies = connectors_local.schedules(many)
     began = time.process_time()
     count = len(connector.inventory("", 600).jobs)
     spent = time.process_time() - began
-    yield beside("eventbridge_schedules_per_cpu_s", "schedules/s", count, spent, kept.bodies)
+    yield beside("eventbridge_schedules_per_cpu_s", "schedules/s", count, spent, replies.bodies)
     tally = RequestTally()
     with counting(tally):
         connector.poll("", (), 600)
@@ -378,10 +381,10 @@ def figures(kind: str, runs: int) -> Iterator[Figure]:
 
 
 def main() -> None:
-    wanted = arguments(__doc__ or "", tuple(RUNS))
-    share = wanted.quick.of(1, QUICK, SMOKE)
-    kinds = wanted.only or list(RUNS)
-    emit("connectors", (one for kind in kinds for one in figures(kind, RUNS[kind] // share)), wanted.json)
+    namespace = arguments(__doc__ or "", tuple(RUNS))
+    share = namespace.quick.of(1, QUICK, SMOKE)
+    kinds = namespace.only or list(RUNS)
+    emit("connectors", (figure for kind in kinds for figure in figures(kind, RUNS[kind] // share)), namespace.json)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""What `connectors` measures of kinds that speak no HTTP and no SQL: hosts, the inbound door, and what has no source.
+"""The figures of `connectors` for kinds without HTTP or SQL: hosts, the inbound endpoint, and kinds without a source.
 
-The scripts of cron and systemd are real and run on this machine; their processor time is that of other processes and
-counts for nobody, as that of a host does.
-"""
+The scripts of cron and systemd are real and run on this machine; their processor time belongs to other processes and is
+not counted, like that of a host."""
 
 from __future__ import annotations
 
@@ -44,16 +43,16 @@ from tests.fakes.systemd import SystemdHost
 
 Made = tuple[Connector, Callable[[], list[bytes]]]
 JOBS = 100
-_kept: list[tempfile.TemporaryDirectory[str]] = []
+_temporary_folders: list[tempfile.TemporaryDirectory[str]] = []
 """Gone with the process."""
 
 
 def folder() -> Path:
-    _kept.append(tempfile.TemporaryDirectory(prefix="headway-bench-"))
-    return Path(_kept[-1].name)
+    _temporary_folders.append(tempfile.TemporaryDirectory(prefix="headway-bench-"))
+    return Path(_temporary_folders[-1].name)
 
 
-class Kept(httpx.BaseTransport):
+class ReplayedReplies(httpx.BaseTransport):
     """Answers as it was answered the first time; `bodies` are those of the present reading."""
 
     def __init__(self, handler: Callable[[httpx.Request], httpx.Response]) -> None:
@@ -65,15 +64,15 @@ class Kept(httpx.BaseTransport):
         key = self.key(request)
         if key not in self.answers:
             self.answers[key] = self.handler(request)
-        found = self.answers[key]
-        self.bodies.append(found.content)
-        return httpx.Response(found.status_code, headers=found.headers, content=found.content)
+        response = self.answers[key]
+        self.bodies.append(response.content)
+        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
 
     def key(self, request: httpx.Request) -> tuple[str, str, bytes]:
         return request.method, str(request.url), request.read()
 
 
-class KeptWindow(Kept):
+class ReplayedWindow(ReplayedReplies):
     """The same where a request names the present instant: its page counts."""
 
     def key(self, request: httpx.Request) -> tuple[str, str, bytes]:
@@ -82,21 +81,21 @@ class KeptWindow(Kept):
         return request.method, str(request.url), str(page).encode()
 
 
-class KeptAws(Kept):
+class ReplayedAws(ReplayedReplies):
     """The same for what botocore reads: answers that nobody has read yet."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        found = super().handle_request(request)
-        return httpx.Response(found.status_code, headers=found.headers, stream=httpx.ByteStream(found.content))
+        response = super().handle_request(request)
+        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(response.content))
 
 
 def read_whole(handler: Callable[[httpx.Request], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
     """Its answers, read."""
 
     def handle(request: httpx.Request) -> httpx.Response:
-        found = handler(request)
-        found.read()
-        return found
+        response = handler(request)
+        response.read()
+        return response
 
     return handle
 
@@ -115,7 +114,7 @@ class Session:
         return done
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """There is no connection to close."""
 
 
 def cron(runs: int) -> Made:
@@ -126,9 +125,9 @@ def cron(runs: int) -> Made:
     began, lines = time.time() - 20 * runs - 60, []
     for number in range(runs):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began + 20 * number))
-        words = f"({ME}) {{}} (/opt/job_{number % JOBS})"
-        said = f"{stamp}.000000+00:00 db07 CRON[{1000 + number}]: {words}\n"
-        lines += [said.format("CMD"), said.format("END")]
+        text = f"({ME}) {{}} (/opt/job_{number % JOBS})"
+        message = f"{stamp}.000000+00:00 db07 CRON[{1000 + number}]: {text}\n"
+        lines += [message.format("CMD"), message.format("END")]
     host.log.write_text("".join(lines))
     session = Session(host)
     return CronConnector(host.options(), "db07", lambda _: "", session), lambda: session.bodies
@@ -157,10 +156,10 @@ def systemd(runs: int) -> Made:
     for number in range(runs):
         for entry in template:
             moved = int(entry["__REALTIME_TIMESTAMP"]) + 4_000_000 * number
-            one = {name: value for name, value in entry.items() if "INVOCATION" not in name}
+            values = {name: value for name, value in entry.items() if "INVOCATION" not in name}
             ids = {name: f"{number:032x}" for name in entry if "INVOCATION" in name}
             cursor = f"s=1;i={len(lines):x};b={entry['_BOOT_ID']}"
-            lines.append(json.dumps({**one, **ids, "__REALTIME_TIMESTAMP": str(moved), "__CURSOR": cursor}))
+            lines.append(json.dumps({**values, **ids, "__REALTIME_TIMESTAMP": str(moved), "__CURSOR": cursor}))
     (host.folder / "journal.jsonl").write_text("\n".join(lines) + "\n")
     session = Session(host)
     return SystemdConnector(host.options(), "db07", lambda _: "", session), lambda: session.bodies
@@ -178,18 +177,23 @@ def heartbeat(runs: int) -> Made:
         ]
     moment = current_time()
     spool.mark_listening(moment)
-    spool.take([(one, b"", 0) for one in reports], moment)
+    spool.take([(request, b"", 0) for request in reports], moment)
     spool.mark_listening(moment)
     spool.close()
-    rows = json.dumps([{"job": one.job, "word": one.kind, "rid": one.rid, "exit": one.exit_code} for one in reports])
+    rows = json.dumps(
+        [
+            {"job": request.job, "word": request.kind, "rid": request.rid, "exit": request.exit_code}
+            for request in reports
+        ]
+    )
     return HeartbeatConnector(options, secret, lambda: moment), lambda: [rows.encode()]
 
 
 def replay(runs: int) -> Made:
     """A night's file with so many runs of its history; beside it the file's own JSON."""
-    place, told = folder(), document()
-    told["recorded"]["hosts/db07:calm"] = [[2 * DAY * number / runs, 1, 1, 0] for number in range(runs)]
-    (place / "night.json").write_text(json.dumps(told))
+    place, details = folder(), document()
+    details["recorded"]["hosts/db07:calm"] = [[2 * DAY * number / runs, 1, 1, 0] for number in range(runs)]
+    (place / "night.json").write_text(json.dumps(details))
     options = ReplayOptions.model_validate({**files(place, at(24)), "system": "hosts"})
     _load.cache_clear()  # the options read it too
     return ReplayConnector(options, "db07"), lambda: [(place / "night.json").read_bytes()]
@@ -218,7 +222,7 @@ def manual(runs: int) -> Made:
 
 
 class Following:
-    """The steps from so many days ago on: a first poll looks back for a short time only."""
+    """The steps of the last so many days: a first poll reads a short past only."""
 
     def __init__(self, connector: ManualConnector, days: int) -> None:
         self._connector = connector
@@ -231,13 +235,13 @@ class Following:
         return self._connector.poll(cursor or self._first, open_runs, timeout_seconds)
 
 
-def schedules(many: int) -> tuple[Connector, Kept]:
+def schedules(many: int) -> tuple[Connector, ReplayedReplies]:
     """A connector of so many EventBridge schedules, whose answers were read once already."""
     fake = FakeScheduler()
     for number in range(many):
         fake.schedule(f"night_{number}")
     os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
-    kept = KeptAws(read_whole(fake.handle_request))
-    fake.connector(kept).inventory("", 600)
-    kept.bodies.clear()
-    return fake.connector(kept), kept
+    stored = ReplayedAws(read_whole(fake.handle_request))
+    fake.connector(stored).inventory("", 600)
+    stored.bodies.clear()
+    return fake.connector(stored), stored

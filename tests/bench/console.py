@@ -25,7 +25,7 @@ from tests.bench.start import JOBS, SIZE, quiet_env
 from tests.pty.terminal import Terminal
 
 SCREEN = "from console.tui.app.start import run_console; run_console({path!r}, screen={screen!r})"
-WORDS = ("77777", "31415", "~994", "-00000", "27182")
+FILTERS = ("77777", "31415", "~994", "-00000", "27182")
 """Each letter leaves other rows of the big store: what is waited for is another count."""
 FIELDS = ("state:f", "system:a", "owner:team-3", "tier:2")
 SLOW_LINE = 64_000
@@ -40,10 +40,10 @@ class SlowTerminal(Terminal):
 
     def read(self, seconds: float) -> bool:
         before, began = len(self.received), time.perf_counter()
-        found = super().read(seconds)
+        result = super().read(seconds)
         due = (len(self.received) - before) / SLOW_LINE
         time.sleep(max(0.0, due - (time.perf_counter() - began)))
-        return found
+        return result
 
 
 @contextmanager
@@ -59,19 +59,19 @@ def opened(screen: str, kind: type[Terminal] = Terminal) -> Iterator[Terminal]:
 
 def count_of(text: str) -> str:
     """How many rows the title says there are; "128…" while only the first page is there."""
-    found = _COUNT.search(text)
-    return (found[1] or found[2]) if found else ""
+    match = _COUNT.search(text)
+    return (match[1] or match[2]) if match else ""
 
 
-def filter_keys(terminal: Terminal, words: Sequence[str], by_letter: bool) -> tuple[list[float], list[float]]:
+def filter_keys(terminal: Terminal, texts: Sequence[str], by_letter: bool) -> tuple[list[float], list[float]]:
     """Milliseconds from a key of the filter to the first rows that it leaves, and to their whole count. Of words not
     `by_letter` only the last key counts: the letters before it are no filter yet."""
     first, whole = [], []
-    for word in words:
+    for text in texts:
         terminal.press("/")
         terminal.settle(0.2, 2)
-        letters = word if by_letter else word[-1]
-        for letter in word[: len(word) - len(letters)]:
+        letters = text if by_letter else text[-1]
+        for letter in text[: len(text) - len(letters)]:
             terminal.press(letter)
             terminal.settle(0.15, 2)
         terminal.wait_for(lambda text: "…" not in count_of(text), 10)
@@ -105,8 +105,8 @@ def idle_bytes(terminal: Terminal, seconds: float) -> float:
     """Bytes to the terminal in a minute in which nobody touches it and the store is at rest."""
     terminal.settle(0.3, 2)
     before, until = len(terminal.received), time.perf_counter() + seconds
-    while (left := until - time.perf_counter()) > 0:
-        terminal.read(left)
+    while (remaining := until - time.perf_counter()) > 0:
+        terminal.read(remaining)
     return (len(terminal.received) - before) * 60 / seconds
 
 
@@ -118,20 +118,20 @@ def held_down() -> float:
         while time.perf_counter() < until:
             at = terminal.press("j")
             due = at + 1 / KEYS_A_SECOND
-            while (left := due - time.perf_counter()) > 0:
-                terminal.read(left)
+            while (remaining := due - time.perf_counter()) > 0:
+                terminal.read(remaining)
         row, stopped = "", at
         while time.perf_counter() < at + 3:
             terminal.read(0.1)
-            found = re.search(r"row (\S+) of", terminal.text)
-            if found and found[1] != row:
-                row, stopped = found[1], max(at, terminal.read_at)
+            match = re.search(r"row (\S+) of", terminal.text)
+            if match and match[1] != row:
+                row, stopped = match[1], max(at, terminal.read_at)
         return (stopped - at) * 1000
 
 
 def filters(quick: Scale) -> Iterator[Figure]:
     with opened("jobs") as terminal:
-        first, whole = filter_keys(terminal, WORDS[: quick.of(len(WORDS), 3, 1)], by_letter=True)
+        first, whole = filter_keys(terminal, FILTERS[: quick.of(len(FILTERS), 3, 1)], by_letter=True)
         fields, _ = filter_keys(terminal, FIELDS[: quick.of(len(FIELDS), 3, 1)], by_letter=False)
     yield Figure("filter_key", p95(first), "ms to the first rows, p95 of letters")
     yield Figure("filter_key_median", median(first), "ms to the first rows")
@@ -167,7 +167,7 @@ def held(quick: Scale) -> Iterator[Figure]:
 
 
 def starts(quick: Scale) -> Iterator[Figure]:
-    return (one for one in start.measure(quick) if one.name != "console_rss")
+    return (figure for figure in start.measure(quick) if figure.name != "console_rss")
 
 
 PARTS: dict[str, Callable[[Scale], Iterable[Figure]]] = {

@@ -1,12 +1,12 @@
 """What deciding costs on a large estate: `python -m tests.bench.control [--json] [--quick] [--only NAME]`.
 
-50 systems, 100,000 jobs (--quick: 10,000), 200 services and ten nights of runs in a real SQLite store, as
-`tests.bench.nightstore` tells. `full`: the first look and all decisions; what writing them takes stands beside it. A
-change is a run that ends, committed before the clock starts: the look that finds it, what it can touch, the decisions.
-The forecasts of service days are counted apart. All times are of this process' CPU, the disk's included: what it
-reads is in memory. `growth`: the same change on 10,000 and on 1,000,000 jobs. Beside `calendar_year`: bare cronsim.
-`engine_rss`: a process with all of the engine loaded that has judged the whole night and then 100 changes.
-"""
+50 systems, 100,000 jobs (--quick: 10,000), 200 services and ten nights of runs in a real SQLite store, from
+`tests.bench.nightstore`. `full`: the first snapshot and all decisions; the time to write them is given beside it. A
+change is a run that ends, committed before the clock starts: the refresh that finds it, its affected jobs, the
+decisions.
+The forecasts of service days are measured separately. All times are of this process' CPU, the disk's included: what it
+reads is in memory. `growth`: the same change on 10,000 and on 1,000,000 jobs. Anchor of `calendar_year`: bare cronsim.
+`engine_rss`: a process with all of the engine loaded that has evaluated the whole night and then 100 changes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Forecasts:
 
 
 class Night:
-    """One store, looked at and judged as the engine's evaluator does."""
+    """One store, refreshed and evaluated as the engine's evaluator does."""
 
     def __init__(self, path: Path) -> None:
         self.store: Database = open_database(str(path))
@@ -84,7 +84,7 @@ class Night:
         self.raw = sqlite3.connect(path, isolation_level=None)
         self.raw.execute("PRAGMA synchronous=OFF")
         self.before: Estate | None = None
-        self.kept: EvaluationCache | None = None
+        self.cache: EvaluationCache | None = None
         self.seen = 0
         self.part_sizes: list[int] = []
         self._tonight: list[tuple[int]] = []
@@ -95,13 +95,13 @@ class Night:
         """The decisions about what changed since the last look; about everything at the first."""
         seen = refresh_estate(self.store, NOW, self.settings, self.seen)
         estate = seen.estate
-        self.kept = build_cache(estate, self.kept, seen.changed)
-        kept = self.kept
-        part = estate if self.before is None else part_to_evaluate(self.before, estate, seen.changed, kept)
+        self.cache = build_cache(estate, self.cache, seen.changed)
+        cache = self.cache
+        part = estate if self.before is None else part_to_evaluate(self.before, estate, seen.changed, cache)
         self.before, self.seen = estate, seen.number
         self.part_sizes.append(len(part.jobs))
         with gc_disabled(is_large=part is estate):
-            return evaluate(with_notifications(self.store, part), NOW, cache=kept)
+            return evaluate(with_notifications(self.store, part), NOW, cache=cache)
 
     def write(self, decisions: Decisions) -> None:
         apply_decisions(self.store, decisions, NOW, self.store.changed_seq(), None, {"oncall": ("a URL",)})
@@ -111,7 +111,7 @@ class Night:
         if not self._tonight:
             query = "SELECT id FROM run WHERE business_date = '2026-11-19' AND attempts > 0"
             self._tonight = self.raw.execute(query).fetchall()
-        rows = [(self._random.choice(("succeeded", "succeeded", "running")), *one) for one in
+        rows = [(self._random.choice(("succeeded", "succeeded", "running")), *pair) for pair in
                 self._random.sample(self._tonight, min(count, len(self._tonight)))]  # fmt: skip
         self.raw.execute("BEGIN IMMEDIATE")
         self.raw.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'changed_seq'")
@@ -163,9 +163,9 @@ def full(night: Night) -> Iterator[Figure]:
     begun = time.process_time()
     estate = load_estate(night.store, NOW, night.settings)
     loaded = time.process_time()
-    kept = build_cache(estate)
+    cache = build_cache(estate)
     with gc_disabled(is_large=True):
-        decisions = evaluate(estate, NOW, cache=kept)
+        decisions = evaluate(estate, NOW, cache=cache)
     decided = time.process_time()
     night.write(decisions)
     written = time.process_time()
@@ -182,9 +182,9 @@ def one_change(night: Night, count: int, forecasts: Forecasts) -> tuple[list[flo
         night.change(1)
         forecasts.seconds, begun = 0.0, time.process_time()
         decisions = night.judged()
-        taken = time.process_time() - begun
+        elapsed = time.process_time() - begun
         apart.append(forecasts.seconds)
-        spent.append(taken - forecasts.seconds)
+        spent.append(elapsed - forecasts.seconds)
         night.write(decisions)
     return spent, apart
 
@@ -234,13 +234,13 @@ def changes(night: Night, count: int) -> Iterator[Figure]:
 
 def by_time(night: Night) -> Figure:
     """The evaluation of a slice by time alone, the longest, beside that of the whole estate; nothing changed."""
-    estate, kept = night.before, night.kept
+    estate, cache = night.before, night.cache
     assert estate is not None
-    assert kept is not None
+    assert cache is not None
     spent = []
-    for jobs in (*TimeSlices(kept.shape).slices, estate.jobs):
+    for jobs in (*TimeSlices(cache.shape).slices, estate.jobs):
         begun = time.process_time()
-        evaluate(part_with(estate, jobs, kept), NOW, cache=kept)
+        evaluate(part_with(estate, jobs, cache), NOW, cache=cache)
         spent.append(time.process_time() - begun)
     *slices, whole = spent
     return Figure("by_time", max(slices) * 1e3, "cpu-ms, the longest slice", "cpu-ms, the whole estate", whole * 1e3)
@@ -250,33 +250,33 @@ def lineage(night: Night, units: int) -> Iterator[Figure]:
     """The longest of the walks from so many jobs, each beside the same walk of the engine's graph library."""
     estate = load_estate(night.store, NOW, night.settings)
     graph = DependencyGraph(estate.jobs, estate.dependencies)
-    jobs = sorted({graph.unit(each) for each in estate.jobs})
-    edges = [(edge.upstream, edge.downstream) for each in jobs for edge in graph.into(each)]
+    jobs = sorted({graph.unit(job) for job in estate.jobs})
+    edges = [(edge.upstream, edge.downstream) for job in jobs for edge in graph.into(job)]
     above, below = neighbours(edges)
     red = {graph.unit(job_id) for job_id, _ in failed_jobs(estate.runs)}
-    asked = random.Random(6).sample(jobs, min(units, len(jobs)))
-    library = _longest(graph.descendants, asked)
-    blast = _longest(lambda each: blast_radius(each, lambda one: below.get(one, ())), asked)
+    sample = random.Random(6).sample(jobs, min(units, len(jobs)))
+    library = _longest(graph.descendants, sample)
+    blast = _longest(lambda number: blast_radius(number, lambda number: below.get(number, ())), sample)
     yield Figure("blast_radius", blast * 1e3, "cpu-ms, the longest", "cpu-ms, by rustworkx", library * 1e3)
-    library = _longest(graph.ancestors, asked)
-    cause = _longest(lambda each: red_root_causes(each, lambda one: above.get(one, ()), red), asked)
+    library = _longest(graph.ancestors, sample)
+    cause = _longest(lambda number: red_root_causes(number, lambda number: above.get(number, ()), red), sample)
     yield Figure("root_cause", cause * 1e3, "cpu-ms, the longest", "cpu-ms, only upstream by rustworkx", library * 1e3)
 
 
 def _longest(walk: Callable[[int], object], job_ids: Sequence[int]) -> float:
     """Seconds of the longest of these walks."""
     longest = 0.0
-    for each in job_ids:
+    for number in job_ids:
         begun = time.process_time()
-        walk(each)
+        walk(number)
         longest = max(longest, time.process_time() - begun)
     return longest
 
 
 def engine_rss(jobs: int) -> Figure:
     argv = [sys.executable, "-c", f"from tests.bench.control import as_engine; as_engine({jobs})"]
-    said = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout)
-    return Figure("engine_rss", said["rss"], "MB after a whole night's evaluation", "MB at most", said["peak"])
+    document = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    return Figure("engine_rss", document["rss"], "MB after a whole night's evaluation", "MB at most", document["peak"])
 
 
 def as_engine(jobs: int) -> None:
@@ -290,8 +290,10 @@ def as_engine(jobs: int) -> None:
             night.change(1)
             night.write(night.judged())
         lines = Path("/proc/self/status").read_text().splitlines()
-        told = {name: int(value.split()[0]) / 1024 for name, value in (one.split(":") for one in lines if "kB" in one)}
-        print(json.dumps({"rss": told["VmRSS"], "peak": told["VmHWM"]}))
+        details = {
+            name: int(value.split()[0]) / 1024 for name, value in (line.split(":") for line in lines if "kB" in line)
+        }
+        print(json.dumps({"rss": details["VmRSS"], "peak": details["VmHWM"]}))
 
 
 FULL = ("full", "full_apply")

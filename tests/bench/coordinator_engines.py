@@ -166,19 +166,19 @@ async def table(engine: Engine) -> None:
                 asyncio.run_coroutine_threadsafe(follow(held), loop).result()
                 if held.surplus:
                     release_shards(store, holder, {shard: held.fences[shard] for shard in held.surplus})
-                    kept = {shard: fence for shard, fence in held.fences.items() if shard not in held.surplus}
-                    held = HeldShards(kept)
+                    fences = {shard: fence for shard, fence in held.fences.items() if shard not in held.surplus}
+                    held = HeldShards(fences)
             except (StoreError, OSError) as error:
                 print("not renewed", error, flush=True)
             stopped.wait(max(0.0, pause))
 
     async def follow(held: HeldShards) -> None:
-        wanted = {shard: fence for shard, fence in held.fences.items() if shard not in held.surplus}
+        fences = {shard: fence for shard, fence in held.fences.items() if shard not in held.surplus}
         for shard, (fence, task) in list(tasks.items()):
-            if wanted.get(shard) != fence or task.done():
+            if fences.get(shard) != fence or task.done():
                 task.cancel()
                 del tasks[shard]
-        for shard, fence in wanted.items():
+        for shard, fence in fences.items():
             if shard not in tasks:
                 check: Check = ("SELECT 1 FROM shard WHERE id = %s AND fence = %s FOR SHARE", (shard, fence))
                 tasks[shard] = fence, asyncio.create_task(engine.until_lost(shard, check))
@@ -284,7 +284,7 @@ async def procrastinate(engine: Engine) -> None:
 
 
 async def _sweep(app: Any, work: Work) -> None:
-    """procrastinate retries the jobs of a dead worker only if asked: once a second, by one engine at a time."""
+    """procrastinate retries the jobs of a dead worker only on request: once a second, by one engine at a time."""
     while True:
         await asyncio.sleep(1.0)
         with contextlib.suppress(psycopg.Error, TimeoutError, OSError):

@@ -102,19 +102,19 @@ class Fleet:
 
     def polls(self, since: float) -> list[tuple[float, int, int, float]]:
         """(time, system, process, beginning of its task) of each poll since then, in order."""
-        found = []
+        results = []
         for path in self.folder.glob("*.polls"):
             for line in path.read_text().splitlines():
-                words = line.split(" ")
-                if len(words) == 3 and float(words[1]) >= since:
-                    found.append((float(words[1]), int(words[0]), int(path.stem), float(words[2])))
-        return sorted(found)
+                texts = line.split(" ")
+                if len(texts) == 3 and float(texts[1]) >= since:
+                    results.append((float(texts[1]), int(texts[0]), int(path.stem), float(texts[2])))
+        return sorted(results)
 
     def shares(self) -> Counter[int]:
         """Process -> shards that it polled last; engines that poll none are counted too."""
         owners = {system % SHARDS: pid for _, system, pid, _ in self.last_polls()}
-        found = Counter(owners.values())
-        return Counter({pid: found[pid] for pid in {engine.pid for engine in self.engines} | found.keys()})
+        counter = Counter(owners.values())
+        return Counter({pid: counter[pid] for pid in {engine.pid for engine in self.engines} | counter.keys()})
 
     @property
     def window(self) -> float:
@@ -123,15 +123,17 @@ class Fleet:
     def last_polls(self) -> list[tuple[float, int, int, float]]:
         """As `polls`, those of the last `window`, from the ends of the files."""
         since = time.monotonic() - self.window
-        found = []
+        results = []
         for path in self.folder.glob("*.polls"):
             with path.open("rb") as file:
                 file.seek(max(0, path.stat().st_size - 200_000))
                 lines = file.read().decode().splitlines()[1:]
-            words = [line.split(" ") for line in lines]
+            texts = [line.split(" ") for line in lines]
             pid = int(path.stem)
-            found += [(float(w[1]), int(w[0]), pid, float(w[2])) for w in words if len(w) == 3 and float(w[1]) >= since]
-        return sorted(found)
+            results += [
+                (float(w[1]), int(w[0]), pid, float(w[2])) for w in texts if len(w) == 3 and float(w[1]) >= since
+            ]
+        return sorted(results)
 
     def is_covered(self) -> bool:
         return sum(self.shares().values()) == SHARDS
@@ -171,10 +173,10 @@ class Fleet:
 
 def _cpu(pid: int, with_children: bool = False) -> float:
     try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        texts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return sum(map(int, words[11 : 15 if with_children else 13])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, texts[11 : 15 if with_children else 13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _server_cpu(server: PostgresServer) -> float:
@@ -249,13 +251,13 @@ ACTS: dict[str, Callable[[Fleet], Iterator[Figure]]] = {
 
 def strays(polls: Sequence[tuple[float, int, int, float]]) -> int:
     """Polls of a shard by a task after a later task of another engine has polled it."""
-    newest, found = dict[int, tuple[float, int]](), 0
+    newest, number = dict[int, tuple[float, int]](), 0
     for _, system, pid, began in polls:
         shard = system % SHARDS
         task = (began, pid)
-        found += shard in newest and task < newest[shard] and pid != newest[shard][1]
+        number += shard in newest and task < newest[shard] and pid != newest[shard][1]
         newest[shard] = max(task, newest.get(shard, task))
-    return found
+    return number
 
 
 def gap(fleet: Fleet, since: float) -> float:
@@ -264,8 +266,8 @@ def gap(fleet: Fleet, since: float) -> float:
     for at, system, _, _ in fleet.polls(since - 2 * fleet.sizes.interval):
         times[system].append(at)
     return max(
-        (after - max(before, since - 2 * fleet.sizes.interval) for found in times.values()
-         for before, after in zip(found, [*found[1:], now], strict=True) if after > since),
+        (after - max(before, since - 2 * fleet.sizes.interval) for results in times.values()
+         for before, after in zip(results, [*results[1:], now], strict=True) if after > since),
         default=0.0,
     )  # fmt: skip
 

@@ -2,11 +2,10 @@
 
 Engines in processes of their own, forked from a warm parent, on real SQLite files and a real PostgreSQL, are killed,
 stopped beyond their lease, made to raise, left without disk space or without connections, at each named failpoint and
-at random moments, and started again. Schedulers and receiver are files in the same folder, so that no kill takes
-anything away from what they saw. Then what they saw is compared with what should have happened: somebody is told that
+at random moments, and started again. Schedulers and receiver are files in the same folder, so that no kill removes
+anything that they recorded. The records are then compared with what should have happened: somebody is notified that
 a job failed and that it was repaired, each rerun reaches the scheduler once for each approval, a plan's jobs run once
-and in order, and what was held runs once, after its upstream.
-"""
+and in order, and what was held runs once, after its upstream."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ from tests.bench.crash_engine import STACKS
 from tests.bench.crash_holds import HeldNight, start_seconds
 from tests.bench.crash_night import Night, PlanNight
 from tests.bench.crash_points import Point, points
-from tests.bench.crash_report import figures, progress, told
+from tests.bench.crash_report import figures, progress, report_lines
 from tests.bench.crash_stores import Databases, Files, Stores
 from tests.bench.ending import Ending, say
 from tests.bench.figures import emit
@@ -44,7 +43,7 @@ QUICK_SECONDS = 45.0
 """A quick run ends within it on any machine: with fewer points on a busy one."""
 END_SECONDS = 6.0
 """Of it, for what is begun before the first night and left after the last one."""
-TELL_SECONDS = 30.0
+REPORT_SECONDS = 30.0
 SHARES = {"sqlite": 0.75, "postgres": 0.25}
 QUICK_SHARES = {"sqlite": 0.85, "postgres": 0.15}
 LOG_LINES = 15
@@ -61,7 +60,7 @@ class Runner:
 
     folder: Path
     limits: Limits
-    found: list[Seen] = field(default_factory=list)
+    results: list[Seen] = field(default_factory=list)
     """Those that are over, in no order."""
     _adding: threading.Lock = field(default_factory=threading.Lock)
 
@@ -89,13 +88,13 @@ class Runner:
             except Exception:  # noqa: BLE001 - one night that this bench cannot live is not the end of all others
                 say(traceback.format_exc())
         with self._adding:
-            self.found.append(seen)
+            self.results.append(seen)
 
     def _keep(self, stores: Stores, place: Path, seen: Seen) -> None:
-        kept = self.evidence / place.name
-        word = "BAD" if seen.is_bad else f"not judged, {seen.unjudged}"
-        say("\n".join([word, str(seen), *_logs(place), f"kept in {kept}"]))
-        stores.keep(place, kept)
+        path = self.evidence / place.name
+        term = "BAD" if seen.is_bad else f"not judged, {seen.unjudged}"
+        say("\n".join([term, str(seen), *_logs(place), f"kept in {path}"]))
+        stores.keep(place, path)
 
     @cached_property
     def evidence(self) -> Path:
@@ -123,23 +122,23 @@ def run(shares: Mapping[str, float], count: int, deadline: Deadline, seed: int =
                 pool.submit(runner.live, name, points(round(count * share), name, seed))
                 for name, share in shares.items()
             ]
-            _tell_until_over(lives, runner.found, count)
-        return runner.found
+            _report_until_done(lives, runner.results, count)
+        return runner.results
     finally:
         remove_folder(folder)
 
 
-def _tell_until_over(lives: Sequence[Future[None]], found: Sequence[Seen], count: int) -> None:
-    began, left = time.monotonic(), set(lives)
-    while left:
-        say(progress(list(found), count, time.monotonic() - began))
-        _, left = wait(left, timeout=TELL_SECONDS)
-    for one in lives:
-        if (error := one.exception()) is not None:
+def _report_until_done(lives: Sequence[Future[None]], events: Sequence[Seen], count: int) -> None:
+    began, futures = time.monotonic(), set(lives)
+    while futures:
+        say(progress(list(events), count, time.monotonic() - began))
+        _, futures = wait(futures, timeout=REPORT_SECONDS)
+    for future in lives:
+        if (error := future.exception()) is not None:
             say("".join(traceback.format_exception(error)))
 
 
-def asked() -> Namespace:
+def parse_command_line() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_POINTS} points, at most 45 s")
@@ -151,14 +150,14 @@ def asked() -> Namespace:
 
 
 def main(began: float) -> None:
-    said = asked()
-    shares = {said.store: 1.0} if said.store else QUICK_SHARES if said.quick else SHARES
-    seconds = said.seconds or (QUICK_SECONDS if said.quick else float("inf"))
+    arguments = parse_command_line()
+    shares = {arguments.store: 1.0} if arguments.store else QUICK_SHARES if arguments.quick else SHARES
+    seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else float("inf"))
     deadline = Deadline(began + seconds - END_SECONDS)
     ending = Ending(deadline.pull)
-    found = run(shares, said.points or (QUICK_POINTS if said.quick else POINTS), deadline, said.seed)
-    say("\n".join(told(found, shares)))
-    emit("crash", figures(found, shares), said.json)
+    events = run(shares, arguments.points or (QUICK_POINTS if arguments.quick else POINTS), deadline, arguments.seed)
+    say("\n".join(report_lines(events, shares)))
+    emit("crash", figures(events, shares), arguments.json)
     ending.leave()
 
 

@@ -29,7 +29,7 @@ SLOWEST_SECONDS = 300.0
 """After so long a night is too slow to be judged by what did not come about: the machine was busy with others."""
 MOVES_ALWAYS = ("headway.db", POLLED)
 """What an engine writes though nothing comes about."""
-LEASE_LOST_TO_TIME, STOOD_STILL = ("the lease was not renewed in time", "lease lost, waiting for the lease"), 3
+LEASE_LOST_TO_TIME, STALLED = ("the lease was not renewed in time", "lease lost, waiting for the lease"), 3
 """What an engine logs that the machine kept waiting, and how often it does where the machine stood still."""
 THINGS = (
     "SELECT title, body, count(DISTINCT CASE WHEN kind = 'person' THEN dedup_key || ' ' || version ELSE dedup_key END)"
@@ -68,33 +68,31 @@ class Limits:
 
 
 class Patience:
-    """With the engines of one folder: it starts again whenever one of them says or sends anything.
+    """With the engines of one folder: the count restarts whenever one of them reports or sends anything.
 
-    It counts looks, each `pause` seconds after the one before: where the machine makes one wait for them, so it does
-    for the engines.
-    """
+    It counts checks, each `pause` seconds after the previous one: a slow machine delays checks and engines alike."""
 
     def __init__(self, limits: Limits, folder: Path, pause: float) -> None:
         self._limits = limits
         self._folder = folder
         self._most = limits.patience / pause
         self._until = time.monotonic() + SLOWEST_SECONDS
-        self._looks, self._moved, self._said = 0, 0, -1
+        self._checks, self._moved, self._messages = 0, 0, -1
         self.why = ""
         """Why it ended before it was used up: what is not there by then is not lost."""
 
     def lasts(self, engine: Child) -> bool:
         """`engine`: the one that should do what is waited for."""
-        self._looks += 1
-        if (said := self._bytes_logged()) != self._said:
-            self._said, self._moved = said, self._looks
+        self._checks += 1
+        if (byte_count := self._bytes_logged()) != self._messages:
+            self._messages, self._moved = byte_count, self._checks
         if self._limits.deadline.is_over:
             self.why = NO_TIME
         elif time.monotonic() > self._until:
             self.why = TOO_SLOW
-        if self.why or self._looks > self._most * LONGEST:
+        if self.why or self._checks > self._most * LONGEST:
             return False
-        return self._looks < self._moved + self._most or engine.cpu_seconds() < self._least_cpu
+        return self._checks < self._moved + self._most or engine.cpu_seconds() < self._least_cpu
 
     @property
     def _least_cpu(self) -> float:
@@ -122,7 +120,7 @@ class Seen:
     double_actions: int = 0
     lost_actions: int = 0
     stuck_holds: int = 0
-    words: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
     @property
     def is_bad(self) -> bool:
@@ -143,9 +141,9 @@ class Seen:
         return self.unjudged not in ("", NO_TIME)
 
     def excuse(self, folder: Path) -> None:
-        """A night in which the machine stood still, so that no engine kept its short lease, is not judged."""
+        """A night in which the machine stalled, so that no engine renewed its short lease, is not evaluated."""
         logs = "".join(path.read_text() for path in folder.glob("*.log"))
-        if sum(map(logs.count, LEASE_LOST_TO_TIME)) >= STOOD_STILL:
+        if sum(map(logs.count, LEASE_LOST_TO_TIME)) >= STALLED:
             self.leave(NO_LEASE)
 
     def leave(self, why: str) -> None:
@@ -157,16 +155,16 @@ class Seen:
         """`expected`: words of which each is in the title of an alert that must have left. A further copy of an alert
         is a repeat; it must say so. Two alerts about two things may read the same."""
         bodies: dict[tuple[str, str], list[bool]] = {}
-        for one in got:
-            key = without_countdown(one.title), without_countdown(one.body.removeprefix(REPEAT_TEXT))
-            bodies.setdefault(key, []).append(one.body.startswith(REPEAT_TEXT))
+        for alert in got:
+            key = without_countdown(alert.title), without_countdown(alert.body.removeprefix(REPEAT_TEXT))
+            bodies.setdefault(key, []).append(alert.body.startswith(REPEAT_TEXT))
         things = {
             (without_countdown(title), without_countdown(body)): count for title, body, count in reads.link.rows(THINGS)
         }
-        self.lost_alerts = sum(not any(words in title for title, _ in bodies) for words in expected)
+        self.lost_alerts = sum(not any(text in title for title, _ in bodies) for text in expected)
         self.repeats = sum(max(0, len(marks) - things.get(key, 1)) for key, marks in bodies.items())
         self.unmarked_repeats = sum(max(0, marks.count(False) - things.get(key, 1)) for key, marks in bodies.items())
-        self.words.append(f"told {sorted(title for title, _ in bodies)}")
+        self.texts.append(f"told {sorted(title for title, _ in bodies)}")
 
 
 def doubled(keys: Sequence[str]) -> int:

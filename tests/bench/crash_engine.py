@@ -38,7 +38,7 @@ def hits(folder: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def tell_stacks(folder: Path, engine: Child) -> None:
+def write_stacks(folder: Path, engine: Child) -> None:
     """Where every thread of an engine is, into the folder: what keeps it from going on is seen there."""
     path = folder / STACKS
     if not path.exists():
@@ -99,8 +99,8 @@ def _pages() -> None:
         page = int(cursor or 0)
         if page < 2:
             return Poll((), str(page + 1), more=True)
-        found: Any = whole(self, cursor, open_runs, timeout_seconds)
-        return Poll(found.runs, "2", clock=found.clock, seen_until=found.seen_until)
+        result: Any = whole(self, cursor, open_runs, timeout_seconds)
+        return Poll(result.runs, "2", clock=result.clock, seen_until=result.seen_until)
 
     patch.object(WorldConnector, "poll", paged).start()
 

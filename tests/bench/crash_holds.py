@@ -20,7 +20,7 @@ from console.store.errors import StoreError
 from console.store.queries import open_queries
 from console.timing.clock import ClockSetting, real_now
 from tests.bench.crash_checks import OPENED, RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
-from tests.bench.crash_engine import hits, prepared, tell_stacks
+from tests.bench.crash_engine import hits, prepared, write_stacks
 from tests.bench.crash_points import Point
 from tests.invariants.engines import Child, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld
@@ -31,7 +31,7 @@ from tests.invariants.worlds import Sink
 RATE = 80.0
 """Seconds of the night in a real one, where a process starts at once; on a busy machine the night is slower, so that
 engines are there before the start that is held."""
-LOOK_SECONDS = 0.1
+CHECK_SECONDS = 0.1
 QUIET = timedelta(minutes=15)
 """Of the night, in which nothing need happen: from the failure's alert to the hold, from there to the repair."""
 ENOUGH_POLLS = 4
@@ -56,43 +56,44 @@ class HeldNight:
         world, point = _world(self.folder), self.seen.point
         quiet = QUIET.total_seconds() / world.hand.rate
         self._limits = replace(self._limits, patience=self._limits.patience + quiet)
-        with engine_of(world, "armed", point.words, self._prepare) as armed:
+        with engine_of(world, "armed", point.text, self._prepare) as armed:
             seconds = float("inf") if point.name else point.after
             self._until(armed, lambda: armed.ended(0) is not None or self._is_over(world), seconds)
             is_alive = armed.ended(0) is None
             if is_alive and point.name:
-                self._judge(world, armed)
+                self._verify(world, armed)
             armed.kill()
             if is_alive and point.name:
                 return self.seen
             self.seen.crashed = is_alive  # by the kill above, at no named point
         with engine_of(world, "next", prepare=self._prepare) as after:
             self._until(after, lambda: self._is_over(world))
-            self._judge(world, after)
+            self._verify(world, after)
             after.kill()
         return self.seen
 
     def _until(self, engine: Child, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
         until = time.monotonic() + seconds
-        patience = self._patience = Patience(self._limits, self.folder, LOOK_SECONDS)
+        patience = self._patience = Patience(self._limits, self.folder, CHECK_SECONDS)
         while time.monotonic() < until and patience.lasts(engine) and not condition():
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
     def _is_over(self, world: HeldWorld) -> bool:
-        """`load` has run, every hold of its start has ended, and somebody was told of the failure and of its repair."""
-        if not world.starts() or not self._is_told(world):
+        """`load` has run, every hold of its start has ended, and somebody was notified of the failure and of its
+        repair."""
+        if not world.starts() or not self._is_notified(world):
             return False
         with suppress(StoreError), open_queries(store_of(self.folder)) as reads:
             waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
-            return waiting == 0 and not [one for one in reads.holds.list_holds() if one.due == DUE]
+            return waiting == 0 and not [hold for hold in reads.holds.list_holds() if hold.due == DUE]
         return False
 
-    def _is_told(self, world: HeldWorld) -> bool:
-        if any(RESOLVED in one.title for one in Sink(self.folder).got):
+    def _is_notified(self, world: HeldWorld) -> bool:
+        if any(RESOLVED in alert.title for alert in Sink(self.folder).got):
             return True
         return world.now() >= world.good + QUIET and (_is_stale(world) or not self._saw_the_failure(world))
 
-    def _judge(self, world: HeldWorld, engine: Child) -> None:
+    def _verify(self, world: HeldWorld, engine: Child) -> None:
         is_over, seen, starts = self._is_over(world), self.seen, world.starts()
         seen.hits = hits(self.folder)
         seen.crashed = seen.crashed or bool(seen.hits)
@@ -102,17 +103,17 @@ class HeldNight:
         seen.lost_actions = (1 if not starts else 0) + len(early)
         with open_queries(store_of(self.folder)) as reads:
             seen.verify_alerts(Sink(self.folder).got, expected, reads)
-            held = [one.key for one in reads.holds.list_holds() if one.due == DUE]
+            held = [hold.key for hold in reads.holds.list_holds() if hold.due == DUE]
         seen.stuck_holds = len({*held, *([world.mark()] if world.mark() else [])})
-        seen.words += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]
+        seen.texts += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]
         seen.unjudged = ""
         if not is_over and self._patience.why:
             seen.leave(self._patience.why)
         elif not self._saw_the_failure(world):
             seen.leave(TOO_LATE)
         if seen.is_bad and engine.ended(0) is None:
-            seen.words.append(f"now {world.now():%H:%M:%S}, worked {engine.cpu_seconds():.1f} s, {self._states()}")
-            tell_stacks(self.folder, engine)
+            seen.texts.append(f"now {world.now():%H:%M:%S}, worked {engine.cpu_seconds():.1f} s, {self._states()}")
+            write_stacks(self.folder, engine)
             seen.excuse(self.folder)
 
     def _saw_the_failure(self, world: HeldWorld) -> bool:
@@ -125,8 +126,8 @@ class HeldNight:
 
     def _states(self) -> str:
         with open_queries(store_of(self.folder)) as reads:
-            actions = [(one.verb, one.state, one.text) for one in reads.actions.list_actions()]
-            return f"actions {actions}, holds {[(one.key, one.state) for one in reads.holds.list_holds()]}"
+            actions = [(action.verb, action.state, action.text) for action in reads.actions.list_actions()]
+            return f"actions {actions}, holds {[(hold.key, hold.state) for hold in reads.holds.list_holds()]}"
 
 
 def _is_stale(world: HeldWorld) -> bool:

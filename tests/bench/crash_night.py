@@ -1,4 +1,4 @@
-"""One night with one crash, on a real clock: a failure that is told and repaired, by a rerun or by a plan."""
+"""One night with one crash, on a real clock: a failure that is notified and repaired, by a rerun or by a plan."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from console.store.errors import StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from tests.bench.crash_checks import OPENED, RESOLVED, Broken, Limits, Patience, Seen, doubled
-from tests.bench.crash_engine import SELDOM, hits, prepared, tell_stacks
+from tests.bench.crash_engine import SELDOM, hits, prepared, write_stacks
 from tests.bench.crash_points import Point
 from tests.invariants.engines import LEASE_SECONDS, Child, child, store_of
 from tests.invariants.worlds import Sink, World
 
-LOOK_SECONDS = 0.04
+CHECK_SECONDS = 0.04
 STOPPED_SECONDS = LEASE_SECONDS * 1.5
 """Beyond the lease. Stopped in a transaction, it keeps everybody from writing for as long."""
 
 
 class Night:
-    """`extract` fails; a person requests its rerun as soon as somebody was told, and again where it never arrived."""
+    """`extract` fails; a person requests its rerun once somebody was notified, and again where it never arrived."""
 
     template = "empty"
 
@@ -39,7 +39,7 @@ class Night:
         self.seen = Seen(store, point)
         self.world = World(folder, "good")
         self.sink = Sink(folder)
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.limits = limits
         self._key = new_action_key()
         self._prepare: Callable[[], None] = prepared(folder, point.name, broken)
@@ -51,12 +51,12 @@ class Night:
         self.begin()
         with ExitStack() as engines:
             try:
-                first = self._engine(engines, self.seen.point.words)
+                first = self._engine(engines, self.seen.point.text)
                 self._crash(engines, first)
                 if first.ended(0) is not None:
                     self._engine(engines)
                 self._until(self._is_over)
-                self._judge()
+                self._verify()
             finally:
                 self._close()
                 engines.callback(partial(_kill_all, self._living))
@@ -78,20 +78,20 @@ class Night:
     def _crash(self, engines: ExitStack, engine: Child) -> None:
         """Goes on as a person would until the engine has crashed, or has passed the point for good."""
         point, began = self.seen.point, time.monotonic()
-        patience = self._patience = Patience(self.limits, self.folder, LOOK_SECONDS)
+        patience = self._patience = Patience(self.limits, self.folder, CHECK_SECONDS)
         while patience.lasts(engine) and not self._is_over():
             lived = time.monotonic() - began
             if not point.name and lived >= point.after:
-                _tell(engine, signal.SIGKILL)
+                _send_signal(engine, signal.SIGKILL)
             if point.name == "lease.lost" and "working" in engine.events():
-                _tell(engine, signal.SIGSTOP)
-            if engine.ended(LOOK_SECONDS) is not None:
+                _send_signal(engine, signal.SIGSTOP)
+            if engine.ended(CHECK_SECONDS) is not None:
                 self.seen.crashed = not point.name or bool(hits(self.folder))
                 return
             if engine.is_stopped:
                 self._engine(engines)
                 self._until(self._is_over, STOPPED_SECONDS)
-                _tell(engine, signal.SIGCONT)
+                _send_signal(engine, signal.SIGCONT)
                 self._until(
                     lambda: engine.ended(0) is not None or "waiting for the lease" in engine.events(), STOPPED_SECONDS
                 )
@@ -101,10 +101,10 @@ class Night:
 
     def _until(self, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
         until = time.monotonic() + seconds
-        patience = self._patience = Patience(self.limits, self.folder, LOOK_SECONDS)
+        patience = self._patience = Patience(self.limits, self.folder, CHECK_SECONDS)
         while time.monotonic() < until and patience.lasts(self._living[-1]) and not condition():
             self._person()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
     # the person
 
@@ -117,13 +117,13 @@ class Night:
             return  # somebody was faster: the engine
 
     def person(self, reads: Queries) -> None:
-        found = reads.incidents.list_incidents()
-        if not found or found[0].root_run_id is None:
+        incidents = reads.incidents.list_incidents()
+        if not incidents or incidents[0].root_run_id is None:
             return
-        ended = [one for one in reads.actions.list_actions() if one.ended is not None]
-        if len(ended) == len(self.asked):
-            EngineClient(store_of(self.folder)).act(ActionRequest(Verb.RERUN, found[0].root_run_id), self._key)
-            self.asked.append(self._key)  # where the answer was lost, the same key is requested again
+        ended = [action for action in reads.actions.list_actions() if action.ended is not None]
+        if len(ended) == len(self.requested):
+            EngineClient(store_of(self.folder)).act(ActionRequest(Verb.RERUN, incidents[0].root_run_id), self._key)
+            self.requested.append(self._key)  # where the answer was lost, the same key is requested again
             self._key = new_action_key()
 
     def reads(self) -> Queries:
@@ -139,14 +139,14 @@ class Night:
     # what should have happened
 
     def _is_over(self) -> bool:
-        if not any(RESOLVED in one.title for one in self.sink.got):
+        if not any(RESOLVED in alert.title for alert in self.sink.got):
             return False
         try:
             reads = self.reads()
             waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
             return (
                 waiting == 0
-                and all(one.ended is not None for one in reads.actions.list_actions())
+                and all(action.ended is not None for action in reads.actions.list_actions())
                 and self.is_done(reads)
             )
         except StoreError:
@@ -156,7 +156,7 @@ class Night:
     def is_done(self, reads: Queries) -> bool:
         return True
 
-    def _judge(self) -> None:
+    def _verify(self) -> None:
         is_over, seen = self._is_over(), self.seen
         seen.hits = hits(self.folder)
         seen.double_actions = doubled(self.world.sent)
@@ -164,24 +164,26 @@ class Night:
         with open_queries(store_of(self.folder)) as reads:
             seen.verify_alerts(self.sink.got, (OPENED, RESOLVED), reads)
             self.verify_actions(reads)
-        seen.words.append(f"sent {self.world.sent}")
+        seen.texts.append(f"sent {self.world.sent}")
         seen.unjudged = ""
         if not is_over and self._patience.why:
             seen.leave(self._patience.why)
         newest = self._living[-1]
         if seen.is_bad and newest.ended(0) is None:
-            seen.words.append(f"worked {newest.cpu_seconds():.1f} s")
-            tell_stacks(self.folder, newest)
+            seen.texts.append(f"worked {newest.cpu_seconds():.1f} s")
+            write_stacks(self.folder, newest)
             seen.excuse(self.folder)
 
     def verify_actions(self, reads: Queries) -> None:
         """Each approval has ended, and is called verified if and only if its scheduler has it."""
-        found = {one.key: one for one in reads.actions.list_actions()}
+        actions = {action.key: action for action in reads.actions.list_actions()}
         sent = set(self.world.sent)
-        for key in self.asked:
-            one = found.get(key)
-            self.seen.lost_actions += one is None or one.ended is None or (one.state == "verified") != (key in sent)
-        self.seen.words.append(f"asked {[(one.key, one.state) for one in found.values()]}")
+        for key in self.requested:
+            action = actions.get(key)
+            self.seen.lost_actions += (
+                action is None or action.ended is None or (action.state == "verified") != (key in sent)
+            )
+        self.seen.texts.append(f"asked {[(action.key, action.state) for action in actions.values()]}")
 
 
 class PlanNight(Night):
@@ -205,15 +207,15 @@ class PlanNight(Night):
         self.seen.double_actions += doubled(jobs) if not self.seen.double_actions else 0
         in_order = jobs == sorted(jobs)  # extract, then load
         self.seen.lost_actions = len({"extract", "load"} - {*jobs}) + (plan.state != "done" or not in_order)
-        self.seen.words.append(f"plan {plan.state}, {[(step.job, step.state) for step in plan.steps]}, jobs {jobs}")
+        self.seen.texts.append(f"plan {plan.state}, {[(step.job, step.state) for step in plan.steps]}, jobs {jobs}")
 
 
 def _kill_all(engines: list[Child]) -> None:
     """Nobody needs them any more, and an end in good order takes its time."""
-    for one in engines:
-        one.kill()
+    for process in engines:
+        process.kill()
 
 
-def _tell(engine: Child, number: signal.Signals) -> None:
+def _send_signal(engine: Child, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         engine.signal(number)

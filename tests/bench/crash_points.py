@@ -47,7 +47,7 @@ class Point:
     after: float = 0.0
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         return f"{self.name}:{self.act}:{self.passage}" if self.name else ""
 
 

@@ -30,7 +30,7 @@ class Stores(Protocol):
         ...
 
     def keep(self, folder: Path, place: Path) -> None:
-        """Copies the folder with all of its store, for whoever looks what happened."""
+        """Copies the folder with all of its store, for later inspection."""
         ...
 
     def drop(self, folder: Path) -> None: ...
@@ -90,9 +90,9 @@ class Databases:
         shutil.copytree(self._root / template, folder)
         source = store_of(folder).rpartition("/")[2]
         made = f"night_{next(self._numbers)}"
-        words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(made), sql.Identifier(source))
+        query = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(made), sql.Identifier(source))
         with self._copying:
-            self._server.execute(words, database="postgres")
+            self._server.execute(query, database="postgres")
         (folder / STORE).write_text(self._server.dsn(made))
 
     def keep(self, folder: Path, place: Path) -> None:

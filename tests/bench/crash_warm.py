@@ -1,5 +1,5 @@
-"""What the parent of all engines imports last: all that they need, and all that `crash` imports, which each of them
-runs once more. It is shared, and never looked at for garbage."""
+"""What the parent of all engines imports last: all that they need, and all of `crash`, which each of them
+runs once more. It is shared, and excluded from garbage collection."""
 
 import argparse
 import concurrent.futures.thread

@@ -1,4 +1,4 @@
-"""How a long benchmark ends: asked to by a signal it prints what it has, and where it dies it says where it stood."""
+"""How a long benchmark ends: on a signal it prints its results so far; when it dies it prints its last step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 class Ending:
     """From now on the first SIGTERM, SIGINT or SIGHUP calls `stop`; a second one of the same kind ends the process.
-    SIGUSR1 tells where every thread is."""
+    SIGUSR1 prints the stack of every thread."""
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
@@ -20,9 +20,9 @@ class Ending:
         faulthandler.register(signal.SIGUSR1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-                signal.signal(number, self._asked)
+                signal.signal(number, self._on_signal)
 
-    def _asked(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         self._number = number
         say(f"asked to end (signal {number}); what there is so far is printed")
@@ -34,6 +34,6 @@ class Ending:
             sys.exit(128 + self._number)
 
 
-def say(words: str) -> None:
+def say(text: str) -> None:
     """A line for people, at once."""
-    print(words, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)

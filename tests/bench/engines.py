@@ -121,7 +121,7 @@ def work(folder: Path, log: Path, url: str, sizes: Sizes, machine: str, ahead: t
 
 @dataclass
 class Fleet:
-    """The engines, and what was asked of them."""
+    """The engines, and the requests sent to them."""
 
     folder: Path
     server: PostgresServer
@@ -181,13 +181,13 @@ class Fleet:
 
     def polls(self, since: float) -> dict[str, list[tuple[float, int]]]:
         """System -> (time, process) of its polls since then, in order."""
-        found = defaultdict[str, list[tuple[float, int]]](list)
+        results = defaultdict[str, list[tuple[float, int]]](list)
         for path in self.folder.glob("*.polls"):
             for line in path.read_text().splitlines():
                 system, _, at = line.partition(" ")
                 if at and float(at) >= since:
-                    found[system].append((float(at), int(path.stem)))
-        return {system: sorted(polls) for system, polls in found.items()}
+                    results[system].append((float(at), int(path.stem)))
+        return {system: sorted(polls) for system, polls in results.items()}
 
     def fail_one_each(self, job: str) -> None:
         """Fails this job in one system of each engine, and starts one of the failed runs again."""
@@ -205,8 +205,8 @@ class Fleet:
     def run_of(self, job: str) -> int | None:
         """The failed run of this job that an incident is about."""
         with open_queries(self.url) as reads:
-            found = [row.root_run_id for row in reads.incidents.list_incidents() if job in row.title]
-        return found[0] if found else None
+            results = [row.root_run_id for row in reads.incidents.list_incidents() if job in row.title]
+        return results[0] if results else None
 
     def lost(self) -> list[str]:
         texts = [f"{alert.title}\n{alert.body}" for alert in Sink(self.folder).got]

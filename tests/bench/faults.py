@@ -93,12 +93,12 @@ class Field:
         since = time.monotonic()
         over.wait(seconds)
         self._wait_for(self.good, "good", since, over)
-        found = []
+        results = []
         for name, starts in self.starts.items():
             if name.startswith("good"):
                 pairs = [(before, after) for before, after in pairwise(starts) if before >= since]
-                found += [after - before - SHORTEST * self.every for before, after in pairs]
-        return found
+                results += [after - before - SHORTEST * self.every for before, after in pairs]
+        return results
 
     def _wait_for(self, count: int, prefix: str, since: float, over: Event) -> None:
         """Until `count` targets of this prefix were polled twice since then, or it is over; TimeoutError after ten
@@ -151,7 +151,7 @@ class Field:
 def out_of_reach(folder: Path) -> int:
     """Targets whose last poll failed."""
     with open_queries(str(folder / "headway.db")) as reads:
-        return sum(one.failing_since is not None for one in reads.estate.systems())
+        return sum(target.failing_since is not None for target in reads.estate.systems())
 
 
 def p99(values: Sequence[float]) -> float:
@@ -164,7 +164,7 @@ def figures(quick: Scale, over: Event) -> list[Figure]:
     folder = Path(private_folder("bench-faults"))
     count, every, seconds = ((200, 10.0, 60.0), (60, 3.0, 9.0), (10, 1.0, 3.0))[quick]
     host = CronHost(folder / "db07", "db07", cron_level=15)
-    found: dict[str, list[float]] = {}
+    results: dict[str, list[float]] = {}
     failing: dict[str, int] = {}
     try:
         host.start()
@@ -175,18 +175,18 @@ def figures(quick: Scale, over: Event) -> list[Figure]:
             field = Field(host, count, every)
             (folder / name).mkdir()
             with field.watched(folder / name, faults, over):
-                found[name] = field.delays(seconds, over)
+                results[name] = field.delays(seconds, over)
                 failing[name] = out_of_reach(folder / name)
-            say(f"{name}: {len(found[name])} good polls")
+            say(f"{name}: {len(results[name])} good polls")
     finally:
         host.stop()
         remove_folder(folder)
-    return list(told(found, failing, count))
+    return list(fault_figures(results, failing, count))
 
 
-def told(found: Mapping[str, Sequence[float]], failing: Mapping[str, int], count: int) -> Iterator[Figure]:
+def fault_figures(results: Mapping[str, Sequence[float]], failing: Mapping[str, int], count: int) -> Iterator[Figure]:
     """With faults beside without them; of a run that was cut short without them alone."""
-    polls = {name: values for name, values in found.items() if values}
+    polls = {name: values for name, values in results.items() if values}
     if "calm" not in polls:
         return
     whole = "faulty" in polls
@@ -204,7 +204,7 @@ def told(found: Mapping[str, Sequence[float]], failing: Mapping[str, int], count
 
 
 if __name__ == "__main__":
-    asked, over = arguments(__doc__ or ""), Event()
+    options, over = arguments(__doc__ or ""), Event()
     ending = Ending(over.set)
-    emit("faults", figures(asked.quick, over), asked.json)
+    emit("faults", figures(options.quick, over), options.json)
     ending.leave()

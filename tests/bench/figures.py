@@ -1,4 +1,4 @@
-"""Figures beside their anchors, printed alike by every benchmark. No thresholds here: people and CI judge."""
+"""Figures beside their anchors, in one format for every benchmark. No thresholds here: people and CI decide."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Scale(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value and what it stands beside, taken in the same run. `anchor_value` None: it stands alone."""
+    """One measured value and its anchor from the same run. `anchor_value` None: there is no anchor."""
 
     name: str
     value: float
@@ -54,8 +54,8 @@ def emit(bench: str, figures: Iterable[Figure], json_flag: bool) -> None:
     for figure in figures:
         rows.append(row := figure.as_row())
         beside = f"   beside {row['anchor_value']} ({row['anchor']}): ratio {row['ratio']}" if row["anchor"] else ""
-        words = f"{bench} {row['name']:<28} {row['value']:>12} {row['unit']}{beside}"
-        print(words, file=sys.stderr if json_flag else sys.stdout, flush=True)
+        text = f"{bench} {row['name']:<28} {row['value']:>12} {row['unit']}{beside}"
+        print(text, file=sys.stderr if json_flag else sys.stdout, flush=True)
     if json_flag:
         print(json.dumps({"bench": bench, "figures": rows}), flush=True)
 

@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 
 from tests.bench.figures import Figure, emit  # noqa: E402
 from tests.bench.late_risk import Engine, Knows, module, place  # noqa: E402
-from tests.bench.own_nights import KINDS, told, workflows  # noqa: E402
+from tests.bench.own_nights import KINDS, declared_night, workflows  # noqa: E402
 
 QUICK_EVERY = 48
 BASELINES = ("ewma_pert", "mc_joint")
@@ -44,15 +44,15 @@ class Replayed:
         return points, nights
 
     def scored(self, family: str = "") -> dict[str, Any]:
-        found: list[Any] = []
+        results: list[Any] = []
         meta: list[Any] = []
         for of, points, nights in self.parts:
             if family in ("", of):
                 shifted = points.copy()
                 shifted[:, 0] += len(meta)
-                found.append(shifted)
+                results.append(shifted)
                 meta += nights
-        return dict(self.evaluate.score(np.vstack(found), meta))
+        return dict(self.evaluate.score(np.vstack(results), meta))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def replayed(task: Task) -> tuple[dict[str, list[tuple[str, Any, Any]]], float, 
     of["engine"].add(task.workflow, engine, task.every)
     for name in BASELINES if not task.alone else ():
         of[name].add(task.workflow, getattr(baselines, name), task.every)
-    return {name: each.parts for name, each in of.items()}, engine.seconds, engine.calls
+    return {name: night.parts for name, night in of.items()}, engine.seconds, engine.calls
 
 
 def _names(alone: bool) -> tuple[str, ...]:
@@ -99,15 +99,15 @@ class Compared:
         with ProcessPoolExecutor(procs, initializer=os.setsid) as pool:  # a session each: Linux shares by session
             self._take(pool.map(replayed, tasks))
 
-    def _take(self, found: Iterable[tuple[dict[str, list[tuple[str, Any, Any]]], float, int]]) -> None:
-        for parts, seconds, calls in found:
-            for name, its in parts.items():
-                self.of[name].parts += its
+    def _take(self, results: Iterable[tuple[dict[str, list[tuple[str, Any, Any]]], float, int]]) -> None:
+        for parts, seconds, calls in results:
+            for name, part in parts.items():
+                self.of[name].parts += part
             self.seconds, self.calls = self.seconds + seconds, self.calls + calls
 
     def figures(self, prefix: str, family: str = "", whole: bool = True) -> Iterator[Figure]:
         """`whole`: all of them, not Brier skill alone."""
-        scores = {name: each.scored(family) for name, each in self.of.items()}
+        scores = {name: night.scored(family) for name, night in self.of.items()}
         skill = scores["engine"]["brier_skill"]
         yield Figure(f"{prefix}brier_skill", skill, "share of the base rate's Brier score")
         for name in self.names:
@@ -119,25 +119,27 @@ class Compared:
         return Figure(f"{prefix}ms_per_call", 1000 * self.seconds / max(1, self.calls), "ms of CPU")
 
 
-def recorded(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
+def recorded(folder: Path, every: int, arguments: argparse.Namespace) -> Iterator[Figure]:
     evaluate = module(folder, "evaluate")
-    found = Compared(evaluate, asked.alone)
-    found.add([Task(each, None, every, asked.alone) for each in evaluate.load(str(folder))], asked.procs)
-    yield from found.figures("")
-    yield found.speed("")
-    for family in ("rt", "rtq", "ci", "sem") if asked.families else ():
-        yield from found.figures(f"{family}_", family)
+    comparison = Compared(evaluate, arguments.alone)
+    comparison.add([Task(item, None, every, arguments.alone) for item in evaluate.load(str(folder))], arguments.procs)
+    yield from comparison.figures("")
+    yield comparison.speed("")
+    for family in ("rt", "rtq", "ci", "sem") if arguments.families else ():
+        yield from comparison.figures(f"{family}_", family)
 
 
-def nights(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
+def nights(folder: Path, every: int, arguments: argparse.Namespace) -> Iterator[Figure]:
     """The same figures for the nights that are generated."""
     evaluate = module(folder, "evaluate")
-    found = Compared(evaluate, asked.alone)
-    knows = None if asked.untold else told
-    found.add([Task(each, knows, every, asked.alone) for each in workflows(evaluate.topo)], asked.procs)
+    comparison = Compared(evaluate, arguments.alone)
+    knows = None if arguments.untold else declared_night
+    comparison.add(
+        [Task(namespace, knows, every, arguments.alone) for namespace in workflows(evaluate.topo)], arguments.procs
+    )
     for kind in ("", *KINDS):
-        yield from found.figures(f"nights_{kind}_" if kind else "nights_", kind, asked.families or not kind)
-    yield found.speed("nights_")
+        yield from comparison.figures(f"nights_{kind}_" if kind else "nights_", kind, arguments.families or not kind)
+    yield comparison.speed("nights_")
 
 
 def _others(prefix: str, scores: dict[str, Any]) -> Iterator[Figure]:
@@ -160,19 +162,19 @@ def main() -> None:
     parser.add_argument("--only", choices=("recorded", "nights"), help="only the recorded or the generated nights")
     parser.add_argument("--untold", action="store_true", help="generated nights of which config says nothing")
     parser.add_argument("--procs", type=int, default=1, help="so many processes")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     folder = place()
     if folder is None:
         raise SystemExit("the recorded nights are not here: put the set at ../shared/late-risk beside this repository")
-    every = QUICK_EVERY if asked.quick else asked.every
-    emit("forecast", everything(folder, every, asked), asked.json)
+    every = QUICK_EVERY if arguments.quick else arguments.every
+    emit("forecast", everything(folder, every, arguments), arguments.json)
 
 
-def everything(folder: Path, every: int, asked: argparse.Namespace) -> Iterator[Figure]:
-    if asked.only != "nights":
-        yield from recorded(folder, every, asked)
-    if asked.only != "recorded":
-        yield from nights(folder, max(2, every // 4), asked)
+def everything(folder: Path, every: int, arguments: argparse.Namespace) -> Iterator[Figure]:
+    if arguments.only != "nights":
+        yield from recorded(folder, every, arguments)
+    if arguments.only != "recorded":
+        yield from nights(folder, max(2, every // 4), arguments)
 
 
 if __name__ == "__main__":

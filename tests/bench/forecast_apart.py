@@ -39,9 +39,12 @@ def an_estate(services: int) -> Estate:
         chain = [
             job(number * JOBS + place + 1, f"dwh/s{number}_{place}", "" if place else "03:10") for place in range(JOBS)
         ]
-        for each in chain:
+        for job_facts in chain:
             takes = [drawn.uniform(8, 14) for _ in range(NIGHTS)]
-            history[each.id], durations[each.id] = past(each, "03:10", takes), tuple(60 * one for one in takes)
+            history[job_facts.id], durations[job_facts.id] = (
+                past(job_facts, "03:10", takes),
+                tuple(60 * value for value in takes),
+            )
         for above, below in pairwise(chain):
             edges += feeds(above, below)
         runs.append(run(number + 1, chain[0], "03:10", RunState.RUNNING))
@@ -72,9 +75,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SERVICES} services")
     parser.add_argument("--services", type=int)
-    asked = parser.parse_args()
-    services = asked.services or (QUICK_SERVICES if asked.quick else SERVICES)
-    emit("forecast_apart", figures(services), asked.json)
+    arguments = parser.parse_args()
+    services = arguments.services or (QUICK_SERVICES if arguments.quick else SERVICES)
+    emit("forecast_apart", figures(services), arguments.json)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ LONG = 25.0
 WRITE = past_views._write
 
 
-def _apart(times: Any, said: Any, out: Any) -> Any:
+def _apart(times: Any, message: Any, out: Any) -> Any:
     """The columns of each job in an order of its own: jobs of a night no longer stay together."""
-    shift = WRITE(times, said, out)
+    shift = WRITE(times, message, out)
     out[...] = np.random.default_rng(1).permuted(out, axis=1)
     return shift
 
@@ -69,8 +69,8 @@ PARTS: dict[str, list[Any]] = {
 @contextmanager
 def without(part: str) -> Iterator[None]:
     with ExitStack() as stack:
-        for each in PARTS[part]:
-            stack.enter_context(each)
+        for item in PARTS[part]:
+            stack.enter_context(item)
         yield
 
 
@@ -81,12 +81,12 @@ def figures(every: int, only: list[str]) -> Iterator[Figure]:
     evaluate = late_risk.module(folder, "evaluate")
     workflows = evaluate.load(str(folder))
     for part in only:
-        found = Replayed(evaluate)
+        night = Replayed(evaluate)
         with without(part):
             for workflow in workflows:
-                found.add(workflow, late_risk.Engine(), every)
+                night.add(workflow, late_risk.Engine(), every)
         for family in ("", "rt", "rtq", "ci", "sem"):
-            scores = found.scored(family)
+            scores = night.scored(family)
             yield Figure(f"{part}_{family or 'all'}", scores["brier_skill"], f"Brier skill, AUC {scores['auc']:.3f}")
 
 
@@ -96,9 +96,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"every {QUICK_EVERY}th run, the first part only")
     parser.add_argument("--every", type=int, default=8, help="score every n-th run only")
     parser.add_argument("--only", action="append", choices=sorted(PARTS), help="only these parts")
-    asked = parser.parse_args()
-    every, parts = (QUICK_EVERY, list(PARTS)[:1]) if asked.quick else (asked.every, asked.only or list(PARTS))
-    emit("forecast_parts", figures(every, parts), asked.json)
+    arguments = parser.parse_args()
+    every, parts = (
+        (QUICK_EVERY, list(PARTS)[:1]) if arguments.quick else (arguments.every, arguments.only or list(PARTS))
+    )
+    emit("forecast_parts", figures(every, parts), arguments.json)
 
 
 if __name__ == "__main__":

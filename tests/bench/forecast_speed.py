@@ -74,7 +74,7 @@ def an_estate(jobs: int, dependencies: int) -> tuple[SimulationGraph, list[Integ
     ends = random.permutation(np.setdiff1d(np.arange(jobs), both % jobs))[: SERVICES * ENDS]
     earliest = np.where(random.random(jobs) < 0.02, random.uniform(0, 20_000, jobs), 0.0)
     graph = SimulationGraph(
-        [each.tolist() for each in split], earliest, names=[f"estate/job{each}" for each in range(jobs)]
+        [values.tolist() for values in split], earliest, names=[f"estate/job{number}" for number in range(jobs)]
     )
     return graph, np.array_split(ends, SERVICES)
 
@@ -97,7 +97,7 @@ def in_the_middle(graph: SimulationGraph, takes: Floats) -> Tonight:
     ends = np.zeros(len(takes))
     ready = np.zeros(len(takes))
     for job, upstreams in enumerate(graph.upstreams):
-        ready[job] = max(float(graph.earliest[job]), max((ends[each] for each in upstreams), default=0.0))
+        ready[job] = max(float(graph.earliest[job]), max((ends[upstream] for upstream in upstreams), default=0.0))
         ends[job] = ready[job] + takes[job]
     phase = np.select([ends <= NOW, ready <= NOW], [JobPhase.DONE, JobPhase.RUNS], JobPhase.WAITS)
     start, end = np.where(ready <= NOW, ready, np.nan), np.where(ends <= NOW, ends, np.nan)
@@ -109,7 +109,7 @@ def a_night(jobs: int, samples: int) -> tuple[SimulatedNight, Tonight, list[Serv
     past = its_past(jobs)
     usual = np.exp(np.nanmean(np.log(past.takes), axis=0, dtype=float))
     made = prepare_night(past, graph, np.concatenate(services).tolist(), samples=samples)
-    promises = [ServicePromise(f"service{at}", its, 30_000.0) for at, its in enumerate(services)]
+    promises = [ServicePromise(f"service{at}", values, 30_000.0) for at, values in enumerate(services)]
     return made, in_the_middle(graph, usual), promises
 
 
@@ -174,15 +174,15 @@ def one_job(made: SimulatedNight, tonight: Tonight, times: int, late: float) -> 
 
 
 def in_its_own_process(jobs: int) -> float:
-    """Megabytes at the peak of a process that makes the night and looks at it once."""
-    found = subprocess.run(
+    """Peak megabytes of a process that makes the night and simulates it once."""
+    process = subprocess.run(
         [sys.executable, "-m", __spec__.name, "--peak", "--jobs", str(jobs)],
         capture_output=True,
         text=True,
         check=True,
         timeout=600,
     )
-    return float(found.stdout)
+    return float(process.stdout)
 
 
 def peak(jobs: int) -> float:
@@ -205,11 +205,13 @@ def figures(quick: bool, jobs: int) -> Iterator[Figure]:
     rounds = range(2 if quick else 5)
     drawn = partial(simulate, tonight, NOW, made, held.draws, held.shift, 1)
     pairs = [(cpu(numpy_pass), cpu(drawn)) for _ in rounds]
-    beside, ours = (float(np.median(each)) for each in zip(*pairs, strict=True))
+    beside, ours = (float(np.median(group)) for group in zip(*pairs, strict=True))
     del numpy_pass
     yield Figure("full_pass", ours, "CPU s, 1,024 samples, outcomes with it", "level-wise numpy", beside)
-    anew = float(np.median([cpu(partial(whole, made, tonight, promises)) for _ in rounds]))
-    yield Figure("full_look", anew, "CPU s, with the run factor and every job drawn anew", "level-wise numpy", beside)
+    reloaded = float(np.median([cpu(partial(whole, made, tonight, promises)) for _ in rounds]))
+    yield Figure(
+        "full_look", reloaded, "CPU s, with the run factor and every job drawn anew", "level-wise numpy", beside
+    )
     del held, drawn
     yield from _one_job("one_job", made, tonight, 30 if quick else 200)
     del made
@@ -232,11 +234,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--jobs", type=int, default=JOBS, help="fewer jobs and as many times fewer dependencies")
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.peak:
-        print(peak(asked.jobs))
+    arguments = parser.parse_args()
+    if arguments.peak:
+        print(peak(arguments.jobs))
         return
-    emit("forecast_speed", figures(asked.quick, asked.jobs), asked.json)
+    emit("forecast_speed", figures(arguments.quick, arguments.jobs), arguments.json)
 
 
 if __name__ == "__main__":

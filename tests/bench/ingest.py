@@ -99,7 +99,7 @@ def filled(folder: Path, size: Size) -> Path:
 
 
 class Rounds:
-    """The same rounds for every way: each brings running runs of some jobs, ends them, and tells the same again."""
+    """The same rounds for every variant: each brings running runs of some jobs, ends them, and reports them again."""
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -236,7 +236,7 @@ def _against(dsn: str, size: Size) -> Iterator[Figure]:
             raw.execute(f"SELECT setval('{table}_id_seq', nextval('{table}_id_seq') + %s)", (size.batch,)).fetchone()
             for table in ("run", "attempt")
         ]
-        return tuple(one[0] - size.batch for one in ids if one)
+        return tuple(group[0] - size.batch for group in ids if group)
 
     def cpu() -> float:
         return time.process_time() + sum(map(_cpu_of, pids))
@@ -266,7 +266,7 @@ def _fill_postgres(raw: psycopg.Connection[Any], size: Size) -> None:
                 )
             }  # fmt: skip
             cursor = source.execute(f"SELECT * FROM {table}")
-            columns = [one[0] for one in cursor.description]
+            columns = [pair[0] for pair in cursor.description]
             flips = [place for place, name in enumerate(columns) if name in booleans]
             with raw.cursor() as into, into.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
                 for row in cursor:

@@ -38,9 +38,9 @@ def names_of(job_ids: Sequence[int]) -> list[str]:
 def records(names: Sequence[str], number: int, ended: bool) -> list[RunRecord]:
     """One run of each job in round `number`: running, or succeeded."""
     period = NOW + timedelta(minutes=number)
-    told: dict[str, Any] = {"state": RunState.RUNNING, "native_state": "running"}
+    details: dict[str, Any] = {"state": RunState.RUNNING, "native_state": "running"}
     if ended:
-        told = {"state": RunState.SUCCEEDED, "native_state": "success", "ended_at": period + timedelta(minutes=3),
+        details = {"state": RunState.SUCCEEDED, "native_state": "success", "ended_at": period + timedelta(minutes=3),
                 "exit_code": 0, "message": "1,204,551 rows copied"}  # fmt: skip
     return [
         RunRecord(
@@ -51,7 +51,7 @@ def records(names: Sequence[str], number: int, ended: bool) -> list[RunRecord]:
             queued_at=period,
             started_at=period + timedelta(seconds=place % 60),
             native_ref=f"dags/{name}/runs/{number}",
-            **told,
+            **details,
         )
         for place, name in enumerate(names)
     ]
@@ -67,28 +67,28 @@ def rows(
 ) -> dict[str, list[Row]]:
     """The rows that these records end up as, for an anchor; ids of runs and attempts count on from `first_id`."""
     observed = micros(NOW + timedelta(minutes=minutes))
-    found: dict[str, list[Row]] = {"run": [], "attempt": [], "latest_run": []}
+    results: dict[str, list[Row]] = {"run": [], "attempt": [], "latest_run": []}
     for place, (record, job_id) in enumerate(zip(runs, job_ids, strict=True)):
         run_id, attempt_id = first_id[0] + place, first_id[1] + place
         started, queued = micros(record.started_at or NOW), micros(record.queued_at or NOW)
         ended = None if record.ended_at is None else micros(record.ended_at)
-        state, word = record.state.value, record.native_state
-        found["run"].append(
+        state, term = record.state.value, record.native_state
+        results["run"].append(
             (
-                run_id, job_id, record.period_key, queued, queued, NOW.date().isoformat(), state, "native", word, "", 1,
+                run_id, job_id, record.period_key, queued, queued, NOW.date().isoformat(), state, "native", term, "", 1,
                 attempt_id, started, started, ended, record.exit_code, record.message, False, "no_estimate", False, "",
                 observed, minutes,
             )
         )  # fmt: skip
-        found["attempt"].append(
+        results["attempt"].append(
             (
-                attempt_id, run_id, job_id, record.attempt_key, 1, state, "native", word, queued, started, ended,
+                attempt_id, run_id, job_id, record.attempt_key, 1, state, "native", term, queued, started, ended,
                 record.exit_code, record.message, "", record.native_ref, "", None, "{}", observed,
             )
         )  # fmt: skip
         rank = CALM_RANK if record.ended_at else 5
-        found["latest_run"].append((job_id, run_id, queued, state, rank, minutes))
-    return found
+        results["latest_run"].append((job_id, run_id, queued, state, rank, minutes))
+    return results
 
 
 def some_jobs(random: Random, remainder: int, jobs: int, count: int) -> list[int]:
@@ -100,13 +100,15 @@ def upsert(table: str, mark: str, source: str = "") -> str:
     """INSERT … ON CONFLICT DO UPDATE of every column but ids, guarded so that an unchanged row writes nothing."""
     columns, key = TABLES[table]
     free = [name for name in columns if name not in key and name not in ("id", "run_id", "attempt_id", *VOLATILE)]
-    stored, told = (", ".join(f"{where}.{name}" for name in free) for where in (table, "excluded"))
-    settings = ", ".join(f"{name} = excluded.{name}" for name in (*free, *(one for one in VOLATILE if one in columns)))
+    stored, text = (", ".join(f"{where}.{name}" for name in free) for where in (table, "excluded"))
+    settings = ", ".join(
+        f"{name} = excluded.{name}" for name in (*free, *(name for name in VOLATILE if name in columns))
+    )
     values = source or f"VALUES ({', '.join([mark] * len(columns))})"
     guard = "IS NOT" if mark == "?" else "IS DISTINCT FROM"
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) {values} ON CONFLICT ({', '.join(key)})"
-        f" DO UPDATE SET {settings} WHERE ({stored}) {guard} ({told})"
+        f" DO UPDATE SET {settings} WHERE ({stored}) {guard} ({text})"
     )
 
 

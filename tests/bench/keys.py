@@ -1,8 +1,7 @@
 """From a key written to the first changed screen, in the tables of 100,000 jobs and of 1,000,000 runs.
 
-Beside each stands the same key in an empty Textual app that changes one line: what is above it is ours. `down_in_storm`
-is `down` while another process commits 10,000 run changes a second to the store that is on the screen.
-"""
+Anchor: the same key in an empty Textual app that changes one line; the rest is ours. `down_in_storm` is `down` while
+another process commits 10,000 run changes a second to the store that is on the screen."""
 
 from __future__ import annotations
 
@@ -64,11 +63,13 @@ def _answered(terminal: Terminal, key: str) -> float:
 
 
 def beside(ours: Terminal, bare: Terminal, name: str, keys: Sequence[str], count: int) -> Iterator[Figure]:
-    """Each key in both in turn, so that what else the machine does hits both alike: p95 and the median."""
-    pairs = [(_answered(bare, key), _answered(ours, key)) for key in (keys[one % len(keys)] for one in range(count))]
-    floor, found = [one for one, _ in pairs], [one for _, one in pairs]
-    yield Figure(name, p95(found), "ms, p95", ANCHOR, p95(floor))
-    yield Figure(f"{name}_median", median(found), "ms", ANCHOR, median(floor))
+    """Each key in both apps in turn, so that other load on the machine affects both alike: p95 and the median."""
+    pairs = [
+        (_answered(bare, key), _answered(ours, key)) for key in (keys[number % len(keys)] for number in range(count))
+    ]
+    floor, results = [value for value, _ in pairs], [value for _, value in pairs]
+    yield Figure(name, p95(results), "ms, p95", ANCHOR, p95(floor))
+    yield Figure(f"{name}_median", median(results), "ms", ANCHOR, median(floor))
 
 
 def escapes(ours: Terminal, bare: Terminal, open_with: str, count: int) -> Figure:
@@ -155,8 +156,8 @@ def _lag(terminal: Terminal, path: Path, number: int) -> float:
     shown = jobs[len(jobs) // 2]  # a key that is answered late may still scroll the first one away
     name = f"lag-{number:04d}"
     with closing(sqlite3.connect(path, timeout=30)) as db, db:
-        found = db.execute("UPDATE job SET name = ? WHERE name LIKE '%' || ?", (name, shown))
-        assert found.rowcount == 1, shown
+        cursor = db.execute("UPDATE job SET name = ? WHERE name LIKE '%' || ?", (name, shown))
+        assert cursor.rowcount == 1, shown
     at = time.perf_counter()
     terminal.wait_for(name, 30)
     return (terminal.read_at - at) * 1000

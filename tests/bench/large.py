@@ -1,10 +1,9 @@
 """Keys and reads on 1,000,000 jobs and 10,000,000 runs (--runs 50000000), on SQLite and PostgreSQL: what grows?
 
-Beside each figure stands the same on a tenth of the jobs and runs, taken in turn. `read_*` is one read of a screen,
+Anchor of each figure: the same on a tenth of the jobs and runs, taken in turn. `read_*` is one query of a screen,
 without the console; `key_*` is from a key to the first changed screen, `key_*_cpu` the CPU time of the console until
-then, which other work of the machine hardly changes. Aim: p95 of a key at most 25 ms. The stores are made once and stay
-in the temp folder.
-"""
+then, which other load on the machine hardly changes. Aim: p95 of a key at most 25 ms. The stores are made once and stay
+in the temporary folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The shared set of recorded nights, and the engine's forecast asked as that set's `evaluate.py` asks a forecaster."""
+"""The shared set of recorded nights, and the engine's forecast, called as that set's `evaluate.py` calls a
+forecaster."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
 
 def place() -> Path | None:
     """Where the set is, beside the repository or above it; None where it is not."""
-    found = (folder / "shared" / "late-risk" for folder in ROOT.parents)
-    return next((each for each in found if (each / "evaluate.py").is_file()), None)
+    paths = (folder / "shared" / "late-risk" for folder in ROOT.parents)
+    return next((path for path in paths if (path / "evaluate.py").is_file()), None)
 
 
 def module(folder: Path, name: str) -> Any:
@@ -56,26 +57,26 @@ class Teller:
     """Publishes P(late) and recalibrates it by the outcomes, as the engine does."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[int, str], list[float]] = {}
+        self._published: dict[tuple[int, str], list[float]] = {}
         self._slopes = PRIOR
 
     def begins(self, h: Any) -> None:
         """Learns from its own forecasts of the nights that are over by now."""
         rows = {int(number): row for row, number in enumerate(h.rid)}
         went = []
-        for (number, name), looks in self._told.items():
+        for (number, name), evaluations in self._published.items():
             finishes, deadlines = h.svc.get(name, (None, None))
             if number in rows and finishes is not None and np.isfinite(finishes[rows[number]]):
                 was_late = bool(finishes[rows[number]] > deadlines[rows[number]])
-                went.append(ForecastNight(np.array(looks), was_late, number))
+                went.append(ForecastNight(np.array(evaluations), was_late, number))
         self._slopes = fit_slopes(went)
 
     def __call__(self, h: Any, seen: SimulationRun, promise: ServicePromise) -> tuple[float, Any]:
         """P(late), and the finish at LEVELS."""
-        told = publish_odds(seen, promise, self._slopes)
-        self._told.setdefault((h.rid_now, promise.name), []).append(told.own)
-        outcome = told.sim.outcome(promise)
-        return p_late(told.sim, promise), quantiles(outcome.finish, outcome.weights, LEVELS)
+        odds = publish_odds(seen, promise, self._slopes)
+        self._published.setdefault((h.rid_now, promise.name), []).append(odds.own)
+        outcome = odds.sim.outcome(promise)
+        return p_late(odds.sim, promise), quantiles(outcome.finish, outcome.weights, LEVELS)
 
 
 class Engine:
@@ -102,8 +103,8 @@ class Engine:
         if self._night is None or self._number != h.rid_now:
             jobs = dag.jobs
             past = NightHistory(h.dur[:, jobs], h.wait[:, jobs], h.fix[:, jobs])
-            ends = sorted({int(each) for targets in dag.svc.values() for each in targets})
-            known = self.knows(past, SimulationGraph(dag.par, dag.nb, names=[h.names[each] for each in jobs]), dag)
+            ends = sorted({int(target) for targets in dag.svc.values() for target in targets})
+            known = self.knows(past, SimulationGraph(dag.par, dag.nb, names=[h.names[job] for job in jobs]), dag)
             self._night = prepare_night(*known, ends)
             self._number = h.rid_now
             self._teller.begins(h)

@@ -108,7 +108,7 @@ def figures(scale: Scale) -> Iterator[Figure]:
     evaluate = module(folder, "evaluate")
     count = scale.of(24, 6, 1)
     sets = {
-        "recorded": [each for each in evaluate.load(str(folder)) if each.family == DAILY][:count],
+        "recorded": [item for item in evaluate.load(str(folder)) if item.family == DAILY][:count],
         "heavy": [generated(number, FACTOR, evaluate.topo) for number in range(count)],
         "plain": [generated(number, 0.0, evaluate.topo) for number in range(count)],
     }

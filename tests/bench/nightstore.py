@@ -1,11 +1,10 @@
-"""A night of a large company in a store: 50 systems, lines of work across them, 200 services, weeks of history.
+"""A night of a large company in a store: 50 systems, workflows across them, 200 services, weeks of history.
 
-Made by plain SQL and kept in the user's cache folder from one benchmark to the next. What it is like: a quarter of the
-jobs are units that a scheduler starts (cron lines, DAGs, database jobs, state machines), the others are tasks of the
-DAGs. Units hang together in lines of work of 4 to 240 units, chains and fan-ins over up to six systems; no line reads
-another, as long as no DAG reads two. Every third unit that reads another has no clock of its own. It is NOW: half of
-the night's runs are through, some run, wait, have failed or are not seen to have ended well.
-"""
+Made by plain SQL and cached in the user's cache folder between benchmarks. Its shape: a quarter of the jobs are units
+that a scheduler starts (cron lines, DAGs, database jobs, state machines), the others are tasks of the DAGs. Units form
+workflows of 4 to 240 units, chains and fan-ins over up to six systems; no workflow reads another, as long as no DAG
+reads two. Every third unit that reads another has no schedule of its own. It is NOW: half of the night's runs have
+succeeded; others run, wait, have failed or have an unknown end."""
 
 from __future__ import annotations
 
@@ -94,7 +93,7 @@ class Estate:
         self._most = jobs
         self._random = Random(jobs)
         self._night = Night([], [], [])
-        self._by_kind = {kind: [each for each in range(SYSTEMS) if kind_of(each) == kind] for kind in KINDS}
+        self._by_kind = {kind: [number for number in range(SYSTEMS) if kind_of(number) == kind] for kind in KINDS}
 
     def night(self) -> Night:
         lines: list[list[_Job]] = []
@@ -106,38 +105,38 @@ class Estate:
         lines.sort(key=len, reverse=True)
         for number in range(max(2, self._most // SERVICE_JOBS)):
             line = lines[number % len(lines)]
-            self._night.services.append([one.id for one in line[-1 - number // len(lines) :][:1]])
+            self._night.services.append([job.id for job in line[-1 - number // len(lines) :][:1]])
         return self._night
 
     def _line(self, units: int) -> list[_Job]:
         """A line of work: each unit but the first ones reads up to three of those shortly before it."""
         kinds = [self._random.choice(SHARE) for _ in range(min(units, 6))]
-        begin_s, found = self._random.randrange(12 * 240) * 5, list[_Job]()
+        begin_s, jobs = self._random.randrange(12 * 240) * 5, list[_Job]()
         for place in range(units):
-            above = self._above(found)
-            ready = max((one.due_s + one.took_s for one in above), default=begin_s)
-            one = self._unit(self._random.choice(kinds), ready)
+            above = self._above(jobs)
+            ready = max((job.due_s + job.took_s for job in above), default=begin_s)
+            job = self._unit(self._random.choice(kinds), ready)
             if above and self._random.random() < 0.33:
-                one.dialect, one.expression = "none", ""
-            found.append(one)
-            native = one.parent is None and place % 4 == 0
-            self._night.edges += [(each.id, one.id, "native" if native else "declared") for each in above]
-        return found
+                job.dialect, job.expression = "none", ""
+            jobs.append(job)
+            native = job.parent is None and place % 4 == 0
+            self._night.edges += [(candidate.id, job.id, "native" if native else "declared") for candidate in above]
+        return jobs
 
-    def _above(self, found: Sequence[_Job]) -> list[_Job]:
-        if not found or self._random.random() < 0.08:
+    def _above(self, jobs: Sequence[_Job]) -> list[_Job]:
+        if not jobs or self._random.random() < 0.08:
             return []
-        near = found[-12:]
+        near = jobs[-12:]
         return self._random.sample(near, min(len(near), self._random.choice((1, 1, 2, 2, 3))))
 
     def _unit(self, kind: str, ready_s: int) -> _Job:
         system = self._random.choice(self._by_kind[kind])
         due_s = min((ready_s // 300 + 1) * 300, 6 * 3_600)
-        one = self._job(system, None, DIALECTS[kind], due_s, self._random.randrange(30, 900))
-        one.expression = f"{due_s // 60 % 60} {due_s // 3600} * * *" if one.dialect != "none" else ""
+        job = self._job(system, None, DIALECTS[kind], due_s, self._random.randrange(30, 900))
+        job.expression = f"{due_s // 60 % 60} {due_s // 3600} * * *" if job.dialect != "none" else ""
         if kind == "airflow":
-            self._tasks(one)
-        return one
+            self._tasks(job)
+        return job
 
     def _tasks(self, dag: _Job) -> None:
         made: list[_Job] = []
@@ -145,16 +144,16 @@ class Estate:
             task = self._job(dag.system, dag.id, "none", dag.due_s, max(1, dag.took_s // TASKS))
             task.due_s += number * task.took_s
             above = self._random.sample(made[-4:], min(len(made), self._random.choice((2, 4, 4))))
-            self._night.edges += [(each.id, task.id, "native") for each in above]
+            self._night.edges += [(job.id, task.id, "native") for job in above]
             made.append(task)
 
     def _job(self, system: int, parent: int | None, dialect: str, due_s: int, took_s: int) -> _Job:
         number = len(self._night.jobs) + 1
         target = targets_of(system)[number % len(targets_of(system))] if parent is None else targets_of(system)[0]
         native_id = f"unit_{number:06d}" if parent is None else f"unit_{parent:06d}.task_{number - parent:02d}"
-        one = _Job(number, system + 1, target, native_id, parent, dialect, "", due_s, took_s)
-        self._night.jobs.append(one)
-        return one
+        job = _Job(number, system + 1, target, native_id, parent, dialect, "", due_s, took_s)
+        self._night.jobs.append(job)
+        return job
 
 
 def kind_of(system: int) -> str:
@@ -206,8 +205,8 @@ def _jobs(db: sqlite3.Connection, night: Night) -> None:
     )
     dice = Random(7)
     rows = (
-        (one.id, one.system, one.target, one.native_id, one.parent, one.dialect, one.expression, one.due_s, one.took_s,
-         one.every_s, f"team-{one.target % 40}", dice.random()) for one in night.jobs
+        (job.id, job.system, job.target, job.native_id, job.parent, job.dialect, job.expression, job.due_s, job.took_s,
+         job.every_s, f"team-{job.target % 40}", dice.random()) for job in night.jobs
     )  # fmt: skip
     db.executemany(f"INSERT INTO plan_of VALUES ({', '.join('?' * 12)})", rows)
     given = {"count": 1, "accepted": micros(MIDNIGHT - timedelta(days=60)), "now": micros(NOW), "zero": _MIDNIGHT_US}

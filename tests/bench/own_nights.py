@@ -1,12 +1,11 @@
-"""Nights that are generated, of the kinds that the recorded ones hold few of. Made when asked, always the same.
+"""Generated nights of the kinds that are rare among the recorded ones. Made on request, always the same.
 
 `fails`: three jobs of a workflow fail one night in twenty, others hardly ever, and are restarted after some 25 minutes.
-`clock`: jobs that start by the clock, read what was not there yet on one night in seven, and run again.
+`clock`: jobs that start by the clock, read a file that was missing on one night in seven, and run again.
 `slots`: chains that meet in a pool of three slots.
 `shift`: some jobs take half as long again from one night on, some go back.
-`new`: jobs that appear later, some with a declared duration, others with like ones beside them.
-In every kind jobs of a night are slow together, and a service's deadline is a quantile of its own last 60 nights.
-"""
+`new`: jobs that appear later, some with a declared duration, others with peer jobs.
+In every kind jobs of a night are slow together, and a service's deadline is a quantile of its own last 60 nights."""
 
 from __future__ import annotations
 
@@ -67,7 +66,7 @@ class Workflow:
             self.parents.append([above, first])
         more = len(self.parents) - JOBS
         self.takes = np.hstack([self.takes, self.takes[:, [first for first, _ in self.rules.values()]]])
-        self.earliest, self.fails = (np.append(each, np.zeros(more)) for each in (self.earliest, self.fails))
+        self.earliest, self.fails = (np.append(values, np.zeros(more)) for values in (self.earliest, self.fails))
         self.since, self.declared = np.append(self.since, [0] * more), np.append(self.declared, [np.nan] * more)
 
     def _slots(self, _level: Any) -> None:
@@ -87,12 +86,12 @@ class Workflow:
 
     def loaded(self) -> SimpleNamespace:
         """As the shared set's `load` gives a workflow."""
-        versions = sorted({0, *(int(each) for each in self.since)})
+        versions = sorted({0, *(int(item) for item in self.since)})
         dags = {night: self._dag(night) for night in versions}
         runs: list[dict[str, Any]] = []
         finishes: list[float] = []
         for night in range(self.nights):
-            version = max(each for each in versions if each <= night)
+            version = max(version for version in versions if version <= night)
             run = self._run(night, version, dags[version])
             if night >= PROMISED_FROM:
                 share = (0.9, 0.93, 0.95)[self.number % 3]
@@ -110,7 +109,8 @@ class Workflow:
         there = [job for job in range(len(self.parents)) if self.since[job] <= night]
         place = {job: at for at, job in enumerate(there)}
         parents = [
-            sorted({place[each] for one in self.parents[job] for each in self._there(one, night)}) for job in there
+            sorted({place[number] for parent in self.parents[job] for number in self._there(parent, night)})
+            for job in there
         ]
         last = np.array([place[JOBS - 1]])
         rules = {place[job]: (place[first], place[above]) for job, (first, above) in self.rules.items()}
@@ -123,7 +123,7 @@ class Workflow:
     def _there(self, job: int, night: int) -> list[int]:
         if self.since[job] <= night:
             return [job]
-        return [each for one in self.parents[job] for each in self._there(one, night)]
+        return [number for parent in self.parents[job] for number in self._there(parent, night)]
 
     def _run(self, night: int, version: int, dag: SimpleNamespace) -> dict[str, Any]:
         start, end, attempts = np.zeros(dag.n), np.zeros(dag.n), {}
@@ -131,7 +131,7 @@ class Workflow:
         free = [0.0] * self.slots
         waiting = [(self._ready(job, dag, end), job) for job in range(dag.n) if not dag.par[job]]
         heapq.heapify(waiting)
-        missing = [len(each) for each in dag.par]
+        missing = [len(item) for item in dag.par]
         while waiting:
             ready, job = heapq.heappop(waiting)
             begun = max(ready, heapq.heappop(free)) if job in dag.pool else ready + self.random.exponential(4.0)
@@ -146,7 +146,7 @@ class Workflow:
             start[job], end[job] = begun, begun + lasts
             if job in dag.pool:
                 heapq.heappush(free, end[job])
-            for below in (each for each in range(dag.n) if job in dag.par[each]):
+            for below in (number for number in range(dag.n) if job in dag.par[number]):
                 missing[below] -= 1
                 if not missing[below]:
                     heapq.heappush(waiting, (self._ready(below, dag, end), below))
@@ -156,7 +156,7 @@ class Workflow:
         }  # fmt: skip
 
     def _ready(self, job: int, dag: SimpleNamespace, end: Any) -> float:
-        return max([float(dag.nb[job]), *(float(end[each]) for each in dag.par[job])])
+        return max([float(dag.nb[job]), *(float(end[item]) for item in dag.par[job])])
 
     def _lasting(self, job: int, dag: SimpleNamespace, start: Any, end: Any, takes: Any) -> float:
         """A rerun takes nothing on a night that needs none."""
@@ -171,7 +171,7 @@ def workflows(topo: Callable[..., Any], kinds: tuple[str, ...] = KINDS) -> list[
     return [Workflow(kind, number, topo).loaded() for kind in kinds for number in range(WORKFLOWS)]
 
 
-def told(past: NightHistory, graph: SimulationGraph, dag: Any) -> tuple[NightHistory, SimulationGraph]:
+def declared_night(past: NightHistory, graph: SimulationGraph, dag: Any) -> tuple[NightHistory, SimulationGraph]:
     """What config says of such a night: starts by the clock, slots, declared durations."""
     takes = np.array(past.takes)
     for again, (first, _) in dag.rules.items():

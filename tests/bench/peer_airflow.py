@@ -32,19 +32,19 @@ def serve(port: int, dags: int) -> None:
 
 
 def _answer_all(line: socket.socket, dags: int, pages: dict[tuple[int, int], bytes]) -> None:
-    with line, line.makefile("rwb") as asked:
-        while request := asked.readline():
-            while asked.readline().strip():
+    with line, line.makefile("rwb") as pipe:
+        while request := pipe.readline():
+            while pipe.readline().strip():
                 pass
-            asked.write(_answer(request, dags, pages))
-            asked.flush()
+            pipe.write(_answer(request, dags, pages))
+            pipe.flush()
 
 
 def _answer(request: bytes, dags: int, pages: dict[tuple[int, int], bytes]) -> bytes:
-    found = _PAGE.match(request)
-    if found is None:
+    match = _PAGE.match(request)
+    if match is None:
         return _reply({"dags": [], "total_entries": 0})
-    limit, offset = map(int, found.groups())
+    limit, offset = map(int, match.groups())
     if (limit, offset) not in pages:
         names = (f"job_{number:05d}" for number in range(offset, min(dags, offset + limit)))
         rows = [_DAG | {"dag_id": name, "dag_display_name": name} for name in names]
@@ -53,6 +53,6 @@ def _answer(request: bytes, dags: int, pages: dict[tuple[int, int], bytes]) -> b
 
 
 def _reply(body: object) -> bytes:
-    said = json.dumps(body).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n"
-    return head.encode() + said
+    data = json.dumps(body).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data

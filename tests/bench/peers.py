@@ -45,11 +45,11 @@ class Peer(NamedTuple):
 
 
 def folder() -> Path:
-    """Where peers and their files are kept."""
+    """The folder of peers and their files."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headway-bench"
-    found = cache if os.access(cache.parent, os.W_OK) else Path(tempfile.gettempdir()) / f"headway-peers-{os.getuid()}"
-    found.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return found
+    path = cache if os.access(cache.parent, os.W_OK) else Path(tempfile.gettempdir()) / f"headway-peers-{os.getuid()}"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
 
 
 def installed(name: str) -> Path | None:
@@ -147,7 +147,9 @@ def _harlequin(place: Path) -> Iterator[Peer]:
 def _cronstable(place: Path) -> Iterator[Peer]:
     port = _free_port()
     path = folder() / "cronstable.yaml"
-    jobs = (f"  - name: job_{one:05d}\n    command: 'true'\n    schedule: '10 3 1 1 *'\n" for one in range(CRON_JOBS))
+    jobs = (
+        f"  - name: job_{number:05d}\n    command: 'true'\n    schedule: '10 3 1 1 *'\n" for number in range(CRON_JOBS)
+    )
     path.write_text(f"web:\n  listen:\n    - http://127.0.0.1:{port}\njobs:\n{''.join(jobs)}", "utf-8")
     program = str(place / "bin" / "cronstable")
     with _server([program, "-c", str(path)], port):

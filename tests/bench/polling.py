@@ -73,12 +73,12 @@ def estate(folder: Path, worlds: Sequence[QuietWorld], interval: float) -> Confi
 def lateness(worlds: Sequence[QuietWorld], since: float, interval: float) -> list[float]:
     """Of each poll since then, in order; of a poll that is overdue now, so far."""
     now = time.monotonic()
-    found = list[float]()
+    results = list[float]()
     for world in worlds:
         before = [at for at in world.polled if at < since][-1:]
         times = [*before, *(at for at in world.polled if at >= since)]
-        found += [after - at - interval for at, after in zip(times, [*times[1:], now], strict=True)]
-    return sorted(max(0.0, late) for late in found)
+        results += [after - at - interval for at, after in zip(times, [*times[1:], now], strict=True)]
+    return sorted(max(0.0, late) for late in results)
 
 
 def measured(systems: int, hanging: int, interval: float, seconds: float) -> Iterator[Figure]:

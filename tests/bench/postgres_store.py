@@ -1,4 +1,5 @@
-"""A store on a private PostgreSQL with the rows of a store on SQLite, kept in a temp folder between benchmarks."""
+"""A store on a private PostgreSQL with the rows of a store on SQLite, cached in a temporary folder between
+benchmarks."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _received_figures(
     _measure(sender, of_nothing, 1)
     _, before = _measure(sender, of_nothing, requests)
     sent, cost = _measure(sender, received, requests)
-    name, costs = f"of_{count}", [each / count for each in (cost, before)]
+    name, costs = f"of_{count}", [value / count for value in (cost, before)]
     yield Figure(f"{name}_cpu_ms_per_{noun}", costs[0], "ms", "requests that store nothing", costs[1])
     yield Figure(f"{name}_{noun}s_per_s", requests * count / sent.took, f"{noun}s/s, senders included")
     yield Figure(f"{name}_{noun}_wait_p99_ms", _p99_ms(sent), "ms until the answer")

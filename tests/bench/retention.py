@@ -1,10 +1,10 @@
 """What a year costs with retention: `python -m tests.bench.retention [--json] [--quick]`.
 
 One run of each job a night for 365 nights, through the ingest that an engine uses, and a pass of retention after each
-night: 10,000 jobs (--quick: 500 for 150 nights), a hundredth of an estate of a million runs a day. Beside each figure
-of the last ten nights stands the same of the ten nights when the first run was deleted: a store that stays small has
-ratios near 1. `*_million` is extrapolated by the bytes per run. On SQLite.
-"""
+night: 10,000 jobs (--quick: 500 for 150 nights), a hundredth of an estate of a million runs a day. Anchor of each
+figure
+of the last ten nights: the ten nights when the first run was deleted; a store that stays small has ratios near 1.
+`*_million` is extrapolated by the bytes per run. On SQLite."""
 
 from __future__ import annotations
 

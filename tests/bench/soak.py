@@ -1,8 +1,7 @@
-"""What a busy engine takes for itself over hours: 50 jobs that report a run each second, by HTTP, to a real engine.
+"""What a busy engine uses over hours: 50 jobs that report a run each second, by HTTP, to a real engine.
 
-The memory after a tenth of the time stands beside the memory at the end: a plateau is a ratio near 1. Open files and
-threads are counted at both times; of the write-ahead log it is the largest size, and of the store its bytes per run.
-"""
+Anchor of the memory at the end: the memory after a tenth of the time; a plateau is a ratio near 1. Open files and
+threads are counted at both times; of the write-ahead log it is the largest size, and of the store its bytes per run."""
 
 from __future__ import annotations
 
@@ -137,7 +136,7 @@ def measure(minutes: float, per_second: float) -> Iterator[Figure]:
         yield Figure("open_files", late.files, "files", "after a tenth of the time", early.files)
         yield Figure("threads", late.threads, "threads", "after a tenth of the time", early.threads)
         yield Figure(
-            "largest_wal", max(one.wal_mib for _, one in course), "MiB", "the store", store.stat().st_size / 2**20
+            "largest_wal", max(usage.wal_mib for _, usage in course), "MiB", "the store", store.stat().st_size / 2**20
         )
         yield Figure("store_per_run", (store.stat().st_size - at_start.store_bytes) / max(stored, 1), "bytes")
 

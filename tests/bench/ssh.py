@@ -1,8 +1,7 @@
-"""One steady round over kept connections through the whole cron connector, beside bare paramiko and OpenSSH.
+"""One steady round over persistent connections through the whole cron connector, beside bare paramiko and OpenSSH.
 
-Real cron, rsyslog and sshd in a namespace (needs root, as the lab). Client CPU is this process alone, so sshd and the
-script on the host are not in it; they cost the same for all three ways.
-"""
+Real cron, rsyslog and sshd in a namespace (needs root, like the lab). Client CPU is this process alone, so sshd and the
+script on the host are not in it; they cost the same for all three variants."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ CRONTAB = "".join(f"# headway: job_{n}\n{n} 3 * * * /opt/etl/job_{n}.sh --full\n
 
 
 class Recording:
-    """A session that only takes down what it is asked to send."""
+    """A session that only records the commands it is given."""
 
     def __init__(self, address: SshAddress | ThisMachine) -> None:
         self.address = address
@@ -45,7 +44,7 @@ class Recording:
         raise TimeoutError
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """There is no connection to close."""
 
 
 class Round:
@@ -77,7 +76,7 @@ class Round:
         self._each(poll)
 
     def bare(self) -> None:
-        """The same script over kept connections of bare paramiko, its answer read and dropped."""
+        """The same script over persistent connections of bare paramiko; its answer is read and dropped."""
 
         def run(number: int) -> None:
             stdin, stdout, _ = self.clients[number].exec_command("sh -s")
@@ -168,5 +167,5 @@ def figures(quick: Scale) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    asked = arguments(__doc__ or "")
-    emit("ssh", figures(asked.quick), asked.json)
+    options = arguments(__doc__ or "")
+    emit("ssh", figures(options.quick), options.json)

@@ -1,9 +1,8 @@
-"""How long from starting `headway` until rows of the first screen are read, with 100,000 jobs in the store.
+"""From starting `headway` until rows of the first screen are read, with 100,000 jobs in the store.
 
-Beside it an empty Textual app, started in turn with it in the same way: what is not Textual's is ours. Medians; on a
-busy machine those of the processor time tell more. Each start has an empty home, so that it
-reads no settings. Aim: ratio ≤ 1.6, memory ≤ 100 MB.
-"""
+Anchor: an empty Textual app, started in turn with it in the same way; the rest is ours. Medians; on a busy machine
+those of the processor time are more reliable. Each start has an empty home and so no settings. Aim: ratio ≤ 1.6,
+memory ≤ 100 MB."""
 
 from __future__ import annotations
 
@@ -80,14 +79,14 @@ def measure(quick: Scale) -> list[Figure]:
     return [
         Figure("first_paint", middle(ours, "wall_ms"), "ms", anchor, middle(bare, "wall_ms")),
         Figure("first_paint_cpu", middle(ours, "cpu_ms"), "ms", anchor, middle(bare, "cpu_ms")),
-        Figure("first_paint_without_bytecode", middle([one for one, _ in cold], "wall_ms"), "ms",
-               anchor, middle([one for _, one in cold], "wall_ms")),
+        Figure("first_paint_without_bytecode", middle([start for start, _ in cold], "wall_ms"), "ms",
+               anchor, middle([start for _, start in cold], "wall_ms")),
         Figure("console_rss", settled.rss_mib, "MiB", anchor, bare[-1].rss_mib),
     ]  # fmt: skip
 
 
 def middle(starts: Sequence[Start], what: str) -> float:
-    return float(median(getattr(one, what) for one in starts))
+    return float(median(getattr(start, what) for start in starts))
 
 
 if __name__ == "__main__":

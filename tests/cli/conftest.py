@@ -1,4 +1,4 @@
-"""This machine's clock, which tells what is of no service, is UTC for every test of a command."""
+"""The machine's time zone, used where no service gives one, is UTC for every test of a command."""
 
 from __future__ import annotations
 

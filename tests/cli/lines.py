@@ -1,4 +1,4 @@
-"""Every command line that there is, one or more for each command: what can be asked of all is asked of these."""
+"""Command lines for tests of all commands: one or more for each command."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
 
 def all_lines() -> list[tuple[str, ...]]:
     """Each with its command before it. A command that is in neither table is found by `unknown`."""
-    return [(name, *more) for name, each in LINES.items() for more in each]
+    return [(name, *more) for name, line in LINES.items() for more in line]
 
 
 def unknown() -> set[str]:

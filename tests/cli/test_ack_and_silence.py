@@ -25,12 +25,12 @@ MUTE = ("silence", "add", "--for", "1h", "--why", "x")
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Nobody takes what is told: it is told again every minute."""
+    """An unacknowledged incident is notified again every minute."""
     monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
     scheduler = FakeScheduler()
     config = estate_config(tmp_path, scheduler)
-    said = Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", repeat_every=timedelta(seconds=0.1)),)))
-    with running_bench(tmp_path, scheduler, replace(config, declared=said)) as made:
+    declared = Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", repeat_every=timedelta(seconds=0.1)),)))
+    with running_bench(tmp_path, scheduler, replace(config, declared=declared)) as made:
         yield made
 
 
@@ -44,7 +44,7 @@ def say(bench: Bench, *line: str) -> Done:
         return headway(bench.url, *line)
 
 
-def told(bench: Bench) -> list[str]:
+def notifications(bench: Bench) -> list[str]:
     return [title for _, title, _ in bench.sink.got]
 
 
@@ -56,16 +56,20 @@ def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_mo
     done = say(bench, "ack", "INC-0001", "--for", "2h", "--why", "disk is full")
     assert (0, True) == (done.code, "INC-0001: acknowledged by ann until" in done.out), done.err
     bench.turn()
-    assert [FAILED] == told(bench)
+    assert [FAILED] == notifications(bench)
     shown = headway(bench.url, "incident", "1").out
     assert "acknowledged by ann until" in shown
     assert "repeated   oncall: suppressed by acknowledgement: acknowledged by ann until" in shown
-    assert ["ann"] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
-    assert ["acknowledgement"] == [one["stage"] for one in headway(bench.url, "alert", "--suppressed", "--json").data]
+    assert ["ann"] == [
+        incident["acknowledged_by"] for incident in headway(bench.url, "incident", "list", "--json").data
+    ]
+    assert ["acknowledgement"] == [
+        alert["stage"] for alert in headway(bench.url, "alert", "--suppressed", "--json").data
+    ]
     assert "unacknowledged" in say(bench, "ack", "INC-0001", "--off").out
     bench.turn()
-    assert f"Reminder: {FAILED}" in told(bench)
-    verbs = [(one["actor"], one["verb"], one["why"]) for one in headway(bench.url, "audit", "--json").data]
+    assert f"Reminder: {FAILED}" in notifications(bench)
+    verbs = [(entry["actor"], entry["verb"], entry["why"]) for entry in headway(bench.url, "audit", "--json").data]
     assert ("ann", "acknowledge", "disk is full") in verbs
     assert ("ann", "unacknowledge", "") in verbs
     assert 0 == headway(bench.url, "audit", "verify").code
@@ -82,12 +86,12 @@ def test_an_acknowledgement_ends_when_the_job_fails_with_another_error_after_a_s
     success = present() - timedelta(minutes=6)
     bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, success)
     runs(bench, "extract", "a3", RunState.FAILED, 4, exit_code=7)
-    assert [FAILED, f"Update: {FAILED.replace('exit 1', 'exit 7')}"] == told(bench)
+    assert [FAILED, f"Update: {FAILED.replace('exit 1', 'exit 7')}"] == notifications(bench)
     assert "Failed again after a success, with another error: fake/extract" in bench.sink.got[-1][2]
     assert f"last green, {success:%Y-%m-%d %H:%M} UTC" in headway(bench.url, "incident", "1").out
     shown = headway(bench.url, "incident", "1").out
     assert "unacknowledged (was ann): failed again after a success, with another error: fake/extract" in shown
-    assert [""] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
+    assert [""] == [incident["acknowledged_by"] for incident in headway(bench.url, "incident", "list", "--json").data]
 
 
 def test_a_reopened_incident_is_unacknowledged(bench: Bench) -> None:
@@ -96,23 +100,23 @@ def test_a_reopened_incident_is_unacknowledged(bench: Bench) -> None:
     runs(bench, "extract", "a2", RunState.SUCCEEDED, 6)
     runs(bench, "extract", "a3", RunState.FAILED, 4, exit_code=1)
     assert [FAILED, "Resolved: fake/extract recovered", f"Again: {FAILED}"] == [
-        one.partition(" (")[0] for one in told(bench)
+        name.partition(" (")[0] for name in notifications(bench)
     ]
     assert "Acknowledge  headway ack INC-0001" in bench.sink.got[-1][2]
-    assert [""] == [one["acknowledged_by"] for one in headway(bench.url, "incident", "list", "--json").data]
+    assert [""] == [incident["acknowledged_by"] for incident in headway(bench.url, "incident", "list", "--json").data]
 
 
 def test_what_is_silenced_is_recorded_and_not_sent_until_the_silence_ends(bench: Bench) -> None:
     done = say(bench, "silence", "add", "--system", "fake", "--for", "2h", "--why", "disk swap")
     assert (0, True) == (done.code, "silence 1: system=fake until" in done.out), done.err
     fails(bench)
-    assert [] == told(bench)
+    assert [] == notifications(bench)
     assert "suppressed by silence: silence 1 of ann: disk swap" in headway(bench.url, "incident", "1").out
-    assert [{"system": "fake"}] == [one["matchers"] for one in headway(bench.url, "silence", "--json").data]
+    assert [{"system": "fake"}] == [silence["matchers"] for silence in headway(bench.url, "silence", "--json").data]
     assert 0 == say(bench, "silence", "expire", "1").code
     assert [] == headway(bench.url, "silence", "--json").data
     bench.turn()
-    assert 1 == len(told(bench))
+    assert 1 == len(notifications(bench))
 
 
 def test_an_alert_shows_its_judgement_and_the_last_judgement_counts(bench: Bench) -> None:
@@ -122,11 +126,11 @@ def test_an_alert_shows_its_judgement_and_the_last_judgement_counts(bench: Bench
     assert "alert 1: not useful" in say(bench, "alert", "rate", "1", "no", "--why", "it mends itself").out
     with bench.store.read() as connection:
         rows = connection.rows("SELECT alert_id, useful, said_by, why FROM alert_useful")
-    assert [(1, False, "ann", "it mends itself")] == [(one, bool(useful), by, why) for one, useful, by, why in rows]
+    assert [(1, False, "ann", "it mends itself")] == [(item, bool(useful), by, why) for item, useful, by, why in rows]
 
 
 @pytest.mark.parametrize(
-    "line, code, words",
+    "line, code, text",
     [
         (("ack", "INC-0099"), 6, "INC-0099"),
         (("ack", "INC-0001", "--off"), 4, "INC-0001 is unacknowledged"),
@@ -145,10 +149,10 @@ def test_an_alert_shows_its_judgement_and_the_last_judgement_counts(bench: Bench
         ((*MUTE, "--route", "oncal"), 6, 'no silence added: no route "oncal". Did you mean oncall?'),
     ],
 )
-def test_invalid_input_is_refused_with_the_reason(bench: Bench, line: tuple[str, ...], code: int, words: str) -> None:
+def test_invalid_input_is_refused_with_the_reason(bench: Bench, line: tuple[str, ...], code: int, text: str) -> None:
     fails(bench)
     done = say(bench, *line)
-    assert words in done.err + done.out
+    assert text in done.err + done.out
     assert code == done.code
 
 

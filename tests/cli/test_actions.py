@@ -18,16 +18,16 @@ __all__ = ["bench", "key"]
 def test_what_waits_for_approval_is_listed_with_who_and_why(bench: Bench, key: str) -> None:
     done = headway(bench.url, "action")
     [line] = [line for line in done.out.splitlines() if "fake/extract" in line]
-    assert [] == [word for word in ("to approve", "run again", "alice", "a bad file", key) if word not in line]
+    assert [] == [term for term in ("to approve", "run again", "alice", "a bad file", key) if term not in line]
 
 
 def test_a_filter_keeps_what_it_names(bench: Bench, key: str) -> None:
-    def found(*words: str) -> list[str]:
-        return [one["key"] for one in headway(bench.url, "action", "--json", "--", *words).data]
+    def result(*arguments: str) -> list[str]:
+        return [action["key"] for action in headway(bench.url, "action", "--json", "--", *arguments).data]
 
-    assert [key] == found("state:requested", "by:alice")
-    assert [] == found("state:verified")
-    assert [] == found("-extract")
+    assert [key] == result("state:requested", "by:alice")
+    assert [] == result("state:verified")
+    assert [] == result("-extract")
 
 
 def test_a_finished_action_shows_its_call_its_history_and_its_evidence(bench: Bench) -> None:
@@ -40,14 +40,14 @@ def test_a_finished_action_shows_its_call_its_history_and_its_evidence(bench: Be
     bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC), action_key=made, period_key=None)
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
-    found = headway(bench.url, "action", made, "--json").data
+    data = headway(bench.url, "action", made, "--json").data
     assert ("verified", "succeeded", 2) == (
-        found["action"]["state"], found["action"]["proof"]["state"], found["action"]["proof"]["number"],
+        data["action"]["state"], data["action"]["proof"]["state"], data["action"]["proof"]["number"],
     )  # fmt: skip
-    assert ["request rerun", "send rerun", "accepted rerun", "verified rerun"] == [one["verb"] for one in found["way"]]
-    told = headway(bench.url, "action", made).out
+    assert ["request rerun", "send rerun", "accepted rerun", "verified rerun"] == [item["verb"] for item in data["way"]]
+    text = headway(bench.url, "action", made).out
     assert [] == [
-        word for word in ("run again fake/extract: verified", "attempt 2 succeeded", "send rerun") if word not in told
+        term for term in ("run again fake/extract: verified", "attempt 2 succeeded", "send rerun") if term not in text
     ]
 
 
@@ -57,6 +57,6 @@ def test_an_unknown_action_key_is_refused_with_near_matches(bench: Bench, key: s
 
 
 def test_a_filter_of_fields_that_finds_nothing_is_an_empty_list(bench: Bench, key: str) -> None:
-    for words in (("state:failed", "!odd"), ("!extract",)):
-        done = headway(bench.url, "action", *words)
+    for texts in (("state:failed", "!odd"), ("!extract",)):
+        done = headway(bench.url, "action", *texts)
         assert (0, True) == (done.code, "(none)" in done.out)

@@ -1,4 +1,4 @@
-"""`headway alert`: a route is tested through the engine, what was given up is listed and sent again."""
+"""`headway alert`: test a route through the engine, list abandoned alerts and send them again."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def at_work(bench: Bench) -> Iterator[None]:
     """The parts that answer and send run, as in an engine."""
     stop = threading.Event()
     parts = (bench.parts.answers, bench.parts.outbox)
-    threads = [threading.Thread(target=one.run, args=(bench.fence, stop.is_set)) for one in parts]
+    threads = [threading.Thread(target=server.run, args=(bench.fence, stop.is_set)) for server in parts]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
         stop.set()
-        for one in parts:
-            one.wake.set()
+        for server in parts:
+            server.wake.set()
         for thread in threads:
             thread.join(60)
 
@@ -51,14 +51,14 @@ def document(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The one JSON document on stdout; the engine of this process logs there too, a line each."""
     lines = capsys.readouterr().out.splitlines()
     start = next(at for at, line in enumerate(lines) if line in ("[", "[]"))
-    found: list[dict[str, Any]] = json.loads(
+    results: list[dict[str, Any]] = json.loads(
         "\n".join(lines[start : lines.index("]" if lines[start] == "[" else "[]") + 1])
     )
-    return found
+    return results
 
 
 @pytest.mark.parametrize(
-    "answer, code, words",
+    "answer, code, text",
     [
         (SendResult(True), Exit.OK, "env ROUTE_ONE: accepted in"),
         (BAD, Exit.PROBLEM, "env ROUTE_ONE: not accepted: Failed to send: Bad Request, error=400."),
@@ -70,14 +70,14 @@ def document(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     ],
 )
 def test_a_route_test_reports_the_outcome_of_each_url(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: SendResult, code: Exit, words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: SendResult, code: Exit, text: str
 ) -> None:
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench, at_work(bench):
         post_of(bench).answers["one"] = answer
         assert code == main(["--store", bench.url, "alert", "test", "oncall", "--timeout", "20"])
         out = [line for line in capsys.readouterr().out.splitlines() if line.startswith("env ")]
         assert 2 == len(out)
-        assert any(line.startswith(words) for line in out)
+        assert any(line.startswith(text) for line in out)
         assert any(line.startswith("env ROUTE_TWO: accepted in") for line in out)
         [(title, body)] = post_of(bench).to("two")
         assert ('Test of route "oncall": nothing is wrong', True) == (
@@ -152,10 +152,10 @@ def test_an_abandoned_delivery_is_listed_and_sent_on_request(
         for _ in range(4):
             later(bench)
         assert Exit.OK == main(["--store", bench.url, "alert"])
-        told = capsys.readouterr()
-        assert "parked" in told.out
-        assert "(refused permanently 3 times)" in told.out
-        assert "headway alert retry --parked" in told.err
+        output = capsys.readouterr()
+        assert "parked" in output.out
+        assert "(refused permanently 3 times)" in output.out
+        assert "headway alert retry --parked" in output.err
         post_of(bench).answers.clear()
         with at_work(bench):
             assert Exit.OK == main(["--store", bench.url, "alert", "retry", "1"])
@@ -168,10 +168,10 @@ def test_an_abandoned_delivery_is_listed_and_sent_on_request(
         )
 
 
-@pytest.mark.parametrize("words", [["test"], ["retry"], ["retry", "7", "--parked"], ["retry", "seven"]])
-def test_an_ambiguous_request_is_refused(tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize("texts", [["test"], ["retry"], ["retry", "7", "--parked"], ["retry", "seven"]])
+def test_an_ambiguous_request_is_refused(tmp_path: Path, texts: list[str]) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
-        assert Exit.USAGE == headway(bench.url, "alert", *words).code
+        assert Exit.USAGE == headway(bench.url, "alert", *texts).code
 
 
 STEPS = '[systems.steps]\nkind = "manual"\n[systems.steps.steps.sign]\nat = "09:00"\n'
@@ -193,7 +193,7 @@ def test_check_refuses_a_url_that_would_send_nothing(
     config = tmp_path / "check.toml"
     config.write_text(STEPS + '[routes.oncall]\nurls = [{ env = "ROUTE_ONE" }]\n')
     done = headway(str(tmp_path / "headway.db"), "--config", str(config), "check", "--json")
-    [result] = [one for one in done.data["targets"] if one["target"] == "route oncall (env ROUTE_ONE)"]
+    [result] = [target for target in done.data["targets"] if target["target"] == "route oncall (env ROUTE_ONE)"]
     assert ("refused", True) == (result["verdict"], fault in result["text"][0])
 
 
@@ -232,7 +232,7 @@ def test_a_test_by_another_variable_of_the_engine_names_it(
     with bench_of(tmp_path, oncall=route("ONE")) as bench, at_work(bench):
         for engine_value, named in ((os.environb[b"ROUTE_ONE"], False), (b"json://127.0.0.1:9/engine", True)):
             environment = {b"ROUTE_ONE": engine_value}
-            monkeypatch.setattr(configure, "_engine_environment", lambda _, found=environment: (7, found))
+            monkeypatch.setattr(configure, "_engine_environment", lambda _, result=environment: (7, result))
             assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall"])
             note = "sent by the engine with its own ROUTE_ONE, which differs from this shell's"
             assert named == (note in capsys.readouterr().err)

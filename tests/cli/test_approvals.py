@@ -18,7 +18,7 @@ __all__ = ["bench", "key"]
 
 
 def test_what_waits_for_approval_is_listed_and_approved_by_another(bench: Bench, key: str) -> None:
-    assert [key] == [one["key"] for one in headway(bench.url, "action", "approvals", "--json").data]
+    assert [key] == [action["key"] for action in headway(bench.url, "action", "approvals", "--json").data]
     assert "a bad file" in headway(bench.url, "action", "approvals").out
     with answering(bench):
         done = headway(bench.url, "action", "approve", key, "--yes")
@@ -48,7 +48,7 @@ def test_approving_without_a_terminal_takes_a_yes(bench: Bench, key: str) -> Non
 
 def test_an_approver_sees_the_full_action_its_requester_reason_and_expiry(bench: Bench, key: str) -> None:
     shown = [line.split(maxsplit=1) for line in headway(bench.url, "action", "approve", key).out.splitlines()]
-    found = dict(shown[1:])
+    results = dict(shown[1:])
     [row] = headway(bench.url, "action", "approvals", "--json").data
     until = datetime.fromisoformat(row["requested"]) + timedelta(hours=1)
     assert ["rerun", "fake/extract"] == shown[0]
@@ -58,12 +58,12 @@ def test_an_approver_sees_the_full_action_its_requester_reason_and_expiry(bench:
         "does": "run it again",
         "scope": "1 run",
         "sends": "POST /again",
-    } == {label: found[label] for label in ("why", "system", "does", "scope", "sends")}
+    } == {label: results[label] for label in ("why", "system", "does", "scope", "sends")}
     assert (True, f"{until:%Y-%m-%d %H:%M:%S}Z; expires then") == (
-        found["period"].startswith("extract@"),
-        found["until"],
+        results["period"].startswith("extract@"),
+        results["until"],
     )
-    assert "alice" == found["by"]
+    assert "alice" == results["by"]
 
 
 def test_a_scheduler_is_queried_first_where_only_it_knows_what_would_be_approved(bench: Bench, key: str) -> None:
@@ -91,5 +91,5 @@ def test_actions_requested_by_an_aborted_plan_are_withdrawn(bench: Bench, monkey
     assert [] == headway(bench.url, "action", "approvals", "--json").data
     parts.actions.step(bench.fence)
     with bench.reads() as reads:
-        told = [(one.state, one.text) for one in reads.actions.list_actions()]
-    assert [("refused", "plan 1 was aborted before this step was sent")] == told
+        entries = [(action.state, action.text) for action in reads.actions.list_actions()]
+    assert [("refused", "plan 1 was aborted before this step was sent")] == entries

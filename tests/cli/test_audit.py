@@ -69,7 +69,7 @@ def test_the_audit_shows_each_request_with_person_and_reason(bench: Bench, key: 
     assert (0, "") == (done.code, done.err)
     assert "everybody who can write this store has every permission" in headway(bench.url, "audit", "verify").err
     [line] = [line for line in done.out.splitlines() if "request rerun" in line]
-    assert [] == [word for word in ("alice", "fake/extract", "a bad file") if word not in line]
+    assert [] == [text for text in ("alice", "fake/extract", "a bad file") if text not in line]
     [row] = headway(bench.url, "audit", "--actor", "alice", "--json").data
     assert (key, ["POST /again"]) == (row["detail"]["key"], row["detail"]["sends"])
 
@@ -96,11 +96,11 @@ def test_a_time_that_is_none_is_refused(bench: Bench, since: str) -> None:
 
 
 def test_an_intact_chain_is_reported_with_what_it_does_not_prove(bench: Bench, key: str) -> None:
-    kept = headway(bench.url, "audit", "head").out.strip()
+    text = headway(bench.url, "audit", "head").out.strip()
     done = headway(bench.url, "audit", "verify")
-    assert (0, "2 rows, intact; head " + kept.partition(":")[2] + "\n") == (done.code, done.out)
+    assert (0, "2 rows, intact; head " + text.partition(":")[2] + "\n") == (done.code, done.out)
     assert "only with --head, stored outside" in done.err
-    assert 0 == headway(bench.url, "audit", "verify", "--head", kept).code
+    assert 0 == headway(bench.url, "audit", "verify", "--head", text).code
 
 
 def test_a_row_that_was_changed_is_named(bench: Bench, key: str) -> None:
@@ -131,29 +131,29 @@ def test_a_chain_that_the_database_does_not_keep_any_more_is_a_problem(bench: Be
         done.out.startswith("2 rows, intact, but not append-only: "),
     )
     assert f"missing or disabled: {name}." in " ".join(done.err.split())
-    found = headway(bench.url, "audit", "verify", "--json")
-    assert (1, [name], None) == (found.code, found.data["missing_triggers"], found.data["bad"])
+    result = headway(bench.url, "audit", "verify", "--json")
+    assert (1, [name], None) == (result.code, result.data["missing_triggers"], result.data["bad"])
 
 
 def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Bench, key: str) -> None:
-    kept = headway(bench.url, "audit", "head").out.strip()
+    text = headway(bench.url, "audit", "head").out.strip()
     with bench.store.write(None) as connection:
         connection.rows("DROP TRIGGER audit_refuses_delete")
         connection.rows("DELETE FROM audit WHERE seq = 2")
         connection.rows("UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit) WHERE name = 'audit_head'")
         connection.rows("CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON audit BEGIN SELECT 1; END")
     assert 0 == headway(bench.url, "audit", "verify").code
-    done = headway(bench.url, "audit", "verify", "--head", kept)
+    done = headway(bench.url, "audit", "verify", "--head", text)
     assert (1, True) == (done.code, done.out.startswith("BROKEN at row 2: the head that was kept elsewhere (row 2)"))
 
 
 @pytest.mark.parametrize("row", ["2", "999"])
 def test_a_head_with_another_rows_number_is_named(bench: Bench, row: str) -> None:
-    kept = headway(bench.url, "audit", "head").out.strip()
-    number, _, digest = kept.partition(":")
+    text = headway(bench.url, "audit", "head").out.strip()
+    number, _, digest = text.partition(":")
     done = headway(bench.url, "audit", "verify", "--head", f"{row}:{digest}")
-    words = f"BROKEN at row {row}: the head that was kept elsewhere names row {row}, and its hash is row {number}'s"
-    assert (1, f"{words}: one is mistyped") == (done.code, " ".join(done.out.split()))
+    texts = f"BROKEN at row {row}: the head that was kept elsewhere names row {row}, and its hash is row {number}'s"
+    assert (1, f"{texts}: one is mistyped") == (done.code, " ".join(done.out.split()))
     assert 0 == headway(bench.url, "audit", "verify", "--head", digest).code
 
 
@@ -216,7 +216,7 @@ def test_at_a_terminal_the_reason_is_prompted_for_first(bench: Bench, monkeypatc
         done = headway(bench.url, "rerun", "fake/extract", "--timeout", "0.5")
     assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
     rows = headway(bench.url, "audit", "--object", "extract", "--json").data
-    assert [("request rerun", "a bad file")] == [(one["verb"], one["why"]) for one in rows]
+    assert [("request rerun", "a bad file")] == [(row["verb"], row["why"]) for row in rows]
 
 
 def test_the_reason_for_a_plan_is_prompted_for_before_it_is_confirmed(
@@ -230,7 +230,7 @@ def test_the_reason_for_a_plan_is_prompted_for_before_it_is_confirmed(
         done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
     assert (5, True) == (done.code, "tier 1 (supply) depends on it: give a reason" in done.err), done.err
     rows = headway(bench.url, "audit", "--json").data
-    assert [("start plan", "a bad file")] == [(one["verb"], one["why"]) for one in rows if one["object"] != "config"]
+    assert [("start plan", "a bad file")] == [(row["verb"], row["why"]) for row in rows if row["object"] != "config"]
 
 
 def test_a_plan_that_tier_one_hangs_on_is_not_started_by_a_yes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,9 +269,9 @@ def test_every_kind_with_an_endpoint_of_its_own_lists_its_grants() -> None:
 @pytest.mark.parametrize("kind", [kind for kind, file in GRANT_FILES.items() if file.suffix == ".json"])
 def test_the_policy_for_aws_is_json_and_grants_no_more_than_is_named(kind: str) -> None:
     policy = json.loads(headway("none.db", "connector", "grants", kind).out)
-    actions = [one["Action"] for one in policy["Statement"]]
-    named = [each for one in actions for each in (one if isinstance(one, list) else [one])]
-    assert [] == [one for one in named if "*" in one]
+    actions = [item["Action"] for item in policy["Statement"]]
+    named = [item for action in actions for item in (action if isinstance(action, list) else [action])]
+    assert [] == [item for item in named if "*" in item]
 
 
 def test_what_came_back_is_last_so_that_no_row_is_as_wide_as_the_longest(bench: Bench) -> None:

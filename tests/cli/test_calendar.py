@@ -1,4 +1,4 @@
-"""`headway calendar`: the preview of a calendar, from config and from the store alike."""
+"""`headway calendar`: the preview of a calendar, from config and from the store."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
-    assert Exit.OK == main(words)
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert Exit.OK == main(arguments)
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
@@ -69,11 +69,11 @@ def test_the_store_previews_what_config_does(config: Path, tmp_path: Path, capsy
     store = open_ready(url)
     sync_config(store, estate_settings(load_config(config)), MIDNIGHT, None)
     store.close()
-    words = ["calendar", "patches", "--next", "4", "--json", *FROM]
-    by_config = printed(capsys, "--config", str(config), *words)
-    assert by_config == printed(capsys, "--store", url, *words)
-    told = json.loads("\n".join(by_config))
-    assert ["2027-01-12", "2027-02-09", "2027-03-09", "2027-04-13"] == [each["date"] for each in told["days"]]
+    texts = ["calendar", "patches", "--next", "4", "--json", *FROM]
+    by_config = printed(capsys, "--config", str(config), *texts)
+    assert by_config == printed(capsys, "--store", url, *texts)
+    document = json.loads("\n".join(by_config))
+    assert ["2027-01-12", "2027-02-09", "2027-03-09", "2027-04-13"] == [day["date"] for day in document["days"]]
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
@@ -83,12 +83,12 @@ def test_today_is_that_of_the_calendars_own_zone(tmp_path: Path, capsys: pytest.
     days = '["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
     file.write_text(f'{GOOD}\n[calendars.daily]\nweekdays = {days}\ntimezone = "{zone}"\n')
     before = datetime.now(ZoneInfo(zone)).date()
-    [one] = json.loads("".join(printed(capsys, "--config", str(file), "calendar", "daily", "--next", "1", "--json")))[
+    [day] = json.loads("".join(printed(capsys, "--config", str(file), "calendar", "daily", "--next", "1", "--json")))[
         "days"
     ]
     [listed] = json.loads("".join(printed(capsys, "--config", str(file), "calendar", "--json")))
-    assert before <= date.fromisoformat(one["date"]) <= datetime.now(ZoneInfo(zone)).date()
-    assert one["date"] == listed["next"]
+    assert before <= date.fromisoformat(day["date"]) <= datetime.now(ZoneInfo(zone)).date()
+    assert day["date"] == listed["next"]
 
 
 def test_a_list_says_what_each_calendar_is_made_of(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,8 +105,8 @@ def test_an_unknown_calendar_names_those_that_are_there(config: Path, capsys: py
 def test_a_calendar_that_ends_says_so(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(GOOD + "[calendars.once]\nweekdays = []\nopen = [2026-12-24]\n")
     assert Exit.OK == main(["--config", str(config), "calendar", "once", *FROM])
-    told = capsys.readouterr()
-    assert (2, True) == (len(told.out.splitlines()), "has no more days within five years" in told.err)
+    output = capsys.readouterr()
+    assert (2, True) == (len(output.out.splitlines()), "has no more days within five years" in output.err)
 
 
 NEVER = """[calendars.never]
@@ -121,12 +121,12 @@ def test_a_calendar_without_a_counting_day_is_reported_wherever_it_is_shown(
 ) -> None:
     """By its own page, in the list, and by `headway check`, which names who goes by it."""
     config.write_text(GOOD.replace("[services.s]", '[services.s]\ncalendar = "never"') + NEVER)
-    words = "no day counts within five years from 2026-12-22, so nothing is ever expected on it. Fix: check its"
+    text = "no day counts within five years from 2026-12-22, so nothing is ever expected on it. Fix: check its"
     assert Exit.PROBLEM == main(["--config", str(config), "calendar", "never", *FROM])
-    assert f'calendar "never": {words}' in capsys.readouterr().err
+    assert f'calendar "never": {text}' in capsys.readouterr().err
     assert Exit.OK == main(["--config", str(config), "calendar", *FROM])
-    told = capsys.readouterr()
-    assert (True, True) == (f'calendar "never": {words}' in told.err, "only in work    never" in told.out)
+    output = capsys.readouterr()
+    assert (True, True) == (f'calendar "never": {text}' in output.err, "only in work    never" in output.out)
     assert Exit.PROBLEM == main(["--config", str(config), "check", "--no-probe"])
     assert 'calendar "never" (of service s): no day counts within five years from ' in capsys.readouterr().out
 
@@ -134,13 +134,13 @@ def test_a_calendar_without_a_counting_day_is_reported_wherever_it_is_shown(
 def test_data_has_the_hours_and_what_the_clocks_make_of_them(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     odd = '[calendars.odd]\nweekdays = ["sun"]\nwindows = ["02:30-03:30", "22:00-04:00"]\ntimezone = "Europe/Berlin"\n'
     config.write_text(GOOD + odd)
-    words = ["--config", str(config), "calendar", "odd", "--next", "1", "--from", "2026-03-29"]
-    told = json.loads("\n".join(printed(capsys, *words, "--json")))
-    assert ["02:30-03:30", "22:00-04:00"] == told["windows"]
-    gap, night = told["days"][0]["hours"]
+    texts = ["--config", str(config), "calendar", "odd", "--next", "1", "--from", "2026-03-29"]
+    document = json.loads("\n".join(printed(capsys, *texts, "--json")))
+    assert ["02:30-03:30", "22:00-04:00"] == document["windows"]
+    gap, night = document["days"][0]["hours"]
     assert [{"from": "2026-03-29T01:00:00Z", "to": "2026-03-29T01:30:00Z"}] == gap["open"]
     assert ("02:30 does not exist on 2026-03-29", "") == (gap["note"], night["note"])
-    lines = printed(capsys, *words)
+    lines = printed(capsys, *texts)
     assert "Sun  2026-03-29  03:00 CEST-03:30 CEST, 22:00-04:00 Europe/Berlin  counts  –" == lines[1]
     assert "window 02:30-03:30: 02:30 does not exist on 2026-03-29; 03:00 CEST-03:30 CEST" == lines[2]
 
@@ -187,17 +187,17 @@ def test_status_says_what_is_in_maintenance_until_when_and_why(
 def test_a_far_date_that_its_calendar_leaves_out_has_no_promise_either(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No evaluation looks so far ahead, or back; the next business day is as it was."""
+    """A date outside the evaluation window has no promise where its calendar excludes it."""
     config.write_text(TEXT.replace("[services.s]", '[services.s]\ncalendar = "business-days"'))
     url = str(tmp_path / "headway.db")
     store = open_ready(url)
     sync_config(store, estate_settings(load_config(config)), MIDNIGHT, None)
     store.close()
-    found = {}
+    results = {}
     for business_date in ("2027-01-01", "2027-01-04"):
         assert Exit.OK == main(["--store", url, "service", "--date", business_date, "--json"])
-        [told] = json.loads(capsys.readouterr().out)
-        found[business_date] = told["timeliness"], told["deadline"], told["reason"]
-    words = "no promise for 2027-01-01: calendar business-days, New Year's Day; the next is for 2027-01-04"
-    assert ("no_promise", None, words) == found["2027-01-01"]
-    assert ("no_estimate", "2027-01-05T05:30:00Z", "not judged yet") == found["2027-01-04"]
+        [document] = json.loads(capsys.readouterr().out)
+        results[business_date] = document["timeliness"], document["deadline"], document["reason"]
+    text = "no promise for 2027-01-01: calendar business-days, New Year's Day; the next is for 2027-01-04"
+    assert ("no_promise", None, text) == results["2027-01-01"]
+    assert ("no_estimate", "2027-01-05T05:30:00Z", "not judged yet") == results["2027-01-04"]

@@ -31,9 +31,9 @@ def opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
-def write(bench: Bench, *words: str) -> Done:
+def write(bench: Bench, *arguments: str) -> Done:
     with answering(bench):
-        return headway(bench.url, "job", "fake/extract", "--set", *words, "--yes")
+        return headway(bench.url, "job", "fake/extract", "--set", *arguments, "--yes")
 
 
 def test_owner_and_runbook_are_written_and_shown_with_their_author(opened: Bench) -> None:
@@ -61,21 +61,21 @@ def test_lowering_the_rights_for_reruns_needs_an_admin_and_the_preview_names_the
 def test_what_config_says_is_refused_with_where_it_says_so(bench: Bench) -> None:
     bench.turn()
     done = write(bench, "rerun=ask")
-    told = "fake/extract rerun: config says it, under [jobs]; nothing was saved"
-    assert (Exit.REFUSED, True) == (done.code, told in " ".join(done.err.split())), done
+    text = "fake/extract rerun: config says it, under [jobs]; nothing was saved"
+    assert (Exit.REFUSED, True) == (done.code, text in " ".join(done.err.split())), done
 
 
 @pytest.mark.parametrize(
-    "word, told",
+    "term, text",
     [
         ("owner", '"owner" has no "="; write owner='),
         ("rerun=maybe", "is not one of safe, ask, never"),
         ("colour=red", "is not on a card"),
     ],
 )
-def test_an_unknown_card_field_is_refused_with_the_fix(opened: Bench, word: str, told: str) -> None:
-    done = write(opened, word)
-    assert (Exit.USAGE, True) == (done.code, told in done.err)
+def test_an_unknown_card_field_is_refused_with_the_fix(opened: Bench, term: str, text: str) -> None:
+    done = write(opened, term)
+    assert (Exit.USAGE, True) == (done.code, text in done.err)
 
 
 def test_nothing_is_written_without_a_terminal_or_yes(opened: Bench) -> None:

@@ -74,8 +74,8 @@ class Refusing:
 def test_each_reason_for_an_unreadable_target_is_distinguished(error: ConnectorError, verdict: str) -> None:
     """All but a refusal was "unreachable"."""
     kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Refusing(error)))
-    found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
-    assert (verdict, (str(error),)) == (found.verdict, found.text)
+    probe = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
+    assert (verdict, (str(error),)) == (probe.verdict, probe.text)
 
 
 CONFIG = """
@@ -264,12 +264,14 @@ def test_permissions_that_one_command_grants_are_one_line() -> None:
     )
     probe = Probe(True, "1", rights)
     kind = replace(CONNECTOR, open=lambda *_: cast(Connector, Answering(probe)))
-    found = probe_target(SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5)
-    assert ("missing rights", ("missing: read jobs, rerun, hold (no read jobs). Fix: run grants",)) == (
-        found.verdict,
-        found.text,
+    probe_result = probe_target(
+        SystemConfig("dwh", SystemSettings(kind="heartbeat"), kind, None), "db", SecretStore(), 5
     )
-    assert ("cannot act: cancel (no cancel). Fix: ask Ann",) == found.notes
+    assert ("missing rights", ("missing: read jobs, rerun, hold (no read jobs). Fix: run grants",)) == (
+        probe_result.verdict,
+        probe_result.text,
+    )
+    assert ("cannot act: cancel (no cancel). Fix: ask Ann",) == probe_result.notes
 
 
 @dataclass
@@ -294,15 +296,15 @@ timezone = "Europe/Berlin"
 """
 
 
-@pytest.mark.parametrize("cutoff, said", [("06:00", True), ("12:00", False)])
+@pytest.mark.parametrize("cutoff, is_reported", [("06:00", True), ("12:00", False)])
 def test_a_service_whose_day_begins_at_another_time_than_its_systems_is_named(
-    tmp_path: Path, cutoff: str, said: bool
+    tmp_path: Path, cutoff: str, is_reported: bool
 ) -> None:
     path = tmp_path / "headway.toml"
     path.write_text(f'{CONFIG}{SERVICE}cutoff = "{cutoff}"\n')
     texts = list(other_cutoffs(load_config(path)))
     expected = f"services.daily.cutoff is {cutoff}, systems.hooks.cutoff 12:00"
-    assert ([True] if said else []) == [text.startswith(expected) for text in texts]
+    assert ([True] if is_reported else []) == [text.startswith(expected) for text in texts]
 
 
 DIFFERS = "ONCALL_MAIL differs between this shell and the engine (process PID). Fix: restart the engine from this shell"
@@ -313,7 +315,7 @@ ONLY_THERE = (
 
 
 @pytest.mark.parametrize(
-    "ours, theirs, said",
+    "ours, theirs, messages",
     [
         ("same", "same", []),
         ("one", "other", [DIFFERS]),
@@ -323,7 +325,7 @@ ONLY_THERE = (
     ],
 )
 def test_a_variable_that_the_engine_has_otherwise_is_named_with_a_fix_and_never_its_value(
-    monkeypatch: pytest.MonkeyPatch, ours: str | None, theirs: str | None, said: list[str]
+    monkeypatch: pytest.MonkeyPatch, ours: str | None, theirs: str | None, messages: list[str]
 ) -> None:
     if ours is None:
         monkeypatch.delenv("ONCALL_MAIL", raising=False)
@@ -336,7 +338,7 @@ def test_a_variable_that_the_engine_has_otherwise_is_named_with_a_fix_and_never_
         monkeypatch.setattr(configure, "_store_header", lambda _: SimpleNamespace(engine=lease))
         texts = list(configure.other_environment(Namespace(), ["ONCALL_MAIL"]).values())
         engine.kill()
-    assert said == [text.replace(str(engine.pid), "PID") for text in texts]
+    assert messages == [text.replace(str(engine.pid), "PID") for text in texts]
 
 
 def test_a_missing_variable_is_one_line_with_one_fix_for_all_its_targets() -> None:

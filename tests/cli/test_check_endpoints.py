@@ -1,4 +1,4 @@
-"""`headway check` of an API that answers, and of a door that waits for its engine."""
+"""`headway check` of an API that answers, and of an endpoint that waits for its engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.hostile.commands import headway
 __all__ = ["bench"]
 PAGE = Path(__file__).parents[2] / "docs" / "connectors" / "http.md"
 EXAMPLE = PAGE.read_text().partition("```toml\n")[2].partition("```")[0]
-DOOR = """
+ENDPOINT = """
 [systems.own]
 kind = "heartbeat"
 listen = "127.0.0.1:{port}"
@@ -29,7 +29,7 @@ token = {{ env = "EXPORT_TOKEN" }}
 
 
 @pytest.mark.parametrize(
-    "status, kind, body, verdict, words",
+    "status, kind, body, verdict, text",
     [
         (429, "application/json", b'{"error": "slow"}', "limited", "(429) is a rate limit: slow"),
         (500, "application/json", b'{"error": "boom"}', "failing", "(500) is a fault of its own: boom"),
@@ -43,32 +43,32 @@ token = {{ env = "EXPORT_TOKEN" }}
 )
 def test_what_answers_is_called_as_an_engine_calls_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, kind: str, body: bytes, verdict: str,
-    words: str,
+    text: str,
 ) -> None:  # fmt: skip
-    """Nobody looks for a network fault where an API was asked too much."""
+    """A rate-limited API is not reported as a network fault."""
     monkeypatch.setenv("BATCH_KEY", "let-me-in")
     config = tmp_path / "headway.toml"
     with web_server(lambda _: httpx.Response(status, content=body, headers={"content-type": kind})) as address:
         config.write_text(EXAMPLE.replace("https://batch.internal", address))
         done = headway(str(tmp_path / "none.db"), "--config", str(config), "check", "--json")
-    [found] = [one for one in done.data["targets"] if "/" in one["target"]]
-    assert (Exit.PROBLEM, verdict) == (done.code, found["verdict"])
-    assert words in " ".join(found["text"])
+    [result] = [target for target in done.data["targets"] if "/" in target["target"]]
+    assert (Exit.PROBLEM, verdict) == (done.code, result["verdict"])
+    assert text in " ".join(result["text"])
 
 
 @pytest.fixture
-def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A config with a door at which nobody listens."""
+def closed_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config with an endpoint on which nothing listens."""
     monkeypatch.setenv("EXPORT_TOKEN", TOKENS["export"])
     config = tmp_path / "headway.toml"
-    config.write_text(DOOR.format(port=closed_port()))
+    config.write_text(ENDPOINT.format(port=closed_port()))
     return config
 
 
 @pytest.mark.parametrize("command", [("check",), ("connector", "try", "own")])
-def test_an_endpoint_before_its_first_engine_is_no_problem(door: Path, command: tuple[str, ...]) -> None:
-    """README says: check, then the engine; a config with a door never passed."""
-    done = headway(str(door.parent / "none.db"), "--config", str(door), *command)
+def test_an_endpoint_before_its_first_engine_is_no_problem(closed_endpoint: Path, command: tuple[str, ...]) -> None:
+    """`check` before the first engine start passes for a config with an endpoint."""
+    done = headway(str(closed_endpoint.parent / "none.db"), "--config", str(closed_endpoint), *command)
     assert Exit.OK == done.code, done
     assert "own/listener: no engine listens at" in done.out
     assert "FAILED" not in done.out
@@ -76,18 +76,18 @@ def test_an_endpoint_before_its_first_engine_is_no_problem(door: Path, command: 
 
 @pytest.mark.parametrize("command", [("check",), ("connector", "try", "own")])
 def test_a_closed_endpoint_beside_a_working_engine_is_a_problem(
-    bench: Bench, door: Path, command: tuple[str, ...]
+    bench: Bench, closed_endpoint: Path, command: tuple[str, ...]
 ) -> None:
     assert bench.reads().estate.engine().alive
-    done = headway(bench.url, "--config", str(door), *command)
+    done = headway(bench.url, "--config", str(closed_endpoint), *command)
     assert (Exit.PROBLEM, True) == (done.code, "no engine listens at" in done.out), done
 
 
 def test_an_endpoint_without_a_readable_token_is_a_problem_even_before_the_first_engine(
-    door: Path, monkeypatch: pytest.MonkeyPatch
+    closed_endpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EXPORT_TOKEN")
-    done = headway(str(door.parent / "none.db"), "--config", str(door), "check")
+    done = headway(str(closed_endpoint.parent / "none.db"), "--config", str(closed_endpoint), "check")
     assert (Exit.PROBLEM, True) == (done.code, "token of export" in done.out), done
 
 
@@ -95,6 +95,6 @@ def test_a_listening_endpoint_is_healthy(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("EXPORT_TOKEN", TOKENS["export"])
     with open_at(tmp_path) as opened:
         config = tmp_path / "headway.toml"
-        config.write_text(DOOR.format(port=opened.options.address[1]))
+        config.write_text(ENDPOINT.format(port=opened.options.address[1]))
         done = headway(str(tmp_path / "none.db"), "--config", str(config), "check")
     assert (Exit.OK, True) == (done.code, "an engine listens at" in done.out), done

@@ -1,4 +1,4 @@
-"""`headway datacheck`: what was found last and when it is looked at again; `--now` has the engine look."""
+"""`headway datacheck`: the last result and the next check time; `--now` runs the check in the engine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.hostile.commands import headway
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path, ROWS, ready=()) as found:
-        found.bench.parts.checks = found.checks
-        found.bench.parts.answers._by_kind[RequestKind.RUN_CHECK] = found.checks.run_now
-        yield found
+    with world(tmp_path, ROWS, ready=()) as result:
+        result.bench.parts.checks = result.checks
+        result.bench.parts.answers._by_kind[RequestKind.RUN_CHECK] = result.checks.run_now
+        yield result
 
 
 def test_checks_that_never_ran_say_so(made: World) -> None:
@@ -31,15 +31,20 @@ def test_checks_that_never_ran_say_so(made: World) -> None:
 
 def test_the_list_shows_each_result_and_its_next_run(made: World) -> None:
     made.step()
-    [one] = headway(made.bench.url, "datacheck", "--json").data
-    assert ("rows", "passed", "120 rows", []) == (one["name"], one["last"]["state"], one["last"]["text"], one["waits"])
-    ahead = datetime.fromisoformat(one["next_at"]) - datetime.fromisoformat(one["last"]["at"])
+    [check] = headway(made.bench.url, "datacheck", "--json").data
+    assert ("rows", "passed", "120 rows", []) == (
+        check["name"],
+        check["last"]["state"],
+        check["last"]["text"],
+        check["waits"],
+    )
+    ahead = datetime.fromisoformat(check["next_at"]) - datetime.fromisoformat(check["last"]["at"])
     assert timedelta(minutes=5) == ahead
     assert "120 rows" in headway(made.bench.url, "datacheck").out
 
 
 def test_running_a_check_now_goes_through_the_engine_and_a_failure_is_a_problem(made: World) -> None:
-    made.data.found = type(made.data.found)(rows=3)  # type: ignore[call-arg]
+    made.data.measurement = type(made.data.measurement)(rows=3)  # type: ignore[call-arg]
     with answering(made.bench):
         done = headway(made.bench.url, "datacheck", "rows", "--now", "--date", "2026-11-19")
         there = headway(made.bench.url, "datacheck", "rows", "--now", "--date", "2026-11-19", "--json").data

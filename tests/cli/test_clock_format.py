@@ -1,4 +1,4 @@
-"""Every clock time that a command prints has its zone, and all of one command are told on one rule's walls."""
+"""Every clock time that a command prints has its zone, and one command uses one zone rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from console.cli.main import main
 from console.domain.ids import micros
 from console.domain.switches import SwitchState, format_freeze
 from tests.cli.lines import LINES
-from tests.cli.test_json import CONFIG, asked, logs_to_stderr
+from tests.cli.test_json import CONFIG, logs_to_stderr, run_with_json
 from tests.cli.test_recover import at_work
 from tests.deep import few
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -39,7 +39,7 @@ HEADING = re.compile(rf"times: (?:UTC|{HOME})")
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A night in which a run failed that a service in Nepal waits for; somebody is on it, and something is silenced."""
+    """A night with a failed run that a service in Nepal needs, an acknowledged incident and a silence."""
     folder = tmp_path_factory.mktemp("times")
     (folder / "headway.toml").write_text(CONFIG)
     scheduler = FakeScheduler()
@@ -56,8 +56,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         with made.store.write(None) as connection:
             connection.rows("UPDATE target SET lost_since_us = 1, lost_until_us = ?", (micros(datetime.now(UTC)),))
         with logs_to_stderr(), at_work(made):
-            for words in ACTS:
-                headway(made.url, *words)
+            for act in ACTS:
+                headway(made.url, *act)
             yield made
 
 
@@ -67,7 +67,7 @@ ACTS = (
     ("silence", "add", "--system", "fake", "--for", "1h", "--why", "x"),
     ("system pause", "fake", "--why", "x", "--for", "1h"),
 )
-TOLD = (
+WITH_TIMES = (
     ("status",),
     ("status", "--html", "-"),
     ("system",),
@@ -107,14 +107,14 @@ TOLD = (
 
 def unlabelled(text: str) -> list[str]:
     """The lines with a clock time that neither it, nor another of its line, nor a heading above gives a zone."""
-    found, is_headed = [], False
+    results, is_headed = [], False
     for line in text.splitlines():
         is_headed = is_headed or HEADING.search(line) is not None
         times = list(CLOCK.finditer(line))
-        bare = [one for one in times if not LABEL.match(line, one.end())]
+        bare = [match for match in times if not LABEL.match(line, match.end())]
         if bare and not is_headed and not NAMES_ITS_ZONE.search(line):
-            found.append(line)
-    return found
+            results.append(line)
+    return results
 
 
 def test_a_time_without_a_zone_is_found() -> None:
@@ -133,13 +133,13 @@ def test_a_finding_has_its_times_in_the_zone_of_its_command() -> None:
         assert clock_format.in_display_zone("by 05:47 UTC", near) == "by 05:47 UTC"
 
 
-@pytest.mark.parametrize("number", few(range(len(TOLD)), 8), ids=lambda number: " ".join(TOLD[number]))
+@pytest.mark.parametrize("number", few(range(len(WITH_TIMES)), 8), ids=lambda number: " ".join(WITH_TIMES[number]))
 def test_each_time_names_its_zone_which_is_one_for_all_and_utc_on_demand(
     bench: Bench, tmp_path: Path, number: int
 ) -> None:
-    line = TOLD[number]
+    line = WITH_TIMES[number]
     (tmp_path / "headway.toml").write_text(CONFIG)
-    own, utc = asked(bench, tmp_path, line), asked(bench, tmp_path, line, "--utc")
+    own, utc = run_with_json(bench, tmp_path, line), run_with_json(bench, tmp_path, line, "--utc")
     assert (own.code, True) == (utc.code, bool(own.out)), own.err
     assert ([], []) == (unlabelled(own.out), unlabelled(utc.out))
     assert [] == re.findall(rf"^.*:\d\d:\d\dZ.*|^(?!{REASON}).*\d\d UTC\b.*", own.out, re.MULTILINE), (
@@ -149,7 +149,7 @@ def test_each_time_names_its_zone_which_is_one_for_all_and_utc_on_demand(
 
 
 def test_every_command_that_shows_past_times_is_covered() -> None:
-    assert set() == {line[0] for line in TOLD} - set(LINES)
+    assert set() == {line[0] for line in WITH_TIMES} - set(LINES)
 
 
 def test_services_in_several_zones_leave_what_is_of_none_to_this_machines_clock(
@@ -193,8 +193,8 @@ def test_the_console_starts_in_utc_where_requested(tmp_path: Path, monkeypatch: 
     for stream in ("stdin", "stdout"):
         monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    for words in (["--utc"], []):
-        main(["--config", str(tmp_path / "headway.toml"), *words, "console", "--no-engine"])
+    for texts in (["--utc"], []):
+        main(["--config", str(tmp_path / "headway.toml"), *texts, "console", "--no-engine"])
     main(["--config", str(tmp_path / "headway.toml"), "--utc", "--no-engine"])
     assert [True, False, True] == begun
 

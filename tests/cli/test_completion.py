@@ -1,4 +1,4 @@
-"""The Tab key: real shells are asked what they would offer, on a store with jobs and an incident in it."""
+"""The Tab key: completions of real shells, on a store with jobs and an incident."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def shell(bench: Bench, tmp_path: Path) -> dict[str, str]:
 
 def offered_by_bash(shell: dict[str, str], *lines: str) -> list[list[str]]:
     """What one shell offers after each of the lines."""
-    words = ["bash", "--norc", "-c", BASH, "bash", *lines]
-    done = subprocess.run(words, env=shell, cwd=shell["HOME"], capture_output=True, text=True, timeout=60, check=True)
+    texts = ["bash", "--norc", "-c", BASH, "bash", *lines]
+    done = subprocess.run(texts, env=shell, cwd=shell["HOME"], capture_output=True, text=True, timeout=60, check=True)
     assert "" == done.stderr
     return [
-        [each.strip() for each in offered.splitlines() if each.strip()] for offered in done.stdout.split("=\n")[:-1]
+        [line.strip() for line in offered.splitlines() if line.strip()] for offered in done.stdout.split("=\n")[:-1]
     ]
 
 
@@ -83,7 +83,7 @@ OFFERED = {
 @pytest.mark.deep
 def test_bash_offers_what_fits(shell: dict[str, str]) -> None:
     offered = offered_by_bash(shell, *OFFERED)
-    assert {line: sorted(each) for line, each in zip(OFFERED, offered, strict=True)} == OFFERED
+    assert {line: sorted(group) for line, group in zip(OFFERED, offered, strict=True)} == OFFERED
 
 
 def test_all_commands_are_offered(shell: dict[str, str]) -> None:
@@ -100,7 +100,7 @@ def test_a_store_that_is_not_there_offers_nothing_and_says_nothing(shell: dict[s
 def test_a_name_with_a_terminal_command_in_it_is_not_offered(bench: Bench, shell: dict[str, str]) -> None:
     with bench.store.write(None) as connection:
         connection.rows("UPDATE job SET name = 'fake/\x1b[2Jx' WHERE name = 'fake/extract'")
-    assert not [each for each in offered_by_bash(shell, "headway job fake/")[0] if "\x1b" in each]
+    assert not [name for name in offered_by_bash(shell, "headway job fake/")[0] if "\x1b" in name]
 
 
 @pytest.mark.parametrize("name", SHELL_SETUPS)
@@ -113,14 +113,19 @@ def test_the_line_for_the_shell_startup_file_is_printed_to_a_terminal_only(
 
 def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, str]) -> None:
     """A Tab is a process: of each press a person waits for all that is loaded."""
-    asks = "import sys; from console.cli.main import main; "
-    asks += "import os; end = os._exit; "
-    asks += "os._exit = lambda code: (print(*sys.modules, flush=True), end(code)); main()"
+    script = "import sys; from console.cli.main import main; "
+    script += "import os; end = os._exit; "
+    script += "os._exit = lambda code: (print(*sys.modules, flush=True), end(code)); main()"
     line = "headway job fake/ex"
-    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9",
+    parameters = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9",
              "_ARGCOMPLETE_STDOUT_FILENAME": f"{shell['HOME']}/offered"}  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", asks], env={**shell, **asked}, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script],
+        env={**shell, **parameters},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert "fake/extract" in Path(shell["HOME"], "offered").read_text()
     loaded = set(done.stdout.split())
@@ -133,8 +138,8 @@ def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, s
 
 @pytest.mark.parametrize("command", sorted(ARGUMENT_NAMES))
 def test_completion_without_a_command_offers_its_first_token(command: str) -> None:
-    of_all = next(one for one in build_parser(command)._actions if isinstance(one, argparse._SubParsersAction))
-    first = next(one for one in of_all.choices[command]._actions if not one.option_strings)
+    of_all = next(action for action in build_parser(command)._actions if isinstance(action, argparse._SubParsersAction))
+    first = next(action for action in of_all.choices[command]._actions if not action.option_strings)
     assert (True, None) == (first.dest in ("name", "names", "key", "filter"), first.choices), first
 
 

@@ -27,25 +27,25 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> HomeGrown:
 
 @pytest.fixture
 def url(fake: HomeGrown) -> Iterator[str]:
-    """The home-grown scheduler behind a real door."""
+    """The home-grown scheduler behind a real endpoint."""
 
     with web_server(fake.handle) as address:
         yield address
 
 
-def tried(folder: Path, url: str, *words: str, wrong: tuple[str, str] = ("", "")) -> Done:
+def tried(folder: Path, url: str, *arguments: str, wrong: tuple[str, str] = ("", "")) -> Done:
     """What `connector try` says of the example of the page, at this address."""
     config = EXAMPLE.replace("https://batch.internal", url)
     assert wrong[0] in config
     (folder / "headway.toml").write_text(config.replace(*wrong) if wrong[0] else config)
-    line = ("--config", str(folder / "headway.toml"), "connector", "try", *words)
+    line = ("--config", str(folder / "headway.toml"), "connector", "try", *arguments)
     return headway(str(folder / "none.db"), *line)
 
 
 def test_every_installed_kind_is_listed_with_what_it_does() -> None:
-    found = headway("none.db", "connector", "list", "--json").data
-    assert kinds() == [one["kind"] for one in found]
-    cron = next(one for one in found if one["kind"] == "cron")
+    data = headway("none.db", "connector", "list", "--json").data
+    assert kinds() == [item["kind"] for item in data]
+    cron = next(item for item in data if item["kind"] == "cron")
     assert ("SIGTERM", "real") == (cron["verbs"]["cancel"], cron["against"][0])
     assert "a crontab line has no tasks" == cron["lacks"]["tasks"]
 
@@ -83,8 +83,8 @@ def test_what_was_not_understood_is_named(tmp_path: Path, url: str, fake: HomeGr
 def test_a_field_that_no_row_has_is_named_with_its_near_match(tmp_path: Path, url: str) -> None:
     """A job kept no title, and nothing said why."""
     done = tried(tmp_path, url, "batch", wrong=('title = "label"', 'title = "labell"'))
-    words = " ".join(done.out.split())
-    assert 'warning jobs.title: none of 2 rows has "labell". Fix: did you mean "label"?' in words
+    text = " ".join(done.out.split())
+    assert 'warning jobs.title: none of 2 rows has "labell". Fix: did you mean "label"?' in text
     assert Exit.OK == done.code
 
 
@@ -100,10 +100,10 @@ def test_a_wrong_path_says_which(tmp_path: Path, url: str) -> None:
 
 def test_an_invalid_mapping_is_reported_with_place_value_and_fix(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch", wrong=('done = "succeeded"', 'done = "success"'))
-    words = " ".join(done.err.split())
+    text = " ".join(done.err.split())
     assert Exit.USAGE == done.code
-    assert "systems.batch.states.done" in words
-    assert 'did you mean "succeeded"?' in words
+    assert "systems.batch.states.done" in text
+    assert 'did you mean "succeeded"?' in text
 
 
 def test_what_it_says_is_text(tmp_path: Path, url: str, fake: HomeGrown) -> None:

@@ -29,38 +29,46 @@ key = { env = "NO_KEY" }
 """
 
 
-def doctor(store: str, folder: Path, *words: str, config: str = CONFIG) -> Done:
+def doctor(store: str, folder: Path, *arguments: str, config: str = CONFIG) -> Done:
     (folder / "headway.toml").write_text(config)
-    return headway(store, "--config", str(folder / "headway.toml"), "doctor", *words)
+    return headway(store, "--config", str(folder / "headway.toml"), "doctor", *arguments)
 
 
-def found(done: Done, area: str) -> list[tuple[str, str, str]]:
-    return [(one["verdict"], one["text"], one["fix"]) for one in done.data["findings"] if one["area"] == area]
+def findings_in(done: Done, area: str) -> list[tuple[str, str, str]]:
+    return [
+        (finding["verdict"], finding["text"], finding["fix"])
+        for finding in done.data["findings"]
+        if finding["area"] == area
+    ]
 
 
 def test_without_anything_it_says_how_to_begin(tmp_path: Path) -> None:
     done = headway(str(tmp_path / "none.db"), "--config", str(tmp_path / "none.toml"), "doctor", "--json")
     assert (Exit.PROBLEM, False) == (done.code, done.data["healthy"])
-    [(verdict, words, mend)] = found(done, "config")
-    assert ("PROBLEM", True) == (verdict, words.endswith("none.toml does not exist"))
-    assert "headway init" in mend
-    assert [("PROBLEM", "headway engine creates it")] == [(one[0], one[2]) for one in found(done, "store")]
+    [(verdict, text, fix)] = findings_in(done, "config")
+    assert ("PROBLEM", True) == (verdict, text.endswith("none.toml does not exist"))
+    assert "headway init" in fix
+    assert [("PROBLEM", "headway engine creates it")] == [(pair[0], pair[2]) for pair in findings_in(done, "store")]
 
 
 def test_a_healthy_estate_is_reported_section_by_section(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     Path(bench.url).chmod(0o600)
     done = doctor(bench.url, tmp_path, "--no-probe", "--json")
-    assert ["ok"] == [one[0] for one in found(done, "store")]
-    assert "ok" == found(done, "engine")[0][0]
-    assert ("ok", "note") == (found(done, "config")[0][0], found(done, "systems")[0][0])
+    assert ["ok"] == [pair[0] for pair in findings_in(done, "store")]
+    assert "ok" == findings_in(done, "engine")[0][0]
+    assert ("ok", "note") == (findings_in(done, "config")[0][0], findings_in(done, "systems")[0][0])
     assert (Exit.OK, True) == (done.code, done.data["healthy"])
 
 
 def test_a_store_readable_by_others_is_a_problem_with_a_fix(bench: Bench, tmp_path: Path) -> None:
     Path(bench.url).chmod(0o644)
-    faults = [one for one in found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "store") if one[0] == "PROBLEM"]
-    assert [f"chmod 600 {bench.url}"] == [one[2] for one in faults]
+    faults = [
+        pair
+        for pair in findings_in(doctor(bench.url, tmp_path, "--no-probe", "--json"), "store")
+        if pair[0] == "PROBLEM"
+    ]
+    assert [f"chmod 600 {bench.url}"] == [fault[2] for fault in faults]
 
 
 def test_no_engine_is_a_fault(bench: Bench, tmp_path: Path) -> None:
@@ -68,7 +76,9 @@ def test_no_engine_is_a_fault(bench: Bench, tmp_path: Path) -> None:
     connection.execute("DELETE FROM lease")
     connection.commit()
     connection.close()
-    assert ("PROBLEM", "headway engine") == found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")[0][::2]
+    assert ("PROBLEM", "headway engine") == findings_in(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")[
+        0
+    ][::2]
 
 
 def test_every_config_error_is_reported(bench: Bench, tmp_path: Path) -> None:
@@ -100,11 +110,11 @@ def test_what_a_system_says_is_text(bench: Bench, tmp_path: Path, text: str, mon
         assert [] == harmful(done.out) + harmful(done.err)
 
 
-def probed(said: Probe, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Done, Done]:
+def probed(probe: Probe, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Done, Done]:
     """The doctor, as JSON and for people, of a host that says so."""
     Path(bench.url).chmod(0o600)
     bench.turn()
-    monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: said)
+    monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: probe)
     monkeypatch.setenv("NO_KEY", "x")
     return doctor(bench.url, tmp_path, "--json"), doctor(bench.url, tmp_path)
 
@@ -112,13 +122,13 @@ def probed(said: Probe, bench: Bench, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_notes_about_a_host_are_not_problems(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rights = (SourcePermission("cron runs", False, "no cron daemon runs", "systemctl start cron"),
               SourcePermission("rerun as etl", False, "refused", needed_for="act"))  # fmt: skip
-    told = ("host key known; signed in as root", "cron's clock runs in Etc/UTC")
-    data, people = probed(Probe(True, "Debian 12", rights, told), bench, tmp_path, monkeypatch)
+    expected = ("host key known; signed in as root", "cron's clock runs in Etc/UTC")
+    data, people = probed(Probe(True, "Debian 12", rights, expected), bench, tmp_path, monkeypatch)
     assert [
         ("PROBLEM", "hosts/db07 missing rights: missing: cron runs (no cron daemon runs). Fix: systemctl start cron"),
         ("note", "hosts/db07: cannot act: rerun as etl (refused)."),
-        *(("note", f"hosts/db07: {words}") for words in told),
-    ] == [one[:2] for one in found(data, "system")]
+        *(("note", f"hosts/db07: {text}") for text in expected),
+    ] == [pair[:2] for pair in findings_in(data, "system")]
     assert (Exit.PROBLEM, "1 problem") == (people.code, people.out.splitlines()[-1])
 
 
@@ -126,7 +136,7 @@ def test_what_a_target_that_cannot_be_reached_says_of_itself_is_the_fault(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, people = probed(Probe(False, notes=("nobody listens",)), bench, tmp_path, monkeypatch)
-    assert [("PROBLEM", "hosts/db07 unreachable: nobody listens", "")] == found(data, "system")
+    assert [("PROBLEM", "hosts/db07 unreachable: nobody listens", "")] == findings_in(data, "system")
     assert "1 problem" == people.out.splitlines()[-1]
 
 
@@ -139,8 +149,8 @@ def test_a_second_engine_is_not_suggested_where_none_may_start(
     connection.close()
     stuck = "process 7 lives and cannot write (the disk of the store is full); start no other"
     monkeypatch.setattr("console.store.queries.estate.stuck_text", lambda *_: stuck)
-    [(verdict, words, mend)] = found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")
-    assert ("PROBLEM", f"no engine runs: {stuck}", "") == (verdict, words, mend)
+    [(verdict, text, fix)] = findings_in(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")
+    assert ("PROBLEM", f"no engine runs: {stuck}", "") == (verdict, text, fix)
 
 
 def skewed(**skews: float | None) -> list[Diagnosis]:
@@ -148,14 +158,14 @@ def skewed(**skews: float | None) -> list[Diagnosis]:
 
 
 def test_a_clock_that_is_off_is_named_and_ours_where_all_others_agree() -> None:
-    [one] = skewed(a=0.3, b=-3600.0, c=None)
+    [diagnosis] = skewed(a=0.3, b=-3600.0, c=None)
     assert (PROBLEM_VERDICT, "the clock of b is -3600 s from this machine; start times use its clock") == (
-        one.verdict,
-        one.text,
+        diagnosis.verdict,
+        diagnosis.text,
     )
     [ours] = skewed(a=3601.0, b=3599.0)
     assert (PROBLEM_VERDICT, True) == (ours.verdict, "this machine's clock is off" in ours.text)
-    assert ["3 systems within 2.0 s of this machine"] == [one.text for one in skewed(a=0.0, b=1.0, c=2.0)]
+    assert ["3 systems within 2.0 s of this machine"] == [diagnosis.text for diagnosis in skewed(a=0.0, b=1.0, c=2.0)]
     assert [] == skewed(a=None)
 
 

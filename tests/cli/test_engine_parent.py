@@ -63,10 +63,10 @@ def test_an_engine_whose_parent_dies_while_it_starts_does_not_stay(tmp_path: Pat
 @pytest.mark.deep
 def test_an_engine_that_names_a_process_which_did_not_start_it_ends_at_once(tmp_path: Path) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait(30)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(30)
     argv = [sys.executable, "-m", "console", "--config", str(tmp_path / "headway.toml"), "engine"]
-    ended = subprocess.run([*argv, f"--with-parent={gone.pid}"], capture_output=True, timeout=60, check=False)
+    ended = subprocess.run([*argv, f"--with-parent={process.pid}"], capture_output=True, timeout=60, check=False)
     assert -signal.SIGTERM == ended.returncode
     assert not (tmp_path / "headway.db").exists()
 

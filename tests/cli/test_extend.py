@@ -25,9 +25,9 @@ def watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench
 
 
-def extend(bench: Bench, *words: str) -> tuple[int, str]:
+def extend(bench: Bench, *arguments: str) -> tuple[int, str]:
     with answering(bench):
-        done = headway(bench.url, "service", "extend", "supply", *words)
+        done = headway(bench.url, "service", "extend", "supply", *arguments)
     bench.turn()
     return done.code, done.out + done.err
 
@@ -36,15 +36,15 @@ def test_a_service_gets_more_time_and_what_was_promised_stays(watched: Bench) ->
     with watched.reads() as reads:
         before = reads.services.service("supply")
     until = before.deadline + timedelta(minutes=90)
-    code, words = extend(watched, "--until", f"{until:%H:%M}", "--why", "files come late")
-    assert 0 == code, words
-    assert re.search(rf"extended from (\w+ \d+ \w+ (\d+ )?)?{before.deadline:%H:%M} UTC", words), words
+    code, text = extend(watched, "--until", f"{until:%H:%M}", "--why", "files come late")
+    assert 0 == code, text
+    assert re.search(rf"extended from (\w+ \d+ \w+ (\d+ )?)?{before.deadline:%H:%M} UTC", text), text
     with watched.reads() as reads:
         after = reads.services.service("supply")
     assert (before.deadline, "by ann: files come late") == (after.promised, after.extension)
     assert until.replace(second=0, microsecond=0) == after.deadline
-    told = headway(watched.url, "audit", "--json").data
-    assert ("ann", "supply", "files come late") in [(one["actor"], one["object"], one["why"]) for one in told]
+    data = headway(watched.url, "audit", "--json").data
+    assert ("ann", "supply", "files come late") in [(item["actor"], item["object"], item["why"]) for item in data]
     shown = headway(watched.url, "service", "supply").out
     assert "extended from" in shown
     assert "by ann: files come late" in shown
@@ -54,8 +54,8 @@ def test_an_extension_can_be_withdrawn(watched: Bench) -> None:
     with watched.reads() as reads:
         before = reads.services.service("supply").deadline
     extend(watched, "--until", f"{before + timedelta(hours=1):%H:%M}", "--why", "late")
-    code, words = extend(watched, "--off", "--why", "they came")
-    assert (0, True) == (code, "as promised" in words), words
+    code, text = extend(watched, "--off", "--why", "they came")
+    assert (0, True) == (code, "as promised" in text), text
     with watched.reads() as reads:
         assert (before, "") == (reads.services.service("supply").deadline, reads.services.service("supply").extension)
 
@@ -63,14 +63,14 @@ def test_an_extension_can_be_withdrawn(watched: Bench) -> None:
 def test_a_time_that_was_before_the_deadline_is_a_slip_and_no_day_more(watched: Bench) -> None:
     with watched.reads() as reads:
         before = reads.services.service("supply").deadline
-    code, words = extend(watched, "--until", f"{before - timedelta(minutes=20):%H:%M}", "--why", "late")
-    assert (Exit.USAGE, True) == (code, "if intended, add the date" in " ".join(words.split())), words
+    code, text = extend(watched, "--until", f"{before - timedelta(minutes=20):%H:%M}", "--why", "late")
+    assert (Exit.USAGE, True) == (code, "if intended, add the date" in " ".join(text.split())), text
     with watched.reads() as reads:
         assert before == reads.services.service("supply").deadline
 
 
 @pytest.mark.parametrize(
-    "words, code, told",
+    "texts, code, text",
     [
         (["--until", "08:00"], Exit.USAGE, "the following arguments are required: --why"),
         (["--until", "08:00", "--why", " "], Exit.USAGE, "--why is required"),
@@ -81,6 +81,6 @@ def test_a_time_that_was_before_the_deadline_is_a_slip_and_no_day_more(watched: 
         (["--off", "--why", "x", "--date", "2020-01-01"], Exit.REFUSED, "has no promise on 2020-01-01"),
     ],
 )
-def test_an_invalid_extension_is_refused_with_the_fix(watched: Bench, words: list[str], code: Exit, told: str) -> None:
-    done, said = extend(watched, *words)
-    assert (code, True) == (done, told in said), said
+def test_an_invalid_extension_is_refused_with_the_fix(watched: Bench, texts: list[str], code: Exit, text: str) -> None:
+    done, message = extend(watched, *texts)
+    assert (code, True) == (done, text in message), message

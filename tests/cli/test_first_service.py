@@ -1,4 +1,4 @@
-"""The first service as a question: taken, changed, or left as a comment; and what the store told of the past."""
+"""The first service as a question: accepted, changed, or left as a comment; and history read from the store."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "headway.db"
 
 
-def proposed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, list[str]]:
+def proposed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[str, list[str]]:
     """The config afterwards, and its services, with these answers typed."""
     path = folder / "headway.toml"
     path.write_text(SYSTEMS)
-    answers = iter(words)
+    answers = iter(arguments)
 
     def typed() -> str:
         try:
@@ -58,27 +58,27 @@ def proposed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *words:
     return path.read_text(), list(load_config(path).services)
 
 
-@pytest.mark.parametrize("words, deadline", [(("",), "05:45"), (("soon", "7:45"), "07:45")])
+@pytest.mark.parametrize("texts, deadline", [(("",), "05:45"), (("soon", "7:45"), "07:45")])
 def test_the_proposed_deadline_is_accepted_or_replaced(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], deadline: str
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...], deadline: str
 ) -> None:
-    text, services = proposed(store, tmp_path, monkeypatch, *words)
+    text, services = proposed(store, tmp_path, monkeypatch, *texts)
     assert ["mart"] == services
     assert f'deadline = "{deadline}"' in text
     assert "fake/mart builds on 1 other job, more than any other" in " ".join(text.replace("#", "").split())
 
 
-@pytest.mark.parametrize("words", [("n",), ()], ids=["no", "left"])
+@pytest.mark.parametrize("texts", [("n",), ()], ids=["no", "left"])
 def test_it_stays_a_comment_for_who_declines_or_leaves(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...]
 ) -> None:
-    text, services = proposed(store, tmp_path, monkeypatch, *words)
+    text, services = proposed(store, tmp_path, monkeypatch, *texts)
     assert [] == services
     assert "# [services.mart]" in text
 
 
 @pytest.mark.parametrize(
-    "words, is_interactive, yes, deadline",
+    "texts, is_interactive, yes, deadline",
     [
         (("",), True, False, '{ time = "12:30", day = 1 }'),
         (("13:00",), True, False, '{ time = "13:00", day = 1 }'),
@@ -90,9 +90,9 @@ def test_it_stays_a_comment_for_who_declines_or_leaves(
 )
 def test_a_deadline_in_airflows_events_is_offered_as_a_service(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    words: tuple[str, ...], is_interactive: bool, yes: bool, deadline: str,
+    texts: tuple[str, ...], is_interactive: bool, yes: bool, deadline: str,
 ) -> None:  # fmt: skip
-    path, answers = tmp_path / "headway.toml", iter(words)
+    path, answers = tmp_path / "headway.toml", iter(texts)
     path.write_text(SYSTEMS)
     monkeypatch.setattr("builtins.input", lambda: next(answers))
     arguments = argparse.Namespace(config=str(path), store=str(store), yes=yes)

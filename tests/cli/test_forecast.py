@@ -22,9 +22,9 @@ from tests.tui.fake_ahead import EXTRACT, ahead
 __all__ = ["bench"]
 
 
-def told(bench: Bench, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def forecast_output(bench: Bench, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     capsys.readouterr()
-    assert Exit.OK == main(["--store", bench.url, "forecast", *words])
+    assert Exit.OK == main(["--store", bench.url, "forecast", *arguments])
     return capsys.readouterr().out
 
 
@@ -37,12 +37,12 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     red(bench)
-    words = told(bench, capsys, "supply")
-    assert "Supply plan  " in words
-    assert " % risk of being late" in words
-    assert "in 95 %\n" in words
-    assert "path      critical: fake/extract → fake/load\n" in words
-    assert "evidence  declared durations (too few runs)" in words
+    text = forecast_output(bench, capsys, "supply")
+    assert "Supply plan  " in text
+    assert " % risk of being late" in text
+    assert "in 95 %\n" in text
+    assert "path      critical: fake/extract → fake/load\n" in text
+    assert "evidence  declared durations (too few runs)" in text
 
 
 def test_alarms_of_the_first_days_are_shown_with_the_odds(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,15 +51,15 @@ def test_alarms_of_the_first_days_are_shown_with_the_odds(bench: Bench, capsys: 
         "\nat risk   from 25 % risk  now: 0 of 30 days without a miss known"
         "\n          from 10 % risk  after 30 days: as configured, or higher by its past\n"
     )
-    assert alarm in told(bench, capsys, "supply")
+    assert alarm in forecast_output(bench, capsys, "supply")
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
     assert alarm in capsys.readouterr().out
 
 
 def test_json_matches_services_and_why(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
-    own = json.loads(told(bench, capsys, "supply", "--json"))
-    (listed,) = json.loads(told(bench, capsys, "--json"))
+    own = json.loads(forecast_output(bench, capsys, "supply", "--json"))
+    (listed,) = json.loads(forecast_output(bench, capsys, "--json"))
     assert {"late": 0.25, "risk": 0.1, "days": 0, "budget": 30, "back_tested": 0} == own.pop("alarm")
     assert own == {**listed, "jobs": own["jobs"]}
     assert Exit.OK == main(["--store", bench.url, "service", "supply", "--json"])
@@ -76,35 +76,37 @@ def test_a_job_upstream_of_a_service_is_shown_with_its_remaining_slack(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     red(bench)
-    own = json.loads(told(bench, capsys, "supply", "--json"))
-    job = json.loads(told(bench, capsys, "fake/extract", "--json"))
-    assert ["fake/extract", "fake/load"] == [one["job"] for one in own["jobs"]]
+    own = json.loads(forecast_output(bench, capsys, "supply", "--json"))
+    job = json.loads(forecast_output(bench, capsys, "fake/extract", "--json"))
+    assert ["fake/extract", "fake/load"] == [job["job"] for job in own["jobs"]]
     assert {"job": "fake/extract", "services": own["jobs"][:1]} == job
     assert (own["act_by"], own["green_by"], 1.0) == tuple(
         job["services"][0][it] for it in ("act_by", "green_by", "decides")
     )
-    words = told(bench, capsys, "extract")
-    assert "Supply plan" in words
-    assert "100 %" in words
-    assert "fake/load  " in told(bench, capsys, "supply")
+    text = forecast_output(bench, capsys, "extract")
+    assert "Supply plan" in text
+    assert "100 %" in text
+    assert "fake/load  " in forecast_output(bench, capsys, "supply")
     assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "no-such"])
 
 
 def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
-    assert "has ended yet" in told(bench, capsys, "score")
+    assert "has ended yet" in forecast_output(bench, capsys, "score")
     with bench.store.write(None) as connection:
         over = micros(datetime.now(UTC) - timedelta(minutes=1))
         day = f"deadline_us = {over}, delivered_us = {over - 60_000_000}, timeliness = 'met'"
         connection.rows(f"UPDATE service_day SET {day}")
         connection.rows("UPDATE forecast SET p_late = 0.3")
-    document = json.loads(told(bench, capsys, "score", "--json"))
-    assert [0.09, 0.09] == [round(one["brier"], 6) for one in (document["all"], *document["services"])]
-    assert ["supply"] == [one["service"] for one in document["services"]]
-    assert "too few days: " in told(bench, capsys, "score", "supply")
+    document = json.loads(forecast_output(bench, capsys, "score", "--json"))
+    assert [0.09, 0.09] == [round(item["brier"], 6) for item in (document["all"], *document["services"])]
+    assert ["supply"] == [service["service"] for service in document["services"]]
+    assert "too few days: " in forecast_output(bench, capsys, "score", "supply")
     with bench.store.write(None) as connection:
         connection.rows("UPDATE service_day SET delivered_us = NULL, timeliness = 'no_estimate'")
-    assert [] == json.loads(told(bench, capsys, "score", "--json"))["services"], "nobody proved that it was late"
+    assert [] == json.loads(forecast_output(bench, capsys, "score", "--json"))["services"], (
+        "nobody proved that it was late"
+    )
 
 
 def test_two_services_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,26 +117,26 @@ def test_two_services_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFi
     assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "score", "suply"])
 
 
-def what_if(bench: Bench, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, dict[str, object]]]:
+def what_if(bench: Bench, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, dict[str, object]]]:
     capsys.readouterr()
-    assert Exit.OK == main(["--store", bench.url, "forecast", "what-if", *words, "--json"])
-    found: list[dict[str, dict[str, object]]] = json.loads(capsys.readouterr().out)["services"]
-    return found
+    assert Exit.OK == main(["--store", bench.url, "forecast", "what-if", *arguments, "--json"])
+    services: list[dict[str, dict[str, object]]] = json.loads(capsys.readouterr().out)["services"]
+    return services
 
 
 def test_what_if_a_red_job_were_restarted_skipped_or_faster(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
     p50 = {}
     for way in ("--restart", "--skip", "--faster"):
-        (found, *_) = what_if(bench, capsys, way, "fake/extract")
-        p50[way] = str(found["then"]["p50"])
-        assert p50[way] < str(found["now"]["p50"])
-        times = [datetime.fromisoformat(str(found[each][at])) for each in ("now", "then") for at in ("p50", "p95")]
+        (results, *_) = what_if(bench, capsys, way, "fake/extract")
+        p50[way] = str(results["then"]["p50"])
+        assert p50[way] < str(results["now"]["p50"])
+        times = [datetime.fromisoformat(str(results[text][at])) for text in ("now", "then") for at in ("p50", "p95")]
         assert times == [round_up_to_minute(at) for at in times], "to the full minute, as a service is told"
     assert p50["--skip"] < p50["--restart"]
     later = (datetime.now(UTC) + timedelta(hours=3)).strftime("%H:%M")
-    (found, *_) = what_if(bench, capsys, "--restart", "fake/extract", "--at", later)
-    assert str(found["then"]["p50"]) > p50["--restart"]
+    (results, *_) = what_if(bench, capsys, "--restart", "fake/extract", "--at", later)
+    assert str(results["then"]["p50"]) > p50["--restart"]
 
 
 def test_what_if_computes_small_arrays_without_threads(
@@ -158,7 +160,7 @@ def test_what_if_refuses_what_is_no_time_and_no_share(bench: Bench, capsys: pyte
 
 
 @pytest.mark.parametrize(
-    "asked, words",
+    "requests, text",
     [
         (("--night", "2030-01-01", "--at", "03:58"), "--at needs --restart, not an unchanged night"),
         (("--skip", "fake/extract", "--by", "0.8"), "--by needs --faster, not --skip"),
@@ -166,10 +168,10 @@ def test_what_if_refuses_what_is_no_time_and_no_share(bench: Bench, capsys: pyte
     ],
 )
 def test_what_if_refuses_an_option_that_would_say_nothing(
-    bench: Bench, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], words: str
+    bench: Bench, capsys: pytest.CaptureFixture[str], requests: tuple[str, ...], text: str
 ) -> None:
-    assert Exit.USAGE == main(["--store", bench.url, "forecast", "what-if", *asked])
-    assert words in capsys.readouterr().err
+    assert Exit.USAGE == main(["--store", bench.url, "forecast", "what-if", *requests])
+    assert text in capsys.readouterr().err
 
 
 def test_two_dates_of_a_service_are_distinguished() -> None:

@@ -17,8 +17,8 @@ from tests.hostile.commands import Done, headway
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGv headway@engine"
 
 
-def grants(*words: str) -> Done:
-    return headway("none.db", "connector", "grants", *words)
+def grants(*arguments: str) -> Done:
+    return headway("none.db", "connector", "grants", *arguments)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("users", [(), ("etl",), ("etl", "ops")])
 def test_the_script_of_a_cron_host_has_the_key_the_users_and_the_wrapper(key: Path, users: tuple[str, ...]) -> None:
-    done = grants("cron", *(word for user in users for word in ("--user", user)))
+    done = grants("cron", *(term for user in users for term in ("--user", user)))
     assert (Exit.OK, "") == (done.code, done.err)
     values = subprocess.run(
         ["sh", "-c", f"{done.out.partition('set -eu')[0]}\nprintf '%s|' \"$LOGIN\" \"$KEY\" \"$USERS\""],
@@ -87,9 +87,9 @@ class FakeHost:
 @pytest.mark.parametrize("view", [False, True])
 def test_a_host_is_granted_the_right_to_act_unless_it_is_only_watched(key: Path, tmp_path: Path, view: bool) -> None:
     host = FakeHost(tmp_path)
-    said = host.run(grants("cron", "--user", "etl", *(["--view"] if view else [])).out)
+    run = host.run(grants("cron", "--user", "etl", *(["--view"] if view else [])).out)
     assert ([] if view else ["/bin/sh -s"]) == [rule for rule in host.rules if not rule.startswith("/usr/bin/cat /")]
-    assert view != ("act for" in said)
+    assert view != ("act for" in run)
     assert "SHELL=/usr/local/bin/headway-sh\n10 3 * * * /opt/extract\n" == host.crontab.read_text()
 
 
@@ -133,9 +133,9 @@ def test_a_login_is_made_with_the_password_of_the_dsn_as_the_server_stores_it(
     done = grants(kind, "--dsn", "DWH_DSN")
     assert (Exit.OK, False) == (done.code, "hunter2" in done.out)
     assert "GRANT headway_act TO watcher;" in done.out
-    found = re.search(r"ALTER ROLE watcher LOGIN PASSWORD 'SCRAM-SHA-256\$4096:(.+)\$(.+):(.+)';", done.out)
-    assert found is not None
-    salt, stored, server = (base64.b64decode(part) for part in found.groups())
+    match = re.search(r"ALTER ROLE watcher LOGIN PASSWORD 'SCRAM-SHA-256\$4096:(.+)\$(.+):(.+)';", done.out)
+    assert match is not None
+    salt, stored, server = (base64.b64decode(part) for part in match.groups())
     salted = hashlib.pbkdf2_hmac("sha256", b"hunter2", salt, 4096)
     assert server == hmac.digest(salted, b"Server Key", "sha256")
     assert stored == hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
@@ -149,7 +149,7 @@ def test_a_login_may_be_made_that_only_watches_and_its_name_stays_one_name() -> 
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "texts, message",
     [
         (("airflow", "--login", "x"), "--login is for the grants of pg_cron and pgagent only"),
         (("pg_cron", "--user", "etl"), "--user is for the grants of cron only"),
@@ -159,9 +159,9 @@ def test_a_login_may_be_made_that_only_watches_and_its_name_stays_one_name() -> 
     ],
 )
 def test_what_does_not_belong_to_a_kind_is_refused(
-    words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+    texts: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BAD_DSN", "postgresql://[")
     monkeypatch.setenv("NOBODYS_DSN", "host=dwh")
-    done = grants(*words)
-    assert (Exit.USAGE, "", True) == (done.code, done.out, said in done.err), done.err
+    done = grants(*texts)
+    assert (Exit.USAGE, "", True) == (done.code, done.out, message in done.err), done.err

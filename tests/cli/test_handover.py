@@ -38,13 +38,13 @@ def test_a_note_appears_in_incident_handover_report_and_audit(failed: Bench) -> 
     assert (Exit.OK, "INC-0001: note added\n") == (done.code, done.out)
     for line in (("incident", "1"), ("incident", "handover", "--since", "1h"), ("incident", "report", "1")):
         assert "the disk of db07 was full" in headway(failed.url, *line).out, line
-    told = headway(failed.url, "audit", "--json").data
-    assert ("ann", "note", "INC-0001") in [(one["actor"], one["verb"], one["object"]) for one in told]
+    data = headway(failed.url, "audit", "--json").data
+    assert ("ann", "note", "INC-0001") in [(item["actor"], item["verb"], item["object"]) for item in data]
     assert 0 == headway(failed.url, "audit", "verify").code
 
 
 @pytest.mark.parametrize(
-    "line, code, words",
+    "line, code, text",
     [
         (("incident", "note", "99", "x"), Exit.NOT_FOUND, "INC-0099"),
         (("incident", "note", "1", "  "), Exit.USAGE, "the text is empty"),
@@ -54,21 +54,21 @@ def test_a_note_appears_in_incident_handover_report_and_audit(failed: Bench) -> 
     ],
 )
 def test_an_invalid_extension_is_refused_with_the_fix(
-    failed: Bench, line: tuple[str, ...], code: Exit, words: str
+    failed: Bench, line: tuple[str, ...], code: Exit, text: str
 ) -> None:
     done = headway(failed.url, *line)
-    assert (code, True) == (done.code, words in done.err), done.err
+    assert (code, True) == (done.code, text in done.err), done.err
 
 
 def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(failed: Bench) -> None:
     text = headway(failed.url, "incident", "handover").out
     assert "Open incidents\n  INC-0001 fake/extract failed" in " ".join(text.split("  ")).replace("\n ", "\n  ")
-    for words in ("failed since", "act by", "unacknowledged", "Services at risk", "Systems not reachable"):
-        assert words in text, words
+    for texts in ("failed since", "act by", "unacknowledged", "Services at risk", "Systems not reachable"):
+        assert texts in text, texts
     view = headway(failed.url, "incident", "handover", "--json").data
     assert ([1], [1], []) == (
-        [one["id"] for one in view["open"]],
-        [one["id"] for one in view["opened"]],
+        [item["id"] for item in view["open"]],
+        [item["id"] for item in view["opened"]],
         view["closed"],
     )
 
@@ -81,7 +81,7 @@ def test_the_handover_includes_an_ended_freeze(failed: Bench) -> None:
     first, second = [line.split(" ann: ")[1] for line in switched.splitlines() if " ann: " in line]
     assert ("freeze: the network is moved", "thaw") == (first, second)
     view = headway(failed.url, "incident", "handover", "--json").data
-    assert ["freeze", "thaw"] == [one["verb"] for one in view["mode_changes"]]
+    assert ["freeze", "thaw"] == [change["verb"] for change in view["mode_changes"]]
 
 
 def test_the_handover_includes_pauses_and_ended_silences(failed: Bench) -> None:
@@ -94,29 +94,29 @@ def test_the_handover_includes_pauses_and_ended_silences(failed: Bench) -> None:
     assert " ann: expire silence 1" in text
     assert "  pause: fake, by ann, until " in text
     view = headway(failed.url, "incident", "handover", "--json").data
-    assert ["pause"] == [one["kind"] for one in view["active_overrides"]]
+    assert ["pause"] == [item["kind"] for item in view["active_overrides"]]
 
 
 def test_a_service_affected_by_an_open_incident_is_listed_even_when_the_delay_is_unknown(failed: Bench) -> None:
     """The next shift read "Services at risk: (none)" beside a tier-1 service on stale data."""
     with open_queries(failed.url) as reads:
         view = reads.handover.handover_since(datetime.now(UTC) - timedelta(hours=1))
-    [one] = [each for each in view.services if each.incident_id is not None]
-    unknown = replace(one, timeliness="no_estimate", deadline=view.at + timedelta(hours=1))
-    told = {
-        hurt: next(
-            part.lines for part in handover_sections(replace(view, services=(each,))) if "at risk" in part.heading
+    [night] = [night for night in view.services if night.incident_id is not None]
+    unknown = replace(night, timeliness="no_estimate", deadline=view.at + timedelta(hours=1))
+    lines = {
+        has_incident: next(
+            part.lines for part in handover_sections(replace(view, services=(night,))) if "at risk" in part.heading
         )
-        for hurt, each in ((True, unknown), (False, replace(unknown, incident_id=None)))
+        for has_incident, night in ((True, unknown), (False, replace(unknown, incident_id=None)))
     }
-    assert (1, 0) == (len(told[True]), len(told[False]))
+    assert (1, 0) == (len(lines[True]), len(lines[False]))
 
 
 def test_a_repaired_incident_is_shown_as_closed(failed: Bench) -> None:
     failed.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC))
     failed.turn()
     view = headway(failed.url, "incident", "handover", "--since", "1h", "--json").data
-    assert ([], [1], [1]) == tuple([one["id"] for one in view[name]] for name in ("open", "opened", "closed"))
+    assert ([], [1], [1]) == tuple([item["id"] for item in view[name]] for name in ("open", "opened", "closed"))
 
 
 def test_a_report_is_reproducible_and_escapes_outside_text(failed: Bench) -> None:
@@ -134,35 +134,35 @@ def test_what_changed_since_the_last_green_stays_with_the_incident(bench: Bench)
     bench.turn()
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, now - timedelta(minutes=1))
     bench.turn()
-    words = "nothing that Headway sees changed since it was last green"
-    assert words in headway(bench.url, "incident", "1").out
-    assert words in headway(bench.url, "incident", "report", "1").out
+    text = "nothing that Headway sees changed since it was last green"
+    assert text in headway(bench.url, "incident", "1").out
+    assert text in headway(bench.url, "incident", "report", "1").out
     bench.send()
-    assert words not in "".join(body for _, _, body in bench.sink.got)  # no news for a phone
+    assert text not in "".join(body for _, _, body in bench.sink.got)  # no news for a phone
     bench.turn()
     (line,) = headway(bench.url, "incident", "1", "--json").data["row"]["changes"]
-    assert line.startswith(words)
+    assert line.startswith(text)
 
 
 @given(st.text(max_size=80))
 def test_an_escaped_line_is_one_line_without_live_markup(words: str) -> None:
     shown = escape_markdown(words)
     assert "\n" not in shown
-    for place, each in enumerate(shown):
-        if each in "`*_[]<>|#~&!":
+    for place, name in enumerate(shown):
+        if name in "`*_[]<>|#~&!":
             backslashes = len(shown[:place]) - len(shown[:place].rstrip("\\"))
             assert backslashes % 2 == 1, shown
 
 
 @pytest.mark.parametrize(
-    "words, shown",
+    "text, shown",
     [
         ("- x", "\\- x"), ("1. x", "1\\. x"), ("https://a.b/c", "https\\://a.b/c"), ("www.a.b", "www\\.a.b"),
         ("a\nb", "a\ufffdb"), ("+ x", "\\+ x"),
     ],
 )  # fmt: skip
-def test_what_would_begin_a_list_or_a_link_does_not(words: str, shown: str) -> None:
-    assert shown == escape_markdown(words)
+def test_what_would_begin_a_list_or_a_link_does_not(text: str, shown: str) -> None:
+    assert shown == escape_markdown(text)
 
 
 def test_a_page_marks_empty_sections_and_prints_a_log_verbatim() -> None:
@@ -174,8 +174,8 @@ def test_a_page_marks_empty_sections_and_prints_a_log_verbatim() -> None:
 def test_a_time_of_day_is_the_last_one() -> None:
     now = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
     local = now.astimezone()
-    for words in ("22:00", "06:00", "00:00"):
-        found = shift_start(words, now).astimezone()
-        assert (words, True) == (f"{found:%H:%M}", timedelta(0) <= local - found < timedelta(hours=25))
+    for text in ("22:00", "06:00", "00:00"):
+        instant = shift_start(text, now).astimezone()
+        assert (text, True) == (f"{instant:%H:%M}", timedelta(0) <= local - instant < timedelta(hours=25))
     assert now - timedelta(hours=8) == shift_start("8h", now)
     assert datetime(2026, 11, 19, 22, tzinfo=UTC) == shift_start("2026-11-19T22:00:00+00:00", now)

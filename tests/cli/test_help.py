@@ -23,23 +23,23 @@ __all__ = ["bench"]
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_is_a_line_that_the_command_takes(name: str) -> None:
-    """Of what stands around it only the line itself is read."""
-    words = shlex.split(COMMANDS[name].example.partition(" > ")[0].partition(" >> ")[0])
-    words = words[words.index("headway") + 1 :]
-    words = with_full_name(words[: words.index("--")] if "--" in words else words)
-    assert (name if name in words else None) == build_parser(name).parse_args(words).command
+    """Only the line itself is read, not the text around it."""
+    job = shlex.split(COMMANDS[name].example.partition(" > ")[0].partition(" >> ")[0])
+    job = job[job.index("headway") + 1 :]
+    job = with_full_name(job[: job.index("--")] if "--" in job else job)
+    assert (name if name in job else None) == build_parser(name).parse_args(job).command
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_ends_with_the_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         build_parser(name).parse_args([name, "--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert (0, True) == (ended.value.code, told.endswith(f"Example: {' '.join(COMMANDS[name].example.split())}"))
+    text = " ".join(capsys.readouterr().out.split())
+    assert (0, True) == (ended.value.code, text.endswith(f"Example: {' '.join(COMMANDS[name].example.split())}"))
 
 
 @pytest.mark.parametrize(
-    "line, wanted",
+    "line, expected",
     [
         ("service extend supply --until 08:00", "--why"),
         ("service extend supply --why x", "--until"),
@@ -48,11 +48,11 @@ def test_help_ends_with_the_example(name: str, capsys: pytest.CaptureFixture[str
         ("plan backfill fake/load --why x", "--from"),
     ],
 )
-def test_a_required_option_is_unbracketed_in_the_usage_line(bench: Bench, line: str, wanted: str) -> None:
+def test_a_required_option_is_unbracketed_in_the_usage_line(bench: Bench, line: str, expected: str) -> None:
     done = headway(bench.url, *line.split())
-    assert (Exit.USAGE, True) == (done.code, wanted in done.err)
+    assert (Exit.USAGE, True) == (done.code, expected in done.err)
     usage = usage_of(with_full_name(line.split())[0])
-    assert (True, False) == (wanted in usage, f"[{wanted}" in usage)
+    assert (True, False) == (expected in usage, f"[{expected}" in usage)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -64,12 +64,12 @@ def test_a_usage_fits_a_small_terminal(name: str, monkeypatch: pytest.MonkeyPatc
 def test_a_former_command_names_the_line_to_type() -> None:
     done = headway("none.db", "attainment")
     assert (Exit.USAGE, True) == (done.code, "headway service --attainment" in done.err)
-    for word, line in (("withdraw", "action withdraw"), ("jobs", "job"), ("accept", "system drift accept")):
-        assert headway("none.db", word).err.strip().endswith(f"use: headway {line}")
+    for term, line in (("withdraw", "action withdraw"), ("jobs", "job"), ("accept", "system drift accept")):
+        assert headway("none.db", term).err.strip().endswith(f"use: headway {line}")
     assert "use: headway silence add or headway hold add" in headway("none.db", "add").err
     for line in OTHER_COMMANDS.values():
-        words = with_full_name(line.replace("DATE", "2026-11-20").replace("RUN", "12").split())
-        build_parser(words[0]).parse_args(words)
+        job = with_full_name(line.replace("DATE", "2026-11-20").replace("RUN", "12").split())
+        build_parser(job[0]).parse_args(job)
 
 
 def test_the_overview_fits_a_screen() -> None:
@@ -115,10 +115,10 @@ def test_topics_have_what_the_code_takes() -> None:
 def test_a_topic_is_wrapped_to_the_terminal_and_never_cut(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = json.loads(headway("none.db", "help", topic, "--json").out)
     monkeypatch.setenv("COLUMNS", "80")
-    told = headway("none.db", "help", topic).out
-    assert max(map(len, told.splitlines())) <= 80
+    text = headway("none.db", "help", topic).out
+    assert max(map(len, text.splitlines())) <= 80
     for row in rows:
-        assert list(row.values())[-1].split()[-1] in told
+        assert list(row.values())[-1].split()[-1] in text
 
 
 def test_a_topic_that_is_none_names_those_there_are() -> None:
@@ -130,5 +130,5 @@ def test_a_topic_that_is_none_names_those_there_are() -> None:
 
 def usage_of(name: str) -> str:
     parser = build_parser(name)
-    [commands] = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     return str(commands.choices[name].format_usage())

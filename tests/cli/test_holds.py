@@ -1,4 +1,4 @@
-"""`headway hold add`, `release`, `holds` and `gate`: what is asked, what is shown, with which code they end."""
+"""`headway hold add`, `release`, `holds` and `gate`: their confirmations, output and exit codes."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def at_work(night: Night) -> Iterator[None]:
         thread.join(60)
 
 
-def run(night: Night, *words: str) -> int:
-    return main(["--store", night.bench.url, *words])
+def run(night: Night, *arguments: str) -> int:
+    return main(["--store", night.bench.url, *arguments])
 
 
 def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,8 +71,8 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
             time.sleep(0.02)
         capsys.readouterr()  # what the engine logs comes here, too
         assert Exit.OK == run(night, "hold", "--json")
-        [told] = json.loads(capsys.readouterr().out)
-        shown = (told["job"], told["state"], told["kind"], told["key"], told["why"])
+        [document] = json.loads(capsys.readouterr().out)
+        shown = (document["job"], document["state"], document["kind"], document["key"], document["why"])
         assert (JOB, "held", "person", mark.id, "the network is moved") == shown
         assert Exit.OK == run(night, "job", JOB)
         shown_job = capsys.readouterr().out
@@ -85,20 +85,22 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         assert Exit.OK == run(night, "hold")
         assert "the network is moved" in capsys.readouterr().out
         assert Exit.REFUSED == run(night, "hold", "add", JOB, "--yes")
-        said = f"{JOB} is held: the network is moved (hold {mark.id}, until 2026-11-20 05:30:00Z); nothing was sent"
-        assert f"headway: {said}\n" == capsys.readouterr().err
+        message = f"{JOB} is held: the network is moved (hold {mark.id}, until 2026-11-20 05:30:00Z); nothing was sent"
+        assert f"headway: {message}\n" == capsys.readouterr().err
         assert Exit.OK == run(night, "hold", "release", mark.id, "--yes")
     assert {} == night.bench.scheduler.marks
 
 
-@pytest.mark.parametrize("length, said", [("0s", "no time at all holds nothing"), ("900d", "a hold lasts 30d at most")])
+@pytest.mark.parametrize(
+    "length, message", [("0s", "no time at all holds nothing"), ("900d", "a hold lasts 30d at most")]
+)
 def test_a_hold_for_no_time_or_for_ever_is_a_usage_error(
-    night: Night, capsys: pytest.CaptureFixture[str], length: str, said: str
+    night: Night, capsys: pytest.CaptureFixture[str], length: str, message: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         run(night, "hold", "add", JOB, "--for", length, "--yes")
     assert Exit.USAGE == ended.value.code
-    assert f"argument --for: {length}: {said}; write 6h" in capsys.readouterr().err
+    assert f"argument --for: {length}: {message}; write 6h" in capsys.readouterr().err
 
 
 def test_the_tab_key_offers_to_let_go_what_is_held_and_nothing_else(night: Night) -> None:
@@ -107,7 +109,7 @@ def test_the_tab_key_offers_to_let_go_what_is_held_and_nothing_else(night: Night
         night.at("03:50").rounds()
         assert "held" == night.hold()[0]
         assert ([JOB], [JOB], ["load"], []) == tuple(
-            complete_held_jobs(link, one) for one in ("", "fake/", "lo", "ext")
+            complete_held_jobs(link, text) for text in ("", "fake/", "lo", "ext")
         )
 
 
@@ -135,7 +137,7 @@ def test_a_hold_of_a_policy_says_what_it_waits_for(night: Night, capsys: pytest.
 
 
 def test_a_hold_says_when_it_was_last_seen_at_its_source(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who releases it elsewhere is known after two looks: until then the list tells how old it is."""
+    """A release made elsewhere is known after two polls; until then the list shows its age."""
     night.at("03:51").rounds().at("03:54").rounds(1)
     del night.bench.scheduler.marks["load"]
     night.at("03:56").rounds(1)
@@ -145,22 +147,22 @@ def test_a_hold_says_when_it_was_last_seen_at_its_source(night: Night, capsys: p
     assert ("03:54 UTC", "held") == (row[head.upper().index("LAST SEEN") :][:9], row.split()[1])
     night.rounds(1)
     assert Exit.OK == run(night, "hold", "--all", "--json")
-    [told] = json.loads(capsys.readouterr().out)
-    assert ("released", None) == (told["state"], told["seen"])
+    [document] = json.loads(capsys.readouterr().out)
+    assert ("released", None) == (document["state"], document["seen"])
 
 
 def test_releasing_before_the_upstream_succeeded_warns_what_it_will_read(
     night: Night, capsys: pytest.CaptureFixture[str]
 ) -> None:
     night.at("03:51").rounds()
-    told = "a missed start runs anyway, on unfinished input"
+    text = "a missed start runs anyway, on unfinished input"
     with at_work(night):
         assert Exit.OK == run(night, "hold", "release", JOB, "--dry-run")
-        assert told not in capsys.readouterr().out  # its own clock starts it at 04:00
+        assert text not in capsys.readouterr().out  # its own clock starts it at 04:00
     night.at("04:05").rounds()
     with at_work(night):
         assert Exit.OK == run(night, "hold", "release", JOB, "--dry-run")
-    assert f"fake/extract is failed (run extract@2026-11-20): {told}" in capsys.readouterr().out
+    assert f"fake/extract is failed (run extract@2026-11-20): {text}" in capsys.readouterr().out
 
 
 def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,17 +171,17 @@ def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pyte
     night.at("04:11").rounds(4)
     [(key,)] = night.rows("SELECT key FROM hold")
     capsys.readouterr()
-    told = (
+    text = (
         f"headway: {JOB} was released: its own start is awaited: until fake/extract is good; fake/extract"
         f" is good (hold {key}, until 2026-11-20 10:00:00Z); nothing was sent\n"
     )
     for verb in ("add", "release"):
         assert Exit.REFUSED == run(night, "hold", verb, JOB, "--yes")
-        assert told == capsys.readouterr().err
+        assert text == capsys.readouterr().err
 
 
-def gate(night: Night, *words: str) -> int:
-    return run(night, "gate", JOB, *words)
+def gate(night: Night, *arguments: str) -> int:
+    return run(night, "gate", JOB, *arguments)
 
 
 def test_a_gate_is_open_where_the_upstream_is_good_for_that_date(
@@ -242,8 +244,8 @@ def test_a_gate_opens_for_no_date_of_which_nothing_is_proved(night: Night, capsy
 
     night.at("03:20").rounds()
     due("17 16 * * *")
-    told = [gate(night, "--timeout", "0s", "--for", f"2026-11-{day}") for day in (18, 20, 21, 22)]
-    assert [Exit.NO_ENGINE, Exit.TIMEOUT, Exit.TIMEOUT, Exit.TIMEOUT] == told
+    results = [gate(night, "--timeout", "0s", "--for", f"2026-11-{day}") for day in (18, 20, 21, 22)]
+    assert [Exit.NO_ENGINE, Exit.TIMEOUT, Exit.TIMEOUT, Exit.TIMEOUT] == results
     assert Exit.NO_ENGINE == gate(night, "--timeout", "0s", "--for", "2020-01-01")
     capsys.readouterr()
     due("17 16 * * 1")
@@ -257,19 +259,19 @@ def test_a_gate_knows_no_date_that_does_not_exist(night: Night, capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         gate(night, "--timeout", "0s", "--for", typed)
     assert Exit.USAGE == ended.value.code
-    told = capsys.readouterr().err
-    assert f"'{typed}' is not a date; write 2026-11-19" in told
+    error_output = capsys.readouterr().err
+    assert f"'{typed}' is not a date; write 2026-11-19" in error_output
 
 
 @pytest.mark.deep
 def test_a_gate_becomes_its_command_verbatim(night: Night) -> None:
-    """No shell: what looks like one is an argument; streams and exit code are the command's own."""
+    """No shell: shell syntax is an argument; streams and exit code are the command's own."""
     repair(night, "03:20")
     night.at("04:00").rounds()
     script = "import sys; print(sys.argv[1:], sys.stdin.read()); sys.exit(17)"
-    words = ["-c", script, "--flag", "a b", "$(id)", "--", "*"]
+    texts = ["-c", script, "--flag", "a b", "$(id)", "--", "*"]
     done = subprocess.run(
-        [sys.executable, "-m", "console", "--store", night.bench.url, "gate", JOB, "--", sys.executable, *words],
+        [sys.executable, "-m", "console", "--store", night.bench.url, "gate", JOB, "--", sys.executable, *texts],
         input="from cron", capture_output=True, text=True, timeout=60, env={**os.environ},
     )  # fmt: skip
     assert (17, "['--flag', 'a b', '$(id)', '--', '*'] from cron\n") == (done.returncode, done.stdout), done.stderr
@@ -280,8 +282,8 @@ def test_a_line_of_a_crontab_begins_with_the_gate(night: Night, tmp_path: Path) 
     """As cron starts a line: a shell, no terminal, four variables; the shell expands what follows the gate."""
     repair(night, "03:20")
     night.at("04:00").rounds()
-    gate_words = [sys.executable, "-m", "console", "--store", night.bench.url, "gate", JOB, "--timeout", "45m", "--"]
-    line = f"{shlex.join(gate_words)} printf '%s|' \"$LOGNAME\" 'a b' > {shlex.quote(str(tmp_path / 'out'))}"
+    gate_text = [sys.executable, "-m", "console", "--store", night.bench.url, "gate", JOB, "--timeout", "45m", "--"]
+    line = f"{shlex.join(gate_text)} printf '%s|' \"$LOGNAME\" 'a b' > {shlex.quote(str(tmp_path / 'out'))}"
     environment = {"HOME": str(tmp_path), "LOGNAME": "etl", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
     folder = Path(console.__file__).parent.parent
     done = subprocess.run(
@@ -331,8 +333,8 @@ def test_marks_are_listed_and_let_go_without_a_store(
     capsys.readouterr()
     command = ["--config", str(path), "hold", "--from-native"]
     assert Exit.OK == main([*command, "--json"])
-    [told] = json.loads(capsys.readouterr().out)
-    shown = (told["target"], told["job"], told["hold"], told["by"], told["where"])
+    [document] = json.loads(capsys.readouterr().out)
+    shown = (document["target"], document["job"], document["hold"], document["by"], document["where"])
     assert ("fake/one", "load", mark.id, "headway", "the notes of load") == shown
     assert Exit.USAGE == main([*command, "--release"])
     assert {"load": mark} == scheduler.marks
@@ -381,9 +383,9 @@ def test_an_expired_hold_is_listed_only_on_request(night: Night, capsys: pytest.
     night.now += timedelta(minutes=2)
     capsys.readouterr()
     run(night, "hold", "--json")
-    assert [] == [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
+    assert [] == [document for document in json.loads(capsys.readouterr().out) if document["state"] == "released"]
     night.at("10:03").rounds()
     capsys.readouterr()
     run(night, "hold", "--all", "--json")
-    [over] = [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
+    [over] = [document for document in json.loads(capsys.readouterr().out) if document["state"] == "released"]
     assert over["detail"].startswith("released at 10:01 UTC and not started; fake/extract is not good")

@@ -61,21 +61,21 @@ class Home:
             "HEADWAY_ETC": str(self.host.folder / "etc"), "PYTHONPATH": os.getcwd(),
         }  # fmt: skip
 
-    def run(self, *words: str, command: str = "init") -> Done:
+    def run(self, *arguments: str, command: str = "init") -> Done:
         """In this process, without a terminal; `terminal` starts a program."""
         environ = patch.dict(os.environ, self.environment, clear=True)
         with environ, open(os.devnull) as nothing, patch.object(sys, "stdin", nothing):
-            return in_process(command, *words)
+            return in_process(command, *arguments)
 
-    def terminal(self, *words: str, size: tuple[int, int] = (80, 24)) -> Terminal:
+    def terminal(self, *arguments: str, size: tuple[int, int] = (80, 24)) -> Terminal:
         env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
-        return Terminal([*INIT, "init", *words], size=size, env={**env, **self.environment})
+        return Terminal([*INIT, "init", *arguments], size=size, env={**env, **self.environment})
 
     @property
     def made(self) -> list[str]:
-        """What stands in the folder of the config."""
+        """The files in the folder of the config."""
         folder = self.config.parent
-        return sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_yes_writes_polls_and_leaves_no_engine_behind(home: Home) -> None:
     assert "shadow" == load_config(home.config).estate.starts_in
     status = home.run("--json", command="status")
     assert '"in_shadow": [\n' in status.out
-    working = [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(home.folder).encode() in _read(one)]
+    working = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(home.folder).encode() in _read(path)]
     assert [] == working
 
 
@@ -139,15 +139,15 @@ default_route = "oncall"
 
 def test_an_existing_config_keeps_its_text_and_gains_the_new_entries(home: Home) -> None:
     put(home.config, CONFIGURED)
-    words = ("--yes", "--only", "cron", "--host", "db08", "--airflow", "http://127.0.0.1:1", "--route", "ONCALL_MAIL")
-    done = home.run(*words)
+    texts = ("--yes", "--only", "cron", "--host", "db08", "--airflow", "http://127.0.0.1:1", "--route", "ONCALL_MAIL")
+    done = home.run(*texts)
     assert Exit.OK == done.code, done
     assert f"Already configured in {home.config}, unchanged: mine, flows." in " ".join(done.out.split())
     assert f"Added 1 system to {home.config}; a running engine applies it" in " ".join(done.out.split())
     assert home.config.read_text().startswith(CONFIGURED)
     assert ["mine", "flows", "cron"] == list(load_config(home.config).systems)
     assert CONFIGURED == home.config.with_name("headway.toml.before-init").read_text()
-    before, again = home.config.read_text(), home.run(*words)
+    before, again = home.config.read_text(), home.run(*texts)
     assert (Exit.OK, True) == (again.code, f"Nothing to add; {home.config} was not changed." in again.out)
     assert (before, ["headway.toml", "headway.toml.before-init"]) == (home.config.read_text(), home.made)
 
@@ -184,9 +184,9 @@ def test_the_route_becomes_the_default_in_the_file_of_a_folder_that_has_alerts(
 
 def test_a_refusal_follows_the_fix_that_it_refers_to_in_one_file(home: Home, tmp_path: Path) -> None:
     with airflow_server("") as other, (tmp_path / "all.log").open("w+") as log:
-        words = ["init", "--yes", "--airflow", f"{other}/typo"]
+        text = ["init", "--yes", "--airflow", f"{other}/typo"]
         subprocess.run(
-            [*INIT, *words], env=home.environment | {"AIRFLOW_PASSWORD": "x"}, stdin=subprocess.DEVNULL, stdout=log,
+            [*INIT, *text], env=home.environment | {"AIRFLOW_PASSWORD": "x"}, stdin=subprocess.DEVNULL, stdout=log,
             stderr=log, timeout=LIMIT_SECONDS, check=False,
         )  # fmt: skip
         log.seek(0)
@@ -252,8 +252,8 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
     put(home.folder / ".ssh/config", f"Host {bad}\n  HostName {bad}\n")
     put(home.folder / "airflow/airflow.cfg", f"[api]\nbase_url = http://{bad}\n")
     home.host.crontab.write_text(f"# headway: {bad!r}\n10 3 * * * /opt/\x1b]0;owned\x07\n")
-    for words in ((), ("--print", "--only", "cron")):
-        done = home.run(*words)
+    for texts in ((), ("--print", "--only", "cron")):
+        done = home.run(*texts)
         assert not re.search("[\x1b\x07\u202e]", done.out + done.err)
     (tmp_path / "x.toml").write_text(done.out)
     assert ["cron"] == list(load_config(tmp_path / "x.toml").systems)
@@ -311,7 +311,7 @@ def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home:
         terminal.press("ctrl+c")
         assert Exit.INTERRUPTED == terminal.wait_for_end()
     assert ["cron"] == list(load_config(home.config).systems)
-    assert [] == [one for one in home.made if one.startswith(".")]
+    assert [] == [name for name in home.made if name.startswith(".")]
 
 
 @pytest.mark.deep
@@ -494,10 +494,10 @@ def test_an_account_is_prompted_for_only_where_an_airflow_answers(
 ) -> None:
     with airflow_server("") as other, airflow_server("3.3.0") as airflow:
         answers = iter(["http://127.0.0.1:1", "s", "http://airflow.example.com", other, f"{airflow}/", "", ""])
-        asked: list[str] = []
+        requests: list[str] = []
 
         def ask(question: str) -> str:
-            asked.append(question)
+            requests.append(question)
             return next(answers)
 
         monkeypatch.setattr("console.cli.prompts.prompt", ask)
@@ -508,7 +508,7 @@ def test_an_account_is_prompted_for_only_where_an_airflow_answers(
     assert (f"{airflow}", "headway") == (system.settings["url"], system.settings["username"])
     add = "Add (Enter to continue): "  # not after a URL that was corrected
     account = "Account in Airflow (Enter for headway): "
-    assert [add, init_dialog.RETRY, add, add, init_dialog.RETRY, account, add] == asked
+    assert [add, init_dialog.RETRY, add, add, init_dialog.RETRY, account, add] == requests
     out, err = capsys.readouterr()
     shown = " ".join((out + err).split())
     assert "127.0.0.1:1" in shown
@@ -519,7 +519,7 @@ def test_an_account_is_prompted_for_only_where_an_airflow_answers(
 def test_an_airflow_that_is_unreachable_now_can_be_added_anyway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked about once: its password is not tried."""
+    """An unreachable Airflow is asked for once: its password is not tried."""
     answers = iter(["http://127.0.0.1:1", "", "k", "ops", ""])
     monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
     monkeypatch.setattr(init_dialog, "prompt", lambda _: next(answers))
@@ -528,8 +528,8 @@ def test_an_airflow_that_is_unreachable_now_can_be_added_anyway(
     def probe(system: DetectedScheduler) -> str:
         raise AssertionError(system)
 
-    [kept] = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 5.0, probe, [], lambda _: False)
-    assert ("http://127.0.0.1:1", "ops") == (kept.settings["url"], kept.settings["username"])
+    [scheduler] = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 5.0, probe, [], lambda _: False)
+    assert ("http://127.0.0.1:1", "ops") == (scheduler.settings["url"], scheduler.settings["username"])
 
 
 def test_named_systems_have_names_of_their_own_and_one_host_is_named_once(home: Home) -> None:
@@ -641,8 +641,8 @@ def test_a_named_system_without_access_is_added_by_the_same_command_after_its_fi
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.env["AIRFLOW_PASSWORD"] = "pw"
-    words = ("--yes", "--no-poll", "--only", "cron", "--host", "127.0.0.1:1", "--airflow", "http://127.0.0.1:1")
-    done = home.run(*words)
+    texts = ("--yes", "--no-poll", "--only", "cron", "--host", "127.0.0.1:1", "--airflow", "http://127.0.0.1:1")
+    done = home.run(*texts)
     printed = " ".join(done.err.split())
     assert Exit.PROBLEM == done.code
     assert "no access yet to host 127.0.0.1, Airflow at http://127.0.0.1:1. Fix: see above, then repeat" in printed
@@ -653,7 +653,7 @@ def test_a_named_system_without_access_is_added_by_the_same_command_after_its_fi
     assert "# [systems.cron-127-0-0-1]" in home.config.read_text()
     reachable = Probe(True, "", (), (), TargetClock(datetime.now(UTC), datetime.now(UTC), "Asia/Tokyo"))
     monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: reachable)
-    done = home.run(*words)
+    done = home.run(*texts)
     printed = " ".join(done.err.split())
     assert (Exit.PROBLEM, True) == (done.code, "no access yet to Airflow at http://127.0.0.1:1." in printed), done
     config = load_config(home.config)

@@ -48,11 +48,11 @@ def logs_to_stderr() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def asked(bench: Bench, folder: Path, line: tuple[str, ...], *more: str) -> Done:
+def run_with_json(bench: Bench, folder: Path, line: tuple[str, ...], *more: str) -> Done:
     run = bench.reads().jobs.job("fake/extract").row.run_id
-    words = [word.format(job="fake/extract", run=run, folder=folder) for word in (*line[0].split(), *line[1:])]
+    formats = [term.format(job="fake/extract", run=run, folder=folder) for term in (*line[0].split(), *line[1:])]
     timeout = () if "--timeout" in line or line[0] not in WAITING else ("--timeout", "0.5")
-    return headway(bench.url, "--config", str(folder / "headway.toml"), *words, *timeout, *more)
+    return headway(bench.url, "--config", str(folder / "headway.toml"), *formats, *timeout, *more)
 
 
 WAITING = (
@@ -78,7 +78,7 @@ def test_every_command_supports_json_or_states_why_not() -> None:
 @pytest.mark.parametrize("line", all_lines(), ids=" ".join)
 def test_stdout_is_one_json_document(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
-    done = asked(bench, tmp_path, line, "--json")
+    done = run_with_json(bench, tmp_path, line, "--json")
     answer = done.data  # raises for anything that is no JSON
     assert done.out.isascii()
     assert answer is not None
@@ -94,7 +94,7 @@ def test_stdout_is_one_json_document(bench: Bench, tmp_path: Path, line: tuple[s
     "line", [("nope", "--json"), ("job list", "--odd", "--json"), ("store grants", "--json", "--odd")]
 )
 def test_a_usage_error_is_reported_in_json_too(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
-    done = asked(bench, tmp_path, line)
+    done = run_with_json(bench, tmp_path, line)
     assert (2, 2, "USAGE") == (done.code, done.data["error"]["exit"], done.data["error"]["name"])
 
 
@@ -105,6 +105,6 @@ def test_a_missing_store_is_reported_in_json(tmp_path: Path) -> None:
 
 
 def test_a_refusal_includes_the_known_data_beside_the_error(bench: Bench, tmp_path: Path) -> None:
-    """Without --yes and without a terminal nothing is sent, and the preview is still told."""
-    done = asked(bench, tmp_path, ("rerun", "{job}", "--json"))
+    """Without --yes and without a terminal nothing is sent, and the preview is still printed."""
+    done = run_with_json(bench, tmp_path, ("rerun", "{job}", "--json"))
     assert ("USAGE", True) == (done.data["error"]["name"], "summary" in done.data)

@@ -27,24 +27,24 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "texts",
     [["service"], ["incident"], ["job"], ["job", "fake/extract"], ["run", "fake/extract"], ["incident", "1"]],
 )
 def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
-    words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+    texts: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
     capsys.readouterr()
-    main(["--store", bench.url, *words])
+    main(["--store", bench.url, *texts])
     fresh = capsys.readouterr()
     with bench.store.write(None) as connection:
         connection.rows("UPDATE lease SET holder = '', until_us = 0")
-    assert Exit.OK == main(["--store", bench.url, *words])
-    told = capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, *texts])
+    output = capsys.readouterr()
     assert "" == fresh.err
-    assert told.err.startswith("headway: no engine has run since ")
-    assert told.out.splitlines()[0].endswith(fresh.out.splitlines()[0])
+    assert output.err.startswith("headway: no engine has run since ")
+    assert output.out.splitlines()[0].endswith(fresh.out.splitlines()[0])
 
 
 def test_ages_use_real_time() -> None:
@@ -54,7 +54,7 @@ def test_ages_use_real_time() -> None:
 
 
 def test_slack_is_the_time_left_to_act_where_an_incident_is_open() -> None:
-    by_name = {one.name: one for one in services()}
+    by_name = {service.name: service for service in services()}
     assert ("+40m18s to act", "+5h", "–", "–") == tuple(
         slack_text(by_name[name], NIGHT) for name in ("supply-plan", "churn-scores", "stock-levels", "weekly-finance")
     )
@@ -74,12 +74,12 @@ def harmed(
 
 
 def test_incidents_are_ordered_by_impact_everywhere() -> None:
-    """Tier before act-by before age; one that affects nobody below all that hurt, though it is the oldest."""
+    """Tier before act-by before age; an incident without affected services comes last, even if it is the oldest."""
     hour = timedelta(hours=1)
     ordered = [harmed(4, 1, hour, hour), harmed(2, 1, None, hour), harmed(5, 2, hour / 4, hour),
                harmed(1, None, None, 9 * hour), harmed(3, None, None, 2 * hour),
                harmed(6, 1, hour, hour, closed=True)]  # fmt: skip
-    names = [f"INC-{one.id:04}" for one in ordered]
+    names = [f"INC-{incident.id:04}" for incident in ordered]
     rows = incident_table(ordered[::-1], NIGHT).rows
     assert names == [row[0] for row in rows]
     assert ordered == sort_by_impact(ordered[::-1])
@@ -91,17 +91,17 @@ def test_what_comes_on_another_day_says_on_which() -> None:
     assert "–" == until_text(None, NOON)
 
 
-@pytest.mark.parametrize("words", [["job", "list", "--limit", "0"], ["run", "fake/extract", "--limit", "0"]])
-def test_a_list_of_no_rows_is_no_list(words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("texts", [["job", "list", "--limit", "0"], ["run", "fake/extract", "--limit", "0"]])
+def test_a_list_of_no_rows_is_no_list(texts: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        main(["--store", bench.url, *words])
+        main(["--store", bench.url, *texts])
     assert Exit.USAGE == end.value.code
     assert "'0' is not a whole number of at least 1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["version"], ["--version"]])
-def test_the_version_is_printed_by_option_and_by_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert Exit.OK == main(words)
+@pytest.mark.parametrize("texts", [["version"], ["--version"]])
+def test_the_version_is_printed_by_option_and_by_command(texts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == main(texts)
     assert capsys.readouterr().out.startswith("headway ")
 
 
@@ -146,8 +146,8 @@ def test_the_jobs_of_a_service_are_those_that_it_hangs_on(bench: Bench, capsys: 
     bench.turn()
     capsys.readouterr()
     both = {"fake/extract", "fake/load"}
-    for words, names in (((), both | {"fake/apart"}), (("--service", "supply"), both)):
-        assert Exit.OK == main(["--store", bench.url, "job", "list", *words, "--json"])
+    for texts, names in (((), both | {"fake/apart"}), (("--service", "supply"), both)):
+        assert Exit.OK == main(["--store", bench.url, "job", "list", *texts, "--json"])
         assert names == {row["name"] for row in json.loads(capsys.readouterr().out)}
     assert Exit.NOT_FOUND == main(["--store", bench.url, "job", "list", "--service", "suply"])
     assert '"service suply" not found; did you mean supply?' in capsys.readouterr().err

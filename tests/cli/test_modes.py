@@ -33,8 +33,8 @@ def failed(bench: Bench) -> int:
     return run_id
 
 
-def headway(bench: Bench, *words: str) -> int:
-    return main(["--store", bench.url, *words])
+def headway(bench: Bench, *arguments: str) -> int:
+    return main(["--store", bench.url, *arguments])
 
 
 def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
@@ -52,10 +52,10 @@ def test_a_freeze_stops_requests_made_before_and_during_it(bench: Bench) -> None
     bench.requests().act(ActionRequest(Verb.RERUN, run_id), before)
     assert Exit.OK == headway(bench, "freeze", "--why", "the network is being moved")
     bench.parts.actions.step(bench.fence)
-    [(state, words)] = rows(bench, "SELECT state, text FROM action")
+    [(state, text)] = rows(bench, "SELECT state, text FROM action")
     assert ("refused", []) == (state, bench.scheduler.acted)
-    assert words.startswith("frozen by ")
-    assert "the network is being moved; no action is sent. Thaw: headway freeze --off" in words
+    assert text.startswith("frozen by ")
+    assert "the network is being moved; no action is sent. Thaw: headway freeze --off" in text
     with pytest.raises(NotAllowed, match="no action is sent"):
         bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
 
@@ -76,8 +76,8 @@ def test_a_freeze_stops_what_has_its_intent_and_waits_for_the_line(
     monkeypatch.setattr("console.engine.actions.sender.failpoint", lambda name: headway(bench, "freeze"))
     bench.parts.actions.step(bench.fence)
     assert [] == bench.scheduler.acted
-    [(state, words)] = rows(bench, "SELECT state, text FROM action")
-    assert ("failed", True) == (state, words.startswith("not sent: frozen by "))
+    [(state, text)] = rows(bench, "SELECT state, text FROM action")
+    assert ("failed", True) == (state, text.startswith("not sent: frozen by "))
 
 
 def test_a_thaw_lets_actions_leave_again_and_both_are_in_the_audit(bench: Bench) -> None:
@@ -87,8 +87,8 @@ def test_a_thaw_lets_actions_leave_again_and_both_are_in_the_audit(bench: Bench)
     bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
     bench.parts.actions.step(bench.fence)
     assert 1 == len(bench.scheduler.acted)
-    told = rows(bench, "SELECT verb, object, why FROM audit WHERE object = 'freeze' ORDER BY seq")
-    assert [("freeze", "freeze", "a test"), ("thaw", "freeze", "")] == told
+    results = rows(bench, "SELECT verb, object, why FROM audit WHERE object = 'freeze' ORDER BY seq")
+    assert [("freeze", "freeze", "a test"), ("thaw", "freeze", "")] == results
 
 
 def test_a_freeze_outlives_the_engine_and_appears_in_the_status(
@@ -97,10 +97,10 @@ def test_a_freeze_outlives_the_engine_and_appears_in_the_status(
     headway(bench, "freeze", "--why", "a test")
     bench.restart()
     headway(bench, "status")
-    told = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     end = ": a test; no action is sent. Thaw: headway freeze --off"
-    assert [True] == [one.startswith(f"FROZEN by {getpass.getuser()} since ") and one.endswith(end)
-                      for one in told if "FROZEN" in one]  # fmt: skip
+    assert [True] == [line.startswith(f"FROZEN by {getpass.getuser()} since ") and line.endswith(end)
+                      for line in lines if "FROZEN" in line]  # fmt: skip
     assert "a test" in bench.reads().estate.header().frozen
 
 
@@ -117,8 +117,8 @@ def test_what_left_before_the_freeze_is_named(bench: Bench, capsys: pytest.Captu
         connection.rows("UPDATE action SET state = 'unknown'")
     capsys.readouterr()
     headway(bench, "freeze", "--json")
-    told = json.loads(capsys.readouterr().out)
-    assert ["fake/extract", "rerun"] == told["in_flight"][0][:2]
+    document = json.loads(capsys.readouterr().out)
+    assert ["fake/extract", "rerun"] == document["in_flight"][0][:2]
 
 
 # -- shadow -----------------------------------------------------------------------------------------------------------
@@ -132,9 +132,9 @@ def test_in_shadow_nobody_is_notified_and_the_report_lists_the_notifications_wit
         bench.requests().act(ActionRequest(Verb.RERUN, run_id), new_action_key())
     capsys.readouterr()
     headway(bench, "shadow", "report", "--json")
-    told = json.loads(capsys.readouterr().out)
-    assert ({"would have notified": 1}, 1) == (told["counts"], told["refused"])
-    assert "would have notified oncall: opened: fake/extract failed" in told["events"][0]["text"]
+    document = json.loads(capsys.readouterr().out)
+    assert ({"would have notified": 1}, 1) == (document["counts"], document["refused"])
+    assert "would have notified oncall: opened: fake/extract failed" in document["events"][0]["text"]
 
 
 def test_the_report_counts_an_action_that_is_refused_before_it_is_sent(
@@ -209,13 +209,13 @@ def test_a_scope_that_is_not_there_is_refused_and_nothing_is_turned(
 
 
 @pytest.mark.parametrize(
-    "made, words", [(False, "there is no store at"), (True, "is a folder. Fix: name the file of the store in it")]
+    "made, text", [(False, "there is no store at"), (True, "is a folder. Fix: name the file of the store in it")]
 )
 def test_a_freeze_without_a_store_says_what_makes_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], made: bool, words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], made: bool, text: str
 ) -> None:
     store = tmp_path / "s.db"
     if made:
         store.mkdir()
     assert Exit.USAGE == main(["--store", str(store), "freeze"])
-    assert words in capsys.readouterr().err
+    assert text in capsys.readouterr().err

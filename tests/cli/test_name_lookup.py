@@ -1,5 +1,5 @@
-"""What a person types as a name: the short one of a job is enough everywhere, and what there is not is told by every
-command in the same way: its exit code, what was typed, and what may have been meant."""
+"""Names that a person types: the short name of a job is accepted everywhere, and an unknown name is reported by every
+command in the same way: exit code, the typed name, and suggestions."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def typed(bench: Bench, line: str) -> Done:
 
 def command_of(line: str) -> str:
     """The full name of the command that a line types."""
-    noun, *words = line.split()
-    return full_name(noun, words)[0]
+    noun, *texts = line.split()
+    return full_name(noun, texts)[0]
 
 
 OF_JOBS = (
@@ -80,7 +80,7 @@ def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: s
     assert "not found" not in short.err
 
 
-@pytest.mark.parametrize("line", [one for one in OF_JOBS if not one.startswith("silence")])
+@pytest.mark.parametrize("line", [job for job in OF_JOBS if not job.startswith("silence")])
 def test_a_short_name_of_several_jobs_lists_them_and_does_nothing(bench: Bench, line: str) -> None:
     done = typed(bench, line.format("nightly"))
     assert (Exit.NOT_FOUND, "") == (done.code, done.out)
@@ -198,7 +198,7 @@ def test_every_command_is_in_one_of_the_tables() -> None:
     assert set() == set(NOT_THERE) & set(NAMES_NOTHING)
 
 
-@pytest.mark.parametrize("line, helps", [one for each in NOT_THERE.values() for one in each])
+@pytest.mark.parametrize("line, helps", [pair for group in NOT_THERE.values() for pair in group])
 def test_an_unknown_name_is_refused_with_suggestions(bench: Bench, line: str, helps: str) -> None:
     done = typed(bench, line)
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
@@ -210,7 +210,7 @@ def flat(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "line, words",
+    "line, text",
     [
         ("run cancel 999999 --dry-run", "no run 999999; no run is active; headway run lists them"),
         ("run skip 999999 --dry-run", "no run 999999; latest runs: "),
@@ -222,10 +222,10 @@ def flat(text: str) -> str:
         ("alert retry x", 'no parked delivery "x"; none exists'),
     ],
 )
-def test_an_unknown_number_or_step_is_refused_with_the_existing_ones(bench: Bench, line: str, words: str) -> None:
+def test_an_unknown_number_or_step_is_refused_with_the_existing_ones(bench: Bench, line: str, text: str) -> None:
     done = typed(bench, line)
     assert (Exit.USAGE if " x" in line else Exit.NOT_FOUND, "") == (done.code, done.out)
-    assert words in done.err
+    assert text in done.err
 
 
 def test_what_an_alert_takes_is_named_as_it_is_typed(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
 
 CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
-NO_STORE_ASKED = {
+WITHOUT_STORE = {
     ("version",),
     ("datacheck", "--now"),
     ("datacheck", "nothing", "--date", "odd"),
@@ -68,7 +68,7 @@ NO_STORE_ASKED = {
     ("help", "odd"),
 }
 """Lines that need no store, or are refused before one is opened; `doctor` tells of it among the rest."""
-WORDS = "has schema 9999, written by a newer Headway; this is Headway "
+NEWER_SCHEMA = "has schema 9999, written by a newer Headway; this is Headway "
 
 
 @pytest.fixture(scope="module")
@@ -88,37 +88,37 @@ def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("line", sorted(set(all_lines()) - NO_STORE_ASKED), ids=" ".join)
+@pytest.mark.parametrize("line", sorted(set(all_lines()) - WITHOUT_STORE), ids=" ".join)
 def test_every_command_refuses_it_and_leaves_it_as_it_is(newer: Path, tmp_path: Path, line: tuple[str, ...]) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     before = newer.read_bytes()
-    words = [word.format(job="fake/extract", run=1, folder=tmp_path) for word in (*line[0].split(), *line[1:])]
-    done = headway(str(newer), "--config", str(tmp_path / "headway.toml"), *words)
+    formats = [term.format(job="fake/extract", run=1, folder=tmp_path) for term in (*line[0].split(), *line[1:])]
+    done = headway(str(newer), "--config", str(tmp_path / "headway.toml"), *formats)
     assert (Exit.USAGE, "") == (done.code, done.out)
-    assert WORDS in " ".join(done.err.split())
+    assert NEWER_SCHEMA in " ".join(done.err.split())
     assert before == newer.read_bytes()
 
 
 def test_no_engine_is_stopped_on_it_either(newer: Path) -> None:
     done = headway(str(newer), "engine", "stop")
-    assert (Exit.USAGE, True) == (done.code, WORDS in done.err)
+    assert (Exit.USAGE, True) == (done.code, NEWER_SCHEMA in done.err)
 
 
 def test_a_copy_does_not_take_its_place(newer: Path, tmp_path: Path) -> None:
-    """Its rights cannot be asked, and an engine that this program does not know may work on it."""
+    """Its permissions cannot be read, and an engine of a newer version may work on it."""
     before = newer.read_bytes()
     done = headway(str(newer), "store", "restore", str(tmp_path / "copy.db"), "--replace")
-    assert (Exit.USAGE, True) == (done.code, WORDS in done.err)
+    assert (Exit.USAGE, True) == (done.code, NEWER_SCHEMA in done.err)
     assert before == newer.read_bytes()
 
 
 def test_a_mark_is_never_removed_without_permission(newer: Path) -> None:
-    desk = _ReleaseAudit(argparse.Namespace(store=str(newer), config=None, why="", anyway=True))
+    release_audit = _ReleaseAudit(argparse.Namespace(store=str(newer), config=None, why="", anyway=True))
     with pytest.raises(StoreTooNew, match="schema 9999"):
-        desk.refusal(MarkedJob("fake/t", "extract", "headway-h1", "alice", None, ""))
+        release_audit.refusal(MarkedJob("fake/t", "extract", "headway-h1", "alice", None, ""))
 
 
 def test_a_copy_names_the_store_and_no_file_of_ours(newer: Path, tmp_path: Path) -> None:
     done = headway(str(newer), "store", "backup", str(tmp_path / "copy.db"))
-    assert (Exit.USAGE, True) == (done.code, f"the store at {newer} {WORDS}" in " ".join(done.err.split()))
+    assert (Exit.USAGE, True) == (done.code, f"the store at {newer} {NEWER_SCHEMA}" in " ".join(done.err.split()))
     assert [] == list(tmp_path.iterdir())

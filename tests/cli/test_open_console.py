@@ -33,19 +33,19 @@ def red(bench: Bench) -> Bench:
     return bench
 
 
-def headway(bench: Bench, *words: str) -> list[str]:
-    return [sys.executable, "-m", "console", "--store", bench.url, *words]
+def headway(bench: Bench, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "console", "--store", bench.url, *arguments]
 
 
 @pytest.mark.deep
 def test_the_same_place_on_two_stores_is_that_of_the_store_that_is_named(red: Bench, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     make_store(other, 4, 8)
-    for words in (("incident", "INC-0001"), ("job", JOB)):
-        argv = [sys.executable, "-m", "console", "--store", str(other), *words]
+    for texts in (("incident", "INC-0001"), ("job", JOB)):
+        argv = [sys.executable, "-m", "console", "--store", str(other), *texts]
         with Terminal(argv) as terminal:
             assert Exit.NOT_FOUND == terminal.wait_for_end()
-        with Terminal(headway(red, *words, "--no-engine"), size=(120, 36)) as terminal:
+        with Terminal(headway(red, *texts, "--no-engine"), size=(120, 36)) as terminal:
             terminal.wait_for("extract")
 
 
@@ -72,13 +72,13 @@ def test_a_job_opens_the_console_on_it_and_with_a_date_on_its_run(red: Bench) ->
         terminal.wait_for("exit 1")
 
 
-@pytest.mark.parametrize("words, env", few([
+@pytest.mark.parametrize("texts, env", few([
     (("--plain",), {}), ((), {"HEADWAY_PLAIN": "1"}), ((), {"TERM": "dumb"}), (("--json",), {}),
 ], 1), ids=["asked", "for good", "a terminal that shows no screen", "as JSON"])  # fmt: skip
 def test_output_that_is_requested_as_lines_is_printed_at_a_terminal(
-    red: Bench, words: tuple[str, ...], env: dict[str, str]
+    red: Bench, texts: tuple[str, ...], env: dict[str, str]
 ) -> None:
-    with Terminal(headway(red, "incident", "1", *words), size=(120, 60), env=env) as terminal:
+    with Terminal(headway(red, "incident", "1", *texts), size=(120, 60), env=env) as terminal:
         assert Exit.OK == terminal.wait_for_end()
         assert b"\x1b[?1049h" not in terminal.received
         assert b"exit 1" in terminal.received
@@ -86,25 +86,25 @@ def test_output_that_is_requested_as_lines_is_printed_at_a_terminal(
 
 @pytest.mark.deep
 def test_a_pipe_gets_lines(red: Bench) -> None:
-    said = subprocess.run(headway(red, "incident", "1"), capture_output=True, text=True, timeout=60, check=True)
-    assert "\nINC-0001  " in said.stdout
-    assert "affected services" in said.stdout
+    process = subprocess.run(headway(red, "incident", "1"), capture_output=True, text=True, timeout=60, check=True)
+    assert "\nINC-0001  " in process.stdout
+    assert "affected services" in process.stdout
 
 
-@pytest.mark.parametrize("words", [("incident", "99"), ("job", "fake/extrct"), ("job", JOB, "--date", "2020-01-01")])
-def test_an_unknown_name_is_reported_without_opening_a_screen(red: Bench, words: tuple[str, ...]) -> None:
-    with Terminal(headway(red, *words)) as terminal:
+@pytest.mark.parametrize("texts", [("incident", "99"), ("job", "fake/extrct"), ("job", JOB, "--date", "2020-01-01")])
+def test_an_unknown_name_is_reported_without_opening_a_screen(red: Bench, texts: tuple[str, ...]) -> None:
+    with Terminal(headway(red, *texts)) as terminal:
         assert Exit.NOT_FOUND == terminal.wait_for_end()
         assert b"\x1b[?1049h" not in terminal.received
 
 
 def test_a_date_prints_the_runs_of_that_date_with_every_attempt(red: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(["--store", red.url, "job", JOB, "--date", date_of(red)])
-    said = capsys.readouterr().out
-    assert f"business date {date_of(red)}" in said
-    assert "attempt 1: failed (native)" in said
+    output = capsys.readouterr().out
+    assert f"business date {date_of(red)}" in output
+    assert "attempt 1: failed (native)" in output
     assert Exit.OK == main(["--store", red.url, "job", JOB, "--date", date_of(red), "--json"])
-    assert ["failed"] == [one["row"]["state"] for one in json.loads(capsys.readouterr().out)]
+    assert ["failed"] == [document["row"]["state"] for document in json.loads(capsys.readouterr().out)]
 
 
 def test_a_date_without_a_run_is_refused_with_the_dates_that_have_one(

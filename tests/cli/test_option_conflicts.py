@@ -17,7 +17,7 @@ __all__ = ["bench"]
 
 
 @pytest.mark.parametrize(
-    "line, usage, words",
+    "line, usage, text",
     [
         ("freeze --off --status", "usage: headway freeze", "argument --status: not allowed with argument --off"),
         ("freeze --status --off", "usage: headway freeze", "argument --off: not allowed with argument --status"),
@@ -56,20 +56,20 @@ __all__ = ["bench"]
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_usage_and_the_example_of_its_command(
-    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, usage: str, words: str
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, usage: str, text: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--store", bench.url, *line.split()])
-    told = capsys.readouterr()
-    said = " ".join(told.err.split())
-    assert (Exit.USAGE, "", True, True) == (ended.value.code, told.out, usage in said, words in said)
-    assert re.search(f"Example: .*{usage.removeprefix('usage: ')}", said)
+    output = capsys.readouterr()
+    message = " ".join(output.err.split())
+    assert (Exit.USAGE, "", True, True) == (ended.value.code, output.out, usage in message, text in message)
+    assert re.search(f"Example: .*{usage.removeprefix('usage: ')}", message)
     with bench.reads() as reads:
         assert "" == reads.estate.header().frozen
 
 
 @pytest.mark.parametrize(
-    "line, first, mend",
+    "line, first, fix",
     [
         ("--ascii job fake/load", "--ascii", "headway job fake/load --ascii"),
         ("--theme light --json job fake/load", "--theme", "headway job fake/load --theme light --json"),
@@ -77,12 +77,12 @@ def test_what_cannot_be_meant_is_refused_with_the_usage_and_the_example_of_its_c
     ],
 )
 def test_an_option_before_its_command_is_refused_with_the_correct_line(
-    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, first: str, mend: str
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, first: str, fix: str
 ) -> None:
     assert Exit.USAGE == main(["--store", bench.url, *line.split()])
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.endswith(f" and goes after it: {mend}")
-    assert f"{first} is an option of job" in said
+    text = " ".join(capsys.readouterr().err.split())
+    assert text.endswith(f" and goes after it: {fix}")
+    assert f"{first} is an option of job" in text
 
 
 def test_an_option_that_the_command_does_not_have_is_unknown_before_it_too(
@@ -115,7 +115,7 @@ def test_options_of_a_release_without_one_are_refused(
 
 
 @pytest.mark.parametrize(
-    "line, words",
+    "line, text",
     [
         ("audit --head 3:abc", "unrecognized arguments: --head 3:abc"),
         ("alert --parked", "unrecognized arguments: --parked"),
@@ -126,13 +126,13 @@ def test_options_of_a_release_without_one_are_refused(
     ],
 )
 def test_an_option_of_another_verb_and_an_unknown_verb_are_refused(
-    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, words: str
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, text: str
 ) -> None:
     """Whoever typed it believes that it was done."""
     with pytest.raises(SystemExit) as ended:
         main(["--store", bench.url, *line.split()])
-    told = capsys.readouterr()
-    assert (Exit.USAGE, "", True) == (ended.value.code, told.out, words in " ".join(told.err.split()))
+    output = capsys.readouterr()
+    assert (Exit.USAGE, "", True) == (ended.value.code, output.out, text in " ".join(output.err.split()))
 
 
 def test_a_foreign_command_line_is_passed_through_verbatim(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,23 +142,23 @@ def test_a_foreign_command_line_is_passed_through_verbatim(bench: Bench, capsys:
 
 def test_an_invalid_filter_names_the_term_and_the_fix(bench: Bench) -> None:
     """In one argument, as it is typed into the console, or in several."""
-    for words in (["state:fail system:"], ["state:fail", "system:"]):
-        done = headway(bench.url, "job", "list", *words)
-        said = " ".join(done.err.split())
+    for texts in (["state:fail system:"], ["state:fail", "system:"]):
+        done = headway(bench.url, "job", "list", *texts)
+        text = " ".join(done.err.split())
         assert (Exit.USAGE, "") == (done.code, done.out)
-        assert '"system:" in the filter is invalid: system: wants a value, as in system:airflow' in said
+        assert '"system:" in the filter is invalid: system: wants a value, as in system:airflow' in text
 
 
 def test_every_invalid_filter_term_is_reported_but_not_terms_within_names(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in (["state:succeeded zz:qq age:<2x tier:9"], ["state:succeeded", "zz:qq", "age:<2x", "tier:9"]):
-        assert Exit.USAGE == main(["--store", bench.url, "job", "list", *words])
-        said = " ".join(capsys.readouterr().err.split())
-        assert '"age:<2x" in the filter is invalid: age: "2x" is not a duration' in said
-        assert '"tier:9" in the filter is invalid: tier: "9" is not a tier' in said
-        assert said.endswith('"zz:qq" is not a field, but part of a name')
-        assert "succeeded" not in said
+    for texts in (["state:succeeded zz:qq age:<2x tier:9"], ["state:succeeded", "zz:qq", "age:<2x", "tier:9"]):
+        assert Exit.USAGE == main(["--store", bench.url, "job", "list", *texts])
+        text = " ".join(capsys.readouterr().err.split())
+        assert '"age:<2x" in the filter is invalid: age: "2x" is not a duration' in text
+        assert '"tier:9" in the filter is invalid: tier: "9" is not a tier' in text
+        assert text.endswith('"zz:qq" is not a field, but part of a name')
+        assert "succeeded" not in text
 
 
 def test_an_unknown_field_is_refused_and_part_of_a_name_is_not(
@@ -185,9 +185,9 @@ def test_the_fix_for_a_term_with_a_leading_dash_is_a_valid_line(bench: Bench) ->
     bench.scheduler.job("a-tmp")
     bench.turn()
     every = {"fake/a-tmp", "fake/extract", "fake/load"}
-    for words, left in ((["!tmp"], every - {"fake/a-tmp"}), (["--", "-tmp"], every - {"fake/a-tmp"}),
+    for texts, remaining in ((["!tmp"], every - {"fake/a-tmp"}), (["--", "-tmp"], every - {"fake/a-tmp"}),
                         (['"-tmp"'], {"fake/a-tmp"})):  # fmt: skip
-        assert left == {one["name"] for one in headway(bench.url, "job", "list", "--json", *words).data}
+        assert remaining == {job["name"] for job in headway(bench.url, "job", "list", "--json", *texts).data}
 
 
 def test_a_reason_under_the_name_of_other_tools_is_answered_with_ours(bench: Bench) -> None:

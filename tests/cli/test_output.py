@@ -135,18 +135,18 @@ def test_a_closed_stdout_is_no_surprise(bench: Bench) -> None:
     assert (0, False) == (done.returncode, "Traceback" in done.stderr), done.stderr
 
 
-def on_a_terminal(columns: int, *words: str) -> str:
+def on_a_terminal(columns: int, *arguments: str) -> str:
     """What stdout of a command is, when it is a terminal of so many columns."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    found: list[bytes] = []
-    reader = threading.Thread(target=lambda: found.extend(iter(lambda: _read(master), b"")))
+    results: list[bytes] = []
+    reader = threading.Thread(target=lambda: results.extend(iter(lambda: _read(master), b"")))
     reader.start()
     with open(slave, "w", encoding="utf-8") as terminal, redirect_stdout(terminal), redirect_stderr(io.StringIO()):
-        assert main(list(words)) in (0, 1, 3)
+        assert main(list(arguments)) in (0, 1, 3)
     reader.join()
     os.close(master)
-    return b"".join(found).decode().replace("\r\n", "\n")
+    return b"".join(results).decode().replace("\r\n", "\n")
 
 
 def _read(master: int) -> bytes:
@@ -182,16 +182,18 @@ def test_every_detail_page_prints_one_fact_per_line(
     night: tuple[Bench, str], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, key = night
-    words = line.replace("KEY", key).split()
-    columns, printed = headway(bench.url, *words), headway(bench.url, *words, "--plain")
+    texts = line.replace("KEY", key).split()
+    columns, printed = headway(bench.url, *texts), headway(bench.url, *texts, "--plain")
     assert columns.code == printed.code
     assert "  " in columns.out
-    assert [] == [one for one in printed.out.splitlines() if re.search(r"\S {2,}|^ ", one) and not one.startswith("|")]
+    assert [] == [
+        line for line in printed.out.splitlines() if re.search(r"\S {2,}|^ ", line) and not line.startswith("|")
+    ]
     printed_lines = printed.out.splitlines()
-    assert [] == [fact for fact in PAGES[line] if not any(one.startswith(fact) for one in printed_lines)], printed.out
-    assert "–" not in [one.partition(": ")[2] for one in printed_lines]
+    assert [] == [fact for fact in PAGES[line] if not any(line.startswith(fact) for line in printed_lines)], printed.out
+    assert "–" not in [line.partition(": ")[2] for line in printed_lines]
     monkeypatch.setenv("HEADWAY_PLAIN", "1")
-    assert without_ages(printed.out) == without_ages(headway(bench.url, *words).out)
+    assert without_ages(printed.out) == without_ages(headway(bench.url, *texts).out)
 
 
 @pytest.mark.parametrize("line", ["job list", "job", "run", "service", "system", "action", "incident list --all"])
@@ -200,9 +202,9 @@ def test_every_list_prints_one_row_per_line(
 ) -> None:
     bench, _ = night
     printed = headway(bench.url, *line.split(), "--plain")
-    first = next(one for one in printed.out.splitlines() if one)
+    first = next(line for line in printed.out.splitlines() if line)
     assert re.match(r"[a-z ]+: \S", first), printed
-    assert [] == [one for one in printed.out.splitlines() if re.search(r"\S {2,}", one)]
+    assert [] == [line for line in printed.out.splitlines() if re.search(r"\S {2,}", line)]
     monkeypatch.setenv("HEADWAY_PLAIN", "1")
     assert without_ages(printed.out) == without_ages(headway(bench.url, *line.split()).out)
 

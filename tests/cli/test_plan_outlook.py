@@ -25,7 +25,7 @@ from console.domain.plan_editing import (
 DAY = SavedService("daily", "2026-11-20", True, deadline="2026-11-20T05:30:00Z", zone="Europe/Berlin")
 AT = datetime(2026, 11, 20, 5, 10, tzinfo=UTC)
 NEXT_DAY = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
-FOUND = PlanOutlook(
+OUTLOOK = PlanOutlook(
     (DAY,),
     (
         PlanVariant("as changed", True, (VariantFinish(LATE, NEXT_DAY),)),
@@ -41,7 +41,7 @@ def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_options_are_shown_side_by_side_on_the_clock_of_the_service(capsys: pytest.CaptureFixture[str]) -> None:
-    print_parts(*outlook_table(FOUND))
+    print_parts(*outlook_table(OUTLOOK))
     assert [
         "",
         "predicted finish and risk of being late of each variant (* this plan):",
@@ -53,12 +53,12 @@ def test_the_options_are_shown_side_by_side_on_the_clock_of_the_service(capsys: 
 def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_other_that_it_is_a_sum(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ways = (
+    variants = (
         PlanVariant("as planned", True, (VariantFinish(ON_TIME, AT, 0.12),)),
         PlanVariant("1 skip", False, (VariantFinish(PARTIAL, AT, 0.004),)),
         PlanVariant("1 left out", False, (VariantFinish(IF_GOOD, AT),)),
     )
-    print_parts(*outlook_table(PlanOutlook((DAY,), ways)))
+    print_parts(*outlook_table(PlanOutlook((DAY,), variants)))
     assert [
         "",
         "predicted finish and risk of being late of each variant (* this plan):",
@@ -71,10 +71,10 @@ def test_in_a_narrow_terminal_the_last_options_are_omitted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    print_parts(*outlook_table(FOUND))
-    told = capsys.readouterr().out
-    assert "as planned" in told
-    assert "nothing done" not in told
+    print_parts(*outlook_table(OUTLOOK))
+    output = capsys.readouterr().out
+    assert "as planned" in output
+    assert "nothing done" not in output
 
 
 def test_a_plan_without_a_service_has_no_options(capsys: pytest.CaptureFixture[str]) -> None:

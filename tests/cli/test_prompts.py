@@ -30,7 +30,7 @@ print("answer", ascii(prompt_masked("Add: ", hidden_while_typed, without_passwor
 """
 
 
-def asked(*keys: str, columns: int = 40) -> tuple[str, bytes]:
+def prompt_on_terminal(*keys: str, columns: int = 40) -> tuple[str, bytes]:
     """The last screen and all bytes that reached it, as these keys answer the question, then x the next one."""
     with Terminal([sys.executable, "-c", ASK], size=(columns, 12)) as terminal:
         terminal.wait_for("Add:")
@@ -43,17 +43,17 @@ def asked(*keys: str, columns: int = 40) -> tuple[str, bytes]:
 
 def test_a_typed_password_never_reaches_the_screen() -> None:
     dsn = "postgresql://headway:s3cret/pw@dwh:5432/operations"
-    text, received = asked(*dsn, "enter")
+    text, received = prompt_on_terminal(*dsn, "enter")
     assert ("Add: postgresql://headway:•••@dwh:5432/o\nperations\nnext: x" in text, text.count("Add:")) == (True, 1)
     assert f"answer '{dsn}' x" in text.replace("\n", "")
     assert b"s3cret" not in received.partition(b"answer")[0]
 
 
 def test_a_typed_answer_can_be_corrected() -> None:
-    text, _ = asked("w", "r", "o", "\x15", "d", "b", "0", "9", "\x1b[D", "backspace", "7", "ü", "enter")
+    text, _ = prompt_on_terminal("w", "r", "o", "\x15", "d", "b", "0", "9", "\x1b[D", "backspace", "7", "ü", "enter")
     assert "Add: db07ü\nnext: x" in text
     assert "answer 'db07\\xfc' x" in text
 
 
 def test_the_end_of_input_is_an_empty_answer() -> None:
-    assert "answer '' x" in asked("\x04")[0]
+    assert "answer '' x" in prompt_on_terminal("\x04")[0]

@@ -83,11 +83,11 @@ def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.Capt
     bench.scheduler.end("a1", RunState.SUCCEEDED, present())
     bench.turn()
     capsys.readouterr()
-    words = "closed: green again, with all affected runs"
+    text = "closed: green again, with all affected runs"
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001"])
-    assert f"{words}\n" == capsys.readouterr().out
+    assert f"{text}\n" == capsys.readouterr().out
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--json"])
-    assert {"steps": [], "closed": words} == json.loads(capsys.readouterr().out)
+    assert {"steps": [], "closed": text} == json.loads(capsys.readouterr().out)
 
 
 def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,10 +96,10 @@ def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys
         connection.rows("UPDATE lease SET holder = ''")
     capsys.readouterr()
     assert Exit.NO_ENGINE == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", "--json"])
-    told = capsys.readouterr()
-    document = json.loads(told.out)
-    assert (["fake/extract"], None) == ([one["job"] for one in document["steps"]], document["number"])
-    assert "nothing was requested" in told.err
+    output = capsys.readouterr()
+    document = json.loads(output.out)
+    assert (["fake/extract"], None) == ([step["job"] for step in document["steps"]], document["number"])
+    assert "nothing was requested" in output.err
 
 
 def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +108,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--dry-run"])
         shown = capsys.readouterr().out.splitlines()
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     for line in (
         "repair fake/extract: 1 step",
         f"  1 run again: fake/extract  run 1  extract@{present() - timedelta(minutes=1):%Y-%m-%d} (failed)",
@@ -120,14 +120,14 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     ):
         assert line in shown
     assert any(line.startswith("      saves    Supply plan: act by ") for line in shown)
-    assert "plan 1 started; headway plan 1 shows it" in told.err
-    assert "watching until it ends, at most " in told.err
-    assert "1 fake/extract: verified: succeeded (native)" in told.err.splitlines()
-    assert "plan 1 done: 1 of 1 step is over" == told.out.splitlines()[-1]
+    assert "plan 1 started; headway plan 1 shows it" in output.err
+    assert "watching until it ends, at most " in output.err
+    assert "1 fake/extract: verified: succeeded (native)" in output.err.splitlines()
+    assert "plan 1 done: 1 of 1 step is over" == output.out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         (["--wait", "1=30d"], "      too late Supply plan: in this plan fake/extract starts "),
         (["--leave-out", "1"], "  excluded   fake/extract: left out by hand"),
@@ -139,13 +139,13 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     ],
 )
 def test_a_changed_plan_promises_nothing_that_it_cannot_keep(
-    bench: Bench, capsys: pytest.CaptureFixture[str], change: list[str], words: str
+    bench: Bench, capsys: pytest.CaptureFixture[str], change: list[str], text: str
 ) -> None:
     fail(bench)
     with at_work(bench):
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", *change])
     shown = capsys.readouterr().out.splitlines()
-    assert any(line.startswith(words) for line in shown), shown
+    assert any(line.startswith(text) for line in shown), shown
     assert [] == [line for line in shown if line.startswith("      saves ")]
 
 
@@ -164,12 +164,12 @@ def test_errors_beside_a_plan_are_printed_at_its_end(
     bench.scheduler.on_act = act
     with at_work(bench):
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
-        told = ["INC-0001 stays open", "still red or stale: fake/load", "at risk, not lost yet: Supply plan",
+        texts = ["INC-0001 stays open", "still red or stale: fake/load", "at risk, not lost yet: Supply plan",
                 "Next: headway recover INC-0001 --all"]  # fmt: skip
         err = capsys.readouterr().err
-        assert told == [line for line in err.splitlines() if line in told], err
+        assert texts == [line for line in err.splitlines() if line in texts], err
         assert Exit.OK == main(["--store", bench.url, "plan", "1"])
-        assert told == capsys.readouterr().out.splitlines()[-4:]
+        assert texts == capsys.readouterr().out.splitlines()[-4:]
 
 
 @pytest.mark.deep
@@ -214,7 +214,7 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
 
 
 @pytest.mark.parametrize(
-    "more, code, words",
+    "more, code, text",
     [
         (("--leave-out", "7"), Exit.USAGE, "there is no step 7; the plan has 1; nothing was sent"),
         (("--only", "load"), Exit.USAGE, '"load" matches no steps; the plan has: 1 fake/extract'),
@@ -226,12 +226,12 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
     ],
 )
 def test_an_invalid_plan_change_is_refused_and_nothing_is_sent(
-    bench: Bench, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], code: Exit, words: str
+    bench: Bench, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], code: Exit, text: str
 ) -> None:
     fail(bench)
     with at_work(bench):
         assert code == main(["--store", bench.url, "recover", "INC-0001", *more])
-    assert words in capsys.readouterr().err
+    assert text in capsys.readouterr().err
     assert [] == bench.scheduler.acted
 
 
@@ -263,9 +263,9 @@ def test_without_a_running_plan_the_command_for_finished_plans_is_printed(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hint = "no open plan; headway plan --all includes ended ones"
-    for more, is_said in (([], True), (["--all"], False)):
+    for more, is_reported in (([], True), (["--all"], False)):
         assert Exit.OK == main(["plan", *more, "--store", bench.url])
-        assert is_said == (hint in capsys.readouterr().err)
+        assert is_reported == (hint in capsys.readouterr().err)
 
 
 def test_an_unknown_plan_is_reported(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,8 +308,8 @@ def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys:
     with bench.store.write(None) as connection:
         connection.rows("UPDATE lease SET holder = ''")
     assert Exit.OK == main(["--store", bench.url, "plan", "1"])
-    [told] = capsys.readouterr().err.splitlines()
-    assert told.endswith("the plan continues when one is. Fix: headway engine")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("the plan continues when one is. Fix: headway engine")
 
 
 def test_a_plan_is_printed_in_the_zone_of_its_incident(
@@ -359,11 +359,11 @@ def test_a_plan_confirmed_late_is_computed_again_and_a_different_one_is_not_star
     monkeypatch.setattr(plan_draft, "_confirm_plan", late_yes)
     with at_work(bench):
         code = main(["--store", bench.url, "recover", "INC-0001", "--timeout", "30"])
-    told = capsys.readouterr().err
-    assert moves_on is ("the plan has changed since it was shown; nothing was sent" in told), told
+    error_output = capsys.readouterr().err
+    assert moves_on is ("the plan has changed since it was shown; nothing was sent" in error_output), error_output
     assert ((Exit.REFUSED, 0) if moves_on else (Exit.OK, 1)) == (code, len(bench.scheduler.done))
 
 
 def members(bench: Bench) -> list[tuple[str, str]]:
     with bench.reads() as reads:
-        return [(one.job, one.state) for one in reads.incidents.incident(1).members]
+        return [(member.job, member.state) for member in reads.incidents.incident(1).members]

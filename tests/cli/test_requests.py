@@ -37,13 +37,13 @@ def hold(bench: Bench, holder: str) -> None:
         connection.rows("UPDATE lease SET holder = ?", (holder,))
 
 
-@pytest.mark.parametrize("words", [["rerun", "fake/extract"], ["recover", "INC-0001"]])
+@pytest.mark.parametrize("texts", [["rerun", "fake/extract"], ["recover", "INC-0001"]])
 def test_an_unresponsive_engine_is_waited_for_no_longer_than_requested(
-    words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+    texts: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed(bench)
     begun = time.monotonic()
-    assert Exit.REFUSED == main(["--store", bench.url, *words, "--yes", "--timeout", "0.3"])
+    assert Exit.REFUSED == main(["--store", bench.url, *texts, "--yes", "--timeout", "0.3"])
     assert time.monotonic() - begun < 5
     assert "did not answer in 0s; it still has the request" in capsys.readouterr().err
     assert [] == bench.scheduler.acted

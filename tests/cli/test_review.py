@@ -21,7 +21,7 @@ def test_gaps_are_listed_worst_first_with_their_fix(bench: Bench) -> None:
     assert Exit.PROBLEM == done.code
     assert "Supply plan: " in lines[-1]
     gaps = headway(bench.url, "service", "review", "supply", "--json").data["gaps"]
-    levels = [one["level"] for one in gaps]
+    levels = [gap["level"] for gap in gaps]
     assert sorted(levels, key=["high", "medium", "low"].index) == levels
     assert {"level", "about", "what", "written", "observed", "fix"} == set(gaps[0])
 

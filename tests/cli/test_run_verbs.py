@@ -42,9 +42,9 @@ def document(text: str) -> Any:
     return json.JSONDecoder().raw_decode(text[text.index("{\n") :])[0]
 
 
-def headway(bench: Bench, *words: str) -> int:
+def headway(bench: Bench, *arguments: str) -> int:
     with at_work(bench):
-        return main(["--store", bench.url, *words, "--timeout", "20"])
+        return main(["--store", bench.url, *arguments, "--timeout", "20"])
 
 
 def ends(bench: Bench, key: str, state: RunState) -> None:
@@ -52,7 +52,7 @@ def ends(bench: Bench, key: str, state: RunState) -> None:
 
 
 def ends_cancelled(bench: Bench, *keys: str) -> None:
-    """What is asked to end, ends."""
+    """Runs whose cancel is requested end as cancelled."""
 
     def act(_: str) -> None:
         for key in keys:
@@ -64,10 +64,10 @@ def ends_cancelled(bench: Bench, *keys: str) -> None:
 def test_the_run_that_goes_on_is_cancelled_by_its_job_s_name(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     ends_cancelled(able, "b1")
     assert Exit.OK == headway(able, "run", "cancel", "fake/load", "--yes", "--why", "it hangs")
-    told = capsys.readouterr()
-    assert "native cancel: cancel load" in told.out
-    assert "verified: cancelled (native)" == told.out.splitlines()[-1]
-    assert "verified" not in told.err
+    output = capsys.readouterr()
+    assert "native cancel: cancel load" in output.out
+    assert "verified: cancelled (native)" == output.out.splitlines()[-1]
+    assert "verified" not in output.err
     assert [("cancel", "load")] == able.scheduler.done
 
 
@@ -81,9 +81,9 @@ def test_a_mark_that_its_scheduler_cannot_take_says_that_nothing_is_sent(
     able: Bench, capsys: pytest.CaptureFixture[str], command: str, state: str
 ) -> None:
     assert Exit.OK == headway(able, "run", command, "fake/extract", "--yes")
-    told = capsys.readouterr().out
-    assert "note      nothing is sent: this scheduler cannot set a run's result and keeps showing its own" in told
-    assert f"verified: {state} (asserted by " in told
+    output = capsys.readouterr().out
+    assert "note      nothing is sent: this scheduler cannot set a run's result and keeps showing its own" in output
+    assert f"verified: {state} (asserted by " in output
     assert [] == able.scheduler.done
 
 
@@ -123,16 +123,16 @@ def test_several_runs_are_one_plan(able: Bench, capsys: pytest.CaptureFixture[st
     with able.reads() as reads:
         ids = [str(reads.jobs.job(name).row.run_id) for name in ("fake/extract", "fake/load")]
     assert Exit.OK == headway(able, "run", "cancel", *ids, "--yes")
-    told = capsys.readouterr()
-    assert "cancel 2 runs: 2 steps" == told.out.splitlines()[0]
-    assert "plan 1 done: 2 of 2 steps are over" == told.out.splitlines()[-1]
+    output = capsys.readouterr()
+    assert "cancel 2 runs: 2 steps" == output.out.splitlines()[0]
+    assert "plan 1 done: 2 of 2 steps are over" == output.out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["skip", "backfill"])
 def test_a_plan_confirmed_late_is_requested_again_and_a_different_one_is_not_started(
     able: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """It started what was repaired while the question stood."""
+    """The rerun is not sent when the run was repaired while the confirmation was open."""
 
     def state(name: str) -> tuple[int | None, str]:
         with able.reads() as reads:
@@ -146,10 +146,10 @@ def test_a_plan_confirmed_late_is_requested_again_and_a_different_one_is_not_sta
 
     first, last = ((present() + timedelta(days=days)).date().isoformat() for days in (-3, 1))
     runs = [str(state(name)[0]) for name in ("fake/extract", "fake/load")]
-    asked = {"skip": runs, "backfill": ["fake/extract", "--from", first, "--to", last]}[command]
+    requests = {"skip": runs, "backfill": ["fake/extract", "--from", first, "--to", last]}[command]
     monkeypatch.setattr(plan_draft, "VALID_SECONDS", -1.0)
     monkeypatch.setattr(plan_draft, "_confirm_plan", late_yes)
-    assert Exit.REFUSED == headway(able, "run" if command == "skip" else "plan", command, *asked)
+    assert Exit.REFUSED == headway(able, "run" if command == "skip" else "plan", command, *requests)
     assert "the plan has changed since it was shown; nothing was sent" in capsys.readouterr().err
     assert [] == able.scheduler.done
 
@@ -182,9 +182,9 @@ def test_sending_prints_at_once_how_long_the_command_watches(able: Bench, capsys
     """One that waits for a person's approval at its source held a script for an hour without a word."""
     with at_work(able):
         main(["--store", able.url, "job", "start", "fake/extract", "--yes", "--timeout", "1"])
-    told = capsys.readouterr().err
-    words = "watching until it ends, at most 1s (--timeout); Ctrl-C stops watching only"
-    assert words in told
+    error_output = capsys.readouterr().err
+    text = "watching until it ends, at most 1s (--timeout); Ctrl-C stops watching only"
+    assert text in error_output
 
 
 def test_who_does_not_want_to_wait_gets_the_terminal_back_at_once(
@@ -193,8 +193,8 @@ def test_who_does_not_want_to_wait_gets_the_terminal_back_at_once(
     """The question before it is waited for all the same: with 0 seconds for that nothing was ever sent."""
     with at_work(able):
         assert Exit.UNKNOWN == main(["--store", able.url, "job", "start", "fake/extract", "--yes", "--timeout", "0"])
-    told = capsys.readouterr().err
-    assert "; not watched (--timeout 0); the action goes on" in told
+    error_output = capsys.readouterr().err
+    assert "; not watched (--timeout 0); the action goes on" in error_output
 
 
 @pytest.mark.deep
@@ -223,9 +223,9 @@ def test_a_backfill_is_shown_with_what_it_leaves_out(able: Bench, capsys: pytest
     assert Exit.OK == headway(able, "plan", "backfill", "fake/extract", "--from", first, "--to", last, "--dry-run")
     assert "backfill fake/extract: 1 period:" in capsys.readouterr().out
     assert Exit.OK == headway(able, "plan", "backfill", "fake/load", "--from", first, "--to", last, "--json")
-    found = document(capsys.readouterr().out)
-    assert ([], None) == (found["steps"], found["number"])
-    assert found["excluded"][0]["why"].endswith("is running")
+    result = document(capsys.readouterr().out)
+    assert ([], None) == (result["steps"], result["number"])
+    assert result["excluded"][0]["why"].endswith("is running")
     assert Exit.PROBLEM == headway(able, "plan", "backfill", "fake/load", "--from", "2026-01-01", "--to", "2026-01-02")
     assert "  note       no run of it is known on these dates, and without a schedule" in capsys.readouterr().out
 
@@ -237,19 +237,19 @@ def test_a_range_that_ends_before_it_starts_is_refused(able: Bench, capsys: pyte
 
 def test_a_rerun_says_what_of_the_run_is_to_run_again(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == headway(able, "rerun", "extract", "--scope", "all", "--dry-run")
-    assert {"scope": "all"} == dict(able.scheduler.asks[-1].parameters)
+    assert {"scope": "all"} == dict(able.scheduler.specs[-1].parameters)
     headway(able, "rerun", "extract", "--dry-run")
-    assert {} == dict(able.scheduler.asks[-1].parameters)
+    assert {} == dict(able.scheduler.specs[-1].parameters)
     capsys.readouterr()
 
 
 def test_the_newest_code_is_requested_only_where_versions_exist(
     able: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = len(able.scheduler.asks)
+    request_count = len(able.scheduler.specs)
     assert Exit.USAGE == headway(able, "rerun", "extract", "--code", "latest", "--dry-run")
     assert "systems of kind fake have no code versions" in capsys.readouterr().err
-    assert asked == len(able.scheduler.asks)
+    assert request_count == len(able.scheduler.specs)
     arguments = argparse.Namespace(scope="all", code="latest")
     assert {"scope": "all", "version": "latest"} == chosen_code(arguments, "airflow")
 
@@ -262,14 +262,14 @@ def test_a_native_backfill_is_requested_once_and_changed_by_its_number(
 ) -> None:
     scheduler = FakeScheduler(capabilities=frozenset(Capability), verbs={Verb.BACKFILL: "backfill"})
     scheduler.job("extract")
-    asked = {"from": "2026-11-12T00:00:00Z", "to": "2026-11-14T23:59:59Z", "reprocess": "none", "at_once": 2}
+    parameters = {"from": "2026-11-12T00:00:00Z", "to": "2026-11-14T23:59:59Z", "reprocess": "none", "at_once": 2}
     with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
         bench.turn()
         assert Exit.OK == headway(bench, "plan", "backfill", "fake/extract", *OF_ITS_OWN, "--at-once", "2", "--yes")
         assert "verified: found at the scheduler" in capsys.readouterr().out
-        assert {"do": "create", **asked} == dict(scheduler.asks[-1].parameters)
+        assert {"do": "create", **parameters} == dict(scheduler.specs[-1].parameters)
         assert Exit.OK == headway(bench, "plan", "backfill", "extract", "--pause", "7", "--yes")
-        assert {"do": "pause", "backfill": 7} == dict(scheduler.asks[-1].parameters)
+        assert {"do": "pause", "backfill": 7} == dict(scheduler.specs[-1].parameters)
         assert [("backfill", "extract")] * 2 == scheduler.done
         assert Exit.USAGE == headway(bench, "plan", "backfill", "extract", "--native")
 
@@ -314,7 +314,7 @@ DATES = OF_ITS_OWN[:4]
 
 
 @pytest.mark.parametrize(
-    "asked, words",
+    "requests, text",
     [
         ((*OF_ITS_OWN, "--limit", "2"), "--limit has no effect with --native. Fix: give the exact dates"),
         ((*OF_ITS_OWN, "--unseen"), "--unseen has no effect with --native"),
@@ -324,9 +324,9 @@ DATES = OF_ITS_OWN[:4]
     ],
 )
 def test_an_option_that_would_say_nothing_of_a_backfill_is_refused(
-    able: Bench, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], words: str
+    able: Bench, capsys: pytest.CaptureFixture[str], requests: tuple[str, ...], text: str
 ) -> None:
     """--limit 2 --native would have made all periods."""
-    assert Exit.USAGE == headway(able, "plan", "backfill", "fake/extract", *asked, "--yes")
-    assert words in capsys.readouterr().err
+    assert Exit.USAGE == headway(able, "plan", "backfill", "fake/extract", *requests, "--yes")
+    assert text in capsys.readouterr().err
     assert [] == able.scheduler.done

@@ -1,4 +1,4 @@
-"""`headway console serve` before it listens: whom it would let in, and what it refuses to do."""
+"""`headway console serve` before it listens: who gets access, and what it refuses to do."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, str, int]]:
     """(gate, address, port) that would have been served."""
-    found: list[tuple[object, str, int]] = []
+    results: list[tuple[object, str, int]] = []
 
-    async def kept(consoles: object, host: str, port: int, ready: object) -> None:
-        found.append((vars(consoles)["_gate"], host, port))
+    async def stored(consoles: object, host: str, port: int, ready: object) -> None:
+        results.append((vars(consoles)["_gate"], host, port))
 
-    monkeypatch.setattr("console.web.server.run", kept)
-    return found
+    monkeypatch.setattr("console.web.server.run", stored)
+    return results
 
 
-def run(folder: Path, *words: str) -> int:
-    return main(["--config", str(folder / "headway.toml"), "console", "serve", "--no-engine", *words])
+def run(folder: Path, *arguments: str) -> int:
+    return main(["--config", str(folder / "headway.toml"), "console", "serve", "--no-engine", *arguments])
 
 
 def test_alone_it_is_for_this_machine(folder: Path, served: list[tuple[object, str, int]]) -> None:
@@ -49,8 +49,8 @@ def test_alone_it_is_for_this_machine(folder: Path, served: list[tuple[object, s
 
 
 def test_behind_a_proxy_it_may_listen_elsewhere(folder: Path, served: list[tuple[object, str, int]]) -> None:
-    words = (*PROXY, "--secret-file", str(folder / "secret"), "--listen", "10.0.0.7")
-    assert Exit.OK == run(folder, *words)
+    texts = (*PROXY, "--secret-file", str(folder / "secret"), "--listen", "10.0.0.7")
+    assert Exit.OK == run(folder, *texts)
     [(gate, host, _)] = served
     assert (True, "10.0.0.7") == (isinstance(gate, ProxyGate), host)
 
@@ -62,7 +62,7 @@ def test_without_a_proxy_it_listens_nowhere_else(folder: Path, host: str, capsys
 
 
 @pytest.mark.parametrize(
-    "words, told",
+    "texts, text",
     [
         (PROXY, "--behind-proxy needs --trust (address of the proxy) and --secret-file"),
         ((*PROXY[:2], "--secret-file", "{}/secret"), "--behind-proxy needs --trust (address of the proxy)"),
@@ -76,13 +76,13 @@ def test_without_a_proxy_it_listens_nowhere_else(folder: Path, host: str, capsys
     ],
 )
 def test_what_would_let_somebody_in_unproved_is_refused(
-    folder: Path, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, texts: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, mode in (("open", 0o644), ("short", 0o600)):
         (folder / name).write_text("short")
         (folder / name).chmod(mode)
-    assert Exit.USAGE == run(folder, *(word.format(folder) for word in words))
-    assert told.format(folder) in "".join(capsys.readouterr().err.replace("\n", " "))
+    assert Exit.USAGE == run(folder, *(text.format(folder) for text in texts))
+    assert text.format(folder) in "".join(capsys.readouterr().err.replace("\n", " "))
 
 
 def test_without_permissions_nobody_behind_a_proxy_may_do_everything(
@@ -93,20 +93,20 @@ def test_without_permissions_nobody_behind_a_proxy_may_do_everything(
     assert "without [[permissions]] everybody" in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("words", [("--port", "0"), ("--port", "99999"), ("--trust", "proxy"), ("--sessions", "0")])
-def test_a_value_that_means_nothing_is_refused(folder: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("texts", [("--port", "0"), ("--port", "99999"), ("--trust", "proxy"), ("--sessions", "0")])
+def test_a_value_that_means_nothing_is_refused(folder: Path, texts: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as end:
-        run(folder, *words)
+        run(folder, *texts)
     assert Exit.USAGE == end.value.code
 
 
 def test_an_occupied_port_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import socket
 
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as connection:
+        connection.bind(("127.0.0.1", 0))
+        connection.listen()
+        port = connection.getsockname()[1]
         assert Exit.USAGE == run(folder, "--port", str(port))
     assert f"--port {port}: " in capsys.readouterr().err
 

@@ -40,7 +40,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name, code, told",
+    "name, code, text",
     [
         ("nosuch", Exit.NOT_FOUND, 'no system "nosuch"; known: etl, air'),
         ("etl", Exit.USAGE, "etl has several targets; name one: etl/db07, etl/db08"),
@@ -49,16 +49,16 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_is_meant_is_one_target_with_a_shell(
-    name: str, code: Exit, told: str, config: Path, capsys: pytest.CaptureFixture[str]
+    name: str, code: Exit, text: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert code == main(["--config", str(config), "system", "shell", name])
-    assert told in capsys.readouterr().err
+    assert text in capsys.readouterr().err
 
 
 def test_without_a_store_a_session_opens_with_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(["--config", str(config), "system", "shell", "etl/db07"])
-    told = capsys.readouterr().err
-    assert "this session is not in the audit: there is no store" in told
+    error_output = capsys.readouterr().err
+    assert "this session is not in the audit: there is no store" in error_output
     assert "headway@db07" == (config.parent / "seen").read_text().splitlines()[-1]
 
 

@@ -1,4 +1,4 @@
-"""`headway job start`: a job once, now, with what is given along; shown first, sent once, no secret in what is kept."""
+"""`headway job start`: starts a job once, now, with the given parameters; shows a preview, stores no secret."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def runs_well(bench: Bench) -> None:
 
 def test_a_start_is_shown_with_its_conf_sent_once_and_verified(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     runs_well(able)
-    words = ("--conf", "day=2026-11-19", "--conf", '{"limit": 5}', "--yes", "--why", "the late file")
-    assert Exit.OK == headway(able, "job", "start", "fake/extract", *words)
-    told = capsys.readouterr()
-    assert "native start: start extract" in told.out
-    assert "verified: succeeded (native)" == told.out.splitlines()[-1]
+    texts = ("--conf", "day=2026-11-19", "--conf", '{"limit": 5}', "--yes", "--why", "the late file")
+    assert Exit.OK == headway(able, "job", "start", "fake/extract", *texts)
+    output = capsys.readouterr()
+    assert "native start: start extract" in output.out
+    assert "verified: succeeded (native)" == output.out.splitlines()[-1]
     assert [("start", "extract")] == able.scheduler.done
-    assert {"day": "2026-11-19", "limit": 5} == able.scheduler.asks[-1].parameters["conf"]
+    assert {"day": "2026-11-19", "limit": 5} == able.scheduler.specs[-1].parameters["conf"]
     with able.store.read() as connection:
         [detail] = [row[0] for row in connection.rows("SELECT detail FROM audit WHERE verb = 'request start'")]
     assert {"conf": {"day": "2026-11-19", "limit": 5}} == json.loads(detail)["parameters"]
@@ -54,12 +54,12 @@ def test_a_start_is_shown_with_its_conf_sent_once_and_verified(able: Bench, caps
 def test_a_dry_run_shows_it_and_sends_nothing(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == headway(able, "job", "start", "extract", "--conf", "a=1", "--dry-run", "--json")
     assert '"takes": [' in capsys.readouterr().out
-    assert {"a": 1} == able.scheduler.asks[-1].parameters["conf"]
+    assert {"a": 1} == able.scheduler.specs[-1].parameters["conf"]
     assert [] == able.scheduler.done
 
 
 @pytest.mark.parametrize(
-    "conf, words",
+    "conf, text",
     [
         ("password=hunter2", "password is named like a secret"),
         ('{"a": {"api_key": "hunter2"}}', "api_key is named like a secret"),
@@ -67,14 +67,14 @@ def test_a_dry_run_shows_it_and_sends_nothing(able: Bench, capsys: pytest.Captur
     ],
 )
 def test_an_invalid_conf_is_refused_before_anything_is_sent(
-    able: Bench, capsys: pytest.CaptureFixture[str], conf: str, words: str
+    able: Bench, capsys: pytest.CaptureFixture[str], conf: str, text: str
 ) -> None:
-    asked = len(able.scheduler.asks)
+    request_count = len(able.scheduler.specs)
     assert Exit.USAGE == headway(able, "job", "start", "extract", "--conf", conf, "--yes")
-    told = capsys.readouterr()
-    assert words in told.err
-    assert "hunter2" not in told.err + told.out
-    assert asked == len(able.scheduler.asks)
+    output = capsys.readouterr()
+    assert text in output.err
+    assert "hunter2" not in output.err + output.out
+    assert request_count == len(able.scheduler.specs)
     for row in _texts(able):
         assert "hunter2" not in row
 
@@ -90,9 +90,9 @@ def test_a_secret_of_the_config_is_not_given_along(
 ) -> None:
     monkeypatch.setattr(able.parts.answers._secrets, "mask", lambda text: text.replace("s3cr3t-value", "•••"))
     assert Exit.REFUSED == headway(able, "job", "start", "extract", "--conf", "x=s3cr3t-value", "--yes")
-    told = capsys.readouterr()
-    assert "the parameters contain a secret of the config" in told.err
-    assert "s3cr3t-value" not in told.err + told.out
+    output = capsys.readouterr()
+    assert "the parameters contain a secret of the config" in output.err
+    assert "s3cr3t-value" not in output.err + output.out
     assert [] == [row for row in _texts(able) if "s3cr3t-value" in row]
     assert [] == able.scheduler.done
 

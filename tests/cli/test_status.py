@@ -1,4 +1,4 @@
-"""A target is called ok only where nothing keeps it from telling all that it knows."""
+"""A target is ok only if nothing prevents it from reporting all that it knows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WELL = TargetView(
 
 
 @pytest.mark.parametrize(
-    "target, words",
+    "target, text",
     [
         (WELL, "ok"),
         (replace(WELL, last_ok=None), "not seen yet"),
@@ -44,8 +44,8 @@ WELL = TargetView(
         (replace(WELL, rights=({"name": "rerun as etl", "held": False, "needed_for": "act"},)), "ok"),
     ],
 )
-def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, words: str) -> None:
-    assert words == health_text(target, NOON)
+def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, text: str) -> None:
+    assert text == health_text(target, NOON)
 
 
 def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_heartbeat(
@@ -106,26 +106,26 @@ def test_a_missing_right_appears_in_the_status_with_its_fix(bench: Bench, capsys
     )
     bench.turn()
     main(["--store", bench.url, "status"])
-    told = capsys.readouterr().out
-    assert "fake/one: cannot act: rerun as etl is missing: sudo asks for a password. Add a rule." in told
+    output = capsys.readouterr().out
+    assert "fake/one: cannot act: rerun as etl is missing: sudo asks for a password. Add a rule." in output
 
 
 def test_lost_evidence_appears_in_the_status(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.turn()
-    [one] = bench.reads().estate.systems()
-    assert one.last_ok is not None
-    lost = one.last_ok - timedelta(hours=1)
+    [target] = bench.reads().estate.systems()
+    assert target.last_ok is not None
+    lost = target.last_ok - timedelta(hours=1)
     with bench.store.write(None) as connection:
         connection.rows("UPDATE target SET lost_since_us = 0, lost_until_us = ?", (micros(lost),))
     main(["--store", bench.url, "status"])
-    words = f"evidence of starts before {lost:%Y-%m-%d %H:%M:%S} is lost; they are not reported as missed"
-    assert words in capsys.readouterr().out
+    text = f"evidence of starts before {lost:%Y-%m-%d %H:%M:%S} is lost; they are not reported as missed"
+    assert text in capsys.readouterr().out
 
 
 def test_a_dependency_contradicted_by_the_schedule_appears_in_the_status(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each of its runs would be told as a stale read, and nothing would say why."""
+    """A dependency that makes every run a stale read is reported with its reason."""
     opens = bench.config.systems["fake"].settings.cutoff.hour  # the bench's day opens twelve hours from now
     for name, hours in (("extract", 8), ("load", 4)):
         bench.scheduler.job(name, Schedule("debian-cron", f"0 {(opens + hours) % 24} * * *", "UTC"))

@@ -26,7 +26,7 @@ __all__ = ["bench"]
 EVIL = '<script>alert("1")</script>&\x1b[2J'
 
 
-class Words(HTMLParser):
+class PageText(HTMLParser):
     """The text of a page, its tags, and what its script holds."""
 
     def __init__(self, text: str) -> None:
@@ -48,21 +48,21 @@ def board(**changes: object) -> StatusPage:
 
 
 def test_services_at_risk_come_first_and_in_the_title() -> None:
-    words = Words(render_page(board()))
-    told = "\n".join(words.text)
-    assert re.search(r"\d of \d+ services? at risk", told)
-    assert told.index("Supply plan") < told.index("Churn scores")
-    assert "at risk" in told
+    texts = PageText(render_page(board()))
+    text = "\n".join(texts.text)
+    assert re.search(r"\d of \d+ services? at risk", text)
+    assert text.index("Supply plan") < text.index("Churn scores")
+    assert "at risk" in text
 
 
 def test_the_next_step_and_its_time_come_second_and_nothing_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No countdown, for the page gets older; a column that no row fills is not there."""
     monkeypatch.setattr(clock_format, "_shared_zone", "Europe/Berlin")
     text = render_page(board(action="Restart extract by 04:07 CET (in 54 min), saves Supply plan"))
-    told = [line for line in Words(text).text if line]
-    assert "Restart extract by 04:07 CET, saves Supply plan" == told[told.index("2 of 5 services at risk") + 1]
+    lines = [line for line in PageText(text).text if line]
+    assert "Restart extract by 04:07 CET, saves Supply plan" == lines[lines.index("2 of 5 services at risk") + 1]
     assert "must find load_orders green, act by 03:58 CET" in render_page(board()), "without an incident"
-    assert "–" not in told
+    assert "–" not in lines
     unowned = replace(incident_row(), owner="")
     assert '">owner</th>' not in render_page(board(incidents=[unowned]))
 
@@ -71,25 +71,25 @@ def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expecte
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clock_format, "_shared_zone", "Europe/Berlin")
-    taken = replace(
+    incident = replace(
         incident_row(), acknowledged_by="mara", acknowledged_until=NOW + timedelta(minutes=30), owner="data-platform"
     )
     ahead = {"expected": NOW + timedelta(hours=1), "p95": NOW + timedelta(hours=2), "delivered": None}
-    served = [replace(one, zone="Europe/Berlin", p_late=0.61, **ahead) for one in services()]  # type: ignore[arg-type]
+    served = [replace(service, zone="Europe/Berlin", p_late=0.61, **ahead) for service in services()]  # type: ignore[arg-type]
     seen = replace(targets()[0], last_ok=NOW)
-    text = render_page(board(incidents=[taken], services=served, systems=[(seen, "ok")]))
-    told = "\n".join(Words(text).text)
-    assert [] == re.findall(r"\d\dZ|\d UTC", told)
-    assert re.search(r"\d\d:\d\d–\d\d:\d\d CET, 61 % risk of being late", told)
-    assert "mara until 03:47 CET" in told
+    text = render_page(board(incidents=[incident], services=served, systems=[(seen, "ok")]))
+    output = "\n".join(PageText(text).text)
+    assert [] == re.findall(r"\d\dZ|\d UTC", output)
+    assert re.search(r"\d\d:\d\d–\d\d:\d\d CET, 61 % risk of being late", output)
+    assert "mara until 03:47 CET" in output
     assert 'class="whole">data-platform<' in text
 
 
 def test_each_cell_bears_its_heading_for_a_narrow_screen() -> None:
     text = render_page(board())
     headings = re.findall(r'<th scope="col">([^<]*)</th>', text)
-    found = re.findall(r'<td data-title="([^"]*)"', text)
-    assert (set(headings), text.count("<td")) == (set(found), len(found))
+    matches = re.findall(r'<td data-title="([^"]*)"', text)
+    assert (set(headings), text.count("<td")) == (set(matches), len(matches))
 
 
 def test_every_promise_status_has_its_color() -> None:
@@ -97,11 +97,14 @@ def test_every_promise_status_has_its_color() -> None:
 
 
 def test_a_calm_night_is_reported_unless_nothing_is_watched() -> None:
-    calm, whole = [one for one in services() if one.timeliness == "on_time"], header()._replace(silent_targets=())
+    calm, whole = (
+        [service for service in services() if service.timeliness == "on_time"],
+        header()._replace(silent_targets=()),
+    )
     assert calm
     assert "All services on time" in render_page(board(services=calm, incidents=[], header=whole))
-    hurt = replace(calm[0], timeliness="no_estimate", incident_id=1)
-    assert "1 of 1 service at risk" in render_page(board(services=[hurt], header=whole))
+    service = replace(calm[0], timeliness="no_estimate", incident_id=1)
+    assert "1 of 1 service at risk" in render_page(board(services=[service], header=whole))
     blind = render_page(
         board(services=calm, incidents=[], header=whole._replace(engine=whole.engine._replace(alive=False)))
     )
@@ -110,7 +113,7 @@ def test_a_calm_night_is_reported_unless_nothing_is_watched() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes, sick, words",
+    "changes, sick, text",
     [
         ({}, (("etl-hosts/db02", None),), "No service is known to be at risk, but 1 target cannot be reached"),
         ({"timeliness": "no_estimate"}, (), "No service is known to be at risk; 1 without a verified forecast"),
@@ -118,29 +121,29 @@ def test_a_calm_night_is_reported_unless_nothing_is_watched() -> None:
     ],
 )
 def test_an_unreachable_or_late_service_is_not_shown_as_on_time(
-    changes: dict[str, Any], sick: tuple[tuple[str, None], ...], words: str
+    changes: dict[str, Any], sick: tuple[tuple[str, None], ...], text: str
 ) -> None:
-    one = next(one for one in services() if one.timeliness == "on_time")
-    told = render_page(
-        board(services=[replace(one, **changes)], incidents=[], header=header()._replace(silent_targets=sick))
+    service = next(service for service in services() if service.timeliness == "on_time")
+    page = render_page(
+        board(services=[replace(service, **changes)], incidents=[], header=header()._replace(silent_targets=sick))
     )
-    assert words in told
-    assert "All services on time" not in told
+    assert text in page
+    assert "All services on time" not in page
 
 
 def test_without_a_service_no_promise_is_shown() -> None:
-    told = render_page(board(services=[], incidents=[], header=header()._replace(silent_targets=())))
-    assert "No service is configured" in told
-    assert "All services on time" not in told
+    page = render_page(board(services=[], incidents=[], header=header()._replace(silent_targets=())))
+    assert "No service is configured" in page
+    assert "All services on time" not in page
 
 
 def test_all_outside_text_is_escaped() -> None:
-    hostile = [replace(one, title=EVIL, cause=EVIL, reasons=(Reason(EVIL),)) for one in services()]
-    told = render_page(
+    hostile = [replace(service, title=EVIL, cause=EVIL, reasons=(Reason(EVIL),)) for service in services()]
+    page = render_page(
         board(services=hostile, banners=[EVIL], engine=EVIL, incidents=[replace(incident_row(), title=EVIL)])
     )
-    assert 1 == Words(told).tags.count("script"), "our own"
-    assert "<script>alert" not in told
+    assert 1 == PageText(page).tags.count("script"), "our own"
+    assert "<script>alert" not in page
 
 
 def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,8 +168,8 @@ def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
     bench.turn()
     place = tmp_path / "board.html"
     assert Exit.OK == main(["--store", bench.url, "status", "--html", str(place)])
-    told = "\n".join(Words(place.read_text()).text)
-    assert "INC-0001" in told
+    text = "\n".join(PageText(place.read_text()).text)
+    assert "INC-0001" in text
     assert '<p class="action">Restart extract' in place.read_text()
     assert Exit.USAGE == main(["--store", bench.url, "status", "--html", str(tmp_path / "none" / "board.html")])
     assert "No such file or directory; nothing was written" in capsys.readouterr().err
@@ -179,5 +182,5 @@ def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
 
 def test_a_heading_breaks_between_words_but_a_long_name_may_be_split() -> None:
     rules = re.findall(r"([^{}]+)\{([^}]*)\}", re.search(r"<style>(.*)</style>", render_page(board()), re.S)[1])  # type: ignore[index]
-    of = {one: " ".join(body for names, body in rules if one in re.split(r"[,\s]+", names)) for one in ("th", "td")}
+    of = {text: " ".join(body for names, body in rules if text in re.split(r"[,\s]+", names)) for text in ("th", "td")}
     assert ("nowrap" in of["th"], "anywhere" in of["th"], "anywhere" in of["td"]) == (True, False, True)

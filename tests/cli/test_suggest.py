@@ -48,8 +48,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "headway.db"
 
 
-def suggest(store: Path, config: Path, *words: str, code: Exit = Exit.OK) -> None:
-    assert code == main(["--config", str(config), "--store", str(store), "suggest", *words])
+def suggest(store: Path, config: Path, *arguments: str, code: Exit = Exit.OK) -> None:
+    assert code == main(["--config", str(config), "--store", str(store), "suggest", *arguments])
 
 
 def decisions(store: Path) -> list[AuditRow]:

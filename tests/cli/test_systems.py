@@ -1,4 +1,4 @@
-"""`headway system`, `probe`, `pause`: what is polled, asked now, and not polled for a while."""
+"""`headway system`, `probe`, `pause`: polled systems, polls on request, paused polls."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def test_one_system_is_shown_in_full_and_a_near_name_is_matched(bench: Bench) ->
 
 
 def test_a_failing_target_shows_its_last_and_next_poll(bench: Bench) -> None:
-    """ "polled 1m42s ago, every 5s" was the last good poll, and nothing told of the longer pause."""
+    """A failing target shows its last answer and the longer wait for its next poll."""
     well = headway(bench.url, "system", "fake").out
     assert "last answered" not in well
     bench.scheduler.refuse = RateLimited("fake: the answer (429) is a rate limit")
     for _ in range(3):
         bench.poller.poll_once(bench.fence)
-    told = headway(bench.url, "system", "fake").out
-    polled, following = (re.search(rf"^  {name} +(.*)$", told, re.M) for name in ("polled", "next"))
+    text = headway(bench.url, "system", "fake").out
+    polled, following = (re.search(rf"^  {name} +(.*)$", text, re.M) for name in ("polled", "next"))
     assert polled is not None
     assert following is not None
     assert re.fullmatch(r"\S+.*, every 1m; last answered .*", polled[1]), polled[1]

@@ -16,8 +16,8 @@ from tests.tui.fake_reads import FakeReads
 
 NOW = datetime(2026, 11, 20, 21, 40, tzinfo=UTC)
 LONG = "etl-hosts/db07.internal.example:extract_orders_of_the_day_before"
-TAKEN = timedelta(hours=11, minutes=45)
-LATE = LatenessShare(LONG, NOW, NOW + TAKEN, False, TAKEN, -TAKEN, TAKEN, TAKEN, TAKEN, TAKEN)
+ELAPSED = timedelta(hours=11, minutes=45)
+LATE = LatenessShare(LONG, NOW, NOW + ELAPSED, False, ELAPSED, -ELAPSED, ELAPSED, ELAPSED, ELAPSED, ELAPSED)
 SERVICE = replace(
     FakeReads().services.list_services()[0],
     name="supply-plan-of-all-the-countries",
@@ -36,10 +36,10 @@ def test_where_the_minutes_went_fits_with_a_minute_in_each_column(width: int) ->
 
 
 @pytest.mark.parametrize(
-    "seconds, words", [(0, "0s"), (45, "45s"), (4159, "1h9m19s"), (93_600, "1d2h"), (86_401, "1d1s")]
+    "seconds, text", [(0, "0s"), (45, "45s"), (4159, "1h9m19s"), (93_600, "1d2h"), (86_401, "1d1s")]
 )
-def test_minutes_are_shown_with_seconds_so_that_they_add_up(seconds: int, words: str) -> None:
-    assert words == service_delay.delay_text(timedelta(seconds=seconds))
+def test_minutes_are_shown_with_seconds_so_that_they_add_up(seconds: int, text: str) -> None:
+    assert text == service_delay.delay_text(timedelta(seconds=seconds))
 
 
 def test_what_ends_as_usual_is_neither_before_nor_after_it() -> None:

@@ -74,7 +74,7 @@ def test_more_time_until_a_time_that_never_is_ends_with_the_jump() -> None:
 def test_a_time_that_is_shown_twice_is_the_next_one_ahead(
     read: Callable[[str, datetime], datetime], now: datetime, hour: int
 ) -> None:
-    """Of two hours that are alike."""
+    """Of the repeated hour when clocks go back."""
     assert datetime(2026, 10, 25, hour, 30, tzinfo=UTC) == read("02:30", now).astimezone(UTC)
     assert datetime(2026, 10, 26, 1, 30, tzinfo=UTC) == read("02:30", datetime(2026, 10, 25, 1, 31, tzinfo=UTC))
 

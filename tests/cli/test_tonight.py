@@ -21,9 +21,9 @@ from tests.store.test_decisions import day
 __all__ = ["night", "reads", "served", "store", "store_url"]
 
 
-def told(url: str, capsys: pytest.CaptureFixture[str], *words: str, code: Exit = Exit.OK) -> str:
+def tonight_output(url: str, capsys: pytest.CaptureFixture[str], *arguments: str, code: Exit = Exit.OK) -> str:
     capsys.readouterr()
-    assert code == main(["--store", url, "forecast", "tonight", *words])
+    assert code == main(["--store", url, "forecast", "tonight", *arguments])
     return capsys.readouterr().out
 
 
@@ -32,7 +32,7 @@ def test_services_come_with_the_jobs_of_their_paths(
 ) -> None:
     served.ingest(failed())
     judged(served, day(path=(served.job_id(),), incident_key=None))
-    lines = told(store_url, capsys).splitlines()
+    lines = tonight_output(store_url, capsys).splitlines()
     assert lines[0] == "business date 2026-11-19: 1 service, 1 critical job; times: Europe/Berlin"
     assert lines[3].startswith("Supply plan")
     assert lines[4].split()[:2] == [EXTRACT, "failed"]
@@ -43,7 +43,7 @@ def test_a_document_has_every_bar_with_its_instants(
 ) -> None:
     served.ingest(failed())
     judged(served, day(path=(served.job_id(),), incident_key=None))
-    document = json.loads(told(store_url, capsys, "--json"))
+    document = json.loads(tonight_output(store_url, capsys, "--json"))
     [service, job] = document["lanes"]
     assert ("service", "supply", "job", EXTRACT) == (service["kind"], service["name"], job["kind"], job["name"])
     assert {"kind": "ran", "state": "failed", "start": f"{at('03:10'):%Y-%m-%dT%H:%M:%SZ}"}.items() <= job["bars"][
@@ -56,8 +56,8 @@ def test_an_earlier_moment_shows_nothing_that_came_later(
 ) -> None:
     served.ingest(failed())
     judged(served, day(path=(served.job_id(),), incident_key=None))
-    assert "not started" in told(store_url, capsys, "--at", "04:05")
-    assert "running" in told(store_url, capsys, "--at", "04:12")
+    assert "not started" in tonight_output(store_url, capsys, "--at", "04:05")
+    assert "running" in tonight_output(store_url, capsys, "--at", "04:12")
 
 
 def test_an_invalid_time_of_day_is_refused_with_an_example(

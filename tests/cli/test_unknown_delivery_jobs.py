@@ -15,7 +15,7 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
 
-SAID = "delivered_by names an unknown job: fake/laod; did you mean fake/load?"
+WARNING = "delivered_by names an unknown job: fake/laod; did you mean fake/load?"
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def row(bench: Bench) -> dict[str, object]:
-    [one] = json.loads(headway(bench.url, "service", "--json").out)
-    return dict(one)
+    [document] = json.loads(headway(bench.url, "service", "--json").out)
+    return dict(document)
 
 
 def test_an_unknown_delivery_job_is_reported_once_the_system_has_listed_its_jobs(bench: Bench) -> None:
@@ -41,14 +41,14 @@ def test_an_unknown_delivery_job_is_reported_once_the_system_has_listed_its_jobs
     with capture_logs() as logs:
         bench.turn()
         bench.turn()
-    [told] = [one for one in logs if one["event"] == "a service waits for a job that does not exist"]
-    assert ("warning", "supply", SAID) == (told["log_level"], told["service"], told["text"])
-    assert SAID == row(bench)["trouble"]
-    assert str(row(bench)["reason"]).endswith(SAID)
+    [details] = [log for log in logs if log["event"] == "a service waits for a job that does not exist"]
+    assert ("warning", "supply", WARNING) == (details["log_level"], details["service"], details["text"])
+    assert WARNING == row(bench)["trouble"]
+    assert str(row(bench)["reason"]).endswith(WARNING)
     status = " ".join(headway(bench.url, "status").out.split())
-    assert f"supply: {SAID}" in status
+    assert f"supply: {WARNING}" in status
     assert 'config names "fake/laod"' not in status
-    assert SAID in " ".join(headway(bench.url, "service", "supply").out.split())
+    assert WARNING in " ".join(headway(bench.url, "service", "supply").out.split())
 
 
 def test_it_is_silent_once_the_job_is_seen(bench: Bench) -> None:

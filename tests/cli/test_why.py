@@ -35,10 +35,10 @@ def test_a_failed_job_says_why_with_its_evidence_and_what_to_do(
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
-    told = capsys.readouterr().out
-    assert "fake/extract\n  failed      failed for " in told
-    assert "evidence native" in told
-    assert "next step: fake/extract, failed: headway rerun fake/extract" in told
+    output = capsys.readouterr().out
+    assert "fake/extract\n  failed      failed for " in output
+    assert "evidence native" in output
+    assert "next step: fake/extract, failed: headway rerun fake/extract" in output
 
 
 def test_a_job_that_its_system_cannot_run_again_is_not_offered_a_rerun(
@@ -49,10 +49,10 @@ def test_a_job_that_its_system_cannot_run_again_is_not_offered_a_rerun(
     with bench.store.write(None) as connection:
         connection.rows("UPDATE system SET capabilities = 'log', missing = '{\"rerun\": \"it only listens\"}'")
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     by_hand = "run it at its source (it only listens), or headway run mark-ok fake/extract where it is good"
-    assert f"next step: fake/extract, failed: {by_hand}" in told
-    assert "headway rerun" not in told
+    assert f"next step: fake/extract, failed: {by_hand}" in output
+    assert "headway rerun" not in output
 
 
 def test_every_time_of_the_reasons_is_in_the_zone_of_the_command() -> None:
@@ -67,11 +67,11 @@ def test_every_time_of_the_reasons_is_in_the_zone_of_the_command() -> None:
 def test_near_misses_are_services_and_jobs(bench: Bench) -> None:
     """Of a service's name that was typed wrong, jobs alone were compared."""
     seen(bench)
-    found = {name: headway(bench.url, "why", name) for name in ("suply", "fake/extrct")}
+    results = {name: headway(bench.url, "why", name) for name in ("suply", "fake/extrct")}
     assert {"suply": "did you mean supply?", "fake/extrct": "did you mean fake/extract?"} == {
-        name: done.err.partition("; ")[2].splitlines()[-1] for name, done in found.items()
+        name: done.err.partition("; ")[2].splitlines()[-1] for name, done in results.items()
     }
-    assert {Exit.NOT_FOUND} == {done.code for done in found.values()}
+    assert {Exit.NOT_FOUND} == {done.code for done in results.values()}
 
 
 @pytest.mark.parametrize("option", ["--date=2026-11-19", "--instance=4711"])
@@ -85,8 +85,12 @@ def test_the_document_has_the_whole_chain(bench: Bench, capsys: pytest.CaptureFi
     bench.scheduler.attempt("extract", "a1", RunState.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert ("fake/extract", "running", 0) == (told["job"], told["reasons"][0]["kind"], told["reasons"][0]["depth"])
+    document = json.loads(capsys.readouterr().out)
+    assert ("fake/extract", "running", 0) == (
+        document["job"],
+        document["reasons"][0]["kind"],
+        document["reasons"][0]["depth"],
+    )
 
 
 def test_a_name_that_nothing_has_is_not_found(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,14 +104,14 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=30))
     seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
-    told = capsys.readouterr().out
-    assert "Supply plan  " in told
-    assert "after its usual, " in told
-    assert re.search(r"in all: repair \+30m(\d+s)?, ahead \+", told), told
-    assert re.search(r"\nforecast  (\w+ )?\S+–(\w+ )?\S+ \S+, \d+ % risk of being late\n", told), told
+    output = capsys.readouterr().out
+    assert "Supply plan  " in output
+    assert "after its usual, " in output
+    assert re.search(r"in all: repair \+30m(\d+s)?, ahead \+", output), output
+    assert re.search(r"\nforecast  (\w+ )?\S+–(\w+ )?\S+ \S+, \d+ % risk of being late\n", output), output
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
     document = json.loads(capsys.readouterr().out)
-    assert ["fake/extract", "fake/load"] == [one["job"] for one in document["jobs"]]
+    assert ["fake/extract", "fake/load"] == [job["job"] for job in document["jobs"]]
     assert document["late_minutes"] == document["jobs"][-1]["late_minutes"]
     assert document["late_minutes"] == pytest.approx(sum(document["added_minutes"].values()), abs=1e-4)
     assert 30 == round(document["added_minutes"]["repair"])

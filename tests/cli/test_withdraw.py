@@ -30,10 +30,10 @@ def own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def ended(bench: Bench, key: str) -> tuple[str, str]:
     with bench.reads() as reads:
-        return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
+        return next((action.state, action.text) for action in reads.actions.list_actions() if action.key == key)
 
 
-def taken_back(bench: Bench, key: str) -> tuple[int, str]:
+def withdraw(bench: Bench, key: str) -> tuple[int, str]:
     """Exit code and what was said."""
     with answering(bench):
         done = headway(bench.url, "action", "withdraw", key, "--yes", "--why", "not that one")
@@ -41,15 +41,17 @@ def taken_back(bench: Bench, key: str) -> tuple[int, str]:
 
 
 def test_a_waiting_action_is_listed_and_withdrawn_by_its_requester_and_never_sent(bench: Bench, own: str) -> None:
-    assert [own] == [one["key"] for one in headway(bench.url, "action", "withdraw", "--json").data]
-    code, words = taken_back(bench, own)
-    assert (0, True) == (code, f"{own}: withdrawn" in words), words
+    assert [own] == [action["key"] for action in headway(bench.url, "action", "withdraw", "--json").data]
+    code, text = withdraw(bench, own)
+    assert (0, True) == (code, f"{own}: withdrawn" in text), text
     bench.parts.actions.step(bench.fence)
     assert ("refused", "withdrawn by alice before it was sent") == ended(bench, own)
     assert [] == bench.scheduler.acted
     assert [] == headway(bench.url, "action", "withdraw", "--json").data
-    told = headway(bench.url, "audit", "--json").data
-    assert ("alice", "not that one") in [(one["actor"], one["why"]) for one in told if one["verb"] == "withdraw rerun"]
+    data = headway(bench.url, "audit", "--json").data
+    assert ("alice", "not that one") in [
+        (item["actor"], item["why"]) for item in data if item["verb"] == "withdraw rerun"
+    ]
     assert 0 == headway(bench.url, "audit", "verify").code
 
 
@@ -60,15 +62,15 @@ def test_another_one_takes_it_back_only_as_an_admin(bench: Bench, key: str) -> N
         bench.parts.config_sync.sync(bench.fence)
 
     permit("approve")
-    code, words = taken_back(bench, key)
-    assert (4, True) == (code, "alice requested it: only they or an admin may withdraw it" in words), words
+    code, text = withdraw(bench, key)
+    assert (4, True) == (code, "alice requested it: only they or an admin may withdraw it" in text), text
     permit("admin")
-    assert 0 == taken_back(bench, key)[0]
+    assert 0 == withdraw(bench, key)[0]
 
 
 def test_an_unrequested_or_finished_action_is_not_found(bench: Bench, own: str) -> None:
     assert 6 == headway(bench.url, "action", "withdraw", "headway-nothing", "--yes").code
-    assert 0 == taken_back(bench, own)[0]
+    assert 0 == withdraw(bench, own)[0]
     assert 6 == headway(bench.url, "action", "withdraw", own, "--yes").code
 
 
@@ -88,7 +90,7 @@ def ask(bench: Bench) -> str:
 
 
 def answer(bench: Bench, key: str) -> str:
-    """The engine's answer to a wish to take it back; empty where it was."""
+    """The engine's answer to a withdraw request; empty where it was withdrawn."""
     question = bench.requests().withdraw(key)
     bench.parts.answers.step(bench.fence)
     return bench.requests().wait(question, 10).error
@@ -97,29 +99,29 @@ def answer(bench: Bench, key: str) -> str:
 def during(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """A rerun is taken back while its connector is at work on this; its key, and what was said."""
     made = ask(bench)
-    said: list[str] = []
+    messages: list[str] = []
     real: Callable[..., Any] = getattr(FakeConnector, name)
 
     def meanwhile(*given: Any) -> Any:
-        if not said:
-            said.append(answer(bench, made))
+        if not messages:
+            messages.append(answer(bench, made))
         return real(*given)
 
     monkeypatch.setattr(FakeConnector, name, meanwhile)
     bench.parts.actions.step(bench.fence)
-    return made, said[0]
+    return made, messages[0]
 
 
 def test_an_action_withdrawn_right_before_its_intent_is_never_sent(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, said = during(bench, "preview", monkeypatch)
-    assert ("", "refused", []) == (said, ended(bench, made)[0], bench.scheduler.acted)
+    made, message = during(bench, "preview", monkeypatch)
+    assert ("", "refused", []) == (message, ended(bench, made)[0], bench.scheduler.acted)
 
 
 def test_an_action_being_sent_cannot_be_withdrawn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, said = during(bench, "act", monkeypatch)
-    assert "it was sent already; headway run cancel ends a running run" == said
+    made, message = during(bench, "act", monkeypatch)
+    assert "it was sent already; headway run cancel ends a running run" == message
     assert ("sent", [made]) == (ended(bench, made)[0], bench.scheduler.acted)
 
 
@@ -136,8 +138,11 @@ def test_an_action_with_an_unknown_outcome_is_abandoned_by_a_person_and_may_be_r
     bench.parts.actions.step(bench.fence)
     assert "unknown" == ended(bench, made)[0]
     assert "its outcome is unknown" in headway(bench.url, "action", "withdraw", made).out
-    code, words = taken_back(bench, made)
-    assert (0, True) == (code, f"{made}: withdrawn" in words), words
-    state, said = ended(bench, made)
-    assert ("failed", True) == (state, said.startswith("withdrawn by ") and said.endswith("with an unknown outcome"))
+    code, text = withdraw(bench, made)
+    assert (0, True) == (code, f"{made}: withdrawn" in text), text
+    state, message = ended(bench, made)
+    assert ("failed", True) == (
+        state,
+        message.startswith("withdrawn by ") and message.endswith("with an unknown outcome"),
+    )
     assert made != ask(bench)

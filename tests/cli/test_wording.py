@@ -57,16 +57,16 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    "until, words",
+    "until, text",
     [(at("00:00"), "00:00 UTC"), (at("11:30"), "11:30 UTC"), (at("05:30", day=1), "Sat 21 Nov 05:30 UTC")],
 )
-def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datetime, words: str) -> None:
+def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datetime, text: str) -> None:
     row = replace(FakeReads().jobs_by_ids([1])[0], state="held", held_by="headway", held_until=until)
-    assert f"held by Headway until {words}" == hold_text(row, NOON)
+    assert f"held by Headway until {text}" == hold_text(row, NOON)
 
 
 @pytest.mark.parametrize(
-    "holder, words",
+    "holder, text",
     [
         ("db-ops:4711~3f0a91", "db-ops, process 4711"),
         ("db-ops:4711", "db-ops, process 4711"),
@@ -74,8 +74,8 @@ def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datet
         ("somebody", "somebody"),
     ],
 )
-def test_a_holder_is_shown_as_host_and_process(holder: str, words: str) -> None:
-    assert words == lease_holder_text(holder)
+def test_a_holder_is_shown_as_host_and_process(holder: str, text: str) -> None:
+    assert text == lease_holder_text(holder)
 
 
 def test_a_time_of_another_year_names_that_too() -> None:
@@ -86,18 +86,18 @@ def test_a_time_of_another_year_names_that_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "day, words", [(0, "23:00 UTC"), (1, "Sat 23:00 UTC"), (-1, "Thu 23:00 UTC"), (7, "27 Nov 23:00 UTC")]
+    "day, text", [(0, "23:00 UTC"), (1, "Sat 23:00 UTC"), (-1, "Thu 23:00 UTC"), (7, "27 Nov 23:00 UTC")]
 )
-def test_a_time_of_another_day_names_it_in_a_cell(day: int, words: str) -> None:
+def test_a_time_of_another_day_names_it_in_a_cell(day: int, text: str) -> None:
     now = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
-    assert words == clock_cell(now.replace(hour=23, minute=0) + timedelta(days=day), now)
+    assert text == clock_cell(now.replace(hour=23, minute=0) + timedelta(days=day), now)
 
 
-@pytest.mark.parametrize("until, words", [(None, "inhibit ends"), (NOON + timedelta(hours=14), "in 14h (Sat 21 Nov)")])
-def test_what_is_held_back_says_until_when(until: datetime | None, words: str) -> None:
+@pytest.mark.parametrize("until, text", [(None, "inhibit ends"), (NOON + timedelta(hours=14), "in 14h (Sat 21 Nov)")])
+def test_what_is_held_back_says_until_when(until: datetime | None, text: str) -> None:
     """What no time ends is over with what holds it."""
     notice = SuppressionView(1, "oncall", "technical", "opened", "inhibit", "x", NOON, until, None, "")
-    assert words == suppressed_until(notice, NOON)
+    assert text == suppressed_until(notice, NOON)
 
 
 def test_one_system_is_not_shown_in_the_plural() -> None:
@@ -153,14 +153,14 @@ def test_an_incident_as_lines_shows_the_source_of_each_fact_and_past_repairs() -
     runs = lines[lines.index("runs") + 1 : lines.index("log")]
     assert any(line.startswith(f"{'':<14}| ") and "last reported " in line for line in runs), runs
     assert [1, 0] == [sum(name in line for line in lines) for name in ("past repairs", "seen before")]
-    told = lines[lines.index("past repairs") + 1 :]
-    assert f"      | {view.repairs[0].error}" == told[1]
-    assert told[0].endswith("  rerun by mara, succeeded after 18m  (same failure)"), told[0]
+    texts = lines[lines.index("past repairs") + 1 :]
+    assert f"      | {view.repairs[0].error}" == texts[1]
+    assert texts[0].endswith("  rerun by mara, succeeded after 18m  (same failure)"), texts[0]
 
 
 def test_a_repair_that_never_succeeded_is_not_shown_as_one_that_worked() -> None:
     view = FakeReads().incident_
-    stayed = tuple(replace(one, how="", by="", took_s=None) for one in view.repairs)
+    stayed = tuple(replace(repair, how="", by="", took_s=None) for repair in view.repairs)
     lines = incident_lines(replace(view, repairs=stayed), NOW)
     assert ("past failures" in lines, "past repairs" in lines) == (True, False)
 
@@ -180,26 +180,26 @@ def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.C
 def test_the_gate_of_a_system_has_its_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "headway.toml"
     config.write_text('[systems.etl]\nkind = "cron"\nhosts = ["db07"]\nkey = "/k"\nuser = "ops"\nspool = "/srv/hw"\n')
-    asked = {"what": "gate", "config": str(config), "system": "etl"}
-    connectors.run_cron(argparse.Namespace(**asked, script_only=True))
+    parameters = {"what": "gate", "config": str(config), "system": "etl"}
+    connectors.run_cron(argparse.Namespace(**parameters, script_only=True))
     assert "SPOOL=/srv/hw\n" in capsys.readouterr().out
-    connectors.run_cron(argparse.Namespace(**asked, script_only=False))
-    told = capsys.readouterr().out
-    assert "headway connector cron gate --system etl --script-only | ssh HOST 'cat >headway-gate'" in told
-    assert "~ops/.ssh/authorized_keys" in told
+    connectors.run_cron(argparse.Namespace(**parameters, script_only=False))
+    output = capsys.readouterr().out
+    assert "headway connector cron gate --system etl --script-only | ssh HOST 'cat >headway-gate'" in output
+    assert "~ops/.ssh/authorized_keys" in output
     with pytest.raises(exits.CommandError, match='no system "x" of kind cron; there are: etl'):
-        connectors.run_cron(argparse.Namespace(**{**asked, "system": "x"}, script_only=False))
+        connectors.run_cron(argparse.Namespace(**{**parameters, "system": "x"}, script_only=False))
 
 
 @pytest.mark.parametrize(
-    "said, is_sent",
+    "message, is_sent",
     [("extract", True), ("db07:extract", True), ("etl/db07:extract", True), ("act", False), ("", False), ("y", False)],
 )
 def test_the_shortest_unique_name_is_suggested_and_a_longer_one_works(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str, is_sent: bool
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], message: str, is_sent: bool
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda: said)
+    monkeypatch.setattr("builtins.input", lambda: message)
     preview = {"safety": "ask", "confirm": "extract"}
     assert is_sent == requests.confirm_step(argparse.Namespace(yes=False), "etl/db07:extract", preview)
     assert "not declared safe: type extract to confirm: " == capsys.readouterr().err
@@ -257,8 +257,8 @@ def test_leaving_a_store_without_an_engine_prints_a_warning(
     monkeypatch.setattr("console.tui.app.start.run_console", leave)
     arguments = argparse.Namespace(config=str(config), store=str(store), **more)
     console_command.open_console_at(arguments, None)
-    assert "Fix: headway engine" in (told := capsys.readouterr().err)
-    assert told.startswith("no engine has run on this store: nothing is monitored and no alert is sent")
+    assert "Fix: headway engine" in (error_output := capsys.readouterr().err)
+    assert error_output.startswith("no engine has run on this store: nothing is monitored and no alert is sent")
     lease.acquire_lease(opened, lease.ENGINE_LEASE, "elsewhere:1~c0ffee", 60)
     console_command.open_console_at(arguments, None)
     assert "" == capsys.readouterr().err
@@ -284,7 +284,7 @@ def test_an_ended_engine_counts_as_stopped_before_its_parent_reaps_it() -> None:
     assert not is_alive(child.pid)
 
 
-def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """A command's exit code on the store of `tests.tui.fake_reads`, where no engine answers."""
 
     @contextmanager
@@ -296,7 +296,7 @@ def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
     monkeypatch.setattr(reader, "store_reader", reading)
     monkeypatch.setattr(runs, "store_reader", reading)
-    return main(words)
+    return main(arguments)
 
 
 def test_a_state_that_there_is_none_of_is_refused_with_those_that_there_are(
@@ -309,7 +309,7 @@ def test_a_state_that_there_is_none_of_is_refused_with_those_that_there_are(
 def test_an_unknown_attempt_is_reported_even_without_an_engine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = next(one.name for one in FakeReads().jobs_ if one.run_id is not None and "extract_orders" in one.name)
+    name = next(job.name for job in FakeReads().jobs_ if job.run_id is not None and "extract_orders" in job.name)
     assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", "99")
     assert "no attempt 99; the run has" in capsys.readouterr().err
 
@@ -318,14 +318,14 @@ def test_the_stored_tail_of_the_newest_attempt_is_not_shown_for_another(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reads = FakeReads()
-    name = next(one.name for one in reads.jobs_ if one.run_id is not None and "extract_orders" in one.name)
+    name = next(job.name for job in reads.jobs_ if job.run_id is not None and "extract_orders" in job.name)
     view = reads.runs.run(reads.jobs.job(name).row.run_id or 0)
     first = view.attempts[0]
     second = replace(first, id=first.id + 1, number=first.number + 1)
     monkeypatch.setattr(FakeReads, "run", lambda *_: replace(view, attempts=(first, second), log="the newest's words"))
     assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", str(first.number))
-    told = capsys.readouterr()
-    assert ("", True) == (told.out, "a running engine fetches the others" in told.err)
+    output = capsys.readouterr()
+    assert ("", True) == (output.out, "a running engine fetches the others" in output.err)
     assert Exit.OK == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", str(second.number))
     assert "the newest's words" in capsys.readouterr().out
 

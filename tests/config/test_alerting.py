@@ -38,14 +38,14 @@ def test_a_route_states_when_and_in_which_style_it_is_notified(tmp_path: Path) -
         + '[rotas.primary]\nical = "oncall.ics"\npeople = { ann = "manager" }\n'
         + '[[inhibit]]\nby = { system = "dwh" }\nwhat = { tier = "3" }\nequal = ["service"]\n'
     )
-    said = load_config(file).declared.alerting
-    rule = said.route("oncall")
+    settings = load_config(file).declared.alerting
+    rule = settings.route("oncall")
     assert ("business", timedelta(minutes=2), timedelta(seconds=20)) == (rule.style, rule.wait, rule.group_wait)
     assert ((1, timedelta(minutes=5)), (0, timedelta(hours=1))) == rule.escalate_after
     assert (("manager",), "primary", True) == (rule.escalate_to, rule.rota, rule.templated)
     assert QuietHours(time(22), time(6), "Europe/Berlin", (1,)) == rule.quiet
-    assert (RotaRule("primary", (("ann", "manager"),)),) == said.rotas
-    assert (InhibitRule((("system", "dwh"),), (("tier", "3"),), ("service",)),) == said.inhibit
+    assert (RotaRule("primary", (("ann", "manager"),)),) == settings.rotas
+    assert (InhibitRule((("system", "dwh"),), (("tier", "3"),), ("service",)),) == settings.inhibit
 
 
 def test_one_time_to_escalate_is_that_of_every_tier(tmp_path: Path) -> None:

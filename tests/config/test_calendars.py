@@ -16,9 +16,9 @@ from tests.config.test_config import GOOD, ROOT, faults
 def calendar(tmp_path: Path, name: str, text: str) -> Calendar:
     file = tmp_path / "headway.toml"
     file.write_text(GOOD + text)
-    found = load_config(file).declared.calendar(name)
-    assert found is not None
-    return found
+    result = load_config(file).declared.calendar(name)
+    assert result is not None
+    return result
 
 
 def test_a_calendar_of_nothing_but_its_name_is_monday_to_friday(tmp_path: Path) -> None:
@@ -39,26 +39,29 @@ timezone = "Europe/Berlin"
 exclude = ["b"]
 [calendars.b]
 """
-    found = calendar(tmp_path, "a", text)
-    assert ((0, 5), "DE", "BE", "Europe/Berlin") == (found.weekdays, found.country, found.subdivision, found.zone)
-    assert ((date(2026, 12, 24),), (date(2026, 12, 25),)) == (found.closed, found.opened)
-    assert ((CalendarWindow(time(22), time(0)),), ("b",)) == (found.windows, tuple(each.name for each in found.exclude))
+    result = calendar(tmp_path, "a", text)
+    assert ((0, 5), "DE", "BE", "Europe/Berlin") == (result.weekdays, result.country, result.subdivision, result.zone)
+    assert ((date(2026, 12, 24),), (date(2026, 12, 25),)) == (result.closed, result.opened)
+    assert ((CalendarWindow(time(22), time(0)),), ("b",)) == (
+        result.windows,
+        tuple(calendar.name for calendar in result.exclude),
+    )
 
 
 def test_a_calendar_made_of_others_has_no_weekdays_of_its_own(tmp_path: Path) -> None:
-    found = calendar(tmp_path, "a", '[calendars.a]\ninclude = ["b"]\n[calendars.b]\non = "last friday"\n')
-    assert () == found.weekdays
+    result = calendar(tmp_path, "a", '[calendars.a]\ninclude = ["b"]\n[calendars.b]\non = "last friday"\n')
+    assert () == result.weekdays
 
 
 def test_calendars_of_several_files_are_one_estate(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(GOOD + "[calendars.one]\n")
     (tmp_path / "b.toml").write_text('[calendars.two]\ninclude = ["one"]\n')
-    assert ["one", "two"] == [each.name for each in load_config(tmp_path).declared.calendars]
+    assert ["one", "two"] == [calendar.name for calendar in load_config(tmp_path).declared.calendars]
 
 
 def test_the_example_has_a_calendar_of_each_kind(tmp_path: Path) -> None:
     example = shutil.copyfile(ROOT / "config.example.toml", tmp_path / "headway.toml")
-    named = [each.name for each in load_config(example).declared.calendars]
+    named = [calendar.name for calendar in load_config(example).declared.calendars]
     assert ["business-days", "quarter-close", "patch-nights"] == named
 
 
@@ -92,8 +95,8 @@ def test_the_example_has_a_calendar_of_each_kind(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_calendar_is_reported_with_its_fix(tmp_path: Path, text: str, expected: str) -> None:
-    found = faults(tmp_path, f"{GOOD}[calendars.x]\n{text}\n")
-    assert [] != [line for line in found if line.startswith("headway.toml:") and expected in line], found
+    results = faults(tmp_path, f"{GOOD}[calendars.x]\n{text}\n")
+    assert [] != [line for line in results if line.startswith("headway.toml:") and expected in line], results
 
 
 @pytest.mark.parametrize("top", ['jobs."dwh/a"', "services.s"])
@@ -104,4 +107,4 @@ def test_an_unknown_calendar_is_reported_where_it_is_referenced(tmp_path: Path, 
 
 def test_a_reference_cycle_is_reported_with_its_path(tmp_path: Path) -> None:
     text = '[calendars.a]\ninclude = ["b"]\n[calendars.b]\nexclude = ["a"]\n'
-    assert any("calendars.b.exclude: calendar cycle: a → b → a." in one for one in faults(tmp_path, GOOD + text))
+    assert any("calendars.b.exclude: calendar cycle: a → b → a." in fault for fault in faults(tmp_path, GOOD + text))

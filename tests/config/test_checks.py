@@ -1,4 +1,4 @@
-"""`[checks.NAME]`: what may be asked, and each fault with file, key, value and fix."""
+"""`[checks.NAME]`: its keys, and each fault with file, key, value and fix."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def test_a_check_becomes_what_decisions_see(tmp_path: Path) -> None:
     file.write_text(GOOD)
     [check] = load_config(file).declared.checks
     assert ("supply-rows", "sql", "table supply.rows on dwh") == (check.name, check.kind, check.about)
-    asked = CheckCriteria(
+    check_criteria = CheckCriteria(
         band=RowCountBand(4, 0.1), fresh=timedelta(hours=2), unique=(("id",), ("order_id", "line")), not_null=("sku",),
         columns=(("id", "bigint"),),
     )  # fmt: skip
-    assert asked == check.asks
+    assert check_criteria == check.asks
     assert (timedelta(minutes=5), CheckSeverity.FAIL, "Europe/Berlin") == (check.every, check.severity, check.zone)
 
 
@@ -75,9 +75,9 @@ def test_values_are_compared_as_written(tmp_path: Path) -> None:
     file = tmp_path / "h.toml"
     more = '[checks.q]\nkind = "sql"\nsystem = "dwh"\nquery = "SELECT 1"\nexpect = { is_not = true, at_most = 3 }\n'
     file.write_text(GOOD + more)
-    asked = load_config(file).declared.checks[1].asks.value
-    assert (Comparison(Comparator.NOT, True), Comparison(Comparator.AT_MOST, 3)) == asked
-    assert isinstance(asked[0].to, bool)
+    comparisons = load_config(file).declared.checks[1].asks.value
+    assert (Comparison(Comparator.NOT, True), Comparison(Comparator.AT_MOST, 3)) == comparisons
+    assert isinstance(comparisons[0].to, bool)
 
 
 @pytest.mark.parametrize(
@@ -132,46 +132,46 @@ def test_invalid_check_settings_are_reported_with_their_fix(tmp_path: Path, text
     assert any(fault.startswith(expected) for fault in faults(tmp_path, text)), faults(tmp_path, text)
 
 
-ASKED = '[checks.x]\nkind = "sql"\nsystem = "dwh"\n'
+CHECK = '[checks.x]\nkind = "sql"\nsystem = "dwh"\n'
 
 
 @pytest.mark.parametrize(
     "text, expected",
     [
-        (f'{ASKED}table = "t"\nrows = {{ min = 5, max = 1 }}',
+        (f'{CHECK}table = "t"\nrows = {{ min = 5, max = 1 }}',
          "checks.x.rows: min 5 is more than max 1, so that nothing fits; swap them."),
-        (f'{ASKED}table = "t"\nrows = {{}}', "checks.x.rows: has no limit: write min, max or both."),
-        (f'{ASKED}table = "t"\nrows = {{ min = 1, days = 9 }}',
+        (f'{CHECK}table = "t"\nrows = {{}}', "checks.x.rows: has no limit: write min, max or both."),
+        (f'{CHECK}table = "t"\nrows = {{ min = 1, days = 9 }}',
          "checks.x.rows: days belong to a band, which is missing; add band = true."),
-        (f'{ASKED}table = "t"\nrows = {{ band = true, tolerance = -0.1 }}',
+        (f'{CHECK}table = "t"\nrows = {{ band = true, tolerance = -0.1 }}',
          "checks.x.rows.tolerance: -0.1 is too small: at least 0."),
-        (f'{ASKED}table = "supply."\nrows = "band"', 'checks.x.table: "supply." is not a table; write "supply.rows"'),
-        (f'{ASKED}table = "t"\nunique = [[]]', "checks.x.unique.1: is an empty list. Name at least one."),
-        (f'{ASKED}table = "t"\nrows = "band"\nwhere = "WHERE day = {{business_date}}"',
+        (f'{CHECK}table = "supply."\nrows = "band"', 'checks.x.table: "supply." is not a table; write "supply.rows"'),
+        (f'{CHECK}table = "t"\nunique = [[]]', "checks.x.unique.1: is an empty list. Name at least one."),
+        (f'{CHECK}table = "t"\nrows = "band"\nwhere = "WHERE day = {{business_date}}"',
          "checks.x.where: begins with WHERE, which is added already; leave it out"),
-        (f'{ASKED}table = "t"\nrows = "band"\nwhere = " "',
+        (f'{CHECK}table = "t"\nrows = "band"\nwhere = " "',
          "checks.x.where: is empty; leave it out to ask of all rows"),
-        (f'{ASKED}table = "t"\nrows = "band"\nwhere = "a) OR (b"',
+        (f'{CHECK}table = "t"\nrows = "band"\nwhere = "a) OR (b"',
          "checks.x.where: has a bracket that is never opened; each needs the other"),
-        (f'{ASKED}query = ""\nexpect = {{ equals = 1 }}', "checks.x.query: is empty; write a SELECT of one value"),
-        (f'{ASKED}query = "-- all\\nDELETE FROM t"\nexpect = {{ equals = 1 }}',
+        (f'{CHECK}query = ""\nexpect = {{ equals = 1 }}', "checks.x.query: is empty; write a SELECT of one value"),
+        (f'{CHECK}query = "-- all\\nDELETE FROM t"\nexpect = {{ equals = 1 }}',
          'checks.x.query: begins with "DELETE"; a check only reads: write one SELECT'),
-        (f'{ASKED}query = "SELECT 1; SELECT 2"\nexpect = {{ equals = 1 }}',
+        (f'{CHECK}query = "SELECT 1; SELECT 2"\nexpect = {{ equals = 1 }}',
          'checks.x.query: holds a ";": a check asks one statement; keep the one, without it'),
-        (f"{ASKED}query = \"SELECT count(*) FROM t WHERE day = '{{business_date}}'\"\nexpect = {{ equals = 1 }}",
+        (f"{CHECK}query = \"SELECT count(*) FROM t WHERE day = '{{business_date}}'\"\nexpect = {{ equals = 1 }}",
          "checks.x.query: {business_date} is in quotes, where no date is bound; write it without them"),
-        (f'{ASKED}query = "SELECT \'a"\nexpect = {{ equals = 1 }}', "checks.x.query: has a quote that does not end"),
-        (f'{ASKED}query = "SELECT 1 /* a"\nexpect = {{ equals = 1 }}',
+        (f'{CHECK}query = "SELECT \'a"\nexpect = {{ equals = 1 }}', "checks.x.query: has a quote that does not end"),
+        (f'{CHECK}query = "SELECT 1 /* a"\nexpect = {{ equals = 1 }}',
          "checks.x.query: has a comment that does not end"),
-        (f'{ASKED}query = "SELECT $a$ {{business_date}} $a$"\nexpect = {{ equals = 1 }}',
+        (f'{CHECK}query = "SELECT $a$ {{business_date}} $a$"\nexpect = {{ equals = 1 }}',
          "checks.x.query: {business_date} is in quotes, where no date is bound; write it without them"),
-        (f'{ASKED}query = "SELECT 1"\nexpect = {{ at_least = 5, at_most = 1 }}',
+        (f'{CHECK}query = "SELECT 1"\nexpect = {{ at_least = 5, at_most = 1 }}',
          "checks.x.expect: at_least 5 is more than at_most 1, so that nothing fits; swap them."),
-        (f'{ASKED}query = "SELECT 1"\nexpect = {{ equals = 3, at_most = 1 }}',
+        (f'{CHECK}query = "SELECT 1"\nexpect = {{ equals = 3, at_most = 1 }}',
          "checks.x.expect: equals 3 contradicts the other conditions, so that nothing fits; keep equals."),
-        (f'{ASKED}query = "SELECT 1"\nexpect = {{ equals = true, at_most = 1 }}',
+        (f'{CHECK}query = "SELECT 1"\nexpect = {{ equals = true, at_most = 1 }}',
          "checks.x.expect: equals true is not a number, which at_least and at_most need; keep one of them."),
-        (f'{ASKED}query = "SELECT 1"\nexpect = {{ at_most = nan }}',
+        (f'{CHECK}query = "SELECT 1"\nexpect = {{ at_most = nan }}',
          "checks.x.expect: at_most = nan is never so; write a number."),
         ('[checks.x]\nkind = "file"\npath = "/x"\nage = "-5m"', 'checks.x.age: "-5m" is a time below 0; write 15s'),
         ('[checks.x]\nkind = "file"\npath = "/x"\nage = "0s"',
@@ -199,5 +199,5 @@ def test_what_no_data_can_pass_is_refused(tmp_path: Path, text: str, expected: s
 )
 def test_a_valid_query_is_accepted_unchanged(tmp_path: Path, query: str) -> None:
     file = tmp_path / "h.toml"
-    file.write_text(f"{GOOD}{ASKED}expect = {{ equals = 1 }}\nquery = '''{query}'''\n")
+    file.write_text(f"{GOOD}{CHECK}expect = {{ equals = 1 }}\nquery = '''{query}'''\n")
     assert query == load_config(file).checks["x"].query

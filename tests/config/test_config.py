@@ -98,7 +98,7 @@ def test_the_example_loads_and_names_every_setting(tmp_path: Path) -> None:
         DbtProject,
         StepOptions,
     ]
-    keys = [(model.__name__, one.alias or name) for model in models for name, one in model.model_fields.items()]
+    keys = [(model.__name__, field.alias or name) for model in models for name, field in model.model_fields.items()]
     missing = [
         f"{model}.{key}" for model, key in keys if not re.search(rf"\b{key} =|^\[.*\.{key}\.", text, re.MULTILINE)
     ]
@@ -225,8 +225,8 @@ def test_a_relative_path_is_resolved_against_the_config_from_any_directory(
     ],
 )
 def test_an_error_names_place_value_and_fix(tmp_path: Path, text: str, expected: str) -> None:
-    found = faults(tmp_path, text + "\n" + GOOD)
-    assert any(expected in one for one in found), found
+    results = faults(tmp_path, text + "\n" + GOOD)
+    assert any(expected in result for result in results), results
 
 
 WRONG: tuple[Any, ...] = (
@@ -240,14 +240,14 @@ LIBRARY = re.compile(
 
 def every_settings_class() -> Iterator[type[BaseModel]]:
     for module in (alerts, calendars, checks, checks, settings, maintenance, settings, services, rules):
-        yield from (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, BaseModel))
+        yield from (item for item in vars(module).values() if isinstance(item, type) and issubclass(item, BaseModel))
     yield from (registry.load(kind).options for kind in registry.kinds())
     yield StepOptions
 
 
-@pytest.mark.parametrize("model", dict.fromkeys(every_settings_class()), ids=lambda one: one.__name__)
+@pytest.mark.parametrize("model", dict.fromkeys(every_settings_class()), ids=lambda item: item.__name__)
 def test_a_value_of_the_wrong_type_is_reported_in_plain_words_with_its_fix(model: type[BaseModel]) -> None:
-    """No word of the library that checks, and nothing that stands there beside the keys of the file."""
+    """An error names keys of the file and never the validation library."""
     for name, field in model.model_fields.items():
         key = field.alias or name
         for value in WRONG:
@@ -288,8 +288,8 @@ def test_a_value_of_the_wrong_type_is_reported_in_plain_words_with_its_fix(model
     ],
 )  # fmt: skip
 def test_a_fault_within_a_table_names_its_line_and_what_may_be_meant(tmp_path: Path, text: str, expected: str) -> None:
-    found = faults(tmp_path, f"{text}\n{GOOD}")
-    assert any(expected in one for one in found), found
+    results = faults(tmp_path, f"{text}\n{GOOD}")
+    assert any(expected in result for result in results), results
 
 
 def test_a_table_with_one_error_still_reports_the_others_under_their_own_numbers(tmp_path: Path) -> None:
@@ -307,17 +307,17 @@ downstream = "nope/y"
 role = "act"
 systems = ["nope"]
 """
-    found = "\n".join(faults(tmp_path, GOOD + more))
-    assert "dependencies.1.mode: 'hodl' is not one of" in found
-    assert 'dependencies.1.upstream: no system "nope" in "nope/x"' in found
-    assert 'dependencies.2.downstream: no system "nope" in "nope/y"' in found
-    assert "permissions.1.who: is missing" in found
-    assert 'permissions.1.systems: no system fits "nope"' in found
+    text = "\n".join(faults(tmp_path, GOOD + more))
+    assert "dependencies.1.mode: 'hodl' is not one of" in text
+    assert 'dependencies.1.upstream: no system "nope" in "nope/x"' in text
+    assert 'dependencies.2.downstream: no system "nope" in "nope/y"' in text
+    assert "permissions.1.who: is missing" in text
+    assert 'permissions.1.systems: no system fits "nope"' in text
 
 
 def test_all_faults_come_at_once(tmp_path: Path) -> None:
-    found = faults(tmp_path, '[estate]\nnaem = 1\n[rutes.x]\n[jobs."dhw/x"]\nexpectd = "5m"\n' + GOOD)
-    assert 4 == len(found), found
+    results = faults(tmp_path, '[estate]\nnaem = 1\n[rutes.x]\n[jobs."dhw/x"]\nexpectd = "5m"\n' + GOOD)
+    assert 4 == len(results), results
 
 
 @pytest.mark.parametrize(
@@ -332,9 +332,9 @@ def test_all_faults_come_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_part_of_another_shape_is_a_fault_beside_the_others(tmp_path: Path, text: str, expected: str) -> None:
-    found = faults(tmp_path, text + "\n[rutes.x]\n")
-    assert any(expected in one for one in found), found
-    assert any("rutes: unknown table" in one for one in found), found
+    results = faults(tmp_path, text + "\n[rutes.x]\n")
+    assert any(expected in result for result in results), results
+    assert any("rutes: unknown table" in result for result in results), results
 
 
 def test_a_part_of_another_shape_in_one_file_spares_the_other_files(tmp_path: Path) -> None:
@@ -342,13 +342,13 @@ def test_a_part_of_another_shape_in_one_file_spares_the_other_files(tmp_path: Pa
     (tmp_path / "b.toml").write_text(GOOD)
     with pytest.raises(ConfigFaults) as raised:
         load_config(tmp_path)
-    assert [f"{tmp_path}/a.toml:1: jobs"] == [str(one).partition(": is no")[0] for one in raised.value.faults]
+    assert [f"{tmp_path}/a.toml:1: jobs"] == [str(fault).partition(": is no")[0] for fault in raised.value.faults]
 
 
 def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path) -> None:
-    found = faults(tmp_path, '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n' + GOOD)
-    assert any("written as a reference, never as its value" in one for one in found)
-    assert "CANARY" not in "\n".join(found)
+    results = faults(tmp_path, '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n' + GOOD)
+    assert any("written as a reference, never as its value" in result for result in results)
+    assert "CANARY" not in "\n".join(results)
 
 
 def edge(up: str, down: str, *more: str) -> str:
@@ -356,15 +356,15 @@ def edge(up: str, down: str, *more: str) -> str:
 
 
 def test_a_cycle_is_reported_job_by_job_with_the_place_of_each_edge(tmp_path: Path) -> None:
-    (found,) = faults(tmp_path, edge("a", "b") + edge("x", "a") + edge("b", "c") + edge("c", "a") + GOOD)
-    here, _, words = found.partition(": dependencies.")
-    assert "dependency cycle: " in words
-    assert 4 == words.count("dwh/"), found
-    assert {"headway.toml:2", "headway.toml:8", "headway.toml:11"} == {here, *places(words, tmp_path)}
+    (result,) = faults(tmp_path, edge("a", "b") + edge("x", "a") + edge("b", "c") + edge("c", "a") + GOOD)
+    here, _, text = result.partition(": dependencies.")
+    assert "dependency cycle: " in text
+    assert 4 == text.count("dwh/"), result
+    assert {"headway.toml:2", "headway.toml:8", "headway.toml:11"} == {here, *places(text, tmp_path)}
 
 
-def places(words: str, folder: Path) -> list[str]:
-    return re.findall(rf"{re.escape(str(folder))}/([a-z]+\.toml:\d+)", words)
+def places(text: str, folder: Path) -> list[str]:
+    return re.findall(rf"{re.escape(str(folder))}/([a-z]+\.toml:\d+)", text)
 
 
 def test_a_circle_across_two_files_names_both(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_a_circle_across_two_files_names_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "one, other, words",
+    "name, other, text",
     [
         ('mode = "hold"', 'mode = "trigger"', 'mode is "hold", here "trigger"'),
         ("", 'mode = "hold"', 'mode is "observe", here "hold"'),
@@ -391,12 +391,12 @@ def test_a_circle_across_two_files_names_both(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_one_pair_that_says_two_things_is_a_fault(tmp_path: Path, one: str, other: str, words: str) -> None:
-    (found,) = faults(tmp_path, edge("a", "b", one) + edge("a", "b", other) + GOOD)
-    assert f'"dwh/a" → "dwh/b" is declared at {tmp_path}/headway.toml:' in found
-    assert f"already, and there {words}. Keep one of them." in found
-    assert found.startswith("headway.toml:")
-    assert int(found.split(":")[1]) > 4
+def test_one_pair_that_says_two_things_is_a_fault(tmp_path: Path, name: str, other: str, text: str) -> None:
+    (result,) = faults(tmp_path, edge("a", "b", name) + edge("a", "b", other) + GOOD)
+    assert f'"dwh/a" → "dwh/b" is declared at {tmp_path}/headway.toml:' in result
+    assert f"already, and there {text}. Keep one of them." in result
+    assert result.startswith("headway.toml:")
+    assert int(result.split(":")[1]) > 4
 
 
 def test_the_same_dependency_in_the_files_of_two_teams_is_no_fault(tmp_path: Path) -> None:
@@ -407,11 +407,11 @@ def test_the_same_dependency_in_the_files_of_two_teams_is_no_fault(tmp_path: Pat
 
 def test_no_engine_means_one_thing_for_one_downstream(tmp_path: Path) -> None:
     closed, opened = ('mode = "hold"', 'engine_down = "closed"'), ('mode = "trigger"', 'engine_down = "open"')
-    (found,) = faults(tmp_path, edge("a", "c", *closed) + edge("b", "c", *opened) + GOOD)
-    assert found.startswith('headway.toml:10: dependencies.2.engine_down: "open", and "closed" at ')
+    (result,) = faults(tmp_path, edge("a", "c", *closed) + edge("b", "c", *opened) + GOOD)
+    assert result.startswith('headway.toml:10: dependencies.2.engine_down: "open", and "closed" at ')
     assert [f"{tmp_path}/headway.toml:5", 'for the same downstream "dwh/c"', "Write the same in both"] == [
-        words for words in (f"{tmp_path}/headway.toml:5", 'for the same downstream "dwh/c"', "Write the same in both")
-        if words in found
+        text for text in (f"{tmp_path}/headway.toml:5", 'for the same downstream "dwh/c"', "Write the same in both")
+        if text in result
     ]  # fmt: skip
     (tmp_path / "headway.toml").write_text(edge("a", "c", *closed) + edge("b", "c") + GOOD)
     assert 2 == len(load_config(tmp_path / "headway.toml").dependencies)
@@ -430,11 +430,11 @@ def test_no_engine_means_one_thing_for_one_downstream(tmp_path: Path) -> None:
 def test_an_approval_without_an_approver_is_an_error(tmp_path: Path, permissions: str, is_fault: bool) -> None:
     text = f"[acting]\napproval_tiers = [1]\n{permissions}{GOOD}"
     if is_fault:
-        (found,) = faults(tmp_path, text)
+        (result,) = faults(tmp_path, text)
         expected = (
             "headway.toml:2: acting.approval_tiers: tier 1 requires another person's approval, and no [[permissions]]"
         )
-        assert found.startswith(expected)
+        assert result.startswith(expected)
     else:
         (tmp_path / "headway.toml").write_text(text)
         assert (1,) == load_config(tmp_path / "headway.toml").acting.approval_tiers
@@ -457,8 +457,8 @@ def test_f63_half_written_config_is_faults_or_settings_but_never_a_traceback(tmp
 
 
 def test_broken_toml_names_its_line(tmp_path: Path) -> None:
-    (found,) = faults(tmp_path, 'x = "1\n')
-    assert found.startswith("headway.toml:1: is not valid TOML")
+    (result,) = faults(tmp_path, 'x = "1\n')
+    assert result.startswith("headway.toml:1: is not valid TOML")
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

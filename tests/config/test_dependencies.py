@@ -18,7 +18,7 @@ def gate(ups: str, *more: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "more, words",
+    "more, text",
     [
         ('condition = "ready"', '4: dependencies.1.condition: "ready" needs the check that says so. Add check = "…".'),
         (
@@ -44,21 +44,21 @@ def gate(ups: str, *more: str) -> str:
         ("need = 2", 'need: 2 of 1 upstreams cannot be. Write at most 1, or "all".'),
     ],
 )
-def test_a_contradictory_dependency_is_reported_with_the_fix(tmp_path: Path, more: str, words: str) -> None:
-    found = faults(tmp_path, edge("a", "b", more) + GOOD)
-    assert [words] == [words for one in found if words in one], found
+def test_a_contradictory_dependency_is_reported_with_the_fix(tmp_path: Path, more: str, text: str) -> None:
+    results = faults(tmp_path, edge("a", "b", more) + GOOD)
+    assert [text] == [text for result in results if text in result], results
 
 
 def test_one_upstream_or_several_and_neither_both_nor_none(tmp_path: Path) -> None:
     none = '[[dependencies]]\ndownstream = "dwh/b"\n'
     both = edge("a", "b", 'upstreams = ["dwh/c"]')
     for text in (none, both):
-        (found,) = faults(tmp_path, text + GOOD)
-        assert 'name one upstream = "…", or several in upstreams = ["…", "…"]' in found
+        (result,) = faults(tmp_path, text + GOOD)
+        assert 'name one upstream = "…", or several in upstreams = ["…", "…"]' in result
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    "text, message",
     [
         (gate('["dwh/a", "dwh/a"]'), 'upstreams: names "dwh/a" twice. Name each once.'),
         (gate('["dwh/a", "dwh/b"]', "need = 3"), "need: 3 of 2 upstreams cannot be. Write at most 2"),
@@ -70,18 +70,18 @@ def test_one_upstream_or_several_and_neither_both_nor_none(tmp_path: Path) -> No
         ),
     ],
 )
-def test_an_impossible_gate_is_reported(tmp_path: Path, text: str, words: str) -> None:
-    found = faults(tmp_path, text + GOOD)
-    assert any(words in one for one in found), found
+def test_an_impossible_gate_is_reported(tmp_path: Path, text: str, message: str) -> None:
+    results = faults(tmp_path, text + GOOD)
+    assert any(message in result for result in results), results
 
 
 def test_a_loop_through_the_previous_period_is_valid_and_any_other_is_reported_with_its_path(tmp_path: Path) -> None:
     looped = edge("a", "b") + edge("b", "a", 'period = "previous"') + edge("c", "c", 'period = "previous"')
     (tmp_path / "headway.toml").write_text(looped + GOOD)
     assert 3 == len(load_config(tmp_path / "headway.toml").dependencies)
-    (found,) = faults(tmp_path, edge("a", "b") + gate('["dwh/b", "dwh/x"]') + edge("d", "a") + GOOD)
-    assert "dependency cycle: dwh/" in found
-    assert 'or let one read the run before, with period = "previous".' in found
+    (result,) = faults(tmp_path, edge("a", "b") + gate('["dwh/b", "dwh/x"]') + edge("d", "a") + GOOD)
+    assert "dependency cycle: dwh/" in result
+    assert 'or let one read the run before, with period = "previous".' in result
     (itself,) = faults(tmp_path, edge("c", "c", 'period = "latest before"') + GOOD)
     assert "dwh/c → dwh/c" in itself
 
@@ -90,10 +90,10 @@ def test_what_is_declared_becomes_one_edge_for_each_upstream(tmp_path: Path) -> 
     text = gate('["dwh/a", "dwh/b", "dwh/c"]', "need = 2", 'condition = "completion"')
     text += edge("a", "e", 'period = "window"', 'within = "6h"') + gate('["dwh/x"]')
     (tmp_path / "headway.toml").write_text(text + GOOD)
-    found = estate_settings(load_config(tmp_path / "headway.toml")).dependencies
+    settings = estate_settings(load_config(tmp_path / "headway.toml")).dependencies
     together = Requirement(UpstreamCondition.COMPLETION, gate="1", need=2)
     alone = Requirement(period=UpstreamPeriod.WINDOW, within=timedelta(hours=6))
     assert [
         ("dwh/a", "dwh/d", together), ("dwh/b", "dwh/d", together), ("dwh/c", "dwh/d", together),
         ("dwh/a", "dwh/e", alone), ("dwh/x", "dwh/d", Requirement()),
-    ] == [(one.upstream, one.downstream, one.wants) for one in found]  # fmt: skip
+    ] == [(setting.upstream, setting.downstream, setting.wants) for setting in settings]  # fmt: skip

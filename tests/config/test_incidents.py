@@ -27,8 +27,8 @@ def test_what_it_says_is_what_decisions_see(tmp_path: Path) -> None:
 
 
 def test_what_flaps_waits_no_longer_than_its_incident_can_come_back(tmp_path: Path) -> None:
-    found = read(tmp_path, '[incidents]\nreopen_within = "20m"\nsteady_for = "45m"\n')
-    assert timedelta(minutes=20) == found.steady_for
+    incident_grouping = read(tmp_path, '[incidents]\nreopen_within = "20m"\nsteady_for = "45m"\n')
+    assert timedelta(minutes=20) == incident_grouping.steady_for
 
 
 @pytest.mark.parametrize(

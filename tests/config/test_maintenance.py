@@ -41,18 +41,25 @@ def declared(tmp_path: Path) -> Declared:
 
 
 def test_a_window_without_an_offset_is_in_its_zone(tmp_path: Path) -> None:
-    [found] = declared(tmp_path).maintenance
-    assert (datetime(2026, 11, 21, 21, tzinfo=UTC), datetime(2026, 11, 22, 3, tzinfo=UTC)) == (found.since, found.until)
+    [window] = declared(tmp_path).maintenance
+    assert (datetime(2026, 11, 21, 21, tzinfo=UTC), datetime(2026, 11, 22, 3, tzinfo=UTC)) == (
+        window.since,
+        window.until,
+    )
 
 
 def test_an_exception_stores_its_days_and_what_it_moves(tmp_path: Path) -> None:
-    [found] = declared(tmp_path).exceptions
-    assert ("close", (date(2026, 12, 30),), timedelta(minutes=90)) == (found.calendar, found.dates, found.more_time)
+    [planned_exception] = declared(tmp_path).exceptions
+    assert ("close", (date(2026, 12, 30),), timedelta(minutes=90)) == (
+        planned_exception.calendar,
+        planned_exception.dates,
+        planned_exception.more_time,
+    )
 
 
 def test_the_store_holds_every_maintenance_setting(tmp_path: Path) -> None:
-    said = declared(tmp_path)
-    assert said == parse_declared(declared_json(said))
+    declared_settings = declared(tmp_path)
+    assert declared_settings == parse_declared(declared_json(declared_settings))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +129,8 @@ def test_the_store_holds_every_maintenance_setting(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_setting_is_reported_with_its_fix(tmp_path: Path, text: str, expected: str) -> None:
-    found = faults(tmp_path, f"{GOOD}[calendars.c]\n{text}\n")
-    assert [] != [line for line in found if expected in line], found
+    results = faults(tmp_path, f"{GOOD}[calendars.c]\n{text}\n")
+    assert [] != [line for line in results if expected in line], results
 
 
 STARS = """[calendars.c]

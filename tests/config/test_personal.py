@@ -55,10 +55,10 @@ def check(own: Path) -> tuple[int, str]:
 
 def test_check_reports_all_errors_of_the_file_with_their_lines(own: Path) -> None:
     own.write_text(OWN)
-    code, told = check(own)
-    lines = told.splitlines()
-    missing = [words for words in FAULTS if not any(all(word in line for word in words) for line in lines)]
-    assert (Exit.PROBLEM, []) == (code, missing), told
+    code, text = check(own)
+    lines = text.splitlines()
+    missing = [fault for fault in FAULTS if not any(all(term in line for term in fault) for line in lines)]
+    assert (Exit.PROBLEM, []) == (code, missing), text
     assert len(FAULTS) == len([line for line in lines if "console.toml" in line])
 
 

@@ -33,9 +33,9 @@ def faults(file: Path, old: str, new: str) -> list[str]:
     text = file.read_text()
     assert text.count(old) >= 1, old
     file.write_text(text.replace(old, new, 1))
-    kind, found = read_profile(file)
-    assert (kind is None) == bool(found)
-    return [str(fault).replace(f"{file.parent}/", "") for fault in found]
+    kind, results = read_profile(file)
+    assert (kind is None) == bool(results)
+    return [str(fault).replace(f"{file.parent}/", "") for fault in results]
 
 
 def test_the_scaffolded_profile_is_valid_and_is_a_kind_in_a_config(file: Path) -> None:
@@ -146,11 +146,11 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("old, new, place, words", HOSTILE)
-def test_a_bad_profile_gets_its_line_and_fix(file: Path, old: str, new: str, place: str | None, words: str) -> None:
-    found = faults(file, old, new)
-    fault = next((line for line in found if words in line), None)
-    assert fault is not None, found
+@pytest.mark.parametrize("old, new, place, text", HOSTILE)
+def test_a_bad_profile_gets_its_line_and_fix(file: Path, old: str, new: str, place: str | None, text: str) -> None:
+    results = faults(file, old, new)
+    fault = next((line for line in results if text in line), None)
+    assert fault is not None, results
     if place is not None:
         line = int(fault.removeprefix("nightly.toml:").partition(":")[0])
         assert place in file.read_text().splitlines()[line - 1], fault
@@ -189,7 +189,7 @@ cancel = "nothing ends a run"
 
 
 @pytest.mark.parametrize(
-    "old, new, words",
+    "old, new, text",
     [
         ("", "", ""),
         (
@@ -204,13 +204,13 @@ cancel = "nothing ends a run"
         ("[jobs]", '[options.dbname]\nabout = "Name of it."\n[jobs]', "every system has this option"),
     ],
 )
-def test_a_profile_of_tables_is_validated_the_same_way(tmp_path: Path, old: str, new: str, words: str) -> None:
+def test_a_profile_of_tables_is_validated_the_same_way(tmp_path: Path, old: str, new: str, text: str) -> None:
     tmp_path.chmod(0o755)
     file = tmp_path / "batch_db.toml"
     file.write_text(TABLES)
-    found = faults(file, old, new)
-    assert bool(found) == bool(words)
-    assert not words or any(words in line for line in found), found
+    results = faults(file, old, new)
+    assert bool(results) == bool(text)
+    assert not text or any(text in line for line in results), results
 
 
 WARNED = [
@@ -219,27 +219,27 @@ WARNED = [
 ]
 
 
-@pytest.mark.parametrize("old, new, words", WARNED)
-def test_what_may_be_a_mistake_is_a_warning_with_its_line(file: Path, old: str, new: str, words: str) -> None:
+@pytest.mark.parametrize("old, new, texts", WARNED)
+def test_what_may_be_a_mistake_is_a_warning_with_its_line(file: Path, old: str, new: str, texts: str) -> None:
     assert [] == profile_warnings(file)
     text = file.read_text().replace(old, new).replace('job = "job"', 'job = "job"\nattempt = "tries"')
     text = text.replace('stopped = "cancelled"', 'stopped = "failed"')
     file.write_text(text.replace('cancel = "', '# "') if "cancel" in new else text)
     assert [] == read_profile(file)[1]
     [warning] = profile_warnings(file)
-    assert words in str(warning)
+    assert texts in str(warning)
     assert warning.line is not None
     assert f"[{warning.key}]" == file.read_text().splitlines()[warning.line - 1]
 
 
 def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
     file.write_text(file.read_text().replace("limit = 100", "limit = 0").replace('done = "succeeded"', 'done = "ok"'))
-    found = faults(file, 'ended = "finished"', "ended = 7")
-    assert 3 == len(found), found
+    results = faults(file, 'ended = "finished"', "ended = 7")
+    assert 3 == len(results), results
 
 
 @pytest.mark.parametrize(
-    "data, words",
+    "data, text",
     [
         (b"kind = ", "is not valid TOML"),
         (b"\xff\xfe", "is not UTF-8 at byte 0"),
@@ -249,11 +249,11 @@ def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
     ],
     ids=["no value", "bytes", "deep", "long", "empty"],
 )
-def test_a_file_that_is_no_profile_says_so(file: Path, data: bytes, words: str) -> None:
+def test_a_file_that_is_no_profile_says_so(file: Path, data: bytes, text: str) -> None:
     file.write_bytes(data)
-    kind, found = read_profile(file)
+    kind, results = read_profile(file)
     assert kind is None
-    assert words in str(found[0])
+    assert text in str(results[0])
 
 
 def test_a_profile_that_others_can_change_is_not_used(file: Path) -> None:
@@ -267,9 +267,9 @@ def test_faults_of_a_profile_are_faults_of_the_config_that_names_it(file: Path) 
     config.write_text(CONFIG + CONFIG.replace("systems.n", "systems.m").replace("nightly.toml", "none.toml"))
     with pytest.raises(ConfigFaults) as raised:
         load_config(config)
-    found = [str(fault).replace(f"{file.parent}/", "") for fault in raised.value.faults]
-    assert ["nightly.toml:8: limit: 0 is too small: at least 1."] == [line for line in found if "nightly" in line]
-    assert "none.toml: cannot be read: No such file" in next(line for line in found if "none" in line)
+    results = [str(fault).replace(f"{file.parent}/", "") for fault in raised.value.faults]
+    assert ["nightly.toml:8: limit: 0 is too small: at least 1."] == [line for line in results if "nightly" in line]
+    assert "none.toml: cannot be read: No such file" in next(line for line in results if "none" in line)
 
 
 def test_the_text_of_a_profile_is_part_of_the_config_wherever_it_lies(
@@ -303,8 +303,8 @@ def test_two_files_do_not_make_the_same_kind(file: Path) -> None:
 
 @pytest.mark.parametrize("name", registry.profiles())
 def test_each_shipped_profile_is_valid(name: str) -> None:
-    kind, found = read_profile(registry.profiles()[name])
-    assert [] == found
+    kind, results = read_profile(registry.profiles()[name])
+    assert [] == results
     assert kind is not None
     assert name == kind.kind
 

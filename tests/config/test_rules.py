@@ -14,7 +14,7 @@ from console.domain.finding import DetectionRule, RuleException, RuleSetting, Ru
 from console.store.config_documents import _DECLARED, declared_json
 from tests.config.test_config import GOOD, faults
 
-SAID = """
+RULES_TEXT = """
 [rules.too_long]
 factor = 2.0
 runs = 12
@@ -35,7 +35,7 @@ notify = true
 
 def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
     file = tmp_path / "headway.toml"
-    file.write_text(GOOD + SAID)
+    file.write_text(GOOD + RULES_TEXT)
     declared = load_config(file).declared
     where = (
         RuleException(RuleThresholds(notify=False, threshold=2700.0), jobs=("dwh/*",), tiers=(1,)),

@@ -1,4 +1,4 @@
-"""What config says of promises, and how each wrong value is told."""
+"""Services in config: their keys, and the error for each wrong value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = (
 
 def test_a_promise_is_read_in_each_of_its_forms(tmp_path: Path) -> None:
     more = 'slo = { objective = 0.99, over = "90d" }\nsla = { time = "08:00", misses = 2 }\n'
-    ways = {
+    deadline_rules = {
         '"06:30"': DeadlineRule(),
         '{ time = "06:30", day = 2 }': DeadlineRule(day=2),
         '{ within = "1h", of = "dwh/a", key = "id" }': DeadlineRule(
@@ -27,11 +27,11 @@ def test_a_promise_is_read_in_each_of_its_forms(tmp_path: Path) -> None:
         ),
         '{ after_start = "90m", of = "dwh/a" }': DeadlineRule(after_start=timedelta(minutes=90), of="dwh/a"),
     }
-    for written, rule in ways.items():
+    for written, rule in deadline_rules.items():
         file = tmp_path / "headway.toml"
         file.write_text(f"{HEAD}deadline = {written}\n{more}")
-        one = load_config(file).services["s"]
-        read = service_promise(one.deadline, one.slo, one.sla, one.false_alarm_days)
+        settings = load_config(file).services["s"]
+        read = service_promise(settings.deadline, settings.slo, settings.sla, settings.false_alarm_days)
         assert (rule, ServiceObjective(0.99, 90)) == (read.deadline, read.slo)
         assert isinstance(read.sla, ServiceAgreement)
         assert (2, 30, 30) == (read.sla.misses, read.sla.days, read.false_alarm_days)
@@ -60,8 +60,8 @@ def test_a_promise_is_read_in_each_of_its_forms(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_promise_names_place_value_and_fix(tmp_path: Path, written: str, expected: str) -> None:
-    found = faults(tmp_path, f"{HEAD}{written}\n")
-    assert any(expected in one for one in found), found
+    results = faults(tmp_path, f"{HEAD}{written}\n")
+    assert any(expected in result for result in results), results
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_an_invalid_promise_names_place_value_and_fix(tmp_path: Path, written: s
 )
 def test_an_invalid_budget_names_place_value_and_fix(tmp_path: Path, written: str, expected: str) -> None:
     text = f'{HEAD}deadline = "06:30"\n[jobs."dwh/a"]\nbudget = {written}\n'
-    assert any(expected in one for one in faults(tmp_path, text))
+    assert any(expected in fault for fault in faults(tmp_path, text))

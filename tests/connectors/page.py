@@ -58,7 +58,7 @@ def conformance_classes() -> Iterator[type[ConformanceWorld]]:
                 yield result
 
 
-def stands_on() -> dict[str, list[str]]:
+def basis_of_kinds() -> dict[str, list[str]]:
     """Of each kind, what its tests stand on, the strongest proof first."""
     by_key: dict[str, set[str]] = {kind: set() for kind in kinds()}
     for klass in conformance_classes():
@@ -143,7 +143,7 @@ def _by_reason(reasons: dict[str, str]) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    result = stands_on()
+    result = basis_of_kinds()
     TESTED.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(result), encoding="utf-8")
 

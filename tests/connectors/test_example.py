@@ -68,10 +68,10 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def ran(python: Path, folder: Path, *words: str) -> str:
+def ran(python: Path, folder: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON"))}
     done = subprocess.run(
-        [str(python), *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=110
+        [str(python), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=110
     )
     assert 0 == done.returncode, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

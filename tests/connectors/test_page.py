@@ -9,7 +9,7 @@ import pytest
 from connectors.sdk import registry
 from connectors.sdk.registry import TEST_LEVELS, KindEntry, entries, kinds, load
 from connectors.sdk.states import Capability
-from tests.connectors.page import PAGE, TESTED, conformance_classes, page, stands_on
+from tests.connectors.page import PAGE, TESTED, basis_of_kinds, conformance_classes, page
 
 AGAIN = "run: python -m tests.connectors.page"
 
@@ -21,11 +21,11 @@ def test_every_conformance_class_names_its_basis() -> None:
 
 
 def test_every_kind_passes_conformance_somewhere() -> None:
-    assert [] == [kind for kind, against in stands_on().items() if not against]
+    assert [] == [kind for kind, against in basis_of_kinds().items() if not against]
 
 
 def test_the_page_and_what_is_installed_are_what_the_tests_say() -> None:
-    result = stands_on()
+    result = basis_of_kinds()
     assert result == json.loads(TESTED.read_text(encoding="utf-8")), AGAIN
     assert page(result) == PAGE.read_text(encoding="utf-8"), AGAIN
 
@@ -48,5 +48,5 @@ def test_a_kind_whose_package_is_missing_is_listed_with_the_reason(monkeypatch: 
 
 
 def test_a_class_may_inherit_its_basis() -> None:
-    assert "real: Airflow 3.3.2" in stands_on()["airflow"]
-    assert any(item.startswith("recorded: ") for item in stands_on()["airflow"])
+    assert "real: Airflow 3.3.2" in basis_of_kinds()["airflow"]
+    assert any(item.startswith("recorded: ") for item in basis_of_kinds()["airflow"])

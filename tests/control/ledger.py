@@ -28,13 +28,13 @@ class Ledger:
         """Number of the newest incident."""
 
     def run(self, job: JobFacts, clock: str, state: RunState, **changes: object) -> None:
-        """The source tells a run of the job for the instant `clock`; a further start is a further attempt of it."""
+        """The source reports a run of the job for the instant `clock`; a further start is a further attempt of it."""
         self.run_at(job, at(clock), state, **changes)
 
     def run_at(self, job: JobFacts, due: datetime, state: RunState, **changes: object) -> None:
         """The same for an instant of any night."""
         key = f"{due:%Y-%m-%dT%H:%M:%SZ}"
-        known = next((each for each in self.estate.runs if (each.job_id, each.period_key) == (job.id, key)), None)
+        known = next((run for run in self.estate.runs if (run.job_id, run.period_key) == (job.id, key)), None)
         if known is None:
             self._ids += 1
             known = _fresh(self._ids, job, due, key)
@@ -43,32 +43,34 @@ class Ledger:
         if isinstance(started, datetime) and started != known.started_at:
             facts = {"attempt": known.attempt + 1, "ended_at": None, "exit_code": None, "message": "", "reason": "",
                      "first_started_at": known.first_started_at or started, **facts}  # fmt: skip
-        told = replace(known, **facts)  # type: ignore[arg-type]
-        if not told.state.is_open and told.ended_at:
-            told = replace(told, ends=(*known.ends, (told.ended_at, told.state)))
-        if told.state is RunState.SUCCEEDED and told.started_at and told.ended_at:
-            told = replace(told, successes=(*known.successes, (told.started_at, told.ended_at)))
-        self._put(told)
+        run = replace(known, **facts)  # type: ignore[arg-type]
+        if not run.state.is_open and run.ended_at:
+            run = replace(run, ends=(*known.ends, (run.ended_at, run.state)))
+        if run.state is RunState.SUCCEEDED and run.started_at and run.ended_at:
+            run = replace(run, successes=(*known.successes, (run.started_at, run.ended_at)))
+        self._put(run)
 
     def target(self, number: int, **changes: object) -> None:
         known = self.estate.targets[number]
         self._targets({number: replace(known, **changes)})  # type: ignore[arg-type]
 
-    def look(self, clock: str) -> Decisions:
-        """Evaluates at that time; a second look at the same time must tell nothing."""
+    def evaluate(self, clock: str) -> Decisions:
+        """Evaluates at that time; a second evaluation at the same time must notify nothing."""
         now = at(clock)
         self._targets({
-            number: replace(each, last_ok_at=now, seen_until=now)
-            for number, each in self.estate.targets.items() if each.failing_since is None
+            number: replace(target, last_ok_at=now, seen_until=now)
+            for number, target in self.estate.targets.items() if target.failing_since is None
         })  # fmt: skip
         self.decisions = evaluate(self.estate, now, log_tails=self.tails)
         self.keep(self.decisions, now)
         again = evaluate(self.estate, now, log_tails=self.tails)
         assert ((), ()) == (again.expected, again.withdrawn)
         assert self.decisions.service_days == again.service_days
-        assert [] == [(each.event, each.notices) for each in again.incidents if each.event or each.notices]
-        open_now = [each.fingerprint for each in self.decisions.incidents if not each.closed]
-        assert open_now == [each.fingerprint for each in again.incidents]
+        assert [] == [
+            (incident.event, incident.notices) for incident in again.incidents if incident.event or incident.notices
+        ]
+        open_now = [incident.fingerprint for incident in self.decisions.incidents if not incident.closed]
+        assert open_now == [incident.fingerprint for incident in again.incidents]
         self.keep(again, now)  # rows that the first look made have their ids, and so their judgement, by now
         last = evaluate(self.estate, now)
         assert ((), ()) == (last.judgements, last.findings)
@@ -76,26 +78,26 @@ class Ledger:
 
     def incident(self) -> IncidentDecision:
         """The only one of the last look."""
-        (found,) = self.decisions.incidents
-        return found
+        (incident,) = self.decisions.incidents
+        return incident
 
     def day(self, service: str, clock: str = "00:00") -> ServiceDayVerdict:
         """The service's verdict for the night."""
         return next(
-            each
-            for each in self.decisions.service_days
-            if each.service == service and each.business_date.isoformat() == "2026-11-19"
+            service_day
+            for service_day in self.decisions.service_days
+            if service_day.service == service and service_day.business_date.isoformat() == "2026-11-19"
         )
 
     def state(self, job: JobFacts, clock: str) -> RunFacts:
         key = f"{at(clock):%Y-%m-%dT%H:%M:%SZ}"
-        return next(each for each in self.estate.runs if (each.job_id, each.period_key) == (job.id, key))
+        return next(run for run in self.estate.runs if (run.job_id, run.period_key) == (job.id, key))
 
     def keep(self, decisions: Decisions, now: datetime) -> None:
         """Writes what was decided at that time."""
         for due in decisions.expected:
-            known = next((each for each in self.estate.runs
-                          if (each.job_id, each.period_key) == (due.job_id, due.period_key)), None)  # fmt: skip
+            known = next((run for run in self.estate.runs
+                          if (run.job_id, run.period_key) == (due.job_id, due.period_key)), None)  # fmt: skip
             if known is None:
                 self._ids += 1
                 job = self.estate.jobs[due.job_id]
@@ -111,10 +113,12 @@ class Ledger:
                     expected=True,
                 )
             )
-        gone = set(decisions.withdrawn)
-        judged = {each.run_id: each for each in decisions.judgements}
+        removed = set(decisions.withdrawn)
+        judged = {judgement.run_id: judgement for judgement in decisions.judgements}
         runs = tuple(
-            _judged(run, judged[run.id]) if run.id in judged else run for run in self.estate.runs if run.id not in gone
+            _judged(run, judged[run.id]) if run.id in judged else run
+            for run in self.estate.runs
+            if run.id not in removed
         )
         self.estate = replace(self.estate, runs=runs)
         self._keep_incidents(decisions, now)
@@ -122,44 +126,55 @@ class Ledger:
 
     def _keep_incidents(self, decisions: Decisions, now: datetime) -> None:
         ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
-        known = {each.id: each for each in self.estate.incidents}
-        closed = {each.id: each for each in self.estate.closed}
+        known = {incident.id: incident for incident in self.estate.incidents}
+        closed = {incident.id: incident for incident in self.estate.closed}
         numbers: dict[str, int] = {}
-        for each in decisions.incidents:
-            for merged in each.merges:
+        for incident in decisions.incidents:
+            for merged in incident.merges:
                 known.pop(merged, None)
-            number = each.incident_id or self._new_incident()
+            number = incident.incident_id or self._new_incident()
             old = known.pop(number, None) or closed.pop(number, None)
-            members = {(one.job_id, one.period_key): one.role for one in each.members}
-            told = IncidentFacts(
-                id=number, key=each.key, root_job_id=each.root_job_id, root_period_key=each.root_period_key or None,
-                root_target_id=each.root_target_id, root_check=each.root_check,
+            members = {(member.job_id, member.period_key): member.role for member in incident.members}
+            facts = IncidentFacts(
+                id=number,
+                key=incident.key,
+                root_job_id=incident.root_job_id,
+                root_period_key=incident.root_period_key or None,
+                root_target_id=incident.root_target_id,
+                root_check=incident.root_check,
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
                 member_job_ids=frozenset(key[0] for key in members if key in ids),
                 affected_run_ids=frozenset(
-                    ids[key] for key, role in members.items() if key in ids and role != "threatened"),
-                business_date=each.business_date, opened_at=old.opened_at if old else now,
-                failed_since=each.failed_since,
-                fingerprint=each.fingerprint, title=each.title, reason=each.reason, shared=each.root_shared,
-                closed_at=now if each.closed else None, rule=each.rule,
-                flaps=each.flaps, flaps_since=each.flaps_since,
-            )  # fmt: skip
-            (closed if each.closed else known)[number] = told
-            numbers[each.key] = number
-        by_number = sorted(known.values(), key=lambda one: one.id)
+                    ids[key] for key, role in members.items() if key in ids and role != "threatened"
+                ),
+                business_date=incident.business_date,
+                opened_at=old.opened_at if old else now,
+                failed_since=incident.failed_since,
+                fingerprint=incident.fingerprint,
+                title=incident.title,
+                reason=incident.reason,
+                shared=incident.root_shared,
+                closed_at=now if incident.closed else None,
+                rule=incident.rule,
+                flaps=incident.flaps,
+                flaps_since=incident.flaps_since,
+            )
+            (closed if incident.closed else known)[number] = facts
+            numbers[incident.key] = number
+        by_number = sorted(known.values(), key=lambda incident: incident.id)
         self.estate = replace(
             self.estate,
             incidents=tuple(by_number),
             closed=tuple(closed.values()),
-            notifications=keep_telling(self.estate.notifications, decisions, now, numbers),
+            notifications=next_notification_state(self.estate.notifications, decisions, now, numbers),
         )
 
     def _new_incident(self) -> int:
-        self.newest = max([self.newest, *(each.id for each in self.estate.incidents)]) + 1
+        self.newest = max([self.newest, *(incident.id for incident in self.estate.incidents)]) + 1
         return self.newest
 
     def _keep_findings(self, decisions: Decisions) -> None:
-        known = {each.id: each for each in self.estate.findings}
+        known = {finding.id: finding for finding in self.estate.findings}
         ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
         for change in decisions.findings:
             self._finding_ids += change.id is None
@@ -173,48 +188,69 @@ class Ledger:
 
     def finding(self, rule: DetectionRule) -> Finding | None:
         """What that rule found and is open; None where it found nothing."""
-        found = [each.finding for each in self.estate.findings if each.finding.rule is rule]
-        assert len(found) <= 1
-        return found[0] if found else None
+        findings = [finding.finding for finding in self.estate.findings if finding.finding.rule is rule]
+        assert len(findings) <= 1
+        return findings[0] if findings else None
 
     def _put(self, run: RunFacts) -> None:
-        runs = [each for each in self.estate.runs if (each.job_id, each.period_key) != (run.job_id, run.period_key)]
+        runs = [
+            run_facts
+            for run_facts in self.estate.runs
+            if (run_facts.job_id, run_facts.period_key) != (run.job_id, run.period_key)
+        ]
         self.estate = replace(self.estate, runs=tuple(sorted([*runs, run], key=_place)))
 
     def _targets(self, changed: dict[int, TargetFacts]) -> None:
         self.estate = replace(self.estate, targets={**self.estate.targets, **changed})
 
 
-def keep_telling(
+def next_notification_state(
     before: NotificationState, decisions: Decisions, now: datetime, numbers: Mapping[str, int]
 ) -> NotificationState:
     """The notification state after these decisions, as the store has it (`tests/store/test_notification_state.py`).
 
     `numbers`: the incidents' ids by the keys of their decisions.
     """
-    told, held, acks = dict(before.notified), dict(before.suppressions), dict(before.acks)
-    for each in decisions.incidents:
-        number = numbers[each.key]
-        merged = [one for other in each.merges for one in told.pop(other, ())]
-        rows = {(one.route, one.style): one for one in [*reversed(merged), *told.get(number, ())]}
-        ack = acks.pop(number, None) if each.ends_ack else None
-        if each.reopened or (ack is not None and ack.until > now):
-            rows = {key: one._replace(first_at=now) for key, one in rows.items()}
-        for notice in each.notices:
+    notifications, held, acks = dict(before.notified), dict(before.suppressions), dict(before.acks)
+    for incident in decisions.incidents:
+        number = numbers[incident.key]
+        merged = [notification for other in incident.merges for notification in notifications.pop(other, ())]
+        rows = {
+            (notification.route, notification.style): notification
+            for notification in [*reversed(merged), *notifications.get(number, ())]
+        }
+        ack = acks.pop(number, None) if incident.ends_ack else None
+        if incident.reopened or (ack is not None and ack.until > now):
+            rows = {key: notification._replace(first_at=now) for key, notification in rows.items()}
+        for notice in incident.notices:
             old = rows.get((notice.route, notice.style))
             rows[notice.route, notice.style] = RouteNotification(
                 notice.route, notice.style, notice.fingerprint, old.first_at if old else now, now,
                 old.times + 1 if old else 1, notice.not_before,
             )  # fmt: skip
-        told[number] = tuple(rows.values())
-        since = {(one.route, one.style, one.stage): one.since for one in held.get(number, ())}
-        held |= dict.fromkeys(each.merges, ())
-        held[number] = tuple(
-            SuppressionFacts(one.route, one.style, one.kind.value, one.stage, one.why,
-                      since.get((one.route, one.style, one.stage), now), one.until)
-            for one in each.suppressed
-        ) if not each.closed else ()  # fmt: skip
-    return replace(before, notified=told, suppressions=held, acks=acks)
+        notifications[number] = tuple(rows.values())
+        since = {
+            (suppression.route, suppression.style, suppression.stage): suppression.since
+            for suppression in held.get(number, ())
+        }
+        held |= dict.fromkeys(incident.merges, ())
+        held[number] = (
+            tuple(
+                SuppressionFacts(
+                    suppression.route,
+                    suppression.style,
+                    suppression.kind.value,
+                    suppression.stage,
+                    suppression.why,
+                    since.get((suppression.route, suppression.style, suppression.stage), now),
+                    suppression.until,
+                )
+                for suppression in incident.suppressed
+            )
+            if not incident.closed
+            else ()
+        )
+    return replace(before, notified=notifications, suppressions=held, acks=acks)
 
 
 def ended(clock: str, takes: float, **more: object) -> dict[str, object]:
@@ -226,12 +262,12 @@ def _place(run: RunFacts) -> tuple[int, datetime]:
     return run.job_id, run.period_at or run.first_started_at or at("12:00")
 
 
-def _judged(run: RunFacts, told: RunJudgement) -> RunFacts:
-    """The run as it was judged: the same where nothing is new, as it is at most of thousands of looks."""
-    found = (told.timeliness, told.stale_read, told.partial_input)
-    if found == (run.timeliness, run.stale_read, run.partial_input):
+def _judged(run: RunFacts, judgement: RunJudgement) -> RunFacts:
+    """The run as it was evaluated: the same object where nothing is new, as in most of thousands of evaluations."""
+    result = (judgement.timeliness, judgement.stale_read, judgement.partial_input)
+    if result == (run.timeliness, run.stale_read, run.partial_input):
         return run
-    timeliness, stale_read, partial_input = found
+    timeliness, stale_read, partial_input = result
     return replace(run, timeliness=timeliness, stale_read=stale_read, partial_input=partial_input)
 
 

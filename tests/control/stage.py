@@ -1,8 +1,7 @@
-"""A night with two schedulers that can be held: what they do by themselves, what is decided, and what comes of it.
+"""A night with two schedulers that support holds: their own starts, the decisions, and the outcomes.
 
-Time goes in steps. In each the world moves (the upstream ends, a clock starts what is neither held nor paused), what
-was requested arrives, a poll tells it, unless it is late, and an evaluation is kept whole or, at a crash, not at all.
-"""
+Time goes in steps. In each the world moves (the upstream ends, a clock starts what is neither held nor paused), action
+requests arrive, a poll reports it, unless it is late, and an evaluation is stored whole or, at a crash, not at all."""
 
 from __future__ import annotations
 
@@ -47,19 +46,19 @@ def hold_edge(
 
 
 @dataclass
-class Asked:
+class StagedAction:
     """One action on its way."""
 
     action: PolicyAction
     at: datetime
     state: str = "requested"
-    words: str = ""
+    text: str = ""
     ended_at: datetime | None = None
 
 
 @dataclass
 class Source:
-    """What the downstream's scheduler has, whoever looks."""
+    """The runs and marks at the downstream's scheduler."""
 
     mark: str | None = None
     undone: bool = False
@@ -86,7 +85,7 @@ class Stage(Ledger):
         """Whether runs are expected by its clock; of a clock that its source only names, none are."""
         self.now = at("03:00")
         self.source = Source()
-        self.asked: dict[str, Asked] = {}
+        self.requested: dict[str, StagedAction] = {}
         self.held: dict[str, HoldFacts] = {}
         self.events: list[str] = []
         self.latency = timedelta(0)
@@ -97,12 +96,12 @@ class Stage(Ledger):
         self.crash: Callable[[datetime], bool] = lambda _: False
         self.script: dict[datetime, Callable[[], None]] = {}
         self.step = STEP
-        self.tells_after = timedelta(0)
+        self.reports_after = timedelta(0)
         """How long after a start its source tells of it."""
         self.whole = False
         """False: only what holds need is judged, which takes a tenth of the time. A test that asserts more sets it."""
 
-    # what a test asks
+    # queries of a test
     def until(self, clock: str) -> None:
         """Plays on to that time."""
         while self.now <= at(clock):
@@ -118,20 +117,20 @@ class Stage(Ledger):
         self.script[at(clock)] = do
 
     def extract_ends(self, state: RunState, started: str, ended: str) -> None:
-        """The upstream's next attempt, from now on as told."""
+        """The upstream's next attempt, with the given outcome."""
         end = at(ended) if not state.is_open else None
         self.run(EXTRACT, "03:10", state, started_at=at(started), ended_at=end)
 
     def hold(self) -> HoldFacts:
         """The only one."""
-        (found,) = self.held.values()
-        return found
+        (hold,) = self.held.values()
+        return hold
 
     def started(self) -> list[tuple[datetime, str]]:
         return [(when, "clock" if by == "clock" else "headway") for when, by in self.source.starts]
 
     def sent(self) -> list[Verb]:
-        return [one.action.verb for one in self.asked.values()]
+        return [action.action.verb for action in self.requested.values()]
 
     # the world
     def _world(self) -> None:
@@ -141,48 +140,52 @@ class Stage(Ledger):
             self.source.starts.append((self.now, "clock"))
 
     def _arrive(self) -> None:
-        for key, one in self.asked.items():
-            if one.state not in ("requested", "sent") or self.now < one.at + self.latency:
+        for key, action in self.requested.items():
+            if action.state not in ("requested", "sent") or self.now < action.at + self.latency:
                 continue
-            if one.state == "requested" and (self.waits(one.action) or self._stays(key, one)):
+            if action.state == "requested" and (self.waits(action.action) or self._stays(key, action)):
                 continue
-            answer = self.reply(one.action) if one.state == "requested" else None
+            answer = self.reply(action.action) if action.state == "requested" else None
             if answer is not None:
-                one.state, one.words, one.ended_at = "failed" if "not sent" in answer else "refused", answer, self.now
+                action.state, action.text, action.ended_at = (
+                    "failed" if "not sent" in answer else "refused",
+                    answer,
+                    self.now,
+                )
             else:
-                self._do(key, one)
+                self._do(key, action)
 
-    def _stays(self, key: str, one: Asked) -> bool:
-        """What is asked right before a start leaves: is it owed, was its source seen, does it wait for its turn."""
-        if one.action.verb is not Verb.START:
+    def _stays(self, key: str, action: StagedAction) -> bool:
+        """The check right before a start is sent: is it pending, was its source seen, does it wait for its turn."""
+        if action.action.verb is not Verb.START:
             return False
-        hold = next(each for each in self._facts() if each.start_key == key)
+        hold = next(hold for hold in self._facts() if hold.start_key == key)
         runs = [run for run in self.estate.runs if run.job_id == self.load.id]
         if why := start_refusal(hold, runs, self.now):
-            one.state, one.words, one.ended_at = "refused", why, self.now
+            action.state, action.text, action.ended_at = "refused", why, self.now
         unseen = may_have_run(self.estate.targets[2], self.now)
         return bool(why) or unseen or any(self.now - TAKES < at <= self.now for at, _ in self.source.starts)
 
-    def _do(self, key: str, one: Asked) -> None:
+    def _do(self, key: str, action: StagedAction) -> None:
         """Compare-and-set, as every connector promises."""
-        source, verb = self.source, one.action.verb
+        source, verb = self.source, action.action.verb
         if verb is Verb.START:
-            if one.state == "requested":
+            if action.state == "requested":
                 source.starts.append((self.now, key))
-                one.state = "sent"
-            elif self.now - one.at >= self.tells_after:
-                one.state, one.ended_at = "verified", self.now
+                action.state = "sent"
+            elif self.now - action.at >= self.reports_after:
+                action.state, action.ended_at = "verified", self.now
             return
-        wanted = None if verb is Verb.HOLD else one.action.parameters["hold"]
-        if verb is Verb.RELEASE and one.action.parameters.get("enable") == "no" and source.mark == wanted:
-            source.mark, source.undone, one.state = None, False, "verified"
-        elif source.mark != wanted or (verb is Verb.HOLD and source.paused):
-            one.state, one.words = "refused", "paused by a person" if source.paused else "that mark is not there"
+        expected = None if verb is Verb.HOLD else action.action.parameters["hold"]
+        if verb is Verb.RELEASE and action.action.parameters.get("enable") == "no" and source.mark == expected:
+            source.mark, source.undone, action.state = None, False, "verified"
+        elif source.mark != expected or (verb is Verb.HOLD and source.paused):
+            action.state, action.text = "refused", "paused by a person" if source.paused else "that mark is not there"
         else:
             source.mark = key if verb is Verb.HOLD else None
             source.paused = False  # as Airflow: enabling knows of no second pause
-            one.state = "verified"
-        one.ended_at = self.now
+            action.state = "verified"
+        action.ended_at = self.now
 
     def _polled(self) -> None:
         for number in (1, 2):
@@ -193,14 +196,14 @@ class Stage(Ledger):
         self.estate = replace(self.estate, jobs={**self.estate.jobs, self.load.id: replace(known, paused_since=since)})
         for number, (started, by) in enumerate(self.source.starts):
             if self.has_rows and started >= DUE - timedelta(hours=2):
-                self._told(f"{DUE:%H:%M}", started, number)
+                self._report_start(f"{DUE:%H:%M}", started, number)
             elif not self.has_rows:
-                self._told(f"{started:%H:%M}", started, number)
+                self._report_start(f"{started:%H:%M}", started, number)
             del by
 
-    def _told(self, clock: str, started: datetime, number: int) -> None:
-        is_told = self.now - started >= self.tells_after
-        if is_told and number == 0:  # a second one is the test's finding, whatever its run would be called
+    def _report_start(self, clock: str, started: datetime, number: int) -> None:
+        is_notified = self.now - started >= self.reports_after
+        if is_notified and number == 0:  # a second one is the test's finding, whatever its run would be called
             ended = started + TAKES
             state = RunState.SUCCEEDED if ended <= self.now else RunState.RUNNING
             done = {"ended_at": ended} if state is RunState.SUCCEEDED else {}
@@ -215,42 +218,42 @@ class Stage(Ledger):
 
     # the engine
     def _evaluated(self) -> None:
-        looked = replace(self.estate, holds=self._facts())
-        decisions = self._decided(looked)
+        observed = replace(self.estate, holds=self._facts())
+        decisions = self._decided(observed)
         if decisions.holds or self.now.minute % TWICE_EVERY == 0:
-            assert decisions == self._decided(looked)
+            assert decisions == self._decided(observed)
             if PROFILE in WHOLE_PROFILES:
-                assert decisions.holds == evaluate(looked, self.now).holds
+                assert decisions.holds == evaluate(observed, self.now).holds
         self.keep(decisions, self.now)
-        for one in decisions.holds:
-            self._keep_hold(one)
+        for hold in decisions.holds:
+            self._keep_hold(hold)
 
-    def _decided(self, looked: Estate) -> Decisions:
+    def _decided(self, observed: Estate) -> Decisions:
         if self.whole:
-            return evaluate(looked, self.now)
-        looked = without_own_pauses(looked)
-        due = expect_runs(looked, self.now)
-        held = decide_holds(EstateIndex(looked, self.now, due.runs, due.withdrawn))
+            return evaluate(observed, self.now)
+        observed = without_own_pauses(observed)
+        due = expect_runs(observed, self.now)
+        held = decide_holds(EstateIndex(observed, self.now, due.runs, due.withdrawn))
         return Decisions(expected=due.runs, withdrawn=due.withdrawn, holds=tuple(held.decisions))
 
-    def _keep_hold(self, one: HoldDecision) -> None:
-        known = self.held.get(one.hold.key)
-        if (known.state if known is not None else None) is not one.was:
+    def _keep_hold(self, hold: HoldDecision) -> None:
+        known = self.held.get(hold.hold.key)
+        if (known.state if known is not None else None) is not hold.was:
             return
-        self.held[one.hold.key] = one.hold
-        self.events += [one.event] if one.event else []
-        if one.withdraws and self.asked[one.withdraws].state == "requested":
-            self.asked[one.withdraws].state = "refused"
-        if one.action is not None and one.action.key not in self.asked:
-            self.asked[one.action.key] = Asked(one.action, self.now)
+        self.held[hold.hold.key] = hold.hold
+        self.events += [hold.event] if hold.event else []
+        if hold.withdraws and self.requested[hold.withdraws].state == "requested":
+            self.requested[hold.withdraws].state = "refused"
+        if hold.action is not None and hold.action.key not in self.requested:
+            self.requested[hold.action.key] = StagedAction(hold.action, self.now)
 
     def _facts(self) -> tuple[HoldFacts, ...]:
         def facts(key: str | None) -> HoldActionFacts | None:
-            one = self.asked.get(key or "")
-            if one is None:
+            action = self.requested.get(key or "")
+            if action is None:
                 return None
             return HoldActionFacts(
-                one.state, one.words, one.ended_at, one.words.startswith("not sent"), one.action.origin
+                action.state, action.text, action.ended_at, action.text.startswith("not sent"), action.action.origin
             )
 
         return tuple(
@@ -259,7 +262,7 @@ class Stage(Ledger):
         )
 
     def reconciled(self) -> None:
-        """As two looks at the source do: what is not held there was released by a person."""
+        """As after two polls of the source: a job that is not held there was released by a person."""
         for key, hold in self.held.items():
             if hold.state is HoldState.HELD and self.source.mark != key:
                 self.held[key] = replace(

@@ -1,4 +1,5 @@
-"""The whole evaluation: nothing in gives nothing out, order does not matter, and the same again tells nothing again."""
+"""The whole evaluation: no input gives no output, order does not matter, and the same input again decides nothing
+new."""
 
 from __future__ import annotations
 
@@ -61,42 +62,42 @@ def test_while_a_target_is_unreachable_the_next_evaluation_is_due_when_work_on_i
     extract = job(1, "hosts/db07:extract", "10:10", target_id=1)
     promise = service("daily", "11:30", extract)
     away = target(failing_since=at("01:00"), last_ok_at=at("01:00"), seen_until=at("01:00"))
-    found = evaluate(estate(extract, services=[promise], targets=[away]), at("08:00"))
-    assert (at("09:10"), ()) == (found.next_at, found.incidents[0].services)
+    decisions = evaluate(estate(extract, services=[promise], targets=[away]), at("08:00"))
+    assert (at("09:10"), ()) == (decisions.next_at, decisions.incidents[0].services)
 
 
-def _only_after(found: Decisions) -> object:
-    return found.next_at
+def _only_after(decisions: Decisions) -> object:
+    return decisions.next_at
 
 
 def test_a_job_whose_target_is_not_known_is_still_judged() -> None:
     extract = job(1, "hosts/extract", "03:10", target_id=77)
-    found = evaluate(estate(extract, runs=[run(1, extract, "03:10", RunState.FAILED)], targets=[]), at("03:30"))
-    assert ["hosts/extract failed"] == [each.title for each in found.incidents]
+    decisions = evaluate(estate(extract, runs=[run(1, extract, "03:10", RunState.FAILED)], targets=[]), at("03:30"))
+    assert ["hosts/extract failed"] == [incident.title for incident in decisions.incidents]
 
 
 def test_a_terminal_that_is_no_job_any_more_leaves_the_others_alone() -> None:
     extract, ghost = job(1, "hosts/extract", "03:10", expected=minutes(5)), job(9, "hosts/ghost")
-    found = evaluate(
+    decisions = evaluate(
         estate(extract, services=[service("lost", "06:30", ghost), service("kept", "06:30", extract)]), at("03:00")
     )
-    assert {"kept"} == {each.service for each in found.service_days}
+    assert {"kept"} == {service_day.service for service_day in decisions.service_days}
 
 
 def test_a_run_of_a_job_that_is_not_known_is_left_alone() -> None:
     extract, ghost = job(1, "hosts/extract"), job(9, "hosts/ghost")
-    found = evaluate(estate(extract, runs=[run(1, ghost, "03:10", RunState.FAILED)]), at("03:30"))
-    assert ((), ()) == (found.incidents, found.judgements)
+    decisions = evaluate(estate(extract, runs=[run(1, ghost, "03:10", RunState.FAILED)]), at("03:30"))
+    assert ((), ()) == (decisions.incidents, decisions.judgements)
 
 
 def test_dependencies_in_a_circle_do_not_stop_the_evaluation() -> None:
     a, b = job(1, "s/a", "03:10", expected=minutes(5)), job(2, "s/b", "04:00", expected=minutes(5))
     circle = [*feeds(a, b, origin=DependencyOrigin.NATIVE), *feeds(b, a)]
-    found = evaluate(
+    decisions = evaluate(
         estate(a, b, feeds=circle, runs=[run(1, a, "03:10", RunState.FAILED)], services=[service("s", "06:30", b)]),
         at("03:30"),
     )
-    assert ["s/a failed"] == [each.title for each in found.incidents]
+    assert ["s/a failed"] == [incident.title for incident in decisions.incidents]
 
 
 def some_night(dice: random.Random) -> Estate:
@@ -115,11 +116,11 @@ def some_night(dice: random.Random) -> Estate:
         for number in range(1, 9)
     ]  # fmt: skip
     deps = [
-        each
+        dependency
         for down in range(1, 8)
         for up in range(down)
         if dice.random() < 0.3
-        for each in feeds(jobs[up], jobs[down], origin=dice.choice(list(DependencyOrigin)))
+        for dependency in feeds(jobs[up], jobs[down], origin=dice.choice(list(DependencyOrigin)))
     ]
     runs = []
     for number in range(dice.randrange(14)):
@@ -127,31 +128,33 @@ def some_night(dice: random.Random) -> Estate:
         due = at("00:00") + timedelta(minutes=15 * dice.randrange(-60, 28))
         more = {"started_at": due + minutes(dice.randrange(20))}
         runs.append(run(number + 1, of, due, dice.choice(RED_OR_NOT), **more))
-    unique = {(each.job_id, each.period_key): each for each in runs}
+    unique = {(run.job_id, run.period_key): run for run in runs}
     targets = [target(number, f"s{number}", "x") for number in (1, 2, 3)]
     silent = dice.randrange(6)
-    targets = [replace(each, failing_since=at("02:00"), seen_until=at("02:00"), last_ok_at=at("02:00"))
-               if each.id == silent else each for each in targets]  # fmt: skip
+    targets = [replace(target, failing_since=at("02:00"), seen_until=at("02:00"), last_ok_at=at("02:00"))
+               if target.id == silent else target for target in targets]  # fmt: skip
     promises = [service("one", "06:30", jobs[7]), service("two", "05:00", jobs[4], jobs[6])]
     return estate(*jobs, runs=list(unique.values()), feeds=deps, services=promises, targets=targets)
 
 
 def shuffled(of: Estate, dice: random.Random) -> Estate:
     jobs, runs, deps = list(of.jobs.values()), list(of.runs), list(of.dependencies)
-    for each in (jobs, runs, deps):
-        dice.shuffle(each)
-    return replace(of, jobs={each.id: each for each in jobs}, runs=tuple(runs), dependencies=tuple(deps))
+    for candidate in (jobs, runs, deps):
+        dice.shuffle(candidate)
+    return replace(of, jobs={job.id: job for job in jobs}, runs=tuple(runs), dependencies=tuple(deps))
 
 
-def ordered(found: Decisions) -> Decisions:
+def ordered(decisions: Decisions) -> Decisions:
     return replace(
-        found,
-        expected=tuple(sorted(found.expected, key=lambda each: (each.job_id, each.period_key))),
-        judgements=tuple(sorted(found.judgements, key=lambda each: each.run_id)),
-        withdrawn=tuple(sorted(found.withdrawn)),
+        decisions,
+        expected=tuple(sorted(decisions.expected, key=lambda run: (run.job_id, run.period_key))),
+        judgements=tuple(sorted(decisions.judgements, key=lambda judgement: judgement.run_id)),
+        withdrawn=tuple(sorted(decisions.withdrawn)),
         incidents=tuple(
-            replace(each, members=tuple(sorted(each.members, key=lambda one: (one.job_id, one.period_key))))
-            for each in found.incidents
+            replace(
+                incident, members=tuple(sorted(incident.members, key=lambda member: (member.job_id, member.period_key)))
+            )
+            for incident in decisions.incidents
         ),
     )
 
@@ -170,7 +173,7 @@ def test_evaluating_again_notifies_nothing_again(seed: int, looks: list[str]) ->
     """`Ledger.look` evaluates three times and refuses a second notice, event, row or judgement."""
     ledger = Ledger(some_night(random.Random(seed)))
     for clock in sorted(looks, key=at):
-        ledger.look(clock)
+        ledger.evaluate(clock)
 
 
 @ANY_NIGHT
@@ -180,24 +183,32 @@ def test_evaluating_again_notifies_nothing_again(seed: int, looks: list[str]) ->
 def test_once_everything_was_rerun_in_order_and_is_green_no_incident_is_left(seed: int) -> None:
     """Whatever the night looked like: all targets answer again, and all that exists or is planned runs in order."""
     ledger = Ledger(some_night(random.Random(seed)))
-    ledger.look("05:10")
+    ledger.evaluate("05:10")
     for number in ledger.estate.targets:
         ledger.target(number, failing_since=None)
-    ledger.look("05:11")
+    ledger.evaluate("05:11")
     clock = at("05:11")
-    for each in sorted(ledger.estate.runs, key=lambda one: one.job_id):  # the factories' upstreams have the lower ids
+    for run_facts in sorted(
+        ledger.estate.runs, key=lambda run: run.job_id
+    ):  # the factories' upstreams have the lower ids
         span = (clock + timedelta(seconds=1), clock + timedelta(seconds=2))
-        rerun = replace(each, state=RunState.SUCCEEDED, started_at=span[0], ended_at=span[1], attempt=each.attempt + 1,
-                        successes=(*each.successes, span))  # fmt: skip
+        rerun = replace(
+            run_facts,
+            state=RunState.SUCCEEDED,
+            started_at=span[0],
+            ended_at=span[1],
+            attempt=run_facts.attempt + 1,
+            successes=(*run_facts.successes, span),
+        )
         ledger.estate = replace(
-            ledger.estate, runs=tuple(rerun if one.id == each.id else one for one in ledger.estate.runs)
+            ledger.estate, runs=tuple(rerun if run.id == run_facts.id else run for run in ledger.estate.runs)
         )
         clock = span[1]
     assert clock < at("05:14")
-    ledger.look("05:14")
-    ledger.look("05:30")  # what made a service late goes on until then, where nobody starts what is left of it
+    ledger.evaluate("05:14")
+    ledger.evaluate("05:30")  # what made a service late goes on until then, where nobody starts what is left of it
     for incident in ledger.decisions.incidents:
-        late = [one.service for one in incident.services if one.timeliness is Timeliness.BREACHED]
+        late = [service.service for service in incident.services if service.timeliness is Timeliness.BREACHED]
         if incident.rule == "undelivered" or incident.closed:
             continue  # what nobody starts is not red
         assert late, incident.title
@@ -207,8 +218,8 @@ def test_once_everything_was_rerun_in_order_and_is_green_no_incident_is_left(see
 def test_a_night_of_a_hundred_failures_below_one_cause_is_one_incident() -> None:
     root = job(1, "hosts/root", "03:10")
     rest = [job(number, f"hosts/j{number}", "04:00") for number in range(2, 102)]
-    runs = [run(each.id, each, "04:00", RunState.FAILED, **ended("04:00", 1)) for each in rest]
+    runs = [run(job.id, job, "04:00", RunState.FAILED, **ended("04:00", 1)) for job in rest]
     failed = run(1, root, "03:10", RunState.FAILED, **ended("03:10", 1))
-    found = evaluate(estate(root, *rest, feeds=feeds(root, *rest), runs=[failed, *runs]), at("04:05"))
-    (incident,) = found.incidents
-    assert (1, 100) == (incident.root_job_id, sum(each.role == "red" for each in incident.members))
+    decisions = evaluate(estate(root, *rest, feeds=feeds(root, *rest), runs=[failed, *runs]), at("04:05"))
+    (incident,) = decisions.incidents
+    assert (1, 100) == (incident.root_job_id, sum(member.role == "red" for member in incident.members))

@@ -32,25 +32,25 @@ NIGHT = estate(
 )  # fmt: skip
 
 
-def roles(found: Decisions) -> dict[int, str]:
-    (incident,) = found.incidents
-    return {each.job_id: each.role for each in incident.members}
+def roles(decisions: Decisions) -> dict[int, str]:
+    (incident,) = decisions.incidents
+    return {member.job_id: member.role for member in incident.members}
 
 
 def failed_at_night() -> Ledger:
     """Until 03:12: extract_orders ran for two minutes and exited 1."""
     night = Ledger(NIGHT)
-    night.look("02:00")
+    night.evaluate("02:00")
     night.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2, exit_code=1, message="ORA-12541: no listener"))
     night.tails[night.state(EXTRACT, "03:10").id] = "connecting\nORA-12541: no listener\n"
-    night.look("03:12")
+    night.evaluate("03:12")
     return night
 
 
 def test_before_anything_fails_every_service_is_on_time() -> None:
     night = Ledger(NIGHT)
-    found = night.look("02:00")
-    assert ((), Timeliness.ON_TIME) == (found.incidents, night.day("supply-plan").timeliness)
+    decisions = night.evaluate("02:00")
+    assert ((), Timeliness.ON_TIME) == (decisions.incidents, night.day("supply-plan").timeliness)
     assert (at("06:09"), (1, 2, 4)) == (night.day("supply-plan").expected_at, night.day("supply-plan").path)
     assert at("05:55") == night.day("daily-revenue").expected_at
 
@@ -74,7 +74,7 @@ def test_one_failure_is_one_incident_with_two_times_for_each_affected_service() 
 def test_one_alert_leaves_for_each_route_and_says_all_that_is_needed() -> None:
     notices = failed_at_night().incident().notices
     assert [("platform", AlertKind.OPENED), ("planning", AlertKind.OPENED), ("finance", AlertKind.OPENED)] == [
-        (each.route, each.kind) for each in notices
+        (notice.route, notice.kind) for notice in notices
     ]
     assert (
         "Supply plan 06:30 and 1 more at risk: restart extract_orders by 03:58 (in 46 min) [{incident}]"
@@ -128,32 +128,32 @@ Supply plan  06:30      at risk, act by 03:58
 
 def test_until_somebody_acts_time_alone_notifies_nothing_before_the_act_by_passes() -> None:
     night = failed_at_night()
-    night.look("03:40")
+    night.evaluate("03:40")
     assert ((), "") == (night.incident().notices, night.incident().event)
-    night.look("03:59")
+    night.evaluate("03:59")
     assert Timeliness.WILL_MISS == night.day("supply-plan").timeliness
     assert ["Update: Supply plan 06:30 will miss, expected 06:31 [{incident}]"] == [
-        each.title for each in night.incident().notices
+        notice.title for notice in night.incident().notices
     ]
-    night.look("06:31")
+    night.evaluate("06:31")
     assert (Timeliness.BREACHED, "open") == (night.day("supply-plan").timeliness, night.day("supply-plan").data_state)
 
 
 def test_a_rerun_before_its_follower_starts_repairs_the_night_and_closes_the_incident() -> None:
     night = failed_at_night()
     night.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:20"))
-    night.look("03:21")
+    night.evaluate("03:21")
     assert (Timeliness.AT_RISK, ()) == (night.day("supply-plan").timeliness, night.incident().notices)
     assert (None, None) == (night.day("supply-plan").act_by, night.incident().act_by)
     night.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 11, exit_code=0))
-    night.look("03:31")
+    night.evaluate("03:31")
     closed = night.incident()
     assert (True, "green again, with all affected runs") == (closed.closed, closed.close_reason)
     assert {("platform", AlertKind.RECOVERED), ("planning", AlertKind.RECOVERED), ("finance", AlertKind.RECOVERED)} == {
-        (each.route, each.kind) for each in closed.notices
+        (notice.route, notice.kind) for notice in closed.notices
     }
     assert Timeliness.ON_TIME == night.day("supply-plan").timeliness
-    night.look("03:32")
+    night.evaluate("03:32")
     assert () == night.decisions.incidents
 
 
@@ -161,19 +161,19 @@ def test_followers_that_started_by_the_clock_are_stale_and_are_rerun_in_order_be
     night = failed_at_night()
     night.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:00", 20))
     night.run(PLAN, "04:20", RunState.RUNNING, started_at=at("04:20"))
-    night.look("04:25")
+    night.evaluate("04:25")
     assert {1: "root", 2: "stale", 4: "stale", 3: "threatened", 5: "threatened"} == roles(night.decisions)
     assert night.state(LOAD, "04:00").stale_read
     night.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("04:26", 4))
-    night.look("04:31")
+    night.evaluate("04:31")
     incident = night.incident()
     assert (False, ()) == (incident.closed, incident.notices)
     assert [LOAD.id, PLAN.id] == [
-        each.job_id for each in reruns_after(night.estate, night.estate.incidents[0], at("04:31"))
+        run.job_id for run in reruns_after(night.estate, night.estate.incidents[0], at("04:31"))
     ]
     night.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:32", 18))
     night.run(PLAN, "04:20", RunState.SUCCEEDED, **ended("04:20", 35))
-    night.look("04:56")
+    night.evaluate("04:56")
     assert {1: "repaired", 2: "repaired", 4: "root"} == {
         number: role for number, role in roles(night.decisions).items() if role != "threatened"
     }
@@ -181,7 +181,7 @@ def test_followers_that_started_by_the_clock_are_stale_and_are_rerun_in_order_be
     night.run(REVENUE, "05:00", RunState.SUCCEEDED, **ended("05:00", 29))
     night.run(MART, "05:45", RunState.SUCCEEDED, **ended("05:45", 9))
     night.run(PLAN, "04:20", RunState.SUCCEEDED, **ended("04:57", 80))
-    night.look("06:18")
+    night.evaluate("06:18")
     assert night.incident().closed
     assert (Timeliness.MET, at("06:17")) == (night.day("supply-plan").timeliness, night.day("supply-plan").delivered_at)
     assert (

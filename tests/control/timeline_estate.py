@@ -42,49 +42,49 @@ class Opening:
         """All of it; no schedule demands anything before `since`."""
         alerting = AlertingSettings(routes=tuple(self.routes), link=self.link)
         declared = Declared(alerting=alerting, checks=tuple(self.checks.values()))
-        jobs = [replace(each, accepted_at=since) for each in self.jobs.values()]
+        jobs = [replace(job, accepted_at=since) for job in self.jobs.values()]
         known = estate(*jobs, feeds=self.edges, services=self.services,
                        targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
         return replace(known, modes=self.modes)
 
     def line(self, text: str) -> None:
         """One line. Raises Unreadable."""
-        head, *options = [each.strip() for each in text.split(";")]
-        if found := re.fullmatch(r"job (\S+)(?: at (\d\d:\d\d)| every (\d+) minutes)?", head):
-            self._job(found[1], found[2] or "", found[3] or "", options)
-        elif found := re.fullmatch(r"(\S+) feeds (.+)", head):
-            self.edges += feeds(self.job(found[1]), *map(self.job, _listed(found[2])))
-        elif found := re.fullmatch(r"service (\S+) due (\d\d:\d\d), delivered by (.+)", head):
-            self._service(found[1], found[2], _listed(found[3]), options)
-        elif found := re.fullmatch(r"route (\S+)", head):
-            self._route(found[1], options)
-        elif found := re.fullmatch(r"check (\S+) of (.+)", head):
-            self.checks[found[1]] = Check(found[1], "sql", found[2])
-        elif found := re.fullmatch(r"in shadow, told to (\S+)", head):
-            self.settings = replace(self.settings, shadow_route=found[1])
+        head, *options = [name.strip() for name in text.split(";")]
+        if match := re.fullmatch(r"job (\S+)(?: at (\d\d:\d\d)| every (\d+) minutes)?", head):
+            self._job(match[1], match[2] or "", match[3] or "", options)
+        elif match := re.fullmatch(r"(\S+) feeds (.+)", head):
+            self.edges += feeds(self.job(match[1]), *map(self.job, _listed(match[2])))
+        elif match := re.fullmatch(r"service (\S+) due (\d\d:\d\d), delivered by (.+)", head):
+            self._service(match[1], match[2], _listed(match[3]), options)
+        elif match := re.fullmatch(r"route (\S+)", head):
+            self._route(match[1], options)
+        elif match := re.fullmatch(r"check (\S+) of (.+)", head):
+            self.checks[match[1]] = Check(match[1], "sql", match[2])
+        elif match := re.fullmatch(r"in shadow, told to (\S+)", head):
+            self.settings = replace(self.settings, shadow_route=match[1])
             self.modes = Modes(estate_live=False)
-        elif found := re.fullmatch(r"link (\S+)", head):
-            self.link = found[1]
+        elif match := re.fullmatch(r"link (\S+)", head):
+            self.link = match[1]
         else:
             raise Unreadable("no line of an estate: timeline_steps.py has every one")
 
     def job(self, name: str) -> JobFacts:
         """By its name, or by the end of it, where that is one job's alone."""
-        found = [each for known, each in self.jobs.items() if known == name or re.split(r"[/:]", known)[-1] == name]
-        if len(found) != 1:
-            raise Unreadable(f"{len(found)} jobs are called {name}: {', '.join(self.jobs)}")
-        return found[0]
+        jobs = [job for known, job in self.jobs.items() if known == name or re.split(r"[/:]", known)[-1] == name]
+        if len(jobs) != 1:
+            raise Unreadable(f"{len(jobs)} jobs are called {name}: {', '.join(self.jobs)}")
+        return jobs[0]
 
     def _job(self, name: str, clock: str, every: str, options: list[str]) -> None:
         facts: dict[str, Any] = {}
-        for each in options:
-            facts |= _job_option(each)
+        for option in options:
+            facts |= _job_option(option)
         dialect = KINDS.get(facts.get("kind", "cron"), "none")
         schedule = daily(clock, dialect) if clock else Schedule("none")
         if every:
             schedule = Schedule(dialect, f"*/{every} * * * *")
-        found = job(len(self.jobs) + 1, name, schedule, target_id=self._target(name), **facts)
-        self.jobs[name] = found
+        job_facts = job(len(self.jobs) + 1, name, schedule, target_id=self._target(name), **facts)
+        self.jobs[name] = job_facts
 
     def _target(self, name: str) -> int:
         system, _, native = name.partition("/")
@@ -96,14 +96,14 @@ class Opening:
 
     def _service(self, name: str, due: str, terminals: list[str], options: list[str]) -> None:
         facts: dict[str, Any] = {}
-        for each in options:
-            facts |= _service_option(each)
+        for option in options:
+            facts |= _service_option(option)
         self.services.append(service(name, due, *map(self.job, terminals), **facts))
 
     def _route(self, name: str, options: list[str]) -> None:
         facts: dict[str, Any] = {}
-        for each in options:
-            facts |= _route_option(each)
+        for option in options:
+            facts |= _route_option(option)
         self.routes.append(RouteRule(name, **facts))
 
 
@@ -119,46 +119,46 @@ def period(of: JobFacts, now: datetime) -> datetime | None:
 
 
 def _job_option(text: str) -> dict[str, Any]:
-    if found := re.fullmatch(r"takes (\w+)", text):
-        return {"expected": parse_duration(found[1])}
-    if found := re.fullmatch(r"told to (.+)", text):
-        return {"notify": tuple(_listed(found[1]))}
-    if found := re.fullmatch(r"owned by (.+)", text):
-        return {"owner": found[1]}
-    if found := re.fullmatch(r"kind (\w+)", text):
-        return {"kind": found[1]}
-    if found := re.fullmatch(r"rerun (safe|ask|never)", text):
-        return {"rerun": Safety(found[1])}
+    if match := re.fullmatch(r"takes (\w+)", text):
+        return {"expected": parse_duration(match[1])}
+    if match := re.fullmatch(r"told to (.+)", text):
+        return {"notify": tuple(_listed(match[1]))}
+    if match := re.fullmatch(r"owned by (.+)", text):
+        return {"owner": match[1]}
+    if match := re.fullmatch(r"kind (\w+)", text):
+        return {"kind": match[1]}
+    if match := re.fullmatch(r"rerun (safe|ask|never)", text):
+        return {"rerun": Safety(match[1])}
     raise Unreadable(f'no option of a job: "{text}"')
 
 
 def _service_option(text: str) -> dict[str, Any]:
-    if found := re.fullmatch(r"tier (\d)", text):
-        return {"tier": int(found[1])}
-    if found := re.fullmatch(r"told to (.+)", text):
-        return {"notify": tuple(_listed(found[1]))}
-    if found := re.fullmatch(r"owned by (.+)", text):
-        return {"owner": found[1]}
-    if found := re.fullmatch(r"zone (\S+)", text):
-        return {"zone": found[1]}
-    if found := re.fullmatch(r"checked by (.+)", text):
-        return {"ready": tuple(_listed(found[1]))}
+    if match := re.fullmatch(r"tier (\d)", text):
+        return {"tier": int(match[1])}
+    if match := re.fullmatch(r"told to (.+)", text):
+        return {"notify": tuple(_listed(match[1]))}
+    if match := re.fullmatch(r"owned by (.+)", text):
+        return {"owner": match[1]}
+    if match := re.fullmatch(r"zone (\S+)", text):
+        return {"zone": match[1]}
+    if match := re.fullmatch(r"checked by (.+)", text):
+        return {"ready": tuple(_listed(match[1]))}
     raise Unreadable(f'no option of a service: "{text}"')
 
 
 def _route_option(text: str) -> dict[str, Any]:
-    if found := re.fullmatch(r"quiet from (\d\d:\d\d) to (\d\d:\d\d)", text):
-        return {"quiet": QuietHours(time.fromisoformat(found[1]), time.fromisoformat(found[2]), "UTC")}
-    if found := re.fullmatch(r"escalates after (\w+) to (.+)", text):
-        return {"escalate_after": ((0, parse_duration(found[1])),), "escalate_to": tuple(_listed(found[2]))}
-    if found := re.fullmatch(r"repeats every (\w+)", text):
-        return {"repeat_every": parse_duration(found[1])}
-    if found := re.fullmatch(r"waits (\w+)", text):
-        return {"wait": parse_duration(found[1])}
-    if found := re.fullmatch(r"in (technical|business) words", text):
-        return {"style": found[1]}
+    if match := re.fullmatch(r"quiet from (\d\d:\d\d) to (\d\d:\d\d)", text):
+        return {"quiet": QuietHours(time.fromisoformat(match[1]), time.fromisoformat(match[2]), "UTC")}
+    if match := re.fullmatch(r"escalates after (\w+) to (.+)", text):
+        return {"escalate_after": ((0, parse_duration(match[1])),), "escalate_to": tuple(_listed(match[2]))}
+    if match := re.fullmatch(r"repeats every (\w+)", text):
+        return {"repeat_every": parse_duration(match[1])}
+    if match := re.fullmatch(r"waits (\w+)", text):
+        return {"wait": parse_duration(match[1])}
+    if match := re.fullmatch(r"in (technical|business) words", text):
+        return {"style": match[1]}
     raise Unreadable(f'no option of a route: "{text}"')
 
 
 def _listed(text: str) -> list[str]:
-    return [each.strip() for each in re.split(r",| and ", text) if each.strip()]
+    return [name.strip() for name in re.split(r",| and ", text) if name.strip()]

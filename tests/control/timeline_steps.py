@@ -22,27 +22,27 @@ EXPECTATIONS: Lines = []
 
 
 @dataclass
-class Told:
+class DecidedSince:
     """What was decided since the last expectations."""
 
     decisions: list[Decisions] = field(default_factory=list)
     unexpected: list[Notice] = field(default_factory=list)
 
     def incidents(self) -> list[IncidentDecision]:
-        return [one for each in self.decisions for one in each.incidents]
+        return [incident for decisions in self.decisions for incident in decisions.incidents]
 
-    def take(self, wanted: Callable[[Notice], bool]) -> list[Notice]:
+    def take(self, predicate: Callable[[Notice], bool]) -> list[Notice]:
         """The notices that are expected now."""
-        found = [one for one in self.unexpected if wanted(one)]
-        self.unexpected = [one for one in self.unexpected if not wanted(one)]
-        return found
+        notices = [notice for notice in self.unexpected if predicate(notice)]
+        self.unexpected = [notice for notice in self.unexpected if not predicate(notice)]
+        return notices
 
 
 class Night(Protocol):
     """What a line may look at."""
 
     opening: Opening
-    told: Told
+    decided: DecidedSince
     now: datetime | None
 
     @property
@@ -50,7 +50,7 @@ class Night(Protocol):
 
 
 def titles(notices: list[Notice]) -> list[str]:
-    return [f"{one.kind.value} to {one.route}: {one.title}" for one in notices]
+    return [f"{notice.kind.value} to {notice.route}: {notice.title}" for notice in notices]
 
 
 def same(expected: object, actual: object, why: object = "") -> None:
@@ -62,7 +62,7 @@ def same(expected: object, actual: object, why: object = "") -> None:
 def says(table: Lines, pattern: str) -> Callable[[Do], Do]:
     """Adds a line to a table."""
     parts = re.split(r"\{(\w+)\}", pattern)
-    source = "".join(f"(?P<{each}>.+?)" if place % 2 else re.escape(each) for place, each in enumerate(parts))
+    source = "".join(f"(?P<{part}>.+?)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
 
     def keep(do: Do) -> Do:
         table.append((re.compile(source), do))
@@ -74,7 +74,7 @@ def says(table: Lines, pattern: str) -> Callable[[Do], Do]:
 # -- what happens -----------------------------------------------------------------------------------------------------
 @says(EVENTS, "nothing happens")
 def nothing_happens(night: Night) -> None:
-    """Time goes on, and it is looked at."""
+    """Time goes on, and the estate is evaluated."""
 
 
 @says(EVENTS, "{name} is due")
@@ -92,14 +92,14 @@ def starts(night: Night, name: str) -> None:
     known = _run(night, job, due)
     if known is not None and known.started_at is not None:
         raise Unreadable(f'it started {known.started_at:%H:%M} already: "is rerun", if it starts again')
-    _tell(night, job, due, RunState.RUNNING, started_at=night.now)
+    _record_run(night, job, due, RunState.RUNNING, started_at=night.now)
 
 
 @says(EVENTS, "{name} is rerun")
 def is_rerun(night: Night, name: str) -> None:
     """Its last run starts once more."""
     job = night.opening.job(name)
-    _tell(night, job, _last(night, job), RunState.RUNNING, started_at=night.now)
+    _record_run(night, job, _last(night, job), RunState.RUNNING, started_at=night.now)
 
 
 @says(EVENTS, "{name} is rerun by {who}")
@@ -158,94 +158,109 @@ def answers(night: Night, name: str) -> None:
 # -- what is expected -------------------------------------------------------------------------------------------------
 @says(EXPECTATIONS, "nothing new")
 def nothing_new(night: Night) -> None:
-    same([], titles(night.told.unexpected))
+    same([], titles(night.decided.unexpected))
 
 
 @says(EXPECTATIONS, "one page to {route} naming {text}")
 def one_page(night: Night, route: str, text: str) -> None:
-    one_word(night, AlertKind.OPENED, route, text)
+    one_notification(night, AlertKind.OPENED, route, text)
 
 
 @says(EXPECTATIONS, "one update to {route} naming {text}")
 def one_update(night: Night, route: str, text: str) -> None:
-    one_word(night, AlertKind.UPDATED, route, text)
+    one_notification(night, AlertKind.UPDATED, route, text)
 
 
 @says(EXPECTATIONS, "the all-clear to {route} naming {text}")
 def all_clear(night: Night, route: str, text: str) -> None:
-    one_word(night, AlertKind.RECOVERED, route, text)
+    one_notification(night, AlertKind.RECOVERED, route, text)
 
 
 @says(EXPECTATIONS, "it closed: {text}")
 def it_closed(night: Night, text: str) -> None:
-    same([text], [one.close_reason for one in night.told.incidents() if one.closed])
+    same([text], [incident.close_reason for incident in night.decided.incidents() if incident.closed])
 
 
 @says(EXPECTATIONS, "{number} open incident")
 @says(EXPECTATIONS, "{number} open incidents")
 def open_incidents(night: Night, number: str) -> None:
     counted = {"no": 0, "one": 1, "two": 2, "three": 3}
-    wanted = counted[number] if number in counted else int(number)
-    is_open = [one.title for one in night.ledger.estate.incidents]
-    same(wanted, len(is_open), is_open)
+    expected = counted[number] if number in counted else int(number)
+    is_open = [incident.title for incident in night.ledger.estate.incidents]
+    same(expected, len(is_open), is_open)
 
 
 @says(EXPECTATIONS, "the root cause {text}")
 def root_cause(night: Night, text: str) -> None:
     """The title of an open incident."""
-    among(text, [one.title for one in night.told.decisions[-1].incidents if not one.closed])
+    among(text, [incident.title for incident in night.decided.decisions[-1].incidents if not incident.closed])
 
 
 @says(EXPECTATIONS, "{name} as a symptom of {root}")
 def symptom(night: Night, name: str, root: str) -> None:
     """Red or stale in the incident whose title names that root."""
-    hurt = {one.job_id for one in about(night, root).members if one.role in ("red", "stale")}
-    among(night.opening.job(name).id, hurt)
+    job_ids = {member.job_id for member in about(night, root).members if member.role in ("red", "stale")}
+    among(night.opening.job(name).id, job_ids)
 
 
 @says(EXPECTATIONS, "the timeline of {root} to say: {text}")
 def timeline_says(night: Night, root: str, text: str) -> None:
-    among(text, [one.event for one in night.told.incidents() if one.event and root in one.title])
+    among(text, [incident.event for incident in night.decided.incidents() if incident.event and root in incident.title])
 
 
 @says(EXPECTATIONS, "the words: {text}")
-def the_words(night: Night, text: str) -> None:
+def text_contains(night: Night, text: str) -> None:
     """They stand in the text of each technical notice since the last expectations."""
-    bodies = [one.body for each in night.told.incidents() for one in each.notices if one.style == "technical"]
+    bodies = [
+        notice.body
+        for incident in night.decided.incidents()
+        for notice in incident.notices
+        if notice.style == "technical"
+    ]
     same(True, bool(bodies), "nothing was told")
-    same([], [each for each in bodies if text not in each])
+    same([], [body for body in bodies if text not in body])
 
 
 @says(EXPECTATIONS, "the words to {route}: {text}")
-def the_words_to(night: Night, route: str, text: str) -> None:
+def text_to_route_contains(night: Night, route: str, text: str) -> None:
     """They stand in the text of each notice to that route since the last expectations."""
-    bodies = [one.body for each in night.told.incidents() for one in each.notices if one.route == route]
+    bodies = [
+        notice.body for incident in night.decided.incidents() for notice in incident.notices if notice.route == route
+    ]
     same(True, bool(bodies), "nothing was told")
-    same([], [each for each in bodies if text not in each])
+    same([], [body for body in bodies if text not in body])
 
 
 @says(EXPECTATIONS, "no word to {route} of: {text}")
-def no_word_of(night: Night, route: str, text: str) -> None:
-    """That route was told something, and these words stand in none of it."""
+def text_to_route_omits(night: Night, route: str, text: str) -> None:
+    """That route was notified, and none of its texts has this text."""
     texts = [
-        f"{one.title}\n{one.body}" for each in night.told.incidents() for one in each.notices if one.route == route
+        f"{notice.title}\n{notice.body}"
+        for incident in night.decided.incidents()
+        for notice in incident.notices
+        if notice.route == route
     ]
     same(True, bool(texts), "nothing was told")
-    same([], [each for each in texts if text in each])
+    same([], [name for name in texts if text in name])
 
 
 @says(EXPECTATIONS, "service {service} {text}, act by {clock}")
 def act_by(night: Night, service: str, text: str, clock: str) -> None:
-    hurt = _hurt(night, service)
-    shown = f"{hurt.act_by:%H:%M}" if hurt.act_by else "no act-by"
-    same((text, clock), (hurt.timeliness.value.replace("_", " "), shown))
+    affected_service = _affected(night, service)
+    shown = f"{affected_service.act_by:%H:%M}" if affected_service.act_by else "no act-by"
+    same((text, clock), (affected_service.timeliness.value.replace("_", " "), shown))
 
 
 @says(EXPECTATIONS, "service {service} {text}")
-def stands(night: Night, service: str, text: str) -> None:
-    days = [one for one in night.told.decisions[-1].service_days if one.service == service]
+def service_has_status(night: Night, service: str, text: str) -> None:
+    days = [service_day for service_day in night.decided.decisions[-1].service_days if service_day.service == service]
     among(
-        text, [one.timeliness.value.replace("_", " ") for one in days if one.business_date.isoformat() == "2026-11-19"]
+        text,
+        [
+            service_day.timeliness.value.replace("_", " ")
+            for service_day in days
+            if service_day.business_date.isoformat() == "2026-11-19"
+        ],
     )
 
 
@@ -258,15 +273,15 @@ def now_of(night: Night) -> datetime:
 
 
 def _run(night: Night, job: JobFacts, due: datetime) -> Any:
-    runs = (one for one in night.ledger.estate.runs if one.job_id == job.id)
-    return next((one for one in runs if due in (one.period_at, one.first_started_at)), None)
+    runs = (run for run in night.ledger.estate.runs if run.job_id == job.id)
+    return next((run for run in runs if due in (run.period_at, run.first_started_at)), None)
 
 
 def _last(night: Night, job: JobFacts) -> datetime:
     """The place of its latest run that has started, else of the one that is due last."""
-    runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.first_started_at is not None]
+    runs = [run for run in night.ledger.estate.runs if run.job_id == job.id and run.first_started_at is not None]
     if runs:
-        last = max(runs, key=lambda one: one.first_started_at or now_of(night))
+        last = max(runs, key=lambda run: run.first_started_at or now_of(night))
         return last.period_at or last.first_started_at or now_of(night)
     due = period(job, now_of(night))
     if due is None:
@@ -278,17 +293,17 @@ def _ends(night: Night, name: str, state: RunState, **more: object) -> None:
     """What runs ends; what has not started yet started at its instant, without a clock a minute ago."""
     job, now = night.opening.job(name), now_of(night)
     due = period(job, now) or now_of(night) - timedelta(minutes=1)
-    open_runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.state is RunState.RUNNING]
+    open_runs = [run for run in night.ledger.estate.runs if run.job_id == job.id and run.state is RunState.RUNNING]
     if open_runs:
         due = open_runs[-1].period_at or open_runs[-1].first_started_at or due
     known = _run(night, job, due)
     if known is not None and known.started_at is not None and not known.state.is_open:
         raise Unreadable(f'it is over since {known.ended_at:%H:%M}: "is rerun" first')
     started = known.started_at if known is not None and known.started_at is not None else due
-    _tell(night, job, due, state, started_at=started, ended_at=now, **more)
+    _record_run(night, job, due, state, started_at=started, ended_at=now, **more)
 
 
-def _tell(night: Night, job: JobFacts, due: datetime, state: RunState, **facts: object) -> None:
+def _record_run(night: Night, job: JobFacts, due: datetime, state: RunState, **facts: object) -> None:
     night.ledger.run(job, f"{due:%H:%M:%S}", state, **facts)
 
 
@@ -298,25 +313,30 @@ def _target(night: Night, name: str) -> TargetFacts:
     return night.opening.targets[name]
 
 
-def one_word(night: Night, kind: AlertKind, route: str, text: str) -> None:
+def one_notification(night: Night, kind: AlertKind, route: str, text: str) -> None:
     """Exactly one word of that kind to that route, with these words in its title."""
-    told = night.told.take(lambda one: (one.kind, one.route) == (kind, route) and text in one.title)
-    same(1, len(told), f"told: {titles(night.told.unexpected)}")
+    notices = night.decided.take(lambda notice: (notice.kind, notice.route) == (kind, route) and text in notice.title)
+    same(1, len(notices), f"told: {titles(night.decided.unexpected)}")
 
 
 def about(night: Night, root: str) -> IncidentDecision:
     """The incident of the last look whose title names that root."""
-    found = [one for one in night.told.decisions[-1].incidents if root in one.title]
-    same(1, len(found), [one.title for one in night.told.decisions[-1].incidents])
-    return found[0]
+    incidents = [incident for incident in night.decided.decisions[-1].incidents if root in incident.title]
+    same(1, len(incidents), [incident.title for incident in night.decided.decisions[-1].incidents])
+    return incidents[0]
 
 
-def _hurt(night: Night, service: str) -> AffectedServiceVerdict:
-    hurt = [each for one in night.told.decisions[-1].incidents for each in one.services if each.service == service]
-    same(True, bool(hurt), "no incident hurts it")
-    return hurt[0]
+def _affected(night: Night, service: str) -> AffectedServiceVerdict:
+    services = [
+        affected_service
+        for incident in night.decided.decisions[-1].incidents
+        for affected_service in incident.services
+        if affected_service.service == service
+    ]
+    same(True, bool(services), "no incident hurts it")
+    return services[0]
 
 
-def among(wanted: object, found: Collection[object]) -> None:
+def among(expected: object, results: Collection[object]) -> None:
     """Raises AssertionError with what there is."""
-    same(True, wanted in found, f"among {found!r}")
+    same(True, expected in results, f"among {results!r}")

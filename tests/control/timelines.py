@@ -1,6 +1,6 @@
 """Timelines in text: a night that an operator can read, played against `evaluate`.
 
-One line says one thing; `#` begins a comment. Times are those of `tests.factories.at`: before noon is the 20th.
+One line states one thing; `#` begins a comment. Times are those of `tests.factories.at`: before noon is the 20th.
 
     estate: job etl-hosts/db07:extract_orders at 03:10; takes 23m; told to data-platform
     estate: etl-hosts/db07:extract_orders feeds warehouse/load_orders
@@ -10,11 +10,9 @@ One line says one thing; `#` begins a comment. Times are those of `tests.factori
     at 03:14 nothing happens
     expect nothing new
 
-What stands under `at` lines of one time is decided at once; an `expect` speaks of all that was decided since the
-`expect` lines before. Each word to a person has to be expected. What is put off is told when it leaves, and
-never where its incident is red again by then. `timeline_estate.py`, `timeline_steps.py` and `timeline_stages.py` know
-every line.
-"""
+All `at` lines of one time are decided at once; an `expect` covers all that was decided since the `expect` lines
+before. Each notification has to be expected. A delayed one counts when it leaves, and never where its incident has
+failed again by then. `timeline_estate.py`, `timeline_steps.py` and `timeline_stages.py` know every line."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ from console.domain.decision import Notice
 from tests.control import timeline_stages  # noqa: F401  (adds its lines)
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable
-from tests.control.timeline_steps import EVENTS, EXPECTATIONS, Do, Told, same, titles
+from tests.control.timeline_steps import EVENTS, EXPECTATIONS, DecidedSince, Do, same, titles
 from tests.factories import at
 
 FOLDER = Path(__file__).parent / "timelines"
@@ -40,7 +38,7 @@ class Player:
         self._lines = lines
         self._name = name
         self.opening = Opening()
-        self.told = Told()
+        self.decided = DecidedSince()
         self.now: datetime | None = None
         self._pending = False
         self._expecting = False
@@ -57,23 +55,23 @@ class Player:
     def play(self) -> None:
         """All lines in order. Raises Unreadable or AssertionError with the line's number."""
         for number, line in enumerate(self._lines, 1):
-            words = line.split("#", 1)[0].strip()
-            if not words:
+            text = line.split("#", 1)[0].strip()
+            if not text:
                 continue
             try:
-                self._line(words)
+                self._line(text)
             except (Unreadable, AssertionError) as error:
-                raise type(error)(f"{self._name}:{number}: {words}\n  {error}") from None
+                raise type(error)(f"{self._name}:{number}: {text}\n  {error}") from None
         self._decide()
-        same([], titles(self.told.unexpected), f"at the end of {self._name}: told, and not expected")
+        same([], titles(self.decided.unexpected), f"at the end of {self._name}: told, and not expected")
 
     def _line(self, text: str) -> None:
         if text.startswith("estate: "):
             if self.now is not None:
                 raise Unreadable("the estate is laid out before the first event")
             self.opening.line(text.removeprefix("estate: "))
-        elif found := re.fullmatch(r"at (\d\d:\d\d(?::\d\d)?)(?: (.+))?", text):
-            self._at(found[1], found[2] or "nothing happens")
+        elif match := re.fullmatch(r"at (\d\d:\d\d(?::\d\d)?)(?: (.+))?", text):
+            self._at(match[1], match[2] or "nothing happens")
         elif text.startswith("expect "):
             self._decide()
             self._expecting = True
@@ -87,27 +85,31 @@ class Player:
         if at(clock) != self.now:
             self._decide()
         if self._expecting:
-            same([], titles(self.told.unexpected), "told before this, and not expected")
-            self.told, self._expecting = Told(), False
+            same([], titles(self.decided.unexpected), "told before this, and not expected")
+            self.decided, self._expecting = DecidedSince(), False
         self.now, self._pending = at(clock), True
         _do(EVENTS, text, self)
 
     def _decide(self) -> None:
         if self._pending and self.now is not None:
             self._pending = False
-            found = self.ledger.look(f"{self.now:%H:%M:%S}")
-            self.told.decisions.append(found)
-            told = [(each.key, one) for each in found.incidents for one in each.notices]
+            decisions = self.ledger.evaluate(f"{self.now:%H:%M:%S}")
+            self.decided.decisions.append(decisions)
+            entries = [(incident.key, notice) for incident in decisions.incidents for notice in incident.notices]
             self._leave(self._put_off)
-            reopened = {each.key for each in found.incidents if each.reopened}
-            self._put_off = [one for one in self._put_off if one[0] not in reopened]
-            self._leave(told)
+            reopened = {incident.key for incident in decisions.incidents if incident.reopened}
+            self._put_off = [pair for pair in self._put_off if pair[0] not in reopened]
+            self._leave(entries)
 
     def _leave(self, notices: Sequence[tuple[str, Notice]]) -> None:
         """As the outbox does it: what may leave later waits. `notices`: each with its incident's key."""
-        later = [one for one in notices if self.now is not None and one[1].not_before and one[1].not_before > self.now]
-        self._put_off = [one for one in self._put_off if one not in notices] + later
-        self.told.unexpected += [notice for key, notice in notices if (key, notice) not in later]
+        later = [
+            notice
+            for notice in notices
+            if self.now is not None and notice[1].not_before and notice[1].not_before > self.now
+        ]
+        self._put_off = [pair for pair in self._put_off if pair not in notices] + later
+        self.decided.unexpected += [notice for key, notice in notices if (key, notice) not in later]
 
 
 def files() -> Iterator[Path]:
@@ -121,7 +123,7 @@ def play(path: Path) -> None:
 
 def _do(table: Sequence[tuple[re.Pattern[str], Do]], text: str, player: Player) -> None:
     for pattern, do in table:
-        if found := pattern.fullmatch(text):
-            do(player, **found.groupdict())
+        if match := pattern.fullmatch(text):
+            do(player, **match.groupdict())
             return
     raise Unreadable("unknown line: timeline_steps.py has every one")

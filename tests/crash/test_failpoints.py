@@ -1,10 +1,9 @@
 """kill -9 of the engine at every named point of poll, ingest, evaluate and send: the alert leaves, once, or as one
-marked repeat where the wire was already touched.
+marked repeat where the send had already begun.
 
-A replayed night stands in for the schedulers (tests/lab has them for real); engine, store, apprise and the web hook
+A replayed night replaces the schedulers (tests/lab has them for real); engine, store, apprise and the web hook
 that receives the alert are the real ones. Every run: history is read, the engine stops, `extract_orders` fails, an
-armed engine is started and dies, another engine takes over.
-"""
+armed engine is started and dies, another engine takes over."""
 
 from __future__ import annotations
 
@@ -79,7 +78,7 @@ def hook() -> Iterator[Hook]:
 
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with sixty nights read and judged, its clock standing a minute before the failure."""
+    """A store with sixty nights read and evaluated; its clock is a minute before the failure."""
     play = DemoPlayback(tmp_path_factory.mktemp("evening"))
     store = set_up(play, BEFORE, 60.0)
     with listening() as hook, engine(play, hook):

@@ -1,7 +1,6 @@
-"""The crash bench can fail: an engine without one of its guarantees is found out, by the figure that stands for it.
+"""The crash bench can fail: an engine without one of its guarantees is detected by the figure for that guarantee.
 
-Each engine here is broken on purpose, in its own process; the same night with a whole engine costs nothing.
-"""
+Each engine here is broken on purpose, in its own process; the same night with a whole engine costs nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ def lived(
 # engines without one guarantee
 
 
-def claims_are_taken_for_sent() -> None:
+def claims_count_as_sent() -> None:
     """What a dead engine had claimed is not put back."""
     patch.object(outbox, "recover_claims", lambda store, fence: 0).start()
     patch.object(outbox, "release_stray_claims", lambda store, fence, busy: None).start()
@@ -60,11 +59,11 @@ def repeats_say_nothing() -> None:
 
 
 def the_record_is_forgotten_twice() -> None:
-    record, left = outbox.record_sent, [0, 0]
+    record, remaining = outbox.record_sent, [0, 0]
 
     def forgetful(store: Any, fence: int, delivery_id: int, now_us: int) -> None:
-        if left:
-            left.pop()
+        if remaining:
+            remaining.pop()
             outbox.release_claim(store, fence, delivery_id)
         else:
             record(store, fence, delivery_id, now_us)
@@ -83,11 +82,11 @@ def intent_comes_after_the_wire() -> None:
     patch.object(ActionStateMachine, "step", late).start()
 
 
-def what_was_being_sent_is_not_looked_up() -> None:
+def in_flight_actions_are_not_looked_up() -> None:
     patch.object(ActionDispatcher, "recover", lambda self, fence: None).start()
 
 
-def a_lost_lease_stops_nobody() -> None:
+def a_lost_lease_stops_no_engine() -> None:
     patch.object(engine.LeaseWatch, "stopping", lambda self: self.stop.is_set()).start()
 
 
@@ -98,27 +97,27 @@ def plans_stand_still() -> None:
 def nothing_is_ever_let_go() -> None:
     ask = holds._request_action
 
-    def kept(session: Any, action: Any, now_us: int) -> None:
+    def stored(session: Any, action: Any, now_us: int) -> None:
         if action.verb is not Verb.RELEASE:
             ask(session, action, now_us)
 
-    patch.object(holds, "_request_action", kept).start()
+    patch.object(holds, "_request_action", stored).start()
 
 
 # No case of double actions in the night of a plan: the next engine may poll the repaired run before it would send the
 # step again, and then rightly does not; which comes first depends on the machine's load.
 CASES: list[tuple[str, Kind, Point, Broken]] = [
-    ("lost_alerts", Night, Point("alert", "send.before", "kill"), claims_are_taken_for_sent),
+    ("lost_alerts", Night, Point("alert", "send.before", "kill"), claims_count_as_sent),
     ("unmarked_repeats", Night, Point("alert", "send.after_wire", "kill"), repeats_say_nothing),
     ("repeats", Night, Point("alert", "record.after_commit", "kill"), the_record_is_forgotten_twice),
     ("double_actions", Night, Point("alert", "action.after_wire", "kill"), intent_comes_after_the_wire),
-    ("lost_actions", Night, Point("alert", "action.intent_committed", "kill"), what_was_being_sent_is_not_looked_up),
-    ("lost_actions", Night, Point("alert", "action.before_wire", "stop"), a_lost_lease_stops_nobody),
+    ("lost_actions", Night, Point("alert", "action.intent_committed", "kill"), in_flight_actions_are_not_looked_up),
+    ("lost_actions", Night, Point("alert", "action.before_wire", "stop"), a_lost_lease_stops_no_engine),
     ("lost_actions", PlanNight, Point("plan", "plan.before_step", "kill"), plans_stand_still),
     ("stuck_holds", HeldNight, Point("hold", "action.verified", "kill"), nothing_is_ever_let_go),
 ]
 NAMES = [f"{broken.__name__} {point.night}" for _, _, point, broken in CASES]
-SHOWN = [one for one in CASES if one[3] in (claims_are_taken_for_sent, plans_stand_still, nothing_is_ever_let_go)]
+SHOWN = [case for case in CASES if case[3] in (claims_count_as_sent, plans_stand_still, nothing_is_ever_let_go)]
 """In the fast part: one of each night."""
 
 
@@ -143,7 +142,7 @@ def test_an_engine_without_a_guarantee_is_found_out(
     raise AssertionError(nights)
 
 
-WHOLE = {f"{point.night} {point.words}": (night, point) for _, night, point, _ in CASES if night is not HeldNight}
+WHOLE = {f"{point.night} {point.text}": (night, point) for _, night, point, _ in CASES if night is not HeldNight}
 WHOLE_SHOWN = [(night, point) for _, night, point, _ in SHOWN if night is not HeldNight]
 
 

@@ -32,8 +32,8 @@ POINT = Point("alert", "send.before", "kill")
 LOST = Seen("sqlite", POINT, crashed=True, lost_alerts=1, double_actions=1)
 
 
-def values(found: list[Seen]) -> dict[str, float]:
-    return {one.name: one.value for one in figures(found, ["sqlite"])}
+def values(events: list[Seen]) -> dict[str, float]:
+    return {figure.name: figure.value for figure in figures(events, ["sqlite"])}
 
 
 @pytest.mark.timeout(600)
@@ -48,25 +48,25 @@ def test_a_run_that_is_interrupted_prints_what_it_has_so_far(number: signal.Sign
         out, _ = process.communicate(timeout=120 * PATIENCE)
     finally:
         process.kill()
-    found = {one["name"]: one["value"] for one in json.loads(out)["figures"]}
-    assert (128 + number, 0.0) == (process.returncode, found["lost_alerts"])
-    assert found["nights_without_time"] > 1_000
+    results = {figure["name"]: figure["value"] for figure in json.loads(out)["figures"]}
+    assert (128 + number, 0.0) == (process.returncode, results["lost_alerts"])
+    assert results["nights_without_time"] > 1_000
 
 
 def test_what_a_night_that_was_not_judged_lacks_is_not_lost_and_what_it_did_twice_counts() -> None:
     LOST.leave(TOO_SLOW)
-    found = values([LOST])
-    assert (0, 0, 1, 1) == tuple(found[name] for name in ("points", "lost_alerts", "double_actions", "unjudged"))
+    results = values([LOST])
+    assert (0, 0, 1, 1) == tuple(results[name] for name in ("points", "lost_alerts", "double_actions", "unjudged"))
 
 
-ALIKE = [
+SAME_RESULTS = [
     ("two reruns that never arrived", [("action 1", "person", 1), ("action 2", "person", 1)], 0),
     ("a plan that stopped twice", [("plan 1", "person", 1), ("plan 1", "person", 2)], 0),
     ("one verdict told twice", [("run 1", "updated", 1), ("run 1", "updated", 2)], 1),
 ]
 
 
-@pytest.mark.parametrize("alerts, repeats", [one[1:] for one in ALIKE], ids=[one[0] for one in ALIKE])
+@pytest.mark.parametrize("alerts, repeats", [pair[1:] for pair in SAME_RESULTS], ids=[pair[0] for pair in SAME_RESULTS])
 def test_alerts_about_two_things_may_read_the_same_and_one_thing_notified_twice_is_a_repeat(
     tmp_path: Path, alerts: list[tuple[str, str, int]], repeats: int
 ) -> None:
@@ -87,8 +87,8 @@ def test_alerts_about_two_things_may_read_the_same_and_one_thing_notified_twice_
 
 
 def test_an_interrupted_night_is_distinguished_from_one_that_was_too_slow() -> None:
-    found = values([Seen("sqlite", POINT, unjudged=NO_TIME), Seen("sqlite", POINT, unjudged=TOO_SLOW)])
-    assert (1, 1) == (found["nights_without_time"], found["unjudged"])
+    results = values([Seen("sqlite", POINT, unjudged=NO_TIME), Seen("sqlite", POINT, unjudged=TOO_SLOW)])
+    assert (1, 1) == (results["nights_without_time"], results["unjudged"])
 
 
 def test_a_night_that_breaks_the_bench_leaves_all_others_intact(
@@ -112,15 +112,19 @@ def test_a_night_that_breaks_the_bench_leaves_all_others_intact(
     monkeypatch.setattr(crash, "NIGHTS", {"alert": Broken, "plan": Good})
     runner = Runner(tmp_path, Limits())
     runner.live("sqlite", [POINT, Point("plan", "plan.after_step", "kill")])
-    assert [("alert", BROKEN), ("plan", "")] == sorted((one.point.night, one.unjudged) for one in runner.found)
+    assert [("alert", BROKEN), ("plan", "")] == sorted(
+        (events.point.night, events.unjudged) for events in runner.results
+    )
 
 
 def test_of_an_interrupted_run_beside_faults_the_half_without_them_is_reported() -> None:
-    found = list(faults.told({"calm": [0.1, 0.3], "faulty": []}, {"calm": 0, "faulty": 0}, 60))
-    assert [("good_poll_delay_max_without_faults", 0.3)] == [(one.name, one.value) for one in found][1:2]
-    whole = list(faults.told({"calm": [0.1], "faulty": [0.2]}, {"calm": 0, "faulty": 6}, 60))
-    assert [("good_poll_delay_max", 0.2, 0.1)] == [(one.name, one.value, one.anchor_value) for one in whole][1:2]
-    assert [] == list(faults.told({}, {}, 60))
+    results = list(faults.fault_figures({"calm": [0.1, 0.3], "faulty": []}, {"calm": 0, "faulty": 0}, 60))
+    assert [("good_poll_delay_max_without_faults", 0.3)] == [(figure.name, figure.value) for figure in results][1:2]
+    whole = list(faults.fault_figures({"calm": [0.1], "faulty": [0.2]}, {"calm": 0, "faulty": 6}, 60))
+    assert [("good_poll_delay_max", 0.2, 0.1)] == [
+        (figure.name, figure.value, figure.anchor_value) for figure in whole
+    ][1:2]
+    assert [] == list(faults.fault_figures({}, {}, 60))
 
 
 @pytest.mark.parametrize("why, lost", [(TOO_SLOW, 0), ("", 1)])
@@ -141,11 +145,11 @@ def test_the_folder_of_a_night_that_is_bad_or_says_nothing_stays(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     runner = Runner(tmp_path, Limits())
     runner.live("sqlite", [POINT])
-    kept = runner.evidence / "sqlite-night0"
+    path = runner.evidence / "sqlite-night0"
     assert (tmp_path, "said\n", True) == (
-        kept.parents[1],
-        (kept / "engine0.log").read_text(),
-        (kept / "headway.db").exists(),
+        path.parents[1],
+        (path / "engine0.log").read_text(),
+        (path / "headway.db").exists(),
     )
     assert not (tmp_path / "sqlite-night0").exists()
 

@@ -181,10 +181,10 @@ def packed(night: dict[str, Any]) -> bytes:
     return gzip.compress(text.encode(), compresslevel=9, mtime=0)
 
 
-def kept() -> dict[str, Any]:
+def night_document() -> dict[str, Any]:
     """The night in the file."""
-    found: dict[str, Any] = json.loads(gzip.decompress(NIGHT_FILE.read_bytes()))
-    return found
+    results: dict[str, Any] = json.loads(gzip.decompress(NIGHT_FILE.read_bytes()))
+    return results
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     made = json.loads(json.dumps(document()))
     if arguments.check:
-        same = NIGHT_FILE.exists() and kept() == made and CONFIG_FILE.read_text() == estate.config_text()
+        same = NIGHT_FILE.exists() and night_document() == made and CONFIG_FILE.read_text() == estate.config_text()
         sys.stderr.write(
             f"{NIGHT_FILE.name} {'is what the script makes' if same else 'differs: run without --check'}\n"
         )

@@ -39,15 +39,15 @@ def demo(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 def engines_of(folder: Path) -> list[str]:
     """Command lines of processes that name this folder."""
-    found = []
+    results = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            text = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if str(folder) in words and "engine" in words:
-            found.append(words)
-    return found
+        if str(folder) in text and "engine" in text:
+            results.append(text)
+    return results
 
 
 def wait_for(what: str, done: object) -> None:
@@ -86,15 +86,15 @@ def test_a_terminated_demo_ends_its_engine_and_removes_its_folder(tmp_path: Path
 
 def test_the_night_begins_when_its_first_screen_is_painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow machine the failure would else have come before anybody saw the calm night."""
-    told: list[str] = []
+    texts: list[str] = []
 
     @contextmanager
     def playing(*_: object) -> Iterator[tuple[DemoPlayback, SimpleNamespace]]:
-        clock = SimpleNamespace(start=lambda: told.append("the clock goes"), set_waiting=lambda waits: None)
+        clock = SimpleNamespace(start=lambda: texts.append("the clock goes"), set_waiting=lambda waits: None)
         yield DemoPlayback(tmp_path), clock
 
     def console(url: str, after_first_paint: Callable[[], None], **_: object) -> int:
-        told.append("painted")
+        texts.append("painted")
         after_first_paint()
         return 0
 
@@ -109,30 +109,30 @@ def test_the_night_begins_when_its_first_screen_is_painted(tmp_path: Path, monke
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert ["painted", "the clock goes"] == told
+    assert ["painted", "the clock goes"] == texts
 
 
 def test_a_refresh_delayed_by_a_stopped_terminal_is_no_failure(tmp_path: Path) -> None:
-    looks = iter([False])
+    evaluations = iter([False])
 
-    def kept() -> bool:
+    def stored() -> bool:
         time.sleep(0.03)
-        return next(looks, True)
+        return next(evaluations, True)
 
-    command._wait(kept, DemoPlayback(tmp_path), None, "reading the history failed", 0.01)
+    command._wait(stored, DemoPlayback(tmp_path), None, "reading the history failed", 0.01)
     with pytest.raises(CommandError, match="reading the history failed: 0 s have passed"):
         command._wait(lambda: False, DemoPlayback(tmp_path), None, "reading the history failed", 0.01)
 
 
-@pytest.mark.parametrize("more, words", [
+@pytest.mark.parametrize("more, text", [
     (("--at", "3 o'clock"), '--at "3 o\'clock" is not a time of day; write 03:11'),
     (("--rate", "0"), "--rate 0 is out of range"),
 ])  # fmt: skip
 def test_an_unplayable_demo_is_reported_before_anything_starts(
-    tmp_path: Path, more: tuple[str, ...], words: str
+    tmp_path: Path, more: tuple[str, ...], text: str
 ) -> None:
     process = demo(tmp_path, *more)
     out, err = process.communicate(timeout=LIMIT_SECONDS)
     assert (2, "") == (process.returncode, out)
-    assert words in err
+    assert text in err
     assert [] == list(tmp_path.iterdir())

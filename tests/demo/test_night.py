@@ -35,9 +35,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def minutes(night: ReplayNight, name: str, share: float) -> float:
     """A quantile of the last sixty successes before the story, in minutes."""
     ended = [
-        (one.ended_at - one.started_at) / timedelta(minutes=1)
-        for one in world(night, (), night.starts)
-        if one.job == job_key(name) and one.started_at and one.ended_at and one.ending and not one.ending.state.is_red
+        (attempt.ended_at - attempt.started_at) / timedelta(minutes=1)
+        for attempt in world(night, (), night.starts)
+        if attempt.job == job_key(name)
+        and attempt.started_at
+        and attempt.ended_at
+        and attempt.ending
+        and not attempt.ending.state.is_red
     ]
     assert len(ended) >= 60
     return quantile(ended[-60:], share)
@@ -45,21 +49,25 @@ def minutes(night: ReplayNight, name: str, share: float) -> float:
 
 def rerun(name: str, clock: str) -> SentAction:
     night = load_night(NIGHT_FILE)
-    [script] = [one for one in night.scripts if one.job == job_key(name)]
+    [script] = [run for run in night.scripts if run.job == job_key(name)]
     return SentAction("headway-0000000001", script.job, script.run, moment(clock))
 
 
 def outcome(night: ReplayNight, name: str, clock: str, *actions: SentAction) -> tuple[RunState, bool]:
     """State and freshness of the last attempt of the story's run."""
-    [script] = [one for one in night.scripts if one.job == job_key(name)]
-    shown = [one for one in world(night, actions, moment(clock)) if (one.job, one.run) == (script.job, script.run)]
+    [script] = [run for run in night.scripts if run.job == job_key(name)]
+    shown = [
+        attempt
+        for attempt in world(night, actions, moment(clock))
+        if (attempt.job, attempt.run) == (script.job, script.run)
+    ]
     ending = shown[-1].ending
     assert ending is not None
     return ending.state, ending.fresh
 
 
 def test_the_files_are_what_the_script_makes() -> None:
-    assert generate.kept() == json.loads(json.dumps(generate.document()))
+    assert generate.night_document() == json.loads(json.dumps(generate.document()))
     assert estate.config_text() == CONFIG_FILE.read_text()
 
 
@@ -73,9 +81,9 @@ def test_the_file_is_small_and_the_estate_large_enough() -> None:
 def test_the_config_has_no_fault_and_names_only_jobs_that_the_night_has(config: Config, night: ReplayNight) -> None:
     names = {"/".join(key) for key in night.jobs}
     assert set() == set(config.jobs) - names
-    assert set() == {name for one in config.dependencies for name in (*one.feeding, one.downstream)} - names
-    assert set() == {name for one in config.services.values() for name in one.delivered_by} - names
-    assert {"replay"} == {one.kind.kind for one in config.systems.values()}
+    assert set() == {name for setting in config.dependencies for name in (*setting.feeding, setting.downstream)} - names
+    assert set() == {name for settings in config.services.values() for name in settings.delivered_by} - names
+    assert {"replay"} == {system.kind.kind for system in config.systems.values()}
 
 
 @pytest.mark.parametrize("name, median, ninety", [
@@ -94,31 +102,39 @@ def test_the_history_gives_the_figures_that_the_clocks_of_the_story_come_from(
 
 def test_nothing_but_the_story_is_red_in_the_two_nights_before_it_and_after(night: ReplayNight) -> None:
     since = night.starts - timedelta(hours=60)
-    red = {one.job for one in world(night, (), night.until, since) if one.ending and one.ending.state.is_red}
+    red = {
+        attempt.job
+        for attempt in world(night, (), night.until, since)
+        if attempt.ending and attempt.ending.state.is_red
+    }
     assert {job_key(name) for name in (story.EXTRACT, story.QUALITY, story.SETTLE)} == {
         (system, name.partition(".")[0]) for system, name in red
     }
 
 
 def test_something_has_been_seen_before(night: ReplayNight) -> None:
-    old = [one for one in world(night, (), night.starts) if one.ending and one.ending.state is RunState.FAILED]
-    assert 2 == len([one for one in old if one.job == job_key(story.EXTRACT)])
-    assert len({one.job for one in old}) >= 6
+    old = [
+        attempt
+        for attempt in world(night, (), night.starts)
+        if attempt.ending and attempt.ending.state is RunState.FAILED
+    ]
+    assert 2 == len([attempt for attempt in old if attempt.job == job_key(story.EXTRACT)])
+    assert len({attempt.job for attempt in old}) >= 6
 
 
 def started_too_early(night: ReplayNight, since: datetime) -> list[str]:
     """Runs that started before what they read had ended, from `since` to the end of the recording."""
     shown = world(night, (), night.until, since)
     runs: dict[JobKey, list[ReplayAttempt]] = {}
-    for one in shown:
-        runs.setdefault(one.job, []).append(one)
+    for attempt in shown:
+        runs.setdefault(attempt.job, []).append(attempt)
     return [
-        f"{job.name} {one.started_at} reads {name}"
+        f"{job.name} {attempt.started_at} reads {name}"
         for job in estate.JOBS
         for name in job.reads
-        for one in runs.get(job_key(job.name), [])
+        for attempt in runs.get(job_key(job.name), [])
         for up in runs.get(job_key(name), [])
-        if one.started_at and up.started_at and up.ended_at and up.started_at < one.started_at < up.ended_at
+        if attempt.started_at and up.started_at and up.ended_at and up.started_at < attempt.started_at < up.ended_at
     ]
 
 
@@ -152,4 +168,4 @@ def test_a_late_restart_wants_each_follower_to_be_run_again(night: ReplayNight) 
 
 
 def test_no_file_of_the_machine_is_named_in_the_night() -> None:
-    assert str(Path.home()) not in json.dumps(generate.kept())
+    assert str(Path.home()) not in json.dumps(generate.night_document())

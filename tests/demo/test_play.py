@@ -1,7 +1,7 @@
-"""The demo's night played end to end by the engine: incident, clocks, rerun, recovery, and the night nobody works in.
+"""The demo's night played end to end by the engine: incident, clocks, rerun, recovery, and the night without any
+action.
 
-The clock is moved by hand: it stands still at each instant until everything has been polled and judged.
-"""
+The clock is moved by hand: it is fixed at each instant until everything has been polled and evaluated."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Night:
     def seen_until(self) -> datetime:
         with open_queries(str(self.play.store)) as reads:
             return min(
-                one.last_ok or datetime.min.replace(tzinfo=moment("03:11").tzinfo) for one in reads.estate.systems()
+                target.last_ok or datetime.min.replace(tzinfo=moment("03:11").tzinfo)
+                for target in reads.estate.systems()
             )
 
     def wait(self, what: str, done: Callable[[], object]) -> None:
@@ -79,29 +80,29 @@ class Night:
 
     def service(self, name: str) -> ServiceView:
         with open_queries(str(self.play.store)) as reads:
-            return next(one for one in reads.services.list_services() if one.name == name)
+            return next(service for service in reads.services.list_services() if service.name == name)
 
     def expect(self, timeliness: str, *names: str) -> None:
         """Waits until these services are judged so: by time alone that may take some seconds."""
-        wanted = dict.fromkeys(names, timeliness)
-        self.wait(f"{wanted}", lambda: {name: self.service(name).timeliness for name in names} == wanted)
+        expected = dict.fromkeys(names, timeliness)
+        self.wait(f"{expected}", lambda: {name: self.service(name).timeliness for name in names} == expected)
 
     def incidents(self) -> list[IncidentView]:
         with open_queries(str(self.play.store)) as reads:
             return [
-                reads.incidents.incident(one.id)
+                reads.incidents.incident(incident.id)
                 for closed in (False, True)
-                for one in reads.incidents.list_incidents(closed=closed)
+                for incident in reads.incidents.list_incidents(closed=closed)
             ]
 
     def run(self, name: str) -> RunView:
         """The job's run of the story's night."""
         with open_queries(str(self.play.store)) as reads:
-            found = [one for one in reads.jobs.job(name).runs if one.business_date == "2026-11-19"]
-            return reads.runs.run(found[0].id)
+            runs = [run for run in reads.jobs.job(name).runs if run.business_date == "2026-11-19"]
+            return reads.runs.run(runs[0].id)
 
     def rerun(self, name: str) -> str:
-        """Asks for a rerun through the preview, as the console does; its key."""
+        """Requests a rerun through the preview, as the console does; returns its key."""
         run_id = self.run(name).row.id
         answer = self.requests.wait(self.requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
         assert answer.ok, answer.error
@@ -112,7 +113,7 @@ class Night:
 
     def action(self, key: str) -> str:
         with open_queries(str(self.play.store)) as reads:
-            return next(one.state for one in reads.actions.list_actions() if one.key == key)
+            return next(action.state for action in reads.actions.list_actions() if action.key == key)
 
 
 @contextmanager
@@ -161,8 +162,8 @@ def copy_history(history: Path, folder: Path) -> None:
 @pytest.fixture
 def night(history: Path, tmp_path: Path) -> Iterator[Night]:
     copy_history(history, tmp_path)
-    with playing(tmp_path) as found:
-        yield found
+    with playing(tmp_path) as result:
+        yield result
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -219,7 +220,8 @@ async def _follow_the_tour(night: Night, size: tuple[int, int]) -> None:
         assert stopped == clock.at
         await pilot.press(*"disk", "enter")
         await page.until(
-            lambda: not clock.waits and bool(asked(night, story.EXTRACT)), "the rerun is sent, the clock runs"
+            lambda: not clock.waits and bool(replayed_requests(night, story.EXTRACT)),
+            "the rerun is sent, the clock runs",
         )
         tour = app.tour
         assert tour is not None
@@ -232,8 +234,8 @@ async def _follow_the_tour(night: Night, size: tuple[int, int]) -> None:
         assert {"Supply plan", "Daily revenue"} == set(tour.recap.partition("Expected on time: ")[2].split(", "))
 
 
-def told(incident: IncidentView, kind: str) -> list[Any]:
-    return [one for one in incident.deliveries if one.kind == kind and one.state == "sent"]
+def notified_lines(incident: IncidentView, kind: str) -> list[Any]:
+    return [delivery for delivery in incident.deliveries if delivery.kind == kind and delivery.state == "sent"]
 
 
 def test_one_incident_opens_with_the_clocks_of_both_services_and_one_alert_leaves(night: Night) -> None:
@@ -251,12 +253,12 @@ def test_one_incident_opens_with_the_clocks_of_both_services_and_one_alert_leave
     assert moment("03:58") < plan.act_by < moment("04:15")
     assert moment("04:15") < plan.green_by < moment("04:35")
     assert {"supply-plan": "history (60 runs)", "daily-revenue": "history (60 runs)"} == {
-        one.name: one.basis.text for one in incident.services if one.basis
+        service.name: service.basis.text for service in incident.services if service.basis
     }
     assert {"on_time"} == {
         night.service(name).timeliness for name in ("price-list", "stock-cover", "customer-segments")
     }
-    night.wait("the alert is sent", lambda: told(night.incidents()[0], "opened"))
+    night.wait("the alert is sent", lambda: notified_lines(night.incidents()[0], "opened"))
     night.at("03:20")
     assert 1 == len(night.incidents()[0].deliveries)
 
@@ -270,13 +272,15 @@ def test_a_rerun_before_the_load_starts_is_verified_and_everything_after_it_come
     night.at("03:36")
     night.wait("the rerun is verified", lambda: night.action(key) == "verified")
     extract = night.run(story.EXTRACT)
-    assert [("failed", None), ("succeeded", key)] == sorted((one.state, one.action_key) for one in extract.attempts)
+    assert [("failed", None), ("succeeded", key)] == sorted(
+        (attempt.state, attempt.action_key) for attempt in extract.attempts
+    )
     night.wait("the incident is closed", lambda: night.incidents()[0].row.closed is not None)
     for clock in ("04:00:30", "04:30", "05:10", "05:45", "06:20"):
         night.at(clock)
     night.expect("met", "daily-revenue", "supply-plan")
     assert "complete" == night.service("supply-plan").data_state
-    night.wait("the recovery is told", lambda: told(night.incidents()[0], "recovered"))
+    night.wait("the recovery is told", lambda: notified_lines(night.incidents()[0], "recovered"))
     assert 1 == len(night.incidents())
 
 
@@ -315,7 +319,9 @@ def test_without_any_action_both_services_are_lost_and_it_stays_one_incident(nig
     [incident] = night.incidents()
     assert incident.row.closed is None
     assert story.EXTRACT == incident.row.root_job
-    assert {story.LOAD, story.SUPPLY, story.PLAN, story.REVENUE, story.SETTLE} <= {one.job for one in incident.members}
+    assert {story.LOAD, story.SUPPLY, story.PLAN, story.REVENUE, story.SETTLE} <= {
+        member.job for member in incident.members
+    }
     night.expect("met", "price-list", "stock-cover", "customer-segments")
 
 
@@ -336,8 +342,8 @@ def carry_out(night: Night, draft: PlanDraft, clock: str, until: str) -> datetim
             return reads.plans.plan(number)
 
     def is_under_way() -> bool:
-        found = plan()
-        return found.state != "running" or any(step.action_state == "sent" for step in found.steps)
+        plan_view = plan()
+        return plan_view.state != "running" or any(step.action_state == "sent" for step in plan_view.steps)
 
     while plan().state == "running" and now < moment(until):
         night.wait("a step is sent, or the plan is over", is_under_way)
@@ -355,7 +361,7 @@ def test_plans_repair_the_night_across_all_systems_after_nobody_acted(night: Nig
     first = proposed(night)
     assert [story.EXTRACT, story.LOAD] == [step.job for step in first.steps][:2]
     assert {"etl-hosts", "warehouse-airflow", "warehouse-pg"} == {step.system for step in first.steps}
-    assert "payments-aws/settle_orders" in {one.job for one in first.excluded}
+    assert "payments-aws/settle_orders" in {exclusion.job for exclusion in first.excluded}
     at = carry_out(night, first, "05:35", "08:00")
     second = proposed(night)
     assert [("payments-aws/settle_orders", ())] == [(step.job, step.after) for step in second.steps]
@@ -363,7 +369,7 @@ def test_plans_repair_the_night_across_all_systems_after_nobody_acted(night: Nig
     night.wait("the incident is closed", lambda: night.incidents()[0].row.closed is not None)
 
 
-def asked(night: Night, job: str) -> list[tuple[str, str]]:
+def replayed_requests(night: Night, job: str) -> list[tuple[str, str]]:
     """(verb, key) of all that the replay was requested this job, in that order."""
     text = night.play.actions.read_text() if night.play.actions.exists() else ""
     rows = [json.loads(line) for line in text.splitlines() if line]
@@ -378,24 +384,26 @@ def test_a_plan_that_is_late_holds_the_load_over_its_start_and_starts_it_once_wi
     hold = draft.steps[0]
     assert ("hold", story.LOAD, "pause the DAG") == (hold.verb, hold.job, hold.preview["verb"])
     EngineClient(str(night.play.store)).start_plan(draft, new_action_key(), "the disk was full")
-    night.wait("the load is held", lambda: asked(night, story.LOAD))
-    night.wait("the rerun is sent", lambda: asked(night, story.EXTRACT))
+    night.wait("the load is held", lambda: replayed_requests(night, story.LOAD))
+    night.wait("the rerun is sent", lambda: replayed_requests(night, story.EXTRACT))
     for clock in ("03:56", "04:01", "04:05"):
         night.at(clock)
     with open_queries(str(night.play.store)) as reads:
-        assert "held" == next(one.state for one in reads.jobs.job(story.LOAD).runs if one.business_date == "2026-11-19")
+        assert "held" == next(run.state for run in reads.jobs.job(story.LOAD).runs if run.business_date == "2026-11-19")
     night.at("04:08")
-    night.wait("the load is let go", lambda: "release" in dict(asked(night, story.LOAD)))
-    night.wait("that is proved", lambda: night.action(dict(asked(night, story.LOAD))["release"]) == "verified")
+    night.wait("the load is let go", lambda: "release" in dict(replayed_requests(night, story.LOAD)))
+    night.wait(
+        "that is proved", lambda: night.action(dict(replayed_requests(night, story.LOAD))["release"]) == "verified"
+    )
     night.at("04:12")
-    night.wait("the load is started", lambda: "start" in dict(asked(night, story.LOAD)))
+    night.wait("the load is started", lambda: "start" in dict(replayed_requests(night, story.LOAD)))
     for clock in ("04:14", "04:27"):
         night.at(clock)
-    key = dict(asked(night, story.LOAD))["start"]
+    key = dict(replayed_requests(night, story.LOAD))["start"]
     night.wait("the start is verified", lambda: night.action(key) == "verified")
     load = night.run(story.LOAD)
-    assert [("succeeded", key)] == [(one.state, one.action_key) for one in load.attempts]
+    assert [("succeeded", key)] == [(attempt.state, attempt.action_key) for attempt in load.attempts]
     assert (False, ["hold", "release", "start"]) == (
         load.row.stale_read,
-        [verb for verb, _ in asked(night, story.LOAD)],
+        [verb for verb, _ in replayed_requests(night, story.LOAD)],
     )

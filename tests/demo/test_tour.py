@@ -28,7 +28,7 @@ SECONDS_PER_KEY = 2.0
 
 
 def opens_it(screen: str) -> bool:
-    """The header tells of an incident a moment before the table has the services that it affects."""
+    """The header shows an incident a moment before the table has the affected services."""
     return "TOUR 2/5" in screen and re.search(r"^\s*! (Supply plan|Daily revenue) ", screen, re.MULTILINE) is not None
 
 
@@ -74,13 +74,13 @@ def follow(size: tuple[int, int], reads: bool) -> tuple[timedelta, int]:
             reader.press(*keys)
         reader.read(terminal.wait_for("Its scheduler confirms the rerun", LIMIT_SECONDS))
         screen = terminal.wait_for("Done in", 4 * LIMIT_SECONDS)
-        found = re.search(r"Done in (\S+)", screen)
-        assert found is not None
+        match = re.search(r"Done in (\S+)", screen)
+        assert match is not None
         terminal.wait_for("0 at risk · 0 incidents", LIMIT_SECONDS)
         terminal.wait_for("verified", LIMIT_SECONDS)
         terminal.press("ctrl+c")
         assert 0 == terminal.wait_for_end()
-        return parse_duration(found[1]), len(reader.words)
+        return parse_duration(match[1]), len(reader.words)
 
 
 @pytest.mark.deep  # a minute; its steps are in tests/tui/app/test_tour.py, its plan in tests/demo/test_play.py

@@ -8,7 +8,7 @@ from console.domain.incident import FailureError
 
 
 @pytest.mark.parametrize(
-    "one, other, is_same",
+    "pair, other, is_same",
     [
         ((7, ""), (3, ""), False),
         ((7, ""), (7, ""), True),
@@ -22,6 +22,6 @@ from console.domain.incident import FailureError
     ],
 )
 def test_the_same_failure_has_the_same_exit_code_and_message(
-    one: tuple[int | None, str], other: tuple[int | None, str], is_same: bool
+    pair: tuple[int | None, str], other: tuple[int | None, str], is_same: bool
 ) -> None:
-    assert is_same is FailureError.of(*one).is_same_as(FailureError.of(*other))
+    assert is_same is FailureError.of(*pair).is_same_as(FailureError.of(*other))

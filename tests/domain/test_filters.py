@@ -55,7 +55,7 @@ def test_what_is_typed_has_one_meaning(typed: str, meant: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "typed,said",
+    "typed,message",
     [
         ("state:odd", 'no state begins with "odd"; there are planned, waiting,'),
         ("state:", "state: wants a value, as in state:failed"),
@@ -69,10 +69,10 @@ def test_what_is_typed_has_one_meaning(typed: str, meant: dict[str, Any]) -> Non
         ("business_date:yesterday", 'business_date: "yesterday" is not a date; write business_date:2026-11-19'),
     ],
 )
-def test_an_unreadable_filter_is_reported_with_place_value_and_fix_in_one_line(typed: str, said: str) -> None:
+def test_an_unreadable_filter_is_reported_with_place_value_and_fix_in_one_line(typed: str, message: str) -> None:
     with pytest.raises(FilterError) as caught:
         parse_filter(typed, NOW, BERLIN)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -81,22 +81,22 @@ def test_arguments_of_a_shell_mean_the_same_as_a_typed_line() -> None:
 
 
 def test_every_fields_own_example_can_be_read() -> None:
-    for field, words in FILTER_FIELDS.items():
-        assert parse_filter(words.partition(",")[0].partition(" ")[0], NOW) != JobFilter(), field
+    for field, text in FILTER_FIELDS.items():
+        assert parse_filter(text.partition(",")[0].partition(" ")[0], NOW) != JobFilter(), field
 
 
 @given(st.text(alphabet='ab:-!~"<>= ,0129state\x00', max_size=30))
 def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
-    said = ""
+    message = ""
     try:
         parse_filter(typed, NOW)
     except FilterError as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    "typed,counts,said",
+    "typed,counts,message",
     [
         ("state:fail", {"states": ("failed",)}, ""),
         ("state:fail system:", {"states": ("failed",)}, '"system:" is ignored: system: wants a value'),
@@ -115,15 +115,17 @@ def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
         ),
     ],
 )
-def test_what_is_not_in_force_while_it_is_typed_is_named(typed: str, counts: dict[str, Any] | None, said: str) -> None:
-    found, told = parse_typed(typed)
-    assert found == (None if counts is None else JobFilter(**counts))
-    assert told.startswith(said)
-    assert bool(told) == bool(said)
+def test_what_is_not_in_force_while_it_is_typed_is_named(
+    typed: str, counts: dict[str, Any] | None, message: str
+) -> None:
+    criteria, text = parse_typed(typed)
+    assert criteria == (None if counts is None else JobFilter(**counts))
+    assert text.startswith(message)
+    assert bool(text) == bool(message)
 
 
 @pytest.mark.parametrize(
-    "argument,words",
+    "argument,texts",
     [
         ("state:fail system:", ["state:fail", "system:"]),
         ("state:fail db07", ["state:fail", "db07"]),
@@ -135,14 +137,14 @@ def test_what_is_not_in_force_while_it_is_typed_is_named(typed: str, counts: dic
     ],
 )
 def test_an_argument_of_a_command_line_is_one_term_unless_it_plainly_holds_several(
-    argument: str, words: list[str]
+    argument: str, texts: list[str]
 ) -> None:
-    assert words == argument_terms(argument)
+    assert texts == argument_terms(argument)
 
 
 @pytest.mark.parametrize("text", ["age:<999999999d", "age:>36526d", "since:-999999999d", "since:0001-01-01"])
 def test_what_no_date_leads_back_to_is_a_fault_of_the_filter(text: str) -> None:
-    """Found by the reads, it would be told as a store that cannot be read."""
+    """A filter fault is reported as one, not as an unreadable store."""
     with pytest.raises(FilterError, match=r"more than a hundred years|is not a time"):
         parse_filter(text, NOW, BERLIN)
 

@@ -151,8 +151,8 @@ def estate_config(
 
 @contextmanager
 def running_bench(folder: Path, scheduler: FakeScheduler, config: Config) -> Iterator[Bench]:
-    """An engine that holds the lease of a new store in `folder`, for as long as the context lasts. Who waits for its
-    answers looks often."""
+    """An engine that holds the lease of a new store in `folder`, for as long as the context lasts. Waiting clients
+    poll often."""
     sink = Sink()
     store = open_ready(str(folder / "headway.db"))
     got = lease.acquire_lease(store, "engine", "test", 600)

@@ -348,12 +348,12 @@ def test_every_row_is_on_a_page_also_where_a_reply_is_cut(bench: Bench) -> None:
 
 
 def test_a_cancelled_call_is_ended_and_counts_until_its_thread_ends() -> None:
-    begun, told, released = threading.Event(), threading.Event(), threading.Event()
+    begun, event, released = threading.Event(), threading.Event(), threading.Event()
 
     def call(cancelled: threading.Event) -> CallToolResult:
         begun.set()
         if cancelled.wait(5):
-            told.set()
+            event.set()
         released.wait(5)
         return tool_reply(DocumentPage([]), {})
 
@@ -364,13 +364,13 @@ def test_a_cancelled_call_is_ended_and_counts_until_its_thread_ends() -> None:
             await run_sync(begun.wait, 5)
             group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
-                await run_sync(told.wait, 5)
+                await run_sync(event.wait, 5)
                 during = limiter.borrowed_tokens
                 released.set()
         return during, limiter.borrowed_tokens
 
     assert (1, 0) == anyio.run(cancel_a_call)
-    assert told.is_set()
+    assert event.is_set()
 
 
 def test_a_client_reads_that_nothing_was_requested_where_the_engine_does_not_answer(
@@ -409,11 +409,11 @@ def test_a_long_reply_is_cut_and_says_so_and_secrets_are_masked() -> None:
     is_error, document, text = _reply(tool_reply(DocumentPage([row] * 500), {}, {"offset": 7}))
     assert not is_error
     assert len(text) <= MAX_CHARS
-    kept = document[UNTRUSTED]
-    following = {"offset": 7 + len(kept)}
-    assert (f"{500 - len(kept)} list items; ask for less", following) == (document["omitted"], document["next"])
-    assert {"etl/job"} == {item["name"] for item in kept}
-    assert not [secret for secret in ("ann@", "hunter2", "\x1b") if secret in kept[0]["text"]]
+    stored = document[UNTRUSTED]
+    following = {"offset": 7 + len(stored)}
+    assert (f"{500 - len(stored)} list items; ask for less", following) == (document["omitted"], document["next"])
+    assert {"etl/job"} == {item["name"] for item in stored}
+    assert not [secret for secret in ("ann@", "hunter2", "\x1b") if secret in stored[0]["text"]]
 
 
 def test_what_is_missing_where_the_extra_was_not_installed_is_named(

@@ -26,8 +26,8 @@ WAITING_AS = {"hang": "running", "ask": "awaiting_input", "slot": "scheduled"}
 
 class FakeAirflow(FakeActs):
     """One Airflow. `dags` maps a DAG to its tasks in a chain; `outcome[(dag, task)]` "failed" makes a task fail, "hang"
-    keeps it running, "ask" lets it wait for an answer to `question`, "slot" for a slot of a pool. A DAG of
-    `by_the_clock` is due at each tick. `details_of[dag]` changes what is told of a DAG; `written_by[(dag, run)]` are
+    leaves it running, "ask" lets it wait for an answer to `question`, "slot" for a slot of a pool. A DAG of
+    `by_the_clock` is due at each tick. `details_of[dag]` changes the details of a DAG; `written_by[(dag, run)]` are
     the runs that wrote its assets. `forbidden` and `lose_answer_of` are patterns of paths: of changes that are refused,
     of one whose answer is lost."""
 
@@ -126,7 +126,7 @@ class FakeAirflow(FakeActs):
         run |= {"state": "failed" if blocked else "success", "start_date": stamp(began), "end_date": stamp(self.now)}
         run["_updated"] = self.now
 
-    # -- its door ---------------------------------------------------------------------------------------------------
+    # -- its endpoint -----------------------------------------------------------------------------------------------
     @property
     def transport(self) -> httpx.MockTransport:
         """What a connector is opened with."""
@@ -168,9 +168,9 @@ class FakeAirflow(FakeActs):
             return 403, {"detail": "Forbidden"}
         query = {name: values[-1] for name, values in parse_qs(request.url.query.decode(), True).items()}
         for method, pattern, answer in ROUTES:
-            found = re.fullmatch(pattern, path)
-            if found and method == request.method:
-                return answer(self, [unquote(part) for part in found.groups()], query, body)
+            match = re.fullmatch(pattern, path)
+            if match and method == request.method:
+                return answer(self, [unquote(part) for part in match.groups()], query, body)
         return 404, {"detail": f"no route {path}"}
 
     def _login(self, body: Row) -> tuple[int, Any]:
@@ -196,15 +196,17 @@ class FakeAirflow(FakeActs):
     def details(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         if parts[0] not in self.dags or parts[0] in self.stale:
             return 404, {"detail": f"The Dag with ID: `{parts[0]}` was not found"}
-        found = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": self.timetables.get(parts[0])}
-        found |= {"timetable_periodic": True, "asset_expression": None}
-        found |= {name: recorded("dags")["dags"][1][name] for name in recorded("dags")["dags"][1] if "interval" in name}
-        found |= {"is_paused": parts[0] in self.paused, **self.details_of.get(parts[0], {})}
-        return 200, {**found, "latest_dag_version": {"version_number": self.versions[parts[0]]}}
+        results = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": self.timetables.get(parts[0])}
+        results |= {"timetable_periodic": True, "asset_expression": None}
+        results |= {
+            name: recorded("dags")["dags"][1][name] for name in recorded("dags")["dags"][1] if "interval" in name
+        }
+        results |= {"is_paused": parts[0] in self.paused, **self.details_of.get(parts[0], {})}
+        return 200, {**results, "latest_dag_version": {"version_number": self.versions[parts[0]]}}
 
     def list_tasks(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         chain, template = self.dags[parts[0]], recorded("tasks")["tasks"][0]
-        below = [*([one] for one in chain[1:]), []]
+        below = [*([name] for name in chain[1:]), []]
         rows = [
             {
                 **template,
@@ -227,12 +229,12 @@ class FakeAirflow(FakeActs):
     def changed(self, name: str, rows: list[Row], query: Row) -> tuple[int, Any]:
         since = datetime.fromisoformat(query.get("updated_at_gte", "1970-01-01T00:00:00Z"))
         until = datetime.fromisoformat(query.get("updated_at_lte", "9999-01-01T00:00:00Z"))
-        found = sorted((row for row in rows if since <= row["_updated"] <= until), key=lambda row: row["_updated"])
+        results = sorted((row for row in rows if since <= row["_updated"] <= until), key=lambda row: row["_updated"])
         if not (query.get("cursor") or "0").isdigit():
             return 400, recorded("dagRuns_bad_cursor")
         first, limit = int(query.get("cursor") or 0), min(self.page_limit, int(query.get("limit", 50)))
-        following = str(first + limit) if first + limit < len(found) else None
-        return 200, {name: found[first : first + limit], "total_entries": len(found), "next_cursor": following}
+        following = str(first + limit) if first + limit < len(results) else None
+        return 200, {name: results[first : first + limit], "total_entries": len(results), "next_cursor": following}
 
     # -- what ran ---------------------------------------------------------------------------------------------------
     def list_runs(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
@@ -313,7 +315,7 @@ def _shown(body: Any) -> Any:
     """Without our own columns."""
     if isinstance(body, dict):
         return {name: _shown(value) for name, value in body.items() if name not in ("_updated", "_answer")}
-    return [_shown(one) for one in body] if isinstance(body, list) else body
+    return [_shown(item) for item in body] if isinstance(body, list) else body
 
 
 Answer = Callable[[FakeAirflow, list[str], Row, Row], tuple[int, Any]]

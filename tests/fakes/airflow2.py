@@ -17,20 +17,20 @@ from tests.fakes.airflow import FakeAirflow, is_dated
 from tests.fakes.airflow_actions import Row
 
 ACCOUNT = base64.b64encode(b"headway:right").decode()
-GONE_FROM_RUNS = ("queued_at", "run_after", "dag_versions", "bundle_version", "_updated")
-GONE_FROM_TASKS = ("id", "run_after", "scheduled_when", "dag_version", "_updated")
+REMOVED_FROM_RUNS = ("queued_at", "run_after", "dag_versions", "bundle_version", "_updated")
+REMOVED_FROM_TASKS = ("id", "run_after", "scheduled_when", "dag_version", "_updated")
 KNOWN = {"limit", "offset", "order_by", "updated_at_gte", "updated_at_lte", "state", "paused", "map_index", "token"} | {
     "execution_date_gte",
     "execution_date_lte",
     "only_active",
 }
 STARTED_WITH = {"dag_run_id", "logical_date", "data_interval_start", "data_interval_end", "note", "conf"}
-GONE_FROM_DAGS = ("timetable_summary", "latest_dag_version")
+REMOVED_FROM_DAGS = ("timetable_summary", "latest_dag_version")
 TASKS = r"/dags/([^/]+)/dagRuns/([^/]+)/taskInstances"
 
 
 class FakeAirflow2:
-    """One Airflow 2 whose estate is `inner`; `inner.requests` has what was asked of it, by its own paths."""
+    """One Airflow 2 whose estate is `inner`; `inner.requests` are its requests, with its own paths."""
 
     def __init__(self, inner: FakeAirflow, subdags: Collection[str] = ()) -> None:
         self.inner, self.subdags = inner, subdags
@@ -71,21 +71,21 @@ class FakeAirflow2:
         return self._routed(request.method, path, query, body)
 
     def _routed(self, method: str, path: str, query: Row, body: Row) -> tuple[int, Any]:
-        if method == "GET" and (found := re.fullmatch(r"/dags/([^/]+)", path)):
-            return 200, {"dag_id": unquote(found[1]), "is_subdag": unquote(found[1]) in self.subdags}
+        if method == "GET" and (match := re.fullmatch(r"/dags/([^/]+)", path)):
+            return 200, {"dag_id": unquote(match[1]), "is_subdag": unquote(match[1]) in self.subdags}
         if path in ("/dags/~/dagRuns", "/dags/~/dagRuns/~/taskInstances"):
             return self._changed(path, query)
         if path.endswith("/upstreamDatasetEvents"):
-            told = self._inner(method, path.replace("DatasetEvents", "AssetEvents"), query, body)[1]
-            return 200, {"dataset_events": told["asset_events"]}
+            payload = self._inner(method, path.replace("DatasetEvents", "AssetEvents"), query, body)[1]
+            return 200, {"dataset_events": payload["asset_events"]}
         if path == "/datasets":
             return 200, {"datasets": [], "total_entries": 0}
-        if found := re.fullmatch(r"(/dags/[^/]+/dagRuns/[^/]+(?:/taskInstances/([^/]+))?)/setNote", path):
-            return self._noted(found[1], found[2], body["note"])
+        if match := re.fullmatch(r"(/dags/[^/]+/dagRuns/[^/]+(?:/taskInstances/([^/]+))?)/setNote", path):
+            return self._noted(match[1], match[2], body["note"])
         if path.endswith("/clearTaskInstances"):
             return self._cleared(unquote(path.split("/")[2]), body)
-        if method == "PATCH" and (found := re.fullmatch(rf"{TASKS}/([^/]+)", path)):
-            return self._marked(unquote(found[1]), unquote(found[2]), unquote(found[3]), body)
+        if method == "PATCH" and (match := re.fullmatch(rf"{TASKS}/([^/]+)", path)):
+            return self._marked(unquote(match[1]), unquote(match[2]), unquote(match[3]), body)
         if method == "POST" and path.endswith("/dagRuns"):
             return self._triggered(path, query, body)
         if path.endswith("/clear"):
@@ -94,15 +94,15 @@ class FakeAirflow2:
         return self._inner(method, path, query, body)
 
     def _inner(self, method: str, path: str, query: Row, body: Row, shown: str = "") -> tuple[int, Any]:
-        """The answer of the Airflow 3 behind, told as Airflow 2 tells it."""
+        """The answer of the Airflow 3 behind, in the format of Airflow 2."""
         query = {name.replace("execution_date", "logical_date"): value for name, value in query.items()}
         query |= {"exclude_stale": query["only_active"]} if "only_active" in query else {}
         headers = {"authorization": "Bearer inner"}
         sent = httpx.Request(method, f"http://a/api/v2{path}", params=query, json=body, headers=headers)
-        status, told = self.inner._answer(sent, sent.url.raw_path.decode().partition("?")[0])
+        status, payload = self.inner._answer(sent, sent.url.raw_path.decode().partition("?")[0])
         if shown == "/version":
             return 200, {"version": "2.11.0", "git_version": None}
-        return status, as_2(told) if status < 300 else told
+        return status, as_2(payload) if status < 300 else payload
 
     def _changed(self, path: str, query: Row) -> tuple[int, Any]:
         name, rows = (
@@ -112,12 +112,12 @@ class FakeAirflow2:
             return problem(400, "Extra query parameter(s) order_by not in spec")
         until = datetime.fromisoformat(query["updated_at_lte"]) if "updated_at_lte" in query else self.inner.now
         since = datetime.fromisoformat(query.get("updated_at_gte", "1970-01-01T00:00:00Z"))
-        found = [row for row in rows if since <= row["_updated"] <= until]
+        results = [row for row in rows if since <= row["_updated"] <= until]
         if span := {name: value for name, value in query.items() if name.startswith("execution_date")}:
             span = {name.replace("execution_date", "logical_date"): value for name, value in span.items()}
-            found = [row for row in found if is_dated(row, span)]
+            results = [row for row in results if is_dated(row, span)]
         first, limit = int(query.get("offset", 0)), min(self.inner.page_limit, int(query["limit"]))
-        return 200, as_2({name: found[first : first + limit], "total_entries": len(found)})
+        return 200, as_2({name: results[first : first + limit], "total_entries": len(results)})
 
     def _noted(self, path: str, task: str | None, note: str) -> tuple[int, Any]:
         if self.inner.role == "viewer":
@@ -125,8 +125,8 @@ class FakeAirflow2:
         dag, run = (unquote(part) for part in path.split("/")[2:5:2])
         row = self.inner.run(dag, run)
         rows = [row] if row and not task else self._tasks(dag, run, {unquote(task or "")})
-        for one in rows:
-            one["note"] = note or None
+        for entry in rows:
+            entry["note"] = note or None
         return (200, as_2(dict(rows[0]))) if rows else problem(404, "DAGRun not found")
 
     def _tasks(self, dag: str, run: str, names: set[str]) -> list[Row]:
@@ -136,9 +136,9 @@ class FakeAirflow2:
         if extra := sorted(set(body) & {"note", "prevent_running_task", "run_on_latest_version"}):
             return problem(400, f"{extra}: Unknown field")
         if body.get("task_ids"):
-            status, told = self.inner.clear_tasks([dag], {}, body)
+            status, payload = self.inner.clear_tasks([dag], {}, body)
         else:
-            status, told = self.inner.clear_run(
+            status, payload = self.inner.clear_run(
                 [dag, body["dag_run_id"]], {}, {"only_failed": True, **body, "dry_run": True}
             )
             if status == 200 and not body["dry_run"]:
@@ -146,15 +146,15 @@ class FakeAirflow2:
         if status != 200:
             return problem(status, "no")
         named = ("dag_id", "dag_run_id", "task_id")
-        return 200, {"task_instances": [{name: row[name] for name in named} for row in told["task_instances"]]}
+        return 200, {"task_instances": [{name: row[name] for name in named} for row in payload["task_instances"]]}
 
     def _marked(self, dag: str, run: str, task: str, body: Row) -> tuple[int, Any]:
         if "note" in body:
             return problem(400, "note: Unknown field")
         rows = self._tasks(dag, run, {task})
         note = rows[0]["note"] if rows else None
-        status, told = self.inner.mark_task([dag, run, task], {}, {**body, "note": note})
-        return (200, {}) if status == 200 else (status, told)
+        status, payload = self.inner.mark_task([dag, run, task], {}, {**body, "note": note})
+        return (200, {}) if status == 200 else (status, payload)
 
     def _triggered(self, path: str, query: Row, body: Row) -> tuple[int, Any]:
         if self.inner.role == "viewer":
@@ -172,30 +172,30 @@ def problem(status: int, title: str) -> tuple[int, Row]:
     return status, {"title": title, "detail": None, "status": status, "type": "about:blank"}
 
 
-def as_2(told: Any) -> Any:
+def as_2(payload: Any) -> Any:
     """Rows of Airflow 3 as Airflow 2 has them."""
-    if isinstance(told, list):
-        return [as_2(one) for one in told]
-    if not isinstance(told, dict):
-        return told
-    if "timetable_summary" in told:
-        told = {**told, "schedule_interval": {"__type": "CronExpression", "value": told["timetable_summary"]}}
-        told |= {"next_dagrun_create_after": told.get("next_dagrun_run_after"), "is_active": True}
-        told |= {
-            "next_dagrun": told.get("next_dagrun_logical_date"),
-            "dataset_expression": told.get("asset_expression"),
+    if isinstance(payload, list):
+        return [as_2(item) for item in payload]
+    if not isinstance(payload, dict):
+        return payload
+    if "timetable_summary" in payload:
+        payload = {**payload, "schedule_interval": {"__type": "CronExpression", "value": payload["timetable_summary"]}}
+        payload |= {"next_dagrun_create_after": payload.get("next_dagrun_run_after"), "is_active": True}
+        payload |= {
+            "next_dagrun": payload.get("next_dagrun_logical_date"),
+            "dataset_expression": payload.get("asset_expression"),
         }
-    if "queued_at" in told and "task_id" not in told:
-        return {name: value for name, value in told.items() if name not in GONE_FROM_RUNS}
-    if "map_index" in told:
-        return {name: value for name, value in told.items() if name not in GONE_FROM_TASKS}
-    kept = {
+    if "queued_at" in payload and "task_id" not in payload:
+        return {name: value for name, value in payload.items() if name not in REMOVED_FROM_RUNS}
+    if "map_index" in payload:
+        return {name: value for name, value in payload.items() if name not in REMOVED_FROM_TASKS}
+    values = {
         name: value
-        for name, value in told.items()
+        for name, value in payload.items()
         if not name.startswith("timetable_s") and name != "latest_dag_version"
     }
-    if isinstance(kept.get("content"), list):
-        text = "\n".join(str(one.get("event")) for one in kept["content"])
+    if isinstance(values.get("content"), list):
+        text = "\n".join(str(item.get("event")) for item in values["content"])
         token = base64.urlsafe_b64encode(json.dumps({"end_of_log": True, "log_pos": len(text)}).encode()).decode()
         return {"content": repr([("worker", text)]), "continuation_token": token}
-    return {name: as_2(value) for name, value in kept.items()}
+    return {name: as_2(value) for name, value in values.items()}

@@ -47,27 +47,27 @@ class FakeActs:
     def _uuid(self) -> str:
         raise NotImplementedError
 
-    def _asked(self, row: Row) -> Row:
+    def _question_of(self, row: Row) -> Row:
         answer = row.get("_answer") or {"chosen_options": None, "responded_by_user": None}
         return {**self.question, "task_instance": dict(row), **answer, "response_received": bool(row.get("_answer"))}
 
     def list_questions(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
-        rows = [self._asked(row) for row in self.instances if row["state"] == "awaiting_input"]
+        rows = [self._question_of(row) for row in self.instances if row["state"] == "awaiting_input"]
         return 200, {"hitl_details": rows, "total_entries": len(rows)}
 
     def one_question(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
-        found = [row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2]]
-        waits = found and (found[0]["state"] == "awaiting_input" or found[0].get("_answer"))
-        return (200, self._asked(found[0])) if waits else (404, {"detail": "detail does not exist"})
+        rows = [row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2]]
+        waits = rows and (rows[0]["state"] == "awaiting_input" or rows[0].get("_answer"))
+        return (200, self._question_of(rows[0])) if waits else (404, {"detail": "detail does not exist"})
 
     def answer_question(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         """Measured: one answer only, and none that is not among the options."""
-        status, asked = self.one_question(parts, query, body)
+        status, request = self.one_question(parts, query, body)
         if status != 200 or self.role == "viewer":
-            return (status, asked) if status != 200 else (403, {"detail": "Forbidden"})
-        if asked["response_received"]:
+            return (status, request) if status != 200 else (403, {"detail": "Forbidden"})
+        if request["response_received"]:
             return 409, {"detail": "Human-in-the-loop detail has already been updated"}
-        if set(body["chosen_options"]) - set(asked["options"]):
+        if set(body["chosen_options"]) - set(request["options"]):
             return 400, {"detail": "Invalid options"}
         row = next(row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2])
         self.now += timedelta(milliseconds=7)
@@ -96,8 +96,8 @@ class FakeActs:
         run = self.run(parts[0], body["dag_run_id"])
         if run is None:
             return 404, recorded("dagRun_404")
-        chain, wanted = list(self.dags[parts[0]]), body.get("task_ids", [])
-        below = chain[chain.index(wanted[0]) :] if wanted and wanted[0] in chain else []
+        chain, expected = list(self.dags[parts[0]]), body.get("task_ids", [])
+        below = chain[chain.index(expected[0]) :] if expected and expected[0] in chain else []
         rows = [row for row in self.tasks_of(parts[0], body["dag_run_id"]) if row["task_id"] in below]
         rows = [row for row in rows if row["state"] in RED] if body.get("only_failed") else rows
         if not body["dry_run"]:
@@ -120,14 +120,14 @@ class FakeActs:
         if self.role == "viewer":
             return 403, recorded("trigger_forbidden_viewer")
         logical = body["logical_date"]
-        taken = any(logical and (row["dag_id"], row["logical_date"]) == (parts[0], logical) for row in self.runs)
-        if taken or self.run(parts[0], body["dag_run_id"]):
+        is_used = any(logical and (row["dag_id"], row["logical_date"]) == (parts[0], logical) for row in self.runs)
+        if is_used or self.run(parts[0], body["dag_run_id"]):
             return 409, recorded("trigger_409_same_id")
         start, end = body.get("data_interval_start", logical), body.get("data_interval_end", logical)
         times = {"logical_date": logical, "data_interval_start": start, "data_interval_end": end}
         run_after = {"run_after": body.get("run_after", stamp(self.now))}
-        told = {"note": body.get("note"), "conf": body.get("conf", {})}
-        self.start(parts[0], body["dag_run_id"], run_type="manual", **told, **times, **run_after)
+        details = {"note": body.get("note"), "conf": body.get("conf", {})}
+        self.start(parts[0], body["dag_run_id"], run_type="manual", **details, **times, **run_after)
         return 200, self.run(parts[0], body["dag_run_id"])
 
     def backfill_dry_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:

@@ -30,45 +30,45 @@ exit "$code"
 
 
 def shim(module: str, tool: str, state: Path) -> str:
-    """The script that stands on a PATH for that tool."""
+    """The script on a PATH for that tool."""
     return SHIM.format(port=_port(), module=module, tool=tool, state=state)
 
 
 @cache
 def _port() -> int:
     """Of the process, which is started with the first tool that is requested."""
-    words = [sys.executable, "-c", "from tests.fakes.answering import serve; serve()"]
+    texts = [sys.executable, "-c", "from tests.fakes.answering import serve; serve()"]
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], start_new_session=True
+        texts, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], start_new_session=True
     )
     assert process.stdout is not None
-    _kept.append(process)
+    _processes.append(process)
     return int(process.stdout.readline())
 
 
-_kept: list[subprocess.Popen[bytes]] = []
+_processes: list[subprocess.Popen[bytes]] = []
 """Whose inputs stay open as long as this process lives."""
 
 
 def serve() -> None:
     """Answers one call after the other until the test process is gone."""
-    with create_server(("127.0.0.1", 0)) as door:
-        print(door.getsockname()[1], flush=True)
-        Thread(target=_answer_all, args=(door,), daemon=True).start()
+    with create_server(("127.0.0.1", 0)) as connection:
+        print(connection.getsockname()[1], flush=True)
+        Thread(target=_answer_all, args=(connection,), daemon=True).start()
         sys.stdin.read()
 
 
-def _answer_all(door: socket) -> None:
+def _answer_all(connection: socket) -> None:
     while True:
-        caller, _ = door.accept()
+        caller, _ = connection.accept()
         with caller, caller.makefile("rwb") as line:
-            count = int(_word(line))
-            module, tool, state, *arguments = (_word(line) for _ in range(count))
+            count = int(_first_token(line))
+            module, tool, state, *arguments = (_first_token(line) for _ in range(count))
             code, out, err = _called(module, tool, state, arguments)
             line.write(b"%d %d\n%b%b" % (code, len(out), out, err))
 
 
-def _word(line: io.BufferedRWPair) -> str:
+def _first_token(line: io.BufferedRWPair) -> str:
     result = bytearray()
     while (letter := line.read(1)) not in (b"\0", b""):
         result += letter

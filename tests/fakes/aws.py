@@ -54,7 +54,7 @@ def _operation(service: str, name: str) -> OperationModel:
 
 
 class FakeAws(httpx.BaseTransport):
-    """An AWS whose operations are the methods `_NAME`; `calls` is what was asked, `refused` what may not be."""
+    """An AWS whose operations are the methods `_NAME`; `calls` are the requests, `refused` the forbidden operations."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Body]] = []
@@ -119,11 +119,11 @@ class FakeAws(httpx.BaseTransport):
         return last
 
 
-def page(rows: list[Body], word: str, size: int, token: str | None, next_word: str) -> Body:
+def page(rows: list[Body], term: str, size: int, token: str | None, next_text: str) -> Body:
     """One page of rows; the token is the number of its first."""
     first = int(token or 0)
-    more = {next_word: str(first + size)} if first + size < len(rows) else {}
-    return {word: rows[first : first + size], **more}
+    more = {next_text: str(first + size)} if first + size < len(rows) else {}
+    return {term: rows[first : first + size], **more}
 
 
 def answer(status: int, body: Body | bytes, kind: str = "application/x-amz-json-1.1", **headers: str) -> httpx.Response:
@@ -154,6 +154,6 @@ class NastyAws(FaultyTransport):
         return self.handler(request)
 
 
-def endless(word: str, stays: bool = False) -> Callable[[Any, int], Any]:
+def endless(term: str, stays: bool = False) -> Callable[[Any, int], Any]:
     """Pages that promise a next one for ever, under a new token each time or always the same."""
-    return lambda body, times: body | {word: "0" if stays else f"{times}0"}
+    return lambda body, times: body | {term: "0" if stays else f"{times}0"}

@@ -73,7 +73,7 @@ class FakeBatch(FakeAws):
         return made
 
     def made(self, definition: str, status: str, created: datetime, **more: Any) -> Body:
-        """A job as AWS tells it."""
+        """A job in AWS' format."""
         job_id = str(uuid.uuid4())
         log = f"{definition}/default/{job_id}"
         body: Body = {
@@ -143,10 +143,10 @@ class FakeBatch(FakeAws):
         """As the API reference has it: without a filter RUNNING alone."""
         if not filters:
             return bool(job["status"] == "RUNNING")
-        word, value = filters[0]["name"], filters[0]["values"][0]
-        if word == "AFTER_CREATED_AT":
+        text, value = filters[0]["name"], filters[0]["values"][0]
+        if text == "AFTER_CREATED_AT":
             return int(job["createdAt"]) > int(value)
-        if word == "JOB_DEFINITION":
+        if text == "JOB_DEFINITION":
             return bool(job["jobDefinition"].rpartition("/")[2].partition(":")[0] == value)
         name = job["jobName"].lower()
         return bool(name.startswith(value[:-1].lower()) if value.endswith("*") else name == value.lower())
@@ -166,8 +166,8 @@ class FakeBatch(FakeAws):
         queue = f"{ARN}:job-queue/{body['jobQueue']}"
         job = self.job(name, "RUNNABLE", datetime.now(UTC), jobName=body["jobName"], jobQueue=queue)
         overrides = body.get("containerOverrides", {})
-        job["container"] |= {word: overrides[word] for word in ("command", "environment") if word in overrides}
-        job |= {word: body[word] for word in ("parameters", "arrayProperties") if word in body}
+        job["container"] |= {text: overrides[text] for text in ("command", "environment") if text in overrides}
+        job |= {text: body[text] for text in ("parameters", "arrayProperties") if text in body}
         return {"jobArn": job["jobArn"], "jobName": body["jobName"], "jobId": job["jobId"]}
 
     def _TerminateJob(self, body: Body) -> Body:

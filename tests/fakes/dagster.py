@@ -66,7 +66,7 @@ class FakeDagster:
         self._made += 1
         self.now += timedelta(milliseconds=10)
         template, at = recorded("runs_updated_after")["runsOrError"]["results"][0], self.now.timestamp()
-        inherited = {one["key"]: one["value"] for one in parent["tags"]} if parent else {}
+        inherited = {tag["key"]: tag["value"] for tag in parent["tags"]} if parent else {}
         merged = {"dagster/code_location": LOCATION, **inherited, **(tags or {})}
         row: Row = {
             **template,
@@ -89,7 +89,7 @@ class FakeDagster:
 
     def schedule(self, job: str, name: str, by_code: bool = False) -> Row:
         """A schedule that runs: started by a person, or because its code says so."""
-        found: Row = {
+        results: Row = {
             "name": name,
             "pipelineName": job,
             "cronSchedule": "0 6 * * *",
@@ -98,8 +98,8 @@ class FakeDagster:
             "canReset": not by_code,
             "scheduleState": {"id": f"{name}::1", "status": "RUNNING"},
         }
-        self.schedules[name] = found
-        return found
+        self.schedules[name] = results
+        return results
 
     def set_schedule(self, name: str, status: str) -> Row:
         """A person starts or stops it, or we do."""
@@ -143,7 +143,7 @@ class FakeDagster:
         at = str(int(self.now.timestamp() * 1000))
         self.logs.setdefault(row["runId"], []).append({**event, "timestamp": at, "error": error})
 
-    # -- its door ---------------------------------------------------------------------------------------------------
+    # -- its endpoint -----------------------------------------------------------------------------------------------
     @property
     def transport(self) -> httpx.MockTransport:
         return httpx.MockTransport(self.answer)
@@ -151,8 +151,8 @@ class FakeDagster:
     def answer(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         query, variables = body["query"], body["variables"]
-        found = FIELD.search(query)
-        name = found[1] if found else "version"
+        match = FIELD.search(query)
+        name = match[1] if match else "version"
         self.requests.append(name)
         if self.stop_before == name:
             raise httpx.ReadError("the line broke", request=request)
@@ -161,8 +161,10 @@ class FakeDagster:
             self.lose_answer_of = ""
             raise httpx.ReadError("the line broke", request=request)
         headers = {"content-type": "application/json", "date": format_datetime(self.now, usegmt=True)}
-        told = data if name == "version" else {"instance": {name: data}} if name == "runQueueConfig" else {name: data}
-        return httpx.Response(status, content=json.dumps({"data": told}).encode(), headers=headers)
+        payload = (
+            data if name == "version" else {"instance": {name: data}} if name == "runQueueConfig" else {name: data}
+        )
+        return httpx.Response(status, content=json.dumps({"data": payload}).encode(), headers=headers)
 
     def _resolve(self, name: str, variables: Row, query: str) -> tuple[int, Any]:
         if query.startswith("mutation") and (self.read_only or name in self.refuse):
@@ -170,7 +172,7 @@ class FakeDagster:
         match name:
             case "version":
                 names = (*ACTS, "stop_running_schedule", "start_schedule", "report_runless_asset_events")
-                rights = [{"permission": one, "value": not self.read_only} for one in names]
+                rights = [{"permission": name, "value": not self.read_only} for name in names]
                 return 200, {"version": "1.13.27", "instance": None, "permissions": rights}
             case "runQueueConfig":
                 return 200, self.run_queue
@@ -191,7 +193,9 @@ class FakeDagster:
                     }
                 ]
                 broken = {"__typename": "PythonError", "message": "ModuleNotFoundError: no module named dwh"}
-                entries += [{"name": one, "loadStatus": "LOADED", "locationOrLoadError": broken} for one in self.broken]
+                entries += [
+                    {"name": name, "loadStatus": "LOADED", "locationOrLoadError": broken} for name in self.broken
+                ]
                 return 200, {"__typename": "Workspace", "locationEntries": entries}
             case "assetsOrError":
                 below = [key for key in self.observed if list(key[: len(variables["p"])]) == variables["p"]]
@@ -226,7 +230,7 @@ class FakeDagster:
         return 200, self._terminate(variables["r"])
 
     def _last_observed(self, key: tuple[str, ...]) -> Row:
-        return {"assetObservations": [{"description": one} for one in self.observed.get(key, [])[-1:]]}
+        return {"assetObservations": [{"description": name} for name in self.observed.get(key, [])[-1:]]}
 
     def _filtered(self, variables: Row) -> list[Row]:
         where, rows = variables.get("f") or {}, self.runs[::-1]
@@ -260,14 +264,14 @@ class FakeDagster:
         job = params["selector"]["jobName"]
         if job not in self.jobs:
             return {"__typename": "PipelineNotFoundError", "message": f"Could not find Pipeline {job}"}
-        row = self.start(job, tags={one["key"]: one["value"] for one in params["executionMetadata"]["tags"]})
+        row = self.start(job, tags={tag["key"]: tag["value"] for tag in params["executionMetadata"]["tags"]})
         return {"__typename": "LaunchRunSuccess", "run": {"runId": row["runId"], "status": "QUEUED"}}
 
     def _reexecute(self, params: Row) -> tuple[int, Row]:
         parent = next(row for row in self.runs if row["runId"] == params["parentRunId"])
         if params["strategy"] == "FROM_FAILURE" and parent["status"] not in ("FAILURE", "CANCELED"):
             return 500, recorded("reexecute_success_from_failure")["launchRunReexecution"]
-        row = self.start(parent["jobName"], parent, {one["key"]: one["value"] for one in params["extraTags"]})
+        row = self.start(parent["jobName"], parent, {tag["key"]: tag["value"] for tag in params["extraTags"]})
         return 200, {"__typename": "LaunchRunSuccess", "run": {"runId": row["runId"], "status": "QUEUED"}}
 
     def _terminate(self, run: str) -> Row:

@@ -36,7 +36,7 @@ class FakeDbtCloud:
         self.outcome: dict[int, int] = {}
         self.hangs: set[int] = set()
         self.forbidden = ""
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         for hours in (6, 5, 4):
             self.run(501, ERROR, self.now - timedelta(hours=hours))
             self.run(502, SUCCESS, self.now - timedelta(hours=hours, minutes=-10))
@@ -71,7 +71,7 @@ class FakeDbtCloud:
                 ends = self.outcome.get(row["job_definition_id"], SUCCESS)
                 row |= {"status": ends, "finished_at": shown(self.now)}
 
-    # -- its door
+    # -- its endpoint
     @property
     def transport(self) -> httpx.MockTransport:
         return httpx.MockTransport(self.handle)
@@ -79,7 +79,7 @@ class FakeDbtCloud:
     def handle(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix(BASE)
         call = f"{request.method} {path}"
-        self.asked.append(call)
+        self.requested.append(call)
         if request.headers.get("authorization") != "Bearer right":
             return self._reply(401, None)
         if self.forbidden and re.search(self.forbidden, call):
@@ -87,10 +87,10 @@ class FakeDbtCloud:
         return self._answer(request, path)
 
     def _reply(self, status: int, data: Any, total: int | None = None) -> httpx.Response:
-        told: Row = {"status": {"code": status, "is_success": status < 300, "user_message": ""}, "data": data}
+        details: Row = {"status": {"code": status, "is_success": status < 300, "user_message": ""}, "data": data}
         if total is not None:
-            told["extra"] = {"pagination": {"count": len(data), "total_count": total}}
-        return httpx.Response(status, json=told, headers={"date": format_datetime(self.now, usegmt=True)})
+            details["extra"] = {"pagination": {"count": len(data), "total_count": total}}
+        return httpx.Response(status, json=details, headers={"date": format_datetime(self.now, usegmt=True)})
 
     def _answer(self, request: httpx.Request, path: str) -> httpx.Response:
         match (request.method, *path.strip("/").split("/")):
@@ -102,11 +102,11 @@ class FakeDbtCloud:
                 rows = [row if with_trigger else row | {"trigger": None} for row in reversed(self.runs)]
                 return self._page(rows, request)
             case ("POST", "jobs", job, "run"):
-                if int(job) not in {one["id"] for one in self.jobs}:
+                if int(job) not in {job["id"] for job in self.jobs}:
                     return self._reply(404, None)
                 return self._reply(200, self.run(int(job), QUEUED, self.now, json.loads(request.content)["cause"]))
             case (method, "runs", number, *what):
-                row = next((one for one in self.runs if str(one["id"]) == number), None)
+                row = next((run for run in self.runs if str(run["id"]) == number), None)
                 return self._reply(404, None) if row is None else self._one(method, row, what, request)
         return self._reply(404, None)
 

@@ -61,11 +61,11 @@ class Tool:
 
     def begin(self, command: str, at: float, invocation: str = "") -> str:
         invocation = invocation or str(uuid.uuid4())
-        clock, told = stamp(at)[11:26], f"{{'quiet': 'False', 'invocation_command': {command!r}}}"
+        clock, text = stamp(at)[11:26], f"{{'quiet': 'False', 'invocation_command': {command!r}}}"
         self.log(
             f"{'=' * 30} {clock} | {invocation} {'=' * 30}",
             f"\x1b[0m{clock} [info ] [MainThread]: Running with dbt=1.11.16",
-            f"\x1b[0m{clock} [debug] [MainThread]: running dbt with arguments {told}",
+            f"\x1b[0m{clock} [debug] [MainThread]: running dbt with arguments {text}",
         )
         return invocation
 
@@ -73,36 +73,36 @@ class Tool:
         """The artefact first, then the log's last lines, as dbt does it."""
         key = os.environ.get("DBT_ENV_CUSTOM_ENV_HEADWAY_ACTION", "")
         env = {"HEADWAY_ACTION": key} if key else {}
-        first = next(word for word in command.split() if word in WHICH)
+        first = next(term for term in command.split() if term in WHICH)
         metadata = {
             "invocation_id": invocation, "invocation_started_at": stamp(at), "generated_at": stamp(at + took),
             "dbt_version": "1.11.16", "env": env,
         }  # fmt: skip
         args = {"which": WHICH[first], "invocation_command": command}
         self.write("run_results.json", {"metadata": metadata, "args": args, "results": results})
-        counts = {word: sum(one["status"] in states for one in results) for word, states in COUNTED.items()}
+        counts = {term: sum(result["status"] in states for result in results) for term, states in COUNTED.items()}
         red, clock = counts["ERROR"], stamp(at + took)[11:26]
-        summary = " ".join(f"{word}={number}" for word, number in {**counts, "TOTAL": len(results)}.items())
+        summary = " ".join(f"{term}={number}" for term, number in {**counts, "TOTAL": len(results)}.items())
         verdict = "failed" if red else "succeeded"
         self.log(
             f"\x1b[0m{clock} [info ] [MainThread]: Done. {summary}",
             f"\x1b[0m{clock} [debug] [MainThread]: Command `{command}` {verdict} at {clock} after {took:.2f} seconds",
         )
 
-    def command(self, words: list[str]) -> int:
+    def command(self, texts: list[str]) -> int:
         """What the program does when it is called."""
-        at, shown = time.time(), f"dbt {' '.join(words)}"
+        at, shown = time.time(), f"dbt {' '.join(texts)}"
         fails = (self.folder / "fails").read_text().split() if (self.folder / "fails").exists() else []
-        wanted = list(NODES)
-        if "retry" in words:
-            state = json.loads((Path(words[words.index("--state") + 1]) / "run_results.json").read_text())
-            wanted = [one["unique_id"] for one in state["results"] if one["status"] not in ("success", "pass")]
-        elif "--select" in words:
-            wanted = [name for name in NODES if name.endswith("." + words[words.index("--select") + 1].rstrip("+"))]
+        names = list(NODES)
+        if "retry" in texts:
+            state = json.loads((Path(texts[texts.index("--state") + 1]) / "run_results.json").read_text())
+            names = [result["unique_id"] for result in state["results"] if result["status"] not in ("success", "pass")]
+        elif "--select" in texts:
+            names = [name for name in NODES if name.endswith("." + texts[texts.index("--select") + 1].rstrip("+"))]
         invocation = self.begin(shown, at)
         print(json.dumps({"info": {"name": "MainReportVersion", "invocation_id": invocation, "msg": "Running"}}))
-        self.end(invocation, shown, at, outcomes(wanted, fails, at))
-        return 1 if set(fails) & set(wanted) else 0
+        self.end(invocation, shown, at, outcomes(names, fails, at))
+        return 1 if set(fails) & set(names) else 0
 
 
 WHICH = {"build": "build", "run": "run", "compile": "compile", "parse": "parse", "docs": "generate", "retry": "build"}
@@ -110,15 +110,15 @@ WHICH = {"build": "build", "run": "run", "compile": "compile", "parse": "parse",
 COUNTED = {"PASS": ("success", "pass"), "WARN": ("warn",), "ERROR": ("error", "fail"), "SKIP": ("skipped",)}
 
 
-def outcomes(wanted: list[str], fails: list[str], at: float) -> list[dict[str, Any]]:
+def outcomes(expected: list[str], fails: list[str], at: float) -> list[dict[str, Any]]:
     """Nodes in their order: what follows a failure is skipped."""
     lost: set[str] = set()
-    told = []
-    for name in wanted:
+    rows = []
+    for name in expected:
         status = "error" if name in fails else "skipped" if lost & set(NODES[name]) else "success"
         lost |= {name} if status != "success" else set()
-        told.append(result(name, status, at, "Binder Error: no column x" if status == "error" else ""))
-    return told
+        rows.append(result(name, status, at, "Binder Error: no column x" if status == "error" else ""))
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""EventBridge Scheduler in memory, speaking its REST protocol: schedules are kept, and what UpdateSchedule is not given
-is reset, as AWS does. Its answers are checked by botocore's model of AWS; AWS never saw it."""
+"""EventBridge Scheduler in memory, with its REST protocol: schedules are stored, and a field missing in UpdateSchedule
+is reset, as AWS does. Its answers are checked by botocore's model of AWS, never against AWS itself."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""A proxy in front of a real server that misbehaves while it is told to. It stands on loopback, on a free port.
+"""A proxy in front of a real server that misbehaves on request. It listens on loopback, on a free port.
 
 with FaultProxy(port) as proxy:
-    proxy.fault = Fault(hang=True)      # for what is open and for what comes
-    proxy.fault = GOOD
-"""
+    proxy.fault = Fault(hang=True)      # for open and new connections
+    proxy.fault = GOOD"""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ class FaultProxy:
 
     def __init__(self, upstream: int, seed: int = 0, fault: Fault = GOOD) -> None:
         self.upstream = upstream
-        self._asked = bytearray()
+        self._received = bytearray()
         self.fault = fault
         self.port = 0
         self.accepted = 0
@@ -64,18 +63,18 @@ class FaultProxy:
     def fault(self) -> Fault:
         """What happens now."""
         after = self._fault.after
-        is_due = len(self._asked) >= after if isinstance(after, int) else after in self._asked
+        is_due = len(self._received) >= after if isinstance(after, int) else after in self._received
         return self._fault if is_due else GOOD
 
     @fault.setter
     def fault(self, fault: Fault) -> None:
-        self._asked.clear()
+        self._received.clear()
         self._fault = fault
 
     @property
-    def asked(self) -> int:
+    def received(self) -> int:
         """Bytes that the client has sent since a fault with `after` was set."""
-        return len(self._asked)
+        return len(self._received)
 
     def __enter__(self) -> FaultProxy:
         self._thread.start()
@@ -129,7 +128,7 @@ class FaultProxy:
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(HIDDEN_BYTES):
             if self._fault.after:
-                self._asked += data
+                self._received += data
             await self._wait_while_hanging()
             writer.write(data)
             await writer.drain()
@@ -146,10 +145,10 @@ class FaultProxy:
             if fault.swallow:
                 continue
             await asyncio.sleep(fault.delay)
-            left = _left(fault, passed)
-            await self._pass(data if left is None else data[:left], writer, fault)
+            remaining = _remaining(fault, passed)
+            await self._pass(data if remaining is None else data[:remaining], writer, fault)
             passed += len(data)
-            if left is not None and left <= len(data):
+            if remaining is not None and remaining <= len(data):
                 if fault.reset_after is not None:
                     _reset(writer)
                     _reset(far)
@@ -173,7 +172,7 @@ class FaultProxy:
             await asyncio.sleep(0.02)
 
 
-def _left(fault: Fault, passed: int) -> int | None:
+def _remaining(fault: Fault, passed: int) -> int | None:
     """How many bytes more may pass; None without a limit."""
     limits = [limit for limit in (fault.reset_after, fault.cut_after) if limit is not None]
     return max(0, min(limits) - passed) if limits else None

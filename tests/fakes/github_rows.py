@@ -34,7 +34,7 @@ def user(login: str) -> Row:
 
 
 def private_user(login: str) -> Row:
-    """What GET /user tells of oneself."""
+    """The signed-in user, as GET /user returns it."""
     names = dict.fromkeys(("name", "company", "blog", "location", "email", "bio"))
     counts = dict.fromkeys(
         ("followers", "following", "public_gists", "public_repos", "collaborators", "disk_usage",
@@ -49,14 +49,14 @@ def repository(full_name: str, pushes: bool = True) -> Row:
     owner, name = full_name.split("/")
     url = f"{API}/repos/{full_name}"
     mine = {"id": 1, "node_id": "R_1", "name": name, "full_name": full_name, "owner": user(owner), "private": True}
-    urls = {f"{one}_url": f"{url}/{one}" for one in _REPOSITORY_URLS}
+    urls = {f"{name}_url": f"{url}/{name}" for name in _REPOSITORY_URLS}
     more = {"description": None, "fork": False, "url": url, "html_url": f"https://github.com/{full_name}"}
     rights = {"admin": False, "push": pushes, "pull": True}
     return {**mine, **urls, **more, "default_branch": "main", "permissions": rights}
 
 
 def whole_repository(full_name: str, pushes: bool = True) -> Row:
-    """As GET /repos/{owner}/{repo} tells it."""
+    """In the format of GET /repos/{owner}/{repo}."""
     flags = dict.fromkeys(
         ("archived", "disabled", "has_discussions", "has_issues", "has_pages", "has_projects", "has_wiki"), False
     )
@@ -87,9 +87,9 @@ def workflow(full_name: str, number: int, file: str, title: str, state: str) -> 
     }
 
 
-def run(full_name: str, found: Row, attempt: Row, whole: bool = True) -> Row:
+def run(full_name: str, row: Row, attempt: Row, whole: bool = True) -> Row:
     """A run at one of its attempts. `whole` False: less what only repeats the repository."""
-    url, number = f"{API}/repos/{full_name}/actions/runs/{found['id']}", found["id"]
+    url, number = f"{API}/repos/{full_name}/actions/runs/{row['id']}", row["id"]
     commit = {
         "id": "acb5820ced9479c074f688cc328bf03f341a511d",
         "tree_id": "d23f6eedb1e1b9610bbc754ddb5197bfe7271223",
@@ -102,62 +102,62 @@ def run(full_name: str, found: Row, attempt: Row, whole: bool = True) -> Row:
     names = ("jobs", "logs", "cancel", "rerun", "artifacts")
     return {
         "id": number,
-        "name": found["title"],
+        "name": row["title"],
         "node_id": f"WFR_{number}",
         "head_branch": "main",
         "head_sha": commit["id"],
-        "path": f".github/workflows/{found['file']}",
-        "run_number": found["number"],
+        "path": f".github/workflows/{row['file']}",
+        "run_number": row["number"],
         "run_attempt": attempt["attempt"],
-        "display_title": found["title"],
-        "event": found["event"],
+        "display_title": row["title"],
+        "event": row["event"],
         "status": attempt["status"],
         "conclusion": attempt["conclusion"],
-        "workflow_id": found["workflow"],
+        "workflow_id": row["workflow"],
         "check_suite_id": 42,
         "check_suite_node_id": "CS_42",
         "url": url,
         "html_url": f"https://github.com/{full_name}/actions/runs/{number}",
         "pull_requests": [],
-        "created_at": stamp(found["created"]),
+        "created_at": stamp(row["created"]),
         "updated_at": stamp(attempt["updated"]),
         "run_started_at": stamp(attempt["began"]),
         "previous_attempt_url": None,
         "check_suite_url": f"{API}/repos/{full_name}/check-suites/42",
-        "workflow_url": f"{API}/repos/{full_name}/actions/workflows/{found['workflow']}",
+        "workflow_url": f"{API}/repos/{full_name}/actions/workflows/{row['workflow']}",
         **{f"{name}_url": f"{url}/{name}" for name in names},
         **({"head_commit": commit, "repository": mine, "head_repository": mine} if whole else {}),
         **({"actor": user(attempt["by"]), "triggering_actor": user(attempt["by"])} if whole else {}),
     }
 
 
-def job(full_name: str, found: Row, attempt: Row, one: Row) -> Row:
+def job(full_name: str, row: Row, attempt: Row, entry: Row) -> Row:
     """A job of an attempt, with one step."""
-    url = f"{API}/repos/{full_name}/actions/jobs/{one['id']}"
-    step = {"name": "Run make", "number": 1, "status": one["status"], "conclusion": one["conclusion"]}
-    nobody = dict.fromkeys(("runner_id", "runner_name", "runner_group_id", "runner_group_name"))
+    url = f"{API}/repos/{full_name}/actions/jobs/{entry['id']}"
+    step = {"name": "Run make", "number": 1, "status": entry["status"], "conclusion": entry["conclusion"]}
+    without_root = dict.fromkeys(("runner_id", "runner_name", "runner_group_id", "runner_group_name"))
     return {
-        "id": one["id"],
-        "node_id": f"J_{one['id']}",
-        "run_id": found["id"],
+        "id": entry["id"],
+        "node_id": f"J_{entry['id']}",
+        "run_id": row["id"],
         "run_attempt": attempt["attempt"],
-        "run_url": f"{API}/repos/{full_name}/actions/runs/{found['id']}",
+        "run_url": f"{API}/repos/{full_name}/actions/runs/{row['id']}",
         "head_sha": "acb5820ced9479c074f688cc328bf03f341a511d",
         "head_branch": "main",
-        "workflow_name": found["file"],
+        "workflow_name": row["file"],
         "url": url,
-        "html_url": f"https://github.com/{full_name}/actions/runs/{found['id']}/job/{one['id']}",
-        "status": one["status"],
-        "conclusion": one["conclusion"],
-        "created_at": stamp(found["created"]),
-        "started_at": stamp(one["began"] or found["created"]),
-        "completed_at": stamp(one["ended"]),
-        "name": one["name"],
-        "steps": [step] if one["began"] else [],
-        "check_run_url": f"{API}/repos/{full_name}/check-runs/{one['id']}",
+        "html_url": f"https://github.com/{full_name}/actions/runs/{row['id']}/job/{entry['id']}",
+        "status": entry["status"],
+        "conclusion": entry["conclusion"],
+        "created_at": stamp(row["created"]),
+        "started_at": stamp(entry["began"] or row["created"]),
+        "completed_at": stamp(entry["ended"]),
+        "name": entry["name"],
+        "steps": [step] if entry["began"] else [],
+        "check_run_url": f"{API}/repos/{full_name}/check-runs/{entry['id']}",
         "labels": ["ubuntu-latest"],
-        **nobody,
-        **({"runner_id": 1, "runner_name": "runner 1"} if one["began"] else {}),
+        **without_root,
+        **({"runner_id": 1, "runner_name": "runner 1"} if entry["began"] else {}),
     }
 
 

@@ -64,7 +64,7 @@ class FakeGlue(FakeAws):
         return made
 
     def made(self, job: str, state: str, began: datetime, **more: Any) -> Body:
-        """A run as AWS tells it."""
+        """A run in AWS' format."""
         body: Body = {
             "Id": f"jr_{secrets.token_hex(32)}", "JobName": job, "Attempt": 0, "JobRunState": state,
             "StartedOn": began, "LastModifiedOn": began, "LogGroupName": "/aws-glue/jobs",

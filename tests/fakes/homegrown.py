@@ -1,7 +1,6 @@
 """A small home-grown scheduler with a REST API as a team writes it in a week: jobs, runs by change, logs, verbs.
 
-A fake of ours: nobody else's API looks exactly like this. Its clock is moved by hand.
-"""
+A fake of ours: no real API is exactly like this. Its clock is moved by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ class HomeGrown:
         ]
         self.runs: list[Row] = []
         self.log = LOG
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         for hours in range(6, 1, -1):
             self.run("load", "done", self.now - timedelta(hours=hours))
             self.run("mart", "crashed", self.now - timedelta(hours=hours) + timedelta(minutes=20), error="exit 3", rc=3)
@@ -49,14 +48,14 @@ class HomeGrown:
             if row["status"] == "waiting":
                 row |= {"status": "done", "finished": _shown(self.now), "changed": _shown(self.now)}
 
-    # -- its door
+    # -- its endpoint
     @property
     def transport(self) -> httpx.MockTransport:
         return httpx.MockTransport(self.handle)
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         path, query = request.url.path, dict(request.url.params)
-        self.asked.append(f"{request.method} {path}")
+        self.requested.append(f"{request.method} {path}")
         headers = {"date": format_datetime(self.now, usegmt=True)}
         if request.headers.get("x-api-key") != self.key:
             return httpx.Response(401, json={"message": "who are you?"}, headers=headers)

@@ -110,15 +110,15 @@ class FakeKubernetes:
         meta = row["metadata"]
         del self.jobs[meta["namespace"], meta["name"]]
         for name in [
-            one for one, pod in self.pods.items() if pod["metadata"]["ownerReferences"][0]["uid"] == meta["uid"]
+            name for name, pod in self.pods.items() if pod["metadata"]["ownerReferences"][0]["uid"] == meta["uid"]
         ]:
             del self.pods[name]
         self._changed("DELETED", row)
 
     def event(self, cronjob: str, reason: str, message: str, namespace: str = "etl", kind: str = "CronJob") -> None:
         about = {"kind": kind, "namespace": namespace, "name": cronjob, "uid": "-"}
-        told = {"reason": reason, "message": message, "lastTimestamp": stamp(self.now), "type": "Warning"}
-        self.events.append({"metadata": {"namespace": namespace}, "involvedObject": about, **told})
+        details = {"reason": reason, "message": message, "lastTimestamp": stamp(self.now), "type": "Warning"}
+        self.events.append({"metadata": {"namespace": namespace}, "involvedObject": about, **details})
 
     def tick(self, seconds: int = 5) -> None:
         """Time goes on; what is open goes on to its end."""
@@ -160,34 +160,34 @@ class FakeKubernetes:
 
     def end(self, row: Row, kind: str, reason: str = "", exit_code: int = 3) -> None:
         meta, status, now = row["metadata"], row["status"], stamp(self.now + timedelta(seconds=1))
-        words = {"reason": reason, "message": f"Job: {reason}"} if reason else {}
-        status["conditions"] = [{"type": kind, "status": "True", "lastTransitionTime": now, **words}]
+        texts = {"reason": reason, "message": f"Job: {reason}"} if reason else {}
+        status["conditions"] = [{"type": kind, "status": "True", "lastTransitionTime": now, **texts}]
         status.pop("active", None)
         status |= {"succeeded": 1, "completionTime": now} if kind == "Complete" else {"failed": 1}
         pod = self.pods.setdefault(f"{meta['name']}-x1", self._pod(row))
         code = 0 if kind == "Complete" else exit_code
         over = {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}
         head = {"name": "main", "image": "acme", "imageID": "", "ready": False, "restartCount": 0}
-        told = {**head, "state": {"terminated": over}}
-        pod["status"] = {"phase": "Succeeded" if code == 0 else "Failed", "containerStatuses": [told]}
+        details = {**head, "state": {"terminated": over}}
+        pod["status"] = {"phase": "Succeeded" if code == 0 else "Failed", "containerStatuses": [details]}
         at = f"{stamp(self.now)[:-1]}.000000001Z".encode()
         self.logs.setdefault(pod["metadata"]["name"], b"%b loading\n%b ValueError: bad row 7\n" % (at, at))
         self._changed("MODIFIED", row)
 
-    # -- its door ---------------------------------------------------------------------------------------------------
+    # -- its endpoint -----------------------------------------------------------------------------------------------
     @property
     def transport(self) -> httpx.MockTransport:
         return httpx.MockTransport(self.handle)
 
     def handle(self, request: httpx.Request) -> httpx.Response:
-        path, asked = request.url.path, dict(request.url.params)
+        path, parameters = request.url.path, dict(request.url.params)
         body = json.loads(request.content) if request.content else {}
-        self.requests.append((request.method, path, body or asked))
+        self.requests.append((request.method, path, body or parameters))
         if request.headers.get("authorization") != "Bearer right":
             return self.refusal(401, "Unauthorized", "Unauthorized")
         if self.forbidden and re.search(self.forbidden, f"{request.method} {path}"):
             return self.refusal(403, "Forbidden", f"{path} is forbidden: User cannot do that")
-        answer = self._route(request.method, path, asked, body)
+        answer = self._route(request.method, path, parameters, body)
         if self.lose_answer_of and re.search(self.lose_answer_of, f"{request.method} {path}"):
             self.lose_answer_of = ""
             raise httpx.ReadError("the line broke", request=request)
@@ -199,48 +199,48 @@ class FakeKubernetes:
     def refusal(self, status: int, reason: str, message: str) -> httpx.Response:
         return self.reply(status, {"kind": "Status", "code": status, "reason": reason, "message": message})
 
-    def _route(self, method: str, path: str, asked: Row, body: Row) -> httpx.Response:
+    def _route(self, method: str, path: str, row: Row, body: Row) -> httpx.Response:
         if path == "/version":
             return self.reply(200, {"gitVersion": "v1.33.0-fake"})
         if path == BATCH:
             names = ["jobs"] if self.old else ["jobs", "cronjobs"]
-            return self.reply(200, {"resources": [{"name": one} for one in names]})
+            return self.reply(200, {"resources": [{"name": name} for name in names]})
         if path.endswith("/selfsubjectaccessreviews"):
             about = body["spec"]["resourceAttributes"]
             return self.reply(201, {"status": {"allowed": (about["verb"], about["resource"]) not in self.denied}})
         base = "/apis/batch/v1(?:beta1)?|/api/v1"
-        found = re.fullmatch(rf"(?:{base})(?:/namespaces/([^/]+))?/(\w+)(?:/([^/]+))?(/log)?", path)
-        if found is None or ("beta1" in path) != (self.old and "cronjobs" in path):
+        match = re.fullmatch(rf"(?:{base})(?:/namespaces/([^/]+))?/(\w+)(?:/([^/]+))?(/log)?", path)
+        if match is None or ("beta1" in path) != (self.old and "cronjobs" in path):
             return self.refusal(404, "NotFound", "the server could not find the requested resource")
-        namespace, what, name, log = found.groups()
+        namespace, what, name, log = match.groups()
         if log:
-            return self._log(name, asked)
+            return self._log(name, row)
         if what in ("pods", "events"):
-            return self._listed_all(what, namespace, asked)
+            return self._listed_all(what, namespace, row)
         stock = self.cronjobs if what == "cronjobs" else self.jobs
         if name:
             return self._one(method, stock, (namespace, name), body)
         if method == "POST":
             return self._create(namespace, body)
-        return self._watch(asked) if "watch" in asked else self._list(stock, namespace, asked)
+        return self._watch(row) if "watch" in row else self._list(stock, namespace, row)
 
-    def _list(self, stock: dict[tuple[str, str], Row], namespace: str | None, asked: Row) -> httpx.Response:
+    def _list(self, stock: dict[tuple[str, str], Row], namespace: str | None, row: Row) -> httpx.Response:
         if self.crowd and stock is self.jobs:
-            return self.reply(200, crowded(self.cronjobs, self.crowd, asked, str(self.version)))
+            return self.reply(200, crowded(self.cronjobs, self.crowd, row, str(self.version)))
         keys = sorted((key for key in stock if namespace in (None, key[0])), key="/".join)
-        after, version = json.loads(asked["continue"]) if "continue" in asked else ("", str(self.version))
+        after, version = json.loads(row["continue"]) if "continue" in row else ("", str(self.version))
         rest = [key for key in keys if "/".join(key) > after]
-        page = rest[: int(asked["limit"])]
+        page = rest[: int(row["limit"])]
         more = {"continue": json.dumps(["/".join(page[-1]), version])} if len(rest) > len(page) else {}
         rows = [deepcopy(stock[key]) for key in page]
         return self.reply(200, {"metadata": {"resourceVersion": version, **more}, "items": rows})
 
-    def _watch(self, asked: Row) -> httpx.Response:
-        since = int(asked["resourceVersion"])
+    def _watch(self, row: Row) -> httpx.Response:
+        since = int(row["resourceVersion"])
         if since < self.compacted:
             return self.refusal(410, "Expired", "too old resource version")
-        told = [{"type": what, "object": row} for version, what, row in self.changes if version > since]
-        lines = "".join(json.dumps(one) + "\n" for one in told)  # no bookmark: so short a watch gets none
+        rows = [{"type": what, "object": row} for version, what, row in self.changes if version > since]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)  # no bookmark: so short a watch gets none
         headers = {"date": format_datetime(self.now, usegmt=True), "content-type": "application/json"}
         return httpx.Response(200, content=lines.encode(), headers=headers)
 
@@ -254,7 +254,7 @@ class FakeKubernetes:
         for name in ("uid", "resourceVersion"):
             if meta.get(name) not in (None, row["metadata"][name]):
                 return self.refusal(409, "Conflict", f"the object has another {name}")
-        merge(row, {**body, "metadata": {one: value for one, value in meta.items() if one != "resourceVersion"}})
+        merge(row, {**body, "metadata": {item: value for item, value in meta.items() if item != "resourceVersion"}})
         if stock is self.jobs:
             self._changed("MODIFIED", row)
         else:
@@ -270,27 +270,27 @@ class FakeKubernetes:
             return self.refusal(422, "Invalid", "Job is invalid")
         return self.reply(201, deepcopy(self._add({**meta, "namespace": namespace}, body["spec"])))
 
-    def _listed_all(self, what: str, namespace: str | None, asked: Row) -> httpx.Response:
+    def _listed_all(self, what: str, namespace: str | None, row: Row) -> httpx.Response:
         rows = list(self.pods.values()) if what == "pods" else self.events
-        rows = [one for one in rows if namespace in (None, one["metadata"]["namespace"])]
-        if "labelSelector" in asked:
-            names = re.findall(r"[^,()]+", asked["labelSelector"].partition(" in ")[2])
-            rows = [one for one in rows if one["metadata"]["labels"]["job-name"] in names]
-        for term in asked.get("fieldSelector", "").split(","):
+        rows = [row for row in rows if namespace in (None, row["metadata"]["namespace"])]
+        if "labelSelector" in row:
+            names = re.findall(r"[^,()]+", row["labelSelector"].partition(" in ")[2])
+            rows = [row for row in rows if row["metadata"]["labels"]["job-name"] in names]
+        for term in row.get("fieldSelector", "").split(","):
             if term:
-                rows = [one for one in rows if fits(one, term)]
-        first, limit = int(asked.get("continue", 0)), int(asked.get("limit", len(rows)))
+                rows = [row for row in rows if fits(row, term)]
+        first, limit = int(row.get("continue", 0)), int(row.get("limit", len(rows)))
         more = {"continue": str(first + limit)} if len(rows) > first + limit else {}
         items = deepcopy(rows[first : first + limit])
         return self.reply(200, {"metadata": {"resourceVersion": str(self.version), **more}, "items": items})
 
-    def _log(self, pod: str, asked: Row) -> httpx.Response:
+    def _log(self, pod: str, row: Row) -> httpx.Response:
         if pod not in self.logs:
             return self.refusal(400, "BadRequest", f"pod {pod} does not have a host assigned")
         lines = self.logs[pod].splitlines(keepends=True)
-        if "sinceTime" in asked:
-            lines = [one for one in lines if one[:19].decode() >= asked["sinceTime"][:19]]
-        if "tailLines" in asked:
-            lines = lines[-int(asked["tailLines"]) :]
-        body = b"".join(lines)[: int(asked["limitBytes"])]
+        if "sinceTime" in row:
+            lines = [line for line in lines if line[:19].decode() >= row["sinceTime"][:19]]
+        if "tailLines" in row:
+            lines = lines[-int(row["tailLines"]) :]
+        body = b"".join(lines)[: int(row["limitBytes"])]
         return httpx.Response(200, content=body, headers={"content-type": "text/plain"})

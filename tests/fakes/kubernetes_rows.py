@@ -12,17 +12,17 @@ def stamp(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def crowded(cronjobs: dict[tuple[str, str], Row], crowd: int, asked: Row, version: str) -> Row:
+def crowded(cronjobs: dict[tuple[str, str], Row], crowd: int, parameters: Row, version: str) -> Row:
     """A page of `crowd` green Jobs of the first CronJob, made as they are requested."""
-    first, limit = int(asked.get("continue", 0)), int(asked["limit"])
+    first, limit = int(parameters.get("continue", 0)), int(parameters["limit"])
     (namespace, cronjob), row = next(iter(cronjobs.items()))
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cronjob, "uid": row["metadata"]["uid"]}
-    told, oldest = [], 20_000_000
+    rows, oldest = [], 20_000_000
     for number in range(first, min(first + limit, crowd)):
         at = stamp(datetime.fromtimestamp((oldest + number) * 60, UTC))
         held = {"type": "Complete", "status": "True", "lastTransitionTime": at}
         meta = {"name": f"{cronjob}-{oldest + number}", "namespace": namespace, "uid": f"u{number}"}
-        told.append(
+        rows.append(
             {
                 "metadata": {**meta, "creationTimestamp": at, "ownerReferences": [owner]},
                 "spec": row["spec"]["jobTemplate"]["spec"],
@@ -30,16 +30,16 @@ def crowded(cronjobs: dict[tuple[str, str], Row], crowd: int, asked: Row, versio
             }
         )
     more = {"continue": str(first + limit)} if first + limit < crowd else {}
-    return {"metadata": {"resourceVersion": version, **more}, "items": told}
+    return {"metadata": {"resourceVersion": version, **more}, "items": rows}
 
 
 def fits(row: Row, term: str) -> bool:
     """Whether an object meets one term of a field selector."""
     name, equal, value = term.partition("!=") if "!=" in term else term.partition("=")
-    found: Any = row
+    result: Any = row
     for part in name.split("."):
-        found = found.get(part, "")
-    return bool((found == value) == (equal == "="))
+        result = result.get(part, "")
+    return bool((result == value) == (equal == "="))
 
 
 def merge(row: Row, patch: Row) -> None:

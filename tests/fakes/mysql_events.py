@@ -1,7 +1,6 @@
-"""A MariaDB's events in memory: the recorded rows of a real one, a scheduler that one may push, and no server.
+"""A MariaDB's events in memory: the recorded rows of a real one, a scheduler that a test advances, and no server.
 
-It stands in for `MySqlEventsClient`, below which is only SQL; that part is tested on a real server.
-"""
+It replaces `MySqlEventsClient`, below which is only SQL; that part is tested on a real server."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ RECORDING = Path(__file__).parents[1] / "recordings" / "mysql_events" / "night.j
 
 
 class FakeEvents:
-    """The events, the log table, and who looks at them."""
+    """The events, the log table, and the signed-in user."""
 
     def __init__(self) -> None:
         by_key: dict[str, Any] = json.loads(RECORDING.read_text())

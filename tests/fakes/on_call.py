@@ -1,9 +1,8 @@
 """Fakes of on-call services, made from their published API descriptions; none was compared with the real service.
 
 PagerDuty: its api-schema repository (REST and Events v2). Opsgenie: its opsgenie-oas repository. Splunk On-Call: its
-Swagger document as kept by APIs.guru. ilert: its OpenAPI document. incident.io: the client that its Terraform provider
-generates from its OpenAPI document. See docs/oncall.md.
-"""
+Swagger document at APIs.guru. ilert: its OpenAPI document. incident.io: the client that its Terraform provider
+generates from its OpenAPI document. See docs/oncall.md."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""A pg_cron in memory: the recorded tables of a real one, a launcher that one may push, and no server.
+"""A pg_cron in memory: the recorded tables of a real one, a launcher that a test advances, and no server.
 
-It stands in for `PgCronClient`, below which is only SQL; that part is tested on a real server.
-"""
+It replaces `PgCronClient`, below which is only SQL; that part is tested on a real server."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ OPEN = ("starting", "connecting", "sending", "running")
 
 
 class FakePgCron:
-    """The two tables and who looks at them."""
+    """The two tables and the signed-in user."""
 
     def __init__(self) -> None:
         by_key: dict[str, Any] = json.loads(RECORDING.read_text())
@@ -53,7 +52,7 @@ class FakePgCron:
         return added
 
     def run(self, jobid: int, status: str, message: str | None = None) -> Row:
-        """The launcher starts a job, and it ends as told (or stays open)."""
+        """The launcher starts a job, and it ends with the given status (or stays open)."""
         job = next(row for row in self.jobs if row["jobid"] == jobid)
         clock = float(self.access["clock"])
         row = {
@@ -103,8 +102,8 @@ class FakePgCron:
         row = next((row for row in self.runs if row["runid"] == runid), None)
         if row is None or row["status"] not in OPEN:
             raise NotSupported(f"pg_cron run {runid} is not running")
-        words = "ERROR:  canceling statement due to user request\n"
-        row |= {"status": "failed", "message": words, "ended": self.access["clock"]}
+        text = "ERROR:  canceling statement due to user request\n"
+        row |= {"status": "failed", "message": text, "ended": self.access["clock"]}
 
     def start_entries(self) -> None:
         """The full minute comes: entries that never ran run, and go well."""
@@ -115,7 +114,7 @@ class FakePgCron:
 
 
 def shown(row: Row) -> Row:
-    """An entry as the client's SQL tells it: our mark apart from the command."""
+    """An entry as the client's SQL returns it: our mark apart from the command."""
     match = re.match(HOLD_PREFIX, row["command"])
     return row | {"command": row["command"][match.end() if match else 0 :], "hold": match[1] if match else None}
 
@@ -131,11 +130,11 @@ class FakeClient(PgCronClient):
         return dict(self._fake.access)
 
     def jobs(self) -> tuple[Row, list[Row]]:
-        self._look()
+        self._require_access()
         return dict(self._fake.access), self._jobs()
 
     def page(self, after: int, again: Sequence[int]) -> PgCronPage:
-        self._look()
+        self._require_access()
         limit = min(BITE_ROWS, self._fake.bite_rows)
         runs = [row for row in self._fake.runs if row["runid"] > after]
         runs = sorted(runs, key=lambda row: int(row["runid"]))[:limit]
@@ -150,24 +149,24 @@ class FakeClient(PgCronClient):
         return copy.deepcopy(PgCronPage(fake.access, self._jobs(), runs, old, newest, entries, is_full))
 
     def situation(self, which: Callable[[Sequence[Row]], Row | None]) -> PgCronSituation:
-        self._look()
+        self._require_access()
         job = which(self._jobs())
         running = [row for row in self._fake.runs if job and row["jobid"] == job["jobid"] and row["status"] in OPEN]
         return copy.deepcopy(PgCronSituation(self._fake.access, job, running, self._fake.newest))
 
     def trace(self, entry: str, mark: str, after: int, key: str) -> EntryTrace:
-        self._look()
+        self._require_access()
         entries = [row for row in self._fake.jobs if row["jobname"] == entry]
         runs = [row for row in self._fake.runs if row["runid"] > after and row["command"].startswith(mark)]
         return copy.deepcopy(EntryTrace(self._fake.access, entries, runs, 0))
 
     def job_left(self, jobid: int, key: str) -> ActionTrace:
-        self._look()
+        self._require_access()
         row = next((row for row in self._jobs() if row["jobid"] == jobid), None)
         return ActionTrace(dict(self._fake.access), row, self._fake.sessions)
 
     def run_left(self, runid: int, key: str = "") -> ActionTrace:
-        self._look()
+        self._require_access()
         row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
         return ActionTrace(dict(self._fake.access), {"job_pid": 1, **row} if row else None, self._fake.sessions)
 
@@ -194,5 +193,5 @@ class FakeClient(PgCronClient):
     def unschedule(self, key: str) -> None:
         self._fake.jobs = [row for row in self._fake.jobs if not str(row["jobname"]).endswith(f":{key}")]
 
-    def _look(self) -> None:
+    def _require_access(self) -> None:
         self.require_view(self._fake.access)

@@ -1,7 +1,6 @@
-"""A pgAgent in memory: the recorded tables of a real one, an agent that one may push, and no server.
+"""A pgAgent in memory: the recorded tables of a real one, an agent that a test advances, and no server.
 
-It stands in for `PgAgentClient`, below which is only SQL; that part is tested on a real server.
-"""
+It replaces `PgAgentClient`, below which is only SQL; that part is tested on a real server."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ RECORDING = Path(__file__).parents[1] / "recordings" / "pgagent" / "night.json"
 
 
 class FakePgAgent:
-    """The tables, who looks at them, and one agent."""
+    """The tables, the signed-in user, and one agent."""
 
     def __init__(self) -> None:
         by_key: dict[str, Any] = json.loads(RECORDING.read_text())
@@ -51,7 +50,7 @@ class FakePgAgent:
         self.access = self.access | {"clock": str(float(self.access["clock"]) + seconds)}
 
     def run(self, jobid: int, status: str, result: int | None = 1, jlgid: int | None = None) -> Row:
-        """The agent runs a job, and it ends as told (or stays open)."""
+        """The agent runs a job, and it ends with the given status (or stays open)."""
         clock, number = float(self.access["clock"]), jlgid or self.newest + 1
         ended = None if status == "r" else str(clock + 0.01)
         times = {"started": str(clock), "ended": ended}
@@ -63,7 +62,7 @@ class FakePgAgent:
         return row
 
     def work(self) -> None:
-        """The agent looks, and runs what is due."""
+        """The agent runs the due jobs."""
         for job in self.jobs:
             if job["enabled"] and job["is_due"] and job["agent"] is None:
                 self.run(job["jobid"], "s")
@@ -101,7 +100,7 @@ class FakePgAgent:
 
 
 def shown(row: Row) -> Row:
-    """A job as the client's SQL tells it: our mark apart from the comment."""
+    """A job as the client's SQL returns it: our mark apart from the comment."""
     match = re.match(HOLD_PREFIX, row["comment"])
     return row | {"comment": row["comment"][match.end() if match else 0 :], "hold": match[1] if match else None}
 
@@ -117,12 +116,12 @@ class FakeClient(PgAgentClient):
         return copy.deepcopy((self._fake.access, self._fake.agents))
 
     def plan(self) -> JobPlan:
-        self._look()
+        self._require_access()
         fake = self._fake
         return copy.deepcopy(JobPlan(fake.access, self._jobs(), fake.steps, fake.schedules))
 
     def page(self, after: int, again: Sequence[int]) -> PgAgentPage:
-        self._look()
+        self._require_access()
         fake, limit = self._fake, min(BITE_ROWS, self._fake.bite_rows)
         runs = sorted((row for row in fake.runs if row["jlgid"] > after), key=lambda row: int(row["jlgid"]))[:limit]
         old = [row for row in fake.runs if row["jlgid"] in again]
@@ -134,11 +133,11 @@ class FakeClient(PgAgentClient):
         return copy.deepcopy(page)
 
     def jobs(self) -> tuple[Row, list[Row]]:
-        self._look()
+        self._require_access()
         return copy.deepcopy((self._fake.access, self._jobs()))
 
     def situation(self, jobid: int, key: str = "") -> PgAgentSituation:
-        self._look()
+        self._require_access()
         fake = self._fake
         job = next((row for row in self._jobs() if row["jobid"] == jobid), None)
         running = [row for row in fake.runs if row["jobid"] == jobid and row["status"] == "r"]
@@ -174,5 +173,5 @@ class FakeClient(PgAgentClient):
     def _jobs(self) -> list[Row]:
         return [shown(row) for row in self._fake.jobs]
 
-    def _look(self) -> None:
+    def _require_access(self) -> None:
         self.require_view(self._fake.access)

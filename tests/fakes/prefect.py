@@ -126,21 +126,21 @@ class FakePrefect:
             self.task(row, "transform-3d7")
         if how == "FAILED":
             self.write(row, "Encountered an exception: bad row 7", 40)
-        said = "Flow run encountered an exception: ValueError: bad row 7"
-        self.set(row, "FAILED" if how == "FAILED" else "COMPLETED", message=said if how == "FAILED" else None)
+        message = "Flow run encountered an exception: ValueError: bad row 7"
+        self.set(row, "FAILED" if how == "FAILED" else "COMPLETED", message=message if how == "FAILED" else None)
 
-    def task(self, row: Row, name: str, kind: str = "FAILED", word: str = "Failed") -> None:
-        one = deepcopy(recorded("task_runs_filter")[0])
-        state = {**one["state"], "timestamp": stamp(self.now), "type": kind, "name": word}
-        mine = {"id": self._uuid(), "flow_run_id": row["id"], "name": name, "state_type": kind, "state_name": word}
-        self.tasks.append({**one, **mine, "state": state})
+    def task(self, row: Row, name: str, kind: str = "FAILED", term: str = "Failed") -> None:
+        item = deepcopy(recorded("task_runs_filter")[0])
+        state = {**item["state"], "timestamp": stamp(self.now), "type": kind, "name": term}
+        mine = {"id": self._uuid(), "flow_run_id": row["id"], "name": name, "state_type": kind, "state_name": term}
+        self.tasks.append({**item, **mine, "state": state})
 
     def write(self, row: Row, message: str, level: int = 20) -> None:
         self.now += timedelta(milliseconds=1)
-        one = {"id": self._uuid(), "timestamp": stamp(self.now), "message": message, "level": level}
-        self.lines.append({**recorded("logs_filter")[0], **one, "flow_run_id": row["id"]})
+        entry = {"id": self._uuid(), "timestamp": stamp(self.now), "message": message, "level": level}
+        self.lines.append({**recorded("logs_filter")[0], **entry, "flow_run_id": row["id"]})
 
-    # -- its door ---------------------------------------------------------------------------------------------------
+    # -- its endpoint -----------------------------------------------------------------------------------------------
     @property
     def transport(self) -> httpx.MockTransport:
         return httpx.MockTransport(self.answer)
@@ -189,8 +189,8 @@ class FakePrefect:
     def _one(self, method: str, parts: list[str], body: Any) -> httpx.Response:
         match parts:
             case ["deployments", "name", flow, name]:
-                found = self.deployments.get(f"{flow}/{name}")
-                return self._reply(200, found) if found else self._reply(404, {"detail": "Deployment not found"})
+                results = self.deployments.get(f"{flow}/{name}")
+                return self._reply(200, results) if results else self._reply(404, {"detail": "Deployment not found"})
             case ["deployments", found_id, *rest]:
                 job = next((job for job, row in self.deployments.items() if row["id"] == found_id), None)
                 if job is None:
@@ -216,24 +216,24 @@ class FakePrefect:
         return self._reply(201, public(row))
 
     def _set_state(self, row: Row, body: Row) -> httpx.Response:
-        wanted = body["state"]
-        if row["state_type"] in ENDED and wanted["type"] in ("CANCELLING", *ENDED) and not body["force"]:
+        expected = body["state"]
+        if row["state_type"] in ENDED and expected["type"] in ("CANCELLING", *ENDED) and not body["force"]:
             refused = recorded("set_state_cancel_terminal")
             return self._reply(200, {**refused, "state": row["state"]})
-        state = self.set(row, wanted["type"], wanted.get("name", ""), wanted.get("message"))
+        state = self.set(row, expected["type"], expected.get("name", ""), expected.get("message"))
         return self._reply(201, {**recorded("set_state_rerun"), "state": state})
 
     # -- its lists --------------------------------------------------------------------------------------------------
     def _deployments(self, body: Row) -> list[Row]:
-        wanted = body.get("deployments", {}).get("id", {}).get("any_")
-        return [row for _, row in sorted(self.deployments.items()) if wanted is None or row["id"] in wanted]
+        expected = body.get("deployments", {}).get("id", {}).get("any_")
+        return [row for _, row in sorted(self.deployments.items()) if expected is None or row["id"] in expected]
 
     def _flows(self, body: Row) -> list[Row]:
-        wanted = body.get("flows", {}).get("id", {}).get("any_")
+        expected = body.get("flows", {}).get("id", {}).get("any_")
         alone = {row["flow_id"] for row in self.runs if row["deployment_id"] is None}
-        rows = [{**recorded("flows_filter")[0], "id": found, "name": name} for name, found in self.flows.items()]
+        rows = [{**recorded("flows_filter")[0], "id": result, "name": name} for name, result in self.flows.items()]
         rows = [row for row in rows if "flow_runs" not in body or row["id"] in alone]
-        return [row for row in rows if wanted is None or row["id"] in wanted]
+        return [row for row in rows if expected is None or row["id"] in expected]
 
     def _filtered(self, body: Row) -> list[Row]:
         where, sort = body.get("flow_runs", {}), body.get("sort")
@@ -244,8 +244,8 @@ class FakePrefect:
         return sorted(rows, key=lambda row: (row[name], row["id"])) if name else rows[::-1]
 
     def _tasks(self, body: Row) -> list[Row]:
-        wanted = body.get("flow_runs", {}).get("id", {}).get("any_", [])
-        return [row for row in self.tasks if row["flow_run_id"] in wanted]
+        expected = body.get("flow_runs", {}).get("id", {}).get("any_", [])
+        return [row for row in self.tasks if row["flow_run_id"] in expected]
 
     def _logs(self, body: Row) -> list[Row]:
         where = body.get("logs", {"flow_run_id": {"any_": []}})

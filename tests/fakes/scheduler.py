@@ -48,7 +48,7 @@ class NoOptions(BaseModel):
 
 @dataclass
 class FakeScheduler:
-    """Jobs and attempts that a test sets; what it was asked and sent is kept."""
+    """Jobs and attempts that a test sets; records its requests and sent actions."""
 
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     runs: dict[str, RunRecord] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class FakeScheduler:
     """What is held, by job."""
     undone: set[str] = field(default_factory=set)
     """Of these a person has enabled the job, and left the mark."""
-    words: str = "accepted"
+    reply_text: str = "accepted"
     """What the scheduler says when it takes an action."""
     capabilities: frozenset[Capability] = frozenset({Capability.RERUN, Capability.LOG})
     takes: Mapping[Verb, frozenset[str]] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class FakeScheduler:
     """What they say of a rerun of a run that has no attempt here."""
     done: list[tuple[str, str]] = field(default_factory=list)
     """(verb, job) of what arrived."""
-    asks: list[ActionSpec] = field(default_factory=list)
+    specs: list[ActionSpec] = field(default_factory=list)
     """What previews were requested."""
     backfills: list[NativeBackfill] = field(default_factory=list)
     """Its own, that are under way."""
@@ -119,7 +119,7 @@ class FakeScheduler:
             verbs=self.verbs,
         )
 
-    def told(self) -> Iterator[JobRecord]:
+    def records(self) -> Iterator[JobRecord]:
         """The jobs as they are now: what is held is paused."""
         return (
             replace(job, paused=True) if name in self.marks.keys() - self.undone else job
@@ -171,7 +171,7 @@ class FakeConnector:
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         self._check()
         return Inventory(
-            tuple(self._scheduler.told()),
+            tuple(self._scheduler.records()),
             complete=True,
             hash=f"{len(self._scheduler.jobs)} {sorted(self._scheduler.marks)}",
             skipped=self._scheduler.unread,
@@ -203,7 +203,7 @@ class FakeConnector:
 
     def preview(self, spec: ActionSpec, timeout_seconds: float) -> Preview:
         self._check()
-        self._scheduler.asks.append(spec)
+        self._scheduler.specs.append(spec)
         if spec.verb is Verb.BACKFILL and spec.parameters.get("do") == "list":
             return Preview("list", "", "", refused="a list", backfills=tuple(self._scheduler.backfills))
         verb = "run again" if spec.verb is Verb.RERUN else f"native {spec.verb}"
@@ -227,7 +227,7 @@ class FakeConnector:
         if self._scheduler.on_act is not None:
             self._scheduler.on_act(key)
         self._scheduler.mark(preview.plan, key)
-        return Receipt(key, self._scheduler.words)
+        return Receipt(key, self._scheduler.reply_text)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         self._check()

@@ -89,7 +89,7 @@ class SlurmHost:
         return CompletedCommand(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """There is no connection to close."""
 
 
 class Crowd:
@@ -132,4 +132,4 @@ class Crowd:
         return ["+", job, at, "0", state, code, "1", at, at, job, *plain]
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """There is no connection to close."""

@@ -104,17 +104,17 @@ def options(arguments: list[str], flags: str) -> tuple[dict[str, str], list[str]
     """Values of the options with a value, by their letter or name; and the other words."""
     by_key: dict[str, str] = {}
     rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word.startswith("--"):
-            name, _, value = word[2:].partition("=")
+    texts = iter(arguments)
+    for text in texts:
+        if text.startswith("--"):
+            name, _, value = text[2:].partition("=")
             by_key[name] = value
-        elif word.startswith("-") and word[1:2] in flags:
-            by_key[word[1]] = word[2:] or next(words)
-        elif word.startswith("-") and len(word) > 1:
-            by_key[word[1:]] = "yes"
+        elif text.startswith("-") and text[1:2] in flags:
+            by_key[text[1]] = text[2:] or next(texts)
+        elif text.startswith("-") and len(text) > 1:
+            by_key[text[1:]] = "yes"
         else:
-            rest.append(word)
+            rest.append(text)
     return by_key, rest
 
 
@@ -178,8 +178,8 @@ def instant(text: str) -> int:
     return int(time.time()) + int(text.removeprefix("now") or 0)
 
 
-def scontrol(world: World, words: list[str]) -> int:
-    verb, *rest = words
+def scontrol(world: World, texts: list[str]) -> int:
+    verb, *rest = texts
     if verb == "show" and rest[0] == "config":
         print(
             CONFIG.format(

@@ -25,7 +25,7 @@ class FakeHistory:
         self.failed_stages: dict[str, list[Row]] = recorded["failed_stages"]
         self.forbidden = False
         self.deleted: set[str] = set()
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         newest = max(attempt["lastUpdatedEpoch"] for app in self.apps for attempt in app["attempts"])
         moved = int((datetime.now(UTC) - timedelta(hours=2)).timestamp() * 1000) - newest
         for app in self.apps:
@@ -52,7 +52,7 @@ class FakeHistory:
         return httpx.MockTransport(self.handle)
 
     def handle(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request.url.raw_path.decode())
+        self.requested.append(request.url.raw_path.decode())
         headers = {"date": format_datetime(datetime.now(UTC), usegmt=True)}
         if self.forbidden:
             return httpx.Response(403, text="no", headers=headers)

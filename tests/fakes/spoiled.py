@@ -13,7 +13,7 @@ def half(data: bytes) -> bytes:
 
 
 def an_hour_off(data: bytes) -> bytes:
-    """The host's clock, as the scripts tell it."""
+    """The host's clock, as the scripts print it."""
     return re.sub(rb"HOST\|(\d+)", lambda result: b"HOST|%d" % (int(result[1]) + 3600), data)
 
 

@@ -102,14 +102,14 @@ class FakeSqlServer:
             first[request["action_key"]] = min(window, key=lambda row: int(row["began"]), default=None)
         rows = []
         for row in starts:
-            key = next((key for key, found in first.items() if found is row), None)
+            key = next((key for key, results in first.items() if results is row), None)
             text = str(row["began"])
             rows.append({
                 "instance_id": row["instance_id"], "job_id": row["job_id"], "action_key": key, "began": row["began"],
                 "run_id": key or f"{row['job_id']}/{row['began']}", "state": row["state"],
                 "started": f"{text[:8]}T{text[8:]}", "seconds": row["seconds"], "message": row["message"],
             })  # fmt: skip
-        waiting = (key for key, found in first.items() if found is None)
+        waiting = (key for key, results in first.items() if results is None)
         by_key = {request["action_key"]: request for request in self.requests}
         rows += [
             {**dict.fromkeys(rows[0]), "job_id": by_key[key]["job_id"], "action_key": key, "run_id": key,
@@ -223,11 +223,11 @@ class FakeCursor:
         return rows[: min(int(match[1]), server.limit_of_bites)]
 
     def _runs(self, statement: str, given: Row) -> list[Row]:
-        asked, after = json.loads(given["open"]), int(given["cursor"])
+        document, after = json.loads(given["open"]), int(given["cursor"])
         rows = [
             {name: value for name, value in row.items() if name != "began"}
             for row in self._server.runs()
-            if row["instance_id"] is None or row["instance_id"] > after or row["run_id"] in asked
+            if row["instance_id"] is None or row["instance_id"] > after or row["run_id"] in document
         ]
         if "%(missing)s" in statement:
             numbers = json.loads(given["missing"])

@@ -79,7 +79,7 @@ class LocalHost:
         return CompletedCommand(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """There is no connection to close."""
 
     def environment(self) -> dict[str, str]:
         return {
@@ -94,8 +94,8 @@ class LocalHost:
         done = subprocess.run(argv, env=self.environment() | extra, capture_output=True, check=False, timeout=30)
         return done.returncode
 
-    def log_line(self, pid: int, words: str, at: float | None = None) -> None:
+    def log_line(self, pid: int, text: str, at: float | None = None) -> None:
         """Adds a line of cron's child `pid` to the log, as rsyslog on Debian 12 writes it."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at or time.time()))
         with self.log.open("a") as file:
-            file.write(f"{stamp}.000000+00:00 db07 CRON[{pid}]: {words}\n")
+            file.write(f"{stamp}.000000+00:00 db07 CRON[{pid}]: {text}\n")

@@ -15,7 +15,7 @@ import paramiko.common
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-Talk = Callable[[paramiko.Channel, bytes], None]
+Exchange = Callable[[paramiko.Channel, bytes], None]
 
 
 def new_key(path: Path) -> paramiko.PKey:
@@ -26,7 +26,7 @@ def new_key(path: Path) -> paramiko.PKey:
     return paramiko.Ed25519Key.from_private_key_file(str(path))
 
 
-def answer(text: bytes, status: int = 0) -> Talk:
+def answer(text: bytes, status: int = 0) -> Exchange:
     """Says `text` and ends with `status`, as a command does."""
 
     def talk(channel: paramiko.Channel, stdin: bytes) -> None:
@@ -36,7 +36,7 @@ def answer(text: bytes, status: int = 0) -> Talk:
     return talk
 
 
-class _Door(paramiko.ServerInterface):
+class _StubServer(paramiko.ServerInterface):
     def __init__(self, server: StubServer) -> None:
         self.server = server
 
@@ -80,8 +80,8 @@ def _carry(source: socket.socket | paramiko.Channel, sink: socket.socket | param
 class StubServer:
     """Listens on a free port of 127.0.0.1. `hang` names the step at which it falls silent: channel, exec."""
 
-    def __init__(self, folder: Path, talk: Talk) -> None:
-        self.talk = talk
+    def __init__(self, folder: Path, exchange: Exchange) -> None:
+        self.exchange = exchange
         self.hang = ""
         self.commands: list[bytes] = []
         self.inputs: list[bytes] = []
@@ -90,7 +90,7 @@ class StubServer:
         """False: as with `AllowTcpForwarding no`."""
         self.forwarded: list[tuple[str, int]] = []
         self.onward: dict[int, socket.socket] = {}
-        self._kept: list[paramiko.Channel | None] = []
+        self._open_channels: list[paramiko.Channel | None] = []
         self.host_key = new_key(folder / "host_key")
         self.user_key = new_key(folder / "user_key")
         self.key_file = folder / "user_key"
@@ -119,7 +119,7 @@ class StubServer:
             while piece := channel.recv(65536):
                 pieces.append(piece)
             self.inputs.append(b"".join(pieces))
-            self.talk(channel, self.inputs[-1])
+            self.exchange(channel, self.inputs[-1])
             channel.close()
 
     def hang_up(self) -> None:
@@ -153,14 +153,14 @@ class StubServer:
             transport.add_server_key(self.host_key)
             self._transports.append(transport)
             with suppress(paramiko.SSHException, EOFError, OSError):
-                transport.start_server(server=_Door(self))
+                transport.start_server(server=_StubServer(self))
             threading.Thread(target=self._forward, args=(transport,), daemon=True).start()
 
     def _forward(self, transport: paramiko.Transport) -> None:
         """Carries bytes for the channels that lead to another host."""
         while not self._over.is_set() and transport.is_active():
             channel = transport.accept(0.1)
-            self._kept.append(channel)  # paramiko ends a channel to which nobody refers
+            self._open_channels.append(channel)  # paramiko ends a channel to which nobody refers
             onward = self.onward.pop(channel.chanid, None) if channel is not None else None
             if channel is not None and onward is not None:
                 for item, other in ((channel, onward), (onward, channel)):

@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class FakeStates(httpx.BaseTransport):
-    """State machines and executions; `calls` is what was asked.
+    """State machines and executions; `calls` are the requests.
 
     `faults` are answers that come first (None: as usual), `fault_at` the next answer to one operation."""
 
@@ -55,7 +55,7 @@ class FakeStates(httpx.BaseTransport):
         """Operations that this identity may not call."""
 
     def connector(self, transport: httpx.BaseTransport | None = None) -> StepFunctionsConnector:
-        """A connector whose only server is this, or what stands before it."""
+        """A connector whose only server is this one, or a proxy in front of it."""
         return StepFunctionsConnector(StepFunctionsClient(OPTIONS, self.secret, transport or self), OPTIONS, 0.05)
 
     @staticmethod
@@ -106,7 +106,7 @@ class FakeStates(httpx.BaseTransport):
                 execution |= {"status": "SUCCEEDED", "stopDate": self.now}
 
     def schedule(self, name: str, machine: str = "mart", **more: Any) -> Body:
-        """A new schedule in group default, enabled, with the fields that AWS tells."""
+        """A new schedule in group default, enabled, with the fields of AWS."""
         arn = next(item["stateMachineArn"] for item in self.machines if item["name"] == machine)
         target = {"Arn": arn, "RoleArn": "arn:aws:iam::123456789012:role/lab", "Input": '{"do":"pass"}'}
         self.now += 1
@@ -181,11 +181,11 @@ class FakeStates(httpx.BaseTransport):
         ]
         return self._page("executions", rows, body)
 
-    def _page(self, word: str, rows: list[Body], body: Body) -> Body:
+    def _page(self, term: str, rows: list[Body], body: Body) -> Body:
         first = int(body.get("nextToken", "0").partition("-")[0])
         if self.tokens_repeat:
-            return {word: rows[: self.page_size], "nextToken": f"0-{len(self.calls)}"}
-        page: Body = {word: rows[first : first + self.page_size]}
+            return {term: rows[: self.page_size], "nextToken": f"0-{len(self.calls)}"}
+        page: Body = {term: rows[first : first + self.page_size]}
         more = first + self.page_size < len(rows)
         return page | ({"nextToken": f"{first + self.page_size}-token"} if more else {})
 

@@ -90,4 +90,4 @@ class SystemdHost:
         return CompletedCommand(b"Welcome!\n" + self.spoil(done.stdout), done.stderr, done.returncode)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """There is no connection to close."""

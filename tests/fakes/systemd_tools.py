@@ -91,10 +91,10 @@ class World:
 
     # -- what systemctl prints ----------------------------------------------------------------------------------------
     def systemctl(self, arguments: list[str]) -> str:
-        words, units = _split(arguments)
-        if "--version" in words:
+        texts, units = _split(arguments)
+        if "--version" in texts:
             return "systemd 252 (252.39-1~deb12u1)\n+PAM +AUDIT\n"
-        if "list-timers" in words:
+        if "list-timers" in texts:
             timers = [self.units[name] for name in self.timers(loaded=True)]
             rows = [
                 {
@@ -108,18 +108,18 @@ class World:
                 for timer in timers
             ]
             return json.dumps(rows)
-        if "list-units" in words:
+        if "list-units" in texts:
             return "".join(f"{name} loaded active waiting x\n" for name in self.timers(loaded=True))
-        if "list-unit-files" in words:
+        if "list-unit-files" in texts:
             return "".join(
                 f"{name} {self.units[name]['UnitFileState']} enabled\n" for name in self.timers(loaded=False)
             )
-        if "show" in words:
-            names = words[words.index("-p") + 1].split(",")
-            if "--value" in words:
+        if "show" in texts:
+            names = texts[texts.index("-p") + 1].split(",")
+            if "--value" in texts:
                 return "".join(f"{self.units.get(unit, {}).get(names[0], '')}\n" for unit in units)
             return "\n".join(self._block(unit, names) for unit in units)
-        verb = words[0]
+        verb = texts[0]
         if verb == "start" and self.units[units[0]]["ActiveState"] not in ("active", "activating"):
             self.run(units[0], time.time(), 0.0)
         elif verb == "stop":
@@ -148,16 +148,16 @@ class World:
 
     # -- what journalctl prints ---------------------------------------------------------------------------------------
     def journalctl(self, arguments: list[str]) -> str:
-        words, _ = _split(arguments)
-        requested = {pair for pair in words if "=" in pair and not pair.startswith("-")}
-        cursor = next((word.partition("=")[2] for word in words if word.startswith("--after-cursor=")), "")
-        since = next((float(word.partition("=@")[2]) for word in words if word.startswith("--since=@")), 0.0)
+        texts, _ = _split(arguments)
+        requested = {pair for pair in texts if "=" in pair and not pair.startswith("-")}
+        cursor = next((text.partition("=")[2] for text in texts if text.startswith("--after-cursor=")), "")
+        since = next((float(text.partition("=@")[2]) for text in texts if text.startswith("--since=@")), 0.0)
         result, passed = [], not cursor
         for line in self.entries():
             try:
                 entry = json.loads(line)
                 at = int(entry["__REALTIME_TIMESTAMP"])
-            except (ValueError, KeyError):  # what a test has put there: it is told as it is
+            except (ValueError, KeyError):  # set by a test: returned unchanged
                 result.append(line)
                 continue
             is_wanted = any(
@@ -165,7 +165,7 @@ class World:
                 for name in ("MESSAGE_ID", "SYSLOG_IDENTIFIER", "_SYSTEMD_INVOCATION_ID")
             )
             if passed and is_wanted and at >= since * 1_000_000:
-                result.append(entry["MESSAGE"] if "cat" in words else line)
+                result.append(entry["MESSAGE"] if "cat" in texts else line)
             passed = passed or entry["__CURSOR"] == cursor
         return "".join(f"{item}\n" for item in result)
 

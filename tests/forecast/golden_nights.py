@@ -33,7 +33,7 @@ USUAL = {EXTRACT: 35.0, LOAD: 30.0, MART: 60.0}
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A run of tonight. `end` empty: it is on for as long as the night is looked at."""
+    """A run of tonight. `end` empty: it is running in every simulation of the night."""
 
     job: JobFacts
     begin: str
@@ -43,14 +43,14 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class GoldenNight:
-    looks: tuple[str, ...]
+    clocks: tuple[str, ...]
     runs: tuple[Ran, ...]
     forecasts: tuple[PastForecasts, ...] = ()
 
 
 def _whole(*runs: Ran, **more: tuple[PastForecasts, ...]) -> GoldenNight:
-    looks = ("02:00", "03:20", "03:50", "04:05", "04:45", "05:45", "06:05", "06:25", "06:31")
-    return GoldenNight(looks, runs, **more)
+    clocks = ("02:00", "03:20", "03:50", "04:05", "04:45", "05:45", "06:05", "06:25", "06:31")
+    return GoldenNight(clocks, runs, **more)
 
 
 SLOW = (Ran(EXTRACT, "03:10", "03:58"), Ran(LOAD, "04:00", "04:43"), Ran(MART, "04:43", "06:28"))
@@ -67,17 +67,17 @@ GOLDEN: dict[str, GoldenNight] = {
 }  # fmt: skip
 
 
-def told(name: str) -> str:
+def night_text(name: str) -> str:
     """The night, as its file says it."""
     night = GOLDEN[name]
-    return "".join(f"{line}\n" for look in night.looks for line in _look(night, look))
+    return "".join(f"{line}\n" for script in night.clocks for line in _forecast_lines(night, script))
 
 
-def _look(night: GoldenNight, look: str) -> Iterator[str]:
-    now = at(look)
-    yield look
-    found = evaluate(_estate(night, now), now, foresee=Forecaster()).service_days
-    for day in (each for each in found if each.business_date == NIGHT):
+def _forecast_lines(night: GoldenNight, script: str) -> Iterator[str]:
+    now = at(script)
+    yield script
+    service_days = evaluate(_estate(night, now), now, foresee=Forecaster()).service_days
+    for day in (service_day for service_day in service_days if service_day.business_date == NIGHT):
         yield from (f"  {line}" for line in _day(day))
 
 
@@ -86,11 +86,11 @@ def _day(day: ServiceDayVerdict) -> Iterator[str]:
         yield f"{day.service}: {day.timeliness.value}, {day.reason}"
         return
     yield f"{day.service}: {day.timeliness.value}, late {day.p_late:.2f}, {day.p_own:.2f} before its own past"
-    ends = (f"{name} {_clock(each)}" for name, each in
+    ends = (f"{name} {_clock(instant)}" for name, instant in
             (("p50", day.expected_at), ("p80", day.p80_at), ("p90", day.late_at), ("p95", day.p95_at)))  # fmt: skip
     yield f"  {', '.join(ends)}; act by {_clock(day.act_by)}, green by {_clock(day.green_by)}"
-    names = {each.id: each.name for each in BEGINS}
-    chain = (f"{names[each]} {share:.2f}" for each, share in zip(day.path, day.critical, strict=True))
+    names = {job.id: job.name for job in BEGINS}
+    chain = (f"{names[number]} {share:.2f}" for number, share in zip(day.path, day.critical, strict=True))
     yield f"  decided by {', '.join(chain)}"
     yield f"  {day.reason}"
 
@@ -105,33 +105,33 @@ def _estate(night: GoldenNight, now: datetime) -> Estate:
     seen = estate(
         *jobs, runs=_runs(night, now), feeds=[*feeds(EXTRACT, LOAD), *feeds(LOAD, MART)],
         services=[service("daily", "06:30", MART), service("feed", "05:15", LOAD)],
-        durations={each.id: tuple(pasts[each.id].takes) for each in jobs},
+        durations={job.id: tuple(pasts[job.id].takes) for job in jobs},
     )  # fmt: skip
     return replace(seen, history=pasts, forecasts=night.forecasts)
 
 
 def _runs(night: GoldenNight, now: datetime) -> list[RunFacts]:
     """Of each job the latest that has begun."""
-    found: dict[int, RunFacts] = {}
+    runs: dict[int, RunFacts] = {}
     for ran in night.runs:
         begun, ended = at(ran.begin), at(ran.end) if ran.end else None
         if begun <= now:
             is_over = ended is not None and ended <= now
             over = RunState.FAILED if ran.failed else RunState.SUCCEEDED
-            first = found[ran.job.id].first_started_at if ran.job.id in found else begun
+            first = runs[ran.job.id].first_started_at if ran.job.id in runs else begun
             due = {} if ran.job is not MART else {"period_at": None, "business_date": NIGHT}
-            found[ran.job.id] = run(
+            runs[ran.job.id] = run(
                 ran.job.id, ran.job, BEGINS[ran.job], over if is_over else RunState.RUNNING, started_at=begun,
                 first_started_at=first, ended_at=ended if is_over else None, attempt=1 + (first != begun), **due,
             )  # fmt: skip
-    return list(found.values())
+    return list(runs.values())
 
 
 def _pasts() -> dict[int, RunHistory]:
     """The same at every call: a job's chance is its own, and a factor is of the night."""
     slow = random.Random(1)
     nights = [1 + 0.3 * slow.random() for _ in range(NIGHTS)]
-    return {each.id: _past(each, nights, random.Random(each.id).random) for each in BEGINS}
+    return {job.id: _past(job, nights, random.Random(job.id).random) for job in BEGINS}
 
 
 def _past(of: JobFacts, nights: list[float], chance: Callable[[], float]) -> RunHistory:
@@ -150,7 +150,7 @@ def _past(of: JobFacts, nights: list[float], chance: Callable[[], float]) -> Run
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in GOLDEN:
-        (FOLDER / f"{name}.txt").write_text(told(name), encoding="utf-8")
+        (FOLDER / f"{name}.txt").write_text(night_text(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -54,13 +54,13 @@ def ran(number: int, back: int, began: datetime, minutes: float, due: bool = Fal
 
 
 def pasts(nights: Takes) -> dict[int, RunHistory]:
-    found: dict[int, list[SuccessfulRun]] = {1: [], 2: [], 3: []}
+    successful_runs: dict[int, list[SuccessfulRun]] = {1: [], 2: [], 3: []}
     for back, takes in enumerate(reversed(nights), 1):
         begins = at("03:10") - timedelta(days=back)
         for job_id, minutes in enumerate(takes, 1):
-            found[job_id].append(ran(back * 10 + job_id, back, begins, minutes, due=job_id == 1))
+            successful_runs[job_id].append(ran(back * 10 + job_id, back, begins, minutes, due=job_id == 1))
             begins += timedelta(minutes=minutes)
-    return {job_id: build_history(runs) for job_id, runs in found.items()}
+    return {job_id: build_history(runs) for job_id, runs in successful_runs.items()}
 
 
 def estate_of(history: dict[int, RunHistory]) -> Estate:
@@ -78,7 +78,7 @@ def night(back: int) -> date:
     return NIGHT - timedelta(days=back)
 
 
-def found(test: BackTest, back: int) -> BackTestedNight:
+def back_tested(test: BackTest, back: int) -> BackTestedNight:
     *steps, last = test.steps(night(back))
     assert last is not None
     assert len(steps) <= MAX_INSTANTS
@@ -87,7 +87,7 @@ def found(test: BackTest, back: int) -> BackTestedNight:
 
 def test_a_slow_night_peaks_and_a_plain_one_does_not() -> None:
     test = back_test(pasts(slow(5, 150.0)))
-    calm, wild = found(test, 8), found(test, 5)
+    calm, wild = back_tested(test, 8), back_tested(test, 5)
     assert (night(8), False) == (calm.business_date, calm.was_late)
     assert wild.was_late
     assert calm.peak is not None
@@ -96,7 +96,7 @@ def test_a_slow_night_peaks_and_a_plain_one_does_not() -> None:
 
 
 def test_a_night_that_came_near_its_deadline_is_known_by_its_worst_moment() -> None:
-    near = found(back_test(pasts(slow(5, 110.0))), 5)
+    near = back_tested(back_test(pasts(slow(5, 110.0))), 5)
     assert not near.was_late
     assert near.peak is not None
     assert near.peak > 0.5
@@ -117,23 +117,25 @@ def test_dates_are_those_with_enough_before_them_latest_first() -> None:
 def test_nothing_that_came_later_moves_a_figure(clock: str, otherwise: float) -> None:
     """Whatever had not begun or ended by then goes otherwise, that night and on all later ones."""
     back = 6
-    known, told = pasts(slow(back, 45.0)), at(clock) - timedelta(days=back)
-    first = back_test(known).late(night(back), told)
+    known, instant = pasts(slow(back, 45.0)), at(clock) - timedelta(days=back)
+    first = back_test(known).late(night(back), instant)
     assert first is not None
-    changed = pasts([later(nights, told, number, otherwise) for number, nights in enumerate(slow(back, 45.0))])
-    assert any(list(changed[each].ended) != list(known[each].ended) for each in changed)
-    assert first == back_test(changed).late(night(back), told)
+    changed = pasts([later(nights, instant, number, otherwise) for number, nights in enumerate(slow(back, 45.0))])
+    assert any(list(changed[number].ended) != list(known[number].ended) for number in changed)
+    assert first == back_test(changed).late(night(back), instant)
 
 
-def later(takes: tuple[float, float, float], told: datetime, number: int, factor: float) -> tuple[float, float, float]:
+def later(
+    takes: tuple[float, float, float], instant: datetime, number: int, factor: float
+) -> tuple[float, float, float]:
     """A night of which all goes otherwise that is not over by then: what runs ends later than that all the same."""
-    begins, found = at("03:10") - timedelta(days=NIGHTS - number), []
+    begins, results = at("03:10") - timedelta(days=NIGHTS - number), []
     for lasts in takes:
-        if begins + timedelta(minutes=lasts) > told:
-            lasts = max(lasts * factor, (told - begins) / timedelta(minutes=1) + 1)  # noqa: PLW2901
-        found.append(lasts)
+        if begins + timedelta(minutes=lasts) > instant:
+            lasts = max(lasts * factor, (instant - begins) / timedelta(minutes=1) + 1)  # noqa: PLW2901
+        results.append(lasts)
         begins += timedelta(minutes=lasts)
-    return found[0], found[1], found[2]
+    return results[0], results[1], results[2]
 
 
 @pytest.mark.parametrize("clock, running", [("03:00", 0), ("03:30", 1), ("04:10", 2), ("05:00", 3)])
@@ -142,14 +144,14 @@ def test_a_back_test_is_what_the_engine_would_have_forecast_then(clock: str, run
     back = 1
     takes = slow(back, 45.0)
     history = pasts(takes)
-    told = at(clock) - timedelta(days=back)
+    instant = at(clock) - timedelta(days=back)
     test = back_test(history)
     runs: list[RunFacts] = []
     begins = at("03:10") - timedelta(days=back)
     for job_id, of in enumerate((EXTRACT, LOAD, MART), 1):
         ends = begins + timedelta(minutes=takes[-back][job_id - 1])
-        if begins <= told:
-            over = ends <= told
+        if begins <= instant:
+            over = ends <= instant
             runs.append(
                 run(job_id, of, begins, RunState.SUCCEEDED if over else RunState.RUNNING, business_date=night(back),
                     ended_at=ends if over else None, period_at=begins if job_id == 1 else None)
@@ -159,9 +161,11 @@ def test_a_back_test_is_what_the_engine_would_have_forecast_then(clock: str, run
     earlier = {job_id: _older(of) for job_id, of in history.items()}
     seen = replace(estate_of(earlier), runs=tuple(runs))
     (day,) = (
-        one for one in evaluate(seen, told, foresee=Forecaster()).service_days if one.business_date == night(back)
+        service_day
+        for service_day in evaluate(seen, instant, foresee=Forecaster()).service_days
+        if service_day.business_date == night(back)
     )
-    assert day.p_late == test.late(night(back), told)
+    assert day.p_late == test.late(night(back), instant)
 
 
 def _older(history: RunHistory) -> RunHistory:
@@ -190,9 +194,11 @@ def test_a_task_is_read_as_its_dag_and_what_shares_a_pool_is_forecast_with_it() 
     task = job(4, "etl/extract.rows", parent_id=1)
     rival = job(5, "dwh/rival", "03:20")
     begun = [at("03:20") - timedelta(days=back) for back in range(1, NIGHTS + 1)]
-    history |= {5: build_history([ran(900 + back, back, one, 90.0, due=True) for back, one in enumerate(begun, 1)])}
+    history |= {
+        5: build_history([ran(900 + back, back, instant, 90.0, due=True) for back, instant in enumerate(begun, 1)])
+    }
     edges = [*feeds(task, LOAD), *feeds(LOAD, MART)]
-    told = at("03:30") - timedelta(days=3)
+    instant = at("03:30") - timedelta(days=3)
     late = []
     for pools in ((), (DeclaredPool("slots", ("dwh/load", "dwh/rival"), 1),)):
         seen = estate(
@@ -203,7 +209,7 @@ def test_a_task_is_read_as_its_dag_and_what_shares_a_pool_is_forecast_with_it() 
         seen = replace(seen, history=history)
         test = BackTest(seen, build_cache(seen), seen.services[0], Forecaster())
         assert [1, 2, 3] == list(test.jobs)
-        late.append(test.late(night(3), told))
+        late.append(test.late(night(3), instant))
     alone, beside = late
     assert alone is not None
     assert beside is not None
@@ -218,16 +224,18 @@ def test_an_attempt_that_failed_is_red_from_when_it_failed_until_its_repair_begi
     fixed = ran(runs[back - 1].run_id, back, begun + timedelta(minutes=45), runs[back - 1].takes / 60)
     runs[back - 1] = replace(fixed, at=runs[back - 1].at, delay=0.0, repair=40 * 60.0)
     shifted = {2: 45.0, 3: 45.0}
-    others = {each: [_run(history[each], place) for place in range(len(history[each]))] for each in shifted}
-    for each, by in shifted.items():
-        one = others[each][back - 1]
-        others[each][back - 1] = replace(one, at=int(one.at + by * 60), ended=int(one.ended + by * 60))
-    test = back_test({1: build_history(runs), **{each: build_history(of) for each, of in others.items()}})
+    others = {number: [_run(history[number], place) for place in range(len(history[number]))] for number in shifted}
+    for number, by in shifted.items():
+        successful_run = others[number][back - 1]
+        others[number][back - 1] = replace(
+            successful_run, at=int(successful_run.at + by * 60), ended=int(successful_run.ended + by * 60)
+        )
+    test = back_test({1: build_history(runs), **{number: build_history(of) for number, of in others.items()}})
     states = [test.states(night(back), begun + timedelta(minutes=minutes)) for minutes in (-1, 3, 20, 50, 200)]
     assert [None, RunState.RUNNING, RunState.FAILED, RunState.RUNNING, RunState.SUCCEEDED] == [
-        one.get(1) for one in states
+        state.get(1) for state in states
     ]
-    assert found(test, back).peak is not None
+    assert back_tested(test, back).peak is not None
 
 
 def _run(history: RunHistory, place: int) -> SuccessfulRun:
@@ -246,5 +254,5 @@ def test_a_night_without_history_is_unknown() -> None:
         history = pasts(slow(5, 45.0))
         runs, unrepaired = changes([_run(history[1], place) for place in range(NIGHTS)], 6)
         test = back_test(history | {1: build_history(runs, unrepaired=unrepaired)})
-        assert BackTestedNight(night(7), None) == found(test, 7)
-        assert found(test, 8).peak is not None
+        assert BackTestedNight(night(7), None) == back_tested(test, 7)
+        assert back_tested(test, 8).peak is not None

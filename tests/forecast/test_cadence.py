@@ -34,47 +34,47 @@ def nights(
 ) -> list[datetime]:
     """The starts of the weeks before Friday 2026-11-20, at that local time."""
     first = date(2026, 11, 20) - timedelta(weeks=weeks)
-    wanted = [first + timedelta(days=number) for number in range(1, weeks * 7)]
+    expected_days = [first + timedelta(days=number) for number in range(1, weeks * 7)]
     shown = time.fromisoformat(clock)
-    return [instant_at(datetime.combine(day, shown), zone_of(zone)) for day in wanted if day.weekday() in days]
+    return [instant_at(datetime.combine(day, shown), zone_of(zone)) for day in expected_days if day.weekday() in days]
 
 
 def seconds(starts: list[datetime]) -> tuple[int, ...]:
-    return tuple(int(each.timestamp()) for each in reversed(starts))
+    return tuple(int(instant.timestamp()) for instant in reversed(starts))
 
 
 def late(starts: list[datetime], minutes: float, seed: int = 7) -> list[datetime]:
     """The same, each up to so many minutes later."""
     random = Random(seed)
-    return [each + timedelta(minutes=random.uniform(0, minutes)) for each in starts]
+    return [instant + timedelta(minutes=random.uniform(0, minutes)) for instant in starts]
 
 
 def cadence(starts: list[datetime], zone: str = "UTC") -> Cadence:
-    found = learn_cadence(seconds(starts), zone)
-    assert found is not None
-    return found
+    result = learn_cadence(seconds(starts), zone)
+    assert result is not None
+    return result
 
 
 def test_a_nightly_job_is_learned_with_its_time_and_its_days() -> None:
-    found = cadence(late(nights(6), 4))
-    assert ((0, 1, 2, 3, 4), True, 29) == (found.weekdays, found.is_sure, found.starts)
-    assert "Mon, Tue, Wed, Thu, Fri about 03:1" in found.text
-    assert "UTC (learned: 100% of 29 starts)" in found.text
+    result = cadence(late(nights(6), 4))
+    assert ((0, 1, 2, 3, 4), True, 29) == (result.weekdays, result.is_sure, result.starts)
+    assert "Mon, Tue, Wed, Thu, Fri about 03:1" in result.text
+    assert "UTC (learned: 100% of 29 starts)" in result.text
 
 
 @pytest.mark.deep
 def test_what_was_learned_takes_little_memory_however_often_jobs_start() -> None:
-    """Each start asks again, with another past: all that is remembered stays below 40 MB. It came to 400."""
-    asked, first = 500, seconds(late(nights(9), 4))
+    """Each start has another past: the whole cache stays below 40 MB."""
+    request_count, first = 500, seconds(late(nights(9), 4))
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        for number in range(asked):
-            learn_cadence(tuple(each + 60 * number for each in first), "UTC")
+        for number in range(request_count):
+            learn_cadence(tuple(index + 60 * number for index in first), "UTC")
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (after - before) / asked * CACHE_SIZE < 40_000_000
+    assert (after - before) / request_count * CACHE_SIZE < 40_000_000
 
 
 def test_the_next_start_after_a_friday_is_on_monday() -> None:
@@ -84,39 +84,39 @@ def test_the_next_start_after_a_friday_is_on_monday() -> None:
 
 def test_a_time_of_day_is_preserved_over_a_clock_change() -> None:
     """02:40 in Berlin is another instant before and after 2026-10-25."""
-    found = cadence(nights(8, "02:40", tuple(range(7)), BERLIN), BERLIN)
-    assert "daily about 02:40 Europe/Berlin" in found.text
-    assert found.is_sure
+    result = cadence(nights(8, "02:40", tuple(range(7)), BERLIN), BERLIN)
+    assert "daily about 02:40 Europe/Berlin" in result.text
+    assert result.is_sure
 
 
 def test_a_job_around_midnight_has_one_time_of_day() -> None:
     """Half of its starts are shortly before, half shortly after."""
     base = nights(6, "23:50", tuple(range(7)))
-    found = cadence([each + timedelta(minutes=20 * (number % 2)) for number, each in enumerate(base)])
-    assert found.is_sure
-    assert found.at.hour in (0, 23)
+    result = cadence([instant + timedelta(minutes=20 * (number % 2)) for number, instant in enumerate(base)])
+    assert result.is_sure
+    assert result.at.hour in (0, 23)
 
 
 @pytest.mark.parametrize("minutes", [5, 15, 60, 240, 360])
 def test_an_even_interval_is_learned(minutes: int) -> None:
     first = datetime(2026, 11, 18, tzinfo=UTC)
-    found = cadence(late([first + timedelta(minutes=minutes * number) for number in range(40)], minutes / 50))
-    assert (timedelta(minutes=minutes), True) == (found.every, found.is_sure)
+    result = cadence(late([first + timedelta(minutes=minutes * number) for number in range(40)], minutes / 50))
+    assert (timedelta(minutes=minutes), True) == (result.every, result.is_sure)
 
 
 def test_one_lost_night_and_one_rerun_do_not_unlearn_it() -> None:
     starts = nights(8, days=tuple(range(7)))
     starts = sorted([*starts[:20], *starts[21:], starts[30] + timedelta(hours=6)])
-    found = cadence(starts)
-    assert found.is_sure
-    assert found.fits < 1
+    result = cadence(starts)
+    assert result.is_sure
+    assert result.fits < 1
 
 
 def test_what_a_person_starts_now_and_then_is_not_learned() -> None:
     random = Random(3)
     first = datetime(2026, 9, 1, tzinfo=UTC)
-    found = learn_cadence(seconds(sorted(first + timedelta(hours=random.uniform(0, 1500)) for _ in range(40))), "UTC")
-    assert found is None or not found.is_sure
+    result = learn_cadence(seconds(sorted(first + timedelta(hours=random.uniform(0, 1500)) for _ in range(40))), "UTC")
+    assert result is None or not result.is_sure
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
@@ -140,10 +140,10 @@ def test_any_weekly_pattern_is_learned_and_its_next_start_is_one_of_its_days(
 ) -> None:
     clock = f"{minute // 60:02d}:{minute % 60:02d}"
     starts = late(nights(weeks, clock, tuple(days)), jitter, seed)
-    found = learn_cadence(seconds(starts), "UTC")
-    assert found is not None
-    assert found.is_sure
-    following = found.next_after(starts[-1])
+    result = learn_cadence(seconds(starts), "UTC")
+    assert result is not None
+    assert result.is_sure
+    following = result.next_after(starts[-1])
     assert starts[-1] < following <= starts[-1] + timedelta(days=8)
 
 
@@ -168,24 +168,24 @@ def expected(
 
 
 def test_the_next_start_is_planned_and_says_that_it_was_learned() -> None:
-    [found] = expected("02:00")
-    assert (RunState.PLANNED, RunEvidence.INFERRED) == (found.state, found.evidence)
-    assert found.reason.startswith("usually daily about 03:1")
-    assert "(learned: 100% of" in found.reason
+    [expected_run] = expected("02:00")
+    assert (RunState.PLANNED, RunEvidence.INFERRED) == (expected_run.state, expected_run.evidence)
+    assert expected_run.reason.startswith("usually daily about 03:1")
+    assert "(learned: 100% of" in expected_run.reason
 
 
 def test_what_did_not_come_is_missed_by_inference_and_only_after_what_is_usual() -> None:
     """Fifteen minutes at least are usual, whatever the grace says."""
-    assert [RunState.PLANNED] == [each.state for each in expected("03:20")]
-    [found] = expected("03:40")
-    assert (RunState.MISSED, RunEvidence.INFERRED) == (found.state, found.evidence)
-    assert found.reason.startswith("no run by what is usual: daily about 03:1")
+    assert [RunState.PLANNED] == [run.state for run in expected("03:20")]
+    [expected_run] = expected("03:40")
+    assert (RunState.MISSED, RunEvidence.INFERRED) == (expected_run.state, expected_run.evidence)
+    assert expected_run.reason.startswith("no run by what is usual: daily about 03:1")
 
 
 def test_a_start_takes_its_place_and_the_next_day_is_expected() -> None:
     begun = run(5, BY_HAND, "03:12", RunState.RUNNING, period_key="arn:1", period_at=None)
-    [found] = expected("03:40", begun)
-    assert (RunState.PLANNED, "2026-11-21") == (found.state, found.period_key[:10])
+    [expected_run] = expected("03:40", begun)
+    assert (RunState.PLANNED, "2026-11-21") == (expected_run.state, expected_run.period_key[:10])
 
 
 def test_a_plan_that_a_start_has_overtaken_is_withdrawn() -> None:
@@ -213,34 +213,34 @@ def test_a_job_started_by_an_upstream_is_not_expected() -> None:
 
 def test_its_calendar_leaves_out_the_days_that_do_not_count() -> None:
     days = Declared(calendars=(Calendar("own", tuple(range(7)), closed=(date(2026, 11, 19), date(2026, 11, 20))),))
-    [found] = expected("03:40", of=replace(BY_HAND, calendar="own"), declared=days)
-    assert (RunState.PLANNED, date(2026, 11, 21)) == (found.state, found.business_date)
+    [expected_run] = expected("03:40", of=replace(BY_HAND, calendar="own"), declared=days)
+    assert (RunState.PLANNED, date(2026, 11, 21)) == (expected_run.state, expected_run.business_date)
 
 
 def test_what_stopped_long_ago_is_expected_no_more() -> None:
     assert [] == expected("03:40", of=BY_HAND) or DAILY[-1] > at("03:40", -3)
-    old = [each - timedelta(days=30) for each in DAILY]
+    old = [instant - timedelta(days=30) for instant in DAILY]
     seen = estate(BY_HAND, targets=[target(last_ok_at=at("03:40"), seen_until=at("03:40"))])
     assert () == expect_runs(replace(seen, history={1: history(old)}), at("03:40")).runs
 
 
 def test_a_learned_start_that_did_not_come_is_notified_once_with_its_source() -> None:
     night = Ledger(replace(estate(BY_HAND), history={1: history(DAILY)}))
-    assert () == night.look("03:20").incidents
-    told = night.look("03:40").incidents[0]
-    assert 1 == len(told.notices)
-    assert "no run by what is usual: daily about 03:1" in told.reason
-    night.look("03:41")
+    assert () == night.evaluate("03:20").incidents
+    incident = night.evaluate("03:40").incidents[0]
+    assert 1 == len(incident.notices)
+    assert "no run by what is usual: daily about 03:1" in incident.reason
+    night.evaluate("03:41")
 
 
 def test_a_source_that_proves_no_absence_is_given_a_while_to_report() -> None:
-    """Step Functions never say until when they have told everything."""
-    found = {}
+    """A source without a complete-until time, like Step Functions, gets a grace period before a run is missed."""
+    states = {}
     for now in ("03:30", "03:45"):
         seen = estate(BY_HAND, targets=[target(last_ok_at=at(now), seen_until=None)])
         [usual] = expect_runs(replace(seen, history={1: history(DAILY)}), at(now)).runs
-        found[now] = usual.state
-    assert {"03:30": RunState.PLANNED, "03:45": RunState.MISSED} == found
+        states[now] = usual.state
+    assert {"03:30": RunState.PLANNED, "03:45": RunState.MISSED} == states
 
 
 def test_an_unresponsive_target_makes_no_run_missed() -> None:

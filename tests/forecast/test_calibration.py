@@ -24,7 +24,7 @@ def test_the_past_corrects_in_both_directions() -> None:
 
 
 def test_without_a_past_the_forecast_is_unchanged() -> None:
-    assert (0.0, 0.3, 1.0) == tuple(recalibrated(each, PRIOR) for each in (0.0, 0.3, 1.0))
+    assert (0.0, 0.3, 1.0) == tuple(recalibrated(number, PRIOR) for number in (0.0, 0.3, 1.0))
 
 
 SEEN = seen_at(450.0, 3)
@@ -34,17 +34,17 @@ SHARES = np.linspace(0.01, 0.99, 99)
 @given(late=st.floats(0.01, 0.99), deadline=st.floats(1700, 2200))
 def test_quantiles_pass_the_deadline_where_the_probability_says_so(late: float, deadline: float) -> None:
     promise = replace(PROMISE, deadline=deadline)
-    told = reweight(SEEN, promise, late)
-    both = told.outcome(promise)
+    simulation = reweight(SEEN, promise, late)
+    both = simulation.outcome(promise)
     assert both.weights.sum() == pytest.approx(1.0)
-    said = p_late(told, promise)
+    value = p_late(simulation, promise)
     before = SHARES[quantiles(both.finish, both.weights, SHARES) <= deadline].max(initial=0.0)
-    assert before == pytest.approx(1 - said, abs=0.06)
-    assert said == pytest.approx(late) or not 0 < (both.finish > deadline).mean() < 1
+    assert before == pytest.approx(1 - value, abs=0.06)
+    assert value == pytest.approx(late) or not 0 < (both.finish > deadline).mean() < 1
 
 
 def test_what_no_sample_shows_is_hardly_feared_and_what_all_show_hardly_hoped_for() -> None:
-    easy, lost = (replace(PROMISE, deadline=each) for each in (9000.0, 500.0))
+    easy, lost = (replace(PROMISE, deadline=number) for number in (9000.0, 500.0))
     assert p_late(reweight(SEEN, easy, 0.4), easy) == UNSEEN
     assert p_late(reweight(SEEN, lost, 0.4), lost) == 1 - UNSEEN
 
@@ -52,11 +52,14 @@ def test_what_no_sample_shows_is_hardly_feared_and_what_all_show_hardly_hoped_fo
 @pytest.mark.parametrize("late", [0.05, 0.3, 0.6, 0.95])
 def test_slack_and_act_by_belong_to_the_shown_odds(late: float) -> None:
     """The more likely late, the sooner must be acted; the median slack is below nothing from even odds on."""
-    jobs = [int(each) for each in np.flatnonzero(SEEN.tonight.phase == 0)][:1]
+    jobs = [int(index) for index in np.flatnonzero(SEEN.tonight.phase == 0)][:1]
     promise = replace(PROMISE, deadline=float(np.median(SEEN.outcome(PROMISE).finish)))
-    told, more = (reweight(SEEN, promise, each) for each in (late, min(late + 0.2, 0.99)))
-    slack = slack_of(told, promise)
+    simulation, more = (reweight(SEEN, promise, value) for value in (late, min(late + 0.2, 0.99)))
+    slack = slack_of(simulation, promise)
     assert (slack.seconds[promise.ends[0]] < 0) == (late > 0.5)
-    first, second = (act_by_times(each, promise, slack_of(each, promise), jobs, 0.25) for each in (told, more))
+    first, second = (
+        act_by_times(simulation_run, promise, slack_of(simulation_run, promise), jobs, 0.25)
+        for simulation_run in (simulation, more)
+    )
     assert first is None or second is None or second[0] <= first[0]
     assert slack.weights.sum() == pytest.approx(1.0)

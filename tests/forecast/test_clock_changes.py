@@ -43,14 +43,14 @@ def foreseen(business_date: date, due: str, mart: JobFacts = MART, begins: str =
     """Two hours before the night's first job."""
     now = local(business_date, "01:00") - timedelta(hours=2)
     watched = target(first_ok_at=now - timedelta(days=60), last_ok_at=now, seen_until=now)
-    jobs = [replace(each, accepted_at=now - timedelta(days=50)) for each in (LOAD, mart)]
+    jobs = [replace(job, accepted_at=now - timedelta(days=50)) for job in (LOAD, mart)]
     pasts = {1: past(business_date, "01:00"), 2: past(business_date, begins)}
     seen = estate(
         *jobs, feeds=feeds(LOAD, mart), services=[service("daily", due, mart, zone="Europe/Berlin")],
-        targets=[watched], durations={number: tuple(each.takes) for number, each in pasts.items()},
+        targets=[watched], durations={number: tuple(history.takes) for number, history in pasts.items()},
     )  # fmt: skip
-    found = evaluate(replace(seen, history=pasts), now, foresee=Forecaster()).service_days
-    return next(day for day in found if day.business_date == business_date)
+    service_days = evaluate(replace(seen, history=pasts), now, foresee=Forecaster()).service_days
+    return next(day for day in service_days if day.business_date == business_date)
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,20 @@ def test_an_hour_that_is_left_out_is_missing_before_the_deadline(
     business_date: date, expected: str, late: tuple[float, float]
 ) -> None:
     """Due 04:40 on the wall: an hour sooner after the work begins in spring, an hour later in autumn."""
-    found = foreseen(business_date, "04:40")
-    assert local(business_date, "04:40") == found.deadline
-    assert found.expected_at is not None
-    assert abs(found.expected_at - local(business_date, expected)) < minutes(12)
-    assert found.p_late is not None
-    assert late[0] <= found.p_late <= late[1]
+    service_day = foreseen(business_date, "04:40")
+    assert local(business_date, "04:40") == service_day.deadline
+    assert service_day.expected_at is not None
+    assert abs(service_day.expected_at - local(business_date, expected)) < minutes(12)
+    assert service_day.p_late is not None
+    assert late[0] <= service_day.p_late <= late[1]
 
 
 @pytest.mark.parametrize("business_date, starts", [(USUAL, "01:30"), (SPRING, "01:30"), (AUTUMN, "02:30")])
 def test_what_starts_at_one_time_of_day_starts_by_the_clock_on_the_wall(business_date: date, starts: str) -> None:
     """MART begins at 03:30 of every night, though nobody said so: that is 01:30 UTC after the change of spring as 02:30
     is before it, and 02:30 after that of autumn."""
-    found = foreseen(business_date, "08:00", begins="03:30")
+    service_day = foreseen(business_date, "08:00", begins="03:30")
     begun = datetime.combine(business_date + timedelta(days=1), time.fromisoformat(starts), UTC)
     begun += timedelta(hours=1) if business_date == USUAL else timedelta(0)
-    assert found.expected_at is not None
-    assert abs(found.expected_at - (begun + minutes(HALF))) < minutes(12)
+    assert service_day.expected_at is not None
+    assert abs(service_day.expected_at - (begun + minutes(HALF))) < minutes(12)

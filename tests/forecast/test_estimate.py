@@ -17,10 +17,10 @@ DECLARED = job(1, "etl-hosts/db07:extract", "03:10", expected=minutes(14))
 
 
 def test_five_successes_are_a_history() -> None:
-    found = estimate_duration(DECLARED, (600, 660, 720, 780, 840))
+    estimate = estimate_duration(DECLARED, (600, 660, 720, 780, 840))
     assert (
         DurationEstimate(1, EstimateKind.HISTORY, 5, DurationQuantiles(minutes(12), minutes(13.6), minutes(13.8)))
-        == found
+        == estimate
     )
 
 

@@ -36,16 +36,16 @@ def past(is_mended: bool = True) -> RunHistory:
     return build_history(runs, unrepaired=unrepaired)
 
 
-def told(history: RunHistory) -> ServiceDayVerdict:
+def verdict_with_history(history: RunHistory) -> ServiceDayVerdict:
     """An hour's job due by an hour and a quarter after its usual start."""
     seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[service("daily", "05:45", MART)],
                   durations={3: tuple(history.takes)})  # fmt: skip
-    found = evaluate(replace(seen, history={3: history}), at("02:00"), foresee=Forecaster())
-    return next(each for each in found.service_days if each.business_date == NIGHT)
+    decisions = evaluate(replace(seen, history={3: history}), at("02:00"), foresee=Forecaster())
+    return next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
 
 def test_what_failed_on_a_quarter_of_the_nights_is_about_as_likely_late_and_says_why() -> None:
-    verdict = told(past())
+    verdict = verdict_with_history(past())
     assert verdict.p_late is not None
     assert 0.1 < verdict.p_late < 0.3
     assert verdict.p95_at is not None
@@ -54,7 +54,7 @@ def test_what_failed_on_a_quarter_of_the_nights_is_about_as_likely_late_and_says
 
 
 def test_nights_without_a_restart_count_as_well() -> None:
-    verdict = told(past(is_mended=False))
+    verdict = verdict_with_history(past(is_mended=False))
     assert verdict.p_late is not None
     assert 0.1 < verdict.p_late < 0.3
     assert "dwh/mart failed on 7 of 30 nights, and was not restarted that night" in verdict.reason, verdict.reason
@@ -71,7 +71,11 @@ def test_what_is_skipped_brings_no_failures_upon_what_follows_it() -> None:
                   durations={1: tuple(past().takes), 3: tuple(always.takes)})  # fmt: skip
     seen = replace(seen, history={1: past(), 3: always})
     as_it_is, skipped = (
-        next(each for each in evaluate(seen, at("03:00"), foresee=foresee).service_days if each.business_date == NIGHT)
+        next(
+            service_day
+            for service_day in evaluate(seen, at("03:00"), foresee=foresee).service_days
+            if service_day.business_date == NIGHT
+        )
         for foresee in (Forecaster(), Forecaster(WhatIf(1, Counterfactual.SKIPPED, at("03:00"))))
     )
     assert as_it_is.p_late is not None
@@ -85,8 +89,8 @@ def tonight(now: str, *runs: RunFacts, foresee: Forecaster | None = None) -> Ser
     """Mart alone, by its clock 04:30, due at 06:00."""
     mart = replace(MART, schedule=daily("04:30"))
     seen = estate(mart, runs=runs, services=[service("daily", "06:00", mart)], durations={3: tuple(past().takes)})
-    found = evaluate(replace(seen, history={3: past()}), at(now), foresee=foresee or Forecaster())
-    return next(each for each in found.service_days if each.business_date == NIGHT)
+    decisions = evaluate(replace(seen, history={3: past()}), at(now), foresee=foresee or Forecaster())
+    return next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
 
 RED = run(1, MART, "04:30", RunState.FAILED, started_at=at("04:30"), ended_at=at("04:33"))
@@ -110,15 +114,14 @@ def test_a_restart_at_its_act_by_leaves_the_risk_that_the_act_by_states() -> Non
     act_by = tonight("04:40", RED).act_by
     assert act_by is not None
     assert at("04:58") < act_by <= at("05:00")
-    for at_, is_kept in ((act_by - timedelta(seconds=10), True), (act_by + timedelta(minutes=1), False)):
-        told = tonight("04:40", RED, foresee=Forecaster(WhatIf(3, Counterfactual.RESTARTED, at_))).p_late
-        assert told is not None
-        assert (told <= 0.1) == is_kept
+    for at_, is_stored in ((act_by - timedelta(seconds=10), True), (act_by + timedelta(minutes=1), False)):
+        value = tonight("04:40", RED, foresee=Forecaster(WhatIf(3, Counterfactual.RESTARTED, at_))).p_late
+        assert value is not None
+        assert (value <= 0.1) == is_stored
 
 
 def test_a_plan_its_restart_and_the_resulting_run_are_forecast_equally() -> None:
-    """What a job waited for its repair is none of the waits for its first start that earlier nights tell of: it moved
-    all that is still to come."""
+    """Repair times are not counted as waits for a first start: they would move all later starts."""
 
     def varied(back: int) -> float:
         return 480.0 + 97 * back % 89
@@ -133,15 +136,18 @@ def test_a_plan_its_restart_and_the_resulting_run_are_forecast_equally() -> None
 
     def at_restart(*runs: RunFacts, foresee: Forecaster) -> ServiceDayVerdict:
         seen = estate(mart, runs=runs, services=[service("daily", "04:49", mart)], durations={3: tuple(history.takes)})
-        found = evaluate(replace(seen, history={3: history}), at("04:40"), foresee=foresee)
-        return next(each for each in found.service_days if each.business_date == NIGHT)
+        decisions = evaluate(replace(seen, history={3: history}), at("04:40"), foresee=foresee)
+        return next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
     red = replace(RED, expected=True)
     again = replace(red, state=RunState.RUNNING, attempt=2, started_at=at("04:40"), ended_at=None)
     planned = at_restart(red, foresee=Forecaster(PlanOutcome(at("04:40"), frozenset({3}), frozenset(), frozenset())))
-    asked = at_restart(red, foresee=Forecaster(WhatIf(3, Counterfactual.RESTARTED, at("04:40"))))
+    service_day = at_restart(red, foresee=Forecaster(WhatIf(3, Counterfactual.RESTARTED, at("04:40"))))
     runs_again = at_restart(again, foresee=Forecaster())
     assert planned.p_late is not None
     assert 0.05 < planned.p_late < 0.95
-    told = [(one.p_late, one.expected_at, one.p95_at) for one in (planned, asked, runs_again)]
-    assert told == [told[0]] * 3
+    entries = [
+        (service_day_verdict.p_late, service_day_verdict.expected_at, service_day_verdict.p95_at)
+        for service_day_verdict in (planned, service_day, runs_again)
+    ]
+    assert entries == [entries[0]] * 3

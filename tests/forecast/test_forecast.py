@@ -1,4 +1,4 @@
-"""When a service will be done, and how that stands against its deadline. EXTRACT 03:10 feeds LOAD feeds MART."""
+"""A service's forecast finish, and its status against the deadline. EXTRACT 03:10 feeds LOAD feeds MART."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def day(
     now: str, *runs: RunFacts, jobs: tuple[JobFacts, ...] = (EXTRACT, LOAD, MART), promise: ServiceFacts = PROMISE,
     deps: Any = CHAIN, **more: Any,
 ) -> ServiceDayVerdict:  # fmt: skip
-    found = evaluate(estate(*jobs, runs=runs, feeds=deps, services=[promise], **more), at(now))
-    return next(each for each in found.service_days if each.business_date == NIGHT)
+    decisions = evaluate(estate(*jobs, runs=runs, feeds=deps, services=[promise], **more), at(now))
+    return next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
 
 def done(of: JobFacts, clock: str, takes: float = 10, **more: Any) -> RunFacts:
     return run(of.id, of, clock, RunState.SUCCEEDED, **ended(clock, takes), **more)
 
 
-def told(verdict: ServiceDayVerdict) -> tuple[str, Timeliness]:
+def verdict_text(verdict: ServiceDayVerdict) -> tuple[str, Timeliness]:
     return f"{verdict.expected_at:%H:%M}" if verdict.expected_at else "", verdict.timeliness
 
 
 def test_a_quiet_night_is_the_clock_start_that_decides_and_all_after_it() -> None:
     verdict = day("02:00")
-    assert ("05:30", Timeliness.ON_TIME) == told(verdict)
+    assert ("05:30", Timeliness.ON_TIME) == verdict_text(verdict)
     assert ("open", (1, 2, 3), "expected 05:30 UTC") == (verdict.data_state, verdict.path, verdict.reason)
     assert at("06:30") == verdict.deadline
 
@@ -57,9 +57,9 @@ def test_a_quiet_night_is_the_clock_start_that_decides_and_all_after_it() -> Non
 def test_a_start_that_was_moved_at_the_source_is_forecast_by_the_schedule_there(planned: tuple[RunFacts, ...]) -> None:
     """Not accepted: the period stays 04:00, its clock starts it at 06:00."""
     moved = replace(LOAD, seen_schedule=daily("06:00"))
-    assert ("07:30", Timeliness.WILL_MISS) == told(day("02:00", *planned, jobs=(EXTRACT, moved, MART)))
+    assert ("07:30", Timeliness.WILL_MISS) == verdict_text(day("02:00", *planned, jobs=(EXTRACT, moved, MART)))
     earlier = replace(LOAD, seen_schedule=daily("03:40"))
-    assert "05:10" == told(day("02:00", *planned, jobs=(EXTRACT, earlier, MART)))[0]
+    assert "05:10" == verdict_text(day("02:00", *planned, jobs=(EXTRACT, earlier, MART)))[0]
 
 
 @pytest.mark.parametrize(
@@ -75,18 +75,18 @@ def test_a_late_upstream_costs_the_rerun_of_what_started_by_the_clock(
     now: str, extract: RunFacts, expected: str
 ) -> None:
     """Started 03:45, extract is done 04:05: load reads stale at 04:00, is rerun at 04:30 when it is through."""
-    assert expected == told(day(now, extract))[0]
+    assert expected == verdict_text(day(now, extract))[0]
 
 
 def test_a_job_that_its_scheduler_makes_wait_is_not_rerun() -> None:
     native = [*feeds(EXTRACT, LOAD, origin=DependencyOrigin.NATIVE), *feeds(LOAD, MART)]
     extract = run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:45"))
-    assert "05:35" == told(day("03:55", extract, deps=native))[0]
+    assert "05:35" == verdict_text(day("03:55", extract, deps=native))[0]
 
 
 def test_what_reads_stale_data_now_is_counted_with_its_rerun() -> None:
     runs = [run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:55")), run(2, LOAD, "04:00", RunState.RUNNING)]
-    assert "06:00" == told(day("04:05", *runs))[0]
+    assert "06:00" == verdict_text(day("04:05", *runs))[0]
 
 
 def test_a_running_job_is_measured_by_its_history() -> None:
@@ -94,28 +94,28 @@ def test_a_running_job_is_measured_by_its_history() -> None:
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), mart]
     history = {3: (1800.0, 2400.0, 3000.0, 3600.0, 5400.0)}
     verdict = day("05:55", *runs, durations=history)
-    assert ("06:15", Timeliness.ON_TIME) == told(verdict)
-    assert ["declared", "declared", "history"] == [each.source for each in verdict.sources]
-    assert ("06:30", Timeliness.ON_TIME) == told(day("06:29:30", *runs, durations=history))
+    assert ("06:15", Timeliness.ON_TIME) == verdict_text(verdict)
+    assert ["declared", "declared", "history"] == [estimate.source for estimate in verdict.sources]
+    assert ("06:30", Timeliness.ON_TIME) == verdict_text(day("06:29:30", *runs, durations=history))
 
 
 def test_a_finish_after_the_deadline_will_miss() -> None:
     slow = job(3, "dwh/mart", expected=minutes(180))
     verdict = day("02:00", jobs=(EXTRACT, LOAD, slow))
-    assert ("07:30", Timeliness.WILL_MISS) == told(verdict)
+    assert ("07:30", Timeliness.WILL_MISS) == verdict_text(verdict)
     assert "expected 07:30 UTC, after its deadline" == verdict.reason
 
 
 def test_a_job_without_a_figure_on_the_way_gives_no_estimate_and_is_named() -> None:
     verdict = day("02:00", jobs=(EXTRACT, job(2, "warehouse/load", "04:00"), MART), durations={2: (60.0,) * 4})
-    assert ("", Timeliness.NO_ESTIMATE) == told(verdict)
-    mend = 'declare its duration: expected = "…" in [jobs."warehouse/load"]'
-    assert f"no estimate: warehouse/load has 4 runs, an estimate needs 5; {mend}" == verdict.reason
+    assert ("", Timeliness.NO_ESTIMATE) == verdict_text(verdict)
+    fix = 'declare its duration: expected = "…" in [jobs."warehouse/load"]'
+    assert f"no estimate: warehouse/load has 4 runs, an estimate needs 5; {fix}" == verdict.reason
 
 
 def test_a_job_without_a_figure_that_is_done_is_not_missed() -> None:
     bare = job(1, "hosts/extract", "03:10")
-    assert ("05:30", Timeliness.ON_TIME) == told(day("03:30", done(bare, "03:10"), jobs=(bare, LOAD, MART)))
+    assert ("05:30", Timeliness.ON_TIME) == verdict_text(day("03:30", done(bare, "03:10"), jobs=(bare, LOAD, MART)))
 
 
 def test_a_job_that_nothing_starts_gives_no_estimate() -> None:
@@ -157,8 +157,8 @@ def test_a_terminal_whose_end_cannot_be_proved_is_neither_delivered_nor_breached
 
 def test_an_unknown_upstream_is_no_hindrance_and_no_incident() -> None:
     blind = job(1, "hosts/extract", "03:10", proof=ProofLevel.START)
-    found = day("03:40", run(1, blind, "03:10", RunState.UNKNOWN), jobs=(blind, LOAD, MART))
-    assert ("05:30", Timeliness.ON_TIME) == told(found)
+    service_day = day("03:40", run(1, blind, "03:10", RunState.UNKNOWN), jobs=(blind, LOAD, MART))
+    assert ("05:30", Timeliness.ON_TIME) == verdict_text(service_day)
 
 
 def test_an_hourly_terminal_delivers_with_the_last_run_before_the_deadline() -> None:
@@ -166,7 +166,7 @@ def test_an_hourly_terminal_delivers_with_the_last_run_before_the_deadline() -> 
     promise = service("hourly", "06:30", hourly)
     runs = [run(number, hourly, f"0{number}:00") for number in (3, 4, 5)]
     before = day("05:30", *runs, jobs=(hourly,), promise=promise, deps=[])
-    assert ("06:05", Timeliness.ON_TIME) == told(before)
+    assert ("06:05", Timeliness.ON_TIME) == verdict_text(before)
     after = day("06:20", *runs, run(6, hourly, "06:00"), jobs=(hourly,), promise=promise, deps=[])
     assert (at("06:10"), Timeliness.MET) == (after.delivered_at, after.timeliness)
 
@@ -199,7 +199,7 @@ def test_of_a_job_of_many_runs_the_last_that_can_be_done_counts_and_a_red_one_un
     promise = service("hourly", "06:30", LONG_HOURLY)
     verdict = day(now, *runs, jobs=(LONG_HOURLY,), promise=promise, deps=[])
     shown = f"{verdict.delivered_at:%H:%M}" if verdict.delivered_at else None
-    assert expected == (*told(verdict), shown)
+    assert expected == (*verdict_text(verdict), shown)
 
 
 def test_what_starts_seconds_before_the_deadline_is_not_waited_for() -> None:
@@ -212,7 +212,7 @@ def test_what_starts_seconds_before_the_deadline_is_not_waited_for() -> None:
     first, second = (run(2, often, f"03:{minute}", ended_at=at(f"03:{minute}:05")) for minute in (12, 14))
     runs = [run(1, feed, "03:00", started_at=at("03:00:01")), first, second]
     verdict = day("03:15", *runs, jobs=(feed, often), promise=promise, deps=[])
-    assert (at("03:20:01"), "03:19", Timeliness.ON_TIME) == (verdict.deadline, *told(verdict))
+    assert (at("03:20:01"), "03:19", Timeliness.ON_TIME) == (verdict.deadline, *verdict_text(verdict))
 
 
 @pytest.mark.parametrize(
@@ -247,16 +247,16 @@ def test_a_service_has_no_day_where_its_terminal_does_not_run() -> None:
     weekdays = job(
         1, "dwh/weekdays", Schedule("pg_cron", "0 4 * * 1-5"), expected=minutes(5), accepted_at=at("12:00", -9)
     )
-    found = evaluate(estate(weekdays, services=[service("weekly", "06:30", weekdays)]), at("12:30", day=1))
+    decisions = evaluate(estate(weekdays, services=[service("weekly", "06:30", weekdays)]), at("12:30", day=1))
     assert {18, 19} == {
-        each.business_date.day for each in found.service_days
+        service_day.business_date.day for service_day in decisions.service_days
     }  # the nights to Thursday and Friday, none after it
 
 
 def test_nothing_is_promised_for_the_time_before_anything_was_watched() -> None:
     late = job(1, "dwh/late", "04:00", accepted_at=at("05:00"), expected=minutes(5))
-    found = evaluate(estate(late, services=[service("late", "06:30", late)]), at("05:30"))
-    assert [date(2026, 11, 20)] == [each.business_date for each in found.service_days]
+    decisions = evaluate(estate(late, services=[service("late", "06:30", late)]), at("05:30"))
+    assert [date(2026, 11, 20)] == [service_day.business_date for service_day in decisions.service_days]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_longer_job_never_makes_a_service_end_earlier(shape: list[tuple[int, i
             jobs.append(job(number + 1, f"s/{number}", schedule, expected=whole))
         runs = [_run(jobs[number], minutes(due), how) for number, (_, due, how) in enumerate(shape) if how not in
                 ("planned", "waits")]  # fmt: skip
-        deps = [each for up, down in edges for each in feeds(jobs[up], jobs[down], origin=native)]
+        deps = [dependency for up, down in edges for dependency in feeds(jobs[up], jobs[down], origin=native)]
         promise = service("s", "11:00", *jobs)
         index = EstateIndex(estate(*jobs, runs=runs, feeds=deps, services=[promise]), now)
         return forecast(index, promise, index.graph.members(promise.terminals), NIGHT).finish

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.forecast.golden_nights import FOLDER, GOLDEN, told
+from tests.forecast.golden_nights import FOLDER, GOLDEN, night_text
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_night_is_forecast_as_recorded(name: str) -> None:
     """On purpose? `python -m tests.forecast.golden_nights`, and read what it changed."""
-    assert (FOLDER / f"{name}.txt").read_text(encoding="utf-8") == told(name)
+    assert (FOLDER / f"{name}.txt").read_text(encoding="utf-8") == night_text(name)
 
 
 def test_every_file_is_of_a_night() -> None:

@@ -25,14 +25,14 @@ WIDE = [40.0, 60.0, 90.0]
 
 def day(now: str, *runs: object, due: str = "06:30", takes: list[float] = WIDE) -> ServiceDayVerdict:
     seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", due, MART)],  # type: ignore[arg-type]
-                  durations={3: tuple(each * 60 for each in takes * 6)})  # fmt: skip
+                  durations={3: tuple(value * 60 for value in takes * 6)})  # fmt: skip
     seen = replace(seen, history={3: past(MART, "04:30", takes)})
-    found = evaluate(seen, at(now), foresee=Forecaster()).service_days
-    return next(each for each in found if each.business_date == NIGHT)
+    service_days = evaluate(seen, at(now), foresee=Forecaster()).service_days
+    return next(service_day for service_day in service_days if service_day.business_date == NIGHT)
 
 
-def jobs(one: ServiceDayVerdict) -> dict[int, JobForecast]:
-    return {each.job_id: each for each in one.jobs}
+def jobs(service_day: ServiceDayVerdict) -> dict[int, JobForecast]:
+    return {forecast.job_id: forecast for forecast in service_day.jobs}
 
 
 def test_each_job_that_runs_or_waits_is_forecast_and_a_finished_one_is_not() -> None:
@@ -60,10 +60,17 @@ def test_the_failure_risk_of_a_service_equals_that_of_the_jobs_on_its_path(every
     repairs = array("d", [1500.0 + 90 * back if back % every == 0 else -1.0 for back in range(30)])
     seen = estate(EXTRACT, MART, feeds=feeds(EXTRACT, MART), services=[service("daily", "04:50", MART)],
                   durations={1: tuple(failing.takes)})  # fmt: skip
-    found = evaluate(replace(seen, history={1: replace(failing, repairs=repairs)}), at("02:00"), foresee=Forecaster())
-    one = next(each for each in found.service_days if each.business_date == NIGHT)
-    extract, mart = (jobs(one)[each.id] for each in (EXTRACT, MART))
-    assert (one.p_late, one.expected_at, one.p80_at, one.p95_at) == (mart.late, mart.p50, mart.p80, mart.p95)
+    decisions = evaluate(
+        replace(seen, history={1: replace(failing, repairs=repairs)}), at("02:00"), foresee=Forecaster()
+    )
+    service_day = next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
+    extract, mart = (jobs(service_day)[job.id] for job in (EXTRACT, MART))
+    assert (service_day.p_late, service_day.expected_at, service_day.p80_at, service_day.p95_at) == (
+        mart.late,
+        mart.p50,
+        mart.p80,
+        mart.p95,
+    )
     assert extract.p95 < mart.p95
     assert extract.late <= mart.late
 
@@ -76,8 +83,8 @@ def test_where_every_sample_is_late_a_job_is_no_likelier_late_than_its_service()
     )
     seen = run_simulation(Tonight(np.array([JobPhase.WAITS]), nothing, nothing, nothing), 0.0, of_night)
     promise = ServicePromise("payments", np.array([0]), 300.0)
-    told = reweight(seen, promise, 0.98)
-    [part] = job_slacks(told, promise, slack_of(told, promise), [0], 0.1)
+    simulation = reweight(seen, promise, 0.98)
+    [part] = job_slacks(simulation, promise, slack_of(simulation, promise), [0], 0.1)
     assert part.late == pytest.approx(0.98)
 
 
@@ -94,17 +101,17 @@ def test_a_job_with_slack_makes_nothing_late_though_the_service_will_be() -> Non
 def test_the_clocks_of_what_is_broken_are_those_of_the_service() -> None:
     for due in ("06:30", "07:30", "09:00"):
         broken = day("03:30", run(1, EXTRACT, "03:10", RunState.FAILED), due=due)
-        one = jobs(broken)[EXTRACT.id]
-        clocks = tuple(at and at.replace(microsecond=0) for at in (one.act_by, one.green_by))
+        forecast = jobs(broken)[EXTRACT.id]
+        clocks = tuple(at and at.replace(microsecond=0) for at in (forecast.act_by, forecast.green_by))
         assert clocks == (broken.act_by, broken.green_by)
 
 
 def test_the_later_the_deadline_the_later_each_job_must_begin_and_end() -> None:
     known = [jobs(day("02:00", due=due)) for due in ("06:00", "06:30", "07:30")]
     for job in (EXTRACT, LOAD, MART):
-        ends = [each[job.id].green_by or at("00:00") for each in known]
-        begins = [each[job.id].act_by or at("00:00") for each in known]
-        slacks = [each[job.id].slack_s or 0.0 for each in known]
+        ends = [forecasts[job.id].green_by or at("00:00") for forecasts in known]
+        begins = [forecasts[job.id].act_by or at("00:00") for forecasts in known]
+        slacks = [forecasts[job.id].slack_s or 0.0 for forecasts in known]
         assert (ends, begins, slacks) == (sorted(ends), sorted(begins), sorted(slacks))
         assert all(begin <= end for begin, end in zip(begins, ends, strict=True))
 

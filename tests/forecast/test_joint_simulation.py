@@ -42,7 +42,7 @@ def tonight_after(now: float, starts: Floats, takes: Floats) -> Tonight:
 def starts_of(takes: Floats) -> Floats:
     starts = np.zeros(JOBS)
     for job, upstreams in enumerate(UPSTREAMS):
-        starts[job] = max((starts[each] + takes[each] for each in upstreams), default=0.0)
+        starts[job] = max((starts[upstream] + takes[upstream] for upstream in upstreams), default=0.0)
     return starts
 
 
@@ -59,20 +59,20 @@ PROMISE = ServicePromise("payments", np.array([LAST]), 2000.0)
 def test_more_elapsed_time_never_makes_a_finish_earlier(seed: int) -> None:
     random = np.random.default_rng(seed)
     times, weights = random.gamma(2.0, 100.0, 60), 0.5 ** (np.arange(60) / 9)
-    told = [
+    results = [
         residual_times(times[None], weights, np.array([elapsed]), np.array([80.0]))[0]
         for elapsed in np.linspace(0, 1500, 90)
     ]
-    assert np.all(np.diff(np.stack(told), axis=0) >= -1e-6)
-    assert np.array_equal(times, told[0])
-    assert told[-1].min() >= 1500
+    assert np.all(np.diff(np.stack(results), axis=0) >= -1e-6)
+    assert np.array_equal(times, results[0])
+    assert results[-1].min() >= 1500
 
 
 def test_a_job_that_overtook_all_of_its_past_ends_a_part_of_its_spread_later_and_of_what_it_is_beyond() -> None:
     times = np.linspace(100, 200, 30)
     soon, long_after = (
-        residual_times(times[None], np.ones(30), np.array([gone]), np.array([50.0]), 1.0)[0] - gone
-        for gone in (201.0, 400.0)
+        residual_times(times[None], np.ones(30), np.array([number]), np.array([50.0]), 1.0)[0] - number
+        for number in (201.0, 400.0)
     )
     assert 0 <= min(soon.min(), long_after.min())
     assert 5.0 < soon.mean() < 50.0
@@ -89,8 +89,11 @@ def test_a_removed_job_never_makes_a_finish_later(seed: int) -> None:
         return seen.samples(LAST).finish
 
     whole = done(UPSTREAMS)
-    for gone in range(LAST):
-        fewer = [[] if job == gone else [one for one in each if one != gone] for job, each in enumerate(UPSTREAMS)]
+    for number in range(LAST):
+        fewer = [
+            [] if job == number else [index for index in upstream if index != number]
+            for job, upstream in enumerate(UPSTREAMS)
+        ]
         assert np.all(done(fewer) <= whole)
 
 
@@ -119,8 +122,8 @@ def test_other_numbers_for_the_jobs_change_nothing() -> None:
     place = np.argsort(order)
     takes = np.full(JOBS, 310.0)
     tonight, past = tonight_after(700.0, starts_of(takes), takes), a_past(2)
-    turned = Tonight(*(getattr(tonight, each)[order] for each in ("phase", "ready", "start", "end")))
-    graph = SimulationGraph([[int(place[one]) for one in UPSTREAMS[job]] for job in order], np.zeros(JOBS))
+    turned = Tonight(*(getattr(tonight, text)[order] for text in ("phase", "ready", "start", "end")))
+    graph = SimulationGraph([[int(place[upstream]) for upstream in UPSTREAMS[job]] for job in order], np.zeros(JOBS))
     other = NightHistory(past.takes[:, order], past.waits[:, order], past.repairs[:, order])
     seen = run_simulation(turned, 700.0, prepare_night(other, graph, [int(place[LAST])]))
     turned_promise = replace(PROMISE, ends=place[[LAST]])
@@ -172,11 +175,13 @@ def test_a_thursday_is_measured_by_thursdays_once_there_are_enough() -> None:
     past = NightHistory(takes[:69], np.zeros((69, 1)), np.full((69, 1), np.nan))
     nothing = np.array([np.nan])
     unseen = Tonight(np.array([JobPhase.WAITS]), nothing, nothing, nothing)
-    one = SimulationGraph([[]], np.zeros(1))
+    simulation_graph = SimulationGraph([[]], np.zeros(1))
     late = ServicePromise("payments", np.array([0]), 500.0)
     plain, thursday, other = (
-        p_late(run_simulation(unseen, 0.0, prepare_night(replace(past, similarity=each), one, [0])), late)
-        for each in (None, night_similarity(classes, "thu"), night_similarity(classes, "other"))
+        p_late(
+            run_simulation(unseen, 0.0, prepare_night(replace(past, similarity=values), simulation_graph, [0])), late
+        )
+        for values in (None, night_similarity(classes, "thu"), night_similarity(classes, "other"))
     )
     assert other < plain < thursday
     assert list(night_similarity(["a", "b"], "c")) == [1.0, 1.0], "no night of its own class yet: all count"
@@ -184,9 +189,9 @@ def test_a_thursday_is_measured_by_thursdays_once_there_are_enough() -> None:
 
 def test_the_samples_own_share_is_published_and_a_passed_deadline_is_late() -> None:
     seen = seen_at(450.0, 1)
-    soon, over = (replace(PROMISE, deadline=each) for each in (1900.0, 450.0))
-    told = publish_odds(seen, soon, PRIOR)
-    assert 0.0 < told.own == p_late(seen, soon) == p_late(told.sim, soon) < 1.0
+    soon, over = (replace(PROMISE, deadline=number) for number in (1900.0, 450.0))
+    odds = publish_odds(seen, soon, PRIOR)
+    assert 0.0 < odds.own == p_late(seen, soon) == p_late(odds.sim, soon) < 1.0
     late = publish_odds(seen, over, PRIOR)
     assert (1.0, 1.0) == (late.own, p_late(late.sim, over))
 
@@ -216,9 +221,9 @@ def test_an_extended_deadline_never_raises_p_late(seed: int, now: float, deadlin
     """Whatever the recalibration."""
     slopes = fit_slopes([ForecastNight(np.array([0.3, 0.6]), lost, night) for night in range(30)])
     seen = seen_at(now, seed, factor=1.0 + seed / 40)
-    promises = [replace(PROMISE, deadline=now + each) for each in sorted(deadlines)]
-    told = [p_late(publish_odds(seen, each, slopes).sim, each) for each in promises]
-    assert told == sorted(told, reverse=True)
+    promises = [replace(PROMISE, deadline=now + deadline) for deadline in sorted(deadlines)]
+    results = [p_late(publish_odds(seen, promise, slopes).sim, promise) for promise in promises]
+    assert results == sorted(results, reverse=True)
 
 
 def test_few_own_forecasts_change_little_and_many_wrong_ones_much() -> None:
@@ -231,7 +236,7 @@ def test_few_own_forecasts_change_little_and_many_wrong_ones_much() -> None:
 
 
 def test_one_night_on_which_everything_was_late_does_not_turn_forecasts_round() -> None:
-    """A whole step of Newton's leads far away there: what was likely late was told as never late."""
+    """One very late night keeps the calibrated risks in order and away from the extremes."""
     calm, lost = (ForecastNight(np.append(np.full(10, 0.02), [ends] * 2), ends > 0.5) for ends in (0.02, 0.9))
     slopes = fit_slopes([calm] * 150 + [lost] * 50)
     at = [recalibrated(late, slopes) for late in (0.02, 0.1, 0.5, 0.9)]
@@ -244,7 +249,7 @@ def test_an_outage_that_affected_every_service_of_a_night_is_one_outage() -> Non
     lost = [ForecastNight(np.append(np.full(10, 0.02), [0.9] * 2), True, night=6)] * 50
     calm = [ForecastNight(np.full(12, 0.02), False, night) for night in range(6) for _ in range(50)]
     assert 0.02 < recalibrated(0.02, fit_slopes(calm + lost)) < 0.1
-    apart = [ForecastNight(each.late, each.was_late) for each in lost]
+    apart = [ForecastNight(night.late, night.was_late) for night in lost]
     assert recalibrated(0.02, fit_slopes(calm + apart)) > 0.25, "fifty nights of that are another matter"
 
 
@@ -257,13 +262,13 @@ def test_a_repair_is_the_priors_until_the_estate_has_its_own() -> None:
     assert 1500.0 == pytest.approx(np.exp(fit_repair_times(np.full((5, 2), np.nan)).center))
     own = fit_repair_times(np.array([[300.0, np.nan]] * 60))
     assert 300.0 == pytest.approx(np.exp(own.center), rel=0.1)
-    mended = restarts(own, np.ones(80), np.zeros(1))
-    assert 300.0 == pytest.approx(np.median(mended), rel=0.15)
+    values = restarts(own, np.ones(80), np.zeros(1))
+    assert 300.0 == pytest.approx(np.median(values), rel=0.15)
     assert restarts(own, np.ones(80), np.full(1, 900.0)).min() >= 900.0
 
 
 def test_act_by_leaves_what_the_path_after_the_job_takes() -> None:
-    """Every night alike: 0 and 1 take 100 s each, one after the other, and 1 delivers at 1000 s."""
+    """Every night has the same figures: 0 and 1 take 100 s each, in sequence, and 1 delivers at 1000 s."""
     takes = np.full((20, 2), 100.0)
     past = NightHistory(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
     nothing = np.full(2, np.nan)
@@ -311,11 +316,13 @@ def test_a_gap_is_filled_by_a_comparable_night_or_where_these_are_few_by_any_nig
     ran, night_of = np.ones((12, 2), bool), np.arange(11, 3, -1)
     ran[[6, 9], 0] = False
     ran[[3, 4, 6, 7, 8, 9, 11], 1] = False
-    found = find_stand_ins(ran, np.arange(2), night_of)
-    assert [(0, 9), (0, 6)] == [(place, night_of[each]) for place, each in zip(found.place, found.column, strict=True)]
-    assert ran[night_of[found.of], 0].all()
-    assert [1] == list(found.rare), "it ran on two of the eight"
-    assert {0, 1, 5, 10} == set(found.nights[0].tolist()), "older ones too"
+    stand_ins = find_stand_ins(ran, np.arange(2), night_of)
+    assert [(0, 9), (0, 6)] == [
+        (place, night_of[item]) for place, item in zip(stand_ins.place, stand_ins.column, strict=True)
+    ]
+    assert ran[night_of[stand_ins.of], 0].all()
+    assert [1] == list(stand_ins.rare), "it ran on two of the eight"
+    assert {0, 1, 5, 10} == set(stand_ins.nights[0].tolist()), "older ones too"
 
 
 def test_no_job_is_drawn_to_wait_longer_than_twice_its_longest_wait() -> None:

@@ -34,10 +34,10 @@ def history(a_day: float, nights: int = 20, attempts: int = 1, lost: float = 0.0
 
 @pytest.mark.parametrize("a_day, nights", [(1, 20), (1.25, 25), (2, 0), (24, 0)])
 def test_runs_are_nights_where_a_job_runs_about_once_a_day(a_day: float, nights: int) -> None:
-    found = job_past(history(a_day))
-    assert nights == len(found.days)
-    assert list(found.days) == sorted(found.days), "oldest first"
-    assert {600.0} == set(found.takes)
+    past = job_past(history(a_day))
+    assert nights == len(past.days)
+    assert list(past.days) == sorted(past.days), "oldest first"
+    assert {600.0} == set(past.takes)
 
 
 def test_what_was_lost_before_the_start_that_succeeded_is_its_repair_but_for_half_a_run_in_vain() -> None:

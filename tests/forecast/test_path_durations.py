@@ -49,8 +49,8 @@ def test_it_waits_from_when_all_that_it_follows_is_done() -> None:
 
 
 def test_a_shifted_level_is_the_typical_duration_and_is_reported() -> None:
-    found = usual(past([0.0] * 30, [18.0, 18.1, 17.9] + [10.0, 10.2, 9.8] * 9))
-    assert PathJobBaseline(18 * 60, 0.0, "etl/load is slower since Monday: 18m instead of 10m") == found
+    baseline = usual(past([0.0] * 30, [18.0, 18.1, 17.9] + [10.0, 10.2, 9.8] * 9))
+    assert PathJobBaseline(18 * 60, 0.0, "etl/load is slower since Monday: 18m instead of 10m") == baseline
     faster = usual(past([0.0] * 30, [5.0, 5.1, 4.9] + [10.0, 10.2, 9.8] * 9))
     assert "etl/load is faster since Monday: 5m instead of 10m" == faster.moved
     little = usual(past([0.0] * 30, [0.2, 0.2, 0.2] + [0.1] * 27))
@@ -58,6 +58,6 @@ def test_a_shifted_level_is_the_typical_duration_and_is_reported() -> None:
 
 
 def test_nights_after_the_forecast_one_are_ignored() -> None:
-    told = past([0.0] * 30, [18.0, 18.1, 17.9] + [10.0, 10.2, 9.8] * 9)
-    assert PathJobBaseline() == path_usual("etl/load", told, (), NIGHT - timedelta(days=3))
+    history = past([0.0] * 30, [18.0, 18.1, 17.9] + [10.0, 10.2, 9.8] * 9)
+    assert PathJobBaseline() == path_usual("etl/load", history, (), NIGHT - timedelta(days=3))
     assert PathJobBaseline() == usual(build_history(()))

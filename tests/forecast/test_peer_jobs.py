@@ -25,16 +25,16 @@ from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
 from tests.forecast.test_forecast import EXTRACT, LOAD, MART, done
 from tests.forecast.test_simulation import past
 
-LIKES = DurationPrior(12, DurationQuantiles(minutes(30), minutes(90), minutes(120)))
+PEERS = DurationPrior(12, DurationQuantiles(minutes(30), minutes(90), minutes(120)))
 NEW = job(5, "dwh/new", expected=None)
 SEEN = estate(EXTRACT, LOAD, MART, NEW, feeds=[*feeds(EXTRACT, LOAD), *feeds(LOAD, MART), *feeds(MART, NEW)],
               services=[service("daily", "07:30", NEW)])  # fmt: skip
-KNOWN = replace(SEEN, peer_priors={"dwh": LIKES})
+KNOWN = replace(SEEN, peer_priors={"dwh": PEERS})
 
 
 def day(seen: Estate, now: str = "02:00", simulated: bool = True) -> ServiceDayVerdict:
-    found = evaluate(seen, at(now), foresee=Forecaster() if simulated else None).service_days
-    return next(each for each in found if each.business_date == NIGHT)
+    service_days = evaluate(seen, at(now), foresee=Forecaster() if simulated else None).service_days
+    return next(service_day for service_day in service_days if service_day.business_date == NIGHT)
 
 
 def test_without_any_data_nothing_is_guessed() -> None:
@@ -42,28 +42,34 @@ def test_without_any_data_nothing_is_guessed() -> None:
 
 
 def test_a_new_job_takes_as_long_as_those_like_it_and_as_uncertainly() -> None:
-    told = day(KNOWN)
+    service_day = day(KNOWN)
     assert day(KNOWN, simulated=False).expected_at == at("06:00")
-    assert told.expected_at is not None
-    assert told.p95_at is not None
-    assert abs(told.expected_at - at("06:00")) < timedelta(minutes=10)
-    assert told.p95_at - told.expected_at > timedelta(minutes=40), "nine of ten of them take thrice as long as half"
-    assert ("peers", 0, 12) == (told.sources[-1].source, told.sources[-1].runs, told.sources[-1].peers)
-    assert EstimateBasis(EstimateKind.PEERS, 12) == weakest_basis(told.sources) == told.jobs[-1].basis
+    assert service_day.expected_at is not None
+    assert service_day.p95_at is not None
+    assert abs(service_day.expected_at - at("06:00")) < timedelta(minutes=10)
+    assert service_day.p95_at - service_day.expected_at > timedelta(minutes=40), (
+        "nine of ten of them take thrice as long as half"
+    )
+    assert ("peers", 0, 12) == (
+        service_day.sources[-1].source,
+        service_day.sources[-1].runs,
+        service_day.sources[-1].peers,
+    )
+    assert EstimateBasis(EstimateKind.PEERS, 12) == weakest_basis(service_day.sources) == service_day.jobs[-1].basis
     near = day(replace(KNOWN, services=(service("daily", "06:20", NEW),)))
     assert "dwh/new has 0 runs; its 12 peer jobs take 30m" in near.reason
 
 
 def test_what_its_target_does_comes_before_its_system_and_what_is_declared_before_both() -> None:
     here = DurationPrior(7, DurationQuantiles(minutes(1), minutes(2), minutes(3)))
-    both: dict[PeerGroup, DurationPrior] = {"dwh": LIKES, NEW.target_id: here}
+    both: dict[PeerGroup, DurationPrior] = {"dwh": PEERS, NEW.target_id: here}
     assert (7, minutes(1)) == (estimate_duration(NEW, (), both).peers, estimate_duration(NEW, (), both).p50)
     assert "declared" == estimate_duration(replace(NEW, expected=minutes(5)), (), both).source
     assert ("history", 0) == (
         estimate_duration(NEW, (60.0,) * 5, both).source,
         estimate_duration(NEW, (60.0,) * 5, both).peers,
     )
-    assert "none" == estimate_duration(NEW, (), {"other": LIKES}).source
+    assert "none" == estimate_duration(NEW, (), {"other": PEERS}).source
     assert "none" == estimate_duration(replace(NEW, parent_id=1), (), both).source, "tasks are not like jobs"
 
 
@@ -91,7 +97,7 @@ def test_what_runs_longer_than_those_like_it_is_not_over_at_once() -> None:
 def test_too_few_jobs_say_nothing_about_another() -> None:
     assert duration_prior([60.0] * 4) is None
     assert DurationPrior(6, DurationQuantiles(minutes(4), minutes(6), minutes(6))) == duration_prior(
-        [60.0 * each for each in (6, 2, 3, 4, 1, 5)]
+        [60.0 * number for number in (6, 2, 3, 4, 1, 5)]
     )
 
 
@@ -100,19 +106,24 @@ def test_what_is_declared_varies_as_the_jobs_around_it_and_says_so() -> None:
     new = replace(NEW, expected=minutes(60))
     takes = [24.0, 30.0, 36.0, 28.0, 33.0]
     seen = replace(
-        SEEN, jobs={**SEEN.jobs, NEW.id: new}, durations={each: tuple(60 * one for one in takes) for each in (1, 2, 3)},
-        history={one.id: past(one, clock, takes) for one, clock in ((EXTRACT, "03:10"), (LOAD, "04:00"),
-                                                                    (MART, "04:30"))},
-    )  # fmt: skip
+        SEEN,
+        jobs={**SEEN.jobs, NEW.id: new},
+        durations={number: tuple(60 * value for value in takes) for number in (1, 2, 3)},
+        history={
+            job.id: past(job, clock, takes) for job, clock in ((EXTRACT, "03:10"), (LOAD, "04:00"), (MART, "04:30"))
+        },
+    )
     begun = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), done(MART, "04:30"),
              run(5, NEW, "05:30", RunState.RUNNING, period_at=None)]  # fmt: skip
-    told, alone = (day(replace(each, runs=begun), "05:40") for each in (seen, replace(seen, history={}, durations={})))
-    assert "declared duration, varies like 3 peer jobs" == told.jobs[-1].basis.text
+    service_day, alone = (
+        day(replace(estate, runs=begun), "05:40") for estate in (seen, replace(seen, history={}, durations={}))
+    )
+    assert "declared duration, varies like 3 peer jobs" == service_day.jobs[-1].basis.text
     assert "declared duration" == alone.jobs[-1].basis.text
-    assert told.expected_at is not None
-    assert told.p95_at is not None
-    assert abs(told.expected_at - at("06:30")) < timedelta(minutes=5)
-    assert timedelta(minutes=5) < told.p95_at - told.expected_at < timedelta(minutes=40)
+    assert service_day.expected_at is not None
+    assert service_day.p95_at is not None
+    assert abs(service_day.expected_at - at("06:30")) < timedelta(minutes=5)
+    assert timedelta(minutes=5) < service_day.p95_at - service_day.expected_at < timedelta(minutes=40)
     assert (at("06:30"), at("06:30")) == (alone.expected_at, alone.p95_at)
 
 
@@ -122,8 +133,8 @@ def test_what_has_overtaken_the_time_that_was_declared_is_not_over_at_once() -> 
     begun = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), done(MART, "04:30"),
              run(5, NEW, "05:30", RunState.RUNNING, period_at=None)]  # fmt: skip
     seen = replace(SEEN, jobs={**SEEN.jobs, NEW.id: new}, services=(service("daily", "06:40", NEW),), runs=begun)
-    told = day(seen, "06:30")
-    assert told.p_late is not None
-    assert 0.3 < told.p_late < 0.95, "twice as long as declared, and ten minutes left"
-    assert "dwh/new has run 1h, 30m over the declared duration" in told.reason
-    assert "runs)" not in told.reason
+    service_day = day(seen, "06:30")
+    assert service_day.p_late is not None
+    assert 0.3 < service_day.p_late < 0.95, "twice as long as declared, and ten minutes left"
+    assert "dwh/new has run 1h, 30m over the declared duration" in service_day.reason
+    assert "runs)" not in service_day.reason

@@ -59,9 +59,9 @@ def test_what_never_varies_is_a_mark_and_says_nothing_about_a_job() -> None:
     assert (UNKNOWN_SPREAD, 0) == peer_spread(marks, np.full(50, 40))
 
 
-@pytest.mark.parametrize("spread, told", [(1e-6, LEAST_SPREAD), (3.0, UNKNOWN_SPREAD)])
-def test_peers_never_vary_less_than_any_job_or_more_than_an_unknown_one(spread: float, told: float) -> None:
-    assert (told, 5) == peer_spread(np.full(5, spread), np.full(5, 40))
+@pytest.mark.parametrize("spread, value", [(1e-6, LEAST_SPREAD), (3.0, UNKNOWN_SPREAD)])
+def test_peers_never_vary_less_than_any_job_or_more_than_an_unknown_one(spread: float, value: float) -> None:
+    assert (value, 5) == peer_spread(np.full(5, spread), np.full(5, 40))
 
 
 varies = st.floats(LEAST_SPREAD, UNKNOWN_SPREAD)
@@ -96,14 +96,14 @@ def test_where_no_job_ran_often_everything_of_few_nights_is_wide() -> None:
 def test_a_job_of_many_nights_is_its_own_whatever_the_others_do() -> None:
     beside_calm, beside_wild = (nights(8, spread, seed=4) for spread in (0.03, 0.4))
     beside_calm[:, 7] = beside_wild[:, 7] = nights(1, 0.1, seed=9)[:, 0]
-    told = [usual_durations(of(each), peer_spread(of(each).spread, of(each).runs).spread).spread[7]
-            for of in (recent, followed) for each in (beside_calm, beside_wild)]  # fmt: skip
-    assert told[0] == pytest.approx(told[1], rel=0.02)
-    assert told[2] == pytest.approx(told[3], rel=0.02)
+    results = [usual_durations(of(values), peer_spread(of(values).spread, of(values).runs).spread).spread[7]
+            for of in (recent, followed) for values in (beside_calm, beside_wild)]  # fmt: skip
+    assert results[0] == pytest.approx(results[1], rel=0.02)
+    assert results[2] == pytest.approx(results[3], rel=0.02)
 
 
 def test_others_are_those_of_the_whole_night_however_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last job stands alone in its part."""
+    """The last job is alone in its component."""
     takes = nights(9, 0.1, few=2)
     whole = drawn(takes, 8)
     monkeypatch.setattr(past_views, "PART", 4)

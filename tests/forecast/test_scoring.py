@@ -14,10 +14,10 @@ DUE = at("06:30")
 
 
 def day(*late: float, was: bool = False, service: str = "daily", spread: int = 20) -> ForecastDay:
-    told = tuple(
-        PublishedForecast(at("03:00"), one, at("06:00"), at("06:00") + timedelta(minutes=spread)) for one in late
+    forecasts = tuple(
+        PublishedForecast(at("03:00"), value, at("06:00"), at("06:00") + timedelta(minutes=spread)) for value in late
     )
-    return ForecastDay(service, DUE, DUE + timedelta(minutes=5 if was else -5), told)
+    return ForecastDay(service, DUE, DUE + timedelta(minutes=5 if was else -5), forecasts)
 
 
 def test_a_perfect_forecast_scores_full_and_the_base_rate_has_no_skill() -> None:
@@ -34,17 +34,19 @@ def test_every_day_counts_the_same_however_often_it_was_forecast() -> None:
 
 def test_what_was_never_delivered_was_late_and_what_was_never_forecast_is_not_scored() -> None:
     lost = ForecastDay("daily", DUE, None, (PublishedForecast(at("03:00"), 0.9, None, None),))
-    found = score_forecasts([lost, ForecastDay("daily", DUE, None, ())])
-    assert (1, 1, None, None) == (found.days, found.late, found.skill, found.sharpness)
+    score = score_forecasts([lost, ForecastDay("daily", DUE, None, ())])
+    assert (1, 1, None, None) == (score.days, score.late, score.skill, score.sharpness)
 
 
 def test_bins_show_how_often_it_came_true_and_the_spread_is_the_median() -> None:
-    found = score_forecasts(
+    score = score_forecasts(
         [day(0.3, spread=10), day(0.3, spread=30), day(0.3, was=True, spread=50), day(1.0, was=True)]
     )
-    assert [(0.2, 0.35, 3.0), (0.95, 1.0, 1.0)] == [(one.low, one.high, one.days) for one in found.bins]
-    assert 1 / 3 == pytest.approx(found.bins[0].late)
-    assert timedelta(minutes=25) == found.sharpness
+    assert [(0.2, 0.35, 3.0), (0.95, 1.0, 1.0)] == [
+        (score_bin.low, score_bin.high, score_bin.days) for score_bin in score.bins
+    ]
+    assert 1 / 3 == pytest.approx(score.bins[0].late)
+    assert timedelta(minutes=25) == score.sharpness
 
 
 def test_a_service_whose_forecasts_mislead_says_so_once_enough_days_are_over() -> None:
@@ -56,10 +58,10 @@ def test_a_service_whose_forecasts_mislead_says_so_once_enough_days_are_over() -
 
 
 def test_services_are_scored_apart() -> None:
-    found = scores_by_service([day(0.9, service="b"), day(0.0, service="a")])
-    assert [("a", 0.0), ("b", 0.81)] == [(one.service, round(one.brier or 0.0, 2)) for one in found]
+    scores = scores_by_service([day(0.9, service="b"), day(0.0, service="a")])
+    assert [("a", 0.0), ("b", 0.81)] == [(score.service, round(score.brier or 0.0, 2)) for score in scores]
 
 
 def test_without_forecasts_there_is_no_score() -> None:
-    found = score_forecasts([])
-    assert (0, None, None, "") == (found.days, found.brier, found.ece, found.trouble)
+    score = score_forecasts([])
+    assert (0, None, None, "") == (score.days, score.brier, score.ece, score.trouble)

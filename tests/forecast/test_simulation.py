@@ -33,8 +33,11 @@ NATIVE = [*feeds(EXTRACT, LOAD, origin=DependencyOrigin.NATIVE), *feeds(LOAD, MA
 def both(now: str, *runs: RunFacts, deps: Any = CHAIN, jobs: Any = (EXTRACT, LOAD, MART)) -> list[ServiceDayVerdict]:
     """By sums and by the simulation."""
     seen = estate(*jobs, runs=runs, feeds=deps, services=[PROMISE])
-    found = (evaluate(seen, at(now), foresee=by) for by in (None, Forecaster()))
-    return [next(each for each in one.service_days if each.business_date == NIGHT) for one in found]
+    decisions = (evaluate(seen, at(now), foresee=by) for by in (None, Forecaster()))
+    return [
+        next(service_day for service_day in decision.service_days if service_day.business_date == NIGHT)
+        for decision in decisions
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,22 +84,22 @@ def past(of: JobFacts, clock: str, takes: list[float], nights: int = 30) -> RunH
     return build_history(runs)
 
 
-def told(now: str, takes: list[float], *runs: RunFacts, due: str = "06:30") -> ServiceDayVerdict:
+def verdict_after(now: str, takes: list[float], *runs: RunFacts, due: str = "06:30") -> ServiceDayVerdict:
     """The last job has a past in which it took these minutes; the others take what is declared."""
-    latest = tuple(each * 60 for each in takes * 6)
+    latest = tuple(value * 60 for value in takes * 6)
     seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", due, MART)],
                   durations={3: latest})  # fmt: skip
     seen = replace(seen, history={3: past(MART, "04:30", takes)})
-    found = evaluate(seen, at(now), foresee=Forecaster())
-    return next(each for each in found.service_days if each.business_date == NIGHT)
+    decisions = evaluate(seen, at(now), foresee=Forecaster())
+    return next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
 
 def test_a_finish_is_as_wide_as_the_past_of_its_jobs() -> None:
-    narrow, wide = told("02:00", [59.0, 60.0, 61.0]), told("02:00", [40.0, 60.0, 90.0])
-    for each in (narrow, wide):
-        assert each.expected_at is not None
-        assert each.p95_at is not None
-        assert abs(each.expected_at - at("05:30")) < timedelta(minutes=20)
+    narrow, wide = verdict_after("02:00", [59.0, 60.0, 61.0]), verdict_after("02:00", [40.0, 60.0, 90.0])
+    for service_day in (narrow, wide):
+        assert service_day.expected_at is not None
+        assert service_day.p95_at is not None
+        assert abs(service_day.expected_at - at("05:30")) < timedelta(minutes=20)
     assert narrow.p95_at is not None
     assert wide.p95_at is not None
     assert narrow.p95_at + timedelta(minutes=10) < wide.p95_at
@@ -106,17 +109,19 @@ def test_a_finish_is_as_wide_as_the_past_of_its_jobs() -> None:
 def test_a_forecast_rests_on_the_runs_of_the_job_on_its_way_that_has_fewest(runs: tuple[int, ...], nights: int) -> None:
     latest = {number: (600.0,) * count for number, count in enumerate(runs, 1)}
     seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[PROMISE], durations=latest)
-    found = evaluate(seen, at("02:00"), foresee=Forecaster()).service_days
-    assert nights == next(each for each in found if each.business_date == NIGHT).nights
+    service_days = evaluate(seen, at("02:00"), foresee=Forecaster()).service_days
+    assert nights == next(service_day for service_day in service_days if service_day.business_date == NIGHT).nights
 
 
 def test_services_that_share_a_job_agree_and_those_apart_do_not_move_each_other() -> None:
     lone = job(4, "dwh/lone", "04:00", expected=minutes(30))
-    alike = [service("first", "06:30", MART), service("second", "06:30", MART)]
+    services = [service("first", "06:30", MART), service("second", "06:30", MART)]
     runs = [run(1, EXTRACT, "03:10", RunState.FAILED)]
-    seen = estate(EXTRACT, LOAD, MART, lone, runs=runs, feeds=CHAIN, services=[*alike, service("lone", "06:30", lone)])
-    found = evaluate(seen, at("03:30"), foresee=Forecaster()).service_days
-    first, second, apart = (next(d for d in found if (d.service, d.business_date) == (name, NIGHT)) for name in
+    seen = estate(
+        EXTRACT, LOAD, MART, lone, runs=runs, feeds=CHAIN, services=[*services, service("lone", "06:30", lone)]
+    )
+    service_days = evaluate(seen, at("03:30"), foresee=Forecaster()).service_days
+    first, second, apart = (next(d for d in service_days if (d.service, d.business_date) == (name, NIGHT)) for name in
                             ("first", "second", "lone"))  # fmt: skip
     assert (first.expected_at, first.p95_at) == (second.expected_at, second.p95_at)
     assert (at("04:30"), Timeliness.ON_TIME) == (apart.p95_at, apart.timeliness)
@@ -134,31 +139,31 @@ def test_chains_that_meet_in_a_pool_are_foreseen_together_and_a_part_as_the_whol
     known = [job(at, f"dwh/j{at}", "04:00", expected=minutes(30)) for at in (1, 2, 3)]
     lone = job(4, "dwh/lone", "04:00", expected=minutes(30))
     for slots, ends in ((1, ["04:30", "05:00", "05:30"]), (2, ["04:30", "04:30", "05:00"]), (3, ["04:30"] * 3)):
-        seen = estate(*known, lone, services=[service(one.native_id, "06:30", one) for one in (*known, lone)],
+        seen = estate(*known, lone, services=[service(job.native_id, "06:30", job) for job in (*known, lone)],
                       declared=Declared(pools=(DeclaredPool("host", ("dwh/j*",), slots),)))  # fmt: skip
-        found = evaluate(seen, at("02:00"), foresee=Forecaster()).service_days
-        days = {day.service: day.expected_at for day in found if day.business_date == NIGHT}
-        assert [*map(at, ends), at("04:30")] == [*sorted(days[one.native_id] for one in known), days["lone"]]  # type: ignore[type-var]
+        service_days = evaluate(seen, at("02:00"), foresee=Forecaster()).service_days
+        days = {day.service: day.expected_at for day in service_days if day.business_date == NIGHT}
+        assert [*map(at, ends), at("04:30")] == [*sorted(days[job.native_id] for job in known), days["lone"]]  # type: ignore[type-var]
         part = evaluate(part_with(seen, [2]), at("02:00"), foresee=Forecaster()).service_days
         assert {**days, **{day.service: day.expected_at for day in part if day.business_date == NIGHT}} == days
 
 
 def test_a_service_that_is_likely_late_says_so_and_why() -> None:
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
-    calm, late = (told("06:03", [40.0, 60.0, 90.0], *runs, due=due) for due in ("10:00", "06:06"))
+    calm, late = (verdict_after("06:03", [40.0, 60.0, 90.0], *runs, due=due) for due in ("10:00", "06:06"))
     assert (Timeliness.ON_TIME, 0.0) == (calm.timeliness, calm.p_late)
     assert calm.reason.startswith("expected ")
     assert late.p_late is not None
     assert 0.5 < late.p_late
     assert Timeliness.WILL_MISS is late.timeliness
-    words = "dwh/mart has run 1h33m, 3m over its p90 (30 runs)"
+    text = "dwh/mart has run 1h33m, 3m over its p90 (30 runs)"
     assert late.reason.startswith(f"{round(late.p_late * 100)} % risk of being late: expected "), late.reason
-    assert words in late.reason
+    assert text in late.reason
 
 
 def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> None:
     red = run(1, EXTRACT, "03:10", RunState.FAILED)
-    late, calm = (told("03:30", [40.0, 60.0, 90.0], red, due=due) for due in ("06:06", "23:00"))
+    late, calm = (verdict_after("03:30", [40.0, 60.0, 90.0], red, due=due) for due in ("06:06", "23:00"))
     assert late.p_late is not None
     assert 0.05 < late.p_late
     cause, odds = late.reason.split(f"; {round(late.p_late * 100)} % risk of being late: ")
@@ -180,7 +185,7 @@ def test_a_repair_that_runs_as_a_run_of_its_own_is_what_the_service_waits_for() 
         business_date=red.business_date,
         expected=False,
     )
-    verdict = told("06:50", [60.0, 61.0, 59.0], done(EXTRACT, "03:10"), done(LOAD, "04:00"), red, again)
+    verdict = verdict_after("06:50", [60.0, 61.0, 59.0], done(EXTRACT, "03:10"), done(LOAD, "04:00"), red, again)
     assert verdict.expected_at is not None
     assert at("07:39") <= verdict.expected_at <= at("07:41")
     assert verdict.p95_at is not None
@@ -191,7 +196,9 @@ def test_a_hung_job_is_reported_long_before_its_deadline() -> None:
     """It took 56 to 64 minutes on thirty nights, and runs for 95 now; it has 30 more until it is late."""
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
     known = [56.0, 60.0, 64.0]
-    chances = [told(now, known, *runs, due="06:35").p_late for now in ("05:25", "05:40", "05:50", "06:05", "06:20")]
+    chances = [
+        verdict_after(now, known, *runs, due="06:35").p_late for now in ("05:25", "05:40", "05:50", "06:05", "06:20")
+    ]
     assert chances == sorted(chances)  # type: ignore[type-var]  # none is None
     assert chances[0] is not None
     assert chances[3] is not None
@@ -201,22 +208,22 @@ def test_a_hung_job_is_reported_long_before_its_deadline() -> None:
 
 def test_what_was_slow_stays_the_reason_once_it_is_done() -> None:
     """MART starts after LOAD, whose usual 30 minutes it waited for; LOAD took 75."""
-    usual = tuple(each * 60 for each in (28.0, 30.0, 32.0) * 10)
-    takes = {2: usual, 3: tuple(2 * each for each in usual)}
+    usual = tuple(number * 60 for number in (28.0, 30.0, 32.0) * 10)
+    takes = {2: usual, 3: tuple(2 * value for value in usual)}
     history = {2: past(LOAD, "04:00", [28.0, 30.0, 32.0]), 3: past(MART, "04:30", [56.0, 60.0, 64.0])}
     runs = [done(EXTRACT, "03:10"),
             run(2, LOAD, "04:00", started_at=at("04:00"), ended_at=at("05:15")),
             run(3, MART, "05:15", RunState.RUNNING, period_at=None)]  # fmt: skip
     seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", "06:00", MART)],
                   durations=takes)  # fmt: skip
-    found = evaluate(replace(seen, history=history), at("05:20"), foresee=Forecaster())
-    reason = next(each.reason for each in found.service_days if each.business_date == NIGHT)
+    decisions = evaluate(replace(seen, history=history), at("05:20"), foresee=Forecaster())
+    reason = next(service_day.reason for service_day in decisions.service_days if service_day.business_date == NIGHT)
     assert "warehouse/load took 1h15m, 43m over its p90 (30 runs)" in reason, reason
 
 
 def test_what_is_over_its_usual_by_less_than_a_minute_is_no_reason() -> None:
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
-    verdict = told("06:00:30", [40.0, 60.0, 90.0], *runs, due="06:03")
+    verdict = verdict_after("06:00:30", [40.0, 60.0, 90.0], *runs, due="06:03")
     assert verdict.p_late is not None
     assert 0.05 < verdict.p_late
     assert "p90" not in verdict.reason
@@ -226,18 +233,21 @@ def test_a_job_that_is_skipped_says_nothing_of_how_fast_a_night_it_is() -> None:
     """Else no time at all would stand for a very fast run, and what is slow on the same nights were fast tonight."""
     takes = [40.0, 60.0, 90.0]
     seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[PROMISE],
-                  durations=dict.fromkeys((1, 3), tuple(each * 60 for each in takes * 6)))  # fmt: skip
+                  durations=dict.fromkeys((1, 3), tuple(value * 60 for value in takes * 6)))  # fmt: skip
     seen = replace(seen, history={1: past(EXTRACT, "03:10", takes), 3: past(MART, "04:30", takes)})
     skipped = Forecaster(WhatIf(1, Counterfactual.SKIPPED, at("02:00")))
-    found = evaluate(seen, at("02:00"), foresee=skipped).service_days
-    expected = next(each for each in found if each.business_date == NIGHT).expected_at
+    service_days = evaluate(seen, at("02:00"), foresee=skipped).service_days
+    expected = next(service_day for service_day in service_days if service_day.business_date == NIGHT).expected_at
     assert expected is not None
     assert at("05:30") <= expected, "by its recent nights; forty minutes less as on the fastest"
 
 
 def test_a_job_that_takes_longer_since_some_nights_is_reported_and_included() -> None:
     as_ever = [58.0, 60.0, 62.0, 59.0, 61.0] * 6
-    calm, slower = told("02:00", as_ever, due="05:50"), told("02:00", as_ever[:25] + [90.0] * 5, due="05:50")
+    calm, slower = (
+        verdict_after("02:00", as_ever, due="05:50"),
+        verdict_after("02:00", as_ever[:25] + [90.0] * 5, due="05:50"),
+    )
     assert "since" not in calm.reason
     assert "dwh/mart is slower since Saturday: 1h30m instead of 1h" in slower.reason, slower.reason
     assert slower.expected_at is not None
@@ -246,7 +256,7 @@ def test_a_job_that_takes_longer_since_some_nights_is_reported_and_included() ->
 
 def test_what_its_clock_starts_too_early_is_named() -> None:
     runs = [run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:50"))]
-    verdict = told("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")
+    verdict = verdict_after("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")
     assert (
         "warehouse/load starts 04:00 by its schedule, with 100 % probability before its upstreams succeed"
         in verdict.reason
@@ -279,7 +289,7 @@ def test_an_act_by_that_has_passed_does_not_come_back_by_a_minute() -> None:
 
 
 def alarm(peaks: list[tuple[float, bool]], risk: float = 0.1, budget: int = 30) -> float:
-    return risk_alarm_of(risk, budget, (PeakForecast(*each) for each in peaks)).late
+    return risk_alarm_of(risk, budget, (PeakForecast(*pair) for pair in peaks)).late
 
 
 def test_the_alarm_is_raised_where_it_would_cry_wolf_more_often_than_one_day_in_thirty() -> None:
@@ -309,12 +319,12 @@ def test_days_that_were_late_and_a_short_past_say_nothing_of_false_alarms() -> N
 
 
 def test_an_alarm_says_where_it_comes_from() -> None:
-    told, tested, late = (
+    forecast, tested, late = (
         PeakForecast(0.02, False),
         PeakForecast(0.02, False, is_published=False),
         PeakForecast(0.9, True, is_published=False),
     )
-    near = [PeakForecast(each, False) for each in (0.2, 0.3, 0.4)]
+    near = [PeakForecast(number, False) for number in (0.2, 0.3, 0.4)]
     then = "from 10 % risk  after 30 days: as configured, or higher by its past"
     known = "59 days without a miss known (3 live, 56 back-tested)"
     assert (
@@ -324,38 +334,38 @@ def test_an_alarm_says_where_it_comes_from() -> None:
         [f"from 31 % risk  now: one day in 30 without a miss came near that; {known}", "from 10 % risk  as configured"],
     ) == tuple(
         risk_alarm_of(0.1, 30, peaks).lines
-        for peaks in ([], [told] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
+        for peaks in ([], [forecast] * 2 + [tested] * 10 + [late], [tested] * 56, [*[tested] * 56, *near])
     )
     assert ["from 30 % risk  as configured; 0 days without a miss known"] == risk_alarm_of(0.3, 30, []).lines
 
 
-def looks(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict:
+def verdict_at(foresight: Forecaster, now: str, *runs: RunFacts) -> ServiceDayVerdict:
     seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[PROMISE])
-    found = evaluate(seen, at(now), foresee=foresight)
-    return next(each for each in found.service_days if each.business_date == NIGHT)
+    decisions = evaluate(seen, at(now), foresee=foresight)
+    return next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
 
 def test_the_cache_between_two_evaluations_changes_no_result() -> None:
-    kept, running = Forecaster(), run(1, EXTRACT, "03:10", RunState.RUNNING)
+    forecaster, running = Forecaster(), run(1, EXTRACT, "03:10", RunState.RUNNING)
     nights: list[tuple[str, tuple[RunFacts, ...]]] = [
         ("02:00", ()), ("02:30", ()), ("03:09:59", ()), ("03:15", ()), ("03:16", (running,)), ("03:28", (running,)),
         ("03:40", (running,)), ("03:41", (done(EXTRACT, "03:10"),)), ("06:31", (done(EXTRACT, "03:10"),)),
     ]  # fmt: skip
     for now, runs in nights:
-        assert looks(Forecaster(), now, *runs) == looks(kept, now, *runs)
+        assert verdict_at(Forecaster(), now, *runs) == verdict_at(forecaster, now, *runs)
 
 
 def test_the_simulated_night_yields_the_same_figures_in_later_evaluations() -> None:
-    kept, runs = Forecaster(), [done(EXTRACT, "03:10"), done(LOAD, "04:00")]
+    forecaster, runs = Forecaster(), [done(EXTRACT, "03:10"), done(LOAD, "04:00")]
     mart = run(3, MART, "04:30", RunState.RUNNING, period_at=None)
     seen = estate(EXTRACT, LOAD, MART, runs=[*runs, mart], feeds=CHAIN, services=[service("daily", "06:06", MART)],
-                  durations={3: tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
+                  durations={3: tuple(number * 60 for number in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
     seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
     later = replace(seen, history={3: past(MART, "04:30", [50.0, 70.0, 80.0])})
     ends = []
     for now, known in (("05:00", seen), ("05:01", seen), ("05:30", seen), ("05:31", later), ("05:32", later)):
-        days = (evaluate(known, at(now), foresee=by).service_days for by in (Forecaster(), kept))
-        fresh, held = (next(day for day in each if day.business_date == NIGHT) for each in days)
+        days = (evaluate(known, at(now), foresee=by).service_days for by in (Forecaster(), forecaster))
+        fresh, held = (next(day for day in service_days if day.business_date == NIGHT) for service_days in days)
         assert fresh == held
         ends.append(held.p95_at)
     assert len(set(ends)) > 1
@@ -378,20 +388,20 @@ def test_what_holds_no_more_is_forgotten_with_its_simulation() -> None:
 
 
 def test_nothing_is_simulated_again_where_all_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    kept, inner = Forecaster(), simulator.run_simulation
+    requests: list[str] = []
+    forecaster, inner = Forecaster(), simulator.run_simulation
 
     def counted(*arguments: Any, **more: Any) -> Any:
-        asked.append("look")
+        requests.append("look")
         return inner(*arguments, **more)
 
     monkeypatch.setattr("console.forecast.forecaster.run_simulation", counted)
-    looks(kept, "01:00")
-    first = len(asked)
-    looks(kept, "03:00")
-    assert first == len(asked)
-    looks(kept, "03:11")
-    assert first < len(asked)
+    verdict_at(forecaster, "01:00")
+    first = len(requests)
+    verdict_at(forecaster, "03:00")
+    assert first == len(requests)
+    verdict_at(forecaster, "03:11")
+    assert first < len(requests)
 
 
 def test_a_job_without_an_estimate_spoils_no_figure_that_does_not_need_it() -> None:
@@ -415,7 +425,7 @@ def test_what_is_never_rerun_must_find_its_upstream_green() -> None:
 def test_a_service_whose_forecasts_are_not_to_be_trusted_says_so() -> None:
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
     seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", "05:31", MART)],
-                  durations={3: tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
+                  durations={3: tuple(number * 60 for number in [40.0, 60.0, 90.0] * 6)})  # fmt: skip
     seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
     for tally, why in (
         (ForecastTally(30, 15, ((0.0, 30.0, 15.0),)), "past forecasts were 50 % off on average"),
@@ -423,33 +433,33 @@ def test_a_service_whose_forecasts_are_not_to_be_trusted_says_so() -> None:
         (ForecastTally(10, 5, ((0.0, 10.0, 5.0),)), ""),
     ):
         days = evaluate(replace(seen, tallies={"daily": tally}), at("05:20"), foresee=Forecaster()).service_days
-        told = next(day for day in days if day.business_date == NIGHT)
-        assert why == told.distrust
-        assert (f"; its forecasts are not to be trusted: {why}" in told.reason) == bool(why)
+        service_day = next(day for day in days if day.business_date == NIGHT)
+        assert why == service_day.distrust
+        assert (f"; its forecasts are not to be trusted: {why}" in service_day.reason) == bool(why)
 
 
 def test_a_lasting_bias_of_the_forecast_is_corrected() -> None:
-    """Three in ten were told again and again, and all of those days were in time, or none."""
+    """A risk that was notified on many days in time is lowered; one of late days is raised."""
     night = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
-    latest = tuple(each * 60 for each in [40.0, 60.0, 90.0] * 6)
+    latest = tuple(number * 60 for number in [40.0, 60.0, 90.0] * 6)
     seen = estate(EXTRACT, LOAD, MART, runs=night, feeds=CHAIN, services=[service("daily", "06:06", MART)],
                   durations={3: latest})  # fmt: skip
     seen = replace(seen, history={3: past(MART, "04:30", [40.0, 60.0, 90.0])})
-    said = {}
+    service_days = {}
     for name, was_late in (("calm", False), ("late", True)):
         known = tuple(PastForecasts((0.3, 0.6), was_late, night) for night in range(60))
         days = evaluate(replace(seen, forecasts=known), at("06:03"), foresee=Forecaster()).service_days
-        said[name] = next(day for day in days if day.business_date == NIGHT)
+        service_days[name] = next(day for day in days if day.business_date == NIGHT)
     plain = evaluate(seen, at("06:03"), foresee=Forecaster()).service_days
     own = next(day for day in plain if day.business_date == NIGHT)
     assert own.p_late is not None
-    assert own.p_own == said["calm"].p_own == said["late"].p_own
-    assert said["calm"].p_late is not None
-    assert said["late"].p_late is not None
-    assert said["calm"].p_late < own.p_late < said["late"].p_late
-    ends = [(day.expected_at, day.p80_at, day.p95_at) for day in (said["calm"], own, said["late"])]
+    assert own.p_own == service_days["calm"].p_own == service_days["late"].p_own
+    assert service_days["calm"].p_late is not None
+    assert service_days["late"].p_late is not None
+    assert service_days["calm"].p_late < own.p_late < service_days["late"].p_late
+    ends = [(day.expected_at, day.p80_at, day.p95_at) for day in (service_days["calm"], own, service_days["late"])]
     assert ends == sorted(ends), "the finish is of the same odds"
-    for day in said.values():
+    for day in service_days.values():
         assert day.expected_at is not None
         assert day.p_late is not None
         assert (day.expected_at > day.deadline) == (day.p_late > 0.5)
@@ -460,7 +470,7 @@ def test_a_service_in_no_danger_says_of_which_job_the_new_level_counts() -> None
     moved = past(MART, "04:30", [60.0] * 25 + [90.0] * 5)
     seen = estate(EXTRACT, LOAD, MART, feeds=CHAIN, services=[service("daily", "09:30", MART)],
                   durations={3: tuple(moved.takes)})  # fmt: skip
-    found = evaluate(replace(seen, history={3: moved}), at("02:00"), foresee=Forecaster()).service_days
-    told = next(each for each in found if each.business_date == NIGHT)
-    assert told.timeliness is Timeliness.ON_TIME
-    assert told.reason.endswith("; dwh/mart is slower since Saturday: 1h30m instead of 1h"), told.reason
+    service_days = evaluate(replace(seen, history={3: moved}), at("02:00"), foresee=Forecaster()).service_days
+    service_day = next(service_day for service_day in service_days if service_day.business_date == NIGHT)
+    assert service_day.timeliness is Timeliness.ON_TIME
+    assert service_day.reason.endswith("; dwh/mart is slower since Saturday: 1h30m instead of 1h"), service_day.reason

@@ -58,7 +58,7 @@ def test_points_that_are_the_same_are_equal_though_some_of_their_times_are_unkno
 ) -> None:
     """NaN equals nothing, itself included: each service would have had a simulation of its own of a run they share."""
     red = replace(run(1, EXTRACT, "03:10"), state=RunState.FAILED)
-    one, other = (otherwise(point_of(1, "03:30", red)) for _ in range(2))
-    assert one is not other
-    assert (one, hash(one)) == (other, hash(other))
-    assert one != replace(other, job_id=2)
+    point, other = (otherwise(point_of(1, "03:30", red)) for _ in range(2))
+    assert point is not other
+    assert (point, hash(point)) == (other, hash(other))
+    assert point != replace(other, job_id=2)

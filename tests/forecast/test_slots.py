@@ -22,17 +22,17 @@ def some(numbers: np.random.Generator, jobs: int, most: float) -> Floats:
 @pytest.mark.parametrize("seed", range(40))
 def test_first_come_first_served_whether_the_pool_is_ever_full_or_not(seed: int) -> None:
     numbers = np.random.default_rng(seed)
-    jobs, running, slots = (int(each) for each in numbers.integers([1, 0, 1], [12, 6, 6]))
+    jobs, running, slots = (int(integer) for integer in numbers.integers([1, 0, 1], [12, 6, 6]))
     ready, busy = some(numbers, jobs, 100.0), some(numbers, running, 40.0)
     takes = some(numbers, jobs, float(numbers.choice([1.0, 10.0, 60.0])))
-    found, freed_by = slot_starts(ready, takes, busy, slots)
+    values, freed_by = slot_starts(ready, takes, busy, slots)
     for sample in range(SAMPLES):
         free = [*sorted(busy[:, sample])[-slots:], *[-np.inf] * max(slots - running, 0)]
         heapq.heapify(free)
         for job in np.argsort(ready[:, sample], kind="stable"):
             begins = max(ready[job, sample], heapq.heappop(free))
             heapq.heappush(free, begins + takes[job, sample])
-            assert begins == found[job, sample]
+            assert begins == values[job, sample]
             assert (begins > ready[job, sample]) == (freed_by[job, sample] >= 0)
 
 

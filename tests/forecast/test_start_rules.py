@@ -29,7 +29,7 @@ def finishes(rule: StartRule, upstreams: list[list[int]], finish: Floats, takes:
     seen = [
         run_simulation(Tonight(phase, nothing, nothing, np.append(ends, np.nan)), 0.0, of_night) for ends in finish.T
     ]
-    return np.array([np.median(each.samples(job).finish) for each in seen])
+    return np.array([np.median(simulation.samples(job).finish) for simulation in seen])
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_what_makes_a_rerun_necessary_decides_and_so_does_what_the_rerun_waits_f
     good: float, decides: list[int]
 ) -> None:
     finish = np.array([[good], [150.0]])
-    said = RerunRule(1, (0,)).deciders(finish, np.array([50.0]))
-    assert decides == sorted(job for job, where in said if where.all())
+    entries = RerunRule(1, (0,)).deciders(finish, np.array([50.0]))
+    assert decides == sorted(job for job, where in entries if where.all())

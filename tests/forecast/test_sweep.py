@@ -43,7 +43,7 @@ def an_estate(seed: int, order: np.random.Generator | None = None) -> SimulatedN
     """Jobs of all kinds: they queue, fail, start by the clock, stand behind a gate."""
     random = np.random.default_rng(seed)
     upstreams = [
-        sorted({int(each) for each in random.integers(0, job, 3)} if job > 20 else set()) for job in range(JOBS)
+        sorted({int(integer) for integer in random.integers(0, job, 3)} if job > 20 else set()) for job in range(JOBS)
     ]
     takes = np.exp(random.normal(5, 1, JOBS) + 0.2 * random.standard_normal((NIGHTS, JOBS)))
     takes[random.random(takes.shape) < 0.05] = np.nan
@@ -57,19 +57,19 @@ def an_estate(seed: int, order: np.random.Generator | None = None) -> SimulatedN
     past = NightHistory(takes.astype(np.float32), random.exponential(20, takes.shape), repairs)
     earliest = np.where(random.random(JOBS) < 0.1, random.uniform(0, 6000, JOBS), 0.0)
     return prepare_night(
-        past, SimulationGraph(upstreams, earliest, rules, [f"job{each}" for each in range(JOBS)]), range(250, JOBS)
+        past, SimulationGraph(upstreams, earliest, rules, [f"job{number}" for number in range(JOBS)]), range(250, JOBS)
     )
 
 
-def as_it_stands(of: SimulatedNight, seed: int) -> Tonight:
+def tonight_so_far(of: SimulatedNight, seed: int) -> Tonight:
     """Upstreams of what runs are done."""
     random = np.random.default_rng(seed)
     phase, ready = np.full(JOBS, JobPhase.WAITS), np.full(JOBS, np.nan)
     start, end = np.full(JOBS, np.nan), np.full(JOBS, np.nan)
     for job, upstreams in enumerate(of.graph.upstreams):
-        if all(phase[each] == JobPhase.DONE for each in upstreams):
+        if all(phase[upstream] == JobPhase.DONE for upstream in upstreams):
             phase[job] = random.choice([JobPhase.DONE, JobPhase.DONE, JobPhase.RUNS, JobPhase.READY, JobPhase.FAILED])
-            ready[job] = max((end[each] for each in upstreams), default=0.0)
+            ready[job] = max((end[upstream] for upstream in upstreams), default=0.0)
             start[job] = ready[job] + 5 if phase[job] != JobPhase.READY else np.nan
             end[job] = start[job] + random.uniform(1, 300) if phase[job] in (JobPhase.DONE, JobPhase.FAILED) else np.nan
     return Tonight(phase, ready, start, end)
@@ -92,14 +92,14 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "unwritten", lambda *shape: np.full(shape, np.nan, np.float32))
 
 
-def same(one: SimulationRun, other: SimulationRun) -> bool:
-    return one.finish.tobytes() == other.finish.tobytes() and one.ends.tobytes() == other.ends.tobytes()
+def same(simulation: SimulationRun, other: SimulationRun) -> bool:
+    return simulation.finish.tobytes() == other.finish.tobytes() and simulation.ends.tobytes() == other.ends.tobytes()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_computing_below_a_change_finds_what_a_full_computation_finds(seed: int) -> None:
     of_night = an_estate(seed)
-    tonight = as_it_stands(of_night, seed)
+    tonight = tonight_so_far(of_night, seed)
     seen = run_simulation(tonight, NOW, of_night)
     assert of_night.chunks > 1, "failures are drawn"
     for step in range(8):
@@ -112,7 +112,7 @@ def test_computing_below_a_change_finds_what_a_full_computation_finds(seed: int)
 
 def test_the_same_night_has_the_same_samples_and_nothing_jitters() -> None:
     of_night, again = an_estate(1), an_estate(1)
-    tonight = as_it_stands(of_night, 1)
+    tonight = tonight_so_far(of_night, 1)
     seen = run_simulation(tonight, NOW, of_night)
     assert same(seen, run_simulation(tonight, NOW, again))
     before = seen.finish.copy()
@@ -122,14 +122,14 @@ def test_the_same_night_has_the_same_samples_and_nothing_jitters() -> None:
 
 def test_jobs_outside_the_change_keep_every_sample() -> None:
     of_night = an_estate(2)
-    tonight = as_it_stands(of_night, 2)
+    tonight = tonight_so_far(of_night, 2)
     seen = run_simulation(tonight, NOW, of_night)
     before = seen.finish.copy()
     after, job = next_step(tonight, 5)
     below, ahead = {job}, [job]
     while ahead:
         here = ahead.pop()
-        new = {each for each, of in enumerate(of_night.graph.upstreams) if here in of} - below
+        new = {number for number, of in enumerate(of_night.graph.upstreams) if here in of} - below
         below |= new
         ahead += new
     recompute_finishes(seen, after, [job], seen.finish)
@@ -139,7 +139,7 @@ def test_jobs_outside_the_change_keep_every_sample() -> None:
 
 def test_a_run_that_holds_one_chunk_has_the_same_service_finishes() -> None:
     of_night = an_estate(0)
-    tonight = as_it_stands(of_night, 0)
+    tonight = tonight_so_far(of_night, 0)
     whole, part = run_simulation(tonight, NOW, of_night), run_simulation(tonight, NOW, of_night, chunks=1)
     assert whole.ends.tobytes() == part.ends.tobytes()
     assert whole.finish[:1].tobytes() == part.finish.tobytes()
@@ -147,16 +147,17 @@ def test_a_run_that_holds_one_chunk_has_the_same_service_finishes() -> None:
 
 
 def test_other_numbers_for_the_jobs_draw_the_same_failures() -> None:
-    names = [f"job{each}" for each in range(40)]
+    names = [f"job{number}" for number in range(40)]
     order = np.random.default_rng(1).permutation(40)
     shares, takes = np.full(40, 0.05), np.full(40, 100.0)
-    one = draw_failures(shares, takes, REPAIR, seeds(names, 40), 1024)
-    other = draw_failures(shares, takes, REPAIR, seeds([names[each] for each in order], 40), 1024)
+    future_failures = draw_failures(shares, takes, REPAIR, seeds(names, 40), 1024)
+    other = draw_failures(shares, takes, REPAIR, seeds([names[item] for item in order], 40), 1024)
     for job in range(40):
-        mine, its = (
-            of.sample[of.spans(np.array([at]))] for of, at in ((one, job), (other, int(np.argsort(order)[job])))
+        mine, values = (
+            of.sample[of.spans(np.array([at]))]
+            for of, at in ((future_failures, job), (other, int(np.argsort(order)[job])))
         )
-        assert np.array_equal(mine, its)
+        assert np.array_equal(mine, values)
 
 
 def test_how_often_a_job_fails_is_its_own_share_drawn_to_the_estates_the_more_the_fewer_its_nights() -> None:
@@ -247,12 +248,12 @@ def test_a_slot_that_is_held_is_waited_for_and_more_time_never_ends_it_earlier()
     past = NightHistory(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
     of_night = prepare_night(past, SimulationGraph([[], []], np.zeros(2), pools=[SlotPool(1, [0, 1])]), [0, 1])
     ready = np.zeros(2)
-    told = []
+    results = []
     for now in (10.0, 60.0, 150.0, 300.0):
         tonight = Tonight(np.array([JobPhase.RUNS, JobPhase.READY]), ready, np.array([0.0, np.nan]), nothing)
-        told.append(float(np.median(run_simulation(tonight, now, of_night).samples(1).finish)))
-    assert told[0] == pytest.approx(200.0, abs=5)
-    assert told == sorted(told)
+        results.append(float(np.median(run_simulation(tonight, now, of_night).samples(1).finish)))
+    assert results[0] == pytest.approx(200.0, abs=5)
+    assert results == sorted(results)
 
 
 def test_a_job_without_history_takes_what_is_declared_else_the_median_of_the_estate() -> None:
@@ -276,7 +277,7 @@ def test_more_elapsed_time_makes_no_finish_earlier_where_nothing_fails(seed: int
     nothing_fails = draw_failures(np.zeros(0), np.zeros(0), REPAIR, np.zeros(0, np.uint64), CHUNK)
     of_night = replace(an_estate(seed), failures=nothing_fails)
     of_night = replace(of_night, failures=replace(of_night.failures, first=np.zeros(of_night.plan.size + 1, np.intp)))
-    tonight = as_it_stands(of_night, seed)
+    tonight = tonight_so_far(of_night, seed)
     first = run_simulation(tonight, NOW, of_night)
     before = first.finish
     for now in (NOW + 60, NOW + 600, NOW + 6000):

@@ -13,12 +13,12 @@ def main() -> int:
     parser.add_argument("--update", action="store_true", help="write the golden files")
     arguments = parser.parse_args()
     texts = dump()
-    found = list(differences(stored(), texts))
-    print("\n\n".join(found) if found else f"{len(texts)} golden files are up to date")
+    results = list(differences(stored(), texts))
+    print("\n\n".join(results) if results else f"{len(texts)} golden files are up to date")
     if arguments.update:
         write(texts)
         return 0
-    return 1 if found else 0
+    return 1 if results else 0
 
 
 if __name__ == "__main__":

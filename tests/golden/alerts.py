@@ -1,6 +1,5 @@
 """The text of alerts: one of each kind in every sink, then every timeline of tests/control and the nights of this file,
-with all that is decided in them; of these texts only what stands above the details.
-"""
+with all of their decisions; of these texts only the part above the details."""
 
 from __future__ import annotations
 
@@ -169,23 +168,23 @@ class Recorder(Player):
     def play_all(self) -> None:
         """All lines. Raises Unreadable for a line that is not understood."""
         for line in self._lines:
-            words = line.split("#", 1)[0].strip()
-            if words:
-                self.told.unexpected.clear()
-                self._line(words)
+            text = line.split("#", 1)[0].strip()
+            if text:
+                self.decided.unexpected.clear()
+                self._line(text)
         self._decide()
 
     def _decide(self) -> None:
-        before = len(self.told.decisions)
+        before = len(self.decided.decisions)
         super()._decide()
-        for decisions in self.told.decisions[before:]:
-            for one in decisions.incidents:
+        for decisions in self.decided.decisions[before:]:
+            for incident in decisions.incidents:
                 clock = f"{self.now:%H:%M}" if self.now is not None else "-"
-                self.texts += [f"-- {clock} event: {one.event}\n"] if one.event else []
-                self.texts += [_notice(clock, notice) for notice in one.notices]
-                self.notices += one.notices
-                self.texts += [_suppressed(clock, notice) for notice in one.suppressed]
-                self.texts += [f"-- {clock} closed: {one.close_reason}\n"] if one.closed else []
+                self.texts += [f"-- {clock} event: {incident.event}\n"] if incident.event else []
+                self.texts += [_notice(clock, notice) for notice in incident.notices]
+                self.notices += incident.notices
+                self.texts += [_suppressed(clock, notice) for notice in incident.suppressed]
+                self.texts += [f"-- {clock} closed: {incident.close_reason}\n"] if incident.closed else []
 
 
 def _suppressed(clock: str, notice: SuppressedNotice) -> str:
@@ -226,17 +225,17 @@ def messages() -> Iterator[tuple[str, str, str]]:
     """(name, title, body): one message of each kind."""
     nights = {name: recorder.notices for name, recorder in recorded()}
     for name, night, kind, style in PICKED:
-        found = (one for one in nights[night] if (one.kind.value, one.style) == (kind, style))
-        notice = next(found)
+        notices = (notice for notice in nights[night] if (notice.kind.value, notice.style) == (kind, style))
+        notice = next(notices)
         yield name, notice.title, notice.body
     first = nights["two zones, a link"][0]
     at = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
-    both = [one for one in nights["two causes"] if one.style == "technical"]
-    second = [one for one in nights["a second cause"] if one.style == "technical"][-1]
+    both = [notice for notice in nights["two causes"] if notice.style == "technical"]
+    second = [notice for notice in nights["a second cause"] if notice.style == "technical"][-1]
     yield "second cause", second.title, second.body
     numbers = "INC-0001", "INC-0002"
-    titles = [one.title.replace("{incident}", name) for one, name in zip(both, numbers, strict=True)]
-    bodies = [one.body.replace("{incident}", name) for one, name in zip(both, numbers, strict=True)]
+    titles = [notice.title.replace("{incident}", name) for notice, name in zip(both, numbers, strict=True)]
+    bodies = [notice.body.replace("{incident}", name) for notice, name in zip(both, numbers, strict=True)]
     yield "group", digest_title(titles), group_text(group_titles(titles), bodies)
     due_us = micros(at.replace(hour=5, minute=30))
     row = SimpleNamespace(version=0, name="supply-plan", title="Supply plan", zone="Europe/Berlin", deadline_us=due_us)
@@ -254,12 +253,12 @@ def messages() -> Iterator[tuple[str, str, str]]:
             at,
             False,
             f"INC-{number:04}",
-            one.title,
-            one.plain_title,
-            zone_label=one.zone_label,
-            commands=one.commands,
+            notice.title,
+            notice.plain_title,
+            zone_label=notice.zone_label,
+            commands=notice.commands,
         )
-        for number, one in enumerate(nights["log"], 1)
+        for number, notice in enumerate(nights["log"], 1)
     ]
     digest = digest_text(pending, 10, "Europe/Berlin", "https://ops.example/{incident}")
     yield "digest", digest.title, digest.body

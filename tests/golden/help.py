@@ -10,5 +10,5 @@ def help_text() -> str:
     """`headway --help`, then `headway COMMAND --help` of each command."""
     with fixed_environment():
         overview = headway("--help").out
-        each = [f"$ headway {name} --help\n{headway(*name.split(), '--help').out}" for name in COMMANDS]
-    return "\n\n".join(part.rstrip() for part in (f"$ headway --help\n{overview}", *each)) + "\n"
+        group = [f"$ headway {name} --help\n{headway(*name.split(), '--help').out}" for name in COMMANDS]
+    return "\n\n".join(part.rstrip() for part in (f"$ headway --help\n{overview}", *group)) + "\n"

@@ -1,4 +1,4 @@
-"""The demo's recorded night in one store, played step by step by an engine in this process; its clock stands still."""
+"""The demo's recorded night in one store, played step by step by an engine in this process; its clock is fixed."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ class Night:
 
 def _transcript(line: Sequence[str], done: Result) -> str:
     out = f"{done.out.rstrip()}\n" if done.out else ""
-    errors = "".join(f"stderr: {each}\n" for each in done.err.rstrip().splitlines())
+    errors = "".join(f"stderr: {line}\n" for line in done.err.rstrip().splitlines())
     return f"$ headway {' '.join(line)}\n{out}{errors}exit {done.code}\n"
 
 

@@ -25,7 +25,7 @@ def _lines(connection: sqlite3.Connection) -> Iterator[str]:
                 for key in connection.execute(f"PRAGMA foreign_key_list({name})")
             )
             yield from (
-                f"  {' '.join(sql.split())}" for each, _, of, sql in rows if (each, of) == ("index", name) and sql
+                f"  {' '.join(sql.split())}" for item, _, of, sql in rows if (item, of) == ("index", name) and sql
             )
             yield ""
     yield from (f"{kind} {name}: {' '.join(sql.split())}" for kind, name, _, sql in rows if kind in ("view", "trigger"))
@@ -33,8 +33,8 @@ def _lines(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _columns(connection: sqlite3.Connection, table: str) -> Iterator[str]:
     for _, name, kind, not_null, default, key in connection.execute(f"PRAGMA table_info({table})"):
-        words = [f"  {name} {kind}".rstrip()]
-        words += ["not null"] if not_null else []
-        words += [f"default {default}"] if default is not None else []
-        words += [f"key {key}"] if key else []
-        yield " ".join(words)
+        texts = [f"  {name} {kind}".rstrip()]
+        texts += ["not null"] if not_null else []
+        texts += [f"default {default}"] if default is not None else []
+        texts += [f"key {key}"] if key else []
+        yield " ".join(texts)

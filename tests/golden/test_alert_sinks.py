@@ -75,8 +75,8 @@ def test_no_message_has_an_empty_value_or_a_line_twice(sink: str) -> None:
 @pytest.mark.parametrize("sink", MARKUP)
 def test_no_message_shows_the_markup_of_another_sink(sink: str) -> None:
     for name, (title, body) in all_messages().items():
-        found = re.search(MARKUP[sink], SINKS[sink](title, body))
-        assert None is found, (name, found)
+        match = re.search(MARKUP[sink], SINKS[sink](title, body))
+        assert None is match, (name, match)
 
 
 def test_the_incident_comes_last_and_once_in_each_first_line() -> None:

@@ -9,5 +9,5 @@ from tests.golden.files import differences, dump, stored
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 def test_golden_files_are_up_to_date() -> None:
-    found = "\n\n".join(differences(stored(), dump()))
-    assert not found, f"{found}\n\nIntended? python -m tests.golden --update, and read the diff"
+    text = "\n\n".join(differences(stored(), dump()))
+    assert not text, f"{text}\n\nIntended? python -m tests.golden --update, and read the diff"

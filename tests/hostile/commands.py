@@ -25,8 +25,8 @@ class Done:
         return json.loads(self.out, parse_constant=_refuse)
 
 
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
+def _refuse(term: str) -> Any:
+    raise ValueError(f"{term} is no JSON")
 
 
 def headway(store: str, *arguments: str) -> Done:

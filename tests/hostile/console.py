@@ -16,12 +16,12 @@ from console.tui.app.navigation import HeadwayApp
 from tests import idle
 from tests.hostile.world import harmful
 
-idle.look_often()
+idle.refresh_often()
 LIMIT_SECONDS = 40.0
 
 
 @dataclass
-class Desk:
+class ConsoleDriver:
     """The console on a real store, driven by keys."""
 
     app: HeadwayApp = field(init=False)
@@ -42,22 +42,22 @@ class Desk:
         await self.until(lambda: text in self.text, repr(text))
 
     def check(self) -> None:
-        """What stands there now, as text and as a picture."""
+        """The current screen, as text and as SVG."""
         assert [] == harmful(self.text)
-        picture = self.app.export_screenshot()
-        ET.fromstring(picture)
-        assert [] == harmful(picture.replace("\u200b", ""))
+        snapshot = self.app.export_screenshot()
+        ET.fromstring(snapshot)
+        assert [] == harmful(snapshot.replace("\u200b", ""))
 
 
-def drive(url: str, steps: Callable[[Desk], Awaitable[None]], size: tuple[int, int] = (120, 40)) -> None:
+def drive(url: str, steps: Callable[[ConsoleDriver], Awaitable[None]], size: tuple[int, int] = (120, 40)) -> None:
     """Takes these steps in a console of that size."""
 
     async def go() -> None:
-        desk = Desk()
-        desk.app = HeadwayApp(lambda: open_queries(url), lambda: EngineClient(url))
-        async with desk.app.run_test(size=size) as pilot:
-            desk.pilot = pilot
-            await desk.until(lambda: desk.app.header is not None, "the header")
-            await steps(desk)
+        console = ConsoleDriver()
+        console.app = HeadwayApp(lambda: open_queries(url), lambda: EngineClient(url))
+        async with console.app.run_test(size=size) as pilot:
+            console.pilot = pilot
+            await console.until(lambda: console.app.header is not None, "the header")
+            await steps(console)
 
     asyncio.run(go())

@@ -77,9 +77,9 @@ def test_the_corpus_is_of_our_own_and_has_more_than_200_lines() -> None:
 def test_what_was_done_is_listed_harmlessly(acted: World, line: tuple[str, ...]) -> None:
     done = harmless(headway(acted.url, *line))
     assert done.code in (0, 1, 3), done.err
-    asked = harmless(headway(acted.url, *line, "--json"))
-    assert (True, True) == (asked.out.isascii(), asked.code == done.code)
-    assert asked.data is not None
+    result = harmless(headway(acted.url, *line, "--json"))
+    assert (True, True) == (result.out.isascii(), result.code == done.code)
+    assert result.data is not None
 
 
 def test_the_lists_are_not_empty(acted: World) -> None:
@@ -91,7 +91,7 @@ def test_the_lists_are_not_empty(acted: World) -> None:
 
 
 def test_none_of_it_reached_the_scheduler(acted: World) -> None:
-    """Only what was asked above for runs; nothing that was typed as a name has done anything."""
+    """Only the runs requested above; no typed name has had an effect."""
     before = list(acted.bench.scheduler.acted)
     for text in TEXTS[::29]:
         if "\0" not in text:

@@ -1,4 +1,4 @@
-"""What is told to people holds what others wrote as plain text: no control, no second header line, no second alert."""
+"""Outside text in a notification stays plain text: no control character, no second header line, no second alert."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def test_titles_and_bodies_hold_nothing_that_acts(world: World) -> None:
 
 
 def test_every_incident_was_notified_once(world: World) -> None:
-    """Though many of their names look alike."""
+    """Though many of their names are similar."""
     with world.bench.reads() as reads:
-        incidents = {one.id for one in reads.incidents.list_incidents()}
-        told = Counter(
-            (one, delivery.kind) for one in incidents for delivery in reads.incidents.incident(one).deliveries
-        )  # fmt: skip
-    assert {(one, "opened"): 1 for one in incidents} == dict(told)
+        incidents = {incident.id for incident in reads.incidents.list_incidents()}
+        counter = Counter(
+            (incident, delivery.kind)
+            for incident in incidents
+            for delivery in reads.incidents.incident(incident).deliveries
+        )
+    assert {(incident, "opened"): 1 for incident in incidents} == dict(counter)
     assert len(incidents) == len(world.bench.sink.got)
 
 
@@ -51,11 +53,11 @@ def test_markup_of_the_receivers_is_shown_verbatim(world: World) -> None:
 def test_f52_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> None:
     now = datetime(2026, 11, 20, tzinfo=UTC)
     got = enumerate(world.bench.sink.got)
-    words = digest_text(
+    text = digest_text(
         [PendingAlert(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10, "UTC"
     )
-    assert [] == harmful(words.title) + harmful(words.body) + harmful(words.plain_body)
-    assert len(world.bench.sink.got) + 6 == len(words.body.splitlines())
+    assert [] == harmful(text.title) + harmful(text.body) + harmful(text.plain_body)
+    assert len(world.bench.sink.got) + 6 == len(text.body.splitlines())
 
 
 @pytest.fixture
@@ -80,9 +82,9 @@ HEADERS = {"from", "to", "subject", "date", "message-id", "mime-version", "conte
 
 def worst(world: World) -> list[tuple[str, str]]:
     """Title and body of the alerts whose job would forge a header, a tag or an entity, and a few others."""
-    wanted = ("Bcc:", "<script>", "&lt;b", "<!channel>", "QUIT", "utf-8?B", "]8;;", "[/oops]")
-    told = [(title, body) for _, title, body in world.bench.sink.got]
-    return [each for each in told if any(one in each[0] + each[1] for one in wanted)][:12]
+    expected = ("Bcc:", "<script>", "&lt;b", "<!channel>", "QUIT", "utf-8?B", "]8;;", "[/oops]")
+    entries = [(title, body) for _, title, body in world.bench.sink.got]
+    return [entry for entry in entries if any(name in entry[0] + entry[1] for name in expected)][:12]
 
 
 def test_a_mail_arrives_with_its_title_as_subject_and_no_header_of_others(world: World, mail: SmtpSink) -> None:

@@ -23,23 +23,23 @@ def test_measurements_and_server_messages_are_harmless_everywhere(tmp_path: Path
     with world(tmp_path, VALUE) as made:
         for text in [*TEXTS[::5], WORST]:
             columns = ((text, text),)
-            for found in (Measurement(value=text, has_value=True, columns=columns), SystemUnreachable(text)):
-                made.data.found = found
+            for measurement in (Measurement(value=text, has_value=True, columns=columns), SystemUnreachable(text)):
+                made.data.measurement = measurement
                 made.checks.run_now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
-                assert [] == [one for row in made.rows("text, measured") for cell in row for one in harmful(cell)]
-                for words in (("datacheck",), ("datacheck", "rows"), ("datacheck", "rows", "--json")):
-                    assert [] == harmful(headway(made.bench.url, *words).out)
+                assert [] == [name for row in made.rows("text, measured") for cell in row for name in harmful(cell)]
+                for texts in (("datacheck",), ("datacheck", "rows"), ("datacheck", "rows", "--json")):
+                    assert [] == harmful(headway(made.bench.url, *texts).out)
 
 
 def test_what_a_failing_check_says_reaches_an_alert_as_text(tmp_path: Path) -> None:
     with world(tmp_path, VALUE, ready=("rows",)) as made:
         load_ends(made.bench)
-        made.data.found = Measurement(value=WORST, has_value=True)
+        made.data.measurement = Measurement(value=WORST, has_value=True)
         made.bench.turn()
         made.step()
         made.bench.turn()
         assert made.bench.sink.got
-        assert [] == [one for _, *texts in made.bench.sink.got for text in texts for one in harmful(text)]
+        assert [] == [name for _, *texts in made.bench.sink.got for text in texts for name in harmful(text)]
 
 
 def test_a_secret_in_a_servers_message_is_masked_before_it_is_stored(tmp_path: Path) -> None:
@@ -49,9 +49,12 @@ def test_a_secret_in_a_servers_message_is_masked_before_it_is_stored(tmp_path: P
         checks = CheckScheduler(
             made.bench.store, made.bench.parts.clock, (VALUE,), made.data, secrets.mask, made.woken.set
         )
-        for found in (SystemUnreachable(f"dwh: {SECRET} refused"), Measurement(value=SECRET, has_value=True)):
-            made.data.found = found
+        for system_unreachable in (
+            SystemUnreachable(f"dwh: {SECRET} refused"),
+            Measurement(value=SECRET, has_value=True),
+        ):
+            made.data.measurement = system_unreachable
             checks.run_now({"check": "rows", "business_date": "2026-11-19", "fence": made.bench.fence})
-        kept = made.rows("text, measured")
-        assert 2 == len(kept)
-        assert SECRET not in str(kept)
+        rows = made.rows("text, measured")
+        assert 2 == len(rows)
+        assert SECRET not in str(rows)

@@ -50,7 +50,7 @@ def test_a_list_of_hostile_names_is_json_in_ascii(world: World, line: tuple[str,
 
 @pytest.mark.parametrize("command", ["job", "run", "log"])
 def test_every_hostile_job_is_shown_harmlessly(world: World, command: str) -> None:
-    every = 9 if command == "log" else 3  # a log is asked of the engine; of the others, the next test shows as many
+    every = 9 if command == "log" else 3  # a log is requested from the engine; the next test covers the others
     for number in list(job_ids(world).values())[::every]:
         done = harmless(headway(world.url, command, f"id:{number}"))
         assert 0 == done.code, done.err
@@ -138,11 +138,11 @@ def test_similar_names_are_distinguished_and_none_is_guessed(world: World) -> No
 
 def test_a_name_that_only_resembles_others_names_those_jobs(world: World) -> None:
     ids = job_ids(world)
-    looks = Counter(clean_line(name) for name in ids)
-    look = next(text for text, count in looks.most_common() if count > 1 and text and text not in ids)
-    alike = sorted(number for name, number in ids.items() if clean_line(name) == look)
-    done = harmless(headway(world.url, "rerun", f"hostile/{look}", "--yes", "--timeout=5"))
+    counter = Counter(clean_line(name) for name in ids)
+    script = next(text for text, count in counter.most_common() if count > 1 and text and text not in ids)
+    numbers = sorted(number for name, number in ids.items() if clean_line(name) == script)
+    done = harmless(headway(world.url, "rerun", f"hostile/{script}", "--yes", "--timeout=5"))
     assert 6 == done.code
-    assert [] == [number for number in alike[:5] if f"id:{number}" not in done.err]
+    assert [] == [number for number in numbers[:5] if f"id:{number}" not in done.err]
     assert "several jobs are displayed as" in done.err
     assert [] == world.bench.scheduler.acted

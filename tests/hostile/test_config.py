@@ -1,4 +1,4 @@
-"""A config is text of others too: whatever stands in it, `check` names its faults and prints nothing that acts."""
+"""A config contains outside text: whatever it is, `check` names its faults and prints no terminal control."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def test_the_unreadable_part_of_an_inventory_is_reported_where_a_person_sees_it(
 def test_a_name_too_long_to_be_stored_is_named_as_not_watched(tmp_path: Path) -> None:
     with running_world(tmp_path, ["x" * 1_001, *TWINS]) as world, world.bench.reads() as reads:
         (target,) = reads.estate.systems()
-        told = [one for one in target.warnings if "longer than 1,000 bytes" in one]
-        assert [f"{'x' * 60}…: its name is longer than 1,000 bytes; it is not watched"] == told
+        warnings = [warning for warning in target.warnings if "longer than 1,000 bytes" in warning]
+        assert [f"{'x' * 60}…: its name is longer than 1,000 bytes; it is not watched"] == warnings
         assert len(TWINS) == target.jobs
 
 

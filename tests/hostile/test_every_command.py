@@ -152,7 +152,7 @@ EVERY = 25
 
 
 def lines(table: dict[str, tuple[tuple[str, ...], ...]]) -> list[tuple[str, ...]]:
-    return [(name, *more) for name, each in table.items() for more in each]
+    return [(name, *more) for name, group in table.items() for more in group]
 
 
 def test_every_command_is_fed() -> None:
@@ -181,7 +181,7 @@ def test_what_others_wrote_is_ascii_in_json(written: World, line: tuple[str, ...
 def test_what_is_typed_is_never_more_than_text(written: World, line: tuple[str, ...]) -> None:
     for text in [*TEXTS[::EVERY], WORST]:
         if "\0" not in text and text:  # no shell can hand it over
-            done = harmless(headway(written.url, *line[0].split(), *(word.replace("{}", text) for word in line[1:])))
+            done = harmless(headway(written.url, *line[0].split(), *(term.replace("{}", text) for term in line[1:])))
             assert done.code in CODES, done.err
 
 

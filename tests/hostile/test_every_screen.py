@@ -15,11 +15,11 @@ import console.tui.views
 from console.tui.app.navigation import make_screen
 from console.tui.dialogs.confirm import Confirmation, SendScreen
 from console.tui.dialogs.palette import ChoiceSource, PickScreen
-from tests.hostile.console import Desk, drive
+from tests.hostile.console import ConsoleDriver, drive
 from tests.hostile.world import World
 from tests.hostile.written import PLAN
 
-Way = Callable[[Desk], Awaitable[None]]
+Way = Callable[[ConsoleDriver], Awaitable[None]]
 PAGES = 40
 SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
 ABSTRACT = {"ConsoleScreen", "HeadwayScreen", "Overlay", "SendScreen", "Confirmation", "ChoiceSource"}
@@ -29,7 +29,7 @@ ABSTRACT = {"ConsoleScreen", "HeadwayScreen", "Overlay", "SendScreen", "Confirma
 def keys(*pressed: str) -> Way:
     """The way of these keys."""
 
-    async def go(desk: Desk) -> None:
+    async def go(desk: ConsoleDriver) -> None:
         for key in pressed:
             await desk.pilot.press(key)
             await desk.pilot.pause(0.05)
@@ -37,100 +37,100 @@ def keys(*pressed: str) -> Way:
     return go
 
 
-async def plan(desk: Desk) -> None:
+async def plan(desk: ConsoleDriver) -> None:
     desk.app.navigation.open_plan(PLAN)
 
 
-async def draft(desk: Desk) -> None:
+async def draft(desk: ConsoleDriver) -> None:
     await keys("2")(desk)
     await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("r")
     await desk.see("scope")
 
 
-async def begin(desk: Desk) -> None:
+async def begin(desk: ConsoleDriver) -> None:
     await draft(desk)
     await desk.pilot.press("enter")
 
 
-async def run(desk: Desk) -> None:
+async def run(desk: ConsoleDriver) -> None:
     await job(desk)
     await desk.pilot.press("enter")
 
 
-async def preview(desk: Desk) -> None:
+async def preview(desk: ConsoleDriver) -> None:
     await job(desk)
     await desk.pilot.press("r")
 
 
-async def job(desk: Desk) -> None:
+async def job(desk: ConsoleDriver) -> None:
     await keys("3", "down")(desk)
     await desk.until(lambda: "JOBS" in desk.text and "hostile/" in desk.text, "the jobs")
     await desk.pilot.press("enter")
     await desk.see("JOB ")
 
 
-async def lineage(desk: Desk) -> None:
+async def lineage(desk: ConsoleDriver) -> None:
     await job(desk)
     await desk.pilot.press("g")
 
 
-async def what_if(desk: Desk) -> None:
+async def what_if(desk: ConsoleDriver) -> None:
     await job(desk)
     await desk.pilot.press("W")
 
 
-async def backfills(desk: Desk) -> None:
+async def backfills(desk: ConsoleDriver) -> None:
     await job(desk)
     await desk.pilot.press("B")
 
 
-async def heat(desk: Desk) -> None:
+async def heat(desk: ConsoleDriver) -> None:
     await keys("7")(desk)
     await desk.see("RUNS")
     await desk.pilot.press("H")
 
 
-async def incident(desk: Desk) -> None:
+async def incident(desk: ConsoleDriver) -> None:
     await keys("2")(desk)
     await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("enter")
 
 
-async def approvals(desk: Desk) -> None:
+async def approvals(desk: ConsoleDriver) -> None:
     await desk.until(lambda: bool(desk.app.approvals), "what waits for approval")
     await desk.pilot.press("A")
 
 
-async def approve(desk: Desk) -> None:
+async def approve(desk: ConsoleDriver) -> None:
     await approvals(desk)
     await desk.until(lambda: type(desk.app.screen).__name__ == "PickScreen", "the list")
     await desk.pilot.press("enter")
 
 
-async def wallboard(desk: Desk) -> None:
+async def wallboard(desk: ConsoleDriver) -> None:
     desk.app.push_screen(make_screen("wallboard"))
 
 
-async def holds(desk: Desk) -> None:
+async def holds(desk: ConsoleDriver) -> None:
     await keys(":", *"holds", "enter")(desk)
     await desk.see("HOLDS")
     await desk.see("hostile/")
 
 
-async def system(desk: Desk) -> None:
+async def system(desk: ConsoleDriver) -> None:
     await keys("5")(desk)
     await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("enter")
 
 
-async def action(desk: Desk) -> None:
+async def action(desk: ConsoleDriver) -> None:
     await keys("6")(desk)
     await desk.until(lambda: getattr(desk.app.screen, "selected", None) is not None, "a row under the cursor")
     await desk.pilot.press("enter")
 
 
-WAYS: dict[str, Way] = {
+SCREEN_KEYS: dict[str, Way] = {
     "ServicesScreen": keys("1"),
     "IncidentsScreen": keys("2"),
     "IncidentScreen": incident,
@@ -185,14 +185,14 @@ def shown(screen: Screen[object]) -> str:
 
 
 def test_every_screen_has_a_way_to_it() -> None:
-    assert screens() == set(WAYS)
+    assert screens() == set(SCREEN_KEYS)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", SCREEN_KEYS)
 def test_a_screen_shows_hostile_texts_as_text(written: World, name: str, size: tuple[int, int]) -> None:
-    async def steps(desk: Desk) -> None:
-        await WAYS[name](desk)
+    async def steps(desk: ConsoleDriver) -> None:
+        await SCREEN_KEYS[name](desk)
         await desk.until(lambda: shown(desk.app.screen) == name, name)
         desk.check()
         await to_the_end(desk)
@@ -200,7 +200,7 @@ def test_a_screen_shows_hostile_texts_as_text(written: World, name: str, size: t
     drive(written.url, steps, size)
 
 
-async def to_the_end(desk: Desk) -> None:
+async def to_the_end(desk: ConsoleDriver) -> None:
     """Page by page; what does not move is over."""
     for _ in range(PAGES):
         before = desk.text
@@ -213,7 +213,7 @@ async def to_the_end(desk: Desk) -> None:
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 def test_every_step_of_a_plan_prints_its_details_as_text(written: World, size: tuple[int, int]) -> None:
-    async def steps(desk: Desk) -> None:
+    async def steps(desk: ConsoleDriver) -> None:
         await plan(desk)
         await desk.see("PLAN")
         for _ in range(60):

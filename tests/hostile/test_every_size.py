@@ -18,58 +18,60 @@ from console.tui.dialogs.overlay import Overlay
 from console.tui.frame.console_app import is_small
 from console.tui.widgets.grid import Grid
 from tests.deep import some
-from tests.hostile.console import Desk, drive
-from tests.hostile.test_every_screen import WAYS, shown
+from tests.hostile.console import ConsoleDriver, drive
+from tests.hostile.test_every_screen import SCREEN_KEYS, shown
 from tests.hostile.world import World
 
 SIZES = ((80, 24), (40, 10), (59, 14), (60, 15), (200, 50), (120, 40))
-GONE = "the disk of the store is gone"
+STORE_ERROR = "the disk of the store is gone"
 OF_EACH_KIND = ("JobsScreen", "IncidentScreen", "LineageScreen", "TonightScreen", "StartedScreen", "JumpChoices")
 """A table, a page, a graph, a chart, a plan and an overlay."""
 
 
-async def come(desk: Desk, name: str) -> None:
-    await WAYS[name](desk)
-    await desk.until(lambda: shown(desk.app.screen) == name, name)
-    await at_rest(desk)
+async def come(console: ConsoleDriver, name: str) -> None:
+    await SCREEN_KEYS[name](console)
+    await console.until(lambda: shown(console.app.screen) == name, name)
+    await at_rest(console)
 
 
-async def at_rest(desk: Desk) -> None:
-    """Waits until it stands still, but for its clock."""
+async def at_rest(console: ConsoleDriver) -> None:
+    """Waits until the screen is stable, except for its clock."""
     before, same = "", 0
     while same < 4:
-        await desk.pilot.pause(0.03)
-        now = desk.text.partition("\n")[2]
+        await console.pilot.pause(0.03)
+        now = console.text.partition("\n")[2]
         before, same = now, same + 1 if now == before else 0
 
 
-def stand(desk: Desk) -> tuple[str, dict[str | None, Any]]:
+def stand(console: ConsoleDriver) -> tuple[str, dict[str | None, Any]]:
     """The screen, and the row under the cursor of each of its tables."""
-    screen = desk.app.screen
+    screen = console.app.screen
     return type(screen).__name__, {grid.id: grid.key for grid in screen.query(Grid)}
 
 
-def check_widths(desk: Desk, size: tuple[int, int]) -> None:
+def check_widths(console: ConsoleDriver, size: tuple[int, int]) -> None:
     """Every line is as wide as the terminal, however wide its letters are."""
-    widths = [cell_len(line) for line in desk.text.split("\n")]
-    assert [size[0]] * size[1] == widths, desk.text
+    widths = [cell_len(line) for line in console.text.split("\n")]
+    assert [size[0]] * size[1] == widths, console.text
 
 
-@pytest.mark.parametrize("name", some(WAYS, *OF_EACH_KIND))
+@pytest.mark.parametrize("name", some(SCREEN_KEYS, *OF_EACH_KIND))
 def test_a_screen_lives_through_every_size_and_the_cursor_with_it(written: World, name: str) -> None:
-    async def steps(desk: Desk) -> None:
-        await come(desk, name)
-        await desk.pilot.press("down", "down")
-        await at_rest(desk)
-        before = stand(desk)
+    async def steps(console: ConsoleDriver) -> None:
+        await come(console, name)
+        await console.pilot.press("down", "down")
+        await at_rest(console)
+        before = stand(console)
         for size in SIZES:
-            await desk.pilot.resize_terminal(*size)
-            await desk.until(lambda: ("terminal too small" in desk.text) == is_small(desk.app.size), "the new size")
-            await at_rest(desk)
-            desk.check()
-            check_widths(desk, size)
-            assert ("terminal too small" in desk.text) == is_small(desk.app.size), desk.text
-        assert before == stand(desk)
+            await console.pilot.resize_terminal(*size)
+            await console.until(
+                lambda: ("terminal too small" in console.text) == is_small(console.app.size), "the new size"
+            )
+            await at_rest(console)
+            console.check()
+            check_widths(console, size)
+            assert ("terminal too small" in console.text) == is_small(console.app.size), console.text
+        assert before == stand(console)
 
     drive(written.url, steps)
 
@@ -79,15 +81,15 @@ class Flaky:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.gone = False
+        self.is_removed = False
 
     def open(self) -> Queries:
         self._check()
         return cast(Queries, _Reads(open_queries(self.url), self._check))
 
     def _check(self) -> None:
-        if self.gone:
-            raise StoreUnusable(GONE)
+        if self.is_removed:
+            raise StoreUnusable(STORE_ERROR)
 
 
 class _Reads:
@@ -100,7 +102,7 @@ class _Reads:
         return getattr(self._real, name)
 
 
-@pytest.mark.parametrize("name", some(WAYS, *OF_EACH_KIND))
+@pytest.mark.parametrize("name", some(SCREEN_KEYS, *OF_EACH_KIND))
 def test_a_screen_whose_store_goes_and_comes_back_says_so_and_stays(
     written: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,20 +110,20 @@ def test_a_screen_whose_store_goes_and_comes_back_says_so_and_stays(
     store = Flaky(written.url)
 
     async def go() -> None:
-        desk = Desk()
-        desk.app = HeadwayApp(store.open, lambda: EngineClient(written.url))
-        async with desk.app.run_test(size=(120, 40)) as pilot:
-            desk.pilot = pilot
-            await desk.until(lambda: desk.app.header is not None, "the header")
-            await come(desk, name)
-            before = stand(desk)
-            store.gone = True
-            if not isinstance(desk.app.screen, Overlay):
-                await desk.see(GONE)
-            await desk.pilot.press("down", "up", "pagedown", "home")
-            desk.check()
-            store.gone = False
-            await desk.until(lambda: GONE not in desk.text, "the store again")
-            assert before[0] == stand(desk)[0]
+        console = ConsoleDriver()
+        console.app = HeadwayApp(store.open, lambda: EngineClient(written.url))
+        async with console.app.run_test(size=(120, 40)) as pilot:
+            console.pilot = pilot
+            await console.until(lambda: console.app.header is not None, "the header")
+            await come(console, name)
+            before = stand(console)
+            store.is_removed = True
+            if not isinstance(console.app.screen, Overlay):
+                await console.see(STORE_ERROR)
+            await console.pilot.press("down", "up", "pagedown", "home")
+            console.check()
+            store.is_removed = False
+            await console.until(lambda: STORE_ERROR not in console.text, "the store again")
+            assert before[0] == stand(console)[0]
 
     asyncio.run(go())

@@ -23,13 +23,13 @@ def modules() -> Iterator[tuple[str, str]]:
 
 
 def imported(source: str) -> set[str]:
-    found: set[str] = set()
+    results: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {one.name.partition(".")[0] for one in node.names}
+            results |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
+            results.add(node.module.partition(".")[0])
+    return results
 
 
 def test_f56_nothing_writes_the_cells_of_a_spreadsheet() -> None:

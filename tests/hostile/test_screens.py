@@ -10,7 +10,7 @@ import pytest
 from console.store.names import decode_name
 from console.text.cleaning import clean_line
 from tests.corpus import HOSTILE, MARKUP
-from tests.hostile.console import Desk, drive
+from tests.hostile.console import ConsoleDriver, drive
 from tests.hostile.world import WORST, World
 from tests.pty.terminal import Terminal
 
@@ -26,11 +26,11 @@ WALKS = {
 
 @pytest.mark.parametrize("walk", WALKS)
 def test_a_walk_through_the_screens_shows_nothing_that_acts(world: World, walk: str) -> None:
-    async def steps(desk: Desk) -> None:
+    async def steps(console: ConsoleDriver) -> None:
         for key in WALKS[walk]:
-            await desk.pilot.press(key)
-            await desk.pilot.pause(0.05)
-            desk.check()
+            await console.pilot.press(key)
+            await console.pilot.pause(0.05)
+            console.check()
 
     drive(world.url, steps, (80, 24))
 
@@ -39,12 +39,12 @@ def test_every_hostile_job_has_a_screen(world: World) -> None:
     with world.bench.store.read() as connection:
         jobs = [(decode_name(name), number) for name, number in connection.rows("SELECT native_id, id FROM job")]
 
-    async def steps(desk: Desk) -> None:
+    async def steps(console: ConsoleDriver) -> None:
         for name, number in jobs[::24]:
-            desk.app.navigation.open_job(number)
-            await desk.see(clean_line(f"JOB hostile/{name}")[:40].rstrip())
-            desk.check()
-            await desk.pilot.press("escape")
+            console.app.navigation.open_job(number)
+            await console.see(clean_line(f"JOB hostile/{name}")[:40].rstrip())
+            console.check()
+            await console.pilot.press("escape")
 
     drive(world.url, steps)
 
@@ -52,26 +52,26 @@ def test_every_hostile_job_has_a_screen(world: World) -> None:
 def test_f51_markup_in_a_name_is_shown_verbatim(world: World) -> None:
     plain = [text for text in MARKUP if clean_line(text) == text and len(text) < 40]
 
-    async def steps(desk: Desk) -> None:
+    async def steps(console: ConsoleDriver) -> None:
         for text in plain[::9]:
-            desk.app.navigation.open_job(f"hostile/{text}")
-            await desk.see(f"hostile/{text}")
-            await desk.pilot.press("escape")
+            console.app.navigation.open_job(f"hostile/{text}")
+            await console.see(f"hostile/{text}")
+            await console.pilot.press("escape")
 
     drive(world.url, steps)
 
 
 def test_a_filter_of_hostile_text_is_only_a_filter(world: World) -> None:
-    async def steps(desk: Desk) -> None:
-        await desk.pilot.press("3")
+    async def steps(console: ConsoleDriver) -> None:
+        await console.pilot.press("3")
         for text in HOSTILE[::45]:
-            await desk.pilot.press("/")
-            for entry in desk.app.screen.query("Entry, Input").results():
+            await console.pilot.press("/")
+            for entry in console.app.screen.query("Entry, Input").results():
                 entry.value = text.replace("\n", " ")  # type: ignore[attr-defined]
-            await desk.pilot.press("enter")
-            await desk.pilot.pause(0.05)
-            desk.check()
-            await desk.pilot.press("escape")
+            await console.pilot.press("enter")
+            await console.pilot.pause(0.05)
+            console.check()
+            await console.pilot.press("escape")
 
     drive(world.url, steps)
 

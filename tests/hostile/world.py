@@ -1,4 +1,4 @@
-"""An estate in which everything that others can write holds something hostile: the corpus through every door."""
+"""An estate in which every writable field has hostile text: the corpus through every input."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HARMFUL = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 
 
 def harmful(text: str) -> list[str]:
-    """Every character that must not reach a terminal, with what stands before it. A newline is no such."""
+    """Every character that must not reach a terminal, with the text before it. A newline is allowed."""
     return [
         repr(text[max(0, at - 30) : at + 1])
         for at, letter in enumerate(text)
@@ -94,7 +94,7 @@ def scheduler_of(names: list[str], now: datetime) -> FakeScheduler:
         warnings=tuple(TEXTS[:18]),
         skipped=(SkippedRecord(WORST, WORST, WORST),),
         unread=(SkippedRecord(WORST, WORST),),
-        words=WORST,
+        reply_text=WORST,
     )
     for number, name in enumerate(names):
         text = TEXTS[number % len(TEXTS)]

@@ -9,7 +9,7 @@ from console.store.names import encode_name
 from tests.hostile.world import TEXTS, World
 
 HOUR = 3_600_000_000
-SAID = [text.encode("utf-8", "replace").decode() for text in TEXTS]
+HOSTILE = [text.encode("utf-8", "replace").decode() for text in TEXTS]
 """As a database can keep them."""
 PLAN = 901
 """The plan whose steps say all of them."""
@@ -25,9 +25,9 @@ def write_all(world: World) -> None:
         insert(
             "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
             " text, changed_seq) VALUES (?, 'plan-of-all', ?, ?, 'paused', ?, ?, ?, ?, 1, ?, 0)",
-            (PLAN, "recovery", *[SAID[0]] * 4, now, SAID[0]),
+            (PLAN, "recovery", *[HOSTILE[0]] * 4, now, HOSTILE[0]),
         )
-        for number, text in enumerate(SAID):
+        for number, text in enumerate(HOSTILE):
             job_id, run_id = runs[number % len(runs)]
             _hold(insert, number, job_id, text, now)
             _action(insert, number, job_id, run_id, text, now)
@@ -51,7 +51,7 @@ def _hold(insert: object, number: int, job_id: int, text: str, now: int) -> None
 
 
 def _card(insert: object, job_id: int, text: str, now: int) -> None:
-    """The last text that a job comes by stands."""
+    """The latest text of a card or definition is the job's."""
     assert callable(insert)
     for field in ("owner", "runbook"):
         insert(

@@ -31,7 +31,7 @@ from tests.store.ready import open_ready, place_ready
 
 LEASE_SECONDS = 2.0
 """Of an engine that loses it in its test: another one takes over soon."""
-KEPT_LEASE_SECONDS = 30.0
+LONG_LEASE_SECONDS = 30.0
 """Of one that must not, however long a busy machine lets it stand still."""
 STORE = "store.url"
 PRELOAD = ["tests.invariants.engines", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "console.store.db.postgres"]
@@ -100,16 +100,16 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """What it has worked so far; much, where it has ended."""
-        found = self._stat()
-        return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK") if found[0] not in "XZ" else float("inf")
+        stat = self._stat()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") if stat[0] not in "XZ" else float("inf")
 
     def _stat(self) -> list[str]:
         """From proc(5) what comes after its name; "X" alone for one that has ended."""
         try:
-            found = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            results = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return ["X"]
-        return found if self.process.is_alive() else ["X"]
+        return results if self.process.is_alive() else ["X"]
 
     def events(self) -> list[str]:
         """What it logged, in order."""
@@ -123,12 +123,12 @@ class Child:
 def _handle(process: BaseProcess) -> int | None:
     """A handle on a process that was just started; None where it has ended already."""
     try:
-        found = os.pidfd_open(process.pid or 0)
+        number = os.pidfd_open(process.pid or 0)
     except ProcessLookupError:
         return None
     if process.is_alive():  # it had its number when the handle was made
-        return found
-    os.close(found)
+        return number
+    os.close(number)
     return None
 
 
@@ -160,7 +160,7 @@ def child(
 @contextmanager
 def successor(folder: Path, name: str = "next", url: str = "") -> Iterator[Child]:
     """An engine that takes over once the lease of the one before has run out, and keeps it."""
-    with child(folder, name, url=url, lease=KEPT_LEASE_SECONDS) as made:
+    with child(folder, name, url=url, lease=LONG_LEASE_SECONDS) as made:
         yield made
 
 
@@ -182,12 +182,12 @@ def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[
 
 def engine_of(
     config: Config, store: Database, sink: Sink, secrets: SecretStore | None = None, lease: float = LEASE_SECONDS,
-    stands_by: bool = True,
+    is_standby: bool = True,
 ) -> Engine:  # fmt: skip
     def parts() -> EngineAssembly:
         return EngineAssembly(config, store, secrets or SecretStore(), sink)
 
-    return Engine(parts, parts(), lease, stands_by)
+    return Engine(parts, parts(), lease, is_standby)
 
 
 @dataclass

@@ -103,12 +103,12 @@ class HeldWorld:
             file.write(f"{os.getpid()} {now.isoformat()}\n")
 
     def mark(self, until: datetime | None = None) -> str:
-        """The mark that stood then; empty without one."""
-        found = ""
+        """The current mark; empty without one."""
+        result = ""
         for line in self.lines():
             if until is None or line.at <= until:
-                found = {"hold": line.key, "release": ""}.get(line.verb, found)
-        return found
+                result = {"hold": line.key, "release": ""}.get(line.verb, result)
+        return result
 
     def starts(self) -> list[tuple[str, datetime]]:
         """("clock" or the key, when) of every real start of `load`."""
@@ -182,7 +182,7 @@ class HeldConnector:
 
 
 def config_of(world: HeldWorld) -> Config:
-    """`extract` holds `load`; whatever fails is told "oncall"."""
+    """`extract` holds `load`; every failure notifies "oncall"."""
     os.environ[ROUTE] = "json://sink.example/TOKEN"
     settings = SystemSettings(kind="world", poll_every=timedelta(seconds=30), poll_timeout=timedelta(seconds=60))
     return Config(

@@ -1,4 +1,4 @@
-"""What other processes do to a store while a test looks on."""
+"""Locks and writes by other processes during a test."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from console.store.db.database import open_database
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
 
-NOBODY = 65534
+UNPRIVILEGED_UID = 65534
 
 
 def hold(url: str, held: Event, let_go: Event) -> None:
-    """Locks the store until it is told to let go."""
+    """Locks the store until it gets the order to release."""
     raw = sqlite3.connect(url, isolation_level=None, timeout=10)
     raw.execute("BEGIN EXCLUSIVE")
     held.set()
@@ -34,14 +34,14 @@ def refused(url: str, answers: Queue[dict[str, str]]) -> None:
         for folder in path.parents:  # pytest's folders are root's own; this process must get through them
             if not folder.stat().st_mode & 0o001:
                 folder.chmod(folder.stat().st_mode | 0o011)
-        os.setuid(NOBODY)
-    said = {"engine": "", "console": ""}
+        os.setuid(UNPRIVILEGED_UID)
+    details = {"engine": "", "console": ""}
     try:
         open_database(url).close()
     except StoreUnusable as error:
-        said["engine"] = str(error)
+        details["engine"] = str(error)
     try:
         open_queries(url).close()
     except StoreUnusable as error:
-        said["console"] = str(error)
-    answers.put(said)
+        details["console"] = str(error)
+    answers.put(details)

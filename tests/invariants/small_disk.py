@@ -48,22 +48,22 @@ def full(folder: Path) -> dict[str, object]:
     filler = fill(disk)
     seen: dict[str, object] = {"made on a full disk": why(lambda: open_database(str(disk / "late.db")))}
     filler.unlink()
-    for left in disk.glob("late.db*"):
-        left.unlink()
+    for path in disk.glob("late.db*"):
+        path.unlink()
     store, sink, good = open_database(str(disk / "headway.db")), Sink(folder), World(folder, "good")
     secrets = SecretStore()
     set_up_logs(secrets, disk / "engine.log")
-    by_a_console = engine_of(config_of(folder, good), store, sink, secrets, lease=3, stands_by=False)
+    by_a_console = engine_of(config_of(folder, good), store, sink, secrets, lease=3, is_standby=False)
     with in_thread(by_a_console) as thread:
         wait_until(lambda: len(good.polled) > 3, "its polls", 20)
         filler = fill(disk)
         good.fail("extract")
         begun = time.monotonic()
         wait_until(lambda: time.monotonic() > begun + 6, "two leases to pass", 20)
-        seen["reads"], told = quietly("--store", str(disk / "headway.db"), "status")
-        told = " ".join(told.split())
-        words = "lives and cannot write (the disk of the store is full)"
-        seen["told"] = words if words in told and "Fix: headway engine" not in told else told
+        seen["reads"], text = quietly("--store", str(disk / "headway.db"), "status")
+        text = " ".join(text.split())
+        message = "lives and cannot write (the disk of the store is full)"
+        seen["told"] = message if message in text and "Fix: headway engine" not in text else text
         seen |= {"alive": thread.is_alive(), "alerts while full": len(sink.got)}
         filler.unlink()
         wait_until(lambda: bool(sink.got), "the alert", 40)
@@ -79,22 +79,22 @@ def read_only(folder: Path) -> dict[str, object]:
     config.write_text(CONFIG)
     open_database(str(disk / "headway.db")).close()
     subprocess.run([command("mount"), "-o", "remount,ro", str(disk)], check=True)
-    code, said = quietly("--config", str(config), "engine")
-    status, told = quietly("--config", str(config), "status")
+    code, message = quietly("--config", str(config), "engine")
+    status, text = quietly("--config", str(config), "status")
     return {
         "engine": code,
-        "text": "Read-only file system" if "Read-only file system" in said else said,
-        "traceback": "Traceback" in said,
+        "text": "Read-only file system" if "Read-only file system" in message else message,
+        "traceback": "Traceback" in message,
         "status": status,
-        "told": "no engine has run on this store. Fix: headway engine" in told or told,
+        "told": "no engine has run on this store. Fix: headway engine" in text or text,
     }
 
 
 def quietly(*arguments: str) -> tuple[int, str]:
-    said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    stream = io.StringIO()
+    with redirect_stdout(stream), redirect_stderr(stream):
         code = main(arguments)
-    return code, said.getvalue()
+    return code, stream.getvalue()
 
 
 def why(work: Callable[[], object]) -> str:

@@ -39,8 +39,9 @@ ENDS = {
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> str:
-    """`extract` has failed, everybody was told, a person approved its rerun, and no engine works; the action's key."""
+def approved_rerun(tmp_path: Path) -> str:
+    """`extract` has failed, everybody was notified, a person approved its rerun, and no engine works; the action's
+    key."""
     world, sink = World(tmp_path, "good"), Sink(tmp_path)
     world.fail("extract")
     store = open_ready(store_of(tmp_path))
@@ -72,7 +73,7 @@ def approve(parts: EngineAssembly, fence: int, url: str) -> str:
 
 def action(folder: Path, key: str) -> Any:
     with open_queries(store_of(folder)) as reads:
-        return next(one for one in reads.actions.list_actions() if one.key == key)
+        return next(action for action in reads.actions.list_actions() if action.key == key)
 
 
 def test_every_point_of_an_action_has_its_expected_end() -> None:
@@ -81,89 +82,91 @@ def test_every_point_of_an_action_has_its_expected_end() -> None:
 
 @pytest.mark.parametrize("name", ENDS)
 def test_f02_an_action_reaches_its_scheduler_at_most_once_whatever_kills_the_engine(
-    tmp_path: Path, asked: str, name: str
+    tmp_path: Path, approved_rerun: str, name: str
 ) -> None:
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     with successor(tmp_path):
-        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
-    assert ENDS[name] == (len(world.sent), action(tmp_path, asked).state)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+    assert ENDS[name] == (len(world.sent), action(tmp_path, approved_rerun).state)
     assert len(world.sent) <= 1
 
 
-def test_f02_killed_again_and_again_it_is_still_sent_once(tmp_path: Path, asked: str) -> None:
+def test_f02_killed_again_and_again_it_is_still_sent_once(tmp_path: Path, approved_rerun: str) -> None:
     for name in ("action.after_wire", "action.before_verify", "action.before_verify"):
         with child(tmp_path, f"armed {name}", f"{name}:kill") as armed:
             assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     with successor(tmp_path):
-        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
-    assert ([asked], "verified") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+    assert ([approved_rerun], "verified") == (World(tmp_path, "good").sent, action(tmp_path, approved_rerun).state)
 
 
 @pytest.mark.parametrize("passage", [1, 2, 3])
 def test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_action(
-    tmp_path: Path, asked: str, passage: int
+    tmp_path: Path, approved_rerun: str, passage: int
 ) -> None:
     """The row and the change are one: the intent, what came back, the outcome."""
     with child(tmp_path, "armed", f"audit.before_append:kill:{passage}") as armed:
         assert -signal.SIGKILL == armed.ended(20), "it was never reached"
     with successor(tmp_path):
-        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
-    assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, asked).state)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+    assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, approved_rerun).state)
     with open_queries(store_of(tmp_path)) as reads:
-        verbs = [row.verb for row in reads.audit.list_entries() if row.detail.get("key") == asked]
+        verbs = [row.verb for row in reads.audit.list_entries() if row.detail.get("key") == approved_rerun]
         assert None is reads.audit.verify_audit().bad
     assert ["request rerun", "send rerun"] == verbs[:2]
     assert ("verified rerun", 1) == (verbs[-1], verbs.count("send rerun"))
 
 
 def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_back(
-    tmp_path: Path, asked: str
+    tmp_path: Path, approved_rerun: str
 ) -> None:
-    """Meanwhile another engine has looked the action up and told the person that it never arrived."""
+    """Meanwhile another engine has looked the action up and reported that it never arrived."""
     with child(tmp_path, "first", "action.before_wire:stop") as first:
         wait_until(lambda: first.is_stopped, "the first engine to stop before the wire", 20)
         with successor(tmp_path, "second") as second:
-            wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up of the second", 20)
-            assert "failed" == action(tmp_path, asked).state
+            wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up of the second", 20)
+            assert "failed" == action(tmp_path, approved_rerun).state
             first.signal(signal.SIGCONT)
             wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
             assert "working" in second.events()
-    assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
+    assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, approved_rerun).state)
 
 
-def test_f02_a_first_write_that_lands_after_the_lookup_stays_the_only_one(tmp_path: Path, asked: str) -> None:
+def test_f02_a_first_write_that_lands_after_the_lookup_stays_the_only_one(tmp_path: Path, approved_rerun: str) -> None:
     """A request in the socket of a proxy is proved absent, and lands then: so nothing is sent again by itself."""
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", "action.before_wire:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
     with successor(tmp_path):
-        wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up", 20)
-        world.act(asked)
-        wait_until(lambda: found(tmp_path, asked), "the run that landed late to be seen", 20)
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up", 20)
+        world.act(approved_rerun)
+        wait_until(lambda: was_polled(tmp_path, approved_rerun), "the run that landed late to be seen", 20)
         wait_until(
-            lambda: ": rerun: it never arrived: rerun good/extract [INC-0001]" in told(tmp_path), "the alert", 20
+            lambda: ": rerun: it never arrived: rerun good/extract [INC-0001]" in action_report(tmp_path),
+            "the alert",
+            20,
         )
-    assert ([asked], "failed") == (world.sent, action(tmp_path, asked).state)
-    assert 1 == told(tmp_path).count("it never arrived")
+    assert ([approved_rerun], "failed") == (world.sent, action(tmp_path, approved_rerun).state)
+    assert 1 == action_report(tmp_path).count("it never arrived")
 
 
-def told(folder: Path) -> str:
-    return "\n".join(one.title for one in Sink(folder).got)
+def action_report(folder: Path) -> str:
+    return "\n".join(alert.title for alert in Sink(folder).got)
 
 
-def found(folder: Path, key: str) -> bool:
+def was_polled(folder: Path, key: str) -> bool:
     """Whether an attempt with this key was polled."""
     with open_queries(store_of(folder)) as reads:
         run_id = action(folder, key).run_id
-        return run_id is not None and any(one.action_key == key for one in reads.runs.run(run_id).attempts)
+        return run_id is not None and any(attempt.action_key == key for attempt in reads.runs.run(run_id).attempts)
 
 
-def test_a_person_reads_why_it_failed_and_that_requesting_again_sends_it(tmp_path: Path, asked: str) -> None:
+def test_a_person_reads_why_it_failed_and_that_requesting_again_sends_it(tmp_path: Path, approved_rerun: str) -> None:
     with child(tmp_path, "armed", "action.intent_committed:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
     with successor(tmp_path):
-        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
-    assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, asked).text
-    assert json.dumps(asked) not in (tmp_path / "alerts").read_text()
+        wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
+    assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, approved_rerun).text
+    assert json.dumps(approved_rerun) not in (tmp_path / "alerts").read_text()

@@ -41,14 +41,14 @@ def test_f01_an_alert_leaves_once_whatever_kills_the_engine(tmp_path: Path, name
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     with successor(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
-    marked = [one.body.startswith(REPEAT_TEXT) for one in failures(tmp_path)]
+    marked = [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked
-    assert 1 == len(Counter(one.body.removeprefix(REPEAT_TEXT) for one in failures(tmp_path)))
+    assert 1 == len(Counter(alert.body.removeprefix(REPEAT_TEXT) for alert in failures(tmp_path)))
 
 
 def is_held(folder: Path) -> bool:
     with open_queries(store_of(folder)) as reads:
-        return ["group"] == [one.stage for one in reads.alerts.suppressed()]
+        return ["group"] == [suppression.stage for suppression in reads.alerts.suppressed()]
 
 
 def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanwhile(tmp_path: Path) -> None:
@@ -61,12 +61,16 @@ def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanw
     assert [] == failures(tmp_path)
     with successor(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
-    assert [False] == [one.body.startswith(REPEAT_TEXT) for one in failures(tmp_path)]
+    assert [False] == [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     with open_queries(store_of(tmp_path)) as reads:
-        assert [("group", "notified")] == [(one.stage, one.ended_why) for one in reads.incidents.incident(1).suppressed]
+        assert [("group", "notified")] == [
+            (suppression.stage, suppression.ended_why) for suppression in reads.incidents.incident(1).suppressed
+        ]
 
 
-@pytest.mark.parametrize("name", [one for one in CRASHES if one.partition(".")[0] in ("outbox", "send", "record")])
+@pytest.mark.parametrize(
+    "name", [crash for crash in CRASHES if crash.partition(".")[0] in ("outbox", "send", "record")]
+)
 def test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then(tmp_path: Path, name: str) -> None:
     (tmp_path / PATIENT).touch()
     World(tmp_path, "good").fail("extract")
@@ -74,5 +78,5 @@ def test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then(tmp_p
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
     with successor(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
-    marked = [one.body.startswith(REPEAT_TEXT) for one in failures(tmp_path)]
+    marked = [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked

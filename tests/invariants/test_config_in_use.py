@@ -54,8 +54,8 @@ def test_i10_an_engine_with_bad_config_starts_nothing_and_leaves_the_store_as_it
     before = (store.read_bytes(), store.stat().st_mtime_ns)
     write(config, text)
     assert 2 == main(["--config", str(config), "engine"])
-    said = capsys.readouterr().err
-    assert (True, True) == (str(config) in said, "the engine was not started" in said)
+    error_output = capsys.readouterr().err
+    assert (True, True) == (str(config) in error_output, "the engine was not started" in error_output)
     assert before == (store.read_bytes(), store.stat().st_mtime_ns)
     assert {"headway.db", *(["headway.toml"] if text is not None else [])} == set(os.listdir(tmp_path))
 
@@ -82,6 +82,6 @@ def test_i10_config_that_turns_bad_under_an_engine_changes_nothing(tmp_path: Pat
         wait_until(lambda: bool(engine.sink.got), "the alert", 10)
         with engine.reads() as reads:
             assert (["supply"], ["good"]) == (
-                [one.name for one in reads.services.list_services()],
-                [one.system for one in reads.estate.systems()],
+                [service.name for service in reads.services.list_services()],
+                [target.system for target in reads.estate.systems()],
             )

@@ -47,7 +47,7 @@ poll_timeout = "60s"
 class Silent:
     """Takes every connection and never answers."""
 
-    taken: list[socket.socket] = field(default_factory=list)
+    accepted: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.server = socket.create_server(("127.0.0.1", 0))
@@ -57,14 +57,14 @@ class Silent:
     def _take(self) -> None:
         try:
             while True:
-                self.taken.append(self.server.accept()[0])
+                self.accepted.append(self.server.accept()[0])
         except OSError:
             return
 
     def close(self) -> None:
         self.server.shutdown(socket.SHUT_RDWR)
-        for one in [self.server, *self.taken]:
-            one.close()
+        for connection in [self.server, *self.accepted]:
+            connection.close()
 
 
 @pytest.fixture
@@ -93,17 +93,17 @@ def test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well(
     ours, terminal = os.openpty()  # SIGHUP means that it is gone
     engine = subprocess.Popen(argv, env=environment, stdin=terminal, stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: bool(silent.taken), "the engine's first call", 30)
+        wait_until(lambda: bool(silent.accepted), "the engine's first call", 30)
         begun = time.monotonic()
         engine.send_signal(number)
-        _, said = engine.communicate(timeout=20)
+        _, message = engine.communicate(timeout=20)
         took = time.monotonic() - begun
     finally:
         engine.kill()
         engine.wait(60)
         os.close(ours)
         os.close(terminal)
-    assert (0, "") == (engine.returncode, said)
+    assert (0, "") == (engine.returncode, message)
     assert took < SECONDS
     assert 3 == main(["--config", str(config), "status"])
     assert "no engine has run since" in capsys.readouterr().out

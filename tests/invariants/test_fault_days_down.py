@@ -1,4 +1,5 @@
-"""Headway itself was down for three days: what happened meanwhile is read and judged, and told as a digest (F11)."""
+"""Headway itself was down for three days: what happened meanwhile is read, evaluated, and notified as a digest
+(F11)."""
 
 from __future__ import annotations
 
@@ -17,17 +18,17 @@ from tests.lab.process import wait_until
 
 DAYS = timedelta(days=3)
 HOURLY = Schedule("debian-cron", "5 * * * *", "UTC")
-EACH = 40
-WELL = [f"well{number:03}" for number in range(EACH)]
-MENDED = [f"mended{number:03}" for number in range(EACH)]
-RED = [f"red{number:03}" for number in range(EACH)]
-MISSED = [f"missed{number:03}" for number in range(EACH)]
+JOBS_PER_KIND = 40
+WELL = [f"well{number:03}" for number in range(JOBS_PER_KIND)]
+REPAIRED = [f"mended{number:03}" for number in range(JOBS_PER_KIND)]
+RED = [f"red{number:03}" for number in range(JOBS_PER_KIND)]
+MISSED = [f"missed{number:03}" for number in range(JOBS_PER_KIND)]
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """An engine that saw all jobs three days ago, everything well, and was not there since."""
-    jobs = [*WELL, *MENDED, *RED, *MISSED]
+    jobs = [*WELL, *REPAIRED, *RED, *MISSED]
     with bench_of(tmp_path, ["extract", "load"], oncall=route("ONE")) as made:
         for name in jobs:
             made.scheduler.job(name, HOURLY)
@@ -57,7 +58,7 @@ def happen(bench: Bench) -> int:
     last -= timedelta(hours=1 if last > datetime.now(UTC) - timedelta(minutes=2) else 0)
     hours = [last - timedelta(hours=number) for number in range(70)][::-1]
     ends = dict.fromkeys(WELL, (RunState.SUCCEEDED, RunState.SUCCEEDED))
-    ends |= dict.fromkeys(MENDED, (RunState.FAILED, RunState.SUCCEEDED)) | dict.fromkeys(
+    ends |= dict.fromkeys(REPAIRED, (RunState.FAILED, RunState.SUCCEEDED)) | dict.fromkeys(
         RED, (RunState.FAILED, RunState.FAILED)
     )
     for name, (before, at_last) in ends.items():
@@ -77,8 +78,10 @@ def test_f11_after_three_days_down_there_are_ten_alerts_and_a_digest_and_no_thou
     assert [(ran,)] == rows(bench, "SELECT count(*) FROM attempt")
     titles = [title for _, title, _ in post_of(bench).got]
     assert len(titles) <= 12, titles
-    told = "\n".join(body for _, _, body in post_of(bench).got)
-    assert [] == [name for name in (*WELL, *MENDED) if name in told]
+    text = "\n".join(body for _, _, body in post_of(bench).got)
+    assert [] == [name for name in (*WELL, *REPAIRED) if name in text]
     with bench.reads() as reads:
-        open_ones = {one.title.partition("/")[2].partition(" ")[0] for one in reads.incidents.list_incidents()}
+        open_ones = {
+            incident.title.partition("/")[2].partition(" ")[0] for incident in reads.incidents.list_incidents()
+        }
     assert {*RED, *MISSED} == open_ones

@@ -15,11 +15,11 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.fakes.web_server import web_server
 from tests.hostile.commands import headway
-from tests.hostile.console import Desk, drive
+from tests.hostile.console import ConsoleDriver, drive
 
 
 @pytest.fixture
-def asked() -> Iterator[tuple[str, list[str]]]:
+def internal_server() -> Iterator[tuple[str, list[str]]]:
     """An address inside, and what it was requested."""
     paths: list[str] = []
 
@@ -32,9 +32,9 @@ def asked() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, asked: tuple[str, list[str]]) -> Iterator[Bench]:
+def bench(tmp_path: Path, internal_server: tuple[str, list[str]]) -> Iterator[Bench]:
     """A failed job all of whose texts are that link."""
-    link, scheduler = asked[0], FakeScheduler(warnings=(asked[0],))
+    link, scheduler = internal_server[0], FakeScheduler(warnings=(internal_server[0],))
     scheduler.job("extract", title=link, native_url=link, definition=link, owner=link, run_as=link)
     scheduler.job("load")
     at = datetime.now(UTC) - timedelta(seconds=5)
@@ -50,9 +50,9 @@ def bench(tmp_path: Path, asked: tuple[str, list[str]]) -> Iterator[Bench]:
 
 
 def test_f60_no_link_from_outside_is_fetched_by_engine_command_or_screen(
-    bench: Bench, asked: tuple[str, list[str]]
+    bench: Bench, internal_server: tuple[str, list[str]]
 ) -> None:
-    link, paths = asked
+    link, paths = internal_server
     for line in (
         ("status",),
         ("job", "fake/extract"),
@@ -68,10 +68,10 @@ def test_f60_no_link_from_outside_is_fetched_by_engine_command_or_screen(
     assert link in headway(bench.url, "incident", "1").out
     assert link in bench.sink.got[0][2]
 
-    async def steps(desk: Desk) -> None:
+    async def steps(console: ConsoleDriver) -> None:
         for key in ("2", "enter", "enter", "escape", "i", "escape", "3", "enter", "i", "escape"):
-            await desk.pilot.press(key)
-            await desk.pilot.pause(0.05)
+            await console.pilot.press(key)
+            await console.pilot.pause(0.05)
 
     drive(bench.url, steps)
     assert [] == paths

@@ -37,12 +37,12 @@ def test_f18_a_store_on_a_network_file_system_is_refused_and_not_made(
 ) -> None:
     share = tmp_path / "share"
     mounted(monkeypatch, tmp_path, (str(share), kind))
-    with pytest.raises(StoreUnusable) as told:
+    with pytest.raises(StoreUnusable) as error:
         open_database(str(share / "state" / "headway.db"))
     assert (
         f"the store at {share}/state/headway.db: it is on a network file system ({kind}), where SQLite's log does "
         "not work; name a path on a local disk, or for several machines a postgresql:// URL"
-    ) == str(told.value)
+    ) == str(error.value)
     assert not share.exists()
 
 
@@ -59,8 +59,8 @@ def test_f18_the_innermost_and_latest_mount_counts_also_through_a_link(
     share, spaced = tmp_path / "share", tmp_path / "with space"
     (share / "local").mkdir(parents=True)
     (tmp_path / "link").symlink_to(share)
-    told = str(spaced).replace(" ", "\\040")
-    lines = ((str(share), "nfs4"), (str(share / "local"), "ext4"), (told, "ext4"), (told, "nfs"))
+    text = str(spaced).replace(" ", "\\040")
+    lines = ((str(share), "nfs4"), (str(share / "local"), "ext4"), (text, "ext4"), (text, "nfs"))
     mounted(monkeypatch, tmp_path, *lines)
     assert ("nfs4", "nfs4", "", "nfs", "") == (
         network_type(share / "headway.db"),

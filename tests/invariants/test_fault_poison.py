@@ -1,4 +1,4 @@
-"""A record that breaks the evaluation each time: what hangs together with it is left out and told, all else goes on."""
+"""A record that breaks every evaluation: its component is left out and reported, all else goes on."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fail(bench: Bench, *names: str) -> None:
         bench.scheduler.attempt(name, f"{name} a1", RunState.FAILED, datetime.now(UTC) - timedelta(seconds=5))
 
 
-def told(bench: Bench) -> list[str]:
+def notified_causes(bench: Bench) -> list[str]:
     """Causes: in the details where the title does not name them in full."""
     alerts = [(title, re.search(r"^Cause +(\S+)$", body, re.MULTILINE)) for _, title, body in bench.sink.got]
     return sorted(cause[1] if cause is not None else title.partition(" failed")[0] for title, cause in alerts)
@@ -67,7 +67,7 @@ def test_f07_a_record_that_breaks_the_evaluation_hides_no_other_failure(bench: B
     fail(bench, "extract", "job003", "job077", "job119")
     bench.turn()
     bench.turn()
-    assert ["fake/extract", "fake/job003", "fake/job119"] == told(bench)
+    assert ["fake/extract", "fake/job003", "fake/job119"] == notified_causes(bench)
     assert "OverflowError: these jobs fail evaluation and are left out: fake/job077" == bench.parts.evaluator.trouble
     assert "fake/job077" in bench.parts.trouble("")
 
@@ -79,7 +79,7 @@ def test_f07_later_incidents_are_notified_too_without_a_search_each_time(bench: 
     before = len(poisoned)
     fail(bench, "job050")
     bench.turn()
-    assert ["fake/job050"] == told(bench)
+    assert ["fake/job050"] == notified_causes(bench)
     assert len(poisoned) - before <= 4, "the search by halves takes more"
 
 
@@ -90,7 +90,7 @@ def test_f07_only_what_hangs_together_with_the_record_is_left_out(
     fail(bench, "load", "job001")
     bench.turn()
     bench.turn()
-    assert ["fake/job001"] == told(bench)
+    assert ["fake/job001"] == notified_causes(bench)
     assert bench.parts.evaluator.trouble.endswith("left out: fake/extract, fake/load")
 
 
@@ -100,12 +100,12 @@ def test_f07_it_is_judged_again_once_it_can_be(
     fail(bench, "job077")
     bench.turn()
     bench.turn()
-    assert [] == told(bench)
+    assert [] == notified_causes(bench)
     monkeypatch.setattr(f"{__name__}.POISON", "nothing")
     monkeypatch.setattr(quarantine, "RETRY_SECONDS", 0.0)
     bench.parts.evaluator._quarantine._again_at = 0.0
     bench.turn()
-    assert (["fake/job077"], "") == (told(bench), bench.parts.evaluator.trouble)
+    assert (["fake/job077"], "") == (notified_causes(bench), bench.parts.evaluator.trouble)
 
 
 def test_f07_it_is_one_alert_about_headway_itself(bench: Bench, poisoned: list[int]) -> None:
@@ -133,4 +133,4 @@ def test_f07_a_failure_outside_the_estate_stops_the_evaluator_and_is_notified(
 
 def test_the_poison_of_these_tests_is_one_job_of_many(bench: Bench) -> None:
     with bench.reads() as reads:
-        assert len(NAMES) + 2 == sum(one.jobs for one in reads.estate.systems())
+        assert len(NAMES) + 2 == sum(target.jobs for target in reads.estate.systems())

@@ -1,4 +1,4 @@
-"""A command that is requested a secret and hangs, floods or fails: told by its name, within its limits (F62)."""
+"""A secret command that hangs, floods or fails: reported by its name, within its limits (F62)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def command(script: str, *more: str) -> SecretRef:
 
 
 def refusal(reference: SecretRef) -> str:
-    with pytest.raises(AccessRefused) as told:
+    with pytest.raises(AccessRefused) as error:
         SecretStore()(reference)
-    return str(told.value)
+    return str(error.value)
 
 
-def is_gone(pid: int) -> Callable[[], bool]:
-    def look() -> bool:
+def has_ended(pid: int) -> Callable[[], bool]:
+    def query() -> bool:
         try:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
         except (FileNotFoundError, ProcessLookupError):
             return True
 
-    return look
+    return query
 
 
 def test_f62_a_secret_command_provides_its_output_less_one_newline() -> None:
@@ -60,10 +60,10 @@ def test_f62_a_secret_command_that_hangs_is_ended_with_its_children(
     monkeypatch.setattr(secrets, "COMMAND_TIMEOUT_SECONDS", 0.5)
     pid = tmp_path / "pid"
     began = time.monotonic()
-    words = refusal(command(f"sleep 60 & echo $! > {pid}; wait"))
+    text = refusal(command(f"sleep 60 & echo $! > {pid}; wait"))
     assert time.monotonic() - began < 20
-    assert "secret command sh: no end within 0.5 s. Run it by hand to see what it waits for." == words
-    wait_until(is_gone(int(pid.read_text())), "the end of its child", 10)
+    assert "secret command sh: no end within 0.5 s. Run it by hand to see what it waits for." == text
+    wait_until(has_ended(int(pid.read_text())), "the end of its child", 10)
 
 
 def test_f62_a_secret_command_that_leaves_a_child_with_the_pipe_is_not_waited_for(
@@ -72,21 +72,21 @@ def test_f62_a_secret_command_that_leaves_a_child_with_the_pipe_is_not_waited_fo
     monkeypatch.setattr(secrets, "COMMAND_TIMEOUT_SECONDS", 0.5)
     pid = tmp_path / "pid"
     assert "no end within" in refusal(command(f"echo half; sleep 60 & echo $! > {pid}"))
-    wait_until(is_gone(int(pid.read_text())), "the end of its child", 10)
+    wait_until(has_ended(int(pid.read_text())), "the end of its child", 10)
 
 
 def test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    words = refusal(SecretRef(command=("head", "-c", str(1 << 30), "/dev/zero")))
+    text = refusal(SecretRef(command=("head", "-c", str(1 << 30), "/dev/zero")))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert f"secret command head: more than {LIMIT_BYTES // 1024} KiB, too large for a secret. Run it by hand." == words
+    assert f"secret command head: more than {LIMIT_BYTES // 1024} KiB, too large for a secret. Run it by hand." == text
     assert grown < 64 * 1024, "KiB"
 
 
 def test_f62_a_failing_secret_command_is_reported_by_its_exit_and_not_by_its_output() -> None:
-    words = refusal(command("echo CANARY-out; echo CANARY-err >&2; exit 3", "CANARY-argument"))
+    text = refusal(command("echo CANARY-out; echo CANARY-err >&2; exit 3", "CANARY-argument"))
     why = "Run it by hand to see why; pass_env must name the variables that it needs."
-    assert f"secret command sh: exit 3. {why}" == words
+    assert f"secret command sh: exit 3. {why}" == text
     assert "secret command /no/such: FileNotFoundError. Run it by hand to see why." == refusal(
         SecretRef(command=("/no/such", "CANARY-argument"))
     )

@@ -43,7 +43,7 @@ VERBS = ("hold", "release", "start")
 """In the order in which they pass each point."""
 KILLS = [(point, number % len(VERBS)) for number, point in enumerate(POINTS, start=1)] + [("action.after_wire", 2)]
 """Every point, the verbs in turn: all pairs take minutes."""
-SHOWN = [next(one for one in reversed(KILLS) if one[1] == verb) for verb in range(len(VERBS))]
+SHOWN = [next(pair for pair in reversed(KILLS) if pair[1] == verb) for verb in range(len(VERBS))]
 """In the fast part: one of each verb, and every point of an action: tests/invariants/test_actions_killed.py."""
 
 
@@ -115,7 +115,7 @@ def settled(world: HeldWorld) -> None:
     assert by == "clock" or at >= world.good
     assert "" == world.mark()
     with open_queries(store_of(world.folder)) as reads:
-        assert [] == [one for one in reads.holds.list_holds() if one.due == DUE]
+        assert [] == [hold for hold in reads.holds.list_holds() if hold.due == DUE]
     assert len({line.key for line in world.lines()}) == len(world.lines()), "one key, sent twice"
 
 

@@ -123,17 +123,17 @@ def test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_aler
         failed = time.monotonic()
         good.fail("extract")
         wait_until(lambda: bool(engine.sink.got), "the alert", 10)
-        told = time.monotonic() - failed
+        value = time.monotonic() - failed
         between = sorted(gaps(good, begun))
     assert median(between) < 2 * PERIOD + median(writes)
     assert between[-1] < PERIOD + SHARED_MACHINE
-    assert told < 2 + SHARED_MACHINE
+    assert value < 2 + SHARED_MACHINE
 
 
 def test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cursor moves with the last bite: the source tells all of it again, and what comes twice changes nothing."""
+    """The cursor moves with the last page: the source sends all of it again, and duplicates change nothing."""
     rows = flooding(3 * CHUNK_RUNS)
     bad = World(tmp_path, "bad", lambda _: rows)
     real = records.ingest_batch
@@ -155,7 +155,7 @@ def test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll(
 def test_f08_of_many_that_flood_at_once_one_waits_for_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a lease, an alert and every small poll would wait for all of them; all that they tell arrives."""
+    """Lease, alerts and small polls do not wait for the large ones; all records arrive."""
     real, count, lock = records.ingest_batch, FLOOD_BITE * 2, threading.Lock()
     waiting: list[int] = []
     most: list[int] = []
@@ -177,14 +177,14 @@ def test_f08_of_many_that_flood_at_once_one_waits_for_the_store(
                 waiting.remove(target_id)
 
     monkeypatch.setattr(records, "ingest_batch", seen)
-    floods = [World(tmp_path, f"flood{number}", partial(telling, count, number)) for number in range(12)]
+    floods = [World(tmp_path, f"flood{number}", partial(reported_runs, count, number)) for number in range(12)]
     with running(tmp_path, World(tmp_path, "good"), *floods, poll_every=PERIOD) as engine:
         wait_until(lambda: engine.rows("SELECT count(*) FROM run") == [(12 * count,)], "all that they tell", 120)
         wait_until(alone.is_set, "a small poll beside them", 60)
     assert {1} == set(most)
 
 
-def telling(count: int, salt: int, _: float) -> Sequence[RunRecord]:
+def reported_runs(count: int, salt: int, _: float) -> Sequence[RunRecord]:
     return flooding(count, salt)
 
 

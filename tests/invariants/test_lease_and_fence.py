@@ -36,23 +36,23 @@ def test_f04_an_engine_stopped_longer_than_its_lease_sends_nothing_and_goes_to_s
         until_then = len(first.events())  # on a busy machine it may have lost its lease before, and taken it again
         World(tmp_path, "good").fail("extract")
         with successor(tmp_path, "second") as second:
-            wait_until(lambda: told(second.events()), "the alert of the second", 20)
-            before = told(second.events())
+            wait_until(lambda: notified_count(second.events()), "the alert of the second", 20)
+            before = notified_count(second.events())
             first.signal(signal.SIGCONT)
             wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
             World(tmp_path, "good").fail("audit", "b1")
-            wait_until(lambda: told(second.events()) > before, "the second to tell more", 20)
+            wait_until(lambda: notified_count(second.events()) > before, "the second to tell more", 20)
             events = first.events()[until_then:]
             holder = [line["holder"] for line in first.lines() if line["event"] == "waiting for the lease"]
-    assert (0, 1) == (told(events), sum(events.count(why) for why in WHY))
+    assert (0, 1) == (notified_count(events), sum(events.count(why) for why in WHY))
     assert [True] == [f":{second.pid}~" in name for name in holder]
-    assert told(second.events()) == len(sink.got)
+    assert notified_count(second.events()) == len(sink.got)
     assert not [line for line in first.lines() if "exception" in line]
 
 
 @pytest.mark.parametrize("name", [pytest.param("outbox.claimed", marks=pytest.mark.lab), "send.before"])
 def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_alone(tmp_path: Path, name: str) -> None:
-    """It asks the store before it touches the wire, and the store knows its fence no more."""
+    """It reads the store before it sends, and the store has revoked its fence."""
     sink = Sink(tmp_path)
     World(tmp_path, "good").fail("extract")
     with child(tmp_path, "first", f"{name}:stop") as first:
@@ -61,12 +61,12 @@ def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_a
             wait_until(lambda: bool(sink.got), "the alert of the second", 20)
             first.signal(signal.SIGCONT)
             wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
-    assert (1, 0, 1) == (len(sink.got), told(first.events()), told(second.events()))
+    assert (1, 0, 1) == (len(sink.got), notified_count(first.events()), notified_count(second.events()))
     assert "May be a duplicate" not in sink.got[0].body
 
 
 def stop_between_writes(engine: Child, store: Path) -> None:
-    """Stops it where it writes nothing: a process that stands still within a transaction keeps its lock, and nobody
+    """Stops it outside a transaction: a process stopped within one keeps its lock, and nobody
     else's write begins until it goes on."""
     for _ in range(100):
         engine.signal(signal.SIGSTOP)
@@ -79,9 +79,9 @@ def stop_between_writes(engine: Child, store: Path) -> None:
 
 
 def test_an_engine_that_a_console_started_ends_once_another_has_its_lease(tmp_path: Path) -> None:
-    """Standing by, it would begin to work as soon as somebody ends the other one. Its own lease it awaits."""
+    """On standby it would begin to work once somebody ends the other one. Its own lease it awaits."""
     store, sink = open_ready(str(tmp_path / "headway.db")), Sink(tmp_path)
-    engine = engine_of(config_of(tmp_path, World(tmp_path, "good")), store, sink, lease=3, stands_by=False)
+    engine = engine_of(config_of(tmp_path, World(tmp_path, "good")), store, sink, lease=3, is_standby=False)
     with in_thread(engine) as thread:
         wait_until(lambda: seen(tmp_path), "it at work", 20)
         fence = fence_of(store, "until_us = until_us + 4000000, fence = fence + 1")
@@ -110,26 +110,26 @@ def is_writable(store: Path) -> bool:
 
 def seen(folder: Path) -> bool:
     with open_queries(str(folder / "headway.db")) as reads:
-        return any(one.last_ok for one in reads.estate.systems())
+        return any(target.last_ok for target in reads.estate.systems())
 
 
-def told(events: list[str]) -> int:
+def notified_count(events: list[str]) -> int:
     return events.count("alert sent")
 
 
 def test_f05_of_many_engines_that_start_at_once_one_holds_the_store(tmp_path: Path) -> None:
-    """Twenty rounds in one process: every one of them asks at the same moment."""
+    """Twenty rounds in one process: each of them tries at the same moment."""
     url = str(tmp_path / "headway.db")
     stores = [open_ready(url) for _ in range(ENGINES)]
     for number in range(ROUNDS):
         got = all_at_once(stores, number)
-        holders = {one.holder for one in got if isinstance(one, HeldLease)}
-        assert (1, ENGINES - 1) == (len(holders), sum(isinstance(one, LeaseHolder) for one in got))
-        assert holders == {one.holder for one in got if isinstance(one, LeaseHolder)} or ENGINES == 1
-        for store, one in zip(stores, got, strict=True):
-            if isinstance(one, HeldLease):
-                assert number + 1 == one.fence
-                lease.release_lease(store, "engine", one)
+        holders = {lease.holder for lease in got if isinstance(lease, HeldLease)}
+        assert (1, ENGINES - 1) == (len(holders), sum(isinstance(lease, LeaseHolder) for lease in got))
+        assert holders == {lease.holder for lease in got if isinstance(lease, LeaseHolder)} or ENGINES == 1
+        for store, held_lease in zip(stores, got, strict=True):
+            if isinstance(held_lease, HeldLease):
+                assert number + 1 == held_lease.fence
+                lease.release_lease(store, "engine", held_lease)
     for store in stores:
         store.close()
 
@@ -142,7 +142,7 @@ def all_at_once(stores: list[Database], number: int) -> list[HeldLease | LeaseHo
         together.wait(60)
         got[place] = lease.acquire_lease(store, "engine", f"round {number} engine {place}", 60)
 
-    threads = [threading.Thread(target=ask, args=one) for one in enumerate(stores)]
+    threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(stores)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -157,15 +157,19 @@ def test_f05_of_many_processes_one_works_and_each_of_the_others_says_who(tmp_pat
 
     with ExitStack() as stack:
         engines = [stack.enter_context(successor(tmp_path, f"engine {number}")) for number in range(count)]
-        wait_until(lambda: all(said(one.events()) for one in engines), "each to work or stand by", 40)
-        working = [one for one in engines if "working" in one.events()]
+        wait_until(
+            lambda: all(has_standby_event(process.events()) for process in engines), "each to work or stand by", 40
+        )
+        working = [process for process in engines if "working" in process.events()]
         assert 1 == len(working)
-        others = [one for one in engines if one is not working[0]]
-        names = [line["holder"] for one in others for line in one.lines() if line["event"] == "waiting for the lease"]
+        others = [process for process in engines if process is not working[0]]
+        names = [
+            line["holder"] for process in others for line in process.lines() if line["event"] == "waiting for the lease"
+        ]
         assert [True] * (count - 1) == [f":{working[0].pid}~" in name for name in names]
 
 
-def said(events: list[str]) -> bool:
+def has_standby_event(events: list[str]) -> bool:
     return "working" in events or "waiting for the lease" in events
 
 

@@ -78,7 +78,7 @@ def test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alon
         processes.append(first)
         World(tmp_path, "good").fail("extract")
         assert begun.wait(20), "the first engine begins no mail"
-        with engines.child(tmp_path, "second", prepare=prepare, lease=engines.KEPT_LEASE_SECONDS):
+        with engines.child(tmp_path, "second", prepare=prepare, lease=engines.LONG_LEASE_SECONDS):
             server.wait_for(1)
             wait_until(lambda: is_recorded(tmp_path), "the record of the second", 20)
             first.signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""A migration that is killed: the old store stands, whole, and the next start ends what was begun (F21)."""
+"""A migration that is killed: the old store is intact, and the next start completes the migration (F21)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.store.estate import build
 from tests.store.fixtures import LATER_SCHEMA, put_later_migration
 from tests.store.ready import open_ready
 
-POINTS = [one for one in FAILPOINTS if one.startswith("migrate.")]
+POINTS = [failpoint for failpoint in FAILPOINTS if failpoint.startswith("migrate.")]
 
 
 MIGRATE = """

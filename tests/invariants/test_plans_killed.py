@@ -1,4 +1,4 @@
-"""kill -9 around a plan at every named point: it goes on where it stood, and no step is sent twice for one approval."""
+"""kill -9 around a plan at every named point: it continues at its step, and no step is sent twice for one approval."""
 
 from __future__ import annotations
 
@@ -92,28 +92,28 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
-    found = ended(tmp_path, planned, "next")
-    assert ENDS[name] == found.state, found
+    plan_view = ended(tmp_path, planned, "next")
+    assert ENDS[name] == plan_view.state, plan_view
     if ENDS[name] == STOPS:
-        assert_a_person_was_told(tmp_path)
-        assert ([], "failed", "planned") == (world.sent, *(step.state for step in found.steps))
+        assert_a_person_was_notified(tmp_path)
+        assert ([], "failed", "planned") == (world.sent, *(step.state for step in plan_view.steps))
         EngineClient(planned).steer_plan(1, RequestKind.RESUME_PLAN)
         assert GOES_ON == ended(tmp_path, planned, "resumed").state
     assert ["extract", "load"] == world.sent_jobs
     assert len(world.sent) == len(set(world.sent))
 
 
-def assert_a_person_was_told(folder: Path) -> None:
+def assert_a_person_was_notified(folder: Path) -> None:
     """That the plan stopped and why, once, whichever engine it was."""
     with successor(folder, "teller"):
-        wait_until(lambda: told(folder), "the alert", 20)
-    [(title, body)] = told(folder)
+        wait_until(lambda: sent_alerts(folder), "the alert", 20)
+    [(title, body)] = sent_alerts(folder)
     assert title.endswith(": plan 1 stopped: repair good/extract [INC-0001]")
     assert body.startswith("  | step 1, good/extract: looked up: it never arrived.")
 
 
-def told(folder: Path) -> list[tuple[str, str]]:
-    return [(one.title, one.body) for one in Sink(folder).got if "plan 1 stopped" in one.title.lower()]
+def sent_alerts(folder: Path) -> list[tuple[str, str]]:
+    return [(alert.title, alert.body) for alert in Sink(folder).got if "plan 1 stopped" in alert.title.lower()]
 
 
 @pytest.mark.parametrize("name", ["plan.before_step", "plan.after_step"])

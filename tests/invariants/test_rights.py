@@ -1,8 +1,7 @@
-"""Nobody does what they may not: asked in the requester's process, and again by the engine at the moment of sending.
+"""Nobody does what they may not: checked in the requester's process, and again by the engine before sending.
 
-Every door of the code stands in the one table; a right that is taken away in between refuses; what needs another
-person waits for one; and each step leaves its row in the audit.
-"""
+Every action of the code is in the one table; a permission removed in between refuses; an action that needs another
+person's approval waits for one; and each step leaves its row in the audit."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ def be(monkeypatch: pytest.MonkeyPatch) -> Be:
 
 
 def estate(folder: Path, scheduler: FakeScheduler, tier: int = 1, **acting: tuple[int, ...]) -> Config:
-    """The bench's estate: alice acts, carol approves, vera looks; its service is of `tier`."""
+    """The bench's estate: alice acts, carol approves, vera views; its service is of `tier`."""
     config = estate_config(folder, scheduler)
     service = config.services["supply"].model_dump() | {"tier": tier}
     permitted = (("alice", "act"), ("vera", "view"), ("carol", "approve"))
@@ -95,9 +94,9 @@ def step(bench: Bench) -> None:
     bench.parts.actions.step(bench.fence)
 
 
-def told(bench: Bench, key: str) -> tuple[str, str]:
+def state_and_text(bench: Bench, key: str) -> tuple[str, str]:
     with bench.reads() as reads:
-        [action] = [one for one in reads.actions.list_actions(run_id=1) if one.key == key]
+        [action] = [action for action in reads.actions.list_actions(run_id=1) if action.key == key]
     return action.state, action.text
 
 
@@ -116,8 +115,8 @@ def verbs(bench: Bench) -> list[tuple[str, str]]:
 
 def answer(bench: Bench, request_id: int) -> tuple[bool, str]:
     bench.parts.answers.step(bench.fence)
-    found = bench.requests().wait(request_id, 10)
-    return found.ok, found.error
+    request_answer = bench.requests().wait(request_id, 10)
+    return request_answer.ok, request_answer.error
 
 
 # -- the table and the code ------------------------------------------------------------------------------------------
@@ -153,12 +152,12 @@ def test_every_request_checks_a_right_first() -> None:
         assert set() == public.keys() - checks - READS - CONFIG_WRITES
 
 
-# -- asked twice -----------------------------------------------------------------------------------------------------
+# -- requested twice -------------------------------------------------------------------------------------------------
 def test_an_operator_can_act_and_it_is_recorded_from_the_request_to_the_outcome(bench: Bench, be: Be) -> None:
     be("alice")
     key = ask(bench)
     step(bench)
-    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+    assert ("sent", [key]) == (state_and_text(bench, key)[0], bench.scheduler.acted)
     assert [("alice", "request rerun"), ("headway", "send rerun"), ("headway", "accepted rerun")] == verbs(bench)
     bench.scheduler.attempt("extract", "a2", RunState.SUCCEEDED, datetime.now(UTC), action_key=key)
     bench.poller.poll_once(bench.fence)
@@ -180,9 +179,9 @@ def test_a_right_removed_in_between_refuses_at_sending(bench: Bench, be: Be) -> 
     key = ask(bench)
     permit(bench, alice="view", carol="approve")
     step(bench)
-    state, words = told(bench, key)
+    state, message = state_and_text(bench, key)
     assert ("refused", []) == (state, bench.scheduler.acted)
-    assert words.startswith("needs role act on fake")
+    assert message.startswith("needs role act on fake")
     assert ("headway", "refuse rerun") == verbs(bench)[-1]
 
 
@@ -193,23 +192,23 @@ def test_a_right_removed_during_the_query_of_the_source_refuses_too(
     key = ask(bench)
     preview = FakeConnector.preview
 
-    def slow(self: FakeConnector, wanted: ActionSpec, timeout_seconds: float) -> Preview:
+    def slow(self: FakeConnector, spec: ActionSpec, timeout_seconds: float) -> Preview:
         permit(bench, alice="view")
-        return preview(self, wanted, timeout_seconds)
+        return preview(self, spec, timeout_seconds)
 
     monkeypatch.setattr(FakeConnector, "preview", slow)
     step(bench)
-    assert ("refused", []) == (told(bench, key)[0], bench.scheduler.acted)
+    assert ("refused", []) == (state_and_text(bench, key)[0], bench.scheduler.acted)
 
 
 def test_an_action_that_was_put_past_the_requests_is_refused_by_the_engine(bench: Bench, be: Be) -> None:
-    """Another way into the table gains nothing: the engine asks by itself."""
+    """A direct write to the table gains nothing: the engine checks again by itself."""
     be("alice")
     key = ask(bench)
     with bench.store.write(None) as connection:
         connection.rows("UPDATE action SET requested_by = 'vera'")
     step(bench)
-    assert ("refused", []) == (told(bench, key)[0], bench.scheduler.acted)
+    assert ("refused", []) == (state_and_text(bench, key)[0], bench.scheduler.acted)
 
 
 @pytest.mark.parametrize("kind", ["accept drift", "approve", "withdraw", "preview", "log"])
@@ -299,7 +298,7 @@ def test_an_estate_without_permissions_is_open_to_who_can_write_its_store(bench:
     be("mallory")
     key = ask(bench)
     step(bench)
-    assert "sent" == told(bench, key)[0]
+    assert "sent" == state_and_text(bench, key)[0]
 
 
 # -- reasons and approvals -------------------------------------------------------------------------------------------
@@ -307,7 +306,7 @@ def test_a_tier_one_action_without_a_reason_is_refused(strict: Bench, be: Be) ->
     be("alice")
     with pytest.raises(ReasonNeeded, match=r"tier 1 \(supply\) depends on it: give a reason"):
         ask(strict, why=" ")
-    assert [] == [verb for _, verb in verbs(strict) if verb.startswith("refuse")]  # it was only asked why
+    assert [] == [verb for _, verb in verbs(strict) if verb.startswith("refuse")]  # it was only asked for a reason
 
 
 def alerts(bench: Bench, of: str) -> list[tuple[str, str]]:
@@ -338,7 +337,7 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     shown = (f"headway action approve {key}", "By  alice", "it failed", "May approve: carol.")
     assert [] == [text for text in shown if text not in body]
     waits = f"waiting for approval by carol: headway action approve {key}"
-    assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
+    assert (("requested", waits), []) == (state_and_text(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
         strict.requests().approve(key, strict.digest(key))
     permit(strict, alice="admin", carol="approve")
@@ -350,7 +349,7 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
         strict, strict.requests().approve(key, strict.digest(key))
     )
     step(strict)
-    assert ("sent", [key]) == (told(strict, key)[0], strict.scheduler.acted)
+    assert ("sent", [key]) == (state_and_text(strict, key)[0], strict.scheduler.acted)
     assert 1 == len(alerts(strict, "Approval required"))
     assert ("carol", "approve rerun") in verbs(strict)
     [sent] = [detail for _, verb, detail in audit(strict) if verb == "send rerun"]
@@ -371,7 +370,7 @@ def test_a_needed_approval_is_notified_once_for_every_verb_and_across_engines(
     strict.restart()
     step(strict)
     what = str(verb).replace("_", " ")
-    assert [True] == [one.endswith(f": {what} fake/extract") for one, _ in alerts(strict, "Approval required")]
+    assert [True] == [name.endswith(f": {what} fake/extract") for name, _ in alerts(strict, "Approval required")]
 
 
 def test_an_approval_before_the_engine_evaluated_is_not_requested_again(strict: Bench, be: Be) -> None:
@@ -394,7 +393,7 @@ def test_f65_an_action_not_approved_within_an_hour_is_refused(strict: Bench, be:
     assert (False, True) == (ok, error.startswith("requested 1h"))
     step(strict)
     step(strict)
-    assert ("refused", "not approved within 1h: request it again") == told(strict, key)
+    assert ("refused", "not approved within 1h: request it again") == state_and_text(strict, key)
     assert [] == strict.scheduler.acted
     [(title, body)] = alerts(strict, "not approved in time")
     assert title.endswith("Rerun: not approved in time: rerun fake/extract")
@@ -402,16 +401,16 @@ def test_f65_an_action_not_approved_within_an_hour_is_refused(strict: Bench, be:
 
 
 @pytest.mark.parametrize(
-    "name, value, off, said",
+    "name, value, off, message",
     [
         ("freeze", "on", "off", "frozen by ada since"),
         ("mode", "shadow", "live", "fake is in shadow: nothing is sent there"),
     ],
 )
 def test_nothing_is_approved_while_nothing_may_be_sent(
-    strict: Bench, be: Be, name: str, value: str, off: str, said: str
+    strict: Bench, be: Be, name: str, value: str, off: str, message: str
 ) -> None:
-    """Approved then, it would be refused: who approves it is told so, and may do it once that is over."""
+    """An approval that would be refused says so to the approver, and is possible once that is over."""
     permit(strict, alice="act", carol="approve", ada="admin")
     be("alice")
     key = ask(strict)
@@ -419,27 +418,27 @@ def test_nothing_is_approved_while_nothing_may_be_sent(
     strict.requests().turn(name, value, "maintenance")
     be("carol")
     ok, error = answer(strict, strict.requests().approve(key, strict.digest(key)))
-    assert (False, True) == (ok, error.startswith(said)), error
+    assert (False, True) == (ok, error.startswith(message)), error
     assert error.endswith("Then approve it")
     step(strict)
-    assert "requested" == told(strict, key)[0]
+    assert "requested" == state_and_text(strict, key)[0]
     be("ada")
     strict.requests().turn(name, off, "done")
     be("carol")
     assert (True, "") == answer(strict, strict.requests().approve(key, strict.digest(key)))
     step(strict)
-    assert "sent" == told(strict, key)[0]
+    assert "sent" == state_and_text(strict, key)[0]
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, message",
     [
         ("approved_us = approved_us - 3601000000", "an approval is valid for 1h"),
         ("approved_by = 'alice'", "approved by alice, who no longer has the right: "),
         ("approved_by = 'vera'", "; vera has view; ask "),
     ],
 )
-def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, change: str, words: str) -> None:
+def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, change: str, message: str) -> None:
     be("alice")
     key = ask(strict)
     be("carol")
@@ -447,8 +446,12 @@ def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, 
     with strict.store.write(None) as connection:
         connection.rows(f"UPDATE action SET {change}")
     step(strict)
-    assert ("refused", True, []) == (told(strict, key)[0], words in told(strict, key)[1], strict.scheduler.acted)
-    assert "you" not in told(strict, key)[1].split()  # whoever asked reads it, and is not who approved
+    assert ("refused", True, []) == (
+        state_and_text(strict, key)[0],
+        message in state_and_text(strict, key)[1],
+        strict.scheduler.acted,
+    )
+    assert "you" not in state_and_text(strict, key)[1].split()  # the requester reads it, and is not the approver
 
 
 def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, be: Be) -> None:
@@ -457,11 +460,11 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(1,)))
     bench.parts.config_sync.sync(bench.fence)
     step(bench)
-    assert ("requested", f"waiting for approval by carol: headway action approve {key}") == told(bench, key)
+    assert ("requested", f"waiting for approval by carol: headway action approve {key}") == state_and_text(bench, key)
     be("carol")
     assert (True, "") == answer(bench, bench.requests().approve(key, bench.digest(key)))
     step(bench)
-    assert "sent" == told(bench, key)[0]
+    assert "sent" == state_and_text(bench, key)[0]
 
 
 MORE = (
@@ -486,7 +489,7 @@ def test_a_person_above_the_hourly_limit_is_stopped_at_the_request_and_at_the_se
     with pytest.raises(NotAllowed, match=r"alice requested 4 actions within the hour, the limit of \[acting\]"):
         bench.requests().act(ActionRequest(Verb.CANCEL, 1, why="x"), new_action_key())
     step(bench)
-    assert ["refused", "refused"] == [told(bench, key)[0] for key in keys[2:]]
+    assert ["refused", "refused"] == [state_and_text(bench, key)[0] for key in keys[2:]]
     assert keys[:2] == bench.scheduler.acted
     with bench.store.write(None) as connection:
         connection.rows("UPDATE action SET requested_us = requested_us - 3600000000, state = 'verified'")
@@ -525,10 +528,10 @@ def test_a_viewer_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be) -> None:
 
 
 def test_a_viewer_cannot_start_a_plan_that_only_waits_either(bench: Bench, be: Be) -> None:
-    """It sends nothing, but stands in the way of everybody's plan for the incident."""
+    """It sends nothing, but blocks everybody's plan for the incident."""
     be("vera")
     draft = planned(bench)
-    waits = replace(draft, steps=tuple(replace(one, verb=WAIT) for one in draft.steps))
+    waits = replace(draft, steps=tuple(replace(step, verb=WAIT) for step in draft.steps))
     with pytest.raises(NotAllowed, match="needs role act on fake"):
         EngineClient(bench.url).start_plan(waits, new_action_key(), "why not")
     be("alice")
@@ -571,7 +574,7 @@ def test_a_plan_that_was_put_past_the_limit_is_refused_when_it_is_sent(bench: Be
     be("alice")
     ask(bench)
     step(bench)
-    bench.scheduler.attempt("extract", "a2", RunState.FAILED, datetime.now(UTC), action_key=told_key(bench))
+    bench.scheduler.attempt("extract", "a2", RunState.FAILED, datetime.now(UTC), action_key=printed_key(bench))
     bench.poller.poll_once(bench.fence)
     step(bench)
     EngineClient(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
@@ -579,12 +582,12 @@ def test_a_plan_that_was_put_past_the_limit_is_refused_when_it_is_sent(bench: Be
     bench.parts.config_sync.sync(bench.fence)
     turn(bench)
     with bench.store.read() as connection:
-        words = connection.rows("SELECT text FROM plan")[0][0]
-    assert "refused: alice requested 1 action within the hour" in words
+        row = connection.rows("SELECT text FROM plan")[0][0]
+    assert "refused: alice requested 1 action within the hour" in row
     assert 1 == len(bench.scheduler.acted)
 
 
-def told_key(bench: Bench) -> str:
+def printed_key(bench: Bench) -> str:
     with bench.reads() as reads:
         return str(reads.actions.list_actions(run_id=1)[0].key)
 
@@ -605,7 +608,7 @@ def test_a_step_that_needs_approval_waits_for_another_person(strict: Bench, be: 
     assert (["running", "requested", "requested"], []) == (states(strict), strict.scheduler.acted)
     be("carol")
     with strict.reads() as reads:
-        [waiting] = [one.key for one in reads.approvals.list_approvals()]
+        [waiting] = [approval.key for approval in reads.approvals.list_approvals()]
     assert (True, "") == answer(strict, strict.requests().approve(waiting, strict.digest(waiting)))
     turn(strict)
     assert ("sent", [waiting]) == (states(strict)[2], strict.scheduler.acted)
@@ -629,8 +632,8 @@ def test_a_policy_holds_only_where_config_says_so(bench: Bench, mode: str, state
         connection.execute(text(POLICYS), {"ask": json.dumps({"by": "headway", "until": "2126-01-01T00:00:00Z"})})
     step(bench)
     with bench.store.read() as connection:
-        found = connection.rows("SELECT state FROM action")[0][0]
-    assert state == found
+        row = connection.rows("SELECT state FROM action")[0][0]
+    assert state == row
 
 
 def test_a_changed_config_is_reported_with_both_digests(bench: Bench) -> None:
@@ -641,5 +644,5 @@ def test_a_changed_config_is_reported_with_both_digests(bench: Bench) -> None:
     with bench.store.read() as connection:
         rows = [row[0] for row in connection.rows("SELECT detail FROM audit WHERE object = 'config' ORDER BY seq")]
     assert [("", "digest"), ("digest", "another")] == [
-        (json.loads(one)["before"], json.loads(one)["after"]) for one in rows
+        (json.loads(row)["before"], json.loads(row)["after"]) for row in rows
     ]

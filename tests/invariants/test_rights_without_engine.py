@@ -1,4 +1,4 @@
-"""What is done without an engine asks the same table, and is told in the same audit, where there is a store to ask."""
+"""Actions without an engine check the same table, and are written to the same audit, where there is a store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def be(monkeypatch: pytest.MonkeyPatch) -> Be:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Alice acts, carol approves, vera looks; load belongs to tier 1."""
+    """Alice acts, carol approves, vera views; load belongs to tier 1."""
     yield from running(tmp_path, reason_tiers=())
 
 
@@ -56,23 +56,23 @@ def restore(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("door, ask", [(RequestKind.RELEASE_NATIVELY, release), (RequestKind.RESTORE, restore)])
+@pytest.mark.parametrize("kind, ask", [(RequestKind.RELEASE_NATIVELY, release), (RequestKind.RESTORE, restore)])
 def test_each_command_without_an_engine_is_permitted_from_its_role_on(
     bench: Bench,
     be: Be,
     role: str,
-    door: RequestKind,
+    kind: RequestKind,
     ask: Any,
 ) -> None:
     be("eve")
     permit(bench, **({"eve": role} if role != "none" else {"somebody": "admin"}))
-    if ROLES.index(role) >= ROLES.index(OPERATIONS[door].role.text):
+    if ROLES.index(role) >= ROLES.index(OPERATIONS[kind].role.text):
         ask(bench)
     else:
-        with pytest.raises(NotAllowed, match=f"needs role {OPERATIONS[door].role.text}"):
+        with pytest.raises(NotAllowed, match=f"needs role {OPERATIONS[kind].role.text}"):
             ask(bench)
-    granted = ROLES.index(role) >= ROLES.index(OPERATIONS[door].role.text)
-    assert ("eve", f"{'request' if granted else 'refuse'} {door}") == verbs(bench)[-1]
+    granted = ROLES.index(role) >= ROLES.index(OPERATIONS[kind].role.text)
+    assert ("eve", f"{'request' if granted else 'refuse'} {kind}") == verbs(bench)[-1]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -80,9 +80,9 @@ def test_audit_rows_are_deleted_by_an_admin_only(bench: Bench, be: Be, role: str
     be("eve")
     permit(bench, **({"eve": role} if role != "none" else {"somebody": "admin"}))
     file = tmp_path / "audit.jsonl"
-    words = ("audit", "export", str(file), "--delete", "--why", "older than a year")
-    assert Exit.USAGE == headway(bench.url, *words).code, "the whole log is deleted by no slip"
-    done = headway(bench.url, *words, "--before", "2100-01-01", "--json")
+    texts = ("audit", "export", str(file), "--delete", "--why", "older than a year")
+    assert Exit.USAGE == headway(bench.url, *texts).code, "the whole log is deleted by no slip"
+    done = headway(bench.url, *texts, "--before", "2100-01-01", "--json")
     if role != "admin":
         assert Exit.REFUSED == done.code, done.err
         assert ("eve", "refuse delete audit rows") == verbs(bench)[-1]
@@ -110,7 +110,9 @@ def test_in_a_freeze_nothing_is_released_natively_without_an_override(bench: Ben
     with pytest.raises(NotAllowed, match=r"frozen by alice.*: nothing is released\. Fix: --anyway releases it"):
         release(bench)
     release(bench, anyway=True)
-    assert [False, True] == [told["anyway"] for _, verb, told in audit(bench) if verb.endswith("release natively")]
+    assert [False, True] == [
+        details["anyway"] for _, verb, details in audit(bench) if verb.endswith("release natively")
+    ]
 
 
 def test_what_needs_an_approval_or_a_reason_is_not_let_go_natively_without(strict: Bench, be: Be) -> None:
@@ -142,9 +144,9 @@ def test_who_may_act_lets_go_natively_and_both_ends_are_in_the_audit(
     be("alice")
     assert Exit.OK == main([*command, "--why", "the engine is dead"])
     assert {} == bench.scheduler.marks
-    told = [(who, verb, detail["hold"]) for who, verb, detail in audit(bench) if "native" in verb]
+    entries = [(who, verb, detail["hold"]) for who, verb, detail in audit(bench) if "native" in verb]
     requested, done = ("alice", "request release natively", LOAD.hold), ("alice", "released natively", LOAD.hold)
-    assert [requested, done] == told
+    assert [requested, done] == entries
 
 
 def test_a_viewer_releases_nothing_natively(

@@ -54,8 +54,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Watched]]:
     real = sqlite3.connect
 
     def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
-        found: sqlite3.Connection = real(*arguments, **{**more, "factory": Watched})
-        return found
+        connection: sqlite3.Connection = real(*arguments, **{**more, "factory": Watched})
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     Watched.used.clear()

@@ -49,11 +49,11 @@ CANARIES = (PASSWORD, TOKEN, ACCOUNT)
 
 
 def spellings(secret: str) -> set[bytes]:
-    """As it is, quoted for URLs and JSON, and in base64 wherever in a longer text it stands."""
+    """In plain, quoted for URLs and JSON, and in base64 at any offset of a longer text."""
     plain = secret.encode()
-    found = {plain, quote(secret).encode(), quote(secret, safe="").encode(), quote_plus(secret).encode()}
-    found |= {json.dumps(secret).strip('"').encode(), json.dumps(secret, ensure_ascii=False).strip('"').encode()}
-    return found | {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4] for lead in range(3)}
+    results = {plain, quote(secret).encode(), quote(secret, safe="").encode(), quote_plus(secret).encode()}
+    results |= {json.dumps(secret).strip('"').encode(), json.dumps(secret, ensure_ascii=False).strip('"').encode()}
+    return results | {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4] for lead in range(3)}
 
 
 def hits(*texts: bytes) -> list[bytes]:
@@ -83,8 +83,8 @@ class Leaky(WorldConnector):
         return LogChunk(f"mysql --password={self.password}\nno space\n")
 
     def preview(self, ask: ActionSpec, timeout_seconds: float) -> Preview:
-        said = f"run with {self.password}"
-        return Preview("run", said, said, (said,), said, (said,), (said,), plan={"job": ask.run.job})
+        message = f"run with {self.password}"
+        return Preview("run", message, message, (message,), message, (message,), (message,), plan={"job": ask.run.job})
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         self._world.act(key)
@@ -122,7 +122,7 @@ class Night:
         self.folder, self.url = folder, str(folder / "headway.db")
         self.world = World(folder, "good")
         self.secrets = SecretStore()
-        self.said: list[str] = []
+        self.texts: list[str] = []
         set_up_logs(self.secrets, folder / "engine.log", "debug")
         self.store = open_ready(self.url)
         got = lease.acquire_lease(self.store, "engine", "test", 600)
@@ -145,8 +145,8 @@ class Night:
         return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes, alerts=alerts)
 
     def send(self, url: str, title: str, body: str, page: Page) -> SendResult:
-        self.said += [title, body]
-        if len(self.said) == 2:
+        self.texts += [title, body]
+        if len(self.texts) == 2:
             return SendResult(False, f"POST {url} answered 500 to {ACCOUNT} with {TOKEN} error=500")
         raise ValueError(f"cannot parse {url}")
 
@@ -156,7 +156,7 @@ class Night:
         self.turn()
         assert self.parts.ping is not None
         self.parts.ping.step()
-        self.said.append(self.parts.trouble(""))
+        self.texts.append(self.parts.trouble(""))
         self.rerun()
         with self.store.write(None) as connection:
             connection.rows("UPDATE delivery SET next_us = 0")
@@ -183,8 +183,8 @@ class Night:
             self.parts.answers.step(self.fence)
             answer = requests.wait(question, 5)
             assert answer.ok, answer.error
-            self.said.append(json.dumps(answer.data, ensure_ascii=False))
-        preview = json.loads(self.said[-2])
+            self.texts.append(json.dumps(answer.data, ensure_ascii=False))
+        preview = json.loads(self.texts[-2])
         requests.act(rerun_of(run_id, preview, "because"), new_action_key())
         for _ in range(2):
             self.parts.actions.step(self.fence)
@@ -254,16 +254,16 @@ def test_f58_no_secret_reaches_store_log_alert_answer_or_command(
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     night.end()
     assert {"headway.db", "headway.db-wal", "engine.log", "copy.db"} <= set(files)
-    assert (True, True) == (len(night.said) > 3, "good/extract" in "".join(printed))
+    assert (True, True) == (len(night.texts) > 3, "good/extract" in "".join(printed))
     assert {} == {name: hits(content) for name, content in files.items() if hits(content)}
-    assert [] == hits(*(text.encode() for text in [*night.said, *printed]))
-    assert "•••" in "".join(night.said)
+    assert [] == hits(*(text.encode() for text in [*night.texts, *printed]))
+    assert "•••" in "".join(night.texts)
 
 
 def test_f58_what_a_process_shows_of_itself_and_hands_to_its_children_holds_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a file and from a command: `ps` shows neither, and the next command that is asked inherits neither."""
+    """From a file and from a command: `ps` shows neither, and the next secret command inherits neither."""
     for name in [name for name, value in os.environ.items() if hits(value.encode())]:
         monkeypatch.delenv(name)  # other tests' own
     file, secrets = tmp_path / "secret", SecretStore()

@@ -46,31 +46,31 @@ def test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_spa
         limit_files(engine, SMALL)
         world.fail("extract")
         wait_until(lambda: "the engine waits for its store" in engine.events(), "the engine to give up for now", 30)
-        code, told = main(["--store", url, "status"]), capsys.readouterr().out
-        assert (3, True, False) == (code, "good/one" in told, "Fix: headway engine" in told)
-        assert f"process {engine.pid} lives and cannot write" in told
+        code, text = main(["--store", url, "status"]), capsys.readouterr().out
+        assert (3, True, False) == (code, "good/one" in text, "Fix: headway engine" in text)
+        assert f"process {engine.pid} lives and cannot write" in text
         assert "engine not started: " in start_engine_if_needed(url, tmp_path / "headway.toml").message
         limit_files(engine, resource.RLIM_INFINITY)
         wait_until(lambda: bool(sink.got), "the alert", 30)
         lines = engine.lines()
         assert engine.ended(0) is None
-    words = [line["error"] for line in lines if line["event"] == "the engine waits for its store"]
+    texts = [line["error"] for line in lines if line["event"] == "the engine waits for its store"]
     assert ["exception" in line for line in lines] == [False] * len(lines)
-    assert (1, True) == (len(words), words[0].startswith(f"the store at {url}: "))
+    assert (1, True) == (len(texts), texts[0].startswith(f"the store at {url}: "))
     assert (1, "ok") == (len(sink.got), integrity(url))
 
 
 def seen(url: str) -> bool:
     with open_queries(url) as reads:
-        return any(one.last_ok for one in reads.estate.systems())
+        return any(target.last_ok for target in reads.estate.systems())
 
 
 def integrity(url: str) -> str:
     store = open_ready(url)
     with store.read() as connection:
-        found = str(connection.rows("PRAGMA integrity_check")[0][0])
+        result = str(connection.rows("PRAGMA integrity_check")[0][0])
     store.close()
-    return found
+    return result
 
 
 @pytest.mark.parametrize("write, arrives", [("mark_sending", 1), ("record_sent", 1)])
@@ -98,7 +98,7 @@ def test_f12_a_delivery_missing_from_the_store_is_recorded_later_and_not_sent_ag
 @pytest.mark.lab
 def test_f12_a_real_disk_that_is_full_stops_nothing_for_good(tmp_path: Path) -> None:
     """4 MiB of tmpfs in a mount namespace of its own, with the store and the engine's log on it."""
-    found = on_a_small_disk("full", tmp_path)
+    results = on_a_small_disk("full", tmp_path)
     assert {
         "made on a full disk": "database or disk is full",
         "reads": 3,
@@ -108,13 +108,13 @@ def test_f12_a_real_disk_that_is_full_stops_nothing_for_good(tmp_path: Path) -> 
         "alerts": 1,
         "integrity": "ok",
         "logged": True,
-    } == found
+    } == results
 
 
 @pytest.mark.lab
 def test_f14_on_a_read_only_file_system_the_engine_refuses_and_the_screens_read(tmp_path: Path) -> None:
-    found = on_a_small_disk("read-only", tmp_path)
-    assert {"engine": 2, "text": "Read-only file system", "traceback": False, "status": 3, "told": True} == found
+    results = on_a_small_disk("read-only", tmp_path)
+    assert {"engine": 2, "text": "Read-only file system", "traceback": False, "status": 3, "told": True} == results
 
 
 def on_a_small_disk(what: str, folder: Path) -> dict[str, object]:
@@ -123,26 +123,26 @@ def on_a_small_disk(what: str, folder: Path) -> dict[str, object]:
     argv = [command("unshare"), "--mount", sys.executable, "-m", "tests.invariants.small_disk", what, str(folder)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
     assert 0 == done.returncode, done.stderr
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    document: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return document
 
 
 def test_f14_a_store_that_may_not_be_written_is_refused_with_its_reason(tmp_path: Path) -> None:
     """As a user who may read it only; where the tests run as root, that is nobody in a process of its own."""
     url = str(tmp_path / "headway.db")
     open_ready(url).close()
-    said = as_nobody(url)
-    assert f"{url}: Permission denied; the store needs a file that it may write" == said["engine"]
-    assert "this user may not write in that folder" in said["console"]
+    details = as_unprivileged_user(url)
+    assert f"{url}: Permission denied; the store needs a file that it may write" == details["engine"]
+    assert "this user may not write in that folder" in details["console"]
 
 
-def as_nobody(url: str) -> dict[str, str]:
+def as_unprivileged_user(url: str) -> dict[str, str]:
     answers = server().Queue()
     process = server().Process(target=locked.refused, args=(url, answers))
     process.start()
-    said: dict[str, str] = answers.get(timeout=20)
+    details: dict[str, str] = answers.get(timeout=20)
     process.join(60)
-    return said
+    return details
 
 
 def test_f13_another_process_locks_the_store_for_seconds_and_all_go_on(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Estates of a thousand systems: what all of them do at once stays bounded, and what hundreds lose at once is told
+"""Estates of a thousand systems: their simultaneous work stays bounded, and a loss of hundreds at once is notified
 together (F8, F40)."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SYSTEMS = 1_000
 POLLS = 3
 THREADS = 100
 ROWS = 5
-GONE = 300
+LOST_SYSTEMS = 300
 AT_ONCE = 10
 """Of one route in one minute; the others are a digest."""
 
@@ -66,19 +66,19 @@ def poll_once(of: poller.TargetPoller, fence: int) -> None:
 
 
 def test_f40_of_a_thousand_systems_three_hundred_become_unreachable_at_once(tmp_path: Path) -> None:
-    gone = threading.Event()
+    event = threading.Event()
 
     def is_gone(_: float) -> Sequence[RunRecord]:
-        if gone.is_set():
+        if event.is_set():
             raise SystemUnreachable("no route to host")
         return ()
 
-    worlds = [World(tmp_path, f"s{number:03}", is_gone if number < GONE else None) for number in range(SYSTEMS)]
+    worlds = [World(tmp_path, f"s{number:03}", is_gone if number < LOST_SYSTEMS else None) for number in range(SYSTEMS)]
     with estate(tmp_path, worlds) as (parts, fence):
         for _ in range(1 + POLLS):
             with ThreadPoolExecutor(THREADS) as pool:  # config is matched once for those that wait for it
-                list(pool.map(lambda one: poll_once(one, fence), parts.pollers.values()))
-            gone.set()
+                list(pool.map(lambda item: poll_once(item, fence), parts.pollers.values()))
+            event.set()
             parts.evaluator.step(fence)
             while parts.outbox.step(fence):
                 parts.outbox.wait_idle()
@@ -86,20 +86,22 @@ def test_f40_of_a_thousand_systems_three_hundred_become_unreachable_at_once(tmp_
         parts.outbox.wait_idle()
     got = Sink(tmp_path).got
     assert AT_ONCE + 1 == len(got)
-    assert got[-1].title.endswith(f", and {GONE - AT_ONCE - 1} more alerts")
+    assert got[-1].title.endswith(f", and {LOST_SYSTEMS - AT_ONCE - 1} more alerts")
     with open_queries(str(tmp_path / "headway.db")) as reads:
         begun = time.thread_time()
         reads.estate.header()
         incidents = reads.incidents.list_incidents()
         took = time.thread_time() - begun
-    assert [f"s{number:03}/one" for number in range(GONE)] == sorted(incident.root_job for incident in incidents)
+    assert [f"s{number:03}/one" for number in range(LOST_SYSTEMS)] == sorted(
+        incident.root_job for incident in incidents
+    )
     assert took < 0.5
 
 
 def test_f08_of_a_thousand_systems_that_flood_at_once_one_writes_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What each tells stands in memory once, whatever the others do: threads, not rows, wait for the store."""
+    """The records of each are in memory once, whatever the others do: threads, not rows, wait for the store."""
     monkeypatch.setattr(poller, "FLOOD", ROWS)
     real, lock, writing, most, sizes = records.ingest_batch, threading.Lock(), [0], [0], set()
 
@@ -119,7 +121,7 @@ def test_f08_of_a_thousand_systems_that_flood_at_once_one_writes_at_a_time(
     rows = flooding(2 * ROWS)
     worlds = [World(tmp_path, f"s{number:03}", lambda _: rows) for number in range(SYSTEMS)]
     with estate(tmp_path, worlds) as (parts, fence), ThreadPoolExecutor(50) as pool:
-        list(pool.map(lambda one: poll_once(one, fence), parts.pollers.values()))
+        list(pool.map(lambda item: poll_once(item, fence), parts.pollers.values()))
         with parts.store.read() as session:
             [(stored,)] = session.rows("SELECT count(*) FROM run")
     assert (SYSTEMS * 2 * ROWS, 1, {ROWS}) == (stored, most[0], sizes)

@@ -10,7 +10,7 @@ import pytest
 from connectors.sdk.contract import ActionAbsent
 from connectors.sdk.errors import OutcomeUnknown, SystemUnreachable
 from console.engine.actions.sender import ActionSender
-from tests.engine.actions.test_actions import again, ask, fail, lose, told
+from tests.engine.actions.test_actions import again, ask, fail, lose, state_and_text
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench as bench
 from tests.fakes.scheduler import FakeConnector
@@ -25,7 +25,7 @@ def unsent(bench: Bench, key: str) -> bool:
 
 
 def test_only_the_two_proofs_say_that_an_action_is_unsent() -> None:
-    """A new one is looked at here: does it prove that nothing arrived?"""
+    """A new use of `unsent` must be reviewed here: does it prove that nothing arrived?"""
     trees = [(path.stem, ast.parse(path.read_text())) for path in sorted(CONSOLE.rglob("*.py"))]
     functions = [(stem, node) for stem, tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     proofs = {
@@ -41,20 +41,20 @@ def test_what_could_not_leave_may_be_sent_again(bench: Bench) -> None:
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(SystemUnreachable("no route to host"))
     bench.parts.actions.step(bench.fence)
-    assert unsent(bench, key), told(bench, key)
+    assert unsent(bench, key), state_and_text(bench, key)
 
 
 def test_what_a_freeze_stopped_at_the_wire_may_be_sent_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The freeze came after the intent, while the line was waited for."""
     key, real = ask(bench, fail(bench, bench.scheduler)), ActionSender.act
 
-    def act(self: ActionSender, *asked: object) -> object:
+    def act(self: ActionSender, *requests: object) -> object:
         bench.requests().turn("freeze", "on", "maintenance")
-        return real(self, *asked)  # type: ignore[arg-type]
+        return real(self, *requests)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ActionSender, "act", act)
     bench.parts.actions.step(bench.fence)
-    assert ([], True) == (bench.scheduler.acted, unsent(bench, key)), told(bench, key)
+    assert ([], True) == (bench.scheduler.acted, unsent(bench, key)), state_and_text(bench, key)
 
 
 def test_what_is_proved_absent_may_be_sent_again_and_what_is_unknown_may_not(
@@ -63,7 +63,7 @@ def test_what_is_proved_absent_may_be_sent_again_and_what_is_unknown_may_not(
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(OutcomeUnknown("the line broke"))
     bench.parts.actions.step(bench.fence)
-    assert ("unknown", False) == (told(bench, key)[0], unsent(bench, key))
+    assert ("unknown", False) == (state_and_text(bench, key)[0], unsent(bench, key))
     monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionAbsent())
     again(bench)
-    assert unsent(bench, key), told(bench, key)
+    assert unsent(bench, key), state_and_text(bench, key)

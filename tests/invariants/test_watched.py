@@ -62,19 +62,19 @@ def test_f09_a_crashed_worker_is_shown_by_status_and_works_again(
         wait_until(broke.is_set, "the surprise", 10)
         wait_until(lambda: bool(engine.sink.got), "the alert in spite of it", 10)
         wait_until(lambda: "ENGINE PROBLEM" in status(tmp_path, capsys)[1], "the trouble in the status", 10)
-        code, said = status(tmp_path, capsys)
-    assert (0, True) == (code, f"{part.__name__.lower()[:6]}" in said and "RuntimeError: a bug of ours" in said)
+        code, message = status(tmp_path, capsys)
+    assert (0, True) == (code, f"{part.__name__.lower()[:6]}" in message and "RuntimeError: a bug of ours" in message)
 
 
 @pytest.mark.parametrize(
-    "part, words",
+    "part, text",
     [
         (Evaluator, "degraded, engine workers keep failing"),
         (Outbox, "no alerts, the outbox keeps failing"),
     ],
 )
 def test_f07_a_worker_that_crashes_repeatedly_is_one_alert_about_headway_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type, text: str
 ) -> None:
     """Also where it is the outbox, which cannot send it."""
     real, broken = getattr(part, "step"), threading.Event()  # noqa: B009 - the type of two classes
@@ -85,14 +85,14 @@ def test_f07_a_worker_that_crashes_repeatedly_is_one_alert_about_headway_itself(
         return real(self, *arguments)
 
     monkeypatch.setattr(part, "step", step)
-    for module in (supervisor, worker):  # what both call healthy: a failure is remembered for as long
+    for module in (supervisor, worker):  # healthy for both: a failure is cached for as long
         monkeypatch.setattr(module, "STABLE_SECONDS", 5.0)
     with running(tmp_path, World(tmp_path, "good"), lease=3) as engine:
         at_work(engine)
         broken.set()
         wait_until(lambda: bool(engine.sink.got), "the alert", 20)
-        [told] = engine.sink.got
-        assert (f"Headway invariants: {words}", True) == (told.title, "RuntimeError: a poison record" in told.body)
+        [alert] = engine.sink.got
+        assert (f"Headway invariants: {text}", True) == (alert.title, "RuntimeError: a poison record" in alert.body)
         broken.clear()
         wait_until(lambda: len(engine.sink.got) > 1, "that it is over", 30)
         assert engine.sink.got[1].title.endswith("again")
@@ -122,15 +122,15 @@ def test_i11_status_and_header_say_since_when_no_engine_works(
         assert 0 == status(tmp_path, capsys)[0]
         engine.signal(signal.SIGKILL)
         wait_until(lambda: status(tmp_path, capsys)[0] == 3, "the lease to run out", 20)
-    code, said = status(tmp_path, capsys)
+    code, message = status(tmp_path, capsys)
     with open_queries(str(tmp_path / "headway.db")) as reads:
         header, now = reads.estate.header(), reads.now()
     assert header.engine.heartbeat is not None
     since = header.engine.heartbeat
-    gone = f"no engine has run since {since:%Y-%m-%d %H:%M:%S}Z. Fix: headway engine"
-    assert (3, gone) == (code, said.partition(": ")[2].splitlines()[0])
-    look = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
-    assert f": data from {look.clock.hms(since)} " in header_footer.banner_text(header, "", look)
+    missing = f"no engine has run since {since:%Y-%m-%d %H:%M:%S}Z. Fix: headway engine"
+    assert (3, missing) == (code, message.partition(": ")[2].splitlines()[0])
+    render_context = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
+    assert f": data from {render_context.clock.hms(since)} " in header_footer.banner_text(header, "", render_context)
     assert abs(micros(now) - micros(since)) < 20_000_000
 
 
@@ -141,8 +141,10 @@ def test_i11_an_engine_that_works_badly_is_a_banner_on_every_screen(tmp_path: Pa
             connection.rows("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
         with engine.reads() as reads:
             header, now = reads.estate.header(), reads.now()
-    look = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
-    assert " engine error, see its log: outbox broke: RuntimeError" == header_footer.banner_text(header, "", look)
+    render_context = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
+    assert " engine error, see its log: outbox broke: RuntimeError" == header_footer.banner_text(
+        header, "", render_context
+    )
 
 
 def test_i11_an_engine_on_standby_names_the_working_one(tmp_path: Path) -> None:

@@ -175,8 +175,8 @@ PATIENT = "patient"
 
 
 def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
-    """In each system `extract` feeds `load` and `audit` stands alone; one service on the first system's `load`;
-    whatever fails is told "oncall"."""
+    """In each system `extract` feeds `load` and `audit` is alone; one service on the first system's `load`;
+    every failure notifies "oncall"."""
     os.environ[ROUTE] = "json://sink.example/TOKEN"
     now = datetime.now(UTC).replace(microsecond=0)
     far = (now + timedelta(hours=12)).time()

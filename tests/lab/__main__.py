@@ -36,7 +36,7 @@ class Director:
         self.story = Story(estate)
         self.first = datetime.now(UTC)
         """When extract_orders fails."""
-        self.left = threading.Event()
+        self.finished = threading.Event()
 
     def prepare(self) -> None:
         """Sets the switches and schedules everything from the next full minute on that leaves Headway time to look."""
@@ -63,12 +63,12 @@ class Director:
         self._at(self.first + timedelta(minutes=2), lambda: self.story.machines.execute("orders-1"))
 
     def _at(self, instant: datetime, act: Callable[[], object]) -> None:
-        if not self.left.wait(max(0.0, (instant - datetime.now(UTC)).total_seconds())):
+        if not self.finished.wait(max(0.0, (instant - datetime.now(UTC)).total_seconds())):
             act()
 
 
-def say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def open_console(headway: Headway) -> int:
@@ -90,7 +90,7 @@ def run_lab(console: bool) -> int:
     """Starts everything, shows it, ends it. The console's exit status."""
     with running_estate() as estate:
         say("starting cron hosts, PostgreSQL, moto, mail and web hook; Airflow follows in the background …")
-        estate.airflow  # noqa: B018  looking starts it
+        estate.airflow  # noqa: B018  reading it starts it
         director = Director(estate)
         config = estate.write_config(estate.folder / "headway", Options(poll_every="3s"))
         headway = Headway(config)
@@ -103,7 +103,7 @@ def run_lab(console: bool) -> int:
             try:
                 return open_console(headway) if console else wait_for_the_end(config)
             finally:
-                director.left.set()
+                director.finished.set()
 
 
 def wait_for_the_end(config: Path) -> int:
@@ -116,7 +116,7 @@ def main() -> int:
     """Exit status: the console's; 1 where the lab cannot start."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     parser.add_argument("--no-console", action="store_true", help="only run the estate and its engine until Ctrl-C")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     missing = what_is_missing()
     if missing is not None:
         say(missing)
@@ -125,7 +125,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     try:
-        return run_lab(console=sys.stdout.isatty() and not wanted.no_console)
+        return run_lab(console=sys.stdout.isatty() and not arguments.no_console)
     except KeyboardInterrupt:
         return 130
     except LabError as error:

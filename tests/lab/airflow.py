@@ -82,7 +82,7 @@ class AirflowServer:
         return self
 
     def stop(self) -> None:
-        """Ends all its processes, workers included; a start that still goes on is given up."""
+        """Ends all its processes, workers included; a start in progress is abandoned."""
         self._is_given_up = True
         if self._starter is not None:
             self._starter.join()
@@ -107,7 +107,7 @@ class AirflowServer:
     def _start_and_keep_failure(self) -> None:
         try:
             self._start()
-        except BaseException as failure:  # noqa: BLE001  raised again by wait_ready, in the thread that asks
+        except BaseException as failure:  # noqa: BLE001  raised again by wait_ready, in the waiting thread
             self._failure = failure
 
     def _start(self) -> None:
@@ -126,13 +126,13 @@ class AirflowServer:
     def _launch(self, home: Path, settings: dict[str, str]) -> None:
         """Starts its processes, forks of one that has imported what all of them need."""
         logs = {name: self.folder / f"{name}.log" for name in self._components()}
-        asked = {name: [str(logs[name]), *words] for name, words in self._components().items()}
-        told = self.folder / "forks.json"
-        argv = [str(home / "bin/python"), "-P", str(FORKS), json.dumps(asked), str(told)]
+        parameters = {name: [str(logs[name]), *texts] for name, texts in self._components().items()}
+        path = self.folder / "forks.json"
+        argv = [str(home / "bin/python"), "-P", str(FORKS), json.dumps(parameters), str(path)]
         self._forks = self._daemons["forks"] = Daemon(argv, self.folder / "forks.log", settings)
         self._forks.start()
-        self._wait("its processes to be forked", told.exists)
-        self._daemons = {name: Forked(pid, logs[name]) for name, pid in json.loads(told.read_text()).items()}
+        self._wait("its processes to be forked", path.exists)
+        self._daemons = {name: Forked(pid, logs[name]) for name, pid in json.loads(path.read_text()).items()}
 
     def _components(self) -> dict[str, list[str]]:
         return {
@@ -145,7 +145,7 @@ class AirflowServer:
     def _prepare(self) -> None:
         shutil.copy(venvs.airflow_database(self.version, [["db", "migrate"]]), self._database)
         with contextlib.closing(sqlite3.connect(self._database)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: who looks stops nobody who writes
+            connection.execute("PRAGMA journal_mode=WAL")  # stored in the file: readers do not block writers
         shutil.copytree(DAGS, self._dags, ignore=shutil.ignore_patterns("__pycache__"))
         passwords = self.folder / "passwords.json"
         passwords.write_text(json.dumps(PASSWORDS))
@@ -202,7 +202,7 @@ class AirflowServer:
     def _answers(self) -> bool:
         addresses = (f"{self.url}/api/v2/version", f"{self._execution_url}/execution/health")
         try:
-            return all(httpx.get(one, timeout=5, trust_env=False).status_code == 200 for one in addresses)
+            return all(httpx.get(address, timeout=5, trust_env=False).status_code == 200 for address in addresses)
         except httpx.TransportError:
             return False
 
@@ -226,7 +226,7 @@ class AirflowServer:
 
     # -- jobs -------------------------------------------------------------------------------------------------------
     def behave(self, dag_id: str, how: Behaviour) -> None:
-        """Says what the next tasks of a DAG do; a hanging one that is told otherwise goes on within half a second."""
+        """Sets the outcome of the next tasks of a DAG; a hanging one reads it within half a second."""
         self._write(dag_id, how)
 
     def schedule(self, dag_id: str, cron: str | None, since: datetime | None = None) -> None:

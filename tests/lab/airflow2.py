@@ -37,8 +37,8 @@ class Airflow2Server(AirflowServer):
     version = venvs.AIRFLOW2_VERSION
 
     def _launch(self, home: Path, settings: dict[str, str]) -> None:
-        for name, words in self._components().items():
-            daemon = Daemon([str(home / "bin/airflow"), *words], self.folder / f"{name}.log", settings)
+        for name, texts in self._components().items():
+            daemon = Daemon([str(home / "bin/airflow"), *texts], self.folder / f"{name}.log", settings)
             self._daemons[name] = daemon
             daemon.start()
 
@@ -91,8 +91,8 @@ class Airflow2Server(AirflowServer):
 
     def _reread_cron_of(self, dag_id: str) -> str | None:
         self._touch()
-        told = self.call("GET", f"dags/{dag_id}")["schedule_interval"]
-        return str(told["value"]) if told else None
+        schedule_interval = self.call("GET", f"dags/{dag_id}")["schedule_interval"]
+        return str(schedule_interval["value"]) if schedule_interval else None
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
         self.call("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "conf": conf or {}})

@@ -41,34 +41,38 @@ def ran(airflow: AirflowServer, dag: str, how: str, state: str) -> str:
 
 def every(connector: Connector, cursor: str = "") -> list[RunRecord]:
     """The last word on each attempt since the cursor."""
-    told: dict[tuple[str, str], RunRecord] = {}
+    runs: dict[tuple[str, str], RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), CALL_SECONDS)
-        told |= {(one.job, one.attempt_key): one for one in poll.runs}
+        runs |= {(run.job, run.attempt_key): run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return list(told.values())
+    return list(runs.values())
 
 
 def attempt(connector: Connector, job: str, run: str) -> RunRecord:
     """The latest attempt of one run of a DAG or task."""
 
-    def found() -> RunRecord | None:
-        told = [one for one in every(connector) if one.job == job and one.context.get("run_id", one.period_key) == run]
-        return told[-1] if told else None
+    def result() -> RunRecord | None:
+        runs = [
+            run_record
+            for run_record in every(connector)
+            if run_record.job == job and run_record.context.get("run_id", run_record.period_key) == run
+        ]
+        return runs[-1] if runs else None
 
-    return until(f"an attempt of {job} {run}", found)
+    return until(f"an attempt of {job} {run}", result)
 
 
-def until(what: str, look: Callable[[], T | None]) -> T:
+def until(what: str, query: Callable[[], T | None]) -> T:
     end = time.monotonic() + PATIENCE_SECONDS
-    while not (found := look()):
+    while not (result := query()):
         assert time.monotonic() < end, f"not seen within {PATIENCE_SECONDS:.0f} s: {what}"
         time.sleep(0.3)
-    return found
+    return result
 
 
-def asking(run: RunRecord) -> ActionSpec:
+def action_spec_of(run: RunRecord) -> ActionSpec:
     return ActionSpec(Verb.RERUN, ref(run), run.state)
 
 
@@ -79,9 +83,9 @@ def running(airflow: AirflowServer, connector: Connector, dag: str, task: str) -
     airflow.trigger(dag, run)
 
     def hanging() -> RunRecord | None:
-        told = {one.job: one for one in every(connector) if one.period_key == run}
-        both = [told.get(dag), told.get(f"{dag}.{task}")]
-        return told.get(dag) if all(one and one.state is RunState.RUNNING for one in both) else None
+        runs = {run_record.job: run_record for run_record in every(connector) if run_record.period_key == run}
+        both = [runs.get(dag), runs.get(f"{dag}.{task}")]
+        return runs.get(dag) if all(run and run.state is RunState.RUNNING for run in both) else None
 
     return until(f"{task} of {dag} to hang", hanging)
 
@@ -114,9 +118,9 @@ def pass_on(near: socket.socket, far: socket.socket, to: bytes, over: threading.
     eat = False
     with near, far, suppress(OSError):
         while not over.is_set():
-            for one in select.select([near, far], [], [], 0.1)[0]:
-                data = one.recv(65536)
-                eat = eat or (one is near and to in data.partition(b"\r\n")[0])
-                if not data or (one is far and eat):
+            for connection in select.select([near, far], [], [], 0.1)[0]:
+                data = connection.recv(65536)
+                eat = eat or (connection is near and to in data.partition(b"\r\n")[0])
+                if not data or (connection is far and eat):
                     return
-                (far if one is near else near).sendall(data)
+                (far if connection is near else near).sendall(data)

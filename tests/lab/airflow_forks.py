@@ -37,7 +37,7 @@ NEEDED = (
 )
 
 
-def fork(log: str, words: list[str]) -> int:
+def fork(log: str, texts: list[str]) -> int:
     """The process id of that command, which runs from now on."""
     pid = os.fork()
     if pid:
@@ -47,20 +47,20 @@ def fork(log: str, words: list[str]) -> int:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
-    sys.argv = ["airflow", *words]
+    sys.argv = ["airflow", *texts]
     sys.exit(sys.modules["airflow.__main__"].main())
 
 
-def main(asked: dict[str, list[str]], answer: Path) -> None:
+def main(parameters: dict[str, list[str]], answer: Path) -> None:
     for name in NEEDED:
         with suppress(AirflowOptionalProviderFeatureException):  # questions to people: 3.0 has none
             importlib.import_module(name)
     assert threading.active_count() == 1, threading.enumerate()  # a fork would not take them along
-    told = {name: fork(log, words) for name, (log, *words) in asked.items()}
+    record = {name: fork(log, texts) for name, (log, *texts) in parameters.items()}
     fresh = answer.with_suffix(".new")
-    fresh.write_text(json.dumps(told))
+    fresh.write_text(json.dumps(record))
     fresh.rename(answer)
-    for _ in told:
+    for _ in record:
         os.wait()
 
 

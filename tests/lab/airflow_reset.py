@@ -14,7 +14,7 @@ BY_ASSET = "supply_plan"
 LIMIT_SECONDS = 120.0
 
 
-def anew(server: AirflowServer) -> AirflowServer:
+def reset_server(server: AirflowServer) -> AirflowServer:
     """This server as if it had started now: no run, every switch at succeed, no DAG by the clock, one paused."""
     for switch in server.control.iterdir():
         if switch.name != "timetable.json":
@@ -24,8 +24,8 @@ def anew(server: AirflowServer) -> AirflowServer:
     for dag in server.dag_ids:
         server.call("PATCH", f"dags/{dag}", {"is_paused": dag == ASLEEP})
     wait_until(lambda: is_quiet(server), "the end of every run of Airflow", LIMIT_SECONDS, 0.5)
-    while found := runs(server):
-        for run in found:
+    while results := runs(server):
+        for run in results:
             server.call("DELETE", f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}")
     return server
 
@@ -38,5 +38,5 @@ def is_quiet(server: AirflowServer) -> bool:
 
 
 def runs(server: AirflowServer, more: str = "") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = server.call("GET", f"dags/~/dagRuns?limit=100{more}")["dag_runs"]
-    return found
+    dag_runs: list[dict[str, Any]] = server.call("GET", f"dags/~/dagRuns?limit=100{more}")["dag_runs"]
+    return dag_runs

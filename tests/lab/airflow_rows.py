@@ -69,7 +69,7 @@ def compare(metadata: Path, store: Path) -> tuple[RowComparison, RowComparison]:
 
     def of_kind(is_task: bool) -> RowComparison:
         ours, theirs = (
-            {key: one for key, one in side.items() if bool(key[2]) == is_task} for side in (airflow, headway)
+            {key: events for key, events in side.items() if bool(key[2]) == is_task} for side in (airflow, headway)
         )
         return _compared(ours, theirs)
 
@@ -105,8 +105,8 @@ def headway_rows(store: Path) -> Iterator[tuple[Key, Seen]]:
             at = json.loads(attempt["native_ref"])
             by_key[at["dag"], at["run"], at.get("task", "")].append(attempt)
     for key, group in by_key.items():
-        tries = tuple((one["state"].upper(), _instant(one["started_us"]), _instant(one["ended_us"])) for one in group)
-        yield key, Seen(*tries[-1], tuple(one if one[0] != "UNKNOWN" else FORGOTTEN for one in tries))
+        tries = tuple((row["state"].upper(), _instant(row["started_us"]), _instant(row["ended_us"])) for row in group)
+        yield key, Seen(*tries[-1], tuple(pair if pair[0] != "UNKNOWN" else FORGOTTEN for pair in tries))
 
 
 def _instant(micros: int | None) -> str:
@@ -152,9 +152,9 @@ def _run(row: Row, is_red: bool, note: str) -> Seen:
 
 def _task(group: list[Row], history: Iterable[Row]) -> Seen:
     shown = [_shown(row) for row in group]
-    state = min((one[0] for one in shown), key=MAPPED_WORST_FIRST.index)
-    started = min((one[1] for one in shown if one[1]), default="")
-    ended = max((one[2] for one in shown if one[2]), default="")
+    state = min((pair[0] for pair in shown), key=MAPPED_WORST_FIRST.index)
+    started = min((pair[1] for pair in shown if pair[1]), default="")
+    ended = max((pair[2] for pair in shown if pair[2]), default="")
     ended = "" if state in ("RUNNING", "RETRYING", "QUEUED", "WAITING") else ended
     if len(group) > 1 or group[0]["map_index"] >= 0:
         return Seen(state, started, ended, ())

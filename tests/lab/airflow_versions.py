@@ -174,7 +174,7 @@ def compared(
     end = time.monotonic() + limit_seconds
     while True:
         both = compare(server.database, store)
-        if not any(one.different for one in both) or time.monotonic() > end:
+        if not any(comparison.different for comparison in both) or time.monotonic() > end:
             return both
         time.sleep(1.0)
 
@@ -231,14 +231,14 @@ def main() -> int:
     parser.add_argument("versions", nargs="*", default=list(venvs.AIRFLOWS), metavar="VERSION")
     parser.add_argument("--minutes", type=float, default=LIMIT_SECONDS / 60, help="of one version's runs")
     parser.add_argument("--keep", type=Path, help="folder for the metadata databases and stores")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     differences = 0
-    for version in wanted.versions:
+    for version in arguments.versions:
         began = time.monotonic()
         with running(version) as server, watched(server, server.folder / "headway") as store:
             print(f"{version}: started in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             started = trigger_all(server)
-            end = time.monotonic() + wanted.minutes * 60
+            end = time.monotonic() + arguments.minutes * 60
             while open_runs(server) and time.monotonic() < end:
                 time.sleep(2.0)
             unfinished = open_runs(server)
@@ -246,10 +246,10 @@ def main() -> int:
             both = compared(server, store)
             names = [f"Airflow {version}: {kind}" for kind in ("DAG runs", "tasks of runs")]
             print(f"{version}: {started} triggered, {unfinished} unfinished, {time.monotonic() - began:.0f} s")
-            print("\n".join(one.text(name) for one, name in zip(both, names, strict=True)), flush=True)
-            differences += sum(len(one.different) for one in both)
-            if wanted.keep:
-                keep(wanted.keep, version, server.database, store)
+            print("\n".join(comparison.text(name) for comparison, name in zip(both, names, strict=True)), flush=True)
+            differences += sum(len(comparison.different) for comparison in both)
+            if arguments.keep:
+                keep(arguments.keep, version, server.database, store)
     return 1 if differences else 0
 
 

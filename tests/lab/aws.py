@@ -117,10 +117,10 @@ class MotoServer:
     def switch(self, name: str, state: str) -> None:
         """Sets a schedule of group default to ENABLED or DISABLED, as a person does in the console."""
         client = self.scheduler()
-        found = client.get_schedule(GroupName="default", Name=name)
+        schedule = client.get_schedule(GroupName="default", Name=name)
         names = client.meta.service_model.operation_model("UpdateSchedule").input_shape.members
-        kept = {key: value for key, value in found.items() if key in names}
-        client.update_schedule(**(kept | {"State": state}))
+        values = {key: value for key, value in schedule.items() if key in names}
+        client.update_schedule(**(values | {"State": state}))
 
     def create(self, name: str, definition: dict[str, Any]) -> str:
         """The ARN of a new state machine."""
@@ -133,8 +133,8 @@ class MotoServer:
 
     def execute(self, machine: str, name: str, arguments: dict[str, Any] | None = None) -> str:
         """The ARN of a new execution; `name` is unique per state machine, `arguments` its input."""
-        words = json.dumps(arguments or {"do": "pass"})
-        reply = self.client().start_execution(stateMachineArn=machine, name=name, input=words)
+        text = json.dumps(arguments or {"do": "pass"})
+        reply = self.client().start_execution(stateMachineArn=machine, name=name, input=text)
         return reply["executionArn"]
 
     def status(self, execution: str) -> str:

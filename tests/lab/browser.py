@@ -37,7 +37,7 @@ class Browser:
         self._home = Path(self._profile.name)
         self._loop = asyncio.new_event_loop()
         self._number = 0
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         """The address of every request that a page has made."""
         self.logged: list[str] = []
         """What pages wrote to their console: what a page was refused stands there."""
@@ -85,7 +85,7 @@ class Browser:
         self._session = aiohttp.ClientSession()
         async with self._session.get(f"http://127.0.0.1:{port}/json") as answer:
             pages = json.loads(await answer.text())
-        page = next(one for one in pages if one["type"] == "page")
+        page = next(page for page in pages if page["type"] == "page")
         self._socket = await self._session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0)
 
     # what a person does and sees
@@ -108,11 +108,11 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def picture(self, x: int = 0, y: int = 0, width: int = 0, height: int = 0) -> bytes:
-        """A PNG of what stands there now, or of a part of it."""
+    def screenshot(self, x: int = 0, y: int = 0, width: int = 0, height: int = 0) -> bytes:
+        """A PNG of the current page, or of a part of it."""
         clip: dict[str, Any] = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
-        found: str = self.call("Page.captureScreenshot", **({"clip": clip} if width else {}))["data"]
-        return base64.b64decode(found)
+        data: str = self.call("Page.captureScreenshot", **({"clip": clip} if width else {}))["data"]
+        return base64.b64decode(data)
 
     def evaluate(self, script: str) -> Any:
         """What a script in the page comes to."""
@@ -123,54 +123,54 @@ class Browser:
     def wait_for(self, script: str, seconds: float = WAIT_SECONDS) -> Any:
         """Until a script in the page comes to something that is true; that. LabError when it does not."""
         until = time.monotonic() + seconds
-        while not (found := self.evaluate(script)):
+        while not (decisions := self.evaluate(script)):
             if time.monotonic() > until:
                 raise LabError(f"it never came to be true in the page: {script}; it said {self.logged}")
             time.sleep(0.1)
-        return found
+        return decisions
 
     def settled(self, *part: int) -> bytes:
         """That part of the picture, once it stays as it is."""
-        before = self.picture(*part)
+        before = self.screenshot(*part)
         time.sleep(SETTLED_SECONDS)
-        while (found := self.picture(*part)) != before:
-            before = found
+        while (data := self.screenshot(*part)) != before:
+            before = data
             time.sleep(SETTLED_SECONDS)
-        return found
+        return data
 
     def wait_for_other(self, before: bytes, *part: int) -> bytes:
         """Until that part of the picture is another one; it."""
         until = time.monotonic() + WAIT_SECONDS
-        while (found := self.picture(*part)) == before:
+        while (data := self.screenshot(*part)) == before:
             if time.monotonic() > until:
                 raise LabError(f"the picture never changed; the page said {self.logged}")
             time.sleep(0.1)
-        return found
+        return data
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One call of the debugging protocol; what the browser tells meanwhile is kept."""
+        """One call of the debugging protocol; the browser's events meanwhile are stored."""
         return self._loop.run_until_complete(asyncio.wait_for(self._call(method, parameters), WAIT_SECONDS))
 
     async def _call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         async for message in self._socket:
-            said = json.loads(message.data)
-            self._keep(said)
-            if said.get("id") == self._number:
-                if "error" in said:
-                    raise LabError(f"{method}: {said['error']}")
-                result: dict[str, Any] = said["result"]
+            document = json.loads(message.data)
+            self._keep(document)
+            if document.get("id") == self._number:
+                if "error" in document:
+                    raise LabError(f"{method}: {document['error']}")
+                result: dict[str, Any] = document["result"]
                 return result
         raise LabError(f"{method}: the browser has ended")
 
-    def _keep(self, said: dict[str, Any]) -> None:
-        about = said.get("params", {})
-        match said.get("method"):
+    def _keep(self, details: dict[str, Any]) -> None:
+        about = details.get("params", {})
+        match details.get("method"):
             case "Network.requestWillBeSent":
-                self.asked.append(about["request"]["url"])
+                self.requested.append(about["request"]["url"])
             case "Network.webSocketCreated":
-                self.asked.append(about["url"])
+                self.requested.append(about["url"])
             case "Log.entryAdded":
                 self.logged.append(str(about["entry"]["text"]))
             case "Runtime.exceptionThrown":

@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Remembers which groups will ask for Airflow."""
+    """Records which groups need Airflow."""
     waiting = (item for item in session.items if item.get_closest_marker("airflow"))
     _groups_with_airflow.update(runner.group_name(item) for item in waiting)
 
@@ -59,7 +59,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begins the start of Airflow with the first test of a group that requests it; the other tests run meanwhile."""
     if runner.group_name(item) in _groups_with_airflow and _can_start():
-        shared_estate().airflow  # noqa: B018  looking starts it
+        shared_estate().airflow  # noqa: B018  reading it starts it
 
 
 @cache

@@ -106,7 +106,7 @@ class CronHost:
     @property
     def init(self) -> int:
         """Process id, outside, of the namespace's process 1. LabError where the host is not running."""
-        if self._init is not None and guard.is_stranger(self._init, self._begun):
+        if self._init is not None and guard.is_other_process(self._init, self._begun):
             raise LabError(f"host {self.name} has ended by itself")
         if self._init is None:
             if self._daemon is None:
@@ -198,11 +198,11 @@ class CronHost:
         """cron's log of now; empty before the first line."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def log_to_syslog(self, words: str, tag: str = "CRON") -> None:
+    def log_to_syslog(self, text: str, tag: str = "CRON") -> None:
         """Sends one line to this host's syslog as cron would and waits until it lies in the log."""
-        before = self.log_text().count(words)
-        self.run("root", f"logger -p cron.info -t {shlex.quote(tag)} -- {shlex.quote(words)}")
-        wait_until(lambda: self.log_text().count(words) > before, f"{words!r} in the log of {self.name}", 10)
+        before = self.log_text().count(text)
+        self.run("root", f"logger -p cron.info -t {shlex.quote(tag)} -- {shlex.quote(text)}")
+        wait_until(lambda: self.log_text().count(text) > before, f"{text!r} in the log of {self.name}", 10)
 
     def rotate(self, how: Rotation) -> None:
         """Rotates cron's log as logrotate can: `.1` holds the old lines (`.1.gz` for gzip and inode-reuse).
@@ -221,14 +221,14 @@ class CronHost:
         self.log_path.rename(old)
         self.run("root", "kill -HUP $(cat /run/rsyslogd.pid)")
         wait_until(lambda: not self._is_open_in_rsyslog(inode), "rsyslogd to close the old log", 10)
-        kept = self.log_path.with_name("kept")
+        path = self.log_path.with_name("kept")
         if how == "inode-reuse":
-            os.link(old, kept)  # else whoever makes the next file on this disk may get the inode
+            os.link(old, path)  # else whoever makes the next file on this disk may get the inode
         if how != "rename":
             compress(old)
         if how == "inode-reuse":
-            os.truncate(kept, 0)
-            kept.rename(self.log_path)
+            os.truncate(path, 0)
+            path.rename(self.log_path)
 
     def _is_open_in_rsyslog(self, inode: int) -> bool:
         pid = self.pid_of("rsyslogd")
@@ -245,7 +245,7 @@ class CronHost:
             guard.send(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets a frozen host go on where it stood."""
+        """Resumes a frozen host."""
         for pid in self.processes():
             guard.send(pid, signal.SIGCONT)
 
@@ -288,8 +288,8 @@ def compress(path: Path) -> None:
 
 def keep_owner(old: Path, new: Path) -> None:
     """Gives a copy the owner and group of its original, as logrotate and gzip do."""
-    found = old.stat()
-    os.chown(new, found.st_uid, found.st_gid)
+    stat = old.stat()
+    os.chown(new, stat.st_uid, stat.st_gid)
 
 
 def process_name(pid: int) -> str:

@@ -82,7 +82,7 @@ def of_emr(runs: int, folder: Path) -> Crowd:
 def of_step_functions(runs: int, folder: Path) -> Crowd:
     del folder
     fake, machine = FakeStates(), FakeStates().machines[0]
-    ran = next(one for one in fake.executions if one["status"] == "SUCCEEDED")
+    ran = next(execution for execution in fake.executions if execution["status"] == "SUCCEEDED")
     fake.machines, fake.executions, fake.page_size = [], [], 1000
     for number in range(LISTS):
         arn = f"{machine['stateMachineArn']}-{number}"
@@ -112,20 +112,20 @@ class CrowdedBatch(FakeBatch):
             queue = self.queue(f"queue-{number}")
             made = [self.made("load", "SUCCEEDED", newest - timedelta(minutes=n)) for n in range(runs // LISTS)]
             self.of_queue[queue] = made
-            self.by_id |= {one["jobId"]: one for one in made}
+            self.by_id |= {row["jobId"]: row for row in made}
         self.queues = []
         for queue in self.of_queue:
             self.queue(queue)
 
     def _ListJobs(self, body: Body) -> Body:
         rows, since = self.of_queue[body["jobQueue"]], int(body["filters"][0]["values"][0])
-        last = bisect_left(rows, -since, key=lambda one: -int(one["createdAt"]))
-        told = page(rows[:last], "jobSummaryList", self.page_size, body.get("nextToken"), "nextToken")
-        summaries = [{name: one[name] for name in SUMMARY if name in one} for one in told["jobSummaryList"]]
-        return {**told, "jobSummaryList": summaries}
+        last = bisect_left(rows, -since, key=lambda row: -int(row["createdAt"]))
+        details = page(rows[:last], "jobSummaryList", self.page_size, body.get("nextToken"), "nextToken")
+        summaries = [{name: item[name] for name in SUMMARY if name in item} for item in details["jobSummaryList"]]
+        return {**details, "jobSummaryList": summaries}
 
     def _DescribeJobs(self, body: Body) -> Body:
-        return {"jobs": [self.by_id[one] for one in body["jobs"] if one in self.by_id]}
+        return {"jobs": [self.by_id[job] for job in body["jobs"] if job in self.by_id]}
 
 
 def of_batch(runs: int, folder: Path) -> Crowd:

@@ -63,8 +63,8 @@ class DagsterServer:
         server.wait_ready(lambda: accepts(int(code)), f"Dagster's code server on {code}", START_LIMIT_SECONDS)
         webserver = [str(bin_folder / "dagster-webserver"), "-w", str(workspace), *listen]
         for port, url, more in ((web, self.url, []), (read_only, self.read_only_url, ["--read-only"])):
-            one = self._daemon([*webserver, port, *more], f"web-{port}", environment)
-            one.wait_ready(lambda url=url: answers(url), f"Dagster on port {port}", START_LIMIT_SECONDS)  # type: ignore[misc]
+            daemon = self._daemon([*webserver, port, *more], f"web-{port}", environment)
+            daemon.wait_ready(lambda url=url: answers(url), f"Dagster on port {port}", START_LIMIT_SECONDS)  # type: ignore[misc]
         self._daemon([str(bin_folder / "dagster-daemon"), "run", "-w", str(workspace)], "daemon", environment)
         return self
 
@@ -82,7 +82,7 @@ class DagsterServer:
 
     # -- jobs -------------------------------------------------------------------------------------------------------
     def behave(self, job: str, how: Behaviour) -> None:
-        """Says what the next runs of a job do; a hanging one that is told otherwise goes on within half a second."""
+        """Sets the outcome of the next runs of a job; a hanging one reads it within half a second."""
         fresh = self.control / f".{job}.new"
         fresh.write_text(how)
         fresh.rename(self.control / job)
@@ -91,10 +91,10 @@ class DagsterServer:
         """Starts a run by hand, as a person would; its id."""
         self.behave(job, how)
         selector = {"repositoryLocationName": "lab", "repositoryName": "__repository__", "jobName": job}
-        found = self.ask(LAUNCH, {"p": {"selector": selector, "runConfigData": {}}})["launchRun"]
-        if "run" not in found:
-            raise LabError(f"Dagster did not launch {job}: {found}")
-        return str(found["run"]["runId"])
+        launch_run = self.ask(LAUNCH, {"p": {"selector": selector, "runConfigData": {}}})["launchRun"]
+        if "run" not in launch_run:
+            raise LabError(f"Dagster did not launch {job}: {launch_run}")
+        return str(launch_run["run"]["runId"])
 
     def schedule(self, job: str) -> tuple[str, bool]:
         """Whether the schedule of a job is RUNNING or STOPPED, and whether somebody said so by hand."""
@@ -112,32 +112,34 @@ class DagsterServer:
 
     def _schedule(self, job: str) -> dict[str, Any]:
         (node,) = self.ask(SCHEDULES, {})["repositoriesOrError"]["nodes"]
-        found: dict[str, Any] = next(one for one in node["schedules"] if one["name"] == f"{job}_schedule")
-        return found
+        results: dict[str, Any] = next(
+            schedule for schedule in node["schedules"] if schedule["name"] == f"{job}_schedule"
+        )
+        return results
 
     def runs(self, job: str) -> list[str]:
         """Ids of its runs, newest first."""
-        found = self.ask(RUNS, {"j": job})["runsOrError"]["results"]
-        return [str(one["runId"]) for one in found]
+        results = self.ask(RUNS, {"j": job})["runsOrError"]["results"]
+        return [str(result["runId"]) for result in results]
 
     def status(self, run: str) -> str:
         return str(self.ask(STATUS, {"r": run})["runOrError"]["status"])
 
     def wait_for(self, run: str, *statuses: str, limit_seconds: float = 120.0) -> str:
         """The run's status once it is one of these, by default over."""
-        wanted = statuses or ENDED
-        wait_until(lambda: self.status(run) in wanted, f"run {run} to be {wanted}", limit_seconds, 0.5)
+        expected = statuses or ENDED
+        wait_until(lambda: self.status(run) in expected, f"run {run} to be {expected}", limit_seconds, 0.5)
         return self.status(run)
 
     def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The `data` of one answer."""
         body = {"query": query, "variables": variables}
         reply = httpx.post(f"{self.url}/graphql", json=body, timeout=60, trust_env=False)
-        found: dict[str, Any] | None = reply.json().get("data")
-        if found is None:
+        results: dict[str, Any] | None = reply.json().get("data")
+        if results is None:
             logs = "\n".join(tail(daemon.log) for daemon in self._daemons)
             raise LabError(f"Dagster answered {reply.status_code}: {reply.text[:300]}\n{logs}")
-        return found
+        return results
 
 
 def answers(url: str) -> bool:

@@ -1,8 +1,7 @@
-"""Run by the Python of an environment that has databricks-sdk: holds requests and answers against the SDK's own types.
+"""Run by the Python of an environment that has databricks-sdk: checks requests and answers against the SDK's own types.
 
 python databricks_sdk.py judge            lines of {"path", "method", "asked", "status", "answer"} -> lists of faults
-python databricks_sdk.py talk URL         what the SDK itself makes of the workspace there, as JSON
-"""
+python databricks_sdk.py talk URL         the workspace as the SDK itself reads it, as JSON"""
 
 from __future__ import annotations
 
@@ -32,20 +31,20 @@ CALLS: dict[str, tuple[str, type | None]] = {
 
 def faults(line: dict[str, Any]) -> list[str]:
     """What the SDK's types do not allow in one exchange."""
-    found = CALLS.get(line["path"].removeprefix(BASE))
-    if not line["path"].startswith(BASE) or found is None:
+    result = CALLS.get(line["path"].removeprefix(BASE))
+    if not line["path"].startswith(BASE) or result is None:
         return [f"{line['path']}: the SDK has no such call"]
-    name, answer = found
+    name, answer = result
     hints = typing.get_type_hints(getattr(jobs.JobsAPI, name))
-    told = []
+    texts = []
     for key, value in line["asked"].items():
         if key not in hints:
-            told.append(f"{name}: the SDK sends no {key}")
+            texts.append(f"{name}: the SDK sends no {key}")
         else:
-            told += check(read(value, hints[key]) if line["method"] == "GET" else value, hints[key], f"{name} {key}")
+            texts += check(read(value, hints[key]) if line["method"] == "GET" else value, hints[key], f"{name} {key}")
     if line["status"] == 200:
-        told += check(line["answer"], answer, f"answer of {name}") if answer else keys_of_nothing(name, line["answer"])
-    return told
+        texts += check(line["answer"], answer, f"answer of {name}") if answer else keys_of_nothing(name, line["answer"])
+    return texts
 
 
 def keys_of_nothing(name: str, answer: Any) -> list[str]:
@@ -53,50 +52,54 @@ def keys_of_nothing(name: str, answer: Any) -> list[str]:
 
 
 def read(text: str, hint: Any) -> Any:
-    """What stands in a query, as its type would have it."""
-    wanted = one_of(hint)
-    if wanted is int and text.isdigit():
+    """The value in a query, converted to its type."""
+    expected = one_of(hint)
+    if expected is int and text.isdigit():
         return int(text)
-    return text == "true" if wanted is bool and text in ("true", "false") else text
+    return text == "true" if expected is bool and text in ("true", "false") else text
 
 
 def one_of(hint: Any) -> Any:
     """The type less its None."""
-    some = [one for one in typing.get_args(hint) if one is not type(None)]
+    some = [item for item in typing.get_args(hint) if item is not type(None)]
     return some[0] if typing.get_origin(hint) is typing.Union else hint
 
 
 def check(value: Any, hint: Any, where: str) -> list[str]:
-    wanted = one_of(hint)
-    if typing.get_origin(wanted) is list:
+    expected = one_of(hint)
+    if typing.get_origin(expected) is list:
         if not isinstance(value, list):
             return [f"{where}: no list"]
-        inner = typing.get_args(wanted)[0]
-        return [one for index, item in enumerate(value) for one in check(item, inner, f"{where}[{index}]")]
-    if typing.get_origin(wanted) is dict:
-        fits = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+        inner = typing.get_args(expected)[0]
+        return [name for index, item in enumerate(value) for name in check(item, inner, f"{where}[{index}]")]
+    if typing.get_origin(expected) is dict:
+        fits = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
         return [] if fits else [f"{where}: no texts by name"]
-    if dataclasses.is_dataclass(wanted):
-        return check_fields(value, wanted, where)
-    if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
-        return [] if value in {one.value for one in wanted} else [f"{where}: {value!r} is no {wanted.__name__}"]
-    return [] if type(value) is wanted else [f"{where}: {value!r} is no {wanted}"]
+    if dataclasses.is_dataclass(expected):
+        return check_fields(value, expected, where)
+    if isinstance(expected, type) and issubclass(expected, enum.Enum):
+        return (
+            []
+            if value in {candidate.value for candidate in expected}
+            else [f"{where}: {value!r} is no {expected.__name__}"]
+        )
+    return [] if type(value) is expected else [f"{where}: {value!r} is no {expected}"]
 
 
-def check_fields(value: Any, wanted: Any, where: str) -> list[str]:
+def check_fields(value: Any, expected: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where}: no object"]
-    hints, told = typing.get_type_hints(wanted), []
+    hints, texts = typing.get_type_hints(expected), []
     for key, inner in value.items():
         if key in hints:
-            told += check(inner, hints[key], f"{where}.{key}")
+            texts += check(inner, hints[key], f"{where}.{key}")
         else:
-            told.append(f"{where}: {wanted.__name__} has no {key}")
-    needed = [one.name for one in dataclasses.fields(wanted) if one.default is dataclasses.MISSING]
-    return told + [f"{where}: {wanted.__name__} needs {name}" for name in needed if name not in value]
+            texts.append(f"{where}: {expected.__name__} has no {key}")
+    needed = [field.name for field in dataclasses.fields(expected) if field.default is dataclasses.MISSING]
+    return texts + [f"{where}: {expected.__name__} needs {name}" for name in needed if name not in value]
 
 
-def talk(url: str) -> dict[str, Any]:
+def exercise_sdk(url: str) -> dict[str, Any]:
     """The SDK's own reading of a workspace, and its own acts there."""
     api = WorkspaceClient(host=url, token="right").jobs
     runs = list(api.list_runs(limit=1, expand_tasks=True))
@@ -108,13 +111,13 @@ def talk(url: str) -> dict[str, Any]:
         "jobs": [job.settings.name for job in api.list() if job.settings],
         "codes": [str(run.status.termination_details.code.value) for run in runs],
         "started": started,
-        "repairs": [one.id for one in history] + [repair],
+        "repairs": [item.id for item in history] + [repair],
     }
 
 
 def main() -> None:
     if sys.argv[1] == "talk":
-        print(json.dumps(talk(sys.argv[2])))
+        print(json.dumps(exercise_sdk(sys.argv[2])))
         return
     for line in sys.stdin:
         print(json.dumps(faults(json.loads(line))), flush=True)

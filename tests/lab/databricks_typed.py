@@ -1,5 +1,5 @@
-"""The types of databricks-sdk as a judge of our fake and of what our connector asks. The SDK has an environment of its
-own; a process there judges line by line."""
+"""The types of databricks-sdk as a validator of our fake and of our connector's requests. The SDK has an environment of
+its own; a process there validates line by line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.lab.process import clean_environment
 from tests.lab.venvs import databricks_environment
 
 SCRIPT = Path(__file__).with_name("databricks_sdk.py")
-TALK_LIMIT_SECONDS = 120
+SDK_LIMIT_SECONDS = 120
 
 
-class TypeJudge:
+class TypeValidator:
     """Holds each exchange against the SDK's types; `faults` is what it found since they were last taken."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -34,14 +34,14 @@ class TypeJudge:
         def handle(request: httpx.Request) -> httpx.Response:
             answer = fake.handle(request)
             if request.url.path.startswith("/api/"):
-                asked = dict(request.url.params) if request.method == "GET" else json.loads(request.content)
-                self.judge(request.method, request.url.path, asked, answer.status_code, answer.json())
+                parameters = dict(request.url.params) if request.method == "GET" else json.loads(request.content)
+                self.validate(request.method, request.url.path, parameters, answer.status_code, answer.json())
             return answer
 
         return httpx.MockTransport(handle)
 
-    def judge(self, method: str, path: str, asked: Any, status: int, answer: Any) -> None:
-        line = {"method": method, "path": path, "asked": asked, "status": status, "answer": answer}
+    def validate(self, method: str, path: str, request: Any, status: int, answer: Any) -> None:
+        line = {"method": method, "path": path, "asked": request, "status": status, "answer": answer}
         assert self._process.stdin is not None, "the judge was started with pipes"
         assert self._process.stdout is not None, "the judge was started with pipes"
         self._process.stdin.write(f"{json.dumps(line)}\n")
@@ -50,25 +50,25 @@ class TypeJudge:
 
 
 @contextmanager
-def judge() -> Iterator[TypeJudge]:
+def running_validator() -> Iterator[TypeValidator]:
     """A judge who sits; ended with the block."""
     argv = [str(databricks_environment() / "bin/python"), str(SCRIPT), "judge"]
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment()
     ) as process:
-        yield TypeJudge(process)
+        yield TypeValidator(process)
         assert process.stdin is not None, "the judge was started with pipes"
         process.stdin.close()
 
 
-def talk(fake: FakeDatabricks) -> dict[str, Any]:
+def run_sdk(fake: FakeDatabricks) -> dict[str, Any]:
     """What the SDK itself makes of the fake, over HTTP."""
     with _served(fake) as url:
         argv = [str(databricks_environment() / "bin/python"), str(SCRIPT), "talk", url]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=TALK_LIMIT_SECONDS, env=clean_environment())
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=SDK_LIMIT_SECONDS, env=clean_environment())
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 @contextmanager

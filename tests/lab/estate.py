@@ -107,8 +107,8 @@ class Estate:
                 part = make()
                 part.start()
                 self._parts[name] = part
-            found: AnyPart = self._parts[name]
-            return found
+            any_part: AnyPart = self._parts[name]
+            return any_part
 
     def hosts(self) -> list[CronHost]:
         """Every host that was started so far, oldest first."""

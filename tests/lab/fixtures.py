@@ -14,7 +14,7 @@ import pytest
 from connectors.kubernetes.connector import KubernetesConnector
 from tests.lab import kubebuild
 from tests.lab.airflow import AirflowServer
-from tests.lab.airflow_reset import anew
+from tests.lab.airflow_reset import reset_server
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate, running_estate, shared_estate
@@ -85,7 +85,7 @@ def estate(lab: Estate, cron_hosts: object, postgres: object, moto: object, airf
 def fresh(lab: Estate) -> Iterator[Estate]:
     """An estate of this module alone, on which nothing has run. Its Airflow is that of the session, which forgets what
     ran before: one more would start for 17 s of CPU."""
-    with running_estate(anew(lab.airflow.wait_ready())) as estate:
+    with running_estate(reset_server(lab.airflow.wait_ready())) as estate:
         yield estate
 
 
@@ -161,5 +161,5 @@ def connect(kubernetes: KubeCluster) -> Iterator[Connect]:
         return opened[-1]
 
     yield make
-    for one in opened:
-        one.close()
+    for kubernetes_connector in opened:
+        kubernetes_connector.close()

@@ -1,10 +1,9 @@
-"""Ends what a lab left behind: reads targets from its standard input and acts when that closes.
+"""Ends the remains of a lab: reads targets from its standard input and acts when that closes.
 
 A process of its own, so that a lab whose Python was killed with SIGKILL leaves neither processes nor folders.
 Lines: `session PID BEGUN` (SIGKILL to every process of that session), `signal NUMBER PID BEGUN`, `folder PATH`, and
-`forget LINE` for what was ended in good order. BEGUN tells the process from a stranger that got its number later.
-Standard library only: it must start in a few hundredths of a second.
-"""
+`forget LINE` for a target that was ended in good order. BEGUN distinguishes the process from a later one with the same
+number. Standard library only: it must start in a few hundredths of a second."""
 
 from __future__ import annotations
 
@@ -39,7 +38,7 @@ def begun(pid: int) -> int:
     return 0 if fields[0] == b"Z" else int(fields[19])  # proc(5): state, starttime
 
 
-def is_stranger(pid: int, since: int) -> bool:
+def is_other_process(pid: int, since: int) -> bool:
     """Whether that number belongs to another process than the one that began then."""
     return begun(pid) not in (0, since)
 
@@ -57,12 +56,14 @@ def end(target: str) -> None:
     kind, _, rest = target.partition(" ")
     if kind == "session":
         leader, since = map(int, rest.split())
-        if not is_stranger(leader, since):  # with its leader gone it keeps its number for as long as it has members
+        if not is_other_process(
+            leader, since
+        ):  # with its leader gone it keeps its number for as long as it has members
             for pid in session_members(leader):
                 send(pid, signal.SIGKILL)
     elif kind == "signal":
         number, pid, since = map(int, rest.split())
-        if not is_stranger(pid, since):
+        if not is_other_process(pid, since):
             send(pid, number)
     elif kind == "folder":
         shutil.rmtree(rest, ignore_errors=True)

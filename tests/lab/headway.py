@@ -44,40 +44,41 @@ class Headway:
         self._engines = 0
         self.engine: Daemon | None = None
 
-    def run(self, *words: str, limit_seconds: float = 60.0) -> Answer:
+    def run(self, *arguments: str, limit_seconds: float = 60.0) -> Answer:
         """The answer of `headway WORDS`, whatever its exit status is."""
-        argv = [str(COMMAND), "--config", str(self.config), *words]
+        argv = [str(COMMAND), "--config", str(self.config), *arguments]
         done = subprocess.run(
             argv, env=self.environment, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=limit_seconds,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def json(self, *words: str) -> Any:
+    def json(self, *arguments: str) -> Any:
         """What `headway WORDS --json` printed, read. LabError when it exited otherwise than 0 or printed no JSON."""
-        return self._read(words, self.look(*words, "--json"))
+        return self._read(arguments, self.run_in_process(*arguments, "--json"))
 
-    def listed(self, *words: str) -> list[dict[str, Any]]:
-        """As `json`, of a command that lists; nothing where it knows no such name: an engine that works may not have
-        asked the job's source yet."""
-        answer = self.look(*words, "--json")
-        return [] if answer.exit_status == Exit.NOT_FOUND else list(self._read(words, answer))
+    def listed(self, *arguments: str) -> list[dict[str, Any]]:
+        """As `json`, of a command that lists; empty for an unknown name: a running engine may not have
+        polled the job's source yet."""
+        answer = self.run_in_process(*arguments, "--json")
+        return [] if answer.exit_status == Exit.NOT_FOUND else list(self._read(arguments, answer))
 
-    def _read(self, words: tuple[str, ...], answer: Answer) -> Any:
+    def _read(self, texts: tuple[str, ...], answer: Answer) -> Any:
         try:
             if answer.exit_status == 0:
                 return json.loads(answer.stdout)
         except ValueError:
             pass
-        raise LabError(f"headway {' '.join(words)} --json exited {answer.exit_status}:\n{answer.stdout}{answer.stderr}")
+        raise LabError(f"headway {' '.join(texts)} --json exited {answer.exit_status}:\n{answer.stdout}{answer.stderr}")
 
-    def look(self, *words: str) -> Answer:
-        """The answer of `headway WORDS` in this process: who asks until something has happened asks hundreds of times,
-        and a process of its own costs a quarter of a second of CPU, or half a second."""
+    def run_in_process(self, *arguments: str) -> Answer:
+        """The answer of `headway WORDS` in this process: a wait for an event calls it hundreds of times, and a
+        process of its
+        own costs a quarter of a second of CPU, or half a second."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.own.items():
                 patch.setenv(name, value)
-            done = in_process("--config", str(self.config), *words)
+            done = in_process("--config", str(self.config), *arguments)
         return Answer(done.code, done.out, done.err)
 
     # -- engine -----------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
-"""What runs in the lab: the same few jobs on every scheduler, each told by a switch to succeed, fail or hang.
+"""The jobs of the lab: the same few jobs on every scheduler, each set by a switch to succeed, fail or hang.
 
 The story of the tests: cron's `extract_orders` on db07 feeds Airflow's `load_orders` (and by its asset `supply_plan`),
-pg_cron's `refresh_revenue` and the state machine `publish_orders`; each of these starts by its own clock.
-"""
+pg_cron's `refresh_revenue` and the state machine `publish_orders`; each of these starts by its own clock."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ MACHINE = "publish_orders"
 WRAPPER_LINE = "SHELL=/usr/local/bin/headway-sh\n"
 ENOUGH_TO_BE_READ = timedelta(seconds=5)  # cron, pg_cron and Airflow read a changed schedule in the seconds before it
 
-# The switch of a cron job is a file; a hanging job goes on within a second of being told otherwise.
+# The switch of a cron job is a file; a hanging job reads a change within a second.
 JOB_SCRIPT = """\
 #!/bin/sh
 name=$(basename "$0") switch=/home/etl/switch/$(basename "$0")

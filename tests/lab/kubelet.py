@@ -1,4 +1,4 @@
-"""A kubelet of ours, as far as logs go: the real API server asks it for a container's log, and it knows one text."""
+"""A kubelet of ours, for logs only: the real API server requests a container's log from it, and it has one text."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class FakeKubelet:
 
     def log(self, query: str) -> bytes:
         """As a kubelet answers: from a second on, the last lines, with or without times, so many bytes."""
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
-        lines = [one for one in self.lines if one[:19] >= asked.get("sinceTime", "")[:19]]
-        lines = lines[-int(asked["tailLines"]) :] if "tailLines" in asked else lines
-        if asked.get("timestamps") != "true":
-            lines = [one.partition(" ")[2] for one in lines]
-        body = "".join(f"{one}\n" for one in lines).encode()
-        return body[: int(asked["limitBytes"])] if "limitBytes" in asked else body
+        values = {name: values[0] for name, values in parse_qs(query).items()}
+        lines = [line for line in self.lines if line[:19] >= values.get("sinceTime", "")[:19]]
+        lines = lines[-int(values["tailLines"]) :] if "tailLines" in values else lines
+        if values.get("timestamps") != "true":
+            lines = [line.partition(" ")[2] for line in lines]
+        body = "".join(f"{line}\n" for line in lines).encode()
+        return body[: int(values["limitBytes"])] if "limitBytes" in values else body
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         kubelet = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                asked = urlsplit(self.path)
-                body = kubelet.log(asked.query) if asked.path.startswith("/containerLogs/") else b""
+                split_result = urlsplit(self.path)
+                body = kubelet.log(split_result.query) if split_result.path.startswith("/containerLogs/") else b""
                 self.send_response(200 if body else 404)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()

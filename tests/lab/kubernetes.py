@@ -147,11 +147,11 @@ class KubeCluster:
         return self.call("POST", "/apis/batch/v1/namespaces/default/jobs", body)
 
     def pods(self, job: str) -> list[Row]:
-        found = self.call("GET", f"/api/v1/namespaces/default/pods?labelSelector=job-name%3D{job}")
-        return list(found["items"])
+        call = self.call("GET", f"/api/v1/namespaces/default/pods?labelSelector=job-name%3D{job}")
+        return list(call["items"])
 
     def alive(self, job: str) -> list[Row]:
-        return [one for one in self.pods(job) if one["status"].get("phase") in ("Pending", "Running")]
+        return [pod for pod in self.pods(job) if pod["status"].get("phase") in ("Pending", "Running")]
 
     def play(self, job: str, exit_code: int | None = 0, count: int = 1) -> list[str]:
         """Plays kubelet for the Job's pods: they run (None), or end with `exit_code`. Their names."""
@@ -176,23 +176,23 @@ class KubeCluster:
         """A node whose kubelet is at that port."""
         self.call("POST", "/api/v1/nodes", {"metadata": {"name": name}})
         here = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
-        door = {"daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}}}
-        self.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": {**here, **door}}, MERGE)
+        endpoint = {"daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}}}
+        self.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": {**here, **endpoint}}, MERGE)
 
     def put_on(self, node: str, pod: str) -> None:
         """Binds a pod to a node, as a scheduler would."""
         body = {"metadata": {"name": pod}, "target": {"apiVersion": "v1", "kind": "Node", "name": node}}
         self.call("POST", f"/api/v1/namespaces/default/pods/{pod}/binding", body)
 
-    def said(self, job: str) -> bool:
-        """Whether the controller told the end of that Job by an event."""
+    def has_end_event(self, job: str) -> bool:
+        """Whether the controller reported the end of that Job by an event."""
         rows = self.call("GET", "/api/v1/namespaces/default/events")["items"]
         return any(row["reason"] == "SawCompletedJob" and f" {job}," in row["message"] for row in rows)
 
     def forget_changes(self) -> None:
         """Compacts etcd: what happened before cannot be requested any more, as after five minutes."""
-        found = self._etcd("kv/range", {"key": "AA=="})
-        self._etcd("kv/compaction", {"revision": found["header"]["revision"]})
+        results = self._etcd("kv/range", {"key": "AA=="})
+        self._etcd("kv/compaction", {"revision": results["header"]["revision"]})
 
     def _etcd(self, path: str, body: Row) -> Row:
         with urllib.request.urlopen(f"{self.etcd}/v3/{path}", data=json.dumps(body).encode(), timeout=30) as reply:
@@ -209,8 +209,8 @@ class KubeCluster:
     def account(self, name: str, rules: list[tuple[str, str, list[str]]]) -> str:
         """The token of a new service account that has these rights in the whole cluster: group, resource, verbs."""
         self.call("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": name}})
-        told = [{"apiGroups": [group], "resources": [what], "verbs": verbs} for group, what, verbs in rules]
-        self.call("POST", f"{RBAC}/clusterroles", {"metadata": {"name": name}, "rules": told})
+        rows = [{"apiGroups": [group], "resources": [what], "verbs": verbs} for group, what, verbs in rules]
+        self.call("POST", f"{RBAC}/clusterroles", {"metadata": {"name": name}, "rules": rows})
         self.bind(name, "default", name)
         return self.token(name, "default")
 
@@ -226,8 +226,12 @@ class KubeCluster:
         return str(self.call("POST", path, {"spec": {"audiences": []}})["status"]["token"])
 
     def is_over(self, job: str) -> bool:
-        found = self.call("GET", f"/apis/batch/v1/namespaces/default/jobs/{job}")
-        held = [one["type"] for one in found.get("status", {}).get("conditions", []) if one["status"] == "True"]
+        call = self.call("GET", f"/apis/batch/v1/namespaces/default/jobs/{job}")
+        held = [
+            condition["type"]
+            for condition in call.get("status", {}).get("conditions", [])
+            if condition["status"] == "True"
+        ]
         return "Complete" in held or "Failed" in held
 
 
@@ -238,7 +242,7 @@ def job_spec(**spec: Any) -> Row:
 
 def _read(body: bytes) -> Row:
     try:
-        found = json.loads(body)
+        document = json.loads(body)
     except ValueError:
         return {"text": body.decode("utf-8", "replace")}
-    return found if isinstance(found, dict) else {"value": found}
+    return document if isinstance(document, dict) else {"value": document}

@@ -45,7 +45,7 @@ def latest_due() -> datetime:
 
 
 def long_ago() -> datetime:
-    """An earlier instant of it; not so long ago that the controller gives up counting, as it does after a hundred."""
+    """An earlier instant of it; recent enough for the controller, which stops counting after a hundred."""
     return latest_due() - timedelta(days=10)
 
 
@@ -105,8 +105,8 @@ def of(poll: Poll, job: str) -> list[RunRecord]:
 def let_it_be_late(cluster: KubeCluster, name: str) -> None:
     """Its last start was long ago, so that the controller finds its latest start missed and starts it now."""
     status = {"status": {"lastScheduleTime": instant_key(long_ago())}}
-    found = cluster.call("PATCH", f"{CRON}/{name}/status", status, MERGE)
-    assert "HTTP" not in found, found
+    call = cluster.call("PATCH", f"{CRON}/{name}/status", status, MERGE)
+    assert "HTTP" not in call, call
 
 
 def jobs_of(cluster: KubeCluster, name: str) -> list[str]:

@@ -81,8 +81,8 @@ class MariaDb:
         self.folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             shutil.chown(self.folder, "mysql", "mysql")
-        words = ["--no-defaults", "--user=mysql", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-        argv = [command("mariadb-install-db"), *words, "--skip-test-db"]
+        texts = ["--no-defaults", "--user=mysql", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+        argv = [command("mariadb-install-db"), *texts, "--skip-test-db"]
         done = subprocess.run(argv, cwd="/", capture_output=True, text=True)
         if done.returncode != 0:
             raise LabError(f"mariadb-install-db exited {done.returncode}:\n{done.stdout}{done.stderr}")

@@ -116,6 +116,6 @@ class PgAgent:
         before = len(self.runs(jobid))
         self.run_now(jobid)
         wait_until(
-            lambda: [word for _, word in self.runs(jobid)[before:] if word not in "ri"], f"job {jobid} to run", 30
+            lambda: [term for _, term in self.runs(jobid)[before:] if term not in "ri"], f"job {jobid} to run", 30
         )
         return self.runs(jobid)[-1][1]

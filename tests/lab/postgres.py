@@ -45,7 +45,7 @@ local all lab                  trust
 host  all lab,etl 127.0.0.1/32 trust
 host  all all     127.0.0.1/32 scram-sha-256
 """
-LOOK: tuple[LiteralString, ...] = (
+READ_GRANTS: tuple[LiteralString, ...] = (
     "GRANT USAGE ON SCHEMA cron TO {role}",
     "GRANT SELECT ON cron.job, cron.job_run_details TO {role}",
 )
@@ -153,8 +153,8 @@ class PostgresServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        words = ["-D", str(self.data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync"]
-        argv = self._as_postgres("initdb", *words)
+        texts = ["-D", str(self.data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync"]
+        argv = self._as_postgres("initdb", *texts)
         done = subprocess.run(argv, env=self._environment(), cwd="/", capture_output=True, text=True)
         if done.returncode != 0:
             raise LabError(f"initdb exited {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -180,11 +180,11 @@ class PostgresServer:
         self.execute("CREATE DATABASE ops", database="postgres")
         self.execute("CREATE EXTENSION pg_cron")
         self.execute("CREATE ROLE etl LOGIN")
-        self._grant("etl", LOOK)
+        self._grant("etl", READ_GRANTS)
         for role, password in PASSWORDS.items():
-            words = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
-            self.execute(words)
-            self._grant(role, LOOK)
+            query = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+            self.execute(query)
+            self._grant(role, READ_GRANTS)
         self.run_script(GRANTS.read_bytes())
         self.execute("GRANT CREATE ON DATABASE ops TO etl")
         self.execute("CREATE SCHEMA etl AUTHORIZATION etl")

@@ -85,15 +85,15 @@ class PrefectServer:
 
     # -- jobs -------------------------------------------------------------------------------------------------------
     def behave(self, flow: str, how: Behaviour) -> None:
-        """Says what the next runs of a flow do; a hanging one that is told otherwise goes on within a second."""
+        """Sets the outcome of the next runs of a flow; a hanging one reads it within a second."""
         fresh = self.control / f".{flow}.new"
         fresh.write_text(how)
         fresh.rename(self.control / flow)
 
     def deployment(self, job: str) -> dict[str, Any]:
         """The row of "flow/deployment"."""
-        found: dict[str, Any] = self.call("GET", f"deployments/name/{job}")
-        return found
+        call: dict[str, Any] = self.call("GET", f"deployments/name/{job}")
+        return call
 
     def change(self, job: str, body: dict[str, Any]) -> None:
         self.call("PATCH", f"deployments/{self.deployment(job)['id']}", body)
@@ -105,16 +105,16 @@ class PrefectServer:
 
     def wait_for(self, run: str, *types: str, limit_seconds: float = 90.0) -> dict[str, Any]:
         """The run's row once it is in one of these states, by default over."""
-        wanted = types or ENDED
-        wait_until(lambda: self.row(run)["state_type"] in wanted, f"run {run} to be {wanted}", limit_seconds, 0.5)
+        expected = types or ENDED
+        wait_until(lambda: self.row(run)["state_type"] in expected, f"run {run} to be {expected}", limit_seconds, 0.5)
         return self.row(run)
 
     def row(self, run: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.call("GET", f"flow_runs/{run}")
-        return found
+        call: dict[str, Any] = self.call("GET", f"flow_runs/{run}")
+        return call
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """The JSON reply of one API call; a server whose database was busy (5xx) is asked again."""
+        """The JSON reply of one API call; retried on a server whose database was busy (5xx)."""
         for _ in range(10):
             reply = httpx.request(
                 method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD), timeout=60, trust_env=False

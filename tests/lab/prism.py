@@ -1,8 +1,8 @@
-"""GitHub's own OpenAPI description as a judge: prism stands between a connector and our fake, and writes down whatever
+"""GitHub's own OpenAPI description as a validator: prism runs between a connector and our fake, and logs whatever
 a request or an answer has that the description does not allow.
 
-Description and prism come from npm, once, into the user's cache folder; of the description only what is used is kept.
-"""
+Description and prism come from npm, once, into the user's cache folder; only the used part of the description is
+kept."""
 
 from __future__ import annotations
 
@@ -55,31 +55,31 @@ def made() -> Path:
 
 
 def pruned(whole: dict[str, Any]) -> dict[str, Any]:
-    """The paths that are used and all that they reach. Two parameters cannot be kept as they are described: `created`
-    takes a range, as its own words say, and is a date-time there; `workflow_id` is an integer or a text, exactly one of
-    both, and every integer in a path is also a text."""
+    """The used paths and all that they refer to. Two parameters are changed: `created` takes a range, by its own
+    description, and is a date-time there; `workflow_id` is an integer or a text, exactly one of both, and every integer
+    in a path is also a text."""
     paths = {path: row for path, row in whole["paths"].items() if path in PATHS or path.startswith(BELOW)}
-    kept: dict[str, dict[str, Any]] = {"securitySchemes": whole["components"].get("securitySchemes", {})}
+    stored: dict[str, dict[str, Any]] = {"securitySchemes": whole["components"].get("securitySchemes", {})}
     todo: list[Any] = [paths]
     while todo:
-        one = todo.pop()
-        if isinstance(one, list):
-            todo += one
-        elif isinstance(one, dict):
-            todo += one.values()
-            reference = one.get("$ref")
+        item = todo.pop()
+        if isinstance(item, list):
+            todo += item
+        elif isinstance(item, dict):
+            todo += item.values()
+            reference = item.get("$ref")
             if isinstance(reference, str) and reference.startswith("#/components/"):
                 _, _, section, name = reference.split("/")
-                if name not in kept.setdefault(section, {}):
-                    kept[section][name] = whole["components"][section][name]
-                    todo.append(kept[section][name])
-    del kept["parameters"]["created"]["schema"]["format"]
-    workflow = kept["parameters"]["workflow-id"]["schema"]
+                if name not in stored.setdefault(section, {}):
+                    stored[section][name] = whole["components"][section][name]
+                    todo.append(stored[section][name])
+    del stored["parameters"]["created"]["schema"]["format"]
+    workflow = stored["parameters"]["workflow-id"]["schema"]
     workflow["anyOf"] = workflow.pop("oneOf")
-    return {**{name: whole[name] for name in ("openapi", "info", "servers")}, "paths": paths, "components": kept}
+    return {**{name: whole[name] for name in ("openapi", "info", "servers")}, "paths": paths, "components": stored}
 
 
-class Judge:
+class PrismValidator:
     """Prism before the fake of the present test. `violations`: what it found since they were last taken."""
 
     def __init__(self, prism: str) -> None:
@@ -90,51 +90,51 @@ class Judge:
         self.client = httpx.Client(trust_env=False, timeout=30)
 
     def transport(self, fake: FakeGitHub) -> httpx.BaseTransport:
-        """Sends what a connector asks of this fake past the judge."""
+        """Sends a connector's requests to this fake past the validator."""
         return _Past(self, fake)
 
     def send(self, request: httpx.Request, fake: FakeGitHub) -> httpx.Response:
         """As the fake answers; what is wrong with it, or with the request, is noted."""
         self.fake = fake
         path = request.url.path.removeprefix("/")
-        before, found, file = path.partition("/contents/")
-        path = f"{before}{found}{file.replace('/', '%2F')}"  # the description has one segment for a whole path
+        before, result, file = path.partition("/contents/")
+        path = f"{before}{result}{file.replace('/', '%2F')}"  # the description has one segment for a whole path
         query = f"?{request.url.query.decode()}" if request.url.query else ""
         headers = {k: v for k, v in request.headers.items() if k not in ("host", "if-none-match")}
         url = f"{self._prism}/{path}{query}"
         answer = self.client.request(request.method, url, headers=headers, content=request.read())
         self.judged += 1
-        for one in json.loads(answer.headers.get("sl-violations", "[]")):
-            if not _is_about_an_error(one, answer.status_code):
-                self.violations.append(f"{request.method} /{path}{query}: {answer.status_code}: {one}")
-        kept = {
+        for document in json.loads(answer.headers.get("sl-violations", "[]")):
+            if not _is_about_an_error(document, answer.status_code):
+                self.violations.append(f"{request.method} /{path}{query}: {answer.status_code}: {document}")
+        stored = {
             k: v for k, v in answer.headers.items() if k not in ("content-encoding", "content-length", "sl-violations")
         }
-        return httpx.Response(answer.status_code, headers=kept, content=answer.content)
+        return httpx.Response(answer.status_code, headers=stored, content=answer.content)
 
 
 def _is_about_an_error(violation: dict[str, Any], status: int) -> bool:
-    """The description leaves out most of the refusals that GitHub's own pages tell of."""
+    """The description lacks most of the refusals in GitHub's own pages."""
     return status >= 400 and "status code" in violation["message"]
 
 
 class _Past(httpx.BaseTransport):
     """A connector's transport. Logs go past the judge: prism follows their redirect itself."""
 
-    def __init__(self, judge: Judge, fake: FakeGitHub) -> None:
-        self._judge, self._fake = judge, fake
+    def __init__(self, validator: PrismValidator, fake: FakeGitHub) -> None:
+        self._validate, self._fake = validator, fake
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.host == STORE or request.url.path.endswith("/logs"):
             return self._fake.handle(request)
-        return self._judge.send(request, self._fake)
+        return self._validate.send(request, self._fake)
 
 
 @contextmanager
-def judge(folder: Path) -> Iterator[Judge]:
+def running_validator(folder: Path) -> Iterator[PrismValidator]:
     """A judge who sits; ended with the block. LabError where it does not start."""
     home, port = made(), free_port()
-    sitting = Judge(f"http://127.0.0.1:{port}")
+    sitting = PrismValidator(f"http://127.0.0.1:{port}")
     server = _server(sitting)
     upstream = f"http://127.0.0.1:{server.server_address[1]}"
     prism = str(home / "node_modules/.bin/prism")
@@ -151,7 +151,7 @@ def judge(folder: Path) -> Iterator[Judge]:
         server.server_close()
 
 
-def _server(sitting: Judge) -> ThreadingHTTPServer:
+def _server(sitting: PrismValidator) -> ThreadingHTTPServer:
     """The fake of the present test, on a port."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -163,15 +163,17 @@ def _server(sitting: Judge) -> ThreadingHTTPServer:
                 self.send_error(503)
                 return
             url = f"https://api.github.com{self.path.replace('%2F', '/')}"
-            told = sitting.fake.handle(httpx.Request(self.command, url, headers=dict(self.headers), content=content))
-            self.send_response_only(told.status_code)
-            for name, value in told.headers.items():
+            response = sitting.fake.handle(
+                httpx.Request(self.command, url, headers=dict(self.headers), content=content)
+            )
+            self.send_response_only(response.status_code)
+            for name, value in response.headers.items():
                 if name != "content-length":
                     self.send_header(name, value)
-            if told.status_code not in (204, 304):
-                self.send_header("content-length", str(len(told.content)))
+            if response.status_code not in (204, 304):
+                self.send_header("content-length", str(len(response.content)))
             self.end_headers()
-            self.wfile.write(told.content)
+            self.wfile.write(response.content)
 
         do_GET = do_POST = do_PUT = do_DELETE = answer
 

@@ -27,13 +27,13 @@ PATIENCE = 4
 """The machine is shared: a wait that is met costs nothing, however long it may last."""
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to connections (`ip_local_port_range`)."""
-MAX_TAKEN = 200
-_taken: deque[int] = deque()
+MAX_RESERVED = 200
+_reserved: deque[int] = deque()
 """Locked files of the ports that this process was given, the latest: bare, so that its end has nothing to warn of."""
 
 
 class LabError(Exception):
-    """A part of the lab did not start or did not do what it was told; the text holds the end of its log."""
+    """A part of the lab did not start or did not do its task; the text holds the end of its log."""
 
 
 class Guard:
@@ -50,12 +50,12 @@ class Guard:
                 argv = [sys.executable, "-I", "-S", str(GUARD_SCRIPT)]
                 self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True, start_new_session=True)
                 atexit.register(self.close)
-            self._tell(target)
+            self._send(target)
 
     def forget(self, target: str) -> None:
         """Takes back a `watch`: the target was ended in good order."""
         with self._lock:
-            self._tell(f"forget {target}")
+            self._send(f"forget {target}")
 
     def close(self) -> None:
         """Lets the guard end every target that is still watched, and waits for it."""
@@ -65,7 +65,7 @@ class Guard:
                 self._process.wait(timeout=30)
                 self._process = None
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
@@ -75,8 +75,9 @@ GUARD = Guard()
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now, and that nobody gets until a server of ours has bound it: neither another
-    session of tests, which asks here too, nor a connection, for which the system takes a number above these."""
+    """A TCP port that is free now, and reserved until a server of ours has bound it: neither another
+    session of tests, which reserves here too, nor a connection, for which the system takes a number above these,
+    gets it."""
     folder = Path(tempfile.gettempdir()) / f"headway-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for _ in PORTS:
@@ -89,9 +90,9 @@ def free_port() -> int:
         except OSError:
             os.close(lock)
             continue
-        _taken.append(lock)
-        if len(_taken) > MAX_TAKEN:
-            os.close(_taken.popleft())
+        _reserved.append(lock)
+        if len(_reserved) > MAX_RESERVED:
+            os.close(_reserved.popleft())
         return port
     raise LabError(f"no port of {PORTS} is free")
 
@@ -189,7 +190,7 @@ class Daemon:
             raise LabError(f"{self.argv[0]} ended before it was ready ({what}):\n{tail(self.log)}")
 
     def stop(self, limit_seconds: float = 5.0, number: int = signal.SIGTERM) -> None:
-        """Asks the process to end, then kills what is left of its session. Safe to call twice."""
+        """Sends the process SIGTERM, then kills the rest of its session. Safe to call twice."""
         if self._process is None:
             return
         session, target = self._process.pid, self._target()
@@ -221,7 +222,7 @@ class Forked:
         return self._begun != 0 and guard.begun(self.pid) == self._begun
 
     def stop(self, limit_seconds: float = 5.0) -> None:
-        """Asks the process to end, then kills what is left of its session. Safe to call twice."""
+        """Sends the process SIGTERM, then kills the rest of its session. Safe to call twice."""
         if self.is_running:
             guard.send(self.pid, signal.SIGTERM)
         with contextlib.suppress(LabError):
@@ -233,5 +234,5 @@ class Forked:
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """A small environment for a lab process: what this shell set for Python, proxies and clouds stays out."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME") if name in os.environ}
-    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_PROXY": "127.0.0.1,localhost", **extra}
+    stored = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME") if name in os.environ}
+    return {**stored, "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_PROXY": "127.0.0.1,localhost", **extra}

@@ -1,4 +1,4 @@
-"""Where alerts arrive: a real SMTP server and an HTTP server that keep what they get and can be told to misbehave."""
+"""Receivers of alerts: a real SMTP server and an HTTP server that record what they get and misbehave on request."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Behaviour:
 
 @dataclass
 class HttpSink:
-    """A web hook on a free port; every POST is kept in `posts`, whatever the answer was."""
+    """A web hook on a free port; every POST is recorded in `posts`, whatever the answer was."""
 
     behaviour: Behaviour = field(default_factory=Behaviour)
     posts: list[Post] = field(default_factory=list)

@@ -1,8 +1,7 @@
 """A real Slurm cluster of one node inside one of our SSH hosts: munged, slurmdbd (on our MariaDB), slurmctld, slurmd.
 
-Jobs are real: submitted as user etl, run by slurmd, told by sacct and squeue. Users and their rights are the host's
-own; `headway` signs in there by SSH and is a plain user of Slurm until `make_operator()`.
-"""
+Jobs are real: submitted as user etl, run by slurmd, reported by sacct and squeue. Users and their rights are the
+host's own; `headway` signs in there by SSH and is a plain user of Slurm until `make_operator()`."""
 
 from __future__ import annotations
 
@@ -111,7 +110,7 @@ class SlurmCluster:
         self._wait("dbd", "slurmdbd")
 
     def stop_dbd(self) -> None:
-        """Takes accounting away: slurmctld goes on and keeps what it has to tell."""
+        """Stops accounting: slurmctld goes on and buffers its records."""
         self.host.run("root", "kill $(cat /run/slurmdbd.pid)")
         wait_until(lambda: not accepts(self.ports["dbd"]), "slurmdbd to be gone", 10)
 
@@ -133,8 +132,8 @@ class SlurmCluster:
     # -- jobs -------------------------------------------------------------------------------------------------------
     def submit(self, name: str, script: str, *options: str, user: str = JOB_USER) -> str:
         """The id of a new job of `user`: `script` is the text after its first line."""
-        words = shlex.join(["sbatch", "--parsable", "-D", f"/home/{user}", "-J", name, *options])
-        return self.host.run(user, words, stdin=f"#!/bin/sh\n{script}\n").strip()
+        text = shlex.join(["sbatch", "--parsable", "-D", f"/home/{user}", "-J", name, *options])
+        return self.host.run(user, text, stdin=f"#!/bin/sh\n{script}\n").strip()
 
     def state(self, job: str) -> str:
         """What slurmctld says of it now: "COMPLETED"; of an array, that of each part."""

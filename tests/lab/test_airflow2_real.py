@@ -145,13 +145,17 @@ def test_a_failed_run_reports_its_tasks_and_the_log_of_the_failed_one(
     airflow2: Airflow2Server, connector: Connector
 ) -> None:
     run = ran(airflow2, "load_orders", "fail", "failed")
-    told = attempt(connector, "load_orders", run)
-    assert (RunState.FAILED, "failed", RunEvidence.NATIVE) == (told.state, told.native_state, told.evidence)
-    assert "tasks not green: load (failed), publish (upstream_failed)" == told.message
-    states = {one.job: one.state for one in every(connector) if one.period_key == run}
+    run_record = attempt(connector, "load_orders", run)
+    assert (RunState.FAILED, "failed", RunEvidence.NATIVE) == (
+        run_record.state,
+        run_record.native_state,
+        run_record.evidence,
+    )
+    assert "tasks not green: load (failed), publish (upstream_failed)" == run_record.message
+    states = {run_record.job: run_record.state for run_record in every(connector) if run_record.period_key == run}
     expected = {"load_orders.check_file": RunState.SUCCEEDED, "load_orders.load": RunState.FAILED}
     assert {"load_orders": RunState.FAILED, "load_orders.publish": RunState.BLOCKED, **expected} == states
-    log = connector.log(ref(told), None, 65536, CALL_SECONDS)
+    log = connector.log(ref(run_record), None, 65536, CALL_SECONDS)
     assert re.match(r"\[log of task load, try [12] \(failed\)\]\n", log.text), "Airflow 2 may count a try twice"
     assert "FileNotFoundError: /data/orders.csv of this business date is not there" in log.text
     assert log.next is None
@@ -174,10 +178,18 @@ def test_a_queued_run_and_its_end_are_one_attempt_and_a_clear_makes_the_next(
     clear = {"dry_run": False, "dag_run_id": run, "only_failed": True, "reset_dag_runs": True}
     airflow2.call("POST", "dags/load_orders/clearTaskInstances", clear)
     airflow2.wait_for("load_orders", run, "failed")
-    told = [one for one in every(connector) if one.job == "load_orders" and one.period_key == run]
-    assert [(first.attempt_key == one.attempt_key, one.state) for one in told] == [(False, RunState.FAILED)]
-    blocked = [one for one in every(connector) if one.job == "load_orders.publish" and one.period_key == run]
-    assert [(RunState.BLOCKED, f"{run}#1")] == [(one.state, one.formerly) for one in blocked], "it never had a try"
+    runs = [
+        run_record
+        for run_record in every(connector)
+        if run_record.job == "load_orders" and run_record.period_key == run
+    ]
+    assert [(first.attempt_key == run.attempt_key, run.state) for run in runs] == [(False, RunState.FAILED)]
+    blocked = [
+        run_record
+        for run_record in every(connector)
+        if run_record.job == "load_orders.publish" and run_record.period_key == run
+    ]
+    assert [(RunState.BLOCKED, f"{run}#1")] == [(run.state, run.formerly) for run in blocked], "it never had a try"
 
 
 def with_line(chunk: LogChunk) -> LogChunk | None:
@@ -187,7 +199,7 @@ def with_line(chunk: LogChunk) -> LogChunk | None:
 
 def test_a_running_log_is_followed_and_ends(airflow2: Airflow2Server, connector: Connector) -> None:
     dag = running(airflow2, connector, "stock_count", "count")
-    task = next(one for one in every(connector) if one.job == "stock_count.count" and one.period_key == dag.period_key)
+    task = next(run for run in every(connector) if run.job == "stock_count.count" and run.period_key == dag.period_key)
     whole = until("a first line", lambda: with_line(connector.log(ref(task), None, 65536, CALL_SECONDS)))
     assert whole.next is not None
     more = until("a further line", lambda: with_line(connector.log(ref(task), whole.next, 65536, CALL_SECONDS)))
@@ -209,26 +221,30 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow2: Airflow2S
     while time.monotonic() < end:
         poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor
-        for one in poll.runs:
-            if one.job == "retried.second_time" and one.period_key == run:
-                seen[one.attempt_key] = one
-                known.pop(one.attempt_key, None)
-                if one.state.is_open:
-                    known[one.attempt_key] = ref(one)
+        for run_record in poll.runs:
+            if run_record.job == "retried.second_time" and run_record.period_key == run:
+                seen[run_record.attempt_key] = run_record
+                known.pop(run_record.attempt_key, None)
+                if run_record.state.is_open:
+                    known[run_record.attempt_key] = ref(run_record)
         if len(seen) == 2 and not known:
             break
         time.sleep(0.1)
     assert {f"{run}#1": RunState.FAILED, f"{run}#2": RunState.SUCCEEDED} == {
-        key: one.state for key, one in seen.items()
+        key: run.state for key, run in seen.items()
     }
 
 
 def test_mapped_instances_are_one_run_of_their_task(airflow2: Airflow2Server, connector: Connector) -> None:
     run = ran(airflow2, "mapped", "as it is", "failed")
-    told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
-    assert [RunState.FAILED] == [one.state for one in told]
-    assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
-    assert "ZeroDivisionError" in connector.log(ref(told[0]), None, 65536, CALL_SECONDS).text
+    runs = [
+        run_record
+        for run_record in every(connector)
+        if run_record.job == "mapped.regions.count_region" and run_record.period_key == run
+    ]
+    assert [RunState.FAILED] == [run.state for run in runs]
+    assert "3 mapped: 2 success, 1 failed; not green: 2" == runs[0].message
+    assert "ZeroDivisionError" in connector.log(ref(runs[0]), None, 65536, CALL_SECONDS).text
 
 
 def test_a_run_of_an_interval_has_its_end_as_period_and_so_have_its_tasks(
@@ -237,32 +253,42 @@ def test_a_run_of_an_interval_has_its_end_as_period_and_so_have_its_tasks(
     airflow2.behave("by_interval", "succeed")
     airflow2.schedule("by_interval", "* * * * *")
     try:
-        told = until("a run by the clock", lambda: ended_by_clock(connector, "by_interval"))
+        run = until("a run by the clock", lambda: ended_by_clock(connector, "by_interval"))
     finally:
         airflow2.schedule("by_interval", None)
-    assert told.period_at is not None
-    assert told.interval_start == told.period_at - timedelta(minutes=1)
-    assert (RunState.SUCCEEDED, instant_key(told.period_at)) == (told.state, told.period_key)
+    assert run.period_at is not None
+    assert run.interval_start == run.period_at - timedelta(minutes=1)
+    assert (RunState.SUCCEEDED, instant_key(run.period_at)) == (run.state, run.period_key)
     again = connect(airflow2.url)
     try:
-        tasks = [one for one in every(again) if one.job == "by_interval.cover" and one.period_key == told.period_key]
-        assert [RunState.SUCCEEDED] == [one.state for one in tasks]
+        tasks = [
+            run_record
+            for run_record in every(again)
+            if run_record.job == "by_interval.cover" and run_record.period_key == run.period_key
+        ]
+        assert [RunState.SUCCEEDED] == [run.state for run in tasks]
     finally:
         again.close()
 
 
 def ended_by_clock(connector: Connector, dag: str) -> RunRecord | None:
-    runs = [one for one in every(connector) if one.job == dag and one.context.get("run_type") == "scheduled"]
-    return next((one for one in runs if not one.state.is_open), None)
+    runs = [run for run in every(connector) if run.job == dag and run.context.get("run_type") == "scheduled"]
+    return next((run for run in runs if not run.state.is_open), None)
 
 
 def test_a_deleted_run_is_not_reported_as_ended(airflow2: Airflow2Server, connector: Connector) -> None:
     run = ran(airflow2, "stock_count", "succeed", "success")
-    told = attempt(connector, "stock_count", run)
+    run_record = attempt(connector, "stock_count", run)
     airflow2.call("DELETE", f"dags/stock_count/dagRuns/{run}")
     cursor = connector.poll("", (), CALL_SECONDS).cursor
-    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), CALL_SECONDS).runs}[told.attempt_key]
-    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
+    removed_run = {run.attempt_key: run for run in connector.poll(cursor, (ref(run_record),), CALL_SECONDS).runs}[
+        run_record.attempt_key
+    ]
+    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (
+        removed_run.state,
+        removed_run.native_state,
+        removed_run.evidence,
+    )
 
 
 def test_a_viewer_sees_everything_and_learns_that_it_cannot_act(airflow2: Airflow2Server) -> None:
@@ -279,15 +305,15 @@ def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
     airflow2: Airflow2Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADWAY_AF_NOBODY", "wrong-password")
-    stranger = connect(airflow2.url, "nobody")
+    unknown_user = connect(airflow2.url, "nobody")
     try:
         for _ in range(3):
             with pytest.raises(AccessRefused, match="the password of 'nobody' was refused"):
-                stranger.poll("", (), CALL_SECONDS)
+                unknown_user.poll("", (), CALL_SECONDS)
         with pytest.raises(AccessRefused, match="3 logins of 'nobody'"):
-            stranger.poll("", (), CALL_SECONDS)
+            unknown_user.poll("", (), CALL_SECONDS)
     finally:
-        stranger.close()
+        unknown_user.close()
 
 
 def test_every_run_and_task_instance_of_its_database_is_in_the_store_as_it_is(

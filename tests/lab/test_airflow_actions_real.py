@@ -58,7 +58,7 @@ def allowed(connector: Connector, ask: ActionSpec) -> Preview:
 
 
 def sent(connector: Connector, ask: ActionSpec) -> str:
-    """Does what is asked; the key."""
+    """Executes the action; returns its key."""
     key = new_key()
     connector.act(allowed(connector, ask), key, CALL_SECONDS)
     return key
@@ -76,10 +76,10 @@ def held(connector: Connector, job: str) -> Iterator[str]:
 
 def is_let_go(connector: Connector, job: str, key: str) -> bool:
     """Whether the hold is gone; releases it otherwise. One that stayed would fail every test after its own."""
-    if any(one.mark.id == key for one in connector.holds(20)):
+    if any(hold.mark.id == key for hold in connector.holds(20)):
         with suppress(OutcomeUnknown):
             sent(connector, of_job(Verb.RELEASE, job, hold=key))
-    return not any(one.mark.id == key for one in connector.holds(20))
+    return not any(hold.mark.id == key for hold in connector.holds(20))
 
 
 def runs_of(airflow: AirflowServer, dag: str) -> list[dict[str, Any]]:
@@ -89,8 +89,8 @@ def runs_of(airflow: AirflowServer, dag: str) -> list[dict[str, Any]]:
 
 
 def note(airflow: AirflowServer, dag: str, run: str) -> str | None:
-    found: str | None = airflow.call("GET", f"dags/{dag}/dagRuns/{run}")["note"]
-    return found
+    result: str | None = airflow.call("GET", f"dags/{dag}/dagRuns/{run}")["note"]
+    return result
 
 
 def is_paused(airflow: AirflowServer, dag: str) -> bool:
@@ -118,12 +118,12 @@ def test_when_a_held_dag_is_released_airflow_makes_the_latest_run_or_with_catchu
                 airflow.schedule(dag, "* * * * *", since=began if dag == "caught_up" else None)
             time.sleep((dues[-1] - datetime.now(UTC)).total_seconds() + 4)
             airflow.reread()
-            assert set(CLOCKED) == {one.job for one in connector.holds(20)}
+            assert set(CLOCKED) == {hold.job for hold in connector.holds(20)}
             assert [] == [row for dag in CLOCKED for row in scheduled(airflow, dag, dues[0])]
-            told = connector.preview(of_job(Verb.RELEASE, "caught_up", hold=caught), CALL_SECONDS)
-            assert told.notes[-1].startswith("Airflow makes every missed run at once, from ")
-            told = connector.preview(of_job(Verb.RELEASE, "stock_count", hold=plain), CALL_SECONDS)
-            assert told.notes[-1].endswith("earlier ones of the pause are left out (catchup is off)")
+            preview = connector.preview(of_job(Verb.RELEASE, "caught_up", hold=caught), CALL_SECONDS)
+            assert preview.notes[-1].startswith("Airflow makes every missed run at once, from ")
+            preview = connector.preview(of_job(Verb.RELEASE, "stock_count", hold=plain), CALL_SECONDS)
+            assert preview.notes[-1].endswith("earlier ones of the pause are left out (catchup is off)")
         for dag in ("stock_count", "by_interval"):
             until(f"the run of {dag} of the latest instant", partial(scheduled, airflow, dag, dues[-1]))
             assert dues[1] not in {at(row) for row in scheduled(airflow, dag, dues[0])}, "left out without catch-up"
@@ -146,7 +146,7 @@ def start_once(airflow: AirflowServer, connector: Connector, dag: str, due: date
     assert (RunState.SUCCEEDED, key, instant_key(due)) == (started.state, started.action_key, started.period_key)
     row = airflow.call("GET", f"dags/{dag}/dagRuns/{run}")
     begin = due - MINUTE if dag == "by_interval" else due
-    assert (told_as(begin), told_as(begin), told_as(due)) == (
+    assert (shown_as(begin), shown_as(begin), shown_as(due)) == (
         row["logical_date"],
         row["data_interval_start"],
         row["data_interval_end"],
@@ -184,11 +184,11 @@ def test_a_run_that_we_started_ahead_of_the_release_is_not_made_again_by_the_clo
     finally:
         airflow.schedule("stock_count", None)
     assert [run] == [
-        row["dag_run_id"] for row in runs_of(airflow, "stock_count") if row["logical_date"] == told_as(due)
+        row["dag_run_id"] for row in runs_of(airflow, "stock_count") if row["logical_date"] == shown_as(due)
     ]
 
 
-def told_as(instant: datetime) -> str:
+def shown_as(instant: datetime) -> str:
     return instant.isoformat().replace("+00:00", "Z")
 
 
@@ -335,13 +335,13 @@ def test_a_cancelled_run_is_failed_at_once_and_its_process_ends(airflow: Airflow
     assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionAbsent)
     connector.act(preview, key, CALL_SECONDS)
     assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
-    told = {one.job: one for one in every(connector) if one.period_key == run.period_key}
-    states = {job: one.native_state for job, one in told.items()}
+    runs = {run_record.job: run_record for run_record in every(connector) if run_record.period_key == run.period_key}
+    states = {job: run.native_state for job, run in runs.items()}
     expected = {"load_orders.check_file": "success", "load_orders.load": "failed", "load_orders.publish": "skipped"}
     assert {"load_orders": "failed", **expected} == states
-    assert (RunState.CANCELLED, run.attempt_key) == (told["load_orders"].state, told["load_orders"].attempt_key)
+    assert (RunState.CANCELLED, run.attempt_key) == (runs["load_orders"].state, runs["load_orders"].attempt_key)
     assert str(note(airflow, "load_orders", str(run.period_key))).endswith("]\nseen by Ada")
-    until("the process of the task ends", lambda: is_silent(connector, told["load_orders.load"]))
+    until("the process of the task ends", lambda: is_silent(connector, runs["load_orders.load"]))
     airflow.behave("load_orders", "succeed")
     assert "the run has ended: Airflow says failed" == connector.preview(of_run(Verb.CANCEL, run), CALL_SECONDS).refused
 
@@ -396,8 +396,8 @@ def test_a_task_that_is_marked_ok_lets_what_failed_after_it_run(airflow: Airflow
     connector.act(preview, key, CALL_SECONDS)
     assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     airflow.wait_for("load_orders", run, "success")
-    told = {one.job: one.state for one in every(connector) if one.period_key == run}
-    assert {RunState.SUCCEEDED} == set(told.values())
+    states = {run_record.job: run_record.state for run_record in every(connector) if run_record.period_key == run}
+    assert {RunState.SUCCEEDED} == set(states.values())
     with pytest.raises(NotSupported, match="by now; nothing was sent"):
         connector.act(preview, new_key(), CALL_SECONDS)
 

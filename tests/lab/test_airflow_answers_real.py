@@ -1,4 +1,4 @@
-"""Human in the loop as Airflow 3 really has it: what a task asks is told, and it is answered once."""
+"""Human in the loop in a real Airflow 3: a task's question is reported, and it is answered once."""
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ def connector(airflow: AirflowServer) -> Iterator[Connector]:
     opened.close()
 
 
-def asking(airflow: AirflowServer, connector: Connector) -> tuple[str, RunRecord]:
-    """A run that waits for an answer, and the record of the task that asks."""
+def waiting_run(airflow: AirflowServer, connector: Connector) -> tuple[str, RunRecord]:
+    """A run that waits for an answer, and the record of the waiting task."""
     run = f"lab__{new_key()}"
     airflow.trigger("figures", run)
 
     def waits() -> RunRecord | None:
-        found = [one for one in every(connector) if one.job == "figures.release" and one.period_key == run]
-        return next((one for one in found if one.reason == "approval"), None)
+        runs = [
+            run_record
+            for run_record in every(connector)
+            if run_record.job == "figures.release" and run_record.period_key == run
+        ]
+        return next((run for run in runs if run.reason == "approval"), None)
 
     return run, until("the task to ask", waits)
 
@@ -52,7 +56,7 @@ def answerable(connector: Connector, task: RunRecord, verb: Verb) -> Preview:
 
 
 def test_a_question_is_reported_and_approved_once(airflow: AirflowServer, connector: Connector) -> None:
-    run, task = asking(airflow, connector)
+    run, task = waiting_run(airflow, connector)
     assert (RunState.WAITING, "awaiting_input") == (task.state, task.native_state)
     assert "asks: Release the numbers? (Approve, Reject)" == task.message
     step = answerable(connector, task, Verb.MARK_OK)
@@ -70,18 +74,18 @@ def test_a_question_is_reported_and_approved_once(airflow: AirflowServer, connec
 
 
 def test_a_rejection_skips_what_follows(airflow: AirflowServer, connector: Connector) -> None:
-    run, task = asking(airflow, connector)
+    run, task = waiting_run(airflow, connector)
     connector.act(answerable(connector, task, Verb.SKIP), new_key(), CALL_SECONDS)
     airflow.wait_for("figures", run, "success")
     assert RunState.SKIPPED == attempt(connector, "figures.publish", run).state
 
 
 def test_a_viewer_sees_the_question_and_may_not_answer(airflow: AirflowServer, connector: Connector) -> None:
-    run, task = asking(airflow, connector)
+    run, task = waiting_run(airflow, connector)
     viewer = connect(airflow.url, "viewer")
     try:
-        asked = until("the question", lambda: attempt(viewer, "figures.release", run).message)
-        assert task.message == asked
+        question = until("the question", lambda: attempt(viewer, "figures.release", run).message)
+        assert task.message == question
         step = answerable(viewer, task, Verb.MARK_OK)
         with pytest.raises(AccessRefused):
             viewer.act(step, new_key(), CALL_SECONDS)
@@ -99,8 +103,8 @@ def test_a_run_by_an_asset_names_the_run_that_wrote_it(airflow: AirflowServer, c
     airflow.wait_for("load_orders", run, "success")
 
     def follower() -> list[object] | None:
-        read = [one.context.get("inputs") for one in every(connector) if one.job == "supply_plan"]
-        return next((one for one in read if one and {"job": "load_orders", "period_key": run} in one), None)
+        read = [run.context.get("inputs") for run in every(connector) if run.job == "supply_plan"]
+        return next((item for item in read if item and {"job": "load_orders", "period_key": run} in item), None)
 
     assert [{"job": "load_orders", "period_key": run}] == until("the run of supply_plan and its input", follower)
 

@@ -58,11 +58,11 @@ def connector(request: pytest.FixtureRequest, airflow: AirflowServer) -> Iterato
     }
     secrets = {"A": "AKIAEXAMPLE", "B": "secret", "KEY": KEY, "TOKEN": airflow.token()}
     chosen = AirflowOptions.model_validate({"url": airflow.url, **options[request.param]})
-    door = Mwaa(airflow) if request.param == "mwaa" else None
-    opened = AirflowConnector(chosen, lambda reference: secrets[reference.env], door, outside=cloud(airflow))
+    service = Mwaa(airflow) if request.param == "mwaa" else None
+    opened = AirflowConnector(chosen, lambda reference: secrets[reference.env], service, outside=cloud(airflow))
     yield opened
     opened.close()
-    assert door is None or [b"token=web-1"] == door.logins
+    assert service is None or [b"token=web-1"] == service.logins
 
 
 def test_each_sign_in_reads_a_real_airflow(connector: AirflowConnector) -> None:

@@ -49,7 +49,7 @@ class Night:
 @pytest.fixture(scope="module")
 def night(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     with Story(fresh).all_well_after() as story:
-        fresh.airflow.wait_ready().trigger("load_orders", "earlier")  # a mark stands in the note of the latest run
+        fresh.airflow.wait_ready().trigger("load_orders", "earlier")  # a mark is in the note of the latest run
         fresh.airflow.wait_for("load_orders", "earlier", "success")
         story.cron.behave("extract_orders", "fail")
         options = Options(systems=("etl-hosts", "warehouse-airflow", "orders-sfn"), mode="hold")
@@ -73,34 +73,34 @@ def night(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             fresh.db07.remove_crontab("etl")
 
 
-def kept(lab: Estate) -> Row:
+def stable_schedule(lab: Estate) -> Row:
     """The schedule as AWS has it, less what every writing changes."""
-    found: Row = lab.moto.scheduler().get_schedule(Name=SCHEDULE)
-    return {name: value for name, value in found.items() if name not in ("LastModificationDate", "ResponseMetadata")}
+    schedule: Row = lab.moto.scheduler().get_schedule(Name=SCHEDULE)
+    return {name: value for name, value in schedule.items() if name not in ("LastModificationDate", "ResponseMetadata")}
 
 
 def dag_runs(lab: Estate, since: datetime) -> list[Row]:
     """Runs of load_orders that began since then."""
     rows = lab.airflow.call("GET", "dags/load_orders/dagRuns?limit=50&order_by=-run_after")["dag_runs"]
-    return [one for one in rows if one["queued_at"] and datetime.fromisoformat(one["queued_at"]) >= since]
+    return [row for row in rows if row["queued_at"] and datetime.fromisoformat(row["queued_at"]) >= since]
 
 
 def executions(lab: Estate, story: Story, since: datetime) -> list[Row]:
     rows: list[Row] = lab.moto.client().list_executions(stateMachineArn=story.machines.arn())["executions"]  # type: ignore[assignment]
-    return [one for one in rows if one["startDate"] >= since]
+    return [row for row in rows if row["startDate"] >= since]
 
 
 def live(night: Night, lab: Estate, story: Story) -> None:
     began = datetime.now(UTC)
-    night.schedule_before = kept(lab)
+    night.schedule_before = stable_schedule(lab)
 
     def held() -> bool:
-        night.held = {one["job"]: one for one in night.headway.json("hold") if one["state"] == "held"}
+        night.held = {hold["job"]: hold for hold in night.headway.json("hold") if hold["state"] == "held"}
         return night.held.keys() == set(HELD)
 
     wait_until(held, "both to be held", 180, 0.5)
     night.paused = lab.airflow.call("GET", "dags/load_orders")["is_paused"]
-    night.schedule_held = kept(lab)
+    night.schedule_held = stable_schedule(lab)
     time.sleep(max((night.due - datetime.now(UTC)).total_seconds(), 0) + 20)
     night.starts_while_held = len(dag_runs(lab, began)) + len(executions(lab, story, began))
     story.cron.behave("extract_orders", "succeed")
@@ -108,22 +108,22 @@ def live(night: Night, lab: Estate, story: Story) -> None:
     assert 0 == answer.exit_status, answer
 
     def over() -> bool:
-        night.over = {one["job"]: one for one in night.headway.json("hold", "--all") if one["state"] == "released"}
+        night.over = {hold["job"]: hold for hold in night.headway.json("hold", "--all") if hold["state"] == "released"}
         return set(HELD) <= night.over.keys()
 
     wait_until(over, "the end of both holds", 180, 1.0)
-    wait_until(lambda: all(one["state"] == "success" for one in dag_runs(lab, began)), "the DAG's run", 150, 1.0)
+    wait_until(lambda: all(run["state"] == "success" for run in dag_runs(lab, began)), "the DAG's run", 150, 1.0)
     time.sleep(30)  # a second run, of Airflow's own making, would come now
     night.dag_runs, night.executions = dag_runs(lab, began), executions(lab, story, began)
     night.paused_after = lab.airflow.call("GET", "dags/load_orders")["is_paused"]
-    night.schedule_after = kept(lab)
+    night.schedule_after = stable_schedule(lab)
 
 
 def test_both_are_held_by_their_schedulers_own_means(night: Night) -> None:
     assert (set(HELD), True, "DISABLED") == (set(night.held), night.paused, night.schedule_held["State"])
     mark = f"headway-hold id={night.held[PUBLISH]['key']} by=headway until="
     assert mark in night.schedule_held["Description"]
-    assert [night.due] * 2 == [datetime.fromisoformat(one["due"]) for one in night.held.values()]
+    assert [night.due] * 2 == [datetime.fromisoformat(row["due"]) for row in night.held.values()]
 
 
 def test_nothing_starts_while_it_is_held(night: Night) -> None:
@@ -131,7 +131,7 @@ def test_nothing_starts_while_it_is_held(night: Night) -> None:
 
 
 def test_each_runs_once_after_its_upstream(night: Night) -> None:
-    assert (["success"], 1) == ([one["state"] for one in night.dag_runs], len(night.executions))
+    assert (["success"], 1) == ([run["state"] for run in night.dag_runs], len(night.executions))
     [run] = night.dag_runs
     assert datetime.fromisoformat(run["queued_at"]) > night.due
     assert night.executions[0]["startDate"] > night.due

@@ -21,7 +21,7 @@ from tests.lab.airflow import PASSWORDS, AirflowServer
 from tests.lab.airflow_client import (
     CALL_SECONDS,
     PATIENCE_SECONDS,
-    asking,
+    action_spec_of,
     attempt,
     connect,
     eating_answers,
@@ -155,13 +155,17 @@ def test_a_failed_run_reports_its_tasks_and_the_log_of_the_failed_one(
     airflow: AirflowServer, connector: Connector
 ) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
-    told = attempt(connector, "load_orders", run)
-    assert (RunState.FAILED, "failed", RunEvidence.NATIVE) == (told.state, told.native_state, told.evidence)
-    assert "tasks not green: load (failed), publish (upstream_failed)" == told.message
-    states = {one.job: one.state for one in every(connector) if one.period_key == run}
+    run_record = attempt(connector, "load_orders", run)
+    assert (RunState.FAILED, "failed", RunEvidence.NATIVE) == (
+        run_record.state,
+        run_record.native_state,
+        run_record.evidence,
+    )
+    assert "tasks not green: load (failed), publish (upstream_failed)" == run_record.message
+    states = {run_record.job: run_record.state for run_record in every(connector) if run_record.period_key == run}
     expected = {"load_orders.check_file": RunState.SUCCEEDED, "load_orders.load": RunState.FAILED}
     assert {"load_orders": RunState.FAILED, "load_orders.publish": RunState.BLOCKED, **expected} == states
-    log = connector.log(ref(told), None, 65536, CALL_SECONDS)
+    log = connector.log(ref(run_record), None, 65536, CALL_SECONDS)
     assert log.text.startswith("[log of task load, try 1 (failed)]\n")
     assert "reading /data/orders.csv" in log.text
     assert "FileNotFoundError: /data/orders.csv of this business date is not there" in log.text
@@ -174,7 +178,7 @@ def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
     run = ran(airflow, "load_orders", "fail", "failed")
     airflow.call("PATCH", f"dags/load_orders/dagRuns/{run}", {"note": "seen by Ada"})
     first = attempt(connector, "load_orders", run)
-    preview = connector.preview(asking(first), CALL_SECONDS)
+    preview = connector.preview(action_spec_of(first), CALL_SECONDS)
     assert ("clear failed tasks", f"clear failed tasks of load_orders {run}") == (preview.verb, preview.summary)
     assert ("load", "publish") == preview.affected
     airflow.behave("load_orders", "succeed")
@@ -194,7 +198,7 @@ def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
 
 def test_a_clear_by_somebody_else_is_an_attempt_without_our_key(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
-    preview = connector.preview(asking(attempt(connector, "load_orders", run)), CALL_SECONDS)
+    preview = connector.preview(action_spec_of(attempt(connector, "load_orders", run)), CALL_SECONDS)
     key = new_key()
     connector.act(preview, key, CALL_SECONDS)
     airflow.wait_for("load_orders", run, "failed")
@@ -208,7 +212,7 @@ def test_a_clear_by_somebody_else_is_an_attempt_without_our_key(airflow: Airflow
 
 def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
-    preview = connector.preview(asking(attempt(connector, "load_orders", run)), CALL_SECONDS)
+    preview = connector.preview(action_spec_of(attempt(connector, "load_orders", run)), CALL_SECONDS)
     key = new_key()
     with eating_answers(airflow.port, b"/clear HTTP") as port:
         cut_off = connect(f"http://127.0.0.1:{port}")
@@ -222,8 +226,8 @@ def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowSer
 
 def test_a_green_run_is_cleared_whole(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "succeed", "success")
-    told = attempt(connector, "load_orders", run)
-    preview = connector.preview(asking(told), CALL_SECONDS)
+    run_record = attempt(connector, "load_orders", run)
+    preview = connector.preview(action_spec_of(run_record), CALL_SECONDS)
     assert f"clear the whole run load_orders {run}" == preview.summary
     assert ("check_file", "load", "publish") == preview.affected
     connector.act(preview, key := new_key(), CALL_SECONDS)
@@ -234,7 +238,7 @@ def test_a_green_run_is_cleared_whole(airflow: AirflowServer, connector: Connect
 def test_a_task_is_cleared_with_what_follows_it(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "load_orders", "fail", "failed")
     task = attempt(connector, "load_orders.load", run)
-    preview = connector.preview(asking(task), CALL_SECONDS)
+    preview = connector.preview(action_spec_of(task), CALL_SECONDS)
     assert ("load", "publish") == preview.affected
     airflow.behave("load_orders", "succeed")
     key = new_key()
@@ -252,10 +256,10 @@ def test_what_runs_is_not_cleared(airflow: AirflowServer, connector: Connector) 
     run = f"lab__{new_key()}"
     airflow.trigger("stock_count", run)
     airflow.wait_for("stock_count", run, "running")
-    told = every(connector)
-    dag = next(one for one in told if one.job == "stock_count" and one.period_key == run)
+    runs = every(connector)
+    dag = next(run_record for run_record in runs if run_record.job == "stock_count" and run_record.period_key == run)
     assert RunState.RUNNING == dag.state
-    refused = connector.preview(asking(dag), CALL_SECONDS).refused
+    refused = connector.preview(action_spec_of(dag), CALL_SECONDS).refused
     assert refused is not None
     assert refused.startswith("the run is running since ")
     airflow.behave("stock_count", "succeed")
@@ -275,9 +279,11 @@ def test_a_running_log_is_followed_and_ends(airflow: AirflowServer, connector: C
         "the task runs",
         lambda: next(
             (
-                one
-                for one in every(connector)
-                if one.job == "stock_count.count" and one.period_key == run and one.state is RunState.RUNNING
+                run_record
+                for run_record in every(connector)
+                if run_record.job == "stock_count.count"
+                and run_record.period_key == run
+                and run_record.state is RunState.RUNNING
             ),
             None,
         ),
@@ -303,24 +309,28 @@ def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow: AirflowSer
     while time.monotonic() < end:
         poll = connector.poll(cursor, tuple(known.values()), CALL_SECONDS)
         cursor = poll.cursor
-        for one in poll.runs:
-            if one.job == "retried.second_time" and one.period_key == run:
-                seen[one.attempt_key] = one
-                known.pop(one.attempt_key, None)
-                if one.state.is_open:
-                    known[one.attempt_key] = ref(one)
+        for run_record in poll.runs:
+            if run_record.job == "retried.second_time" and run_record.period_key == run:
+                seen[run_record.attempt_key] = run_record
+                known.pop(run_record.attempt_key, None)
+                if run_record.state.is_open:
+                    known[run_record.attempt_key] = ref(run_record)
         if len(seen) == 2 and not known:
             break
         time.sleep(0.1)
-    assert [RunState.FAILED, RunState.SUCCEEDED] == [one.state for one in seen.values()]
+    assert [RunState.FAILED, RunState.SUCCEEDED] == [run.state for run in seen.values()]
 
 
 def test_mapped_instances_are_one_run_of_their_task(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "mapped", "as it is", "failed")
-    told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
-    assert [RunState.FAILED] == [one.state for one in told]
-    assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
-    log = connector.log(ref(told[0]), None, 65536, CALL_SECONDS)
+    runs = [
+        run_record
+        for run_record in every(connector)
+        if run_record.job == "mapped.regions.count_region" and run_record.period_key == run
+    ]
+    assert [RunState.FAILED] == [run.state for run in runs]
+    assert "3 mapped: 2 success, 1 failed; not green: 2" == runs[0].message
+    log = connector.log(ref(runs[0]), None, 65536, CALL_SECONDS)
     assert "ZeroDivisionError" in log.text
 
 
@@ -328,20 +338,24 @@ def test_a_run_that_the_clock_made_has_its_instant_as_period(airflow: AirflowSer
     """The scheduler starts the latest instant at once, even without catch-up."""
     airflow.behave("stock_count", "succeed")
     airflow.schedule("stock_count", "* * * * *")
-    told = until("a scheduled run", lambda: by_clock(connector, "stock_count"))
+    run = until("a scheduled run", lambda: by_clock(connector, "stock_count"))
     airflow.schedule("stock_count", None)
-    at = told.period_at
+    at = run.period_at
     assert at is not None
-    assert (0, 0, None) == (at.second, at.microsecond, told.interval_start)
-    assert (RunState.SUCCEEDED, instant_key(at)) == (told.state, told.period_key)
-    tasks = [one for one in every(connector) if one.job == "stock_count.count" and one.period_key == told.period_key]
-    assert [RunState.SUCCEEDED] == [one.state for one in tasks]
+    assert (0, 0, None) == (at.second, at.microsecond, run.interval_start)
+    assert (RunState.SUCCEEDED, instant_key(at)) == (run.state, run.period_key)
+    tasks = [
+        run_record
+        for run_record in every(connector)
+        if run_record.job == "stock_count.count" and run_record.period_key == run.period_key
+    ]
+    assert [RunState.SUCCEEDED] == [run.state for run in tasks]
 
 
 def by_clock(connector: Connector, dag: str) -> RunRecord | None:
     """An ended run of this DAG that its schedule made."""
-    runs = [one for one in every(connector) if one.job == dag and one.context.get("run_type") == "scheduled"]
-    return next((one for one in runs if not one.state.is_open), None)
+    runs = [run for run in every(connector) if run.job == dag and run.context.get("run_type") == "scheduled"]
+    return next((run for run in runs if not run.state.is_open), None)
 
 
 def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, connector: Connector) -> None:
@@ -357,8 +371,12 @@ def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, 
     assert isinstance(connector.look_up(preview, key, CALL_SECONDS), ActionFound)
     run = f"headway__{key.removeprefix('headway-')}"
     airflow.wait_for("supply_plan", run, "success")
-    told = attempt(connector, "supply_plan", run)
-    assert (RunState.SUCCEEDED, key, instant_key(at)) == (told.state, told.action_key, told.period_key)
+    run_record = attempt(connector, "supply_plan", run)
+    assert (RunState.SUCCEEDED, key, instant_key(at)) == (
+        run_record.state,
+        run_record.action_key,
+        run_record.period_key,
+    )
     again = connector.preview(missed, CALL_SECONDS)
     assert f"Airflow has this run: {run} is success" == again.refused
     with pytest.raises(NotSupported, match="another run for"):
@@ -375,11 +393,17 @@ def test_a_missed_run_of_a_paused_dag_says_that_it_would_wait(connector: Connect
 
 def test_a_deleted_run_is_not_reported_as_ended(airflow: AirflowServer, connector: Connector) -> None:
     run = ran(airflow, "stock_count", "succeed", "success")
-    told = attempt(connector, "stock_count", run)
+    run_record = attempt(connector, "stock_count", run)
     airflow.call("DELETE", f"dags/stock_count/dagRuns/{run}")
     cursor = connector.poll("", (), CALL_SECONDS).cursor
-    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), CALL_SECONDS).runs}[told.attempt_key]
-    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
+    removed_run = {run.attempt_key: run for run in connector.poll(cursor, (ref(run_record),), CALL_SECONDS).runs}[
+        run_record.attempt_key
+    ]
+    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == (
+        removed_run.state,
+        removed_run.native_state,
+        removed_run.evidence,
+    )
 
 
 def test_a_viewer_sees_everything_and_learns_that_it_cannot_act(airflow: AirflowServer) -> None:
@@ -389,9 +413,9 @@ def test_a_viewer_sees_everything_and_learns_that_it_cannot_act(airflow: Airflow
         rights = {right.name: right.held for right in viewer.probe(20).rights}
         assert {False} == {held for name, held in rights.items() if not name.startswith("read")}
         assert {True} == {held for name, held in rights.items() if name.startswith("read")}
-        told = attempt(viewer, "load_orders", run)
+        run_record = attempt(viewer, "load_orders", run)
         with pytest.raises(AccessRefused, match="Forbidden"):
-            viewer.preview(asking(told), CALL_SECONDS)
+            viewer.preview(action_spec_of(run_record), CALL_SECONDS)
     finally:
         viewer.close()
 
@@ -412,15 +436,15 @@ def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
     airflow: AirflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEADWAY_AF_NOBODY", "wrong-password")
-    stranger = connect(airflow.url, "nobody")
+    unknown_user = connect(airflow.url, "nobody")
     try:
         for _ in range(3):
             with pytest.raises(AccessRefused, match="the password of 'nobody' was refused"):
-                stranger.poll("", (), CALL_SECONDS)
+                unknown_user.poll("", (), CALL_SECONDS)
         with pytest.raises(AccessRefused, match="3 logins of 'nobody'"):
-            stranger.poll("", (), CALL_SECONDS)
+            unknown_user.poll("", (), CALL_SECONDS)
     finally:
-        stranger.close()
+        unknown_user.close()
 
 
 def test_a_frozen_server_is_unreachable_at_the_deadline_and_nothing_is_lost(
@@ -436,8 +460,11 @@ def test_a_frozen_server_is_unreachable_at_the_deadline_and_nothing_is_lost(
     finally:
         airflow.thaw()
     run = ran(airflow, "stock_count", "succeed", "success")
-    found = until("the run after the thaw", lambda: [one for one in every(connector, cursor) if one.period_key == run])
-    assert RunState.SUCCEEDED == found[-1].state
+    runs = until(
+        "the run after the thaw",
+        lambda: [run_record for run_record in every(connector, cursor) if run_record.period_key == run],
+    )
+    assert RunState.SUCCEEDED == runs[-1].state
 
 
 def test_every_run_and_task_instance_of_its_database_is_in_the_store_as_it_is(

@@ -1,4 +1,5 @@
-"""Debian's Alertmanager sends an alert about a host: it stands beside the incident of the host's job until it ends."""
+"""Debian's Alertmanager sends an alert about a host: it is shown beside the incident of the host's job until it
+ends."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Alerts through a real mail server and a real web hook, by the real command and engine, while receivers misbehave.
 
-A replayed night stands in for the schedulers: `extract_orders` fails at 03:12 by a clock that runs twenty times faster.
-"""
+A replayed night replaces the schedulers: `extract_orders` fails at 03:12 by a clock that runs twenty times faster."""
 
 from __future__ import annotations
 
@@ -113,15 +112,19 @@ def test_f66_a_delivery_refused_by_a_mail_server_is_abandoned_notified_on_the_fa
         assert handed.startswith('Route "oncall" has not accepted this')
         assert (3, []) == (smtp.rejected, smtp.mails)
         listed = morning.headway.json("alert")
-        assert [("parked", 3, "env MAIL")] == [(one["state"], one["tries"], one["receiver"]) for one in listed]
+        assert [("parked", 3, "env MAIL")] == [(item["state"], item["tries"], item["receiver"]) for item in listed]
         assert "SMTP 550 5.1.1 no such user here (refused permanently 3 times)" == listed[0]["error"]
-        wait_until(lambda: "1 alert abandoned (oncall)" in morning.headway.look("status").stdout, "the status", 20)
+        wait_until(
+            lambda: "1 alert abandoned (oncall)" in morning.headway.run_in_process("status").stdout, "the status", 20
+        )
         smtp.mode = "accept"
         assert 0 == morning.headway.run("alert", "retry", "--parked").exit_status
         [mail] = smtp.wait_for(1)
         assert (True, False) == (ROOT in mail.subject, "May be a duplicate" in mail.text)
         wait_until(lambda: [] == morning.headway.json("alert"), "the record of the mail", 20)
-        wait_until(lambda: "given up" not in morning.headway.look("status").stdout, "the status to be well", 20)
+        wait_until(
+            lambda: "given up" not in morning.headway.run_in_process("status").stdout, "the status to be well", 20
+        )
 
 
 def test_f66_where_every_url_is_down_the_fallback_is_notified_once_and_a_broken_sink_delays_no_other(
@@ -135,10 +138,10 @@ def test_f66_where_every_url_is_down_the_fallback_is_notified_once_and_a_broken_
         [mail] = smtp.wait_for(1, 40)
         assert ROOT in mail.subject
         assert 'Route "oncall" has not accepted this in 1m; this route is its fallback.' in mail.text
-        for words in ("SERVICE", "headway incident INC-0001"):
-            assert words in mail.text
-        for words in ("error=503", "Last log lines", "  | "):
-            assert words not in mail.text
+        for text in ("SERVICE", "headway incident INC-0001"):
+            assert text in mail.text
+        for text in ("error=503", "Last log lines", "  | "):
+            assert text not in mail.text
         http_sink.behaviour = Behaviour()
         wait_until(
             lambda: ("sent",) in morning.rows("SELECT state FROM delivery WHERE receiver = 'env HOOK'"), "it", 60
@@ -163,9 +166,9 @@ def test_f12_a_full_store_is_notified_from_memory_and_recorded_when_there_is_spa
         resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (hard, hard))
         _, over = http_sink.wait_for(2, 60)
         assert "store available again" in over.data["title"]
-        told = [("headway", "headway:store", "sent", 1)] * 2
+        entries = [("headway", "headway:store", "sent", 1)] * 2
         query = "SELECT a.kind, a.dedup_key, d.state, d.tries FROM alert a JOIN delivery d ON d.alert_id = a.id"
-        wait_until(lambda: morning.rows(f"{query} ORDER BY a.id") == told, f"{told} in the store", 20)
+        wait_until(lambda: morning.rows(f"{query} ORDER BY a.id") == entries, f"{entries} in the store", 20)
         assert 2 == len(http_sink.posts)
 
 
@@ -188,14 +191,16 @@ def test_a_mail_server_that_is_stopped_is_shown_and_each_alert_arrives_once_afte
     smtp.stop()
     with morning.fails():
         notice = "1 alert not delivered yet (oncall): headway alert"
-        wait_until(lambda: notice in morning.headway.look("status").stdout, "the status", 60)
+        wait_until(lambda: notice in morning.headway.run_in_process("status").stdout, "the status", 60)
         [waiting] = morning.headway.json("alert")
         assert ("env MAIL", True) == (waiting["receiver"], "Connection refused" in waiting["error"])
         check = morning.headway.run("check")
         assert (1, True) == (check.exit_status, "Connection refused. Fix: start that mail server" in check.stdout)
         smtp.start()
         wait_until(lambda: {("sent",)} == set(morning.rows("SELECT state FROM delivery")), "the record", 120)
-        wait_until(lambda: "not delivered" not in morning.headway.look("status").stdout, "the status to be well", 20)
+        wait_until(
+            lambda: "not delivered" not in morning.headway.run_in_process("status").stdout, "the status to be well", 20
+        )
     [mail] = smtp.mails
     assert (True, False) == (ROOT in mail.subject, "May be a duplicate" in mail.text)
 

@@ -44,8 +44,8 @@ class Alertmanager:
 
     def alerts(self) -> dict[str, dict[str, Any]]:
         """Active alerts by incident, else by key."""
-        found = httpx.get(f"http://127.0.0.1:{self.port}/api/v2/alerts").json()
-        return {alert["labels"].get("incident") or alert["labels"]["key"]: alert for alert in found}
+        document = httpx.get(f"http://127.0.0.1:{self.port}/api/v2/alerts").json()
+        return {alert["labels"].get("incident") or alert["labels"]["key"]: alert for alert in document}
 
 
 @pytest.fixture
@@ -145,8 +145,8 @@ def test_an_escalation_ends_the_alert_with_the_labels_before(
     """Alertmanager knows an alert by its labels, and routes by severity."""
 
     def firing() -> list[str]:
-        found = httpx.get(f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
-        return [alert["labels"]["severity"] for alert in found]
+        document = httpx.get(f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
+        return [alert["labels"]["severity"] for alert in document]
 
     def change_tier(tier: int) -> None:
         with bench.store.write(bench.fence) as session:
@@ -175,8 +175,8 @@ def test_alertmanager_groups_and_inhibits_by_our_labels(bench: Bench, alertmanag
     wait_until(lambda: len(alertmanager.alerts()) == 3, "three alerts", 10)
     by_job = {alert["labels"]["job"]: alert for alert in alertmanager.alerts().values()}
     wait_until(lambda: alertmanager.sink.posts, "a notification", 15)
-    told = {alert["labels"]["job"] for post in alertmanager.sink.posts for alert in post.data["alerts"]}
-    assert {"fake/extract", "fake/third"} == told, "one group by system, without the inhibited alert"
+    results = {alert["labels"]["job"] for post in alertmanager.sink.posts for alert in post.data["alerts"]}
+    assert {"fake/extract", "fake/third"} == results, "one group by system, without the inhibited alert"
     by_job = {alert["labels"]["job"]: alert for alert in alertmanager.alerts().values()}
     assert [by_job["fake/extract"]["fingerprint"]] == by_job["fake/other"]["status"]["inhibitedBy"]
 

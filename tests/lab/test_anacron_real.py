@@ -39,8 +39,8 @@ def polled(host: CronHost) -> Poll:
 
 
 def test_start_end_status_and_signal_are_proved(host: CronHost) -> None:
-    told = {run.job: (run.state, run.exit_code, run.evidence) for run in polled(host).runs}
-    assert told == {
+    details = {run.job: (run.state, run.exit_code, run.evidence) for run in polled(host).runs}
+    assert details == {
         "anahost:anacron/job.good": (RunState.SUCCEEDED, 0, RunEvidence.NATIVE),
         "anahost:anacron/job.bad": (RunState.FAILED, 4, RunEvidence.NATIVE),
         "anahost:anacron/job.sig": (RunState.FAILED, 143, RunEvidence.NATIVE),
@@ -49,7 +49,7 @@ def test_start_end_status_and_signal_are_proved(host: CronHost) -> None:
 
 def test_the_line_that_anacron_leaves_out_is_the_one_that_we_say(host: CronHost) -> None:
     assert "anacrontab on line 5 - skipping this line" in host.run("root", "cat /tmp/said").replace("/etc/", "")
-    skipped = [one.where for one in connect(host).inventory("", 30).skipped]
+    skipped = [skip.where for skip in connect(host).inventory("", 30).skipped]
     assert skipped == ["/etc/anacrontab:5"]
 
 
@@ -57,8 +57,8 @@ def test_the_line_that_anacron_leaves_out_is_the_one_that_we_say(host: CronHost)
 def test_a_rerun_goes_through_anacron_and_is_one_attempt(host: CronHost, job: str, state: RunState, code: int) -> None:
     run = rerun(host, f"anahost:anacron/{job}", user="root")
     assert (state, code) == (run.state, run.exit_code)
-    told = [one.action_key for one in polled(host).runs if one.job == run.job]
-    assert [None, run.action_key] == told, "anacron's own start and ours: what its log says of ours is no third one"
+    keys = [run_record.action_key for run_record in polled(host).runs if run_record.job == run.job]
+    assert [None, run.action_key] == keys, "anacron's own start and ours: what its log says of ours is no third one"
 
 
 def test_without_the_right_to_act_as_root_a_rerun_is_refused_with_its_fix(host: CronHost) -> None:
@@ -76,5 +76,5 @@ def test_a_job_that_runs_is_seen_to_run(host: CronHost) -> None:
     poll = connector.poll("", (), 30)
     for _ in range(3):
         poll = connector.poll(poll.cursor, (), 30)
-        told = {run.job: run.state for run in poll.runs}
-        assert told.get("anahost:anacron/job.long") == RunState.RUNNING
+        states = {run.job: run.state for run in poll.runs}
+        assert states.get("anahost:anacron/job.long") == RunState.RUNNING

@@ -1,4 +1,4 @@
-"""CloudWatch Logs against a moto server: streams are told in pieces and followed by their tokens, as AWS has it."""
+"""CloudWatch Logs against a moto server: streams are read in chunks and followed by their tokens, as in AWS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBERS = itertools.count(1)
 
 
 class Written:
-    """Two streams of one group, and a door to read them."""
+    """Two streams of one group, and a client to read them."""
 
     def __init__(self, moto: MotoServer) -> None:
         self.group = f"/lab/logs{next(NUMBERS)}"
@@ -35,7 +35,7 @@ class Written:
                 "access_key_id": {"env": "LAB_KEY_ID"}, "secret_access_key": {"env": "LAB_KEY"},
             }
         )  # fmt: skip
-        self.door = GlueClient(options, SecretStore())
+        self.client = GlueClient(options, SecretStore())
         self.streams = [LogStream(self.group, "out"), LogStream(self.group, "err")]
 
     def write(self, name: str, at: int, *lines: str) -> None:
@@ -48,47 +48,47 @@ class Written:
 
     def follow(self, place: str | None, limit_bytes: int) -> tuple[str, str | None]:
         """All that follows, in pieces, and the place behind it."""
-        told = ""
+        text = ""
         for _ in range(200):
-            self.door.deadline = Deadline(20)
-            piece = chunk(self.door, self.streams, place, limit_bytes, is_open=True)
+            self.client.deadline = Deadline(20)
+            piece = chunk(self.client, self.streams, place, limit_bytes, is_open=True)
             assert len(piece.text.encode()) <= limit_bytes
-            told, place = told + piece.text, piece.next
+            text, place = text + piece.text, piece.next
             if not piece.more:
-                return told, place
+                return text, place
         raise AssertionError("the pieces do not end")
 
 
 @pytest.fixture
 def written(moto: MotoServer) -> Iterator[Written]:
-    found = Written(moto)
-    yield found
-    found.door.close()
+    result = Written(moto)
+    yield result
+    result.client.close()
 
 
 def test_lines_written_later_are_reported_once_and_in_order(written: Written) -> None:
     written.write("out", 0, "one", "two", "größer")
-    written.door.deadline = Deadline(20)
-    tail = chunk(written.door, written.streams, None, 65536, is_open=True)
+    written.client.deadline = Deadline(20)
+    tail = chunk(written.client, written.streams, None, 65536, is_open=True)
     assert ("one\ntwo\ngrößer\n", False) == (tail.text, tail.cut)
     assert ("", tail.next) == written.follow(tail.next, 64)
     written.write("out", 10, "four", "six")
     written.write("err", 10, "oops", "a much longer line than a piece may have")
-    told, place = written.follow(tail.next, 7)
-    assert "four\noops\nsix\na much longer line than a piece may have\n" == told
+    text, place = written.follow(tail.next, 7)
+    assert "four\noops\nsix\na much longer line than a piece may have\n" == text
     written.write("err", 20, "last")
     assert "last\n" == written.follow(place, 64)[0]
 
 
 def test_a_short_tail_says_that_it_is_cut(written: Written) -> None:
     written.write("out", 0, *(f"line {number}" for number in range(100)))
-    written.door.deadline = Deadline(20)
-    tail = chunk(written.door, written.streams, None, 16, is_open=False)
+    written.client.deadline = Deadline(20)
+    tail = chunk(written.client, written.streams, None, 16, is_open=False)
     assert ("line 98\nline 99\n", True, None) == (tail.text, tail.cut, tail.next)
 
 
 def test_no_stream_is_no_log(written: Written) -> None:
-    written.door.deadline = Deadline(20)
+    written.client.deadline = Deadline(20)
     with pytest.raises(NotSupported, match=f"no log is there .any more.: {written.group} out"):
-        chunk(written.door, written.streams, None, 16, is_open=False)
-    assert "" == chunk(written.door, written.streams, None, 16, is_open=True).text
+        chunk(written.client, written.streams, None, 16, is_open=False)
+    assert "" == chunk(written.client, written.streams, None, 16, is_open=True).text

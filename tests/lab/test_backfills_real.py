@@ -28,23 +28,25 @@ def airflow(fresh: Estate) -> AirflowServer:
 @pytest.fixture(scope="module")
 def headway(fresh: Estate, airflow: AirflowServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headway]:
     folder = tmp_path_factory.mktemp("backfills")
-    found = Headway(fresh.write_config(folder, Options(systems=("warehouse-airflow",), poll_every="1s")))
-    with found.running_engine() as engine:
+    result = Headway(fresh.write_config(folder, Options(systems=("warehouse-airflow",), poll_every="1s")))
+    with result.running_engine() as engine:
         engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
         wait_until(
-            lambda: {PARKED, COUNT} <= {one["name"] for one in found.listed("job", "list")}, "both DAGs to be known", 90
+            lambda: {PARKED, COUNT} <= {job["name"] for job in result.listed("job", "list")},
+            "both DAGs to be known",
+            90,
         )
-        yield found
+        yield result
 
 
 LOCKED, NEVER_ARRIVED = "Database is locked", "it never arrived. Ask again to send it"
 
 
-def asked(headway: Headway, *words: str) -> str:
-    """What was printed; the action has ended well. Airflow on SQLite refuses a backfill while its scheduler writes:
-    then it is asked again, as Headway says, once it has looked that nothing arrived."""
+def requested_backfill(headway: Headway, *arguments: str) -> str:
+    """The printed output; the action has ended well. Airflow on SQLite refuses a backfill while its scheduler writes:
+    it is requested again, as Headway advises, once it has verified that nothing arrived."""
     for _ in range(3):
-        done = headway.run("plan", "backfill", *words, *SENT, limit_seconds=300)
+        done = headway.run("plan", "backfill", *arguments, *SENT, limit_seconds=300)
         if not (LOCKED in done.stdout and NEVER_ARRIVED in done.stdout):
             break
         print(done.stdout)
@@ -52,9 +54,9 @@ def asked(headway: Headway, *words: str) -> str:
     return done.stdout
 
 
-def under_way(headway: Headway, *words: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = headway.json("plan", "backfill", *words, "--list")
-    return found
+def under_way(headway: Headway, *arguments: str) -> list[dict[str, Any]]:
+    document: list[dict[str, Any]] = headway.json("plan", "backfill", *arguments, "--list")
+    return document
 
 
 @pytest.mark.timeout(1500)
@@ -63,7 +65,7 @@ def test_a_backfill_of_airflows_own_is_made_listed_paused_resumed_and_cancelled(
 ) -> None:
     """Of a DAG that is paused: none of its runs starts."""
     assert [] == under_way(headway)
-    asked(headway, PARKED, "--native", *NIGHTS)
+    requested_backfill(headway, PARKED, "--native", *NIGHTS)
     [made] = under_way(headway)
     assert ("parked", False, 1) == (made["job"], made["paused"], made["at_once"])
     assert ("2026-03-03", "2026-03-05") == (made["first"][:10], made["last"][:10])
@@ -76,37 +78,37 @@ def test_a_backfill_of_airflows_own_is_made_listed_paused_resumed_and_cancelled(
     assert Exit.OK != again.exit_status, "Airflow has one of a DAG at a time"
     assert 1 == len(under_way(headway))
     for change, paused in (("--pause", True), ("--resume", False)):
-        asked(headway, PARKED, change, number)
-        assert [paused] == [one["paused"] for one in under_way(headway, PARKED)]
-    asked(headway, PARKED, "--cancel", number)
+        requested_backfill(headway, PARKED, change, number)
+        assert [paused] == [row["paused"] for row in under_way(headway, PARKED)]
+    requested_backfill(headway, PARKED, "--cancel", number)
     assert [] == under_way(headway, PARKED)
     assert airflow.call("GET", f"backfills/{number}")["completed_at"]
-    told = [one for one in headway.json("action") if one["verb"] == "backfill"]
-    assert {"verified", "refused"} >= {one["state"] for one in told}
-    made_words = next(one["text"] for one in reversed(told) if one["state"] == "verified")
-    assert f"backfill {number} was made" in made_words
+    results = [action for action in headway.json("action") if action["verb"] == "backfill"]
+    assert {"verified", "refused"} >= {result["state"] for result in results}
+    created_text = next(result["text"] for result in reversed(results) if result["state"] == "verified")
+    assert f"backfill {number} was made" in created_text
 
 
 @pytest.mark.timeout(1500)
 def test_the_runs_of_a_backfill_are_reported_as_those_of_its_nights(headway: Headway, airflow: AirflowServer) -> None:
     airflow.behave("stock_count", "succeed")
     airflow.schedule("stock_count", "30 2 * * *")
-    words = (COUNT, "--native", "--from", "2026-03-03", "--to", "2026-03-04")
-    try:  # Airflow's API goes by a DAG that it read half a minute ago, whatever it tells of its schedule
+    texts = (COUNT, "--native", "--from", "2026-03-03", "--to", "2026-03-04")
+    try:  # Airflow's API uses a DAG that it read half a minute ago, whatever schedule it shows
         wait_until(
-            lambda: headway.run("plan", "backfill", *words, "--dry-run").exit_status == Exit.OK,
+            lambda: headway.run("plan", "backfill", *texts, "--dry-run").exit_status == Exit.OK,
             "the schedule to count",
             120,
             2,
         )
-        asked(headway, *words)
+        requested_backfill(headway, *texts)
         wait_until(lambda: not under_way(headway, COUNT), "the backfill to be over", 240)
-        wanted = {"2026-03-03T02:30:00Z", "2026-03-04T02:30:00Z"}
+        expected = {"2026-03-03T02:30:00Z", "2026-03-04T02:30:00Z"}
 
-        def told() -> bool:
+        def reported() -> bool:
             runs = headway.listed("run", COUNT)
-            return wanted <= {one["period_key"] for one in runs if one["state"] == "succeeded"}
+            return expected <= {run["period_key"] for run in runs if run["state"] == "succeeded"}
 
-        wait_until(told, "its runs to be told", 60)
+        wait_until(reported, "its runs to be told", 60)
     finally:
         airflow.schedule("stock_count", None)

@@ -43,7 +43,7 @@ def test_its_jobs_are_seen_and_the_missing_log_is_reported(bare: CronHost) -> No
     assert poll.inventory is not None
     assert [job.native_id for job in poll.inventory.jobs] == ["bare:bad_job"]
     assert (poll.seen_until, poll.inventory.complete) == (None, True)
-    assert any("cron's log is not there: install rsyslog" in words for words in poll.warnings)
+    assert any("cron's log is not there: install rsyslog" in warning for warning in poll.warnings)
     assert connector.probe(30).reachable
 
 

@@ -40,8 +40,8 @@ class Jobs:
 
     def _role(self) -> str:
         iam = self.moto.service("iam")
-        found: str = iam.create_role(RoleName=self.prefix, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        return found
+        result: str = iam.create_role(RoleName=self.prefix, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        return result
 
     def define(self, name: str) -> str:
         full = f"{self.prefix}-{name}"
@@ -110,9 +110,9 @@ def test_a_job_that_is_submitted_again_has_its_command_and_our_key(jobs: Jobs) -
     receipt = connector.act(preview, key, 20)
     assert receipt.native_ref == connector.act(preview, key, 20).native_ref, "the same key submits once"
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
-    told = {one.attempt_key: one for one in connector.poll("", (), 20).runs}
+    runs = {run.attempt_key: run for run in connector.poll("", (), 20).runs}
     connector.close()
-    assert (key, RunState.SUCCEEDED) == (told[receipt.native_ref].action_key, told[receipt.native_ref].state)
+    assert (key, RunState.SUCCEEDED) == (runs[receipt.native_ref].action_key, runs[receipt.native_ref].state)
     (sent,) = jobs.batch.describe_jobs(jobs=[receipt.native_ref.partition("#")[0]])["jobs"]
     assert (f"{key}_{name}", {"day": "20"}) == (sent["jobName"], sent["parameters"])
 
@@ -121,6 +121,6 @@ def test_an_array_is_one_run(jobs: Jobs) -> None:
     name = jobs.define("many")
     array = jobs.submit(name, arrayProperties={"size": 3})
     connector = jobs.connect()
-    told = connector.poll("", (), 20).runs
+    runs = connector.poll("", (), 20).runs
     connector.close()
-    assert [(f"{array}#1", 3)] == [(one.attempt_key, one.context["children"]) for one in told]
+    assert [(f"{array}#1", 3)] == [(run.attempt_key, run.context["children"]) for run in runs]

@@ -81,10 +81,10 @@ class Attacker:
 
     def run(self) -> None:
         with self.team.connect(self.login) as connection:
-            left = self.calls
-            while left > 0:
+            calls = self.calls
+            while calls > 0:
                 count = self.draw.choice((1, 1, 1, 4))
-                left -= count
+                calls -= count
                 if count == 1:
                     self.attempt(connection)
                     continue
@@ -251,6 +251,6 @@ def test_open_transactions_of_clients_slow_the_engine_by_less_than_a_tenth(share
                 call(alice, name, *((plan, *values[1:]) if name == "headway_steer_plan" else values))
             beside += [costs(shared) for _ in range(8)]
             alice.execute("ROLLBACK")
-    (worked, took), (worked_beside, took_beside) = (map(min, zip(*each, strict=True)) for each in (alone, beside))
+    (worked, took), (worked_beside, took_beside) = (map(min, zip(*group, strict=True)) for group in (alone, beside))
     assert worked_beside < worked * 1.1, (worked, worked_beside)
     assert took_beside < took + 0.05, (took, took_beside)

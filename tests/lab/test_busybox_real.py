@@ -75,13 +75,13 @@ def test_a_start_is_proved_and_an_end_is_not(alpine: CronHost) -> None:
 
 def test_what_runs_is_seen_to_run_and_is_not_started_again(alpine: CronHost) -> None:
     assert [run.state for run in runs_of(alpine, "long_job")] == [RunState.RUNNING]
-    assert any("already running: sleep 600" in words for words in connect(alpine).poll("", (), 30).warnings)
+    assert any("already running: sleep 600" in warning for warning in connect(alpine).poll("", (), 30).warnings)
 
 
 def test_the_wrapper_reports_all_there_too(alpine: CronHost) -> None:
-    told = {run.job.partition(":")[2]: (run.state, run.exit_code) for run in connect(alpine).poll("", (), 30).runs}
-    assert told["good_job"] == (RunState.SUCCEEDED, 0)
-    assert told["bad_job"] == (RunState.FAILED, 3)
+    details = {run.job.partition(":")[2]: (run.state, run.exit_code) for run in connect(alpine).poll("", (), 30).runs}
+    assert details["good_job"] == (RunState.SUCCEEDED, 0)
+    assert details["bad_job"] == (RunState.FAILED, 3)
     keys = [run.attempt_key for run in runs_of(alpine, "bad_job")]
     assert len(keys) == len(set(keys)) == alpine.log_text().count("exit 3")
 
@@ -94,7 +94,7 @@ def test_what_busybox_makes_of_a_crontab_is_what_we_say(alpine: CronHost) -> Non
     assert jobs["bad_hour"].schedule.expression == jobs["sunday_job"].schedule.expression == "* * * * *"
     assert (jobs["percent_job"].proof, jobs["good_job"].proof) == (ProofLevel.START, ProofLevel.FULL)
     assert alpine.run("root", "ls /tmp").split() == ["bad_hour", "percent", "sunday"]
-    reasons = "\n".join(one.reason for one in inventory.skipped)
+    reasons = "\n".join(skip.reason for skip in inventory.skipped)
     assert "parse error at 25: crond of busybox reads it as *" in reasons
     assert "parse error at 7: " in reasons
     assert "chown root /var/spool/cron/crontabs/headway" in reasons
@@ -103,7 +103,7 @@ def test_what_busybox_makes_of_a_crontab_is_what_we_say(alpine: CronHost) -> Non
 def test_no_start_is_missed_where_the_log_records_starts(alpine: CronHost) -> None:
     poll = connect(alpine).poll("", (), 30)
     assert poll.seen_until is not None
-    assert not any("has no line of it" in words for words in poll.warnings)
+    assert not any("has no line of it" in warning for warning in poll.warnings)
 
 
 @pytest.mark.usefixtures("world")
@@ -144,4 +144,4 @@ def test_a_log_without_times_proves_nothing_and_is_reported(alpine: CronHost) ->
     time.sleep(1)
     poll = connector.poll("", (), 30)
     assert (poll.seen_until, [run for run in poll.runs if run.job == "alpine:root-sleep-20"]) == (None, [])
-    assert any("Start it without -L" in words for words in poll.warnings)
+    assert any("Start it without -L" in warning for warning in poll.warnings)

@@ -70,7 +70,7 @@ class Seen:
     json: Answer
     known_hosts: Path
     verdicts: dict[str, str] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     rights: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -101,12 +101,12 @@ def seen(estate: Estate, poor: CronHost, tmp_path_factory: pytest.TempPathFactor
         % {"url": estate.airflow.url, "wrong": wrong}
     )
     headway = Headway(path)
-    found = Seen(headway.run("check"), headway.run("check", "--json"), empty)
-    for one in json.loads(found.json.stdout)["targets"]:
-        found.verdicts[one["target"]] = one["verdict"]
-        found.words[one["target"]] = "\n".join((*one["text"], *one["notes"]))
-        found.rights[one["target"]] = {right["name"]: right for right in one["rights"]}
-    return found
+    events = Seen(headway.run("check"), headway.run("check", "--json"), empty)
+    for target in json.loads(events.json.stdout)["targets"]:
+        events.verdicts[target["target"]] = target["verdict"]
+        events.texts[target["target"]] = "\n".join((*target["text"], *target["notes"]))
+        events.rights[target["target"]] = {right["name"]: right for right in target["rights"]}
+    return events
 
 
 REFUSED = """\
@@ -120,7 +120,7 @@ password = %(wrong)s
 
 
 def more(estate: Estate, poor: CronHost, known: Path, empty: Path) -> str:
-    """A stranger's host key, a port where nobody listens, a host without rights: three more cron systems."""
+    """An unknown host key, a port on which nothing listens, a host without rights: three more cron systems."""
     places = {"strange": (estate.db07.port, empty), "dead": (free_port(), known), "poor": (poor.port, known)}
     return "\n".join(
         f'[systems.{name}]\nkind = "cron"\nkey = {quoted(str(estate.db07.key))}\nknown_hosts = {quoted(str(file))}\n'
@@ -143,9 +143,9 @@ def test_all_errors_are_listed_at_once_with_file_line_key_value_and_fix(broken: 
     assert [f"{broken.config}:{line}: {key}: " for line, key, _, _ in FAULTS] == [
         match[0] if (match := re.match(r"\S+:\d+: (?:\"[^\"]*\"|[^:\"])+: ", line)) else line for line in lines
     ]
-    for line, (_, _, problem, mend) in zip(lines, FAULTS, strict=True):
+    for line, (_, _, problem, fix) in zip(lines, FAULTS, strict=True):
         assert problem in line
-        assert mend in line
+        assert fix in line
 
 
 def test_a_secret_in_clear_is_refused_and_never_printed(broken: Headway) -> None:
@@ -157,13 +157,13 @@ def test_the_faults_are_data_too(broken: Headway) -> None:
     answer = broken.run("check", "--json")
     assert 2 == answer.exit_status
     assert [(line, key) for line, key, _, _ in FAULTS] == [
-        (one["line"], one["key"]) for one in json.loads(answer.stdout)["faults"]
+        (fault["line"], fault["key"]) for fault in json.loads(answer.stdout)["faults"]
     ]
 
 
 def test_neither_check_nor_engine_with_a_broken_config_leaves_anything_behind(broken: Headway) -> None:
-    for words in (("check",), ("engine",)):
-        assert 2 == broken.run(*words).exit_status
+    for texts in (("check",), ("engine",)):
+        assert 2 == broken.run(*texts).exit_status
     assert [broken.config] == sorted(broken.home.rglob("*"))
 
 
@@ -183,9 +183,9 @@ def test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it(lab:
 
 def polled(headway: Headway) -> list[str]:
     """When each target answered last; empty while one has not, or while there is no store yet."""
-    answer = headway.look("--store", str(headway.home / "headway.db"), "status", "--json")
-    told = json.loads(answer.stdout) if answer.stdout else {}
-    times = [one["last_ok"] for one in told.get("systems", ())]
+    answer = headway.run_in_process("--store", str(headway.home / "headway.db"), "status", "--json")
+    document = json.loads(answer.stdout) if answer.stdout else {}
+    times = [system["last_ok"] for system in document.get("systems", ())]
     return times if all(times) else []
 
 
@@ -204,21 +204,21 @@ def test_one_system_that_is_not_in_order_is_exit_status_1(seen: Seen) -> None:
 def test_a_refused_password_names_the_system_and_the_user_and_not_the_password(seen: Seen) -> None:
     [target] = [name for name in seen.verdicts if name.startswith("refused-airflow")]
     assert "refused" == seen.verdicts[target]
-    assert "401" in seen.words[target]
-    assert "headway" in seen.words[target]
+    assert "401" in seen.texts[target]
+    assert "headway" in seen.texts[target]
     assert PASSWORDS["headway"] not in seen.text.stdout + seen.text.stderr + seen.json.stdout
 
 
 def test_an_unknown_host_key_names_its_fingerprint_and_the_known_hosts_file(seen: Seen) -> None:
     assert "refused" == seen.verdicts["strange/strange01"]
     assert re.search(r"host key ssh-ed25519 SHA256:\S+ is not in " + re.escape(str(seen.known_hosts)),
-                     seen.words["strange/strange01"])  # fmt: skip
-    assert "ssh-keyscan -p" in seen.words["strange/strange01"]
+                     seen.texts["strange/strange01"])  # fmt: skip
+    assert "ssh-keyscan -p" in seen.texts["strange/strange01"]
 
 
 def test_a_host_without_a_listener_is_unreachable(seen: Seen) -> None:
     assert "unreachable" == seen.verdicts["dead/dead01"]
-    assert "127.0.0.1" in seen.words["dead/dead01"]
+    assert "127.0.0.1" in seen.texts["dead/dead01"]
 
 
 def test_a_role_that_row_security_blinds_lacks_rights_in_one_line_with_one_fix(seen: Seen) -> None:
@@ -227,7 +227,7 @@ def test_a_role_that_row_security_blinds_lacks_rights_in_one_line_with_one_fix(s
     right = seen.rights[target]["see all rows of cron.job"]
     assert right["held"] is False
     assert "as a superuser, headway connector grants pg_cron --login headway_blind | psql ops" == right["fix"]
-    assert 1 == seen.words[target].count(right["fix"])
+    assert 1 == seen.texts[target].count(right["fix"])
 
 
 def test_that_command_grants_them_all(estate: Estate, seen: Seen, tmp_path: Path) -> None:
@@ -244,13 +244,13 @@ def test_that_command_grants_them_all(estate: Estate, seen: Seen, tmp_path: Path
 
 def test_a_cron_host_without_group_adm_and_without_sudo_names_each_right_with_its_fix(seen: Seen) -> None:
     assert "missing rights" == seen.verdicts["poor/poor01"]
-    mends = {name: right["fix"] for name, right in seen.rights["poor/poor01"].items() if right["held"] is False}
-    assert "usermod -a -G adm headway" == mends["read cron's log"]
+    fixes = {name: right["fix"] for name, right in seen.rights["poor/poor01"].items() if right["held"] is False}
+    assert "usermod -a -G adm headway" == fixes["read cron's log"]
     for user in ("root", "etl"):
-        assert f"/usr/bin/cat /var/spool/cron/crontabs/{user}" in mends["read crontabs"]
-    assert "headway ALL=(etl) NOPASSWD: /bin/sh -s" in mends["rerun as etl"]
-    for mend in mends.values():
-        assert mend in seen.words["poor/poor01"]
+        assert f"/usr/bin/cat /var/spool/cron/crontabs/{user}" in fixes["read crontabs"]
+    assert "headway ALL=(etl) NOPASSWD: /bin/sh -s" in fixes["rerun as etl"]
+    for fix in fixes.values():
+        assert fix in seen.texts["poor/poor01"]
 
 
 def test_people_read_the_same_verdicts_as_programs(seen: Seen) -> None:
@@ -264,13 +264,13 @@ def test_a_job_that_gets_another_name_by_its_comment_is_called_so_and_what_confi
     host, line = lab.host("renaming"), "17 3 * * * etl true extract"
     host.write_cron_d("night", f"# headway: extract\n{line}\n")
     old, new = ("etl-hosts/renaming:extract", "etl-hosts/renaming:extract_orders")
-    said = f'[jobs."{old}"]\nexpected = "14m"\n'
+    message = f'[jobs."{old}"]\nexpected = "14m"\n'
     headway = Headway(lab.write_config(tmp_path, Options(
-        systems=("etl-hosts",), hosts=("renaming",), poll_every="1s", extra=said,
+        systems=("etl-hosts",), hosts=("renaming",), poll_every="1s", extra=message,
     )))  # fmt: skip
 
     def names() -> set[str]:
-        return {one["name"] for one in headway.listed("job", "list")}
+        return {job["name"] for job in headway.listed("job", "list")}
 
     try:
         with headway.running_engine() as engine:
@@ -279,10 +279,10 @@ def test_a_job_that_gets_another_name_by_its_comment_is_called_so_and_what_confi
             number = headway.json("job", old)["row"]["id"]
             host.write_cron_d("night", f"# headway: extract_orders\n{line}\n")
             wait_until(lambda: new in names(), "its new name", 60)
-            assert {new} == {one for one in names() if "renaming:extract" in one}
+            assert {new} == {name for name in names() if "renaming:extract" in name}
             assert number == headway.json("job", new)["row"]["id"]
-            told = f'config names "{old}", which is called {new} at its source by now'
-            assert told in headway.run("check").stdout
-            wait_until(lambda: told in headway.look("status").stdout, "the engine to tell it", 30)
+            text = f'config names "{old}", which is called {new} at its source by now'
+            assert text in headway.run("check").stdout
+            wait_until(lambda: text in headway.run_in_process("status").stdout, "the engine to tell it", 30)
     finally:
         lab.drop("renaming")

@@ -1,4 +1,4 @@
-"""Looks by SFTP at a real sshd, and at a store of objects as moto serves it."""
+"""Checks by SFTP of a real sshd, and of a store of objects served by moto."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def address(host: CronHost) -> SshAddress:
 
 def test_a_file_on_another_host_reports_its_size_and_modification_time(db07: CronHost) -> None:
     db07.run("headway", "printf 12345 > '/tmp/o r;d$(x).csv'")
-    found = file.measure_remote(address(db07), "/tmp/o r;d$(x).csv", 10)
-    assert (True, 5) == (found.exists, found.size)
-    assert found.modified is not None
-    assert abs(found.modified - datetime.now(UTC)) < timedelta(days=2)  # the host has a clock of its own
+    measurement = file.measure_remote(address(db07), "/tmp/o r;d$(x).csv", 10)
+    assert (True, 5) == (measurement.exists, measurement.size)
+    assert measurement.modified is not None
+    assert abs(measurement.modified - datetime.now(UTC)) < timedelta(days=2)  # the host has a clock of its own
     assert Measurement(exists=False) == file.measure_remote(address(db07), "/tmp/nothing", 10)
     assert Measurement(exists=False) == file.measure_remote(address(db07), "/tmp", 10)
 
@@ -77,23 +77,25 @@ def store(moto: MotoServer) -> Iterator[Any]:
     made.close()
 
 
-def look(moto: MotoServer, seconds: float = 10, session: dict[str, str] = SESSION, **asked: str) -> Measurement:
-    question = ObjectQuery(asked.pop("bucket", "lake"), **asked)
+def measure_object(
+    moto: MotoServer, seconds: float = 10, session: dict[str, str] = SESSION, **parameters: str
+) -> Measurement:
+    question = ObjectQuery(parameters.pop("bucket", "lake"), **parameters)
     return objects.measure(question, session, {"endpoint_url": moto.endpoint}, seconds)
 
 
 def test_an_object_reports_its_size_and_modification_time(moto: MotoServer, store: Any) -> None:
-    found = look(moto, key="orders/day=2026-11-19/0")
-    assert (True, 10) == (found.exists, found.size)
-    assert found.modified is not None
-    assert abs(found.modified - datetime.now(UTC)) < timedelta(minutes=5)
-    assert Measurement(exists=False) == look(moto, key="orders/nothing")
+    measurement = measure_object(moto, key="orders/day=2026-11-19/0")
+    assert (True, 10) == (measurement.exists, measurement.size)
+    assert measurement.modified is not None
+    assert abs(measurement.modified - datetime.now(UTC)) < timedelta(minutes=5)
+    assert Measurement(exists=False) == measure_object(moto, key="orders/nothing")
 
 
 def test_below_a_prefix_objects_are_counted_and_added_up(moto: MotoServer, store: Any) -> None:
-    found = look(moto, prefix="orders/day=2026-11-19/")
-    assert (True, 3, 30) == (found.exists, found.rows, found.size)
-    assert Measurement(exists=False, rows=0, size=0) == look(moto, prefix="orders/day=2026-11-20/")
+    measurement = measure_object(moto, prefix="orders/day=2026-11-19/")
+    assert (True, 3, 30) == (measurement.exists, measurement.rows, measurement.size)
+    assert Measurement(exists=False, rows=0, size=0) == measure_object(moto, prefix="orders/day=2026-11-20/")
 
 
 def test_pages_are_read_to_their_end_and_too_many_are_refused(
@@ -101,15 +103,15 @@ def test_pages_are_read_to_their_end_and_too_many_are_refused(
 ) -> None:
     for number in range(1003):
         store.put_object(Bucket="lake", Key=f"many/{number:04}", Body=b"")
-    assert 1003 == look(moto, prefix="many/").rows
+    assert 1003 == measure_object(moto, prefix="many/").rows
     monkeypatch.setattr(objects, "MAX_PAGES", 1)
     with pytest.raises(NotSupported, match="name a longer prefix"):
-        look(moto, prefix="many/")
+        measure_object(moto, prefix="many/")
 
 
 def test_a_bucket_that_is_not_there_needs_a_person(moto: MotoServer, store: Any) -> None:
     with pytest.raises(AccessRefused, match="NoSuchBucket"):
-        look(moto, bucket="pond", prefix="x/")
+        measure_object(moto, bucket="pond", prefix="x/")
 
 
 def test_an_unresponsive_store_is_unreachable_and_reveals_no_key() -> None:
@@ -137,10 +139,10 @@ def test_checks_of_the_config_use_the_connections_that_they_name(
     (tmp_path / "headway.toml").write_text(CONFIG.format(**places))
     config = load_config(tmp_path / "headway.toml")
     looker = CheckRunner(config, SecretStore())
-    found = {name: looker.measure(name, date(2026, 11, 19), 10) for name in config.checks}
-    assert (1, 1) == (found["by-system"].value, found["by-dsn"].value)
-    assert (3, 3) == (found["on-host"].size, found["elsewhere"].size)
-    assert 3 == found["objects"].rows
+    measurements = {name: looker.measure(name, date(2026, 11, 19), 10) for name in config.checks}
+    assert (1, 1) == (measurements["by-system"].value, measurements["by-dsn"].value)
+    assert (3, 3) == (measurements["on-host"].size, measurements["elsewhere"].size)
+    assert 3 == measurements["objects"].rows
 
 
 CONFIG = """

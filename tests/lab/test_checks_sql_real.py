@@ -1,4 +1,4 @@
-"""Looks at tables of a real PostgreSQL: one snapshot, nothing written, over when the time is over."""
+"""Checks of tables of a real PostgreSQL: one snapshot, read-only, ended at the timeout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, S
 from connectors.sdk.transport.postgres import PostgresSession
 from tests.lab.postgres import PostgresServer
 
-BD = date(2026, 11, 19)
+DATE = date(2026, 11, 19)
 TABLE = """
 CREATE SCHEMA supply;
 CREATE TABLE supply.rows (id bigint, "order id" int, line int, sku varchar(40), "100%" text, day date,
@@ -42,10 +42,10 @@ def dsn(postgres: PostgresServer) -> Iterator[str]:
     postgres.execute("DROP ROLE looker")
 
 
-def look(dsn: str, timeout: float = 10, **asked: object) -> Measurement:
+def measure_table(dsn: str, timeout: float = 10, **parameters: object) -> Measurement:
     session = PostgresSession(lambda: {k: str(v) for k, v in conninfo_to_dict(dsn).items()}, "headway check")
     try:
-        return measure(session, SqlQuery(**asked), BD, timeout)  # type: ignore[arg-type]
+        return measure(session, SqlQuery(**parameters), DATE, timeout)  # type: ignore[arg-type]
     finally:
         session.close()
 
@@ -54,34 +54,34 @@ ROWS = ("supply", "rows")
 
 
 def test_all_measurements_of_a_table_come_from_one_query(dsn: str) -> None:
-    found = look(
+    measurement = measure_table(
         dsn, table=ROWS, where="day = {business_date}", counts=True, fresh="loaded_at", unique=(("id",), ("order id",
         "line")),
         not_null=("sku", "100%", "id"), columns=True,
     )  # fmt: skip
-    assert 11 == found.rows
-    assert datetime(2026, 11, 20, 3, 30, tzinfo=UTC) == found.newest
-    assert (("id", 1), ("order id, line", 1)) == found.duplicates
-    assert (("sku", 1), ("100%", 1), ("id", 0)) == found.nulls
-    assert (("id", "bigint"), ("order id", "integer")) == (found.columns or ())[:2]
-    assert ("sku", "character varying(40)") in (found.columns or ())
+    assert 11 == measurement.rows
+    assert datetime(2026, 11, 20, 3, 30, tzinfo=UTC) == measurement.newest
+    assert (("id", 1), ("order id, line", 1)) == measurement.duplicates
+    assert (("sku", 1), ("100%", 1), ("id", 0)) == measurement.nulls
+    assert (("id", "bigint"), ("order id", "integer")) == (measurement.columns or ())[:2]
+    assert ("sku", "character varying(40)") in (measurement.columns or ())
 
 
 def test_only_requested_values_are_reported(dsn: str) -> None:
-    assert Measurement(rows=12) == look(dsn, table=ROWS, counts=True)
+    assert Measurement(rows=12) == measure_table(dsn, table=ROWS, counts=True)
 
 
 def test_a_time_without_a_zone_is_meant_in_the_checks_own(dsn: str) -> None:
-    found = look(dsn, table=ROWS, fresh="local_at", zone="Europe/Berlin").newest
-    assert found is not None
-    assert datetime(2026, 11, 20, 3, 30, tzinfo=UTC) == found.astimezone(UTC)
-    day = look(dsn, table=ROWS, fresh="day", zone="Europe/Berlin").newest
+    instant = measure_table(dsn, table=ROWS, fresh="local_at", zone="Europe/Berlin").newest
+    assert instant is not None
+    assert datetime(2026, 11, 20, 3, 30, tzinfo=UTC) == instant.astimezone(UTC)
+    day = measure_table(dsn, table=ROWS, fresh="day", zone="Europe/Berlin").newest
     assert day is not None
     assert datetime(2026, 11, 18, 23, tzinfo=UTC) == day.astimezone(UTC)
 
 
 def test_where_no_row_is_there_is_no_time(dsn: str) -> None:
-    assert look(dsn, table=ROWS, where="id < 0", counts=True, fresh="loaded_at") == Measurement(rows=0)
+    assert measure_table(dsn, table=ROWS, where="id < 0", counts=True, fresh="loaded_at") == Measurement(rows=0)
 
 
 @pytest.mark.parametrize(
@@ -98,15 +98,15 @@ def test_where_no_row_is_there_is_no_time(dsn: str) -> None:
     ],
 )
 def test_a_query_of_ones_own_gives_one_bounded_value(dsn: str, query: str, value: object) -> None:
-    found = look(dsn, query=query)
-    assert (value, True) == (found.value, found.has_value)
-    assert type(value) is type(found.value)
+    measurement = measure_table(dsn, query=query)
+    assert (value, True) == (measurement.value, measurement.has_value)
+    assert type(value) is type(measurement.value)
 
 
 def test_a_query_without_a_row_has_no_value_and_one_with_two_is_refused(dsn: str) -> None:
-    assert not look(dsn, query="SELECT 1 WHERE false").has_value
+    assert not measure_table(dsn, query="SELECT 1 WHERE false").has_value
     with pytest.raises(NotSupported, match="more than one row"):
-        look(dsn, query="SELECT id FROM supply.rows")
+        measure_table(dsn, query="SELECT id FROM supply.rows")
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,19 @@ def test_a_query_that_tries_to_write_writes_nothing(dsn: str, postgres: Postgres
     name = dsn.rpartition("/")[2]
     postgres.execute("CREATE SEQUENCE IF NOT EXISTS supply.s", database=name)
     with pytest.raises(ConnectorError):
-        look(dsn, query=query)
+        measure_table(dsn, query=query)
     assert [(12,)] == postgres.execute("SELECT count(*) FROM supply.rows", database=name)
 
 
 def test_what_a_read_only_transaction_lets_pass_is_rolled_back(dsn: str, postgres: PostgresServer) -> None:
     """Large objects could be made in a read-only transaction before PostgreSQL 16."""
-    look(dsn, query="SELECT lo_create(0)::bigint")
+    measure_table(dsn, query="SELECT lo_create(0)::bigint")
     assert [(0,)] == postgres.execute("SELECT count(*) FROM pg_largeobject_metadata", database=dsn.rpartition("/")[2])
 
 
 def test_a_where_that_closes_the_transaction_is_refused_whole(dsn: str, postgres: PostgresServer) -> None:
     with pytest.raises(ConnectorError):
-        look(dsn, table=ROWS, where="true); COMMIT; DELETE FROM supply.rows; SELECT (1", counts=True)
+        measure_table(dsn, table=ROWS, where="true); COMMIT; DELETE FROM supply.rows; SELECT (1", counts=True)
     assert [(12,)] == postgres.execute("SELECT count(*) FROM supply.rows", database=dsn.rpartition("/")[2])
 
 
@@ -145,20 +145,20 @@ def test_a_where_that_closes_the_transaction_is_refused_whole(dsn: str, postgres
 )
 def test_names_are_names_whatever_is_in_them(dsn: str, column: str) -> None:
     if column == "100%":
-        assert ((column, 1),) == look(dsn, table=ROWS, not_null=(column,)).nulls
+        assert ((column, 1),) == measure_table(dsn, table=ROWS, not_null=(column,)).nulls
     else:
         with pytest.raises(NotSupported, match="does not exist"):
-            look(dsn, table=ROWS, not_null=(column,))
+            measure_table(dsn, table=ROWS, not_null=(column,))
 
 
 def test_a_query_that_takes_too_long_is_cancelled_by_the_server(dsn: str, postgres: PostgresServer) -> None:
     began = time.monotonic()
     with pytest.raises(SystemUnreachable, match=r"statement timeout|within"):
-        look(dsn, timeout=0.5, query="SELECT pg_sleep(30)::text")
+        measure_table(dsn, timeout=0.5, query="SELECT pg_sleep(30)::text")
     assert time.monotonic() - began < 5
-    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headway check' AND state = 'active'"
+    remaining = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headway check' AND state = 'active'"
     until = time.monotonic() + 60
-    while postgres.execute(left) != [(0,)]:
+    while postgres.execute(remaining) != [(0,)]:
         assert time.monotonic() < until, "the server is still at it"
 
 
@@ -169,26 +169,26 @@ def test_a_locked_table_is_not_waited_for_longer_than_two_seconds(dsn: str) -> N
         other.execute("LOCK TABLE supply.rows IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
         with pytest.raises(SystemUnreachable, match="lock timeout"):
-            look(dsn, table=ROWS, counts=True)
+            measure_table(dsn, table=ROWS, counts=True)
         assert time.monotonic() - began < 6
 
 
 def test_a_table_the_role_may_not_read_is_refused_with_the_fix(dsn: str) -> None:
     own = dsn.replace("lab@", "looker:looker-pw@")
-    assert 12 == look(own, table=ROWS, counts=True).rows
+    assert 12 == measure_table(own, table=ROWS, counts=True).rows
     with pytest.raises(AccessRefused, match="permission denied for table secret") as raised:
-        look(own, table=("supply", "secret"), counts=True)
+        measure_table(own, table=("supply", "secret"), counts=True)
     assert "looker-pw" not in str(raised.value)
 
 
 def test_a_missing_table_is_reported_by_name(dsn: str) -> None:
     with pytest.raises(NotSupported, match=r'relation "supply.nothing" does not exist'):
-        look(dsn, table=("supply", "nothing"), counts=True)
-    assert () == look(dsn, table=("supply", "nothing"), columns=True).columns
+        measure_table(dsn, table=("supply", "nothing"), counts=True)
+    assert () == measure_table(dsn, table=("supply", "nothing"), columns=True).columns
 
 
 def test_a_time_without_end_is_far_ahead(dsn: str) -> None:
     with pytest.raises(NotSupported):
-        look(dsn, table=ROWS, fresh="sku || 'x'")
-    found = look(dsn, query="SELECT 'infinity'::timestamptz")
-    assert "infinity" == found.value
+        measure_table(dsn, table=ROWS, fresh="sku || 'x'")
+    measurement = measure_table(dsn, query="SELECT 'infinity'::timestamptz")
+    assert "infinity" == measurement.value

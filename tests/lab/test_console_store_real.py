@@ -1,4 +1,4 @@
-"""A shared store that stops under an open console, whichever screen is open: the rows stay, their age is told, keys
+"""A shared store that stops under an open console, on every screen: the rows stay, with their age; keys
 answer, and it goes on by itself."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from console.store.db.database import open_database
 from tests.invariants.engines import STORE
 from tests.lab.postgres import PostgresServer
 from tests.pty.terminal import Terminal
-from tests.pty.test_lost import WAYS, is_old, opened
+from tests.pty.test_lost import SCREEN_KEYS, is_old, opened
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_postgresql_that_stops_under_every_screen_is_reported_and_reconnected(
     open_database(dsn).close()
     (tmp_path / STORE).write_text(dsn)
     with opened(tmp_path) as lost:
-        for name in WAYS:
+        for name in SCREEN_KEYS:
             lost.go(name)
             with stopped(server, lost.terminal):
                 lost.answers(name)

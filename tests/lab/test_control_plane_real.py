@@ -1,8 +1,7 @@
-"""A business outcome on a real estate: the jobs are green, the data is not, and who has promised what is told.
+"""A business outcome on a real estate: the jobs succeed, the data is missing, and the promise is reported as missed.
 
 cron's `extract_orders` feeds pg_cron's `refresh_revenue`; *Daily revenue* counts as delivered when that is done and its
-table has the rows of the day. It has not, at first. Then they come. Each test looks at one thing that was seen.
-"""
+table has the rows of the day. They are missing at first, and come later. Each test checks one observation."""
 
 from __future__ import annotations
 
@@ -60,8 +59,8 @@ class Night:
     mails: list[Mail] = field(default_factory=list)
 
     def service(self) -> Row:
-        found: list[Row] = self.headway.json("service")
-        return next((one for one in found if one["name"] == SERVICE), {})
+        document: list[Row] = self.headway.json("service")
+        return next((row for row in document if row["name"] == SERVICE), {})
 
     def newest(self, job: str) -> Row:
         return next(iter(self.headway.listed("run", job)), {})
@@ -122,9 +121,9 @@ def live(night: Night, lab: Estate, first: datetime) -> None:
 
 
 def ask_around(night: Night) -> None:
-    """What a person asks while it lasts."""
+    """What a person requests while it lasts."""
     later = datetime.now(UTC) + timedelta(hours=5)
-    words = {
+    texts = {
         "extend": ("service", "extend", SERVICE, "--until", f"{later:%H:%M}", "--why", "the bank was late"),
         "lineage": ("lineage", REVENUE),
         "blast": ("blast", EXTRACT),
@@ -133,7 +132,7 @@ def ask_around(night: Night) -> None:
         "checks": ("datacheck",),
         "calendar": ("calendar", "every-day", "--next", "3"),
     }
-    night.answers |= {name: night.headway.run(*said) for name, said in words.items()}
+    night.answers |= {name: night.headway.run(*text) for name, text in texts.items()}
     night.extended = night.service()
 
 
@@ -167,10 +166,10 @@ def test_an_extension_moves_the_deadline_and_still_shows_the_promise(night: Nigh
     assert night.extended["extension"].endswith(": the bank was late")
 
 
-# -- who is told ----------------------------------------------------------------------------------------------------
+# -- notifications --------------------------------------------------------------------------------------------------
 def test_the_check_is_one_incident_notified_once_and_recovered_once(night: Night) -> None:
     assert ["opened", "recovered"] == [
-        one["kind"] for one in night.closed["deliveries"] if one["receiver"].endswith("oncall-mail")
+        delivery["kind"] for delivery in night.closed["deliveries"] if delivery["receiver"].endswith("oncall-mail")
     ]
     opening, recovery = night.mails
     assert f"at risk: check {CHECK} does not pass" in opening.subject
@@ -188,9 +187,9 @@ def test_the_incident_ends_with_what_the_data_has_now(night: Night) -> None:
     assert f"closed: it passes: {NEEDED + 1} rows" in night.closed["events"][-1]["text"]
 
 
-# -- what a person asks ---------------------------------------------------------------------------------------------
+# -- requests of a person -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "asked, told",
+    "question, text",
     [
         ("lineage", EXTRACT),
         ("blast", SERVICE),
@@ -202,7 +201,7 @@ def test_the_incident_ends_with_what_the_data_has_now(night: Night) -> None:
         ("handover", "the bank was late"),
     ],
 )
-def test_every_question_has_its_answer_on_the_real_estate(night: Night, asked: str, told: str) -> None:
-    answer = night.answers[asked]
+def test_every_question_has_its_answer_on_the_real_estate(night: Night, question: str, text: str) -> None:
+    answer = night.answers[question]
     assert answer.exit_status in (0, 1), answer.stderr
-    assert told in answer.stdout
+    assert text in answer.stdout

@@ -60,10 +60,10 @@ def release(connector: CronConnector, job: str, key: str) -> Receipt:
 def refused(connector: CronConnector, job: str) -> str:
     """Why a hold is refused, at the preview and again when it is sent all the same."""
     preview = connector.preview(hold_ask(job), 30)
-    with pytest.raises(AccessRefused) as told:
+    with pytest.raises(AccessRefused) as error:
         connector.act(preview, new_key(), 30)
-    assert preview.refused == str(told.value)
-    return str(told.value)
+    assert preview.refused == str(error.value)
+    return str(error.value)
 
 
 def starts(host: CronHost, text: str) -> int:
@@ -89,7 +89,7 @@ def test_lines_held_by_root_do_not_start_and_come_back_byte_for_byte(host: CronH
     connector = opened(host, user="root")
     jobs = ("holds:orders", "holds:odd")
     keys = {job: hold(connector, job) for job in jobs}
-    assert {one.job: one.mark.id for one in connector.holds(30)} == keys
+    assert {hold.job: hold.mark.id for hold in connector.holds(30)} == keys
     seen = [starts(host, ": \\374 orders"), starts(host, ": odd")]
     into_the_next_minute()
     assert [starts(host, ": \\374 orders"), starts(host, ": odd")] == seen
@@ -181,10 +181,10 @@ def test_a_user_who_may_not_use_crontab_is_named_with_the_fix(host: CronHost) ->
 def test_file_that_is_read_only_is_refused_and_stays(host: CronHost) -> None:
     host.run("root", "mount --bind /etc/cron.d /etc/cron.d && mount -o remount,ro,bind /etc/cron.d")
     try:
-        words = refused(opened(host, user="root"), "holds:orders")
+        text = refused(opened(host, user="root"), "holds:orders")
     finally:
         host.run("root", "umount /etc/cron.d")
-    assert words.endswith("/etc/cron.d/orders cannot be written by root.")
+    assert text.endswith("/etc/cron.d/orders cannot be written by root.")
 
 
 def test_crontab_that_cannot_be_read_makes_no_short_list_of_holds(host: CronHost) -> None:
@@ -198,7 +198,7 @@ def test_a_run_with_only_its_start_logged_is_cancelled_with_a_notice(host: CronH
     wait_until(lambda: starts(host, "sleep 600") > 0, "the long job", 75)
     time.sleep(1)
     run = [
-        one for one in connector.poll("", (), 30).runs if one.job == "holds:plain" and one.state is RunState.RUNNING
+        run for run in connector.poll("", (), 30).runs if run.job == "holds:plain" and run.state is RunState.RUNNING
     ][-1]
     key = new_key()
     preview = connector.preview(ActionSpec(Verb.CANCEL, ref(run), run.state), 30)
@@ -210,8 +210,12 @@ def test_a_run_with_only_its_start_logged_is_cancelled_with_a_notice(host: CronH
     assert isinstance(connector.look_up(preview, key, 30), ActionFound)
 
     def ended() -> RunRecord | None:
-        told = [one for one in connector.poll("", (ref(run),), 30).runs if one.attempt_key == run.attempt_key]
-        return next((one for one in told if not one.state.is_open), None)
+        runs = [
+            run_record
+            for run_record in connector.poll("", (ref(run),), 30).runs
+            if run_record.attempt_key == run.attempt_key
+        ]
+        return next((run for run in runs if not run.state.is_open), None)
 
     wait_until(lambda: ended() is not None, "its end", 20, pause=0.5)
     last = ended()

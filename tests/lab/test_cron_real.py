@@ -74,7 +74,7 @@ def connect(host: CronHost, **changes: Any) -> CronConnector:
 
 
 def seen(host: CronHost, **changes: Any) -> dict[str, RunRecord]:
-    """Job -> its first attempt as the history tells it now."""
+    """Job -> its first attempt in the current history."""
     connector = connect(host, **changes)
     runs: dict[str, RunRecord] = {}
     poll = connector.poll("", (), 30)
@@ -88,17 +88,17 @@ def seen(host: CronHost, **changes: Any) -> dict[str, RunRecord]:
     return runs
 
 
-def wait(what: str, look: Callable[[], T | None], limit_seconds: float = 75) -> T:
-    found: list[T] = []
+def wait(what: str, query: Callable[[], T | None], limit_seconds: float = 75) -> T:
+    results: list[T] = []
 
     def ready() -> bool:
-        answer = look()
+        answer = query()
         if answer is not None:
-            found.append(answer)
+            results.append(answer)
         return answer is not None
 
     wait_until(ready, what, limit_seconds, pause=0.3)
-    return found[0]
+    return results[0]
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +122,11 @@ def hosts(lab: Estate) -> Iterator[dict[str, CronHost]]:
 # -- the ladder -------------------------------------------------------------------------------------------------------
 def test_default_log_proves_the_start_and_the_wrapper_the_rest(hosts: dict[str, CronHost]) -> None:
     runs = seen(hosts["lvl1"])
-    told = {name: (run.state, run.evidence, run.exit_code) for name, run in runs.items()}
-    assert told["plain_good"] == told["plain_bad"] == (RunState.UNKNOWN, RunEvidence.INFERRED, None)
-    assert told["plain_long"] == told["long_job"] == (RunState.RUNNING, RunEvidence.NATIVE, None)
-    assert told["good_job"] == (RunState.SUCCEEDED, RunEvidence.NATIVE, 0)
-    assert told["bad_job"] == (RunState.FAILED, RunEvidence.NATIVE, 3)
+    details = {name: (run.state, run.evidence, run.exit_code) for name, run in runs.items()}
+    assert details["plain_good"] == details["plain_bad"] == (RunState.UNKNOWN, RunEvidence.INFERRED, None)
+    assert details["plain_long"] == details["long_job"] == (RunState.RUNNING, RunEvidence.NATIVE, None)
+    assert details["good_job"] == (RunState.SUCCEEDED, RunEvidence.NATIVE, 0)
+    assert details["bad_job"] == (RunState.FAILED, RunEvidence.NATIVE, 3)
 
 
 def test_level_5_proves_failures(hosts: dict[str, CronHost]) -> None:
@@ -139,11 +139,11 @@ def test_level_5_proves_failures(hosts: dict[str, CronHost]) -> None:
 @pytest.mark.parametrize("name", ["lvl7", "lvl15", "classic"])
 def test_levels_with_end_and_errors_prove_the_exit(hosts: dict[str, CronHost], name: str) -> None:
     runs = seen(hosts[name])
-    told = {job: (run.state, run.exit_code) for job, run in runs.items()}
-    assert told["plain_good"] == told["good_job"] == told["odd_text"] == (RunState.SUCCEEDED, 0)
-    assert told["plain_bad"] == told["bad_job"] == (RunState.FAILED, 3)
-    assert told["plain_killed"] == (RunState.FAILED, 137)
-    assert told["plain_long"] == (RunState.RUNNING, None)
+    details = {job: (run.state, run.exit_code) for job, run in runs.items()}
+    assert details["plain_good"] == details["good_job"] == details["odd_text"] == (RunState.SUCCEEDED, 0)
+    assert details["plain_bad"] == details["bad_job"] == (RunState.FAILED, 3)
+    assert details["plain_killed"] == (RunState.FAILED, 137)
+    assert details["plain_long"] == (RunState.RUNNING, None)
 
 
 def test_classic_stamps_are_read_in_the_hosts_zone(hosts: dict[str, CronHost]) -> None:
@@ -169,7 +169,7 @@ def test_wrapper_and_log_make_one_attempt_a_start(hosts: dict[str, CronHost]) ->
     runs = [run for run in connect(host).poll("", (), 30).runs if run.job == "lvl1:bad_job"]
     starts = host.log_text().count("exit 3)") - host.log_text().count("(root) CMD (exit 3)")
     assert len({run.attempt_key for run in runs}) == len(runs)
-    assert abs(len(runs) - starts) <= 1  # a minute may have begun between the two looks
+    assert abs(len(runs) - starts) <= 1  # a minute may have begun between the two polls
 
 
 def test_wrapped_job_whose_processes_are_killed_is_lost(hosts: dict[str, CronHost]) -> None:
@@ -188,9 +188,9 @@ def test_wrapped_job_whose_processes_are_killed_is_lost(hosts: dict[str, CronHos
 def test_files_that_real_cron_ignores_are_those_that_we_say_it_ignores(hosts: dict[str, CronHost]) -> None:
     host = hosts["lvl15"]
     inventory = connect(host).inventory("", 30)
-    paths = {Path(one.where.partition(":")[0]): one.reason.partition(":")[0] for one in inventory.skipped}
-    reasons = {path.name: word for path, word in paths.items()}
-    assert {name: word for name, (_, _, word) in BROKEN.items()} == reasons
+    paths = {Path(skip.where.partition(":")[0]): skip.reason.partition(":")[0] for skip in inventory.skipped}
+    reasons = {path.name: term for path, term in paths.items()}
+    assert {name: term for name, (_, _, term) in BROKEN.items()} == reasons
     assert host.run("root", "ls /tmp") == ""
     assert inventory.complete
 
@@ -286,9 +286,9 @@ def test_rotation_between_two_polls_loses_and_doubles_nothing(hosts: dict[str, C
         polls.append(connector.poll(polls[-1].cursor, (), 30))
         if not polls[-1].more:
             break
-    told = {run.attempt_key for poll in polls for run in poll.runs if int(run.attempt_key.partition(".")[2]) in pids}
-    assert {int(key.partition(".")[2]) for key in told} == set(pids)
-    assert len(told) == 3
+    keys = {run.attempt_key for poll in polls for run in poll.runs if int(run.attempt_key.partition(".")[2]) in pids}
+    assert {int(key.partition(".")[2]) for key in keys} == set(pids)
+    assert len(keys) == 3
     assert [poll.gaps for poll in polls] == [()] * len(polls)
 
 
@@ -317,7 +317,7 @@ def test_missing_rights_are_named_one_by_one_with_their_fix(poor: CronHost) -> N
 def test_denied_crontab_is_never_no_jobs(poor: CronHost) -> None:
     inventory = connect(poor).inventory("", 30)
     assert inventory.complete is False
-    assert "/var/spool/cron/crontabs/etl" in {one.where for one in inventory.skipped}
+    assert "/var/spool/cron/crontabs/etl" in {skip.where for skip in inventory.skipped}
     poll = connect(poor).poll("", (), 30)
     assert (poll.complete, poll.seen_until) == (False, None)
     assert "/var/log/cron.log: denied: usermod -a -G adm " in "\n".join(poll.warnings)
@@ -399,7 +399,7 @@ def test_act_answers_while_the_job_goes_on(hosts: dict[str, CronHost]) -> None:
     overlap = wait("the overlap", lambda: connector.preview(
         ActionSpec(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), RunState.FAILED), 30).overlap, 5)  # fmt: skip
     assert overlap.startswith("it runs now as process ")
-    with pytest.raises(NotSupported, match=r"started meanwhile|a rerun of it runs on lvl15"):  # by who looks first
+    with pytest.raises(NotSupported, match=r"started meanwhile|a rerun of it runs on lvl15"):  # by the first reader
         connector.act(preview, new_key(), 30)
 
 

@@ -54,17 +54,19 @@ def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed
     headway = Headway(config)
     with headway.running_engine() as engine:
         engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
-        wait_until(lambda: "cron does not run on db07" in headway.look("system").stdout, "the warning", 30, 0.5)
-        told: dict[str, Answer] = {}
+        wait_until(
+            lambda: "cron does not run on db07" in headway.run_in_process("system").stdout, "the warning", 30, 0.5
+        )
+        answers: dict[str, Answer] = {}
 
         def marked() -> bool:  # a host that a busy machine is slow to poll is stale in between
-            told.update({one: headway.run(one) for one in ("system", "status")})
-            return all("! NOTHING STARTS" in one.stdout for one in told.values())
+            answers.update({text: headway.run(text) for text in ("system", "status")})
+            return all("! NOTHING STARTS" in answer.stdout for answer in answers.values())
 
         wait_until(marked, "the mark of a host on which nothing starts", 30, 0.5)
-        assert 1 == told["system"].exit_status
-        words = "nothing starts here: cron does not run on db07. Start it: systemctl start cron"
-        assert words in told["status"].stdout
+        assert 1 == answers["system"].exit_status
+        text = "nothing starts here: cron does not run on db07. Start it: systemctl start cron"
+        assert text in answers["status"].stdout
 
         def state() -> str:
             return str(headway.json("job", "due_job")["row"]["state"])

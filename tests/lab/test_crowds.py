@@ -25,7 +25,7 @@ def collected() -> Iterator[None]:
     gc.set_threshold(*before)
 
 
-class Judge(Faults):
+class CrowdConformance(Faults):
     """The conformance of one kind that plays nothing but a crowd."""
 
     crowd: Crowd
@@ -47,4 +47,4 @@ class Judge(Faults):
 
 @pytest.mark.parametrize("kind", CROWDS)
 def test_many_runs_take_bounded_memory(kind: str, tmp_path: Path) -> None:
-    Judge(kind, tmp_path).test_many_runs_take_bounded_memory()
+    CrowdConformance(kind, tmp_path).test_many_runs_take_bounded_memory()

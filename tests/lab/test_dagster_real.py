@@ -50,13 +50,13 @@ def connector(dagster: DagsterServer) -> Iterator[Connector]:
 
 def every(connector: Connector) -> dict[str, RunRecord]:
     """The last word on each run, by its id."""
-    told: dict[str, RunRecord] = {}
+    runs: dict[str, RunRecord] = {}
     cursor, more = "", True
     while more:
         poll = connector.poll(cursor, (), 30)
-        told |= {one.attempt_key: one for one in poll.runs}
+        runs |= {run.attempt_key: run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return told
+    return runs
 
 
 class TestDagsterConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
@@ -116,9 +116,9 @@ class TestDagsterConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         run = self.dagster.run("stock_count", "hang")
         self.dagster.wait_for(run, "STARTED")
         with self.opened() as connector:
-            found = every(connector)[run]
-        assert found.state is RunState.RUNNING
-        return found
+            run_record = every(connector)[run]
+        assert run_record.state is RunState.RUNNING
+        return run_record
 
 
 def test_schedules_owners_and_edges_by_assets_are_reported(dagster: DagsterServer, connector: Connector) -> None:
@@ -134,9 +134,9 @@ def test_schedules_owners_and_edges_by_assets_are_reported(dagster: DagsterServe
 
 
 def test_the_number_of_concurrent_runs_is_shown_to_a_viewer(dagster: DagsterServer) -> None:
-    looking = connect(dagster.read_only_url)
-    pools = {(one.pool, one.slots) for one in looking.inventory("", 30).jobs}
-    looking.close()
+    reading = connect(dagster.read_only_url)
+    pools = {(job.pool, job.slots) for job in reading.inventory("", 30).jobs}
+    reading.close()
     assert {("run queue", 20)} == pools
 
 
@@ -153,7 +153,7 @@ def test_a_failed_run_names_its_step_and_is_executed_again_from_there(
     dagster.behave("load_orders", "succeed")
     receipt = connector.act(preview, key, 60)
     assert receipt.native_ref == connector.act(preview, key, 60).native_ref
-    (again,) = (one.attempt_key for one in every(connector).values() if one.action_key == key)
+    (again,) = (run.attempt_key for run in every(connector).values() if run.action_key == key)
     assert "SUCCESS" == dagster.wait_for(again)
     second = every(connector)[again]
     assert (RunState.SUCCEEDED, run) == (second.state, second.period_key)
@@ -168,8 +168,8 @@ def test_a_read_only_webserver_shows_everything_and_refuses_an_act_itself(
     watching = connect(dagster.read_only_url)
     acts = [right for right in watching.probe(30).rights if right.needed_for == "act"]
     assert [False] * 6 == [right.held for right in acts]
-    told = every(watching)[run]
-    preview = watching.preview(ActionSpec(Verb.RERUN, ref(told), told.state), 30)
+    run_record = every(watching)[run]
+    preview = watching.preview(ActionSpec(Verb.RERUN, ref(run_record), run_record.state), 30)
     with pytest.raises(AccessRefused):
         watching.act(preview, new_key(), 30)
     watching.close()
@@ -184,13 +184,13 @@ def test_a_hold_survives_a_restart_of_dagster_and_is_found_and_let_go_without_a_
     connector.act(connector.preview(hold_ask(YEARLY), 30), key, 30)
     dagster.stop()
     dagster.start()
-    anew = connect(dagster.url)
-    (found,) = [one for one in anew.holds(30) if one.job == YEARLY]
-    assert (key, "alice", False) == (found.mark.id, found.mark.by, found.bare)
+    reconnected = connect(dagster.url)
+    (hold,) = [hold for hold in reconnected.holds(30) if hold.job == YEARLY]
+    assert (key, "alice", False) == (hold.mark.id, hold.mark.by, hold.bare)
     assert ("STOPPED", True) == dagster.schedule("year_bell")
     (listed,) = dagster.ask(CATALOGUE, {})["assetsOrError"]["nodes"]
     assert ["headway", "holds", "lab", "year_bell"] == listed["key"]["path"]
-    assert found.mark.text in listed["assetObservations"][0]["description"]
-    anew.act(anew.preview(release_ask(YEARLY, key), 30), new_key(), 30)
-    assert (("RUNNING", False), ()) == (dagster.schedule("year_bell"), anew.holds(30))
-    anew.close()
+    assert hold.mark.text in listed["assetObservations"][0]["description"]
+    reconnected.act(reconnected.preview(release_ask(YEARLY, key), 30), new_key(), 30)
+    assert (("RUNNING", False), ()) == (dagster.schedule("year_bell"), reconnected.holds(30))
+    reconnected.close()

@@ -39,8 +39,8 @@ class DbtProjects:
             )
             wrapper.chmod(0o755)
 
-    def dbt(self, name: str, *words: str) -> int:
-        argv = [str(self.folder / name / "run-dbt"), *words]
+    def dbt(self, name: str, *arguments: str) -> int:
+        argv = [str(self.folder / name / "run-dbt"), *arguments]
         environment = clean_environment(HOME=str(self.folder))
         done = subprocess.run(argv, cwd=self.folder / name, env=environment, capture_output=True, timeout=180)
         return done.returncode
@@ -107,18 +107,18 @@ class TestDbtConformance(Reads, Logs, Reruns, Starts):
 
 
 def test_a_failed_model_is_partial_and_a_retry_fixes_it(dbt: DbtProjects) -> None:
-    """dbt overwrites its artefact in between: the retry uses the state that was kept."""
+    """dbt overwrites its artefact in between: the retry uses the stored state."""
     connector = dbt.connected()
     dbt.break_it("bad")
     cursor = connector.poll("", (), 30).cursor
     assert 1 == dbt.dbt("bad", "build")
     first = connector.poll(cursor, (), 30)
-    run = next(one for one in first.runs if one.job == "etl01:bad")
-    told = {one.job.partition("/")[2]: one.state for one in first.runs if "/" in one.job}
+    run = next(run for run in first.runs if run.job == "etl01:bad")
+    states = {run.job.partition("/")[2]: run.state for run in first.runs if "/" in run.job}
     assert (RunState.PARTIAL, RunState.FAILED, RunState.BLOCKED) == (
         run.state,
-        told[ORDERS],
-        told["model.shop.daily_total"],
+        states[ORDERS],
+        states["model.shop.daily_total"],
     )
     assert 0 == dbt.dbt("bad", "run", "--select", "stg_orders")
     dbt.break_it("bad", broken=False)
@@ -127,16 +127,16 @@ def test_a_failed_model_is_partial_and_a_retry_fixes_it(dbt: DbtProjects) -> Non
     key = new_key()
     connector.act(preview, key, 30)
     assert isinstance(connector.look_up(preview, key, 30), ActionFound)
-    told_runs: dict[str, RunRecord] = {}
+    runs: dict[str, RunRecord] = {}
     until, at = time.monotonic() + 120, first.cursor
-    while not any(one.state is RunState.SUCCEEDED for one in told_runs.values()) and time.monotonic() < until:
+    while not any(run.state is RunState.SUCCEEDED for run in runs.values()) and time.monotonic() < until:
         poll = connector.poll(at, (), 30)
         at = poll.cursor
-        told_runs |= {one.job: one for one in poll.runs if one.period_key == run.period_key}
-    mended = told_runs["etl01:bad"]
-    assert (RunState.SUCCEEDED, key) == (mended.state, mended.action_key)
-    assert {f"etl01:bad/{ORDERS}", "etl01:bad/model.shop.daily_total"} == set(told_runs) - {"etl01:bad"}
-    assert "orders" in connector.log(ref(mended), None, 65536, 30).text
+        runs |= {run_record.job: run_record for run_record in poll.runs if run_record.period_key == run.period_key}
+    run_record = runs["etl01:bad"]
+    assert (RunState.SUCCEEDED, key) == (run_record.state, run_record.action_key)
+    assert {f"etl01:bad/{ORDERS}", "etl01:bad/model.shop.daily_total"} == set(runs) - {"etl01:bad"}
+    assert "orders" in connector.log(ref(run_record), None, 65536, 30).text
 
 
 def test_a_dbt_that_cannot_run_at_all_is_a_failure_though_its_artefact_is_old(dbt: DbtProjects) -> None:
@@ -148,7 +148,7 @@ def test_a_dbt_that_cannot_run_at_all_is_a_failure_though_its_artefact_is_old(db
         assert 2 == dbt.dbt("good", "build")
     finally:
         broken.unlink()
-    [run] = [one for one in connector.poll(cursor, (), 30).runs if one.job == "etl01:good"]
+    [run] = [run for run in connector.poll(cursor, (), 30).runs if run.job == "etl01:good"]
     assert (RunState.FAILED, True) == (run.state, "nowhere" in run.message), run.message
 
 
@@ -163,7 +163,7 @@ def test_a_run_is_seen_while_it_runs(dbt: DbtProjects) -> None:
     while process.poll() is None or RunState.SUCCEEDED not in states:
         poll = connector.poll(cursor, (), 30)
         cursor = poll.cursor
-        states += [one.state for one in poll.runs if one.job == "etl01:good"]
+        states += [run.state for run in poll.runs if run.job == "etl01:good"]
         assert len(states) < 1000
         if process.poll() is not None and not poll.runs:
             break

@@ -1,8 +1,7 @@
-"""Two nights in which the clock changes, lived by Debian's own cron: the instants that we expect are those of its log.
+"""Two nights in which the clock changes, run by Debian's own cron: the expected instants are those of its log.
 
 Both nights run side by side, a cron hour in 15 s. A stalled machine makes cron log a minute late, which `* * * * *`
-shows: a due minute is looked for where that job's line of the same minute stands.
-"""
+shows: a due minute is searched where that job's line of the same minute is."""
 
 from __future__ import annotations
 
@@ -89,13 +88,13 @@ NIGHTS = {
 
 @dataclass(frozen=True)
 class Lived:
-    """What cron's log says of one night: job -> the minutes of its lines, UTC, in order; repeats are kept."""
+    """Cron's log of one night: job -> the minutes of its lines, UTC, in order, with repeats."""
 
     night: Night
     minutes: Mapping[str, list[datetime]]
 
     def shown_at(self) -> dict[datetime, datetime]:
-        """Minute -> the minute in which cron's line of it stands: another one only where the machine stalled."""
+        """Minute -> the minute of cron's line for it: another one only where the machine stalled."""
         real = expected("tick", self.night)
         ticks = self.minutes["tick"]
         assert len(real) == len(ticks), "cron was stalled for more than five of its minutes: it drops what it missed"
@@ -116,7 +115,7 @@ def starts(log: str) -> Iterator[tuple[str, datetime]]:
 
 
 def nearest(minutes: Iterable[datetime], to: datetime) -> datetime:
-    return min(minutes, key=lambda each: abs(each - to))
+    return min(minutes, key=lambda instant: abs(instant - to))
 
 
 def lived(night: Night, host: CronHost) -> Lived:
@@ -124,19 +123,19 @@ def lived(night: Night, host: CronHost) -> Lived:
     for job, minute in starts(host.log_text()):
         if night.first <= minute <= night.last:
             minutes[job].append(minute)
-    return Lived(night, {job: sorted(found) for job, found in minutes.items()})
+    return Lived(night, {job: sorted(instants) for job, instants in minutes.items()})
 
 
 def as_due(logged: Iterable[datetime], due: list[datetime], shown_at: Mapping[datetime, datetime]) -> list[datetime]:
-    """The due minutes that lines stand for, in order; a line that stands for none is given as its own minute. Cron
+    """The due minutes of the lines, in order; a line without a due minute is given as its own minute. Cron
     catches up minutes in which a busy machine did not let it wake, and logs them late; all that it jumped over has the
     minute at the end of the gap, also where these lines take longer than that minute."""
-    found: set[datetime] = set()
+    results: set[datetime] = set()
     for line in sorted(logged):
-        fitting = [each for each in due if shown_at[each] <= line <= shown_at[each] + LATEST]
-        free = [each for each in fitting if each not in found]
-        found.add(next(iter([*free, *(each for each in fitting if each == GAP_END), line])))
-    return sorted(found)
+        fitting = [instant for instant in due if shown_at[instant] <= line <= shown_at[instant] + LATEST]
+        free = [instant for instant in fitting if instant not in results]
+        results.add(next(iter([*free, *(instant for instant in fitting if instant == GAP_END), line])))
+    return sorted(results)
 
 
 def is_over(night: Night, host: CronHost) -> bool:

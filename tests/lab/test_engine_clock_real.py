@@ -85,7 +85,7 @@ class Watch:
     def has_seen_the_failure(self) -> bool:
         return "failed" in self.states("sour")
 
-    def has_told_of_the_recovery(self) -> bool:
+    def has_notified_of_the_recovery(self) -> bool:
         return any(title.startswith("Resolved: ") for title in self.titles())
 
     def has_seen_more(self, starts: int) -> bool:
@@ -138,7 +138,7 @@ def test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure(
             wait_until(watch.has_seen_the_failure, "the failure", 150, 0.5)
         jobs.behave("sour", "succeed")
         for watch in watches:
-            wait_until(watch.has_told_of_the_recovery, "the recovery", 150, 0.5)
+            wait_until(watch.has_notified_of_the_recovery, "the recovery", 150, 0.5)
         before = [watch.titles() for watch in watches]
         for is_set in (True, False):
             starts = [len(watch.states("tick")) for watch in watches]

@@ -88,12 +88,12 @@ def two_engines(folder: Path, url: str) -> Iterator[tuple[Child, Child]]:
 
 def pollers(folder: Path, since: float = 0.0) -> dict[str, set[int]]:
     """System -> processes that have polled it since then."""
-    found: dict[str, set[int]] = {}
+    results: dict[str, set[int]] = {}
     lines = (folder / "polls").read_text().splitlines() if (folder / "polls").exists() else []
     for pid, system, at in (line.split() for line in lines):
         if float(at) >= since:
-            found.setdefault(system, set()).add(int(pid))
-    return found
+            results.setdefault(system, set()).add(int(pid))
+    return results
 
 
 def shares(folder: Path, *engines: Child) -> tuple[int, ...]:
@@ -140,7 +140,7 @@ def fences(url: str, engine: Child) -> dict[int, int]:
     return {row.id: row.fence for row in rows if pid_of(row.holder) == engine.pid}
 
 
-def taken_over(url: str, ended: Child, heir: Child) -> dict[int, int]:
+def fences_after_takeover(url: str, ended: Child, heir: Child) -> dict[int, int]:
     """The fences of the heir's shards once it has those of the other one as well, each handed over once."""
     return fences(url, heir) | {shard: fence + 1 for shard, fence in fences(url, ended).items()}
 
@@ -168,7 +168,7 @@ def test_an_engine_that_joins_polls_its_share_while_the_first_alone_decides_and_
 
 
 def rerun(url: str) -> str:
-    """Asks for a rerun of what failed, as a console does; the action's key."""
+    """Requests a rerun of the failed run, as a console does; the action's key."""
     requests, key = EngineClient(url), new_action_key()
     with open_queries(url) as reads:
         run_id = reads.incidents.incident(1).row.root_run_id
@@ -189,7 +189,7 @@ def test_the_systems_of_a_killed_engine_are_polled_by_the_other_within_a_lease(
     with two_engines(tmp_path, store_url) as engines:
         killed, other = engines if leads else reversed(engines)
         world = system_of(tmp_path, killed)
-        after = taken_over(store_url, killed, other)
+        after = fences_after_takeover(store_url, killed, other)
         heartbeat = heartbeats(store_url)[killed.pid]
         assert LEASE * 4 / 5 == (heartbeat.until_us - heartbeat.at_us) / 1e6, "shards are free one renewal earlier"
         killed.kill()
@@ -222,7 +222,7 @@ def test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and
 
 def test_an_engine_that_is_ended_hands_its_shards_over_at_once(tmp_path: Path, store_url: str) -> None:
     with two_engines(tmp_path, store_url) as (first, second):
-        after = taken_over(store_url, first, second)
+        after = fences_after_takeover(store_url, first, second)
         first.signal(signal.SIGTERM)
         assert 0 == first.ended(5)
         [(pid, heartbeat)] = heartbeats(store_url).items()
@@ -281,10 +281,10 @@ def test_an_engine_that_does_not_stand_by_joins_no_shards_until_it_has_the_lease
     with closing(open_ready(store_url)) as store:
         held = acquire_lease(store, "engine", "elsewhere:1", 60)
         assert isinstance(held, HeldLease)
-        engine_of(estate(tmp_path), store, Sink(tmp_path), stands_by=False).run()
+        engine_of(estate(tmp_path), store, Sink(tmp_path), is_standby=False).run()
         assert not joined.is_set()
         release_lease(store, "engine", held)
-        with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), stands_by=False)):
+        with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), is_standby=False)):
             wait_until(joined.is_set, "the engine to join the shards", 20)
 
 

@@ -61,5 +61,5 @@ class TestEventBridgeOnMoto(Reads, Deadlines, Holds):
         self.moto.switch(self.name, "ENABLED")
 
     def native_trace(self) -> object:
-        found = self.moto.scheduler().get_schedule(GroupName="default", Name=self.name)
-        return {name: found[name] for name in found if name not in ("ResponseMetadata", "LastModificationDate")}
+        schedule = self.moto.scheduler().get_schedule(GroupName="default", Name=self.name)
+        return {name: schedule[name] for name in schedule if name not in ("ResponseMetadata", "LastModificationDate")}

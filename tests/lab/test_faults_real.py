@@ -1,8 +1,7 @@
-"""Faults made to happen before real schedulers, a real store and a real mail server, by a proxy in front of each.
+"""Faults before real schedulers, a real store and a real mail server, made by a proxy in front of each.
 
 One engine watches a cron host, pg_cron and Step Functions, each twice: directly, and through a proxy that misbehaves.
-Deadlines are kept, errors name the place, who is well is polled on, and nothing is lost or done twice.
-"""
+Deadlines are met, errors name the place, healthy systems are polled on, and nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -100,10 +99,10 @@ class Field:
 
     def targets(self) -> dict[str, TargetView]:
         with open_queries(self.url) as reads:
-            return {one.system: one for one in reads.estate.systems()}
+            return {target.system: target for target in reads.estate.systems()}
 
     def failing(self) -> list[str]:
-        return sorted(name for name, one in self.targets().items() if one.failing_since is not None)
+        return sorted(name for name, target in self.targets().items() if target.failing_since is not None)
 
     def until_well(self) -> None:
         wait_until(lambda: self.failing() == [], "all to be well", 60)
@@ -163,15 +162,17 @@ def field(
         ports |= {name: proxy.port for name, proxy in proxies.items()}
         config_file = folder / "headway.toml"
         config_file.write_text(CONFIG.format(systems=systems(host, ports, folder / "known_hosts")))
-        config, kept = load_config(config_file), SecretStore()
+        config, secret_store = load_config(config_file), SecretStore()
         store = open_database(str(folder / "headway.db"))
         stack.callback(store.close)
-        set_up_logs(kept, folder / "engine.log")
-        parts = EngineAssembly(config, store, kept)
-        stack.enter_context(in_thread(Engine(lambda: EngineAssembly(config, store, kept), parts)))
-        found = Field(store.url, proxies)
-        wait_until(lambda: len([one for one in found.targets().values() if one.last_ok]) == 6, "every first poll", 60)
-        yield found
+        set_up_logs(secret_store, folder / "engine.log")
+        parts = EngineAssembly(config, store, secret_store)
+        stack.enter_context(in_thread(Engine(lambda: EngineAssembly(config, store, secret_store), parts)))
+        result = Field(store.url, proxies)
+        wait_until(
+            lambda: len([target for target in result.targets().values() if target.last_ok]) == 6, "every first poll", 60
+        )
+        yield result
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
@@ -185,12 +186,14 @@ def test_f24_real_systems_in_trouble_are_reported_by_place_and_the_others_are_po
             proxy.reset_all()
     try:
         wait_until(lambda: set(BAD) <= set(field.failing()), "the bad ones to be told", 30)
-        told, since = field.targets(), datetime.now(UTC)
+        targets, since = field.targets(), datetime.now(UTC)
         for name, proxy in field.proxies.items():
-            assert (True, True) == (str(proxy.port) in told[name].error, "Traceback" not in told[name].error), told[
-                name
-            ]
-        wait_until(lambda: all(polled_since(field, name, since) for name in told if name not in BAD), "the others", 15)
+            assert (True, True) == (str(proxy.port) in targets[name].error, "Traceback" not in targets[name].error), (
+                targets[name]
+            )
+        wait_until(
+            lambda: all(polled_since(field, name, since) for name in targets if name not in BAD), "the others", 15
+        )
         assert sorted(BAD) == field.failing()
     finally:
         for proxy in field.proxies.values():
@@ -209,11 +212,11 @@ def polled_since(field: Field, name: str, since: datetime) -> bool:
 def late(call: Callable[[], object]) -> str:
     """The words of a call with a deadline of two seconds that ends at it or soon after, by an error of the contract."""
     began = time.monotonic()
-    with pytest.raises((SystemUnreachable, OutcomeUnknown, AccessRefused)) as told:
+    with pytest.raises((SystemUnreachable, OutcomeUnknown, AccessRefused)) as error:
         call()
     assert time.monotonic() - began < TIMEOUT + SLACK
-    assert not isinstance(told.value, AccessRefused), told.value
-    return str(told.value)
+    assert not isinstance(error.value, AccessRefused), error.value
+    return str(error.value)
 
 
 @contextmanager
@@ -265,13 +268,13 @@ def test_f02_a_rerun_whose_answer_a_real_host_lost_is_found_and_a_repeat_runs_no
         connector.poll("", (), 30)
         proxy.fault = Fault(after=1 << 30)
         connector.poll("", (), 30)
-        look = proxy.asked
+        request_count = proxy.received
         preview, key = (
             connector.preview(ActionSpec(Verb.RERUN, RunRef(job, "x", "1.1", ""), RunState.FAILED), 30),
             new_key(),
         )
         assert preview.refused is None, preview.refused
-        proxy.fault = Fault(swallow=True, after=look + 1_500)  # it looks before it sends
+        proxy.fault = Fault(swallow=True, after=request_count + 1_500)  # it checks before it sends
         with pytest.raises(OutcomeUnknown):
             connector.act(preview, key, TIMEOUT)
         proxy.fault = GOOD
@@ -365,8 +368,8 @@ def test_f36_afterwards_both_connections_to_a_host_have_reported_the_same_runs(f
 
     def runs(name: str) -> list[tuple[str, str]]:
         with open_queries(field.url) as reads:
-            found = reads.runs.list_runs(reads.jobs.job(f"{name}/faulty:red").row.id)
-            return [(str(one.started), str(one.state)) for one in found if one.state == "failed"]
+            runs = reads.runs.list_runs(reads.jobs.job(f"{name}/faulty:red").row.id)
+            return [(str(run.started), str(run.state)) for run in runs if run.state == "failed"]
 
     def same() -> bool:
         return len(runs("hosts-good")) >= 2 and runs("hosts-good") == runs("hosts-bad")

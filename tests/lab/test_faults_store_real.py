@@ -41,13 +41,13 @@ def folder(tmp_path: Path, store_url: str) -> Path:
 
 @pytest.fixture
 def proxy(folder: Path, store_url: str, postgres: PostgresServer) -> Iterator[FaultProxy]:
-    """Between the engine and its store; this test itself looks directly."""
+    """Between the engine and its store; this test itself connects directly."""
     with FaultProxy(postgres.port) as made:
         (folder / STORE).write_text(store_url.replace(f":{postgres.port}/", f":{made.port}/"))
         yield made
 
 
-def told(folder: Path, job: str) -> list[str]:
+def failure_titles(folder: Path, job: str) -> list[str]:
     """Titles of its failure: with the service that it endangers, or without one."""
     return [
         alert.title
@@ -65,17 +65,17 @@ def trip(postgres: PostgresServer) -> None:
 def is_well(url: str) -> bool:
     with suppress(StoreError), open_queries(url) as reads:
         waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
-        return waiting == 0 and all(one.failing_since is None for one in reads.estate.systems())
+        return waiting == 0 and all(target.failing_since is None for target in reads.estate.systems())
     return False
 
 
 def settled(folder: Path, url: str) -> None:
-    """Each failure is one incident, told once; a repeat says that it is one."""
+    """Each failure is one incident, notified once; a repeat is marked as one."""
     got = Sink(folder).got
-    marked = [one.body.startswith(REPEAT_TEXT) for one in got]
-    failures = {*told(folder, "extract"), *told(folder, "audit")}
+    marked = [alert.body.startswith(REPEAT_TEXT) for alert in got]
+    failures = {*failure_titles(folder, "extract"), *failure_titles(folder, "audit")}
     assert 2 == len({(alert.title, alert.body.removeprefix(REPEAT_TEXT)) for alert in got if alert.title in failures})
-    assert len(got) - sum(marked) == len({one.title for one in got})
+    assert len(got) - sum(marked) == len({alert.title for alert in got})
     with open_queries(url) as reads:
         assert 2 == len(reads.incidents.list_incidents())
         assert [(2,)] == reads.link.rows("SELECT count(*) FROM attempt")
@@ -91,19 +91,23 @@ def test_f19_a_restart_of_the_database_in_mid_transaction_loses_and_doubles_noth
     world = World(folder, "good")
     world.fail("extract")
     with child(folder, "engine", f"{point}:sleep=2:1") as engine:
-        wait_until(lambda: stands_at(point, folder, store_url, postgres), f"the engine to stand at {point}", 20)
+        wait_until(lambda: is_at_point(point, folder, store_url, postgres), f"the engine to stand at {point}", 20)
         trip(postgres)
         world.fail("audit", "b1")
-        wait_until(lambda: bool(told(folder, "extract") and told(folder, "audit")), "both alerts", BACK_SECONDS)
+        wait_until(
+            lambda: bool(failure_titles(folder, "extract") and failure_titles(folder, "audit")),
+            "both alerts",
+            BACK_SECONDS,
+        )
         wait_until(lambda: is_well(store_url), "the end of all deliveries", BACK_SECONDS)
         assert None is engine.ended(0), "it went on by itself"
     settled(folder, store_url)
 
 
-def stands_at(point: str, folder: Path, url: str, postgres: PostgresServer) -> bool:
+def is_at_point(point: str, folder: Path, url: str, postgres: PostgresServer) -> bool:
     """In an open transaction, or between two of them."""
     if point == "record.before_commit":
-        return bool(told(folder, "extract"))
+        return bool(failure_titles(folder, "extract"))
     if point == "outbox.claimed":
         return postgres.execute("SELECT count(*) FROM delivery", database=url.rpartition("/")[2]) == [(1,)]
     query = """SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'
@@ -115,7 +119,7 @@ def test_f19_restarts_around_an_action_send_it_once(folder: Path, store_url: str
     world = World(folder, "good")
     world.fail("extract")
     with child(folder, "engine", "action.after_reply:sleep=2:1") as engine:
-        wait_until(lambda: bool(told(folder, "extract")), "the alert", BACK_SECONDS)
+        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert", BACK_SECONDS)
         with open_queries(store_url) as reads:
             run_id = reads.incidents.incident(1).row.root_run_id
         assert run_id is not None
@@ -127,12 +131,12 @@ def test_f19_restarts_around_an_action_send_it_once(folder: Path, store_url: str
         assert None is engine.ended(0)
     assert [key] == world.sent
     with open_queries(store_url) as reads:
-        assert ["verified"] == [one.state for one in reads.actions.list_actions()]
+        assert ["verified"] == [action.state for action in reads.actions.list_actions()]
 
 
 def ended(url: str, key: str) -> bool:
     with suppress(StoreError), open_queries(url) as reads:
-        return any(one.key == key and one.ended is not None for one in reads.actions.list_actions())
+        return any(action.key == key and action.ended is not None for action in reads.actions.list_actions())
     return False
 
 
@@ -142,7 +146,7 @@ def ended(url: str, key: str) -> bool:
 def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engine_works(
     folder: Path, store_url: str, postgres: PostgresServer, proxy: FaultProxy
 ) -> None:
-    """The other reaches the store directly: the first must not send what that one has told."""
+    """The other reaches the store directly: the first must not repeat its notifications."""
     world = World(folder, "good")
     with ExitStack() as engines:
         first = engines.enter_context(child(folder, "first"))
@@ -151,14 +155,14 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
         second = engines.enter_context(successor(folder, "second", store_url))
         wait_until(lambda: "working" in second.events(), "the second to work", 60)
         world.fail("extract")
-        wait_until(lambda: bool(told(folder, "extract")), "the alert of the second", 20)
+        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert of the second", 20)
         proxy.fault = GOOD
-        wait_until(lambda: stands_by(first), "the first to stand by", 60)
+        wait_until(lambda: is_on_standby(first), "the first to stand by", 60)
         assert None is first.ended(0)
-    assert 1 == len(told(folder, "extract"))
+    assert 1 == len(failure_titles(folder, "extract"))
 
 
-def stands_by(engine: Child) -> bool:
+def is_on_standby(engine: Child) -> bool:
     return bool({"waiting for the lease", "lease lost, waiting for the lease"} & set(engine.events()))
 
 
@@ -187,10 +191,10 @@ def test_f06_a_silent_store_is_abandoned_and_tried_again(
 
 def test_f20_two_writers_in_opposite_order_queue_and_no_deadlock_comes_of_it(store_url: str) -> None:
     """One writer at a time, by a lock of the database, also from two machines."""
-    one, other = open_database(store_url), open_database(store_url)
-    with one.write(None) as first:
+    database, other = open_database(store_url), open_database(store_url)
+    with database.write(None) as first:
         first.rows("INSERT INTO meta (name, value) VALUES ('a', '1'), ('b', '1')")
-    with one.write(None) as first:
+    with database.write(None) as first:
         first.rows("UPDATE meta SET value = '2' WHERE name = 'a'")
         with psycopg.connect(store_url) as raw:
             raw.execute("SET lock_timeout = '200ms'")
@@ -200,10 +204,10 @@ def test_f20_two_writers_in_opposite_order_queue_and_no_deadlock_comes_of_it(sto
     with other.write(None) as second:
         second.rows("UPDATE meta SET value = '3' WHERE name = 'b'")
         second.rows("UPDATE meta SET value = '3' WHERE name = 'a'")
-    with one.read() as look:
-        assert [("3",), ("3",)] == [tuple(row) for row in look.rows(
+    with database.read() as session:
+        assert [("3",), ("3",)] == [tuple(row) for row in session.rows(
             "SELECT value FROM meta WHERE name IN ('a', 'b')")]  # fmt: skip
-    one.close()
+    database.close()
     other.close()
 
 
@@ -226,15 +230,15 @@ def test_f20_what_the_database_refuses_for_a_while_is_the_stores_trouble_and_lea
     def write() -> None:
         with store.write(None) as connection:
             connection.rows("INSERT INTO meta (name, value) VALUES ('half', 'written')")
-            for one in [statement] if statement.startswith("DO") else statement.split("; "):
-                connection.rows(one)
+            for name in [statement] if statement.startswith("DO") else statement.split("; "):
+                connection.rows(name)
 
     with pytest.raises(StoreUnusable, match="the store at postgresql") as refused:
         write()
     cause = refused.value.__cause__
     assert state == getattr(cause.orig if isinstance(cause, DBAPIError) else cause, "sqlstate", "")
-    with store.read() as look:
-        assert [] == look.rows("SELECT value FROM meta WHERE name = 'half'")
+    with store.read() as session:
+        assert [] == session.rows("SELECT value FROM meta WHERE name = 'half'")
     store.close()
 
 
@@ -251,13 +255,13 @@ def test_f20_an_engine_that_gets_no_connection_waits_and_goes_on(
         )
         world.fail("extract")
         time.sleep(2)
-        assert [] == told(folder, "extract")
+        assert [] == failure_titles(folder, "extract")
         postgres.execute(_allow(name, True), database="postgres")
-        wait_until(lambda: bool(told(folder, "extract")), "the alert", BACK_SECONDS)
+        wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert", BACK_SECONDS)
         assert None is engine.ended(0)
-    assert 1 == len(told(folder, "extract"))
+    assert 1 == len(failure_titles(folder, "extract"))
 
 
 def _allow(name: str, allowed: bool) -> psycopg.sql.Composed:
-    words = psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    return words.format(psycopg.sql.Identifier(name), psycopg.sql.Literal(allowed))
+    query = psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    return query.format(psycopg.sql.Identifier(name), psycopg.sql.Literal(allowed))

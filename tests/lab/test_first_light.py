@@ -1,9 +1,8 @@
-"""The story of the product on the real estate: one real failure, one true alert, every rerun verified.
+"""The product on the real estate: one real failure, one true alert, every rerun verified.
 
 cron's `extract_orders` on db07 exits 1; Airflow's `load_orders`, pg_cron's `refresh_revenue` and the state machine
-`publish_orders` start by their own clocks and fail or read what is stale; two services hang on them. The night is
-lived once, by the `headway` command and by keys in a pseudo-terminal; each test looks at one thing that was seen.
-"""
+`publish_orders` start by their own clocks and fail or read stale data; two services depend on them. The night is
+run once, by the `headway` command and by keys in a pseudo-terminal; each test checks one observation."""
 
 from __future__ import annotations
 
@@ -50,11 +49,11 @@ class Night:
     services: list[dict[str, Any]] = field(default_factory=list)
 
     def incident(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.headway.json("incident", "INC-0001")
-        return found
+        document: dict[str, Any] = self.headway.json("incident", "INC-0001")
+        return document
 
     def roles(self) -> dict[str, str]:
-        return {one["job"]: one["role"] for one in self.incident()["members"]}
+        return {member["job"]: member["role"] for member in self.incident()["members"]}
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +81,11 @@ def live(night: Night, estate: Estate, story: Story) -> None:
     expected = {LOAD: "red", REVENUE: "stale", PUBLISH: "red"}
     wait_until(lambda: expected.items() <= night.roles().items(), f"{expected}", 120 + AIRFLOW_RUN, 1.0)
     night.spread = night.incident()
-    mend_everything(estate, story)
+    repair_everything(estate, story)
     repair_root_by_keys(night)
     repair_followers(night)
     wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", AIRFLOW_RUN, 1.0)
-    look_back(night, estate)
+    review_night(night, estate)
 
 
 def fail_everything(estate: Estate, story: Story) -> None:
@@ -96,15 +95,15 @@ def fail_everything(estate: Estate, story: Story) -> None:
     story.schedule(next_minute())
 
 
-def mend_everything(estate: Estate, story: Story) -> None:
+def repair_everything(estate: Estate, story: Story) -> None:
     story.cron.behave("extract_orders", "succeed")
     story.machines.behave("succeed")
     estate.airflow.behave("load_orders", "succeed")
 
 
 def repair_root_by_keys(night: Night) -> None:
-    """Opens the console, walks to the incident, looks at the plan that repairs all of it, and sends the root's rerun
-    alone; watches it being verified."""
+    """Opens the console, goes to the incident, shows the plan that repairs all of it, and sends the root's rerun
+    alone; watches its verification."""
     argv = [str(COMMAND), "--config", str(night.headway.config), "console", "--no-engine"]
     with Terminal(argv, size=(120, 36), env=night.headway.environment) as console:
         night.screens["services"] = console.wait_for("Daily revenue")
@@ -118,7 +117,7 @@ def repair_root_by_keys(night: Night) -> None:
         console.wait_for(lambda text: "PLAN INC-0001" not in text and "orders.csv: No such file" in text)
         console.press("R")
         night.screens["preview"] = console.wait_for(
-            lambda text: all(one in text for one in ("RERUN", "required", "nothing is sent"))
+            lambda text: all(item in text for item in ("RERUN", "required", "nothing is sent"))
         )
         console.press("the file was late", "enter")
         night.screens["sent"] = console.wait_for("The scheduler's record shows that it succeeded", 60)
@@ -133,8 +132,8 @@ def repair_followers(night: Night) -> None:
         if night.incident()["row"]["closed"] is not None:
             return
         step = unrepaired(night.incident())[0]
-        words = ("rerun", step, "--yes", "--why", "after its root", "--timeout", "200")
-        answer = night.headway.run(*words, limit_seconds=260)
+        texts = ("rerun", step, "--yes", "--why", "after its root", "--timeout", "200")
+        answer = night.headway.run(*texts, limit_seconds=260)
         night.recoveries.append((step, answer))
 
 
@@ -149,7 +148,7 @@ def unrepaired(incident: dict[str, Any]) -> list[str]:
     return [row["job"] for row in members if row["role"] in ("root", "red", "stale") and row["job"] != EXTRACT]
 
 
-def look_back(night: Night, estate: Estate) -> None:
+def review_night(night: Night, estate: Estate) -> None:
     estate.smtp.wait_for(len(night.opening_mails) + 1)
     night.closed, night.all_mails = night.incident(), list(estate.smtp.mails)
     night.incidents = night.headway.json("incident", "list", "--all")
@@ -161,7 +160,7 @@ def look_back(night: Night, estate: Estate) -> None:
 
 
 def all_delivered(night: Night) -> bool:
-    return all(one["delivered"] is not None for one in night.headway.json("service"))
+    return all(service["delivered"] is not None for service in night.headway.json("service"))
 
 
 def test_check_finds_every_system_reachable_with_its_rights(night: Night) -> None:
@@ -171,29 +170,31 @@ def test_check_finds_every_system_reachable_with_its_rights(night: Night) -> Non
 
 
 def test_there_is_one_incident_with_the_failed_cron_job_as_its_root(night: Night) -> None:
-    assert [EXTRACT] == [one["root_job"] for one in night.incidents]
+    assert [EXTRACT] == [incident["root_job"] for incident in night.incidents]
 
 
 def test_the_incident_affects_two_services_with_act_by_times_from_declared_durations(night: Night) -> None:
-    hurt = {one["name"]: one for one in night.opened["services"]}
-    assert {"supply-plan", "daily-revenue"} == set(hurt)
-    assert all(one["act_by"] is not None and "declared" == one["basis"]["kind"] for one in hurt.values()), hurt
+    affected = {service["name"]: service for service in night.opened["services"]}
+    assert {"supply-plan", "daily-revenue"} == set(affected)
+    assert all(item["act_by"] is not None and "declared" == item["basis"]["kind"] for item in affected.values()), (
+        affected
+    )
 
 
 def test_one_alert_per_url_of_the_route_contains_all_that_is_needed(night: Night) -> None:
     (mail,) = night.opening_mails
-    for words in (
+    for text in (
         "at risk: restart ", "extract_orders", "etl-hosts/db07", "Business date", "Since ",
         "orders.csv: No such file or directory", "Supply plan", "Daily revenue", "act by", "Owner ", "data-platform",
         "https://wiki.example/extract_orders", "headway incident INC-0001",
     ):  # fmt: skip
-        assert words in mail.text, (words, mail.text)
+        assert text in mail.text, (text, mail.text)
     (post,) = night.opening_posts
     assert "extract_orders by " in json.loads(post.body)["text"]
 
 
 def test_symptoms_join_the_incident_without_another_alert(night: Night) -> None:
-    roles = {one["job"]: one["role"] for one in night.spread["members"]}
+    roles = {member["job"]: member["role"] for member in night.spread["members"]}
     assert ("root", "red", "stale", "red") == tuple(roles[job] for job in (EXTRACT, LOAD, REVENUE, PUBLISH))
     assert 2 == len(night.all_mails), [mail.subject for mail in night.all_mails]
 
@@ -209,15 +210,15 @@ def test_followers_left_red_or_stale_are_rerun_one_by_one_by_their_own_verbs(nig
     assert {LOAD, REVENUE, PUBLISH} <= {job for job, _ in night.recoveries}
     failed = [(job, answer) for job, answer in night.recoveries if answer.exit_status != 0]
     assert [] == failed
-    words = {job: answer.stdout for job, answer in night.recoveries}
-    assert "clear failed tasks" in words[LOAD]
-    assert "again from its first step, with the input of" in words[PUBLISH]
-    assert "refresh_revenue" in words[REVENUE]
+    texts = {job: answer.stdout for job, answer in night.recoveries}
+    assert "clear failed tasks" in texts[LOAD]
+    assert "again from its first step, with the input of" in texts[PUBLISH]
+    assert "refresh_revenue" in texts[REVENUE]
 
 
 @pytest.mark.parametrize("job", [EXTRACT, LOAD, REVENUE, PUBLISH])
 def test_a_rerun_is_attempt_two_of_the_same_run_in_every_kind(night: Night, job: str) -> None:
-    newest = next(one for one in night.attempts[job] if one["started"] is not None)
+    newest = next(attempt for attempt in night.attempts[job] if attempt["started"] is not None)
     assert ("succeeded", 2) == (newest["state"], newest["attempts"]), night.attempts[job]
 
 
@@ -229,7 +230,7 @@ def test_the_incident_closes_and_the_same_route_is_notified(night: Night) -> Non
 
 def test_both_services_are_delivered_with_complete_data(night: Night) -> None:
     assert {("supply-plan", "complete"), ("daily-revenue", "complete")} == {
-        (one["name"], one["data_state"]) for one in night.services if one["delivered"] is not None
+        (service["name"], service["data_state"]) for service in night.services if service["delivered"] is not None
     }, night.services
 
 

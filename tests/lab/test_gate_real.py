@@ -1,4 +1,4 @@
-"""A key that a real sshd binds to the gate: Headway looks through it, and nobody does anything else with it."""
+"""A key that a real sshd binds to the gate: Headway polls through it, and nothing else can be done with it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_poll_comes_through_and_an_act_does_not(options: CronOptions) -> None:
 
 def test_the_key_runs_no_command_and_forwards_nothing(options: CronOptions, db07: CronHost, tmp_path: Path) -> None:
     settings = ("StrictHostKeyChecking=yes", f"UserKnownHostsFile={db07.known_hosts}", "IdentitiesOnly=yes")
-    ssh = ["ssh", "-F", "none", *(word for one in settings for word in ("-o", one)), "-p", str(db07.port)]
+    ssh = ["ssh", "-F", "none", *(term for setting in settings for term in ("-o", setting)), "-p", str(db07.port)]
     ssh += ["-i", str(tmp_path / "key")]
     done = subprocess.run(
         [*ssh, "headway@127.0.0.1", "cat /etc/passwd"], input=b"id\n", capture_output=True, timeout=30, check=False

@@ -15,18 +15,18 @@ from tests.connectors.github_actions import test_conformance as fast
 from tests.connectors.github_actions.support import ORDERS, latest_records, opened, repository
 from tests.fakes.github import FakeGitHub
 from tests.lab import prism
-from tests.lab.prism import Judge
+from tests.lab.prism import PrismValidator
 
 FAST = "tests/connectors/github_actions/test_conformance.py"
 """What no GitHub would send is not held against GitHub's description, and logs are not described."""
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+def validator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrismValidator]:
     lacks = prism.missing()
     if lacks is not None:
         pytest.skip(lacks)
-    with prism.judge(tmp_path_factory.mktemp("prism")) as sitting:
+    with prism.running_validator(tmp_path_factory.mktemp("prism")) as sitting:
         yield sitting
 
 
@@ -36,35 +36,37 @@ class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(("answering", "long_log"), FAST)
 
     @pytest.fixture(autouse=True)
-    def judged(self, judge: Judge) -> Iterator[None]:
-        self.judge = judge
-        judge.violations.clear()
+    def judged(self, validator: PrismValidator) -> Iterator[None]:
+        self.validator = validator
+        validator.violations.clear()
         yield
-        assert [] == judge.violations
+        assert [] == validator.violations
 
     def on(self, fake: FakeGitHub) -> Connector:
-        return opened(fake, self.judge.transport(fake))
+        return opened(fake, self.validator.transport(fake))
 
     def crowded(self, runs: int) -> Connector:
         self.fake.crowd = runs
         return opened(self.fake)  # past the judge: a crowd has short rows
 
 
-def test_the_validator_finds_errors_in_an_answer_and_in_a_request(judge: Judge) -> None:
+def test_the_validator_finds_errors_in_an_answer_and_in_a_request(validator: PrismValidator) -> None:
     fake = repository()
     fake.start(ORDERS)
-    latest_records(opened(fake, judge.transport(fake)))
-    assert [] == judge.violations
+    latest_records(opened(fake, validator.transport(fake)))
+    assert [] == validator.violations
     spoiled = _Spoiled(fake, lambda body: body.replace('"event"', '"evnt"'))
-    judge.send(httpx.Request("GET", "https://api.github.com/repos/acme/etl/actions/runs?per_page=100"), spoiled)
-    judge.send(httpx.Request("GET", "https://api.github.com/repos/acme/etl/actions/runs?status=odd&per_page=1"), fake)
-    judge.send(
+    validator.send(httpx.Request("GET", "https://api.github.com/repos/acme/etl/actions/runs?per_page=100"), spoiled)
+    validator.send(
+        httpx.Request("GET", "https://api.github.com/repos/acme/etl/actions/runs?status=odd&per_page=1"), fake
+    )
+    validator.send(
         httpx.Request("POST", "https://api.github.com/repos/acme/etl/actions/variables", json={"name": "A"}), fake
     )
-    found, judge.violations[:] = "\n".join(judge.violations), []
-    assert "required property 'event'" in found
-    assert "status must be equal to one of the allowed values" in found
-    assert "required property 'value'" in found
+    text, validator.violations[:] = "\n".join(validator.violations), []
+    assert "required property 'event'" in text
+    assert "status must be equal to one of the allowed values" in text
+    assert "required property 'value'" in text
 
 
 class _Spoiled(FakeGitHub):

@@ -95,8 +95,8 @@ def test_a_rerun_names_the_run_that_it_repeats_and_keeps_its_arguments(jobs: Job
     again = connector.act(preview, key, 20)
     assert receipt.native_ref == again.native_ref, "the same key starts once"
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
-    told = {one.attempt_key: one for one in connector.poll("", (), 20).runs}
-    repeat = told[receipt.native_ref]
+    runs = {run.attempt_key: run for run in connector.poll("", (), 20).runs}
+    repeat = runs[receipt.native_ref]
     assert (key, first, None, RunState.SUCCEEDED) == (
         repeat.action_key,
         repeat.again_of,
@@ -118,11 +118,11 @@ def test_triggers_are_described_and_reported_as_upstreams(jobs: Jobs) -> None:
         Predicate={"Logical": "AND", "Conditions": conditions},
     )  # fmt: skip
     connector = jobs.connect()
-    found = {job.native_id: job for job in connector.inventory("", 20).jobs}
+    results = {job.native_id: job for job in connector.inventory("", 20).jobs}
     connector.close()
-    assert f"Glue trigger: {load}-nightly cron(15 4 * * ? *) UTC" == found[load].schedule.text
-    assert found[load].schedule.next_at is not None
-    assert ((load,), False) == (found[mart].upstreams, found[load].paused)
+    assert f"Glue trigger: {load}-nightly cron(15 4 * * ? *) UTC" == results[load].schedule.text
+    assert results[load].schedule.next_at is not None
+    assert ((load,), False) == (results[mart].upstreams, results[load].paused)
 
 
 def test_both_streams_of_a_run_are_one_log(jobs: Jobs) -> None:

@@ -1,4 +1,5 @@
-"""A real engine with its inbound door, and real curl: what was answered with 200 is in the store, whatever dies."""
+"""A real engine with its inbound endpoint, and real curl: every report answered with 200 is in the store after a
+crash."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 
 class Place:
-    """One estate with a door, and somebody who calls there."""
+    """One estate with an endpoint, and a client for it."""
 
     def __init__(self, folder: Path) -> None:
         self.port, self.folder = closed_port(), folder
@@ -48,19 +49,19 @@ class Place:
         text += f'schedule = "{schedule}"\n' if schedule else ""
         (self.folder / "headway.toml").write_text(text)
 
-    def curl(self, path: str, *words: str, retry: bool = True) -> subprocess.CompletedProcess[str]:
+    def curl(self, path: str, *arguments: str, retry: bool = True) -> subprocess.CompletedProcess[str]:
         again = ["--retry", "60", "--retry-all-errors", "--retry-delay", "1"] if retry else []
         url = f"http://127.0.0.1:{self.port}/ping/{TOKEN}{path}"
-        argv = ["curl", "-fsS", "-m", "60", *again, *words, url]
+        argv = ["curl", "-fsS", "-m", "60", *again, *arguments, url]
         return subprocess.run(argv, capture_output=True, text=True, timeout=90)
 
     def runs(self) -> list[dict[str, Any]]:
         answer = self.headway.run("run", "own/export", "--json")
         return list(json.loads(answer.stdout)) if answer.exit_status == 0 else []
 
-    def wait(self, what: str, look: Callable[[], object]) -> None:
+    def wait(self, what: str, query: Callable[[], object]) -> None:
         until = time.monotonic() + PATIENCE_SECONDS
-        while not look():
+        while not query():
             assert time.monotonic() < until, f"{what}: never seen; {self.runs()}"
             time.sleep(0.2)
 
@@ -86,8 +87,8 @@ def test_curl_reports_a_run_and_its_log_is_read(place: Place) -> None:
         assert "no space left" in place.headway.run("log", "own/export").stdout
         assert 0 == place.curl("?rid=only-its-end").returncode
         place.wait("an end without a start", lambda: states(place) == ["failed", "succeeded"])
-    told = tail(engine.log, 2000) + place.headway.run("status").stdout
-    assert TOKEN not in told
+    text = tail(engine.log, 2000) + place.headway.run("status").stdout
+    assert TOKEN not in text
 
 
 def test_a_start_some_minutes_early_is_the_run_of_its_minute(place: Place) -> None:
@@ -97,7 +98,7 @@ def test_a_start_some_minutes_early_is_the_run_of_its_minute(place: Place) -> No
     with place.headway.running_engine():
         assert 0 == place.curl("/start?rid=early").returncode
         place.wait("the start", lambda: "running" in states(place))
-        [run] = [one for one in place.runs() if str(one["state"]).lower() == "running"]
+        [run] = [run for run in place.runs() if str(run["state"]).lower() == "running"]
         assert f"{due:%Y-%m-%dT%H:%M:%SZ}" == run["period_key"]
 
 

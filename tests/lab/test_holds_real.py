@@ -56,11 +56,11 @@ class Night:
     log: str = ""
     missed: list[Row] = field(default_factory=list)
 
-    def holds(self, *words: str) -> dict[str, Row]:
-        return {one["job"]: one for one in self.headway.json("hold", *words)}
+    def holds(self, *arguments: str) -> dict[str, Row]:
+        return {hold["job"]: hold for hold in self.headway.json("hold", *arguments)}
 
     def newest(self, job: str) -> Row:
-        return next((one for one in self.headway.listed("run", job) if one["state"] != "planned"), {})
+        return next((run for run in self.headway.listed("run", job) if run["state"] != "planned"), {})
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +82,17 @@ def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nig
 @contextlib.contextmanager
 def scheduled(lab: Estate, database: DatabaseJobs) -> Iterator[datetime]:
     """The minute in which `extract` is due; afterwards none of the jobs is left."""
-    one, two = CronJobs(lab.db07), CronJobs(lab.etl02)
+    cron, two = CronJobs(lab.db07), CronJobs(lab.etl02)
     first = next_minute(timedelta(seconds=20))
     later, last = first + timedelta(minutes=2), first + timedelta(minutes=4)
-    one.behave("hold_extract", "fail")
-    one.schedule({"hold_extract": cron_of(first)}, wrapped=True)
+    cron.behave("hold_extract", "fail")
+    cron.schedule({"hold_extract": cron_of(first)}, wrapped=True)
     two.schedule({"hold_load": cron_of(later), "hold_early": cron_of(last), "hold_other": cron_of(later)})
     database.schedule("hold_revenue", cron_of(later))
     try:
         yield first
     finally:
-        one.behave("hold_extract", "succeed")
+        cron.behave("hold_extract", "succeed")
         lab.db07.remove_crontab("etl")
         lab.etl02.remove_crontab("etl")
         lab.postgres.unschedule("hold_revenue")
@@ -114,12 +114,12 @@ def hold_all(night: Night, lab: Estate) -> None:
     night.crontab_before = crontab(lab)
     jobs = {EXTRACT, *MODES}
     wait_until(
-        lambda: jobs <= {one["name"] for one in night.headway.json("job", "list")}, "every job to be known", 30, 0.5
+        lambda: jobs <= {job["name"] for job in night.headway.json("job", "list")}, "every job to be known", 30, 0.5
     )
     wait_until(lambda: night.newest(EXTRACT).get("state") == "failed", "extract to fail", until(night.first) + 60, 0.5)
 
     def held() -> bool:
-        night.held = {name: one for name, one in night.holds().items() if one["state"] == "held"}
+        night.held = {name: hold for name, hold in night.holds().items() if hold["state"] == "held"}
         return night.held.keys() == MODES.keys()
 
     wait_until(held, "the three holds", 60, 0.5)
@@ -134,16 +134,18 @@ def let_go(night: Night, lab: Estate) -> None:
     night.rerun = night.headway.run("rerun", EXTRACT, "--yes", "--why", "the file is there", limit_seconds=90)
 
     def over() -> bool:
-        night.over = {one["job"]: one for one in night.headway.json("hold", "--all") if one["state"] == "released"}
+        night.over = {hold["job"]: hold for hold in night.headway.json("hold", "--all") if hold["state"] == "released"}
         return night.over.keys() == MODES.keys()
 
     wait_until(over, "the end of the three holds", until(night.first + timedelta(minutes=6)) + 120, 1.0)
     wait_until(lambda: all(night.newest(name).get("attempts") for name in MODES), "their runs", 90, 1.0)
     night.crontab_after, night.active_after = crontab(lab), active(lab)
-    night.runs = {name: [one for one in night.headway.json("run", name) if one["attempts"]] for name in MODES}
+    night.runs = {name: [run for run in night.headway.json("run", name) if run["attempts"]] for name in MODES}
     night.drift = night.headway.run("system", "drift").stdout
     night.log = lab.etl02.log_text()
-    night.missed = [one for one in night.headway.json("incident", "list", "--all") if "not started" in one["title"]]
+    night.missed = [
+        incident for incident in night.headway.json("incident", "list", "--all") if "not started" in incident["title"]
+    ]
 
 
 def test_each_downstream_is_held_by_its_schedulers_own_means_and_the_mark_is_found(night: Night) -> None:
@@ -156,23 +158,23 @@ def test_each_downstream_is_held_by_its_schedulers_own_means_and_the_mark_is_fou
 
 def test_the_marks_are_listed_by_the_schedulers_alone(night: Night) -> None:
     assert 0 == night.native.exit_status, night.native
-    for one in night.held.values():
-        assert one["key"] in night.native.stdout
+    for row in night.held.values():
+        assert row["key"] in night.native.stdout
 
 
 def test_nothing_starts_by_its_clock_while_it_is_held(night: Night) -> None:
     by_cron = [line.rpartition("/")[2].rstrip(")") for line in night.log.splitlines() if ") CMD ([" in line]
     assert "hold_other" in by_cron  # so does cron -L 15 write of what it starts
     assert not {"hold_load", "hold_early"} & set(by_cron)
-    held = {name: (one["state"], one["reason"].partition(" (hold")[0]) for name, one in night.after_due.items()}
-    words = f"held by Headway until {EXTRACT} is good"
-    assert {LOAD: ("held", words), REVENUE: ("held", words)} == held
+    held = {name: (row["state"], row["reason"].partition(" (hold")[0]) for name, row in night.after_due.items()}
+    text = f"held by Headway until {EXTRACT} is good"
+    assert {LOAD: ("held", text), REVENUE: ("held", text)} == held
 
 
 def test_each_runs_once_after_its_upstream_though_the_engine_was_killed(night: Night) -> None:
     assert 0 == night.rerun.exit_status, night.rerun
     assert {name: [1] for name in MODES} == {
-        name: [one["attempts"] for one in runs] for name, runs in night.runs.items()
+        name: [run["attempts"] for run in runs] for name, runs in night.runs.items()
     }
     for runs in night.runs.values():
         assert datetime.fromisoformat(runs[0]["started"]) > night.first + timedelta(minutes=2, seconds=15)

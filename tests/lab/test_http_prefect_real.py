@@ -107,6 +107,6 @@ class TestPrefectByMapping(Reads, Deadlines):
         if job not in self.made:
             run = self.prefect.run(job, how)
             self.prefect.wait_for(run, end)
-            found = httpx.get(f"{self.prefect.url}/flow_runs/{run}", auth=("headway", PASSWORD), timeout=30)
-            self.made[job] = str(found.json()["deployment_id"])
+            response = httpx.get(f"{self.prefect.url}/flow_runs/{run}", auth=("headway", PASSWORD), timeout=30)
+            self.made[job] = str(response.json()["deployment_id"])
         return self.made[job]

@@ -24,15 +24,15 @@ def job(postgres: PostgresServer) -> Iterator[None]:
     postgres.unschedule(JOB)
 
 
-def found(
+def detected_server(
     postgres: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch, role: str, **env: str
 ) -> DetectedScheduler:
     """What init finds of this server for a role that has its password from the environment."""
     env |= {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": role, "PGPASSWORD": PASSWORDS[role]}
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    [one] = databases.databases(Machine(folder, env, etc=folder, sockets=()))
-    return one
+    [scheduler] = databases.databases(Machine(folder, env, etc=folder, sockets=()))
+    return scheduler
 
 
 @pytest.mark.parametrize("role", ["headway_act", "headway_view"])
@@ -40,26 +40,26 @@ def found(
 def test_its_database_is_found_by_the_documented_roles(
     postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, named: str
 ) -> None:
-    one = found(postgres, tmp_path, monkeypatch, role, **({"PGDATABASE": named} if named else {}))
-    assert (WatchReadiness.NOW, "ops") == (one.ready, one.settings["dbname"]), one.note
-    assert one.jobs
+    scheduler = detected_server(postgres, tmp_path, monkeypatch, role, **({"PGDATABASE": named} if named else {}))
+    assert (WatchReadiness.NOW, "ops") == (scheduler.ready, scheduler.settings["dbname"]), scheduler.note
+    assert scheduler.jobs
 
 
 def test_only_missing_objects_are_reported(
     postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = found(postgres, tmp_path, monkeypatch, "headway_blind")
-    assert ("ops", WatchReadiness.NEEDS) == (one.settings["dbname"], one.ready)
-    assert "pg_read_all_settings" not in one.note
-    assert "headway connector grants pg_cron --login headway_blind" in one.note
+    scheduler = detected_server(postgres, tmp_path, monkeypatch, "headway_blind")
+    assert ("ops", WatchReadiness.NEEDS) == (scheduler.settings["dbname"], scheduler.ready)
+    assert "pg_read_all_settings" not in scheduler.note
+    assert "headway connector grants pg_cron --login headway_blind" in scheduler.note
 
 
 def test_the_wrong_database_names_its_one_fault(
     postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**found(postgres, tmp_path, monkeypatch, "headway_act").settings, "dbname": "postgres"}
+    settings = {**detected_server(postgres, tmp_path, monkeypatch, "headway_act").settings, "dbname": "postgres"}
     kind = load("pg_cron")
-    options = kind.options.model_validate({name: one for name, one in settings.items() if name != "timezone"})
+    options = kind.options.model_validate({name: setting for name, setting in settings.items() if name != "timezone"})
     connector = kind.open(options, "127.0.0.1", SecretStore())
     try:
         [right] = connector.probe(10.0).rights

@@ -36,14 +36,19 @@ class First:
     config: Path
     done: subprocess.CompletedProcess[str]
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return headway(self.config.parents[2], *words)
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return headway(self.config.parents[2], *arguments)
 
 
-def headway(home: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def headway(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = clean_environment(HOME=str(home), **env)
     return subprocess.run(
-        [str(COMMAND), *words], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200
+        [str(COMMAND), *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
 
 
@@ -71,7 +76,7 @@ def first(db07: CronHost, postgres: PostgresServer, tmp_path_factory: pytest.Tem
 
 
 def succeeded(postgres: PostgresServer, jobid: int) -> list[tuple[str, str]]:
-    return [one for one in postgres.runs(jobid) if one[0] == "succeeded"]
+    return [run for run in postgres.runs(jobid) if run[0] == "succeeded"]
 
 
 def test_both_are_found_probed_and_read_back(first: First) -> None:
@@ -85,7 +90,7 @@ def test_both_are_found_probed_and_read_back(first: First) -> None:
 def test_the_config_watches_both_in_shadow_mode(first: First) -> None:
     config = load_config(first.config)
     assert ({"cron", "pg_cron"}, "shadow") == (
-        {one.kind.kind for one in config.systems.values()},
+        {system.kind.kind for system in config.systems.values()},
         config.estate.starts_in,
     )
 

@@ -1,7 +1,6 @@
-"""What an engine that meets a real estate for the first time brings in: jobs, schedules, history; and how it goes on.
+"""The first inventory of a real estate: jobs, schedules, history; and its updates.
 
-Everything happened before its first start or happens in the minute after; the estate is looked at by `--json` alone.
-"""
+Everything happened before its first start or happens in the minute after; the estate is read by `--json` alone."""
 
 from __future__ import annotations
 
@@ -60,15 +59,15 @@ def met(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Met
         options = Options(poll_every="2s", extra=GRACE)
         headway = Headway(fresh.write_config(tmp_path_factory.mktemp("inventory") / "config", options))
         with headway.running_engine():
-            look_first(headway, met)
+            first_inventory(headway, met)
             change_outside(fresh)
-            look_later(headway, met)
+            later_inventory(headway, met)
         yield met
 
 
 @contextlib.contextmanager
 def live_before(estate: Estate) -> Iterator[Met]:
-    """Jobs on every scheduler, each run once before any engine looks; taken back in the end."""
+    """Jobs on every scheduler, each run once before the first engine polls; removed in the end."""
     database, airflow = DatabaseJobs(estate.postgres), estate.airflow
     began = datetime.now(UTC).isoformat()
     soon = next_minute(timedelta(seconds=20))
@@ -111,44 +110,46 @@ def change_outside(estate: Estate) -> None:
     estate.postgres.execute("UPDATE cron.job SET active = false WHERE jobname = 'held_job'")
 
 
-def look_first(headway: Headway, met: Met) -> None:
+def first_inventory(headway: Headway, met: Met) -> None:
     wait_until(lambda: knows_all(headway), "every job and its history", 45, 0.5)
-    met.jobs = {one["name"]: one for one in headway.json("job", "list")}
+    met.jobs = {job["name"]: job for job in headway.json("job", "list")}
     for job in (PLAIN, PROVED, NIGHTLY, EACH_MINUTE, LOAD, SUPPLY, f"{LOAD}.load", f"{SUPPLY}.publish"):
         met.views[job] = headway.json("job", job)
         runs = headway.json("run", job)
-        met.history[job] = [one for one in runs if one["attempts"] and str(one["started"]) > met.began]
+        met.history[job] = [run for run in runs if run["attempts"] and str(run["started"]) > met.began]
     met.drift_at_first = drift_of(headway)
 
 
 def knows_all(headway: Headway) -> bool:
     with contextlib.suppress(LabError):
-        asked = (PLAIN, PROVED, EACH_MINUTE, LOAD, f"{LOAD}.load", SUPPLY)
-        return all(any(one["ended"] or one["state"] == "unknown" for one in headway.json("run", job)) for job in asked)
+        requested = (PLAIN, PROVED, EACH_MINUTE, LOAD, f"{LOAD}.load", SUPPLY)
+        return all(
+            any(run["ended"] or run["state"] == "unknown" for run in headway.json("run", job)) for job in requested
+        )
     return False
 
 
 def drift_of(headway: Headway) -> list[dict[str, Any]]:
     """What `headway system drift` lists; it exits 1 where there is some."""
-    found: list[dict[str, Any]] = json.loads(headway.look("system", "drift", "--json").stdout)
-    return found
+    document: list[dict[str, Any]] = json.loads(headway.run_in_process("system", "drift", "--json").stdout)
+    return document
 
 
-def look_later(headway: Headway, met: Met) -> None:
+def later_inventory(headway: Headway, met: Met) -> None:
     seconds = (met.second_minute - datetime.now(UTC)).total_seconds() + INVENTORY_LIMIT
 
     def held() -> bool:
-        return all("held" in {one["state"] for one in headway.json("run", job)} for job in (HELD, COUNT))
+        return all("held" in {run["state"] for run in headway.json("run", job)} for job in (HELD, COUNT))
 
     wait_until(held, "what was paused to be held", seconds, 1.0)
     for job in (PLAIN, PROVED, EACH_MINUTE, HELD, COUNT, LOAD):
         met.later[job] = headway.json("run", job)
-    met.later_jobs = {one["name"]: one for one in headway.json("job", "list")}
-    met.drift = {one["job"]: one for one in drift_of(headway)}
+    met.later_jobs = {job["name"]: job for job in headway.json("job", "list")}
+    met.drift = {row["job"]: row for row in drift_of(headway)}
     met.incidents = headway.json("incident", "list", "--all")
     met.logs = {job: headway.json("log", job) for job in (f"{LOAD}.load", EACH_MINUTE)}
-    for words in (("job", "list", "plain_job"), ("job", PLAIN), ("run", PLAIN), ("job", LOAD)):
-        met.tables[" ".join(words)] = headway.run(*words)
+    for texts in (("job", "list", "plain_job"), ("job", PLAIN), ("run", PLAIN), ("job", LOAD)):
+        met.tables[" ".join(texts)] = headway.run(*texts)
 
 
 # -- first sight ------------------------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ def test_what_was_asleep_at_first_sight_is_paused_and_nothing_is_expected_of_it(
 
 def test_tasks_are_jobs_with_the_edges_that_airflow_gives_them(met: Met) -> None:
     assert {f"{LOAD}.{task}" for task in ("check_file", "load", "publish")} == {
-        name for name, one in met.jobs.items() if one["is_task"] and name.startswith(f"{LOAD}.")
+        name for name, job in met.jobs.items() if job["is_task"] and name.startswith(f"{LOAD}.")
     }
     assert [[f"{LOAD}.check_file", "native"]] == met.views[f"{LOAD}.load"]["upstreams"]
     assert [[f"{LOAD}.publish", "native"]] == met.views[f"{LOAD}.load"]["downstreams"]
@@ -207,7 +208,7 @@ def test_runs_from_before_the_first_start_are_read_back(met: Met, job: str) -> N
 def test_a_run_by_the_clock_has_the_instant_as_its_period_and_one_by_hand_its_native_id(met: Met) -> None:
     first = f"{met.first_minute:%Y-%m-%dT%H:%M:%SZ}"
     for job in (PROVED, EACH_MINUTE):
-        assert first in {one["period_key"] for one in met.history[job]}
+        assert first in {row["period_key"] for row in met.history[job]}
     assert "before-the-engine" == met.history[LOAD][-1]["period_key"]
     assert "before-the-engine" == met.history[f"{LOAD}.load"][-1]["period_key"]
 
@@ -216,29 +217,29 @@ def test_a_run_by_the_clock_has_the_instant_as_its_period_and_one_by_hand_its_na
 @pytest.mark.parametrize("job", [PLAIN, PROVED, EACH_MINUTE])
 def test_new_runs_follow_and_nothing_old_is_reported_twice(met: Met, job: str) -> None:
     minutes = {f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (met.first_minute, met.second_minute)}
-    started = [one for one in met.later[job] if one["started"] is not None]
-    keys = [one["period_key"] for one in started]
+    started = [row for row in met.later[job] if row["started"] is not None]
+    keys = [row["period_key"] for row in started]
     assert minutes <= set(keys)
     assert len(keys) == len(set(keys))
-    assert {1} == {one["attempts"] for one in started}
+    assert {1} == {row["attempts"] for row in started}
 
 
 def test_a_start_without_proof_of_its_end_is_unknown_and_not_green(met: Met) -> None:
     assert {("unknown", "inferred", None)} == {
-        (one["state"], one["evidence"], one["exit_code"]) for one in met.later[PLAIN] if one["started"]
+        (row["state"], row["evidence"], row["exit_code"]) for row in met.later[PLAIN] if row["started"]
     }
     assert "start" == met.views[PLAIN]["proof"]
     assert "proves the start" in met.later[PLAIN][0]["message"]
 
 
 def test_neither_is_it_an_incident(met: Met) -> None:
-    assert PLAIN not in {one["root_job"] for one in met.incidents}
+    assert PLAIN not in {incident["root_job"] for incident in met.incidents}
 
 
 def test_the_log_of_etl02_proves_the_exit(met: Met) -> None:
     assert "exit" == met.views[PROVED]["proof"]
     assert {("succeeded", "native", 0)} == {
-        (one["state"], one["evidence"], one["exit_code"]) for one in met.later[PROVED] if one["ended"]
+        (row["state"], row["evidence"], row["exit_code"]) for row in met.later[PROVED] if row["ended"]
     }
 
 
@@ -258,12 +259,12 @@ def test_nothing_else_is_drift(met: Met) -> None:
 def test_logs_come_from_their_schedulers(met: Met) -> None:
     assert "4711 rows loaded" in met.logs[f"{LOAD}.load"]["text"]
     assert "1 row" in met.logs[EACH_MINUTE]["text"]
-    assert {"scheduler"} == {one["from"] for one in met.logs.values()}
+    assert {"scheduler"} == {log["from"] for log in met.logs.values()}
 
 
 def test_people_read_the_same_as_programs(met: Met) -> None:
     assert {0} == {answer.exit_status for answer in met.tables.values()}
-    for words in ("job list plain_job", f"job {PLAIN}", f"run {PLAIN}"):
-        assert "unknown" in met.tables[words].stdout
-        assert "succeeded" not in met.tables[words].stdout
+    for text in ("job list plain_job", f"job {PLAIN}", f"run {PLAIN}"):
+        assert "unknown" in met.tables[text].stdout
+        assert "succeeded" not in met.tables[text].stdout
     assert f"downstream  {SUPPLY} (native)" in met.tables[f"job {LOAD}"].stdout

@@ -34,11 +34,11 @@ def ssh_config(db07: CronHost, etl02: CronHost, trusted: Path, tmp_path: Path) -
 
 
 def test_a_host_is_reached_as_ssh_config_says(etl02: CronHost, ssh_config: Path) -> None:
-    found = address(CronOptions(hosts=("inner",), ssh_config=ssh_config), "inner", lambda reference: "")
-    session = SshSession(found)
+    ssh_address = address(CronOptions(hosts=("inner",), ssh_config=ssh_config), "inner", lambda reference: "")
+    session = SshSession(ssh_address)
     try:
         assert session.run(b"hostname\n", ("sh", "-s"), 20).stdout == b"db07\n"
-        assert "through outer" in found.text
+        assert "through outer" in ssh_address.text
     finally:
         session.close()
 

@@ -23,7 +23,7 @@ from tests.pty.terminal import Terminal
 pytestmark = pytest.mark.timeout(240)
 
 A_MINUTE_AND_A_BIT = 90.0
-LEFT = b"\x1b[?1049l"
+LEAVE_SCREEN = b"\x1b[?1049l"
 """What gives the shell its own screen back."""
 
 
@@ -54,7 +54,8 @@ def argv_of(headway: Headway) -> list[str]:
 
 @contextlib.contextmanager
 def opened(headway: Headway) -> Iterator[Terminal]:
-    """A console, its first screen shown: it remembers no place of the one before, which ended with its terminal."""
+    """A console with its first screen shown; it starts without the place of the previous one, which ended with its
+    terminal."""
     with (
         tempfile.TemporaryDirectory() as state,
         Terminal(argv_of(headway), env={**headway.environment, "XDG_STATE_HOME": state}) as console,
@@ -65,7 +66,7 @@ def opened(headway: Headway) -> Iterator[Terminal]:
 
 def newest_run(headway: Headway) -> dict[str, Any]:
     """The latest run of extract_orders that has started."""
-    return next(one for one in headway.json("run", EXTRACT) if one["started"])
+    return next(run for run in headway.json("run", EXTRACT) if run["started"])
 
 
 def crontab(lab: Estate) -> str:
@@ -73,11 +74,11 @@ def crontab(lab: Estate) -> str:
     return lab.db07.run("root", "crontab -u etl -l")
 
 
-def lines_with(text: str, word: str) -> list[str]:
-    return [line for line in text.splitlines() if word in line]
+def lines_with(text: str, term: str) -> list[str]:
+    return [line for line in text.splitlines() if term in line]
 
 
-# -- looking ----------------------------------------------------------------------------------------------------------
+# -- reading ----------------------------------------------------------------------------------------------------------
 def test_the_first_screen_names_the_estate_its_incident_and_at_80_columns_the_keys(headway: Headway) -> None:
     with opened(headway) as console:
         shown = console.wait_for(lambda text: "1 incident" in text and text.endswith(": jump  ? keys"))
@@ -139,8 +140,8 @@ def test_help_lists_the_keys_of_the_screen_and_escape_closes_it(headway: Headway
         console.press("?")
         console.wait_for("keys of Jobs")
         shown = console.wait_for(lambda text: "Esc back" in text and "hold the job at its scheduler" in text)
-        for key, word in (("↵", "open"), ("r", "rerun"), ("l", "log"), ("h", "hold")):
-            assert any(line.split()[1:2] == [key] for line in lines_with(shown, word)), (key, word, shown)
+        for key, term in (("↵", "open"), ("r", "rerun"), ("l", "log"), ("h", "hold")):
+            assert any(line.split()[1:2] == [key] for line in lines_with(shown, term)), (key, term, shown)
         console.press("escape")
         console.wait_for(lambda text: "keys of Jobs" not in text and "rotate_archive" in text)
 
@@ -157,25 +158,25 @@ def test_a_jump_goes_to_a_job_by_a_part_of_its_name(headway: Headway) -> None:
 def test_of_two_consoles_that_start_the_same_plan_the_second_learns_who_did(lab: Estate, headway: Headway) -> None:
     jobs = CronJobs(lab.db07)
     jobs.behave("extract_orders", "hang")
-    with opened(headway) as one, opened(headway) as other:
-        for console in (one, other):
+    with opened(headway) as terminal, opened(headway) as other:
+        for console in (terminal, other):
             console.press("2")
             console.wait_for("INC-0001")
             console.press("r")
             plan = console.wait_for(lambda text: "1 step " in text and "run this crontab line" in text, 30)
             assert any("rerun" in line and "✓ safe" in line for line in lines_with(plan, "extract_orders")), plan
-        for console in (one, other):
+        for console in (terminal, other):
             console.press("enter")
             console.wait_for("Start the plan")
-        one.press("down", "enter")
-        one.wait_for(lambda text: "PLAN 1 running" in text and "▶ sent" in text, 30)
+        terminal.press("down", "enter")
+        terminal.wait_for(lambda text: "PLAN 1 running" in text and "▶ sent" in text, 30)
         other.press("down", "enter")
-        told = other.wait_for("Show that plan", 30)
-        assert re.search(r"not started: plan 1 was started by \w+ \w+ ago; it is running", told), told
+        text = other.wait_for("Show that plan", 30)
+        assert re.search(r"not started: plan 1 was started by \w+ \w+ ago; it is running", text), text
         other.press("down", "enter")
         other.wait_for("PLAN 1 running")
         jobs.behave("extract_orders", "succeed")
-        one.wait_for(lambda text: "PLAN 1 done" in text and "● verified" in text, 60)
+        terminal.wait_for(lambda text: "PLAN 1 done" in text and "● verified" in text, 60)
         other.wait_for("PLAN 1 done")
     wait_until(lambda: headway.json("incident", "list") == [], "the end of the incident", 30, 0.5)
     run = newest_run(headway)
@@ -223,7 +224,7 @@ def test_q_goes_back_screen_by_screen_and_leaves_from_the_first(headway: Headway
         console.wait_for("SERVICES")
         console.press("q")
         assert 0 == console.wait_for_end()
-        assert LEFT in console.received
+        assert LEAVE_SCREEN in console.received
 
 
 def test_sigterm_gives_the_shell_its_terminal_back(headway: Headway, tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_sigterm_gives_the_shell_its_terminal_back(headway: Headway, tmp_path: P
         settings = shell.wait_for(lambda text: "status" in text and "echoctl" in text, 20)
         assert "status 143" in settings
         assert {"icanon", "echo", "isig"} <= set(settings.replace(";", " ").split())
-        assert shell.received.rindex(LEFT) < shell.received.rindex(b"status ")
+        assert shell.received.rindex(LEAVE_SCREEN) < shell.received.rindex(b"status ")
         shell.press("hello", "enter")
         shell.wait_for("typed <hello>")
         assert 0 == shell.wait_for_end()

@@ -15,18 +15,18 @@ from tests.invariants import (
     test_receivers_killed,
 )
 from tests.invariants.engines import STORE
-from tests.invariants.test_actions_killed import asked
+from tests.invariants.test_actions_killed import approved_rerun
 from tests.invariants.test_holds_killed import warm, world
 from tests.invariants.test_plans_killed import planned
 from tests.lab.postgres import PostgresServer
 from tests.lab.test_store_postgres import migrated, store_url
 
-__all__ = ["asked", "migrated", "planned", "store_url", "warm", "world"]
+__all__ = ["approved_rerun", "migrated", "planned", "store_url", "warm", "world"]
 
 for _module in (
     test_alerts_killed, test_actions_killed, test_plans_killed, test_holds_killed, test_receivers_killed,
 ):  # fmt: skip
-    globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
+    globals().update({name: result for name, result in vars(_module).items() if name.startswith("test_")})
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def on_postgres(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / STORE).write_text(store_url)
 
 
-def test_the_store_of_these_tests_is_postgresql(tmp_path: Path, asked: str, postgres: PostgresServer) -> None:
+def test_the_store_of_these_tests_is_postgresql(tmp_path: Path, approved_rerun: str, postgres: PostgresServer) -> None:
     assert not (tmp_path / "headway.db").exists()
     database = (tmp_path / STORE).read_text().rpartition("/")[2]
-    assert [(1,)] == postgres.execute("SELECT count(*) FROM action WHERE key = %s", asked, database=database)
+    assert [(1,)] == postgres.execute("SELECT count(*) FROM action WHERE key = %s", approved_rerun, database=database)

@@ -50,7 +50,7 @@ class TestKubernetes(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
 
     @pytest.fixture(scope="class")
     def node(self, kubernetes: KubeCluster) -> Iterator[FakeKubelet]:
-        """Where the pod that failed is told to have been: its log comes from a kubelet of ours."""
+        """The reported node of the failed pod: its log comes from a kubelet of ours."""
         with FakeKubelet() as kubelet:
             kubernetes.node("conformance", kubelet.port)
             (pod,) = kubernetes.pods(f"bad-{int(DUE.timestamp()) // 60}")
@@ -84,8 +84,8 @@ class TestKubernetes(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
         job = self.cluster.job(f"long{number}", row, DUE)
         self.cluster.play(job["metadata"]["name"], None)
         with self.opened() as connector:
-            found = self.runs_of(connector, f"default/long{number}")
-        (run,) = found.values()
+            runs = self.runs_of(connector, f"default/long{number}")
+        (run,) = runs.values()
         assert run.state is RunState.RUNNING
         return run
 

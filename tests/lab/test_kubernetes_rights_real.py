@@ -23,8 +23,8 @@ def applied(kubernetes: KubeCluster) -> str:
         kind, group = row["kind"], row["apiVersion"]
         base = f"/apis/{group}" if "/" in group else "/api/v1"
         where = f"/namespaces/{row['metadata']['namespace']}" if "namespace" in row["metadata"] else ""
-        found = kubernetes.call("POST", f"{base}{where}/{kind.lower()}s", row)
-        assert found.get("HTTP") in (None, 409), found
+        call = kubernetes.call("POST", f"{base}{where}/{kind.lower()}s", row)
+        assert call.get("HTTP") in (None, 409), call
     return kubernetes.token("headway", "headway")
 
 
@@ -36,11 +36,11 @@ def test_with_the_right_to_view_an_act_is_refused_by_the_source_and_the_probe_na
     whole = connect(token).probe(30)
     assert all(right.held for right in whole.rights), whole.rights
     kubernetes.call("DELETE", f"{bindings}/headway-act")
-    wait_until(lambda: not all(one.held for one in connect(token).probe(30).rights), "the lost right", 30)
+    wait_until(lambda: not all(right.held for right in connect(token).probe(30).rights), "the lost right", 30)
     viewer = connect(token)
     lost = {right.name for right in viewer.probe(30).rights if not right.held}
     assert lost == {"create jobs (rerun, start)", "patch jobs (cancel)", "patch cronjobs (hold)"}
-    (run,) = [one for one in of(polled(viewer), BAD) if one.period_at == DUE and not one.action_key]
+    (run,) = [run for run in of(polled(viewer), BAD) if run.period_at == DUE and not run.action_key]
     for ask in (ActionSpec(Verb.RERUN, ref(run), run.state), hold_ask(BAD)):
         preview = viewer.preview(ask, 30)
         assert preview.refused is None
@@ -55,9 +55,9 @@ def test_without_pods_and_events_the_rest_is_read_and_the_gap_is_reported(
     rules = [("batch", "jobs", ["get", "list", "watch"]), ("batch", "cronjobs", ["get", "list"])]
     connector = connect(kubernetes.account("narrow", rules))
     poll = polled(connector)
-    (run,) = [one for one in of(poll, BAD) if one.period_at == DUE and not one.action_key]
+    (run,) = [run for run in of(poll, BAD) if run.period_at == DUE and not run.action_key]
     assert (run.state, run.exit_code) == (RunState.FAILED, None)
-    assert {"pods", "events"} == {words.split()[0] for words in poll.warnings}
+    assert {"pods", "events"} == {warning.split()[0] for warning in poll.warnings}
     with pytest.raises(AccessRefused, match="list pods"):
         connector.log(ref(run), None, 1000, 30)
 
@@ -111,11 +111,11 @@ def test_one_namespace_is_read_with_a_right_there_alone(kubernetes: KubeCluster,
     kubernetes.call("POST", "/api/v1/namespaces", {"metadata": {"name": "reports"}})
     kubernetes.cronjob("weekly", namespace="reports")
     connector = connect(target="reports", namespaces=["reports", "other"])
-    assert [one.native_id for one in connector.inventory("", 30).jobs] == ["reports/weekly"]
+    assert [job.native_id for job in connector.inventory("", 30).jobs] == ["reports/weekly"]
     assert polled(connector).runs == ()
 
 
 def test_kubeconfig_is_read_as_kubectl_reads_it(kubernetes: KubeCluster, connect: Connect) -> None:
     connector = connect(kubeconfig=kubernetes.kubeconfig, context="lab")
     assert connector.probe(30).reachable
-    assert GOOD in {one.native_id for one in connector.inventory("", 30).jobs}
+    assert GOOD in {job.native_id for job in connector.inventory("", 30).jobs}

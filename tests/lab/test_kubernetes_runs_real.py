@@ -79,8 +79,8 @@ def test_an_open_run_is_reported_at_every_poll_and_also_by_a_new_connector(
     first = polled(connector)
     (run,) = of(first, "default/slow")
     again = polled(connector, first.cursor, [ref(run)])
-    anew = polled(connect(), again.cursor, [ref(run)])
-    assert [[run.state], [run.state]] == [[one.state for one in of(poll, "default/slow")] for poll in (again, anew)]
+    reloaded = polled(connect(), again.cursor, [ref(run)])
+    assert [[run.state], [run.state]] == [[run.state for run in of(poll, "default/slow")] for poll in (again, reloaded)]
     kubernetes.end(job)
 
 
@@ -154,7 +154,7 @@ def test_a_run_that_vanished_unseen_is_reported_by_events_or_lost(kubernetes: Ku
     (run,) = of(first, "default/lost")
     ghost = started(kubernetes, "ghost")
     kubernetes.end(ghost, 5)
-    wait_until(lambda: kubernetes.said(ghost), "the event of its end", 30)
+    wait_until(lambda: kubernetes.has_end_event(ghost), "the event of its end", 30)
     for name in (open_job, old_job, ghost):
         kubernetes.call("DELETE", f"{JOBS}/{name}", {"propagationPolicy": "Background"})
     kubernetes.forget_changes()
@@ -162,10 +162,14 @@ def test_a_run_that_vanished_unseen_is_reported_by_events_or_lost(kubernetes: Ku
     poll = polled(connector, first.cursor, [ref(run)])
     (gap,) = poll.gaps
     assert "no longer has the changes since then" in gap.reason
-    (vanished,), (gone,) = of(poll, "default/ghost"), of(poll, "default/lost")
+    (vanished,), (run_record,) = of(poll, "default/ghost"), of(poll, "default/lost")
     assert (vanished.state, vanished.evidence) == (RunState.FAILED, RunEvidence.NATIVE)
     assert (vanished.native_state, vanished.period_at) == ("SawCompletedJob: Failed", latest_due())
-    assert (gone.state, gone.evidence, gone.attempt_key) == (RunState.LOST, RunEvidence.INFERRED, run.attempt_key)
+    assert (run_record.state, run_record.evidence, run_record.attempt_key) == (
+        RunState.LOST,
+        RunEvidence.INFERRED,
+        run.attempt_key,
+    )
     assert of(poll, "default/old") == [], "it was told with its end before, and is not told otherwise"
 
 
@@ -218,12 +222,12 @@ def test_job_by_itself_is_rerun_as_a_copy_while_it_is_there(kubernetes: KubeClus
     made = kubernetes.job("migrate")["metadata"]["name"]
     kubernetes.end(made, 2)
     connector, key = connect(lone_jobs=["*"]), new_key()
-    assert "default/job/migrate" in {one.native_id for one in connector.inventory("", 30).jobs}
+    assert "default/job/migrate" in {job.native_id for job in connector.inventory("", 30).jobs}
     (run,) = of(polled(connector), "default/job/migrate")
     connector.act(connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 30), key, 30)
     copy = f"migrate-{key}"
     kubernetes.end(copy)
-    again = next(one for one in of(polled(connector), "default/job/migrate") if one.action_key == key)
+    again = next(run for run in of(polled(connector), "default/job/migrate") if run.action_key == key)
     assert (again.state, again.again_of) == (RunState.SUCCEEDED, run.attempt_key)
     for name in (made, copy):
         kubernetes.call("DELETE", f"{JOBS}/{name}", {"propagationPolicy": "Background"})

@@ -18,28 +18,28 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_lab_left_by_ctrl_c_takes_everything_down(lab: Estate, tmp_path: Path) -> None:
-    said = tmp_path / "said"
-    with said.open("w") as output:
+    path = tmp_path / "said"
+    with path.open("w") as output:
         argv = [sys.executable, "-m", "tests.lab", "--no-console"]
         process = subprocess.Popen(argv, cwd=ROOT, stderr=output, env=clean_environment())
-    wait_until(lambda: "Ctrl-C ends the lab" in said.read_text() or process.poll() is not None, "the lab", 240)
-    found = re.search(r"config: (/tmp/headway-lab-\S+)/headway/headway.toml", said.read_text())
-    assert found is not None, said.read_text()
+    wait_until(lambda: "Ctrl-C ends the lab" in path.read_text() or process.poll() is not None, "the lab", 240)
+    match = re.search(r"config: (/tmp/headway-lab-\S+)/headway/headway.toml", path.read_text())
+    assert match is not None, path.read_text()
     process.send_signal(signal.SIGINT)
     assert 130 == process.wait(60)
-    assert not Path(found[1]).exists()
+    assert not Path(match[1]).exists()
     running = subprocess.check_output(["ps", "-eo", "args"], text=True)
-    assert found[1] not in running
+    assert match[1] not in running
 
 
 def test_a_lab_shows_the_console_and_leaving_it_takes_everything_down(lab: Estate) -> None:
     with Terminal([sys.executable, "-m", "tests.lab"], size=(80, 24), env={"PYTHONPATH": str(ROOT)}) as terminal:
         terminal.wait_for("SERVICES", 240)
-        found = re.search(r"config: (/tmp/headway-lab-\S+)/headway/headway.toml", terminal.received.decode())
+        match = re.search(r"config: (/tmp/headway-lab-\S+)/headway/headway.toml", terminal.received.decode())
         terminal.press("q")
         assert 0 == terminal.wait_for_end(60)
-    assert found is not None
-    assert not Path(found[1]).exists()
+    assert match is not None
+    assert not Path(match[1]).exists()
 
 
 def test_the_config_of_the_estate_passes_every_check(estate: Estate, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_level_15_logs_the_end_and_the_exit_status(etl02: CronHost, minute_jobs:
 
 def test_pg_cron_records_a_success_and_a_failure(postgres: PostgresServer, minute_jobs: dict[str, int]) -> None:
     def has_ended(name: str, status: str) -> bool:
-        return any(found == status for found, _ in postgres.runs(minute_jobs[name]))
+        return any(result == status for result, _ in postgres.runs(minute_jobs[name]))
 
     wait_until(lambda: has_ended("works", "succeeded"), "the first success", A_MINUTE_AND_A_BIT)
     wait_until(lambda: has_ended("fails", "failed"), "the first failure", A_MINUTE_AND_A_BIT)
@@ -200,13 +200,13 @@ def test_an_asset_makes_the_follower_run(airflow: AirflowServer) -> None:
 
 
 def runs_of(airflow: AirflowServer, dag_id: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = airflow.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
-    return found
+    dag_runs: list[dict[str, str]] = airflow.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
+    return dag_runs
 
 
 def test_a_changed_schedule_of_a_dag_is_read_and_starts_nothing_of_the_past(airflow: AirflowServer) -> None:
-    gone = datetime.now(UTC) - timedelta(hours=2)
-    airflow.schedule("stock_count", f"{gone.minute} {gone.hour} * * *")
+    instant = datetime.now(UTC) - timedelta(hours=2)
+    airflow.schedule("stock_count", f"{instant.minute} {instant.hour} * * *")
     assert [] == [run for run in runs_of(airflow, "stock_count") if run["run_type"] == "scheduled"]
     airflow.schedule("stock_count", None)
 
@@ -279,8 +279,8 @@ def machine_files() -> dict[str, str]:
     names = ("passwd", "group", "shadow", "sudoers", "crontab", "hosts", "hostname")
     files = [Path("/etc") / name for name in names]
     files += [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    found = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()}
-    return {**found, "mounts": Path("/proc/self/mounts").read_text(), "hostname": os.uname().nodename}
+    digests = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()}
+    return {**digests, "mounts": Path("/proc/self/mounts").read_text(), "hostname": os.uname().nodename}
 
 
 def mentions(folder: str) -> list[str]:

@@ -37,8 +37,8 @@ pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-ge
 NO_ENGINE = "No Headway engine answers: nothing is watched and nobody is notified"
 
 
-def promtool(*words: str, text: str | None = None) -> str:
-    done = subprocess.run(["promtool", *words], input=text, capture_output=True, text=True)
+def promtool(*arguments: str, text: str | None = None) -> str:
+    done = subprocess.run(["promtool", *arguments], input=text, capture_output=True, text=True)
     assert 0 == done.returncode, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -98,14 +98,14 @@ def test_prometheus_scrapes_a_real_engine_and_every_series_of_the_examples_is_th
     argv = ["prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"]
     prometheus = Daemon([*argv, f"--web.listen-address=127.0.0.1:{web}"], tmp_path / "prometheus.log", {})
 
-    def found(query: str) -> list[dict[str, object]]:
+    def result(query: str) -> list[dict[str, object]]:
         reply = httpx.get(f"http://127.0.0.1:{web}/api/v1/query", params={"query": query})
         rows: list[dict[str, object]] = reply.json()["data"]["result"]
         return rows
 
     def answered() -> bool:
         try:
-            return bool(found('headway_target_up{system="people"} == 1'))
+            return bool(result('headway_target_up{system="people"} == 1'))
         except httpx.HTTPError:
             return False
 
@@ -114,12 +114,12 @@ def test_prometheus_scrapes_a_real_engine_and_every_series_of_the_examples_is_th
         try:
             wait_until(answered, "Prometheus has a poll of the engine", 15)
             promtool("check", "metrics", text=httpx.get(url, headers=bearer).text)
-            assert found('up{job="headway"} == 1')
+            assert result('up{job="headway"} == 1')
             dashboard = json.loads((EXAMPLES / "grafana" / "headway.json").read_text())
             queries = {target["expr"] for panel in dashboard["panels"] for target in panel["targets"]}
             without_forecast = {"headway_service_late_probability", "headway_service_act_by_seconds"}
-            assert set() == {query for query in queries if not found(query)} - without_forecast
-            assert 1 == len(found('headway_service_deadline_seconds{service="stock"}'))
+            assert set() == {query for query in queries if not result(query)} - without_forecast
+            assert 1 == len(result('headway_service_deadline_seconds{service="stock"}'))
             assert TOKEN not in httpx.get(url, headers=bearer).text
         finally:
             prometheus.stop()

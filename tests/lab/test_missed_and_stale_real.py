@@ -74,17 +74,17 @@ class Night:
         return self.first + timedelta(minutes=1)
 
     def jobs(self) -> dict[str, Row]:
-        return {one["name"]: one for one in self.headway.json("job", "list")}
+        return {job["name"]: job for job in self.headway.json("job", "list")}
 
     def newest(self, job: str) -> Row:
         return next(iter(self.headway.listed("run", job)), {})
 
     def drifted(self) -> list[Row]:
-        found: list[Row] = json.loads(self.headway.look("system", "drift", "--json").stdout)
-        return found
+        document: list[Row] = json.loads(self.headway.run_in_process("system", "drift", "--json").stdout)
+        return document
 
     def open_incidents(self) -> dict[str, Row]:
-        return {one["title"]: one for one in self.headway.json("incident", "list")}
+        return {incident["title"]: incident for incident in self.headway.json("incident", "list")}
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +106,11 @@ def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nig
 @contextlib.contextmanager
 def scheduled(lab: Estate) -> Iterator[datetime]:
     """The minute in which the first jobs are due; afterwards nothing hangs and no crontab is left."""
-    one, two = CronJobs(lab.db07), CronJobs(lab.etl02)
+    cron, two = CronJobs(lab.db07), CronJobs(lab.etl02)
     first = next_minute(timedelta(seconds=20))
     second = first + timedelta(minutes=1)
     two.behave("long_job", "hang")
-    one.schedule({"removed_job": cron_of(first), "kept_job": "0 3 * * *"})
+    cron.schedule({"removed_job": cron_of(first), "kept_job": "0 3 * * *"})
     two.schedule(times_of(first, second))
     try:
         yield first
@@ -123,8 +123,8 @@ def scheduled(lab: Estate) -> Iterator[datetime]:
 
 def times_of(first: datetime, second: datetime) -> dict[str, str]:
     """When each job of etl02 is due."""
-    one, two = cron_of(first), cron_of(second)
-    return {"ended_job": one, "long_job": one, "seen_job": two, "lost_job": two}
+    name, two = cron_of(first), cron_of(second)
+    return {"ended_job": name, "long_job": name, "seen_job": two, "lost_job": two}
 
 
 def signal_sshd(host: CronHost, number: int) -> None:
@@ -159,11 +159,11 @@ def live_first_minute(night: Night, lab: Estate) -> None:
 def go_dark(night: Night, lab: Estate) -> None:
     signal_sshd(lab.etl02, signal.SIGSTOP)
     night.frozen_at = datetime.now(UTC)
-    left = times_of(night.first, night.second)
-    del left["lost_job"]
-    CronJobs(lab.etl02).schedule(left)
+    times = times_of(night.first, night.second)
+    del times["lost_job"]
+    CronJobs(lab.etl02).schedule(times)
     over = night.second + timedelta(seconds=GRACE_SECONDS) + STALE_AFTER
-    while datetime.now(UTC) < over or not told_dark(night):
+    while datetime.now(UTC) < over or not notified_unreachable(night):
         sample(night)
         assert datetime.now(UTC) < over + timedelta(seconds=30), night.open_incidents()
     night.dark = {job: night.newest(job) for job in (ENDED, LONG)}
@@ -172,45 +172,45 @@ def go_dark(night: Night, lab: Estate) -> None:
     night.dark_header = night.headway.json("status")
 
 
-def told_dark(night: Night) -> bool:
+def notified_unreachable(night: Night) -> bool:
     return f"{DARK} does not answer" in night.open_incidents()
 
 
 def sample(night: Night) -> None:
     """Takes down how old each target's last good poll is."""
     before = datetime.now(UTC)
-    for one in night.headway.json("status")["systems"]:
-        age = (before - datetime.fromisoformat(one["last_ok"])).total_seconds()
-        night.ages.setdefault(f"{one['system']}/{one['name']}", []).append(age)
+    for system in night.headway.json("status")["systems"]:
+        age = (before - datetime.fromisoformat(system["last_ok"])).total_seconds()
+        night.ages.setdefault(f"{system['system']}/{system['name']}", []).append(age)
     time.sleep(1.5)
 
 
 def come_back(night: Night, lab: Estate) -> None:
-    number = next(one["id"] for one in night.dark_incidents if one["title"] == f"{DARK} does not answer")
+    number = next(incident["id"] for incident in night.dark_incidents if incident["title"] == f"{DARK} does not answer")
     night.dark_incident = night.headway.json("incident", f"INC-{number:04}")
     signal_sshd(lab.etl02, signal.SIGCONT)
     night.thawed_at = datetime.now(UTC)
     wait_until(lambda: night.newest(LOST).get("state") == "missed", "lost_job to be missed", 45, 0.5)
-    wait_until(lambda: not told_dark(night), "the end of the host's incident", 20, 0.5)
+    wait_until(lambda: not notified_unreachable(night), "the end of the host's incident", 20, 0.5)
     night.back = {job: night.headway.json("run", job) for job in (ENDED, LONG, SEEN, LOST)}
 
 
 def accept(night: Night, lab: Estate) -> None:
-    [shown] = [one["id"] for one in night.drifted() if one["job"] == REMOVED]
+    [shown] = [row["id"] for row in night.drifted() if row["job"] == REMOVED]
     night.accept_status = night.headway.run("system", "drift", "accept", REMOVED, "--change", str(shown)).exit_status
     title = night.missed_incidents[0]["title"]
     wait_until(lambda: title not in night.open_incidents(), "the end of the incident of removed_job", 20, 0.5)
     night.accepted, night.drift_after = night.jobs()[REMOVED], night.drifted()
     night.incidents = night.headway.json("incident", "list", "--all")
-    for one in night.incidents:
-        view = night.headway.json("incident", f"INC-{one['id']:04}")
-        night.events[one["title"]] = [event["text"] for event in view["events"]]
+    for incident in night.incidents:
+        view = night.headway.json("incident", f"INC-{incident['id']:04}")
+        night.events[incident["title"]] = [event["text"] for event in view["events"]]
     night.mails = list(lab.smtp.mails)
 
 
 # -- a line that is gone ----------------------------------------------------------------------------------------------
 def test_a_removed_crontab_line_is_drift_at_once(night: Night) -> None:
-    assert [(REMOVED, "gone", "crontab line gone")] == [(one["job"], one["what"], one["text"]) for one in night.drift]
+    assert [(REMOVED, "gone", "crontab line gone")] == [(row["job"], row["what"], row["text"]) for row in night.drift]
 
 
 def test_at_its_time_and_grace_the_run_is_missed_without_any_row_from_the_host(night: Night) -> None:
@@ -230,7 +230,7 @@ def test_a_missed_run_is_an_incident_no_sooner_than_its_grace_and_is_notified(ni
 def test_accepting_the_drift_ends_the_expectation_and_the_incident(night: Night) -> None:
     assert 0 == night.accept_status
     assert (True, None) == (night.accepted["gone"], night.accepted["next"])
-    assert REMOVED not in {one["job"] for one in night.drift_after}
+    assert REMOVED not in {row["job"] for row in night.drift_after}
     assert "closed: the new schedule is accepted" in night.events[night.missed_incidents[0]["title"]][-1]
 
 
@@ -270,11 +270,13 @@ def test_the_host_itself_is_an_incident_after_three_polls_without_an_answer(nigh
     failed, opened = (datetime.fromisoformat(row[name]) for name in ("failed_since", "opened"))
     assert STALE_AFTER < opened - failed < STALE_AFTER + timedelta(seconds=POLL_TIMEOUT_SECONDS)
     assert "no complete answer within the deadline" in row["reason"]
-    assert {LONG, SEEN, LOST} <= {one["job"] for one in night.dark_incident["members"] if one["role"] == "threatened"}
+    assert {LONG, SEEN, LOST} <= {
+        member["job"] for member in night.dark_incident["members"] if member["role"] == "threatened"
+    }
 
 
 def test_no_run_of_a_silent_host_is_an_incident_of_its_own(night: Night) -> None:
-    assert {DARK, REMOVED} == {one["root_job"] for one in night.dark_incidents}
+    assert {DARK, REMOVED} == {incident["root_job"] for incident in night.dark_incidents}
     assert [[DARK, night.dark[LONG]["stale_since"]]] == night.dark_header["header"]["silent_targets"]
 
 
@@ -284,14 +286,14 @@ def test_an_unobserved_start_is_read_back_and_was_never_missed(night: Night) -> 
     assert (f"{night.second:%Y-%m-%dT%H:%M:%SZ}", "succeeded", "native") == (
         run["period_key"], run["state"], run["evidence"],
     )  # fmt: skip
-    assert SEEN not in {one["root_job"] for one in night.incidents}
+    assert SEEN not in {incident["root_job"] for incident in night.incidents}
 
 
 def test_only_the_poll_after_its_return_proves_the_miss(night: Night) -> None:
     [run] = night.back[LOST]
     assert ("missed", 0, None) == (run["state"], run["attempts"], run["stale_since"])
     assert run["reason"].startswith("nothing in the log by ")
-    [incident] = [one for one in night.incidents if one["root_job"] == LOST]
+    [incident] = [incident for incident in night.incidents if incident["root_job"] == LOST]
     assert datetime.fromisoformat(incident["opened"]) > night.thawed_at
 
 
@@ -301,7 +303,7 @@ def test_the_open_run_is_fresh_again(night: Night) -> None:
 
 
 def test_the_incident_of_the_host_is_closed_keeps_its_title_and_is_notified(night: Night) -> None:
-    [closed] = [one for one in night.incidents if one["root_job"] == DARK]
+    [closed] = [incident for incident in night.incidents if incident["root_job"] == DARK]
     assert closed["closed"] is not None
     assert f"{DARK} does not answer" == closed["title"]
     assert "closed: it answers again" == night.events[closed["title"]][-1]

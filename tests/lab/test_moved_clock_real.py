@@ -1,8 +1,7 @@
 """A standing hold on a real pg_cron whose owner moves the clock while it is held: it starts once, by that.
 
 `moved_load` reads `moved_extract` and is held whether an engine works or not. Its next start is tomorrow; held for
-that, it is moved to four minutes from now, and the change accepted. `moved_extract` runs before that, and is good.
-"""
+that, it is moved to four minutes from now, and the change accepted. `moved_extract` runs before that, and succeeds."""
 
 from __future__ import annotations
 
@@ -50,10 +49,10 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
     headway = Headway(lab.write_config(tmp_path / "config", Options(systems=("dwh",), extra=CONFIG)))
 
     def hold() -> dict[str, Any]:
-        return next((one for one in headway.json("hold", "--all") if one["job"] == LOAD), {})
+        return next((hold for hold in headway.json("hold", "--all") if hold["job"] == LOAD), {})
 
     def ran() -> list[dict[str, Any]]:
-        return [one for one in headway.listed("run", LOAD) if one["attempts"]]
+        return [run for run in headway.listed("run", LOAD) if run["attempts"]]
 
     def is_active() -> bool:
         return bool(lab.postgres.execute("SELECT active FROM cron.job WHERE jobname = 'moved_load'")[0][0])
@@ -65,15 +64,17 @@ def test_a_hold_follows_the_clock_that_its_owner_moves(lab: Estate, first: datet
         moved = max(first + timedelta(minutes=2), next_minute(timedelta(seconds=60)))
         move = "SELECT cron.alter_job(jobid, schedule := %s) FROM cron.job WHERE jobname = 'moved_load'"
         lab.postgres.execute(move, cron_of(moved))
-        wait_until(lambda: LOAD in headway.look("system", "drift").stdout, "the drift to be seen", 60, 0.5)
+        wait_until(lambda: LOAD in headway.run_in_process("system", "drift").stdout, "the drift to be seen", 60, 0.5)
         [shown] = [
-            one["id"] for one in json.loads(headway.run("system", "drift", "--json").stdout) if one["job"] == LOAD
+            document["id"]
+            for document in json.loads(headway.run("system", "drift", "--json").stdout)
+            if document["job"] == LOAD
         ]
         accepted = headway.run("system", "drift", "accept", LOAD, "--change", str(shown))
         assert 0 == accepted.exit_status, accepted
         limit = (moved - datetime.now(UTC)).total_seconds() + 120
         wait_until(ran, "its run", limit, 1.0)
-        wait_until(lambda: [one["state"] for one in ran()] == ["succeeded"], "its end", 60, 1.0)
+        wait_until(lambda: [row["state"] for row in ran()] == ["succeeded"], "its end", 60, 1.0)
         wait_until(lambda: hold().get("state") != "releasing", "the hold's end", 60, 1.0)
     (run,) = ran()
     assert 1 == run["attempts"]

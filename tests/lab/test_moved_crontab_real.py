@@ -58,7 +58,7 @@ def test_a_line_that_is_moved_earlier_is_run_repaired_and_accepted_without_a_mis
         assert [JOB] == [incident["root_job"] for incident in headway.json("incident", "list")]
         fix = f"headway system drift accept {JOB}"
         assert 1 == " ".join(mail.text.split()).count(fix)
-        assert fix in headway.look("incident", "INC-0001").stdout
+        assert fix in headway.run_in_process("incident", "INC-0001").stdout
         cron.behave("moved_job", "succeed")
         recovered = headway.run("recover", "INC-0001", "--yes", limit_seconds=120)
         assert 0 == recovered.exit_status, recovered
@@ -67,4 +67,4 @@ def test_a_line_that_is_moved_earlier_is_run_repaired_and_accepted_without_a_mis
         assert 1 == len(headway.json("incident", "list", "--all"))
         accepted = headway.run("system", "drift", "accept", JOB, "--yes")
         assert 0 == accepted.exit_status, accepted
-        assert 0 == headway.look("system", "drift").exit_status
+        assert 0 == headway.run_in_process("system", "drift").exit_status

@@ -59,12 +59,12 @@ FIRST_RUNS_SECONDS = 60
 @pytest.fixture(scope="module")
 def server() -> Iterator[MariaDb]:
     folder = private_folder("mariadb")
-    found = MariaDb(folder / "server")
-    found.start()
+    maria_db = MariaDb(folder / "server")
+    maria_db.start()
     try:
-        yield found
+        yield maria_db
     finally:
-        found.stop()
+        maria_db.stop()
         remove_folder(folder)
 
 
@@ -149,7 +149,7 @@ class TestMariaDbConformance(Reads, Logs, Deadlines, Reruns, Starts, Holds):
         starts_of_often(self.server, 4)
 
     def test_the_end_of_a_long_message_is_shown(self) -> None:
-        """The first 4,000 characters were, and nobody was told that there are more. Not 50 MB: a packet holds 16."""
+        """The end of a long message is shown, and the log says that it is cut. Not 50 MB: a packet holds 16."""
         run = self.latest(self.make_failure())
         message = "CONCAT(REPEAT('ä', 3000000), ' the last word')"
         self.server.execute("ALTER TABLE ops.event_log MODIFY message LONGTEXT")
@@ -199,15 +199,15 @@ def act(events: MariaDb) -> Iterator[Connector]:
 def test_least_privilege_sees_every_event_with_the_proof_it_has(view: Connector) -> None:
     inventory = view.inventory("", 10)
     assert inventory.complete
-    found = {job.native_id: job for job in inventory.jobs}
+    jobs = {job.native_id: job for job in inventory.jobs}
     proofs = {"ops.good": ProofLevel.EXIT, "ops.silent": ProofLevel.START, "fast.often": ProofLevel.START}
-    assert proofs == {name: found[name].proof for name in proofs}
+    assert proofs == {name: jobs[name].proof for name in proofs}
     assert ("mysql_events", "*-*-* 03:00:00", "+00:00") == (
-        found["ops.later"].schedule.dialect, found["ops.later"].schedule.expression, found["ops.later"].schedule.zone
+        jobs["ops.later"].schedule.dialect, jobs["ops.later"].schedule.expression, jobs["ops.later"].schedule.zone
     )  # fmt: skip
-    assert found["ops.off"].paused
-    assert "none" == found["fast.often"].schedule.dialect
-    assert TOO_OFTEN in found["fast.often"].schedule.text
+    assert jobs["ops.off"].paused
+    assert "none" == jobs["fast.often"].schedule.dialect
+    assert TOO_OFTEN in jobs["fast.often"].schedule.text
 
 
 def test_a_start_is_all_that_is_known_of_an_event_that_logs_nothing(view: Connector) -> None:
@@ -250,15 +250,15 @@ def test_the_view_role_can_read_and_is_refused_by_the_server(view: Connector, ev
 
 
 def test_a_missing_right_is_reported_as_denied_and_never_as_no_events(events: MariaDb) -> None:
-    """The server answers an empty list and no error; the fix that is told opens the eyes."""
+    """The server answers with an empty list and no error; the reported fix makes the rows visible."""
     assert () == events.execute("SELECT event_name FROM information_schema.events", role="headway_blind")
     connector = connect(events, "headway_blind", log_table=None)
     with pytest.raises(AccessRefused, match="hidden from headway_blind@%, without an error"):
         connector.inventory("", 10)
     with pytest.raises(AccessRefused, match="headway_view_role"):
         connector.poll("", (), 10)
-    mend = next(right.fix for right in connector.probe(10).rights if right.name == "see all events")
-    assert "GRANT headway_view_role TO 'headway_blind'@'%';" in mend
+    fix = next(right.fix for right in connector.probe(10).rights if right.name == "see all events")
+    assert "GRANT headway_view_role TO 'headway_blind'@'%';" in fix
     connector.close()
 
 
@@ -329,7 +329,7 @@ def test_a_disabled_scheduler_is_reported_and_starts_nothing(act: Connector, eve
     """Its events all say ENABLED."""
     events.execute("SET GLOBAL event_scheduler = OFF")
     try:
-        assert any("the event scheduler is OFF" in word for word in act.poll("", (), 10).warnings)
+        assert any("the event scheduler is OFF" in warning for warning in act.poll("", (), 10).warnings)
         preview = act.preview(ActionSpec(Verb.RERUN, RunRef("ops.later", "x", "", ""), RunState.MISSED), 10)
         assert preview.refused is not None
         assert preview.refused.startswith("the event scheduler is OFF")
@@ -341,8 +341,8 @@ def test_a_disabled_scheduler_is_reported_and_starts_nothing(act: Connector, eve
 
 def test_a_hold_that_the_server_refuses_leaves_no_mark(act: Connector, events: MariaDb) -> None:
     """ALTER EVENT is answered by an error: nothing happened, and the next hold is placed."""
-    asked = {"by": "ann", "until": "2030-01-01T06:00:00+00:00"}
-    preview = act.preview(ActionSpec(Verb.HOLD, RunRef("ops.later", "x", "", ""), RunState.PLANNED, asked), 10)
+    parameters = {"by": "ann", "until": "2030-01-01T06:00:00+00:00"}
+    preview = act.preview(ActionSpec(Verb.HOLD, RunRef("ops.later", "x", "", ""), RunState.PLANNED, parameters), 10)
     assert preview.refused is None
     events.execute(
         "CREATE OR REPLACE PROCEDURE headway.event_switch(s VARCHAR(64), e VARCHAR(64), w VARCHAR(7)) SQL SECURITY"
@@ -372,11 +372,11 @@ def test_restart_in_mid_poll_loses_nothing_and_its_runs(view: Connector, act: Co
     cursor = view.poll("", (), 10).cursor
     key = new_key()
     act.act(act.preview(ActionSpec(Verb.START, RunRef("ops.sleeper", "x", "", ""), RunState.PLANNED), 10), key, 10)
-    wait_until(lambda: [one for one in runs_of(act, "ops.sleeper") if one.action_key == key], "it to run", 30)
+    wait_until(lambda: [run for run in runs_of(act, "ops.sleeper") if run.action_key == key], "it to run", 30)
     events.stop(crash=True)
     with pytest.raises(SystemUnreachable):
         view.poll(cursor, (), 2)
     events.start()
-    told = view.poll(cursor, (), 10)
-    assert told.complete
-    assert [RunState.LOST] == [run.state for run in told.runs if run.action_key == key]
+    poll = view.poll(cursor, (), 10)
+    assert poll.complete
+    assert [RunState.LOST] == [run.state for run in poll.runs if run.action_key == key]

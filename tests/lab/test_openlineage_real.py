@@ -60,13 +60,13 @@ def learned(bench: Bench) -> list[LearnedDependency]:
     return learned_dependencies(*lineage.shared_datasets(), lineage.nights(bench.parts.clock.now())[1])
 
 
-def dbt_ol(project: Path, url: str, *words: str) -> None:
+def dbt_ol(project: Path, url: str, *arguments: str) -> None:
     folder = venvs.dbt_environment() / "bin"
     environment = clean_environment(
         HOME=str(project.parent), PATH=f"{folder}:/usr/bin:/bin", OPENLINEAGE_URL=url, OPENLINEAGE_API_KEY=TOKEN,
         OPENLINEAGE_NAMESPACE="fake",
     )  # fmt: skip
-    argv = [str(folder / "dbt-ol"), *words, "--openlineage-dbt-job-name", JOB]
+    argv = [str(folder / "dbt-ol"), *arguments, "--openlineage-dbt-job-name", JOB]
     done = subprocess.run(argv, cwd=project, env=environment, capture_output=True, text=True, timeout=180)
     assert 0 == done.returncode, done.stdout + done.stderr
 

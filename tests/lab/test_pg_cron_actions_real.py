@@ -55,8 +55,8 @@ def as_they_were(postgres: PostgresServer, jobs: dict[str, int]) -> Iterator[Non
     """What a test leaves behind is no other test's."""
     yield
     for name, jobid in jobs.items():
-        words = "SELECT cron.alter_job(%s, schedule := %s, command := %s, active := true)"
-        postgres.execute(words, jobid, RARELY, COMMANDS[name])
+        text = "SELECT cron.alter_job(%s, schedule := %s, command := %s, active := true)"
+        postgres.execute(text, jobid, RARELY, COMMANDS[name])
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_the_mark_alone_goes_and_the_job_stays_as_a_person_left_it(
 ) -> None:
     key, jobid = hold(act, "acts-plain"), jobs["plain"]
     postgres.execute("SELECT cron.alter_job(%s, active := true)", jobid)
-    assert [(key, True)] == [(one.mark.id, one.bare) for one in act.holds(10) if one.job == "acts-plain"]
+    assert [(key, True)] == [(hold.mark.id, hold.bare) for hold in act.holds(10) if hold.job == "acts-plain"]
     only = replace(release_ask("acts-plain", key), parameters={"hold": key, "enable": "no"})
     preview = act.preview(only, 10)
     postgres.execute("SELECT cron.alter_job(%s, active := false)", jobid)
@@ -128,12 +128,12 @@ def test_a_hold_is_let_go_by_the_functions_of_an_older_grants_sql(
 def test_any_command_is_the_same_byte_for_byte_after_a_hold(
     act: Connector, postgres: PostgresServer, jobs: dict[str, int], name: str
 ) -> None:
-    """While it is held, the mark stands in the command, and the inventory shows the command without it."""
+    """While it is held, the mark is in the command, and the inventory shows the command without it."""
     job = f"acts-{name}"
-    before = {one.native_id: one for one in act.inventory("", 10).jobs}[job]
+    before = {job.native_id: job for job in act.inventory("", 10).jobs}[job]
     key = hold(act, job)
     command, active = entry(postgres, jobs[name])
-    held = {one.native_id: one for one in act.inventory("", 10).jobs}[job]
+    held = {job.native_id: job for job in act.inventory("", 10).jobs}[job]
     assert (f"/* headway-hold id={key} by=alice until=", False) == (command[: len(key) + 35], active)
     assert command.endswith(COMMANDS[name])
     assert (before.definition, before.definition_hash) == (held.definition, held.definition_hash)
@@ -190,7 +190,7 @@ def test_a_job_rescheduled_under_a_hold_is_reported_and_left(
     with pytest.raises(NotSupported, match="nothing was changed"):
         act.act(late, new_key(), 10)
     assert isinstance(act.look_up(late, new_key(), 10), ActionAbsent)
-    assert "acts-plain" not in {one.job for one in act.holds(10)}
+    assert "acts-plain" not in {hold.job for hold in act.holds(10)}
     postgres.execute("SELECT cron.alter_job(%s, active := true)", jobs["plain"])
 
 

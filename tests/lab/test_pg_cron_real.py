@@ -181,7 +181,7 @@ def reruns(postgres: PostgresServer, jobs: dict[str, int]) -> dict[str, str]:
             preview = connector.preview(ActionSpec(Verb.RERUN, missed, RunState.MISSED), 10)
             assert isinstance(connector.look_up(preview, key, 10), ActionAbsent)
             connector.act(preview, key, 10)
-            connector.act(preview, key, 10)  # the door itself is idempotent; the engine never asks twice
+            connector.act(preview, key, 10)  # the call itself is idempotent; the engine never sends it twice
             assert isinstance(connector.look_up(preview, key, 10), ActionFound)
         connector.close()
     return keys
@@ -298,8 +298,8 @@ def test_a_rerun_of_seconds_ends_unharmed_and_its_entry_goes(
 
     wait_until(has_ended_for_the_viewer, "its end", 20)
     assert [(1,)] == postgres.execute(entries, entry)
-    view_told = view.poll("", (), 10).warnings
-    assert any("may not remove it. SELECT cron.unschedule(" in word for word in view_told), view_told
+    warnings = view.poll("", (), 10).warnings
+    assert any("may not remove it. SELECT cron.unschedule(" in warning for warning in warnings), warnings
     record = rerun_of(act, "long", reruns)
     assert record is not None
     assert (RunState.SUCCEEDED, RunEvidence.NATIVE, "1 row") == (record.state, record.evidence, record.message)
@@ -315,8 +315,8 @@ def test_an_entry_that_missed_its_minute_is_removed(
     act.act(preview, key, 10)
     past = time.strftime("%M %H %d %m *", time.gmtime(time.time() - 3600))
     postgres.execute("UPDATE cron.job SET schedule = %s WHERE jobname = %s", past, f"headway:rerun:{jobs['bad']}:{key}")
-    told = act.poll("", (), 10).warnings
-    assert any("never started" in word for word in told), told
+    warnings = act.poll("", (), 10).warnings
+    assert any("never started" in warning for warning in warnings), warnings
     assert isinstance(act.look_up(preview, key, 10), ActionAbsent)
 
 

@@ -1,8 +1,7 @@
 """pgAgent 4.2 on a real PostgreSQL with a real agent, as the roles that grants.sql makes.
 
-The agent looks once a second; what is due by its clock is made due by setting `jobnextrun`, which is all that its clock
-does.
-"""
+The agent polls once a second; a job is made due by setting `jobnextrun`, which is all that its clock
+does."""
 
 from __future__ import annotations
 
@@ -34,11 +33,11 @@ PATIENCE_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def agent(postgres: PostgresServer) -> Iterator[PgAgent]:
-    found = PgAgent(postgres)
-    found.build()
-    found.start()
-    yield found
-    found.stop()
+    server = PgAgent(postgres)
+    server.build()
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -171,27 +170,27 @@ def view(postgres: PostgresServer, jobs: dict[str, int]) -> Iterator[Connector]:
 def test_least_privilege_sees_every_job_with_its_steps_and_its_next_start(view: Connector) -> None:
     inventory = view.inventory("", 10)
     assert inventory.complete
-    found = {job.native_id: job for job in inventory.jobs}
-    quiet = found["quiet"].schedule
+    results = {job.native_id: job for job in inventory.jobs}
+    quiet = results["quiet"].schedule
     assert ("pgagent", "*-1-1 0:0:00", "Etc/UTC") == (quiet.dialect, quiet.expression, quiet.zone)
     assert quiet.next_at is not None
     assert (1, 1, 0, 0) == (quiet.next_at.month, quiet.next_at.day, quiet.next_at.hour, quiet.next_at.minute)
-    assert "none" == found["good"].schedule.dialect
-    assert f"-- step 1 (SQL in {DATABASE})\nselect 1/0\n-- step 2 (batch)\nexit 4" in found["partly"].definition
+    assert "none" == results["good"].schedule.dialect
+    assert f"-- step 1 (SQL in {DATABASE})\nselect 1/0\n-- step 2 (batch)\nexit 4" in results["partly"].definition
 
 
 def test_each_outcome_is_determined_by_its_own_evidence(view: Connector) -> None:
-    told = {name: runs_of(view, name)[0] for name in ("good", "bad", "script", "partly", "empty")}
-    states = {name: run.state for name, run in told.items()}
+    runs = {name: runs_of(view, name)[0] for name in ("good", "bad", "script", "partly", "empty")}
+    states = {name: run.state for name, run in runs.items()}
     assert {
         "good": RunState.SUCCEEDED, "bad": RunState.FAILED, "script": RunState.FAILED, "partly": RunState.PARTIAL,
         "empty": RunState.SKIPPED,
     } == states  # fmt: skip
-    assert 3 == told["script"].exit_code
-    assert "step 1: result -1" in told["partly"].message
-    assert "step 2: result 4" in told["partly"].message
-    assert {"rows": 3} == dict(told["good"].context)
-    for run in told.values():
+    assert 3 == runs["script"].exit_code
+    assert "step 1: result -1" in runs["partly"].message
+    assert "step 2: result 4" in runs["partly"].message
+    assert {"rows": 3} == dict(runs["good"].context)
+    for run in runs.values():
         assert run.started_at is not None
         assert run.ended_at is not None
 
@@ -211,7 +210,7 @@ def test_the_view_role_can_read_and_is_refused_by_the_server(view: Connector) ->
         view.act(replace(preview, refused=None), new_key(), 10)
     missing = {right.name: right.fix for right in view.probe(10).rights if not right.held}
     assert {"rerun or start a job", "hold and release a job"} == set(missing)
-    assert all("GRANT headway_act TO headway_view;" in mend for mend in missing.values())
+    assert all("GRANT headway_act TO headway_view;" in fix for fix in missing.values())
 
 
 def test_view_may_write_nothing_and_read_no_connection_string(agent: PgAgent, jobs: dict[str, int]) -> None:
@@ -226,15 +225,15 @@ def test_view_may_write_nothing_and_read_no_connection_string(agent: PgAgent, jo
 
 
 def test_a_role_without_rights_is_refused_with_the_sql_that_gives_them(agent: PgAgent, jobs: dict[str, int]) -> None:
-    """Each fix is run as it was told, and opens the eyes."""
+    """Each reported fix is run as printed, and makes the rows visible."""
     connector = connect(agent.postgres, "headway_blind")
     with pytest.raises(AccessRefused, match="GRANT USAGE ON SCHEMA pgagent TO headway_blind;"):
         connector.inventory("", 10)
     with pytest.raises(AccessRefused):
         connector.poll("", (), 10)
-    mends = [right.fix for right in connector.probe(10).rights if right.held is False and right.needed_for == "view"]
-    for mend in mends:
-        agent.execute(sql.SQL(mend))  # type: ignore[arg-type]  # ours, made from a name we gave
+    fixes = [right.fix for right in connector.probe(10).rights if right.held is False and right.needed_for == "view"]
+    for fix in fixes:
+        agent.execute(sql.SQL(fix))  # type: ignore[arg-type]  # ours, made from a name we gave
     assert connector.inventory("", 10).complete
     assert runs_of(connector, "good")
     connector.close()
@@ -293,7 +292,7 @@ def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
     key = new_key()
     preview = act.preview(ActionSpec(Verb.START, RunRef("sleeper", "x", "", ""), RunState.PLANNED), 10)
     act.act(preview, key, 10)
-    wait_until(lambda: [("r")] == [word for _, word in agent.runs(jobs["sleeper"])], "the sleeper to run", 30)
+    wait_until(lambda: [("r")] == [term for _, term in agent.runs(jobs["sleeper"])], "the sleeper to run", 30)
     running = runs_of(act, "sleeper")[0]
     assert (RunState.RUNNING, key) == (running.state, running.action_key)
     again = act.preview(ActionSpec(Verb.START, RunRef("sleeper", "x", "", ""), RunState.PLANNED), 10)
@@ -303,14 +302,14 @@ def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
     cursor = act.poll("", (), 10).cursor
     agent.stop(kill=True)
     wait_until(lambda: not agent.alive(), "the end of the agent's session", 30)
-    told = act.poll(cursor, (ref(running),), 10)
-    lost = next(run for run in told.runs if run.job == "sleeper")
+    poll = act.poll(cursor, (ref(running),), 10)
+    lost = next(run for run in poll.runs if run.job == "sleeper")
     assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
-    assert any("no pgAgent is connected" in word for word in told.warnings)
+    assert any("no pgAgent is connected" in warning for warning in poll.warnings)
     assert any("no pgAgent is connected" in right.why for right in act.probe(10).rights if right.held is False)
     agent.start()
-    wait_until(lambda: [("d")] == [word for _, word in agent.runs(jobs["sleeper"])], "the next agent's clearing", 30)
-    aborted = next(run for run in act.poll(told.cursor, (), 10).runs if run.job == "sleeper")
+    wait_until(lambda: [("d")] == [term for _, term in agent.runs(jobs["sleeper"])], "the next agent's clearing", 30)
+    aborted = next(run for run in act.poll(poll.cursor, (), 10).runs if run.job == "sleeper")
     assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)
     agent.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'select pg_sleep(600)'")
     assert isinstance(act.look_up(preview, key, 10), ActionFound)
@@ -328,9 +327,9 @@ def test_restart_in_mid_poll_loses_nothing_and_the_agent_that_left_is_named(
         agent.wait_until_ended()
     agent.stop()
     postgres.start()
-    told = view.poll(cursor, (), 10)
-    assert told.complete
-    assert any("it leaves when PostgreSQL goes away" in word for word in told.warnings)
+    poll = view.poll(cursor, (), 10)
+    assert poll.complete
+    assert any("it leaves when PostgreSQL goes away" in warning for warning in poll.warnings)
     agent.start()
     agent.ran(jobs["good"])
     after = view.poll(cursor, (), 10)

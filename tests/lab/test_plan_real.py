@@ -13,7 +13,7 @@ from tests.lab.headway import Answer, Headway
 from tests.lab.headway_config import EXTRACT, LOAD, PUBLISH, REVENUE, Options
 from tests.lab.jobs import Story
 from tests.lab.process import wait_until
-from tests.lab.test_first_light import AIRFLOW_RUN, TO_THE_NEXT_START, Night, fail_everything, mend_everything
+from tests.lab.test_first_light import AIRFLOW_RUN, TO_THE_NEXT_START, Night, fail_everything, repair_everything
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -31,32 +31,32 @@ def repaired(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             story.machines.execute(f"orders-{time.time_ns()}")
             expected = {LOAD: "red", REVENUE: "stale", PUBLISH: "red"}
             wait_until(lambda: expected.items() <= night.roles().items(), f"{expected}", 120 + AIRFLOW_RUN, 1.0)
-            mend_everything(fresh, story)
-            words = ("recover", "INC-0001", "--all", "--yes", "--why", "the file was late", "--timeout", "500")
-            answer = night.headway.run(*words, limit_seconds=560)
+            repair_everything(fresh, story)
+            texts = ("recover", "INC-0001", "--all", "--yes", "--why", "the file was late", "--timeout", "500")
+            answer = night.headway.run(*texts, limit_seconds=560)
             wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", 60, 1.0)
             yield night, answer
 
 
 def steps(night: Night) -> dict[str, dict[str, Any]]:
-    return {one["job"]: one for one in night.headway.json("plan", "1")["steps"]}
+    return {step["job"]: step for step in night.headway.json("plan", "1")["steps"]}
 
 
 def test_the_plan_is_shown_in_each_schedulers_own_terms(repaired: tuple[Night, Answer]) -> None:
     _, answer = repaired
     assert 0 == answer.exit_status, answer.stdout + answer.stderr
-    for words in ("run once: etl-hosts/", "clear failed tasks: ", "start again: ", "refresh_revenue"):
-        assert words in answer.stdout, answer.stdout
+    for text in ("run once: etl-hosts/", "clear failed tasks: ", "start again: ", "refresh_revenue"):
+        assert text in answer.stdout, answer.stdout
 
 
 def test_each_step_is_verified_by_its_own_scheduler(repaired: tuple[Night, Answer]) -> None:
     night, _ = repaired
     assert {EXTRACT, LOAD, REVENUE, PUBLISH} <= steps(night).keys()
-    assert {"verified"} == {one["state"] for one in steps(night).values()}
+    assert {"verified"} == {step["state"] for step in steps(night).values()}
 
 
 def test_no_step_was_sent_before_those_that_it_reads_were_good(repaired: tuple[Night, Answer]) -> None:
     night, _ = repaired
-    places = {one["place"]: one for one in steps(night).values()}
-    for one in places.values():
-        assert all(places[above]["ended"] <= one["started"] for above in one["after"] if one["started"]), places
+    places = {step["place"]: step for step in steps(night).values()}
+    for place in places.values():
+        assert all(places[above]["ended"] <= place["started"] for above in place["after"] if place["started"]), places

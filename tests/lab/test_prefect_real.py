@@ -59,17 +59,17 @@ def connector(prefect: PrefectServer) -> Iterator[Connector]:
 
 def every(connector: Connector, cursor: str = "") -> list[RunRecord]:
     """The last word on each attempt since the cursor."""
-    told: dict[tuple[str, str], RunRecord] = {}
+    runs: dict[tuple[str, str], RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), 30)
-        told |= {(one.job, one.attempt_key): one for one in poll.runs}
+        runs |= {(run.job, run.attempt_key): run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return list(told.values())
+    return list(runs.values())
 
 
 def attempts(connector: Connector, run: str) -> list[RunRecord]:
-    return [one for one in every(connector) if one.attempt_key.startswith(run)]
+    return [run_record for run_record in every(connector) if run_record.attempt_key.startswith(run)]
 
 
 class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
@@ -109,9 +109,9 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         run = self.prefect.run(STOCK, "hang")
         self.prefect.wait_for(run, "RUNNING")
         with self.opened() as connector:
-            (found,) = attempts(connector, run)
-        assert found.state is RunState.RUNNING
-        return found
+            (run_record,) = attempts(connector, run)
+        assert run_record.state is RunState.RUNNING
+        return run_record
 
     def pause_by_hand(self, job_id: str) -> None:
         self.prefect.call("POST", f"deployments/{self.prefect.deployment(job_id)['id']}/pause_deployment")
@@ -121,14 +121,14 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
 
     def let_it_fall_due(self, job_id: str) -> None:
         """A second schedule of every five seconds, for as long as three of its runs take or none comes."""
-        found = self.prefect.deployment(job_id)["id"]
+        result = self.prefect.deployment(job_id)["id"]
         rule = {"schedule": {"interval": 5, "anchor_date": "2026-01-01T00:00:00Z"}, "active": True}
-        (made,) = self.prefect.call("POST", f"deployments/{found}/schedules", [rule])
-        before = self.by_the_clock(found)
+        (made,) = self.prefect.call("POST", f"deployments/{result}/schedules", [rule])
+        before = self.by_the_clock(result)
         until = time.monotonic() + 20
-        while time.monotonic() < until and self.by_the_clock(found) == before:
+        while time.monotonic() < until and self.by_the_clock(result) == before:
             time.sleep(0.5)
-        self.prefect.call("DELETE", f"deployments/{found}/schedules/{made['id']}")
+        self.prefect.call("DELETE", f"deployments/{result}/schedules/{made['id']}")
 
     def by_the_clock(self, deployment: str) -> int:
         where = {"deployment_id": {"any_": [deployment]}, "start_time": {"is_null_": False}}
@@ -137,9 +137,9 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
 
     def native_trace(self) -> object:
         rows = [self.prefect.deployment(job) for job in JOBS]
-        kept = [{name: row[name] for name in ("paused", "description", "tags", "parameters")} for row in rows]
-        schedules = [[(one["schedule"], one["active"]) for one in row["schedules"]] for row in rows]
-        return kept, schedules
+        stored = [{name: row[name] for name in ("paused", "description", "tags", "parameters")} for row in rows]
+        schedules = [[(schedule["schedule"], schedule["active"]) for schedule in row["schedules"]] for row in rows]
+        return stored, schedules
 
 
 def test_a_run_that_completed_with_a_failed_task_is_partial_and_its_log_has_the_error(
@@ -147,10 +147,10 @@ def test_a_run_that_completed_with_a_failed_task_is_partial_and_its_log_has_the_
 ) -> None:
     run = prefect.run(ORDERS, "partial")
     assert "COMPLETED" == prefect.wait_for(run)["state_type"]
-    (told,) = attempts(connector, run)
-    assert (ORDERS, RunState.PARTIAL, "Completed") == (told.job, told.state, told.native_state)
-    assert re.fullmatch(r"tasks not green: transform-[0-9a-f]+ \(Failed\)", told.message)
-    wait_until(lambda: "bad row 7" in connector.log(ref(told), None, 65536, 20).text, "the log of the task", 20)
+    (run_record,) = attempts(connector, run)
+    assert (ORDERS, RunState.PARTIAL, "Completed") == (run_record.job, run_record.state, run_record.native_state)
+    assert re.fullmatch(r"tasks not green: transform-[0-9a-f]+ \(Failed\)", run_record.message)
+    wait_until(lambda: "bad row 7" in connector.log(ref(run_record), None, 65536, 20).text, "the log of the task", 20)
 
 
 def test_a_rerun_is_attempt_two_and_the_first_keeps_its_end_and_its_log(
@@ -198,8 +198,8 @@ def test_the_same_key_twice_is_one_run_for_the_period_that_its_flow_can_read(
     rows = prefect.call("POST", "flow_runs/filter", {"flow_runs": {"idempotency_key": {"any_": [key]}}})
     assert [period] == [row["expected_start_time"] for row in rows]
     prefect.wait_for(rows[0]["id"], "COMPLETED")
-    (told,) = attempts(connector, rows[0]["id"])
-    assert (period, at, key) == (told.period_key, told.period_at, told.action_key)
+    (run,) = attempts(connector, rows[0]["id"])
+    assert (period, at, key) == (run.period_key, run.period_at, run.action_key)
 
 
 def test_a_flow_that_another_called_is_a_job_of_its_own_and_cannot_be_rerun(
@@ -265,9 +265,9 @@ def test_behind_a_proxy_with_the_rules_to_watch_everything_is_seen_and_an_act_is
         acts = [right for right in rights if right.needed_for == "act"]
         assert [(False, True)] * 3 == [(right.held, "headway connector grants prefect" in right.fix) for right in acts]
         assert watching.inventory("", 30).complete
-        (told,) = attempts(watching, run)
-        assert watching.log(ref(told), None, 4096, 20).text
-        preview = watching.preview(ActionSpec(Verb.RERUN, ref(told), told.state), 20)
+        (run_record,) = attempts(watching, run)
+        assert watching.log(ref(run_record), None, 4096, 20).text
+        preview = watching.preview(ActionSpec(Verb.RERUN, ref(run_record), run_record.state), 20)
         with pytest.raises(AccessRefused, match="403"):
             watching.act(preview, new_key(), 20)
         watching.close()
@@ -281,9 +281,9 @@ def test_behind_a_proxy_with_the_rules_to_watch_everything_is_seen_and_an_act_is
 def rule(name: str) -> str:
     """The pattern of paths of one rule in grants.txt."""
     text = files("connectors.prefect").joinpath("grants.txt").read_text()
-    found = re.search(rf"{name}$\nlocation ~ (\S+)", text, re.MULTILINE)
-    assert found, name
-    return found[1]
+    match = re.search(rf"{name}$\nlocation ~ (\S+)", text, re.MULTILINE)
+    assert match, name
+    return match[1]
 
 
 @contextmanager
@@ -312,7 +312,7 @@ def proxy(url: str, allowed: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *words: object) -> None:
+        def log_message(self, *texts: object) -> None:
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -72,7 +72,7 @@ def strange_host() -> Iterator[CronHost]:
 
 
 @dataclass
-class Stranger:
+class Newcomer:
     """Somebody at a shell in the folder of the project, with a home of his own."""
 
     home: Path
@@ -97,7 +97,7 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, tmp_path: Path) -> Iterator[Stranger]:
+def newcomer(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, tmp_path: Path) -> Iterator[Newcomer]:
     ssh, programs = tmp_path / ".ssh", tmp_path / "bin"
     ssh.mkdir(mode=0o700)
     programs.mkdir()
@@ -113,7 +113,7 @@ def stranger(strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink, t
     dsn = f"headway:{PASSWORD}@127.0.0.1:{postgres.port}/ops"
     addresses = {"headway:PASSWORD@dwh/ops": dsn, mail[1]: smtp.url()}
     addresses |= {name: str(tmp_path / name) for name in ("headway.log", "db07.sh")}
-    person = Stranger(tmp_path, environment, addresses)
+    person = Newcomer(tmp_path, environment, addresses)
     try:
         yield person
     finally:
@@ -129,15 +129,15 @@ def shim(path: Path, command: str) -> None:
 
 
 def test_the_commands_of_the_readme_lead_to_a_true_mail_of_each_real_failure(
-    stranger: Stranger, strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink
+    newcomer: Newcomer, strange_host: CronHost, postgres: PostgresServer, smtp: SmtpSink
 ) -> None:
     began = time.monotonic()
     first, then = block("bash", "headway init"), block("bash", "headway check")
     commands = [line for line in first.splitlines() if line.strip()]
     assert len(commands) <= MOST_COMMANDS
-    stranger.play(first)
+    newcomer.play(first)
     assert ["Test of the first route: nothing is wrong"] == [mail.subject for mail in smtp.mails]
-    assert PASSWORD not in (stranger.home / "typed.log").read_text() + (stranger.home / "headway.log").read_text()
+    assert PASSWORD not in (newcomer.home / "typed.log").read_text() + (newcomer.home / "headway.log").read_text()
     strange_host.run("etl", "touch /home/etl/broken")
     postgres.schedule("refresh_revenue", "* * * * *", "SELECT 1 / 0")
     try:
@@ -148,27 +148,27 @@ def test_the_commands_of_the_readme_lead_to_a_true_mail_of_each_real_failure(
         assert any("refresh_revenue" in text and "division by zero" in text for text in texts), texts
         assert took <= MOST_SECONDS, took
         print(f"{len(commands)} commands, {took:.0f} s to the mails of both failures")
-        stranger.environment |= declared(stranger)  # the same shell
-        add_what_no_scheduler_knows(stranger)
-        stranger.play("\n".join(line for line in then.splitlines() if re.match(r"headway \S*[a-z]", line)))
+        newcomer.environment |= declared(newcomer)  # the same shell
+        add_what_no_scheduler_knows(newcomer)
+        newcomer.play("\n".join(line for line in then.splitlines() if re.match(r"headway \S*[a-z]", line)))
     finally:
         postgres.unschedule("refresh_revenue")
 
 
-def add_what_no_scheduler_knows(stranger: Stranger) -> None:
+def add_what_no_scheduler_knows(unknown_user: Newcomer) -> None:
     """The README's TOML behind what init wrote; `check` knows its jobs by then."""
-    path = stranger.home / ".config/headway/headway.toml"
+    path = unknown_user.home / ".config/headway/headway.toml"
     with path.open("a") as file:
         file.write(block("toml", "[services.daily-revenue]"))
     headway = Headway(path)
-    headway.environment = stranger.environment
+    headway.environment = unknown_user.environment
     check = headway.run("check")
     assert (0, True) == (check.exit_status, "2 systems, 1 service, no problems" in check.stderr), check
 
 
-def declared(stranger: Stranger) -> dict[str, str]:
+def declared(unknown_user: Newcomer) -> dict[str, str]:
     """The variables that the README exports, as the lab has them."""
     text = block("bash", "headway init")
-    for readme, lab in stranger.addresses.items():
+    for readme, lab in unknown_user.addresses.items():
         text = text.replace(readme, lab)
     return dict(re.findall(r"([A-Z_]+)='([^']+)'", text))

@@ -41,10 +41,10 @@ def host(lab: Estate) -> Iterator[CronHost]:
     lab.drop("crowded")
 
 
-def anew(host: CronHost, *settings: str) -> None:
+def restart_sshd(host: CronHost, *settings: str) -> None:
     """Its sshd with other limits: the first word of each is a setting that its file has."""
     host.stop_sshd()
-    edit = " ".join(f"-e 's/^{each.split()[0]} .*/{each}/'" for each in settings)
+    edit = " ".join(f"-e 's/^{setting.split()[0]} .*/{setting}/'" for setting in settings)
     host.run(
         "root", f"sed {edit} -e p -n /etc/ssh/sshd_config > /etc/ssh/limited && /usr/sbin/sshd -f /etc/ssh/limited"
     )
@@ -53,8 +53,8 @@ def anew(host: CronHost, *settings: str) -> None:
 
 def _takes_the_room(host: CronHost, open_sockets: ExitStack) -> bool:
     """True where a connection was let in, which signs in nobody and stays."""
-    one = open_sockets.enter_context(socket.create_connection(("127.0.0.1", host.port)))
-    return one.recv(4) == b"SSH-"
+    connection = open_sockets.enter_context(socket.create_connection(("127.0.0.1", host.port)))
+    return connection.recv(4) == b"SSH-"
 
 
 def poll(host: CronHost, **changes: object) -> Callable[[], object]:
@@ -70,16 +70,16 @@ def poll(host: CronHost, **changes: object) -> Callable[[], object]:
 
 def test_a_host_says_apart_whether_it_is_there_lets_in_and_has_room(host: CronHost) -> None:
     assert poll(host)()
-    anew(host, "MaxStartups 1:100:1")
+    restart_sshd(host, "MaxStartups 1:100:1")
     with ExitStack() as open_sockets:
         wait_until(lambda: _takes_the_room(host, open_sockets), "the one place that it has", 20)
-        kind, words = kind_of(poll(host))
-    assert ("limited", True) == (kind, "MaxStartups" in words)
-    anew(host, "MaxSessions 0")
+        kind, text = kind_of(poll(host))
+    assert ("limited", True) == (kind, "MaxStartups" in text)
+    restart_sshd(host, "MaxSessions 0")
     assert "limited" == kind_of(poll(host))[0]
-    anew(host)
-    kind, words = kind_of(poll(host, user="etl02nobody"))
-    assert ("refused", True) == (kind, 'refused user "etl02nobody"' in words)
+    restart_sshd(host)
+    kind, text = kind_of(poll(host, user="etl02nobody"))
+    assert ("refused", True) == (kind, 'refused user "etl02nobody"' in text)
     host.stop_sshd()
     assert "unreachable" == kind_of(poll(host))[0]
     host.start_sshd()
@@ -89,13 +89,13 @@ def test_a_host_says_apart_whether_it_is_there_lets_in_and_has_room(host: CronHo
 # PostgreSQL
 
 
-def look(server: PostgresServer, statement: str = "SELECT 1 AS one", **changes: str) -> Callable[[], object]:
+def query_call(server: PostgresServer, statement: str = "SELECT 1 AS one", **changes: str) -> Callable[[], object]:
     known = psycopg.conninfo.conninfo_to_dict(server.dsn(role="headway_view"))
     given = {**{name: str(value) for name, value in known.items()}, **changes}
-    return asked(given, statement)
+    return check_call(given, statement)
 
 
-def asked(given: dict[str, str], statement: str = "SELECT 1 AS one") -> Callable[[], object]:
+def check_call(given: dict[str, str], statement: str = "SELECT 1 AS one") -> Callable[[], object]:
     def ask() -> object:
         with closing(PostgresSession(lambda: given, "headway")) as session:
             return session.read(lambda reader: reader.rows(statement), 10)
@@ -104,24 +104,24 @@ def asked(given: dict[str, str], statement: str = "SELECT 1 AS one") -> Callable
 
 
 def test_a_database_says_apart_whether_it_is_there_lets_in_allows_and_has_room(postgres: PostgresServer) -> None:
-    assert look(postgres)()
-    assert "refused" == kind_of(look(postgres, dbname="nosuch"))[0]
-    assert "refused" == kind_of(look(postgres, user="nobody_at_all"))[0]
-    assert "forbidden" == kind_of(look(postgres, "SELECT * FROM pg_authid"))[0]
-    assert "unsupported" == kind_of(look(postgres, "SELECT * FROM nosuch"))[0]
-    assert "unreachable" == kind_of(look(postgres, port=str(free_port())))[0]
+    assert query_call(postgres)()
+    assert "refused" == kind_of(query_call(postgres, dbname="nosuch"))[0]
+    assert "refused" == kind_of(query_call(postgres, user="nobody_at_all"))[0]
+    assert "forbidden" == kind_of(query_call(postgres, "SELECT * FROM pg_authid"))[0]
+    assert "unsupported" == kind_of(query_call(postgres, "SELECT * FROM nosuch"))[0]
+    assert "unreachable" == kind_of(query_call(postgres, port=str(free_port())))[0]
     postgres.execute("ALTER ROLE headway_view CONNECTION LIMIT 0")
     try:
-        kind, words = kind_of(look(postgres))
+        kind, text = kind_of(query_call(postgres))
     finally:
         postgres.execute("ALTER ROLE headway_view CONNECTION LIMIT -1")
-    assert ("limited", True) == (kind, 'too many connections for role "headway_view"' in words)
+    assert ("limited", True) == (kind, 'too many connections for role "headway_view"' in text)
     postgres.execute("ALTER ROLE headway_view NOLOGIN")
     try:
-        assert "forbidden" == kind_of(look(postgres))[0]
+        assert "forbidden" == kind_of(query_call(postgres))[0]
     finally:
         postgres.execute("ALTER ROLE headway_view LOGIN")
-    assert look(postgres)()
+    assert query_call(postgres)()
 
 
 def test_a_server_that_is_no_database_is_reported_as_failing() -> None:
@@ -132,13 +132,13 @@ def test_a_server_that_is_no_database_is_reported_as_failing() -> None:
         given |= {"sslmode": "disable", "dbname": "ops"}
 
         def web() -> None:
-            one, _ = server.accept()
-            one.recv(64)
-            one.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            one.close()
+            connection, _ = server.accept()
+            connection.recv(64)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            connection.close()
 
         threading.Thread(target=web, daemon=True).start()
-        assert "failing" == kind_of(asked(given))[0]
+        assert "failing" == kind_of(check_call(given))[0]
 
 
 # MariaDB
@@ -147,12 +147,12 @@ def test_a_server_that_is_no_database_is_reported_as_failing() -> None:
 @pytest.fixture(scope="module")
 def shop() -> Iterator[MariaDb]:
     folder = private_folder("mariadb")
-    found = MariaDb(folder / "server")
-    found.start()
+    server = MariaDb(folder / "server")
+    server.start()
     try:
-        yield found
+        yield server
     finally:
-        found.stop()
+        server.stop()
         remove_folder(folder)
 
 
@@ -178,7 +178,7 @@ def test_mariadb_says_apart_whether_it_is_there_lets_in_allows_and_has_room(shop
         with pymysql.connect(
             host="127.0.0.1", port=shop.port, user="headway_view", password=SHOP_PASSWORDS["headway_view"]
         ):
-            kind, words = kind_of(ask_shop(shop))
+            kind, text = kind_of(ask_shop(shop))
     finally:
         shop.execute("GRANT USAGE ON *.* TO headway_view@'%' WITH MAX_USER_CONNECTIONS 0")
-    assert ("limited", True) == (kind, "max_user_connections" in words)
+    assert ("limited", True) == (kind, "max_user_connections" in text)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(240)
 
 JOB = "etl-hosts/etl02:busy_job"
 COMMAND = "true busy"
-WAYS: tuple[Rotation, ...] = ("rename", "gzip", "copytruncate", "inode-reuse")
+ROTATIONS: tuple[Rotation, ...] = ("rename", "gzip", "copytruncate", "inode-reuse")
 ROUNDS = 2
 RUNS_BETWEEN = 3
 FIRST_PID = 2_000_000  # above every real process of this machine
@@ -33,7 +33,7 @@ EVERY_SECONDS = 0.5
 
 @dataclass
 class Busy:
-    """Jobs that start and end on a host until told otherwise."""
+    """Jobs that start and end on a host until stopped."""
 
     host: CronHost
     started: list[int] = field(default_factory=list)
@@ -46,11 +46,11 @@ class Busy:
     def run(self) -> None:
         try:
             while not self.over.wait(EVERY_SECONDS):
-                self.one()
+                self.run_once()
         except BaseException as failure:  # noqa: BLE001  raised in the test that waits
             self.failure = failure
 
-    def one(self) -> None:
+    def run_once(self) -> None:
         """Start, and half a second later the end; a rotation may fall between."""
         pid, child = FIRST_PID + 2 * len(self.started), FIRST_PID + 2 * len(self.started) + 1
         self.log(child, f"(root) CMD ([{pid}] {COMMAND})")
@@ -60,9 +60,9 @@ class Busy:
             self.log(child, f"(CRON) error (grandchild #{pid} failed with exit status 3)")
         self.log(child, f"(root) END ([{pid}] {COMMAND})")
 
-    def log(self, child: int, words: str) -> None:
+    def log(self, child: int, text: str) -> None:
         with self.quiet:
-            self.host.run("root", f"logger -p cron.info -t 'CRON[{child}]' -- '{words}'")
+            self.host.run("root", f"logger -p cron.info -t 'CRON[{child}]' -- '{text}'")
 
     def wait_for(self, more: int) -> None:
         """Returns when so many more runs have started."""
@@ -77,8 +77,8 @@ def is_red(pid: int) -> bool:
 
 
 @dataclass
-class Told:
-    """What the engine told at the end."""
+class RotationReport:
+    """The engine's figures at the end."""
 
     pids: list[int]
     runs: list[dict[str, Any]]
@@ -87,7 +87,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def rotation_report(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RotationReport]:
     host = lab.etl02
     host.write_cron_d("busy", f"# headway: busy_job\n10 3 * * * root {COMMAND}\n")
     options = Options(systems=("etl-hosts",), hosts=("etl02",), poll_every="1s")
@@ -102,7 +102,7 @@ def told(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told
             rotate_all(busy)
             busy.over.set()
             writer.join(30)
-            yield look(headway, busy)
+            yield run_rotation(headway, busy)
     finally:
         busy.over.set()
         host.remove_cron_d("busy")
@@ -110,7 +110,7 @@ def told(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told
 
 def rotate_all(busy: Busy) -> None:
     """Each way, twice over, with runs before, between and after."""
-    for how in WAYS * ROUNDS:
+    for how in ROTATIONS * ROUNDS:
         busy.wait_for(RUNS_BETWEEN)
         if how == "inode-reuse":  # the lab puts a file in rsyslog's place: what rsyslog wrote meanwhile would be lost
             with busy.quiet:
@@ -120,28 +120,28 @@ def rotate_all(busy: Busy) -> None:
     busy.wait_for(RUNS_BETWEEN)
 
 
-def look(headway: Headway, busy: Busy) -> Told:
+def run_rotation(headway: Headway, busy: Busy) -> RotationReport:
     def runs() -> list[dict[str, Any]]:
         return headway.listed("run", JOB, "--limit", "200")
 
     with contextlib.suppress(LabError):  # what is lost is for the tests to say
         wait_until(lambda: len(runs()) >= len(busy.started), f"{len(busy.started)} runs", 20, 0.5)
-    wait_until(lambda: all(one["ended"] for one in runs()), "the end of each run", 30, 0.5)
+    wait_until(lambda: all(run["ended"] for run in runs()), "the end of each run", 30, 0.5)
     [target] = headway.json("status")["systems"]
-    return Told(busy.started, sorted(runs(), key=lambda one: str(one["started"])), target)
+    return RotationReport(busy.started, sorted(runs(), key=lambda row: str(row["started"])), target)
 
 
-def test_every_start_is_one_run_and_none_is_reported_twice(told: Told) -> None:
-    assert RUNS_BETWEEN * (len(WAYS) * ROUNDS + 1) <= len(told.pids)
-    assert len(told.pids) == len(told.runs)
-    assert {1} == {one["attempts"] for one in told.runs}
+def test_every_start_is_one_run_and_none_is_reported_twice(rotation_report: RotationReport) -> None:
+    assert RUNS_BETWEEN * (len(ROTATIONS) * ROUNDS + 1) <= len(rotation_report.pids)
+    assert len(rotation_report.pids) == len(rotation_report.runs)
+    assert {1} == {run["attempts"] for run in rotation_report.runs}
 
 
-def test_every_end_is_the_one_that_cron_logged(told: Told) -> None:
-    expected = [("failed", 3) if is_red(pid) else ("succeeded", 0) for pid in told.pids]
-    assert expected == [(one["state"], one["exit_code"]) for one in told.runs]
-    assert {"native"} == {one["evidence"] for one in told.runs}
+def test_every_end_is_the_one_that_cron_logged(rotation_report: RotationReport) -> None:
+    expected = [("failed", 3) if is_red(pid) else ("succeeded", 0) for pid in rotation_report.pids]
+    assert expected == [(run["state"], run["exit_code"]) for run in rotation_report.runs]
+    assert {"native"} == {run["evidence"] for run in rotation_report.runs}
 
 
-def test_no_poll_failed_and_no_line_was_skipped(told: Told) -> None:
-    assert ("", 0) == (told.target["error"], told.target["skipped"])
+def test_no_poll_failed_and_no_line_was_skipped(rotation_report: RotationReport) -> None:
+    assert ("", 0) == (rotation_report.target["error"], rotation_report.target["skipped"])

@@ -22,7 +22,7 @@ from tests.lab.browser import Browser
 from tests.lab.needs import command, what_is_missing
 from tests.lab.process import free_port
 from tests.lab.test_serve_real import SHOWN
-from tests.web.test_console import SECRET, permit, serving, told
+from tests.web.test_console import SECRET, audit_rows, permit, serving
 
 __all__ = ["bench"]
 
@@ -54,9 +54,9 @@ def lab_is_whole() -> None:
 
 def printed(folder: Path, port: int, behind: int) -> str:
     """The server that docs/serve.md prints, with the addresses and files of this test in the place of its own."""
-    found = re.search(r"```nginx\n(server \{.*?\n\})\n```", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    text = found[1]
+    match = re.search(r"```nginx\n(server \{.*?\n\})\n```", PAGE.read_text(), re.DOTALL)
+    assert match is not None
+    text = match[1]
     for ours, theirs in {
         "443 ssl": f"127.0.0.1:{port} ssl",
         "127.0.0.1:8474": f"127.0.0.1:{behind}",
@@ -74,8 +74,8 @@ def prepared(folder: Path) -> None:
     names = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")]
     openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     subprocess.run([*openssl, *names], check=True, capture_output=True)
-    said = subprocess.run(["openssl", "passwd", "-apr1", PASSWORD], check=True, capture_output=True, text=True).stdout
-    (folder / "people").write_text("".join(f"{name}:{said}" for name in ("ann", "bob")))
+    stdout = subprocess.run(["openssl", "passwd", "-apr1", PASSWORD], check=True, capture_output=True, text=True).stdout
+    (folder / "people").write_text("".join(f"{name}:{stdout}" for name in ("ann", "bob")))
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def proxied(bench: Bench, folder: Path) -> Iterator[tuple[str, int]]:
             proxy.wait(20)
 
 
-def asked(url: str, **headers: str) -> tuple[int, str]:
+def get_page(url: str, **headers: str) -> tuple[int, str]:
     """The status, and what is said."""
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
@@ -125,30 +125,30 @@ def basic(name: str) -> str:
 
 def test_nobody_gets_access_beside_the_proxy_or_under_anothers_name(bench: Bench, tmp_path: Path) -> None:
     with proxied(bench, tmp_path) as (seen, behind):
-        assert 401 == asked(seen)[0]
-        status, page = asked(seen, Authorization=basic("ann"))
+        assert 401 == get_page(seen)[0]
+        status, page = get_page(seen, Authorization=basic("ann"))
         assert (200, True) == (status, seen.replace("https", "wss") + "ws" in page)
         straight = f"http://127.0.0.1:{behind}/"
-        status, said = asked(straight, X_Forwarded_User="ann")
-        assert (403, True) == (status, "the proxy sent no X-Headway-Secret" in said)
-        assert 403 == asked(straight, X_Forwarded_User="ann", X_Headway_Secret="guessed-by-someone")[0]
-        assert 401 == asked(seen, X_Forwarded_User="ann", X_Headway_Secret=SECRET)[0]
+        status, message = get_page(straight, X_Forwarded_User="ann")
+        assert (403, True) == (status, "the proxy sent no X-Headway-Secret" in message)
+        assert 403 == get_page(straight, X_Forwarded_User="ann", X_Headway_Secret="guessed-by-someone")[0]
+        assert 401 == get_page(seen, X_Forwarded_User="ann", X_Headway_Secret=SECRET)[0]
 
 
 def test_a_person_signed_in_at_the_proxy_is_the_requester(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     permit(bench, PermissionRule("*", Role.VIEW), PermissionRule("ann", Role.ACT))
     with proxied(bench, tmp_path) as (seen, _), Browser("--ignore-certificate-errors") as browser:
-        asked(seen)
+        get_page(seen)
         browser.open(seen.replace("https://", f"https://ann:{PASSWORD.replace(' ', '%20')}@"))
         browser.wait_for(SHOWN)
         browser.wait_for("document.title.startsWith('Headway: ') && document.title")
         browser.wait_for("document.activeElement.className == 'xterm-helper-textarea'")
-        (tmp_path / "ann.png").write_bytes(browser.picture())
+        (tmp_path / "ann.png").write_bytes(browser.screenshot())
         screen = browser.settled(0, 17, 1280, 60)
         browser.type("F")
         browser.wait_for_other(screen, 0, 17, 1280, 60)
-        asking = browser.settled(0, 0, 1280, 60)
+        request = browser.settled(0, 0, 1280, 60)
         browser.type("the network moves")
         typed = browser.settled(0, 100, 1280, 500)
         browser.press("Enter")
@@ -157,8 +157,8 @@ def test_a_person_signed_in_at_the_proxy_is_the_requester(bench: Bench, tmp_path
         browser.press("ArrowDown")  # from Back to what is sent
         browser.wait_for_other(chosen, 0, 100, 1280, 500)
         browser.press("Enter")
-        browser.wait_for_other(asking, 0, 0, 1280, 60)
+        browser.wait_for_other(request, 0, 0, 1280, 60)
         browser.settled(0, 0, 1280, 60)
-        found = [one for one in told(bench) if one[0] == "ann"]
-        assert [("ann", "browser on 127.0.0.1", "freeze")] == found
-        assert [] == [one for one in browser.logged if "Content Security Policy" in one or "Error" in one]
+        results = [pair for pair in audit_rows(bench) if pair[0] == "ann"]
+        assert [("ann", "browser on 127.0.0.1", "freeze")] == results
+        assert [] == [name for name in browser.logged if "Content Security Policy" in name or "Error" in name]

@@ -13,7 +13,7 @@ from tests.engine.conftest import bench
 from tests.lab.browser import Browser
 from tests.lab.needs import what_is_missing
 from tests.web.test_console import serving
-from tests.web.test_server import gone
+from tests.web.test_server import wait_until_ended
 
 __all__ = ["bench"]
 
@@ -31,7 +31,7 @@ def browser() -> Iterator[Browser]:
 
 
 def children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(name) for name in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_a_person_presses_keys_copies_and_closes_the_tab(bench: Bench, browser: Browser, tmp_path: Path) -> None:
@@ -52,12 +52,12 @@ def test_a_person_presses_keys_copies_and_closes_the_tab(bench: Bench, browser: 
         browser.type("?")
         browser.wait_for_other(jobs, *TITLE)
         browser.press("Escape")
-        (tmp_path / "console.png").write_bytes(browser.picture())
-        assert [] == [one for one in browser.asked if at.removeprefix("http") not in one.removeprefix("ws")]
-        assert [] == [one for one in browser.logged if "Content Security Policy" in one or "Error" in one]
+        (tmp_path / "console.png").write_bytes(browser.screenshot())
+        assert [] == [name for name in browser.requested if at.removeprefix("http") not in name.removeprefix("ws")]
+        assert [] == [name for name in browser.logged if "Content Security Policy" in name or "Error" in name]
         [console] = children(process.pid)
         browser.open("about:blank")
-        asyncio.run(gone(console))
+        asyncio.run(wait_until_ended(console))
 
 
 def test_leaving_the_console_prints_a_notice_and_a_return_works(bench: Bench, browser: Browser) -> None:

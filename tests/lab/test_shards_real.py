@@ -76,15 +76,15 @@ def test_a_process_that_wakes_too_late_can_write_nothing_and_gets_no_shard_back_
         [target] = session.rows("SELECT id, system_id, cursor FROM target ORDER BY id LIMIT 1")
     shard = shard_of(target.system_id)
     batch = IngestBatch((), "next", now=instant(1_000 * SECOND), business_date=lambda _: instant(0).date())
-    taken = tick(store, "two:2", at=LEASE + 1)
-    assert {2} == set(taken.fences.values())
+    held_shards = tick(store, "two:2", at=LEASE + 1)
+    assert {2} == set(held_shards.fences.values())
     with pytest.raises(LeaseLost, match=f"shard {shard} with fence 1 is lost: two:2 holds it now; nothing was written"):
         ingest_batch(store, target.id, batch, ShardFence(shard, stalled.fences[shard]))
     with store.read() as session:
         assert target.cursor == session.rows("SELECT cursor FROM target WHERE id = ?", (target.id,))[0].cursor
     release_shards(store, "one:1", stalled.fences)
     assert {} == tick(store, "one:1", stalled, at=LEASE + 2).fences
-    ingest_batch(store, target.id, batch, ShardFence(shard, taken.fences[shard]))
+    ingest_batch(store, target.id, batch, ShardFence(shard, held_shards.fences[shard]))
 
 
 def test_an_engine_that_leaves_or_polls_nothing_counts_no_more(store: Database) -> None:

@@ -20,8 +20,8 @@ def headway(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Headway:
     return Headway(lab.write_config(tmp_path_factory.mktemp("shell") / "config", options))
 
 
-def argv(headway: Headway, *words: str) -> list[str]:
-    return [str(COMMAND), "--config", str(headway.config), *words]
+def argv(headway: Headway, *arguments: str) -> list[str]:
+    return [str(COMMAND), "--config", str(headway.config), *arguments]
 
 
 def test_a_session_on_a_host_is_that_of_the_connector(headway: Headway) -> None:
@@ -56,8 +56,8 @@ def test_the_console_steps_aside_for_a_session_and_is_back_where_it_was(headway:
             console.press("echo I-am-$(id -un); exit\n")
             console.wait_for("back from etl-hosts/db07")
             assert b"I-am-headway" in console.received
-        told = headway.json("audit")
-    assert "etl-hosts/db07" in [row["object"] for row in told if row["verb"] == "shell"]
+        document = headway.json("audit")
+    assert "etl-hosts/db07" in [row["object"] for row in document if row["verb"] == "shell"]
 
 
 def test_no_secret_appears_in_the_arguments_of_a_program(headway: Headway, lab: Estate, tmp_path: Path) -> None:

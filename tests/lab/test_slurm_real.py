@@ -80,20 +80,20 @@ def polled(connector: Connector, cursor: str = "") -> Poll:
 
 def runs_of(connector: Connector, job: str) -> list[RunRecord]:
     """The attempts of one job id, in their order."""
-    found = [run for run in polled(connector).runs if run.period_key == job]
-    return sorted(found, key=lambda run: run.attempt_key)
+    runs = [run for run in polled(connector).runs if run.period_key == job]
+    return sorted(runs, key=lambda run: run.attempt_key)
 
 
 def accounted(cluster: SlurmCluster, job: str) -> None:
     """Until slurmdbd has the end of every part."""
     open_ones = {"PENDING", "RUNNING", "COMPLETING"}
 
-    def told() -> bool:
+    def reported() -> bool:
         rows = cluster.host.run("root", "sacct -a -X -n -P -S now-1hour -E now+120 -o JobID,State").split("\n")
-        found = [row.split("|")[1] for row in rows if row.partition("|")[0].split("_")[0] == job]
-        return bool(found) and not open_ones & set(found)
+        results = [row.split("|")[1] for row in rows if row.partition("|")[0].split("_")[0] == job]
+        return bool(results) and not open_ones & set(results)
 
-    wait_until(told, f"accounting of job {job}", 30, 0.2)
+    wait_until(reported, f"accounting of job {job}", 30, 0.2)
 
 
 def ended(cluster: SlurmCluster, name: str, script: str, state: str, *options: str) -> str:
@@ -154,14 +154,14 @@ class TestSlurm(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
         self.cluster.host.run("root", f"scontrol release {self.made['later']}")
 
     def with_a_right_revoked(self) -> Connector:
-        found = self.connector()
+        connector = self.connector()
         self.cluster.make_operator(False)
         self.made["revoked"] = "yes"
-        return found
+        return connector
 
     def native_trace(self) -> object:
-        told = self.cluster.host.run("root", "squeue -h -a -t all -n good,bad,later -o '%i|%T|%Q|%k|%V'")
-        rows = [line.split("|") for line in told.replace("(null)", "").splitlines()]
+        run = self.cluster.host.run("root", "squeue -h -a -t all -n good,bad,later -o '%i|%T|%Q|%k|%V'")
+        rows = [line.split("|") for line in run.replace("(null)", "").splitlines()]
         return sorted([*row[:2], row[2] == "0", *row[3:]] for row in rows)
 
 
@@ -193,12 +193,12 @@ def test_a_job_that_waits_for_the_impossible_is_blocked_and_reported(cluster: Sl
     connector = connect(cluster)
     wait_until(lambda: "Never" in runs_of(connector, lower)[0].native_state, "DependencyNeverSatisfied", 30, 0.5)
     poll = polled(connector)
-    [run] = [one for one in poll.runs if one.period_key == lower]
+    [run] = [run for run in poll.runs if run.period_key == lower]
     assert RunState.BLOCKED is run.state
     assert "will never run" in run.message
     assert [{"job": f"{JOB}upper", "period_key": bad}] == run.context["inputs"]
-    assert any("will never run" in words for words in poll.warnings)
-    assert [RunState.SUCCEEDED] == [one.state for one in runs_of(connector, after)]
+    assert any("will never run" in warning for warning in poll.warnings)
+    assert [RunState.SUCCEEDED] == [run.state for run in runs_of(connector, after)]
     jobs = {job.native_id: job for job in connector.inventory("", 30).jobs}
     assert (f"{JOB}upper",) == jobs[f"{JOB}after"].upstreams
     cluster.host.run("root", f"scancel {lower}")
@@ -224,13 +224,13 @@ def test_the_waiting_tasks_of_an_array_are_held_while_one_runs_on(cluster: Slurm
     wait_until(lambda: "RUNNING" in cluster.state(job), "its first task", 30, 0.2)
     connector, key = connect(cluster), new_key()
     connector.act(connector.preview(hold_ask(f"{JOB}waves"), 30), key, 30)
-    [hold] = [one for one in connector.holds(30) if one.job == f"{JOB}waves"]
+    [hold] = [hold for hold in connector.holds(30) if hold.job == f"{JOB}waves"]
     assert (key, False) == (hold.mark.id, hold.bare)
     assert [RunState.RUNNING] == [run.state for run in runs_of(connector, job)]
     connector.act(connector.preview(release_ask(f"{JOB}waves", key), 30), new_key(), 30)
     waits = cluster.host.run("root", f"squeue -h -t PENDING -j {job} -o '%i|%k'").strip()
     assert f"{job}_[2-6%1]|of the night" == waits
-    assert not [one for one in connector.holds(30) if one.job == f"{JOB}waves"]
+    assert not [hold for hold in connector.holds(30) if hold.job == f"{JOB}waves"]
     connector.act(
         connector.preview(ActionSpec(Verb.CANCEL, ref(runs_of(connector, job)[0]), RunState.RUNNING), 30), new_key(), 30
     )
@@ -268,7 +268,7 @@ def test_a_plain_user_learns_how_many_jobs_of_a_qos_run_at_once(cluster: SlurmCl
     cluster.make_operator(False)
     opened = connect(cluster)
     try:
-        pools = {one.title: (one.pool, one.slots) for one in opened.inventory("", 60).jobs}
+        pools = {job.title: (job.pool, job.slots) for job in opened.inventory("", 60).jobs}
     finally:
         opened.close()
         cluster.make_operator(True)
@@ -311,7 +311,7 @@ def test_without_its_sudo_rule_a_start_is_refused_and_sudo_refuses_it_too(cluste
 
 
 def start_of(connector: Connector, name: str) -> Preview:
-    run = next(one for one in polled(connector).runs if one.job == f"{JOB}{name}")
+    run = next(run for run in polled(connector).runs if run.job == f"{JOB}{name}")
     return connector.preview(ActionSpec(Verb.START, ref(run), RunState.PLANNED), 30)
 
 
@@ -337,8 +337,8 @@ def test_a_node_that_fails_is_a_failure_and_what_slurm_requeues_by_itself_a_furt
 ) -> None:
     job = cluster.submit("on-a-node", "[ -e seen ] || { touch seen; sleep 600; }")
     once = cluster.submit("once", "sleep 600", "--no-requeue")
-    for one in (job, once):
-        cluster.wait(one, "RUNNING")
+    for name in (job, once):
+        cluster.wait(name, "RUNNING")
     wait_until((cluster.host.fs / "home/etl/seen").exists, "its first try", 30)
     cluster.host.run("root", "scontrol update NodeName=hpc State=DOWN Reason=lab")
     cluster.wait(once, "NODE_FAIL")
@@ -364,21 +364,21 @@ def test_without_accounting_the_queue_is_reported_and_nothing_is_lost_when_it_is
         cluster.wait(plain, "FAILED")
         wait_until(lambda: set(cluster.state(job).split()) == {"COMPLETED", "FAILED"}, "the array's end", 60, 0.2)
         poll = connector.poll(cursor, (), 30)
-        told = {run.job.removeprefix(JOB): run for run in poll.runs}
+        runs = {run.job.removeprefix(JOB): run for run in poll.runs}
         assert (False, None) == (poll.complete, poll.seen_until)
-        assert any("accounting does not answer" in words for words in poll.warnings)
+        assert any("accounting does not answer" in warning for warning in poll.warnings)
         assert (RunState.FAILED, RunState.UNKNOWN, RunEvidence.INFERRED) == (
-            told["plain"].state,
-            told["unseen"].state,
-            told["unseen"].evidence,
+            runs["plain"].state,
+            runs["unseen"].state,
+            runs["unseen"].evidence,
         )
     finally:
         cluster.start_dbd()
     accounted(cluster, job)
     accounted(cluster, plain)
     last = connector.poll(poll.cursor, (), 30)
-    told = {run.job.removeprefix(JOB): run for run in last.runs}
-    assert (RunState.FAILED, RunState.PARTIAL, True) == (told["plain"].state, told["unseen"].state, last.complete)
+    runs = {run.job.removeprefix(JOB): run for run in last.runs}
+    assert (RunState.FAILED, RunState.PARTIAL, True) == (runs["plain"].state, runs["unseen"].state, last.complete)
     connector.close()
 
 
@@ -389,7 +389,7 @@ def test_without_slurmctld_history_is_reported_and_the_queue_is_unknown(cluster:
     try:
         poll = polled(connector)
         assert (False, None, True) == (poll.complete, poll.seen_until, bool(poll.runs))
-        assert any("slurmctld does not answer" in words for words in poll.warnings)
+        assert any("slurmctld does not answer" in warning for warning in poll.warnings)
     finally:
         cluster.start_ctld()
     assert polled(connector).complete
@@ -400,13 +400,13 @@ def test_a_start_once_sent_is_found_in_accounting_by_the_line_that_submitted_it(
     connector, key = connect(cluster), new_key()
     preview = start_of(connector, "again")
     connector.act(preview, key, 30)
-    found = connector.look_up(preview, key, 30)
-    assert isinstance(found, ActionFound)
-    cluster.wait(found.native_ref, "COMPLETED")
-    accounted(cluster, found.native_ref)
-    line = cluster.host.run("root", f"sacct -X -n -P -o SubmitLine -j {found.native_ref}")
+    lookup = connector.look_up(preview, key, 30)
+    assert isinstance(lookup, ActionFound)
+    cluster.wait(lookup.native_ref, "COMPLETED")
+    accounted(cluster, lookup.native_ref)
+    line = cluster.host.run("root", f"sacct -X -n -P -o SubmitLine -j {lookup.native_ref}")
     assert key in line
     assert datetime.now(UTC) - timedelta(days=1) < (
-        runs_of(connector, found.native_ref)[0].queued_at or datetime.now(UTC)
+        runs_of(connector, lookup.native_ref)[0].queued_at or datetime.now(UTC)
     )
     connector.close()

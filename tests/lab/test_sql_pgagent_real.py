@@ -53,17 +53,17 @@ MAPPING: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def agent(postgres: PostgresServer) -> Iterator[PgAgent]:
     """With a job that goes well, one that fails and one that fails in a part, each with an ended run."""
-    found = PgAgent(postgres)
-    found.build()
-    found.start()
+    server = PgAgent(postgres)
+    server.build()
+    server.start()
     made = {
-        "good": found.job("good", ("s", "select generate_series(1, 3)", "f")),
-        "bad": found.job("bad", ("s", "select 1/0", "f")),
-        "partly": found.job("partly", ("b", "exit 4", "i"), ("s", "select 2", "f")),
+        "good": server.job("good", ("s", "select generate_series(1, 3)", "f")),
+        "bad": server.job("bad", ("s", "select 1/0", "f")),
+        "partly": server.job("partly", ("b", "exit 4", "i"), ("s", "select 2", "f")),
     }
-    assert {"good": "s", "bad": "f", "partly": "s"} == {name: found.ran(number) for name, number in made.items()}
-    yield found
-    found.stop()
+    assert {"good": "s", "bad": "f", "partly": "s"} == {name: server.ran(number) for name, number in made.items()}
+    yield server
+    server.stop()
 
 
 class TestPgAgentByMapping(Reads, Logs, Deadlines):

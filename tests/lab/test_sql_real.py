@@ -90,12 +90,12 @@ def view(postgres: PostgresServer, jobs: None, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_parsed_mapping_is_printed_line_by_line(view: Connector) -> None:
-    found = try_target(view, "nightly-db/127.0.0.1", 10)
-    told = "\n".join(trial_lines(found))
-    assert found.is_understood, told
-    assert "PostgreSQL 15" in told
-    assert "'succeeded'" in told
-    assert "division by zero" in told
+    trial = try_target(view, "nightly-db/127.0.0.1", 10)
+    text = "\n".join(trial_lines(trial))
+    assert trial.is_understood, text
+    assert "PostgreSQL 15" in text
+    assert "'succeeded'" in text
+    assert "division by zero" in text
 
 
 def test_the_log_is_what_its_query_gives(view: Connector) -> None:

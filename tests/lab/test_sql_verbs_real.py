@@ -79,16 +79,16 @@ class Batch:
         options = CONNECTOR.options.model_validate({**mapped, **here, "password": {"env": "HEADWAY_SQL_TEST"}, **more})
         return CONNECTOR.open(options, "127.0.0.1", SecretStore())
 
-    def asked(self) -> int:
+    def request_count(self) -> int:
         return int(self.sql("SELECT count(*) FROM batch.runs WHERE request IS NOT NULL")[0][0])
 
 
 @pytest.fixture
 def batch(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Batch]:
     monkeypatch.setenv("HEADWAY_SQL_TEST", PASSWORDS["headway_act"])
-    found = Batch(postgres)
-    yield found
-    postgres.drop_database(found.dsn)
+    result = Batch(postgres)
+    yield result
+    postgres.drop_database(result.dsn)
 
 
 class TestHomeGrownRuns(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
@@ -181,8 +181,8 @@ def opened(batch: Batch) -> Iterator[Callable[..., Connector]]:
         return made[-1]
 
     yield connect
-    for one in made:
-        one.close()
+    for connector in made:
+        connector.close()
 
 
 def verb(query: str) -> dict[str, Any]:
@@ -217,15 +217,15 @@ def test_an_error_of_the_database_is_quoted_and_rolled_back(batch: Batch, opened
     false = opened(**verb("SELECT false FROM (SELECT batch.retry({run}, {key})) AS made"))
     with pytest.raises(NotSupported, match="it answered false, and was rolled back"):
         false.act(false.preview(FAILED, 10), new_key(), 10)
-    assert 0 == batch.asked()
+    assert 0 == batch.request_count()
 
 
 def test_a_procedure_that_commits_by_itself_is_refused_whole(batch: Batch, opened: Callable[..., Connector]) -> None:
-    """Half of it would have been committed, and its error told as a refusal."""
+    """A procedure that commits by itself is refused before anything is committed."""
     connector = opened(**verb("CALL batch.half({key})"))
     with pytest.raises(NotSupported, match="invalid transaction termination"):
         connector.act(connector.preview(FAILED, 10), new_key(), 10)
-    assert 0 == batch.asked()
+    assert 0 == batch.request_count()
     acting = {right.name: right for right in connector.probe(10).rights if right.needed_for == "act"}
     assert (None, "of a CALL this is unknown: it shows when it is sent") == (
         acting["rerun"].held, acting["rerun"].why,
@@ -251,7 +251,7 @@ def test_a_statement_that_hangs_ends_at_the_deadline_and_leaves_nothing(
     preview, key = connector.preview(FAILED, 10), new_key()
     with pytest.raises((RateLimited, OutcomeUnknown)):
         connector.act(preview, key, 2)
-    assert 0 == batch.asked()
+    assert 0 == batch.request_count()
 
 
 def test_a_server_that_goes_down_meanwhile_leaves_it_unknown(batch: Batch, opened: Callable[..., Connector]) -> None:
@@ -260,7 +260,7 @@ def test_a_server_that_goes_down_meanwhile_leaves_it_unknown(batch: Batch, opene
     with pytest.raises(OutcomeUnknown, match="the answer was lost"):
         connector.act(preview, key, 10)
     wait_until(lambda: isinstance(connector.look_up(preview, key, 10), ActionAbsent), "the end of its session", 20)
-    assert 0 == batch.asked()
+    assert 0 == batch.request_count()
 
 
 def test_nothing_is_called_absent_while_its_session_lives(batch: Batch, opened: Callable[..., Connector]) -> None:
@@ -269,9 +269,9 @@ def test_nothing_is_called_absent_while_its_session_lives(batch: Batch, opened: 
     dsn = batch.postgres.dsn(batch.name, "headway_act")
     with psycopg.connect(dsn, application_name=session_name(key)) as sender:
         sender.execute("SELECT batch.retry(2, %s)", [key])
-        told = connector.look_up(preview, key, 10)
-        assert isinstance(told, ActionUnknown)
-        assert "1 session of ours that sends it is still alive" == told.why
+        lookup = connector.look_up(preview, key, 10)
+        assert isinstance(lookup, ActionUnknown)
+        assert "1 session of ours that sends it is still alive" == lookup.why
     assert isinstance(connector.look_up(preview, key, 10), ActionFound)
 
 
@@ -282,7 +282,7 @@ def test_a_run_that_row_security_may_hide_is_not_called_absent(batch: Batch, ope
     preview = connector.preview(FAILED, 10)
     assert "a lost answer would stay unknown: row security may hide its run" in preview.notes[0]
     connector.act(preview, key, 10)
-    assert 1 == batch.asked()
+    assert 1 == batch.request_count()
     assert isinstance(connector.look_up(preview, key, 10), ActionUnknown)
 
 
@@ -293,17 +293,17 @@ def test_a_read_only_role_is_reported_before_and_refused_by_the_database(
     monkeypatch.setenv("HEADWAY_SQL_TEST", PASSWORDS["headway_view"])
     connector = opened("headway_view")
     acting = {right.name: right for right in connector.probe(10).rights if right.needed_for == "act"}
-    assert {"rerun": False, "start": False, "cancel": False} == {name: one.held for name, one in acting.items()}
+    assert {"rerun": False, "start": False, "cancel": False} == {name: right.held for name, right in acting.items()}
     assert "permission denied for function retry" in acting["rerun"].why
     assert "EXECUTE on its function" in acting["rerun"].fix
     assert "permission denied for function retry" in str(connector.preview(FAILED, 10).refused)
     with pytest.raises(PermissionMissing, match="permission denied for function retry"):
         connector.act(plan, new_key(), 10)
-    assert 0 == batch.asked()
+    assert 0 == batch.request_count()
 
 
 @pytest.mark.parametrize(
-    "query, words",
+    "query, text",
     [
         ("SELECT batch.strict({run}, {key})", "permission denied for function strict"),
         ("INSERT INTO batch.jobs VALUES ({job}, {key})", "permission denied for table jobs"),
@@ -312,22 +312,22 @@ def test_a_read_only_role_is_reported_before_and_refused_by_the_database(
     ],
 )
 def test_the_right_that_is_missing_is_named_and_nothing_is_run(
-    batch: Batch, opened: Callable[..., Connector], query: str, words: str
+    batch: Batch, opened: Callable[..., Connector], query: str, text: str
 ) -> None:
     batch.sql("CREATE FUNCTION batch.strict(r bigint, k text) RETURNS text STRICT LANGUAGE sql AS 'SELECT k'")
     batch.sql("REVOKE EXECUTE ON FUNCTION batch.strict FROM PUBLIC")
     connector = opened(**verb(query))
     for _ in range(2):
-        found = {right.name: right for right in connector.probe(10).rights}["rerun"]
-        assert found.held is False
-        assert words in found.why
+        right = {right.name: right for right in connector.probe(10).rights}["rerun"]
+        assert right.held is False
+        assert text in right.why
 
 
 def test_the_probe_of_who_may_act_runs_nothing(batch: Batch, opened: Callable[..., Connector]) -> None:
     rights = opened().probe(10).rights
     assert {True} == {right.held for right in rights}
     assert 5 == len(rights)
-    assert 0 == batch.asked()
+    assert 0 == batch.request_count()
 
 
 def test_a_log_of_many_rows_comes_in_pieces(opened: Callable[..., Connector]) -> None:
@@ -335,14 +335,14 @@ def test_a_log_of_many_rows_comes_in_pieces(opened: Callable[..., Connector]) ->
     [failed] = [run for run in connector.poll("", (), 10).runs if run.job == "mart"]
     tail = connector.log(ref(failed), None, 25, 10)
     assert ("ne 4998\nline 4999\nline 5000"[-25:], True) == (tail.text, tail.cut)
-    told, start = "", "0"
+    text, start = "", "0"
     while True:
         chunk = connector.log(ref(failed), start, 9_999, 10)
-        told += chunk.text
+        text += chunk.text
         if chunk.next is None:
             break
         start = chunk.next
-    assert "\n".join(f"line {number}" for number in range(1, 5001)) == told
+    assert "\n".join(f"line {number}" for number in range(1, 5001)) == text
     whole = connector.log(RunRef("load", "", "1", "1"), None, 1000, 10)
     assert "one\n\nthree\nfour" == whole.text
     with pytest.raises(NotSupported, match=r"run 9 of .* has no log"):

@@ -45,7 +45,7 @@ def test_a_phone_shows_the_page_whole(scheme: str, tmp_path: Path) -> None:
         assert browser.evaluate("document.getElementById('old').hidden") is False, "it is of another year"
         background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
         assert {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme] == background
-        assert len(browser.picture()) > 10_000
+        assert len(browser.screenshot()) > 10_000
         assert not [line for line in browser.logged if "favicon" not in line]
 
 
@@ -64,7 +64,7 @@ def test_the_page_is_uploaded_to_s3(bench: Bench, moto: MotoServer) -> None:
     assert (
         "text/html; charset=utf-8" == store.head_object(Bucket="acme-status", Key="headway/index.html")["ContentType"]
     )
-    gone = StatusPageSettings.model_validate({"s3": {**place, "bucket": "not-there"}})
-    writer = StatusPageWriter(bench.url, Clock(), gone, SecretStore(), "bench", "UTC")
+    status_page = StatusPageSettings.model_validate({"s3": {**place, "bucket": "not-there"}})
+    writer = StatusPageWriter(bench.url, Clock(), status_page, SecretStore(), "bench", "UTC")
     writer.step(bench.fence)
     assert "NoSuchBucket" in writer.trouble

@@ -65,7 +65,7 @@ def test_every_field_of_a_schedule_is_the_same_after_a_hold(machines: Machines, 
     held = machines.written(schedule)
     assert ("DISABLED", True) == (held["State"], f"headway-hold id={key} by=alice until=" in held["Description"])
     same = set(before) - {"State", "Description"}
-    assert {one: before[one] for one in same} == {one: held[one] for one in same}
+    assert {name: before[name] for name in same} == {name: held[name] for name in same}
     connector.act(connector.preview(release_ask(name, key), 20), new_key(), 20)
     assert before == machines.written(schedule)
 
@@ -111,7 +111,7 @@ def test_a_schedule_that_was_changed_since_the_preview_is_not_held(machines: Mac
     preview = connector.preview(hold_ask(name), 20)
     client = machines.moto.scheduler()
     changed = machines.written(schedule) | {"ScheduleExpression": "cron(20 4 * * ? *)"}
-    client.update_schedule(**{one: changed[one] for one in changed if one not in ("Arn", "CreationDate")})
+    client.update_schedule(**{name: changed[name] for name in changed if name not in ("Arn", "CreationDate")})
     with pytest.raises(NotSupported, match="was changed since it was read: nothing was changed"):
         connector.act(preview, new_key(), 20)
     assert "ENABLED" == machines.written(schedule)["State"]

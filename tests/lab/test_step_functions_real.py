@@ -62,16 +62,16 @@ class Machines:
 
     def written(self, schedule: str) -> dict[str, Any]:
         """All that a schedule says now, less when it was changed."""
-        found: dict[str, Any] = self.moto.scheduler().get_schedule(GroupName="default", Name=schedule)
+        results: dict[str, Any] = self.moto.scheduler().get_schedule(GroupName="default", Name=schedule)
         return {
-            name: value for name, value in found.items() if name not in ("ResponseMetadata", "LastModificationDate")
+            name: value for name, value in results.items() if name not in ("ResponseMetadata", "LastModificationDate")
         }
 
-    def run(self, name: str, execution: str, do: str, wanted: str, seconds: int = 0) -> str:
+    def run(self, name: str, execution: str, do: str, expected: str, seconds: int = 0) -> str:
         """Starts an execution and waits for a status; the state machine's full name."""
         full = self.create(name)
         arn = self.moto.execute(self.arns[full], execution, {"do": do, "seconds": seconds})
-        wait_until(lambda: self.moto.status(arn) == wanted, f"{execution} to be {wanted}")
+        wait_until(lambda: self.moto.status(arn) == expected, f"{execution} to be {expected}")
         return full
 
     def connect(self) -> Connector:
@@ -133,9 +133,9 @@ class TestStepFunctionsConformance(Reads, Logs, Deadlines, Reruns, Starts, Cance
     def native_trace(self) -> object:
         client = self.machines.moto.client()
         executions = [
-            one["executionArn"]
+            execution["executionArn"]
             for arn in self.machines.arns.values()
-            for one in client.list_executions(stateMachineArn=arn)["executions"]
+            for execution in client.list_executions(stateMachineArn=arn)["executions"]
         ]
         return executions, [self.machines.written(name) for names in self.machines.scheduled.values() for name in names]
 
@@ -167,8 +167,8 @@ def test_an_open_execution_is_followed_to_its_end(machines: Machines) -> None:
     assert (RunState.RUNNING, None) == (run.state, run.ended_at)
 
     def ended() -> RunRecord | None:
-        told = connector.poll(cursor, (ref(run),), 20).runs
-        return next((one for one in told if not one.state.is_open), None)
+        runs = connector.poll(cursor, (ref(run),), 20).runs
+        return next((run for run in runs if not run.state.is_open), None)
 
     wait_until(lambda: ended() is not None, f"the end of {name}", 20)
     last = ended()
@@ -200,10 +200,10 @@ def test_a_start_again_has_our_key_as_its_name_and_is_not_doubled(machines: Mach
     connector.act(preview, key, 20)
     connector.act(preview, key, 20)
     executions = machines.moto.client().list_executions(stateMachineArn=machines.arns[name])["executions"]
-    assert [key, "night-1"] == [one["name"] for one in executions]
+    assert [key, "night-1"] == [execution["name"] for execution in executions]
     wait_until(lambda: "FAILED" in str(connector.look_up(preview, key, 20)), "the rerun's end")
-    again = [one for one in poll_all(connector, cursor)[0] if one.action_key]
-    assert [(key, name, RunState.FAILED)] == [(one.action_key, one.job, one.state) for one in again]
+    again = [run for run in poll_all(connector, cursor)[0] if run.action_key]
+    assert [(key, name, RunState.FAILED)] == [(run.action_key, run.job, run.state) for run in again]
     connector.close()
 
 
@@ -211,7 +211,7 @@ def test_what_runs_now_is_named_before_a_rerun(machines: Machines) -> None:
     machines.run("load", "night-1", "fail", "FAILED")
     machines.run("load", "night-2", "wait", "RUNNING", seconds=60)
     connector = machines.connect()
-    run = next(one for one in poll_all(connector)[0] if one.state.is_red)
+    run = next(run for run in poll_all(connector)[0] if run.state.is_red)
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 20)
     connector.close()
     assert preview.overlap is not None
@@ -245,11 +245,11 @@ def test_the_log_contains_every_step_and_the_cause(machines: Machines) -> None:
 
 
 def test_only_the_state_machines_of_the_options_are_jobs(machines: Machines) -> None:
-    wanted, other = machines.create("mart"), machines.create("other")
-    connector = connect(machines.moto.endpoint, machines.arns[wanted])
+    expected, other = machines.create("mart"), machines.create("other")
+    connector = connect(machines.moto.endpoint, machines.arns[expected])
     inventory = connector.inventory("", 20)
     connector.close()
-    assert [wanted] == [job.native_id for job in inventory.jobs]
+    assert [expected] == [job.native_id for job in inventory.jobs]
     assert other not in str(inventory)
     assert ["none"] == [job.schedule.dialect for job in inventory.jobs]
 

@@ -78,7 +78,7 @@ SHARED = (
     test_notification_order,
 )
 for _module in SHARED:
-    globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
+    globals().update({name: result for name, result in vars(_module).items() if name.startswith("test_")})
 
 _numbers = count()
 
@@ -96,8 +96,8 @@ def migrated(postgres: PostgresServer) -> Iterator[str]:
 def store_url(postgres: PostgresServer, migrated: str) -> Iterator[str]:
     """In the place of a file's path: a fresh copy."""
     name = f"store_copy_{next(_numbers)}"
-    words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(migrated))
-    postgres.execute(words, database="postgres")
+    query = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(migrated))
+    postgres.execute(query, database="postgres")
     dsn = postgres.dsn(name)
     yield dsn
     postgres.drop_database(dsn)
@@ -136,7 +136,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
 ) -> None:
     """First the engine's login meets the first schema, then the new tables without their grants."""
     login = f"upgraded_{next(_numbers)}"
-    words = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_engine"
+    text = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_engine"
     with psycopg.connect(store_url, autocommit=True) as owner:
         owner.execute("DROP TABLE job_day, engine, shard, external_alert, job_dataset, job_facet")
         owner.execute("DROP INDEX incident_member_job")
@@ -146,7 +146,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
         owner.execute("ALTER TABLE target DROP COLUMN changed_seq")
         owner.execute("UPDATE alembic_version SET version_num = '0104'")
         owner.execute(GRANTS.read_bytes())
-        owner.execute(sql.SQL(words).format(sql.Identifier(login)))
+        owner.execute(sql.SQL(text).format(sql.Identifier(login)))
     engine_url = store_url.replace("://lab@", f"://{login}:pw@")
     with pytest.raises(StoreUnusable, match=rf"migrated to schema {SCHEMA}\. Fix: start this version's engine once as"):
         open_database(engine_url)

@@ -43,8 +43,8 @@ def host(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cron
         (state / name).chmod(0o666)
     made.files.put("usr/local/bin/systemd_tools.py", Path(TOOLS).read_text())
     for tool in ("systemctl", "journalctl", "systemd-cat"):
-        words = f'#!/bin/sh\nexec /usr/bin/python3 -I -S /usr/local/bin/systemd_tools.py {tool} {STATE} "$@"\n'
-        made.files.put(f"usr/local/bin/{tool}", words, 0o755)
+        text = f'#!/bin/sh\nexec /usr/bin/python3 -I -S /usr/local/bin/systemd_tools.py {tool} {STATE} "$@"\n'
+        made.files.put(f"usr/local/bin/{tool}", text, 0o755)
     made.start()
     yield made
     made.stop()
@@ -93,9 +93,9 @@ def test_with_its_rule_it_is_started_once_and_known_as_ours(host: CronHost) -> N
     assert preview.refused is None
     connector.act(preview, key, 30)
     connector.act(preview, key, 30)
-    told = connector.poll(cursor, (), 30).runs
+    runs = connector.poll(cursor, (), 30).runs
     assert [("timers:broken.service", RunState.FAILED)] == [
-        (run.job, run.state) for run in told if run.action_key == key
+        (run.job, run.state) for run in runs if run.action_key == key
     ]
     assert isinstance(connector.look_up(preview, key, 30), ActionFound)
     connector.close()
@@ -107,8 +107,8 @@ def test_its_host_goes_away_in_between_and_comes_back(host: CronHost) -> None:
     World(host.fs / STATE[1:]).run("backup.service", time.time() - 10)
     host.stop()
     host.start()
-    told = connect(host).poll(cursor, (), 30).runs
-    assert ["timers:backup.service"] == [run.job for run in told]
+    runs = connect(host).poll(cursor, (), 30).runs
+    assert ["timers:backup.service"] == [run.job for run in runs]
     connector.close()
 
 

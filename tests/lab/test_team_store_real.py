@@ -1,5 +1,5 @@
-"""A team's store on PostgreSQL: two engines share it, one works; a kill passes the work on, nothing is told twice; and
-who somebody is, and may ask for, is the database's word: a console that somebody changed gains nothing."""
+"""A team's store on PostgreSQL: two engines share it, one works; a kill passes the work on, nothing is notified twice;
+and a person's identity and permissions come from the database: a manipulated console gains nothing."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_two_engines_share_a_store_and_the_second_goes_on_where_the_first_was_ki
         story.cron.behave("extract_orders", "fail")
         story.schedule(next_minute())
         first, second = team(lab, tmp_path / "one", store_dsn), team(lab, tmp_path / "two", store_dsn)
-        with first.running_engine() as one, second.running_engine() as two:
-            wait_until(lambda: "waiting for the lease" in tail(one.log) + tail(two.log), "one to stand by", 30)
+        with first.running_engine() as daemon, second.running_engine() as two:
+            wait_until(lambda: "waiting for the lease" in tail(daemon.log) + tail(two.log), "one to stand by", 30)
             holder = second.json("status")["header"]["engine"]["holder"]
-            holding, other = (one, two) if f":{one.pid}~" in holder else (two, one)
+            holding, other = (daemon, two) if f":{daemon.pid}~" in holder else (two, daemon)
             assert f":{holding.pid}~" in tail(other.log)
             # A kill between the mail and its record would bring a second one, as it says (tests/invariants).
             wait_until(lambda: {"sent"} == deliveries(store_dsn), "the alert, and its record", 100)
@@ -181,12 +181,12 @@ class Team:
 
     def answer(self, login: str, request_id: int) -> tuple[bool, str]:
         self.parts.answers.step(self.fence)
-        found = self.requests(login).wait(request_id, 10)
-        return found.ok, found.error
+        answer = self.requests(login).wait(request_id, 10)
+        return answer.ok, answer.error
 
     def state(self, key: str) -> tuple[str, str]:
-        [found] = [row[1:] for row in self.rows("SELECT key, state, text FROM action") if row[0] == key]
-        return found[0], found[1]
+        [row] = [row[1:] for row in self.rows("SELECT key, state, text FROM action") if row[0] == key]
+        return row[0], row[1]
 
     def verdict(self) -> audit.ChainVerdict:
         with open_queries(self.url("vera")) as reads:
@@ -197,8 +197,8 @@ class Team:
 def people(postgres: PostgresServer) -> None:
     """Logins of this cluster; their roles come with the store's grants."""
     for login in LOGINS:
-        words = sql.SQL("DROP ROLE IF EXISTS {0}; CREATE ROLE {0} LOGIN PASSWORD {1}")
-        postgres.execute(words.format(sql.Identifier(login), sql.Literal(f"{login}-pw")))
+        query = sql.SQL("DROP ROLE IF EXISTS {0}; CREATE ROLE {0} LOGIN PASSWORD {1}")
+        postgres.execute(query.format(sql.Identifier(login), sql.Literal(f"{login}-pw")))
     postgres.execute("DROP ROLE IF EXISTS approvers; CREATE ROLE approvers NOLOGIN")
     postgres.execute("GRANT approvers TO carol")
 
@@ -211,8 +211,8 @@ def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Pat
         with psycopg.connect(store_dsn, autocommit=True) as connection:
             connection.execute(GRANTS.read_bytes())
     for login, role in LOGINS.items():
-        words = sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"headway_store_{role}"), sql.Identifier(login))
-        postgres.execute(words)
+        query = sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"headway_store_{role}"), sql.Identifier(login))
+        postgres.execute(query)
     scheduler = FakeScheduler(capabilities=frozenset(Capability))
     scheduler.job("extract")
     scheduler.job("load")
@@ -251,9 +251,9 @@ def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
     stamped = shared.rows("SELECT requested_by, origin, state, preview, approved_by, parameters FROM action")
     assert [("mallory", "person", "requested", "{}", "", '{"by": "mallory"}')] == stamped
     shared.step()
-    state, words = shared.state(KEY)
+    state, text = shared.state(KEY)
     assert ("refused", []) == (state, shared.scheduler.acted)
-    assert "you (mallory) have no role there" in words
+    assert "you (mallory) have no role there" in text
 
 
 def test_a_request_in_another_name_is_refused_and_its_answer_is_private(shared: Team) -> None:
@@ -410,7 +410,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
 
 
 def test_a_read_only_login_learns_who_grants_the_right(shared: Team) -> None:
-    words = r"^the login vera may only read this store: to do this it needs the role headway_store_act\. The store's"
+    text = r"^the login vera may only read this store: to do this it needs the role headway_store_act\. The store's"
     vera = shared.requests("vera")
     for ask in (
         lambda: vera.log(1),
@@ -420,7 +420,7 @@ def test_a_read_only_login_learns_who_grants_the_right(shared: Team) -> None:
         lambda: vera.turn("freeze", "on", "why not"),
         lambda: vera.act(ActionRequest(Verb.RERUN, 1), KEY),
     ):
-        with pytest.raises(NotAllowed, match=words):
+        with pytest.raises(NotAllowed, match=text):
             ask()
     with open_queries(shared.url("vera")) as reads:
         assert 2 == len(reads.jobs.job_ids(JobFilter()))
@@ -764,7 +764,7 @@ def test_who_approved_and_what_is_silenced_is_read_by_each_login(shared: Team, l
         )
     with open_queries(shared.url(login)) as queries:
         assert ((1, "silence 1 of alice: planned"),) == queries.estate.header().silenced
-        assert ["planned"] == [one.why for one in queries.alerts.silences()]
+        assert ["planned"] == [silence.why for silence in queries.alerts.silences()]
         [row] = queries.estate.link.rows(f"SELECT {SENT_BY} AS sent_by FROM action a")
     assert "alice, approved by erin" == row.sent_by
 
@@ -798,10 +798,10 @@ def test_each_tool_of_the_mcp_server_works_for_a_restricted_login(shared: Team) 
         server = make_server(AssistantTools(shared.url("alice")), "1")
         replies = called(server, list(calls.items()))
     assert [] == [text for is_error, _, text in replies if is_error]
-    found = {name: document[UNTRUSTED] for name, (_, document, _) in zip(calls, replies, strict=True)}
-    assert "fake/extract" in json.dumps(found["explain_incident"])
-    assert ["fake/extract"] == [job["name"] for job in found["find_jobs"]]
-    assert ("paused", "alice") == (found["propose_plan"]["state"], found["propose_plan"]["requested_by"])
+    results = {name: document[UNTRUSTED] for name, (_, document, _) in zip(calls, replies, strict=True)}
+    assert "fake/extract" in json.dumps(results["explain_incident"])
+    assert ["fake/extract"] == [job["name"] for job in results["find_jobs"]]
+    assert ("paused", "alice") == (results["propose_plan"]["state"], results["propose_plan"]["requested_by"])
     shared.turn()
     assert ([], []) == (shared.scheduler.acted, shared.rows("SELECT key FROM action"))
     with answering(shared.parts, shared.fence):  # vera may only view
@@ -853,7 +853,7 @@ def test_a_role_of_the_database_is_a_group_and_approves_requests_of_others(share
         shared.requests("alice").approve(key, "")
     with open_queries(shared.url("carol")) as reads:
         [waiting] = reads.approvals.list_approvals()
-    assert "" == waiting.text  # what alice's console claims is not kept: carol asks the scheduler
+    assert "" == waiting.text  # the claims of alice's console are not stored: carol queries the scheduler
     question = shared.requests("carol").preview(ActionRequest(Verb.RERUN, waiting.run_id))
     assert (True, "") == shared.answer("carol", question)
     assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key, waiting.digest))
@@ -914,14 +914,14 @@ def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) ->
     before = shared.verdict().rows
     work = [threading.Thread(target=refused, args=(login,)) for login in ("mallory", "mallory", "watcher")]
     work.append(threading.Thread(target=engine))
-    for one in work:
-        one.start()
-    for one in work:
-        one.join(60)
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join(60)
     with shared.store.write(shared.fence) as connection:
         audit.chain_waiting(connection)
-    found = shared.verdict()
-    assert (before + 30, None) == (found.rows, found.bad)
+    verdict = shared.verdict()
+    assert (before + 30, None) == (verdict.rows, verdict.bad)
 
 
 def test_the_audit_is_read_and_filtered_by_a_viewer(shared: Team) -> None:
@@ -931,8 +931,8 @@ def test_the_audit_is_read_and_filtered_by_a_viewer(shared: Team) -> None:
         rows = reads.audit.list_entries(actor="alice", about="EXTRACT", since=datetime(2026, 1, 1, tzinfo=UTC))
         assert [("request rerun", key)] == [(row.verb, row.detail["key"]) for row in rows]
         assert (True, []) == (rows[0].origin.startswith("127.0.0.1 ("), reads.approvals.list_approvals())
-        kept = reads.audit.audit_head()
-        assert None is reads.audit.verify_audit(kept).bad
+        head = reads.audit.audit_head()
+        assert None is reads.audit.verify_audit(head).bad
     with psycopg.connect(shared.postgres.dsn(shared.database), autocommit=True) as owner:
         owner.execute("ALTER TABLE audit DISABLE TRIGGER audit_refuses")
         owner.execute("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
@@ -941,4 +941,4 @@ def test_the_audit_is_read_and_filtered_by_a_viewer(shared: Team) -> None:
             " WHERE name = 'audit_head'"
         )
     with open_queries(shared.url("vera")) as reads:
-        assert (None, True) == (reads.audit.verify_audit().bad, reads.audit.verify_audit(kept).bad is not None)
+        assert (None, True) == (reads.audit.verify_audit().bad, reads.audit.verify_audit(head).bad is not None)

@@ -40,8 +40,8 @@ class Tmux:
     socket: str
     terminal: Terminal
 
-    def ask(self, *words: str) -> str:
-        argv = [command("tmux"), "-L", self.socket, *words]
+    def ask(self, *arguments: str) -> str:
+        argv = [command("tmux"), "-L", self.socket, *arguments]
         return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
 
     @property
@@ -58,11 +58,11 @@ class Tmux:
     def hears(self, sent: bytes, since: int) -> None:
         """The terminal outside gets this."""
 
-        def found() -> bool:
+        def result() -> bool:
             self.terminal.read(0.05)
             return sent in self.terminal.received[since:]
 
-        wait_until(found, f"{sent!r}")
+        wait_until(result, f"{sent!r}")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_title_bell_and_notification_arrive_and_the_title_is_as_before_at_the_en
     tmux.type(join([sys.executable, "-m", "console", "console", "--no-engine", "--store", bench.url]))
     tmux.terminal.wait_for("SERVICES 1")
     tmux.is_called("Headway: 0 at risk")
-    tmux.terminal.press("\x1b[O")  # nobody looks at this terminal
+    tmux.terminal.press("\x1b[O")  # nobody watches this terminal
     tmux.terminal.settle(0.5)
     since = len(tmux.terminal.received)
     at = datetime.now(UTC) - timedelta(minutes=1)

@@ -33,7 +33,7 @@ class Environment:
     """A virtual environment of one scheduler: what is requested, and the frozen resolution of all it needs."""
 
     name: str
-    wanted: tuple[str, ...]
+    requirements: tuple[str, ...]
     constraints: Path
     unneeded: tuple[str, ...] = ()
     """Globs of what is large and never loaded by the tests, removed once it is installed."""
@@ -142,8 +142,8 @@ def airflow_environment(version: str) -> Path:
 
 def airflow_database(version: str, commands: Sequence[Sequence[str]]) -> Path:
     """A metadata database to copy, made by these commands of Airflow's CLI (8 to 30 s, once)."""
-    folder, words = airflow_environment(version), json.dumps(commands)
-    made = folder / f"airflow-{hashlib.sha256(words.encode()).hexdigest()[:12]}.db"
+    folder, text = airflow_environment(version), json.dumps(commands)
+    made = folder / f"airflow-{hashlib.sha256(text.encode()).hexdigest()[:12]}.db"
     with only_one():
         if not made.exists():
             home = folder / "template"
@@ -151,7 +151,7 @@ def airflow_database(version: str, commands: Sequence[Sequence[str]]) -> Path:
             home.mkdir()
             settings = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
             script = str(HERE / "airflow_template.py")
-            call([str(folder / "bin/python"), "-P", script], {**build_environment(), **settings}, words)
+            call([str(folder / "bin/python"), "-P", script], {**build_environment(), **settings}, text)
             (home / "airflow.db").rename(made)
     return made
 
@@ -199,19 +199,19 @@ def install(environment: Environment) -> None:
     """Makes the environment with uv where that gets through, else with venv and pip; byte code compiled."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     folder, python = str(environment.folder), str(environment.folder / "bin/python")
-    wanted = ["-c", str(environment.constraints), *environment.wanted]
+    expected = ["-c", str(environment.constraints), *environment.requirements]
     caches = {} if environment.keeps_downloads else {"UV_NO_CACHE": "1", "PIP_NO_CACHE_DIR": "1"}
     settings = {**build_environment(), **caches}
     if uv is not None:
         try:
             call([uv, "venv", "--quiet", "--python", sys.executable, folder])
-            call([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted], settings)
+            call([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *expected], settings)
             return
         except LabError as error:  # pip may know a mirror or a certificate that uv does not
             print(f"{error}\nuv did not get through: trying pip", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
     call([sys.executable, "-m", "venv", folder])
-    call([python, "-m", "pip", "install", "--quiet", "--compile", *wanted], settings)
+    call([python, "-m", "pip", "install", "--quiet", "--compile", *expected], settings)
 
 
 def build_environment() -> dict[str, str]:

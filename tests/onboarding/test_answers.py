@@ -154,12 +154,18 @@ host:port:db:user:{SECRET}
 
 def test_each_login_of_pgpass_is_found_and_lines_that_are_none_are_named(tmp_path: Path) -> None:
     put(tmp_path / ".pgpass", PGPASS)
-    found = list(pgpass_servers(Machine(tmp_path, {})))
-    places = [(one.settings["host"], one.settings["port"], one.settings["dbname"]) for one in found if one.kind]
+    schedulers = list(pgpass_servers(Machine(tmp_path, {})))
+    places = [
+        (scheduler.settings["host"], scheduler.settings["port"], scheduler.settings["dbname"])
+        for scheduler in schedulers
+        if scheduler.kind
+    ]
     assert [("dwh", 5432, "ops"), ("other", 5432, "postgres"), ("with:colon", 6432, "d\\b")] == places
-    assert ["line 6", "line 7"] == [one.where.rpartition(", ")[2] for one in found if not one.kind]
-    assert SECRET not in str(found)
-    assert not any(one.is_wanted for one in found)
+    assert ["line 6", "line 7"] == [
+        scheduler.where.rpartition(", ")[2] for scheduler in schedulers if not scheduler.kind
+    ]
+    assert SECRET not in str(schedulers)
+    assert not any(scheduler.is_wanted for scheduler in schedulers)
 
 
 @given(st.binary(max_size=300))

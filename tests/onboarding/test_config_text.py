@@ -44,10 +44,12 @@ def test_an_accepted_candidate_is_a_system_and_the_rest_a_comment_with_its_reaso
 
 
 def test_a_reason_appears_once(tmp_path: Path) -> None:
-    words = "no cron daemon runs on this machine"
-    found = DetectedScheduler("cron", "crontabs", "/etc/crontab", WatchReadiness.NEEDS, words, 3, "cron", "cron", {})
-    text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(found, words)])
-    assert (1, True) == (text.count(words), "# Not watched.\n# To watch it" in text)
+    message = "no cron daemon runs on this machine"
+    scheduler = DetectedScheduler(
+        "cron", "crontabs", "/etc/crontab", WatchReadiness.NEEDS, message, 3, "cron", "cron", {}
+    )
+    text = first_config_text("vm", "vm", NOW, [ConfiguredScheduler(scheduler, message)])
+    assert (1, True) == (text.count(message), "# Not watched.\n# To watch it" in text)
 
 
 def test_every_fault_has_its_line_and_what_is_to_be_copied_is_not_folded() -> None:
@@ -72,11 +74,11 @@ def test_the_comment_becomes_a_system_when_uncommented(tmp_path: Path) -> None:
 
 @given(st.text(), st.text())
 def test_no_text_from_outside_becomes_more_than_a_comment_or_a_string(title: str, value: str) -> None:
-    found = DetectedScheduler(
+    scheduler = DetectedScheduler(
         "k", title, value, WatchReadiness.ON_CONSENT, title, 3, system_name(title), "cron", {"key": value, "a": [value]}
     )
     text = first_config_text(
-        title, value, NOW, [ConfiguredScheduler(found), ConfiguredScheduler(found, f"not: {title}")]
+        title, value, NOW, [ConfiguredScheduler(scheduler), ConfiguredScheduler(scheduler, f"not: {title}")]
     )
     read = tomllib.loads(text)
     assert {"estate", "systems"} == set(read)
@@ -93,7 +95,7 @@ def test_a_file_that_is_there_is_never_written_over(tmp_path: Path) -> None:
     path.write_text("mine")
     with pytest.raises(FileExistsError):
         write_new(path, "ours")
-    assert ("mine", ["headway.toml"]) == (path.read_text(), [one.name for one in tmp_path.iterdir()])
+    assert ("mine", ["headway.toml"]) == (path.read_text(), [path.name for path in tmp_path.iterdir()])
 
 
 def test_a_file_that_is_given_up_stays_beside_it(tmp_path: Path) -> None:
@@ -109,11 +111,11 @@ def test_every_file_that_is_given_up_stays(tmp_path: Path) -> None:
     path.write_text("mine")
     for text in ("first", "second"):
         replace_with_backup(path, backup_path(path), text)
-    kept = [tmp_path / f"headway.toml.before-init{number}" for number in ("", "-2")]
-    assert ["second", "mine", "first"] == [one.read_text() for one in (path, *kept)]
+    paths = [tmp_path / f"headway.toml.before-init{number}" for number in ("", "-2")]
+    assert ["second", "mine", "first"] == [candidate.read_text() for candidate in (path, *paths)]
     with pytest.raises(FileExistsError):
-        replace_with_backup(path, kept[0], "third")
-    assert ("second", "mine") == (path.read_text(), kept[0].read_text())
+        replace_with_backup(path, paths[0], "third")
+    assert ("second", "mine") == (path.read_text(), paths[0].read_text())
 
 
 def test_what_was_edited_meanwhile_stays(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_what_was_edited_meanwhile_stays(tmp_path: Path) -> None:
     assert replace_if_unchanged(path, "ours and a service", "ours")
     path.write_text("edited")
     assert not replace_if_unchanged(path, "ours and another", "ours and a service")
-    assert ("edited", ["headway.toml"]) == (path.read_text(), [one.name for one in tmp_path.iterdir()])
+    assert ("edited", ["headway.toml"]) == (path.read_text(), [path.name for path in tmp_path.iterdir()])
 
 
 def test_who_is_interrupted_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

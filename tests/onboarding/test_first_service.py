@@ -26,7 +26,7 @@ def past(job: str, *clocks: str, upstreams: tuple[str, ...] = (), zone: str = ZO
 
 
 def test_the_job_with_the_most_upstreams_is_proposed_with_a_margin_and_reasons() -> None:
-    found = propose(
+    proposal = propose(
         [
             past("etl/db07:extract", "03:24", "03:30"),
             past("air/load", "04:12", "04:20", upstreams=("etl/db07:extract",)),
@@ -35,21 +35,21 @@ def test_the_job_with_the_most_upstreams_is_proposed_with_a_margin_and_reasons()
         ],
         ZONE,
     )
-    assert found is not None
-    assert ("dwh/revenue_mart", "revenue-mart", "Revenue mart") == (found.job, found.name, found.title)
-    assert "06:15" == found.deadline
-    assert "builds on 2 other jobs, more than any other" in found.reason
-    assert "it ended by 05:41 at the latest in 2 nights; 34 min more make 06:15" in found.reason
+    assert proposal is not None
+    assert ("dwh/revenue_mart", "revenue-mart", "Revenue mart") == (proposal.job, proposal.name, proposal.title)
+    assert "06:15" == proposal.deadline
+    assert "builds on 2 other jobs, more than any other" in proposal.reason
+    assert "it ended by 05:41 at the latest in 2 nights; 34 min more make 06:15" in proposal.reason
 
 
 def test_without_dependencies_it_is_the_job_that_ends_last_each_night() -> None:
-    found = propose(
+    proposal = propose(
         [past("etl/a", "03:00", "03:00"), past("etl/b", "04:00", "02:00"), past("etl/c", "03:30", "03:10")], ZONE
     )
-    assert found is not None
-    assert "etl/c" in (found.job, "etl/c")
-    assert "no dependency between the jobs is known yet" in found.reason
-    assert "it was the last of all to end on 1 of 2 nights" in found.reason
+    assert proposal is not None
+    assert "etl/c" in (proposal.job, "etl/c")
+    assert "no dependency between the jobs is known yet" in proposal.reason
+    assert "it was the last of all to end on 1 of 2 nights" in proposal.reason
 
 
 def test_ends_that_are_far_apart_get_a_wider_margin() -> None:
@@ -81,9 +81,9 @@ def test_without_a_proved_end_nothing_is_proposed() -> None:
 
 
 def test_a_deadline_stays_inside_of_the_business_dates_window() -> None:
-    found = propose([past("etl/a", "11:40")], ZONE)
-    assert found is not None
-    assert "11:45" == found.deadline
+    proposal = propose([past("etl/a", "11:40")], ZONE)
+    assert proposal is not None
+    assert "11:45" == proposal.deadline
 
 
 def test_a_change_of_clocks_moves_no_deadline() -> None:
@@ -96,22 +96,22 @@ def test_a_change_of_clocks_moves_no_deadline() -> None:
         )
         for business_date in (date(2026, 3, 27), date(2026, 3, 28), date(2026, 3, 29))
     )
-    found = propose([JobHistory("etl/a", (), ends)], ZONE)
-    assert found is not None
-    assert "it ended by 06:00 at the latest" in found.reason
+    proposal = propose([JobHistory("etl/a", (), ends)], ZONE)
+    assert proposal is not None
+    assert "it ended by 06:00 at the latest" in proposal.reason
 
 
 def test_loops_in_what_is_declared_end() -> None:
-    found = propose([past("a/x", "03:00", upstreams=("a/y",)), past("a/y", "03:10", upstreams=("a/x",))], ZONE)
-    assert found is not None
-    assert "builds on 1 other job," in found.reason
+    proposal = propose([past("a/x", "03:00", upstreams=("a/y",)), past("a/y", "03:10", upstreams=("a/x",))], ZONE)
+    assert proposal is not None
+    assert "builds on 1 other job," in proposal.reason
 
 
 @pytest.mark.parametrize("text, deadline", [("7:05", "07:05"), (" 23:59 ", "23:59"), ("24:00", None), ("soon", None)])
 def test_a_person_types_another_deadline(text: str, deadline: str | None) -> None:
-    found = propose([past("etl/a", "03:00")], ZONE)
-    assert found is not None
-    changed = with_deadline(found, text)
+    proposal = propose([past("etl/a", "03:00")], ZONE)
+    assert proposal is not None
+    changed = with_deadline(proposal, text)
     assert deadline == (changed.deadline if changed else None)
 
 
@@ -120,11 +120,11 @@ def test_its_block_is_config_or_a_comment(tmp_path: object, active: bool) -> Non
     from pathlib import Path
 
     assert isinstance(tmp_path, Path)
-    found = propose([past("etl/a", "03:00")], ZONE)
-    assert found is not None
+    proposal = propose([past("etl/a", "03:00")], ZONE)
+    assert proposal is not None
     path = tmp_path / "headway.toml"
     systems = '[systems.etl]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n'
-    path.write_text(systems + "\n".join(found.lines(active)))
+    path.write_text(systems + "\n".join(proposal.lines(active)))
     assert (["a"] if active else []) == list(load_config(path).services)
 
 
@@ -145,7 +145,7 @@ def test_a_deadline_in_airflow_is_one_of_the_business_date(
 ) -> None:
     reported = ReportedDeadline.parse(f"{deadline}+00:00 for the {'data' if is_interval else 'run'} of {of}+00:00")
     assert (reported, is_interval) == (ReportedDeadline.parse(reported.text), reported.is_interval)
-    found = propose_reported("air/daily_mart", reported, ZONE, time(12))
-    assert due == (None if found is None else found.due)
-    if found is not None:
-        assert ("daily-mart", "air/daily_mart", ZONE) == (found.name, found.job, found.zone)
+    result = propose_reported("air/daily_mart", reported, ZONE, time(12))
+    assert due == (None if result is None else result.due)
+    if result is not None:
+        assert ("daily-mart", "air/daily_mart", ZONE) == (result.name, result.job, result.zone)

@@ -14,11 +14,11 @@ from tests.onboarding.homes import SECRET, machine, put
 REMOTE = '[remote "origin"]\n\turl = {}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'
 
 
-def checked(found: DetectedScheduler) -> DetectedScheduler:
+def checked(scheduler: DetectedScheduler) -> DetectedScheduler:
     """Its settings are what its kind takes."""
-    given = {name: value for name, value in found.settings.items() if name != "timezone"}
-    load(found.kind).options.model_validate(given)
-    return found
+    given = {name: value for name, value in scheduler.settings.items() if name != "timezone"}
+    load(scheduler.kind).options.model_validate(given)
+    return scheduler
 
 
 def program(path: Path, text: str) -> None:
@@ -32,12 +32,12 @@ def test_dbt_projects_are_found_in_the_home_and_beside_it_and_packages_are_none(
     put(tmp_path / "work/shop/dbt_packages/utils/dbt_project.yml", "name: utils\n")
     put(tmp_path / "opt/dbt/finance/dbt_project.yml", "version: 2\n")
     program(tmp_path / "opt/dbt/.venv/bin/dbt", "exit 0")
-    [found] = local_files.dbt_projects(here)
+    [scheduler] = local_files.dbt_projects(here)
     assert {
         "shop": {"folder": str(tmp_path / "work/shop")},
         "finance": {"folder": str(tmp_path / "opt/dbt/finance"), "dbt": str(tmp_path / "opt/dbt/.venv/bin/dbt")},
-    } == checked(found).settings["projects"]
-    assert (WatchReadiness.NOW, 2, True) == (found.ready, found.jobs, found.is_wanted)
+    } == checked(scheduler).settings["projects"]
+    assert (WatchReadiness.NOW, 2, True) == (scheduler.ready, scheduler.jobs, scheduler.is_wanted)
 
 
 def test_a_home_without_a_project_has_no_dbt(tmp_path: Path) -> None:
@@ -54,22 +54,22 @@ def test_clones_with_workflows_are_the_repositories_of_a_login(tmp_path: Path, u
     put(tmp_path / "src/notes/.git/config", REMOTE.format("git@github.com:acme/notes.git"))
     put(tmp_path / "src/elsewhere/.github/workflows/x.yml", "")
     put(tmp_path / "src/elsewhere/.git/config", REMOTE.format("git@gitlab.com:acme/elsewhere.git"))
-    [found] = local_files.github(here)
-    assert (["acme/etl"], {"env": "GITHUB_TOKEN"}) == (found.settings["repositories"], found.settings["token"])
-    assert (WatchReadiness.ON_CONSENT, False) == (checked(found).ready, found.is_wanted), (
+    [scheduler] = local_files.github(here)
+    assert (["acme/etl"], {"env": "GITHUB_TOKEN"}) == (scheduler.settings["repositories"], scheduler.settings["token"])
+    assert (WatchReadiness.ON_CONSENT, False) == (checked(scheduler).ready, scheduler.is_wanted), (
         "a person's own token is taken by name alone"
     )
-    assert SECRET not in str(found)
+    assert SECRET not in str(scheduler)
 
 
 def test_a_login_of_gh_is_a_reference_to_its_command(tmp_path: Path) -> None:
     here = machine(tmp_path)
     program(tmp_path / "bin/gh", "exit 0")
     put(tmp_path / ".config/gh/hosts.yml", f"github.com:\n  oauth_token: {SECRET}\n")
-    [found] = local_files.github(here)
-    assert {"command": [str(tmp_path / "bin/gh"), "auth", "token"]} == checked(found).settings["token"]
-    assert (WatchReadiness.NEEDS, True) == (found.ready, "name the repositories" in found.note)
-    assert SECRET not in str(found)
+    [scheduler] = local_files.github(here)
+    assert {"command": [str(tmp_path / "bin/gh"), "auth", "token"]} == checked(scheduler).settings["token"]
+    assert (WatchReadiness.NEEDS, True) == (scheduler.ready, "name the repositories" in scheduler.note)
+    assert SECRET not in str(scheduler)
 
 
 def test_without_a_login_no_repository_is_reported(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_without_a_login_no_repository_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer, ready, words",
+    "answer, ready, text",
     [
         ("echo 'Slurmctld(primary) at hpc is UP'", WatchReadiness.NOW, "Slurmctld(primary) at hpc is UP"),
         ("echo 'Slurmctld(primary) at hpc is DOWN'; exit 1", WatchReadiness.NEEDS, "is DOWN. Check slurmctld"),
@@ -86,19 +86,19 @@ def test_without_a_login_no_repository_is_reported(tmp_path: Path) -> None:
     ],
 )
 def test_a_cluster_whose_commands_are_here_is_found(
-    tmp_path: Path, answer: str, ready: WatchReadiness, words: str
+    tmp_path: Path, answer: str, ready: WatchReadiness, text: str
 ) -> None:
     here = machine(tmp_path)
     here = Machine(here.home, {**here.env, "PATH": str(tmp_path / "bin")}, here.etc, ())
     program(tmp_path / "bin/scontrol", answer)
     program(tmp_path / "bin/squeue", "exit 0")
-    [found] = local_files.slurm(here)
-    assert (ready, True) == (checked(found).ready, words in found.note)
+    [scheduler] = local_files.slurm(here)
+    assert (ready, True) == (checked(scheduler).ready, text in scheduler.note)
 
 
 def test_slurms_commands_without_a_cluster_are_none(tmp_path: Path) -> None:
-    said = "scontrol: error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host"
-    program(tmp_path / "bin/scontrol", f"echo '{said}' >&2; exit 1")
+    message = "scontrol: error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host"
+    program(tmp_path / "bin/scontrol", f"echo '{message}' >&2; exit 1")
     program(tmp_path / "bin/squeue", "exit 0")
     assert [] == list(local_files.slurm(Machine(tmp_path, {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}, tmp_path, ())))
 

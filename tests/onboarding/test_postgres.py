@@ -1,4 +1,4 @@
-"""Which PostgreSQL servers of this machine are asked: a socket is one only by whom it belongs to."""
+"""Which PostgreSQL servers of this machine are queried: a socket counts only by its owner."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from console.onboarding import discovery
 from console.onboarding.schedulers import Machine
 
 
-def asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The ports of the servers that are asked which database has pg_cron."""
+def queried_ports(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ports of the servers that are queried for the database with pg_cron."""
     ports: list[int] = []
 
     def note(machine: Machine, host: str, port: int, user: str) -> tuple[str, str]:
@@ -30,8 +30,8 @@ def test_a_socket_of_another_user_does_not_get_the_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str, ports: list[int]
 ) -> None:
     (tmp_path / ".s.PGSQL.5432").touch()
-    assert [5432] == asked(tmp_path, monkeypatch)  # one's own
-    theirs, look = os.stat_result((0o140777, 0, 0, 1, 4711, 4711, 0, 0, 0, 0)), Path.stat
-    monkeypatch.setattr(Path, "stat", lambda path: theirs if "PGSQL" in path.name else look(path))
+    assert [5432] == queried_ports(tmp_path, monkeypatch)  # one's own
+    theirs, stat = os.stat_result((0o140777, 0, 0, 1, 4711, 4711, 0, 0, 0, 0)), Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path: theirs if "PGSQL" in path.name else stat(path))
     monkeypatch.setattr(pwd, "getpwuid", lambda _: pwd.struct_passwd((owner, "x", 4711, 4711, "", "/", "/bin/sh")))
-    assert ports == asked(tmp_path, monkeypatch)
+    assert ports == queried_ports(tmp_path, monkeypatch)

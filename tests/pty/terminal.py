@@ -1,8 +1,7 @@
-"""The far side of a pseudo-terminal: starts a program, answers its questions as xterm does, reads its screen, types.
+"""The far side of a pseudo-terminal: starts a program, answers its queries as xterm does, reads its screen, types.
 
 Times are taken when bytes arrive, before they are emulated: the emulation's cost is not the program's. It is paid only
-when somebody looks at the screen.
-"""
+when a test reads the screen."""
 
 from __future__ import annotations
 
@@ -117,18 +116,18 @@ class Terminal:
     def _answer(self, data: bytes) -> None:
         tail = bytes(self.received[-32:])
         probe = tail + data
-        asked = [
+        questions = [
             (match.start(), answer)
             for question, answer in _ANSWERS
             for match in question.finditer(probe)
             if match.end() > len(tail)
         ]
-        for _, answer in sorted(asked):
+        for _, answer in sorted(questions):
             os.write(self._fd, answer)
 
     @property
     def text(self) -> str:
-        """What stands on the screen."""
+        """The text of the screen."""
         self._emulate()
         return "\n".join(line.rstrip() for line in self._screen.display)
 
@@ -137,17 +136,17 @@ class Terminal:
         """False while a picture has begun to come and its end has not."""
         return self.ended or self.received.rfind(_BEGINS) <= self.received.rfind(_ENDS)
 
-    def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 60.0) -> str:
-        """The screen, as soon as `wanted` stands on a whole one. Raises AssertionError with the screen when it does
+    def wait_for(self, expected: str | Callable[[str], bool], seconds: float = 60.0) -> str:
+        """The screen, as soon as a complete one contains `wanted`. Raises AssertionError with the screen when it does
         not within `PATIENCE` times `seconds`."""
-        found = wanted if callable(wanted) else lambda text: wanted in text
+        result = expected if callable(expected) else lambda text: expected in text
         end = time.perf_counter() + seconds * PATIENCE
-        while not (self.is_whole and found(self.text)):
-            left = end - time.perf_counter()
-            assert left > 0, f"{wanted!r} never came; the screen:\n{self.text}"
-            assert not self.ended, f"it ended before {wanted!r} came; the screen:\n{self.text}"
-            if self.read(min(left, 0.5)):
-                self.settle(0.0, 0.2)  # what is there already is looked at together
+        while not (self.is_whole and result(self.text)):
+            remaining = end - time.perf_counter()
+            assert remaining > 0, f"{expected!r} never came; the screen:\n{self.text}"
+            assert not self.ended, f"it ended before {expected!r} came; the screen:\n{self.text}"
+            if self.read(min(remaining, 0.5)):
+                self.settle(0.0, 0.2)  # existing text is checked together
         return self.text
 
     def wait_for_end(self, seconds: float = 60.0) -> int:
@@ -183,8 +182,8 @@ class Terminal:
         """Milliseconds from a key to the first output after which the screen differs; None when none came."""
         before = self._rows()
         at = self.press(key)
-        while (left := at + timeout_seconds - time.perf_counter()) > 0 and not self.ended:
-            if self.read(left) and self._differs(before):
+        while (remaining := at + timeout_seconds - time.perf_counter()) > 0 and not self.ended:
+            if self.read(remaining) and self._differs(before):
                 return (self.read_at - at) * 1000
         return None
 
@@ -212,8 +211,8 @@ class Terminal:
     @property
     def cpu_ms(self) -> float:
         """Processor time that its threads have used: steadier than the clock on a busy machine."""
-        found = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(path.read_text().split()[0]) for path in found) / 1_000_000
+        paths = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(path.read_text().split()[0]) for path in paths) / 1_000_000
 
     def hang_up(self, seconds: float = 30.0) -> None:
         """The line is lost: the near end is closed, as sshd does. The program must end; it is waited for."""

@@ -27,7 +27,7 @@ def is_old(text: str) -> bool:
     return "data from" in text or "STALE: " in text
 
 
-WAYS: dict[str, tuple[tuple[str, str], ...]] = {
+SCREEN_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "services": (("1", "SERVICES 1"),),
     "incidents": (("2", "INCIDENTS"),),
     "incident": (("2", "INCIDENTS 1 open"), ("enter", "AFFECTED SERVICES")),
@@ -70,7 +70,7 @@ class Lost:
     def go(self, name: str) -> None:
         self.terminal.press("1")
         self.terminal.wait_for("SERVICES 1")
-        for key, sign in WAYS[name]:
+        for key, sign in SCREEN_KEYS[name]:
             self.terminal.press(key)
             self.terminal.wait_for(lambda text, sign=sign: all(part in text for part in sign.split("|")))  # type: ignore[misc]
 
@@ -142,11 +142,11 @@ def rerun(store: str, name: str) -> None:
 
 
 def test_every_screen_has_a_way() -> None:
-    assert {*SCREENS, *OVERLAYS} - {"wallboard"} == set(WAYS)
+    assert {*SCREENS, *OVERLAYS} - {"wallboard"} == set(SCREEN_KEYS)
 
 
 @pytest.mark.parametrize(
-    "names", [OF_EACH_KIND, pytest.param(tuple(WAYS), marks=pytest.mark.deep)], ids=["of each kind", "every"]
+    "names", [OF_EACH_KIND, pytest.param(tuple(SCREEN_KEYS), marks=pytest.mark.deep)], ids=["of each kind", "every"]
 )
 def test_the_engine_killed_and_the_store_deleted_under_every_screen(tmp_path: Path, names: tuple[str, ...]) -> None:
     with opened(tmp_path) as lost:

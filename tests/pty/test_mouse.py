@@ -33,12 +33,12 @@ def terminal(store: Path, tmp_path: Path) -> Iterator[Terminal]:
         assert b"Traceback" not in made.received
 
 
-def place(terminal: Terminal, words: str) -> tuple[int, int]:
+def place(terminal: Terminal, text: str) -> tuple[int, int]:
     """Column and line of these words, counted from 1 as terminals do."""
     for y, line in enumerate(terminal.text.splitlines(), 1):
-        if words in line:
-            return line.index(words) + 1, y
-    raise AssertionError(f"{words} does not stand there:\n{terminal.text}")
+        if text in line:
+            return line.index(text) + 1, y
+    raise AssertionError(f"{text} does not stand there:\n{terminal.text}")
 
 
 def listed(text: str) -> int:
@@ -49,14 +49,14 @@ def listed(text: str) -> int:
     return len(rows)
 
 
-def click(terminal: Terminal, words: str, times: int = 1) -> None:
-    x, y = place(terminal, words)
+def click(terminal: Terminal, text: str, times: int = 1) -> None:
+    x, y = place(terminal, text)
     for _ in range(times):
         terminal.press(f"\x1b[<{LEFT};{x};{y}M", f"\x1b[<{LEFT};{x};{y}m")
 
 
-def wheel(terminal: Terminal, words: str, button: int) -> None:
-    x, y = place(terminal, words)
+def wheel(terminal: Terminal, text: str, button: int) -> None:
+    x, y = place(terminal, text)
     terminal.press(f"\x1b[<{button};{x};{y}M")
 
 

@@ -65,7 +65,7 @@ def test_leaving_ends_a_program_that_ignores_sigterm() -> None:
 
 
 def test_a_half_received_screen_is_not_evaluated() -> None:
-    """What else stands on a screen was asserted of halves."""
+    """A half-drawn screen is never asserted on."""
     code = r"""
 import sys, time
 print("\x1b[?2026hwanted", flush=True)

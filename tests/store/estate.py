@@ -42,7 +42,7 @@ def date_of_run(record: RunRecord) -> date:
 def run(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
     """A record of the night: succeeded from `period` for five minutes, unless `fields` say otherwise."""
     period_at = at(period)
-    told: dict[str, Any] = {
+    details: dict[str, Any] = {
         "state": RunState.SUCCEEDED,
         "native_state": "exit 0",
         "evidence": RunEvidence.NATIVE,
@@ -53,17 +53,17 @@ def run(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields:
         "exit_code": 0,
         "native_ref": f"ref:{attempt}",
     }
-    return RunRecord(job=job, attempt_key=attempt, **{**told, **fields})
+    return RunRecord(job=job, attempt_key=attempt, **{**details, **fields})
 
 
 def failed(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
-    told = {"state": RunState.FAILED, "native_state": "exit 1", "exit_code": 1, "message": "disk full", **fields}
-    return run(job, period, attempt, **told)
+    details = {"state": RunState.FAILED, "native_state": "exit 1", "exit_code": 1, "message": "disk full", **fields}
+    return run(job, period, attempt, **details)
 
 
 def running(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
-    told = {"state": RunState.RUNNING, "native_state": "running", "ended_at": None, "exit_code": None, **fields}
-    return run(job, period, attempt, **told)
+    details = {"state": RunState.RUNNING, "native_state": "running", "ended_at": None, "exit_code": None, **fields}
+    return run(job, period, attempt, **details)
 
 
 def poll(*runs: RunRecord, now: str = "03:20", **fields: Any) -> IngestBatch:
@@ -84,13 +84,13 @@ class Estate:
         with self.store.engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql), values)]
 
-    def one(self, sql: str, **values: Any) -> Any:
+    def fetch_one(self, sql: str, **values: Any) -> Any:
         """The one row of a query, or the one value of that row."""
         [row] = self.rows(sql, **values)
         return row[0] if len(row) == 1 else row
 
     def job_id(self, native_id: str = JOBS[0]) -> int:
-        return int(self.one("SELECT id FROM job WHERE native_id = :name", name=native_id))
+        return int(self.fetch_one("SELECT id FROM job WHERE native_id = :name", name=native_id))
 
 
 def target_id(store: Database, system: str, target: str = "") -> int:
@@ -104,8 +104,8 @@ def target_id(store: Database, system: str, target: str = "") -> int:
 
 def record(native_id: str, expression: str = "10 3 * * *", **fields: Any) -> JobRecord:
     """A job with a crontab's schedule."""
-    told = {"schedule": Schedule("debian-cron", expression, "Europe/Berlin", f"at {expression}"), **fields}
-    return JobRecord(native_id, **told)
+    details = {"schedule": Schedule("debian-cron", expression, "Europe/Berlin", f"at {expression}"), **fields}
+    return JobRecord(native_id, **details)
 
 
 def build(store: Database) -> Estate:
@@ -118,7 +118,7 @@ def build(store: Database) -> Estate:
     return night
 
 
-BD = date(2026, 11, 19)
+DATE = date(2026, 11, 19)
 LOAD = "airflow/load_orders"
 EXTRACT = f"etl-hosts/{JOBS[0]}"
 SUPPLY = ServiceSetting("supply", "Supply plan", (LOAD,), time(6, 30), "Europe/Berlin", notify=("oncall",))
@@ -132,7 +132,7 @@ SERVED = EstateSettings(
 
 
 def set_clock(night: Estate, now: str) -> None:
-    """The store's time stands still at this moment, so that what a test sees has an age that it knows."""
+    """The store's time is fixed at this moment, so that every row in a test has a known age."""
     with night.store.write(None) as connection:
         connection.rows("DELETE FROM clock")
         connection.rows(

@@ -23,7 +23,7 @@ PERMITTED = (
 
 
 @contextmanager
-def looking(estate: Estate) -> Iterator[Session]:
+def reading_session(estate: Estate) -> Iterator[Session]:
     with estate.store.read() as connection:
         yield connection
 
@@ -47,7 +47,7 @@ def test_a_store_that_no_config_has_reached_has_no_rules_and_no_permissions(nigh
 
 
 def test_every_service_below_a_job_hangs_on_it_and_none_above(served: Estate) -> None:
-    with looking(served) as run:
+    with reading_session(served) as run:
         [(name, tier, terminals)] = run.rows("SELECT name, tier, terminals FROM service")
         [(upstream, downstream)] = run.rows("SELECT upstream_id, downstream_id FROM dependency")
         assert f"[{downstream}]" == terminals
@@ -60,14 +60,14 @@ def test_every_service_below_a_job_hangs_on_it_and_none_above(served: Estate) ->
 def test_a_task_counts_with_its_whole_dag(served: Estate) -> None:
     """What depends on a task hangs on its sisters too: they are started together."""
     rows = served.rows("SELECT id FROM job ORDER BY id")
-    one, other, third = (row[0] for row in rows[:3])
+    item, other, third = (row[0] for row in rows[:3])
     with served.store.write(None) as connection:
         connection.rows("DELETE FROM dependency")
-        connection.rows("UPDATE job SET parent_id = ? WHERE id IN (?, ?)", (one, other, third))
+        connection.rows("UPDATE job SET parent_id = ? WHERE id IN (?, ?)", (item, other, third))
         connection.rows("UPDATE service SET terminals = ?", (f"[{other}]",))
         lines = connection
         assert 1 == len(access.action_subject(lines, third).services)
-        assert 1 == len(access.action_subject(lines, one).services)
+        assert 1 == len(access.action_subject(lines, item).services)
 
 
 def test_a_long_chain_and_a_ring_of_dependencies_are_walked_to_their_end(served: Estate) -> None:
@@ -81,16 +81,16 @@ def test_a_long_chain_and_a_ring_of_dependencies_are_walked_to_their_end(served:
         )  # fmt: skip
         rest = ("", "", "[]", "full", "", "", 0, "", "[]", "", "ask", 300.0, 0)
         ids = range(1_000, 2_000)
-        rows = [(one, system, target, f"n{one}", f"n{one}", f"s/n{one}", "", None, *rest) for one in ids]
+        rows = [(number, system, target, f"n{number}", f"n{number}", f"s/n{number}", "", None, *rest) for number in ids]
         lines.insert("job", (*columns, *more), rows)
-        edges = [(one, one + 1, "learned") for one in ids[:-1]] + [(1_500, 1_000, "learned")]
+        edges = [(number, number + 1, "learned") for number in ids[:-1]] + [(1_500, 1_000, "learned")]
         lines.insert("dependency", ("upstream_id", "downstream_id", "origin"), edges)
         lines.rows("UPDATE service SET terminals = '[1999]'")
         assert 1 == len(access.action_subject(lines, 1_000).services)
 
 
 def test_a_removed_job_has_no_effect_on_access(served: Estate) -> None:
-    with looking(served) as run:
+    with reading_session(served) as run:
         assert "" == access.action_subject(run, 4_711).system
 
 
@@ -123,7 +123,7 @@ def test_a_user_signed_in_by_a_proxy_has_no_groups_of_an_account_with_the_same_n
     """What a proxy calls root is not this machine's root."""
     sync_config(served.store, replace(SERVED, permissions=PERMITTED), MIDNIGHT, None)
     own = access.os_user()
-    with looking(served) as run:
+    with reading_session(served) as run:
         assert access.current_person(run, is_postgres=False).groups
         assert [own] != access.own_names(run, is_postgres=False)
         monkeypatch.setattr(access, "_acting_for", own)
@@ -132,5 +132,5 @@ def test_a_user_signed_in_by_a_proxy_has_no_groups_of_an_account_with_the_same_n
 
 
 def test_groups_are_not_looked_up_where_no_permission_names_one(served: Estate) -> None:
-    with looking(served) as run:
+    with reading_session(served) as run:
         assert frozenset() == access.current_person(run, is_postgres=False).groups

@@ -1,4 +1,4 @@
-"""Alerts as rows before they are sent, on either database: let out, handed on, parked, told from memory."""
+"""Alerts as rows before they are sent, on either database: sent, handed over, parked, restored from memory."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ FENCE: Any = None
 
 
 def made(night: Estate, at: int = 0, **more: Any) -> int:
-    one = NewAlert(**{"route": "oncall", "kind": "headway", "title": "t", "body": "b", "dedup_key": "k", **more})
-    found = alert_routing.create_alert(night.store, FENCE, ROUTES, one, at)
-    assert found is not None
-    return found
+    alert = NewAlert(**{"route": "oncall", "kind": "headway", "title": "t", "body": "b", "dedup_key": "k", **more})
+    number = alert_routing.create_alert(night.store, FENCE, ROUTES, alert, at)
+    assert number is not None
+    return number
 
 
 def states(night: Estate, alert: int) -> list[str]:
     with night.store.read() as connection:
-        found = connection.rows(f"SELECT state FROM delivery WHERE alert_id = {alert} ORDER BY url_index")
-        return [row[0] for row in found]
+        rows = connection.rows(f"SELECT state FROM delivery WHERE alert_id = {alert} ORDER BY url_index")
+        return [row[0] for row in rows]
 
 
 def test_what_waits_is_not_claimed_before_it_is_let_out(night: Estate) -> None:
     alert = made(night)
     assert ([alert], None) == (
-        [one.id for one in alert_routing.pending_alerts(night.store)],
+        [alert.id for alert in alert_routing.pending_alerts(night.store)],
         outbox.next_due(night.store),
     )
     assert [] == outbox.claim_due(night.store, FENCE, 5, frozenset())
     alert_routing.release_alerts(night.store, FENCE, ROUTES, [alert], [], 5)
     assert ([], 0) == (alert_routing.pending_alerts(night.store), outbox.next_due(night.store))
     assert [(0, "env MAIL"), (1, "env CHAT")] == [
-        (one.url_index, one.receiver) for one in outbox.claim_due(night.store, FENCE, 5, frozenset())
+        (delivery.url_index, delivery.receiver) for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset())
     ]
 
 
 def test_an_urgent_alert_is_sent_before_others_for_the_same_url(night: Estate) -> None:
     late, urgent = made(night, waits=False, title="late"), made(night, waits=False, urgent=True, title="urgent")
     assert late < urgent
-    assert ["urgent", "urgent"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
-    assert ["late", "late"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
+    assert ["urgent", "urgent"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset())]
+    assert ["late", "late"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset())]
 
 
 def test_alerts_of_one_incident_are_sent_in_order(night: Estate) -> None:
@@ -58,14 +58,16 @@ def test_alerts_of_one_incident_are_sent_in_order(night: Estate) -> None:
     decide(night, incidents=(incident(notices=()),))
     opened = made(night, waits=False, title="opened", incident_id=1)
     made(night, waits=False, title="recovered", incident_id=1, kind="recovered")
-    for one in outbox.claim_due(night.store, FENCE, 5, frozenset()):
-        outbox.postpone(night.store, FENCE, one.id, "503", 900, arrived=False)
+    for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset()):
+        outbox.postpone(night.store, FENCE, delivery.id, "503", 900, arrived=False)
     assert [] == outbox.claim_due(night.store, FENCE, 6, frozenset())
     again = outbox.claim_due(night.store, FENCE, 900, frozenset())
-    assert ["opened", "opened"] == [one.title for one in again]
-    for one in again:
-        outbox.record_sent(night.store, FENCE, one.id, 901)
-    assert ["recovered", "recovered"] == [one.title for one in outbox.claim_due(night.store, FENCE, 902, frozenset())]
+    assert ["opened", "opened"] == [delivery.title for delivery in again]
+    for delivery in again:
+        outbox.record_sent(night.store, FENCE, delivery.id, 901)
+    assert ["recovered", "recovered"] == [
+        delivery.title for delivery in outbox.claim_due(night.store, FENCE, 902, frozenset())
+    ]
     assert ["sent", "sent"] == states(night, opened)
 
 
@@ -74,30 +76,30 @@ def test_a_digest_takes_the_deliveries_of_what_left_in_it(night: Estate) -> None
     digest = NewAlert("oncall", "digest", "2 more", "both", "headway:digest", waits=False)
     alert_routing.release_alerts(night.store, FENCE, ROUTES, [], [(digest, [first, second])], 9)
     assert [["digested"] * 2] * 2 == [states(night, first), states(night, second)]
-    assert ["2 more"] * 2 == [one.title for one in outbox.claim_due(night.store, FENCE, 9, frozenset())]
+    assert ["2 more"] * 2 == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 9, frozenset())]
     assert (0, 9) == alert_routing.released_since(night.store, "oncall", 1)
 
 
 def test_an_alert_is_handed_on_once_and_not_where_somebody_has_it(night: Estate) -> None:
-    taken, lost = made(night, waits=False, kind="opened"), made(night, waits=False, kind="opened")
+    claimed, lost = made(night, waits=False, kind="opened"), made(night, waits=False, kind="opened")
     due = outbox.claim_due(night.store, FENCE, 5, frozenset())
     outbox.record_sent(night.store, FENCE, due[0].id, 6)
     assert [] == alert_routing.undelivered_alerts(night.store, "oncall", -1, -1)
-    [found] = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
-    assert (lost, "t") == (found.id, found.new.title)
-    again = alert_routing.as_fallback(found, "boss", "first", "plain")
+    [alert] = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
+    assert (lost, "t") == (alert.id, alert.new.title)
+    again = alert_routing.as_fallback(alert, "boss", "first", "plain")
     alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, [(lost, again)], MINUTE)
     assert [] == alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
     [handed] = alert_routing.pending_alerts(night.store)
-    assert ("boss", taken) == (handed.route, due[0].id and taken)
+    assert ("boss", claimed) == (handed.route, due[0].id and claimed)
 
 
 def test_what_all_urls_gave_up_is_handed_on_at_once(night: Estate) -> None:
     alert = made(night, at=MINUTE, waits=False, kind="opened")
-    for one in outbox.claim_due(night.store, FENCE, 2 * MINUTE, frozenset()):
+    for delivery in outbox.claim_due(night.store, FENCE, 2 * MINUTE, frozenset()):
         assert [] == alert_routing.undelivered_alerts(night.store, "oncall", 0, -1)
-        outbox.park(night.store, FENCE, one.id, "400", MINUTE, False, 3)
-    assert [alert] == [one.id for one in alert_routing.undelivered_alerts(night.store, "oncall", 0, -1)]
+        outbox.park(night.store, FENCE, delivery.id, "400", MINUTE, False, 3)
+    assert [alert] == [alert.id for alert in alert_routing.undelivered_alerts(night.store, "oncall", 0, -1)]
 
 
 def test_parked_deliveries_are_counted_by_route_and_sent_on_request(night: Estate, store_url: str) -> None:
@@ -107,28 +109,33 @@ def test_parked_deliveries_are_counted_by_route_and_sent_on_request(night: Estat
     outbox.mark_sending(night.store, FENCE, second.id, 6)
     outbox.park(night.store, FENCE, second.id, "lost", 8, None)
     assert [("oncall", 2, 8)] == [
-        (one.route, one.count, one.news_us) for one in alert_routing.parked_deliveries(night.store)
+        (parked_deliveries.route, parked_deliveries.count, parked_deliveries.news_us)
+        for parked_deliveries in alert_routing.parked_deliveries(night.store)
     ]
     with open_queries(store_url) as reads:
         assert [(first.id, "parked", "400"), (second.id, "parked", "lost")] == [
-            (one.id, one.state, one.error) for one in reads.alerts.undelivered()
+            (alert_delivery.id, alert_delivery.state, alert_delivery.error)
+            for alert_delivery in reads.alerts.undelivered()
         ]
-        assert ["pending", "pending"] == [one.state for one in reads.alerts.deliveries_of(own)]
+        assert ["pending", "pending"] == [alert_delivery.state for alert_delivery in reads.alerts.deliveries_of(own)]
     assert [first.id, second.id] == outbox.retry_parked(night.store, FENCE, None, 9, "ann", "here")
     assert ["pending", "pending"] == states(night, alert)
     assert [alert] == [
-        one.id for one in alert_routing.pending_alerts(night.store)
+        alert.id for alert in alert_routing.pending_alerts(night.store)
     ]  # what may be a repeat goes in no digest
     alert_routing.release_alerts(night.store, FENCE, ROUTES, [alert], [], 9)
-    due = {one.id: one for one in outbox.claim_due(night.store, FENCE, 9, frozenset())}
-    assert [False, True] == [due[one.id].maybe_repeat for one in (first, second)]
+    due = {delivery.id: delivery for delivery in outbox.claim_due(night.store, FENCE, 9, frozenset())}
+    assert [False, True] == [due[delivery.id].maybe_repeat for delivery in (first, second)]
 
 
 def test_an_undeliverable_problem_of_our_own_is_no_news(night: Estate) -> None:
     made(night, waits=False)
-    for one in outbox.claim_due(night.store, FENCE, 5, frozenset()):
-        outbox.park(night.store, FENCE, one.id, "400", 7, False, 3)
-    assert [(2, 0)] == [(one.count, one.news_us) for one in alert_routing.parked_deliveries(night.store)]
+    for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset()):
+        outbox.park(night.store, FENCE, delivery.id, "400", 7, False, 3)
+    assert [(2, 0)] == [
+        (parked_deliveries.count, parked_deliveries.news_us)
+        for parked_deliveries in alert_routing.parked_deliveries(night.store)
+    ]
 
 
 def test_deliveries_for_a_removed_url_are_parked_with_the_reason(night: Estate) -> None:
@@ -152,7 +159,7 @@ def test_what_left_from_memory_is_recorded_as_it_went(night: Estate) -> None:
 
 
 @pytest.mark.parametrize(
-    "words, index, known", [("env CHAT", 7, True), ("env GONE", 0, False), ("", 1, True), ("", 2, False)]
+    "text, index, known", [("env CHAT", 7, True), ("env GONE", 0, False), ("", 1, True), ("", 2, False)]
 )
-def test_a_url_is_identified_by_its_text_wherever_it_is_placed(words: str, index: int, known: bool) -> None:
-    assert known == alert_routing.is_configured_url(ROUTES, "oncall", words, index)
+def test_a_url_is_identified_by_its_text_wherever_it_is_placed(text: str, index: int, known: bool) -> None:
+    assert known == alert_routing.is_configured_url(ROUTES, "oncall", text, index)

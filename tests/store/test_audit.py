@@ -43,10 +43,10 @@ def noted(store: Database) -> str:
 
 def test_an_unmodified_chain_is_intact(store: Database) -> None:
     write(store, "request rerun", "send rerun", "verified rerun")
-    found = rows_of(store)
-    assert [1, 2, 3] == [row[0] for row in found]
-    assert f"3 {found[2][9]}" == noted(store)
-    assert audit.ChainVerdict(3, found[2][9]) == audit.verify_chain(found, noted(store), f"1:{found[0][9]}")
+    rows = rows_of(store)
+    assert [1, 2, 3] == [row[0] for row in rows]
+    assert f"3 {rows[2][9]}" == noted(store)
+    assert audit.ChainVerdict(3, rows[2][9]) == audit.verify_chain(rows, noted(store), f"1:{rows[0][9]}")
 
 
 def test_an_audit_without_a_row_is_whole(store: Database) -> None:
@@ -67,14 +67,14 @@ def test_the_database_that_refuses_no_more_is_found_by_its_triggers(store: Datab
     with open_queries(store.url) as reads:
         assert () == reads.audit.verify_audit().missing_triggers
     if store.is_sqlite:
-        gone, statement = "audit_refuses_update", "DROP TRIGGER audit_refuses_update"
+        missing, statement = "audit_refuses_update", "DROP TRIGGER audit_refuses_update"
     else:
-        gone, statement = "audit_refuses", "ALTER TABLE audit DISABLE TRIGGER audit_refuses"
+        missing, statement = "audit_refuses", "ALTER TABLE audit DISABLE TRIGGER audit_refuses"
     with store.write(None) as connection:
         connection.rows(statement)
     with open_queries(store.url) as reads:
-        found = reads.audit.verify_audit()
-    assert (None, (gone,)) == (found.bad, found.missing_triggers)
+        verdict = reads.audit.verify_audit()
+    assert (None, (missing,)) == (verdict.bad, verdict.missing_triggers)
 
 
 def test_a_row_that_is_appended_while_the_chain_is_verified_is_no_cut(
@@ -91,8 +91,8 @@ def test_a_row_that_is_appended_while_the_chain_is_verified_is_no_cut(
             return stream(sql, *values)
 
         monkeypatch.setattr(link, "stream", appended_before)
-        found = reads.audit.verify_audit()
-    assert (2, None) == (found.rows, found.bad), found.text
+        verdict = reads.audit.verify_audit()
+    assert (2, None) == (verdict.rows, verdict.bad), verdict.text
 
 
 def test_a_request_that_waits_to_be_chained_is_not_mistaken_for_a_removed_row(store: Database) -> None:
@@ -100,7 +100,7 @@ def test_a_request_that_waits_to_be_chained_is_not_mistaken_for_a_removed_row(st
     with store.write(None) as session:
         session.rows("INSERT INTO event (at_us, kind, text, actor) VALUES (1, 'note', 'seen', 'ann')")
     with open_queries(store.url) as reads:
-        assert (1, True) == ((found := reads.audit.verify_audit()).bad, "all rows were removed" in found.text)
+        assert (1, True) == ((verdict := reads.audit.verify_audit()).bad, "all rows were removed" in verdict.text)
     with store.write(None) as session:
         session.rows(
             "INSERT INTO request (kind, arguments, state, requested_by, requested_us, answer)"
@@ -111,9 +111,9 @@ def test_a_request_that_waits_to_be_chained_is_not_mistaken_for_a_removed_row(st
 
 
 def test_rows_beyond_the_recorded_last_one_were_added_and_not_cut() -> None:
-    found = audit.verify_chain(CHAIN, f"7 {CHAIN[6][9]}")
+    verdict = audit.verify_chain(CHAIN, f"7 {CHAIN[6][9]}")
     assert (8, "the store recorded row 7 as the last, and row 8 is: rows were added past that record") == (
-        found.bad, found.text,
+        verdict.bad, verdict.text,
     )  # fmt: skip
     assert audit.verify_chain(CHAIN[:6], NOTED).text.endswith("rows were cut")
 
@@ -138,20 +138,18 @@ def test_a_row_and_its_change_are_written_together_or_not_at_all(
 
 def test_many_who_write_at_once_make_one_chain(store: Database) -> None:
     people = [threading.Thread(target=write, args=(store, *map(str, range(5)))) for _ in range(4)]
-    for one in people:
-        one.start()
-    for one in people:
-        one.join(30)
-    found = audit.verify_chain(rows_of(store), noted(store))
-    assert (20, None) == (found.rows, found.bad)
+    for thread in people:
+        thread.start()
+    for thread in people:
+        thread.join(30)
+    verdict = audit.verify_chain(rows_of(store), noted(store))
+    assert (20, None) == (verdict.rows, verdict.bad)
 
 
-@pytest.mark.parametrize("words", HOSTILE[::9])
-def test_hostile_text_is_stored_clean_and_sealed(store: Database, words: str) -> None:
+@pytest.mark.parametrize("text", HOSTILE[::9])
+def test_hostile_text_is_stored_clean_and_sealed(store: Database, text: str) -> None:
     with store.write(None) as connection:
-        audit.append(
-            connection, 1, words, words, words, words, {"said": words.encode("utf-8", "replace").decode()}, words
-        )
+        audit.append(connection, 1, text, text, text, text, {"said": text.encode("utf-8", "replace").decode()}, text)
     assert None is audit.verify_chain(rows_of(store), noted(store)).bad
 
 
@@ -213,10 +211,10 @@ def test_what_is_cut_at_the_end_is_found_by_the_stores_note(place: int) -> None:
 
 @given(places)
 def test_a_cut_whose_note_was_forged_too_is_found_by_the_head_stored_elsewhere(place: int) -> None:
-    left = CHAIN[:place]
-    mended = f"{place} {left[-1][9]}" if left else ""
-    assert None is audit.verify_chain(left, mended).bad
-    assert None is not audit.verify_chain(left, mended, f"8:{CHAIN[-1][9]}").bad
+    chain = CHAIN[:place]
+    fixed = f"{place} {chain[-1][9]}" if chain else ""
+    assert None is audit.verify_chain(chain, fixed).bad
+    assert None is not audit.verify_chain(chain, fixed, f"8:{CHAIN[-1][9]}").bad
 
 
 @given(places, st.integers(1, 7))
@@ -224,9 +222,9 @@ def test_a_rebuilt_chain_is_found_by_a_head_stored_elsewhere(place: int, column:
     rows = [list(row) for row in CHAIN]
     rows[place] = flipped(rows[place], column)
     forged = resealed(rows, place)
-    mended = f"8 {forged[-1][9]}"
-    assert None is audit.verify_chain(forged, mended).bad
-    assert None is not audit.verify_chain(forged, mended, CHAIN[-1][9]).bad
+    fixed = f"8 {forged[-1][9]}"
+    assert None is audit.verify_chain(forged, fixed).bad
+    assert None is not audit.verify_chain(forged, fixed, CHAIN[-1][9]).bad
 
 
 @given(places)
@@ -238,9 +236,9 @@ def test_a_row_put_in_is_found(place: int) -> None:
 
 def export(store: Database, file: Path, last: int) -> AuditExport:
     with open_queries(store.url) as reads:
-        found = reads.audit.export(file, instant(1_000 + last))
-    assert found is not None
-    return found
+        audit_export = reads.audit.export(file, instant(1_000 + last))
+    assert audit_export is not None
+    return audit_export
 
 
 def delete(store: Database, exported: AuditExport) -> int:
@@ -273,8 +271,8 @@ def test_exported_rows_are_deleted_and_the_rest_stays_verifiable(store: Database
     refused: Any = store.engine.dialect.loaded_dbapi
     with pytest.raises(refused.Error, match="append only"), store.write(None) as session:
         session.rows("DELETE FROM audit")
-    found = verified(store)
-    assert (9, 3, None, ()) == (found.rows, found.deleted, found.bad, found.missing_triggers)
+    verdict = verified(store)
+    assert (9, 3, None, ()) == (verdict.rows, verdict.deleted, verdict.bad, verdict.missing_triggers)
     assert 0 == verified(store, "", first).deleted
     for head in heads[2:]:  # the last deleted row is known by its hash
         assert None is verified(store, head).bad
@@ -348,7 +346,7 @@ def test_a_broken_chain_is_not_exported(store: Database, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("how", ["UPDATE audit SET actor = 'mallory' WHERE seq = 2", "DELETE FROM audit WHERE seq = 2"])
 def test_what_an_owner_does_without_the_triggers_is_found(store: Database, how: str) -> None:
-    """Whoever owns the store can take the triggers away; the seals tell it all the same."""
+    """The store's owner can remove the triggers; the seals detect it all the same."""
     names = ("audit_refuses_update", "audit_refuses_delete") if store.is_sqlite else ("audit_refuses ON audit",)
     write(store, "one", "two", "three")
     with store.write(None) as connection:

@@ -1,4 +1,4 @@
-"""Nights that were forecast after they were over, as rows: what was told takes precedence, another shape ends them."""
+"""Back-tested nights as rows: real forecasts take precedence, another shape ends them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.store import forecasts
 from console.store.decisions import apply_decisions
 from console.store.forecasts import BackTestedService, StoredBackTest
 from console.store.snapshot.estate import load_estate
-from tests.store.estate import BD, Estate, at
+from tests.store.estate import DATE, Estate, at
 from tests.store.test_decisions import ROUTES, verdict
 
 SHAPE = ServiceShape("06:30 by load", {1: "10 3 * * *", 2: ""})
@@ -21,7 +21,7 @@ NOW = at("05:22") + timedelta(days=3)
 
 
 def night(back: int, peak: float | None = 0.2, was_late: bool = False, service: str = "supply") -> StoredBackTest:
-    return StoredBackTest(service, BD - timedelta(days=back), peak, was_late)
+    return StoredBackTest(service, DATE - timedelta(days=back), peak, was_late)
 
 
 def keep(served: Estate, *nights: StoredBackTest) -> None:
@@ -29,7 +29,9 @@ def keep(served: Estate, *nights: StoredBackTest) -> None:
 
 
 def peaks(served: Estate) -> dict[str, list[PeakForecast]]:
-    return {name: list(each) for name, each in load_estate(served.store, NOW, EvaluationSettings()).peaks.items()}
+    return {
+        name: list(forecasts) for name, forecasts in load_estate(served.store, NOW, EvaluationSettings()).peaks.items()
+    }
 
 
 def test_a_night_is_stored_once_and_known_to_the_next_evaluation_at_once(served: Estate) -> None:
@@ -39,9 +41,9 @@ def test_a_night_is_stored_once_and_known_to_the_next_evaluation_at_once(served:
         "supply": [PeakForecast(0.7, True, is_published=False), PeakForecast(0.2, False, is_published=False)]
     } == peaks(served)
     keep(served, night(1, 0.9), night(5, 0.1))
-    assert [0.1, 0.7, 0.2] == [one.late for one in peaks(served)["supply"]]
+    assert [0.1, 0.7, 0.2] == [forecast.late for forecast in peaks(served)["supply"]]
     known = forecasts.load_back_tests(served.store, micros(NOW))
-    assert {"supply": BackTestedService(None, frozenset(BD - timedelta(days=back) for back in (1, 2, 3, 5)))} == dict(
+    assert {"supply": BackTestedService(None, frozenset(DATE - timedelta(days=back) for back in (1, 2, 3, 5)))} == dict(
         known
     )
 
@@ -58,7 +60,7 @@ def test_the_recorded_forecast_of_a_night_counts_and_its_back_test_does_not(serv
     assert {PeakForecast(0.4, False), PeakForecast(0.3, False, False), PeakForecast(0.2, False, False)} == set(
         peaks(served)["supply"]
     )
-    assert BD in forecasts.load_back_tests(served.store, micros(NOW))["supply"].nights
+    assert DATE in forecasts.load_back_tests(served.store, micros(NOW))["supply"].nights
 
 
 def test_another_shape_ends_the_back_tests_of_its_service_alone(served: Estate) -> None:
@@ -67,7 +69,9 @@ def test_another_shape_ends_the_back_tests_of_its_service_alone(served: Estate) 
         forecasts.reset_back_tests(served.store, None, name, SHAPE)
         keep(served, night(1, service=name))
     known = forecasts.load_back_tests(served.store, micros(NOW))
-    assert dict.fromkeys(names, SHAPE) == {name: one.shape for name, one in known.items()}
+    assert dict.fromkeys(names, SHAPE) == {
+        name: back_tested_service.shape for name, back_tested_service in known.items()
+    }
     other = ServiceShape("05:30 by load", SHAPE.jobs)
     forecasts.reset_back_tests(served.store, None, "supply", other)
     assert names == sorted({"supply", *peaks(served)})

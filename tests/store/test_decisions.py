@@ -37,7 +37,7 @@ from console.store.notification_state import load_notification_state
 from console.store.queries import open_queries
 from console.store.snapshot.estate import load_estate
 from console.text.message import DIVIDER
-from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
+from tests.store.estate import DATE, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
 
 ROUTES = {"oncall": ("env ONCALL_MAIL", "env ONCALL_CHAT"), "nobody": ()}
 
@@ -47,12 +47,14 @@ def decide(served: Estate, now: str = "03:30", seq: int = 7, **decisions: Any) -
 
 
 def expected(period: str = "04:10", job: int = 1, **changes: Any) -> ExpectedRun:
-    one = ExpectedRun(job, instant_key(at(period)), at(period), BD, RunState.PLANNED, RunEvidence.INFERRED, "daily")
-    return replace(one, **changes)
+    expected_run = ExpectedRun(
+        job, instant_key(at(period)), at(period), DATE, RunState.PLANNED, RunEvidence.INFERRED, "daily"
+    )
+    return replace(expected_run, **changes)
 
 
 def incident(**changes: Any) -> IncidentDecision:
-    one = IncidentDecision(
+    decision = IncidentDecision(
         incident_id=None,
         key="run:1:2026-11-20T03:10:00Z",
         title="etl-hosts/db07:extract_orders failed: exit 1",
@@ -61,7 +63,7 @@ def incident(**changes: Any) -> IncidentDecision:
         root_run_id=1,
         root_period_key="2026-11-20T03:10:00Z",
         root_target_id=None,
-        business_date=BD,
+        business_date=DATE,
         reason="exit 1",
         owner="platform",
         runbook="",
@@ -71,7 +73,7 @@ def incident(**changes: Any) -> IncidentDecision:
         services=(
             AffectedServiceVerdict(
                 "supply",
-                BD,
+                DATE,
                 at("05:30"),
                 at("03:58"),
                 at("04:21"),
@@ -85,7 +87,7 @@ def incident(**changes: Any) -> IncidentDecision:
         notices=(Notice(AlertKind.OPENED, "oncall", "{incident} extract_orders failed", "see {incident}"),),
         event="{incident} opened",
     )
-    return replace(one, **changes)
+    return replace(decision, **changes)
 
 
 TABLES = ("run", "latest_run", "job_counts", "service_day", "incident", "incident_member", "incident_service", "event",
@@ -110,11 +112,11 @@ def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again
         state for (state,) in served.rows("SELECT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id"
                                           " WHERE a.kind = 'opened'")
     ]  # fmt: skip
-    assert (micros(at("03:50")), "it was reopened before that was sent") == served.one(
+    assert (micros(at("03:50")), "it was reopened before that was sent") == served.fetch_one(
         "SELECT ended_us, ended_why FROM alert_suppressed"
     )
-    words = "oncall was not notified of its recovery: it was reopened before that was sent"
-    assert words == served.one("SELECT text FROM event WHERE kind = 'suppressed'")
+    text = "oncall was not notified of its recovery: it was reopened before that was sent"
+    assert text == served.fetch_one("SELECT text FROM event WHERE kind = 'suppressed'")
     assert 3 == load_estate(served.store, at("03:51"), EvaluationSettings()).incidents[0].flaps
 
 
@@ -140,28 +142,30 @@ def test_an_expected_run_is_there_and_shown_where_a_job_has_no_other(served: Est
         "SELECT state, reason, attempts, expected, business_date, period_us FROM run WHERE sort_us = :at",
         at=micros(at("04:10")),
     )
-    assert ("planned", micros(at("04:10"))) == served.one("SELECT state, sort_us FROM latest_run WHERE job_id = 1")
+    assert ("planned", micros(at("04:10"))) == served.fetch_one(
+        "SELECT state, sort_us FROM latest_run WHERE job_id = 1"
+    )
 
 
 def test_what_is_only_planned_does_not_hide_what_happened(served: Estate) -> None:
     served.ingest(failed())
     decide(served, expected=(expected("04:10"),))
-    assert "failed" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+    assert "failed" == served.fetch_one("SELECT state FROM latest_run WHERE job_id = 1")
     decide(served, expected=(expected("04:10", state=RunState.MISSED, reason="nothing in the log"),))
-    assert "missed" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+    assert "missed" == served.fetch_one("SELECT state FROM latest_run WHERE job_id = 1")
 
 
 def test_an_expectation_never_overwrites_what_really_ran(served: Estate) -> None:
     served.ingest(running(period="04:10"), now="04:11")
     decide(served, expected=(expected("04:10", state=RunState.MISSED),))
-    assert ("running", True, 1) == served.one("SELECT state, expected, attempts FROM run")
+    assert ("running", True, 1) == served.fetch_one("SELECT state, expected, attempts FROM run")
 
 
 def test_an_expected_run_that_starts_is_the_same_run(served: Estate) -> None:
     decide(served, expected=(expected("04:10"),))
     served.ingest(running(period="04:10"), now="04:11")
     assert [(1, "running", True, 1)] == served.rows("SELECT id, state, expected, attempts FROM run")
-    assert "running" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+    assert "running" == served.fetch_one("SELECT state FROM latest_run WHERE job_id = 1")
 
 
 def test_a_withdrawn_expectation_is_deleted_and_one_that_began_stays(served: Estate) -> None:
@@ -170,7 +174,7 @@ def test_a_withdrawn_expectation_is_deleted_and_one_that_began_stays(served: Est
     assert 2 == len(load_estate(served.store, at("04:12"), EvaluationSettings()).runs)
     decide(served, withdrawn=(1, 2))
     assert [(1, "running")] == served.rows("SELECT id, state FROM run")
-    assert [1] == [one.id for one in load_estate(served.store, at("04:12"), EvaluationSettings()).runs]
+    assert [1] == [run.id for run in load_estate(served.store, at("04:12"), EvaluationSettings()).runs]
 
 
 def test_the_number_of_a_deleted_run_is_never_reused(served: Estate) -> None:
@@ -185,19 +189,31 @@ def test_the_number_of_a_deleted_run_is_never_reused(served: Estate) -> None:
 def test_a_judgement_is_stored_beside_the_state_and_survives_the_next_poll(served: Estate) -> None:
     served.ingest(run())
     decide(served, judgements=(RunJudgement(1, Timeliness.MET, True),))
-    assert ("succeeded", "met", True) == served.one("SELECT state, timeliness, stale_read FROM run")
-    assert 2 == served.one("SELECT attention FROM latest_run WHERE job_id = 1")
+    assert ("succeeded", "met", True) == served.fetch_one("SELECT state, timeliness, stale_read FROM run")
+    assert 2 == served.fetch_one("SELECT attention FROM latest_run WHERE job_id = 1")
     served.ingest(run(), failed(attempt="2", started_at=at("03:40")), now="03:50")
-    assert ("failed", "met", True) == served.one("SELECT state, timeliness, stale_read FROM run")
+    assert ("failed", "met", True) == served.fetch_one("SELECT state, timeliness, stale_read FROM run")
 
 
 def day(**changes: Any) -> ServiceDayVerdict:
-    one = ServiceDayVerdict(
-        "supply", BD, at("05:30"), Timeliness.AT_RISK, "open", None, at("05:00"), at("06:00"), at("03:58"), at("04:21"),
-        EXTRACT, "run:1:2026-11-20T03:10:00Z",
-        (DurationEstimate(1, EstimateKind.DECLARED, 0, None),), (1, 4), (Reason("act by 03:58"),),
-    )  # fmt: skip
-    return replace(one, **changes)
+    service_day = ServiceDayVerdict(
+        "supply",
+        DATE,
+        at("05:30"),
+        Timeliness.AT_RISK,
+        "open",
+        None,
+        at("05:00"),
+        at("06:00"),
+        at("03:58"),
+        at("04:21"),
+        EXTRACT,
+        "run:1:2026-11-20T03:10:00Z",
+        (DurationEstimate(1, EstimateKind.DECLARED, 0, None),),
+        (1, 4),
+        (Reason("act by 03:58"),),
+    )
+    return replace(service_day, **changes)
 
 
 def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate) -> None:
@@ -208,7 +224,7 @@ def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate
         "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]",
         '[{"text": "act by 03:58", "kind": "text"}]',
         f'[{{"job": "{EXTRACT}", "source": "declared", "runs": 0, "p50_s": null, "p90_s": null, "p95_s": null}}]',
-    ) == served.one(f"SELECT {columns} FROM service_day")  # fmt: skip
+    ) == served.fetch_one(f"SELECT {columns} FROM service_day")  # fmt: skip
     decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00")),))
     assert [("met", micros(at("05:00")))] == served.rows("SELECT timeliness, delivered_us FROM service_day")
 
@@ -217,17 +233,20 @@ def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate
 def test_an_incident_is_opened_with_one_delivery_for_each_url_of_its_route(served: Estate) -> None:
     served.ingest(failed())
     assert AppliedDecisions((1,), (), (1,)) == decide(served, incidents=(incident(),))
-    assert ("etl-hosts/db07:extract_orders failed: exit 1", micros(at("03:30")), None, 1) == served.one(
+    assert ("etl-hosts/db07:extract_orders failed: exit 1", micros(at("03:30")), None, 1) == served.fetch_one(
         "SELECT title, opened_us, closed_us, version FROM incident"
     )
-    assert ("run:1:2026-11-20T03:10:00Z", "opened", "INC-0001 extract_orders failed", "see INC-0001") == served.one(
-        "SELECT dedup_key, kind, title, body FROM alert"
-    )
+    assert (
+        "run:1:2026-11-20T03:10:00Z",
+        "opened",
+        "INC-0001 extract_orders failed",
+        "see INC-0001",
+    ) == served.fetch_one("SELECT dedup_key, kind, title, body FROM alert")
     assert [(0, "env ONCALL_MAIL", "pending", 0), (1, "env ONCALL_CHAT", "pending", 0)] == served.rows(
         "SELECT url_index, receiver, state, tries FROM delivery ORDER BY url_index"
     )
     assert [("opened", "INC-0001 opened")] == served.rows("SELECT kind, text FROM event")
-    assert ("supply", "at_risk", '{"kind": "declared", "count": 0}') == served.one(
+    assert ("supply", "at_risk", '{"kind": "declared", "count": 0}') == served.fetch_one(
         "SELECT s.name, x.timeliness, x.basis FROM incident_service x JOIN service s ON s.id = x.service_id"
     )
 
@@ -245,15 +264,15 @@ def test_the_same_decision_again_writes_nothing(served: Estate) -> None:
 
 
 def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_late_after_that(served: Estate) -> None:
-    """It stood in no timeline: neither in `headway incident` nor in the report."""
+    """It is shown in the timeline of `headway incident` and in the report."""
     served.ingest(failed())
-    hurt = incident().services[0]
+    service = incident().services[0]
     decide(served, incidents=(incident(),))
     for clock, timeliness in (("05:31", "breached"), ("05:32", "breached"), ("06:10", "met_late")):
-        missed = replace(hurt, timeliness=Timeliness(timeliness))
+        missed = replace(service, timeliness=Timeliness(timeliness))
         decide(served, clock, incidents=(incident(incident_id=1, notices=(), event="", services=(missed,)),))
-    words = f"supply of {BD}: not delivered by its deadline, 2026-11-20 05:30 UTC"
-    assert [("breached", words, micros(at("05:31")))] == served.rows(
+    text = f"supply of {DATE}: not delivered by its deadline, 2026-11-20 05:30 UTC"
+    assert [("breached", text, micros(at("05:31")))] == served.rows(
         "SELECT kind, text, at_us FROM event WHERE kind <> 'opened'"
     )
 
@@ -270,9 +289,9 @@ def test_an_update_keeps_the_key_and_is_a_further_alert(served: Estate) -> None:
     )
     assert AppliedDecisions((), (), (2,)) == decide(served, incidents=(update,))
     assert [(1, "opened"), (2, "updated")] == served.rows("SELECT version, kind FROM alert ORDER BY id")
-    assert 1 == served.one("SELECT count(DISTINCT dedup_key) FROM alert")
+    assert 1 == served.fetch_one("SELECT count(DISTINCT dedup_key) FROM alert")
     assert [(1, "root"), (2, "red")] == served.rows("SELECT job_id, role FROM incident_member ORDER BY job_id")
-    assert ["opened", "updated"] == [one for (one,) in served.rows("SELECT kind FROM event ORDER BY id")]
+    assert ["opened", "updated"] == [item for (item,) in served.rows("SELECT kind FROM event ORDER BY id")]
 
 
 def test_a_closed_incident_has_a_reason_and_notifies_the_same_route(served: Estate) -> None:
@@ -283,7 +302,7 @@ def test_a_closed_incident_has_a_reason_and_notifies_the_same_route(served: Esta
         notices=(Notice(AlertKind.RECOVERED, "oncall", "t", "b"),),
     )  # fmt: skip
     assert AppliedDecisions((), (1,), (2,)) == decide(served, now="04:00", incidents=(closing,))
-    assert (micros(at("04:00")), "green again") == served.one("SELECT closed_us, close_reason FROM incident")
+    assert (micros(at("04:00")), "green again") == served.fetch_one("SELECT closed_us, close_reason FROM incident")
     assert () == load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
 
 
@@ -293,8 +312,8 @@ def test_the_time_to_escalation_of_a_reopened_incident_restarts(served: Estate) 
     decide(served, now="04:00", incidents=(incident(incident_id=1, closed=True, close_reason="green again"),))
     decide(served, now="04:20", incidents=(incident(incident_id=1, reopened=True, notices=()),))
     decide(served, now="04:30", incidents=(incident(incident_id=1, notices=()),))
-    [told] = load_estate(served.store, at("04:30"), EvaluationSettings()).notifications.notified[1]
-    assert at("04:20") == told.first_at
+    [notification] = load_estate(served.store, at("04:30"), EvaluationSettings()).notifications.notified[1]
+    assert at("04:20") == notification.first_at
 
 
 def test_the_notification_of_each_route_is_stored_with_its_alert_also_for_merged_incidents(served: Estate) -> None:
@@ -304,9 +323,10 @@ def test_the_notification_of_each_route_is_stored_with_its_alert_also_for_merged
     first = (Notice(AlertKind.OPENED, "oncall", "t", "b", fingerprint="f"),)
     decide(served, incidents=(incident(merges={1: "load"}, notices=first),))
     with served.store.read() as connection:
-        told = load_notification_state(connection, 0, 1 << 60).notified
+        notifications = load_notification_state(connection, 0, 1 << 60).notified
     assert {2: {"second": "s", "oncall": "f"}} == {
-        number: {one.route: one.fingerprint for one in facts} for number, facts in told.items()
+        number: {notification.route: notification.fingerprint for notification in facts}
+        for number, facts in notifications.items()
     }
 
 
@@ -316,8 +336,8 @@ def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> 
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "quiet hours", "quiet hours until 06:00", until),)
     decide(served, incidents=(incident(suppressed=held, notices=()),))
     decide(served, incidents=(incident(incident_id=1, suppressed=held, notices=()),))
-    asked = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_suppressed"
-    assert [("quiet hours", "quiet hours until 06:00", "", 1)] == served.rows(asked)
+    question = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_suppressed"
+    assert [("quiet hours", "quiet hours until 06:00", "", 1)] == served.rows(question)
     assert [] == served.rows("SELECT 1 FROM event WHERE kind = 'unsent'")
     dropped = (
         (
@@ -326,7 +346,7 @@ def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> 
         ),
     )
     decide(served, incidents=(incident(incident_id=1, closed=True, dropped=dropped, notices=()),))
-    assert [("quiet hours", "quiet hours until 06:00", "resolved during quiet hours", 0)] == served.rows(asked)
+    assert [("quiet hours", "quiet hours until 06:00", "resolved during quiet hours", 0)] == served.rows(question)
     assert [("oncall was not notified: resolved during quiet hours",)] == served.rows(
         "SELECT text FROM event WHERE kind = 'suppressed'"
     )
@@ -335,8 +355,10 @@ def test_a_suppressed_notification_is_a_row_until_it_is_sent(served: Estate) -> 
 def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
     notices = [(Notice(AlertKind.OPENED, "oncall", f"t  {n}", f"b{n}\n", group="oncall"),) for n in (1, 2)]
-    one = incident(notices=notices[0])
-    decide(served, incidents=(one, incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=notices[1])))
+    incident_decision = incident(notices=notices[0])
+    decide(
+        served, incidents=(incident_decision, incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=notices[1]))
+    )
     assert [("opened", 3, "digested"), ("opened", 3, "digested"), ("group", None, "pending")] == served.rows(
         "SELECT a.kind, a.digest_id, d.state FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE d.url_index = 0"
         " ORDER BY a.id"
@@ -352,8 +374,8 @@ def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(ser
     decide(served, incidents=(incident(),))
     decide(served, incidents=(incident(incident_id=1, closed=True, notices=()),))
     assert AppliedDecisions((2,), (), (2,)) == decide(served, now="05:00", incidents=(incident(),))
-    assert 2 == served.one("SELECT count(DISTINCT key) FROM incident")
-    assert 2 == served.one("SELECT count(DISTINCT dedup_key) FROM alert")
+    assert 2 == served.fetch_one("SELECT count(DISTINCT key) FROM incident")
+    assert 2 == served.fetch_one("SELECT count(DISTINCT dedup_key) FROM alert")
 
 
 def test_a_symptom_notified_first_is_merged_into_its_cause_silently(served: Estate) -> None:
@@ -369,12 +391,14 @@ def test_an_incident_merged_twice_counts_as_notified_and_suppresses_nothing(serv
     served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
     held = (SuppressedNotice("oncall", "technical", AlertKind.OPENED, "group", "w", at("06:00")),)
     for number, merges in ((3, {}), (2, {1: "a"}), (1, {2: "b"})):
-        told = (Notice(AlertKind.OPENED, f"route{number}", "t", "b", fingerprint="f"),)
-        one = incident(key=f"run:{number}:x", root_job_id=number, root_run_id=number, notices=told, merges=merges)
-        decide(served, incidents=(replace(one, suppressed=held if number == 3 else ()),))
+        values = (Notice(AlertKind.OPENED, f"route{number}", "t", "b", fingerprint="f"),)
+        incident_decision = incident(
+            key=f"run:{number}:x", root_job_id=number, root_run_id=number, notices=values, merges=merges
+        )
+        decide(served, incidents=(replace(incident_decision, suppressed=held if number == 3 else ()),))
     with served.store.read() as connection:
         known = load_notification_state(connection, 0, 1 << 60)
-    assert {"route1", "route2", "route3"} == {one.route for one in known.notified[3]}
+    assert {"route1", "route2", "route3"} == {notification.route for notification in known.notified[3]}
     assert [(1, "a symptom of INC-0002")] == served.rows(
         "SELECT incident_id, ended_why FROM alert_suppressed WHERE ended_us IS NOT NULL"
     )
@@ -384,9 +408,9 @@ def test_an_incident_merged_twice_counts_as_notified_and_suppresses_nothing(serv
 def test_a_route_without_a_url_is_recorded_in_the_timeline(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
-    assert 0 == served.one("SELECT count(*) FROM delivery")
+    assert 0 == served.fetch_one("SELECT count(*) FROM delivery")
     assert ['route "nobody" has no URL: not notified'] == [
-        one for (one,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
+        item for (item,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
     ]
 
 
@@ -395,7 +419,7 @@ def test_an_incident_that_no_route_is_named_for_says_so_in_its_timeline(served: 
     decide(served, incidents=(incident(notices=()),))
     decide(served, incidents=(incident(incident_id=1, notices=(), event=""),))
     assert ["no route is configured for it, and there is no default route: not notified"] == [
-        one for (one,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
+        item for (item,) in served.rows("SELECT text FROM event WHERE kind = 'unsent'")
     ]
 
 
@@ -418,10 +442,14 @@ def test_the_estate_holds_what_matters_as_values(served: Estate) -> None:
     assert (EXTRACT, "cron", "10 3 * * *", MIDNIGHT, timedelta(minutes=14), "platform", time(12)) == (
         job.name, job.kind, job.schedule.expression, job.accepted_at, job.expected, job.owner, job.cutoff,
     )  # fmt: skip
-    [one] = estate.runs
-    assert (2, at("03:10"), at("03:30"), BD, ((at("03:30"), at("03:40")),)) == (
-        one.attempt, one.first_started_at, one.started_at, one.business_date, one.successes,
-    )  # fmt: skip
+    [run_facts] = estate.runs
+    assert (2, at("03:10"), at("03:30"), DATE, ((at("03:30"), at("03:40")),)) == (
+        run_facts.attempt,
+        run_facts.first_started_at,
+        run_facts.started_at,
+        run_facts.business_date,
+        run_facts.successes,
+    )
     assert {1: (600.0,), 4: ()} == {job_id: tuple(seconds) for job_id, seconds in estate.durations.items()}
     assert (DependencyFacts(1, 4, DependencyOrigin.DECLARED),) == estate.dependencies
     [service] = estate.services
@@ -449,23 +477,29 @@ def test_drift_is_seen_with_its_reason(served: Estate) -> None:
 def test_an_open_incident_comes_with_the_runs_it_affects(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
-    [one] = load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
+    [incident_facts] = load_estate(served.store, at("04:00"), EvaluationSettings()).incidents
     assert (1, "run:1:2026-11-20T03:10:00Z", 1, frozenset({1}), frozenset({1}), "f1", at("03:12")) == (
-        one.id, one.key, one.root_job_id, one.member_run_ids, one.affected_run_ids, one.fingerprint, one.failed_since,
-    )  # fmt: skip
+        incident_facts.id,
+        incident_facts.key,
+        incident_facts.root_job_id,
+        incident_facts.member_run_ids,
+        incident_facts.affected_run_ids,
+        incident_facts.fingerprint,
+        incident_facts.failed_since,
+    )
 
 
 def test_an_incremental_read_equals_a_full_read(served: Estate) -> None:
-    """Run by run through a night: the remembered estate equals one that is read again each time."""
+    """Run by run through a night: the cached estate equals one that is read again each time."""
 
     def fresh(now: str) -> tuple[Any, ...]:
         from console.store.snapshot import estate as module
 
-        remembered = load_estate(served.store, at(now), EvaluationSettings())
+        estate = load_estate(served.store, at(now), EvaluationSettings())
         module._caches.pop(served.store)
-        anew = load_estate(served.store, at(now), EvaluationSettings())
-        assert remembered == anew
-        return tuple(anew.runs)
+        reloaded = load_estate(served.store, at(now), EvaluationSettings())
+        assert estate == reloaded
+        return tuple(reloaded.runs)
 
     seen: tuple[RunFacts, ...] = ()
     load_estate(served.store, at("03:00"), EvaluationSettings())
@@ -488,12 +522,12 @@ def test_what_is_open_is_seen_however_long_ago_it_began(served: Estate) -> None:
 
 
 def verdict(late: float | None, **changes: Any) -> ServiceDayVerdict:
-    one = ServiceDayVerdict(
-        service="supply", business_date=BD, deadline=at("05:30"), timeliness=Timeliness.AT_RISK, data_state="open",
+    service_day = ServiceDayVerdict(
+        service="supply", business_date=DATE, deadline=at("05:30"), timeliness=Timeliness.AT_RISK, data_state="open",
         delivered_at=None, expected_at=at("05:10"), late_at=at("05:40"), act_by=None, green_by=None, cause="",
         incident_key=None, sources=(), path=(), p95_at=at("05:50"), p80_at=at("05:20"), p_late=late,
     )  # fmt: skip
-    return replace(one, **changes)
+    return replace(service_day, **changes)
 
 
 def test_what_a_day_leaves_to_its_jobs_is_read_by_service_and_by_job(
@@ -521,16 +555,16 @@ def test_what_a_day_leaves_to_its_jobs_is_read_by_service_and_by_job(
     decide(served, "03:00", service_days=(verdict(0.2, jobs=tuple(ahead), distrust="far off"),))
     with open_queries(served.store.url) as reads:
         both, [last] = (
-            reads.service_days.job_forecasts("supply", BD.isoformat()),
+            reads.service_days.job_forecasts("supply", DATE.isoformat()),
             reads.service_days.forecasts_of_job(ids[1]),
         )
-        assert "far off" == reads.services.service("supply", BD.isoformat()).unreliable_because
+        assert "far off" == reads.services.service("supply", DATE.isoformat()).unreliable_because
         assert (
             []
             == reads.service_days.forecasts_of_job(served.job_id(JOBS[2]))
-            == reads.service_days.job_forecasts("daily", BD.isoformat())
+            == reads.service_days.job_forecasts("daily", DATE.isoformat())
         )
-    assert [f"etl-hosts/{name}" for name in JOBS[:2]] == [one.job for one in both]
+    assert [f"etl-hosts/{name}" for name in JOBS[:2]] == [forecast.job for forecast in both]
     assert (0.2, 1.0, at("05:00"), -60, at("03:58"), None) == (
         both[0].p_late, both[0].decides, both[0].p95, both[0].slack_s, both[0].act_by, both[0].green_by,
     )  # fmt: skip
@@ -540,7 +574,7 @@ def test_what_a_day_leaves_to_its_jobs_is_read_by_service_and_by_job(
         assert [] == reads.service_days.forecasts_of_job(ids[0]), "what is delivered waits for nothing"
 
 
-def kept(served: Estate) -> list[tuple[Any, ...]]:
+def stored_forecasts(served: Estate) -> list[tuple[Any, ...]]:
     with served.store.read() as connection:
         return [*connection.rows("SELECT at_us, p_late, p50_us, p95_us FROM forecast ORDER BY id")]
 
@@ -549,9 +583,9 @@ def test_a_forecast_is_stored_when_it_changes_much_and_now_and_then_besides(serv
     for now, late in (("03:00", 0.2), ("03:01", 0.22), ("03:02", 0.3), ("03:31", 0.31), ("03:33", 0.31)):
         decide(served, now, service_days=(verdict(late),))
     decide(served, "05:31", service_days=(verdict(1.0),))
-    told = [(micros(at(now)), late) for now, late in (("03:00", 0.2), ("03:02", 0.3), ("03:33", 0.31))]
-    assert told == [row[:2] for row in kept(served)]
-    assert (micros(at("05:10")), micros(at("05:50"))) == kept(served)[0][2:]
+    entries = [(micros(at(now)), late) for now, late in (("03:00", 0.2), ("03:02", 0.3), ("03:33", 0.31))]
+    assert entries == [row[:2] for row in stored_forecasts(served)]
+    assert (micros(at("05:10")), micros(at("05:50"))) == stored_forecasts(served)[0][2:]
 
 
 def test_the_highest_forecast_of_a_day_stays_known(served: Estate) -> None:
@@ -563,12 +597,12 @@ def test_the_highest_forecast_of_a_day_stays_known(served: Estate) -> None:
 
 def test_a_forecast_without_a_simulation_is_not_stored(served: Estate) -> None:
     decide(served, "03:00", service_days=(verdict(None),))
-    assert [] == kept(served)
+    assert [] == stored_forecasts(served)
 
 
 def test_how_a_day_in_danger_was_judged_last_is_known_to_the_next_evaluation(served: Estate) -> None:
     decide(served, "03:00", service_days=(verdict(0.2),))
-    assert {("supply", BD): LastVerdict(Timeliness.AT_RISK)} == dict(
+    assert {("supply", DATE): LastVerdict(Timeliness.AT_RISK)} == dict(
         load_estate(served.store, at("03:01"), EvaluationSettings()).last_verdicts
     )
     decide(served, "03:02", service_days=(verdict(0.0, timeliness=Timeliness.ON_TIME),))
@@ -584,14 +618,14 @@ def test_forecasts_given_in_time_for_past_dates_are_known_to_later_evaluations(s
     known = load_estate(served.store, later, EvaluationSettings())
     assert {"supply": [PeakForecast(0.4, False)]} == dict(known.peaks)
     assert {"supply": ForecastTally(1, 0, ((0.0, 0.5, 0.0), (0.4, 0.5, 0.0)))} == dict(known.tallies), "two, of one day"
-    assert {float} == {type(each) for row in known.tallies["supply"].counts for each in row}, "on either database"
+    assert {float} == {type(value) for row in known.tallies["supply"].counts for value in row}, "on either database"
 
 
-@pytest.mark.parametrize("stands", [Timeliness.NO_ESTIMATE, Timeliness.NO_PROMISE])
-def test_of_a_day_that_was_not_proved_late_nothing_is_learned(served: Estate, stands: Timeliness) -> None:
+@pytest.mark.parametrize("timeliness", [Timeliness.NO_ESTIMATE, Timeliness.NO_PROMISE])
+def test_of_a_day_that_was_not_proved_late_nothing_is_learned(served: Estate, timeliness: Timeliness) -> None:
     """Its source does not prove how it ended, or its calendar has left it out since."""
     decide(served, "03:00", service_days=(verdict(0.4, p_own=0.2),))
-    decide(served, "05:21", service_days=(verdict(None, timeliness=stands),))
+    decide(served, "05:21", service_days=(verdict(None, timeliness=timeliness),))
     later = load_estate(served.store, at("05:22") + timedelta(days=3), EvaluationSettings())
     assert ({}, ()) == (dict(later.peaks), later.forecasts)
 
@@ -600,13 +634,13 @@ def test_calibration_uses_the_raw_simulation_of_past_dates(served: Estate) -> No
     decide(served, "03:30", service_days=(verdict(0.4, p_own=0.2),))
     decide(served, "05:21", service_days=(verdict(0.0, delivered_at=at("05:35"), timeliness=Timeliness.MET_LATE),))
     assert () == load_estate(served.store, at("05:36"), EvaluationSettings()).forecasts
-    (found,) = load_estate(served.store, at("05:36") + timedelta(days=3), EvaluationSettings()).forecasts
-    assert ([0.2, 0.0], True) == (found.late, found.was_late)
-    assert BD == date.fromordinal(found.night)
+    (forecast,) = load_estate(served.store, at("05:36") + timedelta(days=3), EvaluationSettings()).forecasts
+    assert ([0.2, 0.0], True) == (forecast.late, forecast.was_late)
+    assert DATE == date.fromordinal(forecast.night)
 
 
 def test_the_oldest_forecasts_go(served: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.store.services.MAX_FORECASTS", 2)
     for now, late in (("03:00", 0.1), ("03:01", 0.3), ("03:02", 0.5), ("03:03", 0.7)):
         decide(served, now, service_days=(verdict(late),))
-    assert [0.5, 0.7] == [row[1] for row in kept(served)]
+    assert [0.5, 0.7] == [row[1] for row in stored_forecasts(served)]

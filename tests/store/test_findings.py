@@ -57,16 +57,16 @@ def test_the_past_is_read_newest_first_with_the_fields_of_its_source(served: Est
     assert (1, at("03:15")) == (known.failures, known.failing_since)
 
 
-def red_then_good(number: int, is_mended: bool) -> list[RunRecord]:
+def red_then_good(number: int, is_fixed: bool) -> list[RunRecord]:
     """A night: the first run failed after three minutes; half an hour later a run of its own, or none, was good."""
     due = at("02:10") - timedelta(days=number)
     red = run(attempt=f"f{number}", started_at=due, ended_at=due + timedelta(minutes=3), state=RunState.FAILED)
-    found = [replace(red, period_key=f"{due:%Y-%m-%dT%H:%M:%SZ}", period_at=due)]
-    if is_mended:
+    runs = [replace(red, period_key=f"{due:%Y-%m-%dT%H:%M:%SZ}", period_at=due)]
+    if is_fixed:
         again = due + timedelta(minutes=30)
         good = run(attempt=f"g{number}", started_at=again, ended_at=again + timedelta(minutes=5))
-        found.append(replace(good, period_key=f"start:{again:%Y-%m-%dT%H:%M:%SZ}", period_at=None))
-    return found
+        runs.append(replace(good, period_key=f"start:{again:%Y-%m-%dT%H:%M:%SZ}", period_at=None))
+    return runs
 
 
 def later(good: RunRecord, hours: int) -> RunRecord:
@@ -78,20 +78,20 @@ def later(good: RunRecord, hours: int) -> RunRecord:
 
 def test_a_separate_run_that_repaired_a_failed_one_of_its_date_shows_the_lost_time(served: Estate) -> None:
     past(served, 9)
-    for number, is_mended in ((11, True), (12, True), (13, False), (14, True)):
-        served.ingest(*red_then_good(number, is_mended))
+    for number, is_fixed in ((11, True), (12, True), (13, False), (14, True)):
+        served.ingest(*red_then_good(number, is_fixed))
     known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
     assert [-1.0] * 9 + [1620.0] * 3 == list(known.repairs)
     assert [60.0] * 9 + [0.0] * 3 == list(known.delays)
     assert [known.days[0] - 12] == list(known.unrepaired)
-    found = job_past(known)
-    assert [1620.0] * 3 == found.repairs[:3].tolist()
-    assert np.isnan(found.repairs[3:]).all()
+    result = job_past(known)
+    assert [1620.0] * 3 == result.repairs[:3].tolist()
+    assert np.isnan(result.repairs[3:]).all()
 
 
 def test_a_job_that_runs_many_times_a_day_is_repaired_by_no_later_run_of_its_own_clock(served: Estate) -> None:
     for number in range(11, 20):
-        red, good = red_then_good(number, is_mended=True)
+        red, good = red_then_good(number, is_fixed=True)
         served.ingest(red, good, *(later(good, hour) for hour in (1, 2)))
     known = load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()]
     assert (27, {-1.0}, []) == (len(known), set(known.repairs), list(known.unrepaired))
@@ -110,14 +110,14 @@ def test_a_large_estate_is_read_in_pages_and_jobs_with_an_open_finding_at_once(
 ) -> None:
     last = served.job_id("load_orders")
     monkeypatch.setattr(history, "READ_BATCH", 2)
-    looks = [set(load_estate(served.store, at("03:20"), SETTINGS).history) for _ in range(2)]
-    assert [2, 4] == list(map(len, looks))
+    evaluations = [set(load_estate(served.store, at("03:20"), SETTINGS).history) for _ in range(2)]
+    assert [2, 4] == list(map(len, evaluations))
     past(served)
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
     monkeypatch.setattr(history, "READ_BATCH", 0)
     fresh = open_ready(served.store.url)
-    assert {served.job_id()} <= set(load_estate(fresh, at("02:31"), SETTINGS).history) <= {*looks[1]} - {last}
+    assert {served.job_id()} <= set(load_estate(fresh, at("02:31"), SETTINGS).history) <= {*evaluations[1]} - {last}
     fresh.close()
 
 
@@ -129,12 +129,12 @@ def test_a_finding_is_opened_once_and_closed_when_it_is_over(served: Estate) -> 
     rows = "SELECT period_key, run_id IS NOT NULL, closed_us IS NOT NULL, severity FROM finding WHERE rule = 'too_long'"
     incident = "SELECT cause, rule, closed_us IS NOT NULL, close_reason FROM incident WHERE root_job_id = :job"
     assert [("2026-11-20T02:10:00Z", True, False, "alert")] == served.rows(rows)
-    assert ("rule", "too_long", False, "") == served.one(incident, job=served.job_id())
+    assert ("rule", "too_long", False, "") == served.fetch_one(incident, job=served.job_id())
     served.ingest(run(period="02:10", ended_at=at("02:32")), now="02:33")
     judged(served, "02:33")
     assert [("2026-11-20T02:10:00Z", True, True, "alert")] == served.rows(rows)
-    assert "it no longer holds" == served.one("SELECT close_reason FROM finding WHERE rule = 'too_long'")
-    assert ("rule", "too_long", True, "the finding no longer holds") == served.one(incident, job=served.job_id())
+    assert "it no longer holds" == served.fetch_one("SELECT close_reason FROM finding WHERE rule = 'too_long'")
+    assert ("rule", "too_long", True, "the finding no longer holds") == served.fetch_one(incident, job=served.job_id())
 
 
 def test_a_finding_wakes_nothing(served: Estate) -> None:
@@ -173,7 +173,7 @@ def test_drift_is_shown_with_its_fix_while_it_is_open_however_long_the_name_is(s
     assert finding.with_source.endswith(f". Fix: {fix}")
     with served.store.write(None) as connection:
         connection.rows("UPDATE finding SET closed_us = since_us")
-    assert [""] == [one.fix for one in reads.findings.list_findings(rule="drift", closed=True)]
+    assert [""] == [finding.fix for finding in reads.findings.list_findings(rule="drift", closed=True)]
 
 
 def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Queries) -> None:
@@ -181,13 +181,13 @@ def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Que
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
     set_clock(served, "02:31")
-    (one,) = reads.findings.list_findings(rule=DetectionRule.TOO_LONG.value)
-    words = "running since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
-    assert (EXTRACT, words, at("02:17:30"), "") == (one.job, one.with_source, one.since, one.fix)
-    assert one in reads.jobs.job(EXTRACT).findings
-    assert (one,) == reads.runs.run(one.run_id or 0).findings
-    incident = served.one("SELECT id FROM incident WHERE root_job_id = :job", job=served.job_id())
-    assert (one,) == reads.incidents.incident(incident).findings
+    (finding,) = reads.findings.list_findings(rule=DetectionRule.TOO_LONG.value)
+    text = "running since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
+    assert (EXTRACT, text, at("02:17:30"), "") == (finding.job, finding.with_source, finding.since, finding.fix)
+    assert finding in reads.jobs.job(EXTRACT).findings
+    assert (finding,) == reads.runs.run(finding.run_id or 0).findings
+    incident = served.fetch_one("SELECT id FROM incident WHERE root_job_id = :job", job=served.job_id())
+    assert (finding,) == reads.incidents.incident(incident).findings
     assert [] == reads.findings.list_findings(served.job_id(JOBS[1]), "too_long")
     assert [] == reads.findings.list_findings(rule="drift")
 
@@ -199,5 +199,5 @@ def test_ended_findings_are_shown_on_request(served: Estate, reads: Queries) -> 
     served.ingest(run(period="02:10", ended_at=at("02:32"), state=RunState.SUCCEEDED), now="02:33")
     judged(served, "02:33")
     assert [] == reads.findings.list_findings(rule="too_long")
-    (one,) = reads.findings.list_findings(rule="too_long", closed=True)
-    assert (at("02:33"), "it no longer holds") == (one.closed, one.close_reason)
+    (finding,) = reads.findings.list_findings(rule="too_long", closed=True)
+    assert (at("02:33"), "it no longer holds") == (finding.closed, finding.close_reason)

@@ -1,4 +1,4 @@
-"""What each evaluation reads of what was told is found by its incidents, however many there ever were."""
+"""The notifications that an evaluation reads are found by its incidents, however many there ever were."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def test_no_growing_table_is_walked_through(served: Estate, name: str) -> None:
     with served.store.read() as session:
         rows = session.by_keys(query, [1], values) if "{keys}" in query else session.rows(query, values)
     steps = [str(row.detail) for row in rows]
-    assert [] == [step for step in steps if step.startswith("SCAN") and any(one in f"{step} " for one in GROWING)]
+    assert [] == [step for step in steps if step.startswith("SCAN") and any(name in f"{step} " for name in GROWING)]
 
 
 @pytest.mark.parametrize("until_us", [micros(datetime.max.replace(tzinfo=UTC)), 1 << 62])
 def test_a_silence_that_ends_when_no_calendar_does_stops_no_evaluation(served: Estate, until_us: int) -> None:
-    said = ChangeOrigin("ann", "h", "w", micros(at("03:00")))
-    alert_responses.add_silence(served.store, None, {"system": "x"}, until_us, until_us, said)  # type: ignore[arg-type]
-    [found] = load_estate(served.store, at("04:00"), EvaluationSettings()).notifications.silences
-    found.until.astimezone(ZoneInfo("Pacific/Kiritimati"))
+    origin = ChangeOrigin("ann", "h", "w", micros(at("03:00")))
+    alert_responses.add_silence(served.store, None, {"system": "x"}, until_us, until_us, origin)  # type: ignore[arg-type]
+    [silence] = load_estate(served.store, at("04:00"), EvaluationSettings()).notifications.silences
+    silence.until.astimezone(ZoneInfo("Pacific/Kiritimati"))
 
 
 def test_a_reason_of_several_lines_is_shown_on_one_without_a_replaced_letter(store: Database) -> None:

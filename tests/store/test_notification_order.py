@@ -34,13 +34,13 @@ def leave(served: Estate, now: str) -> list[str]:
 def leave_as(served: Estate, now: str) -> list[tuple[str, bool]]:
     """The same, and whether each begins a thread."""
     let_out(served)
-    found: list[tuple[str, bool]] = []
+    results: list[tuple[str, bool]] = []
     while due := outbox.claim_due(served.store, None, micros(at(now)), frozenset()):  # type: ignore[arg-type]
-        for one in due:
-            outbox.mark_sending(served.store, None, one.id, micros(at(now)))  # type: ignore[arg-type]
-            outbox.record_sent(served.store, None, one.id, micros(at(now)))  # type: ignore[arg-type]
-        found += [(one.kind, one.begins) for one in due if one.url_index == 0]
-    return found
+        for delivery in due:
+            outbox.mark_sending(served.store, None, delivery.id, micros(at(now)))  # type: ignore[arg-type]
+            outbox.record_sent(served.store, None, delivery.id, micros(at(now)))  # type: ignore[arg-type]
+        results += [(delivery.kind, delivery.begins) for delivery in due if delivery.url_index == 0]
+    return results
 
 
 def test_a_resolution_is_not_sent_once_the_incident_is_back_and_delays_nothing_urgent(served: Estate) -> None:
@@ -55,7 +55,7 @@ def test_a_resolution_is_not_sent_once_the_incident_is_back_and_delays_nothing_u
     assert ["updated"] == leave(served, "03:51")
     assert [] == leave(served, "06:01")
     assert ["oncall was not notified of its recovery: it was reopened before that was sent"] == [
-        one for (one,) in served.rows("SELECT text FROM event WHERE kind = 'suppressed'")
+        item for (item,) in served.rows("SELECT text FROM event WHERE kind = 'suppressed'")
     ]
 
 
@@ -87,8 +87,8 @@ def test_that_one_of_a_group_recovered_leaves_after_the_group(served: Estate) ->
 def digested(served: Estate, now: str) -> None:
     """All that waits leaves in one digest."""
     waiting = [number for (number,) in served.rows("SELECT id FROM alert WHERE waits ORDER BY id")]
-    one = NewAlert("oncall", DIGEST, "2 more alerts", "all of them", f"digest {now}", waits=False)
-    alert_routing.release_alerts(served.store, None, ROUTES, [], [(one, waiting)], micros(at(now)))  # type: ignore[arg-type]
+    alert = NewAlert("oncall", DIGEST, "2 more alerts", "all of them", f"digest {now}", waits=False)
+    alert_routing.release_alerts(served.store, None, ROUTES, [], [(alert, waiting)], micros(at(now)))  # type: ignore[arg-type]
 
 
 def put_off(served: Estate, until: str) -> None:
@@ -140,14 +140,14 @@ def test_a_notification_names_the_threads_of_the_incidents_merged_into_it(served
     decide(served, incidents=(whole,), now="03:40")
     let_out(served)
     due = outbox.claim_due(served.store, None, micros(at("03:41")), frozenset())  # type: ignore[arg-type]
-    assert {("run:2:x",)} == {one.parts for one in due}
+    assert {("run:2:x",)} == {delivery.parts for delivery in due}
 
 
 def test_the_last_delivery_of_each_open_incident_is_refreshed_and_none_of_a_closed_one(served: Estate) -> None:
     def latest(resolved: bool = False) -> list[tuple[int | None, str, str]]:
-        found = outbox.latest_of_open_incidents(served.store)
-        assert {resolved} >= {one.is_resolved for one in found}
-        return [(one.incident_id, one.origin, one.receiver) for one in found]
+        deliveries = outbox.latest_of_open_incidents(served.store)
+        assert {resolved} >= {delivery.is_resolved for delivery in deliveries}
+        return [(delivery.incident_id, delivery.origin, delivery.receiver) for delivery in deliveries]
 
     served.ingest(failed())
     decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")

@@ -1,4 +1,5 @@
-"""What was told and held of incidents is kept alike by the store and by the double that plays nights without one."""
+"""Notifications and suppressions of incidents are the same in the store and in the double that plays nights without
+one."""
 
 from __future__ import annotations
 
@@ -11,25 +12,25 @@ from console.domain.alert import AlertKind, NotificationState, RouteNotification
 from console.domain.decision import Decisions, IncidentDecision, Notice, SuppressedNotice
 from console.domain.ids import instant, micros
 from console.store.notification_state import load_notification_state
-from tests.control.ledger import keep_telling
+from tests.control.ledger import next_notification_state
 from tests.factories import minutes
 from tests.properties import examples
 from tests.store.estate import Estate, at
 from tests.store.test_decisions import decide, incident
 
-ROUTES, WORDS, STAGES = ("oncall", "manager"), ("technical", "business"), ("wait", "silence", "group")
-WHO = st.tuples(st.sampled_from(ROUTES), st.sampled_from(WORDS))
+ROUTES, TEXTS, STAGES = ("oncall", "manager"), ("technical", "business"), ("wait", "silence", "group")
+WHO = st.tuples(st.sampled_from(ROUTES), st.sampled_from(TEXTS))
 NOTICES = st.lists(WHO, max_size=2, unique=True)
 HELD = st.lists(
-    st.tuples(WHO, st.sampled_from(STAGES), st.sampled_from(("a", "b"))), max_size=2, unique_by=lambda one: one[0]
+    st.tuples(WHO, st.sampled_from(STAGES), st.sampled_from(("a", "b"))), max_size=2, unique_by=lambda pair: pair[0]
 )
 STEP = st.tuples(st.sampled_from(("goes on", "ends", "joins another")), NOTICES, HELD)
 NIGHT = st.lists(st.tuples(st.integers(0, 2), STEP), min_size=2, max_size=8)
 _nights = count()
 
 
-class Kept:
-    """A night of up to three incidents, kept by both. `number`: which night of this store."""
+class StoredNight:
+    """A night of up to three incidents, stored in both. `number`: which night of this store."""
 
     def __init__(self, served: Estate, number: int) -> None:
         self._served = served
@@ -48,45 +49,50 @@ class Kept:
             return
         self._step += 1
         key = f"run:{self._number}:{place}"
-        others = [one for one in self.ids if one != place and one not in self.over | self.merged]
+        others = [number for number in self.ids if number != place and number not in self.over | self.merged]
         joins = others[:1] if does == "joins another" and place not in self.over else []
         until = at("06:00") if does == "ends" else None  # of what is over only what leaves later is held
-        one = incident(
+        incident_decision = incident(
             incident_id=self.ids.get(place), key=key, closed=does == "ends", reopened=place in self.over,
-            fingerprint=f"f{self._step}", merges={self.ids[each]: each for each in joins},
+            fingerprint=f"f{self._step}", merges={self.ids[text]: text for text in joins},
             notices=tuple(
-                Notice(AlertKind.UPDATED, route, "t", "b", style=words, fingerprint=f"f{self._step}", not_before=until)
-                for route, words in notices),
+                Notice(AlertKind.UPDATED, route, "t", "b", style=text, fingerprint=f"f{self._step}", not_before=until)
+                for route, text in notices),
             suppressed=tuple(SuppressedNotice(*who, AlertKind.OPENED, stage, why, until) for who, stage, why in held),
         )  # fmt: skip
-        self._keep(place, key, one)
+        self._keep(place, key, incident_decision)
         self.merged |= set(joins)
-        self.over = self.over | {place} if one.closed else self.over - {place}
+        self.over = self.over | {place} if incident_decision.closed else self.over - {place}
 
-    def _keep(self, place: int, key: str, one: IncidentDecision) -> None:
+    def _keep(self, place: int, key: str, decision: IncidentDecision) -> None:
         now = at("01:00") + minutes(self._step)
-        decide(self._served, f"{now:%H:%M}", incidents=(one,))
+        decide(self._served, f"{now:%H:%M}", incidents=(decision,))
         if place not in self.ids:
             [(self.ids[place],)] = self._served.rows(f"SELECT id FROM incident WHERE key = '{key}'")
-        self._double = keep_telling(self._double, Decisions(incidents=(one,)), now, {key: self.ids[place]})
+        self._double = next_notification_state(
+            self._double, Decisions(incidents=(decision,)), now, {key: self.ids[place]}
+        )
 
     def by_store(self) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
         with self._served.store.read() as connection:
-            found = load_notification_state(connection, micros(at("01:00")), 0)
-        return self._as_sets(found)
+            state = load_notification_state(connection, micros(at("01:00")), 0)
+        return self._as_sets(state)
 
     def by_double(self) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
         return self._as_sets(self._double)
 
     def _as_sets(
-        self, found: NotificationState
+        self, state: NotificationState
     ) -> tuple[dict[int, set[RouteNotification]], dict[int, set[SuppressionFacts]]]:
         own = [number for place, number in self.ids.items() if place not in self.merged]
         held = {
-            number: {one._replace(since=instant(micros(one.since))) for one in found.suppressions.get(number, ())}
+            number: {
+                suppression._replace(since=instant(micros(suppression.since)))
+                for suppression in state.suppressions.get(number, ())
+            }
             for number in own
         }
-        return {number: set(found.notified.get(number, ())) for number in own}, held
+        return {number: set(state.notified.get(number, ())) for number in own}, held
 
 
 @examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -94,25 +100,29 @@ class Kept:
 def test_a_night_is_stored_equally_by_the_store_and_by_its_fake(
     served: Estate, night: list[tuple[int, tuple[str, list[tuple[str, str]], list[tuple[tuple[str, str], str, str]]]]]
 ) -> None:
-    kept = Kept(served, next(_nights))
+    replies = StoredNight(served, next(_nights))
     for place, (does, notices, held) in night:
-        kept.play(place, does, notices, held)
-        assert kept.by_double() == kept.by_store()
+        replies.play(place, does, notices, held)
+        assert replies.by_double() == replies.by_store()
 
 
 def test_a_stage_that_suppresses_it_again_does_so_from_then_on(served: Estate) -> None:
     """It waited for company, then for the morning, then for company again: that is a new wait."""
-    kept = Kept(served, next(_nights))
+    replies = StoredNight(served, next(_nights))
     for stage in ("group", "wait", "group"):
-        kept.play(0, "goes on", [], [(("oncall", "technical"), stage, "why")])
-    _, held = kept.by_store()
-    assert [at("01:03")] == [one.since for each in held.values() for one in each]
+        replies.play(0, "goes on", [], [(("oncall", "technical"), stage, "why")])
+    _, held = replies.by_store()
+    assert [at("01:03")] == [suppression.since for suppressions in held.values() for suppression in suppressions]
 
 
 def test_a_route_notified_of_a_part_counts_as_notified_of_the_whole_since_then(served: Estate) -> None:
-    kept = Kept(served, next(_nights))
-    kept.play(0, "goes on", [("oncall", "technical")], [])
-    kept.play(1, "goes on", [], [])
-    kept.play(1, "joins another", [("oncall", "technical")], [])
-    told, _ = kept.by_store()
-    assert [(at("01:01"), 2)] == [(one.first_at, one.times) for each in told.values() for one in each]
+    replies = StoredNight(served, next(_nights))
+    replies.play(0, "goes on", [("oncall", "technical")], [])
+    replies.play(1, "goes on", [], [])
+    replies.play(1, "joins another", [("oncall", "technical")], [])
+    notifications, _ = replies.by_store()
+    assert [(at("01:01"), 2)] == [
+        (notification.first_at, notification.times)
+        for route_notification in notifications.values()
+        for notification in route_notification
+    ]

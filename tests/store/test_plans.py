@@ -38,13 +38,13 @@ def rows(served: Estate, sql: str, **values: Any) -> list[Any]:
 def draft(served: Estate) -> PlanDraft:
     """Two failed runs, the second one reads the first."""
     served.ingest(failed(JOBS[0]), failed(JOBS[1], "04:00"))
-    found = rows(served, "SELECT r.id, r.job_id, r.period_key, j.name FROM run r JOIN job j ON j.id = r.job_id"
+    results = rows(served, "SELECT r.id, r.job_id, r.period_key, j.name FROM run r JOIN job j ON j.id = r.job_id"
                          " WHERE r.state = 'failed' ORDER BY r.sort_us")  # fmt: skip
     steps = tuple(
         DraftStep(place, "rerun", job_id, name, "etl-hosts", run_id, period, "failed", "it ended failed",
              after=(1,) if place == 2 else (), expected_s=600.0, saves=(SAVE,),
              alternatives=("mark-ok",), preview={"verb": "run once", "plan": {"line": 4}})
-        for place, (run_id, job_id, period, name) in enumerate(found, 1)
+        for place, (run_id, job_id, period, name) in enumerate(results, 1)
     )  # fmt: skip
     return PlanDraft("recovery", "repair extract", None, steps)
 
@@ -92,7 +92,7 @@ def test_a_plan_is_read_back_as_it_was_started(served: Estate, draft: PlanDraft)
     number = start(served, draft, at_once=3)
     with reading(served) as reads:
         plan = reads.plans.plan(number)
-        assert [number] == [one.id for one in reads.plans.list_plans(ended=False)]
+        assert [number] == [plan.id for plan in reads.plans.list_plans(ended=False)]
     assert ("running", "recovery", "repair extract", WHY, 3) == (
         plan.state,
         plan.kind,
@@ -219,9 +219,9 @@ def test_steps_wait_and_end_and_the_plan_with_them(served: Estate, draft: PlanDr
     assert plans.move_plan(served.store, None, plan, "done", "2 of 2 steps are over", at("04:31")) is True
     assert plans.move_plan(served.store, None, plan, "stopped", "late", at("04:32")) is False
     with reading(served) as reads:
-        found = reads.plans.plan(number)
+        plan_view = reads.plans.plan(number)
     assert ("done", at("04:31"), at("04:00"), "verified") == (
-        found.state, found.ended, found.steps[1].due, found.steps[0].state)  # fmt: skip
+        plan_view.state, plan_view.ended, plan_view.steps[1].due, plan_view.steps[0].state)  # fmt: skip
     assert [("plan done",)] == rows(served, "SELECT verb FROM audit WHERE verb LIKE 'plan d%'")
 
 
@@ -260,8 +260,8 @@ def test_a_period_that_comes_later_is_found_by_its_key(served: Estate, draft: Pl
 
 def test_the_runs_of_some_dates_are_read_in_order(served: Estate, draft: PlanDraft) -> None:
     step = draft.steps[0]
-    found = jobs.runs_between(served.store, step.job_id, at("03:10").date().replace(day=19), at("03:10").date())
-    assert [step.run_id] == [run.id for run in found]
+    runs = jobs.runs_between(served.store, step.job_id, at("03:10").date().replace(day=19), at("03:10").date())
+    assert [step.run_id] == [run.id for run in runs]
     assert [] == jobs.runs_between(served.store, step.job_id, at("03:10").date(), at("03:10").date())
 
 
@@ -287,12 +287,12 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
         connection.rows("UPDATE plan SET requested_us = ?", (micros(at("04:30")),))
     assert None is plans.active_plans(served.store, {})[0].steps[0].run
     served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
-    found = plans.active_plans(served.store, {})[0].steps[0].run
-    assert "running" == (found.state if found else "")
+    step_run = plans.active_plans(served.store, {})[0].steps[0].run
+    assert "running" == (step_run.state if step_run else "")
 
 
 def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Estate, draft: PlanDraft) -> None:
-    """The source tells only that it started now: by its schedule that would be today's run."""
+    """The source reports only that it started now: by its schedule that would be today's run."""
     past = "2026-11-12T03:10:00Z"
     step = DraftStep(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, past, "planned", "", {
         "period_at": past})  # fmt: skip
@@ -300,8 +300,8 @@ def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Es
     [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("05:30"))
     served.ingest(running(JOBS[0], "05:10", "9", action_key="headway-0123456789ab"), now="05:31")
-    found = plans.active_plans(served.store, {})[0].steps[0].run
-    assert "running" == (found.state if found else "")
+    step_run = plans.active_plans(served.store, {})[0].steps[0].run
+    assert "running" == (step_run.state if step_run else "")
     sql = "SELECT period_key, business_date FROM run WHERE state = 'running'"
     assert [(past, "2026-11-11")] == rows(served, sql)
 
@@ -317,8 +317,8 @@ def test_the_release_of_a_plan_knows_its_hold_also_one_requested_again(served: E
     for key in ("headway-0123456789ab", "headway-0123456789ac"):
         [plan] = plans.active_plans(served.store, {})
         assert plans.request_step(served.store, None, plan.steps[0], key, at("03:50")) is True
-        told = rows(served, "SELECT parameters FROM plan_step WHERE verb = 'release' ORDER BY place")
-        assert [(f'{{"hold": "{key}"}}',), ("{}",)] == told
+        results = rows(served, "SELECT parameters FROM plan_step WHERE verb = 'release' ORDER BY place")
+        assert [(f'{{"hold": "{key}"}}',), ("{}",)] == results
         with served.store.write(None) as connection:
             actions.move_action(connection, key, "requested", ActionStep("refused", "no", ended=True), 1)
         [now] = plans.active_plans(served.store, {})

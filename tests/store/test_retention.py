@@ -108,7 +108,7 @@ def shown(night: Estate, reads: Queries) -> dict[str, Any]:
 
 
 def counts(night: Estate) -> dict[str, int]:
-    return {table: night.one(f"SELECT count(*) FROM {table}") for table in TABLES}
+    return {table: night.fetch_one(f"SELECT count(*) FROM {table}") for table in TABLES}
 
 
 def check_whole(night: Estate) -> None:
@@ -121,9 +121,9 @@ def check_whole(night: Estate) -> None:
         "incident_member m LEFT JOIN run r ON r.id = m.run_id WHERE m.run_id IS NOT NULL AND r.id IS NULL",
         "delivery d LEFT JOIN alert a ON a.id = d.alert_id WHERE a.id IS NULL",
     ):
-        assert 0 == night.one(f"SELECT count(*) FROM {orphans}"), orphans
-    assert 0 == night.one("SELECT count(*) FROM job_day WHERE runs <> 1"), "each night of a job has one run"
-    known = night.one("SELECT count(*) FROM (SELECT job_id, business_date FROM job_day UNION SELECT job_id,"
+        assert 0 == night.fetch_one(f"SELECT count(*) FROM {orphans}"), orphans
+    assert 0 == night.fetch_one("SELECT count(*) FROM job_day WHERE runs <> 1"), "each night of a job has one run"
+    known = night.fetch_one("SELECT count(*) FROM (SELECT job_id, business_date FROM job_day UNION SELECT job_id,"
                       " business_date FROM run WHERE attempts > 0) AS dates")  # fmt: skip
     assert known >= NIGHTS * len(JOBS), "each night is known by its runs or by its figures"
 
@@ -169,18 +169,18 @@ def test_a_crash_in_mid_prune_leaves_nothing_half(
 
 def test_figures_of_a_day_outlast_its_runs(served: Estate, reads: Queries) -> None:
     many_nights(served, 2)
-    first = served.one("SELECT min(business_date) FROM run WHERE job_id = :job", job=served.job_id())
+    first = served.fetch_one("SELECT min(business_date) FROM run WHERE job_id = :job", job=served.job_id())
     prune(served)
-    assert 0 == served.one("SELECT count(*) FROM run WHERE business_date = :day AND job_id = :job", day=first,
+    assert 0 == served.fetch_one("SELECT count(*) FROM run WHERE business_date = :day AND job_id = :job", day=first,
                            job=served.job_id())  # fmt: skip
-    figures = served.one(
+    figures = served.fetch_one(
         "SELECT runs, succeeded, missed, p50_s, p95_s, late_s FROM job_day WHERE job_id = :job"
         " AND business_date = :day",
         job=served.job_id(), day=first,
     )  # fmt: skip
     assert (1, 1, 0, 300.0, 300.0, 0.0) == figures
     months = reads.jobs.job(served.job_id()).months
-    assert served.one("SELECT count(*) FROM job_day WHERE job_id = :job", job=served.job_id()) == sum(
+    assert served.fetch_one("SELECT count(*) FROM job_day WHERE job_id = :job", job=served.job_id()) == sum(
         month.runs for month in months
     )
     assert [(first[:7], 300.0)] == [(month.month, month.p50_s) for month in months[:1]]
@@ -238,7 +238,7 @@ def test_a_run_reported_again_after_it_was_deleted_is_counted_once(served: Estat
     served.ingest(nights_ago(run(), NIGHTS))
     prune(served)
     check_whole(served)
-    assert 1 == served.one("SELECT max(runs) FROM job_day")
+    assert 1 == served.fetch_one("SELECT max(runs) FROM job_day")
 
 
 def test_runs_of_incidents_stay_until_the_incident_goes(served: Estate) -> None:
@@ -253,7 +253,7 @@ def test_runs_of_incidents_stay_until_the_incident_goes(served: Estate) -> None:
             "SELECT id, period_key FROM run WHERE job_id = ? ORDER BY sort_us LIMIT 1", (served.job_id(),)
         )
         session.rows("UPDATE incident_member SET run_id = ?, period_key = ?", tuple(oldest))
-    member = served.one("SELECT run_id FROM incident_member")
+    member = served.fetch_one("SELECT run_id FROM incident_member")
     prune(served)
     assert [(member,)] == served.rows("SELECT id FROM run WHERE id = :run", run=member)
     opened_and_closed(served, 10, key="run:new:x")
@@ -264,9 +264,9 @@ def test_runs_of_incidents_stay_until_the_incident_goes(served: Estate) -> None:
         session.rows("UPDATE delivery SET state = 'sent'")
     deleted = prune(served, shorter)
     assert deleted["incident"] > 0
-    gone = counts(served)
-    assert (1, 0) == (gone["incident"], gone["delivery"]), "the newer one"
-    assert 0 == served.one("SELECT count(*) FROM incident_member m LEFT JOIN incident i ON i.id = m.incident_id"
+    removed = counts(served)
+    assert (1, 0) == (removed["incident"], removed["delivery"]), "the newer one"
+    assert 0 == served.fetch_one("SELECT count(*) FROM incident_member m LEFT JOIN incident i ON i.id = m.incident_id"
                            " WHERE i.id IS NULL")  # fmt: skip
     assert [] == served.rows("SELECT id FROM run WHERE id = :run", run=member)
     check_whole(served)
@@ -288,7 +288,7 @@ def test_the_engine_prunes_under_its_fence_and_rests_between_two_passes(served: 
 
 
 def worker_at(night: Estate, now: datetime) -> StoreRetention:
-    """An engine's part in a process of its own, whose clock stands at `now`."""
+    """A worker of an engine in a process of its own, whose clock is fixed at `now`."""
     return StoreRetention(night.store, Clock(night.store.clock_setting, lambda: now), RULES)
 
 
@@ -327,7 +327,7 @@ def test_a_clock_that_jumps_years_ahead_deletes_a_day_per_pass_and_is_reported(
     assert 0 < before - counts(served)["run"] <= 2 * len(JOBS)
     right = worker_at(served, NOW + timedelta(days=3))
     right.step(7)
-    assert (right.trouble, served.one("SELECT value FROM meta WHERE name = 'retention_us'")) == (
+    assert (right.trouble, served.fetch_one("SELECT value FROM meta WHERE name = 'retention_us'")) == (
         "", str(micros(NOW + timedelta(days=3))))  # fmt: skip
 
 
@@ -422,7 +422,7 @@ def test_a_young_log_tail_of_an_old_attempt_retains_no_older_one(
                      (micros(NOW),))  # fmt: skip
     prune(served)
     old_us = micros(NOW - RULES.log_tails)
-    assert 0 == served.one("SELECT count(*) FROM log_tail WHERE fetched_us < :old", old=old_us)
+    assert 0 == served.fetch_one("SELECT count(*) FROM log_tail WHERE fetched_us < :old", old=old_us)
 
 
 def test_an_old_failure_that_is_reported_again_after_it_was_deleted_opens_no_incident(served: Estate) -> None:
@@ -436,7 +436,7 @@ def test_an_old_failure_that_is_reported_again_after_it_was_deleted_opens_no_inc
     served.ingest(reported)
     judged(served, "03:21")
     assert incidents == counts(served)["incident"]
-    latest = served.one("SELECT r.sort_us FROM latest_run l JOIN run r ON r.id = l.run_id WHERE l.job_id = 1")
+    latest = served.fetch_one("SELECT r.sort_us FROM latest_run l JOIN run r ON r.id = l.run_id WHERE l.job_id = 1")
     assert latest > micros(NOW - timedelta(days=3))
     assert 1 == prune(served)["run"]
 
@@ -447,19 +447,19 @@ def test_of_deleted_periods_a_backfill_does_not_say_that_they_have_not_run(serve
     prune(served)
     last = last_deleted_date(served.store, 1)
     assert last is not None
-    assert last.isoformat() < served.one("SELECT min(business_date) FROM run WHERE job_id = 1")
+    assert last.isoformat() < served.fetch_one("SELECT min(business_date) FROM run WHERE job_id = 1")
 
 
 def test_a_store_that_is_away_for_a_moment_delays_retention_by_one_step_and_is_reported_if_it_stays_away(
     served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(*_: object) -> None:
+    def removed(*_: object) -> None:
         raise StoreUnusable("the store's file is gone")
 
     many_nights(served, 1)
     worker = worker_at(served, NOW)
     hold_lease(served, 7)
-    monkeypatch.setattr(retention, "day_figures", gone)
+    monkeypatch.setattr(retention, "day_figures", removed)
     worker.step(7)
     assert "" == worker.trouble
     worker.step(7)

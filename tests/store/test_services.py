@@ -1,4 +1,4 @@
-"""What was promised, given and kept, as rows and as what is read of them."""
+"""Service days promised, delivered and kept, as rows and as queries."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from console.store.queries.reader import Queries
 from console.store.services import ExtendedPromise, extend_deadline
 from console.store.snapshot.estate import load_estate
 from tests.factories import minutes
-from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
+from tests.store.estate import DATE, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
 from tests.store.test_decisions import ROUTES, day, incident
 
-KEPT = Promise(
+PROMISE = Promise(
     DeadlineRule(after_start=timedelta(minutes=90), of=EXTRACT), ServiceObjective(0.9, 30), ServiceAgreement(1, 90)
 )
 
@@ -51,34 +51,34 @@ def past(ago: int, delivered: datetime | None, timeliness: Timeliness = Timeline
     due = at("05:30") - timedelta(days=ago)
     shown = delivered - timedelta(days=ago) if delivered else None
     return day(
-        business_date=BD - timedelta(days=ago), deadline=due, promised=None, agreed=due, delivered_at=shown,
+        business_date=DATE - timedelta(days=ago), deadline=due, promised=None, agreed=due, delivered_at=shown,
         timeliness=timeliness, incident_key=None,
     )  # fmt: skip
 
 
 def give(night: Estate, until: datetime | None, why: str = "late") -> str:
     until_us = None if until is None else micros(until)
-    what = ExtendedPromise("supply", BD.isoformat())
+    what = ExtendedPromise("supply", DATE.isoformat())
     return extend_deadline(night.store, None, what, until_us, "ann", "here", why, micros(at("03:20")))  # type: ignore[arg-type]
 
 
 def test_a_promise_comes_back_as_config_has_it_with_the_number_of_its_job(served: Estate) -> None:
-    promise(served, KEPT)
-    [found] = load_estate(served.store, at("03:20"), EvaluationSettings()).services
-    assert replace(KEPT, deadline=replace(KEPT.deadline, of_id=served.job_id())) == found.promise
+    promise(served, PROMISE)
+    [service] = load_estate(served.store, at("03:20"), EvaluationSettings()).services
+    assert replace(PROMISE, deadline=replace(PROMISE.deadline, of_id=served.job_id())) == service.promise
 
 
 def test_the_last_extension_is_what_an_evaluation_sees(served: Estate) -> None:
     judged(served, day())
     assert "" == give(served, at("06:00"), "late\x1b[2J files")
     assert "" == give(served, at("06:30"), "later")
-    [found] = load_estate(served.store, at("03:20"), EvaluationSettings()).extensions
-    assert ("supply", BD, at("06:30"), "ann", "later") == (
-        found.service,
-        found.business_date,
-        found.until,
-        found.by,
-        found.why,
+    [deadline_extension] = load_estate(served.store, at("03:20"), EvaluationSettings()).extensions
+    assert ("supply", DATE, at("06:30"), "ann", "later") == (
+        deadline_extension.service,
+        deadline_extension.business_date,
+        deadline_extension.until,
+        deadline_extension.by,
+        deadline_extension.why,
     )
     assert "" == give(served, None)
     assert () == load_estate(served.store, at("03:20"), EvaluationSettings()).extensions
@@ -103,15 +103,15 @@ def left_out(ago: int = 0) -> ServiceDayVerdict:
 
 
 def test_a_date_without_a_promise_counts_for_nothing_and_gets_no_time(served: Estate, reads: Queries) -> None:
-    promise(served, KEPT)
+    promise(served, PROMISE)
     judged(served, past(1, at("05:30")), left_out())
     [view] = reads.service_days.service_attainment()
     assert (AttainmentWindow(30, 1, 1, 0), 0) == (view.attainment.windows[0], view.attainment.sla_missed)
     assert ["2026-11-18"] == [
-        one.business_date for one in reads.handover.service_nights(at("00:00") - timedelta(days=3), at("23:00"))
+        night.business_date for night in reads.handover.service_nights(at("00:00") - timedelta(days=3), at("23:00"))
     ]
     assert "supply has no promise for it: calendar x, closed" == give(served, at("06:00"))
-    shown = reads.services.service("supply", BD.isoformat())
+    shown = reads.services.service("supply", DATE.isoformat())
     assert (False, None) == (shown.is_promised, service_document(shown, at("06:00"))["deadline"])
 
 
@@ -139,19 +139,19 @@ def test_what_was_pending_is_promised_no_more_and_what_was_delivered_stays(serve
     """A calendar that leaves out a date after it was judged."""
     judged(served, past(1, at("05:30")), past(0, None, Timeliness.AT_RISK))
     judged(served, left_out(1), left_out(0))
-    words = [reads.services.service("supply", (BD - timedelta(days=ago)).isoformat()).timeliness for ago in (1, 0)]
-    assert ["met", "no_promise"] == words
+    texts = [reads.services.service("supply", (DATE - timedelta(days=ago)).isoformat()).timeliness for ago in (1, 0)]
+    assert ["met", "no_promise"] == texts
 
 
 def test_a_changed_config_forgets_which_dates_were_left_out(served: Estate, reads: Queries) -> None:
     """Nothing of it may run on a date that counts again, and then nobody would judge it again."""
     judged(served, left_out())
-    promise(served, KEPT)
-    assert "not judged yet" == reads.services.service("supply", BD.isoformat()).reason
+    promise(served, PROMISE)
+    assert "not judged yet" == reads.services.service("supply", DATE.isoformat()).reason
 
 
 def test_dates_in_time_and_the_remaining_budget_are_shown(served: Estate, reads: Queries) -> None:
-    promise(served, KEPT)
+    promise(served, PROMISE)
     late = past(3, at("05:31"), Timeliness.MET_LATE)
     never = past(2, None, Timeliness.BREACHED)
     unproved = past(1, None, Timeliness.NO_ESTIMATE)
@@ -170,15 +170,15 @@ def test_dates_in_time_and_the_remaining_budget_are_shown(served: Estate, reads:
 
 def test_more_time_counts_for_the_objective_and_not_for_the_agreement() -> None:
     due = at("05:30")
-    extended = AttainmentDay(BD, due + timedelta(hours=1), due, due, due + timedelta(minutes=30), Timeliness.MET)
-    found = attainment([extended], KEPT, BD, at("08:00"))
-    assert (1.0, 1, 0) == (found.windows[0].share, found.sla_missed, found.sla_left)
+    extended = AttainmentDay(DATE, due + timedelta(hours=1), due, due, due + timedelta(minutes=30), Timeliness.MET)
+    result = attainment([extended], PROMISE, DATE, at("08:00"))
+    assert (1.0, 1, 0) == (result.windows[0].share, result.sla_missed, result.sla_left)
 
 
 def test_a_service_without_days_has_no_share_and_all_of_its_budget() -> None:
-    found = attainment([], KEPT, BD, at("08:00"))
-    assert (None, 0.0, 1) == (found.windows[0].share, found.budget_left, found.sla_left)
-    assert None is attainment([], Promise(), BD, at("08:00")).budget
+    result = attainment([], PROMISE, DATE, at("08:00"))
+    assert (None, 0.0, 1) == (result.windows[0].share, result.budget_left, result.sla_left)
+    assert None is attainment([], Promise(), DATE, at("08:00")).budget
 
 
 def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: Estate, reads: Queries) -> None:
@@ -187,10 +187,12 @@ def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: E
     )
     judged(served, replace(day(incident_key=None), sources=sources, path=(served.job_id(),)))
     served.ingest(failed(), run(attempt="2", started_at=at("03:20"), ended_at=at("03:26")), now="03:30")
-    [found] = reads.service_days.critical_path("supply", BD.isoformat())
-    assert (EXTRACT, 240.0, "history") == (found.name, found.usual_s, found.source)
-    [shown] = found.runs
-    assert [(at("03:10"), "failed"), (at("03:20"), "succeeded")] == [(one.started, one.state) for one in shown.tries]
+    [job] = reads.service_days.critical_path("supply", DATE.isoformat())
+    assert (EXTRACT, 240.0, "history") == (job.name, job.usual_s, job.source)
+    [shown] = job.runs
+    assert [(at("03:10"), "failed"), (at("03:20"), "succeeded")] == [
+        (timeline_attempt.started, timeline_attempt.state) for timeline_attempt in shown.tries
+    ]
     assert [] == reads.service_days.critical_path("supply", "2020-01-01")
 
 
@@ -201,12 +203,12 @@ def test_runs_carry_the_keys_of_services_that_are_promised_end_to_end(served: Es
     nested = {"conf": {"customer_id": 4712}}
     as_text = {"input": '{"customer_id": "47\\u001b[2J13"}'}
     contexts = [{"customer_id": "4711"}, nested, as_text, {"other": 1}, {"customer_id": ["x"]}]
-    runs = [run(period=f"03:1{n}", attempt=str(n), context=one) for n, one in enumerate(contexts)]
+    runs = [run(period=f"03:1{n}", attempt=str(n), context=context) for n, context in enumerate(contexts)]
     served.ingest(*runs)
     assert {} == load_estate(served.store, at("03:20"), EvaluationSettings()).correlated
     promise(served, ONBOARDING)
-    found = load_estate(served.store, at("03:20"), EvaluationSettings()).correlated
-    assert [{"customer_id": value} for value in ("4711", "4712", "4713")] == [found[key] for key in sorted(found)]
+    results = load_estate(served.store, at("03:20"), EvaluationSettings()).correlated
+    assert [{"customer_id": value} for value in ("4711", "4712", "4713")] == [results[key] for key in sorted(results)]
 
 
 def test_each_submission_is_a_separate_row_and_the_most_urgent_one_represents_the_service(
@@ -214,23 +216,23 @@ def test_each_submission_is_a_separate_row_and_the_most_urgent_one_represents_th
 ) -> None:
     promise(served, ONBOARDING)
 
-    def one(key: str, due: str, delivered: str = "") -> ServiceDayVerdict:
+    def item(key: str, due: str, delivered: str = "") -> ServiceDayVerdict:
         done = at(delivered) if delivered else None
-        word = Timeliness.MET if done else Timeliness.ON_TIME
+        timeliness = Timeliness.MET if done else Timeliness.ON_TIME
         return day(
             service=f"supply #{key}", instance=key, submission=f"run {key}", deadline=at(due), delivered_at=done,
-            timeliness=word, incident_key=None,
+            timeliness=timeliness, incident_key=None,
         )  # fmt: skip
 
-    judged(served, one("a", "04:10", "03:50"), one("b", "04:20"), one("c", "04:15"))
-    judged(served, one("a", "04:10", "03:50"), one("b", "04:20"), one("c", "04:15", "03:59"))
-    assert 3 == served.one("SELECT count(*) FROM service_day")
+    judged(served, item("a", "04:10", "03:50"), item("b", "04:20"), item("c", "04:15"))
+    judged(served, item("a", "04:10", "03:50"), item("b", "04:20"), item("c", "04:15", "03:59"))
+    assert 3 == served.fetch_one("SELECT count(*) FROM service_day")
     [view] = reads.services.list_services()
     assert ("supply", "Supply plan #b", "b", at("04:20")) == (view.name, view.title, view.instance, view.deadline)
-    assert ["b", "c", "a"] == [each.instance for each in reads.services.instances("supply", BD.isoformat())]
+    assert ["b", "c", "a"] == [service.instance for service in reads.services.instances("supply", DATE.isoformat())]
     assert [] == reads.services.instances("supply", "2020-01-01")
-    [kept] = reads.service_days.service_attainment()
-    assert 2 == kept.attainment.windows[0].kept
+    [attainment_view] = reads.service_days.service_attainment()
+    assert 2 == attainment_view.attainment.windows[0].kept
 
 
 def test_a_service_without_a_submission_says_so(served: Estate, reads: Queries) -> None:
@@ -239,12 +241,12 @@ def test_a_service_without_a_submission_says_so(served: Estate, reads: Queries) 
 
 
 def test_an_incident_names_each_affected_instance_until_it_no_longer_affects_it(served: Estate, reads: Queries) -> None:
-    """The keys of two submissions may be the same: what tells them apart is which run each was."""
+    """The keys of two submissions may be the same: they differ by their runs."""
     served.ingest(failed())
     promise(served, ONBOARDING)
-    [hurt] = incident().services
+    [service] = incident().services
     shown = [("first", "04:10", "4711"), ("second", "04:20", "4711 (03:20)")]
-    both = [replace(hurt, service=f"supply #{key}", submission=which, deadline=at(due)) for which, due, key in shown]
+    both = [replace(service, service=f"supply #{key}", submission=which, deadline=at(due)) for which, due, key in shown]
     days = [
         day(service=f"supply #{key}", instance=key, submission=which, deadline=at(due), incident_key=None)
         for which, due, key in shown
@@ -254,10 +256,13 @@ def test_an_incident_names_each_affected_instance_until_it_no_longer_affects_it(
         apply_decisions(
             served.store, Decisions(incidents=(decided,), service_days=tuple(days)), at("03:20"), 1, None, ROUTES
         )
-        told = [(one.name, one.title, one.instance, one.deadline) for one in reads.incidents.incident(1).services]
-        assert [("supply", f"Supply plan #{key}", key, at(due)) for _, due, key in shown[-len(services) :]] == told
-    assert [1] == [one.services for one in reads.incidents.list_incidents()]
-    assert ["4711 (03:20)"] == [one.title.partition("#")[2] for one in reads.handover.nights_of_incident(1)]
+        entries = [
+            (service.name, service.title, service.instance, service.deadline)
+            for service in reads.incidents.incident(1).services
+        ]
+        assert [("supply", f"Supply plan #{key}", key, at(due)) for _, due, key in shown[-len(services) :]] == entries
+    assert [1] == [incident.services for incident in reads.incidents.list_incidents()]
+    assert ["4711 (03:20)"] == [night.title.partition("#")[2] for night in reads.handover.nights_of_incident(1)]
 
 
 def test_the_cost_of_the_attempts_of_a_run_is_summed_where_a_budget_needs_it(served: Estate) -> None:
@@ -269,9 +274,9 @@ def test_the_cost_of_the_attempts_of_a_run_is_summed_where_a_budget_needs_it(ser
         now="04:30",
     )
     assert {} == load_estate(served.store, at("04:30"), EvaluationSettings()).costs
-    said = replace(SERVED.jobs[0], budget_time=timedelta(minutes=20), budget_cost=3.0)
-    sync_config(served.store, replace(SERVED, jobs=(said,)), MIDNIGHT, None)
-    found = load_estate(served.store, at("04:30"), EvaluationSettings())
-    assert [3.5] == list(found.costs.values())
-    job = found.jobs[served.job_id()]
+    job_setting = replace(SERVED.jobs[0], budget_time=timedelta(minutes=20), budget_cost=3.0)
+    sync_config(served.store, replace(SERVED, jobs=(job_setting,)), MIDNIGHT, None)
+    estate = load_estate(served.store, at("04:30"), EvaluationSettings())
+    assert [3.5] == list(estate.costs.values())
+    job = estate.jobs[served.job_id()]
     assert (timedelta(minutes=20), 3.0) == (job.budget_time, job.budget_cost)

@@ -1,4 +1,4 @@
-"""What may leave the door for outside text."""
+"""Outside text after cleaning."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def test_a_control_string_that_never_ends_hides_nothing_after_it() -> None:
 
 
 def test_the_lines_of_a_message_stand_beside_each_other() -> None:
-    said = "ERROR:  orders is empty\r\nCONTEXT:  PL/pgSQL\n\n  at line 3\x1b[2J\n"
-    assert "ERROR:  orders is empty · CONTEXT:  PL/pgSQL · at line 3" == one_line(said)
-    assert "ERROR…" == one_line(said, 6)
+    message = "ERROR:  orders is empty\r\nCONTEXT:  PL/pgSQL\n\n  at line 3\x1b[2J\n"
+    assert "ERROR:  orders is empty · CONTEXT:  PL/pgSQL · at line 3" == one_line(message)
+    assert "ERROR…" == one_line(message, 6)
 
 
 def test_a_long_text_is_cut_with_a_mark() -> None:

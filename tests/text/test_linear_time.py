@@ -30,13 +30,13 @@ CHARACTERS = "a1 x-=.:/\t" + "".join(map(chr, range(32, 127))) + "\n\x1bé\x80"
 @cache
 def patterns() -> dict[str, re.Pattern[str]]:
     """Every compiled pattern by the name that it has in its module."""
-    found: dict[str, re.Pattern[str]] = {}
+    results: dict[str, re.Pattern[str]] = {}
     for package in (console, connectors):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if "conformance" not in module.name and not module.name.endswith("__main__"):
                 for name, value in vars(importlib.import_module(module.name)).items():
-                    found |= {f"{module.name}.{name}": one for one in patterns_in(value)}
-    return found
+                    results |= {f"{module.name}.{name}": pattern for pattern in patterns_in(value)}
+    return results
 
 
 def patterns_in(value: object) -> Iterator[re.Pattern[str]]:
@@ -76,7 +76,7 @@ def fitting(items: Any) -> str:
 
     others = "".join(chr(value if code is codes.LITERAL else value[0]) for code, value in items
                      if code in (codes.LITERAL, codes.RANGE))  # fmt: skip
-    return next((one for one in CHARACTERS + others if is_in(one) != negated), "a")
+    return next((character for character in CHARACTERS + others if is_in(character) != negated), "a")
 
 
 REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
@@ -104,7 +104,7 @@ def example(parsed: Any) -> str:
 
 
 def repeats(parsed: Any, before: str = "") -> Iterator[tuple[str, str]]:
-    """(what stands before it, one piece of it) of each part that may be repeated without an end."""
+    """(prefix, one repetition) of each part that may be repeated without limit."""
     for code, value in parsed:
         if code in REPEATS:
             if value[1] > 20:
@@ -138,9 +138,9 @@ def seconds(pattern: re.Pattern[str], method: str, before: str, piece: str, size
     """Processor time of one call on the piece repeated to this size, with an end that does not fit."""
     text = before + piece * (size // len(piece)) + "\0!"
     called, begun = getattr(pattern, method), time.process_time()
-    found = called("", text) if method.startswith("sub") else called(text)
+    result = called("", text) if method.startswith("sub") else called(text)
     if method == "finditer":
-        list(found)
+        list(result)
     return time.process_time() - begun
 
 
@@ -148,8 +148,8 @@ def seconds(pattern: re.Pattern[str], method: str, before: str, piece: str, size
 @pytest.mark.timeout(600)
 def test_every_pattern_takes_linear_time_to_a_megabyte() -> None:
     assert len(patterns()) > 150
-    found = {name: slowest(pattern, uses(name), [*LIMITS]) for name, pattern in patterns().items()}
-    assert {} == {name: fault for name, fault in found.items() if fault}
+    results = {name: slowest(pattern, uses(name), [*LIMITS]) for name, pattern in patterns().items()}
+    assert {} == {name: fault for name, fault in results.items() if fault}
 
 
 @pytest.mark.parametrize("piece", ["/*", "$a$b", "$", "e'\\'", "'", '"'])

@@ -15,13 +15,13 @@ SOURCES = sorted(file for folder in ("console", "connectors") for file in (ROOT 
 
 
 def test_no_pattern_repeats_a_group_possessively() -> None:
-    found = [
+    results = [
         f"{file.relative_to(ROOT)}:{number}"
         for file in SOURCES
         for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
         if GROUP_REPEATED.search(line)
     ]
-    assert [] == found
+    assert [] == results
 
 
 @pytest.mark.parametrize("text", [r"(?:a|b){1,9}+", r"(?:\s)*+x", "(a)++", "(?>a)"])

@@ -26,7 +26,7 @@ def on(*rules: str, **more: object) -> Calendar:
 
 
 def listed(calendar: Calendar, after: str, n: int) -> list[str]:
-    return [str(each) for each in next_days(calendar, day(after), n)]
+    return [str(candidate) for candidate in next_days(calendar, day(after), n)]
 
 
 def test_working_days_leave_out_the_weekend() -> None:
@@ -177,7 +177,7 @@ def test_a_day_that_no_month_has_is_refused(text: str) -> None:
 
 def test_the_fifth_of_a_weekday_is_left_out_of_a_month_that_has_four() -> None:
     assert ["2026-03-31", "2026-06-30", "2026-09-29"] == [
-        str(each) for each in next_days(on("5th tuesday"), day("2026-01-01"), 3)
+        str(candidate) for candidate in next_days(on("5th tuesday"), day("2026-01-01"), 3)
     ]
 
 
@@ -191,7 +191,7 @@ RULES = [f"{nth} {kind}" for nth in ("first", "2nd", "last", "3rd last") for kin
 CALENDARS = st.builds(
     Calendar,
     name=st.just("any"),
-    weekdays=st.sets(st.sampled_from(EVERY_DAY)).map(lambda found: tuple(sorted(found))),
+    weekdays=st.sets(st.sampled_from(EVERY_DAY)).map(lambda results: tuple(sorted(results))),
     country=st.sampled_from(["", "DE", "US"]),
     closed=st.lists(st.dates(date(2026, 1, 1), date(2027, 12, 31)), max_size=3).map(tuple),
     on=st.lists(st.sampled_from(RULES).map(DayRule.read), max_size=2).map(tuple),
@@ -201,11 +201,11 @@ CALENDARS = st.builds(
 
 @given(CALENDARS, st.dates(date(2026, 1, 1), date(2027, 6, 30)))
 def test_the_next_day_is_the_first_after_it_and_the_way_back_leads_home(calendar: Calendar, start: date) -> None:
-    found = calendars.next_day(calendar, start)
-    if found is None:
+    result = calendars.next_day(calendar, start)
+    if result is None:
         return
-    between = [start + timedelta(days=n) for n in range(1, (found - start).days)]
-    assert counts(calendar, found)
-    assert not any(counts(calendar, each) for each in between)
-    before = previous_day(calendar, found)
+    between = [start + timedelta(days=n) for n in range(1, (result - start).days)]
+    assert counts(calendar, result)
+    assert not any(counts(calendar, day) for day in between)
+    before = previous_day(calendar, result)
     assert before is None or before <= start

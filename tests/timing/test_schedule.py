@@ -58,12 +58,12 @@ def shown(at: datetime) -> str:
 
 @pytest.mark.parametrize("expression", SPRING_LOG)
 def test_the_instants_of_a_spring_night_are_those_of_the_recorded_cron(expression: str) -> None:
-    assert SPRING_LOG[expression].split() == [shown(each) for each in instants(cron(expression), *SPRING)]
+    assert SPRING_LOG[expression].split() == [shown(instant) for instant in instants(cron(expression), *SPRING)]
 
 
 @pytest.mark.parametrize("expression", AUTUMN_LOG)
 def test_the_instants_of_an_autumn_night_are_those_of_the_recorded_cron(expression: str) -> None:
-    assert AUTUMN_LOG[expression].split() == [shown(each) for each in instants(cron(expression), *AUTUMN)]
+    assert AUTUMN_LOG[expression].split() == [shown(instant) for instant in instants(cron(expression), *AUTUMN)]
 
 
 def test_two_fixed_times_in_one_gap_are_one_instant_right_after_the_jump() -> None:
@@ -72,8 +72,8 @@ def test_two_fixed_times_in_one_gap_are_one_instant_right_after_the_jump() -> No
 
 def test_a_gap_of_half_an_hour_moves_a_fixed_time_to_its_end() -> None:
     day = datetime(2026, 10, 3, 12, tzinfo=UTC)  # Lord Howe: 02:00 becomes 02:30 on 4 October, from +10:30 to +11
-    found = instants(cron("15 2 * * *", "Australia/Lord_Howe"), day, day + timedelta(hours=6))
-    assert [datetime(2026, 10, 3, 15, 30, tzinfo=UTC)] == found
+    results = instants(cron("15 2 * * *", "Australia/Lord_Howe"), day, day + timedelta(hours=6))
+    assert [datetime(2026, 10, 3, 15, 30, tzinfo=UTC)] == results
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_a_gap_of_half_an_hour_moves_a_fixed_time_to_its_end() -> None:
 def test_each_form_of_an_expression_gives_its_instants(expression: str, expected: str) -> None:
     """20 November 2026 is a Friday. Day of month and of week are an OR unless one begins with a star, as in Vixie."""
     start = datetime(2026, 11, 19, 23, 59, tzinfo=UTC)
-    found = instants(cron(expression, "UTC"), start, start + timedelta(hours=24, minutes=2))
-    assert expected.split() == [f"{each:%dT%H:%M}" for each in found]
+    results = instants(cron(expression, "UTC"), start, start + timedelta(hours=24, minutes=2))
+    assert expected.split() == [f"{instant:%dT%H:%M}" for instant in results]
 
 
 def test_pg_cron_runs_by_the_zone_that_its_connector_names() -> None:
@@ -111,15 +111,15 @@ def test_pg_cron_runs_by_the_zone_that_its_connector_names() -> None:
 def test_pg_cron_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
     schedule = Schedule("pg_cron", "30 2 * * *", BERLIN)
     assert [] == instants(schedule, *SPRING)
-    assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
+    assert ["02:30+2", "02:30+1"] == [shown(instant) for instant in instants(schedule, *AUTUMN)]
 
 
 def test_kubernetes_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
     """As robfig/cron 3.0.1 answered for these expressions in Europe/Berlin and America/Havana."""
     fixed, hourly = Schedule("kubernetes", "30 2 * * *", BERLIN), Schedule("kubernetes", "30 1-3 * * *", BERLIN)
     assert [] == instants(fixed, *SPRING)
-    assert ["01:30+1", "03:30+2"] == [shown(each) for each in instants(hourly, *SPRING)]
-    assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(fixed, *AUTUMN)]
+    assert ["01:30+1", "03:30+2"] == [shown(instant) for instant in instants(hourly, *SPRING)]
+    assert ["02:30+2", "02:30+1"] == [shown(instant) for instant in instants(fixed, *AUTUMN)]
     start = datetime(2026, 3, 8, tzinfo=UTC)
     midnight = Schedule("kubernetes", "30 0 * * *", "America/Havana")
     assert [datetime(2026, 3, 9, 4, 30, tzinfo=UTC)] == instants(midnight, start, start + timedelta(days=2))
@@ -127,8 +127,8 @@ def test_kubernetes_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
 
 def test_kubernetes_takes_steps_over_days_and_a_weekday_as_either() -> None:
     start = datetime(2026, 10, 26, tzinfo=UTC)
-    found = instants(Schedule("kubernetes", "0 0 1-31/2 * 5", "UTC"), start, start + timedelta(days=8))
-    assert [27, 29, 30, 31, 1, 3] == [each.day for each in found]
+    results = instants(Schedule("kubernetes", "0 0 1-31/2 * 5", "UTC"), start, start + timedelta(days=8))
+    assert [27, 29, 30, 31, 1, 3] == [instant.day for instant in results]
 
 
 def test_dagster_moves_what_lies_in_the_gap_to_its_end_and_takes_the_second_of_two() -> None:
@@ -136,7 +136,7 @@ def test_dagster_moves_what_lies_in_the_gap_to_its_end_and_takes_the_second_of_t
     fixed, hourly = Schedule("dagster", "30 2 * * *", BERLIN), Schedule("dagster", "30 * * * *", BERLIN)
     assert [datetime(2026, 3, 29, 1, 0, tzinfo=UTC)] == instants(fixed, *SPRING)
     assert [datetime(2026, 10, 25, 1, 30, tzinfo=UTC)] == instants(fixed, *AUTUMN)
-    assert ["23:30", "00:30", "01:30", "02:30"] == [f"{each:%H:%M}" for each in instants(hourly, *AUTUMN)]
+    assert ["23:30", "00:30", "01:30", "02:30"] == [f"{instant:%H:%M}" for instant in instants(hourly, *AUTUMN)]
 
 
 def test_prefect_takes_the_first_of_two_and_starts_what_lies_in_the_gap_an_hour_early() -> None:
@@ -144,28 +144,28 @@ def test_prefect_takes_the_first_of_two_and_starts_what_lies_in_the_gap_an_hour_
     fixed, hourly = Schedule("prefect", "30 2 * * *", BERLIN), Schedule("prefect", "30 * * * *", BERLIN)
     assert [datetime(2026, 3, 29, 0, 30, tzinfo=UTC)] == instants(fixed, *SPRING)
     assert [datetime(2026, 10, 25, 0, 30, tzinfo=UTC)] == instants(fixed, *AUTUMN)
-    assert ["23:30", "00:30", "02:30"] == [f"{each:%H:%M}" for each in instants(hourly, *AUTUMN)]
+    assert ["23:30", "00:30", "02:30"] == [f"{instant:%H:%M}" for instant in instants(hourly, *AUTUMN)]
 
 
 def test_pgagent_leaves_out_the_gap_and_takes_the_second_of_two() -> None:
-    """As PostgreSQL reads a local time: '2026-10-25 02:30 Europe/Berlin' is 01:30 UTC (asked of PostgreSQL 15)."""
+    """As PostgreSQL reads a local time: '2026-10-25 02:30 Europe/Berlin' is 01:30 UTC (checked on PostgreSQL 15)."""
     schedule = Schedule("pgagent", "*-*-* 2:30:00", BERLIN)
     assert [] == instants(schedule, *SPRING)
-    assert ["02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
+    assert ["02:30+1"] == [shown(instant) for instant in instants(schedule, *AUTUMN)]
 
 
 def test_pgagent_wants_day_and_weekday_at_once_and_joins_its_schedules() -> None:
     """What five fields of cron cannot say; and the last day of a month."""
     schedule = Schedule("pgagent", "Mon *-*-1,2,3,4,5,6,7 4:0:00;*-*~1 23:30:00", "UTC")
     start = datetime(2026, 2, 1, tzinfo=UTC)
-    found = instants(schedule, start, start + timedelta(days=40))
-    assert ["02-02T04:00", "02-28T23:30", "03-02T04:00"] == [f"{each:%m-%dT%H:%M}" for each in found]
+    results = instants(schedule, start, start + timedelta(days=40))
+    assert ["02-02T04:00", "02-28T23:30", "03-02T04:00"] == [f"{instant:%m-%dT%H:%M}" for instant in results]
 
 
 def test_pg_cron_seconds_are_a_grid() -> None:
     start = datetime(2026, 7, 1, tzinfo=UTC)
-    found = instants(Schedule("pg_cron", "30 seconds"), start, start + timedelta(minutes=1))
-    assert [start + timedelta(seconds=30), start + timedelta(seconds=60)] == found
+    results = instants(Schedule("pg_cron", "30 seconds"), start, start + timedelta(minutes=1))
+    assert [start + timedelta(seconds=30), start + timedelta(seconds=60)] == results
 
 
 def test_the_next_run_that_airflow_names_wins_over_the_expression() -> None:
@@ -178,8 +178,8 @@ def test_the_next_run_that_airflow_names_wins_over_the_expression() -> None:
 
 def test_airflow_moves_a_fixed_time_by_the_gap_and_takes_the_second_of_two() -> None:
     schedule = Schedule("airflow", "30 2 * * *", BERLIN)
-    assert ["03:30+2"] == [shown(each) for each in instants(schedule, *SPRING)]
-    assert ["02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
+    assert ["03:30+2"] == [shown(instant) for instant in instants(schedule, *SPRING)]
+    assert ["02:30+1"] == [shown(instant) for instant in instants(schedule, *AUTUMN)]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule, words",
+    "schedule, text",
     [
         (cron("10 3 * * *"), "daily at 03:10 Europe/Berlin"),
         (cron("*/15 * * * *", "UTC"), "every 15 minutes UTC"),
@@ -259,8 +259,8 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
         (cron("what [bold]"), "what [bold]"),
     ],
 )
-def test_a_schedule_is_described_in_plain_english(schedule: Schedule, words: str) -> None:
-    assert words == schedule_text(schedule)
+def test_a_schedule_is_described_in_plain_english(schedule: Schedule, text: str) -> None:
+    assert text == schedule_text(schedule)
 
 
 MINUTES = st.sampled_from(["0", "30", "15,45", "*/20", "*", "7"])
@@ -281,7 +281,7 @@ def test_stepping_and_listing_yield_the_same_instants(schedule: Schedule, start:
         at = nearest
     assert listed == stepped
     assert sorted(set(listed)) == listed
-    assert all(each == last_instant(schedule, each + timedelta(seconds=30)) for each in listed[:3])
+    assert all(instant == last_instant(schedule, instant + timedelta(seconds=30)) for instant in listed[:3])
 
 
 @given(SCHEDULES, WHEN, st.integers(1, 4000))
@@ -295,16 +295,16 @@ def test_a_window_split_anywhere_gives_the_same_instants(schedule: Schedule, sta
 def test_a_long_window_gives_the_instants_of_its_days(schedule: Schedule, start: datetime, days: int) -> None:
     """It is stepped through in one walk, and days are shared between jobs."""
     ends = [start + timedelta(days=day) for day in range(days + 1)]
-    found = [each for begin, end in pairwise(ends) for each in instants(schedule, begin, end)]
-    assert found[:MOST] == instants(schedule, start, ends[-1])
+    results = [instant for begin, end in pairwise(ends) for instant in instants(schedule, begin, end)]
+    assert results[:MOST] == instants(schedule, start, ends[-1])
 
 
 @given(st.sampled_from(ZONES), WHEN)
 def test_a_daily_job_runs_once_on_every_local_date(zone: str, start: datetime) -> None:
-    found = instants(cron("10 2 * * *", zone), start, start + timedelta(days=10))
-    dates = [each.astimezone(zone_of(zone)).date() for each in found]
+    results = instants(cron("10 2 * * *", zone), start, start + timedelta(days=10))
+    dates = [instant.astimezone(zone_of(zone)).date() for instant in results]
     assert sorted(set(dates)) == dates
-    assert len(found) in (9, 10, 11)
+    assert len(results) in (9, 10, 11)
 
 
 def test_a_zone_of_cronie_skips_its_gap_and_runs_twice_in_its_overlap() -> None:
@@ -359,12 +359,12 @@ def test_an_accepted_instant_belongs_to_the_seen_one_of_its_day(
     before: str, after: str, due: str, start: str | None
 ) -> None:
     accepted, seen = cron(before, "UTC"), cron(after, "UTC")
-    found = seen_instant(accepted, seen, datetime.fromisoformat(f"2026-11-{due}Z"))
-    assert (datetime.fromisoformat(f"2026-11-{start}Z") if start else None) == found
-    if found is not None:
+    instant = seen_instant(accepted, seen, datetime.fromisoformat(f"2026-11-{due}Z"))
+    assert (datetime.fromisoformat(f"2026-11-{start}Z") if start else None) == instant
+    if instant is not None:
         assert (
             f"{datetime.fromisoformat(f'2026-11-{due}Z'):%dT%H:%M}"
-            == f"{accepted_instant(accepted, seen, found):%dT%H:%M}"
+            == f"{accepted_instant(accepted, seen, instant):%dT%H:%M}"
         )
 
 

@@ -1,5 +1,5 @@
-"""`OnCalendar=`: what systemd itself says of each expression (recorded from `systemd-analyze calendar` of systemd 252),
-and what is asked of it live where it is installed. Nights of changed clocks are among the instants requested."""
+"""`OnCalendar=`: the instants that systemd computes for each expression (recorded from `systemd-analyze calendar` of
+systemd 252, and live where it is installed). Nights of changed clocks are among them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.deep import few
 RECORDED: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "recordings" / "systemd" / "analyze-252.json").read_text()
 )
-ELAPSES = [one for one in RECORDED if "elapses" in one]
-REFUSED = [one["expression"] for one in RECORDED if "refused" in one]
+ELAPSES = [row for row in RECORDED if "elapses" in row]
+REFUSED = [row["expression"] for row in RECORDED if "refused" in row]
 ANALYZE = shutil.which("systemd-analyze")
 
 
@@ -31,20 +31,20 @@ def systemd(expression: str, zone: str = "UTC") -> Schedule:
 
 
 def ours(expression: str, after: str, n: int) -> list[str]:
-    """The next `n` instants, one asked after the other."""
-    found: list[str] = []
+    """The next `n` instants, one query after the other."""
+    results: list[str] = []
     at: datetime | None = datetime.fromisoformat(after).replace(tzinfo=UTC)
-    while at is not None and len(found) < n:
+    while at is not None and len(results) < n:
         at = next_instant(systemd(expression), at)
-        found += [] if at is None else [f"{at:%Y-%m-%dT%H:%M:%S}"]
-    return found
+        results += [] if at is None else [f"{at:%Y-%m-%dT%H:%M:%S}"]
+    return results
 
 
-@pytest.mark.parametrize("one", few(ELAPSES, 40), ids=lambda one: f"{one['expression']} after {one['after']}")
-def test_it_elapses_when_systemd_says(one: dict[str, Any]) -> None:
-    assert one["elapses"] == ours(one["expression"], one["after"], 8)[: len(one["elapses"])]
-    if not one["elapses"]:
-        assert [] == ours(one["expression"], one["after"], 1)
+@pytest.mark.parametrize("row", few(ELAPSES, 40), ids=lambda item: f"{item['expression']} after {item['after']}")
+def test_it_elapses_when_systemd_says(row: dict[str, Any]) -> None:
+    assert row["elapses"] == ours(row["expression"], row["after"], 8)[: len(row["elapses"])]
+    if not row["elapses"]:
+        assert [] == ours(row["expression"], row["after"], 1)
 
 
 @pytest.mark.parametrize("expression", REFUSED)
@@ -53,13 +53,13 @@ def test_what_systemd_refuses_is_a_fault(expression: str) -> None:
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed: apt-get install systemd")
-@pytest.mark.parametrize("expression", sorted({one["expression"] for one in ELAPSES}))
+@pytest.mark.parametrize("expression", sorted({row["expression"] for row in ELAPSES}))
 def test_the_installed_systemd_says_the_same(expression: str) -> None:
     after = "2026-11-20 12:00:00"
     line = [str(ANALYZE), "calendar", "--iterations=8", f"--base-time={after} UTC", expression]
-    said = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "TZ": "UTC"}).stdout
-    found = re.findall(r"(?:Next elapse|Iter\. #\d+): \w+ (\S+) (\S+) UTC", said)
-    assert [f"{on}T{at}" for on, at in found] == ours(expression, after, 8)[: len(found)]
+    stdout = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "TZ": "UTC"}).stdout
+    matches = re.findall(r"(?:Next elapse|Iter\. #\d+): \w+ (\S+) (\S+) UTC", stdout)
+    assert [f"{on}T{at}" for on, at in matches] == ours(expression, after, 8)[: len(matches)]
 
 
 def test_the_hosts_zone_counts_where_the_expression_names_none() -> None:
@@ -79,8 +79,8 @@ def test_a_night_in_the_gap_has_no_start_and_one_in_the_overlap_has_one() -> Non
 def test_several_expressions_of_a_timer_are_one_schedule() -> None:
     both = systemd("Mon 10:00; Fri 12:30")
     at = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    found = instants(both, at, at + timedelta(days=7))
-    assert ["Fri 12:30", "Mon 10:00"] == [f"{each:%a %H:%M}" for each in found]
+    results = instants(both, at, at + timedelta(days=7))
+    assert ["Fri 12:30", "Mon 10:00"] == [f"{instant:%a %H:%M}" for instant in results]
     assert datetime(2026, 11, 16, 10, tzinfo=UTC) == last_instant(both, at)
 
 

@@ -23,7 +23,7 @@ from console.tui.frame.resource_thread import ResourceThread
 from tests import idle
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
-idle.look_often()
+idle.refresh_often()
 LIMIT_SECONDS = 30.0
 
 
@@ -59,7 +59,7 @@ class Night:
 
     @property
     def text(self) -> str:
-        """What stands on the screen."""
+        """The text of the screen."""
         strips = self.app.screen._compositor.render_strips()
         return "\n".join(strip.text.rstrip() for strip in strips)
 
@@ -71,9 +71,9 @@ class Night:
             await self.pilot.pause(0.01)
 
     async def see(self, *texts: str) -> None:
-        """Waits until every text stands on the screen."""
+        """Waits until every text is on the screen."""
         for text in texts:
-            await self.until(lambda wanted=text: wanted in self.text, repr(text))  # type: ignore[misc]
+            await self.until(lambda expected=text: expected in self.text, repr(text))  # type: ignore[misc]
 
     async def wait_until_hidden(self, text: str) -> None:
         await self.until(lambda: text not in self.text, f"the end of {text!r}")
@@ -91,14 +91,14 @@ class Night:
             before, same = now, same + 1 if now == before else 0
 
     async def answered(self) -> None:
-        """Waits until all keys are worked off and nothing that was asked of a thread waits for its answer."""
+        """Waits until all keys are processed and no request to a thread waits for its answer."""
         quiet = 0
         while quiet < 2:
             await self.pilot.pause()
-            quiet = 0 if any(desk._waiting or desk._doing for desk in self._resource_threads()) else quiet + 1
+            quiet = 0 if any(thread._waiting or thread._doing for thread in self._resource_threads()) else quiet + 1
 
     def _resource_threads(self) -> list[ResourceThread[Any]]:
-        return [one for one in vars(self.app).values() if isinstance(one, ResourceThread)]
+        return [item for item in vars(self.app).values() if isinstance(item, ResourceThread)]
 
     def widget(self, query: str) -> Widget:
         return self.app.screen.query_one(query)
@@ -109,8 +109,8 @@ Steps = Callable[[Night], Awaitable[None]]
 
 @contextmanager
 def unseen() -> Iterator[None]:
-    """Nobody but the test sees this console: it is painted when the test looks (`Night.text`) and at its end. Painting
-    it at each change was a fifth of all that these tests work."""
+    """Only the test reads this console: it is painted when the test reads it (`Night.text`) and at its end. Painting
+    it at each change was a fifth of the time of these tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Compositor, "render_update", lambda self, **_: self._dirty_regions.clear())
         yield
@@ -142,7 +142,7 @@ def on_the_night(
             with unseen():
                 asyncio.run(_drive(steps, night, size, options))
 
-        del test.__wrapped__  # else pytest looks for a fixture called "night"
+        del test.__wrapped__  # otherwise pytest searches for a fixture named "night"
         return test
 
     return decorate

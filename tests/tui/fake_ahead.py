@@ -22,17 +22,30 @@ def minute(clock: str) -> datetime:
 
 def ahead(service: str, job: str, **changes: Any) -> JobForecastView:
     title, due = {"supply-plan": ("Supply plan", "06:30"), "daily-revenue": ("Daily revenue", "07:30")}[service]
-    told: dict[str, Any] = {
+    details: dict[str, Any] = {
         "late": 0.0, "decides": 1.0, "done": ("04:12", "04:20", "04:41"), "slack": 9, "act_by": "03:58",
         "green_by": "04:21", "basis": EstimateBasis(EstimateKind.HISTORY, 31),
     } | changes  # fmt: skip
-    p50, p80, p95 = map(minute, told["done"])
-    act_by, green_by = (None if told[name] is None else minute(told[name]) for name in ("act_by", "green_by"))
-    slack = None if told["slack"] is None else told["slack"] * 60
+    p50, p80, p95 = map(minute, details["done"])
+    act_by, green_by = (None if details[name] is None else minute(details[name]) for name in ("act_by", "green_by"))
+    slack = None if details["slack"] is None else details["slack"] * 60
     return JobForecastView(
-        title, service, "2026-11-19", "Europe/Berlin", minute(due), job, told["late"], told["decides"], p50, p80, p95,
-        slack, act_by, green_by, told["basis"],
-    )  # fmt: skip
+        title,
+        service,
+        "2026-11-19",
+        "Europe/Berlin",
+        minute(due),
+        job,
+        details["late"],
+        details["decides"],
+        p50,
+        p80,
+        p95,
+        slack,
+        act_by,
+        green_by,
+        details["basis"],
+    )
 
 
 def all_ahead() -> list[JobForecastView]:
@@ -51,31 +64,33 @@ def all_ahead() -> list[JobForecastView]:
 
 
 class FakeAhead:
-    """The store's readers, as far as they tell of this."""
+    """The store's readers, as far as they are needed here."""
 
     ahead_: Sequence[JobForecastView] = tuple(all_ahead())
 
     def job_forecasts(self, service: str, business_date: str, submission: str = "") -> Sequence[JobForecastView]:
-        return [one for one in self.ahead_ if (one.name, one.business_date) == (service, business_date)]
+        return [
+            forecast for forecast in self.ahead_ if (forecast.name, forecast.business_date) == (service, business_date)
+        ]
 
     def forecasts_of_job(self, job_id: int) -> Sequence[JobForecastView]:
-        return [one for one in self.ahead_ if one.job == NUMBERS.get(job_id)]
+        return [forecast for forecast in self.ahead_ if forecast.job == NUMBERS.get(job_id)]
 
 
-def otherwise(ways: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def otherwise(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """An engine's answer: the later it is restarted, the later the services."""
     days = [("supply-plan", "Supply plan", "06:30", 0.38, 23), ("daily-revenue", "Daily revenue", "07:30", 0.04, 17)]
-    return {"services": [_otherwise(*day, ways) for day in days]}
+    return {"services": [_otherwise(*day, options) for day in days]}
 
 
 def _otherwise(
-    name: str, title: str, due: str, late: float, spread: int, ways: Sequence[Mapping[str, Any]]
+    name: str, title: str, due: str, late: float, spread: int, options: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    told = {"service": name, "title": title, "zone": "Europe/Berlin", "deadline": minute(due).isoformat()}
+    details = {"service": name, "title": title, "zone": "Europe/Berlin", "deadline": minute(due).isoformat()}
     later = {"restart": -14, "skip": -26, "faster": -7}
-    minutes = [0, *(later[way["how"]] + (45 if way.get("at") else 0) for way in ways)]
+    minutes = [0, *(later[way["how"]] + (45 if way.get("at") else 0) for way in options)]
     begin = minute(due) - timedelta(minutes=11)
-    return told | {
+    return details | {
         "ways": [
             {
                 "late": min(1.0, max(0.0, late + minute_ * 0.014)),

@@ -17,20 +17,20 @@ ENDS = {"supply-plan": (4,), "daily-revenue": (3,), "churn-scores": (13,)}
 
 
 def lineage_of(rows: Sequence[JobRow], edges: Sequence[tuple[int, int]], job_id: int, run: str) -> LineageView:
-    """As the store tells it: all that is reached upstream, and all that is reached downstream."""
-    near = {job_id, *_walk(job_id, edges), *_walk(job_id, [(other, one) for one, other in edges])}
+    """In the store's format: all that is reached upstream, and all that is reached downstream."""
+    near = {job_id, *_walk(job_id, edges), *_walk(job_id, [(other, number) for number, other in edges])}
     jobs = {row.id: _job(row) for row in rows if row.id in near}
-    kept = tuple(edge for edge in edges if edge[0] in jobs and edge[1] in jobs)
-    ends = {name: tuple(each for each in those if each in jobs) for name, those in ENDS.items()}
-    return LineageView(job_id, run, jobs, kept, {name: those for name, those in ends.items() if those})
+    remaining = tuple(edge for edge in edges if edge[0] in jobs and edge[1] in jobs)
+    ends = {name: tuple(number for number in those if number in jobs) for name, those in ENDS.items()}
+    return LineageView(job_id, run, jobs, remaining, {name: those for name, those in ends.items() if those})
 
 
 def _walk(job_id: int, edges: Sequence[tuple[int, int]]) -> set[int]:
-    found, ahead = set[int](), [job_id]
-    for each in ahead:
-        ahead += [other for one, other in edges if one == each and other not in found]
-        found.update(ahead)
-    return found
+    results, ahead = set[int](), [job_id]
+    for number in ahead:
+        ahead += [other for index, other in edges if index == number and other not in results]
+        results.update(ahead)
+    return results
 
 
 def _job(row: JobRow) -> LineageJob:

@@ -12,7 +12,7 @@ from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, T
 from tests.tui.fake_lineage import ROOT
 
 DAY = timedelta(days=1)
-BD, BEFORE = "2026-11-19", "2026-11-18"
+DATE, BEFORE = "2026-11-19", "2026-11-18"
 TOOK = {1: 14, 2: 22, 3: 41, 4: 41}
 """Job -> minutes that it usually takes."""
 
@@ -23,16 +23,18 @@ def night_of(
     """That business date: the fake night, or the one before it, when all was well."""
     is_past = business_date == BEFORE
     known = {row.name: row for row in rows}
-    paths = {place: tuple(known[name].id for name in one.path) for place, one in enumerate(services)}
-    shown = [_delivered(one) for one in services] if is_past else services
+    paths = {place: tuple(known[name].id for name in service.path) for place, service in enumerate(services)}
+    shown = [_delivered(service) for service in services] if is_past else services
     by_id = {row.id: row for row in rows}
     jobs = {job_id: _job(by_id[job_id], is_past) for path in paths.values() for job_id in path}
-    return TimelineView(business_date or BD, now, tuple(shown), paths, jobs, (BEFORE, BD))
+    return TimelineView(business_date or DATE, now, tuple(shown), paths, jobs, (BEFORE, DATE))
 
 
-def _delivered(one: ServiceView) -> ServiceView:
-    deadline = one.deadline - DAY
-    return replace(one, deadline=deadline, delivered=deadline - timedelta(minutes=40), timeliness="met", act_by=None)
+def _delivered(service: ServiceView) -> ServiceView:
+    deadline = service.deadline - DAY
+    return replace(
+        service, deadline=deadline, delivered=deadline - timedelta(minutes=40), timeliness="met", act_by=None
+    )
 
 
 def _job(row: JobRow, is_past: bool) -> TimelineJob:

@@ -24,7 +24,7 @@ def minute(number: float) -> datetime:
     return AT + timedelta(minutes=number)
 
 
-def asked(key: str = "headway-5k2m8r", **changes: Any) -> ActionDetailView:
+def action_detail(key: str = "headway-5k2m8r", **changes: Any) -> ActionDetailView:
     made = ActionDetailView(
         key=key, verb="rerun", job=EXTRACT, job_id=1, system="etl-hosts", run_id=101, period="2026-11-19",
         incident_id=412, plan=None, state="verified", origin="person", requested_by="mara", requested_from="10.2.0.4",
@@ -43,22 +43,67 @@ def several() -> list[ActionDetailView]:
     failed = ActionProofView(101, 2, "failed", "native", "exit 1", minute(12.2), minute(12.5), 1, "")
     load: dict[str, Any] = {"job": "warehouse-airflow/load_orders", "job_id": 2, "system": "warehouse-airflow"}
     return [
-        asked("headway-9wait1", **load, **none, state="requested", requested=minute(17), requested_by="ben",
-              needs_approval=True, native_verb="clear failed tasks", why="reads yesterday's file",
-              text="waits for the approval of another person",
-              sends=("POST /api/v2/dags/load_orders/clearTaskInstances",)),
-        asked("headway-8hold1", **load, verb="hold", state="sent", requested=minute(16), ended=None, proof=None,
-              run_id=None, requested_by="headway", origin="hold", native_verb="pause", why="its upstream is red",
-              text=""),
-        asked("headway-7lost1", job="cloud/supply-mart", job_id=6, system="cloud", state="unknown",
-              requested=minute(15), ended=None, proof=None, native_verb="redrive",
-              text="its answer was lost: timed out; asked again in 20s"),
-        asked(),
-        asked("headway-4fail1", state="failed", requested=minute(12), sent=minute(12.1), ended=minute(12.6), why="",
-              text="failed: exit 1", proof=failed),
-        asked("headway-3shad1", **load, **none, state="refused", requested=minute(2), requested_by="ben",
-              text="warehouse-airflow is in shadow: nothing is sent there"),
-    ]  # fmt: skip
+        action_detail(
+            "headway-9wait1",
+            **load,
+            **none,
+            state="requested",
+            requested=minute(17),
+            requested_by="ben",
+            needs_approval=True,
+            native_verb="clear failed tasks",
+            why="reads yesterday's file",
+            text="waits for the approval of another person",
+            sends=("POST /api/v2/dags/load_orders/clearTaskInstances",),
+        ),
+        action_detail(
+            "headway-8hold1",
+            **load,
+            verb="hold",
+            state="sent",
+            requested=minute(16),
+            ended=None,
+            proof=None,
+            run_id=None,
+            requested_by="headway",
+            origin="hold",
+            native_verb="pause",
+            why="its upstream is red",
+            text="",
+        ),
+        action_detail(
+            "headway-7lost1",
+            job="cloud/supply-mart",
+            job_id=6,
+            system="cloud",
+            state="unknown",
+            requested=minute(15),
+            ended=None,
+            proof=None,
+            native_verb="redrive",
+            text="its answer was lost: timed out; asked again in 20s",
+        ),
+        action_detail(),
+        action_detail(
+            "headway-4fail1",
+            state="failed",
+            requested=minute(12),
+            sent=minute(12.1),
+            ended=minute(12.6),
+            why="",
+            text="failed: exit 1",
+            proof=failed,
+        ),
+        action_detail(
+            "headway-3shad1",
+            **load,
+            **none,
+            state="refused",
+            requested=minute(2),
+            requested_by="ben",
+            text="warehouse-airflow is in shadow: nothing is sent there",
+        ),
+    ]
 
 
 def audit_rows() -> list[AuditRow]:
@@ -100,12 +145,12 @@ class FakeOps:
         return len(self.asked_)
 
     def history_of(self, key: str) -> tuple[ActionDetailView, Sequence[ActionHistoryEntry]]:
-        found = next((one for one in self.asked_ if one.key == key), None)
-        if found is None:
+        action_detail_view = next((action_detail for action_detail in self.asked_ if action_detail.key == key), None)
+        if action_detail_view is None:
             raise NotFound(f'action "{key}"')
-        rows = [one for one in self.audit_ if one.detail.get("key") == key]
-        return found, [
-            ActionHistoryEntry(one.at, one.actor, one.origin, one.verb, one.detail.get("text", "")) for one in rows
+        rows = [row for row in self.audit_ if row.detail.get("key") == key]
+        return action_detail_view, [
+            ActionHistoryEntry(row.at, row.actor, row.origin, row.verb, row.detail.get("text", "")) for row in rows
         ]
 
     def list_entries(self, *, limit: int) -> Sequence[AuditRow]:
@@ -118,7 +163,7 @@ class FakeOps:
         return self.verdict
 
     def shadow_events(self, since: datetime) -> tuple[Sequence[EventView], int]:
-        return [one for one in self.shadow_ if one.at >= since], self.in_vain
+        return [event for event in self.shadow_ if event.at >= since], self.in_vain
 
     def modes(self) -> Modes:
         return self.modes_

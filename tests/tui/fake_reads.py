@@ -108,7 +108,7 @@ def service(number: int, name: str, title: str, tier: int, deadline: str, **chan
 
 
 def services() -> list[ServiceView]:
-    hurt = {"cause": EXTRACT, "incident_id": 412, "timeliness": "at_risk", "data_state": "open"}
+    affected = {"cause": EXTRACT, "incident_id": 412, "timeliness": "at_risk", "data_state": "open"}
     return [
         service(
             1,
@@ -122,8 +122,8 @@ def services() -> list[ServiceView]:
             reasons=(Reason("supply-mart starts by the clock at 04:30 and must find load_orders green"),),
             path=(EXTRACT, LOAD, SUPPLY),
             p_late=0.38,
-            sources=tuple({"job": job, "source": word} for job, word in ((EXTRACT, "history"), (SUPPLY, "declared"))),
-            **hurt,
+            sources=tuple({"job": job, "source": term} for job, term in ((EXTRACT, "history"), (SUPPLY, "declared"))),
+            **affected,
         ),
         service(
             2,
@@ -137,7 +137,7 @@ def services() -> list[ServiceView]:
             reasons=(Reason("load_orders, then revenue_mart"),),
             path=(EXTRACT, LOAD, MART),
             p_late=0.04,
-            **hurt,
+            **affected,
         ),
         service(3, "churn-scores", "Churn scores", 3, "11:00", expected=at("06:00")),
         service(
@@ -178,7 +178,7 @@ def incident_row(**changes: Any) -> IncidentRow:
 
 
 def deliveries() -> tuple[DeliveryView, ...]:
-    """What was told of the incident: one address took it, one did not."""
+    """Deliveries of the incident: one address accepted it, one did not."""
     made, refused = at("03:12:09"), "connection refused by chat.internal:443"
     return (
         DeliveryView("data-platform", "opened", "env ONCALL_MAIL", "sent", 1, 0, at("03:12:10"), "", made),
@@ -200,7 +200,7 @@ def repairs() -> tuple[PastRepair, ...]:
 
 
 def incident() -> IncidentView:
-    hurt = tuple(
+    views = tuple(
         AffectedServiceView(
             s.name,
             s.title,
@@ -252,7 +252,7 @@ def incident() -> IncidentView:
         EventView(at("03:16:05"), "regrouped", f"{MART} belongs to it", "engine"),
     )
     seen = ((at("03:12") - timedelta(days=9), "rerun by mara, 14m"),)
-    return IncidentView(incident_row(), hurt, members, events, deliveries(), LOG, "", (), seen, repairs=repairs())
+    return IncidentView(incident_row(), views, members, events, deliveries(), LOG, "", (), seen, repairs=repairs())
 
 
 def job_row(number: int, name: str, **changes: Any) -> JobRow:
@@ -343,16 +343,16 @@ def run_view(number: int = 1, **changes: Any) -> RunView:
     able = ("rerun", "cancel", "hold", "log")
     view = RunView(row, attempts, LOG, "", False, ZONE, "safe", able, {}, 412)
     if number != 1:
-        found = {job.run_id: job for job in jobs()}.get(number, job_row(number, LOAD))
+        job = {job.run_id: job for job in jobs()}.get(number, job_row(number, LOAD))
         row = run_row(
             number,
-            found.id,
-            found.name,
-            state=found.state,
+            job.id,
+            job.name,
+            state=job.state,
             exit_code=None,
             message="",
-            started=found.started,
-            ended=found.ended,
+            started=job.started,
+            ended=job.ended,
         )
         view = dataclasses.replace(view, row=row, attempts=attempts[1:])
     return dataclasses.replace(view, **{"runs": (row, *nights_before(row)), **changes})
@@ -493,7 +493,7 @@ PREVIEW: dict[str, Any] = {
 
 
 def step(place: int, job_id: int, job: str, **changes: Any) -> DraftStep:
-    found = DraftStep(
+    draft_step = DraftStep(
         place=place,
         verb="rerun",
         job_id=job_id,
@@ -517,7 +517,7 @@ def step(place: int, job_id: int, job: str, **changes: Any) -> DraftStep:
         preview={"verb": "run once", "summary": f"run {job.rpartition('/')[2]} once", "scope": "2026-11-19",
                  "native_calls": [f"ssh headway@db07 headway-run {job_id}"]},
     )  # fmt: skip
-    return dataclasses.replace(found, **changes)
+    return dataclasses.replace(draft_step, **changes)
 
 
 def draft() -> PlanDraft:
@@ -532,19 +532,36 @@ def draft() -> PlanDraft:
              saves=(SavedService("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
                          "2026-11-20T03:00:00Z", ZONE, 4200.0),)),
     )  # fmt: skip
-    left = (ExcludedRun(SUPPLY, None, "its schedule starts it at 04:30"),)
+    remaining = (ExcludedRun(SUPPLY, None, "its schedule starts it at 04:30"),)
     notes = ("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",)
-    return PlanDraft("recovery", f"repair {EXTRACT}", 412, steps, left, notes)
+    return PlanDraft("recovery", f"repair {EXTRACT}", 412, steps, remaining, notes)
 
 
 def plan_of(draft: PlanDraft, number: int = 1, **changes: Any) -> PlanView:
     """The draft as it is once it was started."""
     steps = tuple(
-        PlanStepView(one.place, one.verb, one.job, one.job_id, one.run_id, one.period_key, one.after, one.wait_s, None,
-                 one.safety, one.expected_s, "planned", None, "", "", None, None,
-                 saves=tuple(save.day for save in one.saves if save.saved is not False))
-        for one in draft.steps
-    )  # fmt: skip
+        PlanStepView(
+            step.place,
+            step.verb,
+            step.job,
+            step.job_id,
+            step.run_id,
+            step.period_key,
+            step.after,
+            step.wait_s,
+            None,
+            step.safety,
+            step.expected_s,
+            "planned",
+            None,
+            "",
+            "",
+            None,
+            None,
+            saves=tuple(save.day for save in step.saves if save.saved is not False),
+        )
+        for step in draft.steps
+    )
     view = PlanView(number, f"headway-plan-{number}", draft.kind, draft.title, draft.incident_id, "running", "mara",
                     NOW - timedelta(seconds=4), None, "", "", 1, steps)  # fmt: skip
     return dataclasses.replace(view, **changes)
@@ -607,36 +624,36 @@ class FakeReads(FakeOps, FakeAhead, Queries):
     def changed(self) -> None:
         self.version += 1
 
-    def _look(self) -> None:
+    def _start_read(self) -> None:
         self.threads.add(threading.current_thread().name)
         if self.broken:
             raise OSError(self.broken)
 
     def header(self) -> HeaderView:
-        self._look()
+        self._start_read()
         return self.head
 
     def list_services(self) -> Sequence[ServiceView]:
-        self._look()
+        self._start_read()
         return self.services_
 
     def service(self, name: str) -> ServiceView:
-        return _found(name, (view for view in self.services_ if view.name == name))
+        return _find(name, (view for view in self.services_ if view.name == name))
 
     def months(self, months: Sequence[str], name: str = "", kind: str = "") -> list[MonthFigures]:
         figures = (29, 30, 754.0, 2, 240.0, 1560.0, 120, 118, 1, 3, 2, 1, None)
         return [MonthFigures("service", name, name, month, *figures) for month in months]
 
     def list_incidents(self, closed: bool = False) -> Sequence[IncidentRow]:
-        self._look()
+        self._start_read()
         return self.closed_ if closed else self.incidents_
 
     def nights_of_incident(self, incident_id: int) -> Sequence[ServiceNight]:
         return []
 
     def incident(self, incident_id: int) -> IncidentView:
-        self._look()
-        view = _found(f"INC-{incident_id:04d}", (view for view in (self.incident_,) if view.row.id == incident_id))
+        self._start_read()
+        view = _find(f"INC-{incident_id:04d}", (view for view in (self.incident_,) if view.row.id == incident_id))
         return dataclasses.replace(view, actions=tuple(self.actions_))
 
     def incident_of_job(self, job_id: int) -> int | None:
@@ -645,17 +662,17 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return self.incident_.row.id if is_member and self.incident_.row.id in open_ids else None
 
     def services_of(self, job_id: int) -> tuple[str, ...]:
-        return job_view(_found(job_id, (row for row in self.jobs_ if row.id == job_id))).services
+        return job_view(_find(job_id, (row for row in self.jobs_ if row.id == job_id))).services
 
-    def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
-        self._look()
-        return array("q", [row.id for row in self._ordered(wanted, sort)])
+    def job_ids(self, criteria: JobFilter, sort: str = "attention") -> array[int]:
+        self._start_read()
+        return array("q", [row.id for row in self._ordered(criteria, sort)])
 
-    def jobs_first_page(self, wanted: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
-        return self._ordered(wanted, sort)[:limit]
+    def jobs_first_page(self, criteria: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
+        return self._ordered(criteria, sort)[:limit]
 
-    def _ordered(self, wanted: JobFilter, sort: str) -> list[JobRow]:
-        rows = [row for row in self.jobs_ if _matches(row, wanted)]
+    def _ordered(self, criteria: JobFilter, sort: str) -> list[JobRow]:
+        rows = [row for row in self.jobs_ if _matches(row, criteria)]
         if sort.endswith("name"):
             rows.sort(key=lambda row: row.name)
         return rows[::-1] if sort.startswith("-") else rows
@@ -665,7 +682,7 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return [rows[job_id] for job_id in ids if job_id in rows]
 
     def job(self, name_or_id: str | int) -> JobView:
-        row = _found(name_or_id, (row for row in self.jobs_ if name_or_id in (row.id, row.name)))
+        row = _find(name_or_id, (row for row in self.jobs_ if name_or_id in (row.id, row.name)))
         return job_view(row, drift=tuple(d for d in self.drifts_ if d.job == row.name))
 
     def list_runs(self, job_id: int, limit: int = 60) -> Sequence[RunRow]:
@@ -675,11 +692,11 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return self.runs_.get(run_id) or run_view(run_id)
 
     def lineage_of(self, job_id: int, run: str = "") -> LineageView:
-        self._look()
+        self._start_read()
         return lineage_of(self.jobs_, self.edges_, job_id, run)
 
     def timeline(self, business_date: str | None = None) -> TimelineView:
-        self._look()
+        self._start_read()
         return night_of(self.services_, self.jobs_, NOW, business_date)
 
     def timeline_of(self, services: Sequence[ServiceView], business_date: str, is_present: bool = True) -> TimelineView:
@@ -708,8 +725,8 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return self.engines_
 
     def ended_work(self) -> Sequence[EndedWork]:
-        ended = [one for one in self.plans_ if one.ended is not None]
-        return [EndedWork("plan", one.id, one.title, one.state) for one in ended]
+        ended = [plan for plan in self.plans_ if plan.ended is not None]
+        return [EndedWork("plan", plan.id, plan.title, plan.state) for plan in ended]
 
     def config_fault_count(self) -> int:
         return self.to_mend_
@@ -721,12 +738,12 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return [action for action in self.actions_ if run_id in (None, action.run_id)]
 
     def list_plans(self, incident_id: int | None = None, ended: bool = True) -> Sequence[PlanView]:
-        self._look()
-        mine = [one for one in self.plans_ if incident_id in (None, one.incident_id)]
-        return [one for one in mine if ended or one.state in ("running", "paused", "stopped")]
+        self._start_read()
+        mine = [plan for plan in self.plans_ if incident_id in (None, plan.incident_id)]
+        return [plan for plan in mine if ended or plan.state in ("running", "paused", "stopped")]
 
     def plan(self, number: int) -> PlanView:
-        return _found(f"plan {number}", (one for one in self.plans_ if one.id == number))
+        return _find(f"plan {number}", (plan for plan in self.plans_ if plan.id == number))
 
     def list_holds(self, ended: bool = False) -> Sequence[HoldView]:
         return self.holds_
@@ -741,7 +758,7 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return None
 
     def data_version(self) -> int:
-        self._look()
+        self._start_read()
         return self.version
 
     def interrupt(self) -> None:
@@ -764,22 +781,22 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         ]  # fmt: skip
         return sorted(rows, key=lambda row: (row.started or NOW, row.id), reverse=True)
 
-    def run_ids(self, wanted: JobFilter, sort: str = "age") -> array[int]:
-        self._look()
-        jobs = {row.id for row in self.jobs_ if _matches(row, wanted)}
+    def run_ids(self, criteria: JobFilter, sort: str = "age") -> array[int]:
+        self._start_read()
+        jobs = {row.id for row in self.jobs_ if _matches(row, criteria)}
         rows = [row for row in self.all_runs() if row.job_id in jobs]
         if sort.endswith("name"):
             rows.sort(key=lambda row: row.job)
         return array("q", [row.id for row in (reversed(rows) if sort.startswith("-") else rows)])
 
-    def runs_first_page(self, wanted: JobFilter, sort: str = "age", limit: int = 128) -> Sequence[RunRow]:
-        return self.runs_by_ids(self.run_ids(wanted, sort)[:limit])
+    def runs_first_page(self, criteria: JobFilter, sort: str = "age", limit: int = 128) -> Sequence[RunRow]:
+        return self.runs_by_ids(self.run_ids(criteria, sort)[:limit])
 
     def runs_by_ids(self, ids: Sequence[int]) -> Sequence[RunRow]:
         rows = {row.id: row for row in self.all_runs()}
         return [rows[run_id] for run_id in ids if run_id in rows]
 
-    def run_hours(self, wanted: JobFilter, hours: int) -> Sequence[HourlyRunCount]:
+    def run_hours(self, criteria: JobFilter, hours: int) -> Sequence[HourlyRunCount]:
         return [
             HourlyRunCount(NOW.replace(minute=0, second=0) - timedelta(hours=n), 40 - n, n % 5 == 0) for n in (3, 2, 1)
         ]
@@ -788,22 +805,22 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return {job.id: (micros(at("05:30")), 2_418_000_000) for job in self.jobs_ if job.name in (EXTRACT, LOAD)}
 
 
-def _found(name: object, views: Iterable[Found]) -> Found:
+def _find(name: object, views: Iterable[Found]) -> Found:
     for view in views:
         return view
     raise NotFound(str(name))
 
 
-def _matches(row: JobRow, wanted: JobFilter) -> bool:
+def _matches(row: JobRow, criteria: JobFilter) -> bool:
     text = row.name.lower()
     return (
-        all(word.lower() in text for word in wanted.terms)
-        and not any(word.lower() in text for word in wanted.without)
-        and (not wanted.states or row.state in wanted.states)
-        and (not wanted.systems or row.system in wanted.systems)
-        and (not wanted.owners or row.owner in wanted.owners)
-        and (not wanted.services or any(one in job_view(row).services for one in wanted.services))
-        and (not wanted.problems_only or row.state in ("failed", "missed", "timed_out", "lost", "blocked"))
+        all(term.lower() in text for term in criteria.terms)
+        and not any(term.lower() in text for term in criteria.without)
+        and (not criteria.states or row.state in criteria.states)
+        and (not criteria.systems or row.system in criteria.systems)
+        and (not criteria.owners or row.owner in criteria.owners)
+        and (not criteria.services or any(service in job_view(row).services for service in criteria.services))
+        and (not criteria.problems_only or row.state in ("failed", "missed", "timed_out", "lost", "blocked"))
     )
 
 
@@ -826,9 +843,9 @@ class FakeRequests:
     refuses: str = ""
     wants_why: bool = False
     log_text: str = LOG
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
     sent: list[tuple[int, str]] = field(default_factory=list)
-    wishes: list[ActionRequest] = field(default_factory=list)
+    action_requests: list[ActionRequest] = field(default_factory=list)
     started: list[PlanDraft] = field(default_factory=list)
     steered: list[tuple[int, RequestKind]] = field(default_factory=list)
     turned: list[tuple[str, str, str]] = field(default_factory=list)
@@ -836,33 +853,33 @@ class FakeRequests:
     notes: list[tuple[int, str]] = field(default_factory=list)
 
     def _ask(self, kind: str, what: Any) -> int:
-        self.asked.append((kind, what))
-        return len(self.asked)
+        self.calls.append((kind, what))
+        return len(self.calls)
 
-    def preview(self, wish: ActionRequest) -> int:
-        return self._ask("preview", wish.run_id)
+    def preview(self, request: ActionRequest) -> int:
+        return self._ask("preview", request.run_id)
 
     def propose(self, incident_id: int, everything: bool = False) -> int:
         return self._ask("everything" if everything else "plan", incident_id)
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
-        chosen = [one for one in self.draft.steps if one.run_id in run_ids]
-        kept = tuple(
-            dataclasses.replace(one, place=place, verb=verb.value, after=()) for place, one in enumerate(chosen, 1)
+        chosen = [step for step in self.draft.steps if step.run_id in run_ids]
+        steps = tuple(
+            dataclasses.replace(step, place=place, verb=verb.value, after=()) for place, step in enumerate(chosen, 1)
         )
-        self.draft = dataclasses.replace(self.draft, kind="bulk", incident_id=None, steps=kept, excluded=(), notes=())
+        self.draft = dataclasses.replace(self.draft, kind="bulk", incident_id=None, steps=steps, excluded=(), notes=())
         return self._ask("plan", (tuple(run_ids), verb))
 
     def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
         return self._ask("log", (run_id, attempt_id, start))
 
     def approve(self, key: str, digest: str) -> int:
-        self.reads.approvals_ = [one for one in self.reads.approvals_ if one.key != key]
+        self.reads.approvals_ = [approval for approval in self.reads.approvals_ if approval.key != key]
         self.reads.changed()
         return self._ask("approve", key)
 
     def withdraw(self, key: str, why: str = "") -> int:
-        if any(one.key == key for one in self.reads.actions_):
+        if any(action.key == key for action in self.reads.actions_):
             self.advance("refused", f"withdrawn by mara: {key}")
         return self._ask("withdraw", (key, why))
 
@@ -875,11 +892,11 @@ class FakeRequests:
     def unacknowledge(self, incident_id: int, why: str = "") -> int:
         return self._ask("ack lapse", (incident_id, why))
 
-    def note(self, incident_id: int, words: str) -> None:
-        self.notes.append((incident_id, words))
+    def note(self, incident_id: int, text: str) -> None:
+        self.notes.append((incident_id, text))
 
-    def what_if(self, job_id: int, ways: Sequence[Mapping[str, Any]]) -> int:
-        return self._ask("what if", (job_id, [dict(one) for one in ways]))
+    def what_if(self, job_id: int, options: Sequence[Mapping[str, Any]]) -> int:
+        return self._ask("what if", (job_id, [dict(option) for option in options]))
 
     def accept_drift(self, job_id: int, shown: int) -> int:
         self.reads.drifts_ = []
@@ -890,7 +907,7 @@ class FakeRequests:
         return self._ask("card", (job_id, dict(given)))
 
     def answer(self, request_id: int) -> FakeAnswer | None:
-        kind, what = self.asked[request_id - 1]
+        kind, what = self.calls[request_id - 1]
         if self.silent:
             return None
         if kind in ("preview", "plan", "everything", "what if") and self.preview_error:
@@ -907,14 +924,14 @@ class FakeRequests:
             return FakeAnswer(True, json.loads(json.dumps(self.draft.as_json())))
         if kind == "probe":
             right = {"name": "read the crontab", "held": False, "fix": "usermod -aG crontab headway"}
-            said = {"reachable": True, "version": "cron 3.0", "rights": [right], "error": "", "took_ms": 41}
-            return FakeAnswer(True, {"targets": [{"target": "/".join(what), **said}]})
+            details = {"reachable": True, "version": "cron 3.0", "rights": [right], "error": "", "took_ms": 41}
+            return FakeAnswer(True, {"targets": [{"target": "/".join(what), **details}]})
         if kind == "log":
             text = self.log_text if what[1] != 11 else "03:10 db07 is busy\n03:11 exit 75"
             return FakeAnswer(True, {"text": text, "next": None, "more": False, "cut": False})
         return FakeAnswer(True)
 
-    def _judge(self, why: str) -> None:
+    def _refuse_or_accept(self, why: str) -> None:
         if self.refuses:
             raise RuntimeError(self.refuses)
         if self.wants_why and not why:
@@ -922,23 +939,34 @@ class FakeRequests:
 
     def check(self, candidates: Iterable[ActionRequest]) -> None:
         if list(candidates):
-            self._judge("")
+            self._refuse_or_accept("")
 
-    def act(self, wish: ActionRequest, key: str) -> None:
-        self._judge(wish.why)
+    def act(self, request: ActionRequest, key: str) -> None:
+        self._refuse_or_accept(request.why)
         if any(action.key == key for action in self.reads.actions_):
             return
-        self.sent.append((wish.run_id or 0, key))
-        self.whys.append(wish.why)
-        self.wishes.append(wish)
-        jobs = {job.run_id if wish.run_id else job.id: job for job in self.reads.jobs_}
-        job = jobs[wish.run_id or wish.job_id]
+        self.sent.append((request.run_id or 0, key))
+        self.whys.append(request.why)
+        self.action_requests.append(request)
+        jobs = {job.run_id if request.run_id else job.id: job for job in self.reads.jobs_}
+        job = jobs[request.run_id or request.job_id]
         self.reads.actions_.append(
             ActionView(
-                key, wish.verb.value, job.name, job.id, wish.run_id, wish.incident_id, "requested", "mara", NOW, None,
-                None, "", dict(wish.preview),
+                key,
+                request.verb.value,
+                job.name,
+                job.id,
+                request.run_id,
+                request.incident_id,
+                "requested",
+                "mara",
+                NOW,
+                None,
+                None,
+                "",
+                dict(request.preview),
             )
-        )  # fmt: skip
+        )
         self.reads.changed()
 
     def requested_before(self, run_id: int, key: str) -> None:
@@ -946,16 +974,16 @@ class FakeRequests:
         self.act(ActionRequest(Verb.RERUN, run_id, incident_id=412), key)
         self.sent.clear()
 
-    def advance(self, state: str, words: str = "") -> None:
+    def advance(self, state: str, text: str = "") -> None:
         """The engine moves the last action on."""
         ended = NOW + timedelta(seconds=90) if state not in ("requested", "sending", "sent") else None
         sent = NOW + timedelta(seconds=2) if state != "requested" else None
         last = self.reads.actions_[-1]
-        self.reads.actions_[-1] = dataclasses.replace(last, state=state, text=words, sent=sent, ended=ended)
+        self.reads.actions_[-1] = dataclasses.replace(last, state=state, text=text, sent=sent, ended=ended)
         self.reads.changed()
 
     def start_plan(self, draft: PlanDraft, key: str, why: str = "", at_once: int = 1) -> int:
-        self._judge(why)
+        self._refuse_or_accept(why)
         self.started.append(draft)
         self.whys.append(why)
         number = len(self.reads.plans_) + 1
@@ -973,7 +1001,10 @@ class FakeRequests:
     def go_on(self, place: int, **changes: Any) -> None:
         """The engine moves a step of the newest plan on."""
         plan = self.reads.plans_[0]
-        steps = [dataclasses.replace(one, **changes) if one.place == place else one for one in plan.steps]
+        steps = [
+            dataclasses.replace(plan_step, **changes) if plan_step.place == place else plan_step
+            for plan_step in plan.steps
+        ]
         self.reads.plans_[0] = dataclasses.replace(plan, steps=tuple(steps))
         self.reads.changed()
 
@@ -981,19 +1012,19 @@ class FakeRequests:
         return self._ask("probe", (system, target))
 
     def pause_polling(self, system: str, seconds: float, why: str) -> SystemPause:
-        self._judge(why)
+        self._refuse_or_accept(why)
         self.turned.append(("polling " + system, f"{seconds:.0f}", why))
         pause = SystemPause(system, "mara", why, NOW, NOW + timedelta(seconds=seconds))
         self.reads.targets_ = [
-            dataclasses.replace(one, pause=pause if seconds else None) if one.system == system else one
-            for one in self.reads.targets_
+            dataclasses.replace(target, pause=pause if seconds else None) if target.system == system else target
+            for target in self.reads.targets_
         ]
         self.reads.head = self.reads.head._replace(paused=(pause,) if seconds else ())
         self.reads.changed()
         return pause
 
     def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
-        self._judge(why)
+        self._refuse_or_accept(why)
         self.turned.append((name, value, why))
         frozen = f"frozen by mara since 2026-11-20 02:17Z: {why}" if value == "on" else ""
         self.reads.head = self.reads.head._replace(frozen=frozen)

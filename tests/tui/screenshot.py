@@ -1,8 +1,7 @@
 """docs/picture.svg: the console on the demo's night, drawn by the real engine, store and screens.
 
-`python -m tests.tui.screenshot` (or `make picture`) plays the night until its alert is told, freezes the clock
-and writes what an Incident screen of 124 x 28 shows.
-"""
+`python -m tests.tui.screenshot` (or `make picture`) plays the night until its alert is sent, freezes the clock
+and writes an Incident screen of 124 x 28."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ from console.timing.clock import REFRESH_SECONDS, ClockSetting, real_now
 from console.tui.app.navigation import HeadwayApp
 from tests.lab.process import wait_until
 
-PICTURE = Path(__file__).parents[2] / "docs" / "picture.svg"
+SCREENSHOT = Path(__file__).parents[2] / "docs" / "picture.svg"
 SIZE = (124, 28)
 CLOCK = "03:15"
 RATE = 40.0
@@ -59,7 +58,7 @@ def judged_night(folder: Path) -> Iterator[str]:
             whole = plays.attempts_recorded(play, moment("03:11"))
             wait(lambda: plays.attempts_read(store) >= whole and plays.is_evaluated(store), "the history")
             plays.set_clock(play, store, ClockSetting(moment("03:11"), real_now() + SOON, RATE))
-            wait(lambda: is_told(play), "the alert")
+            wait(lambda: is_notified(play), "the alert")
             plays.set_clock(play, store, ClockSetting(moment(CLOCK), real_now() + plays.LONG, RATE))
             wait(lambda: plays.is_evaluated(store) and is_seen(play), "a look at everything")
             yield str(play.store)
@@ -73,18 +72,20 @@ def wait(done: Callable[[], bool], what: str) -> None:
     wait_until(done, what, LIMIT_SECONDS)
 
 
-def is_told(play: plays.DemoPlayback) -> bool:
+def is_notified(play: plays.DemoPlayback) -> bool:
     """The incident's alert has left."""
     with open_queries(str(play.store)) as reads:
         return any(
-            one.sent for row in reads.incidents.list_incidents() for one in reads.incidents.incident(row.id).deliveries
+            delivery.sent
+            for row in reads.incidents.list_incidents()
+            for delivery in reads.incidents.incident(row.id).deliveries
         )
 
 
 def is_seen(play: plays.DemoPlayback) -> bool:
     """Every target was seen at CLOCK."""
     with open_queries(str(play.store)) as reads:
-        return all(one.last_ok == moment(CLOCK) for one in reads.estate.systems())
+        return all(target.last_ok == moment(CLOCK) for target in reads.estate.systems())
 
 
 async def drawn(store: str) -> str:
@@ -110,14 +111,14 @@ def text_of(app: HeadwayApp) -> str:
 
 
 def alone(svg: str) -> str:
-    """The picture without fonts from elsewhere: whoever looks at a README fetches nothing."""
+    """The picture without external fonts: a reader of the README fetches nothing."""
     without = re.sub(r"\s*@font-face \{.*?\}\n", "\n", svg, flags=re.DOTALL)
     return without.replace("Fira Code, monospace", "monospace").replace("font-family: arial", "font-family: sans-serif")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=PICTURE)
+    parser.add_argument("--out", type=Path, default=SCREENSHOT)
     out: Path = parser.parse_args().out
     with tempfile.TemporaryDirectory(prefix="headway-picture-") as folder, judged_night(Path(folder)) as store:
         out.write_text(alone(asyncio.run(drawn(store))), encoding="utf-8")

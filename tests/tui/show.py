@@ -23,7 +23,7 @@ def app(
     return HeadwayApp(lambda: reads, lambda: requests, ascii=ascii, screen=screen, frozen=NOW, mine=ZoneInfo(ZONE))
 
 
-async def picture(path: Path) -> None:
+async def write_screenshot(path: Path) -> None:
     """Writes the incident's screen, 120 columns wide, as SVG."""
     console = app()
     async with console.run_test(size=(120, 36)) as pilot:
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--picture", metavar="SVG", help="write a picture of the screen instead")
     options = parser.parse_args()
     if options.picture:
-        asyncio.run(picture(Path(options.picture)))
+        asyncio.run(write_screenshot(Path(options.picture)))
         return
     app(options.ascii, options.screen, options.big, _hostile() if options.hostile else None).run()
 

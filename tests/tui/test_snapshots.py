@@ -32,7 +32,7 @@ def shot(
     prepare: Prepare | None = None,
     **options: Any,
 ) -> bool:
-    """Compares the screen after `keys`, once `see` stands on it."""
+    """Compares the screen after `keys`, once `see` is on it."""
     night = Night()
     if prepare is not None:
         prepare(night)
@@ -164,14 +164,16 @@ def _calm(night: Night) -> None:
 
 
 def _doubted(night: Night) -> None:
-    words = "past forecasts were 14 % off on average"
-    hurt = dataclasses.replace(night.reads.services_[0], unreliable_because=words, p_late=0.61, timeliness="will_miss")
-    night.reads.services_[0] = hurt
+    text = "past forecasts were 14 % off on average"
+    service_view = dataclasses.replace(
+        night.reads.services_[0], unreliable_because=text, p_late=0.61, timeliness="will_miss"
+    )
+    night.reads.services_[0] = service_view
 
 
 def _crowd(night: Night) -> None:
-    """Forty that are well below two that are not; somebody is on it."""
-    taken: dict[str, Any] = {
+    """Forty healthy ones below two unhealthy ones; one is acknowledged."""
+    assigned: dict[str, Any] = {
         "acknowledged_by": "mara",
         "acknowledged_until": at("04:15"),
         "trouble": f"{EXTRACT} failed: exit 1",
@@ -181,8 +183,8 @@ def _crowd(night: Night) -> None:
         service(100 + n, f"s{n}", f"Service {n}", 1 + n % 5, f"{4 + n % 7:02d}:00", owner=("ops", "sales")[n % 2])
         for n in range(40)
     ]
-    hurt = [dataclasses.replace(view, **(taken if view.incident_id else {})) for view in night.reads.services_]
-    night.reads.services_ = [*hurt, *well]
+    services = [dataclasses.replace(view, **(assigned if view.incident_id else {})) for view in night.reads.services_]
+    night.reads.services_ = [*services, *well]
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["small", "wide"])

@@ -1,4 +1,4 @@
-"""Who may come in: every request that not signed in for is rejected, whatever it looks like."""
+"""Who gets access: every request that is not signed in is rejected, whatever its form."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_guessed_link_does_not_work(token: str) -> None:
 def test_who_has_signed_in_may_come_again_by_any_name_of_this_machine() -> None:
     gate = LinkGate(8474)
     for host in (HERE, "localhost:8474", "[::1]:8474"):
-        found = gate.admit(request(cookie=gate.cookie, host=host, origin=f"http://{host}", is_socket=True))
-        assert Visitor("", "browser on 127.0.0.1") == found
+        visitor = gate.admit(request(cookie=gate.cookie, host=host, origin=f"http://{host}", is_socket=True))
+        assert Visitor("", "browser on 127.0.0.1") == visitor
 
 
 @pytest.mark.parametrize("cookie", ["", "guessed", "é"])
@@ -73,8 +73,8 @@ def test_a_page_of_another_place_opens_no_socket(origin: str) -> None:
 
 
 def test_the_secret_path_and_the_cookie_are_new_for_every_server() -> None:
-    one, other = LinkGate(8474), LinkGate(8474)
-    assert 6 == len({one.base, other.base, one.cookie, other.cookie, token_of(one), token_of(other)})
+    link_gate, other = LinkGate(8474), LinkGate(8474)
+    assert 6 == len({link_gate.base, other.base, link_gate.cookie, other.cookie, token_of(link_gate), token_of(other)})
 
 
 # -- behind a proxy -------------------------------------------------------------------------------------------------
@@ -83,8 +83,8 @@ def proxy() -> ProxyGate:
 
 
 def forwarded(peer: str = PROXY, is_socket: bool = False, **more: str) -> AccessRequest:
-    said = {"X_Headway_Secret": SECRET, "X_Forwarded_User": "ann", "Origin": "https://ops.example.org", **more}
-    return request(peer, is_socket=is_socket, **{name: value for name, value in said.items() if value})
+    details = {"X_Headway_Secret": SECRET, "X_Forwarded_User": "ann", "Origin": "https://ops.example.org", **more}
+    return request(peer, is_socket=is_socket, **{name: value for name, value in details.items() if value})
 
 
 def test_the_proxys_header_identifies_the_person() -> None:
@@ -95,7 +95,7 @@ def test_the_proxys_header_identifies_the_person() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked, why",
+    "access_request, why",
     [
         (forwarded(peer="10.0.0.6"), "10.0.0.6 is not the proxy"),
         (forwarded(peer="127.0.0.1"), "127.0.0.1 is not the proxy"),
@@ -110,14 +110,14 @@ def test_the_proxys_header_identifies_the_person() -> None:
         (forwarded(Origin="", is_socket=True), "another origin"),
     ],
 )
-def test_what_is_not_proved_is_turned_away(asked: AccessRequest, why: str) -> None:
+def test_what_is_not_proved_is_turned_away(access_request: AccessRequest, why: str) -> None:
     with pytest.raises(WebAccessDenied, match=why):
-        proxy().admit(asked)
+        proxy().admit(access_request)
 
 
 def test_a_name_that_the_browser_sent_beside_the_proxys_is_turned_away() -> None:
-    asked = forwarded()
-    twice = asked._replace(headers={**asked.headers, "x-forwarded-user": ("root", "ann")})
+    access_request = forwarded()
+    twice = access_request._replace(headers={**access_request.headers, "x-forwarded-user": ("root", "ann")})
     with pytest.raises(WebAccessDenied, match="came 2 times"):
         proxy().admit(twice)
 
@@ -128,13 +128,13 @@ def test_where_the_proxy_sends_no_address_its_own_is_kept() -> None:
 
 @given(st.text())
 def test_any_accepted_name_is_valid_in_the_audit(name: str) -> None:
-    found, why = "", ""
+    result, why = "", ""
     try:
-        found = proxy().admit(forwarded(X_Forwarded_User=name)).name
+        result = proxy().admit(forwarded(X_Forwarded_User=name)).name
     except WebAccessDenied as refused:
         why = str(refused)
     assert why.isprintable()
-    assert bool(why) or (found == name.strip() and is_valid_name(found))
+    assert bool(why) or (result == name.strip() and is_valid_name(result))
 
 
 # -- handed on to the console ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`headway console serve` as it is started, with the real console behind it: who is at the browser is who asks."""
+"""`headway console serve` with the real console behind it: the browser's user is the requester."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.cli.test_serve import PERMISSIONS, SYSTEM
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.lab.process import free_port
-from tests.web.test_server import gone
+from tests.web.test_server import wait_until_ended
 
 __all__ = ["bench"]
 
@@ -29,7 +29,7 @@ ORIGIN = "https://ops.example.org"
 
 
 @contextmanager
-def serving(bench: Bench, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(bench: Bench, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process, and its address."""
     config, port = bench.folder / "serve.toml", free_port()
     config.write_text(SYSTEM + PERMISSIONS)
@@ -45,8 +45,8 @@ def serving(bench: Bench, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
         "serve",
         "--no-engine",
     ]
-    words = ("--port", str(port), *words)
-    process = subprocess.Popen([*argv, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    arguments = ("--port", str(port), *arguments)
+    process = subprocess.Popen([*argv, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process, f"http://127.0.0.1:{port}"
     finally:
@@ -73,8 +73,8 @@ class Screen:
         self._socket, self.seen = socket, ""
         self.titles: list[str] = []
 
-    async def see(self, words: str) -> None:
-        while words not in self.seen:
+    async def see(self, text: str) -> None:
+        while text not in self.seen:
             message = await asyncio.wait_for(self._socket.receive(), 40)
             if message.type is aiohttp.WSMsgType.TEXT:  # the tab's title
                 self.titles.append(message.json()[1])
@@ -112,7 +112,7 @@ def permit(bench: Bench, *allowed: PermissionRule) -> None:
         access.write_permissions(connection, allowed, ActingRules())
 
 
-def told(bench: Bench) -> list[tuple[str, str, str]]:
+def audit_rows(bench: Bench) -> list[tuple[str, str, str]]:
     with bench.reads() as reads:
         return [(row.actor, row.origin, row.verb) for row in reads.audit.list_entries()]
 
@@ -122,9 +122,9 @@ def test_a_visitors_request_runs_in_their_name_with_their_rights(bench: Bench) -
     with behind_a_proxy(bench) as (_, at):
         asyncio.run(freeze(at, "bob", "not done"))
         asyncio.run(freeze(at, "ann", "FROZEN"))
-    found = told(bench)
-    assert ("bob", "browser on 192.0.2.7", "refuse freeze") in found
-    assert ("ann", "browser on 192.0.2.7", "freeze") in found
+    results = audit_rows(bench)
+    assert ("bob", "browser on 192.0.2.7", "refuse freeze") in results
+    assert ("ann", "browser on 192.0.2.7", "freeze") in results
 
 
 def test_the_signed_in_person_is_in_the_header_and_the_tab_shows_what_is_at_risk(bench: Bench) -> None:
@@ -167,7 +167,7 @@ def test_an_open_session_goes_by_the_rights_of_each_moment(bench: Bench) -> None
     permit(bench, PermissionRule("ann", Role.ACT))
     with behind_a_proxy(bench) as (_, at):
         asyncio.run(drive(at))
-    verbs = [verb for who, _, verb in told(bench) if who == "ann"]
+    verbs = [verb for who, _, verb in audit_rows(bench) if who == "ann"]
     assert ["freeze", "refuse freeze", "refuse freeze"] == sorted(verbs)
 
 
@@ -180,9 +180,9 @@ def test_a_config_that_permits_nothing_any_more_closes_the_console_until_it_does
         config = bench.folder / "serve.toml"
         for text, status in ((SYSTEM, 503), ("[systems", 503), (SYSTEM + PERMISSIONS, 200), ("[systems", 200)):
             config.write_text(text)
-            found, said = asyncio.run(page(at))
-            assert status == found, said
-            assert (status == 503) is ("without [[permissions]]" in said)
+            number, message = asyncio.run(page(at))
+            assert status == number, message
+            assert (status == 503) is ("without [[permissions]]" in message)
 
 
 def test_a_person_serving_themself_is_the_requester(bench: Bench) -> None:
@@ -205,7 +205,7 @@ def test_a_person_serving_themself_is_the_requester(bench: Bench) -> None:
     with serving(bench) as (process, at):
         assert process.stdout is not None
         asyncio.run(drive(at, process.stdout.readline().strip()))
-    assert (access.os_user(), "browser on 127.0.0.1", "freeze") in told(bench)
+    assert (access.os_user(), "browser on 127.0.0.1", "freeze") in audit_rows(bench)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -219,9 +219,9 @@ def test_however_the_server_ends_its_consoles_end_too(bench: Bench, number: sign
             children = await asyncio.to_thread(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text)
             process.send_signal(number)
             await asyncio.to_thread(process.wait, 30)
-            return [int(one) for one in children.split()]
+            return [int(name) for name in children.split()]
 
     with behind_a_proxy(bench) as (process, at):
         [console] = asyncio.run(opened(at, process))
         assert (0 if number != signal.SIGKILL else -9) == process.returncode
-    asyncio.run(gone(console))
+    asyncio.run(wait_until_ended(console))

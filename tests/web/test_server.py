@@ -1,4 +1,4 @@
-"""The web server with a console that is a few lines long: what it serves, whom it lets in, what it leaves behind."""
+"""The web server with a console of a few lines: its pages, its access control, its clean-up."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Served:
     gate: LinkGate
     browser: aiohttp.ClientSession
     at: str
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
 
     async def sign_in(self) -> str:
         """The page."""
@@ -69,11 +69,11 @@ async def serving(
     code: str, limits: WebLimits = FEW, connections: ConnectionLimits | None = None
 ) -> AsyncIterator[Served]:
     port = free_port()
-    gate, said = LinkGate(port), list[str]()
-    server = WebServer(gate, (sys.executable, "-c", code), limits, said.append, connections=connections)
+    gate, messages = LinkGate(port), list[str]()
+    server = WebServer(gate, (sys.executable, "-c", code), limits, messages.append, connections=connections)
     jar = aiohttp.CookieJar(unsafe=True)
     async with server.listening("127.0.0.1", port), aiohttp.ClientSession(cookie_jar=jar) as browser:
-        yield Served(gate, browser, f"http://127.0.0.1:{port}", said)
+        yield Served(gate, browser, f"http://127.0.0.1:{port}", messages)
 
 
 def on_server(code: str = CONSOLE, limits: WebLimits = FEW) -> Callable[..., Callable[[], None]]:
@@ -97,7 +97,7 @@ async def heard(socket: aiohttp.ClientWebSocketResponse[Any]) -> str:
     return message.data.decode() if message.type is aiohttp.WSMsgType.BINARY else f"{message.type.name}"
 
 
-async def gone(pid: int) -> None:
+async def wait_until_ended(pid: int) -> None:
     for _ in range(400):
         if not os.path.exists(f"/proc/{pid}"):  # noqa: ASYNC240 - the kernel keeps nobody waiting for it
             return
@@ -132,7 +132,7 @@ async def test_a_file_with_a_name_that_is_too_long_is_not_found(served: Served) 
 async def test_the_browser_is_instructed_to_fetch_nothing_from_elsewhere(served: Served) -> None:
     await served.sign_in()
     async with served.browser.get(f"{served.at}{served.gate.base}") as answer:
-        policy = dict(each.strip().split(" ", 1) for each in answer.headers["Content-Security-Policy"].split(";"))
+        policy = dict(name.strip().split(" ", 1) for name in answer.headers["Content-Security-Policy"].split(";"))
         assert {"'none'"} == {policy["default-src"], policy["frame-ancestors"], policy["base-uri"]}
         assert "'self'" == policy["script-src"]
         assert f"'self' ws://127.0.0.1:{answer.url.port}{served.gate.base}" == policy["connect-src"]
@@ -189,10 +189,10 @@ async def test_keys_go_in_and_the_screen_comes_out(served: Served) -> None:
 async def all_ended(served: Served, number: int) -> None:
     """So many have ended by now, each as the only one."""
     for _ in range(400):
-        if number == sum("the console has ended; 0 open" in line for line in served.said):
+        if number == sum("the console has ended; 0 open" in line for line in served.output):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(served.said)
+    raise AssertionError(served.output)
 
 
 @on_server()
@@ -200,15 +200,15 @@ async def test_a_console_ends_with_its_tab_and_a_tab_with_its_console(served: Se
     await served.sign_in()
     async with served.socket() as socket:
         closed = int((await heard(socket)).split()[0])
-    await gone(closed)
+    await wait_until_ended(closed)
     await all_ended(served, 1)
     async with served.socket() as socket:
-        left = int((await heard(socket)).split()[0])
+        remaining = int((await heard(socket)).split()[0])
         await socket.send_json(["stdin", "q"])
         last = await heard(socket)
         assert ("bye" in last, "\x1b[2J\x1b[H\r\n  bye" in last) == (True, True)
         assert "CLOSE" == await heard(socket)
-    await gone(left)
+    await wait_until_ended(remaining)
     await all_ended(served, 2)
 
 
@@ -239,20 +239,20 @@ async def test_why_a_console_could_not_begin_is_shown(served: Served) -> None:
     await served.sign_in()
     async with served.socket() as socket:
         assert "headway: there is no store at /nowhere" in await heard(socket)
-    assert any("there is no store" in line for line in served.said)
+    assert any("there is no store" in line for line in served.output)
 
 
 @on_server()
 async def test_there_are_no_more_consoles_than_allowed(served: Served) -> None:
     await served.sign_in()
-    one, two = await served.socket(), await served.socket()
-    await heard(one)
+    client_web_socket_response, two = await served.socket(), await served.socket()
+    await heard(client_web_socket_response)
     await heard(two)
     async with served.socket() as third:
         assert "you have 2 consoles open; close one first" in await heard(third)
     async with served.browser.get(f"{served.at}{served.gate.base}") as answer:
         assert 503 == answer.status
-    await one.close()
+    await client_web_socket_response.close()
     for _ in range(100):
         async with served.socket() as again:
             if "''" in await heard(again):
@@ -267,9 +267,9 @@ async def test_the_title_of_the_tab_is_the_clean_title_of_the_console(served: Se
     async with served.socket() as socket:
         await heard(socket)
         message = await asyncio.wait_for(socket.receive(), 20)
-        kind, words = message.json()
-        assert ("title", "Headway: 1 late") == (kind, words[:15])
-        assert "\x1b" not in words
+        kind, text = message.json()
+        assert ("title", "Headway: 1 late") == (kind, text[:15])
+        assert "\x1b" not in text
 
 
 async def raw(served: Served, *parts: bytes) -> bytes:
@@ -299,7 +299,7 @@ async def test_bytes_that_are_no_text_are_forbidden_and_not_an_error(served: Ser
     ):
         request = b"GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\nConnection: close\r\n\r\n" % (path, host, header)
         assert (await raw(served, request))[9:12] in (b"403", b"400")
-    assert not [line for line in served.said if "Traceback" in line]
+    assert not [line for line in served.output if "Traceback" in line]
     assert "<script" in await served.sign_in()
 
 
@@ -329,8 +329,8 @@ def test_connections_that_send_nothing_keep_no_visitor_out() -> None:
             port = int(served.at.rpartition(":")[2])
             idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(120)]
             assert "<script" in await served.sign_in()
-            gone = [reader.at_eof() or reader.exception() is not None for reader, _ in idle]
-            assert 95 <= sum(gone) < 120
+            removed = [reader.at_eof() or reader.exception() is not None for reader, _ in idle]
+            assert 95 <= sum(removed) < 120
             for _, writer in idle:
                 writer.close()
 

@@ -27,7 +27,7 @@ class AirflowOnAFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
 
     def on(self, fake: FakeAirflow, transport: httpx.BaseTransport | None = None) -> Connector:
-        """A connector of ours on this estate; `transport` stands between."""
+        """A connector on this estate; `transport` comes between the two."""
         return opened(fake, transport or httpx.MockTransport(self.endpoint(fake)))
 
     def endpoint(self, fake: FakeAirflow) -> Callable[[httpx.Request], httpx.Response]:
@@ -37,7 +37,7 @@ class AirflowOnAFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
     @pytest.fixture(autouse=True)
     def world(self) -> None:
         self.fake = night()
-        self.fake.now = datetime.now(UTC) - timedelta(seconds=30)  # asks of starts are for now, by the real clock
+        self.fake.now = datetime.now(UTC) - timedelta(seconds=30)  # action requests for starts use the real clock
         for dag in self.fake.dags:
             self.fake.start(dag, f"scheduled__2026-11-20T04:00:00+00:00-{dag}")
         self.fake.tick(30)

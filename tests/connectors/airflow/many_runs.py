@@ -30,9 +30,9 @@ class Crowd(httpx.BaseTransport):
         first = 0 if "updated_at_gte" not in query else self.runs
         first = int(query.get("cursor") or first)
         last = min(self.runs, first + int(query["limit"]))
-        told = {"dag_runs": [self.made(number) for number in range(first, last)], "total_entries": 50_000}
+        details = {"dag_runs": [self.made(number) for number in range(first, last)], "total_entries": 50_000}
         headers = {"date": format_datetime(self.fake.now, usegmt=True), "content-type": "application/json"}
-        body = json.dumps({**told, "next_cursor": str(last) if last < self.runs else None})
+        body = json.dumps({**details, "next_cursor": str(last) if last < self.runs else None})
         return httpx.Response(200, content=body.encode(), headers=headers)
 
     def made(self, number: int) -> dict[str, Any]:

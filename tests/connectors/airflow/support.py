@@ -37,18 +37,18 @@ def night() -> FakeAirflow:
 
 def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, and the cursor after it."""
-    found: dict[tuple[str, str], RunRecord] = {}
+    runs: dict[tuple[str, str], RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), 5)
-        found |= {(one.job, one.attempt_key): one for one in poll.runs}
+        runs |= {(run.job, run.attempt_key): run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return found, cursor
+    return runs, cursor
 
 
 def latest(connector: Connector, job: str) -> RunRecord:
     """The newest attempt of a job."""
-    return [one for one in latest_records(connector)[0].values() if one.job == job][-1]
+    return [run for run in latest_records(connector)[0].values() if run.job == job][-1]
 
 
 def allowed(connector: Connector, ask: ActionSpec) -> Preview:

@@ -50,16 +50,20 @@ def of(verb: Verb, run: RunRecord, **parameters: Any) -> ActionSpec:
 def test_a_cancel_says_what_is_killed_and_what_is_skipped() -> None:
     fake, connector, run = running_night()
     preview = allowed(connector, of(Verb.CANCEL, run))
-    words = "end load_orders 2026-11-20 04:00Z: Airflow fails running tasks (load), skips waiting ones (publish)"
-    assert (words, ("load", "publish"), None) == (preview.summary, preview.affected, preview.overlap)
+    text = "end load_orders 2026-11-20 04:00Z: Airflow fails running tasks (load), skips waiting ones (publish)"
+    assert (text, ("load", "publish"), None) == (preview.summary, preview.affected, preview.overlap)
     assert (f'PATCH {PATH} {{"state": "failed", "note": "[KEY cancel]"}}',) == preview.native_calls
     assert "ends at its next heartbeat, some seconds later" in preview.notes[0]
     fake.runs[0]["note"] = "seen by Ada"
     key = new_key()
     assert "Airflow says failed" == connector.act(preview, key, 5).message
-    told = latest(connector, "load_orders")
-    assert (RunState.CANCELLED, "failed", run.attempt_key) == (told.state, told.native_state, told.attempt_key)
-    assert None is told.action_key, "the attempt is not ours, its end is"
+    run_record = latest(connector, "load_orders")
+    assert (RunState.CANCELLED, "failed", run.attempt_key) == (
+        run_record.state,
+        run_record.native_state,
+        run_record.attempt_key,
+    )
+    assert None is run_record.action_key, "the attempt is not ours, its end is"
     assert f"[{key} cancel; was {fake.runs[0]['queued_at']}]\nseen by Ada" == fake.runs[0]["note"]
 
 
@@ -113,9 +117,9 @@ def test_a_marked_run_has_the_requested_state_and_its_tasks_stay(verb: Verb, sta
     preview = allowed(connector, of(verb, run))
     assert "nothing runs: its tasks stay as they are (load, publish not green)" == preview.notes[0]
     connector.act(preview, new_key(), 5)
-    told = latest(connector, "load_orders")
-    assert (state, "success", run.attempt_key) == (told.state, told.native_state, told.attempt_key)
-    assert told.message.endswith("by Headway; tasks not green: load (failed), publish (upstream_failed)")
+    run_record = latest(connector, "load_orders")
+    assert (state, "success", run.attempt_key) == (run_record.state, run_record.native_state, run_record.attempt_key)
+    assert run_record.message.endswith("by Headway; tasks not green: load (failed), publish (upstream_failed)")
     assert ["success", "failed", "upstream_failed"] == [row["state"] for row in fake.instances]
     assert "Airflow says success already" == connector.preview(of(verb, run), 5).refused
 
@@ -176,8 +180,8 @@ def test_skipping_the_last_task_warns_that_its_run_stays_failed() -> None:
 
 def test_a_viewer_is_refused_and_nothing_is_changed() -> None:
     fake, connector, run = ended_night()
-    asks = [start(), of(Verb.MARK_OK, run), of(Verb.SKIP, latest(connector, "load_orders.load"))]
-    previews = [allowed(connector, ask) for ask in asks]
+    specs = [start(), of(Verb.MARK_OK, run), of(Verb.SKIP, latest(connector, "load_orders.load"))]
+    previews = [allowed(connector, ask) for ask in specs]
     before = [dict(row) for row in (*fake.runs, *fake.instances)]
     fake.role = "viewer"
     for preview in previews:
@@ -239,21 +243,21 @@ def test_a_clear_that_is_refused_leaves_the_note_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "scope, words",
+    "scope, text",
     [("failed", 'it has no failed task; "all" would clear'), ("downstream", "no failed task to begin at")],
 )
-def test_a_green_run_has_no_failed_tasks_to_rerun(scope: str, words: str) -> None:
+def test_a_green_run_has_no_failed_tasks_to_rerun(scope: str, text: str) -> None:
     fake, connector, _ = ended_night()
     fake.start("stock_count", RUN)
     fake.tick()
     run = latest(connector, "stock_count")
-    assert words in str(connector.preview(of(Verb.RERUN, run, scope=scope), 5).refused)
+    assert text in str(connector.preview(of(Verb.RERUN, run, scope=scope), 5).refused)
 
 
 def test_an_odd_scope_is_refused_and_a_task_is_not_rerun_with_all() -> None:
     _, connector, run = ended_night()
-    words = 'the scope is "most", not one of failed, downstream, all'
-    assert words == connector.preview(of(Verb.RERUN, run, scope="most"), 5).refused
+    text = 'the scope is "most", not one of failed, downstream, all'
+    assert text == connector.preview(of(Verb.RERUN, run, scope="most"), 5).refused
     task = latest(connector, "load_orders.load")
     assert "rerun the run of load_orders for all of it" in str(
         connector.preview(of(Verb.RERUN, task, scope="all"), 5).refused

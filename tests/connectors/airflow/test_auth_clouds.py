@@ -1,4 +1,4 @@
-"""Signing in to managed Airflows. Nobody asks Google, AWS or Astronomer: fakes answer as their documentation says."""
+"""Sign-in to managed Airflows. No request leaves for Google, AWS or Astronomer: fakes answer as documented."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def behind(guard: Callable[[httpx.Request], bool], login: Answer | None = None) -> httpx.MockTransport:
-    """An Airflow 3 behind a proxy that lets nobody through whom `guard` does not know."""
+    """An Airflow 3 behind a proxy that rejects everybody whom `guard` does not know."""
     fake = FakeAirflow(load=("extract",))
     fake.tokens = {"inner"}
 
@@ -72,51 +72,53 @@ def test_astronomer_uses_the_token_of_a_deployment_at_its_host_and_under_its_pat
         return fake.handle(inner)
 
     where, token = "https://org.astronomer.run/d123", {"env": "T"}
-    connector = opened(httpx.MockTransport(handle), _nobody, where, token=token, secret="astro-token\n")
+    connector = opened(httpx.MockTransport(handle), _no_server, where, token=token, secret="astro-token\n")
     assert connector.probe(5).version == "3.3.2"
     assert connector.poll("", (), 5).complete
-    stranger = opened(httpx.MockTransport(handle), _nobody, where, token=token, secret="other")
+    unknown_user = opened(httpx.MockTransport(handle), _no_server, where, token=token, secret="other")
     with pytest.raises(AccessRefused, match="401"):
-        stranger.poll("", (), 5)
+        unknown_user.poll("", (), 5)
 
 
-def _nobody(request: httpx.Request) -> httpx.Response:
+def _no_server(request: httpx.Request) -> httpx.Response:
     raise AssertionError(f"nobody should ask {request.url}")
 
 
 # -- Composer ---------------------------------------------------------------------------------------------------------
-def google(asked: list[httpx.Request], **answer: Any) -> Answer:
+def google(requests: list[httpx.Request], **answer: Any) -> Answer:
     def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        token = {"access_token": f"ya29.{len(asked)}", "expires_in": 3599, "token_type": "Bearer"}
+        requests.append(request)
+        token = {"access_token": f"ya29.{len(requests)}", "expires_in": 3599, "token_type": "Bearer"}
         return httpx.Response(answer.get("status", 200), json=answer.get("body", token))
 
     return handle
 
 
 def test_composer_exchanges_a_signed_assertion_for_a_token_and_caches_it() -> None:
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
     seen: list[str] = []
 
     def known(request: httpx.Request) -> bool:
         seen.append(request.headers.get("authorization", ""))
         return seen[-1] == "Bearer ya29.1"
 
-    connector = opened(behind(known), google(asked), google={"key": {"env": "K"}}, secret=KEY)
+    connector = opened(behind(known), google(requests), google={"key": {"env": "K"}}, secret=KEY)
     assert connector.poll("", (), 5).complete
     connector.poll("", (), 5)
-    assert [("POST", "https://oauth2.googleapis.com/token")] == [(one.method, str(one.url)) for one in asked]
-    form = parse_qs(asked[0].content.decode())
+    assert [("POST", "https://oauth2.googleapis.com/token")] == [
+        (request.method, str(request.url)) for request in requests
+    ]
+    form = parse_qs(requests[0].content.decode())
     assert [JWT_GRANT] == form["grant_type"]
     head, claims, signature = form["assertion"][0].split(".")
     PRIVATE.public_key().verify(_bytes(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
-    told = json.loads(_bytes(claims))
+    document = json.loads(_bytes(claims))
     assert ("headway@p.iam.gserviceaccount.com", GOOGLE_SCOPE, "https://oauth2.googleapis.com/token") == (
-        told["iss"],
-        told["scope"],
-        told["aud"],
+        document["iss"],
+        document["scope"],
+        document["aud"],
     )
-    assert 3600 == told["exp"] - told["iat"]
+    assert 3600 == document["exp"] - document["iat"]
 
 
 def _bytes(part: str) -> bytes:
@@ -124,17 +126,19 @@ def _bytes(part: str) -> bytes:
 
 
 def test_composer_without_a_key_queries_the_metadata_of_its_machine() -> None:
-    asked: list[httpx.Request] = []
-    connector = opened(behind(lambda one: one.headers["authorization"] == "Bearer ya29.1"), google(asked), google={})
+    requests: list[httpx.Request] = []
+    connector = opened(
+        behind(lambda request: request.headers["authorization"] == "Bearer ya29.1"), google(requests), google={}
+    )
     assert connector.poll("", (), 5).complete
-    assert ("metadata.google.internal", "Google") == (asked[0].url.host, asked[0].headers["metadata-flavor"])
+    assert ("metadata.google.internal", "Google") == (requests[0].url.host, requests[0].headers["metadata-flavor"])
 
 
 def test_a_token_is_renewed_before_its_end_and_after_a_refusal() -> None:
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
     now = [1000.0]
     identity = GoogleIdentity(
-        GoogleOptions.model_validate({"key": {"env": "K"}}), lambda _: KEY, httpx.MockTransport(google(asked))
+        GoogleOptions.model_validate({"key": {"env": "K"}}), lambda _: KEY, httpx.MockTransport(google(requests))
     )
     token = GoogleAccount(identity, lambda _: KEY, lambda: now[0])
     token.deadline = Deadline(5)
@@ -155,7 +159,7 @@ def test_dots_that_fill_a_token_up_are_no_part_of_it() -> None:
 
 @pytest.mark.parametrize("key", ["", "[]", "{}", json.dumps({**json.loads(KEY), "private_key": "hunter2"})])
 def test_an_invalid_key_is_refused_without_printing_it(key: str) -> None:
-    connector = opened(behind(lambda _: False), _nobody, google={"key": {"env": "K"}}, secret=key)
+    connector = opened(behind(lambda _: False), _no_server, google={"key": {"env": "K"}}, secret=key)
     with pytest.raises(AccessRefused, match="does not refer to the key of a service account") as caught:
         connector.poll("", (), 5)
     assert "hunter2" not in str(caught.value)
@@ -171,13 +175,13 @@ def test_a_key_that_google_refuses_says_why() -> None:
 
 
 # -- MWAA -------------------------------------------------------------------------------------------------------------
-def aws(asked: list[httpx.Request], host: str = URL.removeprefix("https://")) -> Answer:
+def aws(requests: list[httpx.Request], host: str = URL.removeprefix("https://")) -> Answer:
     """CreateWebLoginToken, parsed by botocore's own model."""
 
     def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        told = json.dumps({"WebToken": f"web-{len(asked)}", "WebServerHostname": host}).encode()
-        return httpx.Response(200, stream=httpx.ByteStream(told))
+        requests.append(request)
+        data = json.dumps({"WebToken": f"web-{len(requests)}", "WebServerHostname": host}).encode()
+        return httpx.Response(200, stream=httpx.ByteStream(data))
 
     return handle
 
@@ -198,7 +202,7 @@ def mwaa(transport: httpx.BaseTransport, outside: Answer) -> AirflowConnector:
 def test_mwaa_changes_a_web_login_token_for_a_session_of_either_airflow(
     place: str, cookie: str, shown: tuple[str, str]
 ) -> None:
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
     logins: list[tuple[str, str]] = []
 
     def login(request: httpx.Request) -> httpx.Response:
@@ -206,13 +210,13 @@ def test_mwaa_changes_a_web_login_token_for_a_session_of_either_airflow(
         here = request.url.path == place
         return httpx.Response(302 if here else 404, headers={"set-cookie": cookie} if here else {})
 
-    connector = mwaa(behind(lambda one: one.headers.get(shown[0]) == shown[1], login), aws(asked))
+    connector = mwaa(behind(lambda request: request.headers.get(shown[0]) == shown[1], login), aws(requests))
     assert connector.poll("", (), 5).complete
     connector.poll("", (), 5)
     assert (place, f"token=web-{len(logins)}") == logins[-1], "each login has a token of its own, which is good once"
-    assert len(logins) == len(asked) <= 2
-    assert "/webtoken/orders" in str(asked[0].url)
-    assert "AWS4-HMAC-SHA256" in asked[0].headers["authorization"]
+    assert len(logins) == len(requests) <= 2
+    assert "/webtoken/orders" in str(requests[0].url)
+    assert "AWS4-HMAC-SHA256" in requests[0].headers["authorization"]
 
 
 def test_the_token_goes_to_no_other_host_than_the_environment_s() -> None:
@@ -247,13 +251,13 @@ def test_a_session_is_renewed_before_aws_ends_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, text",
     [
         ({"google": {}, "token": {"env": "T"}}, "token and google are two ways to sign in"),
         ({"google": {}, "username": "x"}, r"\(google\) needs no username"),
         ({"mwaa": {"region": "eu-central-1"}}, "environment"),
     ],
 )
-def test_two_sign_in_methods_are_refused(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_two_sign_in_methods_are_refused(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
         AirflowOptions.model_validate({"url": URL, **options})

@@ -1,4 +1,4 @@
-"""Airflow's own backfills: looked at by its dry run, made once under our key, paused, resumed and cancelled."""
+"""Airflow's own backfills: previewed by its dry run, made once under our key, paused, resumed and cancelled."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def test_a_second_one_of_the_dag_is_refused_by_airflow(connector: AirflowConnect
 
 def test_it_is_paused_resumed_and_cancelled_by_its_number(fake: FakeAirflow, connector: AirflowConnector) -> None:
     number = int(made(connector)[0])
-    for do, told in (("pause", "paused"), ("resume", "active"), ("cancel", "completed")):
+    for do, text in (("pause", "paused"), ("resume", "active"), ("cancel", "completed")):
         preview, key = allowed(connector, ask(do=do, backfill=number)), new_key()
         assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
-        assert f"backfill {number} is {told}" == connector.act(preview, key, 5).message
-        assert ActionFound(str(number), f"backfill {number} is {told}") == connector.look_up(preview, key, 5)
+        assert f"backfill {number} is {text}" == connector.act(preview, key, 5).message
+        assert ActionFound(str(number), f"backfill {number} is {text}") == connector.look_up(preview, key, 5)
     for do in ("pause", "resume", "cancel"):
         assert "ended at" in str(connector.preview(ask(do=do, backfill=number), 5).refused)
     fake.backfills.clear()
@@ -97,12 +97,12 @@ def test_those_under_way_are_listed_of_a_dag_and_of_all(fake: FakeAirflow, conne
     fake.start("stock_count", "backfill__2026-11-12", run_type="backfill")
     of_it, of_all = (connector.preview(ask(do="list", of=of), 5) for of in ("job", "system"))
     assert of_it.backfills == of_all.backfills
-    [one] = of_it.backfills
-    assert (number, "stock_count", False, 1) == (one.number, one.job, one.paused, one.at_once)
-    assert ("2026-11-12", "2026-11-14") == (one.first[:10], one.last[:10])
+    [backfill] = of_it.backfills
+    assert (number, "stock_count", False, 1) == (backfill.number, backfill.job, backfill.paused, backfill.at_once)
+    assert ("2026-11-12", "2026-11-14") == (backfill.first[:10], backfill.last[:10])
     assert "a list" in str(of_it.refused), "nothing of it can be sent"
     connector.act(allowed(connector, ask(do="pause", backfill=number)), new_key(), 5)
-    assert [True] == [one.paused for one in connector.preview(ask(do="list"), 5).backfills]
+    assert [True] == [backfill.paused for backfill in connector.preview(ask(do="list"), 5).backfills]
     connector.act(allowed(connector, ask(do="cancel", backfill=number)), new_key(), 5)
     assert () == connector.preview(ask(do="list"), 5).backfills, "it is over"
 
@@ -116,7 +116,7 @@ def test_one_with_many_open_runs_hides_no_other(fake: FakeAirflow, connector: Ai
         fake.start("stock_count", f"backfill__{number}", run_type="backfill")
     fake.start("load_orders", "backfill__x", run_type="backfill")
     preview = connector.preview(ask(do="list", of="system"), 5)
-    assert ["load_orders", "stock_count"] == [one.job for one in preview.backfills]
+    assert ["load_orders", "stock_count"] == [backfill.job for backfill in preview.backfills]
     assert () == preview.notes
 
 
@@ -135,8 +135,8 @@ def test_an_answer_without_a_list_proves_nothing(
     connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     preview, key = allowed(connector, ask()), new_key()
-    told = HttpReply("Airflow", "GET", 200, {"content-type": "application/json"}, body, None)
-    monkeypatch.setattr(AirflowClient, "backfills", lambda *_: told)
+    reply = HttpReply("Airflow", "GET", 200, {"content-type": "application/json"}, body, None)
+    monkeypatch.setattr(AirflowClient, "backfills", lambda *_: reply)
     with pytest.raises(SystemUnreachable, match="has no list 'backfills'"):
         connector.look_up(preview, key, 5)
     with pytest.raises(SystemUnreachable, match="has no list 'backfills'"):
@@ -145,13 +145,13 @@ def test_an_answer_without_a_list_proves_nothing(
 
 def test_rows_that_are_none_are_no_runs(connector: AirflowConnector, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = b'{"backfills": ["2026-11-12", null, 7], "total_entries": 3}'
-    told = HttpReply("Airflow", "POST", 200, {"content-type": "application/json"}, odd, None)
-    monkeypatch.setattr(AirflowClient, "preview_backfill", lambda *_: told)
+    reply = HttpReply("Airflow", "POST", 200, {"content-type": "application/json"}, odd, None)
+    monkeypatch.setattr(AirflowClient, "preview_backfill", lambda *_: reply)
     assert "nothing to do" in str(connector.preview(ask(), 5).refused)
 
 
 @pytest.mark.parametrize(
-    "parameters, words",
+    "parameters, text",
     [
         ({**SPAN, "from": "2026-11-15T00:00:00Z"}, "from the earlier one to the later"),
         ({"from": "2026-11-12", "to": "2026-11-13"}, "instants with a zone"),
@@ -162,8 +162,8 @@ def test_rows_that_are_none_are_no_runs(connector: AirflowConnector, monkeypatch
         ({"do": "burn"}, "made, paused, resumed or cancelled, not burn"),
     ],
 )
-def test_what_cannot_be_done_is_refused(connector: AirflowConnector, parameters: dict[str, Any], words: str) -> None:
-    assert words in str(connector.preview(ask(**parameters), 5).refused)
+def test_what_cannot_be_done_is_refused(connector: AirflowConnector, parameters: dict[str, Any], text: str) -> None:
+    assert text in str(connector.preview(ask(**parameters), 5).refused)
 
 
 def test_that_of_another_dag_is_left_alone(connector: AirflowConnector) -> None:

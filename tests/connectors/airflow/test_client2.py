@@ -25,15 +25,15 @@ def crowd(runs: int) -> FakeAirflow:
     return fake
 
 
-def tasks_told(fake: FakeAirflow, transport: httpx.BaseTransport) -> int:
+def reported_tasks(fake: FakeAirflow, transport: httpx.BaseTransport) -> int:
     runs, _ = latest_records(opened(fake, transport))
-    return len([one for one in runs.values() if "." in one.job])
+    return len([run for run in runs.values() if "." in run.job])
 
 
 @pytest.mark.parametrize("runs, most", [(60, 3), (190, 5)])
 def test_many_tasks_of_one_moment_are_read_page_by_page(runs: int, most: int) -> None:
     fake = crowd(runs)
-    assert 2 * runs == tasks_told(fake, FakeAirflow2(fake).transport)
+    assert 2 * runs == reported_tasks(fake, FakeAirflow2(fake).transport)
     assert fake.requests.count(("GET", TASKS)) <= most
 
 
@@ -43,7 +43,7 @@ def test_more_than_some_pages_are_read_in_windows() -> None:
     for number in range(105, 210):
         fake.start("load", f"manual__{number:03}")
     fake.tick()
-    assert 420 == tasks_told(fake, FakeAirflow2(fake).transport)
+    assert 420 == reported_tasks(fake, FakeAirflow2(fake).transport)
 
 
 def test_rows_that_move_between_two_pages_are_not_lost() -> None:
@@ -57,7 +57,7 @@ def test_rows_that_move_between_two_pages_are_not_lost() -> None:
             return server.handle(httpx.Request("GET", request.url.copy_remove_param("offset"), headers=request.headers))
         return server.handle(request)
 
-    assert 120 == tasks_told(fake, httpx.MockTransport(handle))
+    assert 120 == reported_tasks(fake, httpx.MockTransport(handle))
     assert moved[0]
 
 

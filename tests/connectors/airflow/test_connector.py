@@ -61,7 +61,7 @@ def test_an_account_or_a_token_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         ({"password": None}, "both username and password, are needed"),
         ({"token": {"env": "T"}}, "(token) needs no username and no password"),
@@ -72,10 +72,10 @@ def test_an_account_or_a_token_is_enough() -> None:
         ({"dags": []}, "at least 1 item"),
     ],
 )
-def test_invalid_settings_name_their_fix(change: dict[str, Any], words: str) -> None:
+def test_invalid_settings_name_their_fix(change: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError) as caught:
         AirflowOptions.model_validate({**GOOD, **change})
-    assert words in str(caught.value)
+    assert text in str(caught.value)
     assert "hunter2" not in str(caught.value.errors(include_input=False))
 
 
@@ -195,25 +195,25 @@ def test_another_password_is_sent_to_airflow_2_at_once_and_forgives_the_refusals
     assert [[]] == [[*refusals._times] for refusals in sign_in._REFUSALS.values()]
 
 
-@pytest.mark.parametrize("answers, looks", [([500, 200], 2), ([500, 500, 200], 2)], ids=["once", "for longer"])
+@pytest.mark.parametrize("answers, check_count", [([500, 200], 2), ([500, 500, 200], 2)], ids=["once", "for longer"])
 def test_a_poll_of_a_locked_database_is_retried_once(
-    monkeypatch: pytest.MonkeyPatch, answers: list[int], looks: int
+    monkeypatch: pytest.MonkeyPatch, answers: list[int], check_count: int
 ) -> None:
     monkeypatch.setattr(client, "BUSY_PAUSE_SECONDS", 0.0)
-    fake, asked = night(), list[int]()
+    fake, requests = night(), list[int]()
 
     def handle(request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/dags/~/dagRuns"):
             return fake.handle(request)
-        asked.append(answers[len(asked)])
-        return httpx.Response(500, json={"detail": "Database error"}) if asked[-1] == 500 else fake.handle(request)
+        requests.append(answers[len(requests)])
+        return httpx.Response(500, json={"detail": "Database error"}) if requests[-1] == 500 else fake.handle(request)
 
     if answers[1] == 200:
         assert through(handle).poll("", (), 5).complete
     else:
         with pytest.raises(SystemUnreachable, match="Database error"):
             through(handle).poll("", (), 5)
-    assert looks == len(asked)
+    assert check_count == len(requests)
 
 
 def test_a_static_token_is_sent_and_read_again_once_refused() -> None:
@@ -225,7 +225,7 @@ def test_a_static_token_is_sent_and_read_again_once_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "status, body, words",
+    "status, body, text",
     [
         (404, {"detail": "Not Found"}, "there is no /auth/token here"),
         (405, {}, "there is no /auth/token here"),
@@ -234,10 +234,10 @@ def test_a_static_token_is_sent_and_read_again_once_refused() -> None:
     ],
 )
 def test_an_endpoint_that_returns_no_token_is_named(
-    monkeypatch: pytest.MonkeyPatch, status: int, body: Any, words: str
+    monkeypatch: pytest.MonkeyPatch, status: int, body: Any, text: str
 ) -> None:
     monkeypatch.setattr(sign_in, "_REFUSALS", {})
-    with pytest.raises(AccessRefused, match=words) as caught:
+    with pytest.raises(AccessRefused, match=text) as caught:
         answering(night(), "/auth/token", status, body).poll("", (), 5)
     assert "s3cret-value" not in str(caught.value)
 
@@ -255,7 +255,7 @@ def test_no_secret_is_in_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
         with pytest.raises(ConnectorError) as caught:
             through(handle, lambda _: secrets[0]).poll("", (), 5)
-        assert not [one for one in secrets if one in str(caught.value)]
+        assert not [secret for secret in secrets if secret in str(caught.value)]
 
 
 def test_a_token_that_we_got_is_masked_from_then_on() -> None:
@@ -295,19 +295,19 @@ def test_a_new_version_brings_the_new_tasks(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_empty_list_is_incomplete_because_rights_may_be_missing() -> None:
-    found = opened(FakeAirflow()).inventory("", 5)
-    assert not found.complete
-    assert "Airflow lists no DAG: none exists, or this account may not read any" == found.skipped[0].reason
+    result = opened(FakeAirflow()).inventory("", 5)
+    assert not result.complete
+    assert "Airflow lists no DAG: none exists, or this account may not read any" == result.skipped[0].reason
 
 
 def test_definitions_that_exceed_the_time_limit_come_with_the_next_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "RESERVE_SECONDS", 1e9)
     connector = opened(night())
-    found = connector.inventory("", 5)
-    assert not found.complete
-    assert () == found.jobs
+    result = connector.inventory("", 5)
+    assert not result.complete
+    assert () == result.jobs
     monkeypatch.setattr(inventory, "RESERVE_SECONDS", 0.0)
-    assert connector.inventory(found.hash, 5).complete
+    assert connector.inventory(result.hash, 5).complete
 
 
 REQUEST_SECONDS = 0.35
@@ -333,23 +333,25 @@ def slow_night(monkeypatch: pytest.MonkeyPatch, **broken_at: int) -> tuple[FakeA
 
 def inventories(connector: AirflowConnector, seconds: float) -> list[Inventory]:
     """What the calls bring until one is the last of its round."""
-    found = [connector.inventory("", seconds)]
-    while found[-1].more:
-        found.append(connector.inventory("", seconds))
-        assert len(found) < 200, "no progress"
-    return found
+    results = [connector.inventory("", seconds)]
+    while results[-1].more:
+        results.append(connector.inventory("", seconds))
+        assert len(results) < 200, "no progress"
+    return results
 
 
 def test_a_slow_server_is_read_over_several_calls_each_definition_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call began with the first DAG again, so that an Airflow of 0.35 s per request was never seen."""
     fake, connector = slow_night(monkeypatch)
-    found = inventories(connector, 5)
-    assert len(found) > 3
-    assert [len(one.jobs) for one in found] == sorted(len(one.jobs) for one in found), "what was read stays"
-    assert 60 == len(found[-1].jobs)
-    assert found[-1].complete
-    assert not any(one.complete for one in found[:-1])
-    assert any("slow server" in skipped.reason for skipped in found[-2].skipped)
+    results = inventories(connector, 5)
+    assert len(results) > 3
+    assert [len(inventory.jobs) for inventory in results] == sorted(len(inventory.jobs) for inventory in results), (
+        "what was read stays"
+    )
+    assert 60 == len(results[-1].jobs)
+    assert results[-1].complete
+    assert not any(inventory.complete for inventory in results[:-1])
+    assert any("slow server" in skipped.reason for skipped in results[-2].skipped)
     details = [path for _, path in fake.requests if path.endswith("/details")]
     assert 30 == len(set(details)) == len(details)
     assert 1 == len([path for _, path in fake.requests if path == "/api/v2/dags"])
@@ -371,8 +373,8 @@ def test_the_list_is_read_again_while_definitions_take_long(monkeypatch: pytest.
     """A pause of a DAG is seen long before the last of 5,000 definitions."""
     monkeypatch.setattr(inventory, "MAX_LIST_AGE_SECONDS", 0.0)
     fake, connector = slow_night(monkeypatch)
-    found = inventories(connector, 5)
-    assert 60 == len(found[-1].jobs)
+    results = inventories(connector, 5)
+    assert 60 == len(results[-1].jobs)
     assert 1 < len([path for _, path in fake.requests if path == "/api/v2/dags"])
 
 
@@ -395,17 +397,17 @@ def test_a_dag_without_a_next_run_has_the_expression_that_its_last_run_shows() -
             return httpx.Response(200, json={**reply.json(), "dags": listed})
         return reply
 
-    found = {job.native_id: job.schedule for job in through(handle).inventory("", 5).jobs}
-    assert ("0 0 * * *", None) == (found["load_orders"].expression, found["load_orders"].next_at)
-    assert "" == found["stock_count"].expression
+    schedules = {job.native_id: job.schedule for job in through(handle).inventory("", 5).jobs}
+    assert ("0 0 * * *", None) == (schedules["load_orders"].expression, schedules["load_orders"].next_at)
+    assert "" == schedules["stock_count"].expression
 
 
 def test_the_inventory_says_which_dags_the_settings_ask_for() -> None:
     """One that they leave out is watched no more; it is not gone."""
-    found = opened(night(), dags=["load_*"]).inventory("", 20)
-    assert {"load_orders"} == {job.native_id for job in found.jobs if job.parent is None}
-    assert found.is_selected is not None
-    assert [True, False] == [found.is_selected(name, ()) for name in ("load_stock", "stock_count")]
+    result = opened(night(), dags=["load_*"]).inventory("", 20)
+    assert {"load_orders"} == {job.native_id for job in result.jobs if job.parent is None}
+    assert result.is_selected is not None
+    assert [True, False] == [result.is_selected(name, ()) for name in ("load_stock", "stock_count")]
 
 
 def test_a_list_of_dags_that_ends_early_is_incomplete() -> None:
@@ -415,9 +417,9 @@ def test_a_list_of_dags_that_ends_early_is_incomplete() -> None:
 
 
 def test_import_errors_are_reported_beside_the_jobs() -> None:
-    found = answering(night(), "/importErrors", 200, recorded("importErrors")).inventory("", 5)
-    assert found.complete
-    assert "DAG file etl.py cannot be imported" in found.skipped[0].reason
+    result = answering(night(), "/importErrors", 200, recorded("importErrors")).inventory("", 5)
+    assert result.complete
+    assert "DAG file etl.py cannot be imported" in result.skipped[0].reason
 
 
 def test_an_account_without_rights_on_versions_assets_and_import_errors_still_sees_its_dags() -> None:
@@ -614,14 +616,14 @@ def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_checked_once_a_mi
         return httpx.Response(status, json=body)
 
     connector = through(handle)
-    words = "nothing starts here: the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38"
+    text = "nothing starts here: the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38"
     for _ in range(2):
-        assert connector.poll("", (), 5).warnings[0].startswith(words)
+        assert connector.poll("", (), 5).warnings[0].startswith(text)
     assert 3 == len(answers)
     monkeypatch.setattr("connectors.airflow.connector.HEALTH_INTERVAL_SECONDS", 0.0)
-    asks_at_once = through(handle)
-    for said in (False, False, True):
-        assert said == any(one.startswith(words) for one in asks_at_once.poll("", (), 5).warnings)
+    immediate = through(handle)
+    for number in (False, False, True):
+        assert number == any(warning.startswith(text) for warning in immediate.poll("", (), 5).warnings)
 
 
 @pytest.mark.parametrize("version", ["3.4.0", "3.11.0rc1", "4.0.1"])
@@ -643,10 +645,10 @@ def test_the_docs_have_a_row_of_what_each_minor_version_lacks_and_name_those_tha
     table = text.partition("## Versions")[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines() if re.match(r"\| \d", line)]
     assert {"2.10", "2.11", "3.0", "3.1", "3.2", "3.3"} == {
-        one for row in rows for one in re.findall(r"[\d.]+", row[0])
+        item for row in rows for item in re.findall(r"[\d.]+", row[0])
     }
     assert {OLDEST_TESTED, NEWEST_TESTED} == {(2, 10), (3, 3)}
-    assert {*AIRFLOWS} <= {one for row in rows for one in re.findall(r"\d+\.\d+\.\d+", row[1])}
+    assert {*AIRFLOWS} <= {item for row in rows for item in re.findall(r"\d+\.\d+\.\d+", row[1])}
     assert "2.10 is the oldest supported version" in table
     assert [row[0] for row in rows if not row[2].strip()] == [" 3.3 "]
 

@@ -29,7 +29,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def inputs(connector: Connector, cursor: str = "") -> tuple[dict[str, Any], str]:
     """By run id, what the runs of "plan" read; and the cursor."""
     runs, cursor = latest_records(connector, cursor)
-    return {str(one.context["run_id"]): one.context.get("inputs") for one in runs.values() if one.job == "plan"}, cursor
+    return {str(run.context["run_id"]): run.context.get("inputs") for run in runs.values() if run.job == "plan"}, cursor
 
 
 def estate(followers: int = 1) -> FakeAirflow:
@@ -46,33 +46,33 @@ def estate(followers: int = 1) -> FakeAirflow:
 @pytest.mark.parametrize("version", ON)
 def test_an_asset_triggered_run_names_the_run_that_wrote_it(version: int) -> None:
     fake = estate()
-    found, _ = inputs(ON[version](fake))
+    results, _ = inputs(ON[version](fake))
     period = fake.runs[0]["run_after"]
-    assert {"asset_triggered__0": [{"job": "load", "period_key": period.replace(".000000", "")}]} == found
+    assert {"asset_triggered__0": [{"job": "load", "period_key": period.replace(".000000", "")}]} == results
 
 
 def test_an_unseen_upstream_run_is_requested_and_a_deleted_one_is_omitted() -> None:
     fake = estate()
     fake.written_by["plan", "asset_triggered__0"] = [("load", "scheduled__gone"), ("load", fake.runs[0]["dag_run_id"])]
-    found, _ = inputs(opened(fake))
-    assert 1 == len(found["asset_triggered__0"])
+    results, _ = inputs(opened(fake))
+    assert 1 == len(results["asset_triggered__0"])
 
 
 def test_many_downstream_runs_report_their_inputs_in_later_polls_and_each_is_requested_once() -> None:
     fake = estate(8)
     connector = opened(fake)
-    found, cursor = inputs(connector)
-    assert runs.MAX_REQUESTS_PER_POLL == sum(one is not None for one in found.values())
+    results, cursor = inputs(connector)
+    assert runs.MAX_REQUESTS_PER_POLL == sum(result is not None for result in results.values())
     for _ in range(3):
         more, cursor = inputs(connector, cursor)
-        found |= {run: one for run, one in more.items() if one}
-    assert 8 == sum(one is not None for one in found.values())
+        results |= {run: item for run, item in more.items() if item}
+    assert 8 == sum(result is not None for result in results.values())
     assert 8 == len([path for _, path in fake.requests if path.endswith("upstreamAssetEvents")])
 
 
 def test_a_dag_that_is_not_watched_is_no_input() -> None:
-    found, _ = inputs(opened(estate(), dags=["plan"]))
-    assert {"asset_triggered__0": None} == found
+    results, _ = inputs(opened(estate(), dags=["plan"]))
+    assert {"asset_triggered__0": None} == results
 
 
 @pytest.mark.parametrize("version", ON)
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_imported_changes_the_definition_of_its_dags(versi
     assert before["plan"].definition_hash != after["plan"].definition_hash
     assert before["plan.build"] == after["plan.build"]
     assert [f"DAG file {path} cannot be imported: ImportError: no module named warehouse"] == [
-        one.reason for one in whole.skipped
+        skip.reason for skip in whole.skipped
     ]
 
 
@@ -102,15 +102,15 @@ def test_a_dag_dropped_by_airflow_for_an_import_error_retains_its_definition(ver
     fake.stale = {"plan"}
     fake.import_errors = [{"filename": path, "stack_trace": 'File "x"\nImportError: no module named warehouse\n'}]
     for _ in range(3):
-        found = connector.inventory("", 5)
-        after = {job.native_id: job for job in found.jobs}
-        assert found.complete
+        inventory = connector.inventory("", 5)
+        after = {job.native_id: job for job in inventory.jobs}
+        assert inventory.complete
         assert after["plan"].definition.endswith("cannot be imported: ImportError: no module named warehouse")
         assert before["plan.build"] == after["plan.build"]
     fake.import_errors = []
-    gone = connector.inventory("", 5)
-    assert "plan" not in {job.native_id for job in gone.jobs}, "its file is gone"
-    assert gone.complete
+    removed_inventory = connector.inventory("", 5)
+    assert "plan" not in {job.native_id for job in removed_inventory.jobs}, "its file is gone"
+    assert removed_inventory.complete
 
 
 @pytest.mark.parametrize("version", ON)
@@ -118,8 +118,8 @@ def test_a_broken_dag_that_was_never_read_makes_the_inventory_incomplete(version
     fake = estate()
     path = ON[version](fake).inventory("", 5).jobs[0].definition.partition(" in ")[2].partition(",")[0]
     fake.stale, fake.import_errors = {"plan"}, [{"filename": path, "stack_trace": "ImportError"}]
-    found = ON[version](fake).inventory("", 5)
-    assert not found.complete, "after a restart it is not gone either"
+    inventory = ON[version](fake).inventory("", 5)
+    assert not inventory.complete, "after a restart it is not gone either"
 
 
 @pytest.mark.parametrize("broken", ["upstreamAssetEvents", "/pools", "hitlDetails"])
@@ -137,8 +137,8 @@ def test_what_only_says_more_of_a_run_fails_no_poll(broken: str) -> None:
 
     connector = opened(fake, httpx.MockTransport(handle))
     poll = connector.poll("", (), 0.9)
-    assert {"plan", "load"} <= {one.job for one in poll.runs}
-    assert [one for one in poll.warnings if "could not be read" in one]
+    assert {"plan", "load"} <= {run.job for run in poll.runs}
+    assert [warning for warning in poll.warnings if "could not be read" in warning]
     breaks[0] = False
     assert not connector.poll(poll.cursor, (), 5).warnings
 
@@ -149,8 +149,8 @@ def test_an_asset_triggered_run_is_queried_once_it_has_started() -> None:
     fake.start("plan", "asset_triggered__waits", run_type="asset_triggered")
     connector = opened(fake)
     inputs(connector)
-    asked = [path for _, path in fake.requests if path.endswith("upstreamAssetEvents")]
-    assert not [path for path in asked if "waits" in path]
+    paths = [path for _, path in fake.requests if path.endswith("upstreamAssetEvents")]
+    assert not [path for path in paths if "waits" in path]
 
 
 def test_a_run_whose_assets_can_never_be_read_does_not_stand_before_the_others() -> None:
@@ -162,9 +162,9 @@ def test_a_run_whose_assets_can_never_be_read_does_not_stand_before_the_others()
         return httpx.Response(500, text="Internal Server Error") if bad else fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(handle))
-    cursor, found = "", dict[str, Any]()
+    cursor, results = "", dict[str, Any]()
     for _ in range(runs.MAX_TRIES + 2):
         poll = connector.poll(cursor, (), 0.9)
         cursor = poll.cursor
-        found |= {str(one.context["run_id"]): one.context.get("inputs") for one in poll.runs if one.job == "plan"}
-    assert found["asset_triggered__0"]
+        results |= {str(run.context["run_id"]): run.context.get("inputs") for run in poll.runs if run.job == "plan"}
+    assert results["asset_triggered__0"]

@@ -75,7 +75,7 @@ def test_the_mark_of_a_rerun_stays_beside_that_of_a_cancel() -> None:
 
 
 @pytest.mark.parametrize(
-    "native, word, was, state, message",
+    "native, term, was, state, message",
     [
         ("failed", "cancel", "Q", RunState.CANCELLED, "cancelled by Headway"),
         ("success", "mark_ok", "Q", RunState.SUCCEEDED, "marked OK by Headway"),
@@ -86,10 +86,10 @@ def test_the_mark_of_a_rerun_stays_beside_that_of_a_cancel() -> None:
     ],
 )
 def test_an_end_caused_by_headway_is_attributed_to_that_attempt_only(
-    native: str, word: str, was: str, state: RunState, message: str
+    native: str, term: str, was: str, state: RunState, message: str
 ) -> None:
     row = {**recorded("dagRuns_updated_since")["dag_runs"][0], "state": native}
-    note = action_mark(KEY, row["queued_at"] if was == "Q" else was, verb=word)
+    note = action_mark(KEY, row["queued_at"] if was == "Q" else was, verb=term)
     run = parse.run_record({**row, "note": note}, URL)
     assert (state, native, message) == (run.state, run.native_state, run.message)
 
@@ -108,7 +108,7 @@ def test_the_period_of_a_run_that_we_started_is_what_it_is_for_not_when_it_was_s
     assert "headway__0123456789abcdef" == parse.run_record(row | none, URL).period_key
 
 
-def held_anew() -> tuple[FakeAirflow, AirflowConnector, str, str]:
+def held_again() -> tuple[FakeAirflow, AirflowConnector, str, str]:
     """A person resumed the DAG and left the mark; by a hold above it the DAG is paused again."""
     fake, connector, old = held_night()
     fake.paused.discard("stock_count")
@@ -120,22 +120,22 @@ def held_anew() -> tuple[FakeAirflow, AirflowConnector, str, str]:
 
 
 def test_a_mark_below_a_newer_hold_is_reported_as_left_and_not_as_removed() -> None:
-    fake, connector, old, new = held_anew()
-    assert [(new, False), (old, True)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count"])]
+    fake, connector, old, new = held_again()
+    assert [(new, False), (old, True)] == [(hold.mark.id, hold.bare) for hold in connector.holds(5, ["stock_count"])]
     preview = allowed(connector, replace(release(old), parameters={"hold": old, "enable": "no"}))
     connector.act(preview, new_key(), 5)
-    assert [(new, False)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count"])]
+    assert [(new, False)] == [(hold.mark.id, hold.bare) for hold in connector.holds(5, ["stock_count"])]
     assert {"stock_count"} == fake.paused
 
 
 def test_each_mark_of_a_dag_resumed_by_a_person_is_reported() -> None:
-    fake, connector, old, new = held_anew()
+    fake, connector, old, new = held_again()
     fake.paused.clear()
-    assert [(new, True), (old, True)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count"])]
+    assert [(new, True), (old, True)] == [(hold.mark.id, hold.bare) for hold in connector.holds(5, ["stock_count"])]
 
 
 def test_a_hold_is_not_written_below_the_mark_of_another() -> None:
-    """Which of two marks has the pause is told by their order alone."""
+    """Which of two marks has the pause is decided by their order alone."""
     fake, connector = quiet_night()
     fake.start("stock_count", "manual__2", note="x" * 880)
     fake.tick()

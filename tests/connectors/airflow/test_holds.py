@@ -48,8 +48,8 @@ def held_night() -> tuple[FakeAirflow, AirflowConnector, str]:
 def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
     _, connector = quiet_night()
     preview = allowed(connector, hold())
-    words = f"pause stock_count until {UNTIL} at the latest, marked in the note of its run {RUN}"
-    assert ("pause the DAG", words) == (preview.verb, preview.summary)
+    text = f"pause stock_count until {UNTIL} at the latest, marked in the note of its run {RUN}"
+    assert ("pause the DAG", text) == (preview.verb, preview.summary)
     mark = f"… headway-hold id=KEY by=ada until={UNTIL}"
     assert (
         f'PATCH /api/v2/dags/stock_count/dagRuns/{RUN} {{"note": "{mark}"}}',
@@ -62,7 +62,7 @@ def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "details, words",
+    "details, text",
     [
         ({"catchup": True}, "when it is released, Airflow makes every run that fell due meanwhile (catchup is on)"),
         ({"timetable_periodic": None}, "when it is released, Airflow makes the latest run that fell due meanwhile"),
@@ -70,19 +70,19 @@ def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
         ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: after its release nothing"),
     ],
 )
-def test_the_effect_of_a_release_is_shown_before_the_hold(details: dict[str, Any], words: str) -> None:
+def test_the_effect_of_a_release_is_shown_before_the_hold(details: dict[str, Any], text: str) -> None:
     fake, connector = quiet_night()
     fake.details_of["stock_count"] = details
-    assert allowed(connector, hold()).notes[-1].startswith(words)
+    assert allowed(connector, hold()).notes[-1].startswith(text)
 
 
 def test_cancelling_a_running_run_states_that_it_stops_after_its_task() -> None:
     fake, connector = quiet_night()
     fake.start("stock_count", "manual__2")
-    words = (
+    text = (
         "runs of stock_count are active: manual__2 (queued): tasks that run go on to their end, downstream tasks wait"
     )
-    assert allowed(connector, hold()).notes[1].startswith(words)
+    assert allowed(connector, hold()).notes[1].startswith(text)
 
 
 def test_a_mark_is_written_before_the_pause_below_what_people_wrote() -> None:
@@ -91,12 +91,12 @@ def test_a_mark_is_written_before_the_pause_below_what_people_wrote() -> None:
     assert {"stock_count"} == fake.paused
     patched = [path for method, path in fake.requests if method == "PATCH"]
     assert [f"/api/v2/dags/stock_count/dagRuns/{RUN}", "/api/v2/dags/stock_count"] == patched
-    (told,) = connector.holds(5)
+    (native_hold,) = connector.holds(5)
     assert ("stock_count", key, "ada", f"note of run {RUN} of stock_count") == (
-        told.job,
-        told.mark.id,
-        told.mark.by,
-        told.where,
+        native_hold.job,
+        native_hold.mark.id,
+        native_hold.mark.by,
+        native_hold.where,
     )
 
 
@@ -104,12 +104,12 @@ def test_a_hold_is_found_below_later_runs() -> None:
     fake, connector, key = held_night()
     for number in range(20):
         fake.start("stock_count", f"manual__{number}")
-    assert [key] == [one.mark.id for one in connector.holds(5)]
+    assert [key] == [hold.mark.id for hold in connector.holds(5)]
     assert "stock_count is paused already, by Headway for ada until" in str(connector.preview(hold(), 5).refused)
 
 
 @pytest.mark.parametrize(
-    "ask, words",
+    "ask, text",
     [
         (
             hold("load_orders"),
@@ -119,9 +119,9 @@ def test_a_hold_is_found_below_later_runs() -> None:
         (hold(until="soon"), "a hold needs an end (until)"),
     ],
 )
-def test_what_cannot_be_held_says_why(ask: ActionSpec, words: str) -> None:
+def test_what_cannot_be_held_says_why(ask: ActionSpec, text: str) -> None:
     _, connector = quiet_night()
-    assert words in str(connector.preview(ask, 5).refused)
+    assert text in str(connector.preview(ask, 5).refused)
 
 
 def test_a_note_that_is_full_is_passed_over_for_an_older_run() -> None:
@@ -221,7 +221,7 @@ def test_a_release_with_a_lost_answer_is_found_and_its_mark_removed_then() -> No
 
 
 @pytest.mark.parametrize(
-    "details, words",
+    "details, text",
     [
         (
             {"next_dagrun_run_after": "2030-01-01T00:00:00Z"},
@@ -239,13 +239,13 @@ def test_a_release_with_a_lost_answer_is_found_and_its_mark_removed_then() -> No
         ({"timetable_periodic": False, "asset_expression": None}, "no schedule: no run is created automatically"),
     ],
 )
-def test_a_release_says_what_airflow_does_then(details: dict[str, Any], words: str) -> None:
+def test_a_release_says_what_airflow_does_then(details: dict[str, Any], text: str) -> None:
     fake, connector, key = held_night()
     fake.details_of["stock_count"] = details
     fake.start("stock_count", "manual__2")
     preview = allowed(connector, release(key))
     assert "go on at once: manual__2 (queued)" == preview.notes[0]
-    assert preview.notes[1].startswith(words)
+    assert preview.notes[1].startswith(text)
 
 
 def test_too_many_paused_dags_are_reported_and_not_partly_searched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,7 @@ def test_the_mark_alone_goes_and_a_later_pause_stays_the_persons(paused_again: b
     fake, connector, key = held_night()
     fake.paused.discard("stock_count")
     assert () == connector.holds(5)
-    assert [(key, True)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count", "unheard"])]
+    assert [(key, True)] == [(hold.mark.id, hold.bare) for hold in connector.holds(5, ["stock_count", "unheard"])]
     ask = replace(release(key), parameters={"hold": key, "enable": "no"})
     preview = allowed(connector, ask)
     assert "remove the mark" == preview.verb

@@ -23,10 +23,10 @@ def test_the_end_of_a_long_log_is_shown_and_labeled_as_its_end(version: int) -> 
     connector = BY_VERSION[version](fake)
     run = latest(connector, "load_orders")
     fake.long_log = 40_000_000
-    found = connector.log(ref(run), None, 64_000, 10)
-    lines = found.text.splitlines()
-    assert ("the last line", True, None) == (lines[-1], found.cut, found.next)
-    assert 50_000 < len(found.text) <= 64_000
+    chunk = connector.log(ref(run), None, 64_000, 10)
+    lines = chunk.text.splitlines()
+    assert ("the last line", True, None) == (lines[-1], chunk.cut, chunk.next)
+    assert 50_000 < len(chunk.text) <= 64_000
     assert lines[-2].endswith("x" * 900)
 
 

@@ -133,17 +133,17 @@ def test_the_attempt_that_we_made_is_known_by_its_mark(run_id: str, note: str, q
 @pytest.mark.parametrize("native", [*parse.TASK_STATES, "awaiting_moon"])
 def test_every_task_state_is_mapped(native: str) -> None:
     raw = None if native == "none" else native
-    one = task(task_row("transform", state=raw))
+    item = task(task_row("transform", state=raw))
     expected = parse.TASK_STATES.get(native, (RunState.UNKNOWN, ""))
-    assert (*expected, native) == (one.state, one.reason, one.native_state)
-    assert (one.state in (RunState.SUCCEEDED, RunState.FAILED)) <= (one.evidence is RunEvidence.NATIVE)
-    assert not (one.state.is_open and one.ended_at)
+    assert (*expected, native) == (item.state, item.reason, item.native_state)
+    assert (item.state in (RunState.SUCCEEDED, RunState.FAILED)) <= (item.evidence is RunEvidence.NATIVE)
+    assert not (item.state.is_open and item.ended_at)
 
 
 def test_a_task_is_a_job_below_its_dag_with_its_group_in_its_name() -> None:
-    one = task(task_row("load.write"))
-    assert ("etl_fail.load.write", RunState.BLOCKED, None) == (one.job, one.state, one.started_at)
-    assert PERIOD.key == one.period_key
+    item = task(task_row("load.write"))
+    assert ("etl_fail.load.write", RunState.BLOCKED, None) == (item.job, item.state, item.started_at)
+    assert PERIOD.key == item.period_key
 
 
 @pytest.mark.parametrize("native", ["up_for_retry", None, "scheduled", "queued", "upstream_failed"])
@@ -152,15 +152,15 @@ def test_a_task_that_waits_does_not_show_the_start_of_the_try_before(native: str
 
 
 def test_each_try_is_an_attempt_and_a_clear_of_a_task_that_never_ran_is_one() -> None:
-    anew = "01a1f806-48e7-7f66-aa55-d27e7cd8c0a7"
-    first, second = task(task_row("transform")), task(task_row("transform", id=anew, try_number=3))
-    assert ["#2", "#3"] == [one.attempt_key[-2:] for one in (first, second)]
+    reloaded = "01a1f806-48e7-7f66-aa55-d27e7cd8c0a7"
+    first, second = task(task_row("transform")), task(task_row("transform", id=reloaded, try_number=3))
+    assert ["#2", "#3"] == [item.attempt_key[-2:] for item in (first, second)]
     assert datetime(2026, 11, 20, 8, 15, 23, 879000, UTC) == second.queued_at
     blocked = [
-        task(task_row("load.write", state="upstream_failed", try_number=0, **more)) for more in ({}, {"id": anew})
+        task(task_row("load.write", state="upstream_failed", try_number=0, **more)) for more in ({}, {"id": reloaded})
     ]
     assert blocked[0].attempt_key != blocked[1].attempt_key
-    assert all(one.formerly.endswith("#1") for one in blocked)
+    assert all(item.formerly.endswith("#1") for item in blocked)
 
 
 def test_an_id_other_than_uuid7_yields_no_time() -> None:
@@ -192,9 +192,9 @@ WELL = {"state": "success", "try_number": 1}
     ],
 )
 def test_mapped_instances_are_one_run_and_the_worst_counts(states: list[str | None], state: RunState) -> None:
-    one = mapped(*[{"state": native} for native in states])
-    assert state == one.state
-    assert one.message.startswith("2 mapped: ")
+    item = mapped(*[{"state": native} for native in states])
+    assert state == item.state
+    assert item.message.startswith("2 mapped: ")
 
 
 def test_a_second_try_of_one_mapped_instance_is_a_further_attempt() -> None:
@@ -210,12 +210,12 @@ def test_the_mark_in_a_note_of_a_task_gives_its_action() -> None:
 
 
 def test_dags_and_tasks_become_jobs_with_their_edges() -> None:
-    found = parse.parse_definition("etl_fail", recorded("dagDetails"), recorded("tasks")["tasks"])
-    upstreams = {one.native_id: one.upstreams for one in found.tasks}
+    definition = parse.parse_definition("etl_fail", recorded("dagDetails"), recorded("tasks")["tasks"])
+    upstreams = {job.native_id: job.upstreams for job in definition.tasks}
     assert ("etl_fail.extract",) == upstreams["etl_fail.transform"]
     assert ("etl_fail.load.write",) == upstreams["etl_fail.load.report"]
     assert () == upstreams["etl_fail.extract"]
-    job = parse.dag_record(recorded("dags")["dags"][1], found, {"producer", "etl_fail"}, BASE)
+    job = parse.dag_record(recorded("dags")["dags"][1], definition, {"producer", "etl_fail"}, BASE)
     assert ("etl_fail", ("producer",), "ops") == (job.native_id, job.upstreams, job.owner)
     at = datetime(2026, 11, 21, tzinfo=UTC)
     assert Schedule("airflow", "0 0 * * *", "UTC", "At 00:00", at) == job.schedule
@@ -392,13 +392,13 @@ def test_a_row_that_is_anything_at_all_raises_nothing_but_unreadable(name: str, 
 
 def survives(read: Any, row: Any) -> None:
     try:
-        found = read(row)
+        result = read(row)
     except RecordUnreadable:
         return
-    for one in texts(found):
-        one.encode("utf-8")  # what cannot be stored or sent got through otherwise
-    if hasattr(found, "context"):
-        assert json.loads(json.dumps(dict(found.context), allow_nan=False)) == dict(found.context)
+    for text in texts(result):
+        text.encode("utf-8")  # what cannot be stored or sent got through otherwise
+    if hasattr(result, "context"):
+        assert json.loads(json.dumps(dict(result.context), allow_nan=False)) == dict(result.context)
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -406,9 +406,9 @@ def texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif is_dataclass(value):
-        yield from texts([getattr(value, one.name) for one in dataclass_fields(value)])
+        yield from texts([getattr(value, field.name) for field in dataclass_fields(value)])
     elif isinstance(value, dict):
         yield from texts([*value, *value.values()])
     elif isinstance(value, list | tuple | set):
-        for one in value:
-            yield from texts(one)
+        for item in value:
+            yield from texts(item)

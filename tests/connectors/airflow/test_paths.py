@@ -1,4 +1,4 @@
-"""Ids from outside stay one part of a path, whatever stands in them (F55)."""
+"""Ids from outside stay one segment of a path, whatever they contain (F55)."""
 
 from __future__ import annotations
 

@@ -56,14 +56,14 @@ def test_a_run_is_reported_with_its_tasks_under_one_period() -> None:
     fake = night()
     ended(fake, "load_orders")
     runs, _ = latest_records(opened(fake))
-    states = {job: one.state for (job, _), one in runs.items()}
+    states = {job: run.state for (job, _), run in runs.items()}
     assert {
         "load_orders": RunState.FAILED,
         "load_orders.check": RunState.SUCCEEDED,
         "load_orders.load": RunState.FAILED,
         "load_orders.publish": RunState.BLOCKED,
     } == states
-    assert {"2026-11-20T04:00:00Z"} == {one.period_key for one in runs.values()}
+    assert {"2026-11-20T04:00:00Z"} == {run.period_key for run in runs.values()}
 
 
 def test_a_calm_poll_costs_two_requests() -> None:
@@ -88,7 +88,7 @@ def test_overlapping_records_are_not_reported_again_once_stored() -> None:
 
 
 def test_records_never_stored_are_reported_again() -> None:
-    """The store failed after the poll: the engine asks with the cursor that it still has."""
+    """The store failed after the poll: the engine polls again with its stored cursor."""
     fake = night()
     connector = opened(fake)
     _, stored = latest_records(connector)
@@ -120,7 +120,7 @@ def test_history_comes_in_bites_that_end(monkeypatch: pytest.MonkeyPatch) -> Non
         cursor, more = polls[-1].cursor, polls[-1].more
     assert 3 == len(polls)
     assert [None, None] == [poll.seen_until for poll in polls[:-1]], "absence is proved only by the last bite"
-    assert 250 == len({one.attempt_key for poll in polls for one in poll.runs if one.job == "stock_count"})
+    assert 250 == len({run.attempt_key for poll in polls for run in poll.runs if run.job == "stock_count"})
 
 
 def test_a_failed_task_is_named_once_where_dags_share_run_ids() -> None:
@@ -132,8 +132,8 @@ def test_a_failed_task_is_named_once_where_dags_share_run_ids() -> None:
         fake.start(dag, f"manual__{number:03}", run_type="manual")
     fake.tick()
     fake.tick(60)
-    found, _ = latest_records(opened(fake))
-    assert ["tasks not green: copy (failed)"] * 2 == [run.message for run in found.values() if run.job == "load"]
+    results, _ = latest_records(opened(fake))
+    assert ["tasks not green: copy (failed)"] * 2 == [run.message for run in results.values() if run.job == "load"]
 
 
 def test_a_failed_task_is_named_once_where_a_run_comes_with_two_lists() -> None:
@@ -149,8 +149,8 @@ def test_a_failed_task_is_named_once_where_a_run_comes_with_two_lists() -> None:
         """The list of runs with its first row at its end again."""
         return {**body, "dag_runs": [*body["dag_runs"], *body["dag_runs"][:1]]} if "dag_runs" in body else body
 
-    found, _ = latest_records(answering(fake, repeated))
-    assert ["tasks not green: copy (failed)"] == [run.message for run in found.values() if run.job == "load"]
+    results, _ = latest_records(answering(fake, repeated))
+    assert ["tasks not green: copy (failed)"] == [run.message for run in results.values() if run.job == "load"]
 
 
 def test_a_slow_server_is_read_in_smaller_bites() -> None:
@@ -193,9 +193,9 @@ def test_an_open_run_that_was_deleted_is_lost_and_not_ended() -> None:
     fake.instances.clear()
     never = RunRef("stock_count", "p", "gone@-", run.native_ref.replace("scheduled", "manual"))
     poll = connector.poll("", (ref(run), never), 5)
-    found = {one.attempt_key: (one.state, one.native_state, one.evidence) for one in poll.runs}
-    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == found[run.attempt_key]
-    assert (RunState.UNKNOWN, "deleted", RunEvidence.INFERRED) == found["gone@-"], "it was never seen to start"
+    results = {run.attempt_key: (run.state, run.native_state, run.evidence) for run in poll.runs}
+    assert (RunState.LOST, "deleted", RunEvidence.INFERRED) == results[run.attempt_key]
+    assert (RunState.UNKNOWN, "deleted", RunEvidence.INFERRED) == results["gone@-"], "it was never seen to start"
     assert poll.complete
 
 
@@ -207,18 +207,20 @@ def test_an_open_attempt_that_was_cleared_unseen_is_unknown() -> None:
     fake.tick()
     fake.clear_run(["load_orders", run], {}, {"dry_run": False, "only_failed": True})
     fake.tick()
-    known = next(one for one in first.values() if one.job == "load_orders")
-    found = {one.attempt_key: one for one in connector.poll(cursor, (ref(known),), 5).runs if one.job == "load_orders"}
-    assert (RunState.UNKNOWN, "cleared") == (found[known.attempt_key].state, found[known.attempt_key].native_state)
-    assert 2 == len(found)
+    known = next(run for run in first.values() if run.job == "load_orders")
+    results = {
+        run.attempt_key: run for run in connector.poll(cursor, (ref(known),), 5).runs if run.job == "load_orders"
+    }
+    assert (RunState.UNKNOWN, "cleared") == (results[known.attempt_key].state, results[known.attempt_key].native_state)
+    assert 2 == len(results)
 
 
 def tries_of(records: Iterable[RunRecord]) -> list[tuple[str, RunState, bool]]:
     """Number, state and whether the times are known, of the attempts of etl_fail.transform."""
     return [
-        (one.attempt_key.partition("#")[2], one.state, None not in (one.started_at, one.ended_at))
-        for one in sorted(records, key=lambda one: one.attempt_key)
-        if one.job == "etl_fail.transform"
+        (run.attempt_key.partition("#")[2], run.state, None not in (run.started_at, run.ended_at))
+        for run in sorted(records, key=lambda run: run.attempt_key)
+        if run.job == "etl_fail.transform"
     ]
 
 
@@ -235,7 +237,7 @@ def test_tries_that_came_and_went_between_two_polls_are_read_from_the_history(
 ) -> None:
     fake, connector, run = retried
     first, cursor = latest_records(connector)
-    known = next(one for one in first.values() if one.job == "etl_fail.transform")
+    known = next(run for run in first.values() if run.job == "etl_fail.transform")
     row = fake.tasks_of("etl_fail", run)[0]
     fake.retry(row)
     fake.retry(row)
@@ -243,11 +245,11 @@ def test_tries_that_came_and_went_between_two_polls_are_read_from_the_history(
     poll = connector.poll(cursor, (ref(known),), 5)
     red = RunState.FAILED
     assert [("1", red, True), ("2", red, True), ("3", RunState.RUNNING, False)] == tries_of(poll.runs)
-    refs = [json.loads(one.native_ref) for one in poll.runs if one.job == "etl_fail.transform"]
+    refs = [json.loads(run.native_ref) for run in poll.runs if run.job == "etl_fail.transform"]
     assert {1, 2, 3} == {at["try"] for at in refs}, "the log of each can be read"
     fake.requests.clear()
     row |= {"state": "success", "end_date": stamp(fake.now), "_updated": fake.now}
-    again = connector.poll(poll.cursor, [ref(one) for one in poll.runs if one.state.is_open], 5)
+    again = connector.poll(poll.cursor, [ref(run) for run in poll.runs if run.state.is_open], 5)
     assert [("3", RunState.SUCCEEDED, True)] == tries_of(again.runs)
     assert not [path for _, path in fake.requests if path.endswith("/tries")], "a history is read once"
 
@@ -272,7 +274,7 @@ def test_more_histories_than_one_poll_reads_follow_with_the_next(monkeypatch: py
     seen, cursor = set[str](), ""
     for _ in range(3):
         poll = connector.poll(cursor, (), 5)
-        cursor, seen = poll.cursor, seen | {one.job for one in poll.runs if one.state is RunState.FAILED}
+        cursor, seen = poll.cursor, seen | {run.job for run in poll.runs if run.state is RunState.FAILED}
     assert {f"dag_{number}.only" for number in range(5)} == seen
 
 
@@ -295,11 +297,11 @@ def test_runs_of_a_subdag_are_not_mixed_into_the_task_of_its_parent() -> None:
     fake.outcome["etl.section", "inner"] = "hang"
     fake.start("etl.section", "manual__hangs")
     fake.tick()
-    found, cursor = latest_records(connector)
-    assert ["etl", "etl.section", "other.dag", "other.dag.inner"] == sorted(one.job for one in found.values())
-    asked = [path for _, path in fake.requests if path.endswith("/dags/etl.section")]
+    results, cursor = latest_records(connector)
+    assert ["etl", "etl.section", "other.dag", "other.dag.inner"] == sorted(run.job for run in results.values())
+    paths = [path for _, path in fake.requests if path.endswith("/dags/etl.section")]
     latest_records(connector, cursor)
-    assert [path for _, path in fake.requests if path.endswith("/dags/etl.section")] == asked, "asked once"
+    assert [path for _, path in fake.requests if path.endswith("/dags/etl.section")] == paths, "asked once"
 
 
 def test_the_answer_about_another_run_is_dropped_and_counted() -> None:
@@ -313,7 +315,7 @@ def test_the_answer_about_another_run_is_dropped_and_counted() -> None:
     fake.runs[0]["_updated"] = START - timedelta(days=400)
     cursor = opened(fake).poll("", (), 5).cursor
     poll = answering(fake, other).poll(cursor, (replace(ref(run), attempt_key="open"),), 5)
-    assert ["the reply is about another run than requested"] == [one.reason for one in poll.skipped]
+    assert ["the reply is about another run than requested"] == [skip.reason for skip in poll.skipped]
 
 
 def test_f37_an_answer_about_other_tasks_is_dropped_and_counted_and_deletes_none_of_ours() -> None:
@@ -330,8 +332,8 @@ def test_f37_an_answer_about_other_tasks_is_dropped_and_counted_and_deletes_none
     fake.runs[0]["_updated"] = START - timedelta(days=400)
     cursor = opened(fake).poll("", (), 5).cursor
     poll = answering(fake, other).poll(cursor, (replace(ref(task), attempt_key=task.attempt_key),), 5)
-    assert ["the reply is about another task than requested"] == [one.reason for one in poll.skipped]
-    assert [] == [one.native_state for one in poll.runs if one.native_state == "deleted"]
+    assert ["the reply is about another task than requested"] == [skip.reason for skip in poll.skipped]
+    assert [] == [run.native_state for run in poll.runs if run.native_state == "deleted"]
 
 
 def test_an_unreadable_row_is_counted_and_the_rest_is_kept() -> None:
@@ -344,7 +346,7 @@ def test_an_unreadable_row_is_counted_and_the_rest_is_kept() -> None:
         return body
 
     poll = answering(fake, spoil).poll("", (), 5)
-    assert "stock_count" in {one.job for one in poll.runs}
+    assert "stock_count" in {run.job for run in poll.runs}
     assert 3 == len(poll.skipped)
     assert ("dagRuns", 'the row is "text", not an object') == (poll.skipped[1].where, poll.skipped[1].reason)
 
@@ -381,7 +383,7 @@ def test_a_server_that_no_longer_knows_its_page_begins_the_walk_again(monkeypatc
     assert not poll.complete
     assert "" == json.loads(poll.cursor)["runs"]["page"]
     assert 150 == len(
-        [one for one in latest_records(opened(fake), poll.cursor)[0].values() if one.job == "stock_count"]
+        [run for run in latest_records(opened(fake), poll.cursor)[0].values() if run.job == "stock_count"]
     )
 
 
@@ -390,7 +392,7 @@ def test_servers_without_cursors_are_walked_by_offset_with_an_overlap() -> None:
     for number in range(250):
         fake.start("stock_count", f"manual__{number:03}")
     fake.tick()
-    asked: list[str] = []
+    requests: list[str] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         offset = int(request.url.params.get("offset", 0))
@@ -398,15 +400,15 @@ def test_servers_without_cursors_are_walked_by_offset_with_an_overlap() -> None:
         reply = fake.handle(httpx.Request(request.method, url, headers=request.headers, content=request.content))
         body = reply.json()
         if "updated_at_gte" in str(request.url):
-            asked.append(str(offset))
+            requests.append(str(offset))
             body.pop("next_cursor")
         return httpx.Response(reply.status_code, json=body, headers=reply.headers.multi_items()[:0])
 
     chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}}
     connector = AirflowConnector(AirflowOptions.model_validate(chosen), lambda _: "right", httpx.MockTransport(handle))
     runs, _ = latest_records(connector)
-    assert 250 == len([one for one in runs.values() if one.job == "stock_count"])
-    assert ["0", "80", "160"] == asked[:3]
+    assert 250 == len([run for run in runs.values() if run.job == "stock_count"])
+    assert ["0", "80", "160"] == requests[:3]
 
 
 @pytest.mark.parametrize("cursor", ["no json", "[]", '{"runs": {"since": "yesterday"}, "tasks": {}}', "[" * 9999])
@@ -425,7 +427,7 @@ def test_an_unknown_state_is_unknown_and_named_once() -> None:
     poll = opened(fake).poll("", (), 5)
     assert ("task state 'awaiting_moon' is not known to Headway",) == poll.warnings
     assert {"stock_count": RunState.SUCCEEDED, "stock_count.count": RunState.UNKNOWN} == {
-        one.job: one.state for one in poll.runs
+        run.job: run.state for run in poll.runs
     }
 
 
@@ -465,31 +467,33 @@ def test_an_open_run_that_is_not_ours_is_left_alone() -> None:
 
 def test_history_is_read_in_the_order_of_its_making_and_what_changed_by_change() -> None:
     """By change there is no index: of a million runs, each page of a first poll would read them all."""
-    fake, asked = night(), list[httpx.QueryParams]()
+    fake, parameters = night(), list[httpx.QueryParams]()
     fake.start("stock_count")
     fake.tick()
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/v2/dags/~/dagRuns":
-            asked.append(request.url.params)
+            parameters.append(request.url.params)
         return fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(handle))
     cursor = connector.poll("", (), 5).cursor
     connector.poll(cursor, (), 5)
-    assert [("id", False), ("updated_at", True)] == [(one["order_by"], "updated_at_gte" in one) for one in asked]
+    assert [("id", False), ("updated_at", True)] == [
+        (query_params["order_by"], "updated_at_gte" in query_params) for query_params in parameters
+    ]
 
 
 def walked(
     page: Callable[[int, httpx.URL], tuple[list[Any], str | None]], since: datetime
 ) -> list[changes.AirflowChangePages]:
     """All bites of a walk through pages that `page` gives by their number."""
-    asked = 0
+    request_count = 0
 
     def handle(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        rows, following = page(asked, request.url)
-        asked += 1
+        nonlocal request_count
+        rows, following = page(request_count, request.url)
+        request_count += 1
         body = {"dag_runs": rows, "total_entries": 50_000, "next_cursor": following}
         return httpx.Response(200, json=body, headers={"date": DATE})
 
@@ -517,14 +521,14 @@ def test_a_page_without_rows_that_names_another_ends_the_walk() -> None:
 
 def test_runs_that_are_touched_at_each_page_do_not_keep_a_walk_going() -> None:
     """A hundred that run are changed each second, and come again at the end of the list as long as it is read."""
-    running, asked = [{"dag_run_id": f"r{number}"} for number in range(100)], list[str]()
+    running, requests = [{"dag_run_id": f"r{number}"} for number in range(100)], list[str]()
 
     def page(number: int, url: httpx.URL) -> tuple[list[Any], str | None]:
-        asked.append(url.params.get("updated_at_lte", ""))
+        requests.append(url.params.get("updated_at_lte", ""))
         is_over = url.params.get("updated_at_lte") is not None and number > 0
         return ([], None) if is_over else (running, f"c{number}")
 
     bites = walked(page, START)
     assert [("", False)] == [(bite.broken, bite.has_more) for bite in bites]
-    assert ["", "2026-11-20T04:00:10"] == [each[:19] for each in asked]
+    assert ["", "2026-11-20T04:00:10"] == [request[:19] for request in requests]
     assert bites[0].mark.since == datetime(2026, 11, 20, 4, 0, 10, tzinfo=UTC) - changes.OVERLAP

@@ -24,7 +24,7 @@ FULL = {"name": "default_pool", "slots": 2, "open_slots": 0, "scheduled_slots": 
 def waiting(*pools: dict[str, object]) -> FakeAirflow:
     fake = FakeAirflow(load=("extract",), idle=("look",))
     fake.outcome["load", "extract"] = "slot"
-    fake.pools = [dict(one) for one in pools]
+    fake.pools = [dict(pool) for pool in pools]
     for dag in fake.dags:
         fake.start(dag)
     fake.tick()
@@ -71,8 +71,8 @@ def test_pools_are_not_requested_where_nothing_waits_for_a_slot() -> None:
 
 def test_a_task_names_a_pool_of_its_own_in_its_definition() -> None:
     row = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
-    found = parse.parse_definition("etl", {}, [row])
-    assert found.tasks[0].definition.endswith(", pool warehouse")
+    definition = parse.parse_definition("etl", {}, [row])
+    assert definition.tasks[0].definition.endswith(", pool warehouse")
     plain = parse.parse_definition("etl", {}, [{**row, "pool": "default_pool"}])
     assert "pool" not in plain.tasks[0].definition
 
@@ -81,13 +81,13 @@ def test_a_task_names_a_pool_of_its_own_in_its_definition() -> None:
 def test_a_chain_of_tasks_in_one_pool_takes_one_slot_of_it(version: int) -> None:
     fake = waiting({**FULL, "name": "warehouse", "slots": 3, "open_slots": 3})
     fake.pool_of = {"load": "warehouse"}
-    jobs = {one.native_id: one for one in ON[version](fake).inventory("", 5).jobs}
+    jobs = {job.native_id: job for job in ON[version](fake).inventory("", 5).jobs}
     assert [("warehouse", 3), ("", None)] == [(jobs[dag].pool, jobs[dag].slots) for dag in ("load", "idle")]
 
 
 def test_tasks_in_several_pools_or_in_parallel_take_an_unknown_number_of_slots() -> None:
-    one = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
-    first, last = {**one, "task_id": "a", "downstream_task_ids": ["b"]}, {**one, "task_id": "b"}
+    row = {**recorded("tasks")["tasks"][0], "pool": "warehouse"}
+    first, last = {**row, "task_id": "a", "downstream_task_ids": ["b"]}, {**row, "task_id": "b"}
     last["downstream_task_ids"] = []
     assert "warehouse" == parse.parse_definition("etl", {}, [first, last]).pool
     assert "" == parse.parse_definition("etl", {}, [first, {**last, "pool": "other"}]).pool
@@ -97,5 +97,5 @@ def test_tasks_in_several_pools_or_in_parallel_take_an_unknown_number_of_slots()
 def test_an_account_without_the_right_to_read_pools_reports_no_limit() -> None:
     fake = waiting()
     fake.pool_of = {"load": "warehouse"}
-    [dag] = [one for one in opened(fake).inventory("", 5).jobs if one.native_id == "load"]
+    [dag] = [job for job in opened(fake).inventory("", 5).jobs if job.native_id == "load"]
     assert ("warehouse", None) == (dag.pool, dag.slots)

@@ -44,15 +44,15 @@ def test_a_quiet_poll_makes_at_most_ten_requests_and_reports_every_open_run(vers
     fake = estate()
     connector = BY_VERSION[version](fake)
     runs, cursor = latest_records(connector)
-    known = [ref(one) for one in runs.values() if one.state.is_open]
-    assert 60 + 20 <= len([one for one in known if "." not in one.job])
+    known = [ref(run) for run in runs.values() if run.state.is_open]
+    assert 60 + 20 <= len([ref for ref in known if "." not in ref.job])
     for _ in range(3):
         fake.requests.clear()
         poll = connector.poll(cursor, known, 5)
         cursor = poll.cursor
         assert not poll.more
         assert len(fake.requests) <= MOST, fake.requests
-        waiting = {one.job for one in poll.runs if one.state is RunState.QUEUED and "." not in one.job}
+        waiting = {run.job for run in poll.runs if run.state is RunState.QUEUED and "." not in run.job}
         assert fake.paused == waiting, "a run that waits is told again by each poll, not some of them by turns"
 
 
@@ -61,16 +61,16 @@ def test_deleted_open_runs_are_reported_although_no_list_contains_them(version: 
     fake = estate()
     connector = BY_VERSION[version](fake)
     runs, cursor = latest_records(connector)
-    gone = [one for one in runs.values() if one.state is RunState.QUEUED and one.job == "dag_007"]
+    removed_runs = [run for run in runs.values() if run.state is RunState.QUEUED and run.job == "dag_007"]
     fake.runs = [row for row in fake.runs if (row["dag_id"], row["state"]) != ("dag_007", "queued")]
-    known = [ref(one) for one in runs.values() if one.state.is_open]
-    found: list[RunRecord] = []
+    known = [ref(run) for run in runs.values() if run.state.is_open]
+    results: list[RunRecord] = []
     for _ in range(2):
         poll = connector.poll(cursor, known, 5)
         cursor = poll.cursor
-        found += poll.runs
-    ended = [one for one in found if (one.job, one.attempt_key) == (gone[0].job, gone[0].attempt_key)]
-    assert [("deleted", False)] == sorted({(one.native_state, one.state.is_open) for one in ended})
+        results += poll.runs
+    ended = [run for run in results if (run.job, run.attempt_key) == (removed_runs[0].job, removed_runs[0].attempt_key)]
+    assert [("deleted", False)] == sorted({(run.native_state, run.state.is_open) for run in ended})
 
 
 def test_a_list_with_more_than_was_requested_is_checked_against_the_request() -> None:
@@ -83,6 +83,6 @@ def test_a_list_with_more_than_was_requested_is_checked_against_the_request() ->
 
     connector = opened(fake, httpx.MockTransport(answer))
     runs, cursor = latest_records(connector)
-    known = [ref(one) for one in runs.values() if one.state is RunState.QUEUED and one.job == "dag_001"]
+    known = [ref(run) for run in runs.values() if run.state is RunState.QUEUED and run.job == "dag_001"]
     poll = connector.poll(cursor, known, 5)
-    assert {"dag_001"} == {one.job for one in poll.runs if "." not in one.job and one.state is RunState.QUEUED}
+    assert {"dag_001"} == {run.job for run in poll.runs if "." not in run.job and run.state is RunState.QUEUED}

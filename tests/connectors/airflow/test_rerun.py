@@ -33,7 +33,7 @@ def failed_night() -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
     return fake, connector, latest(connector, "load_orders")
 
 
-def asking(run: RunRecord, state: RunState | None = None) -> ActionSpec:
+def rerun_spec(run: RunRecord, state: RunState | None = None) -> ActionSpec:
     return ActionSpec(Verb.RERUN, ref(run), state or run.state)
 
 
@@ -47,7 +47,7 @@ def posts(fake: FakeAirflow, ending: str) -> int:
 
 def test_the_failed_tasks_of_a_run_are_named_before_anything_is_sent() -> None:
     _, connector, run = failed_night()
-    preview = connector.preview(asking(run), 5)
+    preview = connector.preview(rerun_spec(run), 5)
     assert "clear failed tasks" == preview.verb
     assert "clear failed tasks of load_orders 2026-11-20 04:00Z" == preview.summary
     assert "2 tasks of load_orders 2026-11-20 04:00Z: load, publish" == preview.scope
@@ -62,7 +62,7 @@ def test_a_green_run_with_stale_input_is_cleared_whole() -> None:
     fake, connector, _ = failed_night()
     fake.start("stock_count", RUN)
     fake.tick()
-    preview = connector.preview(asking(latest(connector, "stock_count")), 5)
+    preview = connector.preview(rerun_spec(latest(connector, "stock_count")), 5)
     assert "clear the whole run stock_count 2026-11-20 04:00Z" == preview.summary
     assert ("count",) == preview.affected
     assert ("every task runs again, those that succeeded too",) == preview.notes
@@ -71,7 +71,7 @@ def test_a_green_run_with_stale_input_is_cleared_whole() -> None:
 def test_a_partial_run_gets_its_failed_tasks_cleared() -> None:
     fake, connector, run = failed_night()
     fake.runs[0]["state"] = "success"
-    assert "clear failed tasks" == connector.preview(asking(run, RunState.PARTIAL), 5).verb
+    assert "clear failed tasks" == connector.preview(rerun_spec(run, RunState.PARTIAL), 5).verb
 
 
 def test_a_run_whose_failure_has_no_failed_task_is_cleared_whole() -> None:
@@ -79,11 +79,11 @@ def test_a_run_whose_failure_has_no_failed_task_is_cleared_whole() -> None:
     fake, connector, run = failed_night()
     for row in fake.instances:
         row["state"] = "success"
-    assert "clear the whole run" == connector.preview(asking(run), 5).verb
+    assert "clear the whole run" == connector.preview(rerun_spec(run), 5).verb
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         ({"state": "running", "start_date": "2026-11-20T04:00:01Z"}, "the run is running since 2026-11-20T04:00:01Z"),
         ({"state": "queued", "start_date": None}, "the run is queued since 2026-11-20T04:00:00.000000Z"),
@@ -91,18 +91,18 @@ def test_a_run_whose_failure_has_no_failed_task_is_cleared_whole() -> None:
         ({"dag_run_id": "other"}, "Airflow no longer has the run"),
     ],
 )
-def test_what_cannot_be_rerun_now_says_why(change: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_rerun_now_says_why(change: dict[str, Any], text: str) -> None:
     fake, connector, run = failed_night()
     fake.runs[0] |= change
-    refused = connector.preview(asking(run), 5).refused
+    refused = connector.preview(rerun_spec(run), 5).refused
     assert refused is not None
-    assert words in refused
+    assert text in refused
 
 
 def test_an_empty_clear_is_reported_and_not_sent() -> None:
     fake, connector, run = failed_night()
     fake.instances.clear()
-    preview = connector.preview(asking(run), 5)
+    preview = connector.preview(rerun_spec(run), 5)
     assert "nothing to do: Airflow would clear no task" == preview.refused
     with pytest.raises(NotSupported, match="nothing to do"):
         connector.act(preview, new_key(), 5)
@@ -117,12 +117,12 @@ def test_parameters_are_refused_because_a_clear_keeps_the_conf() -> None:
 def test_other_active_runs_of_the_dag_are_an_overlap() -> None:
     fake, connector, run = failed_night()
     fake.start("load_orders", "manual__x")
-    assert "other runs of load_orders are active: manual__x (queued)" == connector.preview(asking(run), 5).overlap
+    assert "other runs of load_orders are active: manual__x (queued)" == connector.preview(rerun_spec(run), 5).overlap
 
 
 def test_a_clear_is_sent_once_and_its_attempt_carries_our_key() -> None:
     fake, connector, run = failed_night()
-    preview, key = connector.preview(asking(run), 5), new_key()
+    preview, key = connector.preview(rerun_spec(run), 5), new_key()
     fake.requests.clear()
     receipt = connector.act(preview, key, 5)
     assert 1 == posts(fake, "/clear")
@@ -137,14 +137,14 @@ def test_what_people_wrote_into_the_note_stays_and_our_old_marks_go() -> None:
     fake, connector, run = failed_night()
     fake.runs[0]["note"] = "[headway-00000000000000 rerun; was a; is b]\nseen by Ada"
     key = new_key()
-    connector.act(connector.preview(asking(run), 5), key, 5)
+    connector.act(connector.preview(rerun_spec(run), 5), key, 5)
     now = fake.runs[0]["queued_at"]
     assert f"[{key} rerun; was 2026-11-20T04:00:00.000000Z; is {now}]\nseen by Ada" == fake.runs[0]["note"]
 
 
 def test_a_run_that_changed_since_the_preview_is_left_alone() -> None:
     fake, connector, run = failed_night()
-    preview = connector.preview(asking(run), 5)
+    preview = connector.preview(rerun_spec(run), 5)
     fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
     fake.tick()
     fake.requests.clear()
@@ -156,13 +156,13 @@ def test_a_run_that_changed_since_the_preview_is_left_alone() -> None:
 @pytest.mark.parametrize("how", ["clear_run", "clear_tasks", "trigger"])
 def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
     fake, connector, run = failed_night()
-    asks = {
-        "clear_run": asking(run),
-        "clear_tasks": asking(latest(connector, "load_orders.load")),
+    specs = {
+        "clear_run": rerun_spec(run),
+        "clear_tasks": rerun_spec(latest(connector, "load_orders.load")),
         "trigger": missed(),
     }
     endings = {"clear_run": "/clear$", "clear_tasks": "/clearTaskInstances$", "trigger": "/dagRuns$"}
-    preview, key = connector.preview(asks[how], 5), new_key()
+    preview, key = connector.preview(specs[how], 5), new_key()
     assert how == preview.plan["how"]
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
@@ -177,11 +177,11 @@ def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
 def test_a_clear_that_arrives_during_the_lookup_is_found() -> None:
     """The sender is gone, the server still works on the request: absent at first, then there."""
     fake, connector, run = failed_night()
-    preview, key, looks = connector.preview(asking(run), 5), new_key(), [0]
+    preview, key, evaluations = connector.preview(rerun_spec(run), 5), new_key(), [0]
 
     def handle(request: httpx.Request) -> httpx.Response:
-        looks[0] += 1
-        if looks[0] == 3:  # after a login and a first look
+        evaluations[0] += 1
+        if evaluations[0] == 3:  # after a login and a first look
             note = f"[{key} rerun]"
             fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True, "note": note})
         return fake.handle(request)
@@ -195,7 +195,7 @@ def test_a_clear_that_arrives_during_the_lookup_is_found() -> None:
 def test_a_clear_whose_second_note_was_lost_still_belongs_to_us() -> None:
     """The answer is lost, so the mark lacks its second half; the attempt after the one it names is ours."""
     fake, connector, run = failed_night()
-    preview, key = connector.preview(asking(run), 5), new_key()
+    preview, key = connector.preview(rerun_spec(run), 5), new_key()
     fake.lose_answer_of = "/clear$"
     with pytest.raises(OutcomeUnknown):
         connector.act(preview, key, 5)
@@ -205,7 +205,7 @@ def test_a_clear_whose_second_note_was_lost_still_belongs_to_us() -> None:
 
 def test_a_clear_by_somebody_else_without_our_note_is_unknown() -> None:
     fake, connector, run = failed_night()
-    preview = connector.preview(asking(run), 5)
+    preview = connector.preview(rerun_spec(run), 5)
     fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
     answer = connector.look_up(preview, new_key(), 5)
     assert isinstance(answer, ActionUnknown)
@@ -214,7 +214,7 @@ def test_a_clear_by_somebody_else_without_our_note_is_unknown() -> None:
 
 def test_the_outcome_on_a_deleted_run_is_unknown() -> None:
     fake, connector, run = failed_night()
-    preview = connector.preview(asking(run), 5)
+    preview = connector.preview(rerun_spec(run), 5)
     fake.runs.clear()
     assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
     with pytest.raises(NotSupported, match="no longer exists; nothing was sent"):
@@ -224,7 +224,7 @@ def test_the_outcome_on_a_deleted_run_is_unknown() -> None:
 def test_servers_before_3_3_get_the_note_first() -> None:
     fake, connector, run = failed_night()
     fake.refuse_note = True
-    preview, key = connector.preview(asking(run), 5), new_key()
+    preview, key = connector.preview(rerun_spec(run), 5), new_key()
     connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
     fake.tick()
@@ -234,11 +234,11 @@ def test_servers_before_3_3_get_the_note_first() -> None:
 def test_a_task_is_cleared_with_what_follows_and_only_while_it_does_not_run() -> None:
     fake, connector, _ = failed_night()
     task = latest(connector, "load_orders.load")
-    preview, key = connector.preview(asking(task), 5), new_key()
+    preview, key = connector.preview(rerun_spec(task), 5), new_key()
     assert "clear task load and all downstream tasks in load_orders 2026-11-20 04:00Z" == preview.summary
     assert ("load", "publish") == preview.affected
     fake.tasks_of("load_orders", RUN)[1]["state"] = "running"
-    assert "running now, and Airflow would refuse: load" == connector.preview(asking(task), 5).refused
+    assert "running now, and Airflow would refuse: load" == connector.preview(rerun_spec(task), 5).refused
     with pytest.raises(NotSupported, match="AirflowClearRunningTaskException"):
         connector.act(preview, key, 5)
     fake.tasks_of("load_orders", RUN)[1]["state"] = "failed"
@@ -255,7 +255,7 @@ def test_a_server_that_cannot_mark_the_clear_of_a_task_is_reported_before() -> N
     task = latest(connector, "load_orders.load")
     detail = [{"type": "extra_forbidden", "loc": ["body", "prevent_running_task"], "msg": "Extra inputs"}]
     old = changed(fake, "/clearTaskInstances", httpx.Response(422, json={"detail": detail}))
-    refused = old.preview(asking(task), 5).refused
+    refused = old.preview(rerun_spec(task), 5).refused
     assert refused is not None
     assert refused.endswith("(body.prevent_running_task: Extra inputs): rerun its DAG run")
 
@@ -264,7 +264,9 @@ def test_an_unknown_task_is_nothing_to_do() -> None:
     fake, connector, _ = failed_night()
     task = latest(connector, "load_orders.load")
     fake.dags = {"load_orders": ("check",)}
-    assert "nothing to do: Airflow would clear no task (an empty list)" == connector.preview(asking(task), 5).refused
+    assert (
+        "nothing to do: Airflow would clear no task (an empty list)" == connector.preview(rerun_spec(task), 5).refused
+    )
 
 
 def test_a_missed_run_is_triggered_for_its_instant_under_our_id() -> None:
@@ -289,16 +291,16 @@ def test_another_run_of_that_instant_is_not_doubled() -> None:
 
 
 @pytest.mark.parametrize(
-    "ask, words",
+    "ask, text",
     [
         (missed(period="manual__x"), "this is not a scheduled instant"),
         (missed(period="2026-11-20T03:00:00"), "this is not a scheduled instant"),
         (missed(dag="gone"), "Airflow has no DAG gone"),
     ],
 )
-def test_a_missed_run_that_cannot_be_triggered_says_why(ask: ActionSpec, words: str) -> None:
+def test_a_missed_run_that_cannot_be_triggered_says_why(ask: ActionSpec, text: str) -> None:
     _, connector, _ = failed_night()
-    assert words in str(connector.preview(ask, 5).refused)
+    assert text in str(connector.preview(ask, 5).refused)
 
 
 def changed(fake: FakeAirflow, path: str, reply: httpx.Response | dict[str, Any]) -> AirflowConnector:
@@ -325,7 +327,7 @@ def test_a_run_with_a_data_interval_is_left_to_airflows_backfill() -> None:
 def test_a_paused_dag_warns_that_it_queues_what_is_sent() -> None:
     fake, _, run = failed_night()
     connector = changed(fake, "/details", {"is_paused": True})
-    assert "load_orders is paused: the run stays queued" in connector.preview(asking(run), 5).notes[0]
+    assert "load_orders is paused: the run stays queued" in connector.preview(rerun_spec(run), 5).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +346,7 @@ def test_a_paused_dag_warns_that_it_queues_what_is_sent() -> None:
 )
 def test_every_answer_is_sorted_by_whether_it_happened(reply: httpx.Response, error: type[Exception]) -> None:
     fake, connector, run = failed_night()
-    preview = connector.preview(asking(run), 5)
+    preview = connector.preview(rerun_spec(run), 5)
     with pytest.raises(error):
         changed(fake, "/clear", reply).act(preview, new_key(), 5)
 
@@ -360,8 +362,8 @@ def test_the_newest_code_is_cleared_with_where_requested(scope: str) -> None:
         return fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(handle))
-    asked = ActionSpec(Verb.RERUN, ref(run), run.state, {"scope": scope, "version": "latest"})
-    preview = connector.preview(asked, 5)
+    spec = ActionSpec(Verb.RERUN, ref(run), run.state, {"scope": scope, "version": "latest"})
+    preview = connector.preview(spec, 5)
     assert "with the newest version of the DAG's code" in preview.notes
     assert any('"run_on_latest_version": true' in call for call in preview.native_calls)
     connector.act(preview, new_key(), 5)
@@ -372,8 +374,8 @@ def test_the_newest_code_is_cleared_with_where_requested(scope: str) -> None:
 
 def test_a_version_that_there_is_not_is_refused() -> None:
     fake, connector, run = failed_night()
-    asked = ActionSpec(Verb.RERUN, ref(run), run.state, {"version": "newest"})
-    assert 'the version is "newest": not one of pinned, latest' == connector.preview(asked, 5).refused
+    spec = ActionSpec(Verb.RERUN, ref(run), run.state, {"version": "newest"})
+    assert 'the version is "newest": not one of pinned, latest' == connector.preview(spec, 5).refused
     of_2 = opened(fake, FakeAirflow2(fake).transport)
     latest_of_2 = ActionSpec(Verb.RERUN, ref(run), run.state, {"version": "latest"})
     assert "Airflow 2 keeps one version only" in str(of_2.preview(latest_of_2, 5).refused)

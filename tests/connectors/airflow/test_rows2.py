@@ -90,8 +90,8 @@ def test_a_dataset_run_is_known_by_its_id() -> None:
 def test_a_task_is_known_by_its_try_and_what_ends_without_one_by_its_end(
     changed: dict[str, Any], key: str, formerly: str
 ) -> None:
-    one = task_instance(**changed)
-    assert (key, formerly) == (one.attempt_key, one.formerly)
+    task = task_instance(**changed)
+    assert (key, formerly) == (task.attempt_key, task.formerly)
 
 
 def test_the_queue_time_of_the_previous_try_is_not_reported() -> None:
@@ -125,7 +125,7 @@ def token(**payload: Any) -> str:
 def test_a_log_is_lines_and_its_token_says_whether_more_will_come() -> None:
     content = repr([("host", " INFO - ::group::Log message source details\n*** x\n INFO - ::endgroup::\n[t] tick 1\n")])
     page = client_v2.translate_log_page({"content": content, "continuation_token": token(end_of_log=False, log_pos=9)})
-    assert ["::group::Log message source details", "*** x", "[t] tick 1"] == [one["event"] for one in page["content"]]
+    assert ["::group::Log message source details", "*** x", "[t] tick 1"] == [item["event"] for item in page["content"]]
     assert (token(end_of_log=False, log_pos=9), "") == (page["continuation_token"], page["missing"])
     ended = client_v2.translate_log_page({"content": content, "continuation_token": token(end_of_log=True, log_pos=9)})
     assert ended["continuation_token"] is None

@@ -225,10 +225,10 @@ def test_a_missing_list_is_not_an_empty_one(watch: Watch, method: str, monkeypat
 
 
 def test_a_list_that_is_answered_by_404_is_not_an_empty_one() -> None:
-    gone = HttpReply("Airflow", "GET", 404, {"content-type": "application/json"}, b'{"detail": "Not Found"}', None)
+    reply = HttpReply("Airflow", "GET", 404, {"content-type": "application/json"}, b'{"detail": "Not Found"}', None)
     with pytest.raises(SystemUnreachable, match="has no list"):
-        changes.rows_by_offset(lambda _: gone, "dag_runs", 2)
-    assert changes.rows_by_offset(lambda _: gone, "task_instances", 2, missing=(404,)).is_missing
+        changes.rows_by_offset(lambda _: reply, "dag_runs", 2)
+    assert changes.rows_by_offset(lambda _: reply, "task_instances", 2, missing=(404,)).is_missing
 
 
 def test_a_list_whose_pages_repeat_or_end_early_is_not_whole() -> None:

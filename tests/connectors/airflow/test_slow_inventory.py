@@ -64,18 +64,18 @@ def test_5000_dags_are_read_on_from_call_to_call_and_runs_are_polled_meanwhile(m
     cursor, jobs = "", 0
     for number in range(60):
         began = server.now
-        found = server.connector.inventory("", TIMEOUT_SECONDS)
-        assert found.more
-        assert not found.complete, "what was not read yet is not gone"
+        result = server.connector.inventory("", TIMEOUT_SECONDS)
+        assert result.more
+        assert not result.complete, "what was not read yet is not gone"
         assert server.now - began <= TIMEOUT_SECONDS
-        assert len(found.jobs) >= jobs or not found.jobs, "what was read stays"
-        jobs = max(jobs, len(found.jobs))
+        assert len(result.jobs) >= jobs or not result.jobs, "what was read stays"
+        jobs = max(jobs, len(result.jobs))
         run = server.fake.start(f"dag_{number:04}", f"manual__{number}")
         began = server.now
         poll = server.connector.poll(cursor, (), TIMEOUT_SECONDS)
         assert server.now - began <= TIMEOUT_SECONDS
         cursor = poll.cursor
-        assert run in {one.context.get("run_id") for one in poll.runs}, (
+        assert run in {run.context.get("run_id") for run in poll.runs}, (
             "each poll shows what runs, however long the inventory takes"
         )
     read = server.definitions()

@@ -55,7 +55,7 @@ def test_the_next_run_of_a_dag_with_data_intervals_is_started_with_its_interval(
         row["data_interval_end"],
     )
     fake.tick()
-    assert (DUE, key) == ((told := latest(connector, "stock_count")).period_key, told.action_key)
+    assert (DUE, key) == ((run := latest(connector, "stock_count")).period_key, run.action_key)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_an_earlier_data_interval_is_reported_only_where_the_expression_explains
 
 
 @pytest.mark.parametrize(
-    "details, words",
+    "details, text",
     [
         ({"is_paused": True}, "stock_count is paused, not by Headway: the run would stay queued"),
         ({"allowed_run_types": ["scheduled"]}, "does not allow runs by hand"),
@@ -122,10 +122,10 @@ def test_an_earlier_data_interval_is_reported_only_where_the_expression_explains
         ({"next_dagrun_data_interval_start": "2026-11-01T00:00:00Z"}, "airflow backfill create --dag-id stock_count"),
     ],
 )
-def test_what_airflow_would_not_run_is_not_started(details: dict[str, Any], words: str) -> None:
+def test_what_airflow_would_not_run_is_not_started(details: dict[str, Any], text: str) -> None:
     fake, connector = quiet()
     fake.details_of["stock_count"] = details
-    assert words in str(connector.preview(start(), 5).refused)
+    assert text in str(connector.preview(start(), 5).refused)
 
 
 def test_a_start_for_a_time_to_come_is_refused_because_its_tasks_would_wait() -> None:
@@ -167,8 +167,8 @@ def test_a_task_is_not_started_by_itself() -> None:
 def test_a_start_takes_the_conf_that_is_given() -> None:
     fake = night()
     connector = opened(fake)
-    asked = start()
-    step = allowed(connector, replace(asked, parameters={**asked.parameters, "conf": {"region": "north"}}))
+    spec = start()
+    step = allowed(connector, replace(spec, parameters={**spec.parameters, "conf": {"region": "north"}}))
     assert '"conf": {"region": "north"}' in step.native_calls[0]
     assert {"region": "north"} == step.plan["conf"]
     connector.act(step, new_key(), 5)

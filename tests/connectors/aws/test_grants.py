@@ -67,13 +67,13 @@ def actions(kind: str) -> tuple[set[str], set[str]]:
     return view, act
 
 
-def asked(kind: str, fake: FakeAws) -> set[str]:
-    """What was asked of the fake, as IAM calls it."""
+def requested_actions(kind: str, fake: FakeAws) -> set[str]:
+    """The requests sent to the fake, as IAM action names."""
     service = {"eventbridge": "scheduler", "emr": "elasticmapreduce"}.get(kind, kind)
     return {f"{SERVICES.get(name, service)}:{name}" for name, _ in fake.calls}
 
 
-def look(connector: Connector) -> None:
+def watch(connector: Connector) -> None:
     """All that watching requests."""
     connector.inventory("", 20)
     poll = connector.poll("", (), 20)
@@ -83,7 +83,7 @@ def look(connector: Connector) -> None:
             connector.log(ref(run), None, 1000, 20)
 
 
-def asks(case: Case, connector: Connector) -> Iterator[ActionSpec]:
+def action_specs(case: Case, connector: Connector) -> Iterator[ActionSpec]:
     polled = [run for run in connector.poll("", (), 20).runs if run.job == case.job]
     runs = [run for run in polled if run.state.is_red]
     for verb in case.verbs:
@@ -100,10 +100,10 @@ def asks(case: Case, connector: Connector) -> Iterator[ActionSpec]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
 def test_the_view_grant_allows_exactly_what_watching_needs(case: Case) -> None:
     fake = case.make()
-    look(fake.connector())
+    watch(fake.connector())
     view, _ = actions(case.kind)
-    assert asked(case.kind, fake) <= view
-    assert view - asked(case.kind, fake) <= {"glue:GetJob"}, "rights that nothing needs"
+    assert requested_actions(case.kind, fake) <= view
+    assert view - requested_actions(case.kind, fake) <= {"glue:GetJob"}, "rights that nothing needs"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
@@ -113,7 +113,7 @@ def test_with_view_alone_an_act_is_refused_and_its_right_is_named(case: Case) ->
     fake.refused = {name.partition(":")[2] for name in act}
     connector = fake.connector()
     before = repr(case.world(fake))
-    for ask in asks(case, connector):
+    for ask in action_specs(case, connector):
         preview = connector.preview(ask, 20)
         assert preview.refused is None, "what would be done is told with view"
         with pytest.raises(
@@ -122,7 +122,7 @@ def test_with_view_alone_an_act_is_refused_and_its_right_is_named(case: Case) ->
         ):
             connector.act(preview, new_key(), 20)
     assert before == repr(case.world(fake)), "refused, and something changed"
-    assert asked(case.kind, fake) <= view | act
+    assert requested_actions(case.kind, fake) <= view | act
     rights = connector.probe(20).rights
     assert any(right.needed_for == "act" and right.held is None and right.fix for right in rights)
 
@@ -132,9 +132,9 @@ def test_with_all_that_is_named_it_is_done(case: Case) -> None:
     fake = case.make()
     view, act = actions(case.kind)
     connector = fake.connector()
-    for ask in asks(case, connector):
+    for ask in action_specs(case, connector):
         connector.act(connector.preview(ask, 20), new_key(), 20)
-    assert asked(case.kind, fake) <= view | act
+    assert requested_actions(case.kind, fake) <= view | act
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)

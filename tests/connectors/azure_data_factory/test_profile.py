@@ -138,7 +138,7 @@ def test_a_rerun_is_an_attempt_of_the_first_run_of_its_group() -> None:
     opened(fake).act(preview, new_key(), 10)
     fake.tick()
     fake.tick()
-    attempt = next(one for one in walked(opened(fake))[0].values() if one.again_of)
+    attempt = next(run for run in walked(opened(fake))[0].values() if run.again_of)
     assert (run.attempt_key, RunState.SUCCEEDED) == (attempt.again_of, attempt.state)
     again = opened(fake).look_up(preview, new_key(), 10)
     assert isinstance(again, ActionFound)

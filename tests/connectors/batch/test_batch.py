@@ -70,11 +70,11 @@ def test_each_attempt_is_reported_with_its_end_and_exit_code(fake: FakeBatch) ->
     assert [RunState.FAILED, RunState.SUCCEEDED] == [item.state for item in ended]
 
 
-@pytest.mark.parametrize("word, state", parse.STATES.items())
-def test_each_native_state_is_mapped(fake: FakeBatch, word: str, state: RunState) -> None:
-    job = fake.job("mart", word)
+@pytest.mark.parametrize("term, state", parse.STATES.items())
+def test_each_native_state_is_mapped(fake: FakeBatch, term: str, state: RunState) -> None:
+    job = fake.job("mart", term)
     result = runs_of(fake.connector(), "mart")[f"{job['jobId']}#1"]
-    assert (state, word, state.is_open) == (result.state, result.native_state, result.ended_at is None)
+    assert (state, term, state.is_open) == (result.state, result.native_state, result.ended_at is None)
 
 
 def test_an_end_by_hand_and_one_by_the_clock_are_no_plain_failures(fake: FakeBatch) -> None:
@@ -159,9 +159,9 @@ def test_our_job_is_found_behind_a_page_that_is_empty(fake: FakeBatch, monkeypat
     whole, empty = BatchClient.listed, {"jobSummaryList": [], "nextToken": "2"}
 
     def later(
-        self: BatchClient, queue: str, word: str, value: str, size: int = 100, token: str | None = None
+        self: BatchClient, queue: str, term: str, value: str, size: int = 100, token: str | None = None
     ) -> AwsReply:
-        return whole(self, queue, word, value, size) if token else empty
+        return whole(self, queue, term, value, size) if token else empty
 
     monkeypatch.setattr(BatchClient, "listed", later)
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
@@ -226,9 +226,9 @@ def test_pages_without_a_relevant_record_do_not_end_the_walk(fake: FakeBatch, mo
     listed = BatchClient.listed
 
     def in_pieces(
-        self: BatchClient, queue: str, word: str, value: str, size: int = 100, token: str | None = None
+        self: BatchClient, queue: str, term: str, value: str, size: int = 100, token: str | None = None
     ) -> dict[str, Any]:
-        rows, number = listed(self, queue, word, value, 100)["jobSummaryList"], int(token or 0)
+        rows, number = listed(self, queue, term, value, 100)["jobSummaryList"], int(token or 0)
         part = [rows[:1], [], [], [], rows[1:]][number]
         return {"jobSummaryList": part, **({"nextToken": str(number + 1)} if number < 4 else {})}
 

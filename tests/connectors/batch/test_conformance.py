@@ -44,7 +44,7 @@ class TestBatchConformance(AwsWorld, Reads, Logs, Deadlines, Reruns, Starts, Can
     kind = CONNECTOR
     against = "fake: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
-    lists_of_records = 2  # what ListJobs tells, and what DescribeJobs does
+    lists_of_records = 2  # the fields of ListJobs, and those of DescribeJobs
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:

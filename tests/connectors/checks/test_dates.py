@@ -1,4 +1,4 @@
-"""How a business date stands in a path, and what else may not."""
+"""How a business date is written in a path, and which other placeholders are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from connectors.checks.queries import refuse_other_braces, refuse_unreadable_path, with_business_date
 
-BD = date(2026, 11, 9)
+DATE = date(2026, 11, 9)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ BD = date(2026, 11, 9)
     ],
 )
 def test_the_business_date_is_substituted_where_referenced(text: str, expected: str) -> None:
-    assert expected == with_business_date(refuse_other_braces(text), BD)
+    assert expected == with_business_date(refuse_other_braces(text), DATE)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_business_date_is_substituted_where_referenced(text: str, expected: 
 )
 def test_braces_that_hold_anything_else_are_refused(text: str) -> None:
     if text == "{business_date:>20}%":
-        assert ">20%" == with_business_date(refuse_other_braces(text), BD)  # a format's own letters stay as they are
+        assert ">20%" == with_business_date(refuse_other_braces(text), DATE)  # a format's own letters stay as they are
         return
     with pytest.raises(ValueError, match="is not a business date"):
         refuse_other_braces(text)

@@ -1,4 +1,4 @@
-"""Looks at files of this machine."""
+"""Checks of files on this machine."""
 
 from __future__ import annotations
 

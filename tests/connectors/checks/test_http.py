@@ -1,4 +1,4 @@
-"""Looks at what a web address answers."""
+"""Checks of the answer of a web address."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def web() -> Iterator[Web]:
         yield made
 
 
-def look(web: Web, path: str, where: str = "", seconds: float = 5, **headers: str) -> Measurement:
+def measure_url(web: Web, path: str, where: str = "", seconds: float = 5, **headers: str) -> Measurement:
     is_time = where.startswith("at.")
     query = HttpQuery(web.url + path, where, is_time, "Europe/Berlin")
     return http.measure(query, headers, None, seconds)
@@ -73,18 +73,18 @@ def look(web: Web, path: str, where: str = "", seconds: float = 5, **headers: st
     ],
 )
 def test_a_value_is_found_where_it_is(web: Web, where: str, value: object) -> None:
-    assert Measurement(exists=True, value=value, has_value=True) == look(web, "/", where)  # type: ignore[arg-type]
+    assert Measurement(exists=True, value=value, has_value=True) == measure_url(web, "/", where)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("where", ["data.nothing", "data.items[7]", "data.rows.more", "data[0]"])
 def test_where_nothing_is_there_is_no_value(web: Web, where: str) -> None:
-    assert Measurement(exists=True) == look(web, "/", where)
+    assert Measurement(exists=True) == measure_url(web, "/", where)
 
 
 @pytest.mark.parametrize("where", ["at.iso", "at.bare", "at.s", "at.ms"])
 def test_times_are_read_as_people_write_them(web: Web, where: str) -> None:
     expected = datetime(2026, 11, 20, 3, tzinfo=UTC) if where in ("at.iso", "at.bare") else None
-    newest = look(web, "/", where).newest
+    newest = measure_url(web, "/", where).newest
     assert newest is not None
     assert (expected or datetime.fromtimestamp(1763607600, UTC)) == newest.astimezone(UTC)
 
@@ -96,32 +96,32 @@ def test_an_invalid_time_is_not_accepted(web: Web) -> None:
 
 
 def test_an_address_without_an_answer_there_is_not_there(web: Web) -> None:
-    assert Measurement(exists=False) == look(web, "/gone", "data.rows")
-    assert Measurement(exists=True) == look(web, "/")
+    assert Measurement(exists=False) == measure_url(web, "/gone", "data.rows")
+    assert Measurement(exists=True) == measure_url(web, "/")
 
 
 def test_headers_and_the_query_arrive(web: Web) -> None:
-    look(web, "/daily?day=2026-11-19&x=", Authorization="Bearer T0KEN")
+    measure_url(web, "/daily?day=2026-11-19&x=", Authorization="Bearer T0KEN")
     path, headers = web.seen[-1]
     assert "/daily?day=2026-11-19&x=" == path
     assert "Bearer T0KEN" == headers["authorization"]
 
 
 def test_a_query_arrives_as_it_is_written(web: Web) -> None:
-    """A name that stands twice is two conditions to many servers."""
-    look(web, "/rows?state=done&state=ok&at=2026-11-20T03%3A00Z&flag", "data.rows")
+    """A duplicate name is two conditions to many servers."""
+    measure_url(web, "/rows?state=done&state=ok&at=2026-11-20T03%3A00Z&flag", "data.rows")
     assert "/rows?state=done&state=ok&at=2026-11-20T03%3A00Z&flag" == web.seen[-1][0]
 
 
 def test_a_failing_url_is_reported_without_its_query(web: Web) -> None:
     with pytest.raises(SystemUnreachable) as error:
-        look(web, "/broken?key=SECRET")
+        measure_url(web, "/broken?key=SECRET")
     assert ("/broken" in str(error.value), "SECRET" in str(error.value)) == (True, False)
 
 
 def test_an_address_unfit_for_a_request_is_refused_with_a_message(web: Web) -> None:
     with pytest.raises(AccessRefused, match="its address is not valid: URL too long"):
-        look(web, "/" + "a" * 70_000)
+        measure_url(web, "/" + "a" * 70_000)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_an_address_unfit_for_a_request_is_refused_with_a_message(web: Web) -> N
 )  # fmt: skip
 def test_refusals_and_silence_are_errors_that_show_no_secret(web: Web, path: str, error: type[Exception]) -> None:
     with pytest.raises(error) as raised:
-        look(web, path, "data.rows", seconds=0.5 if path == "/silent" else 5, Authorization="Bearer T0KEN")
+        measure_url(web, path, "data.rows", seconds=0.5 if path == "/silent" else 5, Authorization="Bearer T0KEN")
     assert "T0KEN" not in str(raised.value)
 
 
 def test_an_invalid_header_is_reported_without_its_value(web: Web) -> None:
     with pytest.raises(AccessRefused, match="header Authorization cannot be sent") as raised:
-        look(web, "/", Authorization="Bearer T0K\r\nEN")
+        measure_url(web, "/", Authorization="Bearer T0K\r\nEN")
     assert "T0K" not in str(raised.value)

@@ -242,7 +242,7 @@ def test_the_log_is_the_output_of_its_own_attempt() -> None:
     fake.begin(row)
     fake.end(row, "Ended Not OK")
     runs, _ = walked(opened(fake))
-    texts = [opened(fake).log(ref(one), None, 4096, 10).text for one in (run, runs[f"{row['jobId']}.2"])]
+    texts = [opened(fake).log(ref(run_record), None, 4096, 10).text for run_record in (run, runs[f"{row['jobId']}.2"])]
     assert ["+ load LOAD_ORDERS (1)", "+ load LOAD_ORDERS (2)"] == [text.splitlines()[0] for text in texts]
     fake.outputs.clear()
     with pytest.raises(NotSupported, match="has no log"):

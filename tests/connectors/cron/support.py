@@ -1,4 +1,5 @@
-"""What the tests of cron share: a session whose answers get lost, asks, hostile crontabs, and one line of a log."""
+"""Shared by the tests of cron: a session that loses answers, action requests, hostile crontabs, and one line of a
+log."""
 
 from __future__ import annotations
 
@@ -59,4 +60,4 @@ class Breaking:
         return CompletedCommand(done.stdout[:40], b"", None)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """There is no connection to close."""

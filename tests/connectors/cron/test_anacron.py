@@ -94,10 +94,10 @@ def host(tmp_path: Path) -> LocalHost:
     return made
 
 
-def say(host: LocalHost, pid: int, words: str, at: float) -> None:
+def say(host: LocalHost, pid: int, text: str, at: float) -> None:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at))
     with host.log.open("a") as file:
-        file.write(f"{stamp} db07 anacron[{pid}]: {words}\n")
+        file.write(f"{stamp} db07 anacron[{pid}]: {text}\n")
 
 
 def test_anacron_jobs_are_expected_at_no_minute_and_omissions_are_reported(host: LocalHost) -> None:
@@ -112,7 +112,7 @@ def test_anacron_jobs_are_expected_at_no_minute_and_omissions_are_reported(host:
 
 
 def test_a_job_runs_while_anacron_waits_for_it(host: LocalHost) -> None:
-    """The process that the log names is anacron itself: this test's own stands for it."""
+    """The process that the log names is anacron itself; this test's own process stands in for it."""
     began = time.time() - 5
     say(host, os.getpid(), "Job `job.good' started", began)
     connector = connect(host)
@@ -161,7 +161,7 @@ def rerunnable(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
 
 
 def reruns(host: LocalHost, job: str = "db07:anacron/job.good") -> list[RunRecord]:
-    """Reruns it, again under the same key when it has ended, and tells what became of it."""
+    """Reruns it, again under the same key when it has ended, and returns its outcome."""
     connector = connect(host)
     preview = connector.preview(ask(Verb.RERUN, job), 20)
     assert preview.refused is None

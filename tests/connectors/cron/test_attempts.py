@@ -42,7 +42,7 @@ def heard(name: str, level: int) -> AttemptBook:
     return book
 
 
-def look(
+def poll_processes(
     book: AttemptBook, level: int, *, at: datetime = NOW, jobs: dict[int, int] | None = None, uptime: float = 1e6,
     births: dict[int, str] | None = None, hidden: bool = False, read: bool = True,
     searched: frozenset[int] | None = None,
@@ -66,7 +66,7 @@ def record(text: str) -> WrapperStart:
 
 def test_debian_default_proves_only_the_start() -> None:
     book = heard("debian12-L1.log", 1)
-    look(book, 1)
+    poll_processes(book, 1)
     assert {RunState.UNKNOWN} == set(states(book).values())
     assert {RunEvidence.INFERRED} == {attempt.evidence for attempt in book.attempts}
     assert "cron -L 1 proves the start" in book.attempts[0].message
@@ -75,25 +75,25 @@ def test_debian_default_proves_only_the_start() -> None:
 def test_job_is_running_while_cron_waits_for_it_and_unknown_afterwards() -> None:
     book = heard("debian12-L1.log", 1)
     sleeper = next(attempt for attempt in book.attempts if attempt.job == "db07:sleep 30")
-    look(book, 1, at=NOW, jobs={sleeper.pid: 34})
+    poll_processes(book, 1, at=NOW, jobs={sleeper.pid: 34})
     assert (sleeper.state, sleeper.evidence) == (RunState.RUNNING, RunEvidence.NATIVE)
-    look(book, 1, at=NOW + timedelta(minutes=1))
+    poll_processes(book, 1, at=NOW + timedelta(minutes=1))
     assert sleeper.state is RunState.UNKNOWN
 
 
 def test_job_whose_process_was_overlooked_once_runs_again() -> None:
     book = heard("debian12-L1.log", 1)
-    look(book, 1)
+    poll_processes(book, 1)
     sleeper = next(attempt for attempt in book.attempts if attempt.job == "db07:sleep 30")
     assert sleeper.state is RunState.UNKNOWN
-    look(book, 1, jobs={sleeper.pid: 34})
+    poll_processes(book, 1, jobs={sleeper.pid: 34})
     assert (sleeper.state, sleeper.evidence, sleeper.changed) == (RunState.RUNNING, RunEvidence.NATIVE, True)
 
 
 def test_level_5_proves_failures_and_leaves_the_rest_unknown() -> None:
     book = heard("debian12-L5.log", 5)
     for at in (NOW, NOW + timedelta(seconds=15)):
-        look(book, 5, at=at)
+        poll_processes(book, 5, at=at)
     result = states(book)
     assert (result["db07:exit 3"], result["db07:kill -9 $$"]) == (RunState.FAILED, RunState.FAILED)
     assert result["db07:true"] is RunState.UNKNOWN
@@ -161,7 +161,7 @@ def test_wrapper_proves_the_end_that_the_default_log_does_not() -> None:
     end = read_record("H2\tE\t1795163041.38\t1795163049\t7", "root")
     assert end is not None
     book.add_record(end, any_job)
-    look(book, 1, at=START.at + timedelta(minutes=5))
+    poll_processes(book, 1, at=START.at + timedelta(minutes=5))
     (item,) = book.attempts
     assert (item.state, item.evidence, item.exit_code, item.native_state) == (
         RunState.FAILED,
@@ -175,9 +175,9 @@ def test_wrapped_job_without_an_end_is_running_while_its_very_process_lives_and_
     book = AttemptBook()
     book.add_record(wrapped(), any_job)
     later = START.at + timedelta(minutes=5)
-    look(book, 1, at=later, births={38: "777"})
+    poll_processes(book, 1, at=later, births={38: "777"})
     assert book.attempts[0].state is RunState.RUNNING
-    look(book, 1, at=later, births={38: "999999"})
+    poll_processes(book, 1, at=later, births={38: "999999"})
     assert (book.attempts[0].state, book.attempts[0].evidence) == (RunState.LOST, RunEvidence.INFERRED)
 
 
@@ -186,9 +186,9 @@ def test_an_unsearched_process_is_not_lost() -> None:
     book = AttemptBook()
     book.add_record(wrapped(action="headway-abcdefghij01"), any_job)
     later = START.at + timedelta(minutes=5)
-    look(book, 1, at=later, searched=frozenset())
+    poll_processes(book, 1, at=later, searched=frozenset())
     assert (RunState.RUNNING, True) == (book.attempts[0].state, book.attempts[0].undecided)
-    look(book, 1, at=later)
+    poll_processes(book, 1, at=later)
     assert (RunState.LOST, False) == (book.attempts[0].state, book.attempts[0].undecided)
 
 
@@ -196,7 +196,7 @@ def test_record_of_an_end_that_comes_hours_after_its_process_was_lost_still_coun
     book = AttemptBook()
     book.add_record(wrapped(), any_job)
     hours = START.at + timedelta(hours=5)
-    look(book, 1, at=hours)
+    poll_processes(book, 1, at=hours)
     assert RunState.LOST is book.attempts[0].state
     book.forget((hours + timedelta(hours=6)).timestamp())
     book = AttemptBook.from_json([attempt.as_json() for attempt in book.attempts])
@@ -213,19 +213,19 @@ def test_record_of_an_end_that_comes_hours_after_its_process_was_lost_still_coun
 def test_wrapped_job_is_lost_by_a_reboot() -> None:
     book = AttemptBook()
     book.add_record(wrapped(), any_job)
-    look(book, 1, at=START.at + timedelta(minutes=5), births={38: "777"}, uptime=60)
+    poll_processes(book, 1, at=START.at + timedelta(minutes=5), births={38: "777"}, uptime=60)
     assert (book.attempts[0].state, book.attempts[0].message) == (RunState.LOST, "the host restarted")
 
 
 def test_nothing_is_judged_while_its_end_may_still_be_unread() -> None:
     book = heard("debian12-L1.log", 15)
-    look(book, 15, read=False)
+    poll_processes(book, 15, read=False)
     assert {RunState.RUNNING} == set(states(book).values())
 
 
 def test_hidden_process_table_is_unknown_and_never_running_or_lost() -> None:
     book = heard("debian12-L1.log", 1)
-    look(book, 1, hidden=True)
+    poll_processes(book, 1, hidden=True)
     assert {RunState.UNKNOWN} == set(states(book).values())
     assert "hidepid" in book.attempts[0].message
 
@@ -361,7 +361,7 @@ def test_a_cancelled_run_without_a_recorded_end_is_cancelled_by_deduction() -> N
     attempt = book.attempts[0]
     book.attempts = [attempt]
     cancelled(book, attempt.pid, "777", int(attempt.started) + 2)
-    look(book, 1, at=NOW)
+    poll_processes(book, 1, at=NOW)
     assert (attempt.state, attempt.evidence) == (RunState.CANCELLED, RunEvidence.INFERRED)
 
 
@@ -393,7 +393,7 @@ def test_an_end_is_joined_to_its_start_by_its_command_and_not_by_a_walk_through_
 
 @pytest.mark.parametrize("code", [0, 3, None])
 def test_an_exit_status_lives_through_a_cursor(code: int | None) -> None:
-    """0 was dropped with what is empty: told again, a run that had succeeded had no exit status."""
+    """Exit status 0 survives a cursor, like any other."""
     attempt = CronAttempt("1795156261.291", "db07:load", "root", 291, 1795156261.0, text=0)
     attempt.end(RunState.SUCCEEDED if code == 0 else RunState.FAILED, RunEvidence.NATIVE, "END", 1795156270.0, code)
     assert code == CronAttempt.from_json(json.loads(json.dumps(attempt.as_json()))).exit_code

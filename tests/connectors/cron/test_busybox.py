@@ -60,11 +60,11 @@ def test_a_start_by_rsyslog_and_by_busyboxs_own_syslogd(line: str) -> None:
     assert event.at.replace(microsecond=0) == datetime(2026, 11, 21, 11, 30, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("words", ["user etl: process already running: sleep 90", "user etl: parse error at 61"])
-def test_what_busybox_does_not_support_is_reported(words: str) -> None:
-    event = read_line(f"Nov 21 11:30:01 db07 crond[95]: {words}", NOW, UTC)
+@pytest.mark.parametrize("text", ["user etl: process already running: sleep 90", "user etl: parse error at 61"])
+def test_what_busybox_does_not_support_is_reported(text: str) -> None:
+    event = read_line(f"Nov 21 11:30:01 db07 crond[95]: {text}", NOW, UTC)
     assert event is not None
-    assert (event.kind, event.text) == (CronEventKind.IGNORED, words)
+    assert (event.kind, event.text) == (CronEventKind.IGNORED, text)
 
 
 def test_a_line_without_a_stamp_is_no_event() -> None:
@@ -72,7 +72,7 @@ def test_a_line_without_a_stamp_is_no_event() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression, taken, wrong",
+    "expression, used, wrong",
     [
         ("10 3 * * *", "10 3 * * *", ()),
         ("61 * * * *", "* * * * *", (("61", "*"),)),
@@ -91,8 +91,8 @@ def test_a_line_without_a_stamp_is_no_event() -> None:
         ("@daily", "@daily", ()),
     ],
 )
-def test_the_times_that_it_goes_by(expression: str, taken: str, wrong: tuple[tuple[str, str], ...]) -> None:
-    assert busybox_reading(expression) == (taken, wrong)
+def test_the_times_that_it_goes_by(expression: str, used: str, wrong: tuple[tuple[str, str], ...]) -> None:
+    assert busybox_reading(expression) == (used, wrong)
 
 
 def test_its_command_ends_at_the_first_hash_and_has_no_percent() -> None:
@@ -113,7 +113,7 @@ def test_a_crontab_is_read_line_by_line() -> None:
     ]  # fmt: skip
     assert dict(tables.lines[0].settings) == {"SHELL": "/bin/ash"}
     faults = [f"{fault.where}: {fault.reason}" for fault in tables.faults]
-    assert [words.removeprefix("/etc/crontabs/etl:") for words in faults] == [
+    assert [fault.removeprefix("/etc/crontabs/etl:") for fault in faults] == [
         "3: CRON_TZ: crond of busybox 1.35 crashes on it. Take the line out.",
         '5: bad time specifier: crond of busybox leaves this line out. Fix "x y" or comment it out.',
         '6: parse error at 61: crond of busybox reads it as *. Fix "61" in "61 3 * * * b".',
@@ -146,7 +146,7 @@ def test_whether_it_writes_a_log_without_times(arguments: str, own: bool) -> Non
 
 
 class BusyboxHost(LocalHost):
-    """A host whose shell and tools are busybox's (its cksum is left out by Debian: the machine's stands in)."""
+    """A host whose shell and tools are busybox's (Debian's build lacks cksum: the machine's is used)."""
 
     def __init__(self, folder: Path, busybox: str) -> None:
         super().__init__(folder)

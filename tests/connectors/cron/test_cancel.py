@@ -59,9 +59,9 @@ def sessions(leader: int) -> list[int]:
     return result
 
 
-def wait(what: str, look: Callable[[], object]) -> None:
+def wait(what: str, query: Callable[[], object]) -> None:
     until = time.monotonic() + 20
-    while not look():
+    while not query():
         assert time.monotonic() < until, what
         time.sleep(0.05)
 
@@ -72,10 +72,10 @@ def running(host: LocalHost, command: str, ready: Path) -> RunRecord:
     connector, key = connect(host), new_key()
     connector.act(connector.preview(ask(Verb.START, "db07:job"), 20), key, 20)
     wait("the job to be ready", ready.exists)
-    return told(host, key)
+    return polled_run(host, key)
 
 
-def told(host: LocalHost, key: str) -> RunRecord:
+def polled_run(host: LocalHost, key: str) -> RunRecord:
     return next(run for run in connect(host).poll("", (), 20).runs if run.action_key == key)
 
 
@@ -100,7 +100,7 @@ def test_whole_session_ends_and_what_left_it_goes_on(host: LocalHost, tmp_path: 
     outside = int(stray.read_text())
     assert Path(f"/proc/{outside}").exists(), "a process of another session was ended"
     end(outside)
-    wait("its end in the records", lambda: told(host, str(run.action_key)).state is RunState.CANCELLED)
+    wait("its end in the records", lambda: polled_run(host, str(run.action_key)).state is RunState.CANCELLED)
 
 
 def test_same_key_again_sends_no_second_signal(host: LocalHost, tmp_path: Path) -> None:
@@ -113,7 +113,9 @@ def test_same_key_again_sends_no_second_signal(host: LocalHost, tmp_path: Path) 
     assert "under this key" in connector.act(preview, key, 20).message
     look_up = connector.look_up(preview, key, 20)
     assert isinstance(look_up, ActionFound)
-    assert told(host, str(run.action_key)).state is RunState.CANCELLING, "it ignores SIGTERM, so it is still ending"
+    assert polled_run(host, str(run.action_key)).state is RunState.CANCELLING, (
+        "it ignores SIGTERM, so it is still ending"
+    )
     records = (host.spool / ME / "runs").read_text()
     assert records.count("\tC\t") == 1, "who is signalled is written down right before"
 
@@ -175,7 +177,7 @@ def process(seconds_after_start: float = 0, is_job: bool = True) -> CronProcesse
     return CronProcesses(29, 1, False, frozenset({37}), {38: 37} if is_job else {}, {38: ticks})
 
 
-@pytest.mark.parametrize("attempted, processes, words", [
+@pytest.mark.parametrize("attempted, processes, text", [
     (attempt(), process(), None),
     (attempt(), process(20), None),
     (attempt(), process(31), "did not start when this run did"),
@@ -186,8 +188,8 @@ def process(seconds_after_start: float = 0, is_job: bool = True) -> CronProcesse
     (attempt(birth=str(int((UPTIME - 600) * 100))), process(is_job=False), None),
 ])  # fmt: skip
 def test_process_is_proved_by_its_birth_or_as_crons_job_of_that_moment(
-    attempted: CronAttempt, processes: CronProcesses, words: str | None
+    attempted: CronAttempt, processes: CronProcesses, text: str | None
 ) -> None:
     refused = unproved(attempted, processes, HOST)
-    assert (refused is None) is (words is None), refused
-    assert words is None or words in str(refused)
+    assert (refused is None) is (text is None), refused
+    assert text is None or text in str(refused)

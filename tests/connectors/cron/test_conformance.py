@@ -119,7 +119,7 @@ class TestCronConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds
         return self.connector(), put
 
     def with_a_right_revoked(self) -> Connector:
-        """As `chmod 600` of the log tells it; it does not keep root out, as whom this may run."""
+        """As `chmod 600` of the log, which root would ignore."""
         connector = self.connector()
         self.host.spoil = lambda answer: answer.replace(b"READ|ok|", b"READ|denied|")
         return connector
@@ -257,7 +257,7 @@ def test_another_log_in_the_config_is_read_from_then_on(local: LocalHost, tmp_pa
 
 
 def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tmp_path: Path) -> None:
-    """The records of the old spool were read as cron's log, which then told of no start."""
+    """Records of the old spool are not read as cron's log."""
     local.crontab.write_text("# headway: job\n* * * * * true\n")
     local.run_wrapped("true")
     first = connect(local).poll("", (), 20)
@@ -328,19 +328,19 @@ class WithChild(LocalHost):
 
 
 def test_a_log_without_starts_by_cron_proves_nothing_missed_until_it_has_one(tmp_path: Path) -> None:
-    """rsyslog has stopped and its file stays: every job would be told missed."""
+    """rsyslog has stopped and its file stays: no job is reported as missed."""
     host = WithChild(tmp_path / "db07")
     host.log_line(700, f"({ME}) CMD (true)", at=time.time() - 300)
     silent = connect(host).poll("", (), 20)
     assert silent.seen_until is None
-    assert 1 == sum("has no line of it" in words for words in silent.warnings), silent.warnings
+    assert 1 == sum("has no line of it" in warning for warning in silent.warnings), silent.warnings
     host.age_seconds = 0.0  # it has ended, and nothing else has begun: the log is as silent as before
     still = connect(host).poll(silent.cursor, (), 20)
     assert still.seen_until is None
     host.log_line(902, f"({ME}) CMD (true)")
     again = connect(host).poll(still.cursor, (), 20)
     assert again.seen_until is not None
-    assert not any("has no line of it" in words for words in again.warnings)
+    assert not any("has no line of it" in warning for warning in again.warnings)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_any_line_of_cron_shows_that_its_log_is_written_again(tmp_path: Path, li
         file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime())}.000000+00:00 db07 {line}\n")
     again = connect(host).poll(silent.cursor, (), 20)
     assert again.seen_until is not None
-    assert not any("has no line of it" in words for words in again.warnings)
+    assert not any("has no line of it" in warning for warning in again.warnings)
 
 
 def test_log_with_a_line_of_what_cron_started_proves_what_is_missed(tmp_path: Path) -> None:
@@ -380,8 +380,8 @@ def test_a_denied_log_is_reported_and_the_poll_proves_no_absence(local: LocalHos
 def test_a_log_that_becomes_unreadable_after_the_start_is_a_warning_with_its_fix(
     local: LocalHost, monkeypatch: pytest.MonkeyPatch, groups: bytes, fix: str
 ) -> None:
-    """As `chmod 600`, which does not keep root out: the script's own look whether it may read says no. A member of adm
-    is not told to become one."""
+    """As `chmod 600`, which root ignores: the script's own read check fails. A member of adm gets no advice
+    to become one."""
     local.crontab.write_text(CRONTAB)
     local.log_line(17, f"({ME}) CMD (/x)")
     first = connect(local).poll("", (), 20)
@@ -396,8 +396,8 @@ def test_a_log_that_becomes_unreadable_after_the_start_is_a_warning_with_its_fix
 
     monkeypatch.setattr(local, "run", run_closed)
     second = connect(local).poll(first.cursor, (), 20)
-    words = f"{local.log}: denied: {fix.format(log=local.log)}"
-    assert (False, True) == (words in first.warnings, words in second.warnings)
+    text = f"{local.log}: denied: {fix.format(log=local.log)}"
+    assert (False, True) == (text in first.warnings, text in second.warnings)
     assert (first.complete, second.complete, second.seen_until) == (True, False, None)
 
 

@@ -76,7 +76,7 @@ def read(
     return read_crontabs([CrontabFile(path, text, user, mode, user or "root", daemon)], frozenset({"root", "etl"}))
 
 
-def told(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str, str, str]:
+def parsed_line(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str, str, str]:
     (line,) = read(text, daemon=daemon).lines
     schedule = inventory.job_record("db07", line, "UTC", 1).schedule
     return schedule.dialect, schedule.expression, schedule.text
@@ -100,15 +100,15 @@ def told(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str, str, s
     ],
 )
 def test_a_start_that_no_minute_is_known_of_is_expected_at_none(text: str, expected: tuple[str, str, str]) -> None:
-    """Nobody's log tells of a line below a dash; the wrapper's records do."""
-    assert expected == told(text)
+    """A line below a dash is missing from every log; the wrapper's records have it."""
+    assert expected == parsed_line(text)
 
 
 def test_to_debians_cron_none_of_that_means_anything() -> None:
-    assert told("RANDOM_DELAY=45\n10 3 * * * root a\n", CronDaemon.DEBIAN)[0] == "debian-cron"
+    assert parsed_line("RANDOM_DELAY=45\n10 3 * * * root a\n", CronDaemon.DEBIAN)[0] == "debian-cron"
     (fault,) = read("-10 3 * * * root a\n", daemon=CronDaemon.DEBIAN).faults
     assert fault.reason.startswith("bad minute: cron ignores this whole file")
-    assert told("6~15 3 * * * root a\n", CronDaemon.DEBIAN)[1] == "6 3 * * *", "it skips what follows the number"
+    assert parsed_line("6~15 3 * * * root a\n", CronDaemon.DEBIAN)[1] == "6 3 * * *", "it skips what follows the number"
 
 
 @pytest.mark.parametrize("times", ["*5 * * * *", "1@ * * * *", "** * * * *", "1-5/2/3 * * * *", "@Reboot", "@DAILY"])
@@ -137,7 +137,7 @@ def test_long_numbers_and_ranges_that_run_backwards() -> None:
 
 
 @pytest.mark.parametrize(
-    "stands, taken",
+    "status, used",
     [
         ("6~15 * * * *", "6-15 * * * *"),
         ("~ * * * *", "0-59 * * * *"),
@@ -149,14 +149,14 @@ def test_long_numbers_and_ranges_that_run_backwards() -> None:
         ("@hourly", "@hourly"),
     ],
 )
-def test_a_number_that_it_picks_may_be_any_of_the_range(stands: str, taken: str) -> None:
-    assert taken == crontab.cronie_reading(stands)
+def test_a_number_that_it_picks_may_be_any_of_the_range(status: str, used: str) -> None:
+    assert used == crontab.cronie_reading(status)
 
 
-@pytest.mark.parametrize("stands", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
-def test_what_it_cannot_pick_from_is_refused(stands: str) -> None:
+@pytest.mark.parametrize("status", ["1~5/2 * * * *", "9~3 * * * *", "1-2~5 * * * *", "~~ * * * *", "60~ * * * *", "~"])
+def test_what_it_cannot_pick_from_is_refused(status: str) -> None:
     with pytest.raises(TimeFieldError):
-        crontab.cronie_reading(stands)
+        crontab.cronie_reading(status)
 
 
 def test_a_line_that_it_cannot_read_is_left_out_alone() -> None:
@@ -209,9 +209,9 @@ def test_a_log_beside_lines_that_it_omits_is_not_considered_dead(tmp_path: Path)
     (host.folder / "etc/crontab").write_text("-*/15 * * * * root /usr/lib/cron/run-crons\n")
     host.log_line(77, f"({ME}) CMD (/opt/load)", time.time() - 90)
     host.spoil = a_child_of_cronies
-    assert not [words for words in connect(host).poll("", (), 20).warnings if "has no line of it" in words]
+    assert not [warning for warning in connect(host).poll("", (), 20).warnings if "has no line of it" in warning]
     (host.folder / "etc/crontab").unlink()
-    assert [words for words in connect(host).poll("", (), 20).warnings if "has no line of it" in words]
+    assert [warning for warning in connect(host).poll("", (), 20).warnings if "has no line of it" in warning]
 
 
 def a_child_of_cronies(answer: bytes) -> bytes:

@@ -229,7 +229,7 @@ def test_the_main_zone_is_the_one_that_most_lines_name(daemon: CronDaemon, text:
     assert expected == inventory.main_zone(lines, "UTC")
 
 
-def looked(before: str, after: str) -> tuple[list[str], list[str], list[str]]:
+def compare_crontabs(before: str, after: str) -> tuple[list[str], list[str], list[str]]:
     """After a crontab was edited: what was known again, by its name before; what is new; what is gone."""
     reported = [
         [inventory.job_record("db07", line, "UTC", 1) for line in read_crontabs([user(text)], None).lines]
@@ -255,8 +255,8 @@ def test_installing_the_wrapper_changes_no_definition_and_another_shell_does() -
         return {inventory.job_record("db07", line, "UTC", 1).definition_hash for line in lines}
 
     assert hashes("") == hashes("SHELL=/usr/local/bin/headway-sh\n")
-    kept = "HEADWAY_SPOOL=/srv/headway\nHEADWAY_KEEP_DAYS=7\nHEADWAY_KEEP_BYTES=1\n"
-    assert hashes("") == hashes(f"{kept}SHELL=/usr/local/bin/headway-sh\n")
+    stored = "HEADWAY_SPOOL=/srv/headway\nHEADWAY_KEEP_DAYS=7\nHEADWAY_KEEP_BYTES=1\n"
+    assert hashes("") == hashes(f"{stored}SHELL=/usr/local/bin/headway-sh\n")
     assert hashes("") != hashes("SHELL=/bin/bash\n")
     wrapped = "SHELL=/usr/local/bin/headway-sh\nHEADWAY_SHELL=/bin/bash\n"
     assert hashes("SHELL=/bin/bash\n") == hashes(wrapped), "the wrapper runs its jobs with the same shell"
@@ -267,7 +267,7 @@ NAMED = "# headway: always_fails\n*/3 * * * * exit 3\n"
 
 
 @pytest.mark.parametrize(
-    "before, after, changed, new, gone",
+    "before, after, changed, new, removed",
     [
         (NAMED, "*/2 * * * * head -c 9 /dev/zero\n", [], ["db07:etl-head-c-9-zero"], ["db07:always_fails"]),
         (NAMED, "# headway: other\n*/3 * * * * echo fine\n", [], ["db07:other"], ["db07:always_fails"]),
@@ -279,10 +279,10 @@ NAMED = "# headway: always_fails\n*/3 * * * * exit 3\n"
     ],
 )
 def test_a_line_lives_on_by_its_name_its_command_or_its_times_and_never_by_its_place_alone(
-    before: str, after: str, changed: list[str], new: list[str], gone: list[str]
+    before: str, after: str, changed: list[str], new: list[str], removed: list[str]
 ) -> None:
     """A removed job lived on under the line that took its place, and its incident was closed as recovered."""
-    assert (changed, new, gone) == looked(before, after)
+    assert (changed, new, removed) == compare_crontabs(before, after)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A key that may only look: the gate answers what a look asks, as the plain login does, and nothing else."""
+"""A read-only key: the gate answers the commands of a poll as the plain login does, and refuses everything else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Gated:
         return self.host.run(stdin, ["sh", str(self.gate)], timeout_seconds)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """There is no connection to close."""
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def gated(host: LocalHost) -> Gated:
     return Gated(host)
 
 
-def told(gated: Gated, *calls: tuple[str, ...]) -> str:
+def refusal_of(gated: Gated, *calls: tuple[str, ...]) -> str:
     """Why the gate refused; fails the test where it did not."""
     answer = gated.run(for_the_gate(calls, NONCE, 0).encode(), (), 10)
     with pytest.raises(AccessRefused) as caught:
@@ -87,7 +87,7 @@ def test_output_comes_through_the_gate_and_another_file_does_not(host: LocalHost
     refs = [RunRef(run.job, "", run.attempt_key, run.native_ref) for run in runs]
     assert "out of the job" in "".join(through.log(ref, None, 1000, 10).text for ref in refs)
     for path in ("/etc/passwd", f"{host.spool}/../x/out/1", f"{host.spool}/u/out/a/b", f"{host.spool}//out/x"):
-        assert "is no output below" in told(gated, ("chunk", path, "100", "tail"))
+        assert "is no output below" in refusal_of(gated, ("chunk", path, "100", "tail"))
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_a_command_other_than_a_read_is_refused(host: LocalHost, gated: Gated, c
     canary = host.folder / "canary"
     names = {"{log}": str(host.log), "{spool}": str(host.spool), "{canary}": str(canary)}
     for name, value in names.items():
-        call = tuple(word.replace(name, value) for word in call)
-    assert why in told(gated, call)
+        call = tuple(term.replace(name, value) for term in call)
+    assert why in refusal_of(gated, call)
     assert not canary.exists()
 
 
@@ -142,7 +142,7 @@ def test_no_link_that_a_user_of_the_host_makes_leads_out_of_the_spool(host: Loca
 
 
 def test_a_link_inserted_between_two_reads_leads_nowhere(host: LocalHost, gated: Gated) -> None:
-    """The folder is its user's: the file that was looked at may be another one a moment later."""
+    """The folder belongs to its user: the checked file may be replaced a moment later."""
     secret, runs = host.folder / "secret", host.spool / "etl" / "runs"
     secret.write_text("SECRET\n" * 9)
     runs.parent.mkdir()
@@ -196,11 +196,11 @@ def test_a_folder_in_the_spool_of_no_user_stops_no_poll_and_is_not_read_as_a_log
 
 
 def test_only_wrappers_are_searched_for(host: LocalHost, gated: Gated) -> None:
-    """Else the key tells of any path whether it is a program."""
+    """The key does not reveal whether a path outside the allowed folders is a program."""
     answer = gated.run(for_the_gate([("wrappers", "/opt/x/headway-sh")], NONCE, 0).encode(), (), 10)
     assert "|/opt/x/headway-sh" in sections(answer.stdout, NONCE, "db07")[0].rest
     for path in ("/usr/bin/sudo", "/srv/../opt/headway-sh", "headway-sh"):
-        assert f"{path} is no wrapper" in told(gated, ("wrappers", "/opt/x/headway-sh", path))
+        assert f"{path} is no wrapper" in refusal_of(gated, ("wrappers", "/opt/x/headway-sh", path))
 
 
 @pytest.mark.parametrize("shell", ["headway-sh", "/opt//headway-sh", "/opt/../opt/headway-sh"])
@@ -220,14 +220,14 @@ def test_nothing_of_the_clients_environment_reaches_the_gate(host: LocalHost, tm
     (elsewhere / "crontabs" / ME).write_text("1 2 * * * SECRET\n")
     (elsewhere / "id").write_text("#!/bin/sh\necho SECRET\n")
     (elsewhere / "id").chmod(0o755)
-    told_by_client = {
+    client_rows = {
         "HEADWAY_CRONTABS": str(elsewhere / "crontabs"),
         "HEADWAY_ETC": str(elsewhere),
         "PATH": f"{elsewhere}:{os.environ['PATH']}",
     }
     requested = for_the_gate([("processes", "", ""), ("crontabs", "-", "", ""), ("who",)], NONCE, 0).encode()
     done = subprocess.run(
-        ["sh", str(gate)], input=requested, env=told_by_client, capture_output=True, timeout=20, check=True
+        ["sh", str(gate)], input=requested, env=client_rows, capture_output=True, timeout=20, check=True
     )
     kinds = {part.kind for part in sections(done.stdout, NONCE, "db07")}
     assert {"TABS", "ME"} <= kinds
@@ -243,8 +243,8 @@ def test_a_caller_other_than_headway_is_refused_with_a_message(gated: Gated, mes
 
 def test_a_gate_of_another_version_is_named_with_the_fix(gated: Gated) -> None:
     gated.gate.write_text(gated.gate.read_text().replace(f"VERSION={GATE_VERSION}", "VERSION=0"))
-    words = f"it is of version 0, and Headway speaks {GATE_VERSION}. Install it again: headway connector cron gate"
-    assert words in told(gated, ("host",))
+    text = f"it is of version 0, and Headway speaks {GATE_VERSION}. Install it again: headway connector cron gate"
+    assert text in refusal_of(gated, ("host",))
 
 
 def test_acts_are_refused_and_the_probe_says_why(host: LocalHost, gated: Gated) -> None:

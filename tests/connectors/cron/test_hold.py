@@ -67,7 +67,7 @@ def release(host: LocalHost, key: str, job: str = "db07:job") -> str:
 # -- byte for byte ----------------------------------------------------------------------------------------------------
 def on_host(host: LocalHost, call: list[str], **environment: str) -> ScriptSection:
     """What the script answers to one call of its functions, run by the local shell."""
-    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in call)
+    quoted = " ".join("'" + term.replace("'", "'\\''") + "'" for term in call)
     text = f"{script('line.sh')}{script('hold.sh')}N=x RAW=\n{{ {quoted}; mark END; }} </dev/null 2>/dev/null\n"
     given_text = text.encode("utf-8", "surrogateescape")
     settings = host.environment() | environment
@@ -167,12 +167,12 @@ def test_a_system_file_retains_owner_and_mode_and_leaves_no_other_file(host: Loc
 def test_copy_that_a_killed_hold_left_goes_with_a_later_one(host: LocalHost) -> None:
     path = host.folder / "etc/cron.d/orders"
     path.write_text(f"# headway: job\n10 3 * * * {ME} true\n")
-    left, young = path.with_name(".headway-hold.17"), path.with_name(".headway-hold.18")
-    for item in (left, young):
+    remaining_path, young = path.with_name(".headway-hold.17"), path.with_name(".headway-hold.18")
+    for item in (remaining_path, young):
         item.touch()
-    os.utime(left, (1, 1))
+    os.utime(remaining_path, (1, 1))
     release(host, hold(host))
-    assert (left.exists(), young.exists()) == (False, True)
+    assert (remaining_path.exists(), young.exists()) == (False, True)
 
 
 def test_second_of_two_equal_lines_is_held_alone(host: LocalHost) -> None:
@@ -206,17 +206,17 @@ def test_owner_who_cannot_stand_in_a_mark_is_refused_before_anything_is_sent(hos
         connect(host).preview(ask(Verb.HOLD, "db07:job", {"by": by, "until": until()}), 20)
 
 
-@pytest.mark.parametrize("verb, parameters, words", [
+@pytest.mark.parametrize("verb, parameters, text", [
     (Verb.HOLD, {"by": "alice"}, "cannot be written down at its source"),
     (Verb.HOLD, {"by": "alice", "until": "soon"}, "cannot be written down at its source"),
     (Verb.RELEASE, {}, "not the id of a hold"),
     (Verb.RELEASE, {"hold": "headway-$(id)"}, "not the id of a hold"),
 ])  # fmt: skip
 def test_ask_without_its_parameters_is_refused(
-    host: LocalHost, verb: Verb, parameters: dict[str, str], words: str
+    host: LocalHost, verb: Verb, parameters: dict[str, str], text: str
 ) -> None:
     host.crontab.write_text(JOB)
-    with pytest.raises(NotSupported, match=words):
+    with pytest.raises(NotSupported, match=text):
         connect(host).preview(ask(verb, "db07:job", parameters), 20)
 
 

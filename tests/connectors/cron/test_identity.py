@@ -99,14 +99,14 @@ def known_jobs(jobs: tuple[JobRecord, ...]) -> list[KnownJob]:
 
 def wrong_pairs(before: list[Line], jobs: list[KnownJob], after: list[Line]) -> int:
     """Lines of `after` that are another job than they were; `jobs`: those of the lines before."""
-    found = inventory(after)
-    changes = match_inventory(jobs, found)
+    result = inventory(after)
+    changes = match_inventory(jobs, result)
     by_name = {job.source_id: job.id for job in jobs}
     moved = {change.record.native_id: change.job_id for change in changes.changed}
     new = {record.native_id for record in changes.new}
     texts = {line.number: line.text for line in before}
     wrong = 0
-    for line, record in zip(after, found.jobs, strict=True):
+    for line, record in zip(after, result.jobs, strict=True):
         name = record.native_id
         place = None if name in new else moved.get(name, by_name.get(name))
         job = None if place is None else before[place]

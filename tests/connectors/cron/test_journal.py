@@ -14,7 +14,7 @@ from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.script_output import ScriptSection
 from tests.connectors.cron.support import connect
-from tests.connectors.cron.test_gate import Gated, told
+from tests.connectors.cron.test_gate import Gated, refusal_of
 from tests.fakes.ssh_local import ME, LocalHost
 
 FAKE = """\
@@ -41,18 +41,18 @@ class JournalHost(LocalHost):
         self.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
         self.count = 0
 
-    def says(self, words: str, pid: int, program: str = "CRON", at: float | None = None, **more: object) -> None:
+    def says(self, text: str, pid: int, program: str = "CRON", at: float | None = None, **more: object) -> None:
         """One more entry of cron's."""
         self.count += 1
         entry: dict[str, object] = {
             "__CURSOR": f"s=1;i={self.count:x};b=2", "__REALTIME_TIMESTAMP": str(int((at or time.time()) * 1_000_000)),
             "__MONOTONIC_TIMESTAMP": "1", "_BOOT_ID": "2", "SYSLOG_IDENTIFIER": program, "SYSLOG_PID": str(pid),
-            "_PID": str(pid), "MESSAGE": words,
+            "_PID": str(pid), "MESSAGE": text,
         }  # fmt: skip
         with (self.folder / "entries").open("a") as file:
             file.write(json.dumps({**entry, **more}, separators=(",", ":")) + "\n")
 
-    def asked(self) -> list[str]:
+    def commands(self) -> list[str]:
         return (self.folder / "asked").read_text().splitlines()
 
 
@@ -73,13 +73,13 @@ def test_the_journal_is_read_where_there_is_no_log_and_followed_by_its_cursor(ho
     first = connector.poll("", (), 20)
     assert [(run.state, run.exit_code) for run in first.runs] == [(RunState.FAILED, 3)]
     assert first.seen_until is not None
-    assert not any("cron's log is not there" in words for words in first.warnings)
-    assert "--since=@" in host.asked()[0]
+    assert not any("cron's log is not there" in warning for warning in first.warnings)
+    assert "--since=@" in host.commands()[0]
     trips = host.calls
     host.says(f"({ME}) CMD ([81] /opt/load)", 80, at=old + 60)
     second = connector.poll(first.cursor, (), 20)
     assert (pids(second), host.calls) == ([81], trips + 1)
-    assert "--after-cursor=s=1;i=2;b=2 " in host.asked()[-1]
+    assert "--after-cursor=s=1;i=2;b=2 " in host.commands()[-1]
     ref = RunRef(second.runs[0].job, "", second.runs[0].attempt_key, second.runs[0].native_ref)
     assert f"CRON[80]: ({ME}) CMD ([81] …)" in connector.log(ref, None, 1000, 20).text
 
@@ -88,7 +88,7 @@ def test_the_journal_is_not_read_where_a_log_can_be(host: JournalHost) -> None:
     host.log_line(7, f"({ME}) CMD (/opt/load)", time.time() - 60)
     host.says(f"({ME}) CMD (/opt/load)", 7)
     connect(host).poll(connect(host).poll("", (), 20).cursor, (), 20)
-    assert host.asked() == []
+    assert host.commands() == []
 
 
 def test_a_log_that_appears_is_used_and_repeats_nothing(host: JournalHost) -> None:
@@ -130,7 +130,7 @@ def test_hidden_entries_are_a_denied_log_with_its_fix(host: JournalHost, hint: s
     host.says(f"({ME}) CMD (/opt/load)", 7)
     poll = connect(host).poll("", (), 20)
     assert (poll.complete, poll.seen_until) == (False, None)
-    assert any("the journal: denied" in words and "systemd-journal or adm" in words for words in poll.warnings)
+    assert any("the journal: denied" in warning and "systemd-journal or adm" in warning for warning in poll.warnings)
     right = next(right for right in connect(host).probe(20).rights if right.name == "read cron's log")
     assert (right.held, right.why, right.fix) == (False, "denied: the journal", f"usermod -a -G adm {ME}")
 
@@ -138,7 +138,7 @@ def test_hidden_entries_are_a_denied_log_with_its_fix(host: JournalHost, hint: s
 def test_a_journal_without_an_entry_of_cron_proves_nothing(host: JournalHost) -> None:
     poll = connect(host).poll("", (), 20)
     assert poll.seen_until is None
-    assert any("cron's log is not there" in words for words in poll.warnings)
+    assert any("cron's log is not there" in warning for warning in poll.warnings)
 
 
 def test_a_cursor_unknown_to_journalctl_is_reported_and_dropped(host: JournalHost) -> None:
@@ -148,7 +148,7 @@ def test_a_cursor_unknown_to_journalctl_is_reported_and_dropped(host: JournalHos
     memory.journal = "gone"
     lost = connect(host).poll(memory.as_json(), (), 20)
     assert lost.seen_until is None
-    assert any("Failed to seek to cursor" in words for words in lost.warnings)
+    assert any("Failed to seek to cursor" in warning for warning in lost.warnings)
     assert connect(host).poll(lost.cursor, (), 20).seen_until is not None
 
 
@@ -160,7 +160,7 @@ def test_malformed_entries_are_skipped_and_reported(host: JournalHost) -> None:
     host.says("", 3, MESSAGE={"a": 1}, SYSLOG_PID=["x"])
     poll = connect(host).poll("", (), 20)
     assert pids(poll) == [2]
-    assert 2 == sum("an entry that cannot be read" in words for words in poll.warnings)
+    assert 2 == sum("an entry that cannot be read" in warning for warning in poll.warnings)
 
 
 def test_the_journal_comes_through_the_gate(host: JournalHost) -> None:
@@ -170,8 +170,8 @@ def test_the_journal_comes_through_the_gate(host: JournalHost) -> None:
     first = through.poll("", (), 20)
     assert (pids(first), through.poll(first.cursor, (), 20).runs) == ([7], ())
     canary = host.folder / "canary"
-    assert "not a place in a journal" in told(gated, ("journal", f"$(touch {canary})", "0", "100"))
-    assert "not a number" in told(gated, ("journal", "", "--file=/etc/shadow", "100"))
+    assert "not a place in a journal" in refusal_of(gated, ("journal", f"$(touch {canary})", "0", "100"))
+    assert "not a number" in refusal_of(gated, ("journal", "", "--file=/etc/shadow", "100"))
     assert not canary.exists()
 
 
@@ -183,6 +183,6 @@ def test_the_journal_comes_through_the_gate(host: JournalHost) -> None:
     ],
 )
 def test_the_fix_for_a_denied_log_fits_the_groups_of_the_login(groups: list[str], expected: str) -> None:
-    """A member of adm is not told to become one."""
+    """A member of adm gets no advice to become one."""
     right = _log([ScriptSection("READ", "denied|/var/log/cron.log", b"")], "headway", groups)
     assert (False, "denied: /var/log/cron.log", expected) == (right.held, right.why, right.fix)

@@ -123,11 +123,11 @@ def test_a_person_gets_a_shell_of_this_machine(monkeypatch: pytest.MonkeyPatch) 
     assert ("/bin/bash", "-l") == CONNECTOR.shell(options(), "here", no_secret).argv
 
 
-@pytest.mark.parametrize("values, words", [
+@pytest.mark.parametrize("values, text", [
     ({"hosts": ["db07"]}, "key is needed"),
     ({"hosts": [{"name": "here", "local": True}, "db07"]}, "key is needed"),
     ({"hosts": [{"name": "here", "local": True, "port": 22}]}, "remove port"),
 ])  # fmt: skip
-def test_settings_that_cannot_be_meant_are_refused(values: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_settings_that_cannot_be_meant_are_refused(values: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         options(**values)

@@ -70,9 +70,9 @@ class Reader:
 
     def poll(self) -> bool:
         """One poll; True while there is more."""
-        reading, has_gap = self._look(frozenset())
+        reading, has_gap = self._read(frozenset())
         if reading is not None and (reading.moved or has_gap):
-            reading, has_gap = self._look(frozenset({str(self.host.log)}))
+            reading, has_gap = self._read(frozenset({str(self.host.log)}))
         if reading is None or reading.moved:
             return reading is not None
         self.place = reading.place
@@ -80,13 +80,13 @@ class Reader:
         self.gaps += has_gap
         return reading.has_more
 
-    def _look(self, search: frozenset[str]) -> tuple[LogReading | None, bool]:
+    def _read(self, search: frozenset[str]) -> tuple[LogReading | None, bool]:
         self.client.deadline = Deadline(20)
         parts = self.client.snapshot("-", (), self.place, (), search)
-        looks = [look for look in log_files.log_files(parts) if look.status == "ok"]
-        if not looks:
+        files = [file for file in log_files.log_files(parts) if file.status == "ok"]
+        if not files:
             return None, False
-        return log_files.read_log(looks[0], self.place or LogPosition(looks[0].path), 0), looks[0].has_gap
+        return log_files.read_log(files[0], self.place or LogPosition(files[0].path), 0), files[0].has_gap
 
     def drain(self) -> None:
         for _ in range(200):
@@ -246,8 +246,8 @@ KINDS = st.sampled_from(["FILE", "LOG", "GAP", "MORE", "AFTER"])
 
 @given(st.lists(st.tuples(KINDS, st.text(max_size=30), st.binary(max_size=60))))
 def test_any_sections_are_read_without_an_error(parts: list[tuple[str, str, bytes]]) -> None:
-    for look in log_files.log_files(ScriptSection(*part) for part in parts):
-        log_files.read_log(look, LogPosition(look.path), 0)
+    for file in log_files.log_files(ScriptSection(*part) for part in parts):
+        log_files.read_log(file, LogPosition(file.path), 0)
 
 
 def polled(host: LocalHost) -> list[Poll]:

@@ -54,7 +54,7 @@ def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "words, expected",
+    "text, expected",
     [
         ("program cronie\n", CronDaemon.CRONIE),
         ("program busybox\n", CronDaemon.BUSYBOX),
@@ -63,8 +63,8 @@ def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
         ("", CronDaemon.DEBIAN),
     ],
 )
-def test_the_host_decides_whose_cron_it_is(words: str, expected: CronDaemon) -> None:
-    assert expected == processes(ScriptSection("PROC", "", f"crond 29 all\n{words}".encode())).program
+def test_the_host_decides_whose_cron_it_is(text: str, expected: CronDaemon) -> None:
+    assert expected == processes(ScriptSection("PROC", "", f"crond 29 all\n{text}".encode())).program
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,12 @@ def test_any_answer_is_a_poll_or_a_connector_error(noise: bytes, pieces: list[tu
             if answer.tables is None:
                 continue
             known = crontabs(answer.tables, answer.host.offset_text, answer.processes.program)
-            look = HostPoll("db07", "/spool", CronCursor(), answer, known, datetime.now(UTC))
-            look.paths_to_search()
-            look.merge()
-            cursor = CronCursor.from_json(look.poll((), None).cursor)
+            host_poll = HostPoll("db07", "/spool", CronCursor(), answer, known, datetime.now(UTC))
+            host_poll.paths_to_search()
+            host_poll.merge()
+            cursor = CronCursor.from_json(host_poll.poll((), None).cursor)
             assert cursor is not None
-            assert cursor.as_json() == look.cursor.as_json()
+            assert cursor.as_json() == host_poll.cursor.as_json()
 
 
 @given(st.text(max_size=200))

@@ -78,7 +78,7 @@ def test_output_of_a_rerun_is_its_log(host: LocalHost) -> None:
 
 
 def test_a_log_that_is_followed_leaves_nothing_out_and_its_tail_says_so(host: LocalHost) -> None:
-    """Whoever followed a job's output was told of lines left out, while the first stood on the screen."""
+    """A job's output is followed without a false report of omitted lines."""
     host.crontab.write_text("# headway: talk\n10 3 * * * echo said; echo more\n")
     _, attempt = rerun(host, "db07:talk")
     ref, cron = RunRef(attempt.job, "p", attempt.attempt_key, attempt.native_ref), connect(host)
@@ -139,7 +139,7 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "status, told",
+    "status, text",
     [
         ("0\n", "its mark is on db07, exit status 0"),
         ("ended\n", "its mark is on db07, exit status ended"),
@@ -147,7 +147,7 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
         ("x" * 12, "its mark is on db07"),
     ],
 )
-def test_the_exit_status_of_a_mark_is_a_status_or_absent(host: LocalHost, status: str, told: str) -> None:
+def test_the_exit_status_of_a_mark_is_a_status_or_absent(host: LocalHost, status: str, text: str) -> None:
     """The mark lies in a folder of the user's own, who may have laid a link there; root reads all."""
     host.crontab.write_text("# headway: job\n10 3 * * * true\n")
     connector, key = connect(host), new_key()
@@ -158,7 +158,7 @@ def test_the_exit_status_of_a_mark_is_a_status_or_absent(host: LocalHost, status
     (mark / "status").symlink_to(elsewhere)
     look_up = connector.look_up(preview, key, 20)
     assert isinstance(look_up, ActionFound)
-    assert told == look_up.message
+    assert text == look_up.message
 
 
 def test_rerun_is_absent_only_when_its_host_would_not_start_it_any_more(host: LocalHost) -> None:

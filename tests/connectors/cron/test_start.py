@@ -48,8 +48,8 @@ def test_period_that_cron_started_itself_is_not_started_again(host: LocalHost, t
     due = last_due()
     at = due + timedelta(seconds=1)
     cron_starts(host, 17, at, tmp_path)
-    words = f"cron itself started db07:night for that period, at {at.astimezone(UTC):%H:%M:%S} UTC"
-    assert start(host, due).refused == words
+    text = f"cron itself started db07:night for that period, at {at.astimezone(UTC):%H:%M:%S} UTC"
+    assert start(host, due).refused == text
 
 
 @pytest.mark.parametrize("days", [-1, 1])

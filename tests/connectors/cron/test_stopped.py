@@ -18,7 +18,7 @@ from connectors.sdk.transport.ssh import CompletedCommand
 from tests.connectors.cron.support import connect
 from tests.fakes.ssh_local import LocalHost
 
-SAID = f"{NOTHING_STARTS}cron does not run on db07. Start it: systemctl start cron"
+STOPPED_TEXT = f"{NOTHING_STARTS}cron does not run on db07. Start it: systemctl start cron"
 
 
 class Daemonless(LocalHost):
@@ -56,9 +56,9 @@ def test_a_poll_says_that_cron_does_not_run_where_that_is_seen(
     tmp_path: Path, processes: bytes, is_warned: bool
 ) -> None:
     result = polled(tmp_path, processes)
-    assert is_warned == (SAID in result.warnings)
+    assert is_warned == (STOPPED_TEXT in result.warnings)
     if is_warned:
-        assert SAID == result.warnings[0]
+        assert STOPPED_TEXT == result.warnings[0]
         assert json.loads(result.cursor)
 
 

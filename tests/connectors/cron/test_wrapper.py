@@ -46,8 +46,8 @@ class Cron:
 @pytest.fixture
 def cron(tmp_path: Path) -> Iterator[Cron]:
     (tmp_path / "spool").mkdir()
-    taken = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)  # ignored under nohup or `&`: none could be trapped
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in taken}
+    signals = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)  # ignored under nohup or `&`: none could be trapped
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in signals}
     yield Cron(tmp_path / "spool")
     for number, handler in before.items():
         signal.signal(number, handler)

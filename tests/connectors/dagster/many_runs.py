@@ -28,8 +28,8 @@ class Crowd(httpx.BaseTransport):
         if "updatedAfter" not in where and "runIds" not in where:
             return self.fake.answer(request)
         first = UUID(last).int & 0xFFFFFFFF if last else 0
-        wanted = where.get("runIds") and [UUID(one).int & 0xFFFFFFFF for one in where["runIds"]]
-        rows = [self.made(number) for number in wanted or range(first + 1, min(self.runs, first + 100) + 1)]
+        expected = where.get("runIds") and [UUID(item).int & 0xFFFFFFFF for item in where["runIds"]]
+        rows = [self.made(number) for number in expected or range(first + 1, min(self.runs, first + 100) + 1)]
         headers = {"date": format_datetime(self.fake.now, usegmt=True)}
         data = {"data": {"runsOrError": {"__typename": "Runs", "results": rows}}}
         return httpx.Response(200, json=data, headers=headers)

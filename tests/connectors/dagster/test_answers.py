@@ -14,13 +14,13 @@ from tests.fakes.dagster import FakeDagster
 
 
 def client(kind: str, status: int) -> DagsterClient:
-    said = {"data": {"launchRun": {"__typename": kind, "message": "grpc: lost while run 1234 was submitted"}}}
-    transport = httpx.MockTransport(lambda _: httpx.Response(status, json=said))
-    found = DagsterClient(
+    details = {"data": {"launchRun": {"__typename": kind, "message": "grpc: lost while run 1234 was submitted"}}}
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json=details))
+    dagster_client = DagsterClient(
         HttpEndpoint("Dagster", "http://127.0.0.1:1", None, transport), HttpAccount(lambda _: "", None, None, None)
     )
-    found.deadline = Deadline(5)
-    return found
+    dagster_client.deadline = Deadline(5)
+    return dagster_client
 
 
 @pytest.mark.parametrize("kind", ["PythonError", "SomethingNewError", "None"])
@@ -41,7 +41,7 @@ def test_a_scheduled_run_that_is_executed_again_by_hand_belongs_to_the_run_that_
     first = fake.start("load", tags={"dagster/schedule_name": "nightly"})
     second = fake.start("load", first)
     third = fake.start("load", second)
-    found = [parse.run_record(row, (), "") for row in (first, second, third)]
+    runs = [parse.run_record(row, (), "") for row in (first, second, third)]
     assert [(None, ""), (None, first["runId"]), (None, first["runId"])] == [
-        (one.period_key, one.again_of) for one in found
+        (run.period_key, run.again_of) for run in runs
     ]

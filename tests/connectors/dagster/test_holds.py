@@ -24,7 +24,7 @@ def dagster(*by_hand: str, by_code: tuple[str, ...] = ()) -> FakeDagster:
     return fake
 
 
-def stands(fake: FakeDagster) -> dict[str, str]:
+def mark_states(fake: FakeDagster) -> dict[str, str]:
     return {name: row["scheduleState"]["status"] for name, row in fake.schedules.items()}
 
 
@@ -45,17 +45,17 @@ def release(connector: Connector, key: str) -> None:
 
 
 def marks(connector: Connector) -> list[tuple[str, bool]]:
-    return [(one.mark.id, one.bare) for one in connector.holds(5)]
+    return [(hold.mark.id, hold.bare) for hold in connector.holds(5)]
 
 
 def test_the_mark_is_the_last_state_of_its_asset_and_names_the_stopped_schedules() -> None:
     fake = dagster("nightly", by_code=("hourly",))
     connector = opened(fake)
     key = hold(connector)
-    (found,) = connector.holds(5)
-    assert found == NativeHold(JOB, found.mark, "last observation of the asset headway/holds/lab/load")
-    assert [f"{found.mark.text}\nStopped for it: nightly, hourly (as its code says)"] == fake.observed[ASSET]
-    assert {"nightly": "STOPPED", "hourly": "STOPPED"} == stands(fake)
+    (native_hold,) = connector.holds(5)
+    assert native_hold == NativeHold(JOB, native_hold.mark, "last observation of the asset headway/holds/lab/load")
+    assert [f"{native_hold.mark.text}\nStopped for it: nightly, hourly (as its code says)"] == fake.observed[ASSET]
+    assert {"nightly": "STOPPED", "hourly": "STOPPED"} == mark_states(fake)
     release(connector, key)
     assert f"headway: released, it was {key}" == fake.observed[ASSET][-1]
     assert [] == marks(connector)
@@ -66,7 +66,7 @@ def test_a_release_starts_what_the_hold_stopped_and_nothing_that_a_person_had_st
     fake.set_schedule("monthly", "STOPPED")
     connector = opened(fake)
     release(connector, hold(connector))
-    assert {"nightly": "RUNNING", "monthly": "STOPPED"} == stands(fake)
+    assert {"nightly": "RUNNING", "monthly": "STOPPED"} == mark_states(fake)
 
 
 def test_a_schedule_that_ran_because_its_code_says_so_does_so_again() -> None:
@@ -76,7 +76,7 @@ def test_a_schedule_that_ran_because_its_code_says_so_does_so_again() -> None:
     fake.requests.clear()
     release(connector, key)
     assert {"nightly": True, "hourly": False} == {name: row["canReset"] for name, row in fake.schedules.items()}
-    changes = [one for one in fake.requests if one.endswith("Schedule")]
+    changes = [request for request in fake.requests if request.endswith("Schedule")]
     assert ["startSchedule", "startSchedule", "resetSchedule"] == changes, "a reset alone makes up for what was missed"
 
 
@@ -106,10 +106,10 @@ def test_a_partial_hold_is_undone_by_its_lookup_and_may_be_sent_again(stopped: i
     assert [(key, not stopped)] == marks(connector), "the mark stands, bare unless something is stopped for it"
     fake.stop_before = ""
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
-    assert ({"nightly": "RUNNING", "hourly": "RUNNING"}, []) == (stands(fake), marks(connector))
+    assert ({"nightly": "RUNNING", "hourly": "RUNNING"}, []) == (mark_states(fake), marks(connector))
     connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
-    assert {"nightly": "STOPPED", "hourly": "STOPPED"} == stands(fake)
+    assert {"nightly": "STOPPED", "hourly": "STOPPED"} == mark_states(fake)
 
 
 def test_a_hold_of_which_the_rest_is_sent_under_its_key_is_one_hold() -> None:
@@ -120,9 +120,9 @@ def test_a_hold_of_which_the_rest_is_sent_under_its_key_is_one_hold() -> None:
     with pytest.raises(OutcomeUnknown):
         connector.act(preview, key, 5)
     connector.act(preview, key, 5)
-    assert {"nightly": "STOPPED", "hourly": "STOPPED"} == stands(fake)
+    assert {"nightly": "STOPPED", "hourly": "STOPPED"} == mark_states(fake)
     release(connector, key)
-    assert {"nightly": "RUNNING", "hourly": "RUNNING"} == stands(fake), "what the first try stopped is started too"
+    assert {"nightly": "RUNNING", "hourly": "RUNNING"} == mark_states(fake), "what the first try stopped is started too"
 
 
 def test_a_stop_that_is_refused_leaves_no_mark() -> None:
@@ -146,7 +146,11 @@ def test_a_release_that_was_cut_short_is_finished_when_it_is_sent_again() -> Non
     assert isinstance(connector.look_up(preview, again, 5), ActionAbsent)
     connector.act(preview, again, 5)
     assert isinstance(connector.look_up(preview, again, 5), ActionFound)
-    assert ({"hourly": "RUNNING"}, False, []) == (stands(fake), fake.schedules["hourly"]["canReset"], marks(connector))
+    assert ({"hourly": "RUNNING"}, False, []) == (
+        mark_states(fake),
+        fake.schedules["hourly"]["canReset"],
+        marks(connector),
+    )
 
 
 def test_a_job_without_a_schedule_is_not_held() -> None:
@@ -168,7 +172,7 @@ def test_a_mark_of_an_unloaded_job_remains_and_one_of_a_removed_job_can_be_remov
 
 
 def test_marks_beyond_one_page_of_the_catalogue_are_found() -> None:
-    fake, asked = FakeDagster(*(f"job_{one}" for one in range(130))), []
+    fake, requests = FakeDagster(*(f"job_{number}" for number in range(130))), []
 
     def paged(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -176,18 +180,18 @@ def test_marks_beyond_one_page_of_the_catalogue_are_found() -> None:
         if "assetsOrError" not in body["query"]:
             return reply
         data = reply.json()
-        found = data["data"]["assetsOrError"]
+        assets_or_error = data["data"]["assetsOrError"]
         first = int(body["variables"]["c"] or 0)
-        asked.append(first)
-        found["nodes"] = found["nodes"][first : first + 100]
-        found["cursor"] = str(first + len(found["nodes"]))
+        requests.append(first)
+        assets_or_error["nodes"] = assets_or_error["nodes"][first : first + 100]
+        assets_or_error["cursor"] = str(first + len(assets_or_error["nodes"]))
         return httpx.Response(200, json=data)
 
-    for one in range(130):
-        mark = f"headway-hold id=headway-{one:010} by=alice until=2099-01-01T00:00:00Z"
-        fake.observed["headway", "holds", "lab", f"job_{one}"] = [mark]
+    for number in range(130):
+        mark = f"headway-hold id=headway-{number:010} by=alice until=2099-01-01T00:00:00Z"
+        fake.observed["headway", "holds", "lab", f"job_{number}"] = [mark]
     assert 130 == len(opened(fake, httpx.MockTransport(paged)).holds(5))
-    assert [0, 100] == asked
+    assert [0, 100] == requests
 
 
 def test_a_job_that_is_not_watched_has_no_holds_here() -> None:

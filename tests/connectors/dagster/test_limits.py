@@ -25,7 +25,7 @@ YAML = """\
 
 
 @pytest.mark.parametrize(
-    "told, found",
+    "payload, limits",
     [
         (None, ()),
         ({"runQueueConfig": None}, ()),
@@ -38,8 +38,8 @@ YAML = """\
           DagsterLimit(1, "customer", by_value=True))),
     ],
 )  # fmt: skip
-def test_limits_are_those_of_the_instance_and_of_tags(told: Any, found: tuple[DagsterLimit, ...]) -> None:
-    assert found == parse_limits(told)
+def test_limits_are_those_of_the_instance_and_of_tags(payload: Any, limits: tuple[DagsterLimit, ...]) -> None:
+    assert limits == parse_limits(payload)
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,16 @@ def test_limits_are_those_of_the_instance_and_of_tags(told: Any, found: tuple[Da
 )
 def test_a_value_that_is_no_limit_ends_nothing(odd: str) -> None:
     """YAML that a loader of values raises for, as IndexError or AttributeError."""
-    told = f"- key: a\n  limit: {odd}\n- key: b\n  limit: 3\n  value: {odd}\n"
-    found = parse_limits({"runQueueConfig": {"maxConcurrentRuns": 10, "tagConcurrencyLimitsYaml": told}})
-    assert ["", "b"] == [one.key for one in found]
+    text = f"- key: a\n  limit: {odd}\n- key: b\n  limit: 3\n  value: {odd}\n"
+    limits = parse_limits({"runQueueConfig": {"maxConcurrentRuns": 10, "tagConcurrencyLimitsYaml": text}})
+    assert ["", "b"] == [limit.key for limit in limits]
 
 
 def test_merges_that_grow_without_end_are_not_made() -> None:
     lines = ["- &a0 {key: a, limit: 1}"]
     lines += [f"- &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
-    found = parse_limits({"runQueueConfig": {"tagConcurrencyLimitsYaml": "\n".join(lines)}})
-    assert (DagsterLimit(1, "a"),) == found
+    limits = parse_limits({"runQueueConfig": {"tagConcurrencyLimitsYaml": "\n".join(lines)}})
+    assert (DagsterLimit(1, "a"),) == limits
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_the_inventory_names_the_pool_of_each_job() -> None:
     opened = DagsterConnector(
         DagsterOptions.model_validate({"url": "https://dagster.example.com"}), lambda _: "", fake.transport, 0.0
     )
-    assert {("", None)} == {(one.pool, one.slots) for one in opened.inventory("", 10.0).jobs}
+    assert {("", None)} == {(job.pool, job.slots) for job in opened.inventory("", 10.0).jobs}
     fake.run_queue = {"maxConcurrentRuns": 3, "tagConcurrencyLimitsYaml": YAML}
     fake.tags = {"stock": [{"key": "database", "value": "redshift"}]}
-    found = {one.native_id: (one.pool, one.slots) for one in opened.inventory("", 10.0).jobs}
-    assert {"lab/load": ("run queue", 3), "lab/stock": ("runs with database=redshift", 2)} == found
+    results = {job.native_id: (job.pool, job.slots) for job in opened.inventory("", 10.0).jobs}
+    assert {"lab/load": ("run queue", 3), "lab/stock": ("runs with database=redshift", 2)} == results

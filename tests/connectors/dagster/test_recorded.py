@@ -1,5 +1,5 @@
 """Dagster's connector keeps the contract on the fake, whose rows are those of a real server; below, what no server
-shows when it is asked."""
+shows on request."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def opened(fake: FakeDagster, transport: httpx.BaseTransport | None = None, **op
 
 def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
     """The last word on each run since the cursor, by its id, and the cursor after it."""
-    found: dict[str, RunRecord] = {}
+    runs: dict[str, RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), 10)
-        found |= {one.attempt_key: one for one in poll.runs}
+        runs |= {run.attempt_key: run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return found, cursor
+    return runs, cursor
 
 
 class TestDagsterOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
@@ -77,7 +77,7 @@ class TestDagsterOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Hold
         return opened(self.fake, FaultyTransport(self.fake.answer, how, "", "mode", EndlessRuns(), "runsOrError"))
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        run = next(one for one in latest_records(opened(self.fake))[0].values() if one.job == DAGSTER + ORDERS)
+        run = next(run for run in latest_records(opened(self.fake))[0].values() if run.job == DAGSTER + ORDERS)
         row = next(row for row in self.fake.runs if row["runId"] == run.attempt_key)
         for _ in range(size // 100_000):
             self.fake.write(row, "STEP_OUTPUT", "x" * 100_000)
@@ -111,9 +111,9 @@ class TestDagsterOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Hold
         self.fake.outcome[STOCK] = "hang"
         run = self.fake.start(STOCK)
         self.fake.tick()
-        found = latest_records(opened(self.fake))[0][run["runId"]]
-        assert found.state is RunState.RUNNING
-        return found
+        record = latest_records(opened(self.fake))[0][run["runId"]]
+        assert record.state is RunState.RUNNING
+        return record
 
     def native_trace(self) -> object:
         return [dict(row) for row in self.fake.runs], deepcopy(self.fake.schedules)
@@ -179,11 +179,11 @@ def test_a_success_with_failed_steps_is_partial_and_names_them() -> None:
     fake.outcome[ORDERS] = "partial"
     run = fake.start(ORDERS)
     fake.tick()
-    found = latest_records(opened(fake))[0][run["runId"]]
+    record = latest_records(opened(fake))[0][run["runId"]]
     assert (RunState.PARTIAL, "SUCCESS", "steps not green: transform (FAILURE)") == (
-        found.state,
-        found.native_state,
-        found.message,
+        record.state,
+        record.native_state,
+        record.message,
     )
 
 
@@ -201,10 +201,10 @@ def test_a_rerun_is_a_new_run_of_the_same_period_and_a_tag_copied_by_hand_is_not
     assert 2 == len(fake.runs)
     by_hand = fake.start(ORDERS, fake.runs[-1])
     fake.tick(5)
-    found = latest_records(connector)[0]
-    mine = found[fake.runs[1]["runId"]]
+    runs = latest_records(connector)[0]
+    mine = runs[fake.runs[1]["runId"]]
     assert (key, first.period_key) == (mine.action_key, mine.period_key)
-    assert found[by_hand["runId"]].action_key is None
+    assert runs[by_hand["runId"]].action_key is None
 
 
 def test_a_lost_answer_is_found_by_the_tag_and_a_repeat_launches_nothing() -> None:
@@ -256,10 +256,10 @@ def test_jobs_of_a_code_location_that_cannot_be_loaded_are_not_removed() -> None
     fake = FakeDagster(STOCK)
     whole = opened(fake).inventory("", 5)
     fake.broken = ["dwh"]
-    told = opened(fake).inventory(whole.hash, 5)
-    assert (True, False, False) == (whole.complete, told.complete, told.unchanged)
-    assert ["code location dwh"] == [one.where for one in told.skipped]
-    assert "ModuleNotFoundError" in told.skipped[0].reason
+    inventory = opened(fake).inventory(whole.hash, 5)
+    assert (True, False, False) == (whole.complete, inventory.complete, inventory.unchanged)
+    assert ["code location dwh"] == [skip.where for skip in inventory.skipped]
+    assert "ModuleNotFoundError" in inventory.skipped[0].reason
 
 
 def test_a_long_history_is_walked_to_its_end_before_the_watermark_moves() -> None:
@@ -271,8 +271,8 @@ def test_a_long_history_is_walked_to_its_end_before_the_watermark_moves() -> Non
     assert first.more
     assert first.seen_until is None
     fake.start(STOCK)
-    found, cursor = latest_records(connector, first.cursor)
-    assert runs <= {one.attempt_key for one in first.runs} | found.keys()
+    results, cursor = latest_records(connector, first.cursor)
+    assert runs <= {run.attempt_key for run in first.runs} | results.keys()
     fake.now += timedelta(seconds=90)
     assert {fake.runs[-1]["runId"]} <= latest_records(connector, cursor)[0].keys()
 
@@ -286,8 +286,8 @@ def test_a_page_whose_run_was_deleted_begins_the_walk_again_and_loses_nothing() 
     first = connector.poll("", (), 20)
     page = json.loads(first.cursor)["page"]
     fake.runs = [row for row in fake.runs if row["runId"] != page]
-    found, _ = latest_records(connector, first.cursor)
-    assert {row["runId"] for row in fake.runs} <= {one.attempt_key for one in first.runs} | found.keys()
+    runs, _ = latest_records(connector, first.cursor)
+    assert {row["runId"] for row in fake.runs} <= {run.attempt_key for run in first.runs} | runs.keys()
 
 
 def test_a_deleted_run_is_lost_and_never_green() -> None:
@@ -296,10 +296,10 @@ def test_a_deleted_run_is_lost_and_never_green() -> None:
     run = fake.start(STOCK)
     fake.tick()
     connector = opened(fake)
-    found, cursor = latest_records(connector)
+    runs, cursor = latest_records(connector)
     fake.runs.clear()
-    (gone,) = connector.poll(cursor, [ref(found[run["runId"]])], 5).runs
-    assert (RunState.LOST, RunEvidence.INFERRED) == (gone.state, gone.evidence)
+    (run_record,) = connector.poll(cursor, [ref(runs[run["runId"]])], 5).runs
+    assert (RunState.LOST, RunEvidence.INFERRED) == (run_record.state, run_record.evidence)
 
 
 # what is not as it should be
@@ -369,7 +369,7 @@ def test_unreadable_rows_are_counted_and_the_others_kept() -> None:
         ]
 
     poll = through(fake, spoil).poll("", (), 5)
-    assert set(good) == {one.attempt_key for one in poll.runs}
+    assert set(good) == {run.attempt_key for run in poll.runs}
     assert 3 <= len(poll.skipped)
 
 
@@ -383,14 +383,14 @@ def test_a_list_that_repeats_for_ever_is_an_error() -> None:
 def test_an_answer_about_other_runs_is_dropped_and_deletes_nothing() -> None:
     fake = FakeDagster(STOCK)
     fake.outcome[STOCK] = "hang"
-    asked, other = fake.start(STOCK), fake.start(STOCK)
+    start, other = fake.start(STOCK), fake.start(STOCK)
     fake.tick()
-    found, cursor = latest_records(opened(fake))
+    runs, cursor = latest_records(opened(fake))
     fake.now += timedelta(seconds=200)
     cursor = latest_records(opened(fake), cursor)[1]
-    poll = through(fake, lambda data: data.update(results=[other])).poll(cursor, [ref(found[asked["runId"]])], 5)
+    poll = through(fake, lambda data: data.update(results=[other])).poll(cursor, [ref(runs[start["runId"]])], 5)
     assert not poll.complete
-    assert asked["runId"] not in {one.attempt_key for one in poll.runs}
+    assert start["runId"] not in {run.attempt_key for run in poll.runs}
 
 
 def test_hostile_text_stays_data() -> None:

@@ -26,7 +26,7 @@ TYPES = (
 
 
 def workspace() -> FakeDatabricks:
-    """A workspace half a minute behind our clock: asks of starts are for now, by the real clock."""
+    """A workspace half a minute behind our clock: action requests for starts use the real clock."""
     fake = FakeDatabricks()
     fake.job(11, "load orders", EXTRACT, LOAD)
     fake.job(12, "stock count", EXTRACT, tags={"team": "etl"})
@@ -42,10 +42,10 @@ def opened(fake: FakeDatabricks, transport: httpx.BaseTransport | None = None, *
 
 def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, by job and key, and the cursor after it."""
-    found: dict[tuple[str, str], RunRecord] = {}
+    runs: dict[tuple[str, str], RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), 10)
-        found |= {(one.job, one.attempt_key): one for one in poll.runs}
+        runs |= {(run.job, run.attempt_key): run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return found, cursor
+    return runs, cursor

@@ -1,4 +1,4 @@
-"""What is done to a workspace, and how it is found again; signing in; what is kept for whom."""
+"""Actions on a workspace and how each is found again; sign-in; cached credentials by user."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_repair_of_another_time_is_not_mistaken_for_ours() -> None:
 
 def test_a_task_is_repaired_with_what_depends_on_it() -> None:
     fake, connector, _ = failed()
-    task = next(one for (job, _), one in latest_records(opened(fake))[0].items() if job == f"{ORDERS}.load")
+    task = next(run for (job, _), run in latest_records(opened(fake))[0].items() if job == f"{ORDERS}.load")
     connector.act(connector.preview(ActionSpec(Verb.RERUN, ref(task), task.state), 10), new_key(), 10)
     body = fake.requests[-1][2]
     assert (["load"], True) == (body["rerun_tasks"], body["rerun_dependent_tasks"])
@@ -106,7 +106,7 @@ def test_a_start_is_one_run_however_often_it_is_sent_and_is_found_by_its_paramet
     assert isinstance(connector.look_up(preview, key, 10), ActionFound)
     connector.act(preview, key, 10)
     fake.tick()
-    assert [key] == [one.action_key for one in latest_records(connector)[0].values() if one.action_key]
+    assert [key] == [run.action_key for run in latest_records(connector)[0].values() if run.action_key]
     assert len(key) <= 64
 
 
@@ -224,7 +224,7 @@ def test_a_calm_poll_costs_three_requests_and_an_old_repair_is_found_in_turns() 
     keys = set[str]()
     for _ in range(6):
         poll = connector.poll(cursor, (), 10)
-        cursor, keys = poll.cursor, keys | {one.attempt_key for one in poll.runs}
+        cursor, keys = poll.cursor, keys | {run.attempt_key for run in poll.runs}
     assert f"{run.attempt_key}.{repair}" in keys
 
 
@@ -236,7 +236,7 @@ def test_history_is_read_whole_and_oldest_first() -> None:
     while more:
         poll = connector.poll(cursor, (), 10)
         cursor, more = poll.cursor, poll.more
-        keys += [one.attempt_key for one in poll.runs]
+        keys += [run.attempt_key for run in poll.runs]
     seen = list(dict.fromkeys(keys))
     assert 2000 == len(seen)
     assert seen == sorted(seen, key=int), "not oldest first"

@@ -79,9 +79,9 @@ class TestDatabricksOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
         self.fake.outcome[int(STOCK)] = "hang"
         run = self.fake.start(int(STOCK))
         self.fake.tick()
-        found = latest_records(opened(self.fake))[0][STOCK, str(run["run_id"])]
-        assert found.state is RunState.RUNNING
-        return found
+        record = latest_records(opened(self.fake))[0][STOCK, str(run["run_id"])]
+        assert record.state is RunState.RUNNING
+        return record
 
     def pause_by_hand(self, job_id: str) -> None:
         self.fake.jobs[int(job_id)]["schedule"]["pause_status"] = "PAUSED"

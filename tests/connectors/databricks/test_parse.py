@@ -1,4 +1,4 @@
-"""Databricks' words, schedules and repairs, as they are told here."""
+"""Databricks' states, schedules and repairs, as parsed here."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ def ended(code: str, result: str = "") -> dict[str, Any]:
     ],
 )
 def test_an_end_is_determined_by_both_of_its_states(code: str, result: str, state: RunState, native: str) -> None:
-    word = parse_state(ended(code, result))
-    assert (state, native) == (word.state, word.native_state)
+    databricks_state = parse_state(ended(code, result))
+    assert (state, native) == (databricks_state.state, databricks_state.native_state)
 
 
 @pytest.mark.parametrize("code, result", [("SUCCESS", "FAILED"), ("RUN_EXECUTION_ERROR", "SUCCESS")])
 def test_two_contradicting_states_never_mean_success(code: str, result: str) -> None:
-    word = parse_state(ended(code, result))
+    state = parse_state(ended(code, result))
     assert (RunState.FAILED, RunEvidence.CONFLICT, f"{code}, {result}") == (
-        word.state,
-        word.evidence,
-        word.native_state,
+        state.state,
+        state.evidence,
+        state.native_state,
     )
 
 
 def test_only_success_is_green() -> None:
-    assert ["SUCCESS"] == [word for word, state in TERMINATION_CODES.items() if state is RunState.SUCCEEDED]
-    assert ["SUCCESS"] == [word for word, state in RESULT_STATES.items() if state is RunState.SUCCEEDED]
+    assert ["SUCCESS"] == [term for term, state in TERMINATION_CODES.items() if state is RunState.SUCCEEDED]
+    assert ["SUCCESS"] == [term for term, state in RESULT_STATES.items() if state is RunState.SUCCEEDED]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_schedule_is_read_by_the_control_plane_and_an_unreadable_one_is_report
 
 
 @pytest.mark.parametrize(
-    "settings, words",
+    "settings, text",
     [
         ({}, "started by hand or by another job"),
         ({"continuous": {"pause_status": "UNPAUSED"}}, "continuous: a new run begins when one ends"),
@@ -93,16 +93,16 @@ def test_a_schedule_is_read_by_the_control_plane_and_an_unreadable_one_is_report
         ({"trigger": {"file_arrival": {"url": "s3://a/"}}}, "when files arrive"),
     ],
 )
-def test_a_trigger_other_than_a_schedule_is_described(settings: dict[str, Any], words: str) -> None:
+def test_a_trigger_other_than_a_schedule_is_described(settings: dict[str, Any], text: str) -> None:
     schedule = parse.parse_schedule(settings)
-    assert ("none", words) == (schedule.dialect, schedule.text)
+    assert ("none", text) == (schedule.dialect, schedule.text)
 
 
 def test_tasks_are_listed_by_type_in_order_with_the_job_they_run_and_health_rules() -> None:
     fake = workspace()
     rules = [{"metric": "RUN_DURATION_SECONDS", "op": "GREATER_THAN", "value": 3600}]
     fake.job(13, "all types", *TYPES, health={"rules": rules})
-    jobs = {one.native_id: one for one in opened(fake).inventory("", 10).jobs}
+    jobs = {job.native_id: job for job in opened(fake).inventory("", 10).jobs}
     kinds = [jobs[f"13.{task['task_key']}"].definition for task in TYPES]
     assert ["spark_python: /Shared/a.py", "sql: w1", 'dbt: ["dbt build"]', "pipeline: p1", "run_job: 12"] == kinds
     assert ("13.pipe", STOCK) == jobs["13.child"].upstreams
@@ -118,11 +118,11 @@ def test_a_repair_is_a_further_attempt_and_the_first_keeps_its_end() -> None:
     fake.outcome.clear()
     repair = fake.repair(run, ["load"])
     fake.tick()
-    found = latest_records(opened(fake))[0]
-    first, second = found[ORDERS, str(run["run_id"])], found[ORDERS, f"{run['run_id']}.{repair}"]
+    runs = latest_records(opened(fake))[0]
+    first, second = runs[ORDERS, str(run["run_id"])], runs[ORDERS, f"{run['run_id']}.{repair}"]
     assert (RunState.FAILED, RunState.SUCCEEDED) == (first.state, second.state)
     assert (None, first.attempt_key) == (first.period_key, second.again_of)
-    tasks = {job: one.state for (job, _), one in found.items() if "." in job}
+    tasks = {job: run.state for (job, _), run in runs.items() if "." in job}
     assert {f"{ORDERS}.extract": RunState.SUCCEEDED, f"{ORDERS}.load": RunState.SUCCEEDED} == tasks
     assert second.started_at is not None
     assert first.ended_at is not None

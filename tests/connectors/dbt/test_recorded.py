@@ -137,7 +137,7 @@ def _changed(change: Any) -> Any:
 
 
 def _results(value: Any) -> list[Any]:
-    parts = [one["results"]["value"]["results"] for one in value["answer"] if one.get("results")]
+    parts = [item["results"]["value"]["results"] for item in value["answer"] if item.get("results")]
     return parts[0] if parts else [{}]
 
 
@@ -193,10 +193,12 @@ def test_a_recorded_build_is_reported_with_its_nodes_and_edges(etl01: DbtHost) -
     )
     assert "Got 1 result, configured to fail" in run.message
     assert (10, 3) == (round((run.ended_at - run.started_at).total_seconds()), run.context["rows"])  # type: ignore[operator]
-    told = states(poll)
+    reported = states(poll)
     assert (RunState.FAILED, RunState.BLOCKED, RunState.SUCCEEDED) == (
-        told["test.lab.not_null_stg_orders_amount.2546645448"], told["model.lab.orders"], told["seed.lab.raw_orders"],
-    )  # fmt: skip
+        reported["test.lab.not_null_stg_orders_amount.2546645448"],
+        reported["model.lab.orders"],
+        reported["seed.lab.raw_orders"],
+    )
 
 
 def test_a_run_is_seen_while_it_runs_and_when_it_ended(etl01: DbtHost) -> None:
@@ -213,10 +215,10 @@ def test_a_run_is_seen_while_it_runs_and_when_it_ended(etl01: DbtHost) -> None:
 
 def test_completed_with_failed_nodes_is_partial_and_only_failures_are_red(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS])
-    told = states(polled(etl01))
+    reported = states(polled(etl01))
     assert (RunState.PARTIAL, RunState.SUCCEEDED, RunState.FAILED, RunState.BLOCKED) == (
-        told[""],
-        *(told[name] for name in NODES),
+        reported[""],
+        *(reported[name] for name in NODES),
     )
 
 
@@ -225,7 +227,7 @@ def test_green_nodes_of_a_command_that_failed_are_no_green_run(etl01: DbtHost) -
     etl01.ran()
     log = etl01.shop.folder / "logs/dbt.log"
     log.write_text(log.read_text().replace("succeeded at", "failed at"))
-    [run] = [one for one in polled(etl01).runs if one.job == "etl01:shop"]
+    [run] = [run for run in polled(etl01).runs if run.job == "etl01:shop"]
     assert (RunState.FAILED, "conflict") == (run.state, run.evidence)
 
 
@@ -251,13 +253,13 @@ def test_a_project_may_say_that_failed_nodes_are_a_failed_run(etl01: DbtHost) ->
 def test_runs_between_two_polls_are_reported_without_nodes_and_with_a_notice(etl01: DbtHost) -> None:
     first = polled(etl01)
     lost = etl01.ran(fails=[ORDERS], ago=300)
-    kept = etl01.ran(ago=60)
+    stored = etl01.ran(ago=60)
     poll = polled(etl01, first.cursor)
     runs = {run.attempt_key: run for run in poll.runs if run.job == "etl01:shop"}
-    assert (RunState.PARTIAL, RunState.SUCCEEDED) == (runs[lost].state, runs[kept].state)
+    assert (RunState.PARTIAL, RunState.SUCCEEDED) == (runs[lost].state, runs[stored].state)
     assert "its nodes are not known: run_results.json is of another run" == runs[lost].message
-    assert any("run_results.json was overwritten before it was read (1)" in one for one in poll.warnings)
-    assert {kept} == {run.attempt_key for run in poll.runs if run.job != "etl01:shop"}
+    assert any("run_results.json was overwritten before it was read (1)" in warning for warning in poll.warnings)
+    assert {stored} == {run.attempt_key for run in poll.runs if run.job != "etl01:shop"}
 
 
 def test_a_half_written_artifact_is_waited_for_and_then_reported(etl01: DbtHost) -> None:
@@ -269,7 +271,7 @@ def test_a_half_written_artifact_is_waited_for_and_then_reported(etl01: DbtHost)
     assert ({"": RunState.PARTIAL}, ()) == (states(first), first.skipped)
     os.utime(file, (time.time() - 600, time.time() - 600))
     again = polled(etl01, first.cursor)
-    assert ["shop/run_results.json"] == [one.where for one in again.skipped]
+    assert ["shop/run_results.json"] == [skip.where for skip in again.skipped]
     file.write_text(whole)
     assert RunState.FAILED == states(polled(etl01, again.cursor))[ORDERS]
 
@@ -280,10 +282,10 @@ def test_a_retry_is_a_further_attempt_of_the_run_that_failed(etl01: DbtHost) -> 
     tool, at = etl01.shop, time.time() - 60
     retried = tool.begin("dbt retry", at)
     tool.end(retried, "dbt retry", at, outcomes([ORDERS, "model.shop.daily_total"], [], at))
-    told = polled(etl01, first.cursor).runs
-    assert {(failed, retried)} == {(run.period_key, run.attempt_key) for run in told}
-    assert {failed} == {run.again_of for run in told}
-    assert {RunState.SUCCEEDED} == {run.state for run in told}
+    runs = polled(etl01, first.cursor).runs
+    assert {(failed, retried)} == {(run.period_key, run.attempt_key) for run in runs}
+    assert {failed} == {run.again_of for run in runs}
+    assert {RunState.SUCCEEDED} == {run.state for run in runs}
 
 
 def test_other_commands_are_no_runs(etl01: DbtHost) -> None:
@@ -318,7 +320,7 @@ def test_a_compile_that_was_killed_is_nothing(etl01: DbtHost) -> None:
 
 def test_a_log_of_json_lines_is_read_too(etl01: DbtHost) -> None:
     """As dbt 1.11 writes it with --log-format-file json."""
-    said = (
+    expected = (
         ("MainReportVersion", "Running with dbt=1.11.16"),
         (
             "MainReportArgs",
@@ -333,7 +335,7 @@ def test_a_log_of_json_lines_is_read_too(etl01: DbtHost) -> None:
     at, own = "2026-11-19T12:59:1{}.000000Z", "7a272a38-cf05-408f-ad80-fbe12d37607d"
     lines = [
         json.dumps({"data": {}, "info": {"name": name, "msg": msg, "invocation_id": own, "ts": at.format(number)}})
-        for number, (name, msg) in enumerate(said)
+        for number, (name, msg) in enumerate(expected)
     ]
     etl01.shop.log(*lines, "{torn", "7", '{"info": []}')
     [run] = polled(etl01).runs
@@ -364,7 +366,7 @@ def test_a_log_that_was_rotated_is_read_to_its_end(etl01: DbtHost) -> None:
     assert ((), {first_id, second_id}) == (poll.gaps, {run.attempt_key for run in poll.runs})
     (logs / "dbt.log").unlink()
     etl01.shop.log("nothing of ours")
-    assert ["shop: dbt.log was rotated or truncated"] == [one.reason for one in polled(etl01, poll.cursor).gaps]
+    assert ["shop: dbt.log was rotated or truncated"] == [gap.reason for gap in polled(etl01, poll.cursor).gaps]
 
 
 def test_a_rotated_log_longer_than_one_poll_is_read_completely(etl01: DbtHost) -> None:
@@ -391,7 +393,7 @@ def test_history_days_are_the_age_of_the_log(etl01: DbtHost) -> None:
     written = (evening + timedelta(hours=27, seconds=1)).timestamp()
     os.utime(etl01.shop.folder / "logs/dbt.log", (written, written))
     began = {run.attempt_key: run.started_at for run in polled(etl01).runs}
-    assert [evening + timedelta(hours=9 * number) for number in range(4)] == [began[one] for one in ids]
+    assert [evening + timedelta(hours=9 * number) for number in range(4)] == [began[name] for name in ids]
 
 
 def test_stale_sources_are_a_failure(etl01: DbtHost) -> None:
@@ -424,14 +426,14 @@ def test_an_older_failed_run_is_retried_with_its_saved_state(etl01: DbtHost) -> 
     for _ in range(2):
         connector.act(preview, key, 20)
     assert isinstance(connector.look_up(preview, key, 20), ActionFound)
-    told: list[RunRecord] = []
+    reported_runs: list[RunRecord] = []
     until, cursor = time.monotonic() + 30, second.cursor
-    while not any(run.state is RunState.SUCCEEDED for run in told) and time.monotonic() < until:
+    while not any(run.state is RunState.SUCCEEDED for run in reported_runs) and time.monotonic() < until:
         poll = connector.poll(cursor, (), 20)
-        told, cursor = [*told, *poll.runs], poll.cursor
-    runs = [run for run in told if run.job == "etl01:shop"]
+        reported_runs, cursor = [*reported_runs, *poll.runs], poll.cursor
+    runs = [run for run in reported_runs if run.job == "etl01:shop"]
     assert {(key, failed.attempt_key)} == {(run.action_key, run.period_key) for run in runs}
-    assert {ORDERS, "model.shop.daily_total"} == {run.job.partition("/")[2] for run in told} - {""}
+    assert {ORDERS, "model.shop.daily_total"} == {run.job.partition("/")[2] for run in reported_runs} - {""}
 
 
 def test_a_run_without_saved_state_is_not_retried(etl01: DbtHost) -> None:
@@ -450,9 +452,9 @@ def test_a_node_is_built_alone_or_with_what_follows(etl01: DbtHost) -> None:
     etl01.ran(fails=[ORDERS])
     connector = etl01.connected()
     node = next(run for run in connector.poll("", (), 20).runs if run.job.endswith(ORDERS))
-    for scope, wanted in (("failed", "build --select orders"), ("downstream", "build --select orders+")):
+    for scope, expected in (("failed", "build --select orders"), ("downstream", "build --select orders+")):
         preview = connector.preview(ActionSpec(Verb.RERUN, ref(node), node.state, {"scope": scope}), 20)
-        assert preview.native_calls[0].endswith(wanted)
+        assert preview.native_calls[0].endswith(expected)
     hostile = replace(ref(node), job="etl01:shop/model.shop.x; touch /tmp/owned")
     assert connector.preview(ActionSpec(Verb.RERUN, hostile, node.state), 20).refused
 
@@ -466,7 +468,7 @@ def test_an_artefact_that_is_none_ends_no_poll(etl01: DbtHost, text: str) -> Non
     file.write_text(text)
     os.utime(file, (1_700_000_000, 1_700_000_000))
     poll = polled(etl01)
-    assert ((), ["shop/run_results.json"]) == (poll.runs, [one.where for one in poll.skipped])
+    assert ((), ["shop/run_results.json"]) == (poll.runs, [skip.where for skip in poll.skipped])
 
 
 def test_a_project_that_is_not_there_deletes_no_job(etl01: DbtHost) -> None:
@@ -493,7 +495,7 @@ def test_over_ssh_our_program_is_its_input_and_the_command_says_nothing_of_the_c
         connector.close()
     finally:
         server.close()
-    assert {f"sh -c 'exec {sys.executable} -I -S -'"} == {one.decode() for one in server.commands}
+    assert {f"sh -c 'exec {sys.executable} -I -S -'"} == {command.decode() for command in server.commands}
 
 
 def test_a_host_without_python_is_reported_with_the_fix(etl01: DbtHost) -> None:

@@ -171,15 +171,15 @@ def test_a_cluster_that_ended_is_read_once_more_and_then_left_alone() -> None:
     runs, cursor = polled(connector)
     fake.terminate(cluster)
     poller = connector._poll.__self__  # type: ignore[attr-defined]
-    asked: list[int] = []
+    requests: list[int] = []
     for _ in range(3):
         poller._cached_until = 0.0
         fake.calls.clear()
         runs, cursor = polled(connector, cursor, *(run for run in runs.values() if run.state.is_open))
-        asked.append([name for name, _ in fake.calls].count("ListSteps"))
-        if len(asked) == 1:
+        requests.append([name for name, _ in fake.calls].count("ListSteps"))
+        if len(requests) == 1:
             assert RunState.CANCELLED is runs[step["Id"]].state
-    assert [1, 0, 0] == asked
+    assert [1, 0, 0] == requests
 
 
 def after_refresh(connector: EmrConnector) -> EmrConnector:
@@ -243,8 +243,8 @@ def test_an_ended_cluster_without_steps_is_left_alone() -> None:
     assert "ListSteps" not in [name for name, _ in fake.calls]
 
 
-@pytest.mark.parametrize("is_gone", [False, True])
-def test_the_last_steps_of_a_cluster_older_than_a_week_are_read(is_gone: bool) -> None:
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_the_last_steps_of_a_cluster_older_than_a_week_are_read(is_removed: bool) -> None:
     """It is listed no longer once it ended."""
     fake = FakeEmr()
     cluster = fake.cluster("lives", began=datetime.now(UTC) - HISTORY - timedelta(days=1))
@@ -253,10 +253,10 @@ def test_the_last_steps_of_a_cluster_older_than_a_week_are_read(is_gone: bool) -
     _, cursor = polled(connector)
     last = fake.step(cluster, "mart", "FAILED", datetime.now(UTC) - timedelta(minutes=5))
     fake.terminate(cluster)
-    if is_gone:
+    if is_removed:
         del fake.steps[cluster]
     runs, cursor = polled(after_refresh(connector), cursor)
-    assert ({} if is_gone else {last["Id"]: "lives/mart"}) == {key: run.job for key, run in runs.items()}
+    assert ({} if is_removed else {last["Id"]: "lives/mart"}) == {key: run.job for key, run in runs.items()}
     fake.calls.clear()
     polled(connector, cursor)
     assert "ListSteps" not in [name for name, _ in fake.calls]

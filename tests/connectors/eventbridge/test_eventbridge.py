@@ -124,12 +124,12 @@ TARGETS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("target, words", TARGETS)
-def test_what_it_starts_is_named_and_nothing_else_of_its_input(target: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize("target, text", TARGETS)
+def test_what_it_starts_is_named_and_nothing_else_of_its_input(target: dict[str, Any], text: str) -> None:
     fake = FakeScheduler()
     fake.schedule("one", target)
     (job,) = fake.connector().inventory("", 20).jobs
-    assert f"starts {words}" == job.definition
+    assert f"starts {text}" == job.definition
 
 
 def test_only_the_schedules_of_the_options_are_jobs(fake: FakeScheduler) -> None:
@@ -169,14 +169,14 @@ def test_an_answer_that_is_no_text_is_none_and_says_so(fake: FakeScheduler) -> N
         fake.connector(nasty).inventory("", 20)
 
 
-@pytest.mark.parametrize("how, told", [(NOT_A_NUMBER, True), (LONG_LINE, False)])
-def test_an_odd_field_of_one_schedule_leaves_the_others_alone(fake: FakeScheduler, how: str, told: bool) -> None:
-    """A name of 10 MB fits into no address: the schedule is skipped, and told. Of a number nothing is read."""
+@pytest.mark.parametrize("how, is_reported", [(NOT_A_NUMBER, True), (LONG_LINE, False)])
+def test_an_odd_field_of_one_schedule_leaves_the_others_alone(fake: FakeScheduler, how: str, is_reported: bool) -> None:
+    """A name of 10 MB fits into no URL: the schedule is skipped and reported. A number as name is ignored."""
     nasty = NastyAws(fake.handle_request, how, "", "Name", operations=LISTS)
     inventory = fake.connector(nasty).inventory("", 20)
-    assert ["default/hourly", "default/nightly"][not told :] == [job.native_id for job in inventory.jobs]
-    reasons = [] if told else ["a schedule without a name to ask for"]
-    assert (reasons, told) == ([item.reason for item in inventory.skipped], inventory.complete)
+    assert ["default/hourly", "default/nightly"][not is_reported :] == [job.native_id for job in inventory.jobs]
+    reasons = [] if is_reported else ["a schedule without a name to ask for"]
+    assert (reasons, is_reported) == ([item.reason for item in inventory.skipped], inventory.complete)
 
 
 def test_a_schedule_that_ends_while_it_would_be_held_is_not_held(fake: FakeScheduler) -> None:

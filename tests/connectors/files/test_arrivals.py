@@ -190,8 +190,8 @@ def test_a_file_that_is_moved_before_it_counts_is_unknown() -> None:
     folder.files[ORDERS] = (300, folder.at)
     [run] = folder.poll().runs
     del folder.files[ORDERS]
-    [gone] = folder.poll(ref(run)).runs
-    assert (RunState.UNKNOWN, run.attempt_key) == (gone.state, gone.attempt_key)
+    [run_record] = folder.poll(ref(run)).runs
+    assert (RunState.UNKNOWN, run.attempt_key) == (run_record.state, run_record.attempt_key)
 
 
 def test_names_of_other_files_and_days_that_no_calendar_has_are_left_out() -> None:
@@ -282,7 +282,7 @@ def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize(
-    "file, words",
+    "file, text",
     [
         ({"path": "/in/orders_%Y.csv", "at": "03:00"}, "its date is not a whole one"),
         ({"path": "/in/orders_%H.csv", "at": "03:00"}, '"%H" is not part of a date'),
@@ -293,8 +293,8 @@ def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch,
         ({"path": "/in/orders.csv", "at": "03:00", "stable": "soon"}, "is not a duration"),
     ],
 )
-def test_a_wrong_file_is_refused_with_an_example(file: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_a_wrong_file_is_refused_with_an_example(file: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         FilesOptions.model_validate({"hosts": [{"name": "here", "local": True}], "files": {"orders": file}})
 
 

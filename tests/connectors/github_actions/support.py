@@ -47,7 +47,7 @@ def job(file: str) -> str:
 
 
 def repository() -> FakeGitHub:
-    """A GitHub half a minute behind ours: asks of starts are for now, by the real clock."""
+    """A GitHub half a minute behind our clock: action requests for starts use the real clock."""
     fake = FakeGitHub(REPOSITORY, load_orders=ORDERS_TEXT, stock_count=STOCK_TEXT, report=REPORT_TEXT)
     fake.tasks = {ORDERS: ("extract", "Load it"), STOCK: ("extract", "Load it"), REPORT: ("build (eu)", "build (us)")}
     fake.now = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=30)
@@ -67,10 +67,10 @@ def opened(
 
 def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, by job and key, and the cursor after it."""
-    found: dict[tuple[str, str], RunRecord] = {}
+    runs: dict[tuple[str, str], RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), 10)
-        found |= {(one.job.removeprefix(f"{REPOSITORY}:"), one.attempt_key): one for one in poll.runs}
+        runs |= {(run.job.removeprefix(f"{REPOSITORY}:"), run.attempt_key): run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return found, cursor
+    return runs, cursor

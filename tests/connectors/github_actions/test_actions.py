@@ -67,10 +67,10 @@ def test_a_job_runs_again_alone_and_one_of_a_matrix_does_not() -> None:
     task = latest_records(opened(fake))[0][f"{ORDERS}.load", run.attempt_key]
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(task), task.state), 10)
     connector.act(preview, new_key(), 10)
-    assert [True, False] == [one["status"] == "completed" for one in fake.runs[0]["attempts"][-1]["jobs"]]
+    assert [True, False] == [job["status"] == "completed" for job in fake.runs[0]["attempts"][-1]["jobs"]]
     fake, connector, run = failed(REPORT)
-    for one in fake.runs[0]["attempts"][-1]["jobs"]:
-        one["conclusion"] = "failure"
+    for item in fake.runs[0]["attempts"][-1]["jobs"]:
+        item["conclusion"] = "failure"
     task = latest_records(opened(fake))[0][f"{REPORT}.build", run.attempt_key]
     refused = connector.preview(ActionSpec(Verb.RERUN, ref(task), task.state), 10).refused
     assert refused is not None
@@ -90,8 +90,8 @@ def test_what_runs_is_not_run_again_and_a_job_is_not_cancelled_alone() -> None:
     run = fake.start(STOCK)
     fake.tick()
     connector = opened(fake)
-    found = latest_records(connector)[0]
-    whole, task = found[STOCK, f"{run['id']}.1"], found[f"{STOCK}.load", f"{run['id']}.1"]
+    runs = latest_records(connector)[0]
+    whole, task = runs[STOCK, f"{run['id']}.1"], runs[f"{STOCK}.load", f"{run['id']}.1"]
     assert "cancel it first" in str(connector.preview(ActionSpec(Verb.RERUN, ref(whole), whole.state), 10).refused)
     assert "cancels whole runs" in str(connector.preview(ActionSpec(Verb.CANCEL, ref(task), task.state), 10).refused)
 
@@ -107,7 +107,7 @@ def test_a_start_carries_its_key_and_period_and_a_lost_answer_is_found_by_the_ti
     assert isinstance(connector.look_up(preview, key, 10), ActionFound)
     connector.act(preview, key, 10)
     fake.tick()
-    assert [key] == [one.action_key for one in latest_records(connector)[0].values() if one.action_key]
+    assert [key] == [run.action_key for run in latest_records(connector)[0].values() if run.action_key]
 
 
 def test_a_start_that_cannot_carry_its_key_says_so_and_its_lost_answer_is_never_called_absent() -> None:
@@ -167,8 +167,10 @@ def test_a_hold_that_github_refuses_leaves_no_mark() -> None:
     assert {} == fake.variables
 
 
-@pytest.mark.parametrize("also, left", [("nothing", 0), ("DELETE", 1)])
-def test_a_hold_that_a_limit_stops_half_way_takes_its_mark_back_or_says_that_it_is_left(also: str, left: int) -> None:
+@pytest.mark.parametrize("also, remaining", [("nothing", 0), ("DELETE", 1)])
+def test_a_hold_that_a_limit_stops_half_way_takes_its_mark_back_or_says_that_it_is_left(
+    also: str, remaining: int
+) -> None:
     fake = repository()
 
     def limited(request: httpx.Request) -> httpx.Response:
@@ -177,9 +179,9 @@ def test_a_hold_that_a_limit_stops_half_way_takes_its_mark_back_or_says_that_it_
         return fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(limited))
-    with pytest.raises(OutcomeUnknown if left else SystemUnreachable):
+    with pytest.raises(OutcomeUnknown if remaining else SystemUnreachable):
         connector.act(hold(connector), new_key(), 10)
-    assert left == len(fake.variables)
+    assert remaining == len(fake.variables)
 
 
 def test_a_hold_whose_answer_was_lost_is_found_by_its_variable() -> None:
@@ -190,10 +192,10 @@ def test_a_hold_whose_answer_was_lost_is_found_by_its_variable() -> None:
     with pytest.raises(OutcomeUnknown):
         connector.act(preview, key, 10)
     assert isinstance(connector.look_up(preview, key, 10), ActionAbsent)
-    assert [True] == [one.bare for one in connector.holds(10)]
+    assert [True] == [hold.bare for hold in connector.holds(10)]
     connector.act(preview, key, 10)
     assert isinstance(connector.look_up(preview, key, 10), ActionFound)
-    assert ("disabled_manually", [False]) == (fake.state[STOCK], [one.bare for one in connector.holds(10)])
+    assert ("disabled_manually", [False]) == (fake.state[STOCK], [hold.bare for hold in connector.holds(10)])
 
 
 def test_a_token_that_may_only_read_is_named_by_the_probe_and_refused_by_github() -> None:
@@ -246,9 +248,9 @@ def test_a_log_is_read_without_the_token_and_only_over_https() -> None:
 
 def test_a_log_that_github_deleted_is_empty_and_one_of_several_jobs_is_read_through() -> None:
     fake, connector, run = failed(REPORT)
-    for number, one in enumerate(fake.runs[0]["attempts"][-1]["jobs"]):
-        one["conclusion"] = "failure"
-        fake.logs[one["id"]] = b"%d" % number * 10
+    for number, item in enumerate(fake.runs[0]["attempts"][-1]["jobs"]):
+        item["conclusion"] = "failure"
+        fake.logs[item["id"]] = b"%d" % number * 10
     whole = connector.log(ref(run), None, 100, 10)
     assert ("0" * 10 + "1" * 10, False) == (whole.text, whole.cut)
     assert ("0" * 5 + "1" * 10, True) == ((tail := connector.log(ref(run), None, 15, 10)).text, tail.cut)

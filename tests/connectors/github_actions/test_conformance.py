@@ -54,7 +54,7 @@ class TestGitHubOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds
         return opened(self.fake, nasty)
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        run = next(one for (name, _), one in latest_records(opened(self.fake))[0].items() if name == ORDERS)
+        run = next(run for (name, _), run in latest_records(opened(self.fake))[0].items() if name == ORDERS)
         for number in self.fake.logs:
             self.fake.logs[number] = b"0123456\n" * (size // 8)
         return opened(self.fake), run
@@ -87,9 +87,9 @@ class TestGitHubOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds
         self.fake.outcome[STOCK] = "hang"
         run = self.fake.start(STOCK)
         self.fake.tick()
-        found = latest_records(opened(self.fake))[0][STOCK, f"{run['id']}.1"]
-        assert found.state is RunState.RUNNING
-        return found
+        record = latest_records(opened(self.fake))[0][STOCK, f"{run['id']}.1"]
+        assert record.state is RunState.RUNNING
+        return record
 
     def pause_by_hand(self, job_id: str) -> None:
         self.fake.state[job_id.partition(":")[2]] = "disabled_manually"

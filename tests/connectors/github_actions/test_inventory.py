@@ -18,19 +18,19 @@ from tests.fakes.github import FakeGitHub
 
 def jobs(fake: FakeGitHub) -> dict[str, JobRecord]:
     inventory = opened(fake).inventory("", 10)
-    return {one.native_id.partition(":")[2]: one for one in inventory.jobs}
+    return {job.native_id.partition(":")[2]: job for job in inventory.jobs}
 
 
 def test_a_workflow_has_its_schedule_its_jobs_in_their_order_and_what_starts_it() -> None:
-    found = jobs(repository())
-    assert Schedule("github", "10 3 * * *", "UTC") == found[ORDERS].schedule
+    results = jobs(repository())
+    assert Schedule("github", "10 3 * * *", "UTC") == results[ORDERS].schedule
     assert (job(ORDERS), (job(f"{ORDERS}.extract"),)) == (
-        found[f"{ORDERS}.load"].parent,
-        found[f"{ORDERS}.load"].upstreams,
+        results[f"{ORDERS}.load"].parent,
+        results[f"{ORDERS}.load"].upstreams,
     )
-    assert "Load it" == found[f"{ORDERS}.load"].title
-    assert (job(ORDERS), job(STOCK)) == found[REPORT].upstreams
-    assert ("none", "on workflow_run") == (found[REPORT].schedule.dialect, found[REPORT].schedule.text)
+    assert "Load it" == results[f"{ORDERS}.load"].title
+    assert (job(ORDERS), job(STOCK)) == results[REPORT].upstreams
+    assert ("none", "on workflow_run") == (results[REPORT].schedule.dialect, results[REPORT].schedule.text)
 
 
 def test_its_schedule_is_read_by_the_control_plane() -> None:
@@ -59,7 +59,7 @@ def test_a_workflow_disabled_by_github_is_paused_with_the_reason() -> None:
     before = connector.inventory("", 10)
     fake.state[STOCK] = "disabled_inactivity"
     after = connector.inventory(before.hash, 10)
-    asleep = next(one for one in after.jobs if one.native_id == job(STOCK))
+    asleep = next(job_record for job_record in after.jobs if job_record.native_id == job(STOCK))
     assert (False, True) == (after.unchanged, asleep.paused)
     assert "disabled by GitHub itself: no commit for 60 days" == asleep.schedule.text
     (warning,) = connector.poll("", (), 10).warnings
@@ -82,7 +82,7 @@ def test_a_file_that_is_no_workflow_is_skipped_with_its_reason_and_deletes_nothi
     inventory = opened(fake).inventory("", 10)
     assert not inventory.complete
     assert "it is not YAML" in inventory.skipped[0].reason
-    assert job(STOCK) in {one.native_id for one in inventory.jobs}
+    assert job(STOCK) in {job.native_id for job in inventory.jobs}
 
 
 ODD = ("on: 7", "jobs: 3", "on: {schedule: [7, {cron: 3}]}", "[" * 3000, "a: &a [*a]")

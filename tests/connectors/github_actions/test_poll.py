@@ -30,13 +30,13 @@ def test_a_repeated_run_reports_both_attempts_and_only_the_jobs_that_ran_again()
     fake.outcome[ORDERS] = "success"
     fake.try_again(fake.runs[0], "octocat", ["Load it"])
     fake.tick()
-    found = latest_records(opened(fake), cursor)[0]
-    first, second = found[ORDERS, f"{run}.1"], found[ORDERS, f"{run}.2"]
+    runs = latest_records(opened(fake), cursor)[0]
+    first, second = runs[ORDERS, f"{run}.1"], runs[ORDERS, f"{run}.2"]
     assert (RunState.FAILED, RunState.SUCCEEDED) == (first.state, second.state)
     assert (None, "", f"{run}.1") == (first.period_key, first.again_of, second.again_of)
     assert "jobs not green: Load it (failure in Run make)" == first.message
-    assert RunState.FAILED is found[f"{ORDERS}.load", f"{run}.1"].state
-    assert RunState.SUCCEEDED is found[f"{ORDERS}.load", f"{run}.2"].state
+    assert RunState.FAILED is runs[f"{ORDERS}.load", f"{run}.1"].state
+    assert RunState.SUCCEEDED is runs[f"{ORDERS}.load", f"{run}.2"].state
 
 
 def test_a_green_run_with_a_job_that_may_fail_is_partial_and_its_matrix_is_one_task() -> None:
@@ -44,8 +44,8 @@ def test_a_green_run_with_a_job_that_may_fail_is_partial_and_its_matrix_is_one_t
     fake.outcome[REPORT] = "soft"
     run = fake.start(REPORT, "workflow_run")
     fake.tick()
-    found = latest_records(opened(fake))[0]
-    whole, task = found[REPORT, f"{run['id']}.1"], found[f"{REPORT}.build", f"{run['id']}.1"]
+    runs = latest_records(opened(fake))[0]
+    whole, task = runs[REPORT, f"{run['id']}.1"], runs[f"{REPORT}.build", f"{run['id']}.1"]
     assert (RunState.PARTIAL, "success") == (whole.state, whole.native_state)
     assert (RunState.FAILED, "2 jobs: 1 success, 1 failure; failed in Run make") == (task.state, task.message)
 
@@ -53,8 +53,8 @@ def test_a_green_run_with_a_job_that_may_fail_is_partial_and_its_matrix_is_one_t
 def test_the_end_of_a_run_is_that_of_its_last_job_and_not_of_a_later_change() -> None:
     fake, run = failed()
     fake.runs[0]["attempts"][0]["updated"] += timedelta(days=2)
-    found = latest_records(opened(fake))[0][ORDERS, f"{run}.1"]
-    assert fake.runs[0]["attempts"][0]["jobs"][-1]["ended"] == found.ended_at
+    record = latest_records(opened(fake))[0][ORDERS, f"{run}.1"]
+    assert fake.runs[0]["attempts"][0]["jobs"][-1]["ended"] == record.ended_at
 
 
 def test_runs_of_pushes_and_pull_requests_are_excluded_unless_selected() -> None:
@@ -73,7 +73,7 @@ def test_history_beyond_the_thousand_results_of_a_search_is_read_whole_and_oldes
     while more:
         poll = connector.poll(cursor, (), 10)
         cursor, more = poll.cursor, poll.more
-        keys += [one.attempt_key for one in poll.runs]
+        keys += [run.attempt_key for run in poll.runs]
     assert 2500 == len(set(keys))
     seen = list(dict.fromkeys(keys))
     assert seen == sorted(seen, key=float), "not oldest first"
@@ -85,9 +85,9 @@ def test_a_calm_poll_is_answered_304_and_costs_nothing_of_the_hour() -> None:
     cursor = latest_records(connector)[1]
     connector.poll(cursor, (), 10)
     fake.requests.clear()
-    left = fake.left
+    remaining = fake.remaining
     assert () == connector.poll(cursor, (), 10).runs
-    assert (["GET /actions/runs"] * 2, left) == (fake.requests, fake.left)
+    assert (["GET /actions/runs"] * 2, remaining) == (fake.requests, fake.remaining)
 
 
 def test_an_old_run_that_was_run_again_unseen_is_found_among_the_older_pages() -> None:
@@ -115,15 +115,15 @@ def test_an_open_job_is_followed_to_its_end_although_its_run_succeeded() -> None
     fake.outcome[STOCK] = "success"
     fake.tick()
     poll = connector.poll(cursor, (ref(task),), 10)
-    assert RunState.SUCCEEDED in [one.state for one in poll.runs if one.job == task.job]
+    assert RunState.SUCCEEDED in [run.state for run in poll.runs if run.job == task.job]
 
 
 def test_a_run_that_was_deleted_is_lost() -> None:
     fake, run = failed()
     fake.runs.clear()
     known = RunRef(job(ORDERS), str(run), f"{run}.1", f'{{"run": {run}, "attempt": 1}}', datetime.now(UTC))
-    (gone,) = opened(fake).poll(latest_records(opened(fake))[1], (known,), 10).runs
-    assert (RunState.LOST, "deleted") == (gone.state, gone.native_state)
+    (run_record,) = opened(fake).poll(latest_records(opened(fake))[1], (known,), 10).runs
+    assert (RunState.LOST, "deleted") == (run_record.state, run_record.native_state)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_the_last_requests_of_the_hour_are_left_to_people() -> None:
     fake, _ = failed()
     connector = opened(fake, requests_kept=300)
     cursor = latest_records(connector)[1]
-    fake.left = 301
+    fake.remaining = 301
     fake.start(STOCK)
 
     def polls() -> None:
@@ -181,7 +181,7 @@ def test_a_list_that_ignores_its_window_is_not_accepted_as_history() -> None:
 
 
 def many_failures(count: int) -> tuple[FakeGitHub, set[str]]:
-    """So many runs that failed since the last poll, and the attempts whose tasks are to be told."""
+    """So many runs that failed since the last poll, and the attempts whose tasks must be reported."""
     fake = repository()
     fake.outcome[ORDERS] = "failure"
     made = {f"{fake.start(ORDERS)['id']}.1" for _ in range(count)}
@@ -190,7 +190,7 @@ def many_failures(count: int) -> tuple[FakeGitHub, set[str]]:
 
 
 def tasks_in(polls: list[Poll]) -> set[str]:
-    return {one.attempt_key for poll in polls for one in poll.runs if one.job == f"{job(ORDERS)}.load"}
+    return {run.attempt_key for poll in polls for run in poll.runs if run.job == f"{job(ORDERS)}.load"}
 
 
 def polled(connector: Connector, cursor: str, most: int) -> list[Poll]:
@@ -209,7 +209,7 @@ def test_what_a_poll_has_no_request_for_is_read_by_the_next_ones(
     cursor = "" if walks else latest_records(opened(repository()))[1]
     fake, made = many_failures(20)
     polls = polled(opened(fake), cursor, 12)
-    assert any("attempts and jobs of" in words for words in polls[0].warnings)
+    assert any("attempts and jobs of" in warning for warning in polls[0].warnings)
     assert made == tasks_in(polls)
     assert () == polls[-1].warnings, "all was read"
 
@@ -231,10 +231,10 @@ def test_an_open_task_whose_run_could_not_be_read_yet_is_not_lost(monkeypatch: p
     fake.tick()
     connector = opened(fake)
     known, cursor = latest_records(connector)
-    task = next(one for (name, _), one in known.items() if name == f"{ORDERS}.extract")
+    task = next(run for (name, _), run in known.items() if name == f"{ORDERS}.extract")
     monkeypatch.setattr("connectors.github_actions.runs.MAX_JOB_REQUESTS", 0)
     poll = opened(fake).poll(cursor, (ref(task),), 10)
-    assert RunState.LOST not in [one.state for one in poll.runs], f"{run['id']} runs"
+    assert RunState.LOST not in [run.state for run in poll.runs], f"{run['id']} runs"
 
 
 def test_all_jobs_of_a_large_matrix_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,8 +243,8 @@ def test_all_jobs_of_a_large_matrix_are_read(monkeypatch: pytest.MonkeyPatch) ->
     fake.outcome[ORDERS] = "failure"
     fake.start(ORDERS)
     fake.tick()
-    found = latest_records(opened(fake))[0]
-    run = next(one for (name, _), one in found.items() if name == ORDERS)
+    runs = latest_records(opened(fake))[0]
+    run = next(run for (name, _), run in runs.items() if name == ORDERS)
     assert RunState.FAILED is run.state
-    asked = [path for path in fake.requests if "/jobs" in path]
-    assert 8 <= len(asked), "731 jobs are eight pages"
+    paths = [path for path in fake.requests if "/jobs" in path]
+    assert 8 <= len(paths), "731 jobs are eight pages"

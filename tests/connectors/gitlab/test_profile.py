@@ -283,13 +283,13 @@ def test_a_rate_limit_in_the_middle_preserves_what_was_read() -> None:
     fake.pipelines.clear()
     for number in range(9):
         fake.pipeline(14, "success", fake.now - timedelta(hours=9 - number))
-    left = 4
+    remaining = 4
 
     def handle(request: httpx.Request) -> httpx.Response:
-        nonlocal left
-        left -= request.url.path.endswith("/jobs")
+        nonlocal remaining
+        remaining -= request.url.path.endswith("/jobs")
         limited = httpx.Response(429, json={"message": "Retry later"}, headers={"retry-after": "42"})
-        return limited if left < 0 else fake.handle(request)
+        return limited if remaining < 0 else fake.handle(request)
 
     connector = opened(fake, httpx.MockTransport(handle))
     first = connector.poll("", (), 10)
@@ -297,7 +297,7 @@ def test_a_rate_limit_in_the_middle_preserves_what_was_read() -> None:
     with pytest.raises(RateLimited) as caught:
         connector.poll(first.cursor, (), 10)
     assert 42 == caught.value.retry_after_seconds
-    left = 100
+    remaining = 100
     rest = walked(connector, first.cursor)[0]
     assert 9 == len({run.attempt_key for run in first.runs} | rest.keys())
 
@@ -378,9 +378,9 @@ def test_a_lost_answer_to_a_retry_is_found_by_the_attempt_and_the_account() -> N
     )
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     fake.retry(row, "bob")
-    told = connector.look_up(preview, key, 5)
-    assert isinstance(told, ActionUnknown)
-    assert "started by bob, perhaps not by Headway" in told.why
+    lookup = connector.look_up(preview, key, 5)
+    assert isinstance(lookup, ActionUnknown)
+    assert "started by bob, perhaps not by Headway" in lookup.why
     with pytest.raises(NotSupported, match="the run changed since the preview, it is running; nothing was sent"):
         connector.act(preview, key, 5)
     fake.pipelines[-2]["jobs"][-1]["user"]["username"] = fake.me

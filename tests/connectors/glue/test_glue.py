@@ -47,11 +47,11 @@ def test_glues_own_retry_is_a_further_attempt_of_the_same_period(fake: FakeGlue)
     assert RunState.SUCCEEDED == runs[again["Id"]].state
 
 
-@pytest.mark.parametrize("word, state", parse.STATES.items())
-def test_each_native_state_is_mapped(fake: FakeGlue, word: str, state: RunState) -> None:
-    run = fake.run("mart", word)
+@pytest.mark.parametrize("term, state", parse.STATES.items())
+def test_each_native_state_is_mapped(fake: FakeGlue, term: str, state: RunState) -> None:
+    run = fake.run("mart", term)
     result = runs_of(fake.connector(), "mart")[run["Id"]]
-    assert (state, word, state.is_open) == (result.state, result.native_state, result.ended_at is None)
+    assert (state, term, state.is_open) == (result.state, result.native_state, result.ended_at is None)
 
 
 def test_runs_a_trigger_waited_for_are_reported_as_inputs(fake: FakeGlue) -> None:

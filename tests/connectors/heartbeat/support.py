@@ -1,4 +1,4 @@
-"""A door on a free port with a spool of its own, and what calls there."""
+"""An endpoint on a free port with a spool of its own, and a client for it."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ def options_of(folder: Path, port: int = 8787, **changes: Any) -> HeartbeatOptio
 
 @contextmanager
 def open_at(folder: Path, arrived: Callable[[], None] = lambda: None, **changes: Any) -> Iterator[PingListener]:
-    """A door that listens."""
+    """An endpoint that listens."""
     options = options_of(folder, closed_port(), **changes)
-    door = PingListener(options, arrived)
-    assert "" == door.refresh(options, secret)
+    listener = PingListener(options, arrived)
+    assert "" == listener.refresh(options, secret)
     try:
-        yield door
+        yield listener
     finally:
-        door.close()
+        listener.close()
 
 
-def connected(door: PingListener) -> HeartbeatConnector:
-    return HeartbeatConnector(door.options, secret)
+def connected(listener: PingListener) -> HeartbeatConnector:
+    return HeartbeatConnector(listener.options, secret)
 
 
-def latest_records(door: PingListener, cursor: str = "") -> list[RunRecord]:
-    """What a poll tells."""
-    connector = connected(door)
+def latest_records(listener: PingListener, cursor: str = "") -> list[RunRecord]:
+    """The records of a poll."""
+    connector = connected(listener)
     try:
         return list(connector.poll(cursor, (), 5).runs)
     finally:
         connector.close()
 
 
-def calling(door: PingListener) -> socket.socket:
-    return socket.create_connection(door.options.address, timeout=20)
+def calling(listener: PingListener) -> socket.socket:
+    return socket.create_connection(listener.options.address, timeout=20)
 
 
-def said(door: PingListener, request: bytes) -> str:
-    """What the door answers to these very bytes; whoever sent them listens then."""
-    with calling(door) as sock:
+def raw_reply(listener: PingListener, request: bytes) -> str:
+    """The endpoint's reply to exactly these bytes; the sender reads it afterwards."""
+    with calling(listener) as sock:
         sock.sendall(request)
         return answer(sock)
 
@@ -78,14 +78,14 @@ def answer(sock: socket.socket) -> str:
     return b"".join(parts).decode()
 
 
-def ping(door: PingListener, path: str, body: bytes = b"", job: str = "export") -> str:
+def ping(listener: PingListener, path: str, body: bytes = b"", job: str = "export") -> str:
     """The first line of the answer to a report of the job."""
     head = f"POST /ping/{TOKENS[job]}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    return said(door, head.encode() + body).partition("\r\n")[0]
+    return raw_reply(listener, head.encode() + body).partition("\r\n")[0]
 
 
-def wait_for(look: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(query: Callable[[], bool], seconds: float = 30.0) -> None:
     until = time.monotonic() + seconds
-    while not look():
+    while not query():
         assert time.monotonic() < until, "it never came"
         time.sleep(0.02)

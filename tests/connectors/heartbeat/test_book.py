@@ -39,12 +39,16 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def runs(spool: Spool) -> list[HeartbeatRun]:
-    return [one.run for one in spool.changes(0, 1000)]
+    return [run.run for run in spool.changes(0, 1000)]
 
 
 def test_reports_of_one_rid_are_one_run_in_whatever_order_they_come(tmp_path: Path) -> None:
-    said = (PingRequest("a", PING_START, "r"), PingRequest("a", PING_SUCCESS, "r"), PingRequest("a", PING_FAIL, "r"))
-    for number, order in enumerate(permutations(said)):
+    expected = (
+        PingRequest("a", PING_START, "r"),
+        PingRequest("a", PING_SUCCESS, "r"),
+        PingRequest("a", PING_FAIL, "r"),
+    )
+    for number, order in enumerate(permutations(expected)):
         spool = Spool(tmp_path / f"{number}.db")
         for second, ping in enumerate((*order, *order)):
             spool.take([(ping, b"", 0)], at(second))
@@ -54,13 +58,15 @@ def test_reports_of_one_rid_are_one_run_in_whatever_order_they_come(tmp_path: Pa
 
 
 def test_a_read_only_command_removes_no_report(tmp_path: Path) -> None:
-    """Door and poll have the file open in one process; `headway check` opens and closes it in another."""
+    """Endpoint and poll have the file open in one process; `headway check` opens and closes it in another."""
     file = tmp_path / "spool.db"
-    door, poll = Spool(file), Spool(file)
-    door.take([(PingRequest("a", PING_SUCCESS, "first"), b"", 0)], at(5))
-    look = "import sys, pathlib; from connectors.heartbeat.spool import Spool; Spool(pathlib.Path(sys.argv[1])).close()"
-    subprocess.run([sys.executable, "-c", look, str(file)], check=True)
-    door.take([(PingRequest("a", PING_SUCCESS, "second"), b"", 0)], at(6))
+    endpoint, poll = Spool(file), Spool(file)
+    endpoint.take([(PingRequest("a", PING_SUCCESS, "first"), b"", 0)], at(5))
+    script = (
+        "import sys, pathlib; from connectors.heartbeat.spool import Spool; Spool(pathlib.Path(sys.argv[1])).close()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(file)], check=True)
+    endpoint.take([(PingRequest("a", PING_SUCCESS, "second"), b"", 0)], at(6))
     assert file.with_name("spool.db-wal").exists()
     assert ["first", "second"] == sorted(run.rid for run in runs(poll))
     assert ["first", "second"] == sorted(run.rid for run in runs(Spool(file)))
@@ -69,8 +75,8 @@ def test_a_read_only_command_removes_no_report(tmp_path: Path) -> None:
 def test_one_rid_for_every_night_is_a_run_for_every_night(spool: Spool) -> None:
     day = 86_400
     for night in range(3):
-        for second, word in ((0, PING_START), (600, PING_FAIL if night == 1 else PING_SUCCESS), (601, PING_LOG)):
-            spool.take([(PingRequest("a", word, "nightly"), b"", 0)], at(night * day + second))
+        for second, term in ((0, PING_START), (600, PING_FAIL if night == 1 else PING_SUCCESS), (601, PING_LOG)):
+            spool.take([(PingRequest("a", term, "nightly"), b"", 0)], at(night * day + second))
     assert [(PING_SUCCESS, 0), (PING_FAIL, day), (PING_SUCCESS, 2 * day)] == [
         (run.kind, (run.started or 0) - 1_800_000_000) for run in runs(spool)
     ]
@@ -105,7 +111,7 @@ def test_a_repeated_end_changes_nothing(spool: Spool) -> None:
 
 
 def test_without_a_rid_an_end_belongs_to_the_run_that_is_open(spool: Spool) -> None:
-    for second, word in (
+    for second, term in (
         (0, PING_START),
         (2, PING_START),
         (60, PING_SUCCESS),
@@ -113,10 +119,10 @@ def test_without_a_rid_an_end_belongs_to_the_run_that_is_open(spool: Spool) -> N
         (100, PING_START),
         (300, PING_FAIL),
     ):
-        spool.take([(PingRequest("a", word), b"", 0)], at(second))
-    told = [(run.started, run.ended, run.kind) for run in runs(spool)]
+        spool.take([(PingRequest("a", term), b"", 0)], at(second))
+    entries = [(run.started, run.ended, run.kind) for run in runs(spool)]
     base = 1_800_000_000
-    assert [(base, base + 60, PING_SUCCESS), (base + 100, base + 300, PING_FAIL)] == told
+    assert [(base, base + 60, PING_SUCCESS), (base + 100, base + 300, PING_FAIL)] == entries
 
 
 def test_a_start_that_another_start_overtakes_is_no_run_that_runs(spool: Spool) -> None:
@@ -183,10 +189,10 @@ def test_only_what_was_read_is_forgotten_and_numbers_never_come_again(
     last = spool.changes(0, 1000)[-1].number
     spool.mark_reported(last)
     spool.tidy()
-    kept = spool.changes(0, 1000)
-    assert (20, 5) == (len(kept), sum(bool(one.run.log) for one in kept))
+    changes = spool.changes(0, 1000)
+    assert (20, 5) == (len(changes), sum(bool(run.run.log) for run in changes))
     spool.take([(PingRequest("a", PING_SUCCESS, "new"), b"", 0)], at(1))
-    assert ["new"] == [one.run.rid for one in spool.changes(last, 10)]
+    assert ["new"] == [run.run.rid for run in spool.changes(last, 10)]
 
 
 def test_the_downtime_of_the_endpoint_is_known(spool: Spool) -> None:
@@ -195,7 +201,7 @@ def test_the_downtime_of_the_endpoint_is_known(spool: Spool) -> None:
     spool.mark_listening(at(13))
     assert [] == spool.closed(0)
     spool.mark_listening(at(3600))
-    assert [(1_800_000_013, 1_800_003_600)] == [each[1:] for each in spool.closed(0)]
+    assert [(1_800_000_013, 1_800_003_600)] == [gap[1:] for gap in spool.closed(0)]
 
 
 def test_an_endpoint_that_could_not_write_for_a_while_was_closed(spool: Spool) -> None:
@@ -203,14 +209,14 @@ def test_an_endpoint_that_could_not_write_for_a_while_was_closed(spool: Spool) -
     spool.mark_listening(at(0))
     spool.mark_listening(at(3))
     spool.mark_listening(at(903))
-    assert [(1_800_000_003, 1_800_000_903)] == [each[1:] for each in spool.closed(0)]
+    assert [(1_800_000_003, 1_800_000_903)] == [gap[1:] for gap in spool.closed(0)]
 
 
 # what a request's line says
 
 
 @pytest.mark.parametrize(
-    "target, wanted",
+    "target, expected",
     [
         ("", PingRequest("export", PING_SUCCESS)),
         ("/", PingRequest("export", PING_SUCCESS)),
@@ -226,9 +232,9 @@ def test_an_endpoint_that_could_not_write_for_a_while_was_closed(spool: Spool) -
         ("/2?rows=٣", PingRequest("export", PING_FAIL, "", 2, unread=(("rows", "٣"),))),
     ],
 )
-def test_a_path_says_who_and_what(target: str, wanted: PingRequest) -> None:
-    assert wanted == parse_ping("GET", f"/ping/{TOKEN}{target}", "", TOKENS)
-    assert wanted == parse_ping("POST", f"/jobs/export{target}", f"Bearer {TOKEN}", TOKENS)
+def test_a_path_says_who_and_what(target: str, expected: PingRequest) -> None:
+    assert expected == parse_ping("GET", f"/ping/{TOKEN}{target}", "", TOKENS)
+    assert expected == parse_ping("POST", f"/jobs/export{target}", f"Bearer {TOKEN}", TOKENS)
 
 
 @pytest.mark.parametrize(

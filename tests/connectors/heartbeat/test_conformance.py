@@ -1,4 +1,4 @@
-"""The kind on a door of its own, which real requests reach."""
+"""The kind with an endpoint of its own, which real requests reach."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from tests.connectors.heartbeat.support import open_at, options_of, ping, secret
 
 
 @pytest.fixture(scope="class")
-def door(request: pytest.FixtureRequest) -> Iterator[None]:
+def ping_endpoint(request: pytest.FixtureRequest) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="headway-door-"))
     with open_at(folder) as opened:
-        request.cls.door, request.cls.folder = opened, folder
+        request.cls.ping_endpoint, request.cls.folder = opened, folder
         yield
     shutil.rmtree(folder)
 
 
-@pytest.mark.usefixtures("door")
+@pytest.mark.usefixtures("ping_endpoint")
 class TestHeartbeat(Reads, Logs, Faults):
     kind = CONNECTOR
     against = "real: our own door, over HTTP"
@@ -46,11 +46,11 @@ class TestHeartbeat(Reads, Logs, Faults):
         "network": "the kind sends no requests: its jobs call Headway",
         "unknown_word": "the kind defines its own states; the endpoint refuses others",
     }
-    door: PingListener
+    ping_endpoint: PingListener
     folder: Path
 
     def connector(self) -> Connector:
-        return HeartbeatConnector(self.door.options, secret)
+        return HeartbeatConnector(self.ping_endpoint.options, secret)
 
     def test_a_cursor_of_another_layout_is_reported(self) -> None:
         with self.opened() as connector:
@@ -59,13 +59,15 @@ class TestHeartbeat(Reads, Logs, Faults):
             assert not any("cursor" in warning for warning in connector.poll("", (), 20).warnings)
 
     def make_success(self) -> str:
-        ping(self.door, "/start?rid=good", job="mart")
-        assert ping(self.door, "?rid=good&rows=12", job="mart").endswith("200 ")
+        ping(self.ping_endpoint, "/start?rid=good", job="mart")
+        assert ping(self.ping_endpoint, "?rid=good&rows=12", job="mart").endswith("200 ")
         return "mart"
 
     def make_failure(self) -> str:
-        ping(self.door, "/start?rid=bad")
-        assert ping(self.door, "/3?rid=bad", "line one\nno space left on device ÄÖÜ\n".encode()).endswith("200 ")
+        ping(self.ping_endpoint, "/start?rid=bad")
+        assert ping(self.ping_endpoint, "/3?rid=bad", "line one\nno space left on device ÄÖÜ\n".encode()).endswith(
+            "200 "
+        )
         return "export"
 
     def with_a_right_revoked(self) -> Connector:
@@ -81,19 +83,19 @@ class TestHeartbeat(Reads, Logs, Faults):
         copied = "n, job, 'r' || n, wall, boot, up, started, ended, word, exit_code, rows, size, log, left_out, n"
         spool._db.execute(f"{many} INSERT INTO run SELECT {copied} FROM run, many WHERE rid = 'first'")
         spool.close()
-        return HeartbeatConnector(options, secret, lambda: at)  # on a busy machine its door would seem closed
+        return HeartbeatConnector(options, secret, lambda: at)  # on a busy machine its endpoint would seem closed
 
     def with_a_run_behind(self) -> tuple[Connector, object]:  # type: ignore[override]
         connector = self.connector()
 
         def put() -> str:
-            ping(self.door, "/fail?rid=behind")
+            ping(self.ping_endpoint, "/fail?rid=behind")
             return "behind"
 
         return connector, put
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        ping(self.door, "/fail?rid=long", b"x" * (size // 5))
+        ping(self.ping_endpoint, "/fail?rid=long", b"x" * (size // 5))
         return self.connector(), self.latest("export")
 
 
@@ -132,27 +134,27 @@ def test_while_the_endpoint_was_closed_nothing_is_missed(tmp_path: Path) -> None
 
 
 def test_a_lost_spool_is_reported_and_read_from_its_start(tmp_path: Path) -> None:
-    with open_at(tmp_path) as door:
-        ping(door, "?rid=1")
-        cursor = HeartbeatConnector(door.options, secret).poll("", (), 5).cursor
-    door.options.spool_file.unlink()
-    with open_at(tmp_path) as door:
-        ping(door, "?rid=2")
-        poll = HeartbeatConnector(door.options, secret).poll(cursor, (), 5)
+    with open_at(tmp_path) as listener:
+        ping(listener, "?rid=1")
+        cursor = HeartbeatConnector(listener.options, secret).poll("", (), 5).cursor
+    listener.options.spool_file.unlink()
+    with open_at(tmp_path) as listener:
+        ping(listener, "?rid=2")
+        poll = HeartbeatConnector(listener.options, secret).poll(cursor, (), 5)
     assert (["2"], True) == ([run.attempt_key for run in poll.runs], "spool was replaced" in poll.warnings[0])
 
 
 def test_a_run_whose_spool_was_lost_is_lost_and_has_no_other_runs_log(tmp_path: Path) -> None:
-    with open_at(tmp_path) as door:
-        ping(door, "/start?rid=1")
-        [run] = HeartbeatConnector(door.options, secret).poll("", (), 5).runs
-    door.options.spool_file.unlink()
-    with open_at(tmp_path) as door:
-        ping(door, "/fail?rid=2", b"of another run")
-        connector = HeartbeatConnector(door.options, secret)
-        found = {one.attempt_key: one for one in connector.poll("", [ref(run)], 5).runs}
-        assert {"1": "lost", "2": "failed"} == {key: one.state for key, one in found.items()}
-        assert (ref(run).period_key, "inferred") == (found["1"].period_key, found["1"].evidence)
+    with open_at(tmp_path) as listener:
+        ping(listener, "/start?rid=1")
+        [run] = HeartbeatConnector(listener.options, secret).poll("", (), 5).runs
+    listener.options.spool_file.unlink()
+    with open_at(tmp_path) as listener:
+        ping(listener, "/fail?rid=2", b"of another run")
+        connector = HeartbeatConnector(listener.options, secret)
+        runs = {run_record.attempt_key: run_record for run_record in connector.poll("", [ref(run)], 5).runs}
+        assert {"1": "lost", "2": "failed"} == {key: run.state for key, run in runs.items()}
+        assert (ref(run).period_key, "inferred") == (runs["1"].period_key, runs["1"].evidence)
         with pytest.raises(NotSupported, match="no longer in the spool"):
             connector.log(ref(run), None, 4096, 5)
 
@@ -166,10 +168,10 @@ def test_what_arrives_while_a_poll_reads_is_not_behind_its_proof(
     changes = Spool.changes
 
     def slow(self: Spool, after: int, most: int) -> list[ChangedRun]:
-        found = changes(self, after, most)
+        runs = changes(self, after, most)
         spool.take([(PingRequest("export", "start"), b"", 0)], PingArrival(began.wall + 5, began.boot, began.up + 5))
         spool.mark_listening(PingArrival(began.wall + 9, began.boot, began.up + 9))
-        return found
+        return runs
 
     monkeypatch.setattr(Spool, "changes", slow)
     later = PingArrival(began.wall + 10, began.boot, began.up + 10)

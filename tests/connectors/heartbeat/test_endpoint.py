@@ -1,4 +1,4 @@
-"""The door on a real socket: what people send, and what nobody should."""
+"""The endpoint on a real socket: valid requests, and requests that must be refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.connectors.heartbeat.support import (
     open_at,
     options_of,
     ping,
-    said,
+    raw_reply,
     secret,
     wait_for,
 )
@@ -41,115 +41,119 @@ OK = "HTTP/1.1 200 "
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[PingListener]:
+def ping_endpoint(tmp_path: Path) -> Iterator[PingListener]:
     with open_at(tmp_path) as opened:
         yield opened
 
 
-def test_curl_reports_a_whole_run(door: PingListener) -> None:
+def test_curl_reports_a_whole_run(ping_endpoint: PingListener) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("curl is not installed: apt-get install curl")
-    base = f"http://{door.options.listen}"
-    for words in (
+    base = f"http://{ping_endpoint.options.listen}"
+    for texts in (
         [f"{base}/ping/{TOKENS['export']}/start?rid=1"],
         ["--data-binary", "loaded\n", f"{base}/ping/{TOKENS['export']}/0?rid=1&rows=12&bytes=340"],
         ["-H", f"Authorization: Bearer {TOKENS['mart']}", "-T", "-", f"{base}/jobs/mart/fail"],
     ):
-        done = subprocess.run([curl, "-fsS", "-m", "20", *words], input=b"no such table\n", capture_output=True)
+        done = subprocess.run([curl, "-fsS", "-m", "20", *texts], input=b"no such table\n", capture_output=True)
         assert (0, b"") == (done.returncode, done.stderr), done
-    export, mart = latest_records(door)
+    export, mart = latest_records(ping_endpoint)
     assert ("succeeded", "exit 0", {"rid": "1", "rows": 12, "bytes": 340}) == (
         export.state, export.native_state, export.context,
     )  # fmt: skip
     assert ("failed", "no such table") == (mart.state, mart.message)
 
 
-def test_the_lines_printed_by_grants_report_a_whole_run(door: PingListener, tmp_path: Path) -> None:
+def test_the_lines_printed_by_grants_report_a_whole_run(ping_endpoint: PingListener, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed: apt-get install curl")
-    lines = grants_text("heartbeat").replace("127.0.0.1:8787", door.options.listen)
+    lines = grants_text("heartbeat").replace("127.0.0.1:8787", ping_endpoint.options.listen)
     (tmp_path / "job").write_text("#!/bin/sh\necho loading\necho no space left\nexit 3\n")
     (tmp_path / "job").chmod(0o755)
     script = lines.replace("/ping/TOKEN", f"/ping/{TOKENS['export']}")
     done = subprocess.run(["sh"], input=script.encode(), cwd=tmp_path, capture_output=True)
     assert (3, b"") == (done.returncode, done.stderr)
-    [run] = latest_records(door)
+    [run] = latest_records(ping_endpoint)
     assert ("failed", 3, "no space left", True) == (run.state, run.exit_code, run.message, run.started_at is not None)
 
 
 @pytest.mark.parametrize(
-    "script, told_of_it",
+    "script, is_notified",
     [
         ("echo nothing to read from >&2; exit 2", ("failed", 2, "nothing to read from", None, None)),
         ("printf 'a\\nb\\n' > out.csv", ("succeeded", 0, "", 2, 4)),
     ],
 )
 def test_the_lines_of_the_page_report_a_run_whether_or_not_it_wrote_its_file(
-    door: PingListener, tmp_path: Path, script: str, told_of_it: tuple[object, ...]
+    ping_endpoint: PingListener, tmp_path: Path, script: str, is_notified: tuple[object, ...]
 ) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed: apt-get install curl")
     page = (Path(__file__).parents[3] / "docs/connectors/heartbeat.md").read_text()
-    lines = page.partition("```bash\n")[2].partition("```")[0].replace("127.0.0.1:8787", door.options.listen)
+    lines = page.partition("```bash\n")[2].partition("```")[0].replace("127.0.0.1:8787", ping_endpoint.options.listen)
     (tmp_path / "export.sh").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "export.sh").chmod(0o755)
     environment = {"PATH": os.environ["PATH"], "NIGHTLY_EXPORT_TOKEN": TOKENS["export"]}
     subprocess.run(["bash"], input=lines.encode(), cwd=tmp_path, env=environment, check=True, timeout=60)
-    [run] = latest_records(door)
-    assert told_of_it == (run.state, run.exit_code, run.message, run.context.get("rows"), run.context.get("bytes"))
+    [run] = latest_records(ping_endpoint)
+    assert is_notified == (run.state, run.exit_code, run.message, run.context.get("rows"), run.context.get("bytes"))
 
 
 def test_a_report_is_delivered_at_once_and_then_no_more(tmp_path: Path) -> None:
     came: list[int] = []
-    with open_at(tmp_path, lambda: came.append(1)) as door:
-        assert OK == ping(door, "/start?rid=1")
+    with open_at(tmp_path, lambda: came.append(1)) as listener:
+        assert OK == ping(listener, "/start?rid=1")
         wait_for(lambda: came == [1])
-        first = connected(door).poll("", (), 5)
+        first = connected(listener).poll("", (), 5)
         assert ["running"] == [run.state for run in first.runs]
-        assert [] == latest_records(door, first.cursor)
-        ping(door, "?rid=1")
-        assert ["succeeded"] == [run.state for run in latest_records(door, first.cursor)]
+        assert [] == latest_records(listener, first.cursor)
+        ping(listener, "?rid=1")
+        assert ["succeeded"] == [run.state for run in latest_records(listener, first.cursor)]
 
 
 @pytest.mark.deep
-def test_a_slow_caller_delays_nobody_and_is_disconnected(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_caller_delays_nobody_and_is_disconnected(
+    ping_endpoint: PingListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_server, "REQUEST_SECONDS", 0.3)
-    with calling(door) as slow, calling(door) as silent:
+    with calling(ping_endpoint) as slow, calling(ping_endpoint) as silent:
         slow.sendall(b"POST /ping/")
-        assert OK == ping(door, "")
+        assert OK == ping(ping_endpoint, "")
         assert "408" in answer(slow)
         assert "408" in answer(silent)
 
 
 def test_when_all_connections_are_in_use_the_oldest_is_closed(
-    door: PingListener, monkeypatch: pytest.MonkeyPatch
+    ping_endpoint: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 8)
-    slow = [calling(door) for _ in range(20)]
-    for one in slow:
-        one.sendall(b"GET /pi")
-    assert [OK] * 3 == [ping(door, "") for _ in range(3)]
-    assert len(door._server._connections) <= 8
-    for one in slow:
-        one.close()
+    slow = [calling(ping_endpoint) for _ in range(20)]
+    for connection in slow:
+        connection.sendall(b"GET /pi")
+    assert [OK] * 3 == [ping(ping_endpoint, "") for _ in range(3)]
+    assert len(ping_endpoint._server._connections) <= 8
+    for connection in slow:
+        connection.close()
 
 
 def test_a_body_without_end_costs_no_memory_and_its_report_counts(
-    door: PingListener, monkeypatch: pytest.MonkeyPatch
+    ping_endpoint: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door._server, "limits", BodyLimits(300_000, 65_536))
-    assert "HTTP/1.1 413 " == ping(door, "/fail?rid=declared", b"x" * 400_000)
+    monkeypatch.setattr(ping_endpoint._server, "limits", BodyLimits(300_000, 65_536))
+    assert "HTTP/1.1 413 " == ping(ping_endpoint, "/fail?rid=declared", b"x" * 400_000)
     head = f"POST /ping/{TOKENS['export']}/fail?rid=drip HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with calling(door) as sock:
+    with calling(ping_endpoint) as sock:
         sock.sendall(head.encode())
         try:
             for _ in range(100):
                 sock.sendall(b"ffff\r\n" + b"y" * 0xFFFF + b"\r\n")
         except OSError:
             pass
-    wait_for(lambda: len(latest_records(door)) == 2)
-    assert {"declared": "failed", "drip": "failed"} == {run.attempt_key: run.state for run in latest_records(door)}
+    wait_for(lambda: len(latest_records(ping_endpoint)) == 2)
+    assert {"declared": "failed", "drip": "failed"} == {
+        run.attempt_key: run.state for run in latest_records(ping_endpoint)
+    }
 
 
 HEAD = f"POST /ping/{TOKENS['export']} HTTP/1.1\r\nHost: x\r\n".encode()
@@ -173,81 +177,87 @@ HEAD = f"POST /ping/{TOKENS['export']} HTTP/1.1\r\nHost: x\r\n".encode()
         (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", "404"),
     ],
 )
-def test_what_is_no_report_makes_no_run(door: PingListener, request_: bytes, status: str) -> None:
-    assert f"HTTP/1.1 {status} " == said(door, request_).partition("\r\n")[0]
-    assert [] == latest_records(door)
-    assert OK == ping(door, "")
+def test_what_is_no_report_makes_no_run(ping_endpoint: PingListener, request_: bytes, status: str) -> None:
+    assert f"HTTP/1.1 {status} " == raw_reply(ping_endpoint, request_).partition("\r\n")[0]
+    assert [] == latest_records(ping_endpoint)
+    assert OK == ping(ping_endpoint, "")
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, -3])
-def test_a_report_that_is_cut_short_is_none(door: PingListener, cut: int) -> None:
+def test_a_report_that_is_cut_short_is_none(ping_endpoint: PingListener, cut: int) -> None:
     whole = HEAD + b"Content-Length: 9\r\n\r\nloaded it"
-    with calling(door) as sock:
+    with calling(ping_endpoint) as sock:
         sock.sendall(whole[:cut])
         sock.shutdown(socket.SHUT_WR)
         assert "200" not in answer(sock)
-    assert [] == latest_records(door)
+    assert [] == latest_records(ping_endpoint)
 
 
-def test_a_body_that_is_no_text_is_stored_as_received(door: PingListener) -> None:
+def test_a_body_that_is_no_text_is_stored_as_received(ping_endpoint: PingListener) -> None:
     body = b"\xff\xfe\x00 \x1b[31mred\r\n\xc3"
-    ping(door, "/fail", body)
-    [run] = latest_records(door)
+    ping(ping_endpoint, "/fail", body)
+    [run] = latest_records(ping_endpoint)
     from connectors.sdk.conformance.world import ref
 
-    chunk = connected(door).log(ref(run), None, 65536, 5)
+    chunk = connected(ping_endpoint).log(ref(run), None, 65536, 5)
     assert body == chunk.text.encode("utf-8", "surrogateescape")
 
 
-def test_a_job_that_sends_without_end_is_slowed_and_no_other(door: PingListener) -> None:
+def test_a_job_that_sends_without_end_is_slowed_and_no_other(ping_endpoint: PingListener) -> None:
     for _ in range(PINGS_PER_MINUTE):
-        ping(door, "")
-    answers = (said(door, HEAD + b"Content-Length: 0\r\n\r\n") for _ in range(PINGS_PER_MINUTE))
+        ping(ping_endpoint, "")
+    answers = (raw_reply(ping_endpoint, HEAD + b"Content-Length: 0\r\n\r\n") for _ in range(PINGS_PER_MINUTE))
     refused = next(answer for answer in answers if not answer.startswith("HTTP/1.1 200 "))  # a slow machine earns some
     assert ("HTTP/1.1 429 ", True) == (refused.partition("\r\n")[0], "Retry-After: " in refused)
-    assert OK == ping(door, "", job="mart")
+    assert OK == ping(ping_endpoint, "", job="mart")
 
 
-def test_who_tries_tokens_is_slowed_and_a_right_one_passes(door: PingListener) -> None:
+def test_who_tries_tokens_is_slowed_and_a_right_one_passes(ping_endpoint: PingListener) -> None:
     wrong = b"GET /ping/" + b"0" * 32 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
-    answers = {said(door, wrong).partition("\r\n")[0] for _ in range(REFUSED_PER_MINUTE + 5)}
+    answers = {raw_reply(ping_endpoint, wrong).partition("\r\n")[0] for _ in range(REFUSED_PER_MINUTE + 5)}
     assert {"HTTP/1.1 404 ", "HTTP/1.1 429 "} == answers
-    assert OK == ping(door, "")
+    assert OK == ping(ping_endpoint, "")
 
 
-def test_what_cannot_be_written_is_not_answered_with_ok(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_not_answered_with_ok(
+    ping_endpoint: PingListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> list[bool]:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(door._spool, "take", full)
-        assert "HTTP/1.1 503 " == ping(door, "/start?rid=1")
-        assert "disk is full" in door.trouble
-    assert OK == ping(door, "/start?rid=1")
-    assert "" == door.trouble
+        patch.setattr(ping_endpoint._spool, "take", full)
+        assert "HTTP/1.1 503 " == ping(ping_endpoint, "/start?rid=1")
+        assert "disk is full" in ping_endpoint.trouble
+    assert OK == ping(ping_endpoint, "/start?rid=1")
+    assert "" == ping_endpoint.trouble
 
 
-def with_jobs(door: PingListener, jobs: Mapping[str, object]) -> HeartbeatOptions:
-    return HeartbeatOptions.model_validate({"listen": door.options.listen, "spool": door.options.spool, "jobs": jobs})
+def with_jobs(listener: PingListener, jobs: Mapping[str, object]) -> HeartbeatOptions:
+    return HeartbeatOptions.model_validate(
+        {"listen": listener.options.listen, "spool": listener.options.spool, "jobs": jobs}
+    )
 
 
-def test_an_unusable_token_is_reported_and_the_others_listen(door: PingListener) -> None:
+def test_an_unusable_token_is_reported_and_the_others_listen(ping_endpoint: PingListener) -> None:
     jobs = {"export": {"token": {"env": "export"}}, "lost": {"token": {"env": "gone"}}}
-    words = door.refresh(with_jobs(door, jobs), secret)
-    assert "token of lost: secret env gone: the variable is not set" in words
-    assert OK == ping(door, "")
-    assert "HTTP/1.1 404 " == ping(door, "", job="mart")
+    refresh = ping_endpoint.refresh(with_jobs(ping_endpoint, jobs), secret)
+    assert "token of lost: secret env gone: the variable is not set" in refresh
+    assert OK == ping(ping_endpoint, "")
+    assert "HTTP/1.1 404 " == ping(ping_endpoint, "", job="mart")
 
 
-def test_two_jobs_with_one_token_are_reported(door: PingListener) -> None:
+def test_two_jobs_with_one_token_are_reported(ping_endpoint: PingListener) -> None:
     jobs = {"export": {"token": {"env": "export"}}, "copy": {"token": {"env": "export"}}}
-    assert "export, copy have one token: give each its own" == door.refresh(with_jobs(door, jobs), secret)
-    assert "HTTP/1.1 404 " == ping(door, "")
+    assert "export, copy have one token: give each its own" == ping_endpoint.refresh(
+        with_jobs(ping_endpoint, jobs), secret
+    )
+    assert "HTTP/1.1 404 " == ping(ping_endpoint, "")
 
 
-def test_a_closed_endpoint_is_not_silence(door: PingListener) -> None:
-    at = door.options
-    door.close()
+def test_a_closed_endpoint_is_not_silence(ping_endpoint: PingListener) -> None:
+    at = ping_endpoint.options
+    ping_endpoint.close()
     Spool(at.spool_file)._set_fact("listened", (0.0, "of-before", 0.0))
     why = f"the listener at {at.listen} wrote nothing since 1970-01-01 00:00:00Z: "
     with pytest.raises(SystemUnreachable, match=why):
@@ -256,12 +266,12 @@ def test_a_closed_endpoint_is_not_silence(door: PingListener) -> None:
     assert (False, True, 2) == (probe.reachable, probe.notes[0].startswith(why), len(probe.rights))
 
 
-def test_an_endpoint_that_cannot_write_is_not_reported_as_not_listening(door: PingListener) -> None:
+def test_an_endpoint_that_cannot_write_is_not_reported_as_not_listening(ping_endpoint: PingListener) -> None:
     at = current_time()
     later = PingArrival(at.wall + 60, at.boot, at.up + 60)
-    [words] = HeartbeatConnector(door.options, secret, lambda: later).probe(5).notes
-    assert not words.startswith("no engine")
-    assert f"the disk of {door.options.spool_file} is full" in words
+    [note] = HeartbeatConnector(ping_endpoint.options, secret, lambda: later).probe(5).notes
+    assert not note.startswith("no engine")
+    assert f"the disk of {ping_endpoint.options.spool_file} is full" in note
 
 
 def test_an_endpoint_that_never_listened_says_so(tmp_path: Path) -> None:
@@ -273,8 +283,8 @@ def test_an_endpoint_that_never_listened_says_so(tmp_path: Path) -> None:
     assert not options.spool_file.exists()
 
 
-def test_the_spool_is_ours_alone(door: PingListener) -> None:
-    assert 0o600 == door.options.spool_file.stat().st_mode & 0o777
+def test_the_spool_is_ours_alone(ping_endpoint: PingListener) -> None:
+    assert 0o600 == ping_endpoint.options.spool_file.stat().st_mode & 0o777
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "192.0.2.7:80"])
@@ -288,39 +298,41 @@ def test_an_address_reachable_by_others_needs_an_explicit_setting(listen: str) -
 
 @pytest.mark.deep
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_endpoint_whose_thread_ended_is_reopened(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_whose_thread_ended_is_reopened(
+    ping_endpoint: PingListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def surprise(_: object) -> None:
         raise ValueError("what nobody thought of")
 
-    monkeypatch.setattr(door._spool, "mark_listening", surprise)
-    wait_for(lambda: "its thread has ended" in door.trouble)
+    monkeypatch.setattr(ping_endpoint._spool, "mark_listening", surprise)
+    wait_for(lambda: "its thread has ended" in ping_endpoint.trouble)
     monkeypatch.undo()
-    assert "" == door.refresh(door.options, secret)
-    assert ping(door, "?rid=after").startswith(OK)
-    assert ["after"] == [run.attempt_key for run in latest_records(door)]
+    assert "" == ping_endpoint.refresh(ping_endpoint.options, secret)
+    assert ping(ping_endpoint, "?rid=after").startswith(OK)
+    assert ["after"] == [run.attempt_key for run in latest_records(ping_endpoint)]
 
 
 @pytest.mark.deep
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_endpoint_that_cannot_be_reopened_says_why_and_tries_again(
-    door: PingListener, monkeypatch: pytest.MonkeyPatch
+    ping_endpoint: PingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def surprise(_: object) -> None:
         raise ValueError("what nobody thought of")
 
-    monkeypatch.setattr(door._spool, "mark_listening", surprise)
-    wait_for(lambda: "its thread has ended" in door.trouble)
+    monkeypatch.setattr(ping_endpoint._spool, "mark_listening", surprise)
+    wait_for(lambda: "its thread has ended" in ping_endpoint.trouble)
     monkeypatch.undo()
-    with socket.create_server(door.options.address):
-        assert "it cannot listen again" in door.refresh(door.options, secret)
-    assert "" == door.refresh(door.options, secret)
+    with socket.create_server(ping_endpoint.options.address):
+        assert "it cannot listen again" in ping_endpoint.refresh(ping_endpoint.options, secret)
+    assert "" == ping_endpoint.refresh(ping_endpoint.options, secret)
 
 
-def test_one_rid_for_several_runs_is_reported(door: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_rid_for_several_runs_is_reported(ping_endpoint: PingListener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.heartbeat.parse.RID_EXPIRY_SECONDS", -1.0)
     for _ in range(2):
-        assert ping(door, "?rid=nightly").startswith(OK)
-    poll = connected(door).poll("", (), 5)
+        assert ping(ping_endpoint, "?rid=nightly").startswith(OK)
+    poll = connected(ping_endpoint).poll("", (), 5)
     assert ('export: several runs came under the rid "nightly". Give each run its own, or none',) == poll.warnings
     assert 2 == len(poll.runs)
     assert ["nightly", "nightly"] == [run.context["rid"] for run in poll.runs]

@@ -130,7 +130,7 @@ def compared(description: str, old: str = "", new: str = "") -> list[tuple[str, 
 
 @pytest.mark.parametrize("format_name", DESCRIPTIONS)
 def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> None:
-    """A name stands for several segments; the fields of labels are open, one list combines schemas."""
+    """A name covers several segments; the fields of labels are open, one list combines schemas."""
     assert [] == compared(DESCRIPTIONS[format_name])
 
 

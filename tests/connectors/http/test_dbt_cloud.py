@@ -108,13 +108,13 @@ def test_a_quiet_poll_reads_the_newest_page_alone_however_long_history_is() -> N
     fake = FakeDbtCloud()
     fake.runs = [fake.run(502, SUCCESS, fake.now - timedelta(minutes=5 * n)) for n in range(900, 0, -1)]
     connector = opened(fake)
-    found, cursor = walked(connector)
-    assert 900 == len(found)
-    fake.asked.clear()
+    runs, cursor = walked(connector)
+    assert 900 == len(runs)
+    fake.requested.clear()
     late = fake.run(501, ERROR, fake.now)
-    found, _ = walked(connector, cursor)
-    assert ["GET /runs/"] == fake.asked
-    assert str(late["id"]) in found
+    runs, _ = walked(connector, cursor)
+    assert ["GET /runs/"] == fake.requested
+    assert str(late["id"]) in runs
 
 
 def test_an_open_run_deep_in_the_list_is_read_alone() -> None:
@@ -123,8 +123,8 @@ def test_an_open_run_deep_in_the_list_is_read_alone() -> None:
     for n in range(300, 0, -1):
         fake.run(502, SUCCESS, fake.now - timedelta(minutes=n))
     connector = opened(fake)
-    found, cursor = walked(connector)
-    known = found[str(old["id"])]
+    runs, cursor = walked(connector)
+    known = runs[str(old["id"])]
     assert RunState.RUNNING is known.state
     old |= {"status": ERROR, "finished_at": shown(fake.now), "status_message": "orders failed"}
     poll = connector.poll(cursor, (ref(known),), 10)
@@ -135,7 +135,7 @@ def test_an_open_run_deep_in_the_list_is_read_alone() -> None:
 
 def test_the_log_is_that_of_all_steps() -> None:
     fake = FakeDbtCloud()
-    run = next(one for one in walked(opened(fake))[0].values() if one.job == "501")
+    run = next(run for run in walked(opened(fake))[0].values() if run.job == "501")
     assert "".join(fake.steps) == opened(fake).log(ref(run), None, 4096, 10).text
 
 

@@ -52,7 +52,7 @@ class Pausing(HomeGrown):
         match = re.fullmatch(r"/api/jobs(?:/(\w+)(?:/(pause|suspend|resume))?)?", request.url.path)
         if match is None:
             return super().handle(request)
-        self.asked.append(f"{request.method} {request.url.path}")
+        self.requested.append(f"{request.method} {request.url.path}")
         if match[1] is None:
             rows = [{name: item for name, item in job.items() if name not in self.hidden} for job in self.jobs]
             return httpx.Response(200, json={"jobs": rows})
@@ -186,9 +186,9 @@ def test_each_paused_job_is_read_where_the_list_hides_the_reason() -> None:
     fake.hidden = frozenset({"suspension"})
     connector = opened(fake, BY_HIDDEN_REASON)
     connector.act(connector.preview(hold_ask("load"), 5), new_key(), 5)
-    fake.asked.clear()
+    fake.requested.clear()
     assert ["load"] == [hold.job for hold in connector.holds(5)]
-    assert ["GET /api/jobs", "GET /api/jobs/load"] == fake.asked
+    assert ["GET /api/jobs", "GET /api/jobs/load"] == fake.requested
 
 
 @pytest.mark.parametrize("broken", [{"name": "odd", "next": "soon"}, {"name": None}])
@@ -293,14 +293,14 @@ def test_a_pause_and_its_end_send_the_key_of_their_action_as_a_header() -> None:
     )
 
 
-@pytest.mark.parametrize("word", ["{key}", "{nonsense}", "Bearer {option.token}"])
-def test_a_header_of_every_request_fills_in_no_name(word: str) -> None:
+@pytest.mark.parametrize("term", ["{key}", "{nonsense}", "Bearer {option.token}"])
+def test_a_header_of_every_request_fills_in_no_name(term: str) -> None:
     """It went out as it is written."""
     with pytest.raises(ValidationError) as raised:
         HttpProfile.model_validate(
-            {**profile_with(BY_FLAG).model_dump(exclude_unset=True), "headers": {"Idempotency-Key": word}}, context={}
+            {**profile_with(BY_FLAG).model_dump(exclude_unset=True), "headers": {"Idempotency-Key": term}}, context={}
         )
-    [error] = [one for one in raised.value.errors() if one["loc"][0] == "headers"]
+    [error] = [error for error in raised.value.errors() if error["loc"][0] == "headers"]
     assert "Idempotency-Key" in error["loc"]
-    assert word[word.index("{") :] in error["msg"]
+    assert term[term.index("{") :] in error["msg"]
     assert "Fix: name it in the headers of its call, as verbs.rerun.headers" in error["msg"]

@@ -25,9 +25,9 @@ NAME = 'Load"Stock"_2026_11_19'
 """With quotes, which no name of luigid has."""
 
 
-def opened(reply: Any, asked: list[httpx.URL]) -> Connector:
+def opened(reply: Any, urls: list[httpx.URL]) -> Connector:
     def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url)
+        urls.append(request.url)
         error = {"response": {"taskId": NAME, "error": "ValueError: no rows"}}
         return httpx.Response(200, json=error if request.url.path == "/api/fetch_error" else reply)
 
@@ -45,11 +45,11 @@ def test_rows_that_are_an_object_have_their_names_as_ids() -> None:
 
 
 def test_a_table_in_a_query_is_sent_as_json() -> None:
-    asked = list[httpx.URL]()
-    connector = opened({"response": {NAME: TASK}}, asked)
+    urls = list[httpx.URL]()
+    connector = opened({"response": {NAME: TASK}}, urls)
     [run] = connector.poll("", (), 20).runs
     assert "ValueError: no rows" == connector.log(ref(run), None, 1000, 20).text
-    assert {"task_id": NAME} == json.loads(asked[-1].params["data"])
+    assert {"task_id": NAME} == json.loads(urls[-1].params["data"])
 
 
 @pytest.mark.parametrize("reply", [{"response": {"num_tasks": 200_000}}, {"response": [TASK]}, {"response": None}])

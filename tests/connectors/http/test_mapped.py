@@ -53,8 +53,8 @@ EXAMPLE: dict[str, Any] = tomllib.loads(PAGE.read_text().partition("```toml\n")[
 
 def settings(**more: Any) -> dict[str, Any]:
     """The example of docs/connectors/http.md: what people copy is what is tested."""
-    found = {name: value for name, value in EXAMPLE["systems"]["batch"].items() if name not in ("kind", "poll_every")}
-    return {**found, "limit": 4, **more}
+    values = {name: value for name, value in EXAMPLE["systems"]["batch"].items() if name not in ("kind", "poll_every")}
+    return {**values, "limit": 4, **more}
 
 
 def opened(fake: HomeGrown, transport: Any = None, **more: Any) -> HttpConnector:
@@ -67,9 +67,9 @@ def test_a_system_can_what_its_config_names_a_call_for() -> None:
     calls = {"path": "/x/{job}/{key}", "method": "POST"}
     assert CONNECTOR.lacks is not None
     for given, lacked in (({}, {"rerun", "start", "cancel", "mark"}), ({"rerun": calls}, {"start", "cancel", "mark"})):
-        found = CONNECTOR.lacks(HttpOptions.model_validate(settings(verbs=given)))
-        assert lacked == set(found)
-    assert "the config names no call for it: add [systems.NAME.verbs.start] with its path" == found[Capability.START]
+        results = CONNECTOR.lacks(HttpOptions.model_validate(settings(verbs=given)))
+        assert lacked == set(results)
+    assert "the config names no call for it: add [systems.NAME.verbs.start] with its path" == results[Capability.START]
     without = {name: value for name, value in settings().items() if name != "log"}
     assert {Capability.LOG} == set(CONNECTOR.lacks(HttpOptions.model_validate(without)))
     alone = settings(jobs={name: value for name, value in settings()["jobs"].items() if name != "upstreams"})
@@ -166,7 +166,7 @@ def _more(body: Any, times: int) -> Any:
 @contextmanager
 def resetting(fake: HomeGrown) -> Iterator[tuple[int, Callable[[int | None], None]]]:
     """Port of a server with this scheduler's answers, and what resets its connections after so many bytes of them."""
-    left: list[int | None] = [None]
+    remaining: list[int | None] = [None]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -175,11 +175,11 @@ def resetting(fake: HomeGrown) -> Iterator[tuple[int, Callable[[int | None], Non
             )
             head = f"HTTP/1.1 {reply.status_code} X\r\nContent-Type: application/json\r\n"
             data = f"{head}Content-Length: {len(reply.content)}\r\n\r\n".encode() + reply.content
-            passed = len(data) if left[0] is None else min(len(data), left[0])
+            passed = len(data) if remaining[0] is None else min(len(data), remaining[0])
             self.wfile.write(data[:passed])
             self.close_connection = True
-            if left[0] is not None:
-                left[0] -= passed
+            if remaining[0] is not None:
+                remaining[0] -= passed
             if passed < len(data):
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
@@ -191,7 +191,7 @@ def resetting(fake: HomeGrown) -> Iterator[tuple[int, Callable[[int | None], Non
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield server.server_address[1], lambda count: left.__setitem__(0, count)
+            yield server.server_address[1], lambda count: remaining.__setitem__(0, count)
         finally:
             server.shutdown()
             thread.join()
@@ -291,12 +291,12 @@ def test_a_mark_sets_the_result_of_an_ended_run_once(verb: Verb) -> None:
     assert (None, ("POST https://batch.internal/api/runs/2/mark {\"status\": \"done\"}",)) == (
         preview.refused, preview.native_calls,
     )  # fmt: skip
-    told = connector.look_up(preview, key, 5)
-    assert isinstance(told, ActionUnknown)
-    assert "run 2 is crashed: it does not show the mark" in told.why
+    lookup = connector.look_up(preview, key, 5)
+    assert isinstance(lookup, ActionUnknown)
+    assert "run 2 is crashed: it does not show the mark" in lookup.why
     connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
-    assert ["POST /api/runs/2/mark"] == [call for call in fake.asked if call.startswith("POST")]
+    assert ["POST /api/runs/2/mark"] == [call for call in fake.requested if call.startswith("POST")]
     for state, why in ((RunState.RUNNING, "cancel it first, or let it end"), (RunState.SUCCEEDED, "nothing to do")):
         assert why in str(connector.preview(replace(spec, state=state), 5).refused)
     with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.mark\] with its path"):
@@ -316,7 +316,7 @@ def test_history_comes_page_by_page_and_then_only_what_changed() -> None:
 
 
 class NewestFirst(HomeGrown):
-    """Lists its newest change first: what changes during a walk stands in a page that was read already."""
+    """Lists its newest change first: a row that changes during a walk moves to a page that was read already."""
 
     def _page(self, query: dict[str, Any]) -> dict[str, Any]:
         rows = [row for row in self.runs if row["changed"] >= query.get("since", "")]
@@ -333,8 +333,8 @@ def test_a_run_that_fails_behind_a_walk_over_several_polls_is_reported_by_the_ne
     *_, last = TestHomeGrown().bites(connector, first.cursor)
     assert last.seen_until is not None
     assert begun >= last.seen_until
-    told = [run.attempt_key for poll in TestHomeGrown().bites(connector, last.cursor) for run in poll.runs]
-    assert key in told
+    keys = [run.attempt_key for poll in TestHomeGrown().bites(connector, last.cursor) for run in poll.runs]
+    assert key in keys
 
 
 def behind(fake: HomeGrown) -> str:
@@ -351,8 +351,8 @@ def test_an_open_run_missing_from_the_list_is_looked_up_alone() -> None:
     connector = opened(fake, overlap=0)
     cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
     open_runs = [RunRef("load", "", "1", "1"), RunRef("load", "", "999", "999")]
-    told = {run.attempt_key: run.state for run in connector.poll(cursor, open_runs, 5).runs}
-    assert (RunState.SUCCEEDED, RunState.UNKNOWN) == (told["1"], told["999"])
+    states = {run.attempt_key: run.state for run in connector.poll(cursor, open_runs, 5).runs}
+    assert (RunState.SUCCEEDED, RunState.UNKNOWN) == (states["1"], states["999"])
 
 
 def test_a_list_that_is_not_where_the_config_says_is_named() -> None:
@@ -364,17 +364,17 @@ def test_an_instant_of_nan_is_skipped_with_its_reason_and_the_rest_is_kept() -> 
     """It was read as none: a success without a start, and not a word of it."""
     fake = HomeGrown()
 
-    def answer(asked: httpx.Request) -> httpx.Response:
-        body = fake.handle(asked).read()
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = fake.handle(request).read()
         return httpx.Response(200, headers={"content-type": "application/json"},
                               content=body.replace(f'"{fake.runs[0]["began"]}"'.encode(), b"NaN"))  # fmt: skip
 
     polls = [*TestHomeGrown().bites(opened(fake, FaultyTransport(answer, "")), "")]
     assert [
         "'nan' at 'began' is not an instant written as iso (times = …). Fix: name another field, or correct times"
-    ] == [one.reason for poll in polls for one in poll.skipped]
-    told = {run.attempt_key for poll in polls for run in poll.runs}
-    assert {str(row["id"]) for row in fake.runs[1:]} == told
+    ] == [skip.reason for poll in polls for skip in poll.skipped]
+    keys = {run.attempt_key for poll in polls for run in poll.runs}
+    assert {str(row["id"]) for row in fake.runs[1:]} == keys
 
 
 @pytest.mark.parametrize("field", ["began", "finished"])
@@ -384,7 +384,7 @@ def test_a_run_in_the_future_is_skipped_with_its_reason_until_its_time(field: st
     row = fake.run("load", "done", fake.now)
     row[field] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     polls = [*TestHomeGrown().bites(opened(fake), "")]
-    reasons = [one.reason for poll in polls for one in poll.skipped]
+    reasons = [skip.reason for poll in polls for skip in poll.skipped]
     assert 1 == len(reasons)
     assert "min in the future: correct zone or times in the config, or the clock that wrote it" in reasons[0]
     assert str(row["id"]) not in {run.attempt_key for poll in polls for run in poll.runs}
@@ -395,7 +395,7 @@ def test_a_run_in_the_future_is_skipped_with_its_reason_until_its_time(field: st
 
 
 def test_a_run_of_ours_whose_times_cannot_be_read_was_sent_all_the_same() -> None:
-    """It was told as not there, and could have been sent again."""
+    """A run whose times cannot be read counts as sent: it is not sent again."""
     fake = HomeGrown()
     connector = opened(fake)
     run = next(run for run in connector.poll("", (), 5).runs)
@@ -410,24 +410,24 @@ def test_a_run_of_ours_whose_times_cannot_be_read_was_sent_all_the_same() -> Non
 def test_an_instant_that_means_none_is_no_success_without_a_start() -> None:
     fake = HomeGrown()
     fake.run("load", "done", fake.now)["began"] = "0001-01-01T00:00:00Z"
-    reasons = [one.reason for poll in TestHomeGrown().bites(opened(fake), "") for one in poll.skipped]
+    reasons = [skip.reason for poll in TestHomeGrown().bites(opened(fake), "") for skip in poll.skipped]
     assert ["'0001-01-01T00:00:00Z' at 'began' is not a run's time: leave it empty without one"] == reasons
 
 
 @pytest.mark.parametrize("circle, most", [(1, 3), (3, 10), (0, 25)])
 def test_pages_without_end_are_named_and_cost_few_requests(circle: int, most: int) -> None:
     """Every page has another token and other words on its runs; `circle`: how many differ, 0: none has a row."""
-    asked = 0
+    request_count = 0
 
     def answer(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        asked += 1
-        row = {"id": asked % max(circle, 1), "job": "load", "status": "done", "note": asked}
-        return httpx.Response(200, json={"runs": [row] if circle else [], "paging": {"after": str(asked)}})
+        nonlocal request_count
+        request_count += 1
+        row = {"id": request_count % max(circle, 1), "job": "load", "status": "done", "note": request_count}
+        return httpx.Response(200, json={"runs": [row] if circle else [], "paging": {"after": str(request_count)}})
 
     connector = opened(HomeGrown(), FaultyTransport(answer, ""))
     polls = [*TestHomeGrown().bites(connector, "")]
-    assert asked <= most
+    assert request_count <= most
     assert "the pages do not end" in polls[-1].warnings[0]
     assert (False, None) == (polls[-1].complete, polls[-1].seen_until)
 
@@ -483,7 +483,7 @@ def test_an_action_that_could_not_be_looked_up_is_refused_before_and_never_sent(
     assert "more than 50 pages of runs are listed. Fix: add {since} to the query of runs" in str(refused)
     with pytest.raises(NotSupported, match=r"the outcome of a lost reply cannot be checked: .*Fix: add \{since\}"):
         crowded.act(before, "headway-" + "a" * 20, 5)
-    assert not any(line.startswith("POST") for line in fake.asked)
+    assert not any(line.startswith("POST") for line in fake.requested)
 
 
 def test_a_list_that_fills_the_limit_without_pages_is_not_accepted_as_complete() -> None:
@@ -504,10 +504,10 @@ def test_a_list_that_fills_the_limit_without_pages_is_not_accepted_as_complete()
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [({"status": None}, "the state: no name or number"), ({"id": 2}, "about another run than requested")],
 )
-def test_an_open_run_with_an_unreadable_row_is_reported_as_skipped(change: dict[str, Any], words: str) -> None:
+def test_an_open_run_with_an_unreadable_row_is_reported_as_skipped(change: dict[str, Any], text: str) -> None:
     fake = HomeGrown()
     connector = opened(fake, overlap=0)
     cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
@@ -515,12 +515,12 @@ def test_an_open_run_with_an_unreadable_row_is_reported_as_skipped(change: dict[
     connector = opened(fake, FaultyTransport(lambda asked: _single(fake, asked, odd), ""), overlap=0)
     poll = connector.poll(cursor, [RunRef("load", "", "1", "1")], 5)
     assert (False, None) == (poll.complete, poll.seen_until)
-    assert words in poll.skipped[0].reason
+    assert text in poll.skipped[0].reason
     assert not {"1", "2"} & {run.attempt_key for run in poll.runs}
 
 
-def _single(fake: HomeGrown, asked: httpx.Request, row: dict[str, Any]) -> httpx.Response:
-    return httpx.Response(200, json=row) if asked.url.path.endswith("/runs/1") else fake.handle(asked)
+def _single(fake: HomeGrown, request: httpx.Request, row: dict[str, Any]) -> httpx.Response:
+    return httpx.Response(200, json=row) if request.url.path.endswith("/runs/1") else fake.handle(request)
 
 
 def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
@@ -530,9 +530,9 @@ def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
     run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
     preview = connector.preview(replace(TestHomeGrown().ask(run), verb=Verb.CANCEL), 5)
     row |= {"status": "crashed", "finished": row["began"]}
-    told = connector.look_up(preview, "headway-" + "a" * 20, 5)
-    assert isinstance(told, ActionUnknown)
-    assert "it ended by itself" in str(told)
+    lookup = connector.look_up(preview, "headway-" + "a" * 20, 5)
+    assert isinstance(lookup, ActionUnknown)
+    assert "it ended by itself" in str(lookup)
     row |= {"status": "stopped"}
     assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), ActionFound)
 
@@ -552,9 +552,9 @@ def test_a_cancelled_action_is_not_reported_as_conflicting_with_itself() -> None
     fake.run("load", "active", fake.now)
     connector = opened(fake)
     run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
-    asked = TestHomeGrown().ask(run)
-    told = {verb: connector.preview(replace(asked, verb=verb), 5).overlap for verb in (Verb.CANCEL, Verb.RERUN)}
-    assert {Verb.CANCEL: None, Verb.RERUN: "a run of it is running"} == told
+    spec = TestHomeGrown().ask(run)
+    overlaps = {verb: connector.preview(replace(spec, verb=verb), 5).overlap for verb in (Verb.CANCEL, Verb.RERUN)}
+    assert {Verb.CANCEL: None, Verb.RERUN: "a run of it is running"} == overlaps
 
 
 def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
@@ -562,7 +562,7 @@ def test_a_run_that_has_no_id_is_shown_as_a_place_and_refused() -> None:
     preview = opened(HomeGrown()).preview(missed, 5)
     assert "load 2026-11-22T02:08:00Z has no run at its source" in str(preview.refused)
     assert ([], True) == (
-        [one for one in preview.native_calls if "//" in one.partition("://")[2]],
+        [call for call in preview.native_calls if "//" in call.partition("://")[2]],
         "<id>" in preview.summary,
     )
 
@@ -597,7 +597,7 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
 
 # -- what a mapping must say ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         ({"states": {"done": "success"}}, 'is not a state that a source reports; did you mean "succeeded"?'),
         ({"states": {"bad": "failed"}}, "no run could ever be green"),
@@ -699,14 +699,14 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
-def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str) -> None:
-    found = settings()
+def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], text: str) -> None:
+    results = settings()
     for place, value in change.items():
         table, _, name = place.partition(".")
-        found = {**found, table: {**found[table], name: value} if name else value}
+        results = {**results, table: {**results[table], name: value} if name else value}
     with pytest.raises(ValidationError) as raised:
-        HttpOptions.model_validate(found)
-    assert words in str(raised.value)
+        HttpOptions.model_validate(results)
+    assert text in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -875,9 +875,9 @@ def test_what_is_not_in_a_list_that_leaves_out_rows_is_not_proved_to_have_never_
     })  # fmt: skip
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
     preview = Preview("POST", "start", "job load", plan={"verb": "start", "job": "load"})
-    told = open_system(options, "api", lambda _: "", transport).look_up(preview, "headway-abcdefghijkl", 5)
-    assert isinstance(told, ActionUnknown)
-    assert why in told.why
+    lookup = open_system(options, "api", lambda _: "", transport).look_up(preview, "headway-abcdefghijkl", 5)
+    assert isinstance(lookup, ActionUnknown)
+    assert why in lookup.why
 
 
 TIMED = MappedRunFields(id="id", job="job", state="state", started="at", duration="took", times="milliseconds")
@@ -1181,17 +1181,17 @@ def test_another_refusal_of_a_later_page_is_reported() -> None:
 
 
 def test_runs_that_were_deleted_while_a_token_expired_are_a_gap() -> None:
-    fake, gone = HomeGrown(), list[bool]()
+    fake, removed = HomeGrown(), list[bool]()
 
     def answer(request: httpx.Request) -> httpx.Response:
-        is_later = gone and "after" in request.url.params
+        is_later = removed and "after" in request.url.params
         return httpx.Response(410, json={}) if is_later else fake.handle(request)
 
     runs = {**settings()["runs"], "retention_days": 1}
     connector = opened(fake, FaultyTransport(answer, ""), runs=runs)
     cursor = json.loads(connector.poll("", (), 5).cursor)
     since = (datetime.now(UTC) - timedelta(days=3)).isoformat()
-    gone.append(True)
+    removed.append(True)
     [gap] = connector.poll(json.dumps({**cursor, "since": since}), (), 5).gaps
     assert "runs are kept for 1 days" in gap.reason
 
@@ -1387,7 +1387,7 @@ def test_a_repeated_attempt_begins_when_the_run_alone_says_and_takes_no_request_
         runs = {run.attempt_key: run for poll in TestRetried().bites(connector, "") for run in poll.runs}
     assert (began, RunState.FAILED) == (runs[f"{row['id']}.2"].started_at, runs[f"{row['id']}.2"].state)
     assert datetime.fromisoformat(row["began"]) == runs[f"{row['id']}.1"].started_at
-    assert 1 == fake.asked.count(f"GET /api/runs/{row['id']}") - 2, "the preview and the action read it as well"
+    assert 1 == fake.requested.count(f"GET /api/runs/{row['id']}") - 2, "the preview and the action read it as well"
 
 
 # -- fields that no answer has ----------------------------------------------------------------------------------------

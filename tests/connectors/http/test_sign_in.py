@@ -100,7 +100,7 @@ def test_a_token_is_obtained_once_for_all_requests() -> None:
     connector = server.open(profile(**OAUTH2), **CLIENT)
     connector.inventory("", 5)
     assert connector.poll("", (), 5).runs
-    assert ["https://login.example.com/acme%2F1/oauth2/v2.0/token"] == [str(one.url) for one in server.logins]
+    assert ["https://login.example.com/acme%2F1/oauth2/v2.0/token"] == [str(request.url) for request in server.logins]
     form = {name: value for name, [value] in parse_qs(server.logins[0].content.decode()).items()}
     assert {
         "grant_type": "client_credentials", "scope": "api/.default", "client_id": "headway", "client_secret": SECRET,
@@ -126,13 +126,13 @@ def test_a_token_endpoint_of_each_system_is_an_option() -> None:
     with pytest.raises(ValidationError, match="unencrypted"):
         server.open(given, **CLIENT, token_url="http://login.example.com/token")
     server.open(given, **CLIENT, token_url="https://acme.login.example.com/oauth/token").inventory("", 5)
-    assert ["https://acme.login.example.com/oauth/token"] == [str(one.url) for one in server.logins]
+    assert ["https://acme.login.example.com/oauth/token"] == [str(request.url) for request in server.logins]
 
 
 def test_a_path_is_below_the_address_of_the_system() -> None:
     server = Guarded(issuing())
     server.open(profile(sign_in="oauth2", oauth2={"token_url": "/oauth/token"}), **CLIENT).inventory("", 5)
-    assert ["https://jobs.example.com/oauth/token"] == [str(one.url) for one in server.logins]
+    assert ["https://jobs.example.com/oauth/token"] == [str(request.url) for request in server.logins]
 
 
 def test_a_token_is_renewed_before_its_end_and_once_after_a_401(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +406,7 @@ def test_aws_without_an_identity_is_refused_with_the_fix(monkeypatch: pytest.Mon
     assert [] == server.requests
 
 
-TAKEN = {"client_id": {"about": "Another client."}}
+OTHER_CLIENT = {"client_id": {"about": "Another client."}}
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ TAKEN = {"client_id": {"about": "Another client."}}
         ({"sign_in": "oauth2", "oauth2": {"form": {"a": "{{ x }}"}}}, "is not evaluated"),
         ({"sign_in": "session", "session": {"path": "/x", "token": "t"}}, "send {username} and {password}"),
         ({**SESSION, "session": {**SESSION["session"], "cookie": "S"}}, "name its token or its cookie"),
-        ({"sign_in": "oauth2", "oauth2": {}, "options": TAKEN}, "every system has this option"),
+        ({"sign_in": "oauth2", "oauth2": {}, "options": OTHER_CLIENT}, "every system has this option"),
     ],
 )  # fmt: skip
 def test_a_sign_in_that_cannot_work_is_refused(given: dict[str, Any], why: str) -> None:

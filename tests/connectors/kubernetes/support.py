@@ -17,7 +17,7 @@ ORDERS, STOCK = "etl/load-orders", "etl/stock-count"
 
 
 def cluster() -> FakeKubernetes:
-    """A cluster half a minute behind our clock: asks of starts are for now, by the real clock."""
+    """A cluster half a minute behind our clock: action requests for starts use the real clock."""
     fake = FakeKubernetes()
     fake.cronjob("load-orders")
     fake.cronjob("stock-count", schedule="*/15 * * * *", timeZone="Europe/Berlin")
@@ -34,13 +34,13 @@ def opened(
 
 def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
     """The last word on each attempt since the cursor, by job and key, and the cursor after it."""
-    found: dict[tuple[str, str], RunRecord] = {}
+    runs: dict[tuple[str, str], RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), 10)
-        found |= {(one.job, one.attempt_key): one for one in poll.runs}
+        runs |= {(run.job, run.attempt_key): run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return found, cursor
+    return runs, cursor
 
 
 def more(body: Any, times: int) -> Any:

@@ -29,7 +29,7 @@ def fake() -> FakeKubernetes:
 
 
 def the_run(connector: Connector, job: str = ORDERS) -> RunRecord:
-    return next(one for one in latest_records(connector)[0].values() if one.job == job)
+    return next(run for run in latest_records(connector)[0].values() if run.job == job)
 
 
 def rerun(connector: Connector, job: str = ORDERS) -> Preview:
@@ -140,7 +140,7 @@ def test_a_cronjob_changed_by_its_controller_meanwhile_is_read_again(fake: FakeK
         return fake.handle(request)
 
     opened(fake, httpx.MockTransport(answer)).act(preview, key, 10)
-    assert [one.mark.id for one in connector.holds(10)] == [key]
+    assert [hold.mark.id for hold in connector.holds(10)] == [key]
 
 
 def test_hold_of_a_job_without_a_clock_is_refused(fake: FakeKubernetes) -> None:
@@ -152,7 +152,7 @@ def test_a_release_warns_that_kubernetes_catches_up_the_latest_start(fake: FakeK
     connector, key = opened(fake), new_key()
     connector.act(connector.preview(hold_ask(ORDERS), 10), key, 10)
     notes = connector.preview(release_ask(ORDERS, key), 10).notes
-    assert any("starts the latest run that fell due meanwhile" in one for one in notes)
+    assert any("starts the latest run that fell due meanwhile" in note for note in notes)
 
 
 def test_suspended_job_is_not_cancelled(fake: FakeKubernetes) -> None:
@@ -170,7 +170,7 @@ def lone(fake: FakeKubernetes, **meta: Any) -> tuple[Connector, RunRecord]:
     fake.tick()
     connector = opened(fake, lone_jobs=["*"])
     return connector, next(
-        one for one in latest_records(connector)[0].values() if one.attempt_key == row["metadata"]["uid"]
+        run for run in latest_records(connector)[0].values() if run.attempt_key == row["metadata"]["uid"]
     )
 
 
@@ -193,7 +193,7 @@ def test_copy_of_a_job_is_its_own_and_belongs_to_the_same_job(fake: FakeKubernet
         run.attempt_key,
     )
     assert "batch.kubernetes.io/job-tracking" not in notes
-    again = next(one for one in latest_records(connector)[0].values() if one.attempt_key == copy["metadata"]["uid"])
+    again = next(run for run in latest_records(connector)[0].values() if run.attempt_key == copy["metadata"]["uid"])
     assert (again.job, again.again_of, again.period_key) == ("etl/job/migrate", run.attempt_key, None)
 
 

@@ -49,7 +49,7 @@ class TestKubernetesOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         run = self.latest(ORDERS)
         line = b"2026-11-20T07:00:00.000000001Z " + b"x" * 99 + b"\n"
-        pod = next(one for one in self.fake.logs if one.startswith("load-orders"))
+        pod = next(log for log in self.fake.logs if log.startswith("load-orders"))
         self.fake.logs[pod] = line * (size // len(line))
         return opened(self.fake), run
 
@@ -82,9 +82,9 @@ class TestKubernetesOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
         self.fake.outcome["stock-count"] = "hang"
         row = self.fake.job("", "stock-count", at=self.fake.now.replace(year=2025))
         self.fake.tick()
-        found = latest_records(opened(self.fake))[0][STOCK, str(row["metadata"]["uid"])]
-        assert found.state is RunState.RUNNING
-        return found
+        run = latest_records(opened(self.fake))[0][STOCK, str(row["metadata"]["uid"])]
+        assert run.state is RunState.RUNNING
+        return run
 
     def pause_by_hand(self, job_id: str) -> None:
         self._suspend(job_id, True)
@@ -103,10 +103,10 @@ class TestKubernetesOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, H
 
     def native_trace(self) -> object:
         rows = deepcopy([self.fake.jobs, self.fake.cronjobs])
-        for one in rows[1].values():
-            one["metadata"].pop("resourceVersion")
-            if not one["metadata"].get("annotations"):
-                one["metadata"].pop("annotations", None)
+        for row in rows[1].values():
+            row["metadata"].pop("resourceVersion")
+            if not row["metadata"].get("annotations"):
+                row["metadata"].pop("annotations", None)
         return rows
 
     def advance(self) -> None:

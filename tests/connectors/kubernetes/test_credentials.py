@@ -50,9 +50,9 @@ def test_token_of_a_kubeconfig_is_used_and_read_again_when_it_is_refused(tmp_pat
 
 
 def test_command_of_a_kubeconfig_is_run_for_its_token(tmp_path: Path) -> None:
-    told = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "right"}}
-    command = {"apiVersion": told["apiVersion"], "command": sys.executable, "interactiveMode": "Never",
-               "args": ["-c", f"print({json.dumps(json.dumps(told))})"]}  # fmt: skip
+    details = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "right"}}
+    command = {"apiVersion": details["apiVersion"], "command": sys.executable, "interactiveMode": "Never",
+               "args": ["-c", f"print({json.dumps(json.dumps(details))})"]}  # fmt: skip
     assert by(cluster(), kubeconfig(tmp_path, {"exec": command})).inventory("", 10).complete
 
 
@@ -122,7 +122,7 @@ def test_opening_a_connector_reads_no_file_and_sends_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "given, words",
+    "given, text",
     [
         ({}, "one of the three"),
         ({"kubeconfig": "x", "in_cluster": True}, "one of the three"),
@@ -133,8 +133,8 @@ def test_opening_a_connector_reads_no_file_and_sends_nothing(tmp_path: Path) -> 
         ({"in_cluster": True, "namespaces": ["No_Such"]}, "namespaces"),
     ],
 )
-def test_settings_that_do_not_go_together_say_so(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_settings_that_do_not_go_together_say_so(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         KubernetesOptions.model_validate(given)
 
 

@@ -61,14 +61,14 @@ def run_with(job_: parse.KubernetesJob, *rows: Row) -> Any:
     ],
 )
 def test_what_a_jobs_status_is_here(status: Row, spec: Row, state: RunState, native: str) -> None:
-    found = parse.run_record(job(status, spec))
-    assert (found.state, found.native_state) == (state, native)
-    assert found.state.is_open == (found.ended_at is None) or state is RunState.UNKNOWN
+    run = parse.run_record(job(status, spec))
+    assert (run.state, run.native_state) == (state, native)
+    assert run.state.is_open == (run.ended_at is None) or state is RunState.UNKNOWN
 
 
 def test_complete_and_failed_at_once_is_a_conflict_and_red() -> None:
-    found = parse.run_record(job({"conditions": [condition("Complete"), condition("Failed")]}))
-    assert (found.state, found.evidence) == (RunState.FAILED, RunEvidence.CONFLICT)
+    run = parse.run_record(job({"conditions": [condition("Complete"), condition("Failed")]}))
+    assert (run.state, run.evidence) == (RunState.FAILED, RunEvidence.CONFLICT)
 
 
 def test_indexed_job_that_ran_all_indexes_and_lost_some_is_partial() -> None:
@@ -79,18 +79,18 @@ def test_indexed_job_that_ran_all_indexes_and_lost_some_is_partial() -> None:
         "failed": 4,
     }
     some = {**status, "completedIndexes": "0-7", "failedIndexes": "8,9"}
-    found = parse.run_record(job(some, {"completions": 10, "completionMode": "Indexed"}))
-    assert found.state is RunState.PARTIAL
-    assert "8 of 10 completions, failed: 8,9" in found.message
-    assert ("0-7", "8,9") == (found.context["completedIndexes"], found.context["failedIndexes"])
+    run = parse.run_record(job(some, {"completions": 10, "completionMode": "Indexed"}))
+    assert run.state is RunState.PARTIAL
+    assert "8 of 10 completions, failed: 8,9" in run.message
+    assert ("0-7", "8,9") == (run.context["completedIndexes"], run.context["failedIndexes"])
     none = parse.run_record(job({**status, "succeeded": 0}, {"completions": 10}))
     assert none.state is RunState.FAILED
 
 
 def test_deadline_that_we_set_is_a_cancel() -> None:
     status = {"conditions": [condition("Failed", "DeadlineExceeded")]}
-    found = parse.run_record(job(status, annotations={parse.CANCELLED_ANNOTATION: "headway-0123456789"}))
-    assert found.state is RunState.CANCELLED
+    run = parse.run_record(job(status, annotations={parse.CANCELLED_ANNOTATION: "headway-0123456789"}))
+    assert run.state is RunState.CANCELLED
 
 
 def test_job_that_is_being_deleted_is_cancelling() -> None:
@@ -100,22 +100,22 @@ def test_job_that_is_being_deleted_is_cancelling() -> None:
 def test_waiting_pods_report_their_reason() -> None:
     pulling = pod({"phase": "Pending", "containerStatuses": [
         {"name": "main", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no image"}}}]})  # fmt: skip
-    found = run_with(job({"active": 1}), pulling)
-    assert (found.state, found.native_state, found.reason) == (RunState.QUEUED, "ImagePullBackOff", "resource")
-    assert found.message == "no image"
+    result = run_with(job({"active": 1}), pulling)
+    assert (result.state, result.native_state, result.reason) == (RunState.QUEUED, "ImagePullBackOff", "resource")
+    assert result.message == "no image"
     no_node = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
-    found = run_with(job({"active": 1}), pod({"phase": "Pending", "conditions": [no_node]}))
-    assert (found.native_state, found.message) == ("Unschedulable", "0/3 nodes are available")
-    assert found.started_at is None
+    result = run_with(job({"active": 1}), pod({"phase": "Pending", "conditions": [no_node]}))
+    assert (result.native_state, result.message) == ("Unschedulable", "0/3 nodes are available")
+    assert result.started_at is None
 
 
 def test_pod_that_crashes_again_and_again_is_retrying() -> None:
     last = {"terminated": {"exitCode": 1, "reason": "Error"}}
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
     row = {"name": "main", "restartCount": 3, "state": state, "lastState": last}
-    found = run_with(job({"active": 1}), pod({"phase": "Running", "containerStatuses": [row]}))
-    assert (found.state, found.native_state) == (RunState.RETRYING, "CrashLoopBackOff")
-    assert found.context["pods"] == [{"name": "p1", "why": "Error", "restarts": 3, "exit": 1}]
+    result = run_with(job({"active": 1}), pod({"phase": "Running", "containerStatuses": [row]}))
+    assert (result.state, result.native_state) == (RunState.RETRYING, "CrashLoopBackOff")
+    assert result.context["pods"] == [{"name": "p1", "why": "Error", "restarts": 3, "exit": 1}]
 
 
 def test_exit_code_is_that_of_the_container_that_failed() -> None:
@@ -124,9 +124,9 @@ def test_exit_code_is_that_of_the_container_that_failed() -> None:
         {"name": "main", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
     ]
     failed = job({"conditions": [condition("Failed", "BackoffLimitExceeded", "limit reached")], "failed": 1})
-    found = run_with(failed, pod({"phase": "Failed", "containerStatuses": over}))
-    assert found.exit_code == 137
-    assert found.message == "limit reached; pod p1 (OOMKilled 137)"
+    result = run_with(failed, pod({"phase": "Failed", "containerStatuses": over}))
+    assert result.exit_code == 137
+    assert result.message == "limit reached; pod p1 (OOMKilled 137)"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_instant_for_which_a_job_was_made(name: str, annotations: Row, perio
 
 
 @pytest.mark.parametrize(
-    "meta, wanted",
+    "meta, expected",
     [
         ({}, "etl/nightly"),
         ({"ownerReferences": []}, "etl/job/nightly-29919300"),
@@ -160,8 +160,8 @@ def test_the_instant_for_which_a_job_was_made(name: str, annotations: Row, perio
         ({"ownerReferences": [], "annotations": {parse.JOB_ANNOTATION: "other/job/load"}}, "etl/job/nightly-29919300"),
     ],
 )
-def test_which_job_a_job_is_a_run_of(meta: Row, wanted: str) -> None:
-    assert job({}, **meta).job == wanted
+def test_which_job_a_job_is_a_run_of(meta: Row, expected: str) -> None:
+    assert job({}, **meta).job == expected
 
 
 def test_a_recreated_job_of_the_same_name_is_another_attempt() -> None:
@@ -195,13 +195,13 @@ def test_the_name_of_a_job_we_create_fits_into_a_label_with_the_whole_key() -> N
     ],
 )
 def test_schedule_and_its_zone(spec: Row, expression: str, zone: str) -> None:
-    found = parse.parse_schedule(spec, "Europe/Paris")
-    assert (found.dialect, found.expression, found.zone) == ("kubernetes", expression, zone)
+    schedule = parse.parse_schedule(spec, "Europe/Paris")
+    assert (schedule.dialect, schedule.expression, schedule.zone) == ("kubernetes", expression, zone)
 
 
 def test_interval_has_no_clock_and_says_so() -> None:
-    found = parse.parse_schedule({"schedule": "@every 1h30m"}, "UTC")
-    assert (found.dialect, found.text) == ("none", "@every 1h30m: an interval from its last start")
+    schedule = parse.parse_schedule({"schedule": "@every 1h30m"}, "UTC")
+    assert (schedule.dialect, schedule.text) == ("none", "@every 1h30m: an interval from its last start")
 
 
 def test_cronjob_is_the_same_job_whatever_its_clock_and_pause() -> None:
@@ -213,9 +213,9 @@ def test_cronjob_is_the_same_job_whatever_its_clock_and_pause() -> None:
         "jobTemplate": template,
     }
     row = {"metadata": {"name": "load", "namespace": "etl", "uid": "c"}, "spec": spec}
-    one = inventory.cronjob_record(row, "UTC")
-    assert one.definition == "acme/load:2 -x; overlap: Forbid, starts up to 600 s late"
+    record = inventory.cronjob_record(row, "UTC")
+    assert record.definition == "acme/load:2 -x; overlap: Forbid, starts up to 600 s late"
     other = inventory.cronjob_record({**row, "spec": {**spec, "schedule": "0 4 * * *", "suspend": True}}, "UTC")
-    assert (one.definition_hash, other.paused) == (other.definition_hash, True)
+    assert (record.definition_hash, other.paused) == (other.definition_hash, True)
     template["spec"]["template"]["spec"]["containers"][0]["image"] = "acme/load:3"
-    assert inventory.cronjob_record(row, "UTC").definition_hash != one.definition_hash
+    assert inventory.cronjob_record(row, "UTC").definition_hash != record.definition_hash

@@ -46,7 +46,7 @@ def test_version_that_is_forgotten_is_a_gap_and_all_is_listed_again() -> None:
     fake.compacted = fake.version
     poll = connector.poll(cursor, (), 10)
     assert [gap.reason.partition(":")[0] for gap in poll.gaps] == ["Kubernetes no longer has the changes since then"]
-    assert [(one.job, one.state) for one in poll.runs] == [(STOCK, RunState.SUCCEEDED)]
+    assert [(run.job, run.state) for run in poll.runs] == [(STOCK, RunState.SUCCEEDED)]
     assert poll.seen_until is None, "what began while the list was read comes with the next poll"
     assert connector.poll(poll.cursor, (), 10).gaps == ()
 
@@ -66,7 +66,7 @@ def test_quiet_cluster_does_not_forget_where_we_stand() -> None:
         assert poll.gaps == ()
         cursor = poll.cursor
     row = fake.job("", "stock-count")
-    assert [one.attempt_key for one in connector.poll(cursor, (), 10).runs] == [row["metadata"]["uid"]]
+    assert [run.attempt_key for run in connector.poll(cursor, (), 10).runs] == [row["metadata"]["uid"]]
 
 
 def test_pods_beyond_the_limit_of_one_answer_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_vanished_run_is_reported_and_one_that_never_started_is_not() -> None:
     (run,) = poll.runs
     assert (run.job, run.state, run.evidence) == (ORDERS, RunState.SUCCEEDED, RunEvidence.NATIVE)
     assert run.native_state == "SawCompletedJob: Complete"
-    assert [words.partition(" at ")[0] for words in poll.warnings] == [f"{STOCK}: JobAlreadyActive"]
+    assert [warning.partition(" at ")[0] for warning in poll.warnings] == [f"{STOCK}: JobAlreadyActive"]
 
 
 def test_vanished_run_without_an_event_is_unknown_and_never_green() -> None:
@@ -221,7 +221,7 @@ def test_a_run_reported_before_its_deletion_is_not_reported_again_as_vanished() 
 
 
 def test_an_open_run_whose_job_was_deleted_is_lost_or_as_its_cronjobs_event_says() -> None:
-    for said, state, evidence in (
+    for message, state, evidence in (
         ("", RunState.LOST, RunEvidence.INFERRED),
         ("Failed", RunState.FAILED, RunEvidence.NATIVE),
     ):
@@ -232,12 +232,12 @@ def test_an_open_run_whose_job_was_deleted_is_lost_or_as_its_cronjobs_event_says
         runs, cursor = latest_records(opened(fake))
         (run,) = runs.values()
         fake.delete(row)
-        if said:
+        if message:
             name = row["metadata"]["name"]
-            fake.event("load-orders", "SawCompletedJob", f"Saw completed job: {name}, status: {said}")
-        fake.changes.clear()  # nobody tells the deletion
-        (gone,) = opened(fake).poll(cursor, [ref(run)], 10).runs
-        assert (gone.state, gone.evidence, gone.attempt_key) == (state, evidence, run.attempt_key)
+            fake.event("load-orders", "SawCompletedJob", f"Saw completed job: {name}, status: {message}")
+        fake.changes.clear()  # the deletion is not reported
+        (run_record,) = opened(fake).poll(cursor, [ref(run)], 10).runs
+        assert (run_record.state, run_record.evidence, run_record.attempt_key) == (state, evidence, run.attempt_key)
 
 
 def test_open_run_in_a_namespace_that_is_closed_to_us_ends_no_poll() -> None:
@@ -255,7 +255,7 @@ def test_open_run_in_a_namespace_that_is_closed_to_us_ends_no_poll() -> None:
 def test_cronjobs_of_an_old_cluster_are_found_where_they_were() -> None:
     fake = cluster()
     fake.old = True
-    assert {one.native_id for one in opened(fake).inventory("", 10).jobs} == {ORDERS, STOCK}
+    assert {job.native_id for job in opened(fake).inventory("", 10).jobs} == {ORDERS, STOCK}
     assert any(path.startswith("/apis/batch/v1beta1/") for _, path, _ in fake.requests)
 
 
@@ -267,11 +267,11 @@ def test_standalone_jobs_are_watched_where_configured() -> None:
     assert latest_records(opened(fake))[0] == {}
     connector = opened(fake, lone_jobs=["etl/load*"])
     assert {job for job, _ in latest_records(connector)[0]} == {"etl/job/load"}
-    found = connector.inventory("", 10)
-    assert {one.native_id for one in found.jobs} == {ORDERS, STOCK, "etl/job/load"}
-    assert found.is_selected is not None
-    assert not found.is_selected("etl/job/load", ()), "one that is deleted is no drift"
-    assert found.is_selected(ORDERS, ())
+    inventory = connector.inventory("", 10)
+    assert {job.native_id for job in inventory.jobs} == {ORDERS, STOCK, "etl/job/load"}
+    assert inventory.is_selected is not None
+    assert not inventory.is_selected("etl/job/load", ()), "one that is deleted is no drift"
+    assert inventory.is_selected(ORDERS, ())
 
 
 def test_patterns_choose_by_name_and_by_namespace() -> None:
@@ -282,14 +282,14 @@ def test_patterns_choose_by_name_and_by_namespace() -> None:
     fake.tick()
     connector = opened(fake, jobs=["etl/*"])
     assert {job for job, _ in latest_records(connector)[0]} == {ORDERS}
-    assert {one.native_id for one in connector.inventory("", 10).jobs} == {ORDERS, STOCK}
+    assert {job.native_id for job in connector.inventory("", 10).jobs} == {ORDERS, STOCK}
 
 
 def test_each_namespace_is_a_target_that_is_polled_alone() -> None:
     fake = cluster()
     fake.cronjob("weekly", namespace="reports")
     connector = opened(fake, target="reports", namespaces=["etl", "reports"])
-    assert [one.native_id for one in connector.inventory("", 10).jobs] == ["reports/weekly"]
+    assert [job.native_id for job in connector.inventory("", 10).jobs] == ["reports/weekly"]
     latest_records(connector)
     scoped = [path for _, path, _ in fake.requests if path.startswith(("/apis/batch/v1/", "/api/v1/"))]
     assert all("/namespaces/reports/" in path for path in scoped)
@@ -303,8 +303,8 @@ def test_without_pods_and_events_the_rest_is_read_and_the_gap_is_reported() -> N
     fake.forbidden = "/pods|/events"
     connector = opened(fake)
     poll = connector.poll("", (), 10)
-    assert [(one.state, one.exit_code) for one in poll.runs] == [(RunState.FAILED, None)]
-    assert {words.split()[0] for words in poll.warnings} == {"pods", "events"}
+    assert [(run.state, run.exit_code) for run in poll.runs] == [(RunState.FAILED, None)]
+    assert {warning.split()[0] for warning in poll.warnings} == {"pods", "events"}
     with pytest.raises(AccessRefused, match="list pods"):
         connector.log(ref(poll.runs[0]), None, 1000, 10)
 
@@ -350,7 +350,7 @@ def test_an_answer_that_is_too_large_is_requested_in_smaller_pages(monkeypatch: 
     fake.tick()
     monkeypatch.setattr(http, "LIMIT_BYTES", 120_000)
     assert len(latest_records(opened(fake))[0]) == 30
-    limits = [asked.get("limit") for _, path, asked in fake.requests if path.endswith("/jobs")]
+    limits = [parameters.get("limit") for _, path, parameters in fake.requests if path.endswith("/jobs")]
     assert limits == ["250", "20", "20"]
 
 
@@ -367,7 +367,7 @@ def test_more_changes_than_one_answer_holds_are_a_gap_and_all_is_listed(monkeypa
     monkeypatch.setattr(http, "LIMIT_BYTES", 60_000)
     poll = connector.poll(cursor, (), 10)
     assert [gap.reason.partition(":")[0] for gap in poll.gaps] == ["more changed than one answer holds"]
-    assert [one.job for one in poll.runs] == [STOCK]
+    assert [run.job for run in poll.runs] == [STOCK]
 
 
 def test_clock_of_a_watch_is_read_when_it_began() -> None:
@@ -378,10 +378,10 @@ def test_clock_of_a_watch_is_read_when_it_began() -> None:
     fake.now = datetime.now(UTC)
 
     def answer(request: httpx.Request) -> httpx.Response:
-        found = fake.handle(request)
+        response = fake.handle(request)
         if "watch" in request.url.params:
             time.sleep(0.3)
-        return found
+        return response
 
     clock = opened(fake, httpx.MockTransport(answer)).poll(cursor, (), 10).clock
     assert clock is not None

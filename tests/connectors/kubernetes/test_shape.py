@@ -20,22 +20,22 @@ from tests.fakes.kubernetes import FakeKubernetes
 Row = dict[str, Any]
 
 
-def kept(row: Row, model: str) -> Row:
+def through_model(row: Row, model: str) -> Row:
     """The row as the package's model of it says it again: names that it does not have are gone."""
     api = client.ApiClient()
-    found = api.sanitize_for_serialization(api.deserialize(json.dumps(row), model, "application/json"))
-    return dict(found)
+    result = api.sanitize_for_serialization(api.deserialize(json.dumps(row), model, "application/json"))
+    return dict(result)
 
 
 def lost(row: Any, again: Any, path: str = "") -> list[str]:
     """Paths in `row` that are not in `again`."""
     if isinstance(row, dict):
         mine = again if isinstance(again, dict) else {}
-        told = [f"{path}.{name}" for name in row if name not in mine and row[name] not in ({}, [], None)]
-        return told + [one for name in row if name in mine for one in lost(row[name], mine[name], f"{path}.{name}")]
+        texts = [f"{path}.{name}" for name in row if name not in mine and row[name] not in ({}, [], None)]
+        return texts + [text for name in row if name in mine for text in lost(row[name], mine[name], f"{path}.{name}")]
     if isinstance(row, list):
         pairs = zip(row, again if isinstance(again, list) else [], strict=False)
-        return [one for left, right in pairs for one in lost(left, right, f"{path}[]")]
+        return [name for left, right in pairs for name in lost(left, right, f"{path}[]")]
     return []
 
 
@@ -53,7 +53,7 @@ def sent(fake: FakeKubernetes, method: str) -> Row:
 
 
 def failed(connector: Connector) -> ActionSpec:
-    run = next(one for one in latest_records(connector)[0].values() if one.state is RunState.FAILED)
+    run = next(run for run in latest_records(connector)[0].values() if run.state is RunState.FAILED)
     return ActionSpec(Verb.RERUN, ref(run), run.state)
 
 
@@ -61,7 +61,7 @@ def test_job_that_a_rerun_makes_is_a_job_of_the_api(fake: FakeKubernetes) -> Non
     connector, key = opened(fake), new_key()
     connector.act(connector.preview(failed(connector), 10), key, 10)
     body = sent(fake, "POST")
-    assert lost(body, kept(body, "V1Job")) == []
+    assert lost(body, through_model(body, "V1Job")) == []
     notes = body["metadata"]["annotations"]
     assert (notes["headway/action"], notes["cronjob.kubernetes.io/instantiate"]) == (key, "manual")
     assert notes["batch.kubernetes.io/cronjob-scheduled-timestamp"] == "2026-11-20T03:00:00Z"
@@ -76,7 +76,7 @@ def test_patch_of_a_hold_is_one_of_a_cronjob(fake: FakeKubernetes) -> None:
     patch = sent(fake, "PATCH")
     assert patch["spec"] == {"suspend": True}
     whole = {**fake.cronjobs["etl", "load-orders"]}
-    assert lost(whole, kept(whole, "V1CronJob")) == []
+    assert lost(whole, through_model(whole, "V1CronJob")) == []
 
 
 def test_what_the_fake_answers_is_shaped_as_the_package_knows_it(fake: FakeKubernetes) -> None:
@@ -87,4 +87,4 @@ def test_what_the_fake_answers_is_shaped_as_the_package_knows_it(fake: FakeKuber
         (list(fake.pods.values()), "V1Pod"),
     ):
         assert rows
-        assert [path for row in rows for path in lost(row, kept(row, model))] == []
+        assert [path for row in rows for path in lost(row, through_model(row, model))] == []

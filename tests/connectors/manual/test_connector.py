@@ -35,17 +35,17 @@ def polled(now: datetime, cursor: str = "", *runs: RunRef, options: ManualOption
     return ManualConnector(options, lambda: now).poll(cursor, runs, 5)
 
 
-def told(poll: Poll) -> list[tuple[str, str, datetime | None]]:
+def reported_steps(poll: Poll) -> list[tuple[str, str, datetime | None]]:
     return [(run.attempt_key, run.state.value, run.queued_at) for run in poll.runs]
 
 
 def test_a_step_waits_once_a_day_from_its_time() -> None:
     first = polled(FIVE - timedelta(hours=1))
-    assert [] == told(first)  # what was to be done before anybody watched is not owed
-    assert [] == told(polled(FIVE - timedelta(seconds=1), first.cursor))
+    assert [] == reported_steps(first)  # a step that was due before the first poll is not pending
+    assert [] == reported_steps(polled(FIVE - timedelta(seconds=1), first.cursor))
     second = polled(FIVE, first.cursor)
-    assert [("2026-11-20", "waiting", FIVE)] == told(second)
-    assert [] == told(polled(FIVE + timedelta(hours=1), second.cursor))
+    assert [("2026-11-20", "waiting", FIVE)] == reported_steps(second)
+    assert [] == reported_steps(polled(FIVE + timedelta(hours=1), second.cursor))
     assert "approval" == second.runs[0].reason
 
 
@@ -53,8 +53,10 @@ def test_a_step_of_some_days_waits_on_these_alone() -> None:
     step = {"at": "05:00", "days": ["sat"]}
     options = ManualOptions.model_validate({"zone": "Europe/Berlin", "steps": {"weekly": step}})
     cursor = polled(FIVE - timedelta(days=1), options=options).cursor
-    assert [] == told(polled(FIVE, cursor, options=options))
-    assert ["2026-11-21"] == [key for key, _, _ in told(polled(FIVE + timedelta(days=1), cursor, options=options))]
+    assert [] == reported_steps(polled(FIVE, cursor, options=options))
+    assert ["2026-11-21"] == [
+        key for key, _, _ in reported_steps(polled(FIVE + timedelta(days=1), cursor, options=options))
+    ]
     [job] = ManualConnector(options, lambda: FIVE).inventory("", 5).jobs
     assert ("0 5 * * 6", "Europe/Berlin", "sat at 05:00") == (
         job.schedule.expression, job.schedule.zone, job.schedule.text,
@@ -68,15 +70,15 @@ def test_a_time_that_the_clocks_skip_begins_when_they_change_as_its_schedule_has
     [job] = ManualConnector(options, lambda: change).inventory("", 5).jobs
     assert [change] == instants(job.schedule, change - timedelta(hours=12), change + timedelta(hours=12))
     cursor = polled(change - timedelta(minutes=1), options=options).cursor
-    assert [("2027-03-28", "waiting", change)] == told(polled(change, cursor, options=options))
+    assert [("2027-03-28", "waiting", change)] == reported_steps(polled(change, cursor, options=options))
 
 
 def test_a_time_that_comes_twice_begins_once_the_first_time() -> None:
     options = ManualOptions.model_validate({"zone": "Europe/Berlin", "steps": {"sign_off": {"at": "02:30"}}})
     first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     begun = polled(first, polled(first - timedelta(hours=1), options=options).cursor, options=options)
-    assert [("2026-10-25", "waiting", first)] == told(begun)
-    assert [] == told(polled(first + timedelta(hours=3), begun.cursor, options=options))
+    assert [("2026-10-25", "waiting", first)] == reported_steps(begun)
+    assert [] == reported_steps(polled(first + timedelta(hours=3), begun.cursor, options=options))
 
 
 @pytest.mark.parametrize("key, since", [("2026-11-20", FIVE), ("again@2026-11-20T06:00:00+00:00", None)])
@@ -84,7 +86,7 @@ def test_an_uncompleted_step_is_overdue_after_its_time(key: str, since: datetime
     began = since or datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
     run = RunRef("sign_off", "2026-11-20T04:00:00Z", key, "")
     cursor = polled(FIVE).cursor
-    assert [] == told(polled(began + timedelta(minutes=119), cursor, run))
+    assert [] == reported_steps(polled(began + timedelta(minutes=119), cursor, run))
     [late] = polled(began + timedelta(minutes=120), cursor, run).runs
     assert (key, RunState.TIMED_OUT, "2026-11-20T04:00:00Z") == (late.attempt_key, late.state, late.period_key)
     assert late.message.startswith("it is not completed yet ")
@@ -100,7 +102,7 @@ def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "step, words",
+    "step, text",
     [
         ({"at": "25:00"}, "is not a time of day"),
         ({"at": "05:00", "remind_after": "soon"}, "is not a duration"),
@@ -109,14 +111,14 @@ def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
         ({"at": "05:00", "titel": "x"}, "Extra inputs"),
     ],
 )
-def test_an_invalid_step_is_reported(step: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_an_invalid_step_is_reported(step: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         ManualOptions.model_validate({"steps": {"x": step}})
 
 
 @pytest.mark.parametrize("name", ["", " ", " sign", "sign\n", "si\x1b[2Jgn", "sign\u202e"])
 def test_a_step_that_cannot_be_shown_or_typed_is_refused(name: str) -> None:
-    """Its name is its id: it stands in lists, and people type it."""
+    """Its name is its id: lists show it, and people type it."""
     with pytest.raises(ValidationError, match="holds what cannot be shown or typed"):
         ManualOptions.model_validate({"steps": {name: {"at": "05:00"}}})
 

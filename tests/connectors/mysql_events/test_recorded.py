@@ -1,4 +1,4 @@
-"""Events on recorded rows: the conformance of the real server, and what a real one does not show when asked."""
+"""Events on recorded rows: the conformance of the real server, and what a real one does not show on request."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def connector_on(fake: FakeEvents, options: MySqlEventsOptions = OPTIONS) -> MyS
     return MySqlEventsConnector(FakeClient(fake), options)
 
 
-def told(fake: FakeEvents, cursor: str = "") -> dict[tuple[str, str], RunRecord]:
+def polled_runs(fake: FakeEvents, cursor: str = "") -> dict[tuple[str, str], RunRecord]:
     """Every run by job and attempt, read in one bite."""
     fake.bite_rows = 100
     return {(run.job, run.attempt_key): run for run in connector_on(fake).poll(cursor, (), 5).runs}
@@ -160,7 +160,7 @@ class TestRecordedEvents(Reads, Logs, Deadlines, Reruns, Starts, Holds, Faults):
 
 
 def test_what_is_logged_is_proved_and_what_is_not_is_a_start(fake: FakeEvents) -> None:
-    result = {job: (run.state, run.evidence) for (job, _), run in told(fake).items() if run.action_key is None}
+    result = {job: (run.state, run.evidence) for (job, _), run in polled_runs(fake).items() if run.action_key is None}
     assert {
         "ops.good": (RunState.SUCCEEDED, RunEvidence.NATIVE),
         "ops.bad": (RunState.FAILED, RunEvidence.NATIVE),
@@ -170,7 +170,7 @@ def test_what_is_logged_is_proved_and_what_is_not_is_a_start(fake: FakeEvents) -
 
 
 def test_one_shots_of_ours_are_attempts_of_their_event_and_no_jobs(fake: FakeEvents) -> None:
-    ours = {run.action_key: (run.job, run.state) for run in told(fake).values() if run.action_key}
+    ours = {run.action_key: (run.job, run.state) for run in polled_runs(fake).values() if run.action_key}
     assert {
         "headway-0123456789ab": ("ops.sleeper", RunState.RUNNING),
         "headway-ba9876543210": ("ops.silent", RunState.UNKNOWN),
@@ -180,14 +180,17 @@ def test_one_shots_of_ours_are_attempts_of_their_event_and_no_jobs(fake: FakeEve
 
 def test_a_running_row_is_lost_when_its_connection_or_its_server_ended(fake: FakeEvents) -> None:
     sleeper = ("ops.sleeper", "3")
-    assert RunState.RUNNING == told(fake)[sleeper].state
+    assert RunState.RUNNING == polled_runs(fake)[sleeper].state
     assert fake.processes is not None
     fake.processes.discard(37)
-    assert (RunState.LOST, RunEvidence.INFERRED) == (told(fake)[sleeper].state, told(fake)[sleeper].evidence)
-    fake.processes = None  # PROCESS is not granted: nobody can tell
-    assert RunState.RUNNING == told(fake)[sleeper].state
+    assert (RunState.LOST, RunEvidence.INFERRED) == (
+        polled_runs(fake)[sleeper].state,
+        polled_runs(fake)[sleeper].evidence,
+    )
+    fake.processes = None  # PROCESS is not granted: unknown
+    assert RunState.RUNNING == polled_runs(fake)[sleeper].state
     fake.uptime_seconds = 0.5  # the server has started since
-    assert RunState.LOST == told(fake)[sleeper].state
+    assert RunState.LOST == polled_runs(fake)[sleeper].state
 
 
 def test_an_open_row_is_read_again_until_it_ends(fake: FakeEvents) -> None:
@@ -228,11 +231,11 @@ def test_rows_that_were_deleted_are_unknown_and_a_gap(fake: FakeEvents) -> None:
     lost = RunRef("ops.good", "x", "0", '{"run_id": 0}')
     runs = {run.attempt_key: run for run in connector_on(fake).poll(cursor, (lost,), 5).runs}
     assert (RunState.UNKNOWN, "(row deleted)") == (runs["0"].state, runs["0"].native_state)
-    anew = connector_on(fake).poll('{"after": 9000, "again": {}, "last": {}}', (), 5)
+    poll = connector_on(fake).poll('{"after": 9000, "again": {}, "last": {}}', (), 5)
     assert ["ops.event_log ends at run_id 3, and we had read up to 9000: rows are gone"] == [
-        gap.reason for gap in anew.gaps
+        gap.reason for gap in poll.gaps
     ]
-    assert connector_on(fake).poll(anew.cursor, (), 5).runs
+    assert connector_on(fake).poll(poll.cursor, (), 5).runs
 
 
 def test_restarted_numbers_are_a_gap_however_few_were_read(fake: FakeEvents) -> None:
@@ -276,13 +279,13 @@ def test_odd_values_are_kept_as_text_and_never_mean_success_without_evidence(
     fake: FakeEvents, change: dict[str, Any]
 ) -> None:
     fake.log[0] |= change
-    run = told(fake)["ops.good", "1"]
+    run = polled_runs(fake)["ops.good", "1"]
     assert run.started_at is None or run.state is RunState.UNKNOWN
 
 
 def test_hostile_text_stays_data(fake: FakeEvents) -> None:
     fake.log[1] |= {"message": b"\xff\x1b[31m" + b"x" * 5000, "event_name": "'; DROP TABLE t; --"}
-    run = told(fake)["ops.'; DROP TABLE t; --", "2"]
+    run = polled_runs(fake)["ops.'; DROP TABLE t; --", "2"]
     assert run.message.startswith("\udcff\x1b[31m")
 
 
@@ -321,22 +324,22 @@ def test_a_log_table_that_cannot_be_read_proves_nothing(fake: FakeEvents) -> Non
     fake.log_is_readable = False
     poll = connector_on(fake).poll("", (), 5)
     assert (False, None) == (poll.complete, poll.seen_until)
-    assert any("ops.event_log cannot be read" in word for word in poll.warnings)
+    assert any("ops.event_log cannot be read" in warning for warning in poll.warnings)
     missing = {right.name: right.fix for right in connector_on(fake).probe(5).rights if not right.held}
     assert "GRANT SELECT ON ops.event_log TO 'headway_act'@'%';" == missing["read ops.event_log"]
 
 
 @pytest.mark.parametrize(
-    "about, words",
+    "about, text",
     [
         ({"scheduler": "OFF"}, "the event scheduler is OFF: nothing starts. SET GLOBAL event_scheduler = ON;"),
         ({"read_only": 1}, "this server is read-only, a replica: events run on its primary"),
     ],
 )
-def test_what_would_not_start_is_refused_with_its_reason(fake: FakeEvents, about: dict[str, Any], words: str) -> None:
+def test_what_would_not_start_is_refused_with_its_reason(fake: FakeEvents, about: dict[str, Any], text: str) -> None:
     fake.about |= about
-    run = told(fake)["ops.bad", "2"]
-    assert words == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
+    run = polled_runs(fake)["ops.bad", "2"]
+    assert text == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
 
 
 def test_old_one_shot_events_are_removed_and_new_ones_stay(fake: FakeEvents) -> None:
@@ -347,8 +350,8 @@ def test_old_one_shot_events_are_removed_and_new_ones_stay(fake: FakeEvents) -> 
     MySqlEventsConnector(client, OPTIONS).poll("", (), 5)
     assert [("ops", "headway-0123456789ab"), ("ops", "headway-ba9876543210")] == client.tidied
     fake.grants = ["GRANT USAGE ON *.* TO `headway`@`%`"]
-    words = MySqlEventsConnector(client, OPTIONS).poll("", (), 5).warnings
-    assert any("has run and stays: no EXECUTE on procedure headway.event_tidy" in word for word in words)
+    warnings = MySqlEventsConnector(client, OPTIONS).poll("", (), 5).warnings
+    assert any("has run and stays: no EXECUTE on procedure headway.event_tidy" in warning for warning in warnings)
 
 
 def test_a_hold_that_was_cut_before_the_event_was_disabled_is_not_placed(fake: FakeEvents) -> None:
@@ -376,7 +379,7 @@ def test_what_events_cannot_says_why(fake: FakeEvents, verb: Verb) -> None:
 
 
 def test_a_start_has_no_log(fake: FakeEvents) -> None:
-    silent = next(run for (job, _), run in told(fake).items() if job == "ops.silent")
+    silent = next(run for (job, _), run in polled_runs(fake).items() if job == "ops.silent")
     with pytest.raises(NotSupported, match="is not recorded"):
         connector_on(fake).log(ref(silent), None, 100, 5)
 
@@ -448,7 +451,7 @@ def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
 
 
 @pytest.mark.parametrize(
-    "given, words",
+    "given, text",
     [
         ({"host": "db", "user": "u", "log_table": "event_log"}, "log_table"),
         ({"host": "db", "user": "u", "log_table": "ops.`x`; DROP"}, "log_table"),
@@ -458,6 +461,6 @@ def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
         ({"user": "u"}, "host"),
     ],
 )
-def test_wrong_settings_are_named(given: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_wrong_settings_are_named(given: dict[str, object], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         MySqlEventsOptions.model_validate(given)

@@ -1,4 +1,4 @@
-"""What each `tls` asks of a server that offers TLS, by the first packet that it gets."""
+"""What each `tls` value requires of a server that offers TLS, by the first packet that it gets."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def server() -> Iterator[Server]:
     result.close()
 
 
-@pytest.mark.parametrize("tls, asked", [("off", False), ("prefer", True), ("require", True), ("verify", True)])
-def test_tls_is_requested_where_the_server_offers_it(server: Server, tls: Tls, asked: bool) -> None:
+@pytest.mark.parametrize("tls, is_requested", [("off", False), ("prefer", True), ("require", True), ("verify", True)])
+def test_tls_is_requested_where_the_server_offers_it(server: Server, tls: Tls, is_requested: bool) -> None:
     """`prefer` is the default: PyMySQL before 1.2 took it for none."""
     session = MySqlSession(lambda: MySqlLogin("127.0.0.1", server.port, "headway", "x", tls, None))
     with pytest.raises(ConnectorError):
         session.write_once("SELECT 1", (), 20)
     assert server.flags is not None
-    assert asked is bool(server.flags & CLIENT_SSL)
+    assert is_requested is bool(server.flags & CLIENT_SSL)

@@ -147,7 +147,7 @@ def test_rows_that_were_purged_before_they_were_read_are_a_gap(fake: FakeOracleS
 
 
 def test_purged_rows_of_jobs_of_oracle_are_no_gap(fake: FakeOracleScheduler) -> None:
-    """Its maintenance runs often, and a job of a user less often than the log is kept."""
+    """Its maintenance runs often, and a user's job less often than the log retention."""
     connector = opened()
     cursor = read_at_once(connector)[1]
     for _ in range(3):

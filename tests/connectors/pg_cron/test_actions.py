@@ -1,4 +1,4 @@
-"""Holds, starts and cancels of pg_cron: what is refused, what is looked up, and what nobody can tell."""
+"""Holds, starts and cancels of pg_cron: refusals, look-ups, and unknown outcomes."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def allowed(connector: PgCronConnector, spec: ActionSpec) -> Preview:
 
 
 def refused(connector: PgCronConnector, spec: ActionSpec) -> str:
-    words = connector.preview(spec, 5).refused
-    assert words is not None
-    return words
+    text = connector.preview(spec, 5).refused
+    assert text is not None
+    return text
 
 
 def test_a_job_that_runs_is_not_held(fake: FakePgCron) -> None:
@@ -69,8 +69,8 @@ def test_a_job_recreated_under_a_hold_comes_with_the_sql_that_resumes_it(fake: F
     connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
     jobid = next(row["jobid"] for row in fake.jobs if row["command"].startswith("/* headway-hold"))
     fake.change(jobid, command="select 2")
-    words = refused(connector, release_ask(JOB, KEY))
-    assert f"SELECT cron.alter_job({jobid}, active := true);" in words
+    text = refused(connector, release_ask(JOB, KEY))
+    assert f"SELECT cron.alter_job({jobid}, active := true);" in text
     assert () == connector.holds(5)
 
 
@@ -113,15 +113,15 @@ def test_what_may_still_be_on_its_way_is_not_called_absent(fake: FakePgCron, ver
     connector = connector_on(fake)
     if verb == "release":
         connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
-    asks = {"hold": hold_ask(JOB), "release": release_ask(JOB, KEY), "cancel": cancel_ask(fake)}
-    preview = allowed(connector, asks[verb])
+    specs = {"hold": hold_ask(JOB), "release": release_ask(JOB, KEY), "cancel": cancel_ask(fake)}
+    preview = allowed(connector, specs[verb])
     assert isinstance(connector.look_up(preview, new_key(), 5), ActionAbsent)
     fake.sessions = 1
     assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
 
 
 def sent(preview: Preview, seconds_ago: float) -> Preview:
-    """As it is kept with its intent."""
+    """As it is stored with its intent."""
     at = instant_key(datetime.now(UTC) - timedelta(seconds=seconds_ago))
     return replace(preview, plan={**preview.plan, SENT_AT: at})
 
@@ -133,8 +133,8 @@ def test_a_sender_that_still_connects_has_no_session_and_only_time_proves_that_i
     connector = connector_on(fake)
     if verb == "release":
         connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
-    asks = {"start": start_ask(), "hold": hold_ask(JOB), "release": release_ask(JOB, KEY), "cancel": cancel_ask(fake)}
-    preview = allowed(connector, asks[verb])
+    specs = {"start": start_ask(), "hold": hold_ask(JOB), "release": release_ask(JOB, KEY), "cancel": cancel_ask(fake)}
+    preview = allowed(connector, specs[verb])
     assert isinstance(connector.look_up(sent(preview, SEND_SECONDS), new_key(), 5), ActionUnknown)
     assert isinstance(connector.look_up(sent(preview, IN_FLIGHT_SECONDS + 1), new_key(), 5), ActionAbsent)
 
@@ -163,13 +163,13 @@ def test_a_missing_right_is_named_with_its_fix_by_preview_and_probe(fake: FakePg
     cancel = cancel_ask(fake)
     fake.access |= {"role": "watcher", "may_hold": False, "may_clear": None, "may_cancel": None}
     connector = connector_on(fake)
-    mend = "as a superuser, headway connector grants pg_cron --login watcher | psql "
+    fix = "as a superuser, headway connector grants pg_cron --login watcher | psql "
     for spec in (hold_ask(JOB), release_ask(JOB, KEY), cancel):
-        assert mend in refused(connector, spec)
+        assert fix in refused(connector, spec)
     missing = [right for right in connector.probe(5).rights if right.held is False]
     names = ["hold and release a job", "take a mark alone from a job", "cancel a run"]
     assert names == [right.name for right in missing]
-    assert all(mend in right.fix and right.needed_for == "act" for right in missing)
+    assert all(fix in right.fix and right.needed_for == "act" for right in missing)
 
 
 def test_a_superuser_needs_the_functions_as_well(fake: FakePgCron) -> None:
@@ -187,8 +187,8 @@ def test_what_is_held_is_let_go_where_an_older_grants_sql_knows_no_clear(fake: F
     connector = connector_on(fake)
     connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
     alone = replace(release_ask(JOB, KEY), parameters={"hold": KEY, "enable": "no"})
-    words = refused(connector, alone)
-    assert f"may not take our mark from {JOB} alone: as a superuser, headway connector grants pg_cron" in words
+    text = refused(connector, alone)
+    assert f"may not take our mark from {JOB} alone: as a superuser, headway connector grants pg_cron" in text
     missing = [right.name for right in connector.probe(5).rights if right.held is False]
     assert ["take a mark alone from a job"] == missing
     connector.act(allowed(connector, release_ask(JOB, KEY)), new_key(), 5)

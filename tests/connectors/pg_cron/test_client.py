@@ -48,6 +48,6 @@ def test_an_entry_committed_during_the_lookup_is_found() -> None:
 
 
 def test_a_hold_committed_during_the_lookup_is_found() -> None:
-    left = PgCronClient(Busy(), "headway").job_left(7, KEY)
-    assert left.row is not None
-    assert (7, 0) == (left.row["jobid"], left.sessions)
+    action_trace = PgCronClient(Busy(), "headway").job_left(7, KEY)
+    assert action_trace.row is not None
+    assert (7, 0) == (action_trace.row["jobid"], action_trace.sessions)

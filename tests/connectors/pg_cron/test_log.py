@@ -18,7 +18,7 @@ RUN = RunRef("load", "7", "7", '{"runid": 7}')
 
 
 class Table:
-    """One row of cron.job_run_details; what was asked of it at once, at most."""
+    """One row of cron.job_run_details; `most` is the longest message that one query returned."""
 
     def __init__(self, message: str | None) -> None:
         self.message, self.most = message, 0

@@ -17,8 +17,8 @@ def test_host_and_user_with_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
         {"host": "db", "dbname": "ops", "user": "headway", "password": {"env": "OPS_PASSWORD"}}
     )
     expected = {"host": "db", "port": "5432", "dbname": "ops", "user": "headway", "password": "s3cr3t-pw"}
-    found = connection_parameters(options, SecretStore())
-    assert expected == {key: found[key] for key in expected}
+    parameters = connection_parameters(options, SecretStore())
+    assert expected == {key: parameters[key] for key in expected}
     assert ["db"] == targets(options)
 
 
@@ -29,8 +29,8 @@ def test_a_dsn_is_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
         "host": "db", "port": "6543", "dbname": "ops", "user": "headway", "password": "s3cr3t-pw",
         "sslmode": "verify-full",
     }  # fmt: skip
-    found = connection_parameters(options, SecretStore())
-    assert expected == {key: found[key] for key in expected}
+    parameters = connection_parameters(options, SecretStore())
+    assert expected == {key: parameters[key] for key in expected}
     assert ["database"] == targets(options)
 
 
@@ -44,7 +44,7 @@ def test_a_dsn_that_cannot_be_read_is_not_shown(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    "given, words",
+    "given, text",
     [
         ({}, "either dsn, or host and user"),
         ({"host": "db"}, "either dsn, or host and user"),
@@ -55,6 +55,6 @@ def test_a_dsn_that_cannot_be_read_is_not_shown(monkeypatch: pytest.MonkeyPatch)
         ({"host": "db", "user": "u", "hosts": ["a"]}, "hosts"),
     ],
 )
-def test_wrong_settings_are_named(given: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_wrong_settings_are_named(given: dict[str, object], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         PgCronOptions.model_validate(given)

@@ -1,4 +1,4 @@
-"""pg_cron on recorded tables: the conformance of the real server, and what a real one does not show when asked."""
+"""pg_cron on recorded tables: the conformance of the real server, and what a real one does not show on request."""
 
 from __future__ import annotations
 
@@ -265,22 +265,22 @@ def test_rights_that_are_missing_come_with_the_one_command_that_grants_them(fake
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         ({"version": None, "cron_database": "ops"}, 'connect to database "ops"'),
         ({"version": None}, "check dbname"),
         ({"version": "1.3"}, "pg_cron 1.3 is too old"),
     ],
 )
-def test_a_database_without_a_pg_cron_that_we_know(fake: FakePgCron, change: dict[str, object], words: str) -> None:
+def test_a_database_without_a_pg_cron_that_we_know(fake: FakePgCron, change: dict[str, object], text: str) -> None:
     fake.access |= change
-    with pytest.raises(NotSupported, match=words):
+    with pytest.raises(NotSupported, match=text):
         connector_on(fake).poll("", (), 5)
 
 
 def test_a_rerun_of_a_removed_job_is_refused(fake: FakePgCron) -> None:
-    gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"runid": 12, "jobid": 99}')
-    preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, gone, RunState.FAILED), 5)
+    run_ref = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"runid": 12, "jobid": 99}')
+    preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, run_ref, RunState.FAILED), 5)
     assert "night_load is no longer in cron.job, nor its command" == preview.refused
 
 

@@ -1,4 +1,4 @@
-"""pgAgent on recorded tables: the conformance of the real server, and what a real one does not show when asked."""
+"""pgAgent on recorded tables: the conformance of the real server, and what a real one does not show on request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def connector_on(fake: FakePgAgent) -> PgAgentConnector:
     return PgAgentConnector(FakeClient(fake))
 
 
-def told(fake: FakePgAgent, cursor: str = "") -> dict[str, RunRecord]:
+def polled_runs(fake: FakePgAgent, cursor: str = "") -> dict[str, RunRecord]:
     """Every run by its jlgid, read in one bite."""
     fake.bite_rows = 100
     return {run.attempt_key: run for run in connector_on(fake).poll(cursor, (), 5).runs}
@@ -165,7 +165,7 @@ class TestRecordedPgAgent(Reads, Logs, Deadlines, Reruns, Starts, Holds, Faults)
 
 
 def test_each_recorded_end_is_determined_by_its_evidence(fake: FakePgAgent) -> None:
-    result = {key: (run.job, run.state) for key, run in told(fake).items()}
+    result = {key: (run.job, run.state) for key, run in polled_runs(fake).items()}
     assert {
         "1": ("load_orders", RunState.SUCCEEDED),
         "2": ("bad", RunState.FAILED),
@@ -179,12 +179,12 @@ def test_each_recorded_end_is_determined_by_its_evidence(fake: FakePgAgent) -> N
 
 def test_the_row_of_an_agent_that_came_second_is_no_run(fake: FakePgAgent) -> None:
     assert [("i", 6)] == [(row["status"], row["jobid"]) for row in fake.runs if row["jlgid"] == 8]
-    assert "8" not in told(fake)
+    assert "8" not in polled_runs(fake)
 
 
 def test_an_output_that_is_anothers_error_makes_nothing_red(fake: FakePgAgent) -> None:
     """pgAgent's threads share a buffer: step 1 of run 6 ended well and bears the error of run 4."""
-    run = told(fake)["6"]
+    run = polled_runs(fake)["6"]
     assert (RunState.SUCCEEDED, "") == (run.state, run.message)
 
 
@@ -208,7 +208,7 @@ def test_an_open_run_of_an_ended_agent_is_lost_and_read_again(fake: FakePgAgent)
     assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
     assert "no pgAgent is connected" in poll.warnings[0]
     fake.runs[6] |= {"status": "d"}  # the next agent's clearing
-    aborted = told(fake, poll.cursor)["7"]
+    aborted = polled_runs(fake, poll.cursor)["7"]
     assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)
 
 
@@ -280,7 +280,7 @@ def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakePgAgent, cur
     [{"jobid": None}, {"jobid": "x"}, {"jlgid": {}}, {"status": []}, {"started": "NaN"}, {"started": "9" * 400}],
 )
 def test_an_unreadable_row_is_skipped_or_kept_without_its_times(fake: FakePgAgent, change: dict[str, Any]) -> None:
-    """Whatever stands in a row: RecordUnreadable or a record, and never green without proof."""
+    """Any content of a row gives RecordUnreadable or a record, and never success without proof."""
     row, steps = fake.runs[0] | change, [step for step in fake.step_log if step["jlgid"] == 1]
     try:
         record = parse.run(row, steps, {})
@@ -301,7 +301,7 @@ def test_hostile_text_and_a_clock_an_hour_off_stay_data(fake: FakePgAgent) -> No
     fake.named("bad")["jobname"] = "\x1b[31m[bold]rm -rf /\ud800"
     fake.step_log[1] |= {"output": "\udcff" * 5000 + "\x00", "name": "'; drop table t"}
     fake.pass_time(3600)
-    run = told(fake)["2"]
+    run = polled_runs(fake)["2"]
     assert "\x1b[31m[bold]rm -rf /\ud800" == run.job
     assert RunState.FAILED == run.state
     clock = connector_on(fake).poll("", (), 5).clock
@@ -330,8 +330,8 @@ def test_row_security_hides_and_an_empty_list_is_refused(fake: FakePgAgent) -> N
         connector_on(fake).inventory("", 5)
     with pytest.raises(AccessRefused, match="row security"):
         connector_on(fake).poll("", (), 5)
-    mends = [right.fix for right in connector_on(fake).probe(5).rights if "see all rows" in right.name]
-    assert 'CREATE POLICY "Poller_all" ON pgagent.pga_job FOR SELECT TO "Poller" USING (true);' == mends[0]
+    fixes = [right.fix for right in connector_on(fake).probe(5).rights if "see all rows" in right.name]
+    assert 'CREATE POLICY "Poller_all" ON pgagent.pga_job FOR SELECT TO "Poller" USING (true);' == fixes[0]
 
 
 def test_tables_that_cannot_be_read_are_refused_with_their_sql(fake: FakePgAgent) -> None:
@@ -342,11 +342,11 @@ def test_tables_that_cannot_be_read_are_refused_with_their_sql(fake: FakePgAgent
 
 
 @pytest.mark.parametrize(
-    "change, words", [({"version": None}, "extension pgagent is not in this database"), ({"version": "3.4"}, "too old")]
+    "change, text", [({"version": None}, "extension pgagent is not in this database"), ({"version": "3.4"}, "too old")]
 )
-def test_a_database_without_a_pgagent_that_we_know(fake: FakePgAgent, change: dict[str, object], words: str) -> None:
+def test_a_database_without_a_pgagent_that_we_know(fake: FakePgAgent, change: dict[str, object], text: str) -> None:
     fake.access |= change
-    with pytest.raises(NotSupported, match=words):
+    with pytest.raises(NotSupported, match=text):
         connector_on(fake).poll("", (), 5)
 
 
@@ -360,7 +360,7 @@ def test_a_standby_proves_no_missing_start_and_starts_nothing(fake: FakePgAgent)
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         ({"enabled": False}, "bad is not enabled in pgAgent, and no agent starts what is not"),
         ({"agent": 30302}, "bad runs now: pgAgent never starts a job beside itself"),
@@ -369,16 +369,16 @@ def test_a_standby_proves_no_missing_start_and_starts_nothing(fake: FakePgAgent)
     ],
 )
 def test_what_would_not_start_is_refused_with_its_reason(
-    fake: FakePgAgent, change: dict[str, object], words: str
+    fake: FakePgAgent, change: dict[str, object], text: str
 ) -> None:
     fake.named("bad").update(change)
-    run = told(fake)["2"]
-    assert words == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
+    run = polled_runs(fake)["2"]
+    assert text == connector_on(fake).preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5).refused
 
 
 def test_a_rerun_of_a_removed_job_is_refused(fake: FakePgAgent) -> None:
-    gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"jlgid": 12, "jobid": 99}')
-    preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, gone, RunState.FAILED), 5)
+    run_ref = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"jlgid": 12, "jobid": 99}')
+    preview = connector_on(fake).preview(ActionSpec(Verb.RERUN, run_ref, RunState.FAILED), 5)
     assert "night_load is no longer in pgagent.pga_job" == preview.refused
 
 
@@ -392,7 +392,7 @@ def test_the_started_run_is_unknown_without_its_table(fake: FakePgAgent) -> None
 @pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP])
 def test_what_pgagent_cannot_says_why(fake: FakePgAgent, verb: Verb) -> None:
     with pytest.raises(NotSupported, match=f"pgAgent cannot {verb}: "):
-        connector_on(fake).preview(ActionSpec(verb, ref(told(fake)["7"]), RunState.RUNNING), 5)
+        connector_on(fake).preview(ActionSpec(verb, ref(polled_runs(fake)["7"]), RunState.RUNNING), 5)
 
 
 def test_a_requested_start_is_no_scheduled_one(fake: FakePgAgent) -> None:

@@ -23,10 +23,10 @@ def opened(fake: FakePrefect, transport: httpx.BaseTransport | None = None, **op
 
 def latest_records(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
     """The last word on each attempt since the cursor, by its key, and the cursor after it."""
-    found: dict[str, RunRecord] = {}
+    runs: dict[str, RunRecord] = {}
     more = True
     while more:
         poll = connector.poll(cursor, (), 20)
-        found |= {one.attempt_key: one for one in poll.runs}
+        runs |= {run.attempt_key: run for run in poll.runs}
         cursor, more = poll.cursor, poll.more
-    return found, cursor
+    return runs, cursor

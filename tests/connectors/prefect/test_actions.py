@@ -36,17 +36,17 @@ def test_a_rerun_carries_our_key_in_its_state_and_becomes_the_second_attempt() -
     assert f"[{key} rerun] the file is there" == fake.runs[0]["state"]["message"]
     fake.tick(5)
     fake.now += timedelta(seconds=5)
-    found = latest_records(opened(fake))[0]
-    assert (RunState.FAILED, RunState.SUCCEEDED) == (found[run].state, found[f"{run}@0002"].state)
-    assert (None, key) == (found[run].action_key, found[f"{run}@0002"].action_key)
-    assert found[run].period_key == found[f"{run}@0002"].period_key
-    ended, started = found[run].ended_at, found[f"{run}@0002"].started_at
+    runs = latest_records(opened(fake))[0]
+    assert (RunState.FAILED, RunState.SUCCEEDED) == (runs[run].state, runs[f"{run}@0002"].state)
+    assert (None, key) == (runs[run].action_key, runs[f"{run}@0002"].action_key)
+    assert runs[run].period_key == runs[f"{run}@0002"].period_key
+    ended, started = runs[run].ended_at, runs[f"{run}@0002"].started_at
     assert ended is not None
     assert started is not None
     assert ended < started
     with pytest.raises(NotSupported, match="changed since the preview"):
         connector.act(preview, new_key(), 5)
-    again = connector.preview(ActionSpec(Verb.RERUN, ref(found[run]), RunState.FAILED), 5)
+    again = connector.preview(ActionSpec(Verb.RERUN, ref(runs[run]), RunState.FAILED), 5)
     assert again.refused == "a later attempt of it is there: it is Completed"
 
 
@@ -63,7 +63,7 @@ def test_a_lost_answer_is_found_and_a_repeat_creates_nothing() -> None:
     assert "was created under this key before" == connector.act(preview, key, 5).message
     fake.tick(5)
     fake.now += timedelta(seconds=5)
-    (run,) = (one for one in latest_records(connector)[0].values() if one.job == STOCK)
+    (run,) = (run for run in latest_records(connector)[0].values() if run.job == STOCK)
     assert (key, period, RunState.SUCCEEDED) == (run.action_key, run.period_key, run.state)
 
 
@@ -83,8 +83,8 @@ def test_a_200_that_says_abort_is_a_refusal() -> None:
     run = fake.start(STOCK)
     fake.tick(5)
     connector = opened(fake)
-    one = latest_records(connector)[0][run["id"]]
-    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(one), one.state), 5)
+    record = latest_records(connector)[0][run["id"]]
+    preview = connector.preview(ActionSpec(Verb.CANCEL, ref(record), record.state), 5)
     state = fake.set(run, "COMPLETED")
     stale = {**preview.plan, "was": state["id"]}
     acts = connector._acts
@@ -119,8 +119,8 @@ def test_a_marked_run_is_what_it_was_marked_as_although_its_tasks_failed(verb: V
     fake, run = failed()
     fake.task(fake.runs[0], "transform-3d7")
     connector, key = opened(fake), new_key()
-    one = latest_records(connector)[0][run]
-    preview = connector.preview(ActionSpec(verb, ref(one), one.state), 5)
+    record = latest_records(connector)[0][run]
+    preview = connector.preview(ActionSpec(verb, ref(record), record.state), 5)
     connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
     fake.now += timedelta(seconds=5)
@@ -130,14 +130,14 @@ def test_a_marked_run_is_what_it_was_marked_as_although_its_tasks_failed(verb: V
 def test_a_hold_is_one_request_and_the_description_comes_back_as_people_wrote_it() -> None:
     fake, _ = failed()
     connector, key = opened(fake), new_key()
-    asked = {"by": "alice", "until": "2099-01-01T06:30:00Z"}
+    parameters = {"by": "alice", "until": "2099-01-01T06:30:00Z"}
     connector.act(
-        connector.preview(ActionSpec(Verb.HOLD, RunRef(STOCK, "", "", ""), RunState.PLANNED, asked), 5), key, 5
+        connector.preview(ActionSpec(Verb.HOLD, RunRef(STOCK, "", "", ""), RunState.PLANNED, parameters), 5), key, 5
     )
     row = fake.deployments[STOCK]
     line = f"headway-hold id={key} by=alice until=2099-01-01T06:30:00Z"
     assert (True, f"As\npeople wrote it\n{line}") == (row["paused"], row["description"])
-    assert 1 == len([one for one in fake.requests if one[0] == "PATCH"])
+    assert 1 == len([request for request in fake.requests if request[0] == "PATCH"])
     (job,) = (job for job in connector.inventory("", 5).jobs if job.native_id == STOCK)
     assert (True, False) == (job.paused, "headway" in job.definition)
     release = ActionSpec(Verb.RELEASE, RunRef(STOCK, "", "", ""), RunState.HELD, {"hold": key})
@@ -155,8 +155,8 @@ def test_what_a_proxy_refuses_is_named_by_the_probe_and_nothing_is_done() -> Non
     assert rights["start runs"].why == "POST /deployments/ID/create_flow_run answered 403"
     assert rights["start runs"].fix.endswith("headway connector grants prefect")
     assert rights["read flow runs"].held
-    one = latest_records(connector)[0][run]
-    preview = connector.preview(ActionSpec(Verb.RERUN, ref(one), one.state), 5)
+    record = latest_records(connector)[0][run]
+    preview = connector.preview(ActionSpec(Verb.RERUN, ref(record), record.state), 5)
     with pytest.raises(AccessRefused, match="403"):
         connector.act(preview, new_key(), 5)
     assert "FAILED" == fake.runs[0]["state_type"]

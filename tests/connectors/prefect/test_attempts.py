@@ -27,8 +27,8 @@ def crashed() -> tuple[FakePrefect, dict[str, Any]]:
 def test_a_rerun_after_a_crash_before_it_ran_is_a_second_attempt_at_every_step() -> None:
     fake, run = crashed()
     connector, second = opened(fake), f"{run['id']}@0002"
-    found, cursor = latest_records(connector)
-    assert {run["id"]: RunState.FAILED} == {key: one.state for key, one in found.items()}
+    runs, cursor = latest_records(connector)
+    assert {run["id"]: RunState.FAILED} == {key: run.state for key, run in runs.items()}
     for kind, name, state in (
         ("SCHEDULED", "AwaitingRetry", RunState.RETRYING),
         ("PENDING", "", RunState.QUEUED),
@@ -38,8 +38,8 @@ def test_a_rerun_after_a_crash_before_it_ran_is_a_second_attempt_at_every_step()
         fake.set(run, kind, name)
         fake.now += timedelta(seconds=5)
         new, cursor = latest_records(connector, cursor)
-        found |= new
-        assert [RunState.FAILED, state] == [found[run["id"]].state, found[second].state]
+        runs |= new
+        assert [RunState.FAILED, state] == [runs[run["id"]].state, runs[second].state]
     again = latest_records(opened(fake))[0]
     assert [RunState.FAILED, RunState.SUCCEEDED] == [again[run["id"]].state, again[second].state]
 
@@ -59,10 +59,10 @@ def test_the_history_of_a_run_is_read_once_for_each_of_its_states() -> None:
     fake.set(run, "SCHEDULED", "AwaitingRetry")
     fake.set(run, "RUNNING")
     connector = opened(fake)
-    found, cursor = latest_records(connector)
+    runs, cursor = latest_records(connector)
     for _ in range(3):
         fake.now += timedelta(seconds=5)
-        cursor = connector.poll(cursor, [ref(one) for one in found.values() if one.state.is_open], 5).cursor
+        cursor = connector.poll(cursor, [ref(run) for run in runs.values() if run.state.is_open], 5).cursor
     assert 1 == sum("flow_run_states" in path for _, path, _ in fake.requests)
 
 
@@ -75,9 +75,9 @@ def test_red_tasks_of_one_run_hide_none_of_another(monkeypatch: pytest.MonkeyPat
     for number in range(500):
         fake.task(runs[1], f"part-{number}")
     poll = opened(fake).poll("", (), 20)
-    states = {one.attempt_key: one.state for one in poll.runs}
+    states = {run.attempt_key: run.state for run in poll.runs}
     assert [RunState.PARTIAL, RunState.PARTIAL, RunState.SUCCEEDED] == [states[run["id"]] for run in runs]
-    assert any("400 or more tasks" in one for one in poll.warnings)
+    assert any("400 or more tasks" in warning for warning in poll.warnings)
 
 
 def test_a_run_whose_tasks_cannot_all_be_read_is_not_green(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,15 +99,15 @@ def test_a_server_too_slow_for_one_poll_is_read_to_the_end_by_several(monkeypatc
     for run in runs:
         fake.set(run, "CRASHED")
     fake.now += timedelta(seconds=90)
-    asked = 0
+    request_count = 0
 
     def is_late(_: object) -> bool:
-        return sum("flow_run_states" in path for _, path, _ in fake.requests) >= asked + 2
+        return sum("flow_run_states" in path for _, path, _ in fake.requests) >= request_count + 2
 
     monkeypatch.setattr("connectors.prefect.runs.PrefectPoller._is_late", property(is_late))
     seen: set[str] = set()
     for _ in range(6):
-        asked = sum("flow_run_states" in path for _, path, _ in fake.requests)
+        request_count = sum("flow_run_states" in path for _, path, _ in fake.requests)
         poll = connector.poll(cursor, (), 5)
-        cursor, seen = poll.cursor, seen | {one.attempt_key for one in poll.runs}
-    assert ({run["id"] for run in runs}, True, 9) == (seen, poll.complete, asked)
+        cursor, seen = poll.cursor, seen | {run.attempt_key for run in poll.runs}
+    assert ({run["id"] for run in runs}, True, 9) == (seen, poll.complete, request_count)

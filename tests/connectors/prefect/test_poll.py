@@ -35,18 +35,18 @@ def test_a_recorded_run_whose_history_has_a_rerun_is_two_attempts() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, state, word",
+    "name, state, term",
     [
         ("flow_runs_filter", RunState.SUCCEEDED, "Completed"),
         ("flow_run_crashed", RunState.FAILED, "Crashed"),
         ("flow_run_late", RunState.QUEUED, "Late"),
     ],
 )
-def test_recorded_runs_have_their_mapped_and_native_state(name: str, state: RunState, word: str) -> None:
+def test_recorded_runs_have_their_mapped_and_native_state(name: str, state: RunState, term: str) -> None:
     row = recorded(name)
     row = row[0] if isinstance(row, list) else row
     (run,) = parse.run_records(row, "etl/daily", (), (), "")
-    assert (state, word, RunEvidence.NATIVE) == (run.state, run.native_state, run.evidence)
+    assert (state, term, RunEvidence.NATIVE) == (run.state, run.native_state, run.evidence)
 
 
 def test_a_run_that_is_completed_with_failed_tasks_is_partial_and_names_them() -> None:
@@ -56,9 +56,9 @@ def test_a_run_that_is_completed_with_failed_tasks_is_partial_and_names_them() -
     fake.tick(5)
     fake.task(run, "load-29a", "PENDING", "NotReady")
     fake.task(run, "late-1", "PENDING", "Pending")
-    found = latest_records(opened(fake))[0][run["id"]]
-    assert (RunState.PARTIAL, "Completed") == (found.state, found.native_state)
-    assert "tasks not green: load-29a (NotReady), transform-3d7 (Failed)" == found.message
+    record = latest_records(opened(fake))[0][run["id"]]
+    assert (RunState.PARTIAL, "Completed") == (record.state, record.native_state)
+    assert "tasks not green: load-29a (NotReady), transform-3d7 (Failed)" == record.message
 
 
 def test_a_retry_by_prefect_itself_ends_its_first_attempt_as_failed() -> None:
@@ -70,8 +70,8 @@ def test_a_retry_by_prefect_itself_ends_its_first_attempt_as_failed() -> None:
     fake.set(run, "RUNNING", "Retrying")
     fake.set(run, "COMPLETED")
     fake.now += timedelta(seconds=5)
-    found = latest_records(opened(fake))[0]
-    assert [RunState.FAILED, RunState.SUCCEEDED] == [found[run["id"]].state, found[f"{run['id']}@0002"].state]
+    runs = latest_records(opened(fake))[0]
+    assert [RunState.FAILED, RunState.SUCCEEDED] == [runs[run["id"]].state, runs[f"{run['id']}@0002"].state]
 
 
 def test_a_rerun_that_crashes_before_it_runs_does_not_change_the_attempt_before() -> None:
@@ -82,8 +82,8 @@ def test_a_rerun_that_crashes_before_it_runs_does_not_change_the_attempt_before(
     fake.now += timedelta(seconds=30)
     fake.set(run, "CRASHED")
     fake.now += timedelta(seconds=5)
-    found = latest_records(opened(fake))[0]
-    assert [RunState.SUCCEEDED, RunState.FAILED] == [found[run["id"]].state, found[f"{run['id']}@0002"].state]
+    runs = latest_records(opened(fake))[0]
+    assert [RunState.SUCCEEDED, RunState.FAILED] == [runs[run["id"]].state, runs[f"{run['id']}@0002"].state]
 
 
 def test_what_the_clock_made_ahead_is_no_run_and_changes_come_by_events() -> None:
@@ -91,13 +91,13 @@ def test_what_the_clock_made_ahead_is_no_run_and_changes_come_by_events() -> Non
     ahead = (fake.now + timedelta(hours=1)).isoformat()
     fake.start(STOCK, auto_scheduled=True, expected_start_time=ahead, next_scheduled_start_time=ahead)
     connector = opened(fake)
-    found, cursor = latest_records(connector)
-    assert {} == found
+    runs, cursor = latest_records(connector)
+    assert {} == runs
     run = fake.start(ORDERS)
     fake.set(run, "RUNNING")
     fake.now += timedelta(seconds=90)
-    found, cursor = latest_records(connector, cursor)
-    assert {run["id"]: RunState.RUNNING} == {key: one.state for key, one in found.items()}
+    runs, cursor = latest_records(connector, cursor)
+    assert {run["id"]: RunState.RUNNING} == {key: run.state for key, run in runs.items()}
     before = len(fake.requests)
     latest_records(connector, cursor)
     assert 3 >= len(fake.requests) - before
@@ -110,9 +110,9 @@ def test_many_events_are_read_in_pages_by_their_token_and_none_is_lost() -> None
     _, cursor = latest_records(connector)
     runs = {fake.start(ORDERS)["id"] for _ in range(700)}
     fake.tick(5)
-    found, _ = latest_records(connector, cursor)
-    assert runs == found.keys()
-    assert all(one.state is RunState.SUCCEEDED for one in found.values())
+    results, _ = latest_records(connector, cursor)
+    assert runs == results.keys()
+    assert all(run.state is RunState.SUCCEEDED for run in results.values())
 
 
 @pytest.mark.deep
@@ -126,8 +126,8 @@ def test_a_long_history_is_walked_in_bites_each_run_once() -> None:
     connector = opened(fake)
     first = connector.poll("", (), 20)
     assert first.more
-    found, _ = latest_records(connector, first.cursor)
-    assert runs == {one.attempt_key for one in first.runs} | found.keys()
+    results, _ = latest_records(connector, first.cursor)
+    assert runs == {run.attempt_key for run in first.runs} | results.keys()
 
 
 def test_without_events_runs_are_followed_by_start_and_end_with_a_notice() -> None:
@@ -138,9 +138,9 @@ def test_without_events_runs_are_followed_by_start_and_end_with_a_notice() -> No
     run = fake.start(ORDERS)
     fake.tick(5)
     poll = connector.poll(cursor, (), 5)
-    assert [(run["id"], RunState.SUCCEEDED)] == [(one.attempt_key, one.state) for one in poll.runs]
+    assert [(run["id"], RunState.SUCCEEDED)] == [(run.attempt_key, run.state) for run in poll.runs]
     assert "Prefect's events cannot be read (404): their start and end are read instead" in poll.warnings[0] or any(
-        "events cannot be read (404)" in one for one in poll.warnings
+        "events cannot be read (404)" in warning for warning in poll.warnings
     )
 
 
@@ -153,7 +153,7 @@ def test_an_absence_longer_than_the_retained_events_is_walked_again_and_reported
     fake.feed.clear()
     fake.tick(5)
     poll = connector.poll(cursor, (), 5)
-    assert [run["id"]] == [one.attempt_key for one in poll.runs]
+    assert [run["id"]] == [run.attempt_key for run in poll.runs]
     assert "events are kept for seven days" in poll.gaps[0].reason
 
 
@@ -163,11 +163,11 @@ def test_a_deleted_run_is_lost_and_never_green() -> None:
     run = fake.start(ORDERS)
     fake.tick(5)
     connector = opened(fake)
-    found, cursor = latest_records(connector)
+    runs, cursor = latest_records(connector)
     fake.runs.clear()
     fake.feed.clear()
-    (gone,) = connector.poll(cursor, [ref(found[run["id"]])], 5).runs
-    assert (RunState.LOST, RunEvidence.INFERRED) == (gone.state, gone.evidence)
+    (run_record,) = connector.poll(cursor, [ref(runs[run["id"]])], 5).runs
+    assert (RunState.LOST, RunEvidence.INFERRED) == (run_record.state, run_record.evidence)
 
 
 def test_an_open_run_of_a_deleted_deployment_keeps_its_job() -> None:
@@ -175,12 +175,12 @@ def test_an_open_run_of_a_deleted_deployment_keeps_its_job() -> None:
     fake.outcome[ORDERS] = "hang"
     run = fake.start(ORDERS)
     fake.tick(5)
-    found, cursor = latest_records(opened(fake))
+    runs, cursor = latest_records(opened(fake))
     fake.set(run, "COMPLETED")
     run["deployment_id"] = None
     fake.deployments.clear()
-    (one,) = opened(fake).poll(cursor, [ref(found[run["id"]])], 5).runs
-    assert (ORDERS, RunState.SUCCEEDED) == (one.job, one.state)
+    (run_record,) = opened(fake).poll(cursor, [ref(runs[run["id"]])], 5).runs
+    assert (ORDERS, RunState.SUCCEEDED) == (run_record.job, run_record.state)
 
 
 def test_an_automation_that_runs_a_deployment_is_an_edge() -> None:
@@ -262,23 +262,23 @@ def test_unreadable_rows_are_counted_and_the_others_kept() -> None:
     fake.runs.append(twice)
     other["id"] = "no id"
     poll = opened(fake).poll("", (), 5)
-    assert {good["id"], twice["id"]} == {one.attempt_key for one in poll.runs}
-    assert ["flow_runs", "flow_runs"] == [one.where for one in poll.skipped]
+    assert {good["id"], twice["id"]} == {run.attempt_key for run in poll.runs}
+    assert ["flow_runs", "flow_runs"] == [skip.where for skip in poll.skipped]
 
 
 def test_an_answer_about_other_runs_is_dropped_and_deletes_nothing() -> None:
     fake = FakePrefect(ORDERS)
     fake.outcome[ORDERS] = "hang"
-    asked, other = fake.start(ORDERS), fake.start(ORDERS)
+    start, other = fake.start(ORDERS), fake.start(ORDERS)
     fake.tick(5)
-    found, cursor = latest_records(opened(fake))
+    runs, cursor = latest_records(opened(fake))
     fake.feed.clear()
     rows = json.dumps([{name: value for name, value in other.items() if not name.startswith("_")}]).encode()
 
     def answer(request: httpx.Request) -> httpx.Response | None:
         return plain(200, rows) if request.url.path.endswith("/flow_runs/filter") else None
 
-    poll = through(answer, fake).poll(cursor, [ref(found[asked["id"]])], 5)
+    poll = through(answer, fake).poll(cursor, [ref(runs[start["id"]])], 5)
     assert ((), False) == (poll.runs, poll.complete)
 
 
@@ -298,7 +298,7 @@ def test_a_list_of_runs_that_ignores_the_filter_is_an_error_and_no_endless_walk(
     for _ in range(200):
         fake.start(ORDERS)
     fake.tick(60)
-    rows = json.dumps([{name: one for name, one in row.items() if not name.startswith("_")} for row in fake.runs])
+    rows = json.dumps([{name: item for name, item in row.items() if not name.startswith("_")} for row in fake.runs])
 
     def answer(request: httpx.Request) -> httpx.Response | None:
         return plain(200, rows.encode()) if request.url.path.endswith("/flow_runs/filter") else None

@@ -7,7 +7,7 @@ from tests.fakes.prefect import FakePrefect
 
 
 def pools(fake: FakePrefect) -> dict[str, tuple[str, int | None]]:
-    return {one.native_id: (one.pool, one.slots) for one in opened(fake).inventory("", 5).jobs}
+    return {job.native_id: (job.pool, job.slots) for job in opened(fake).inventory("", 5).jobs}
 
 
 def test_deployments_of_a_work_pool_with_a_limit_take_its_slots() -> None:
@@ -30,6 +30,6 @@ def test_a_pool_that_is_no_text_leaves_out_its_deployment_and_no_other() -> None
     fake.deployments[ORDERS]["work_pool_name"] = ["odd"]
     fake.deployments[STOCK]["work_pool_name"] = "heavy"
     fake.work_pools = [{"name": "heavy", "concurrency_limit": 2}]
-    found = opened(fake).inventory("", 5)
-    assert {STOCK: ("heavy", 2)} == {one.native_id: (one.pool, one.slots) for one in found.jobs}
-    assert any("work_pool_name" in one.reason for one in found.skipped)
+    inventory = opened(fake).inventory("", 5)
+    assert {STOCK: ("heavy", 2)} == {job.native_id: (job.pool, job.slots) for job in inventory.jobs}
+    assert any("work_pool_name" in skip.reason for skip in inventory.skipped)

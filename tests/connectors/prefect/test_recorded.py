@@ -55,7 +55,7 @@ class TestPrefectOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Hold
         )
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
-        run = next(one for one in latest_records(opened(self.fake))[0].values() if one.job == ORDERS)
+        run = next(run for run in latest_records(opened(self.fake))[0].values() if run.job == ORDERS)
         row = next(row for row in self.fake.runs if row["id"] == run.attempt_key)
         for _ in range(size // 100_000):
             self.fake.write(row, "x" * 100_000)
@@ -89,9 +89,9 @@ class TestPrefectOnTheFake(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Hold
         self.fake.outcome[STOCK] = "hang"
         run = self.fake.start(STOCK)
         self.fake.tick()
-        found = latest_records(opened(self.fake))[0][run["id"]]
-        assert found.state is RunState.RUNNING
-        return found
+        record = latest_records(opened(self.fake))[0][run["id"]]
+        assert record.state is RunState.RUNNING
+        return record
 
     def pause_by_hand(self, job_id: str) -> None:
         self.fake.deployments[job_id]["paused"] = True

@@ -87,7 +87,7 @@ def rerun(job: tuple[str, str], hours: float, number: int = 1) -> SentAction:
 
 
 def files(folder: Path, now: datetime) -> dict[str, Any]:
-    """The options of a replay of the small night, without its system; the clock stands at `now`."""
+    """The options of a replay of the small night, without its system; the clock is fixed at `now`."""
     night_file = folder / "night.json"
     if not night_file.exists():
         night_file.write_text(json.dumps(document()))

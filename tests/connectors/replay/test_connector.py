@@ -1,4 +1,4 @@
-"""The door of a replayed system: what a poll tells as the clock passes, what a rerun needs, what a bad file says."""
+"""A replayed system: records of a poll as time passes, conditions of a rerun, errors of a bad file."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def test_polls_at_any_pace_and_size_end_with_the_same_state(
     tmp_path_factory: pytest.TempPathFactory, hours: list[float], bite: int
 ) -> None:
     folder = tmp_path_factory.mktemp("night")
-    picture: dict[str, RunRecord] = {}
+    runs: dict[str, RunRecord] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "BITE", bite)
         cursor = ""
         for hour in [*sorted(hours), 24.0]:
             reported, cursor = follow(opened(folder, at(hour)), cursor)
-            picture |= {item.attempt_key: item for item in reported}
+            runs |= {item.attempt_key: item for item in reported}
     whole, _ = follow(opened(folder, at(24)))
-    assert {item.attempt_key: item for item in whole} == picture
+    assert {item.attempt_key: item for item in whole} == runs
 
 
 def test_a_poll_reports_only_changes_since_its_cursor(tmp_path: Path) -> None:
@@ -106,16 +106,16 @@ def test_the_recording_proves_no_absence_after_its_end(tmp_path: Path) -> None:
 
 
 def test_a_preview_uses_the_terms_of_the_replayed_kind(tmp_path: Path) -> None:
-    def words(system: str, target: str, job: str) -> tuple[str, str]:
+    def text(system: str, target: str, job: str) -> tuple[str, str]:
         connector = opened(tmp_path, at(20), system, target)
         preview = connector.preview(ActionSpec(Verb.RERUN, ref(the_failure(connector, job)), RunState.FAILED), 5.0)
         assert "replay: no real scheduler is touched" in preview.notes
         return preview.verb, preview.scope
 
-    assert ("run once", "one run of db07:extract, for 2026-11-20 03:00") == words("hosts", "db07", "db07:extract")
-    verb, scope = words("flow", "airflow", "check")
+    assert ("run once", "one run of db07:extract, for 2026-11-20 03:00") == text("hosts", "db07", "db07:extract")
+    verb, scope = text("flow", "airflow", "check")
     assert ("clear failed tasks", True) == (verb, scope.endswith(": compare, tell"))
-    assert "redrive" == words("aws", "eu", "settle")[0]
+    assert "redrive" == text("aws", "eu", "settle")[0]
 
 
 def test_what_is_still_running_is_refused_and_nothing_is_sent(tmp_path: Path) -> None:
@@ -159,16 +159,16 @@ def test_the_clock_runs_from_its_origin_at_its_rate_and_is_stopped_before(tmp_pa
         ReplayClock(tmp_path / "clock.json").now()
 
 
-@pytest.mark.parametrize("text, words", [
+@pytest.mark.parametrize("text, message", [
     ("{}", "is not a night of format 1"),
     ("[1", "night.json"),
     ('{"format": 1}', "lacks 'begins'"),
 ])  # fmt: skip
-def test_a_file_that_is_no_night_is_a_fault_of_the_config(tmp_path: Path, text: str, words: str) -> None:
+def test_a_file_that_is_no_night_is_a_fault_of_the_config(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "night.json").write_text(text)
     given_: dict[str, Any] = {"night": tmp_path / "bad" / "night.json", "actions": tmp_path / "a", "system": "hosts"}
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(ValidationError, match=message):
         ReplayOptions.model_validate(given_)
 
 

@@ -1,4 +1,4 @@
-"""What stands in a night at one moment: the same every time, never taken back, changed by actions only downstream."""
+"""The content of a night at one moment: always the same, never revoked, changed by actions only downstream."""
 
 from __future__ import annotations
 

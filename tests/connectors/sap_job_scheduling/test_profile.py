@@ -164,14 +164,14 @@ def test_new_runs_are_read_in_either_order_however_many_there_are(newest_first: 
 def test_a_run_that_ends_is_read_and_one_whose_log_was_removed_is_lost() -> None:
     fake = FakeSapJobScheduling()
     fake.hangs.add(LOAD)
-    ends, gone = (fake.run(job, "RUNNING ACK_RECVD", fake.now - timedelta(minutes=1)) for job in (MART, LOAD))
+    ends, removed = (fake.run(job, "RUNNING ACK_RECVD", fake.now - timedelta(minutes=1)) for job in (MART, LOAD))
     connector = opened(fake)
     runs, cursor = walked(connector)
     fake.tick()
-    fake.runs.remove(gone)
-    after, _ = walked(connector, cursor, runs[ends["runId"]], runs[gone["runId"]])
-    assert [RunState.SUCCEEDED, RunState.LOST] == [after[row["runId"]].state for row in (ends, gone)]
-    assert LOAD == after[gone["runId"]].job
+    fake.runs.remove(removed)
+    after, _ = walked(connector, cursor, runs[ends["runId"]], runs[removed["runId"]])
+    assert [RunState.SUCCEEDED, RunState.LOST] == [after[row["runId"]].state for row in (ends, removed)]
+    assert LOAD == after[removed["runId"]].job
 
 
 def test_a_run_looked_up_alone_has_its_job() -> None:

@@ -27,14 +27,14 @@ class Starter:
     """Sends, and is found from the look `found_at` on."""
 
     def __init__(self, found_at: int = 1) -> None:
-        self.looks, self.found_at = 0, found_at
+        self.lookups, self.found_at = 0, found_at
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         return Receipt(f"{plan['run']} {key}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        self.looks += 1
-        return ActionFound(str(plan["run"])) if self.looks >= self.found_at else ActionAbsent()
+        self.lookups += 1
+        return ActionFound(str(plan["run"])) if self.lookups >= self.found_at else ActionAbsent()
 
 
 def acts(starter: Starter, settle_seconds: float = 0.05) -> ActionRouter:
@@ -72,16 +72,16 @@ def test_what_has_no_key_of_ours_is_not_absent() -> None:
     preview = Preview("submit", "submit it", "1 run", plan={"way": "submit"})
     assert ActionUnknown("not an action key of ours: 'k'") == router.look_up(preview, "k")
     assert ActionAbsent() == router.look_up(preview, "headway-0123456789")
-    assert 1 == starter.looks
+    assert 1 == starter.lookups
 
 
 def test_what_is_listed_a_moment_later_is_found() -> None:
     assert ActionFound("r1") == acts(starter := Starter(2)).look_up(planned("trigger"), "k")
-    assert 2 == starter.looks
+    assert 2 == starter.lookups
 
 
 def test_absence_is_not_checked_until_the_time_is_over() -> None:
     wire, starter = Wire(0.2), Starter(10**6)
     assert isinstance(look_up_until_settled(lambda: starter.look_up({}, "k"), wire, 60.0), ActionAbsent)
     assert wire.deadline.left > 0, "the last look needs some of it"
-    assert starter.looks > 1
+    assert starter.lookups > 1

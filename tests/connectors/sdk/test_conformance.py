@@ -77,7 +77,7 @@ def is_active(fake: FakePgCron) -> bool:
     return any(row["active"] for row in fake.jobs if row["jobid"] == LOAD)
 
 
-class Judge(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
+class ConformanceRun(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults):
     """The conformance tests over a faulty connector, called by hand."""
 
     __test__ = False
@@ -170,7 +170,7 @@ IDS, WHOLE = "test_inventory_ids_are_unique_and_stay", "test_inventory_is_whole_
 HASH = "test_inventory_with_its_own_hash_is_unchanged"
 GREEN, RED = "test_poll_reports_the_success_with_the_proof_this_kind_has", "test_poll_reports_the_failure"
 RULES, CURSOR = "test_records_keep_the_rules", "test_cursor_is_json_text_and_leads_to_the_end"
-WORD, LOG = "test_unknown_native_state_is_unknown_and_a_warning", "test_log_stays_within_its_limit_and_goes_on"
+STATE_TESTS, LOG = "test_unknown_native_state_is_unknown_and_a_warning", "test_log_stays_within_its_limit_and_goes_on"
 PREVIEW = "test_preview_names_what_would_be_sent_and_sends_nothing"
 UNSENT = "test_key_that_was_never_sent_is_not_found"
 RERUN = "test_rerun_is_sent_once_found_again_and_becomes_an_attempt"
@@ -193,7 +193,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (CURSOR, "poll", but(cursor="runid 7"), "Expecting value"),
     (CURSOR, "poll", but(more=True), "the cursor stays at"),
     (CURSOR, "poll", but(runs=()), "no history in the first poll"),
-    (WORD, "poll", but(warnings=()), "no warning about"),
+    (STATE_TESTS, "poll", but(warnings=()), "no warning about"),
     (LOG, "log", but(text="x" * 99), "limit 16"),
     (LOG, "log", but(cut=False), "something was left out"),
     (PREVIEW, "preview", acts_early, "the preview changed the world"),
@@ -207,22 +207,22 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
 
 
 @pytest.mark.parametrize(
-    "error, words",
+    "error, text",
     [
         (AccessRefused("who are you?"), "nothing is read: AccessRefused"),
         (SystemUnreachable("nobody answers"), "nothing is read: SystemUnreachable"),
         (SystemUnreachable("the answer is not UTF-8 at byte 7 of 9"), ""),
     ],
 )
-def test_a_byte_that_is_no_text_only_raises_the_documented_error(error: ConnectorError, words: str) -> None:
+def test_a_byte_that_is_no_text_only_raises_the_documented_error(error: ConnectorError, text: str) -> None:
     def fails(_: Poll, __: Faulty) -> Poll:
         raise error
 
-    class Nasty(Judge):
+    class Nasty(ConformanceRun):
         def answering(self, how: str) -> Connector:
             return Faulty(self.fake, {"poll": fails})
 
-    with pytest.raises(AssertionError, match=words) if words else nullcontext():
+    with pytest.raises(AssertionError, match=text) if text else nullcontext():
         Nasty().test_bytes_that_are_no_text_leave_the_rest_alone()
     with pytest.raises(AssertionError, match="nothing is read"):
         Nasty().test_long_line_leaves_the_rest_alone()
@@ -230,14 +230,14 @@ def test_a_byte_that_is_no_text_only_raises_the_documented_error(error: Connecto
 
 @pytest.mark.parametrize("index", range(len(FAULTS)))
 def test_each_fault_fails_its_test(index: int) -> None:
-    test, method, fault, words = FAULTS[index]
-    getattr(Judge(), test)()
-    with pytest.raises((AssertionError, ValueError, TypeError), match=words):
-        getattr(Judge(**{method: fault}), test)()
+    test, method, fault, text = FAULTS[index]
+    getattr(ConformanceRun(), test)()
+    with pytest.raises((AssertionError, ValueError, TypeError), match=text):
+        getattr(ConformanceRun(**{method: fault}), test)()
 
 
 def test_a_missing_capability_needs_a_reason() -> None:
-    class Sullen(Judge):
+    class Sullen(ConformanceRun):
         kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.HOLD: "no"})
 
     with pytest.raises(AssertionError, match="nor a reason for it"):
@@ -245,7 +245,7 @@ def test_a_missing_capability_needs_a_reason() -> None:
 
 
 def test_a_class_picks_the_checks_of_its_capabilities_no_more_and_no_fewer() -> None:
-    class Mute(Judge):
+    class Mute(ConformanceRun):
         capabilities = CONNECTOR.capabilities - {Capability.LOG}
         kind = replace(CONNECTOR, capabilities=capabilities, missing={**CONNECTOR.missing, Capability.LOG: "no"})
 
@@ -262,7 +262,7 @@ SHORT_PAGES = "test_endless_pages_end"
 
 
 def test_a_class_lacks_the_tests_that_its_world_cannot_play() -> None:
-    class Still(Judge):
+    class Still(ConformanceRun):
         limits = {"failure": "nothing fails here"}
         unplayed = {ENDLESS: "it does not page"}
         elsewhere = {NOT_UTF8: "tests/connectors/sdk/transport/test_bytes.py"}
@@ -285,7 +285,7 @@ def test_a_class_lacks_the_tests_that_its_world_cannot_play() -> None:
 
 
 def test_a_test_that_a_world_overrides_stays_its_own() -> None:
-    class Own(Judge):
+    class Own(ConformanceRun):
         limits = {"failure": "nothing fails here"}
 
         def test_poll_reports_the_failure(self) -> None:

@@ -13,8 +13,8 @@ from connectors.sdk.records import Inventory, JobRecord, Poll, RunRecord
 from connectors.sdk.states import RunState
 from tests.connectors.sdk.test_conformance import (
     LOAD,
+    ConformanceRun,
     Faulty,
-    Judge,
     but,
     each_run,
     is_active,
@@ -32,7 +32,7 @@ def each_hold(change: Callable[[NativeHold], NativeHold]) -> Callable[..., tuple
     return lambda result, _: tuple(change(hold) for hold in result)
 
 
-def twice_told(poll: Poll, _: Faulty) -> Poll:
+def reported_twice(poll: Poll, _: Faulty) -> Poll:
     more = [replace(run, attempt_key=f"{run.attempt_key}b") for run in poll.runs if run.action_key]
     return replace(poll, runs=(*poll.runs, *more))
 
@@ -94,7 +94,7 @@ CANCEL, OVER = (
     "test_running_run_ends_when_it_is_cancelled_and_is_not_green",
     "test_cancel_of_a_run_that_is_over_is_refused",
 )
-LOOK = "test_preview_of_a_hold_sends_nothing"
+HOLD_PREVIEW = "test_preview_of_a_hold_sends_nothing"
 SHOWN = "test_held_job_shows_its_holder_end_and_place_and_is_the_same_job_paused"
 RELEASE = "test_release_restores_the_definition_exactly"
 ONCE = "test_same_key_again_is_one_hold"
@@ -114,13 +114,13 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (START, "act", sends_nothing, "not seen within"),
     (START, "poll", each_run(misattributed), "is reported as a run of headway:rerun"),
     (START, "poll", renumbered_at_first, "that one stays open"),
-    (START, "poll", twice_told, "one key, and more than one run"),
+    (START, "poll", reported_twice, "one key, and more than one run"),
     (CANCEL, "poll", each_run(green), "cancelled and green"),
     (CANCEL, "poll", runs_but(state=RunState.RUNNING), "not seen within .* the end of the cancelled run"),
     (CANCEL, "look_up", lambda *_: ActionAbsent(), "`look_up` says absent"),
     (OVER, "preview", allowed_after_all, "an ended run would be cancelled"),
-    (LOOK, "preview", holds_early, "the preview changed the world"),
-    (LOOK, "preview", but(native_calls=()), "words are missing"),
+    (HOLD_PREVIEW, "preview", holds_early, "the preview changed the world"),
+    (HOLD_PREVIEW, "preview", but(native_calls=()), "words are missing"),
     (SHOWN, "holds", lambda *_: (), "not seen within .* the hold"),
     (SHOWN, "holds", each_hold(lambda item: replace(item, mark=replace(item.mark, by="bob"))), "bob"),
     (SHOWN, "holds", each_hold(lambda value: replace(value, where="")), "the place of the mark is missing"),
@@ -144,15 +144,15 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
 
 @pytest.mark.parametrize("index", range(len(FAULTS)))
 def test_each_fault_fails_its_test(index: int) -> None:
-    test, method, fault, words = FAULTS[index]
-    getattr(Judge(), test)()
-    with pytest.raises((AssertionError, ValueError, TypeError), match=words):
-        getattr(Judge(**{method: fault}), test)()
+    test, method, fault, text = FAULTS[index]
+    getattr(ConformanceRun(), test)()
+    with pytest.raises((AssertionError, ValueError, TypeError), match=text):
+        getattr(ConformanceRun(**{method: fault}), test)()
 
 
 @pytest.mark.parametrize("limit", ["start", "cancel", "hold", "act", "network"])
 def test_checks_of_a_limited_action_are_refused(limit: str) -> None:
-    class Still(Judge):
+    class Still(ConformanceRun):
         limits = {limit: "this world stands still"}
 
     with pytest.raises(AssertionError, match="see `limits`"):
@@ -160,7 +160,7 @@ def test_checks_of_a_limited_action_are_refused(limit: str) -> None:
 
 
 def test_a_world_with_a_stopped_clock_has_no_test_of_native_starts() -> None:
-    class Still(Judge):
+    class Still(ConformanceRun):
         limits = {"due": "this world stands still"}
 
     assert getattr(Still, DUE) is None

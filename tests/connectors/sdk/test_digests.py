@@ -1,4 +1,4 @@
-"""Digests stand in the store: what gives another one is told as a changed definition."""
+"""Digests are stored: a change of digest is reported as a changed definition."""
 
 from __future__ import annotations
 

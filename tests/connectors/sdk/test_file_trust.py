@@ -93,8 +93,14 @@ def test_a_group_without_other_members_may_write(file: Path, set_group: Callable
 def test_a_user_on_the_access_list_may_write_whatever_the_group(file: Path, set_group: Callable[..., None]) -> None:
     """setfacl -m u:54321:rw; the list's entries are tag, permissions and user (acl(5), linux/posix_acl_xattr.h)."""
     set_group("ann")
-    nobody = 2**32 - 1
-    entries = ((0x01, 6, nobody), (0x02, 6, 54321), (0x04, 4, nobody), (0x10, 6, nobody), (0x20, 0, nobody))
+    without_root = 2**32 - 1
+    entries = (
+        (0x01, 6, without_root),
+        (0x02, 6, 54321),
+        (0x04, 4, without_root),
+        (0x10, 6, without_root),
+        (0x20, 0, without_root),
+    )
     content = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
     try:
         os.setxattr(file, "system.posix_acl_access", content)
@@ -158,8 +164,8 @@ def test_a_missing_file_and_a_ring_of_links_are_left_to_the_reader(tmp_path: Pat
 def test_the_mode_does_not_matter_on_a_read_only_mount(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kubernetes mounts a ConfigMap as a folder with mode 0777, read-only."""
     file.parent.chmod(0o777)
-    found = os.statvfs(file)
-    read_only = os.statvfs_result((*found[:8], found.f_flag | os.ST_RDONLY, found.f_namemax))
+    result = os.statvfs(file)
+    read_only = os.statvfs_result((*result[:8], result.f_flag | os.ST_RDONLY, result.f_namemax))
     monkeypatch.setattr(os, "statvfs", lambda _: read_only)
     assert "" == write_access_fault(file)
 

@@ -33,7 +33,7 @@ def test_no_world_passes_over_anything_without_saying_so(world: type[Conformance
     ours = [entry for entry in world.__mro__ if entry.__module__.startswith("tests.")]
     hooks = [vars(our)[name] for our in ours for name in HOOKS if name in vars(our)]
     skips = ("SkipTest", "pytest.skip")
-    assert [] == [hook.__qualname__ for hook in hooks if any(word in inspect.getsource(hook) for word in skips)]
+    assert [] == [hook.__qualname__ for hook in hooks if any(term in inspect.getsource(hook) for term in skips)]
 
 
 def test_what_is_played_elsewhere_is_played_there() -> None:

@@ -44,11 +44,11 @@ def test_a_hold_notes_who_and_until_when_and_shows_its_mark() -> None:
 @pytest.mark.parametrize("parameters", [{}, {"by": "alice"}, {"by": "a b", "until": "2026-11-21T06:30:00Z"}])
 def test_a_step_that_sets_no_mark_is_identified_by_its_text(parameters: dict[str, str]) -> None:
     plan = hold_parameters(ask_marks(Verb.HOLD, **parameters))
-    words = f'a hold by "{plan["by"]}" until "{plan["until"]}" cannot be written down at its source'
-    assert ("", words) == (shown_mark_of_plan(plan), mark_refusal(plan))
+    text = f'a hold by "{plan["by"]}" until "{plan["until"]}" cannot be written down at its source'
+    assert ("", text) == (shown_mark_of_plan(plan), mark_refusal(plan))
     with pytest.raises(NotSupported) as caught:
         required_mark(plan, KEY)
-    assert words == str(caught.value)
+    assert text == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def mark(hold: str = OURS) -> HoldMark:
 
 
 FREE, PAUSED = PauseState(False, ()), PauseState(True, ())
-HELD, BARE, TAKEN = PauseState(True, (mark(),)), PauseState(False, (mark(),)), PauseState(True, (mark(OTHER),))
+HELD, BARE, PAUSED_STATES = PauseState(True, (mark(),)), PauseState(False, (mark(),)), PauseState(True, (mark(OTHER),))
 OUTLIVED = PauseState(True, (mark(OTHER), mark()))
 HOLD = hold_plan(JOB, mark())
 RELEASE: dict[str, Any] = {"how": "release", "job": JOB, "hold": OURS}
@@ -89,13 +89,13 @@ def ask(verb: Verb, **parameters: str) -> ActionSpec:
         (PAUSED, HOLD, ActionAbsent),
         (HELD, HOLD, ActionFound),
         (BARE, HOLD, ActionAbsent),
-        (TAKEN, HOLD, ActionAbsent),
+        (PAUSED_STATES, HOLD, ActionAbsent),
         (None, HOLD, ActionUnknown),
         (FREE, RELEASE, ActionFound),
         (HELD, RELEASE, ActionAbsent),
         (BARE, RELEASE, ActionAbsent),
         (PAUSED, RELEASE, ActionUnknown),
-        (TAKEN, RELEASE, ActionUnknown),
+        (PAUSED_STATES, RELEASE, ActionUnknown),
         (OUTLIVED, RELEASE, ActionAbsent),
         (PAUSED, CLEAR, ActionFound),
         (BARE, CLEAR, ActionAbsent),
@@ -113,7 +113,7 @@ def test_the_mark_is_written_unless_it_is_held_under_that_key(now: PauseState, e
     assert expected == KUBE.to_write(now, HOLD, OURS)
 
 
-@pytest.mark.parametrize("now", [PAUSED, TAKEN])
+@pytest.mark.parametrize("now", [PAUSED, PAUSED_STATES])
 def test_what_somebody_paused_since_is_left_alone(now: PauseState) -> None:
     with pytest.raises(NotSupported) as caught:
         KUBE.to_write(now, HOLD, OURS)
@@ -125,7 +125,7 @@ def test_a_plan_that_makes_no_mark_is_not_sent() -> None:
         KUBE.to_write(FREE, {**HOLD, "until": "tomorrow"}, OURS)
 
 
-@pytest.mark.parametrize("now", [FREE, PAUSED, TAKEN])
+@pytest.mark.parametrize("now", [FREE, PAUSED, PAUSED_STATES])
 def test_a_hold_whose_mark_was_removed_is_not_released(now: PauseState) -> None:
     with pytest.raises(NotSupported) as caught:
         KUBE.check_release(now, RELEASE)
@@ -143,7 +143,7 @@ def test_a_hold_whose_mark_is_there_may_be_released(now: PauseState) -> None:
         (FREE, None),
         (BARE, None),
         (PAUSED, "ns/load is suspended already, not by Headway"),
-        (TAKEN, "ns/load is suspended already, by Headway for alice until 2026-11-21T06:30:00Z"),
+        (PAUSED_STATES, "ns/load is suspended already, by Headway for alice until 2026-11-21T06:30:00Z"),
     ],
 )
 def test_a_preview_of_a_hold_says_who_was_first(now: PauseState, why: str | None) -> None:
@@ -156,7 +156,7 @@ def test_a_preview_of_a_hold_says_who_was_first(now: PauseState, why: str | None
         (HELD, None),
         (BARE, None),
         (OUTLIVED, None),
-        (TAKEN, f"ns/load is held by another: {mark(OTHER).text}"),
+        (PAUSED_STATES, f"ns/load is held by another: {mark(OTHER).text}"),
         (FREE, "ns/load is not held: it is enabled, without a mark of ours"),
         (PAUSED, "ns/load is disabled and has no mark of ours: someone else paused it. By hand: do it"),
     ],

@@ -32,14 +32,14 @@ def pg_cron_standby() -> Connector:
     return pg_cron_on(fake)
 
 
-def scheduler(word: str) -> Connector:
+def scheduler(term: str) -> Connector:
     fake = FakeEvents()
-    fake.about |= {"scheduler": word}
+    fake.about |= {"scheduler": term}
     return events_on(fake)
 
 
 @pytest.mark.parametrize(
-    "connector, why, mend",
+    "connector, why, fix",
     [
         (without_an_agent(), "no pgAgent is connected", "start it again on its host"),
         (pgagent_standby(), "a standby: pgAgent works on the primary only", "name the primary"),
@@ -48,12 +48,12 @@ def scheduler(word: str) -> Connector:
         (scheduler("DISABLED"), "the event scheduler is DISABLED", "in its settings"),
     ],
 )
-def test_nothing_starts_is_the_first_warning_and_a_missing_right(connector: Connector, why: str, mend: str) -> None:
+def test_nothing_starts_is_the_first_warning_and_a_missing_right(connector: Connector, why: str, fix: str) -> None:
     warning = connector.poll("", (), 5).warnings[0]
-    assert (True, True, True) == (warning.startswith(NOTHING_STARTS), why in warning, mend in warning)
+    assert (True, True, True) == (warning.startswith(NOTHING_STARTS), why in warning, fix in warning)
     probe = connector.probe(5)
     (lacking,) = (right for right in probe.rights if right.held is False)
-    assert (True, True, "view") == (why in lacking.why, mend in lacking.fix, lacking.needed_for)
+    assert (True, True, "view") == (why in lacking.why, fix in lacking.fix, lacking.needed_for)
     assert not lacking.is_grantable
     assert why not in str(probe.notes)
 

@@ -28,7 +28,7 @@ ROW = "\x1f".join(["7", "7", "RUNNING", "None", "1763600000", *["1763600001"] * 
 
 
 def patterns(schema: Any) -> Iterator[str]:
-    """Regular expressions by which a library would judge, and tell, a value."""
+    """Regular expressions by which a library would validate, and print, a value."""
     if isinstance(schema, dict):
         yield from [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
         for below in schema.values():
@@ -88,7 +88,7 @@ def test_a_web_page_in_the_place_of_aws_is_reported_by_its_title() -> None:
 
 
 def test_a_line_that_is_no_row_of_squeue_is_skipped_with_a_reason() -> None:
-    """squeue's own words go to the same place: they are told where it failed, and are no row where it did not."""
+    """squeue's own errors share the column: they are reported where it failed, and are no row where it did not."""
     lines = [f"{ROW}\x1f", "7|RUNNING", "squeue: a notice of its own", "8\x1fcut"]
     parts = [ScriptSection("QUEUE", "", "\n".join(lines).encode()), ScriptSection("QEND", "0", b"")]
     result, skipped, why = parse.queue(SlurmAnswer(parts, "\x1f"))

@@ -1,4 +1,4 @@
-"""What was told is told again wherever it may not have been stored."""
+"""Records are sent again wherever they may not have been stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_records_reported_with_a_returned_cursor_are_not_reported_again() -> Non
 
 
 def test_records_reported_with_an_unmoved_cursor_are_repeated_until_it_moves() -> None:
-    """Within one second of a source whose cursor counts seconds: where the store was busy, it was never told again."""
+    """Within one second of a source whose cursor counts seconds: records are sent again after a busy store."""
     reported, item, two = ReportedRuns(), ended("1"), ended("2")
     reported.new([item], "a", "b")
     assert [(two,)] * 2 == [reported.new([item, two], "b", "b") for _ in range(2)]

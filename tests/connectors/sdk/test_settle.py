@@ -20,7 +20,7 @@ def sent(seconds_ago: float) -> Preview:
 
 
 @pytest.mark.parametrize(
-    "answer, seconds_ago, told",
+    "answer, seconds_ago, kind",
     [
         (ActionAbsent(), 10, ActionUnknown),
         (ActionAbsent(), 181, ActionAbsent),
@@ -29,9 +29,9 @@ def sent(seconds_ago: float) -> Preview:
     ],
 )
 def test_absent_counts_once_no_sender_can_still_act(
-    answer: LookUpResult, seconds_ago: float, told: type[LookUpResult]
+    answer: LookUpResult, seconds_ago: float, kind: type[LookUpResult]
 ) -> None:
-    assert isinstance(unless_in_flight(answer, sent(seconds_ago), NOW), told)
+    assert isinstance(unless_in_flight(answer, sent(seconds_ago), NOW), kind)
 
 
 def test_the_person_reads_until_when_it_may_still_arrive() -> None:
@@ -45,9 +45,9 @@ def test_an_unsent_action_is_absent(plan: dict[str, Any]) -> None:
     assert isinstance(unless_in_flight(ActionAbsent(), Preview("", "", "", plan=plan), NOW), ActionAbsent)
 
 
-@pytest.mark.parametrize("seconds_ago, left", [(0, 60.0), (59, 60.0), (70, 50.0)])
-def test_who_sends_ends_before_it_may_be_called_absent(seconds_ago: float, left: float) -> None:
-    assert left == send_timeout(sent(seconds_ago), 60.0, NOW)
+@pytest.mark.parametrize("seconds_ago, remaining", [(0, 60.0), (59, 60.0), (70, 50.0)])
+def test_who_sends_ends_before_it_may_be_called_absent(seconds_ago: float, remaining: float) -> None:
+    assert remaining == send_timeout(sent(seconds_ago), 60.0, NOW)
 
 
 def test_what_comes_too_late_is_not_sent() -> None:

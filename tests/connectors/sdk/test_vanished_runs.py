@@ -19,21 +19,21 @@ def run(hours: float | None, period: str = "2026-11-20") -> RunRef:
 
 
 def test_a_run_that_was_seen_to_start_is_lost_and_nothing_else_of_it_changes() -> None:
-    gone = no_longer_listed(run(1), "deleted", "it was deleted")
+    run_record = no_longer_listed(run(1), "deleted", "it was deleted")
     assert (RunState.LOST, RunEvidence.INFERRED, "deleted", "it was deleted") == (
-        gone.state,
-        gone.evidence,
-        gone.native_state,
-        gone.message,
+        run_record.state,
+        run_record.evidence,
+        run_record.native_state,
+        run_record.message,
     )
     assert ("load", "17", "2026-11-20", '{"run": 17}', run(1).started_at) == (
-        gone.job,
-        gone.attempt_key,
-        gone.period_key,
-        gone.native_ref,
-        gone.started_at,
+        run_record.job,
+        run_record.attempt_key,
+        run_record.period_key,
+        run_record.native_ref,
+        run_record.started_at,
     )
-    assert gone.ended_at is None, "nobody knows when"
+    assert run_record.ended_at is None, "nobody knows when"
 
 
 def test_a_run_that_only_waited_is_unknown() -> None:

@@ -1,4 +1,5 @@
-"""Output files lie in their users' hands: what is read is what was looked at. The commands are fakes."""
+"""Output files are controlled by their users: the file that was checked is the one that is read. The commands are
+fakes."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def hpc(tmp_path: Path) -> SlurmHost:
     return host
 
 
-def asked(connector: SlurmConnector, verb: Verb, **parameters: Any) -> Preview:
+def preview_of(connector: SlurmConnector, verb: Verb, **parameters: Any) -> Preview:
     run = RunRef(JOB, "", "", "")
     more = {"by": "alice", "until": "2027-11-20T06:30:00Z", **parameters}
     return connector.preview(ActionSpec(verb, run, RunState.PLANNED, more), 20)
@@ -68,7 +68,7 @@ def test_a_hold_that_slurm_refuses_for_one_submission_holds_the_other_and_says_s
 ) -> None:
     hpc.change(stubborn, refuses="hold")
     connector, key = connect(hpc), new_key()
-    preview = asked(connector, Verb.HOLD)
+    preview = preview_of(connector, Verb.HOLD)
     with pytest.raises(OutcomeUnknown, match=f"only a part was done: {held} was, {stubborn} was not: Job is in the"):
         connector.act(preview, key, 20)
     assert ActionUnknown(f"held under its key: {held}; not held: {stubborn}") == connector.look_up(preview, key, 20)
@@ -83,7 +83,7 @@ def test_a_hold_that_slurm_refuses_for_all_did_nothing(hpc: SlurmHost) -> None:
     for job in "45":
         hpc.change(job, refuses="hold")
     connector, key = connect(hpc), new_key()
-    preview = asked(connector, Verb.HOLD)
+    preview = preview_of(connector, Verb.HOLD)
     with pytest.raises(NotSupported, match="wrong state"):
         connector.act(preview, key, 20)
     assert ActionAbsent() == connector.look_up(preview, key, 20)
@@ -91,9 +91,9 @@ def test_a_hold_that_slurm_refuses_for_all_did_nothing(hpc: SlurmHost) -> None:
 
 def test_a_release_that_slurm_refuses_for_one_submission_frees_the_other_and_says_so(hpc: SlurmHost) -> None:
     connector, hold, key = connect(hpc), new_key(), new_key()
-    connector.act(asked(connector, Verb.HOLD), hold, 20)
+    connector.act(preview_of(connector, Verb.HOLD), hold, 20)
     hpc.change("4", refuses="release")
-    preview = asked(connector, Verb.RELEASE, hold=hold)
+    preview = preview_of(connector, Verb.RELEASE, hold=hold)
     with pytest.raises(OutcomeUnknown, match="only a part was done: 5 was, 4 was not"):
         connector.act(preview, key, 20)
     look_up = connector.look_up(preview, key, 20)
@@ -107,8 +107,8 @@ def test_a_release_whose_mark_stays_is_not_called_undone(hpc: SlurmHost) -> None
     """It was released: whoever believes the refusal waits for a job that runs."""
     connector, hold = connect(hpc), new_key()
     hpc.change("5", state="RUNNING")
-    connector.act(asked(connector, Verb.HOLD), hold, 20)
+    connector.act(preview_of(connector, Verb.HOLD), hold, 20)
     hpc.change("4", refuses="update")
     with pytest.raises(OutcomeUnknown, match="only a part was done"):
-        connector.act(asked(connector, Verb.RELEASE, hold=hold), new_key(), 20)
+        connector.act(preview_of(connector, Verb.RELEASE, hold=hold), new_key(), 20)
     assert [True] == [item.bare for item in connector.holds(20)]

@@ -179,7 +179,7 @@ def test_a_poll_is_one_round_trip_and_a_quiet_one_reports_nothing(hpc: SlurmHost
 
 
 @pytest.mark.parametrize(
-    "word, state",
+    "term, state",
     [
         ("OUT_OF_MEMORY", RunState.FAILED),
         ("TIMEOUT", RunState.TIMED_OUT),
@@ -190,8 +190,8 @@ def test_a_poll_is_one_round_trip_and_a_quiet_one_reports_nothing(hpc: SlurmHost
         ("REVOKED", RunState.SKIPPED),
     ],
 )
-def test_ends_that_no_lab_produces_are_mapped_by_the_table(hpc: SlurmHost, word: str, state: RunState) -> None:
-    hpc.change("2", state=word)
+def test_ends_that_no_lab_produces_are_mapped_by_the_table(hpc: SlurmHost, term: str, state: RunState) -> None:
+    hpc.change("2", state=term)
     assert state is by_name(hpc)["bad"].state
 
 
@@ -246,7 +246,7 @@ def test_disabled_accounting_is_reported_and_forgotten_runs_are_a_gap(hpc: Slurm
         reported,
         poll.complete,
     )
-    assert any("accounting is off" in words for words in poll.warnings)
+    assert any("accounting is off" in warning for warning in poll.warnings)
     late = json.dumps({**json.loads(poll.cursor), "queue_seen": int(time.time()) - 4000})
     [gap] = connector.poll(late, (), 20).gaps
     assert "slurmctld forgot" in gap.reason

@@ -124,9 +124,9 @@ def test_a_quiet_poll_requests_the_list_alone_and_a_change_its_jobs() -> None:
     history = FakeHistory()
     connector = connect(history.transport)
     cursor = connector.poll("", (), 20).cursor
-    history.asked.clear()
+    history.requested.clear()
     assert ["export"] == [run.job for run in connector.poll(cursor, (), 20).runs]
-    assert 1 == len(history.asked)
+    assert 1 == len(history.requested)
     history.copied("load_stock", "next", 10)
     assert {"next", "export"} >= {run.attempt_key for run in connector.poll(cursor, (), 20).runs if run.job != "export"}
 
@@ -146,8 +146,8 @@ def test_an_open_run_whose_log_was_deleted_is_unknown() -> None:
     poll = connector.poll("", (), 20)
     [run] = [run for run in poll.runs if run.job == "export"]
     history.apps.remove(history.named("export"))
-    [gone] = connector.poll(poll.cursor, (ref(run),), 20).runs
-    assert (RunState.UNKNOWN, RunEvidence.INFERRED) == (gone.state, gone.evidence)
+    [run_record] = connector.poll(poll.cursor, (ref(run),), 20).runs
+    assert (RunState.UNKNOWN, RunEvidence.INFERRED) == (run_record.state, run_record.evidence)
 
 
 def test_the_log_names_jobs_and_why_stages_failed() -> None:
@@ -164,11 +164,9 @@ def test_only_named_applications_are_watched() -> None:
     assert {"load_orders", "load_stock"} == set(polled(FakeHistory(), applications=["load_*"]))
 
 
-@pytest.mark.parametrize(
-    "given, words", [({"url": "spark"}, "url needs http"), ({"lost_after": "x"}, "not a duration")]
-)
-def test_wrong_settings_are_refused(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+@pytest.mark.parametrize("given, text", [({"url": "spark"}, "url needs http"), ({"lost_after": "x"}, "not a duration")])
+def test_wrong_settings_are_refused(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         SparkOptions.model_validate({"url": "https://spark.example.com", **given})
 
 

@@ -208,8 +208,8 @@ def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_
     assert [RunState.SUCCEEDED] == [run.state for run in ended.runs]
     assert () == connector.poll(ended.cursor, (), 5).runs
     tables.run_rows.pop()
-    gone = connector.poll(ended.cursor, [RunRef("x", "", key, key)], 5)
-    assert [RunState.UNKNOWN] == [run.state for run in gone.runs]
+    poll = connector.poll(ended.cursor, [RunRef("x", "", key, key)], 5)
+    assert [RunState.UNKNOWN] == [run.state for run in poll.runs]
 
 
 def test_more_open_rows_than_a_bite_do_not_keep_the_newer_ones_away() -> None:
@@ -320,7 +320,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         ({"runs.query": "DELETE FROM x WHERE {cursor} IS NULL"}, "query is one SELECT"),
         ({"runs.query": "SELECT 1; DROP TABLE x"}, "query is one SELECT"),
@@ -366,14 +366,14 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
         ({"host": None}, "either dsn, or host and user"),
     ],
 )
-def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str) -> None:
+def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], text: str) -> None:
     result = settings()
     for place, value in change.items():
         table, _, name = place.partition(".")
         result = {**result, table: {**result[table], name: value} if name else value}
     with pytest.raises(ValidationError) as raised:
         SqlOptions.model_validate(result)
-    assert words in str(raised.value)
+    assert text in str(raised.value)
 
 
 class Recorded:
@@ -395,7 +395,7 @@ class Recorded:
 
 def test_open_runs_and_missing_numbers_take_no_place_in_the_bite() -> None:
     session = Recorded()
-    client = SqlClient(SqlOptions.model_validate(settings()), PostgresDatabase(session))  # type: ignore[arg-type]  # it is asked as one
+    client = SqlClient(SqlOptions.model_validate(settings()), PostgresDatabase(session))  # type: ignore[arg-type]  # it is used as one
     client.runs("7", ["3", "4"], [5, 6])
     bite, opened, missing = session.bound
     assert ("7", [], BITE_ROWS) == (bite["cursor"], bite["open"], bite["limit"])

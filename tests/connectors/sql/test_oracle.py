@@ -104,8 +104,8 @@ class FakeOracle:
         return self.fetchall()
 
     def _fail(self, text: str) -> None:
-        for words, error in self.fails.items():
-            if words in text:
+        for message, error in self.fails.items():
+            if message in text:
                 raise error
 
     def _answer(self, text: str, given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -198,8 +198,8 @@ def test_what_did_not_change_is_not_read_again(fake: FakeStates) -> None:
     connector.inventory("", 20)
     assert "GetSchedule" not in [operation for operation, _ in fake.calls]
     fake.schedules[0] |= {"LastModificationDate": 1700000001.0, "ScheduleExpression": "rate(2 hours)"}
-    words = {job.native_id: job.schedule.text for job in connector.inventory("", 20).jobs}
-    assert "EventBridge Scheduler: rate(2 hours)" == words["mart"]
+    texts = {job.native_id: job.schedule.text for job in connector.inventory("", 20).jobs}
+    assert "EventBridge Scheduler: rate(2 hours)" == texts["mart"]
 
 
 def test_schedules_of_other_targets_are_not_ours(fake: FakeStates) -> None:

@@ -155,7 +155,7 @@ def test_any_text_is_a_cursor_or_the_first_one(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given_options, words",
+    "given_options, text",
     [
         ({}, "region"),
         ({"region": "Frankfurt"}, "region"),
@@ -177,8 +177,8 @@ def test_any_text_is_a_cursor_or_the_first_one(text: str) -> None:
         ({"region": "eu-central-1", "regions": ["a"]}, "regions"),
     ],
 )
-def test_wrong_settings_are_named(given_options: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_wrong_settings_are_named(given_options: dict[str, object], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         StepFunctionsOptions.model_validate(given_options)
 
 

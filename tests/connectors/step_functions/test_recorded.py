@@ -299,7 +299,7 @@ def test_an_open_run_that_aws_forgot_is_lost_unless_it_may_have_ended_long_ago(
 def test_f37_the_answer_about_another_execution_is_dropped_and_counted(
     fake: FakeStates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kept, it would be the run of the job that was requested."""
+    """It would otherwise be taken for the run of the requested job."""
     connector = fake.connector()
     runs, cursor = poll_all(connector)
     run = next(item for item in runs if item.state == RunState.RUNNING)
@@ -356,9 +356,9 @@ READ_ERRORS: list[tuple[httpx.Response, type[ConnectorError], str]] = [
 
 @pytest.mark.parametrize("index", range(len(READ_ERRORS)))
 def test_each_answer_is_sorted_by_what_happens_next(fake: FakeStates, index: int) -> None:
-    reply, expected, words = READ_ERRORS[index]
+    reply, expected, text = READ_ERRORS[index]
     fake.faults.append(lambda _: reply)
-    with pytest.raises(expected, match=words) as caught:
+    with pytest.raises(expected, match=text) as caught:
         fake.connector().inventory("", 20)
     assert "s3cr3t-aws-key" not in repr(caught.value)
 

@@ -18,7 +18,7 @@ def schedule(expression: str, zone: str = "UTC", state: str = "ENABLED", **dates
     return {"State": state, "ScheduleExpression": expression, "ScheduleExpressionTimezone": zone, **more}
 
 
-def told(*row: dict[str, Any]) -> str:
+def next_start_text(*row: dict[str, Any]) -> str:
     """ "20 04:15", with the month where it is another, with the year where it is another."""
     at = next_instant(row, NOW)
     if at is None:
@@ -69,20 +69,20 @@ def told(*row: dict[str, Any]) -> str:
     ],
 )
 def test_the_next_start_is_reported_where_the_expression_can_be_read(expression: str, zone: str, expected: str) -> None:
-    assert expected == told(schedule(expression, zone))
+    assert expected == next_start_text(schedule(expression, zone))
 
 
 def test_the_first_of_several_counts_and_an_unreadable_one_leaves_the_next_start_unknown() -> None:
     first, second = schedule("cron(0 6 * * ? *)"), schedule("cron(0 5 * * ? *)")
-    assert "20 05:00" == told(first, second)
-    assert "" == told(first, schedule("rate(5 minutes)"))
+    assert "20 05:00" == next_start_text(first, second)
+    assert "" == next_start_text(first, schedule("rate(5 minutes)"))
 
 
 def test_what_a_person_disabled_does_not_count_and_what_we_hold_does() -> None:
     mark = HoldMark("headway-0123456789", "headway", NOW).text
     off = schedule("cron(0 5 * * ? *)", state="DISABLED")
-    assert ("", "20 05:00") == (told(off), told({**off, "Description": mark}))
-    assert "" == told()
+    assert ("", "20 05:00") == (next_start_text(off), next_start_text({**off, "Description": mark}))
+    assert "" == next_start_text()
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_what_a_person_disabled_does_not_count_and_what_we_hold_does() -> None:
     ],
 )
 def test_a_schedule_counts_from_its_start_date(expression: str, begins: str, expected: str) -> None:
-    assert expected == told(schedule(expression, StartDate=begins))
+    assert expected == next_start_text(schedule(expression, StartDate=begins))
 
 
 def test_a_schedule_that_has_ended_starts_nothing() -> None:
-    assert "" == told(schedule("cron(0 4 * * ? *)", EndDate="2026-11-20T03:59:00Z"))
-    assert "20 04:00" == told(schedule("cron(0 4 * * ? *)", EndDate="2026-11-20T04:00:00Z"))
+    assert "" == next_start_text(schedule("cron(0 4 * * ? *)", EndDate="2026-11-20T03:59:00Z"))
+    assert "20 04:00" == next_start_text(schedule("cron(0 4 * * ? *)", EndDate="2026-11-20T04:00:00Z"))
 
 
 def test_what_starts_somewhere_in_a_window_names_no_instant() -> None:
@@ -113,7 +113,7 @@ def test_what_starts_somewhere_in_a_window_names_no_instant() -> None:
 
 
 @pytest.mark.parametrize(
-    "row, words",
+    "row, text",
     [
         (schedule("cron(0 4 * * ? *)"), ""),
         (schedule("rate(1 hour)"), "rate(1 hour) without a start date names no instant"),
@@ -125,5 +125,5 @@ def test_what_starts_somewhere_in_a_window_names_no_instant() -> None:
         ),
     ],
 )
-def test_an_expression_without_an_instant_is_reported(row: dict[str, Any], words: str) -> None:
-    assert words == unreadable(row, NOW)
+def test_an_expression_without_an_instant_is_reported(row: dict[str, Any], text: str) -> None:
+    assert text == unreadable(row, NOW)

@@ -294,8 +294,8 @@ def test_a_journal_that_hides_entries_is_refused_with_its_fix(db07: SystemdHost)
 
 
 def test_a_host_without_systemd_is_reported(db07: SystemdHost) -> None:
-    words = "System has not been booted with systemd as init system (PID 1). Can't operate."
-    (db07.shims / "systemctl").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
+    text = "System has not been booted with systemd as init system (PID 1). Can't operate."
+    (db07.shims / "systemctl").write_text(f'#!/bin/sh\necho "{text}" >&2\nexit 1\n')
     with pytest.raises(NotSupported, match="systemd does not run there"):
         polled(db07)
 

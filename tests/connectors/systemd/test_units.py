@@ -1,4 +1,4 @@
-"""Units that come and go under our eyes: a timer that is disabled, a start that is refused, a service that stays."""
+"""Units that change between polls: a disabled timer, a refused start, a service that stays."""
 
 from __future__ import annotations
 

@@ -250,14 +250,14 @@ def opened_tables(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_table_that_fails_leaves_the_others_open(lake: Lake, opened_tables: list[str]) -> None:
-    gone = f"{lake.delta}-gone"
-    tables = {"gone": {"delta": gone}, "no": {"iceberg": "sales.no"}}
+    missing = f"{lake.delta}-gone"
+    tables = {"gone": {"delta": missing}, "no": {"iceberg": "sales.no"}}
     tables |= {"orders": {"delta": lake.delta}, "stock": {"iceberg": "sales.stock"}}
     connector = opened(catalog=lake.catalog, tables=tables)
     cursor = polled(connector).cursor
     opened_tables.clear()
     polled(connector, cursor)
-    assert [gone] == opened_tables
+    assert [missing] == opened_tables
     connector.close()
 
 

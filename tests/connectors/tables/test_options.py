@@ -22,7 +22,7 @@ def test_the_page_shows_a_system_that_loads() -> None:
 
 
 @pytest.mark.parametrize(
-    "given, words",
+    "given, text",
     [
         ({"tables": {"a": {}}}, "one of delta"),
         ({"tables": {"a": {"delta": "/a", "iceberg": "a.b"}}}, "one of delta"),
@@ -33,8 +33,8 @@ def test_the_page_shows_a_system_that_loads() -> None:
         ({"tables": {"a": {"delta": "/a", "expected": {"at": "25:00"}}}}, "is not a time of day"),
     ],
 )
-def test_wrong_settings_are_refused_with_an_example(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_wrong_settings_are_refused_with_an_example(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
         TablesOptions.model_validate(given)
 
 

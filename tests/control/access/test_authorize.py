@@ -1,4 +1,4 @@
-"""Who may do what: every door of the table by every role, limits, reasons, approvals, policies."""
+"""Who may do what: every action of the table by every role, limits, reasons, approvals, policies."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ NO_RULES = ActingRules((), ())
 
 
 def may(
-    door: Verb | RequestKind,
+    verb: Verb | RequestKind,
     subject: ActionSubject,
     *permissions: PermissionRule,
     person: Person = ALICE,
     rules: ActingRules = NO_RULES,
 ) -> bool:
-    return isinstance(authorize(person, door, subject, permissions, rules), AccessGranted)
+    return isinstance(authorize(person, verb, subject, permissions, rules), AccessGranted)
 
 
 def reason(
-    door: Verb | RequestKind, subject: ActionSubject, *permissions: PermissionRule, rules: ActingRules = NO_RULES
+    verb: Verb | RequestKind, subject: ActionSubject, *permissions: PermissionRule, rules: ActingRules = NO_RULES
 ) -> str:
-    found = authorize(ALICE, door, subject, permissions, rules)
-    assert isinstance(found, AccessRefusal)
-    return found.reason
+    decision = authorize(ALICE, verb, subject, permissions, rules)
+    assert isinstance(decision, AccessRefusal)
+    return decision.reason
 
 
-@pytest.mark.parametrize("role", [Role.NONE, Role.VIEW, Role.ACT, Role.APPROVE, Role.ADMIN], ids=lambda one: one.text)
+@pytest.mark.parametrize("role", [Role.NONE, Role.VIEW, Role.ACT, Role.APPROVE, Role.ADMIN], ids=lambda item: item.text)
 def test_a_role_permits_its_operations_and_those_of_lower_roles(role: Role) -> None:
     mine = PermissionRule("alice", role) if role else PermissionRule("bob", Role.ADMIN)
     permitted = {name for name, operation in OPERATIONS.items() if role >= operation.role}
@@ -66,13 +66,13 @@ def test_every_verb_and_every_kind_of_request_has_its_role() -> None:
 
 
 def test_viewing_needs_view_acting_act_and_releasing_admin() -> None:
-    wanted = {
+    roles = {
         RequestKind.PREVIEW: Role.VIEW,
         RequestKind.FREEZE: Role.ACT,
         RequestKind.THAW: Role.ADMIN,
         RequestKind.APPROVE: Role.APPROVE,
     }
-    assert wanted == {name: OPERATIONS[name].role for name in wanted}
+    assert roles == {name: OPERATIONS[name].role for name in roles}
     assert {Operation(Role.ACT, is_action=True)} == {OPERATIONS[verb] for verb in Verb}
 
 
@@ -169,14 +169,14 @@ def test_config_s_modes_ask_for_so_much_an_hour_but_always_let_go() -> None:
     policy, rules = Person("headway", is_policy=True), ActingRules((), (), policy_per_hour=200)
     held = replace(EXTRACT, modes=frozenset({"hold"}), recent=200)
     assert [False, True, False] == [
-        may(door, held, person=policy, rules=rules) for door in (Verb.HOLD, Verb.RELEASE, Verb.START)
+        may(verb, held, person=policy, rules=rules) for verb in (Verb.HOLD, Verb.RELEASE, Verb.START)
     ]
     assert may(Verb.START, replace(held, held_back=True), person=policy, rules=rules)
     assert may(Verb.HOLD, replace(held, recent=199), person=policy, rules=rules)
 
 
 @pytest.mark.parametrize(
-    "name, value, door",
+    "name, value, verb",
     [
         ("freeze", "on", RequestKind.FREEZE),
         ("freeze", "off", RequestKind.THAW),
@@ -184,8 +184,8 @@ def test_config_s_modes_ask_for_so_much_an_hour_but_always_let_go() -> None:
         ("system etl-hosts", "shadow", RequestKind.SHADOW_ON),
     ],
 )
-def test_a_switch_needs_the_permission_of_what_it_does(name: str, value: str, door: Verb | RequestKind) -> None:
-    assert (door, True) == (switch_request(name, value), door in OPERATIONS)
+def test_a_switch_needs_the_permission_of_what_it_does(name: str, value: str, verb: Verb | RequestKind) -> None:
+    assert (verb, True) == (switch_request(name, value), verb in OPERATIONS)
 
 
 @pytest.mark.parametrize("name, value", [("freeze", "shadow"), ("freeze", "live"), ("mode", "on"), ("mode", "")])
@@ -205,22 +205,22 @@ def test_a_requester_cannot_approve_their_own_action() -> None:
 def test_a_name_in_another_case_is_the_same_person() -> None:
     """A directory may ignore the case of a login, and the proxy hands on what was typed."""
     admin, acts = PermissionRule("alice", Role.ADMIN), PermissionRule("alice", Role.ACT)
-    asked = replace(EXTRACT, requested_by="ALICE")
-    assert "ALICE requested it: another person must approve it" == reason(RequestKind.APPROVE, asked, admin)
-    assert may(RequestKind.WITHDRAW, asked, acts)
+    subject = replace(EXTRACT, requested_by="ALICE")
+    assert "ALICE requested it: another person must approve it" == reason(RequestKind.APPROVE, subject, admin)
+    assert may(RequestKind.WITHDRAW, subject, acts)
 
 
 def test_only_the_requester_or_an_admin_may_withdraw_an_action() -> None:
     acts, admin = PermissionRule("alice", Role.ACT), PermissionRule("alice", Role.ADMIN)
     assert may(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="alice"), acts)
     assert may(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="bob"), admin)
-    words = "bob requested it: only they or an admin may withdraw it"
-    assert words == reason(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="bob"), acts)
+    text = "bob requested it: only they or an admin may withdraw it"
+    assert text == reason(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="bob"), acts)
     assert not may(RequestKind.WITHDRAW, replace(EXTRACT, requested_by="alice"), PermissionRule("alice", Role.VIEW))
 
 
 @pytest.mark.parametrize(
-    "door, subject, opens",
+    "verb, subject, opens",
     [
         (Verb.HOLD, replace(EXTRACT, modes=frozenset({"hold"})), True),
         (Verb.START, replace(EXTRACT, modes=frozenset({"trigger"})), True),
@@ -233,11 +233,13 @@ def test_only_the_requester_or_an_admin_may_withdraw_an_action() -> None:
     ],
 )
 def test_a_policy_acts_only_where_config_gives_the_mode(
-    door: Verb | RequestKind, subject: ActionSubject, opens: bool
+    verb: Verb | RequestKind, subject: ActionSubject, opens: bool
 ) -> None:
-    """And it is never kept from letting go what it holds, nor from the start that it owes."""
-    found = authorize(Person("headway", is_policy=True), door, subject, (PermissionRule("bob", Role.ADMIN),), NO_RULES)
-    assert opens == isinstance(found, AccessGranted)
+    """A policy may always release its own hold and make the pending start."""
+    decision = authorize(
+        Person("headway", is_policy=True), verb, subject, (PermissionRule("bob", Role.ADMIN),), NO_RULES
+    )
+    assert opens == isinstance(decision, AccessGranted)
 
 
 def test_a_person_who_is_called_like_headway_is_a_person() -> None:

@@ -1,4 +1,4 @@
-"""Who is told, and what may be sent, while something is frozen or in shadow."""
+"""Who is notified, and what may be sent, during a freeze or in shadow."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def night(modes: Modes, shadow_route: str = "quiet", **more: Any) -> Estate:
     return replace(known, modes=modes, settings=replace(known.settings, shadow_route=shadow_route))
 
 
-def told(known: Estate) -> tuple[list[str], tuple[str, ...]]:
-    """Routes that are told, and those that are not because of a shadow."""
+def notified_routes(known: Estate) -> tuple[list[str], tuple[str, ...]]:
+    """Routes that are notified, and those that are suppressed by a shadow."""
     [incident] = evaluate(known, at("03:20")).incidents
     return [notice.route for notice in incident.notices], incident.in_shadow
 
@@ -49,11 +49,11 @@ SHADOW = Modes(estate_live=False)
 def test_each_route_is_notified_where_its_owner_is_live(
     modes: Modes, expected: tuple[list[str], tuple[str, ...]]
 ) -> None:
-    assert expected == told(night(modes))
+    assert expected == notified_routes(night(modes))
 
 
 def test_without_a_shadow_route_nobody_is_notified() -> None:
-    assert ([], ("team", "oncall")) == told(night(SHADOW, shadow_route=""))
+    assert ([], ("team", "oncall")) == notified_routes(night(SHADOW, shadow_route=""))
 
 
 def test_the_shadow_route_lists_who_would_have_been_notified() -> None:

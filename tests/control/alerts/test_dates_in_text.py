@@ -1,4 +1,4 @@
-"""A time of another day is told with that day: what began before midnight and is found after it, and the reverse."""
+"""A time on another day is shown with that day: begun before midnight and found after it, and the reverse."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ LATE = job(1, "etl-hosts/db07:extract", "23:50", budget_time=minutes(30))
 KNOWN = past(*[600.0] * 20, waited=60)
 
 
-def words(clock: str, *runs: RunFacts, of: JobFacts = LATE, **more: Any) -> dict[DetectionRule, str]:
+def texts_by_rule(clock: str, *runs: RunFacts, of: JobFacts = LATE, **more: Any) -> dict[DetectionRule, str]:
     """What each rule says at that time."""
     seen = target(last_ok_at=at(clock), seen_until=at(clock))
     known = replace(estate(of, runs=runs, targets=[seen]), history={of.id: KNOWN}, **more)
     due = expect_runs(known, at(clock))
     index = EstateIndex(known, at(clock), due.runs, due.withdrawn)
-    return {one.rule: one.text for one in current_findings(index).findings}
+    return {finding.rule: finding.text for finding in current_findings(index).findings}
 
 
 RUNNING = run(1, LATE, "23:50", RunState.RUNNING)
 
 
 @pytest.mark.parametrize(
-    "rule, clock, runs, told",
+    "rule, clock, runs, text",
     [
         (DetectionRule.TOO_LONG, "00:30", [RUNNING], "running since 19 Nov 23:50 UTC, longer than"),
         (DetectionRule.OVER_BUDGET, "00:30", [RUNNING], "running since 19 Nov 23:50 UTC, longer than"),
@@ -70,16 +70,16 @@ RUNNING = run(1, LATE, "23:50", RunState.RUNNING)
     ],
 )
 def test_a_finding_names_the_day_of_what_began_on_another(
-    rule: DetectionRule, clock: str, runs: list[RunFacts], told: str
+    rule: DetectionRule, clock: str, runs: list[RunFacts], text: str
 ) -> None:
-    assert words(clock, *runs)[rule].startswith(told)
+    assert texts_by_rule(clock, *runs)[rule].startswith(text)
 
 
 def test_a_start_that_is_given_up_after_midnight_names_both_days() -> None:
     close = job(1, "etl-hosts/db07:extract", "23:58")
     why = "was due 19 Nov 23:58 UTC and did not start: nothing in the log by 20 Nov 00:03 UTC"
-    assert why == words("00:04", of=close)[DetectionRule.NOT_STARTED]
-    waits = words("00:02", of=close)[DetectionRule.LATE_START]
+    assert why == texts_by_rule("00:04", of=close)[DetectionRule.NOT_STARTED]
+    waits = texts_by_rule("00:02", of=close)[DetectionRule.LATE_START]
     assert waits.startswith("was due 19 Nov 23:58 UTC and has not begun")
 
 
@@ -101,7 +101,7 @@ def test_a_possible_delay_tomorrow_is_shown_with_its_date() -> None:
     load = job(2, "warehouse/load", target_id=2, expected=minutes(20))
     ledger = Ledger(estate(extract, load, feeds=feeds(extract, load), services=[service("plan", "00:10", load)]))
     ledger.run(extract, "21:10", RunState.SUCCEEDED, started_at=at("21:10"), ended_at=at("21:30"), attempt=1)
-    ledger.look("23:55")
+    ledger.evaluate("23:55")
     assert ledger.incident().title.startswith("Plan is expected after its deadline 20 Nov 00:10 UTC, and nothing")
-    ledger.look("00:12")
+    ledger.evaluate("00:12")
     assert ledger.incident().title.startswith("Plan was not delivered by 00:10 UTC, and nothing")

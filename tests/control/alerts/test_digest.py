@@ -79,17 +79,21 @@ def test_the_first_notification_about_a_tier_1_service_ignores_every_limit() -> 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 20), st.integers(1, 20), st.integers(0, 120))
 def test_nothing_is_lost_or_notified_twice(urgent: list[bool], let: int, limit: int, later: int) -> None:
-    flood = [waiting(number, urgent=one) for number, one in enumerate(urgent)]
-    found = plan_digest(flood, let, None, limit, NOON + seconds(later))
-    left = [*found.alone, *(one.id for one in found.together)]
-    assert len(set(left)) == len(left)
-    assert {one.id for one in flood if one.urgent} <= set(found.alone)
-    assert max(0, limit - let) + (later >= 5) >= len([one for one in found.alone if not urgent[one]])
-    assert later < 5 or set(left) == {one.id for one in flood} or (later < 60 and len(flood) - len(left) == 1)
+    flood = [waiting(number, urgent=value) for number, value in enumerate(urgent)]
+    plan = plan_digest(flood, let, None, limit, NOON + seconds(later))
+    remaining = [*plan.alone, *(alert.id for alert in plan.together)]
+    assert len(set(remaining)) == len(remaining)
+    assert {alert.id for alert in flood if alert.urgent} <= set(plan.alone)
+    assert max(0, limit - let) + (later >= 5) >= len([number for number in plan.alone if not urgent[number]])
+    assert (
+        later < 5
+        or set(remaining) == {alert.id for alert in flood}
+        or (later < 60 and len(flood) - len(remaining) == 1)
+    )
 
 
 def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
-    words = digest_text(
+    text = digest_text(
         [
             waiting(1, incident="INC-1", title="a failed: secret [INC-1]", plain_title="a failed [INC-1]"),
             waiting(2, incident="INC-2", title="Update: Daily 07:30 at risk: restart b [INC-2]"),
@@ -98,16 +102,16 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
         10,
         "Europe/Berlin",
     )
-    assert ("Daily 07:30 at risk, and 1 more alert", "INC-2, and 1 more alert") == (words.title, words.plain_title)
-    assert words.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a recovered (INC-1)\n")
-    assert words.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
-    assert "More than 10 alerts in one minute: these 3 are sent together. Times: CET." in words.body
+    assert ("Daily 07:30 at risk, and 1 more alert", "INC-2, and 1 more alert") == (text.title, text.plain_title)
+    assert text.body.startswith("Update: Daily 07:30 at risk: restart b [INC-2]\nResolved: a recovered (INC-1)\n")
+    assert text.plain_body.startswith("INC-2\nResolved: a (INC-1)\n")
+    assert "More than 10 alerts in one minute: these 3 are sent together. Times: CET." in text.body
 
 
 def test_a_digest_has_the_command_of_each_incident() -> None:
     together = [waiting(n, incident=f"INC-{n}", title=f"s{n}", commands=(f"headway recover INC-{n}",)) for n in (1, 2)]
-    words = digest_text(together, 10, "UTC")
-    assert "\nDo    headway recover INC-1\nDo    headway recover INC-2\nOpen  headway incident\n" in words.body
+    text = digest_text(together, 10, "UTC")
+    assert "\nDo    headway recover INC-1\nDo    headway recover INC-2\nOpen  headway incident\n" in text.body
 
 
 def test_a_digest_has_one_zone_or_the_zone_beside_each_alert() -> None:
@@ -122,8 +126,8 @@ def test_a_digest_has_one_zone_or_the_zone_beside_each_alert() -> None:
 
 
 def test_a_limit_of_one_is_one_alert() -> None:
-    words = digest_text([waiting(1), waiting(2)], 1, "UTC")
-    assert "More than 1 alert in one minute: these 2 are sent together. Times: " in words.body
+    text = digest_text([waiting(1), waiting(2)], 1, "UTC")
+    assert "More than 1 alert in one minute: these 2 are sent together. Times: " in text.body
 
 
 LABELS = {*KIND_LABELS.values(), REOPENED_LABEL, CLOSED_LABEL, CAUSE_RESOLVED_LABEL}
@@ -153,8 +157,8 @@ def test_a_digest_of_resolved_incidents_counts_them() -> None:
 
 def test_titles_with_blanks_in_a_row_are_no_table_in_a_digest() -> None:
     together = [waiting(number, incident=f"INC-{number}", title=f"load  {number} failed") for number in (1, 2)]
-    words = digest_text(together, 10, "UTC")
-    assert "<p>load 1 failed<br>load 2 failed</p>" in as_html(words.title, words.body)
+    text = digest_text(together, 10, "UTC")
+    assert "<p>load 1 failed<br>load 2 failed</p>" in as_html(text.title, text.body)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +177,8 @@ def test_a_digest_opens_the_page_of_the_config(link: str, opened: str) -> None:
 
 
 def test_a_long_digest_counts_what_it_does_not_list() -> None:
-    words = digest_text([waiting(n, incident=f"INC-{n}", title="t") for n in range(LINES + 7)], 10, "UTC")
-    assert "\nand 7 more\n" in words.body
+    text = digest_text([waiting(n, incident=f"INC-{n}", title="t") for n in range(LINES + 7)], 10, "UTC")
+    assert "\nand 7 more\n" in text.body
 
 
 @pytest.mark.parametrize("tries, longest", [(1, BASE), (2, 2 * BASE), (4, 8 * BASE), (30, CAP), (3000, CAP)])

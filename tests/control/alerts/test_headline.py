@@ -21,7 +21,7 @@ LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
 
 
 def title(ledger: Ledger, clock: str) -> str:
-    ledger.look(clock)
+    ledger.evaluate(clock)
     return ledger.incident().notices[0].title
 
 
@@ -36,7 +36,7 @@ def failed(*services: ServiceFacts, more: tuple[JobFacts, ...] = (), extract: Jo
             settings=EvaluationSettings(default_route=("default",)),
         )
     )  # fmt: skip
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     ledger.run(extract, "03:10", RunState.FAILED, **ended("03:10", 2))
     return ledger
 
@@ -68,9 +68,9 @@ def test_a_service_without_an_act_by_does_not_have_that_of_another() -> None:
 
 def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivered() -> None:
     ledger = failed(service("first", "03:40", EXTRACT), service("daily", "04:10", LOAD))
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:50", 5))
-    ledger.look("03:56")
+    ledger.evaluate("03:56")
     [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
     assert ["first", "daily"] == [affected.service for affected in closed.services]
     assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 will still miss (")
@@ -79,9 +79,9 @@ def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivere
 def test_the_end_of_a_cause_is_short_although_its_service_has_no_estimate() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, LOAD.id: replace(LOAD, expected=None)})
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
-    ledger.look("03:36")
+    ledger.evaluate("03:36")
     notice = ledger.incident().notices[0]
     assert "Resolved: hosts/extract recovered ({incident}, 23 min, attempt 2)" == notice.title == notice.plain_title
     assert "\nDaily    06:30      no estimate\n" in notice.body
@@ -90,9 +90,9 @@ def test_the_end_of_a_cause_is_short_although_its_service_has_no_estimate() -> N
 def test_the_end_of_a_cause_names_a_service_as_safe_only_if_that_is_known() -> None:
     unknown = job(3, "warehouse/unknown", target_id=2)
     ledger = failed(service("blind", "06:00", unknown), service("daily", "06:30", LOAD), more=(unknown,))
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
-    ledger.look("03:36")
+    ledger.evaluate("03:36")
     assert "Resolved: Daily safe ({incident}, 23 min, attempt 2)" == ledger.incident().notices[0].title
 
 
@@ -105,9 +105,9 @@ def test_the_end_of_a_cause_has_a_service_and_its_state_in_50_characters() -> No
         ([second, "stock", third], "Resolved: Stock of all the shops… and 2 more safe ("),
     ):
         ledger = failed(*(service(name, f"06:3{place}", LOAD) for place, name in enumerate(names)))
-        ledger.look("03:12")
+        ledger.evaluate("03:12")
         ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
-        ledger.look("03:36")
+        ledger.evaluate("03:36")
         title = ledger.incident().notices[0].title
         assert title.startswith(begin), title
         assert len(title.partition(" (")[0]) <= PUSH_LENGTH
@@ -118,10 +118,10 @@ def test_a_service_without_an_estimate_that_another_cause_affects_is_still_at_ri
     ledger = failed(service("daily", "06:30", LOAD, unproved, other), more=(unproved, other))
     ledger.estate = replace(ledger.estate, dependencies=tuple(feeds(EXTRACT, LOAD)))
     ledger.run(unproved, "03:00", RunState.UNKNOWN, **ended("03:00", 5))
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:13", 1))
     ledger.run(other, "03:00", RunState.FAILED, **ended("03:15", 5))
-    ledger.look("03:22")
+    ledger.evaluate("03:22")
     [closed] = [incident for incident in ledger.decisions.incidents if incident.closed]
     assert Timeliness.NO_ESTIMATE is closed.services[0].timeliness
     assert closed.notices[0].title.startswith("Cause resolved: Daily 06:30 still at risk (")
@@ -130,11 +130,13 @@ def test_a_service_without_an_estimate_that_another_cause_affects_is_still_at_ri
 
 def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs_it_and_its_probe() -> None:
     ledger = failed(service("daily", "03:40", LOAD))
-    ledger.look("03:12")
-    ledger.look("03:50")
+    ledger.evaluate("03:12")
+    ledger.evaluate("03:50")
     ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
-    ledger.look("03:55")
-    [notice] = [each for incident in ledger.decisions.incidents for each in incident.notices if incident.root_target_id]
+    ledger.evaluate("03:55")
+    [notice] = [
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_target_id
+    ]
     assert notice.title.startswith("warehouse/warehouse does not answer, late Daily 03:40 needs it [")
     assert "\nDo           headway system probe warehouse/warehouse\n" in notice.body
 
@@ -142,16 +144,16 @@ def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs
 def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted() -> None:
     ledger = failed(service("daily", "03:40", LOAD))
     ledger.target(2, first_ok_at=at("03:45"))
-    ledger.look("03:50")
+    ledger.evaluate("03:50")
     ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
-    ledger.look("03:55")
+    ledger.evaluate("03:55")
     [incident] = [incident for incident in ledger.decisions.incidents if incident.root_target_id]
     assert () == incident.services
 
 
 def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_restored() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     ledger.target(1, failing_since=at("03:13"), last_ok_at=at("03:12"), error="no route", error_kind="unreachable")
     index = EstateIndex(ledger.estate, at("03:20"))
     matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
@@ -161,7 +163,7 @@ def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_res
 
 def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     root = ledger.state(EXTRACT, "03:10")
     sent = RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"), in_flight=True)
     untold = replace(ledger.estate.notifications, notified={})

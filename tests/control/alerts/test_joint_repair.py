@@ -27,7 +27,7 @@ def night() -> Ledger:
     )  # fmt: skip
     declared = Declared(alerting=replace(ledger.estate.declared.alerting, routes=(RouteRule("planning"),)))
     ledger.estate = replace(ledger.estate, declared=declared)
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     return ledger
 
 
@@ -39,7 +39,7 @@ def test_failures_seen_together_are_one_message_that_names_both_restarts() -> No
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     fails(ledger, REFUND, "no listener")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
     technical = [notice for notice in notices if notice.style == "technical"]
     assert [f"{BOTH} (in 2 h 18 min) [{{incident}}]"] * 2 == [notice.title for notice in technical]
@@ -55,11 +55,13 @@ def test_failures_seen_together_are_one_message_that_names_both_restarts() -> No
 def test_a_later_failure_replaces_the_first_instruction_and_agrees_with_it() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     assert ledger.incident().notices[0].title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
     fails(ledger, REFUND, "no listener")
-    ledger.look("03:12:20")
-    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    ledger.evaluate("03:12:20")
+    [second] = [
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
+    ]
     assert "" == second.group
     assert second.title.startswith(f"{BOTH} ")
     assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
@@ -69,13 +71,15 @@ def test_a_later_failure_replaces_the_first_instruction_and_agrees_with_it() -> 
 def test_a_job_that_is_repaired_or_acknowledged_is_in_no_further_instruction() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     ack = AcknowledgementFacts("ann", at("05:00"), at=at("03:13"))
     state = ledger.estate.notifications
     ledger.estate = replace(ledger.estate, notifications=replace(state, acks={1: ack}))
     fails(ledger, REFUND, "no listener")
-    ledger.look("03:14")
-    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    ledger.evaluate("03:14")
+    [second] = [
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
+    ]
     assert second.title.startswith("Supply plan 06:30 at risk: restart refund by 05:30 ")
     assert "Also restart" not in second.body
 
@@ -87,7 +91,7 @@ def test_failures_below_different_services_leave_alone() -> None:
     ledger.estate = replace(ledger.estate, services=(plan, other), dependencies=())
     fails(ledger, EXTRACT, "disk is full")
     fails(ledger, REFUND, "no listener")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
     assert {""} == {notice.group for notice in notices}
     assert [False, False] == ["extract and refund" in notice.title for notice in notices if notice.style == "technical"]
@@ -97,13 +101,13 @@ def test_an_unreachable_system_has_no_act_by_of_a_restart_elsewhere() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     ledger.target(2, failing_since=at("03:05"), last_ok_at=at("03:04"), error="no route", error_kind="unreachable")
-    ledger.look("03:12")
-    away = next(one for one in ledger.decisions.incidents if "no route" in one.reason)
+    ledger.evaluate("03:12")
+    away = next(incident for incident in ledger.decisions.incidents if "no route" in incident.reason)
     assert ["06:00"] == [f"{service.act_by:%H:%M}" for service in away.services]
     technical, business = away.notices
     assert "does not answer, fix by 06:00" in technical.title
     assert "repair needed by 06:00" in business.title
-    assert ["act by 06:00"] * 2 == [word for notice in away.notices for word in re.findall("act by .{5}", notice.body)]
+    assert ["act by 06:00"] * 2 == [text for notice in away.notices for text in re.findall("act by .{5}", notice.body)]
 
 
 def test_jobs_of_one_short_name_are_named_in_full() -> None:
@@ -114,9 +118,12 @@ def test_jobs_of_one_short_name_are_named_in_full() -> None:
     ledger.estate = replace(ledger.estate, jobs=jobs)
     fails(ledger, first, "disk is full")
     fails(ledger, second, "no listener")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     titles = [
-        notice.title for one in ledger.decisions.incidents for notice in one.notices if notice.style == "technical"
+        notice.title
+        for incident in ledger.decisions.incidents
+        for notice in incident.notices
+        if notice.style == "technical"
     ]
     assert ["restart north/extract and south/extract by 05:30" in title for title in titles] == [True, True]
 
@@ -126,10 +133,12 @@ def test_the_services_that_need_both_restarts_are_those_that_both_affect() -> No
     refunds = service("refunds", "06:00", REFUND, tier=2, notify=("oncall",))
     ledger.estate = replace(ledger.estate, services=(*ledger.estate.services, refunds))
     fails(ledger, EXTRACT, "disk is full")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     fails(ledger, REFUND, "no listener")
-    ledger.look("03:12:20")
-    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    ledger.evaluate("03:12:20")
+    [second] = [
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
+    ]
     assert "Refunds" in second.body
     assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
 
@@ -139,7 +148,7 @@ def test_restarts_for_two_services_are_two_messages() -> None:
     third, fourth = (job(number, f"hosts/{name}", "03:10", expected=minutes(20), notify=("oncall",))
                      for number, name in ((4, "rates"), (5, "prices")))  # fmt: skip
     mart = job(6, "warehouse/mart", expected=minutes(30), target_id=2, notify=("oncall",))
-    jobs = {each.id: each for each in (third, fourth, mart)}
+    jobs = {job.id: job for job in (third, fourth, mart)}
     pricing = service("pricing", "06:00", mart, tier=1, notify=("oncall",))
     before = ledger.estate
     ledger.estate = replace(
@@ -148,7 +157,7 @@ def test_restarts_for_two_services_are_two_messages() -> None:
     )  # fmt: skip
     for failing in (EXTRACT, REFUND, third, fourth):
         fails(ledger, failing, "disk is full")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
     groups: dict[str, set[str]] = {}
     for notice in notices:
@@ -160,13 +169,15 @@ def test_restarts_for_two_services_are_two_messages() -> None:
 def test_while_one_of_two_restarts_runs_the_message_names_the_other_alone() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     fails(ledger, REFUND, "no listener")
     root = ledger.state(REFUND, "03:10")
     repair = RepairFacts(root.job_id, Verb.RERUN, "ann", at("03:12:10"), in_flight=True)
     ledger.estate = replace(ledger.estate, repairs={root.id: repair})
-    ledger.look("03:12:20")
-    [second] = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    ledger.evaluate("03:12:20")
+    [second] = [
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
+    ]
     assert second.title.startswith("Supply plan 06:30 at risk: restart extract by 05:40 ")
     assert "\nDo           headway recover INC-0001\n" in second.body
     assert "recover {incident}" not in second.body
@@ -179,7 +190,9 @@ def slower(ledger: Ledger, job: JobFacts, expected: int) -> None:
 
 def technical(ledger: Ledger) -> list[tuple[str, str]]:
     """Title and first line of each technical notification."""
-    notices = [each for one in ledger.decisions.incidents for each in one.notices if each.style == "technical"]
+    notices = [
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if notice.style == "technical"
+    ]
     return [(notice.title.partition(" (in")[0], notice.body.partition("\n")[0]) for notice in notices]
 
 
@@ -187,19 +200,19 @@ def test_an_act_by_that_moves_forward_materially_is_notified_once() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
-    ledger.look("03:40")
+    ledger.evaluate("03:40")
     [(first, _)] = technical(ledger)
     assert "Supply plan 06:30 at risk: restart extract by 05:40" == first
     slower(ledger, LOAD, 44)  # by 14 of 120 minutes, less than an eighth
-    ledger.look("04:00")
+    ledger.evaluate("04:00")
     assert [] == technical(ledger)
     slower(ledger, LOAD, 45)
-    ledger.look("04:00:20")
+    ledger.evaluate("04:00:20")
     assert technical(ledger) == [
         ("Update: Supply plan 06:30 at risk: restart extract by 05:25", "Act-by moved from 05:40 to 05:25.")
     ]
     for clock in ("04:00:40", "05:26", "05:41"):
-        ledger.look(clock)
+        ledger.evaluate(clock)
         assert [] == technical(ledger)
 
 
@@ -207,9 +220,9 @@ def test_an_act_by_that_moves_into_the_past_is_notified_as_passed() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
-    ledger.look("03:40")
+    ledger.evaluate("03:40")
     slower(ledger, LOAD, 150)
-    ledger.look("03:59")
+    ledger.evaluate("03:59")
     [(title, line)] = technical(ledger)
     assert title.startswith("Update: Supply plan 06:30 will miss: restart extract now")
     assert line == "Act-by moved from 05:40 to 03:40, which has passed."
@@ -219,10 +232,10 @@ def test_of_two_restarts_only_the_earlier_is_notified_of_an_act_by_that_moves_fo
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     fails(ledger, REFUND, "no listener")
-    ledger.look("03:40")
+    ledger.evaluate("03:40")
     assert 2 == len(technical(ledger))
     slower(ledger, LOAD, 60)
-    ledger.look("04:00")
+    ledger.evaluate("04:00")
     [(title, line)] = technical(ledger)
     assert title == "Update: Supply plan 06:30 at risk: restart extract and refund by 05:00"
     assert line == "Act-by moved from 05:30 to 05:00."
@@ -232,10 +245,10 @@ def test_an_act_by_is_no_news_while_the_rerun_runs() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
-    ledger.look("03:40")
+    ledger.evaluate("03:40")
     ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:50"))
     slower(ledger, LOAD, 90)
-    ledger.look("03:55")
+    ledger.evaluate("03:55")
     assert [] == technical(ledger)
 
 
@@ -243,12 +256,12 @@ def test_a_rerun_that_awaits_approval_is_to_be_approved() -> None:
     ledger = night()
     fails(ledger, EXTRACT, "disk is full")
     ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
-    ledger.look("03:40")
+    ledger.evaluate("03:40")
     approval = ApprovalFacts(EXTRACT.id, "3f0a91c2")
     ledger.estate = replace(ledger.estate, approvals={ledger.state(EXTRACT, "03:10").id: approval})
     slower(ledger, LOAD, 60)
-    ledger.look("04:00")
-    [notice] = [each for each in ledger.incident().notices if each.style == "technical"]
+    ledger.evaluate("04:00")
+    [notice] = [notice for notice in ledger.incident().notices if notice.style == "technical"]
     assert notice.title.startswith("Update: Supply plan 06:30 at risk: approve the rerun of extract by 05:10 ")
     assert "\nDo           headway action approve 3f0a91c2\n" in notice.body
     assert "headway recover" not in notice.body
@@ -265,9 +278,9 @@ def test_an_act_by_of_a_later_service_is_no_news_while_the_first_stays() -> None
     )
     fails(ledger, EXTRACT, "disk is full")
     ledger.run(REFUND, "03:10", RunState.SUCCEEDED, **ended("03:30", 0))
-    ledger.look("03:40")
+    ledger.evaluate("03:40")
     [(title, _)] = technical(ledger)
     assert "restart extract by 05:40" in title
     slower(ledger, report, 60)
-    ledger.look("04:00")
+    ledger.evaluate("04:00")
     assert [] == technical(ledger)

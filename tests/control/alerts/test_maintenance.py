@@ -1,4 +1,4 @@
-"""Maintenance and planned exceptions: nothing is missed or told while it lasts, and what outlives it is."""
+"""Maintenance and planned exceptions: nothing is missed or notified while it lasts; what outlives it is."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def until_four(**who: tuple[str, ...]) -> Declared:
     return Declared(maintenance=(MaintenanceWindow("kernel patches", since=at("03:00"), until=at("04:00"), **who),))  # type: ignore[arg-type]
 
 
-def told(declared: Declared, now: str, of: JobFacts = EXTRACT) -> tuple[RunState, str]:
+def state_in_maintenance(declared: Declared, now: str, of: JobFacts = EXTRACT) -> tuple[RunState, str]:
     host = target(last_ok_at=at(now), seen_until=at(now))
-    found = expect_runs(estate(of, targets=[host], declared=declared), at(now)).runs[0]
-    return found.state, found.reason
+    expected_run = expect_runs(estate(of, targets=[host], declared=declared), at(now)).runs[0]
+    return expected_run.state, expected_run.reason
 
 
 @pytest.mark.parametrize(
@@ -46,24 +46,26 @@ def told(declared: Declared, now: str, of: JobFacts = EXTRACT) -> tuple[RunState
     ],
 )
 def test_a_start_that_is_due_in_maintenance_is_not_missed_while_it_lasts(who: dict[str, tuple[str, ...]]) -> None:
-    assert (RunState.PLANNED, "in maintenance until 04:00 UTC: kernel patches") == told(until_four(**who), "03:30")
+    assert (RunState.PLANNED, "in maintenance until 04:00 UTC: kernel patches") == state_in_maintenance(
+        until_four(**who), "03:30"
+    )
 
 
 def test_an_end_on_another_day_is_shown_with_its_date() -> None:
     patches = MaintenanceWindow("kernel patches", targets=("etl-hosts/db07",), since=at("03:00"), until=at("00:00", 1))
-    words = "in maintenance until 21 Nov 00:00 UTC: kernel patches"
-    assert (RunState.PLANNED, words) == told(Declared(maintenance=(patches,)), "03:30")
+    text = "in maintenance until 21 Nov 00:00 UTC: kernel patches"
+    assert (RunState.PLANNED, text) == state_in_maintenance(Declared(maintenance=(patches,)), "03:30")
 
 
 def test_it_is_missed_once_the_maintenance_and_its_grace_are_over() -> None:
-    assert RunState.PLANNED == told(until_four(), "04:04")[0]
-    words = "nothing in the log by 04:05 UTC; in maintenance until 04:00 UTC: kernel patches"
-    assert (RunState.MISSED, words) == told(until_four(), "04:06")
+    assert RunState.PLANNED == state_in_maintenance(until_four(), "04:04")[0]
+    text = "nothing in the log by 04:05 UTC; in maintenance until 04:00 UTC: kernel patches"
+    assert (RunState.MISSED, text) == state_in_maintenance(until_four(), "04:06")
 
 
 @pytest.mark.parametrize("who", [{"targets": ("etl-hosts/db08",)}, {"systems": ("etl",)}, {"jobs": ("warehouse/*",)}])
 def test_what_it_does_not_name_is_missed_as_ever(who: dict[str, tuple[str, ...]]) -> None:
-    assert (RunState.MISSED, "nothing in the log by 03:15 UTC") == told(until_four(**who), "03:30")
+    assert (RunState.MISSED, "nothing in the log by 03:15 UTC") == state_in_maintenance(until_four(**who), "03:30")
 
 
 @pytest.mark.parametrize("clock, until", [("21:59", None), ("22:00", "04:00"), ("03:59", "04:00"), ("04:00", None)])
@@ -71,8 +73,8 @@ def test_a_maintenance_recurs_in_the_windows_of_its_calendar(clock: str, until: 
     recurring = Declared(
         calendars=(NIGHTLY,), maintenance=(MaintenanceWindow("backup", jobs=("*",), calendar="nightly"),)
     )
-    found = maintenance.maintenance_of_job(estate(EXTRACT, declared=recurring), EXTRACT, at(clock))
-    assert until == (f"{found.until:%H:%M}" if found else None)
+    active_maintenance = maintenance.maintenance_of_job(estate(EXTRACT, declared=recurring), EXTRACT, at(clock))
+    assert until == (f"{active_maintenance.until:%H:%M}" if active_maintenance else None)
 
 
 def test_windows_that_touch_end_together() -> None:
@@ -80,59 +82,62 @@ def test_windows_that_touch_end_together() -> None:
     recurring = Declared(
         calendars=(twice,), maintenance=(MaintenanceWindow("backup", jobs=("*",), calendar="nightly"),)
     )
-    found = maintenance.maintenance_of_job(estate(EXTRACT, declared=recurring), EXTRACT, at("23:00"))
-    assert found is not None
-    assert at("04:00") == found.until
+    active_maintenance = maintenance.maintenance_of_job(estate(EXTRACT, declared=recurring), EXTRACT, at("23:00"))
+    assert active_maintenance is not None
+    assert at("04:00") == active_maintenance.until
 
 
 def test_a_maintenance_by_whole_days_ends_at_midnight_of_its_zone() -> None:
     days = Calendar("days", on=(DayRule.read("20th day"),), zone="Europe/Berlin")
     recurring = Declared(calendars=(days,), maintenance=(MaintenanceWindow("move", jobs=("*",), calendar="days"),))
-    found = maintenance.maintenance_of_job(estate(EXTRACT, declared=recurring), EXTRACT, at("05:00"))
-    assert found is not None
-    assert datetime(2026, 11, 20, 23, tzinfo=UTC) == found.until
+    active_maintenance = maintenance.maintenance_of_job(estate(EXTRACT, declared=recurring), EXTRACT, at("05:00"))
+    assert active_maintenance is not None
+    assert datetime(2026, 11, 20, 23, tzinfo=UTC) == active_maintenance.until
 
 
 def ledger(declared: Declared) -> Ledger:
-    found = Ledger(estate(EXTRACT, declared=declared))
-    found.target(1, last_ok_at=at("03:09"), failing_since=at("03:10"), error="no route", error_kind="unreachable")
-    return found
+    result = Ledger(estate(EXTRACT, declared=declared))
+    result.target(1, last_ok_at=at("03:09"), failing_since=at("03:10"), error="no route", error_kind="unreachable")
+    return result
 
 
 def test_an_incident_in_maintenance_is_recorded_and_not_notified() -> None:
     night = ledger(until_four())
-    first = night.look("03:30")
+    first = night.evaluate("03:30")
     assert 1 == len(first.incidents)
     assert () == first.incidents[0].notices
     assert first.incidents[0].event.endswith("; suppressed: in maintenance until 04:00 UTC: kernel patches")
-    again = night.look("03:40")
-    assert ([()], [""]) == ([one.notices for one in again.incidents], [one.event for one in again.incidents])
+    again = night.evaluate("03:40")
+    assert ([()], [""]) == (
+        [incident.notices for incident in again.incidents],
+        [incident.event for incident in again.incidents],
+    )
 
 
 def test_an_incident_that_outlives_its_maintenance_is_notified_then() -> None:
     night = ledger(until_four())
-    night.look("03:30")
-    after = night.look("04:01").incidents[0]
-    assert [AlertKind.OPENED] == [one.kind for one in after.notices]
+    night.evaluate("03:30")
+    after = night.evaluate("04:01").incidents[0]
+    assert [AlertKind.OPENED] == [notice.kind for notice in after.notices]
     assert "notified now: its maintenance has ended" == after.event
-    assert [()] == [one.notices for one in night.look("04:02").incidents]
+    assert [()] == [incident.notices for incident in night.evaluate("04:02").incidents]
 
 
 def test_an_incident_that_ends_within_its_maintenance_is_never_notified() -> None:
     night = ledger(until_four())
-    night.look("03:30")
+    night.evaluate("03:30")
     night.target(1, last_ok_at=at("03:45"), failing_since=None, error="", error_kind="", seen_until=at("03:45"))
-    closed = night.look("03:45").incidents[0]
+    closed = night.evaluate("03:45").incidents[0]
     assert (True, ()) == (closed.closed, closed.notices)
 
 
 def test_routes_notified_before_a_maintenance_are_notified_of_the_end_within_it() -> None:
     night = ledger(Declared())
-    assert 1 == len(night.look("03:15").incidents[0].notices)
+    assert 1 == len(night.evaluate("03:15").incidents[0].notices)
     night.estate = replace(night.estate, declared=until_four())
-    assert () == night.look("03:20").incidents[0].notices
+    assert () == night.evaluate("03:20").incidents[0].notices
     night.target(1, last_ok_at=at("03:45"), failing_since=None, error="", error_kind="", seen_until=at("03:45"))
-    assert [AlertKind.RECOVERED] == [one.kind for one in night.look("03:45").incidents[0].notices]
+    assert [AlertKind.RECOVERED] == [notice.kind for notice in night.evaluate("03:45").incidents[0].notices]
 
 
 CLOSE = PlannedException(
@@ -153,14 +158,17 @@ def test_a_planned_exception_gives_a_service_more_time_with_its_reason() -> None
 
 def test_a_planned_exception_lets_a_job_start_later_and_take_longer() -> None:
     declared = Declared(exceptions=(CLOSE,))
-    assert (RunState.PLANNED, "may start 30m later: quarter close") == told(declared, "03:30")
-    assert RunState.MISSED == told(declared, "03:46")[0]
+    assert (RunState.PLANNED, "may start 30m later: quarter close") == state_in_maintenance(declared, "03:30")
+    assert RunState.MISSED == state_in_maintenance(declared, "03:46")[0]
     supply = service("supply", "06:30", EXTRACT)
     plain, planned = (
         forecast(
-            EstateIndex(estate(EXTRACT, durations={1: (600.0,) * 9}, declared=one), at("02:00")), supply, (1,), NIGHT
+            EstateIndex(estate(EXTRACT, durations={1: (600.0,) * 9}, declared=candidate), at("02:00")),
+            supply,
+            (1,),
+            NIGHT,
         )
-        for one in (Declared(), declared)
+        for candidate in (Declared(), declared)
     )
     assert plain.finish is not None
     assert planned.finish is not None
@@ -192,7 +200,7 @@ def test_the_end_of_a_maintenance_in_the_hour_that_comes_twice_is_that_of_its_ow
         maintenance.active_maintenances(recurring, datetime(2026, 10, 25, hour, 35, tzinfo=UTC))[0][1]
         for hour in (0, 1)
     ]
-    assert ["00:45", "01:45"] == [f"{each:%H:%M}" for each in ends]
+    assert ["00:45", "01:45"] == [f"{instant:%H:%M}" for instant in ends]
 
 
 ROWS = Check("rows", "sql", "table supply.rows", CheckCriteria(rows_min=100), system="dwh")
@@ -214,29 +222,36 @@ OTHER = service("other", "06:30", LOAD, ready=("rows",))
 def test_a_failed_check_in_maintenance_is_not_notified_while_it_lasts(
     services: list[ServiceFacts], who: dict[str, tuple[str, ...]], is_quiet: bool
 ) -> None:
-    """Of the system that it asks, or of what every service that waits for it is made by; then it is told."""
+    """Of the requested system, or of one that every waiting service needs; notified afterwards."""
     ledger = Ledger(estate(EXTRACT, LOAD, services=services, declared=replace(until_four(**who), checks=(ROWS,))))
-    for each in (EXTRACT, LOAD):
-        ledger.run(each, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:20"), attempt=1)
-    found = ResultSpan(CheckState.FAILED, at("03:22"), at("03:59"), "12 rows, fewer than 100")
-    ledger.estate = replace(ledger.estate, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (found,))})
-    ledger.look("03:23")
-    said = ledger.incident()
-    assert ("check", not is_quiet) == (said.cause, bool(said.notices))
-    assert is_quiet == said.event.endswith("suppressed: in maintenance until 04:00 UTC: kernel patches")
-    ledger.look("04:01")
+    for job_facts in (EXTRACT, LOAD):
+        ledger.run(job_facts, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:20"), attempt=1)
+    result_span = ResultSpan(CheckState.FAILED, at("03:22"), at("03:59"), "12 rows, fewer than 100")
+    ledger.estate = replace(ledger.estate, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (result_span,))})
+    ledger.evaluate("03:23")
+    incident = ledger.incident()
+    assert ("check", not is_quiet) == (incident.cause, bool(incident.notices))
+    assert is_quiet == incident.event.endswith("suppressed: in maintenance until 04:00 UTC: kernel patches")
+    ledger.evaluate("04:01")
     assert is_quiet == bool(ledger.incident().notices)
 
 
 def test_a_shared_root_is_not_notified_while_all_its_jobs_are_in_maintenance() -> None:
-    """One of them outside of it is enough to tell."""
+    """One of them outside of it is enough to notify."""
     jobs = [job(number, f"etl-hosts/db07:j{number}", "03:10", notify=("oncall",)) for number in (1, 2, 3)]
-    gone = 'connection to server at "db09", port 5432 failed: Connection refused'
-    for who, is_told in (({"targets": ("etl-hosts/db07",)}, False), ({"jobs": ("*:j1", "*:j2")}, True)):
+    missing = 'connection to server at "db09", port 5432 failed: Connection refused'
+    for who, is_notified in (({"targets": ("etl-hosts/db07",)}, False), ({"jobs": ("*:j1", "*:j2")}, True)):
         ledger = Ledger(estate(*jobs, declared=until_four(**who)))
-        for each in jobs:
-            ledger.run(each, "03:10", RunState.FAILED, message=gone, started_at=at("03:10"), ended_at=at("03:12"),
-                       attempt=1)  # fmt: skip
-        ledger.look("03:13")
-        said = ledger.incident()
-        assert (True, is_told) == (bool(said.root_shared), bool(said.notices)), said
+        for job_facts in jobs:
+            ledger.run(
+                job_facts,
+                "03:10",
+                RunState.FAILED,
+                message=missing,
+                started_at=at("03:10"),
+                ended_at=at("03:12"),
+                attempt=1,
+            )
+        ledger.evaluate("03:13")
+        incident = ledger.incident()
+        assert (True, is_notified) == (bool(incident.root_shared), bool(incident.notices)), incident

@@ -29,15 +29,15 @@ def notices() -> tuple[tuple[str, IncidentDecision, Notice], ...]:
     return tuple(
         (night, incident, notice)
         for night, recorder in recorded()
-        for decisions in recorder.told.decisions
+        for decisions in recorder.decided.decisions
         for incident in decisions.incidents
         for notice in incident.notices
     )
 
 
 def test_the_nights_have_notices_of_every_kind_and_style() -> None:
-    assert {(kind, "technical") for kind in AlertKind} <= {(each.kind, each.style) for _, _, each in notices()}
-    assert {"technical", BUSINESS, SHADOW} == {each.style for _, _, each in notices()}
+    assert {(kind, "technical") for kind in AlertKind} <= {(notice.kind, notice.style) for _, _, notice in notices()}
+    assert {"technical", BUSINESS, SHADOW} == {notice.style for _, _, notice in notices()}
 
 
 def test_a_locked_phone_shows_a_service_and_its_deadline() -> None:
@@ -45,7 +45,7 @@ def test_a_locked_phone_shows_a_service_and_its_deadline() -> None:
         is_safe = notice.kind is AlertKind.RECOVERED and " safe (" in notice.title
         if not incident.services or (incident.closed and is_safe):
             continue
-        titles = [one.service.replace("-", " ").capitalize()[:12] for one in incident.services]
+        titles = [service.service.replace("-", " ").capitalize()[:12] for service in incident.services]
         shown = notice.title[:PUSH_LENGTH]
         assert any(title in shown for title in titles), (night, notice.title)
         assert re.search(CLOCK, shown), (night, notice.title)
@@ -66,12 +66,12 @@ def test_a_resolved_incident_never_says_failed_in_its_first_line() -> None:
 
 
 def test_one_message_has_one_zone() -> None:
-    found = set()
+    results = set()
     for night, _, notice in notices():
-        zones = {one or other for one, other in ZONED.findall(f"{notice.title}\n{notice.body}")}
+        zones = {item or other for item, other in ZONED.findall(f"{notice.title}\n{notice.body}")}
         assert 1 >= len(zones), (night, notice.title, zones)
-        found |= zones
-    assert {"UTC", "CET"} == found
+        results |= zones
+    assert {"UTC", "CET"} == results
 
 
 def test_nothing_is_empty_and_nothing_is_repeated() -> None:
@@ -85,9 +85,9 @@ def test_nothing_is_empty_and_nothing_is_repeated() -> None:
 
 
 def test_a_fact_without_a_value_is_no_part_of_a_message() -> None:
-    said = "\n".join(notice.body for _, _, notice in notices())
+    text = "\n".join(notice.body for _, _, notice in notices())
     for nothing in ("not available", "nothing that Headway sees", "nothing to compare", "nobody"):
-        assert nothing not in said
+        assert nothing not in text
 
 
 def test_a_log_line_that_holds_the_error_is_not_shown_below_it() -> None:
@@ -139,10 +139,10 @@ def night_of(title: str, message: str = "", tail: str = "") -> Ledger:
         estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[named],
                targets=[target(1), target(2, "warehouse", "warehouse")])
     )  # fmt: skip
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2, message=message))
     ledger.tails[ledger.state(EXTRACT, "03:10").id] = tail
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     return ledger
 
 
@@ -162,7 +162,7 @@ def test_drift_is_a_change_or_a_finding_but_not_both() -> None:
     for drift, count in (((), 0), (((seen, "definition", text),), 1)):
         past = LastGoodRun(good_at=at("03:20", day=-1), drift=drift)
         night.estate = replace(night.estate, pasts={root: past}, incidents=())
-        night.look("03:12")
+        night.evaluate("03:12")
         [notice, *_] = night.incident().notices
         assert (1, count) == (notice.body.count(text), notice.body.count("definition changed, seen"))
 
@@ -179,13 +179,15 @@ def test_a_message_about_no_service_has_the_zone_of_the_estate() -> None:
     tokyo = replace(EXTRACT, zone="Asia/Tokyo")
     settings = EvaluationSettings(default_route=("oncall",), zone="Europe/Berlin")
     ledger = Ledger(estate(tokyo, targets=[target(1)], settings=settings))
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     ledger.run(tokyo, "03:10", RunState.FAILED, **ended("03:10", 2))
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     failed = ledger.incident().notices[0].body
     ledger.target(1, failing_since=at("03:20"), error="connection refused", last_ok_at=at("03:19"))
-    ledger.look("03:40")
-    [silent] = [each.body for one in ledger.decisions.incidents for each in one.notices if one.root_target_id]
+    ledger.evaluate("03:40")
+    [silent] = [
+        notice.body for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_target_id
+    ]
     for body, since in ((failed, "04:12 CET"), (silent, "04:20 CET")):
         assert f"Since          {since}\n" in body
-        assert {"CET"} == {one or other for one, other in ZONED.findall(body)}
+        assert {"CET"} == {item or other for item, other in ZONED.findall(body)}

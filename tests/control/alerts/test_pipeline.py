@@ -1,4 +1,4 @@
-"""Each stage that a notice passes on its way out: what it holds back, why, until when, and what comes of it."""
+"""Each stage of the pipeline for a notification: what it suppresses, why, until when, and the outcome."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def night(
         targets=[target(1), target(2, "warehouse", "warehouse")],
         settings=EvaluationSettings(default_route=("default",)),
     )  # fmt: skip
-    said = Declared(alerting=AlertingSettings(routes=routes, **more))
-    found = Ledger(replace(facts, declared=said, notifications=notifications or NotificationState()))
-    found.look("02:00")
-    return found
+    declared = Declared(alerting=AlertingSettings(routes=routes, **more))
+    ledger = Ledger(replace(facts, declared=declared, notifications=notifications or NotificationState()))
+    ledger.evaluate("02:00")
+    return ledger
 
 
 def fails(of: Ledger, root: JobFacts = EXTRACT, clock: str = "03:10") -> None:
@@ -68,19 +68,23 @@ def recovers(of: Ledger, root: JobFacts = EXTRACT, started: str = "03:20", takes
     of.run(root, "03:10", RunState.SUCCEEDED, **ended(started, takes))
 
 
-def said(of: Ledger, **changes: Any) -> None:
+def person_acts(of: Ledger, **changes: Any) -> None:
     """What people say in between."""
     of.estate = replace(of.estate, notifications=replace(of.estate.notifications, **changes))
 
 
-def told(of: Ledger, clock: str) -> list[tuple[str, str]]:
+def sent_at(of: Ledger, clock: str) -> list[tuple[str, str]]:
     """(kind, route) of everything that leaves at that time."""
-    found = of.look(clock)
-    return [(one.kind.value, one.route) for each in found.incidents for one in each.notices]
+    decisions = of.evaluate(clock)
+    return [(notice.kind.value, notice.route) for incident in decisions.incidents for notice in incident.notices]
 
 
 def held(of: Ledger) -> list[tuple[str, str]]:
-    return [(one.stage, one.why) for each in of.decisions.incidents for one in each.suppressed]
+    return [
+        (suppression.stage, suppression.why)
+        for incident in of.decisions.incidents
+        for suppression in incident.suppressed
+    ]
 
 
 def only(of: Ledger) -> IncidentDecision:
@@ -88,76 +92,76 @@ def only(of: Ledger) -> IncidentDecision:
 
 
 def test_without_a_rule_a_failure_is_notified_at_once_and_once() -> None:
-    one = night()
-    fails(one)
-    assert [("opened", "oncall")] == told(one, "03:12")
-    assert [] == told(one, "03:30")
+    ledger = night()
+    fails(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    assert [] == sent_at(ledger, "03:30")
 
 
 # for
 def test_a_condition_that_has_not_held_for_long_enough_waits_and_says_so() -> None:
-    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
-    fails(one)
-    assert [] == told(one, "03:13")
-    assert [("wait", "notified once it has lasted 5m")] == held(one)
-    assert one.decisions.next_at is not None
-    assert one.decisions.next_at <= at("03:17")
-    assert [("opened", "oncall")] == told(one, "03:17")
-    assert [] == held(one)
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(ledger)
+    assert [] == sent_at(ledger, "03:13")
+    assert [("wait", "notified once it has lasted 5m")] == held(ledger)
+    assert ledger.decisions.next_at is not None
+    assert ledger.decisions.next_at <= at("03:17")
+    assert [("opened", "oncall")] == sent_at(ledger, "03:17")
+    assert [] == held(ledger)
 
 
 def test_an_incident_that_ended_before_its_for_is_not_notified_and_the_timeline_says_why() -> None:
-    one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
-    fails(one)
-    told(one, "03:13")
-    recovers(one)
-    assert [] == told(one, "03:26")
-    assert ["resolved before it had lasted that long"] == [why for _, why in only(one).dropped]
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=30)))
+    fails(ledger)
+    sent_at(ledger, "03:13")
+    recovers(ledger)
+    assert [] == sent_at(ledger, "03:26")
+    assert ["resolved before it had lasted that long"] == [why for _, why in only(ledger).dropped]
 
 
 def test_a_condition_that_lasted_longer_than_its_for_without_an_evaluation_is_notified_all_the_same() -> None:
-    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
-    fails(one)
-    told(one, "03:13")
-    recovers(one)
-    assert [("recovered", "oncall")] == told(one, "03:40")
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(ledger)
+    sent_at(ledger, "03:13")
+    recovers(ledger)
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:40")
 
 
 def test_an_incident_that_ended_before_its_for_is_not_notified_by_a_later_evaluation_either() -> None:
-    one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
-    fails(one)
-    told(one, "03:13")
-    recovers(one)
-    assert [] == told(one, "04:30")
-    assert ["resolved before it had lasted that long"] == [why for _, why in only(one).dropped]
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=30)))
+    fails(ledger)
+    sent_at(ledger, "03:13")
+    recovers(ledger)
+    assert [] == sent_at(ledger, "04:30")
+    assert ["resolved before it had lasted that long"] == [why for _, why in only(ledger).dropped]
 
 
 def test_tier_1_waits_for_nothing() -> None:
     patient = RouteRule("oncall", wait=timedelta(minutes=5), group_wait=timedelta(minutes=1), quiet=NIGHTS)
-    one = night(patient, tier=1)
-    fails(one)
-    assert [("opened", "oncall")] == told(one, "03:12")
+    ledger = night(patient, tier=1)
+    fails(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
 
 
 # inhibit
 def test_a_job_on_a_target_that_does_not_answer_is_explained_by_the_targets_incident() -> None:
-    one = night()
-    one.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
-    assert [("opened", "default")] == told(one, "03:08")
-    fails(one, OTHER)
-    assert [] == [route for _, route in told(one, "03:13") if route == "oncall"]
+    ledger = night()
+    ledger.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
+    assert [("opened", "default")] == sent_at(ledger, "03:08")
+    fails(ledger, OTHER)
+    assert [] == [route for _, route in sent_at(ledger, "03:13") if route == "oncall"]
 
 
 def test_a_rule_of_the_config_explains_one_incident_by_another_until_that_is_over() -> None:
     rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
-    one = night(inhibit=(rule,))
-    fails(one)
-    assert [("opened", "oncall")] == told(one, "03:12")
-    fails(one, OTHER)
-    assert [] == told(one, "03:13")
-    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(one)
-    recovers(one)
-    assert [("recovered", "oncall"), ("opened", "oncall")] == told(one, "03:26")
+    ledger = night(inhibit=(rule,))
+    fails(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    fails(ledger, OTHER)
+    assert [] == sent_at(ledger, "03:13")
+    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(ledger)
+    recovers(ledger)
+    assert [("recovered", "oncall"), ("opened", "oncall")] == sent_at(ledger, "03:26")
 
 
 EACH_OTHER = (
@@ -168,61 +172,61 @@ EACH_OTHER = (
 
 def test_two_incidents_inhibited_by_each_other_are_notified_as_the_older_one() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
-    one = night(inhibit=EACH_OTHER, notifications=NotificationState(silences=(mute,)))
-    fails(one)
-    fails(one, OTHER)
-    assert [] == told(one, "03:12")
-    assert [("opened", "oncall")] == told(one, "03:31")
-    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(one)
+    ledger = night(inhibit=EACH_OTHER, notifications=NotificationState(silences=(mute,)))
+    fails(ledger)
+    fails(ledger, OTHER)
+    assert [] == sent_at(ledger, "03:12")
+    assert [("opened", "oncall")] == sent_at(ledger, "03:31")
+    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(ledger)
 
 
 def test_two_inhibited_incidents_that_wait_first_are_notified_as_the_older_one() -> None:
-    one = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=EACH_OTHER)
-    fails(one)
-    fails(one, OTHER)
-    assert [] == told(one, "03:13")
-    assert [("opened", "oncall")] == told(one, "03:18")
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=EACH_OTHER)
+    fails(ledger)
+    fails(ledger, OTHER)
+    assert [] == sent_at(ledger, "03:13")
+    assert [("opened", "oncall")] == sent_at(ledger, "03:18")
 
 
 def test_a_cycle_of_rules_around_a_target_still_notifies_the_target() -> None:
     circle = InhibitRule((("job", "hosts/*"),), (("system", "hosts"),))
-    one = night(inhibit=(circle,))
-    one.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
-    assert [("opened", "default")] == told(one, "03:08")
-    fails(one)
-    fails(one, OTHER)
-    assert [] == [route for _, route in told(one, "03:13") if route == "oncall"]
+    ledger = night(inhibit=(circle,))
+    ledger.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
+    assert [("opened", "default")] == sent_at(ledger, "03:08")
+    fails(ledger)
+    fails(ledger, OTHER)
+    assert [] == [route for _, route in sent_at(ledger, "03:13") if route == "oncall"]
 
 
 def test_a_rule_inhibits_what_opens_in_the_same_evaluation() -> None:
     rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
-    one = night(inhibit=(rule,))
-    fails(one)
-    fails(one, OTHER)
-    assert [("opened", "oncall")] == told(one, "03:12")
-    assert [("inhibit", "hosts/extract: inhibited by a rule of the config")] == held(one)
-    assert [] == told(one, "03:13")
-    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(one)
+    ledger = night(inhibit=(rule,))
+    fails(ledger)
+    fails(ledger, OTHER)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    assert [("inhibit", "hosts/extract: inhibited by a rule of the config")] == held(ledger)
+    assert [] == sent_at(ledger, "03:13")
+    assert [("inhibit", "INC-0001: inhibited by a rule of the config")] == held(ledger)
 
 
 def test_what_explains_may_be_younger_where_nothing_explains_it() -> None:
     rule = InhibitRule((("job", "hosts/o*"),), (("job", "hosts/extract"),))
-    one = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=(rule,))
-    fails(one)
-    told(one, "03:13")
-    fails(one, OTHER, "03:12")
-    told(one, "03:15")
-    assert [("opened", "oncall")] == told(one, "03:19")
-    assert ["INC-0002: inhibited by a rule of the config"] == [why for stage, why in held(one) if stage == "inhibit"]
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=(rule,))
+    fails(ledger)
+    sent_at(ledger, "03:13")
+    fails(ledger, OTHER, "03:12")
+    sent_at(ledger, "03:15")
+    assert [("opened", "oncall")] == sent_at(ledger, "03:19")
+    assert ["INC-0002: inhibited by a rule of the config"] == [why for stage, why in held(ledger) if stage == "inhibit"]
 
 
 def test_equal_demands_the_same_of_both() -> None:
     rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/*"),), ("service",))
-    one = night(inhibit=(rule,))
-    fails(one)
-    told(one, "03:12")
-    fails(one, OTHER)
-    assert [("opened", "oncall")] == told(one, "03:13")
+    ledger = night(inhibit=(rule,))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    fails(ledger, OTHER)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:13")
 
 
 def compared(incidents: int) -> int:
@@ -230,13 +234,13 @@ def compared(incidents: int) -> int:
     jobs = [job(number, f"hosts/j{number}", "03:10", notify=("oncall",)) for number in range(1, incidents + 1)]
     rules = (InhibitRule((("job", "hosts/j*"),), (("job", "hosts/j*"),), ("job",)),)
     facts = estate(*jobs, targets=[target(1)])
-    one = Ledger(
+    ledger = Ledger(
         replace(facts, declared=Declared(alerting=AlertingSettings(inhibit=rules)), notifications=NotificationState())
     )
-    for each in jobs:
-        fails(one, each)
+    for job_facts in jobs:
+        fails(ledger, job_facts)
     before = _pattern.cache_info()
-    assert incidents == len(told(one, "03:12"))
+    assert incidents == len(sent_at(ledger, "03:12"))
     after = _pattern.cache_info()
     return after.hits + after.misses - before.hits - before.misses
 
@@ -263,226 +267,236 @@ def test_a_flood_of_twice_as_many_is_compared_twice_as_often() -> None:
 )
 def test_a_silence_mutes_what_fits_all_of_its_matchers(matchers: dict[str, str], mutes: bool) -> None:
     mute = SilenceFacts(4, tuple(matchers.items()), at("03:00"), at("05:00"), "ann", "disk swap")
-    one = night(notifications=NotificationState(silences=(mute,)))
-    fails(one)
-    assert ([] if mutes else [("opened", "oncall")]) == told(one, "03:12")
-    assert ([("silence", "silence 4 of ann: disk swap")] if mutes else []) == held(one)
+    ledger = night(notifications=NotificationState(silences=(mute,)))
+    fails(ledger)
+    assert ([] if mutes else [("opened", "oncall")]) == sent_at(ledger, "03:12")
+    assert ([("silence", "silence 4 of ann: disk swap")] if mutes else []) == held(ledger)
 
 
 def test_an_incident_still_open_when_its_silence_ends_is_notified_then() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
-    one = night(notifications=NotificationState(silences=(mute,)))
-    fails(one)
-    assert [] == told(one, "04:59")
-    assert [("opened", "oncall")] == told(one, "05:00")
+    ledger = night(notifications=NotificationState(silences=(mute,)))
+    fails(ledger)
+    assert [] == sent_at(ledger, "04:59")
+    assert [("opened", "oncall")] == sent_at(ledger, "05:00")
 
 
 def test_an_incident_resolved_while_silenced_is_not_notified_and_that_is_recorded() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
-    one = night(notifications=NotificationState(silences=(mute,)))
-    fails(one)
-    told(one, "03:12")
-    recovers(one)
-    assert [] == told(one, "03:26")
-    assert ["resolved while silenced"] == [why for _, why in only(one).dropped]
+    ledger = night(notifications=NotificationState(silences=(mute,)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    recovers(ledger)
+    assert [] == sent_at(ledger, "03:26")
+    assert ["resolved while silenced"] == [why for _, why in only(ledger).dropped]
 
 
 def test_a_route_notified_before_the_silence_is_notified_of_the_end() -> None:
-    one = night()
-    fails(one)
-    assert [("opened", "oncall")] == told(one, "03:12")
-    said(one, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann"),))
-    recovers(one)
-    assert [("recovered", "oncall")] == told(one, "03:26")
+    ledger = night()
+    fails(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    person_acts(ledger, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann"),))
+    recovers(ledger)
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:26")
 
 
 def test_an_incident_that_outlasted_its_silence_is_notified_by_a_later_evaluation() -> None:
     mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
-    one = night(notifications=NotificationState(silences=(mute,)))
-    fails(one)
-    assert [] == told(one, "03:13")
-    recovers(one, started="03:40")
-    assert [("recovered", "oncall")] == told(one, "03:50")
+    ledger = night(notifications=NotificationState(silences=(mute,)))
+    fails(ledger)
+    assert [] == sent_at(ledger, "03:13")
+    recovers(ledger, started="03:40")
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:50")
 
 
 def test_a_route_that_was_never_notified_gets_no_resolution_through_a_silence() -> None:
-    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
-    fails(one)
-    told(one, "03:13")
-    said(one, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:14"), at("09:00"), "ann"),))
-    recovers(one)
-    assert [] == told(one, "03:40")
-    assert [] == held(one)
-    assert ["resolved while silenced"] == [why for _, why in only(one).dropped]
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(ledger)
+    sent_at(ledger, "03:13")
+    person_acts(ledger, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:14"), at("09:00"), "ann"),))
+    recovers(ledger)
+    assert [] == sent_at(ledger, "03:40")
+    assert [] == held(ledger)
+    assert ["resolved while silenced"] == [why for _, why in only(ledger).dropped]
 
 
 # what held it ended while no engine worked
 def test_an_incident_that_outlasted_its_maintenance_is_notified_by_a_later_evaluation() -> None:
-    one = in_maintenance()
-    fails(one)
-    assert [] == told(one, "03:13")
-    recovers(one, started="03:40")
-    assert [("recovered", "oncall")] == told(one, "04:30")
+    ledger = in_maintenance()
+    fails(ledger)
+    assert [] == sent_at(ledger, "03:13")
+    recovers(ledger, started="03:40")
+    assert [("recovered", "oncall")] == sent_at(ledger, "04:30")
 
 
 def test_an_incident_resolved_in_its_maintenance_is_not_notified_by_a_later_evaluation_either() -> None:
-    one = in_maintenance()
-    fails(one)
-    assert [] == told(one, "03:13")
-    recovers(one, started="03:20")
-    assert [] == told(one, "04:30")
-    assert ["resolved during maintenance"] == [why for _, why in only(one).dropped]
+    ledger = in_maintenance()
+    fails(ledger)
+    assert [] == sent_at(ledger, "03:13")
+    recovers(ledger, started="03:20")
+    assert [] == sent_at(ledger, "04:30")
+    assert ["resolved during maintenance"] == [why for _, why in only(ledger).dropped]
 
 
 def in_maintenance() -> Ledger:
-    one = night()
+    ledger = night()
     planned = MaintenanceWindow("kernel patches", since=at("03:00"), until=at("03:30"), jobs=("hosts/*",))
-    one.estate = replace(one.estate, declared=replace(one.estate.declared, maintenance=(planned,)))
-    return one
+    ledger.estate = replace(ledger.estate, declared=replace(ledger.estate.declared, maintenance=(planned,)))
+    return ledger
 
 
 def explained_by_extract() -> Ledger:
     """OTHER is red because EXTRACT is, says a rule of the config."""
-    one = night(inhibit=(InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),)),))
-    fails(one)
-    assert [("opened", "oncall")] == told(one, "03:12")
-    fails(one, OTHER)
-    assert [] == told(one, "03:13")
-    return one
+    ledger = night(inhibit=(InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),)),))
+    fails(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    fails(ledger, OTHER)
+    assert [] == sent_at(ledger, "03:13")
+    return ledger
 
 
 def test_an_incident_that_outlasted_its_inhibition_is_notified_by_a_later_evaluation() -> None:
-    one = explained_by_extract()
-    recovers(one, started="03:20")
-    recovers(one, OTHER, started="03:40")
-    assert [("recovered", "oncall"), ("recovered", "oncall")] == told(one, "04:30")
+    ledger = explained_by_extract()
+    recovers(ledger, started="03:20")
+    recovers(ledger, OTHER, started="03:40")
+    assert [("recovered", "oncall"), ("recovered", "oncall")] == sent_at(ledger, "04:30")
 
 
 def test_an_incident_resolved_before_its_inhibition_ended_is_not_notified_by_a_later_evaluation_either() -> None:
-    one = explained_by_extract()
-    recovers(one, started="03:40")
-    recovers(one, OTHER, started="03:20")
-    assert [("recovered", "oncall")] == told(one, "04:30")
-    dropped = [why for each in one.decisions.incidents for _, why in each.dropped]
+    ledger = explained_by_extract()
+    recovers(ledger, started="03:40")
+    recovers(ledger, OTHER, started="03:20")
+    assert [("recovered", "oncall")] == sent_at(ledger, "04:30")
+    dropped = [why for incident in ledger.decisions.incidents for _, why in incident.dropped]
     assert ["resolved with its parent incident"] == dropped
 
 
 def test_an_incident_that_is_still_inhibited_is_not_notified_when_resolved() -> None:
-    one = explained_by_extract()
-    recovers(one, OTHER, started="03:20")
-    assert [] == told(one, "04:30")
+    ledger = explained_by_extract()
+    recovers(ledger, OTHER, started="03:20")
+    assert [] == sent_at(ledger, "04:30")
 
 
 # repeat, acknowledge, escalate
 def test_an_unacknowledged_incident_is_repeated_until_acknowledged() -> None:
-    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
-    fails(one)
-    told(one, "03:12")
-    assert [] == told(one, "03:41")
-    assert [("repeated", "oncall")] == told(one, "03:42")
-    said(one, acks={1: AcknowledgementFacts("ann", at("05:00"))})
-    assert [] == told(one, "04:12")
-    assert [("acknowledgement", "acknowledged by ann until 05:00 UTC")] == held(one)
-    assert [("repeated", "oncall")] == told(one, "05:00")
+    ledger = night(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    assert [] == sent_at(ledger, "03:41")
+    assert [("repeated", "oncall")] == sent_at(ledger, "03:42")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("05:00"))})
+    assert [] == sent_at(ledger, "04:12")
+    assert [("acknowledgement", "acknowledged by ann until 05:00 UTC")] == held(ledger)
+    assert [("repeated", "oncall")] == sent_at(ledger, "05:00")
 
 
 def test_an_unacknowledged_incident_escalates_to_the_next_routes_in_order() -> None:
     rule = RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager", "head"))
-    one = night(rule)
-    fails(one)
-    told(one, "03:12")
-    assert [] == told(one, "03:26")
-    assert [("escalated", "manager")] == told(one, "03:27")
-    assert [("escalated", "head")] == told(one, "03:42")
-    recovers(one, started="03:45")
-    assert [("recovered", "oncall"), ("recovered", "manager"), ("recovered", "head")] == told(one, "03:51")
+    ledger = night(rule)
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    assert [] == sent_at(ledger, "03:26")
+    assert [("escalated", "manager")] == sent_at(ledger, "03:27")
+    assert [("escalated", "head")] == sent_at(ledger, "03:42")
+    recovers(ledger, started="03:45")
+    assert [("recovered", "oncall"), ("recovered", "manager"), ("recovered", "head")] == sent_at(ledger, "03:51")
 
 
 def test_the_tier_says_how_soon_it_goes_on() -> None:
     times = ((1, timedelta(minutes=5)), (0, timedelta(hours=1)))
     for tier, clock in ((1, "03:17"), (2, "04:12")):
-        one = night(RouteRule("oncall", escalate_after=times, escalate_to=("manager",)), tier=tier)
-        fails(one)
-        told(one, "03:12")
-        assert ("escalated", "manager") in told(one, clock)
+        ledger = night(RouteRule("oncall", escalate_after=times, escalate_to=("manager",)), tier=tier)
+        fails(ledger)
+        sent_at(ledger, "03:12")
+        assert ("escalated", "manager") in sent_at(ledger, clock)
 
 
 def test_a_route_notified_of_the_impact_alone_is_called_to_fix_it_once() -> None:
-    one = night(
+    ledger = night(
         RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",)), notify=("boss",)
     )
-    fails(one)
-    assert [("opened", "oncall"), ("opened", "boss")] == told(one, "03:12")
-    assert [("escalated", "boss")] == told(one, "03:27")
-    assert [] == [each for each in told(one, "03:45") if each[0] == "escalated"]
-    recovers(one, started="03:46")
-    assert [("recovered", "oncall"), ("recovered", "boss")] == told(one, "03:52")
+    fails(ledger)
+    assert [("opened", "oncall"), ("opened", "boss")] == sent_at(ledger, "03:12")
+    assert [("escalated", "boss")] == sent_at(ledger, "03:27")
+    assert [] == [pair for pair in sent_at(ledger, "03:45") if pair[0] == "escalated"]
+    recovers(ledger, started="03:46")
+    assert [("recovered", "oncall"), ("recovered", "boss")] == sent_at(ledger, "03:52")
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_receiver_on_both_kinds_of_routes_learns_the_cause_in_any_order(order: int) -> None:
     rules = (RouteRule(name, escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
              for name in ("oncall", "planning"))  # fmt: skip
-    one = night(*rules, notify=("planning",))
-    fails(one)
-    told(one, "03:12")
-    said(one, notified={number: each[::order] for number, each in one.estate.notifications.notified.items()})
-    found = [each for found in one.look("03:27").incidents for each in found.notices if each.route == "boss"]
-    assert ["technical"] == [each.style for each in found]
+    ledger = night(*rules, notify=("planning",))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    person_acts(
+        ledger,
+        notified={
+            number: notifications[::order] for number, notifications in ledger.estate.notifications.notified.items()
+        },
+    )
+    notices = [
+        notice
+        for incident in ledger.evaluate("03:27").incidents
+        for notice in incident.notices
+        if notice.route == "boss"
+    ]
+    assert ["technical"] == [notice.style for notice in notices]
 
 
 def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_lapses() -> None:
-    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
-    fails(one)
-    told(one, "03:12")
-    said(one, acks={1: AcknowledgementFacts("ann", at("04:20"), "looking")})
-    assert [] == told(one, "03:30")
-    assert [("acknowledgement", "acknowledged by ann until 04:20 UTC")] == held(one)
-    assert [("escalated", "manager")] == told(one, "04:20")
+    ledger = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("04:20"), "looking")})
+    assert [] == sent_at(ledger, "03:30")
+    assert [("acknowledgement", "acknowledged by ann until 04:20 UTC")] == held(ledger)
+    assert [("escalated", "manager")] == sent_at(ledger, "04:20")
 
 
 def test_an_acknowledgement_beyond_midnight_is_shown_with_its_date() -> None:
-    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=10)))
-    fails(one)
-    told(one, "03:12")
-    said(one, acks={1: AcknowledgementFacts("ann", at("00:00", 1))})
-    assert [] == told(one, "03:30")
-    assert [("acknowledgement", "acknowledged by ann until 21 Nov 00:00 UTC")] == held(one)
+    ledger = night(RouteRule("oncall", repeat_every=timedelta(minutes=10)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("00:00", 1))})
+    assert [] == sent_at(ledger, "03:30")
+    assert [("acknowledgement", "acknowledged by ann until 21 Nov 00:00 UTC")] == held(ledger)
 
 
 def test_news_is_notified_although_the_incident_is_acknowledged() -> None:
-    one = night()
-    fails(one)
-    told(one, "03:12")
-    said(one, acks={1: AcknowledgementFacts("ann", at("05:00"))})
-    recovers(one)
-    assert [("recovered", "oncall")] == told(one, "03:26")
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("05:00"))})
+    recovers(ledger)
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:26")
 
 
 def test_an_incident_that_failed_again_restarts_its_time_to_escalation() -> None:
-    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
-    fails(one)
-    told(one, "03:12")
-    recovers(one, started="03:13", takes=2)
-    told(one, "03:16")
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
-    assert [("updated", "oncall")] == told(one, "03:43")
-    assert one.decisions.next_at is not None
-    assert one.decisions.next_at <= at("03:58")
-    assert [] == told(one, "03:57")
-    assert [("escalated", "manager")] == told(one, "03:58")
+    ledger = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    recovers(ledger, started="03:13", takes=2)
+    sent_at(ledger, "03:16")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
+    assert [("updated", "oncall")] == sent_at(ledger, "03:43")
+    assert ledger.decisions.next_at is not None
+    assert ledger.decisions.next_at <= at("03:58")
+    assert [] == sent_at(ledger, "03:57")
+    assert [("escalated", "manager")] == sent_at(ledger, "03:58")
 
 
 # what an acknowledgement covers
 def acknowledged_with_a_stale_load(*routes: RouteRule) -> Ledger:
     """The extract has failed and is acknowledged until 06:00; the load has run on what it left, so the incident stays
     open once the extract is green."""
-    one = night(*(routes or (RouteRule("oncall"),)))
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1, message="disk full on /var")
-    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 5))
-    told(one, "03:26")
-    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
-    return one
+    ledger = night(*(routes or (RouteRule("oncall"),)))
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1, message="disk full on /var")
+    ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 5))
+    sent_at(ledger, "03:26")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
+    return ledger
 
 
 def rerun(of: Ledger, clock: str, state: RunState, **changes: Any) -> None:
@@ -491,114 +505,114 @@ def rerun(of: Ledger, clock: str, state: RunState, **changes: Any) -> None:
 
 @pytest.mark.parametrize("seen_green", [True, False])
 def test_another_error_after_a_success_is_notified_although_the_incident_is_acknowledged(seen_green: bool) -> None:
-    one = acknowledged_with_a_stale_load()
-    rerun(one, "03:30", RunState.SUCCEEDED)
+    ledger = acknowledged_with_a_stale_load()
+    rerun(ledger, "03:30", RunState.SUCCEEDED)
     if seen_green:
-        assert [] == told(one, "03:33")
-        assert 1 in one.estate.notifications.acks
-    rerun(one, "03:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
-    assert [("updated", "oncall")] == told(one, "03:43")
-    notice = only(one).notices[0]
+        assert [] == sent_at(ledger, "03:33")
+        assert 1 in ledger.estate.notifications.acks
+    rerun(ledger, "03:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [("updated", "oncall")] == sent_at(ledger, "03:43")
+    notice = only(ledger).notices[0]
     assert "Failed again after a success, with another error: hosts/extract" in notice.body
     assert "Acknowledge  headway ack" in notice.body
-    assert not one.estate.notifications.acks
-    assert [] == told(one, "03:50")
+    assert not ledger.estate.notifications.acks
+    assert [] == sent_at(ledger, "03:50")
 
 
 def test_another_exit_code_is_another_error() -> None:
-    one = acknowledged_with_a_stale_load()
-    rerun(one, "03:30", RunState.SUCCEEDED)
-    rerun(one, "03:40", RunState.FAILED, exit_code=7, message="disk full on /var")
-    assert [("updated", "oncall")] == told(one, "03:43")
+    ledger = acknowledged_with_a_stale_load()
+    rerun(ledger, "03:30", RunState.SUCCEEDED)
+    rerun(ledger, "03:40", RunState.FAILED, exit_code=7, message="disk full on /var")
+    assert [("updated", "oncall")] == sent_at(ledger, "03:43")
 
 
 def test_the_same_error_after_a_success_stays_acknowledged() -> None:
-    one = acknowledged_with_a_stale_load(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
-    rerun(one, "03:30", RunState.SUCCEEDED)
-    told(one, "03:33")
-    rerun(one, "03:40", RunState.FAILED, exit_code=1, message="disk full on /var")
-    assert [] == told(one, "03:43")
-    assert [] == told(one, "04:00")
-    assert [("acknowledgement", "acknowledged by ann until 06:00 UTC")] == held(one)
+    ledger = acknowledged_with_a_stale_load(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
+    rerun(ledger, "03:30", RunState.SUCCEEDED)
+    sent_at(ledger, "03:33")
+    rerun(ledger, "03:40", RunState.FAILED, exit_code=1, message="disk full on /var")
+    assert [] == sent_at(ledger, "03:43")
+    assert [] == sent_at(ledger, "04:00")
+    assert [("acknowledgement", "acknowledged by ann until 06:00 UTC")] == held(ledger)
 
 
 def test_a_rerun_that_fails_with_another_error_without_a_success_stays_acknowledged() -> None:
-    one = acknowledged_with_a_stale_load()
-    rerun(one, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
-    assert [] == told(one, "03:33")
-    assert 1 in one.estate.notifications.acks
-    assert [("acknowledgement", "acknowledged by ann until 06:00 UTC")] == held(one)
-    assert [("updated", "oncall")] == told(one, "06:01")
-    assert "Failed with another error: hosts/extract" in only(one).notices[0].body
+    ledger = acknowledged_with_a_stale_load()
+    rerun(ledger, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [] == sent_at(ledger, "03:33")
+    assert 1 in ledger.estate.notifications.acks
+    assert [("acknowledgement", "acknowledged by ann until 06:00 UTC")] == held(ledger)
+    assert [("updated", "oncall")] == sent_at(ledger, "06:01")
+    assert "Failed with another error: hosts/extract" in only(ledger).notices[0].body
 
 
 def test_an_acknowledgement_does_not_suppress_a_service_that_is_affected_beside_another_error() -> None:
-    one = acknowledged_with_a_stale_load()
-    one.estate = replace(one.estate, services=(*one.estate.services, service("orders", "07:00", EXTRACT)))
-    rerun(one, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
-    assert [("updated", "oncall")] == told(one, "03:33")
+    ledger = acknowledged_with_a_stale_load()
+    ledger.estate = replace(ledger.estate, services=(*ledger.estate.services, service("orders", "07:00", EXTRACT)))
+    rerun(ledger, "03:30", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [("updated", "oncall")] == sent_at(ledger, "03:33")
 
 
-def alternate(one: Ledger, acknowledged: bool) -> list[tuple[str, str]]:
+def alternate(ledger: Ledger, acknowledged: bool) -> list[tuple[str, str]]:
     """Seven successes, each followed by a failure with the other of two errors."""
     sent = []
     for number, minute in enumerate(range(30, 58, 4)):
-        rerun(one, f"03:{minute}", RunState.SUCCEEDED)
+        rerun(ledger, f"03:{minute}", RunState.SUCCEEDED)
         exit_code, message = (1, "disk full on /var") if number % 2 else (7, "relation orders does not exist")
-        rerun(one, f"03:{minute + 1}", RunState.FAILED, exit_code=exit_code, message=message)
-        sent += told(one, f"03:{minute + 3}")
+        rerun(ledger, f"03:{minute + 1}", RunState.FAILED, exit_code=exit_code, message=message)
+        sent += sent_at(ledger, f"03:{minute + 3}")
         if acknowledged:
-            said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at(f"03:{minute + 3}"))})
+            person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at(f"03:{minute + 3}"))})
     return sent
 
 
 def test_a_job_that_fails_alternately_with_two_errors_is_notified_of_each_once() -> None:
-    one = acknowledged_with_a_stale_load()
-    assert [("updated", "oncall")] == alternate(one, acknowledged=True)
-    assert 1 in one.estate.notifications.acks
+    ledger = acknowledged_with_a_stale_load()
+    assert [("updated", "oncall")] == alternate(ledger, acknowledged=True)
+    assert 1 in ledger.estate.notifications.acks
 
 
 def test_a_job_whose_error_always_differs_is_notified_a_bounded_number_of_times() -> None:
-    one, sent = acknowledged_with_a_stale_load(), []
+    ledger, sent = acknowledged_with_a_stale_load(), []
     for exit_code, minute in enumerate(range(30, 58, 4), 10):
-        rerun(one, f"03:{minute}", RunState.SUCCEEDED)
-        rerun(one, f"03:{minute + 1}", RunState.FAILED, exit_code=exit_code)
-        sent += told(one, f"03:{minute + 3}")
+        rerun(ledger, f"03:{minute}", RunState.SUCCEEDED)
+        rerun(ledger, f"03:{minute + 1}", RunState.FAILED, exit_code=exit_code)
+        sent += sent_at(ledger, f"03:{minute + 3}")
     assert [("updated", "oncall")] * 2 == sent
 
 
 def test_a_success_in_between_does_not_restart_the_wait_of_an_open_incident() -> None:
-    one = night(RouteRule("oncall", wait=timedelta(minutes=10)))
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1, message="disk full on /var")
-    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 1))
-    assert [] == told(one, "03:21")
-    assert [("opened", "oncall")] == alternate(one, acknowledged=False)[:1]
+    ledger = night(RouteRule("oncall", wait=timedelta(minutes=10)))
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1, message="disk full on /var")
+    ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 1))
+    assert [] == sent_at(ledger, "03:21")
+    assert [("opened", "oncall")] == alternate(ledger, acknowledged=False)[:1]
 
 
 def test_an_error_that_is_reported_after_the_failure_is_the_one_that_was_notified() -> None:
-    one = night()
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
-    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 5))
-    told(one, "03:26")
-    rerun(one, "03:10", RunState.FAILED, message="disk full on /var")
-    assert [] == told(one, "03:28")
-    rerun(one, "03:30", RunState.SUCCEEDED)
-    rerun(one, "03:40", RunState.FAILED, message="relation orders does not exist")
-    assert [("updated", "oncall")] == told(one, "03:43")
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
+    ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:20", 5))
+    sent_at(ledger, "03:26")
+    rerun(ledger, "03:10", RunState.FAILED, message="disk full on /var")
+    assert [] == sent_at(ledger, "03:28")
+    rerun(ledger, "03:30", RunState.SUCCEEDED)
+    rerun(ledger, "03:40", RunState.FAILED, message="relation orders does not exist")
+    assert [("updated", "oncall")] == sent_at(ledger, "03:43")
 
 
 def test_a_symptom_that_fails_again_after_a_success_with_another_error_is_notified() -> None:
-    one = night()
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1)
-    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 5), exit_code=1, message="no orders")
-    told(one, "03:26")
-    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
-    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:30", 5))
-    assert [] == told(one, "03:36")
-    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:40", 5), exit_code=3, message="disk quota exceeded")
-    assert [("updated", "oncall")] == told(one, "03:46")
-    assert "Failed again after a success, with another error: warehouse/load" in only(one).notices[0].body
-    assert not one.estate.notifications.acks
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1)
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 5), exit_code=1, message="no orders")
+    sent_at(ledger, "03:26")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
+    ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:30", 5))
+    assert [] == sent_at(ledger, "03:36")
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:40", 5), exit_code=3, message="disk quota exceeded")
+    assert [("updated", "oncall")] == sent_at(ledger, "03:46")
+    assert "Failed again after a success, with another error: warehouse/load" in only(ledger).notices[0].body
+    assert not ledger.estate.notifications.acks
 
 
 def cancelled(of: Ledger, clock: str) -> None:
@@ -609,263 +623,263 @@ def cancelled(of: Ledger, clock: str) -> None:
 
 
 def test_a_cancellation_that_affects_nothing_is_listed_as_suppressed() -> None:
-    one = night()
-    cancelled(one, "02:10")
-    assert [] == told(one, "02:16")
-    assert [("cancelled", "bob cancelled it through Headway")] == held(one)
-    one.run(OTHER, "02:10", RunState.SUCCEEDED, **ended("02:30", 5))
-    assert [] == told(one, "02:36")
+    ledger = night()
+    cancelled(ledger, "02:10")
+    assert [] == sent_at(ledger, "02:16")
+    assert [("cancelled", "bob cancelled it through Headway")] == held(ledger)
+    ledger.run(OTHER, "02:10", RunState.SUCCEEDED, **ended("02:30", 5))
+    assert [] == sent_at(ledger, "02:36")
 
 
 def test_who_was_notified_of_the_failure_before_the_cancellation_is_notified_of_the_resolution() -> None:
-    one = night()
-    fails(one, OTHER, "02:10")
-    assert [("opened", "oncall")] == told(one, "02:13")
-    cancelled(one, "02:20")
-    assert [] == told(one, "02:26")
-    one.run(OTHER, "02:10", RunState.SUCCEEDED, **ended("02:30", 5))
-    assert [("recovered", "oncall")] == told(one, "02:36")
+    ledger = night()
+    fails(ledger, OTHER, "02:10")
+    assert [("opened", "oncall")] == sent_at(ledger, "02:13")
+    cancelled(ledger, "02:20")
+    assert [] == sent_at(ledger, "02:26")
+    ledger.run(OTHER, "02:10", RunState.SUCCEEDED, **ended("02:30", 5))
+    assert [("recovered", "oncall")] == sent_at(ledger, "02:36")
 
 
 # one zone, and the repair
 def test_an_alert_has_one_zone_that_of_its_service() -> None:
-    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=5)))
-    zoned = tuple(replace(each, zone="Europe/Berlin") for each in one.estate.services)
-    one.estate = replace(one.estate, services=zoned)
-    fails(one)
-    told(one, "03:12")
-    body = only(one).notices[0].body
+    ledger = night(RouteRule("oncall", repeat_every=timedelta(minutes=5)))
+    zoned = tuple(replace(service, zone="Europe/Berlin") for service in ledger.estate.services)
+    ledger.estate = replace(ledger.estate, services=zoned)
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    body = only(ledger).notices[0].body
     assert "Since          04:12 CET\n" in body
     assert "SERVICE  DUE (CET)  STATUS" in body
     assert "UTC" not in body
 
 
 def test_a_resolved_alert_names_the_repair_and_not_the_failure() -> None:
-    one = night()
-    fails(one)
-    told(one, "03:12")
-    root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
-    recovers(one, started="03:20", takes=2)
-    assert [("recovered", "oncall")] == told(one, "03:23")
-    notice = only(one).notices[0]
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    root = ledger.state(EXTRACT, "03:10")
+    ledger.estate = replace(ledger.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
+    recovers(ledger, started="03:20", takes=2)
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:23")
+    notice = only(ledger).notices[0]
     assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == notice.title == notice.plain_title
-    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(one).close_reason
+    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(ledger).close_reason
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
     assert "failed" not in notice.title + notice.body
 
 
 def test_a_rerun_that_its_scheduler_shows_as_a_later_run_is_named_as_the_repair() -> None:
     """As of pg_cron: the failed run stays red."""
-    one = night()
-    fails(one)
-    told(one, "03:12")
-    root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
-    one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
-    assert ("recovered", "oncall") in told(one, "03:23")
-    notice = only(one).notices[0]
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    root = ledger.state(EXTRACT, "03:10")
+    ledger.estate = replace(ledger.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
+    ledger.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
+    assert ("recovered", "oncall") in sent_at(ledger, "03:23")
+    notice = only(ledger).notices[0]
     assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == notice.title
-    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(one).close_reason
+    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(ledger).close_reason
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
 
 
 def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
-    one = night()
-    fails(one)
-    told(one, "03:12")
-    root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:21"))})
-    recovers(one, started="03:20", takes=2)
-    told(one, "03:23")
-    assert "Resolved: Daily safe ({incident}, 10 min, attempt 2)" == only(one).notices[0].title
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    root = ledger.state(EXTRACT, "03:10")
+    ledger.estate = replace(ledger.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:21"))})
+    recovers(ledger, started="03:20", takes=2)
+    sent_at(ledger, "03:23")
+    assert "Resolved: Daily safe ({incident}, 10 min, attempt 2)" == only(ledger).notices[0].title
 
 
 def test_a_rerun_that_read_stale_data_did_not_repair_it() -> None:
-    one = night()
-    one.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
-    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 2))
-    told(one, "03:22")
-    root = one.state(LOAD, "03:20")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:24"))})
-    one.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:25", 2))
-    told(one, "03:28")
-    recovers(one, started="03:10", takes=25)
-    told(one, "03:36")
-    one.run(LOAD, "03:40", RunState.SUCCEEDED, **ended("03:40", 2))
-    assert ("recovered", "default") in told(one, "03:43")
-    assert "Resolved: Daily safe ({incident}, 20 min)" == only(one).notices[0].title
-    assert "rerun by" not in only(one).notices[0].body
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 2))
+    sent_at(ledger, "03:22")
+    root = ledger.state(LOAD, "03:20")
+    ledger.estate = replace(ledger.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:24"))})
+    ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:25", 2))
+    sent_at(ledger, "03:28")
+    recovers(ledger, started="03:10", takes=25)
+    sent_at(ledger, "03:36")
+    ledger.run(LOAD, "03:40", RunState.SUCCEEDED, **ended("03:40", 2))
+    assert ("recovered", "default") in sent_at(ledger, "03:43")
+    assert "Resolved: Daily safe ({incident}, 20 min)" == only(ledger).notices[0].title
+    assert "rerun by" not in only(ledger).notices[0].body
 
 
 def test_a_rerun_that_failed_before_another_run_succeeded_did_not_repair_it() -> None:
-    one = night()
-    fails(one)
-    told(one, "03:12")
-    root = one.state(EXTRACT, "03:10")
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    root = ledger.state(EXTRACT, "03:10")
     repair = RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"), in_flight=True)
-    one.estate = replace(one.estate, repairs={root.id: repair})
-    one.run(EXTRACT, "03:16", RunState.FAILED, **ended("03:16", 2))
-    told(one, "03:18")
-    one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
-    assert ("recovered", "oncall") in told(one, "03:23")
-    assert "Resolved: Daily safe ({incident}, 10 min)" == only(one).notices[0].title
+    ledger.estate = replace(ledger.estate, repairs={root.id: repair})
+    ledger.run(EXTRACT, "03:16", RunState.FAILED, **ended("03:16", 2))
+    sent_at(ledger, "03:18")
+    ledger.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
+    assert ("recovered", "oncall") in sent_at(ledger, "03:23")
+    assert "Resolved: Daily safe ({incident}, 10 min)" == only(ledger).notices[0].title
 
 
 def test_failed_since_is_after_the_last_success() -> None:
-    one = acknowledged_with_a_stale_load()
-    rerun(one, "03:30", RunState.SUCCEEDED)
-    told(one, "03:33")
-    rerun(one, "03:40", RunState.FAILED, exit_code=1, message="disk full on /var")
-    told(one, "03:43")
-    assert at("03:42") == only(one).failed_since
+    ledger = acknowledged_with_a_stale_load()
+    rerun(ledger, "03:30", RunState.SUCCEEDED)
+    sent_at(ledger, "03:33")
+    rerun(ledger, "03:40", RunState.FAILED, exit_code=1, message="disk full on /var")
+    sent_at(ledger, "03:43")
+    assert at("03:42") == only(ledger).failed_since
 
 
 def test_failed_since_does_not_alternate_if_an_earlier_run_is_red_too() -> None:
-    one = night()
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1)
-    one.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2), exit_code=1)
-    told(one, "03:23")
-    one.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:30", 2))
-    one.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:40", 2), exit_code=1)
-    told(one, "03:43")
-    stored = one.estate.incidents[0].failed_since
-    [again] = evaluate(one.estate, at("03:43")).incidents
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1)
+    ledger.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2), exit_code=1)
+    sent_at(ledger, "03:23")
+    ledger.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:30", 2))
+    ledger.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:40", 2), exit_code=1)
+    sent_at(ledger, "03:43")
+    stored = ledger.estate.incidents[0].failed_since
+    [again] = evaluate(ledger.estate, at("03:43")).incidents
     assert [at("03:32")] * 2 == [stored, again.failed_since]
 
 
 def test_a_reopened_incident_is_unacknowledged_and_escalates_again() -> None:
-    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
-    fails(one)
-    told(one, "03:12")
-    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:12"))})
-    recovers(one, started="03:13", takes=2)
-    assert [("recovered", "oncall")] == told(one, "03:16")
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
-    assert [("updated", "oncall")] == told(one, "03:43")
-    assert "Acknowledged by" not in only(one).notices[0].body
-    assert [("escalated", "manager")] == told(one, "03:58")
+    ledger = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:12"))})
+    recovers(ledger, started="03:13", takes=2)
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:16")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
+    assert [("updated", "oncall")] == sent_at(ledger, "03:43")
+    assert "Acknowledged by" not in only(ledger).notices[0].body
+    assert [("escalated", "manager")] == sent_at(ledger, "03:58")
 
 
 def test_the_escalation_of_an_acknowledged_incident_with_another_error_restarts() -> None:
     rule = RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",))
-    one = acknowledged_with_a_stale_load(rule)
-    rerun(one, "03:30", RunState.SUCCEEDED)
-    rerun(one, "04:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
-    assert [("updated", "oncall")] == told(one, "04:43")
-    assert [] == told(one, "04:57")
-    assert [("escalated", "manager")] == told(one, "04:58")
+    ledger = acknowledged_with_a_stale_load(rule)
+    rerun(ledger, "03:30", RunState.SUCCEEDED)
+    rerun(ledger, "04:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [("updated", "oncall")] == sent_at(ledger, "04:43")
+    assert [] == sent_at(ledger, "04:57")
+    assert [("escalated", "manager")] == sent_at(ledger, "04:58")
 
 
 def test_another_root_cause_ends_the_acknowledgement() -> None:
-    one = night()
-    recovers(one, started="03:11", takes=2)
-    one.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 5), exit_code=1)
-    assert [("opened", "default")] == told(one, "03:26")
-    said(one, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
-    rerun(one, "03:27", RunState.FAILED, exit_code=1)
-    assert [("opened", "oncall")] == told(one, "03:30")
-    assert "root cause is hosts/extract" == only(one).event
-    assert not one.estate.notifications.acks
+    ledger = night()
+    recovers(ledger, started="03:11", takes=2)
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 5), exit_code=1)
+    assert [("opened", "default")] == sent_at(ledger, "03:26")
+    person_acts(ledger, acks={1: AcknowledgementFacts("ann", at("06:00"), at=at("03:26"))})
+    rerun(ledger, "03:27", RunState.FAILED, exit_code=1)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:30")
+    assert "root cause is hosts/extract" == only(ledger).event
+    assert not ledger.estate.notifications.acks
 
 
 def test_an_error_that_is_new_in_maintenance_is_listed_as_suppressed() -> None:
-    one = acknowledged_with_a_stale_load()
-    rerun(one, "03:30", RunState.SUCCEEDED)
-    told(one, "03:33")
+    ledger = acknowledged_with_a_stale_load()
+    rerun(ledger, "03:30", RunState.SUCCEEDED)
+    sent_at(ledger, "03:33")
     window = MaintenanceWindow("patches", since=at("03:35"), until=at("04:30"), jobs=("hosts/*",))
-    one.estate = replace(one.estate, declared=replace(one.estate.declared, maintenance=(window,)))
-    rerun(one, "03:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
-    assert [] == told(one, "03:43")
-    assert ["maintenance"] == [stage for stage, _ in held(one)]
-    assert [("updated", "oncall")] == told(one, "04:31")
+    ledger.estate = replace(ledger.estate, declared=replace(ledger.estate.declared, maintenance=(window,)))
+    rerun(ledger, "03:40", RunState.FAILED, exit_code=7, message="relation orders does not exist")
+    assert [] == sent_at(ledger, "03:43")
+    assert ["maintenance"] == [stage for stage, _ in held(ledger)]
+    assert [("updated", "oncall")] == sent_at(ledger, "04:31")
 
 
 def test_a_business_notification_escalates_too_and_to_each_route_once() -> None:
     rules = (RouteRule(name, "business", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
              for name in ("oncall", "supply"))  # fmt: skip
-    one = night(*rules, notify=("supply",))
-    fails(one)
-    assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
-    assert ("escalated", "boss") not in told(one, "03:26")
-    assert [("escalated", "boss")] == [each for each in told(one, "03:27") if each[0] == "escalated"]
-    assert {"business"} == {each.style for each in only(one).notices}
-    assert ("escalated", "boss") not in told(one, "03:50")
+    ledger = night(*rules, notify=("supply",))
+    fails(ledger)
+    assert [("opened", "oncall"), ("opened", "supply")] == sent_at(ledger, "03:12")
+    assert ("escalated", "boss") not in sent_at(ledger, "03:26")
+    assert [("escalated", "boss")] == [pair for pair in sent_at(ledger, "03:27") if pair[0] == "escalated"]
+    assert {"business"} == {notice.style for notice in only(ledger).notices}
+    assert ("escalated", "boss") not in sent_at(ledger, "03:50")
 
 
 def test_an_escalation_waits_while_no_service_is_at_risk() -> None:
-    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
-    one.estate = replace(one.estate, dependencies=(*one.estate.dependencies, *feeds(EXTRACT, OTHER)))
-    fails(one)
-    told(one, "03:12")
-    one.run(OTHER, "03:14", RunState.SUCCEEDED, **ended("03:14", 2))
-    told(one, "03:17")
-    recovers(one, started="03:18")
-    assert "escalated" not in dict(told(one, "03:29"))
-    assert [("escalation", "no affected service is at risk")] == held(one)
-    fails(one, clock="03:30")
-    assert ("escalated", "manager") in told(one, "03:48")
+    ledger = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    ledger.estate = replace(ledger.estate, dependencies=(*ledger.estate.dependencies, *feeds(EXTRACT, OTHER)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    ledger.run(OTHER, "03:14", RunState.SUCCEEDED, **ended("03:14", 2))
+    sent_at(ledger, "03:17")
+    recovers(ledger, started="03:18")
+    assert "escalated" not in dict(sent_at(ledger, "03:29"))
+    assert [("escalation", "no affected service is at risk")] == held(ledger)
+    fails(ledger, clock="03:30")
+    assert ("escalated", "manager") in sent_at(ledger, "03:48")
 
 
 # quiet hours
 def test_quiet_hours_hold_until_the_morning_what_is_still_so_then() -> None:
-    one = night(RouteRule("oncall", quiet=NIGHTS))
-    fails(one)
-    assert [] == told(one, "03:12")
-    assert [("quiet hours", "quiet hours until 06:00 UTC")] == held(one)
-    assert [("opened", "oncall")] == told(one, "06:00")
+    ledger = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(ledger)
+    assert [] == sent_at(ledger, "03:12")
+    assert [("quiet hours", "quiet hours until 06:00 UTC")] == held(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "06:00")
 
 
 def test_a_recovery_in_quiet_hours_pages_nobody_and_is_notified_as_resolved_in_the_morning() -> None:
-    one = night(RouteRule("oncall", quiet=NIGHTS))
-    fails(one)
-    told(one, "03:12")
-    recovers(one)
-    one.look("03:26")
-    assert [("recovered", at("06:00"))] == [(each.kind.value, each.not_before) for each in only(one).notices]
-    assert [] == list(only(one).dropped)
+    ledger = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    recovers(ledger)
+    ledger.evaluate("03:26")
+    assert [("recovered", at("06:00"))] == [(notice.kind.value, notice.not_before) for notice in only(ledger).notices]
+    assert [] == list(only(ledger).dropped)
 
 
 def test_two_flaps_in_quiet_hours_page_nobody() -> None:
-    one = night(RouteRule("oncall", quiet=NIGHTS))
-    fails(one)
-    told(one, "03:12")
-    recovers(one)
-    told(one, "03:26")
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:30", 2))
-    assert [] == told(one, "03:33")
-    recovers(one, started="03:40")
-    one.look("03:46")
-    assert [("recovered", at("06:00"))] == [(each.kind.value, each.not_before) for each in only(one).notices]
+    ledger = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    recovers(ledger)
+    sent_at(ledger, "03:26")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:30", 2))
+    assert [] == sent_at(ledger, "03:33")
+    recovers(ledger, started="03:40")
+    ledger.evaluate("03:46")
+    assert [("recovered", at("06:00"))] == [(notice.kind.value, notice.not_before) for notice in only(ledger).notices]
 
 
 def test_an_incident_that_outlasted_quiet_hours_is_notified_by_a_later_evaluation() -> None:
-    one = night(RouteRule("oncall", quiet=NIGHTS))
-    fails(one)
-    told(one, "03:12")
-    recovers(one, started="08:00")
-    assert [("recovered", "oncall")] == told(one, "08:30")
-    assert [None] == [each.not_before for each in only(one).notices]
+    ledger = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    recovers(ledger, started="08:00")
+    assert [("recovered", "oncall")] == sent_at(ledger, "08:30")
+    assert [None] == [notice.not_before for notice in only(ledger).notices]
 
 
 def test_a_services_owner_who_was_not_woken_hears_in_the_morning_how_it_ended() -> None:
-    one = night(RouteRule("supply", quiet=NIGHTS), notify=("supply",))
-    fails(one, clock="03:10")
-    assert [("opened", "oncall")] == told(one, "03:12")
-    assert ["quiet hours"] == [stage for stage, _ in held(one)]
-    recovers(one)
-    one.run(LOAD, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
-    assert ("recovered", "supply") in told(one, "03:40")
+    ledger = night(RouteRule("supply", quiet=NIGHTS), notify=("supply",))
+    fails(ledger, clock="03:10")
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    assert ["quiet hours"] == [stage for stage, _ in held(ledger)]
+    recovers(ledger)
+    ledger.run(LOAD, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+    assert ("recovered", "supply") in sent_at(ledger, "03:40")
 
 
 def test_a_route_notified_before_the_quiet_hours_is_notified_of_the_end_after_them() -> None:
-    one = night(RouteRule("oncall", quiet=QuietHours(time(3, 20), time(6), "UTC")))
-    fails(one)
-    assert [("opened", "oncall")] == told(one, "03:12")
-    recovers(one)
-    one.look("03:26")
-    assert [at("06:00")] == [each.not_before for each in only(one).notices]
-    assert ["quiet hours"] == [each.stage for each in only(one).suppressed]
+    ledger = night(RouteRule("oncall", quiet=QuietHours(time(3, 20), time(6), "UTC")))
+    fails(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    recovers(ledger)
+    ledger.evaluate("03:26")
+    assert [at("06:00")] == [notice.not_before for notice in only(ledger).notices]
+    assert ["quiet hours"] == [suppression.stage for suppression in only(ledger).suppressed]
 
 
 @pytest.mark.parametrize(
@@ -887,30 +901,32 @@ def test_quiet_hours_end_on_their_own_wall_clock_when_the_clocks_change() -> Non
 
 # group
 def test_incidents_that_come_together_leave_as_one_message() -> None:
-    one = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
-    fails(one)
-    assert [] == told(one, "03:12")
-    fails(one, OTHER)
-    assert [] == told(one, "03:12:20")
-    assert {"group"} == {stage for stage, _ in held(one)}
-    assert [("opened", "oncall"), ("opened", "oncall")] == told(one, "03:12:30")
-    assert ["oncall", "oncall"] == [each.group for one in one.decisions.incidents for each in one.notices]
+    ledger = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
+    fails(ledger)
+    assert [] == sent_at(ledger, "03:12")
+    fails(ledger, OTHER)
+    assert [] == sent_at(ledger, "03:12:20")
+    assert {"group"} == {stage for stage, _ in held(ledger)}
+    assert [("opened", "oncall"), ("opened", "oncall")] == sent_at(ledger, "03:12:30")
+    assert ["oncall", "oncall"] == [
+        notice.group for incident in ledger.decisions.incidents for notice in incident.notices
+    ]
 
 
 def test_one_that_waited_for_company_and_found_none_leaves_alone() -> None:
-    one = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
-    fails(one)
-    told(one, "03:12")
-    one.look("03:12:30")
-    assert [""] == [each.group for each in only(one).notices]
+    ledger = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    ledger.evaluate("03:12:30")
+    assert [""] == [notice.group for notice in only(ledger).notices]
 
 
 def test_an_incident_resolved_before_its_group_is_complete_is_notified_as_resolved() -> None:
-    one = night(RouteRule("oncall", group_wait=timedelta(minutes=30)))
-    fails(one)
-    told(one, "03:12")
-    recovers(one)
-    assert [("recovered", "oncall")] == told(one, "03:26")
+    ledger = night(RouteRule("oncall", group_wait=timedelta(minutes=30)))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    recovers(ledger)
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:26")
 
 
 # rota
@@ -921,24 +937,24 @@ def rota(*shifts: OnCallShift, **more: Any) -> Ledger:
 
 
 def test_the_person_on_call_is_notified_and_the_next_one_at_the_change_of_shift() -> None:
-    one = rota(OnCallShift("ann", at("00:00"), at("04:00")), OnCallShift("bob", at("04:00"), at("08:00")))
-    fails(one)
-    assert [("opened", "ann-phone")] == told(one, "03:12")
-    assert [("opened", "bob-phone")] == told(one, "04:00")
-    recovers(one, started="04:10")
-    assert [("recovered", "bob-phone"), ("recovered", "ann-phone")] == told(one, "04:16")
+    ledger = rota(OnCallShift("ann", at("00:00"), at("04:00")), OnCallShift("bob", at("04:00"), at("08:00")))
+    fails(ledger)
+    assert [("opened", "ann-phone")] == sent_at(ledger, "03:12")
+    assert [("opened", "bob-phone")] == sent_at(ledger, "04:00")
+    recovers(ledger, started="04:10")
+    assert [("recovered", "bob-phone"), ("recovered", "ann-phone")] == sent_at(ledger, "04:16")
 
 
 def test_in_a_gap_of_the_rota_its_fallback_is_notified() -> None:
-    one = rota(OnCallShift("ann", at("05:00"), at("06:00")))
-    fails(one)
-    assert [("opened", "manager")] == told(one, "03:12")
+    ledger = rota(OnCallShift("ann", at("05:00"), at("06:00")))
+    fails(ledger)
+    assert [("opened", "manager")] == sent_at(ledger, "03:12")
 
 
 def test_a_person_unknown_to_the_config_is_a_gap() -> None:
-    one = rota(OnCallShift("carol", at("00:00"), at("06:00")))
-    fails(one)
-    assert [("opened", "manager")] == told(one, "03:12")
+    ledger = rota(OnCallShift("carol", at("00:00"), at("06:00")))
+    fails(ledger)
+    assert [("opened", "manager")] == sent_at(ledger, "03:12")
 
 
 def test_a_swap_lies_over_the_regular_shift() -> None:
@@ -948,93 +964,93 @@ def test_a_swap_lies_over_the_regular_shift() -> None:
 
 # business words
 def test_the_owner_of_a_service_is_notified_in_business_style_when_it_is_at_risk_and_no_longer_at_risk() -> None:
-    one = night(notify=("supply",))
-    fails(one)
-    assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
-    business = only(one).notices[1]
+    ledger = night(notify=("supply",))
+    fails(ledger)
+    assert [("opened", "oncall"), ("opened", "supply")] == sent_at(ledger, "03:12")
+    business = only(ledger).notices[1]
     assert business.title.startswith("Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)")
     assert "Cause        a job of etl failed; its owner was notified at 03:12 UTC\n" in business.body
     assert "hosts/extract" not in business.title + business.body
-    assert [] == told(one, "03:30")
-    recovers(one, started="03:31")
-    assert [("recovered", "oncall"), ("recovered", "supply")] == told(one, "03:37")
-    assert only(one).notices[1].title.startswith("Resolved: Daily 06:30 on time, expected 04:07 [")
+    assert [] == sent_at(ledger, "03:30")
+    recovers(ledger, started="03:31")
+    assert [("recovered", "oncall"), ("recovered", "supply")] == sent_at(ledger, "03:37")
+    assert only(ledger).notices[1].title.startswith("Resolved: Daily 06:30 on time, expected 04:07 [")
 
 
 def test_a_service_owner_reads_when_the_owner_was_notified_of_this_failure_not_of_an_earlier_one() -> None:
-    one = night(notify=("supply",))
-    fails(one)
-    told(one, "03:12")
-    recovers(one, started="03:13", takes=2)
-    told(one, "03:16")
-    one.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
-    assert ("updated", "supply") in told(one, "03:43")
-    [business] = [notice for notice in only(one).notices if notice.style == "business"]
+    ledger = night(notify=("supply",))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    recovers(ledger, started="03:13", takes=2)
+    sent_at(ledger, "03:16")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
+    assert ("updated", "supply") in sent_at(ledger, "03:43")
+    [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
     assert "Cause        a job of etl failed; its owner was notified at 03:43 UTC\n" in business.body
 
 
 def test_a_route_of_both_cause_and_service_is_notified_once_and_technically() -> None:
-    one = night(notify=("oncall",))
-    fails(one)
-    one.look("03:12")
-    assert [("oncall", "technical")] == [(each.route, each.style) for each in only(one).notices]
-    assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(one).notices[0].body
+    ledger = night(notify=("oncall",))
+    fails(ledger)
+    ledger.evaluate("03:12")
+    assert [("oncall", "technical")] == [(notice.route, notice.style) for notice in only(ledger).notices]
+    assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(ledger).notices[0].body
 
 
 def test_the_business_route_of_a_root_is_notified_of_every_affected_service_though_none_names_it() -> None:
-    one = night(RouteRule("oncall", style="business"))
-    fails(one)
-    assert [("opened", "oncall")] == told(one, "03:12")
-    assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(one).notices[0].body
+    ledger = night(RouteRule("oncall", style="business"))
+    fails(ledger)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:12")
+    assert "SERVICE  DUE (UTC)  STATUS\nDaily    06:30      at risk, act by 05:40\n" in only(ledger).notices[0].body
 
 
 def test_a_route_may_choose_its_style() -> None:
-    one = night(RouteRule("supply", style="technical"), notify=("supply",))
-    fails(one)
-    one.look("03:12")
+    ledger = night(RouteRule("supply", style="technical"), notify=("supply",))
+    fails(ledger)
+    ledger.evaluate("03:12")
     assert [("oncall", "technical"), ("supply", "technical")] == [
-        (each.route, each.style) for each in only(one).notices
+        (notice.route, notice.style) for notice in only(ledger).notices
     ]
 
 
 def test_the_service_owner_learns_that_the_owners_of_the_cause_are_not_yet_notified() -> None:
-    one = night(RouteRule("oncall", quiet=NIGHTS), notify=("supply",))
-    fails(one)
-    assert [("opened", "supply")] == told(one, "03:12")
-    assert "its owner has not been notified yet" in only(one).notices[0].body
+    ledger = night(RouteRule("oncall", quiet=NIGHTS), notify=("supply",))
+    fails(ledger)
+    assert [("opened", "supply")] == sent_at(ledger, "03:12")
+    assert "its owner has not been notified yet" in only(ledger).notices[0].body
 
 
 def test_a_missed_deadline_beside_that_of_the_title_is_named() -> None:
-    one = night()
+    ledger = night()
     second = service("second", "06:30", LOAD)
-    one.estate = replace(one.estate, services=(*one.estate.services, second))
-    fails(one)
-    one.look("03:12")
-    assert [("updated", "oncall")] == told(one, "06:31")
-    [notice] = only(one).notices
+    ledger.estate = replace(ledger.estate, services=(*ledger.estate.services, second))
+    fails(ledger)
+    ledger.evaluate("03:12")
+    assert [("updated", "oncall")] == sent_at(ledger, "06:31")
+    [notice] = only(ledger).notices
     assert notice.body.startswith("Also past the deadline: Second.\n")
 
 
 def two_causes(**more: Any) -> Ledger:
     """Two failed jobs of one service, each an incident of its own; one route is notified of both."""
-    one, refund = night(**more), replace(OTHER, schedule=EXTRACT.schedule)
-    jobs, deps = {**one.estate.jobs, OTHER.id: refund}, (*one.estate.dependencies, *feeds(refund, LOAD))
-    one.estate = replace(one.estate, jobs=jobs, dependencies=deps)
-    fails(one)
-    fails(one, refund)
-    assert 2 == told(one, "03:12").count(("opened", "oncall"))
-    return one
+    ledger, refund = night(**more), replace(OTHER, schedule=EXTRACT.schedule)
+    jobs, deps = {**ledger.estate.jobs, OTHER.id: refund}, (*ledger.estate.dependencies, *feeds(refund, LOAD))
+    ledger.estate = replace(ledger.estate, jobs=jobs, dependencies=deps)
+    fails(ledger)
+    fails(ledger, refund)
+    assert 2 == sent_at(ledger, "03:12").count(("opened", "oncall"))
+    return ledger
 
 
 def test_a_route_is_notified_once_of_a_missed_deadline_though_two_incidents_affect_the_service() -> None:
-    one = two_causes()
-    assert [("updated", "oncall")] == told(one, "06:31")
-    assert [] == told(one, "06:33")
+    ledger = two_causes()
+    assert [("updated", "oncall")] == sent_at(ledger, "06:31")
+    assert [] == sent_at(ledger, "06:33")
 
 
-def by_owner(one: Ledger, clock: str) -> list[str]:
+def by_owner(ledger: Ledger, clock: str) -> list[str]:
     """Titles that the service's owner receives at that time."""
-    notices = (notice for incident in one.look(clock).incidents for notice in incident.notices)
+    notices = (notice for incident in ledger.evaluate(clock).incidents for notice in incident.notices)
     return [notice.title.partition(" [")[0] for notice in notices if notice.route == "planning"]
 
 
@@ -1042,25 +1058,25 @@ def by_owner(one: Ledger, clock: str) -> list[str]:
 def test_a_miss_is_not_announced_again_when_the_incident_that_announced_it_closes(
     notify: tuple[str, ...], route: str
 ) -> None:
-    one = two_causes(notify=notify)
-    assert 1 == told(one, "06:31").count(("updated", route))
-    recovers(one, started="06:36", takes=2)
-    assert ("recovered", "oncall") in told(one, "06:39")
-    assert [] == [notice for notice in told(one, "06:40") if notice[0] == "updated"]
+    ledger = two_causes(notify=notify)
+    assert 1 == sent_at(ledger, "06:31").count(("updated", route))
+    recovers(ledger, started="06:36", takes=2)
+    assert ("recovered", "oncall") in sent_at(ledger, "06:39")
+    assert [] == [notice for notice in sent_at(ledger, "06:40") if notice[0] == "updated"]
 
 
 def test_a_route_is_notified_once_that_a_service_will_miss_though_two_incidents_affect_it() -> None:
-    one = two_causes(notify=("planning",))
-    assert ["Update: Daily 06:30 will miss, expected 06:31"] == by_owner(one, "05:41")
-    assert [] == by_owner(one, "05:50")
-    assert ["Update: Daily 06:30 will miss, expected 06:55"] == by_owner(one, "06:05"), "it moved materially"
+    ledger = two_causes(notify=("planning",))
+    assert ["Update: Daily 06:30 will miss, expected 06:31"] == by_owner(ledger, "05:41")
+    assert [] == by_owner(ledger, "05:50")
+    assert ["Update: Daily 06:30 will miss, expected 06:55"] == by_owner(ledger, "06:05"), "it moved materially"
 
 
-def with_second_cause(one: Ledger, name: str, *, due: str = "05:44", expected: int = 60) -> JobFacts:
+def with_second_cause(ledger: Ledger, name: str, *, due: str = "05:44", expected: int = 60) -> JobFacts:
     """A further job that feeds the service."""
     second = job(4, name, due, expected=minutes(expected), notify=("oncall",))
-    deps = (*one.estate.dependencies, *feeds(second, LOAD))
-    one.estate = replace(one.estate, jobs={**one.estate.jobs, second.id: second}, dependencies=deps)
+    deps = (*ledger.estate.dependencies, *feeds(second, LOAD))
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, second.id: second}, dependencies=deps)
     return second
 
 
@@ -1070,105 +1086,105 @@ KEYS = pytest.mark.parametrize("name", ["hosts/a", "hosts/z"])
 
 @KEYS
 def test_the_owner_hears_that_a_service_is_on_time_again_when_the_announcer_of_the_miss_ended_first(name: str) -> None:
-    one = night(notify=("planning",))
-    late = with_second_cause(one, name)
-    fails(one)
-    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"] == by_owner(one, "03:12")
-    assert ["Update: Daily 06:30 will miss, expected 07:14"] == by_owner(one, "05:41")
-    one.run(late, "05:44", RunState.FAILED, **ended("05:44", 2))
-    assert [] == by_owner(one, "05:46")
-    recovers(one, started="05:46", takes=1)
+    ledger = night(notify=("planning",))
+    late = with_second_cause(ledger, name)
+    fails(ledger)
+    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"] == by_owner(ledger, "03:12")
+    assert ["Update: Daily 06:30 will miss, expected 07:14"] == by_owner(ledger, "05:41")
+    ledger.run(late, "05:44", RunState.FAILED, **ended("05:44", 2))
+    assert [] == by_owner(ledger, "05:46")
+    recovers(ledger, started="05:46", takes=1)
     end = "Cause resolved: Daily 06:30 will still miss, expected 07:18", "Daily 06:30 will miss, expected 07:18"
-    assert list(end) == by_owner(one, "05:48")
-    one.run(late, "05:44", RunState.SUCCEEDED, **ended("05:50", 2))
-    assert ["Resolved: Daily 06:30 on time, expected 06:22"] == by_owner(one, "05:52")
+    assert list(end) == by_owner(ledger, "05:48")
+    ledger.run(late, "05:44", RunState.SUCCEEDED, **ended("05:50", 2))
+    assert ["Resolved: Daily 06:30 on time, expected 06:22"] == by_owner(ledger, "05:52")
 
 
 @KEYS
 def test_an_incident_in_quiet_hours_does_not_delay_the_news_of_another(name: str) -> None:
-    one = night(RouteRule("planning", quiet=QuietHours(time(22), time(6), "UTC", (1,))), notify=("planning",))
-    second = with_second_cause(one, name, due="03:10", expected=5)
+    ledger = night(RouteRule("planning", quiet=QuietHours(time(22), time(6), "UTC", (1,))), notify=("planning",))
+    second = with_second_cause(ledger, name, due="03:10", expected=5)
     mart = job(5, "warehouse/prime", "06:00", target_id=2)
-    one.estate = replace(
-        one.estate,
-        jobs={**one.estate.jobs, mart.id: mart},
-        dependencies=(*one.estate.dependencies, *feeds(EXTRACT, mart)),
-        services=(*one.estate.services, service("prime", "23:00", mart, tier=1)),
+    ledger.estate = replace(
+        ledger.estate,
+        jobs={**ledger.estate.jobs, mart.id: mart},
+        dependencies=(*ledger.estate.dependencies, *feeds(EXTRACT, mart)),
+        services=(*ledger.estate.services, service("prime", "23:00", mart, tier=1)),
     )
-    fails(one)
-    fails(one, second)
-    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"] == by_owner(one, "03:12")
-    assert ["Update: Daily 06:30 will miss, expected 06:31"] == by_owner(one, "05:41")
+    fails(ledger)
+    fails(ledger, second)
+    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"] == by_owner(ledger, "03:12")
+    assert ["Update: Daily 06:30 will miss, expected 06:31"] == by_owner(ledger, "05:41")
 
 
 @KEYS
 def test_an_incident_that_is_grouped_does_not_delay_the_news_of_another(name: str) -> None:
-    one = night(RouteRule("planning", group_wait=timedelta(minutes=30)), notify=("planning",))
-    second = with_second_cause(one, name)
-    fails(one)
-    by_owner(one, "03:12")
-    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 1 h 55 min)"] == by_owner(one, "03:45")
-    assert ["Update: Daily 06:30 will miss, expected 07:14"] == by_owner(one, "05:41")
-    one.run(second, "05:44", RunState.FAILED, **ended("05:44", 2))
-    assert [] == by_owner(one, "05:46")
-    assert ["Update: Daily 06:30 will miss, expected 07:35"] == by_owner(one, "06:05")
+    ledger = night(RouteRule("planning", group_wait=timedelta(minutes=30)), notify=("planning",))
+    second = with_second_cause(ledger, name)
+    fails(ledger)
+    by_owner(ledger, "03:12")
+    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 1 h 55 min)"] == by_owner(ledger, "03:45")
+    assert ["Update: Daily 06:30 will miss, expected 07:14"] == by_owner(ledger, "05:41")
+    ledger.run(second, "05:44", RunState.FAILED, **ended("05:44", 2))
+    assert [] == by_owner(ledger, "05:46")
+    assert ["Update: Daily 06:30 will miss, expected 07:35"] == by_owner(ledger, "06:05")
 
 
 @KEYS
 def test_a_route_is_notified_once_at_the_deadline_although_one_incident_has_not_notified_it(name: str) -> None:
-    one = night(notify=("planning",))
-    second = with_second_cause(one, name, expected=5)
-    fails(one)
+    ledger = night(notify=("planning",))
+    second = with_second_cause(ledger, name, expected=5)
+    fails(ledger)
     for clock in ("03:12", "05:41"):
-        assert 1 == len(by_owner(one, clock))
-    one.run(second, "05:44", RunState.FAILED, **ended("05:44", 2))
-    assert [] == by_owner(one, "05:46")
-    assert 1 == len(by_owner(one, "06:29"))
-    assert ["Update: Daily 06:30 breached, expected 07:22"] == by_owner(one, "06:32")
-    assert [] == by_owner(one, "06:40")
-    recovers(one, started="06:41", takes=1)
+        assert 1 == len(by_owner(ledger, clock))
+    ledger.run(second, "05:44", RunState.FAILED, **ended("05:44", 2))
+    assert [] == by_owner(ledger, "05:46")
+    assert 1 == len(by_owner(ledger, "06:29"))
+    assert ["Update: Daily 06:30 breached, expected 07:22"] == by_owner(ledger, "06:32")
+    assert [] == by_owner(ledger, "06:40")
+    recovers(ledger, started="06:41", takes=1)
     first_of_second = [] if name < EXTRACT.name else ["Daily 06:30 breached, expected 07:18"]
-    assert first_of_second == by_owner(one, "06:43"), "the open incident notifies of the delivery"
-    one.run(second, "05:44", RunState.SUCCEEDED, **ended("06:44", 2))
-    one.run(LOAD, "06:46", RunState.SUCCEEDED, **ended("06:46", 10))
-    assert ["Resolved: Daily 06:30 delivered late at 06:56"] == by_owner(one, "06:57")
+    assert first_of_second == by_owner(ledger, "06:43"), "the open incident notifies of the delivery"
+    ledger.run(second, "05:44", RunState.SUCCEEDED, **ended("06:44", 2))
+    ledger.run(LOAD, "06:46", RunState.SUCCEEDED, **ended("06:46", 10))
+    assert ["Resolved: Daily 06:30 delivered late at 06:56"] == by_owner(ledger, "06:57")
 
 
 @KEYS
 def test_an_incident_that_opens_once_a_service_will_miss_notifies_its_owner_of_a_materially_later_end_only(
     name: str,
 ) -> None:
-    one = night(notify=("planning",))
-    late = with_second_cause(one, name)
-    fails(one)
-    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"] == by_owner(one, "03:12")
-    assert ["Update: Daily 06:30 will miss, expected 07:14"] == by_owner(one, "05:41")
-    one.run(late, "05:44", RunState.FAILED, **ended("05:44", 2))
-    assert [] == by_owner(one, "05:46")
-    recovers(one, started="05:57", takes=1)
+    ledger = night(notify=("planning",))
+    late = with_second_cause(ledger, name)
+    fails(ledger)
+    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)"] == by_owner(ledger, "03:12")
+    assert ["Update: Daily 06:30 will miss, expected 07:14"] == by_owner(ledger, "05:41")
+    ledger.run(late, "05:44", RunState.FAILED, **ended("05:44", 2))
+    assert [] == by_owner(ledger, "05:46")
+    recovers(ledger, started="05:57", takes=1)
     end = "will still miss, expected 07:29", "will miss, expected 07:29"
-    assert [f"Cause resolved: Daily 06:30 {end[0]}", f"Daily 06:30 {end[1]}"] == by_owner(one, "05:59")
+    assert [f"Cause resolved: Daily 06:30 {end[0]}", f"Daily 06:30 {end[1]}"] == by_owner(ledger, "05:59")
 
 
 @KEYS
 def test_a_later_end_is_announced_while_the_first_notification_of_another_incident_waits(name: str) -> None:
-    one = night(RouteRule("planning", wait=timedelta(minutes=30)), notify=("planning",))
-    second = with_second_cause(one, name, expected=5)
-    fails(one)
-    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 1 h 58 min)"] == by_owner(one, "03:42")
-    assert ["Update: Daily 06:30 will miss, expected 06:31"] == by_owner(one, "05:41")
-    one.run(second, "05:44", RunState.FAILED, **ended("05:44", 2))
-    assert [] == by_owner(one, "05:46")
-    assert ["Update: Daily 06:30 will miss, expected 06:46"] == by_owner(one, "05:56")
-    [moved] = by_owner(one, "06:17")
+    ledger = night(RouteRule("planning", wait=timedelta(minutes=30)), notify=("planning",))
+    second = with_second_cause(ledger, name, expected=5)
+    fails(ledger)
+    assert ["Daily 06:30 at risk: repair needed by 05:40 (in 1 h 58 min)"] == by_owner(ledger, "03:42")
+    assert ["Update: Daily 06:30 will miss, expected 06:31"] == by_owner(ledger, "05:41")
+    ledger.run(second, "05:44", RunState.FAILED, **ended("05:44", 2))
+    assert [] == by_owner(ledger, "05:46")
+    assert ["Update: Daily 06:30 will miss, expected 06:46"] == by_owner(ledger, "05:56")
+    [moved] = by_owner(ledger, "06:17")
     assert "Daily 06:30 will miss, expected 07:07" == moved.removeprefix("Update: "), "its wait is over, the end moved"
 
 
 def test_a_miss_is_announced_by_the_other_incident_while_the_first_is_silenced() -> None:
-    one = two_causes()
-    said(one, silences=(SilenceFacts(1, (("job", EXTRACT.name),), at("03:13"), at("09:00"), "anna", ""),))
-    assert [("updated", "oncall")] == told(one, "06:31")
-    [notice] = (notice for incident in one.decisions.incidents for notice in incident.notices)
+    ledger = two_causes()
+    person_acts(ledger, silences=(SilenceFacts(1, (("job", EXTRACT.name),), at("03:13"), at("09:00"), "anna", ""),))
+    assert [("updated", "oncall")] == sent_at(ledger, "06:31")
+    [notice] = (notice for incident in ledger.decisions.incidents for notice in incident.notices)
     assert "restart other" not in notice.title
     assert notice.title.startswith("Update: Daily 06:30 breached")
 
@@ -1177,107 +1193,118 @@ def test_a_miss_is_announced_by_the_other_incident_while_the_first_is_silenced()
 def test_an_announced_wait_of_a_source_concerns_its_own_routes() -> None:
     """Its jobs go on as far as anybody knows: nothing is to be restarted by a minute, and no owner of a service is
     called for half a minute of 429."""
-    one = night(notify=("supply",))
-    one.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(429)", error_kind="limited")
-    assert [("opened", "default")] == told(one, "03:02")
-    [hurt] = only(one).services
-    assert (Timeliness.AT_RISK, None) == (hurt.timeliness, hurt.act_by)
-    assert "restart" not in one.day("daily").reason
-    one.target(2, failing_since=None, last_ok_at=at("03:04"), error="", error_kind="")
-    assert [("recovered", "default")] == told(one, "03:05")
+    ledger = night(notify=("supply",))
+    ledger.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(429)", error_kind="limited")
+    assert [("opened", "default")] == sent_at(ledger, "03:02")
+    [affected_service] = only(ledger).services
+    assert (Timeliness.AT_RISK, None) == (affected_service.timeliness, affected_service.act_by)
+    assert "restart" not in ledger.day("daily").reason
+    ledger.target(2, failing_since=None, last_ok_at=at("03:04"), error="", error_kind="")
+    assert [("recovered", "default")] == sent_at(ledger, "03:05")
 
 
 def test_service_owners_are_notified_of_an_unreachable_system_once_that_lasts() -> None:
-    one = night(notify=("supply",))
-    one.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(503)", error_kind="failing")
-    assert [("opened", "default")] == told(one, "03:02")
-    assert [] == told(one, "03:13")
-    assert [("opened", "supply")] == told(one, "03:14")
+    ledger = night(notify=("supply",))
+    ledger.target(2, failing_since=at("02:59"), last_ok_at=at("02:59"), error="(503)", error_kind="failing")
+    assert [("opened", "default")] == sent_at(ledger, "03:02")
+    assert [] == sent_at(ledger, "03:13")
+    assert [("opened", "supply")] == sent_at(ledger, "03:14")
     assert (
-        "Cause        a system answers with a fault, so the state of its jobs is unknown; " in only(one).notices[0].body
+        "Cause        a system answers with a fault, so the state of its jobs is unknown; "
+        in only(ledger).notices[0].body
     )
 
 
 def test_an_all_clear_does_not_sound_like_one_where_the_service_is_late_all_the_same() -> None:
-    one = night(notify=("supply",))
-    recovers(one)
-    one.target(2, failing_since=at("06:02"), last_ok_at=at("06:02"), error="no route", error_kind="unreachable")
-    assert [("opened", "default"), ("opened", "supply")] == told(one, "06:06")
-    one.run(LOAD, "06:01", RunState.RUNNING, started_at=at("06:07"))
-    one.target(2, failing_since=None, last_ok_at=at("06:08"), error="", error_kind="")
-    assert ("recovered", "supply") in told(one, "06:09")
-    said = [each.title for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
-    assert "Cause resolved: Daily 06:30 will still miss, expected 06:37 [{incident}]" in said
+    ledger = night(notify=("supply",))
+    recovers(ledger)
+    ledger.target(2, failing_since=at("06:02"), last_ok_at=at("06:02"), error="no route", error_kind="unreachable")
+    assert [("opened", "default"), ("opened", "supply")] == sent_at(ledger, "06:06")
+    ledger.run(LOAD, "06:01", RunState.RUNNING, started_at=at("06:07"))
+    ledger.target(2, failing_since=None, last_ok_at=at("06:08"), error="", error_kind="")
+    assert ("recovered", "supply") in sent_at(ledger, "06:09")
+    titles = [
+        notice.title
+        for incident in ledger.decisions.incidents
+        for notice in incident.notices
+        if notice.route == "supply"
+    ]
+    assert "Cause resolved: Daily 06:30 will still miss, expected 06:37 [{incident}]" in titles
 
 
 def test_a_resolution_states_a_margin_of_less_than_a_minute() -> None:
-    """A finish is told by the full minute after it: it stood there as the deadline itself."""
-    one = night(notify=("supply",))
-    recovers(one)
-    one.target(2, failing_since=at("05:58"), last_ok_at=at("05:58"), error="no route", error_kind="unreachable")
-    assert ("opened", "supply") in told(one, "06:02")
-    one.run(LOAD, "06:00", RunState.RUNNING, started_at=at("05:59:20"))
-    one.target(2, failing_since=None, last_ok_at=at("06:05"), error="", error_kind="")
-    assert ("recovered", "supply") in told(one, "06:06")
-    said = [each.body for incident in one.decisions.incidents for each in incident.notices if each.route == "supply"]
-    assert "Margin  less than a minute\n" in "".join(said)
+    """A finish is shown as the full minute after it, never as the deadline itself."""
+    ledger = night(notify=("supply",))
+    recovers(ledger)
+    ledger.target(2, failing_since=at("05:58"), last_ok_at=at("05:58"), error="no route", error_kind="unreachable")
+    assert ("opened", "supply") in sent_at(ledger, "06:02")
+    ledger.run(LOAD, "06:00", RunState.RUNNING, started_at=at("05:59:20"))
+    ledger.target(2, failing_since=None, last_ok_at=at("06:05"), error="", error_kind="")
+    assert ("recovered", "supply") in sent_at(ledger, "06:06")
+    bodies = [
+        notice.body
+        for incident in ledger.decisions.incidents
+        for notice in incident.notices
+        if notice.route == "supply"
+    ]
+    assert "Margin  less than a minute\n" in "".join(bodies)
 
 
 @pytest.mark.parametrize("kind, has_passed", [("failing", False), ("limited", False), ("unreachable", True)])
 def test_no_act_by_passes_of_what_goes_on_as_far_as_anybody_knows(kind: str, has_passed: bool) -> None:
-    one = night()
-    recovers(one)
-    one.look("03:26")
-    one.target(2, failing_since=at("03:30"), last_ok_at=at("03:30"), error="broken", error_kind=kind)
-    one.look("06:05")
-    day = one.day("daily")
+    ledger = night()
+    recovers(ledger)
+    ledger.evaluate("03:26")
+    ledger.target(2, failing_since=at("03:30"), last_ok_at=at("03:30"), error="broken", error_kind=kind)
+    ledger.evaluate("06:05")
+    day = ledger.day("daily")
     assert has_passed is ("its act-by 06:00 UTC has passed" in day.reason)
     assert has_passed is (day.act_by is not None)
 
 
 # parts of the estate that are judged alone
 def test_what_explains_or_waits_for_another_is_judged_with_it() -> None:
-    one = night(RouteRule("oncall", group_wait=timedelta(minutes=5)))
-    fails(one)
-    fails(one, OTHER)
-    told(one, "03:12")
-    assert {EXTRACT.id, OTHER.id} <= set(part_with(one.estate, [OTHER.id]).jobs)
+    ledger = night(RouteRule("oncall", group_wait=timedelta(minutes=5)))
+    fails(ledger)
+    fails(ledger, OTHER)
+    sent_at(ledger, "03:12")
+    assert {EXTRACT.id, OTHER.id} <= set(part_with(ledger.estate, [OTHER.id]).jobs)
     apart = night()
     fails(apart)
-    told(apart, "03:12")
+    sent_at(apart, "03:12")
     assert EXTRACT.id not in part_with(apart.estate, [OTHER.id]).jobs
     rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
     explained = night(inhibit=(rule,))
     fails(explained)
-    told(explained, "03:12")
+    sent_at(explained, "03:12")
     assert {EXTRACT.id, OTHER.id} <= set(part_with(explained.estate, [OTHER.id]).jobs)
 
 
 def test_a_target_that_is_not_to_be_seen_explains_a_failure_that_is_judged_alone() -> None:
-    one = night(inhibit=(InhibitRule((("system", "warehouse"),), (("job", "hosts/o*"),)),))
-    one.target(2, failing_since=at("02:30"), error="no route", error_kind="unreachable")
-    told(one, "03:08")
-    fails(one, OTHER)
-    part = part_with(one.estate, [OTHER.id])
+    ledger = night(inhibit=(InhibitRule((("system", "warehouse"),), (("job", "hosts/o*"),)),))
+    ledger.target(2, failing_since=at("02:30"), error="no route", error_kind="unreachable")
+    sent_at(ledger, "03:08")
+    fails(ledger, OTHER)
+    part = part_with(ledger.estate, [OTHER.id])
     assert {LOAD.id, OTHER.id} <= set(part.jobs)
-    whole, alone = (evaluate(each, at("03:13")).incidents for each in (one.estate, part))
-    assert [(each.key, each.suppressed, each.notices) for each in whole] == [
-        (each.key, each.suppressed, each.notices) for each in alone
+    whole, alone = (evaluate(estate, at("03:13")).incidents for estate in (ledger.estate, part))
+    assert [(incident.key, incident.suppressed, incident.notices) for incident in whole] == [
+        (incident.key, incident.suppressed, incident.notices) for incident in alone
     ]
-    assert any(each.suppressed for each in alone)
+    assert any(incident.suppressed for incident in alone)
 
 
 def test_a_verified_rerun_counts_beside_scheduled_runs_even_if_the_next_one_failed_meanwhile() -> None:
-    one = night()
-    fails(one)
-    told(one, "03:12")
-    root = one.state(EXTRACT, "03:10")
-    one.estate = replace(one.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
-    one.run(EXTRACT, "03:15", RunState.FAILED, **ended("03:15", 1))
-    one.run(EXTRACT, "03:16", RunState.SUCCEEDED, **ended("03:16", 2))
-    one.run(EXTRACT, "03:17", RunState.SUCCEEDED, **ended("03:17", 1))
-    told(one, "03:23")
-    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(one).close_reason
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    root = ledger.state(EXTRACT, "03:10")
+    ledger.estate = replace(ledger.estate, repairs={root.id: RepairFacts(root.job_id, Verb.RERUN, "anna", at("03:15"))})
+    ledger.run(EXTRACT, "03:15", RunState.FAILED, **ended("03:15", 1))
+    ledger.run(EXTRACT, "03:16", RunState.SUCCEEDED, **ended("03:16", 2))
+    ledger.run(EXTRACT, "03:17", RunState.SUCCEEDED, **ended("03:17", 1))
+    sent_at(ledger, "03:23")
+    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(ledger).close_reason
 
 
 def test_the_owner_of_a_service_hears_by_the_time_of_the_next_update() -> None:
@@ -1285,11 +1312,11 @@ def test_the_owner_of_a_service_hears_by_the_time_of_the_next_update() -> None:
     fails(of)
     clock = "03:12"
     for expected in ("05:40", "06:30"):
-        of.look(clock)
+        of.evaluate(clock)
         [notice] = [notice for notice in only(of).notices if notice.route == "planning"]
         assert f"\nNext update  by {expected} UTC\n" in notice.body
         clock = f"{expected[:-1]}1"
-    assert ("updated", "planning") in told(of, clock)
+    assert ("updated", "planning") in sent_at(of, clock)
 
 
 def test_a_missed_deadline_is_announced_to_a_route_by_one_of_its_incidents() -> None:
@@ -1299,6 +1326,6 @@ def test_a_missed_deadline_is_announced_to_a_route_by_one_of_its_incidents() -> 
     of.estate = replace(of.estate, jobs=jobs, dependencies=tuple(feeds(EXTRACT, LOAD) + feeds(refund, LOAD)))
     fails(of)
     fails(of, refund)
-    assert 2 == told(of, "03:12").count(("opened", "planning"))
+    assert 2 == sent_at(of, "03:12").count(("opened", "planning"))
     for clock in ("06:31", "06:32"):
-        assert int(clock == "06:31") == told(of, clock).count(("updated", "planning"))
+        assert int(clock == "06:31") == sent_at(of, clock).count(("updated", "planning"))

@@ -1,4 +1,4 @@
-"""What is told to whom: routes, words, and outside text that stays harmless."""
+"""Who is notified of what: routes, texts, and outside text that stays harmless."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def failed(of: JobFacts, **more: Any) -> RunFacts:
     return run(7, of, "03:10", RunState.FAILED, **ended("03:10", 2), **more)
 
 
-def told(
+def notified_incident(
     root: JobFacts = EXTRACT, tail: str = "", settings: EvaluationSettings | None = None, **more: Any
 ) -> IncidentDecision:
     facts: dict[str, Any] = {
@@ -29,10 +29,10 @@ def told(
         "feeds": feeds(root, LOAD),
         "services": [service("daily", "06:30", LOAD)],
     }
-    found = evaluate(
+    decisions = evaluate(
         estate(root, LOAD, settings=settings, **(facts | more)), at("03:20"), log_tails={7: tail} if tail else {}
     )
-    (incident,) = found.incidents
+    (incident,) = decisions.incidents
     return incident
 
 
@@ -50,22 +50,26 @@ def test_the_routes_of_the_root_cause_are_notified_of_it_and_those_of_services_o
     of_job: tuple[str, ...], of_service: tuple[str, ...], expected: list[tuple[str, str]]
 ) -> None:
     root = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=of_job)
-    incident = told(root, services=[service("daily", "06:30", LOAD, notify=of_service)])
-    assert expected == [(each.route, each.style) for each in incident.notices]
+    incident = notified_incident(root, services=[service("daily", "06:30", LOAD, notify=of_service)])
+    assert expected == [(notice.route, notice.style) for notice in incident.notices]
 
 
 def test_without_a_route_for_the_root_and_a_default_the_services_are_notified_of_the_cause() -> None:
-    incident = told(services=[service("daily", "06:30", LOAD, notify=("finance",))], settings=EvaluationSettings())
-    assert [("finance", "technical")] == [(each.route, each.style) for each in incident.notices]
+    incident = notified_incident(
+        services=[service("daily", "06:30", LOAD, notify=("finance",))], settings=EvaluationSettings()
+    )
+    assert [("finance", "technical")] == [(notice.route, notice.style) for notice in incident.notices]
 
 
 def test_without_any_route_nobody_is_notified_and_the_incident_remains() -> None:
-    incident = told(settings=EvaluationSettings())
+    incident = notified_incident(settings=EvaluationSettings())
     assert ((), "opened: hosts/extract failed") == (incident.notices, incident.event)
 
 
 def test_deadlines_are_shown_in_the_zone_of_their_service_with_its_label() -> None:
-    (notice,) = told(services=[service("daily", "07:30", LOAD, zone="Europe/Berlin", title="Daily revenue")]).notices
+    (notice,) = notified_incident(
+        services=[service("daily", "07:30", LOAD, zone="Europe/Berlin", title="Daily revenue")]
+    ).notices
     assert "SERVICE        DUE (CET)  STATUS\nDaily revenue  07:30      at risk, act by 06:40\n" in notice.body
     assert "Daily revenue  green by 07:00; estimated from declared duration\n" in notice.body
     assert "Daily revenue 07:30 at risk: restart extract by 06:40 (in 2 h 20 min) [{incident}]" == notice.title
@@ -73,28 +77,28 @@ def test_deadlines_are_shown_in_the_zone_of_their_service_with_its_label() -> No
 
 def test_owner_and_runbook_come_from_the_job_else_from_the_first_service() -> None:
     named = service("daily", "06:30", LOAD, owner="finance-data", runbook="https://wiki/daily")
-    incident = told(services=[named])
+    incident = notified_incident(services=[named])
     assert ("finance-data", "https://wiki/daily") == (incident.owner, incident.runbook)
     own = job(1, "hosts/extract", "03:10", expected=minutes(20), owner="etl", runbook="https://wiki/extract")
-    incident = told(own, services=[named])
+    incident = notified_incident(own, services=[named])
     assert ("etl", "https://wiki/extract") == (incident.owner, incident.runbook)
 
 
 def test_what_is_missing_takes_no_room() -> None:
-    (notice,) = told(services=[]).notices
+    (notice,) = notified_incident(services=[]).notices
     assert "hosts/extract failed, no service affected [{incident}]" == notice.title
-    assert [] == [word for word in ("Owner", "Runbook", "SERVICE", "log", "not set", "–") if word in notice.body]
+    assert [] == [text for text in ("Owner", "Runbook", "SERVICE", "log", "not set", "–") if text in notice.body]
 
 
 def test_the_tail_of_a_failed_task_is_that_of_its_dag() -> None:
     task = job(3, "hosts/extract.publish", parent_id=1)
     runs = [run(6, EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2)), run(7, task, "03:10", RunState.FAILED)]
-    found = evaluate(estate(EXTRACT, task, runs=runs), at("03:20"), log_tails={7: "KeyError: 'amount'"})
-    assert "  | KeyError: 'amount'\n" in found.incidents[0].notices[0].body
+    decisions = evaluate(estate(EXTRACT, task, runs=runs), at("03:20"), log_tails={7: "KeyError: 'amount'"})
+    assert "  | KeyError: 'amount'\n" in decisions.incidents[0].notices[0].body
 
 
 def test_only_the_end_of_a_long_log_is_sent() -> None:
-    body = told(tail="\n".join(f"line {number}" for number in range(100))).notices[0].body
+    body = notified_incident(tail="\n".join(f"line {number}" for number in range(100))).notices[0].body
     assert "  | line 99\n" in body
     assert "line 79\n" not in body
     assert "  | line 80\n" in body
@@ -107,30 +111,32 @@ def test_hostile_names_and_logs_leave_nothing_that_acts_on_a_terminal() -> None:
     root = job(
         1, f"hosts/ex{HOSTILE}tract\n[bold]", "03:10", expected=minutes(20), owner=f"me{HOSTILE}", runbook=HOSTILE
     )
-    incident = told(root, tail=f"a{HOSTILE}b\rc", runs=[failed(root, message=f"x{HOSTILE}\ny", exit_code=1)])
+    incident = notified_incident(
+        root, tail=f"a{HOSTILE}b\rc", runs=[failed(root, message=f"x{HOSTILE}\ny", exit_code=1)]
+    )
     (notice,) = incident.notices
-    said = (
+    message = (
         notice.title + notice.body.replace("\n", "") + incident.title + incident.reason + incident.event + incident.key
     )
-    assert [] == [each for each in said if not (each.isprintable() or each == "\ufffd")]
+    assert [] == [name for name in message if not (name.isprintable() or name == "\ufffd")]
     assert "\n" not in notice.title
 
 
 def test_an_update_says_what_is_new_and_a_recovery_why_it_is_over() -> None:
-    first = told()
+    first = notified_incident()
     assert "failed" not in first.notices[0].title + first.notices[0].body
     assert "Rate           headway alert rate {alert} yes|no\n" in first.notices[0].body
 
 
 def test_link_texts_contain_no_text_of_a_job() -> None:
-    said = [failed(EXTRACT, message="SECRET of the customer", native_state="ODD WORD")]
-    (notice,) = told(runs=said, tail="SECRET in its log").notices
+    runs = [failed(EXTRACT, message="SECRET of the customer", native_state="ODD WORD")]
+    (notice,) = notified_incident(runs=runs, tail="SECRET in its log").notices
     assert "SECRET of the customer" in notice.title + notice.body
     plain = notice.plain_title + notice.plain_body
-    assert [] == [word for word in ("SECRET", "ODD WORD", "  | ") if word in plain]
+    assert [] == [text for text in ("SECRET", "ODD WORD", "  | ") if text in plain]
     assert "Daily 06:30 at risk: restart extract by " in notice.plain_title
-    for words in ("Daily    06:30      at risk", "act by", "Open         headway incident {incident}"):
-        assert words in notice.plain_body
+    for text in ("Daily    06:30      at risk", "act by", "Open         headway incident {incident}"):
+        assert text in notice.plain_body
 
 
 def test_of_many_causes_that_affect_one_tier_1_service_the_first_notification_alone_is_urgent() -> None:
@@ -140,5 +146,5 @@ def test_of_many_causes_that_affect_one_tier_1_service_the_first_notification_al
     for tier, urgent in ((1, [True, False]), (2, [False, False])):
         services = [service("daily", "06:30", LOAD, tier=tier)]
         facts = estate(EXTRACT, LOAD, other, runs=runs, feeds=edges, services=services)
-        found = evaluate(facts, at("03:20")).incidents
-        assert urgent == [one.notices[0].urgent for one in found]
+        incidents = evaluate(facts, at("03:20")).incidents
+        assert urgent == [incident.notices[0].urgent for incident in incidents]

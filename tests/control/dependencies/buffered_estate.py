@@ -1,8 +1,7 @@
-"""Estates in which some jobs wait for others by a time buffer, beside everything that looks like it and is not.
+"""Estates in which some jobs wait for others by a time buffer, and confounders that only resemble one.
 
 A downstream starts by its clock, a buffer after its upstream usually ends. Confounders: jobs at the same clocks, a
-slow night or a slow host that delays all its jobs, weekends, chains, and names that suggest nothing or mislead.
-"""
+slow night or a slow host that delays all its jobs, weekends, chains, and names that suggest nothing or mislead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time buffers are found, and what only looks like one is not."""
+"""Time buffers are found, and confounders are not."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from console.control.snapshot.incremental import part_with
 from console.domain.estate import Estate
 from console.domain.finding import DetectionRule
 from console.domain.history import RunHistory
-from tests.control.detection.test_rules import EXTRACT, RUNNING, looked, past
+from tests.control.detection.test_rules import EXTRACT, RUNNING, estate_at, past
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, service
 
@@ -40,8 +40,8 @@ NIGHTS = st.lists(
 PASTS = st.lists(st.one_of(st.just(RunHistory()), SECONDS.map(lambda taken: past(*taken))), min_size=4, max_size=4)
 
 
-def look(known: RunHistory, rule: DetectionRule) -> RuleInput:
-    whole = looked("03:30", RUNNING, known=known)
+def rule_input(known: RunHistory, rule: DetectionRule) -> RuleInput:
+    whole = estate_at("03:30", RUNNING, known=known)
     index = EstateIndex(whole, at("03:30"))
     facts = RuleInput.of(index, EXTRACT, JobRuleSettings(index))
     facts.rule = rule
@@ -51,9 +51,9 @@ def look(known: RunHistory, rule: DetectionRule) -> RuleInput:
 @given(SECONDS, st.data())
 def test_a_job_that_took_longer_each_time_has_no_lower_threshold(taken: list[float], data: st.DataObject) -> None:
     more = data.draw(st.lists(st.integers(0, 5_000).map(float), min_size=len(taken), max_size=len(taken)))
-    slow = [one + other for one, other in zip(taken, more, strict=True)]
+    slow = [duration + other for duration, other in zip(taken, more, strict=True)]
     for rule, of in ((DetectionRule.TOO_LONG, RuleInput.at_most), (DetectionRule.TOO_SHORT, RuleInput.at_least)):
-        fast, slower = (of(look(past(*each), rule), past(*each).takes, at("03:10")) for each in (taken, slow))
+        fast, slower = (of(rule_input(past(*group), rule), past(*group).takes, at("03:10")) for group in (taken, slow))
         assert slower is not None or fast is None
         assert fast is None or (slower is not None and fast.value <= slower.value)
 
@@ -61,7 +61,7 @@ def test_a_job_that_took_longer_each_time_has_no_lower_threshold(taken: list[flo
 @given(SECONDS)
 def test_a_threshold_lies_off_all_that_is_usual(taken: list[float]) -> None:
     known = past(*taken)
-    most = look(known, DetectionRule.TOO_LONG).at_most(known.takes, at("03:10"))
+    most = rule_input(known, DetectionRule.TOO_LONG).at_most(known.takes, at("03:10"))
     assert most is not None
     beyond = {seconds for seconds in taken if seconds > most.value}  # equal durations lie on one side together
     assert len(beyond) <= len(taken) * 0.05 + 1
@@ -71,23 +71,24 @@ def test_a_threshold_lies_off_all_that_is_usual(taken: list[float]) -> None:
 def test_a_run_that_takes_too_long_is_found_by_every_later_evaluation(
     pasts: list[RunHistory], first: int, later: int
 ) -> None:
-    def found(minutes: int) -> bool:
+    def result(minutes: int) -> bool:
         clock = f"{3 + (10 + minutes) // 60:02}:{(10 + minutes) % 60:02}"
-        whole = looked(clock, RUNNING, known=pasts[0])
+        whole = estate_at(clock, RUNNING, known=pasts[0])
         return any(
-            one.rule is DetectionRule.TOO_LONG for one in current_findings(EstateIndex(whole, at(clock))).findings
+            finding.rule is DetectionRule.TOO_LONG
+            for finding in current_findings(EstateIndex(whole, at(clock))).findings
         )
 
-    assert not found(first) or found(max(first, later))
+    assert not result(first) or result(max(first, later))
 
 
 def whole_of(pasts: list[RunHistory]) -> Estate:
-    found = estate(*JOBS, feeds=feeds(JOBS[0], JOBS[1]), services=[service("day", "06:30", JOBS[1])])
-    return replace(found, history=dict(enumerate(pasts, 1)))
+    result = estate(*JOBS, feeds=feeds(JOBS[0], JOBS[1]), services=[service("day", "06:30", JOBS[1])])
+    return replace(result, history=dict(enumerate(pasts, 1)))
 
 
 def play(ledger: Ledger, night: list[list[tuple[int, RunState, int]]]) -> None:
-    """The night; each look asserts that a second one tells and writes nothing."""
+    """The night; each evaluation asserts that a second one decides and writes nothing."""
     for clock, events in zip(CLOCKS, night, strict=False):
         for number, state, attempt in events:
             due = DUES[number]
@@ -96,7 +97,7 @@ def play(ledger: Ledger, night: list[list[tuple[int, RunState, int]]]) -> None:
             facts = {"started_at": at(due)} if state.is_open else ended(due, attempt)
             facts = {"queued_at": at(due)} if state is RunState.QUEUED else facts
             ledger.run(JOBS[number], due, state, **{**facts, "attempt": attempt})
-        ledger.look(clock)
+        ledger.evaluate(clock)
 
 
 UPSTREAM_IS_OVER: list[list[tuple[int, RunState, int]]] = [
@@ -124,12 +125,12 @@ def test_the_order_of_jobs_and_runs_changes_no_finding(
 ) -> None:
     ledger = Ledger(whole_of(pasts))
     play(ledger, night)
-    one, random = replace(ledger.estate, findings=()), Random(seed)
-    jobs, runs = list(one.jobs.items()), list(one.runs)
+    candidate, random = replace(ledger.estate, findings=()), Random(seed)
+    jobs, runs = list(candidate.jobs.items()), list(candidate.runs)
     random.shuffle(jobs)
     random.shuffle(runs)
-    other = replace(one, jobs=dict(jobs), runs=tuple(runs))
-    assert evaluate(one, at("07:00")).findings == evaluate(other, at("07:00")).findings
+    other = replace(candidate, jobs=dict(jobs), runs=tuple(runs))
+    assert evaluate(candidate, at("07:00")).findings == evaluate(other, at("07:00")).findings
 
 
 @given(PASTS, NIGHTS)
@@ -139,7 +140,7 @@ def test_a_part_is_found_what_the_whole_is_found(
     ledger = Ledger(whole_of(pasts))
     play(ledger, night)
     whole = replace(ledger.estate, findings=())
-    for each in JOBS:
-        part = part_with(whole, [each.id])
-        mine = [one for one in evaluate(whole, at("07:00")).findings if one.finding.job_id in part.jobs]
+    for job_facts in JOBS:
+        part = part_with(whole, [job_facts.id])
+        mine = [change for change in evaluate(whole, at("07:00")).findings if change.finding.job_id in part.jobs]
         assert mine == list(evaluate(part, at("07:00")).findings)

@@ -63,8 +63,8 @@ def test_an_upstream_without_a_run_of_that_date_makes_nothing_stale() -> None:
 
 
 def test_an_open_upstream_on_an_unreachable_target_makes_nothing_stale() -> None:
-    gone = [target(1, last_ok_at=at("03:00"), failing_since=at("03:00")), target(2)]
-    assert set() == stale(run(1, U, "03:10", RunState.RUNNING), good(D, "04:00"), targets=gone)
+    targets = [target(1, last_ok_at=at("03:00"), failing_since=at("03:00")), target(2)]
+    assert set() == stale(run(1, U, "03:10", RunState.RUNNING), good(D, "04:00"), targets=targets)
 
 
 def test_staleness_is_carried_down_until_everything_was_rerun_in_order() -> None:
@@ -137,9 +137,9 @@ def test_clocks_that_differ_by_a_second_make_nothing_stale() -> None:
 
 def test_a_chain_of_thousands_is_judged_without_recursion() -> None:
     jobs = [job(number, f"s/{number}", "03:10") for number in range(1, 5001)]
-    deps = [each for up, down in pairwise(jobs) for each in feeds(up, down)]
+    deps = [dependency for up, down in pairwise(jobs) for dependency in feeds(up, down)]
     runs = [run(1, jobs[0], "03:10", RunState.FAILED)]
-    runs += [good(each, "03:10", began="03:30", takes=1) for each in jobs[1:]]
+    runs += [good(job, "03:10", began="03:30", takes=1) for job in jobs[1:]]
     assert set(range(2, 5001)) == stale(*runs, deps=deps, jobs=tuple(jobs))
     assert minutes(1) == runs[1].ended_at - runs[1].started_at  # type: ignore[operator]
 
@@ -162,7 +162,7 @@ HOURLY = job(6, "s/hourly", Schedule("debian-cron", "10 * * * *"))
 def test_a_run_that_started_late_reads_the_latest_that_was_over_where_its_own_was_red(
     later: RunFacts, began: str, expected: set[int]
 ) -> None:
-    """It was kept back at 04:00, because the run of 03:10 is red."""
+    """A start held at 04:00 because the run of 03:10 failed."""
     red = run(5, HOURLY, "03:10", RunState.FAILED)
     assert expected == stale(red, later, good(D, "04:00", began), deps=feeds(HOURLY, D), jobs=(HOURLY, D))
 

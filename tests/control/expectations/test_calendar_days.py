@@ -26,8 +26,8 @@ DECLARED = Declared(calendars=(WEEKENDS, NIGHT_CLOSED, OFFICE))
 
 def due(extract: JobFacts, now: str) -> list[tuple[str, RunState]]:
     host = target(last_ok_at=at(now), seen_until=at(now))
-    found = expect_runs(estate(extract, targets=[host], declared=DECLARED), at(now))
-    return [(each.period_key[5:16], each.state) for each in found.runs]
+    expectations = expect_runs(estate(extract, targets=[host], declared=DECLARED), at(now))
+    return [(run.period_key[5:16], run.state) for run in expectations.runs]
 
 
 def test_a_run_of_a_date_that_does_not_count_is_neither_expected_nor_missed() -> None:
@@ -53,18 +53,19 @@ def test_a_planned_run_is_withdrawn_when_its_day_does_not_count_any_more() -> No
     """A changed calendar is a changed config: what was planned by the one before goes."""
     extract = job(1, "etl-hosts/db07:x", "03:10", calendar="closed")
     planned = run(7, extract, "03:10", RunState.PLANNED)
-    found = expect_runs(estate(extract, runs=[planned], declared=DECLARED), at("02:00"))
-    assert (7,) == found.withdrawn
+    expectations = expect_runs(estate(extract, runs=[planned], declared=DECLARED), at("02:00"))
+    assert (7,) == expectations.withdrawn
 
 
 def test_a_service_has_no_promise_on_a_date_that_does_not_count() -> None:
     extract = job(1, "etl-hosts/db07:x", "03:10", accepted_at=at("12:00", day=-2))
     promised = service("supply", "06:30", extract, calendar="closed")
-    found = evaluate(estate(extract, services=[promised], declared=DECLARED), at("05:00"))
+    decisions = evaluate(estate(extract, services=[promised], declared=DECLARED), at("05:00"))
     assert [("2026-11-18", True), ("2026-11-20", True), ("2026-11-19", False)] == [
-        (str(each.business_date), each.timeliness is not Timeliness.NO_PROMISE) for each in found.service_days
+        (str(service_day.business_date), service_day.timeliness is not Timeliness.NO_PROMISE)
+        for service_day in decisions.service_days
     ]
-    left_out = found.service_days[-1]
+    left_out = decisions.service_days[-1]
     assert "no promise for 2026-11-19: calendar closed, named closed; the next is for 2026-11-20" == left_out.reason
     assert (None, None, None, "", ()) == (
         left_out.expected_at, left_out.act_by, left_out.incident_key, left_out.cause, left_out.awaits,
@@ -76,7 +77,7 @@ def test_a_service_whose_calendar_has_no_more_days_says_so() -> None:
     promised = service("supply", "06:30", extract, calendar="past")
     past = Calendar("past", weekdays=(), opened=(date(2020, 1, 1),))
     days = evaluate(estate(extract, services=[promised], declared=Declared(calendars=(past,))), at("05:00"))
-    assert {Timeliness.NO_PROMISE} == {each.timeliness for each in days.service_days}
+    assert {Timeliness.NO_PROMISE} == {service_day.timeliness for service_day in days.service_days}
     assert days.service_days[0].reason.endswith("none within five years")
 
 
@@ -85,9 +86,9 @@ def test_a_failure_on_a_date_without_a_promise_affects_no_service() -> None:
     extract = job(1, "etl-hosts/db07:x", "03:10", accepted_at=at("12:00", day=-2))
     promised = service("supply", "06:30", extract, calendar="closed", notify=("oncall",))
     red = run(7, extract, "03:10", RunState.FAILED, ended_at=at("03:12"))
-    found = evaluate(estate(extract, services=[promised], runs=[red], declared=DECLARED), at("03:20"))
-    [mine] = [one for one in found.incidents if one.root_run_id == 7]
-    assert ((), Timeliness.NO_PROMISE) == (mine.services, found.service_days[-1].timeliness)
+    decisions = evaluate(estate(extract, services=[promised], runs=[red], declared=DECLARED), at("03:20"))
+    [mine] = [incident for incident in decisions.incidents if incident.root_run_id == 7]
+    assert ((), Timeliness.NO_PROMISE) == (mine.services, decisions.service_days[-1].timeliness)
 
 
 def test_a_submission_on_a_date_that_does_not_count_is_promised_nothing() -> None:
@@ -101,7 +102,7 @@ def test_a_submission_on_a_date_that_does_not_count_is_promised_nothing() -> Non
     friday = replace(thursday, id=8, period_key="b", business_date=date(2026, 11, 20))
     whole = estate(submitted, services=[promised], runs=[thursday, friday], declared=DECLARED)
     assert [date(2026, 11, 20)] == [
-        one.instance.business_date for one in with_instances(whole).services if one.instance
+        service.instance.business_date for service in with_instances(whole).services if service.instance
     ]
 
 

@@ -28,10 +28,10 @@ def seen(now: str, *runs: RunFacts, declared: Declared = LIC) -> Estate:
     return replace(estate(A, B, C, runs=runs, targets=[host]), declared=declared)
 
 
-def told(found: Estate, now: str, memory: EvaluationMemo | None = None) -> tuple[RunState, str]:
+def verdict_of_c(result: Estate, now: str, memory: EvaluationMemo | None = None) -> tuple[RunState, str]:
     """What is expected of C."""
-    runs = expect_runs(found, at(now), memory).runs
-    return next((each.state, each.reason) for each in runs if each.job_id == C.id and each.period_key == KEY)
+    runs = expect_runs(result, at(now), memory).runs
+    return next((run.state, run.reason) for run in runs if run.job_id == C.id and run.period_key == KEY)
 
 
 def ran(number: int, began: str, ended: str | None) -> RunFacts:
@@ -41,7 +41,7 @@ def ran(number: int, began: str, ended: str | None) -> RunFacts:
 
 
 def retries(began: str, ended: str | None) -> RunFacts:
-    """A run of A that is to be tried again; when its first attempt was over, where its source tells it."""
+    """A run of A that is to be retried; the end of its first attempt, where its source reports it."""
     return replace(ran(1, began, None), state=RunState.RETRYING, ended_at=at(ended) if ended else None)
 
 
@@ -68,8 +68,8 @@ def retries(began: str, ended: str | None) -> RunFacts:
 def test_its_grace_begins_when_its_pool_has_a_slot_to_give(
     now: str, runs: tuple[RunFacts, ...], state: RunState, text: str
 ) -> None:
-    found = told(seen(now, *runs), now)
-    assert (state, True) == (found[0], found[1].startswith(text)), found
+    result = verdict_of_c(seen(now, *runs), now)
+    assert (state, True) == (result[0], result[1].startswith(text)), result
 
 
 def test_a_part_that_is_judged_alone_knows_who_else_takes_slots_of_its_pool() -> None:
@@ -80,13 +80,13 @@ def test_a_part_that_is_judged_alone_knows_who_else_takes_slots_of_its_pool() ->
     assert [C.id] == [*part.jobs]
     again = part_with(part, [C.id])
     full = RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a"
-    assert (full, full, full) == (told(whole, now), told(part, now), told(again, now))
+    assert (full, full, full) == (verdict_of_c(whole, now), verdict_of_c(part, now), verdict_of_c(again, now))
     [pool] = EstateIndex(part, at(now)).estate.declared.pools
     assert ["etl/a"] == EstateIndex(part, at(now)).slot_holders(JobPool(pool.name, pool.slots))
 
 
 def test_the_walk_through_a_long_day_of_a_full_pool_reads_each_of_its_runs_a_few_times() -> None:
-    """Hundreds that are overdue, and thousands of runs one after the other: each of them asks at every freed slot."""
+    """Hundreds are overdue, and thousands of runs one after the other: each of them is tested at every freed slot."""
     clerks = [job(100 + number, f"etl/clerk{number}", "12:05", accepted_at=at("12:00")) for number in range(60)]
     count = 0
 
@@ -101,9 +101,9 @@ def test_the_walk_through_a_long_day_of_a_full_pool_reads_each_of_its_runs_a_few
 
     runs = [run(number, A, moment(number * 20), started_at=moment(number * 20), ended_at=moment(number * 20 + 20))
             for number in range(2000)]  # fmt: skip
-    found = FullPools(replace(estate(A, *clerks, runs=runs), declared=LIC), {A.id: runs}, at("22:00"))
-    waits = [found.put_off(each, GraceEnd(at("12:10") + timedelta(seconds=each.id))) for each in clerks]
-    assert all("lic had a free slot at" in each.text for each in waits)
+    full_pools = FullPools(replace(estate(A, *clerks, runs=runs), declared=LIC), {A.id: runs}, at("22:00"))
+    waits = [full_pools.put_off(job, GraceEnd(at("12:10") + timedelta(seconds=job.id))) for job in clerks]
+    assert all("lic had a free slot at" in grace_end.text for grace_end in waits)
     assert count < 10 * len(clerks) * len(runs)
 
 
@@ -111,35 +111,35 @@ def test_the_slot_of_what_failed_and_was_started_again_counts_as_long_as_its_fir
     """C was put off to 03:23 by A's first attempt; A's restart took that away, and C was missed at once."""
     ends = ((at("03:18"), RunState.FAILED),)
     again = replace(ran(1, "03:21", None), first_started_at=at("03:10"), attempt=2, ends=ends)
-    assert RunState.PLANNED is told(seen("03:22", again), "03:22")[0]
+    assert RunState.PLANNED is verdict_of_c(seen("03:22", again), "03:22")[0]
     free = replace(again, started_at=at("03:24"))
-    assert RunState.MISSED is told(seen("03:25", free), "03:25")[0], "at 03:23 there was a slot to give"
+    assert RunState.MISSED is verdict_of_c(seen("03:25", free), "03:25")[0], "at 03:23 there was a slot to give"
 
 
 @pytest.mark.parametrize("state", [RunState.LOST, RunState.UNKNOWN, RunState.QUEUED])
 def test_a_run_that_lost_its_slot_delays_nothing(state: RunState) -> None:
     """Lost, nobody knows when; or it waits to be run again."""
-    assert RunState.MISSED is told(seen("03:20", replace(ran(1, "03:10", None), state=state)), "03:20")[0]
+    assert RunState.MISSED is verdict_of_c(seen("03:20", replace(ran(1, "03:10", None), state=state)), "03:20")[0]
 
 
 @pytest.mark.parametrize("ended", [None, "03:25"], ids=["runs", "ended ahead of our clock"])
 def test_a_start_without_grace_waits_for_the_slot_too(ended: str | None) -> None:
     """The walk from slot to slot ends, though no grace brings it past now."""
     now = "03:20"
-    found = seen(now, ran(1, "03:10", ended))
-    found = replace(found, jobs={**found.jobs, C.id: replace(C, grace=timedelta(0))})
-    assert (RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a") == told(found, now)
+    result = seen(now, ran(1, "03:10", ended))
+    result = replace(result, jobs={**result.jobs, C.id: replace(C, grace=timedelta(0))})
+    assert (RunState.PLANNED, "waits for a slot of lic: 1 of 1 used by etl/a") == verdict_of_c(result, now)
 
 
 def test_the_second_start_is_judged_in_its_own_time_though_the_first_is_put_off_beyond_it() -> None:
     twice = replace(C, schedule=Schedule("debian-cron", "10,20 3 * * *", "UTC"))
-    found = seen("03:22", ran(1, "03:10", None))
-    found = replace(found, jobs={A.id: A, C.id: twice})
-    assert at("03:25:15") == expect_runs(found, at("03:22")).next_at
+    result = seen("03:22", ran(1, "03:10", None))
+    result = replace(result, jobs={A.id: A, C.id: twice})
+    assert at("03:25:15") == expect_runs(result, at("03:22")).next_at
 
 
 def test_without_a_pool_it_is_missed_however_much_runs() -> None:
-    assert RunState.MISSED is told(seen("03:20", ran(1, "03:10", None), declared=Declared()), "03:20")[0]
+    assert RunState.MISSED is verdict_of_c(seen("03:20", ran(1, "03:10", None), declared=Declared()), "03:20")[0]
 
 
 def test_a_cached_pool_verdict_is_evaluated_again_when_another_job_frees_the_slot() -> None:
@@ -149,7 +149,7 @@ def test_a_cached_pool_verdict_is_evaluated_again_when_another_job_frees_the_slo
         ("03:17", (ran(1, "03:10", "03:16:30"),), RunState.PLANNED),
         ("03:22", (ran(1, "03:10", "03:16:30"),), RunState.MISSED),
     ):
-        assert state is told(seen(now, *runs), now, memory)[0]
+        assert state is verdict_of_c(seen(now, *runs), now, memory)[0]
         memory.end()
 
 
@@ -175,7 +175,7 @@ def test_what_starts_later_every_night_is_waited_for_until_then_and_its_grace(
     minutes: int, nights: int, now: str, state: RunState, text: str
 ) -> None:
     known = replace(seen(now, declared=Declared()), history={C.id: late_starter(minutes, nights)})
-    assert (state, text) == told(known, now)
+    assert (state, text) == verdict_of_c(known, now)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_the_lag_of_a_clock_is_not_awaited_twice(minutes: int, end: str, text: s
     """Its earlier starts came that much later by our clock too."""
     known = replace(seen(end, declared=Declared()), history={C.id: late_starter(minutes)})
     host = replace(known.targets[C.target_id], behind=timedelta(hours=1))
-    state, reason = told(replace(known, targets={C.target_id: host}), end)
+    state, reason = verdict_of_c(replace(known, targets={C.target_id: host}), end)
     assert (RunState.MISSED, f"nothing in the log by {end} UTC; {text}") == (state, reason)
 
 
 def test_what_starts_every_few_minutes_and_usually_late_is_missed_too() -> None:
     often = replace(C, schedule=Schedule("debian-cron", "*/5 * * * *", "UTC"))
-    found = seen("04:30", declared=Declared())
-    found = replace(found, jobs={C.id: often}, history={C.id: late_starter(11)})
-    missed = [each for each in expect_runs(found, at("04:30")).runs if each.state is RunState.MISSED]
+    result = seen("04:30", declared=Declared())
+    result = replace(result, jobs={C.id: often}, history={C.id: late_starter(11)})
+    missed = [run for run in expect_runs(result, at("04:30")).runs if run.state is RunState.MISSED]
     assert missed
     assert "usually starts 11m later" in missed[0].reason

@@ -31,7 +31,7 @@ def known(number: int, native_id: str, **changes: Any) -> KnownJob:
     return KnownJob(id=number, native_id=native_id, **(facts | changes))
 
 
-def found(job: KnownJob, **changes: Any) -> JobRecord:
+def record_of(job: KnownJob, **changes: Any) -> JobRecord:
     """The record of a job as it was last seen, with changes."""
     facts: dict[str, Any] = {
         "native_id": job.source_id,
@@ -59,48 +59,48 @@ def only_change(changes: InventoryChanges) -> JobChange:
 
 def test_a_job_that_the_settings_leave_out_is_not_watched_any_more_and_no_drift() -> None:
     task = known(4, "b.load", parent_id=2)
-    asked = replace(inventory(found(A)), is_selected=lambda name, _: name == "a")
-    assert InventoryChanges(unwatched=(2, 4), hash="h") == match_inventory([A, B, task], asked)
-    asked = replace(asked, is_selected=lambda name, _: True)
-    assert [2, 4] == [one.job_id for one in match_inventory([A, B, task], asked).gone]
+    requested_inventory = replace(inventory(record_of(A)), is_selected=lambda name, _: name == "a")
+    assert InventoryChanges(unwatched=(2, 4), hash="h") == match_inventory([A, B, task], requested_inventory)
+    requested_inventory = replace(requested_inventory, is_selected=lambda name, _: True)
+    assert [2, 4] == [job.job_id for job in match_inventory([A, B, task], requested_inventory).gone]
 
 
 def test_a_job_selected_again_is_as_at_first_sight() -> None:
     """Nobody looked meanwhile: what changed is no drift, and nothing is expected of that time."""
     asleep = replace(B, unwatched=True, open_drift=frozenset({"paused"}))
-    assert InventoryChanges(hash="h") == match_inventory([A, asleep], inventory(found(A)))
-    change = only_change(match_inventory([A, asleep], inventory(found(A), found(B, schedule=daily("05:00")))))
-    assert JobChange(2, found(B, schedule=daily("05:00")), ended=("paused",), accept_again=True) == change
+    assert InventoryChanges(hash="h") == match_inventory([A, asleep], inventory(record_of(A)))
+    change = only_change(match_inventory([A, asleep], inventory(record_of(A), record_of(B, schedule=daily("05:00")))))
+    assert JobChange(2, record_of(B, schedule=daily("05:00")), ended=("paused",), accept_again=True) == change
 
 
 def test_a_narrowed_choice_is_not_doubted() -> None:
     many = [known(number, f"job{number}") for number in range(1, 40)]
-    asked = replace(inventory(found(many[0])), is_selected=lambda name, _: name == "job1")
-    changes = match_inventory(many, asked)
+    requested_inventory = replace(inventory(record_of(many[0])), is_selected=lambda name, _: name == "job1")
+    changes = match_inventory(many, requested_inventory)
     assert ((), 38, "") == (changes.gone, len(changes.unwatched), changes.doubted)
 
 
 def test_what_is_as_it_was_changes_nothing_but_the_hash() -> None:
-    assert InventoryChanges(hash="h") == match_inventory([A, B], inventory(found(A), found(B)))
+    assert InventoryChanges(hash="h") == match_inventory([A, B], inventory(record_of(A), record_of(B)))
     assert InventoryChanges(hash="h") == match_inventory([A, B], Inventory((), True, "h", unchanged=True))
 
 
 def test_a_job_never_seen_is_new() -> None:
-    record = found(B)
-    assert InventoryChanges(new=(record,), hash="h") == match_inventory([A], inventory(found(A), record))
+    record = record_of(B)
+    assert InventoryChanges(new=(record,), hash="h") == match_inventory([A], inventory(record_of(A), record))
 
 
 def test_a_vanished_line_is_removed_in_a_complete_inventory_only() -> None:
-    for kind, words in (("cron", "crontab line gone"), ("sql", "gone from its source"), ("prefect", "deployment gone")):
-        changes = match_inventory([A, B], inventory(found(A)), kind=kind)
-        assert [(2, words)] == [(each.job_id, each.text) for each in changes.gone]
-    partial = match_inventory([A, B], inventory(found(A), complete=False))
+    for kind, text in (("cron", "crontab line gone"), ("sql", "gone from its source"), ("prefect", "deployment gone")):
+        changes = match_inventory([A, B], inventory(record_of(A)), kind=kind)
+        assert [(2, text)] == [(job.job_id, job.text) for job in changes.gone]
+    partial = match_inventory([A, B], inventory(record_of(A), complete=False))
     assert ((), False) == (partial.gone, partial.complete)
 
 
 def test_a_vanished_task_is_reported_as_a_task() -> None:
     task = known(2, "dag.publish", parent_id=1, accepted=Schedule("none"), seen=Schedule("none"))
-    assert ["task gone"] == [each.text for each in match_inventory([task], inventory()).gone]
+    assert ["task gone"] == [job.text for job in match_inventory([task], inventory()).gone]
 
 
 def test_a_removed_job_is_not_removed_again() -> None:
@@ -109,22 +109,22 @@ def test_a_removed_job_is_not_removed_again() -> None:
 
 def test_a_job_that_comes_back_ends_its_drift() -> None:
     away = replace(A, gone_since=at("02:00"), open_drift=frozenset({"gone"}))
-    change = only_change(match_inventory([away], inventory(found(A))))
+    change = only_change(match_inventory([away], inventory(record_of(A))))
     assert (1, (), ("gone",), False) == (change.job_id, change.drift, change.ended, change.accept_again)
 
 
 def test_a_changed_schedule_is_described_drift_until_it_is_as_accepted_again() -> None:
-    moved = found(A, schedule=daily("03:15"))
+    moved = record_of(A, schedule=daily("03:15"))
     change = only_change(match_inventory([A], inventory(moved)))
     assert (DetectedDrift("schedule", "daily at 03:10 UTC became daily at 03:15 UTC"),) == change.drift
     drifted = replace(A, seen=moved.schedule, open_drift=frozenset({"schedule"}))
     assert () == match_inventory([drifted], inventory(moved)).changed
-    restored = only_change(match_inventory([drifted], inventory(found(A))))
+    restored = only_change(match_inventory([drifted], inventory(record_of(A))))
     assert ((), ("schedule",)) == (restored.drift, restored.ended)
 
 
 def test_a_next_run_that_moved_on_is_written_and_is_no_drift() -> None:
-    record = found(A, schedule=replace(A.seen, next_at=at("03:10", day=1)))
+    record = record_of(A, schedule=replace(A.seen, next_at=at("03:10", day=1)))
     change = only_change(match_inventory([A], inventory(record)))
     assert ((), ()) == (change.drift, change.ended)
 
@@ -146,24 +146,26 @@ BARE = Schedule("none")
 def test_a_schedule_known_only_as_text_is_drift_when_it_appears_or_disappears(
     before: Schedule, after: Schedule, drift: str
 ) -> None:
-    one = replace(A, accepted=before, seen=before)
-    change = only_change(match_inventory([one], inventory(found(one, schedule=after))))
-    assert [drift] * bool(drift) == [each.text for each in change.drift]
-    told = replace(one, accepted=after, seen=after, open_drift=frozenset({"schedule"}))
+    job = replace(A, accepted=before, seen=before)
+    change = only_change(match_inventory([job], inventory(record_of(job, schedule=after))))
+    assert [drift] * bool(drift) == [drift.text for drift in change.drift]
+    known_job = replace(job, accepted=after, seen=after, open_drift=frozenset({"schedule"}))
     later = replace(after, next_at=at("05:00"))
-    assert [()] == [each.ended for each in match_inventory([told], inventory(found(told, schedule=later))).changed]
+    assert [()] == [
+        change.ended for change in match_inventory([known_job], inventory(record_of(known_job, schedule=later))).changed
+    ]
 
 
 def test_a_schedule_unreadable_this_time_is_no_drift_and_neither_is_its_pause() -> None:
-    one = replace(A, accepted=RATE, seen=RATE)
-    assert () == match_inventory([one], inventory(found(one, schedule=UNREAD))).changed
+    job = replace(A, accepted=RATE, seen=RATE)
+    assert () == match_inventory([job], inventory(record_of(job, schedule=UNREAD))).changed
     disabled = replace(RATE, text=f"{RATE.text} (disabled)", next_at=None)
-    change = only_change(match_inventory([one], inventory(found(one, schedule=disabled, paused=True))))
-    assert ["paused"] == [each.what for each in change.drift]
+    change = only_change(match_inventory([job], inventory(record_of(job, schedule=disabled, paused=True))))
+    assert ["paused"] == [drift.what for drift in change.drift]
 
 
 def test_spaces_in_an_expression_are_no_drift() -> None:
-    record = found(A, schedule=Schedule("debian-cron", "10  3 * * *"))
+    record = record_of(A, schedule=Schedule("debian-cron", "10  3 * * *"))
     assert () == match_inventory([A], inventory(record)).changed
 
 
@@ -175,7 +177,7 @@ def test_a_definition_cleaned_by_the_store_is_no_change() -> None:
 
 
 def test_a_changed_command_is_drift_and_keeps_its_job() -> None:
-    record = found(A, native_id="a2", definition="/opt/a2.sh", definition_hash="other", match_keys=("line 1",))
+    record = record_of(A, native_id="a2", definition="/opt/a2.sh", definition_hash="other", match_keys=("line 1",))
     change = only_change(match_inventory([A], inventory(record)))
     assert (1, (DetectedDrift("definition", "/opt/a.sh became /opt/a2.sh", again=True),)) == (
         change.job_id,
@@ -184,58 +186,58 @@ def test_a_changed_command_is_drift_and_keeps_its_job() -> None:
 
 
 def test_a_pause_from_outside_is_drift_and_its_end_ends_it() -> None:
-    change = only_change(match_inventory([A], inventory(found(A, paused=True))))
+    change = only_change(match_inventory([A], inventory(record_of(A, paused=True))))
     assert (DetectedDrift("paused", "paused outside of Headway"),) == change.drift
     paused = replace(A, paused_since=at("02:10"), open_drift=frozenset({"paused"}))
-    woken = only_change(match_inventory([paused], inventory(found(paused, paused=False))))
+    woken = only_change(match_inventory([paused], inventory(record_of(paused, paused=False))))
     assert ((), ("paused",), False) == (woken.drift, woken.ended, woken.accept_again)
 
 
 def test_a_job_that_slept_at_first_sight_is_accepted_again_when_it_wakes() -> None:
     asleep = replace(A, paused_since=at("02:10"))
-    assert only_change(match_inventory([asleep], inventory(found(asleep, paused=False)))).accept_again
+    assert only_change(match_inventory([asleep], inventory(record_of(asleep, paused=False)))).accept_again
 
 
 def test_two_jobs_that_share_a_key_are_distinguished_by_a_weaker_one() -> None:
     first = replace(A, match_keys=("user etl 10 3 * * *", "line 1"))
     second = replace(B, match_keys=("user etl 10 3 * * *", "line 2"))
     changed = [
-        found(first, native_id="x", match_keys=("user etl 10 3 * * *", "line 2")),
-        found(second, native_id="y", match_keys=("user etl 10 3 * * *", "line 1")),
+        record_of(first, native_id="x", match_keys=("user etl 10 3 * * *", "line 2")),
+        record_of(second, native_id="y", match_keys=("user etl 10 3 * * *", "line 1")),
     ]
     changes = match_inventory([first, second], inventory(*changed))
-    assert [(2, "x"), (1, "y")] == [(each.job_id, each.record.native_id) for each in changes.changed]
+    assert [(2, "x"), (1, "y")] == [(change.job_id, change.record.native_id) for change in changes.changed]
 
 
 def test_a_stronger_key_is_compared_before_a_weaker_one() -> None:
-    moved = found(A, native_id="a2", match_keys=("command a", "line 2"))
-    other = found(B, native_id="b2", match_keys=("command new", "line 1"))
+    moved = record_of(A, native_id="a2", match_keys=("command a", "line 2"))
+    other = record_of(B, native_id="b2", match_keys=("command new", "line 1"))
     changes = match_inventory([A, B], inventory(moved, other))
-    assert {"a2": 1} == {each.record.native_id: each.job_id for each in changes.changed}
+    assert {"a2": 1} == {change.record.native_id: change.job_id for change in changes.changed}
     assert [other] == list(changes.new)
-    assert [2] == [each.job_id for each in changes.gone]
+    assert [2] == [job.job_id for job in changes.gone]
 
 
 def test_a_job_that_has_its_own_id_is_never_given_to_another_record() -> None:
     twin = JobRecord("z", match_keys=A.match_keys)
-    changes = match_inventory([A], inventory(twin, found(A)))
+    changes = match_inventory([A], inventory(twin, record_of(A)))
     assert ((twin,), ()) == (changes.new, changes.changed)
 
 
 def test_a_target_that_lost_nearly_everything_is_believed_at_the_second_inventory() -> None:
     many = [known(number, f"job{number}") for number in range(12)]
-    doubted = match_inventory(many, inventory(found(many[0]), digest="small"))
+    doubted = match_inventory(many, inventory(record_of(many[0]), digest="small"))
     assert ((), "", False) == (doubted.gone, doubted.hash, doubted.complete)
     assert "11 of 12 jobs are gone at once: not believed until the next inventory says the same" == doubted.doubted
-    assert 11 == len(match_inventory(many, inventory(found(many[0]), digest="small"), doubted_hash="small").gone)
+    assert 11 == len(match_inventory(many, inventory(record_of(many[0]), digest="small"), doubted_hash="small").gone)
     assert 11 == len(match_inventory([*many, *(known(20 + n, f"x{n}") for n in range(20))], inventory(
-        *(found(known(20 + n, f"x{n}")) for n in range(20)), found(many[0]))).gone)  # fmt: skip
+        *(record_of(known(20 + n, f"x{n}")) for n in range(20)), record_of(many[0]))).gone)  # fmt: skip
 
 
 def test_f32_a_list_that_is_ninety_percent_shorter_is_doubted_and_one_of_a_fifth_is_not() -> None:
     many = [known(number, f"job{number}") for number in range(100)]
-    left = {count: match_inventory(many, inventory(*map(found, many[:count]))) for count in (10, 20)}
-    assert [(0, True), (80, False)] == [(len(changes.gone), bool(changes.doubted)) for changes in left.values()]
+    matched = {count: match_inventory(many, inventory(*map(record_of, many[:count]))) for count in (10, 20)}
+    assert [(0, True), (80, False)] == [(len(changes.gone), bool(changes.doubted)) for changes in matched.values()]
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.randoms(use_true_random=False))
@@ -246,20 +248,20 @@ def test_every_job_and_every_record_is_reported_once(jobs: int, records: int, di
     before = [known(number, f"n{number}", match_keys=some_keys()) for number in range(jobs)]
     now = [JobRecord(f"n{number + dice.randrange(20)}", match_keys=some_keys()) for number in range(records)]
     changes = match_inventory(before, inventory(*now, complete=True), doubted_hash="h")
-    changed = [each.job_id for each in changes.changed] + [each.job_id for each in changes.gone]
+    changed = [change.job_id for change in changes.changed] + [job.job_id for job in changes.gone]
     assert len(set(changed)) == len(changed)
-    assert len({each.native_id for each in now}) == len(changes.new) + len(changes.changed)
+    assert len({job.native_id for job in now}) == len(changes.new) + len(changes.changed)
     assert set(range(jobs)) == set(changed)
 
 
 def test_our_own_hold_is_no_drift_and_its_end_accepts_nothing_again() -> None:
     """Accepted again, the schedule would demand nothing of the time that the job was held."""
     ours = replace(A, held=True)
-    assert () == only_change(match_inventory([ours], inventory(found(ours, paused=True)))).drift
+    assert () == only_change(match_inventory([ours], inventory(record_of(ours, paused=True)))).drift
     paused = replace(ours, paused_since=at("03:50"))
     assert (False, ()) == (
-        (change := only_change(match_inventory([paused], inventory(found(paused, paused=False))))).accept_again,
+        (change := only_change(match_inventory([paused], inventory(record_of(paused, paused=False))))).accept_again,
         change.drift,
     )
-    by_hand = only_change(match_inventory([A], inventory(found(A, paused=True))))
+    by_hand = only_change(match_inventory([A], inventory(record_of(A, paused=True))))
     assert (DetectedDrift("paused", "paused outside of Headway"),) == by_hand.drift

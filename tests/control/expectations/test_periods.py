@@ -20,12 +20,12 @@ EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
 QUARTERS = job(2, "etl-hosts/db07:quarters", Schedule("debian-cron", "*/15 * * * *"))
 BY_HAND = job(3, "etl-hosts/db07:by_hand")
 MONTHLY = job(4, "etl-hosts/db07:monthly", Schedule("debian-cron", "0 3 1 * *"))
-JOBS = {each.native_id: each.schedule for each in (EXTRACT, QUARTERS, BY_HAND, MONTHLY)}
+JOBS = {job.native_id: job.schedule for job in (EXTRACT, QUARTERS, BY_HAND, MONTHLY)}
 NOON = time(12)
 
 
-def keys(records: list[RunRecord], taken: dict[tuple[str, str], str] | None = None) -> list[str | None]:
-    return [each.period_key for each in assign_periods(records, JOBS, taken or {})]
+def keys(records: list[RunRecord], assigned: dict[tuple[str, str], str] | None = None) -> list[str | None]:
+    return [run.period_key for run in assign_periods(records, JOBS, assigned or {})]
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_the_business_date_is_that_of_the_window_or_of_the_interval(
 
 
 def test_a_start_just_after_its_instant_is_its_run() -> None:
-    (found,) = assign_periods([record("db07:extract", at("03:10:01"))], JOBS, {})
-    assert ("2026-11-20T03:10:00Z", at("03:10")) == (found.period_key, found.period_at)
+    (run,) = assign_periods([record("db07:extract", at("03:10:01"))], JOBS, {})
+    assert ("2026-11-20T03:10:00Z", at("03:10")) == (run.period_key, run.period_at)
 
 
 def test_a_start_a_little_before_its_instant_is_still_its_run() -> None:
@@ -69,14 +69,14 @@ def test_a_second_start_in_one_period_has_its_own_key_and_no_scheduled_instant()
 
 
 def test_a_period_of_an_earlier_attempt_is_not_assigned_again() -> None:
-    taken = {("db07:extract", "2026-11-20T03:10:00Z"): "earlier"}
-    assert ["start:2026-11-20T03:20:00Z"] == keys([record("db07:extract", at("03:20"), "later")], taken)
+    assigned = {("db07:extract", "2026-11-20T03:10:00Z"): "earlier"}
+    assert ["start:2026-11-20T03:20:00Z"] == keys([record("db07:extract", at("03:20"), "later")], assigned)
 
 
 def test_an_attempt_seen_again_keeps_its_period() -> None:
-    taken = {("db07:quarters", "2026-11-20T03:00:00Z"): "a"}
+    assigned = {("db07:quarters", "2026-11-20T03:00:00Z"): "a"}
     assert ["2026-11-20T03:00:00Z"] == keys(
-        [record("db07:quarters", at("03:16"), "a", state=RunState.SUCCEEDED)], taken
+        [record("db07:quarters", at("03:16"), "a", state=RunState.SUCCEEDED)], assigned
     )
 
 
@@ -84,9 +84,9 @@ def test_what_executes_a_run_again_has_its_period_and_takes_no_other() -> None:
     first = record("db07:extract", at("03:10:01"), "a")
     again = replace(record("db07:extract", at("09:40"), "b"), again_of="a")
     assert ["2026-11-20T03:10:00Z"] * 2 == keys([again, first])
-    taken = {("db07:extract", "2026-11-18T03:10:00Z"): "a"}
+    assigned = {("db07:extract", "2026-11-18T03:10:00Z"): "a"}
     due = record("db07:extract", at("10:40"), "c")
-    assert ["2026-11-18T03:10:00Z", "2026-11-20T03:10:00Z"] == keys([again, due], taken)
+    assert ["2026-11-18T03:10:00Z", "2026-11-20T03:10:00Z"] == keys([again, due], assigned)
     assert ["2026-11-20T03:10:00Z"] == keys([again])
 
 
@@ -113,8 +113,8 @@ def test_records_that_know_their_period_or_their_action_stay_as_they_are() -> No
 def test_the_one_run_of_a_gap_night_is_found_by_its_start_after_the_jump() -> None:
     berlin = job(5, "etl-hosts/db07:berlin", daily("02:30", zone="Europe/Berlin"))
     start = datetime(2026, 3, 29, 1, 0, 12, tzinfo=UTC)
-    (found,) = assign_periods([record("db07:berlin", start)], {"db07:berlin": berlin.schedule}, {})
-    assert "2026-03-29T01:00:00Z" == found.period_key
+    (run,) = assign_periods([record("db07:berlin", start)], {"db07:berlin": berlin.schedule}, {})
+    assert "2026-03-29T01:00:00Z" == run.period_key
 
 
 EXPORT = ("2026-11-20T03:10:00Z", "2026-11-19T03:10:00Z")
@@ -123,15 +123,15 @@ EXPORT = ("2026-11-20T03:10:00Z", "2026-11-19T03:10:00Z")
 
 def early(
     *records: RunRecord,
-    taken: dict[tuple[str, str], str] | None = None,
+    assigned: dict[tuple[str, str], str] | None = None,
     began: dict[tuple[str, str], datetime] | None = None,
 ) -> list[str | None]:
     """Periods where a job goes by a clock of its own."""
-    return [each.period_key for each in assign_periods(records, JOBS, taken or {}, began or {}, may_start_early=True)]
+    return [run.period_key for run in assign_periods(records, JOBS, assigned or {}, began or {}, may_start_early=True)]
 
 
 @pytest.mark.parametrize(
-    "start, wanted",
+    "start, expected",
     [
         ("03:06:18", EXPORT[0]),
         ("02:55", EXPORT[0]),
@@ -141,40 +141,40 @@ def early(
     ],
 )
 def test_a_start_some_minutes_early_is_the_run_of_its_instant_though_the_night_before_was_unobserved(
-    start: str, wanted: str
+    start: str, expected: str
 ) -> None:
-    """A clock that is ahead, or a person: the night's run was told as missed, the one that ran as yesterday's."""
-    assert [wanted] == early(record("db07:extract", at(start)))
+    """An early start, by a fast clock or a person, counts as the night's run: it is not reported as missed."""
+    assert [expected] == early(record("db07:extract", at(start)))
     yesterdays = {("db07:extract", EXPORT[1]): "before"}
-    other = wanted if wanted == EXPORT[0] else f"start:2026-11-20T{start}Z"
-    assert [other] == early(record("db07:extract", at(start), "tonight"), taken=yesterdays)
+    other = expected if expected == EXPORT[0] else f"start:2026-11-20T{start}Z"
+    assert [other] == early(record("db07:extract", at(start), "tonight"), assigned=yesterdays)
 
 
 def test_a_start_is_never_early_where_the_scheduler_itself_starts_it() -> None:
     """By cron's own clock nothing starts early: somebody ran it by hand."""
-    taken = {("db07:extract", EXPORT[1]): "before"}
-    assert ["start:2026-11-20T03:06:18Z"] == keys([record("db07:extract", at("03:06:18"))], taken)
+    assigned = {("db07:extract", EXPORT[1]): "before"}
+    assert ["start:2026-11-20T03:06:18Z"] == keys([record("db07:extract", at("03:06:18"))], assigned)
 
 
 def test_an_early_start_takes_no_period_that_has_its_run() -> None:
     tonights = {("db07:extract", key): "other" for key in EXPORT}
-    assert ["start:2026-11-20T03:06:18Z"] == early(record("db07:extract", at("03:06:18"), "mine"), taken=tonights)
+    assert ["start:2026-11-20T03:06:18Z"] == early(record("db07:extract", at("03:06:18"), "mine"), assigned=tonights)
 
 
 def test_a_start_on_time_joins_the_run_that_somebody_began_just_before_its_clock() -> None:
     """Else it would have no period of its own schedule, and its failure none."""
     by_hand, by_clock = record("db07:extract", at("03:04"), "hand"), record("db07:extract", at("03:10:01"), "clock")
     later = record("db07:extract", at("05:00"), "later")
-    wanted = [EXPORT[0], EXPORT[0], "start:2026-11-20T05:00:00Z"]
-    assert wanted == early(by_hand, by_clock, later)
-    taken, began = {("db07:extract", EXPORT[0]): "hand"}, {("db07:extract", EXPORT[0]): at("03:04")}
-    assert wanted[1:] == early(by_clock, later, taken=taken, began=began)
+    expected = [EXPORT[0], EXPORT[0], "start:2026-11-20T05:00:00Z"]
+    assert expected == early(by_hand, by_clock, later)
+    assigned, began = {("db07:extract", EXPORT[0]): "hand"}, {("db07:extract", EXPORT[0]): at("03:04")}
+    assert expected[1:] == early(by_clock, later, assigned=assigned, began=began)
     on_time = {("db07:extract", EXPORT[0]): at("03:10")}
-    assert ["start:2026-11-20T03:10:01Z"] == early(by_clock, taken=taken, began=on_time)
+    assert ["start:2026-11-20T03:10:01Z"] == early(by_clock, assigned=assigned, began=on_time)
 
 
 @pytest.mark.parametrize(
-    "start, is_taken, wanted",
+    "start, is_used, expected",
     [
         ("03:14:30", False, "2026-11-20T03:00:00Z"),
         ("03:14:30", True, "2026-11-20T03:15:00Z"),
@@ -183,29 +183,29 @@ def test_a_start_on_time_joins_the_run_that_somebody_began_just_before_its_clock
     ],
 )
 def test_a_start_between_near_instants_is_late_while_the_one_before_is_free(
-    start: str, is_taken: bool, wanted: str
+    start: str, is_used: bool, expected: str
 ) -> None:
-    taken = {("db07:quarters", "2026-11-20T03:00:00Z"): "before"} if is_taken else {}
-    assert [wanted] == early(record("db07:quarters", at(start), "mine"), taken=taken)
+    assigned = {("db07:quarters", "2026-11-20T03:00:00Z"): "before"} if is_used else {}
+    assert [expected] == early(record("db07:quarters", at(start), "mine"), assigned=assigned)
 
 
 def test_a_start_that_is_early_across_a_jump_of_the_clock_is_its_instants_run() -> None:
     """In Berlin's spring the instant before 02:30, which is skipped, lies 23 hours and a half back."""
     berlin = {"db07:berlin": daily("02:30", zone="Europe/Berlin")}
     start = datetime(2026, 3, 29, 0, 56, tzinfo=UTC)
-    (found,) = assign_periods([record("db07:berlin", start)], berlin, {}, may_start_early=True)
-    assert "2026-03-29T01:00:00Z" == found.period_key
+    (run,) = assign_periods([record("db07:berlin", start)], berlin, {}, may_start_early=True)
+    assert "2026-03-29T01:00:00Z" == run.period_key
 
 
-def moved(start: datetime, before: str, after: str, *, zone: str = "UTC", **taken: str) -> str | None:
+def moved(start: datetime, before: str, after: str, *, zone: str = "UTC", **assigned: str) -> str | None:
     """The period of a start while the crontab line says `after` and `before` is accepted."""
     accepted, seen = Schedule("debian-cron", before, zone), Schedule("debian-cron", after, zone)
-    [found] = assign_periods(
+    [run] = assign_periods(
         [record("db07:extract", start)], {"db07:extract": accepted},
-        {("db07:extract", f"2026-11-{key.strip('_').replace('_', ':')}Z"): name for key, name in taken.items()},
+        {("db07:extract", f"2026-11-{key.strip('_').replace('_', ':')}Z"): name for key, name in assigned.items()},
         seen={"db07:extract": seen},
     )  # fmt: skip
-    return found.period_key
+    return run.period_key
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def moved(start: datetime, before: str, after: str, *, zone: str = "UTC", **take
 def test_a_start_by_a_schedule_that_is_not_accepted_is_the_run_of_the_accepted_instant_of_its_day(
     start: str, before: str, after: str, expected: str
 ) -> None:
-    found = moved(datetime.fromisoformat(f"2026-11-{start}Z"), before, after)
+    result = moved(datetime.fromisoformat(f"2026-11-{start}Z"), before, after)
     own = "start:" if expected.startswith("start:") else ""
-    assert f"{own}2026-11-{expected.removeprefix('start:')}Z" == found
+    assert f"{own}2026-11-{expected.removeprefix('start:')}Z" == result
 
 
 def test_a_start_by_hand_after_that_of_a_moved_line_is_a_run_of_its_own() -> None:
@@ -243,11 +243,11 @@ def test_a_start_by_hand_after_that_of_a_moved_line_is_a_run_of_its_own() -> Non
     clocked, by_hand = datetime(2026, 11, 20, 4, 4, 1, tzinfo=UTC), datetime(2026, 11, 20, 4, 14, 1, tzinfo=UTC)
     schedules = {"db07:extract": accepted}, {"db07:extract": seen}
     first = record("db07:extract", clocked, "a"), record("db07:extract", by_hand, "b")
-    found = assign_periods(first, schedules[0], {}, seen=schedules[1])
+    runs = assign_periods(first, schedules[0], {}, seen=schedules[1])
     keys = ["2026-11-20T04:05:00Z", "start:2026-11-20T04:14:01Z"]
-    assert keys == [each.period_key for each in found]
-    taken = {("db07:extract", keys[0]): "a"}
-    [later] = assign_periods(first[1:], schedules[0], taken, {("db07:extract", keys[0]): clocked}, seen=schedules[1])
+    assert keys == [run.period_key for run in runs]
+    assigned = {("db07:extract", keys[0]): "a"}
+    [later] = assign_periods(first[1:], schedules[0], assigned, {("db07:extract", keys[0]): clocked}, seen=schedules[1])
     assert keys[1] == later.period_key
 
 
@@ -285,13 +285,13 @@ def test_each_night_of_a_moved_job_has_its_run_whatever_polls_bring(
     ]
     reported = records + dice.sample(records, len(records) // 2)
     dice.shuffle(reported)
-    taken: dict[tuple[str, str], str] = {}
+    assigned: dict[tuple[str, str], str] = {}
     for offset in range(0, len(reported), size):
-        jobs = {"db07:extract": accepted}, taken
-        for each in assign_periods(reported[offset : offset + size], *jobs, seen={"db07:extract": changed}):
-            assert each.period_key is not None
-            assert each.attempt_key == taken.setdefault((each.job, each.period_key), each.attempt_key)
-    assert {("db07:extract", instant_key(due)): f"a{night}" for night, due in enumerate(dues)} == taken
+        jobs = {"db07:extract": accepted}, assigned
+        for run in assign_periods(reported[offset : offset + size], *jobs, seen={"db07:extract": changed}):
+            assert run.period_key is not None
+            assert run.attempt_key == assigned.setdefault((run.job, run.period_key), run.attempt_key)
+    assert {("db07:extract", instant_key(due)): f"a{night}" for night, due in enumerate(dues)} == assigned
 
 
 def starts(jitters: list[float]) -> list[RunRecord]:
@@ -318,11 +318,11 @@ def test_shuffled_repeated_and_late_polls_give_every_start_the_same_period(
     }
     seen = records + dice.sample(records, len(records) // 2)
     dice.shuffle(seen)
-    taken: dict[tuple[str, str], str] = {}
-    found: dict[str, str | None] = {}
+    assigned: dict[tuple[str, str], str] = {}
+    results: dict[str, str | None] = {}
     for offset in range(0, len(seen), size):
-        for each in assign_periods(seen[offset : offset + size], JOBS, taken, may_start_early=may_start_early):
-            assert each.period_key is not None
-            taken[each.job, each.period_key] = each.attempt_key
-            assert found.setdefault(each.attempt_key, each.period_key) == each.period_key
-    assert expected == found
+        for run in assign_periods(seen[offset : offset + size], JOBS, assigned, may_start_early=may_start_early):
+            assert run.period_key is not None
+            assigned[run.job, run.period_key] = run.attempt_key
+            assert results.setdefault(run.attempt_key, run.period_key) == run.period_key
+    assert expected == results

@@ -37,7 +37,9 @@ HELD = replace(OBSERVED, mode=DependencyMode.HOLD)
 
 def night(*runs: RunFacts, feeds: tuple[DependencyFacts, ...] = (HELD, NATIVE), **more: object) -> Estate:
     jobs = more.pop("jobs", (EXTRACT, LOAD, MART))
-    targets = more.pop("targets", [replace(one, last_ok_at=at("04:59:50"), seen_until=at("04:59:50")) for one in HOSTS])
+    targets = more.pop(
+        "targets", [replace(target, last_ok_at=at("04:59:50"), seen_until=at("04:59:50")) for target in HOSTS]
+    )
     hosts = estate(*jobs, runs=runs, feeds=feeds, targets=targets)  # type: ignore[misc, arg-type]
     return replace(hosts, **more)  # type: ignore[arg-type]
 
@@ -49,8 +51,8 @@ def chain(
     return explain_job(EstateIndex(seen, at(now), due.runs, due.withdrawn), of.id, approvals)
 
 
-def kinds(found: tuple[ExplanationStep, ...]) -> list[tuple[str, str]]:
-    return [(each.job.rpartition("/")[2], each.kind) for each in found]
+def kinds(steps: tuple[ExplanationStep, ...]) -> list[tuple[str, str]]:
+    return [(step.job.rpartition("/")[2], step.kind) for step in steps]
 
 
 class Walked(tuple[DependencyFacts, ...]):
@@ -66,14 +68,14 @@ class Walked(tuple[DependencyFacts, ...]):
 def test_a_long_chain_is_not_sought_through_all_dependencies_at_each_job() -> None:
     jobs = [job(number, f"dwh/j{number}") for number in range(1, 41)]
     failed = run(1, jobs[0], "03:10", RunState.FAILED)
-    edges = Walked(DependencyFacts(one.id, one.id + 1, DependencyOrigin.NATIVE) for one in jobs[:-1])
+    edges = Walked(DependencyFacts(job.id, job.id + 1, DependencyOrigin.NATIVE) for job in jobs[:-1])
     seen = replace(
         estate(*jobs, runs=[failed], targets=[replace(HOSTS[0], last_ok_at=at("04:29:50"))]), dependencies=edges
     )
     index = EstateIndex(seen, at("04:30"), (), ())
     assert index.graph.into(2)  # the graph has had its own look
     Walked.times = 0
-    assert "failed" in {each.kind for each in explain_job(index, 40)}
+    assert "failed" in {step.kind for step in explain_job(index, 40)}
     assert 1 == Walked.times
 
 
@@ -97,11 +99,11 @@ def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
         "2026-11-20T04:00:00Z",
         placed_at=at("03:50"),
     )
-    found = chain(MART, night(failed, holds=(hold,)))
-    assert [("mart", "event"), ("mart", "upstream")] == kinds(found)[:2]
-    assert [("load", "hold"), ("load", "clock"), ("load", "upstream")] == kinds(found)[2:5]
-    assert [("db07:extract", "failed")] == kinds(found)[5:6]
-    root = actionable_reason(found)
+    steps = chain(MART, night(failed, holds=(hold,)))
+    assert [("mart", "event"), ("mart", "upstream")] == kinds(steps)[:2]
+    assert [("load", "hold"), ("load", "clock"), ("load", "upstream")] == kinds(steps)[2:5]
+    assert [("db07:extract", "failed")] == kinds(steps)[5:6]
+    root = actionable_reason(steps)
     assert root is not None
     assert ("failed", "headway rerun etl-hosts/db07:extract", 2) == (root.kind, root.act, root.depth)
     assert root.text == "failed for 2026-11-19: no space · left"
@@ -136,37 +138,37 @@ def test_a_freeze_is_explained_with_the_hold_that_it_retains() -> None:
         at("04:00"), "2026-11-20T04:00:00Z", placed_at=at("03:30"),
     )  # fmt: skip
     modes = Modes(frozen=SwitchState("on", "alice", "the network is moved", at("03:00")))
-    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), holds=(hold,), modes=modes))
-    assert ("freeze", "alice", "headway freeze --off") == (found[1].kind, found[1].by, found[1].act)
+    steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), holds=(hold,), modes=modes))
+    assert ("freeze", "alice", "headway freeze --off") == (steps[1].kind, steps[1].by, steps[1].act)
 
 
 def test_a_pause_at_the_source_is_explained_with_its_start_and_nothing_upstream() -> None:
     paused = replace(LOAD, paused_since=at("02:10"))
-    found = chain(LOAD, night(jobs=(EXTRACT, paused, MART)))
-    assert ("pause", at("02:10")) == (found[0].kind, found[0].since)
-    assert "upstream" not in [each.kind for each in found]
+    steps = chain(LOAD, night(jobs=(EXTRACT, paused, MART)))
+    assert ("pause", at("02:10")) == (steps[0].kind, steps[0].since)
+    assert "upstream" not in [step.kind for step in steps]
 
 
 def test_a_target_that_does_not_answer_comes_first_and_explains_the_rest() -> None:
     silent = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="connection refused")
-    found = chain(EXTRACT, night(targets=[silent, *HOSTS[1:]]))
+    steps = chain(EXTRACT, night(targets=[silent, *HOSTS[1:]]))
     assert ("unreachable", at("03:01"), "last seen 2026-11-20 03:00 UTC") == (
-        found[0].kind,
-        found[0].since,
-        found[0].evidence,
+        steps[0].kind,
+        steps[0].since,
+        steps[0].evidence,
     )
-    assert "etl-hosts/db07 does not answer, so its status is unknown: connection refused" == found[0].text
+    assert "etl-hosts/db07 does not answer, so its status is unknown: connection refused" == steps[0].text
 
 
 def test_a_target_that_answers_with_an_error_is_not_reported_as_silent() -> None:
     failing = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="(500)", error_kind="failing")
-    found = chain(EXTRACT, night(targets=[failing, *HOSTS[1:]]))
-    assert "etl-hosts/db07 answers with a fault, so its status is unknown: (500)" == found[0].text
+    steps = chain(EXTRACT, night(targets=[failing, *HOSTS[1:]]))
+    assert "etl-hosts/db07 answers with a fault, so its status is unknown: (500)" == steps[0].text
 
 
 def test_no_schedule_starts_a_removed_job() -> None:
-    gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone")
-    assert ["gone"] == [one.kind for one in chain(gone, night(jobs=(gone, LOAD, MART)))]
+    job_facts = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone")
+    assert ["gone"] == [step.kind for step in chain(job_facts, night(jobs=(job_facts, LOAD, MART)))]
 
 
 @pytest.mark.parametrize(
@@ -179,30 +181,30 @@ def test_no_schedule_starts_a_removed_job() -> None:
 )
 def test_the_schedulers_own_reason_for_waiting_is_quoted(reason: str, kind: str, text: str) -> None:
     queued = run(2, LOAD, "04:00", RunState.QUEUED, reason=reason, native_state="queued", started_at=None)
-    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), queued))
-    assert (kind, text) == (found[0].kind, found[0].text)
+    steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), queued))
+    assert (kind, text) == (steps[0].kind, steps[0].text)
 
 
 def test_a_slot_of_a_pool_that_is_known_is_named_with_who_has_it() -> None:
     declared = Declared(pools=(DeclaredPool("etl_pool", ("etl-hosts/*", "warehouse/*"), 2),))
     queued = run(2, LOAD, "04:00", RunState.QUEUED, reason="slot", native_state="queued", started_at=None)
     runs = [run(1, EXTRACT, "03:10", RunState.RUNNING), run(3, MART, "03:20", RunState.RUNNING)]
-    words = chain(LOAD, night(*runs, queued, declared=declared))[0].text
-    assert words.endswith("it waits for a slot of etl_pool: 1 of 2 used by etl-hosts/db07:extract"), words
+    text = chain(LOAD, night(*runs, queued, declared=declared))[0].text
+    assert text.endswith("it waits for a slot of etl_pool: 1 of 2 used by etl-hosts/db07:extract"), text
 
 
 def test_a_running_job_says_for_how_long_and_how_long_it_takes() -> None:
     running = run(2, LOAD, "04:00", RunState.RUNNING)
-    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), running, durations={2: (600.0,) * 20}))
-    assert "is running for 30m; it takes 10m, at most 10m; history (20 runs)" == found[0].text
+    steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), running, durations={2: (600.0,) * 20}))
+    assert "is running for 30m; it takes 10m, at most 10m; history (20 runs)" == steps[0].text
 
 
 def test_a_late_start_names_the_upstream_that_was_good_too_late() -> None:
     late = run(1, EXTRACT, "03:10", started_at=at("03:55"), ended_at=at("04:10"))
     begun = run(2, LOAD, "04:00", RunState.RUNNING, started_at=at("04:11"), first_started_at=at("04:11"))
-    found = chain(LOAD, night(late, begun))
+    steps = chain(LOAD, night(late, begun))
     assert (
-        "began 11m after it was due 2026-11-20 04:00 UTC: etl-hosts/db07:extract was good at 04:10 UTC" == found[1].text
+        "began 11m after it was due 2026-11-20 04:00 UTC: etl-hosts/db07:extract was good at 04:10 UTC" == steps[1].text
     )
 
 
@@ -211,26 +213,26 @@ def test_a_start_by_a_schedule_that_was_moved_later_is_not_late(seen_since: str,
     """Only one that began before the change was seen is measured by the schedule of before."""
     moved = replace(LOAD, seen_schedule=daily("04:45"), drift_since=at(seen_since))
     begun = run(2, moved, "04:00", RunState.RUNNING, started_at=at("04:45"), first_started_at=at("04:45"))
-    found = chain(moved, night(run(1, EXTRACT, "03:10"), begun, jobs=(EXTRACT, moved, MART)), "04:55")
-    assert is_late == any("after it was due" in reason.text for reason in found)
+    result = chain(moved, night(run(1, EXTRACT, "03:10"), begun, jobs=(EXTRACT, moved, MART)), "04:55")
+    assert is_late == any("after it was due" in reason.text for reason in result)
 
 
 def test_a_job_by_the_clock_says_when_it_is_due() -> None:
-    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), run(2, LOAD, "04:00")), "05:00")
-    assert [("load", "done"), ("load", "clock")] == kinds(found)
+    steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), run(2, LOAD, "04:00")), "05:00")
+    assert [("load", "done"), ("load", "clock")] == kinds(steps)
     assert ("its clock starts it next 2026-11-21 04:00 UTC (daily at 04:00 UTC)", at("04:00", 1)) == (
-        found[1].text,
-        found[1].until,
+        steps[1].text,
+        steps[1].until,
     )
 
 
 def test_a_day_that_does_not_count_is_explained_with_its_calendar() -> None:
     closed = Calendar("own", tuple(range(7)), closed=(date(2026, 11, 19), date(2026, 11, 20)))
     later = replace(LOAD, calendar="own")
-    found = chain(LOAD, night(jobs=(EXTRACT, later, MART), declared=Declared(calendars=(closed,))), "05:00")
-    assert "calendar" == found[0].kind
-    assert "no run is expected 2026-11-21 04:00 UTC: 2026-11-20 in calendar own is named closed" == found[0].text
-    assert at("04:00", 2) == found[0].until
+    steps = chain(LOAD, night(jobs=(EXTRACT, later, MART), declared=Declared(calendars=(closed,))), "05:00")
+    assert "calendar" == steps[0].kind
+    assert "no run is expected 2026-11-21 04:00 UTC: 2026-11-20 in calendar own is named closed" == steps[0].text
+    assert at("04:00", 2) == steps[0].until
 
 
 @pytest.mark.parametrize(
@@ -259,61 +261,61 @@ def test_no_rerun_is_offered_where_there_is_none(changed: dict[str, object], tex
 
 
 def test_a_missed_run_says_since_when_it_was_due() -> None:
-    found = chain(EXTRACT, night(), "04:30")
+    steps = chain(EXTRACT, night(), "04:30")
     assert ("missed", "was due 2026-11-20 03:10 UTC: nothing in the log by 03:15 UTC") == (
-        found[0].kind,
-        found[0].text,
+        steps[0].kind,
+        steps[0].text,
     )
 
 
 def test_what_is_only_observed_is_read_and_not_waited_for() -> None:
     failed = run(1, EXTRACT, "03:10", RunState.FAILED)
-    found = chain(LOAD, night(failed, feeds=(OBSERVED,)), "03:50")
-    told = next(each for each in found if each.kind == "upstream")
-    assert "reads etl-hosts/db07:extract, which is not good yet; it does not wait for it (mode observe)" == told.text
+    steps = chain(LOAD, night(failed, feeds=(OBSERVED,)), "03:50")
+    step = next(step for step in steps if step.kind == "upstream")
+    assert "reads etl-hosts/db07:extract, which is not good yet; it does not wait for it (mode observe)" == step.text
 
 
 def test_an_approval_that_is_waited_for_comes_first() -> None:
     waiting = ExplanationStep(
         "warehouse/load", "approval", "start was asked for", by="bob", act="headway action approve K1"
     )
-    found = chain(LOAD, night(run(1, EXTRACT, "03:10")), approvals=(waiting,))
-    assert waiting == found[0]
-    assert waiting == actionable_reason(found)
+    steps = chain(LOAD, night(run(1, EXTRACT, "03:10")), approvals=(waiting,))
+    assert waiting == steps[0]
+    assert waiting == actionable_reason(steps)
 
 
 def test_upstreams_that_wait_for_each_other_end_the_walk() -> None:
     back = DependencyFacts(3, 1, DependencyOrigin.DECLARED, DependencyMode.HOLD)
-    found = chain(MART, night(run(1, EXTRACT, "03:10", RunState.FAILED), feeds=(HELD, NATIVE, back)))
-    assert len(found) < 20
+    steps = chain(MART, night(run(1, EXTRACT, "03:10", RunState.FAILED), feeds=(HELD, NATIVE, back)))
+    assert len(steps) < 20
 
 
 def test_a_job_that_nothing_starts_says_so() -> None:
-    found = chain(MART, night(feeds=()))
-    assert ("event", "nothing starts it by the clock (no schedule)") == (found[0].kind, found[0].text)
-    assert None is actionable_reason(found)
+    steps = chain(MART, night(feeds=()))
+    assert ("event", "nothing starts it by the clock (no schedule)") == (steps[0].kind, steps[0].text)
+    assert None is actionable_reason(steps)
 
 
 def test_a_removed_job_says_what_became_of_it() -> None:
-    gone = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone", schedule=Schedule("none"))
-    found = chain(EXTRACT, night(jobs=(gone, LOAD, MART)))
+    job_facts = replace(EXTRACT, gone_since=at("01:00"), drift_reason="line gone", schedule=Schedule("none"))
+    steps = chain(EXTRACT, night(jobs=(job_facts, LOAD, MART)))
     assert ("gone", "line gone", "headway system drift accept etl-hosts/db07:extract") == (
-        found[0].kind, found[0].text, found[0].act,
+        steps[0].kind, steps[0].text, steps[0].act,
     )  # fmt: skip
 
 
 def test_the_next_start_of_a_job_whose_schedule_changed_is_the_one_of_its_source() -> None:
     moved = replace(EXTRACT, schedule=daily("03:10"), seen_schedule=daily("05:00"))
-    *_, found = chain(EXTRACT, night(jobs=(moved, LOAD, MART)))
+    *_, step = chain(EXTRACT, night(jobs=(moved, LOAD, MART)))
     accept = "headway system drift accept etl-hosts/db07:extract"
-    assert found.text.endswith(f"05:00 UTC (daily at 05:00 UTC; accepted is daily at 03:10 UTC: {accept})")
-    assert found.text.startswith("its clock starts it next ")
+    assert step.text.endswith(f"05:00 UTC (daily at 05:00 UTC; accepted is daily at 03:10 UTC: {accept})")
+    assert step.text.startswith("its clock starts it next ")
 
 
 def test_a_due_start_of_a_changed_schedule_is_missed_only_after_its_changed_start() -> None:
     moved = replace(EXTRACT, schedule=daily("01:00"), seen_schedule=daily("08:35"))
-    found = chain(EXTRACT, night(run(1, EXTRACT, "01:00", RunState.PLANNED), jobs=(moved, LOAD, MART)))
-    due, following = (step.text for step in found if step.kind == "clock")
+    steps = chain(EXTRACT, night(run(1, EXTRACT, "01:00", RunState.PLANNED), jobs=(moved, LOAD, MART)))
+    due, following = (step.text for step in steps if step.kind == "clock")
     assert due == (
         "is due since 2026-11-20 01:00 UTC, counts as missed at 2026-11-20 08:40 UTC:"
         " starts 08:35 UTC by its changed schedule"
@@ -323,9 +325,9 @@ def test_a_due_start_of_a_changed_schedule_is_missed_only_after_its_changed_star
 
 def test_a_maintenance_is_explained_with_its_end() -> None:
     patches = MaintenanceWindow("kernel patches", jobs=("warehouse/*",), since=at("03:00"), until=at("06:00"))
-    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
-    assert ("maintenance", at("06:00")) == (found[0].kind, found[0].until)
-    assert "in maintenance until 06:00 UTC: kernel patches" == found[0].text
+    steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
+    assert ("maintenance", at("06:00")) == (steps[0].kind, steps[0].until)
+    assert "in maintenance until 06:00 UTC: kernel patches" == steps[0].text
 
 
 def test_a_stale_run_that_the_cutoff_parts_from_its_upstream_names_the_cutoff() -> None:

@@ -29,71 +29,71 @@ LOAD = step("load", "04:00", 30, attempt("04:00", "04:30"))
 MART = step("mart", "", 60, attempt("04:30", "05:30"))
 
 
-def told(*steps: PathStep, now: str = "09:00", delivered: bool = True) -> LatenessBreakdown:
+def explained_delay(*steps: PathStep, now: str = "09:00", delivered: bool = True) -> LatenessBreakdown:
     return break_down_lateness(steps, at(now), delivered)
 
 
-def added(found: LatenessBreakdown, job: int) -> dict[str, float]:
+def added(breakdown: LatenessBreakdown, job: int) -> dict[str, float]:
     """What a job's lateness is made of, in minutes."""
-    part = found.parts[job]
+    part = breakdown.parts[job]
     shown = {kind: getattr(part, kind).total_seconds() / 60 for kind in ("upstream", *KINDS)}
     return {kind: value for kind, value in shown.items() if value}
 
 
 def test_a_night_as_usual_has_lost_nothing() -> None:
-    found = told(EXTRACT, LOAD, MART)
-    assert [timedelta(0)] * 3 == [part.late for part in found.parts]
-    assert at("05:30") == found.parts[-1].usual_end
+    breakdown = explained_delay(EXTRACT, LOAD, MART)
+    assert [timedelta(0)] * 3 == [part.late for part in breakdown.parts]
+    assert at("05:30") == breakdown.parts[-1].usual_end
 
 
 def test_a_late_upstream_costs_only_what_the_clock_does_not_absorb() -> None:
     """Extract is 45 min late, load would have waited 30 of them for its clock."""
     extract = step("extract", "03:10", 20, attempt("03:15", "04:15"))
     load = step("load", "04:00", 30, attempt("04:16", "04:46"))
-    found = told(extract, load, step("mart", "", 60, attempt("04:46", "05:46")))
-    assert {"queued": 5, "slow": 40} == added(found, 0)
-    assert {"upstream": 45, "clock": -30, "queued": 1} == added(found, 1)
-    assert {"upstream": 16} == added(found, 2)
-    assert minutes(16) == found.late == sum((found.total(kind) for kind in KINDS), timedelta(0))
+    breakdown = explained_delay(extract, load, step("mart", "", 60, attempt("04:46", "05:46")))
+    assert {"queued": 5, "slow": 40} == added(breakdown, 0)
+    assert {"upstream": 45, "clock": -30, "queued": 1} == added(breakdown, 1)
+    assert {"upstream": 16} == added(breakdown, 2)
+    assert minutes(16) == breakdown.late == sum((breakdown.total(kind) for kind in KINDS), timedelta(0))
 
 
 def test_what_its_scheduler_repeats_is_retries_and_what_a_person_reruns_is_repair() -> None:
     retried = replace(EXTRACT, tries=(attempt("03:10", "03:20", good=False), attempt("03:25", "03:45")))
-    asked = replace(EXTRACT, tries=(*retried.tries[:1], attempt("03:25", "03:45", asked=True)))
-    assert {"retries": 15} == added(told(retried), 0)
-    assert {"repair": 15} == added(told(asked), 0)
+    path_step = replace(EXTRACT, tries=(*retried.tries[:1], attempt("03:25", "03:45", asked=True)))
+    assert {"retries": 15} == added(explained_delay(retried), 0)
+    assert {"repair": 15} == added(explained_delay(path_step), 0)
 
 
 def test_what_is_red_waits_for_repair_until_now() -> None:
     red = replace(EXTRACT, tries=(attempt("03:10", "03:20", good=False),))
-    found = told(red, replace(LOAD, tries=()), now="03:50", delivered=False)
-    assert {"repair": 40} == added(found, 0)
-    assert (at("04:10"), False) == (found.parts[0].end, found.parts[0].is_over)
-    assert {"upstream": 40, "clock": -30} == added(found, 1)
+    breakdown = explained_delay(red, replace(LOAD, tries=()), now="03:50", delivered=False)
+    assert {"repair": 40} == added(breakdown, 0)
+    assert (at("04:10"), False) == (breakdown.parts[0].end, breakdown.parts[0].is_over)
+    assert {"upstream": 40, "clock": -30} == added(breakdown, 1)
 
 
 def test_what_read_stale_data_is_repaired_by_its_rerun() -> None:
     extract = step("extract", "03:10", 20, attempt("04:00", "04:20"))
     load = replace(LOAD, tries=(attempt("04:00", "04:30"), attempt("04:50", "05:20", asked=True)))
-    found = told(extract, load)
-    assert {"upstream": 50, "clock": -30, "repair": 30} == added(found, 1)
-    assert at("05:20") == found.parts[1].end
+    breakdown = explained_delay(extract, load)
+    assert {"upstream": 50, "clock": -30, "repair": 30} == added(breakdown, 1)
+    assert at("05:20") == breakdown.parts[1].end
 
 
 def test_what_did_not_wait_and_was_delivered_all_the_same_lost_nothing_to_its_upstream() -> None:
     extract = step("extract", "03:10", 20, attempt("03:10", "05:00"))
-    found = told(extract, LOAD)
-    assert {"upstream": 90, "clock": -90} == added(found, 1)
+    breakdown = explained_delay(extract, LOAD)
+    assert {"upstream": 90, "clock": -90} == added(breakdown, 1)
 
 
 def test_what_runs_is_slow_only_beyond_its_usual() -> None:
     running = step("extract", "03:10", 20, attempt("03:10", None, good=False))
-    assert {} == added(told(running, now="03:20", delivered=False), 0)
-    assert {"slow": 25} == added(told(running, now="03:55", delivered=False), 0)
+    assert {} == added(explained_delay(running, now="03:20", delivered=False), 0)
+    assert {"slow": 25} == added(explained_delay(running, now="03:55", delivered=False), 0)
 
 
 def test_a_job_without_a_usual_counts_as_it_went() -> None:
-    assert {} == added(told(replace(EXTRACT, usual=None)), 0)
+    assert {} == added(explained_delay(replace(EXTRACT, usual=None)), 0)
 
 
 def test_of_a_job_that_runs_often_the_run_before_its_reader_counts() -> None:
@@ -103,8 +103,8 @@ def test_of_a_job_that_runs_often_the_run_before_its_reader_counts() -> None:
 
     often = TimelineJob(1, "often", 300.0, None, "history", tuple(map(ran, ("03:00", "03:15", "03:30", "03:45"))))
     reader = TimelineJob(2, "reader", 600.0, None, "history", (ran("03:40", 10),))
-    found = path_steps_of([often, reader], at("06:30"))
-    assert [at("03:30"), at("03:40")] == [one.due for one in found]
+    steps = path_steps_of([often, reader], at("06:30"))
+    assert [at("03:30"), at("03:40")] == [step.due for step in steps]
     assert [] == path_steps_of([], at("06:30"))
 
 
@@ -113,7 +113,7 @@ spans = st.integers(0, 120).map(minutes)
 
 @st.composite
 def paths(draw: st.DrawFn) -> tuple[list[PathStep], datetime]:
-    moment, found = at("00:00"), []
+    moment, steps = at("00:00"), []
     for number in range(draw(st.integers(1, 6))):
         due = at("00:00") + draw(st.integers(0, 600).map(minutes)) if number == 0 or draw(st.booleans()) else None
         tries: list[RunTry] = []
@@ -126,9 +126,9 @@ def paths(draw: st.DrawFn) -> tuple[list[PathStep], datetime]:
             tries.append(RunTry(start, ended, ended is not None and draw(st.booleans()), draw(st.booleans())))
             start = ended or start
         usual = draw(st.one_of(st.none(), spans))
-        found.append(PathStep(f"job {number}", due, usual, tuple(tries)))
+        steps.append(PathStep(f"job {number}", due, usual, tuple(tries)))
         moment = start
-    return found, moment + draw(spans)
+    return steps, moment + draw(spans)
 
 
 @given(paths(), st.booleans())
@@ -136,26 +136,30 @@ def test_the_parts_of_every_job_add_up_to_its_lateness_and_all_of_them_to_the_wh
     drawn: tuple[list[PathStep], datetime], delivered: bool
 ) -> None:
     steps, now = drawn
-    found = break_down_lateness(steps, now, delivered)
-    for part in found.parts:
+    breakdown = break_down_lateness(steps, now, delivered)
+    for part in breakdown.parts:
         assert part.late == part.upstream + part.clock + part.own
         assert min(part.queued, part.retries, part.repair) >= -timedelta(seconds=2)
-    before = [timedelta(0), *(part.late for part in found.parts)]
-    assert before[:-1] == [part.upstream for part in found.parts]
-    assert found.late == found.parts[-1].end - found.parts[-1].usual_end
-    assert found.late == sum((found.total(kind) for kind in KINDS), timedelta(0))
+    before = [timedelta(0), *(part.late for part in breakdown.parts)]
+    assert before[:-1] == [part.upstream for part in breakdown.parts]
+    assert breakdown.late == breakdown.parts[-1].end - breakdown.parts[-1].usual_end
+    assert breakdown.late == sum((breakdown.total(kind) for kind in KINDS), timedelta(0))
 
 
 def test_what_it_always_waits_for_a_slot_is_its_usual_and_no_lateness() -> None:
     """It waits nine minutes for a slot on every night."""
     pooled = PathStep("load", at("04:00"), minutes(30), (attempt("04:09", "04:39"),), waits=minutes(9))
-    assert {} == added(told(pooled), 0)
-    assert at("04:39") == told(pooled).parts[0].usual_end
-    assert {"queued": 3} == added(told(replace(pooled, tries=(attempt("04:12", "04:42"),))), 0)
-    to_come = told(replace(pooled, tries=()), now="03:30", delivered=False).parts[0]
+    assert {} == added(explained_delay(pooled), 0)
+    assert at("04:39") == explained_delay(pooled).parts[0].usual_end
+    assert {"queued": 3} == added(explained_delay(replace(pooled, tries=(attempt("04:12", "04:42"),))), 0)
+    to_come = explained_delay(replace(pooled, tries=()), now="03:30", delivered=False).parts[0]
     assert (at("04:39"), timedelta(0)) == (to_come.end, to_come.late)
-    after = told(replace(EXTRACT, tries=(attempt("03:10", "04:20"),)), replace(pooled, due=None, tries=()), now="04:20",
-                 delivered=False).parts[1]  # fmt: skip
+    after = explained_delay(
+        replace(EXTRACT, tries=(attempt("03:10", "04:20"),)),
+        replace(pooled, due=None, tries=()),
+        now="04:20",
+        delivered=False,
+    ).parts[1]
     assert (at("04:59"), minutes(50)) == (after.end, after.late)
 
 
@@ -164,7 +168,7 @@ def test_a_longer_duration_is_attributed_to_the_job_expected_to_take_it() -> Non
     red = replace(EXTRACT, tries=(attempt("03:10", "03:14", good=False),), expected=at("04:10"))
     load = replace(LOAD, due=None, tries=(), expected=at("04:40:40"))
     mart = replace(MART, tries=(), expected=at("05:41"))
-    found = break_down_lateness([red, load, mart], at("03:20"), delivered=False, expected=at("05:41"))
-    assert [minutes(30), timedelta(0), minutes(1)] == [part.ahead for part in found.parts]
-    assert [at("04:10"), at("04:40"), at("05:41")] == [part.end for part in found.parts]
-    assert minutes(41) == found.late
+    breakdown = break_down_lateness([red, load, mart], at("03:20"), delivered=False, expected=at("05:41"))
+    assert [minutes(30), timedelta(0), minutes(1)] == [part.ahead for part in breakdown.parts]
+    assert [at("04:10"), at("04:40"), at("05:41")] == [part.end for part in breakdown.parts]
+    assert minutes(41) == breakdown.late

@@ -1,4 +1,4 @@
-"""A hold that is due to be let go and cannot be: a person is told, and nothing is promised meanwhile."""
+"""A hold that is due for release and cannot be released: a person is notified, and nothing is promised meanwhile."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from tests.factories import at
 NO_RIGHT = "no right to do this"
 
 
-class Telling(Stage):
-    """A night that keeps what a person was told; every release is refused until `fixed`."""
+class RefusedReleaseNight(Stage):
+    """A night that records its notifications; every release is refused until `fixed`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.notified: list[str] = []
         self.text = NO_RIGHT
-        self.mended = False
-        self.reply = lambda action: None if self.mended or action.verb is not Verb.RELEASE else self.text
+        self.fixed = False
+        self.reply = lambda action: None if self.fixed or action.verb is not Verb.RELEASE else self.text
 
-    def _keep_hold(self, one: HoldDecision) -> None:
-        self.told += [one.attention_reason] if one.attention_reason else []
-        super()._keep_hold(one)
+    def _keep_hold(self, hold: HoldDecision) -> None:
+        self.notified += [hold.attention_reason] if hold.attention_reason else []
+        super()._keep_hold(hold)
 
     def releases(self) -> list[timedelta]:
         """Between one try and the next."""
-        times = [one.at for one in self.asked.values() if one.action.verb is Verb.RELEASE]
+        times = [action.at for action in self.requested.values() if action.action.verb is Verb.RELEASE]
         return [after - before for before, after in pairwise(times)]
 
 
-def refused_from(clock: str) -> Telling:
-    stage = Telling()
+def refused_from(clock: str) -> RefusedReleaseNight:
+    stage = RefusedReleaseNight()
     repaired(failed(stage), clock)
     return stage
 
@@ -52,9 +52,9 @@ def test_a_refused_or_failed_release_is_notified_once_for_its_hold(text: str) ->
     stage = refused_from("04:10")
     stage.text = text
     stage.until("04:12")
-    assert [text] == stage.told
+    assert [text] == stage.notified
     stage.until("08:00")
-    assert ([text], HoldState.HELD) == (stage.told, stage.hold().state)
+    assert ([text], HoldState.HELD) == (stage.notified, stage.hold().state)
 
 
 def test_a_release_is_requested_again_after_pauses_that_double_up_to_an_hour() -> None:
@@ -72,19 +72,19 @@ def test_what_cannot_be_let_go_stays_so_though_a_plan_would_hold_its_job() -> No
     stage = refused_from("04:10")
 
     def planned() -> None:
-        stage.held = {key: replace(one, plan_until=at("10:00", day=1)) for key, one in stage.held.items()}
+        stage.held = {key: replace(hold, plan_until=at("10:00", day=1)) for key, hold in stage.held.items()}
 
     stage.when("04:20", planned)
     stage.until("11:55")
-    assert (HoldReason.RELEASE_FAILED, [NO_RIGHT]) == (stage.hold().reason, stage.told), stage.hold()
-    assert [] == [each for each in stage.events if "while a plan repairs" in each]
+    assert (HoldReason.RELEASE_FAILED, [NO_RIGHT]) == (stage.hold().reason, stage.notified), stage.hold()
+    assert [] == [event for event in stage.events if "while a plan repairs" in event]
 
 
 def test_it_is_let_go_and_started_once_the_right_is_there() -> None:
     stage = refused_from("04:10")
-    stage.when("04:20", lambda: setattr(stage, "mended", True))
+    stage.when("04:20", lambda: setattr(stage, "fixed", True))
     stage.until("06:00")
-    assert (1, HoldState.RELEASED, [NO_RIGHT]) == (len(stage.source.starts), stage.hold().state, stage.told)
+    assert (1, HoldState.RELEASED, [NO_RIGHT]) == (len(stage.source.starts), stage.hold().state, stage.notified)
 
 
 def test_its_text_names_the_refusal_and_no_successful_upstream() -> None:
@@ -97,7 +97,7 @@ def test_its_text_names_the_refusal_and_no_successful_upstream() -> None:
         seen.add(reason(stage)[1])
     stuck = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})"
     assert stuck == reason(stage)[1]
-    assert [] == [words for words in seen if "until" in words]
+    assert [] == [text for text in seen if "until" in text]
 
 
 def test_the_run_is_missed_for_its_hold_and_not_for_a_pause_by_others() -> None:
@@ -113,24 +113,24 @@ def test_no_start_is_promised_of_what_cannot_be_let_go() -> None:
     tomorrow = at("04:00") + timedelta(days=1)
 
     def states() -> set[RunState]:
-        looked = replace(stage.estate, holds=stage._facts(), runs=())
+        estate = replace(stage.estate, holds=stage._facts(), runs=())
         return {
             run.state
-            for run in expect_runs(looked, stage.now).runs
+            for run in expect_runs(estate, stage.now).runs
             if run.job_id == LOAD.id and run.period_at == tomorrow
         }
 
     stage.until("04:05")
-    assert ({RunState.PLANNED}, "") == (states(), kept(stage))
+    assert ({RunState.PLANNED}, "") == (states(), held_reason(stage))
     stage.until("04:30")
-    words = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})"
-    assert ({RunState.HELD}, words) == (states(), kept(stage))
-    stage.mended = True
+    text = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {stage.hold().key})"
+    assert ({RunState.HELD}, text) == (states(), held_reason(stage))
+    stage.fixed = True
     stage.until("06:00")
-    assert ({RunState.PLANNED}, "") == (states(), kept(stage))
+    assert ({RunState.PLANNED}, "") == (states(), held_reason(stage))
 
 
-def kept(stage: Stage) -> str:
+def held_reason(stage: Stage) -> str:
     return held_start_reason(replace(stage.estate, holds=stage._facts()), LOAD.id, at("04:00"), stage.now)
 
 
@@ -143,7 +143,7 @@ def test_an_upstream_that_failed_again_is_awaited_and_notified_once() -> None:
     stage.until("05:20")
     assert (HoldState.HELD, f"until {EXTRACT.name} is good") == (stage.hold().state, stage.hold().text)
     stage.until("07:00")
-    assert (HoldState.HELD, [NO_RIGHT]) == (stage.hold().state, stage.told)
+    assert (HoldState.HELD, [NO_RIGHT]) == (stage.hold().state, stage.notified)
     assert stage.hold().text.endswith(NO_RIGHT)
 
 
@@ -154,8 +154,8 @@ def test_a_release_stopped_by_a_freeze_pages_nobody() -> None:
     stage.until("04:10")
     stage.freeze(Modes(frozen=SwitchState("on", "alice")))
     stage.until("04:20")
-    assert (HoldState.HELD, []) == (stage.hold().state, stage.told)
+    assert (HoldState.HELD, []) == (stage.hold().state, stage.notified)
     stage.freeze(Modes())
-    stage.mended = True
+    stage.fixed = True
     stage.until("05:00")
-    assert (1, []) == (len(stage.source.starts), stage.told)
+    assert (1, []) == (len(stage.source.starts), stage.notified)

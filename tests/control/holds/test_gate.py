@@ -29,67 +29,71 @@ SATURDAYS = replace(DAILY, expression="17 16 * * 6")
 """The 21st and the 28th."""
 
 
-def told(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateVerdict:
-    one = UpstreamView(1, "etl/extract", "observe", clock, None, "", "", "", "", False, None)
-    return judge_gate(GateView(2, "etl/load", business_date, now, "", (one,)), True, now)
+def gate_verdict(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateVerdict:
+    upstream = UpstreamView(1, "etl/extract", "observe", clock, None, "", "", "", "", False, None)
+    return judge_gate(GateView(2, "etl/load", business_date, now, "", (upstream,)), True, now)
 
 
-def standing(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateStatus:
-    return told(business_date, clock, now).status
+def gate_status(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateStatus:
+    return gate_verdict(business_date, clock, now).status
 
 
 def test_a_date_on_which_a_known_schedule_has_no_instant_is_good() -> None:
-    assert GateVerdict(GateStatus.SATISFIED, "etl/extract has no run on that date") == told("2026-11-22", SATURDAYS)
-    assert GateStatus.SATISFIED == standing("2026-11-20", SATURDAYS)
-    assert GateStatus.SATISFIED == standing("2026-11-23", SATURDAYS)
+    assert GateVerdict(GateStatus.SATISFIED, "etl/extract has no run on that date") == gate_verdict(
+        "2026-11-22", SATURDAYS
+    )
+    assert GateStatus.SATISFIED == gate_status("2026-11-20", SATURDAYS)
+    assert GateStatus.SATISFIED == gate_status("2026-11-23", SATURDAYS)
 
 
 @pytest.mark.parametrize("business_date", ["0001-01-01", "2020-01-01", "2026-11-18"])
 @pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
 def test_a_date_before_the_schedule_was_known_is_unknown(business_date: str, clock: ScheduleView) -> None:
-    assert GateStatus.UNKNOWN == standing(business_date, clock)
-    assert "before its schedule was known" in told(business_date, clock).text
+    assert GateStatus.UNKNOWN == gate_status(business_date, clock)
+    assert "before its schedule was known" in gate_verdict(business_date, clock).text
 
 
 def test_what_is_due_on_that_date_is_waited_for() -> None:
-    assert GateVerdict(GateStatus.WAITING, "etl/extract is still to come") == told("2026-11-22", DAILY)
-    assert GateStatus.WAITING == standing("2026-11-23", DAILY)
+    assert GateVerdict(GateStatus.WAITING, "etl/extract is still to come") == gate_verdict("2026-11-22", DAILY)
+    assert GateStatus.WAITING == gate_status("2026-11-23", DAILY)
     every = replace(DAILY, dialect="pg_cron", expression="30 seconds")
-    assert GateStatus.WAITING == standing("2026-11-22", every)
+    assert GateStatus.WAITING == gate_status("2026-11-22", every)
 
 
 def test_a_due_start_without_a_run_is_unknown() -> None:
-    assert GateStatus.UNKNOWN == standing("2026-11-21", DAILY)
+    assert GateStatus.UNKNOWN == gate_status("2026-11-21", DAILY)
     late = replace(DAILY, accepted_at=datetime(2026, 11, 22, 18, tzinfo=UTC))
-    assert GateStatus.UNKNOWN == standing("2026-11-22", late)
+    assert GateStatus.UNKNOWN == gate_status("2026-11-22", late)
 
 
 @pytest.mark.parametrize("business_date", ["2026-11-25", "2027-02-28", "9999-12-31"])
 @pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
 def test_a_date_further_ahead_than_is_expected_is_waited_for(business_date: str, clock: ScheduleView) -> None:
-    assert GateVerdict(GateStatus.WAITING, "etl/extract is not expected so far ahead") == told(business_date, clock)
+    assert GateVerdict(GateStatus.WAITING, "etl/extract is not expected so far ahead") == gate_verdict(
+        business_date, clock
+    )
 
 
 def test_a_source_that_names_its_next_run_has_run_before_it_too() -> None:
-    """Airflow: of what is over the expression tells, of what comes the next run that it names."""
+    """Airflow: past starts follow from the expression, the next one from the run that it names."""
     tomorrow = datetime(2026, 11, 23, 16, 17, tzinfo=UTC)
     dag = replace(DAILY, dialect="airflow", next_at=tomorrow)
-    assert GateStatus.UNKNOWN == standing("2026-11-21", dag)
-    assert GateStatus.WAITING == standing("2026-11-22", dag)
-    assert GateStatus.SATISFIED == standing("2026-11-22", dag, NOW.replace(hour=14))
-    assert GateStatus.WAITING == standing("2026-11-23", dag)
+    assert GateStatus.UNKNOWN == gate_status("2026-11-21", dag)
+    assert GateStatus.WAITING == gate_status("2026-11-22", dag)
+    assert GateStatus.SATISFIED == gate_status("2026-11-22", dag, NOW.replace(hour=14))
+    assert GateStatus.WAITING == gate_status("2026-11-23", dag)
 
 
 def test_a_schedule_that_cannot_be_read_proves_nothing() -> None:
-    assert GateStatus.UNKNOWN == standing("2026-11-22", replace(DAILY, expression="17 16 * *"))
+    assert GateStatus.UNKNOWN == gate_status("2026-11-22", replace(DAILY, expression="17 16 * *"))
     unnamed = replace(DAILY, dialect="airflow", expression="")
-    assert GateStatus.UNKNOWN == standing("2026-11-22", unnamed)
+    assert GateStatus.UNKNOWN == gate_status("2026-11-22", unnamed)
     next_week = replace(unnamed, next_at=datetime(2026, 11, 28, 4, tzinfo=UTC))
-    assert GateStatus.SATISFIED == standing("2026-11-22", next_week)
+    assert GateStatus.SATISFIED == gate_status("2026-11-22", next_week)
 
 
 def test_what_only_events_start_is_waited_for() -> None:
-    assert GateStatus.WAITING == standing("2026-11-22", None)
+    assert GateStatus.WAITING == gate_status("2026-11-22", None)
 
 
 def test_a_run_that_is_seen_counts_whatever_its_date() -> None:
@@ -123,11 +127,11 @@ def wants(upstream: UpstreamView, **what: Any) -> UpstreamView:
 
 
 def test_a_gate_of_several_is_open_with_so_many_of_them() -> None:
-    both = [wants(each, gate="1", need=1) for each in (EXTRACT, STOCK)]
+    both = [wants(upstream, gate="1", need=1) for upstream in (EXTRACT, STOCK)]
     assert GateVerdict(GateStatus.SATISFIED, "any of 2: etl/extract is good, etl/stock is failed (run p1)") == judged(
         *both
     )
-    red = [wants(replace(each, state=RunState.FAILED), gate="1", need=1) for each in (EXTRACT, STOCK)]
+    red = [wants(replace(upstream, state=RunState.FAILED), gate="1", need=1) for upstream in (EXTRACT, STOCK)]
     assert GateStatus.RED == judged(*red).status
     one_comes = [red[0], wants(replace(STOCK, state=RunState.RUNNING), gate="1", need=1)]
     assert GateStatus.WAITING == judged(*one_comes).status
@@ -171,11 +175,11 @@ def test_a_gate_reads_the_run_of_the_period_that_is_meant() -> None:
 
 def test_a_gate_on_a_check_is_shut_until_it_was_seen_to_pass() -> None:
     known = Declared(checks=(Check("file", "file", "the file"),))
-    one = wants(STOCK, condition=UpstreamCondition.READY, check="file")
+    upstream = wants(STOCK, condition=UpstreamCondition.READY, check="file")
     assert GateVerdict(GateStatus.WAITING, "etl/stock (check file: not run for 2026-11-22 yet)") == judged(
-        one, declared=known
+        upstream, declared=known
     )
     passed = CheckHistory("file", NOW.date(), (ResultSpan(CheckState.PASSED, NOW, NOW, "is there"),))
-    assert GateStatus.SATISFIED == judged(replace(one, check_history=passed), declared=known).status
+    assert GateStatus.SATISFIED == judged(replace(upstream, check_history=passed), declared=known).status
     failed = CheckHistory("file", NOW.date(), (ResultSpan(CheckState.FAILED, NOW, NOW, "is missing"),))
-    assert GateStatus.WAITING == judged(replace(one, check_history=failed), declared=known).status
+    assert GateStatus.WAITING == judged(replace(upstream, check_history=failed), declared=known).status

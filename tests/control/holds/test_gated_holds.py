@@ -27,10 +27,10 @@ def wants(up: Any = EXTRACT, mode: DependencyMode = DependencyMode.HOLD, **what:
 
 
 def stage(*edges: DependencyFacts, **more: Any) -> Stage:
-    found = Stage(*edges, extra=(STOCK,), **more)
-    found.when("03:10", lambda: found.extract_ends(RunState.RUNNING, "03:10", "03:20"))
-    found.when("03:20", lambda: found.extract_ends(RunState.FAILED, "03:10", "03:20"))
-    return found
+    result = Stage(*edges, extra=(STOCK,), **more)
+    result.when("03:10", lambda: result.extract_ends(RunState.RUNNING, "03:10", "03:20"))
+    result.when("03:20", lambda: result.extract_ends(RunState.FAILED, "03:10", "03:20"))
+    return result
 
 
 def either() -> list[DependencyFacts]:
@@ -41,9 +41,9 @@ def test_a_gate_of_two_holds_until_one_of_them_is_good() -> None:
     night = stage(*either())
     night.when("04:10", lambda: night.run(STOCK, "03:20", RunState.SUCCEEDED, **ended("04:00", 10)))
     night.until("04:05")
-    words = f"until any of {EXTRACT.name} and {STOCK.name} is good"
-    assert words == night.hold().text
-    assert night.state(LOAD, "04:00").reason == f"held by Headway {words} (hold {night.hold().key})"
+    text = f"until any of {EXTRACT.name} and {STOCK.name} is good"
+    assert text == night.hold().text
+    assert night.state(LOAD, "04:00").reason == f"held by Headway {text} (hold {night.hold().key})"
     night.until("05:00")
     [(began, by)] = night.started()
     assert ("headway", True) == (by, at("04:10") <= began <= at("04:15"))
@@ -79,12 +79,12 @@ def test_what_runs_on_a_failure_is_let_go_and_not_started_once_its_upstream_is_g
     night.when("03:10", lambda: night.extract_ends(RunState.RUNNING, "03:10", good))
     night.when(good, lambda: night.extract_ends(RunState.SUCCEEDED, "03:10", good))
     night.until("04:30")
-    words = f"not needed: {EXTRACT.name} has not failed"
-    assert (HoldState.RELEASED, words, None) == (night.hold().state, night.hold().text, night.source.mark)
+    text = f"not needed: {EXTRACT.name} has not failed"
+    assert (HoldState.RELEASED, text, None) == (night.hold().state, night.hold().text, night.source.mark)
     assert [] == night.started()
-    assert f"{LOAD.name} was released and not started; {words}" in night.events
+    assert f"{LOAD.name} was released and not started; {text}" in night.events
     run = night.state(LOAD, "04:00")
-    assert (RunState.SKIPPED, f"{words} (hold {night.hold().key})") == (run.state, run.reason)
+    assert (RunState.SKIPPED, f"{text} (hold {night.hold().key})") == (run.state, run.reason)
     night.until("12:30")
     assert ([], ()) == (night.started(), night.estate.incidents)
 

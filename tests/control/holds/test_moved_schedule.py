@@ -20,16 +20,16 @@ from tests.control.stage import LOAD, TAKES, Stage, hold_edge
 from tests.factories import at, daily, minutes
 from tests.properties import examples
 
-STANDING = hold_edge(engine_down=EngineDown.CLOSED)
+STANDING_HOLD = hold_edge(engine_down=EngineDown.CLOSED)
 
 
 class Moving(Stage):
     """A night in which the owner moves the downstream's clock at its source, and accepts that."""
 
     def __init__(self, *edges: DependencyFacts, starts_held: bool = False) -> None:
-        super().__init__(*(edges or (STANDING,)), load=replace(LOAD, starts_held=starts_held))
+        super().__init__(*(edges or (STANDING_HOLD,)), load=replace(LOAD, starts_held=starts_held))
         self.clock = LOAD.schedule
-        self.owed: list[datetime] = []
+        self.pending: list[datetime] = []
         """The instants that came up, by what its source and the accepted schedule both say."""
 
     def moves(self, when: str, clock: str, accepted: str = "") -> Moving:
@@ -42,8 +42,8 @@ class Moving(Stage):
             if self.now == at(when):
                 before()
             known = self.estate.jobs[LOAD.id]
-            told = replace(known, schedule=self.clock, accepted_at=self.now)
-            self.estate = replace(self.estate, jobs={**self.estate.jobs, LOAD.id: told})
+            job = replace(known, schedule=self.clock, accepted_at=self.now)
+            self.estate = replace(self.estate, jobs={**self.estate.jobs, LOAD.id: job})
 
         self.when(accepted or when, accept)
         return self
@@ -60,7 +60,7 @@ class Moving(Stage):
             return
         known = self.estate.jobs[LOAD.id]
         if known.schedule == self.clock and known.accepted_at is not None and known.accepted_at <= self.now:
-            self.owed.append(self.now)
+            self.pending.append(self.now)
         if not self.source.asleep:
             self.source.starts.append((self.now, "clock"))
 
@@ -69,9 +69,9 @@ class Moving(Stage):
         super()._polled()
         self.source.starts = starts
         for started, by in starts:
-            if self.now - started < self.tells_after:
+            if self.now - started < self.reports_after:
                 continue
-            period = started if by == "clock" else self.asked[by].action.parameters["period_at"]
+            period = started if by == "clock" else self.requested[by].action.parameters["period_at"]
             clock = period if isinstance(period, str) else instant_key(period)
             done = started + TAKES <= self.now
             ended = {"ended_at": started + TAKES} if done else {}
@@ -80,8 +80,8 @@ class Moving(Stage):
 
     def last(self) -> list[tuple[HoldState, str]]:
         """Holds that are over, by their periods."""
-        over = [one for one in self.held.values() if one.state.is_over]
-        return [(one.state, one.period_key[:16]) for one in sorted(over, key=lambda one: one.period_key)]
+        over = [hold for hold in self.held.values() if hold.state.is_over]
+        return [(hold.state, hold.period_key[:16]) for hold in sorted(over, key=lambda hold: hold.period_key)]
 
 
 @pytest.mark.parametrize("moved", ["03:40", "04:40"])
@@ -107,7 +107,7 @@ def test_what_came_due_by_the_schedule_that_was_accepted_is_started_once(moved: 
     stage = Moving().moves("03:25", moved).good(repaired)
     stage.until("06:00")
     assert [(at(repaired) + minutes(1.5), "headway")] == stage.started()
-    assert [at(moved)] == stage.owed
+    assert [at(moved)] == stage.pending
 
 
 def test_the_start_that_is_held_is_shown_by_the_schedule_that_was_accepted() -> None:
@@ -116,11 +116,11 @@ def test_the_start_that_is_held_is_shown_by_the_schedule_that_was_accepted() -> 
     runs = {run.period_key[:16]: run.state for run in stage.estate.runs if run.job_id == LOAD.id}
     assert {"2026-11-20T03:30": RunState.HELD, "2026-11-21T03:30": RunState.PLANNED} == runs
     assert stage.hold().due_at == at("03:30")
-    assert stage.hold().until == at("03:30") + STANDING.hold_for
+    assert stage.hold().until == at("03:30") + STANDING_HOLD.hold_for
 
 
 def test_a_start_that_expires_under_a_moved_hold_is_missed_and_notified() -> None:
-    stage = Moving(replace(STANDING, hold_for=timedelta(hours=1))).moves("03:25", "03:30")
+    stage = Moving(replace(STANDING_HOLD, hold_for=timedelta(hours=1))).moves("03:25", "03:30")
     stage.until("05:00")
     [run] = [run for run in stage.estate.runs if run.job_id == LOAD.id and run.period_at == at("03:30")]
     assert RunState.MISSED is run.state
@@ -173,7 +173,7 @@ def test_whoever_undoes_a_hold_that_moved_is_not_held_again_for_that_start() -> 
 
 def test_a_start_that_its_source_only_names_is_followed() -> None:
     named = replace(LOAD, schedule=Schedule("none", text="EventBridge Scheduler", next_at=at("04:00")))
-    stage = Stage(replace(STANDING), load=named)
+    stage = Stage(replace(STANDING_HOLD), load=named)
     other = replace(named, schedule=replace(named.schedule, next_at=at("03:40")), accepted_at=at("03:25"))
     stage.when("03:25", lambda: setattr(stage, "estate", replace(stage.estate, jobs={**stage.estate.jobs, 2: other})))
     stage.until("03:30")
@@ -216,6 +216,10 @@ def test_however_a_schedule_moves_no_start_is_lost_or_doubled(night: dict[str, A
         stage.crash = lambda now: night["crash"] <= now < night["crash"] + minutes(12)
     stage.until("08:00")
     starts = [when for when, _ in stage.started()]
-    assert len(starts) <= len(stage.owed), (stage.owed, stage.started(), stage.events)
-    assert all(any(when >= due for when in starts) for due in stage.owed), (stage.owed, stage.started(), stage.events)
-    assert Verb.START not in stage.sent() or stage.owed
+    assert len(starts) <= len(stage.pending), (stage.pending, stage.started(), stage.events)
+    assert all(any(when >= due for when in starts) for due in stage.pending), (
+        stage.pending,
+        stage.started(),
+        stage.events,
+    )
+    assert Verb.START not in stage.sent() or stage.pending

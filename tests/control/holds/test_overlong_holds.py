@@ -44,7 +44,7 @@ def held(until: str, job_id: int = 2, **more: object) -> HoldFacts:
     return replace(hold, **more)  # type: ignore[arg-type]
 
 
-def told(
+def forecast_under_hold(
     foresee: Forecaster | None,
     hold: HoldFacts,
     now: str = "03:40",
@@ -53,13 +53,17 @@ def told(
 ) -> ServiceDayVerdict:
     begun = list(runs) or [done(EXTRACT, "03:10")]
     seen = replace(estate(EXTRACT, load, MART, runs=begun, feeds=CHAIN, services=[PROMISE]), holds=(hold,))
-    return next(each for each in evaluate(seen, at(now), foresee=foresee).service_days if each.business_date == NIGHT)
+    return next(
+        service_day
+        for service_day in evaluate(seen, at(now), foresee=foresee).service_days
+        if service_day.business_date == NIGHT
+    )
 
 
 @EVERY
 @pytest.mark.parametrize("now", ["03:40", "04:20"], ids=["before its instant", "while its run is held"])
 def test_a_hold_beyond_the_last_start_will_miss(foresee: Forecaster | None, now: str) -> None:
-    verdict = told(foresee, held("09:50"), now)
+    verdict = forecast_under_hold(foresee, held("09:50"), now)
     assert Timeliness.WILL_MISS is verdict.timeliness
     assert at("11:20") == verdict.expected_at
     held_by = "warehouse/load is held by mara: disk swap (hold headway-1)"
@@ -71,24 +75,27 @@ def test_a_hold_beyond_the_last_start_will_miss(foresee: Forecaster | None, now:
 @EVERY
 @pytest.mark.parametrize("now", ["03:40", "04:20"])
 def test_a_hold_that_ends_in_time_starts_its_run_then(foresee: Forecaster | None, now: str) -> None:
-    verdict = told(foresee, held("04:50"), now)
+    verdict = forecast_under_hold(foresee, held("04:50"), now)
     assert (at("06:20"), Timeliness.ON_TIME) == (verdict.expected_at, verdict.timeliness)
 
 
 @EVERY
 def test_a_hold_that_ends_before_its_start_costs_nothing(foresee: Forecaster | None) -> None:
-    assert at("05:30") == told(foresee, held("03:55")).expected_at
+    assert at("05:30") == forecast_under_hold(foresee, held("03:55")).expected_at
 
 
 @EVERY
 def test_a_run_started_before_the_hold_is_not_held(foresee: Forecaster | None) -> None:
     runs = [done(EXTRACT, "03:10"), run(2, LOAD, "04:00", RunState.RUNNING)]
-    assert Timeliness.ON_TIME is told(foresee, held("09:50", placed_at=at("04:05")), "04:10", runs).timeliness
+    assert (
+        Timeliness.ON_TIME
+        is forecast_under_hold(foresee, held("09:50", placed_at=at("04:05")), "04:10", runs).timeliness
+    )
 
 
 @EVERY
 def test_a_job_without_a_clock_waits_for_the_end_of_its_hold_too(foresee: Forecaster | None) -> None:
-    verdict = told(foresee, held("09:50", job_id=3))
+    verdict = forecast_under_hold(foresee, held("09:50", job_id=3))
     assert (at("10:50"), Timeliness.WILL_MISS) == (verdict.expected_at, verdict.timeliness)
 
 
@@ -96,7 +103,7 @@ def test_a_job_without_a_clock_waits_for_the_end_of_its_hold_too(foresee: Foreca
 def test_a_pause_at_the_source_has_no_end(foresee: Forecaster | None) -> None:
     paused = replace(LOAD, paused_since=at("03:00"))
     over = held("03:00", state=HoldState.RELEASED, ended_at=at("02:55"))
-    verdict = told(foresee, over, load=paused)
+    verdict = forecast_under_hold(foresee, over, load=paused)
     assert (Timeliness.WILL_MISS, None) == (verdict.timeliness, verdict.expected_at)
     assert "warehouse/load is paused at its source: too late for 06:30 UTC" == verdict.reason
 
@@ -105,8 +112,11 @@ def test_a_pause_at_the_source_has_no_end(foresee: Forecaster | None) -> None:
 def test_the_only_deliverer_of_a_service_that_runs_every_ten_minutes(foresee: Forecaster | None) -> None:
     often = job(2, "dwh/refresh", Schedule("debian-cron", "*/10 * * * *", "UTC"), expected=minutes(5))
     seen = estate(often, runs=[done(often, "03:40", 5)], services=[service("daily", "06:30", often)])
-    found = evaluate(replace(seen, holds=(held("09:50"),)), at("03:48"), foresee=foresee)
-    assert Timeliness.WILL_MISS is next(each for each in found.service_days if each.business_date == NIGHT).timeliness
+    decisions = evaluate(replace(seen, holds=(held("09:50"),)), at("03:48"), foresee=foresee)
+    assert (
+        Timeliness.WILL_MISS
+        is next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT).timeliness
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ PLACED = at("03:00:30")
 
 @dataclass
 class Night:
-    """How often its clock starts it, when a person releases it, how slow the engine's looks and sends are."""
+    """Start interval of its clock, time of a person's release, delays of the engine's polls and sends."""
 
     every: int
     released: datetime
@@ -61,11 +61,15 @@ class Frequent(Stage):
             self.clock.append(self.now)
 
     def _missed(self) -> dict[str, Any]:
-        """What `_releasing` writes with the release: the last period that was kept back."""
-        kept = instants(self.load.schedule, PLACED, self.now)
+        """The release that `_releasing` writes: the last period that was held."""
+        stored_instants = instants(self.load.schedule, PLACED, self.now)
         return (
-            {"due_at": kept[-1], "period_key": instant_key(kept[-1]), "business_date": at("00:00").date()}
-            if kept
+            {
+                "due_at": stored_instants[-1],
+                "period_key": instant_key(stored_instants[-1]),
+                "business_date": at("00:00").date(),
+            }
+            if stored_instants
             else {}
         )
 
@@ -103,8 +107,8 @@ def test_nothing_of_its_own_clock_is_due_while_a_start_of_ours_begins(night: Nig
     assert hold.state in (HoldState.RELEASED, HoldState.WATCHING), (night, hold)
     assert len(stage.ours) <= 1
     if not stage.ours and hold.due_at is not None:  # then its own clock has, or will have, started it
-        said = "nothing is started: its schedule starts it at" in " ".join(stage.events)
-        assert said or hold.text == "its run has started", (night, hold, stage.events)
+        is_reported = "nothing is started: its schedule starts it at" in " ".join(stage.events)
+        assert is_reported or hold.text == "its run has started", (night, hold, stage.events)
 
 
 def test_a_release_between_two_instants_of_a_frequent_job_leaves_the_start_to_its_clock() -> None:
@@ -116,8 +120,8 @@ def test_a_release_between_two_instants_of_a_frequent_job_leaves_the_start_to_it
     [first, *_] = stage.clock
     assert at("03:06") == first
     runs = [run for run in stage.estate.runs if run.job_id == 2 and run.period_at is not None]
-    kept = {run.state for run in runs if PLACED < (run.period_at or PLACED) < at("03:10")}
-    assert kept <= {RunState.SKIPPED, RunState.SUCCEEDED}
+    states = {run.state for run in runs if PLACED < (run.period_at or PLACED) < at("03:10")}
+    assert states <= {RunState.SKIPPED, RunState.SUCCEEDED}
 
 
 def test_a_start_long_before_the_next_instant_of_its_clock_is_sent() -> None:

@@ -20,7 +20,7 @@ from console.domain.dependency import DependencyMode, EngineDown
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState
 from console.domain.switches import Modes, SwitchState, switch_name
 from tests.control.ledger import ended
-from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Asked, Stage, hold_edge
+from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Stage, StagedAction, hold_edge
 from tests.factories import at, estate, job, minutes, target
 from tests.properties import examples
 
@@ -89,7 +89,7 @@ def test_what_is_let_go_after_its_instant_is_started_once() -> None:
     [(started, by)] = stage.started()
     assert ("headway", True) == (by, at("04:30") < started < at("04:33"))
     assert [Verb.HOLD, Verb.RELEASE, Verb.START] == stage.sent()
-    start = next(one.action for one in stage.asked.values() if one.action.verb is Verb.START)
+    start = next(action.action for action in stage.requested.values() if action.action.verb is Verb.START)
     assert (PERIOD, {"period_at": PERIOD}, "queue") == (start.period_key, start.parameters, start.overlap)
     assert HoldState.RELEASED is stage.hold().state
 
@@ -97,7 +97,7 @@ def test_what_is_let_go_after_its_instant_is_started_once() -> None:
 def test_a_start_of_ours_not_yet_reported_by_its_source_is_awaited_and_not_missed() -> None:
     """pg_cron begins within the next minute, Airflow when a slot is free."""
     stage = repaired(failed(Stage()), "04:30")
-    stage.tells_after = minutes(2)
+    stage.reports_after = minutes(2)
     stage.until("04:32")
     assert ([Verb.HOLD, Verb.RELEASE, Verb.START], HoldState.RELEASED) == (stage.sent(), stage.hold().state)
     assert (RunState.HELD, f"started by Headway: its run is awaited (hold {stage.hold().key})") == reason(stage)
@@ -107,14 +107,14 @@ def test_a_start_of_ours_not_yet_reported_by_its_source_is_awaited_and_not_misse
 
 def test_a_start_of_ours_of_which_nothing_comes_is_missed_and_says_what_became_of_the_hold() -> None:
     stage = repaired(failed(Stage()), "04:30")
-    stage.tells_after = 9 * HOUR
+    stage.reports_after = 9 * HOUR
     stage.until("04:32")
-    start = list(stage.asked.values())[-1]
-    start.state, start.words, start.ended_at = "failed", "its run did not start within 1 h", at("04:33")
+    start = list(stage.requested.values())[-1]
+    start.state, start.text, start.ended_at = "failed", "its run did not start within 1 h", at("04:33")
     stage.until("04:40")
     why = "started by Headway: its run did not start within 1 h"
-    told = f"nothing in the log by 04:05 UTC; {why} (hold {stage.hold().key})"
-    assert (RunState.MISSED, told) == reason(stage)
+    text = f"nothing in the log by 04:05 UTC; {why} (hold {stage.hold().key})"
+    assert (RunState.MISSED, text) == reason(stage)
 
 
 def test_a_start_of_the_schedulers_own_after_the_release_is_enough() -> None:
@@ -152,8 +152,8 @@ def test_a_hold_whose_time_is_over_lets_go_and_starts_nothing_and_says_so() -> N
     assert ([], None, HoldState.RELEASED) == (stage.source.starts, stage.source.mark, stage.hold().state)
     assert f"released at 05:00 UTC and not started; {EXTRACT.name} is not good" == stage.hold().text
     assert f"{LOAD.name} was {stage.hold().text}" == stage.events[-1]
-    told = f"nothing in the log by 04:05 UTC; {stage.hold().text} (hold {stage.hold().key})"
-    assert (RunState.MISSED, told) == reason(stage)
+    text = f"nothing in the log by 04:05 UTC; {stage.hold().text} (hold {stage.hold().key})"
+    assert (RunState.MISSED, text) == reason(stage)
 
 
 def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> None:
@@ -161,7 +161,7 @@ def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> N
     stage = repaired(failed(Stage(hold_edge(hold_for=HOUR, engine_down=EngineDown.CLOSED))), "04:30")
     stage.crash = lambda now: at("04:05") <= now < at("05:30")
     stage.until("06:00")
-    [over] = [one for one in stage.held.values() if one.period_key == PERIOD]
+    [over] = [hold for hold in stage.held.values() if hold.period_key == PERIOD]
     assert ([], "released at 05:30 UTC and not started; it was too late to start it") == (
         stage.source.starts,
         over.text,
@@ -194,7 +194,7 @@ def test_a_start_that_waits_past_its_time_is_withdrawn_and_notified() -> None:
     stage.until("05:04")
     assert HoldState.STARTING is stage.hold().state
     stage.until("06:00")
-    assert ([], "refused") == (stage.source.starts, list(stage.asked.values())[-1].state)
+    assert ([], "refused") == (stage.source.starts, list(stage.requested.values())[-1].state)
     assert f"{LOAD.name} was released at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
 
 
@@ -202,7 +202,7 @@ def test_a_waiting_start_is_withdrawn_when_the_held_run_appears() -> None:
     stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "04:50")
     stage.until("05:00")
     assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().text)
-    assert "refused" == list(stage.asked.values())[-1].state
+    assert "refused" == list(stage.requested.values())[-1].state
     stage.until("06:00")
     assert [(at("04:50"), "clock")] == stage.started()
 
@@ -230,7 +230,7 @@ def test_a_start_before_its_clock_that_waits_does_not_follow_the_run_that_a_pers
 
 
 def test_a_start_waits_for_a_poll_of_a_source_that_was_unreachable() -> None:
-    """It answers again to whoever sends; what it ran meanwhile the next poll tells."""
+    """The next poll reports what it ran while it did not answer."""
     stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "05:10")
     stage.late = lambda now: at("05:00") <= now < at("05:40")
     stage.until("06:00")
@@ -260,7 +260,7 @@ def mara_holds(stage: Stage, until: datetime) -> None:
         reason=HoldReason.BY_PERSON, detail="mara",
     )  # fmt: skip
     stage.held[hold.key] = hold
-    stage.asked[hold.key] = Asked(PolicyAction(hold.key, Verb.HOLD, LOAD.id), stage.now)
+    stage.requested[hold.key] = StagedAction(PolicyAction(hold.key, Verb.HOLD, LOAD.id), stage.now)
 
 
 def test_a_start_between_the_sending_of_a_hold_and_its_verification_is_held_and_not_missed() -> None:
@@ -284,8 +284,8 @@ def test_a_persons_hold_that_runs_out_is_a_dependencys_while_its_upstream_is_not
     assert ("reactive", HoldState.HELD, "headway", at("10:00"), PERIOD) == (
         hold.kind, hold.state, hold.held_by, hold.until, hold.period_key,
     )  # fmt: skip
-    told = f"{LOAD.name} is held on until {EXTRACT.name} is good: the hold by mara has ended"
-    assert (told, "headway-mara", []) == (stage.events[-1], stage.source.mark, stage.started())
+    text = f"{LOAD.name} is held on until {EXTRACT.name} is good: the hold by mara has ended"
+    assert (text, "headway-mara", []) == (stage.events[-1], stage.source.mark, stage.started())
     stage.until("06:00")
     [(started, by)] = stage.started()
     assert ("headway", True) == (by, at("05:00") <= started < at("05:03"))
@@ -300,8 +300,8 @@ def test_a_persons_hold_that_ends_just_before_a_start_does_not_let_it_slip() -> 
 def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_what_is_unfinished() -> None:
     stage = by_mara(failed(Stage(hold_edge(hold_for=HOUR))), 2)
     stage.until("06:00")
-    told = f"released at 05:30 UTC and not started; {EXTRACT.name} is not good"
-    assert ([], HoldState.RELEASED, told) == (stage.started(), stage.hold().state, stage.hold().text)
+    text = f"released at 05:30 UTC and not started; {EXTRACT.name} is not good"
+    assert ([], HoldState.RELEASED, text) == (stage.started(), stage.hold().state, stage.hold().text)
 
 
 @pytest.mark.deep
@@ -311,19 +311,19 @@ def test_an_expired_hold_of_a_person_starts_what_no_dependency_holds_and_the_sta
     stage.until("06:00")
     [(_, by)] = stage.started()
     assert ("headway", True) == (by, stage.state(LOAD, "04:00").stale_read)
-    told = f"{LOAD.name} is started: no start of its own came after its release; {EXTRACT.name} is not good"
-    assert told == stage.events[-1]
+    text = f"{LOAD.name} is started: no start of its own came after its release; {EXTRACT.name} is not good"
+    assert text == stage.events[-1]
 
 
 @pytest.mark.deep
 def test_a_run_released_before_its_upstream_succeeded_is_started_with_a_warning() -> None:
-    """Whoever releases it by hand decides that; Headway tells what it means."""
+    """A manual release is the person's decision; Headway shows its effect."""
     stage = failed(Stage())
 
     def released() -> None:
         hold = stage.hold()
         action = PolicyAction("headway-byhand", Verb.RELEASE, LOAD.id, parameters={"hold": hold.key})
-        stage.asked["headway-byhand"] = Asked(action, stage.now)
+        stage.requested["headway-byhand"] = StagedAction(action, stage.now)
         stage.held[hold.key] = replace(hold, state=HoldState.RELEASING, release_key="headway-byhand")
 
     stage.whole = True
@@ -381,8 +381,8 @@ def test_a_hold_that_a_person_undid_loses_its_mark_and_a_later_pause_stays_their
     stage.until("06:00")
     assert ([], None, True) == (stage.started(), stage.source.mark, stage.source.paused)
     assert [Verb.HOLD, Verb.RELEASE] == stage.sent()
-    told = "a person enabled it at its source; our mark is gone"
-    assert (HoldState.RELEASED, told) == (stage.hold().state, stage.hold().text)
+    text = "a person enabled it at its source; our mark is gone"
+    assert (HoldState.RELEASED, text) == (stage.hold().state, stage.hold().text)
 
 
 def test_a_mark_that_cannot_be_removed_yet_is_removed_later() -> None:
@@ -394,7 +394,7 @@ def test_a_mark_that_cannot_be_removed_yet_is_removed_later() -> None:
     stage.until("04:00")
     assert (HoldState.CLEARING, [(DUE, "clock")]) == (stage.hold().state, stage.started())
     stage.until("04:30")
-    assert (HoldState.RELEASED, None, 3) == (stage.hold().state, stage.source.mark, len(stage.asked))
+    assert (HoldState.RELEASED, None, 3) == (stage.hold().state, stage.source.mark, len(stage.requested))
 
 
 def test_in_a_freeze_a_mark_is_left_where_it_is() -> None:
@@ -415,7 +415,7 @@ def test_a_run_that_goes_on_is_not_held_in_mid_run() -> None:
 
 
 def test_a_job_without_a_recent_poll_is_not_held_unseen() -> None:
-    """An engine that starts again knows yesterday's runs: first it looks."""
+    """A restarted engine knows yesterday's runs: it polls first."""
     stage = failed(Stage())
     stage.late = lambda now: at("03:45") <= now < at("03:55")
     stage.until("03:54")
@@ -429,7 +429,7 @@ def test_a_hold_that_could_not_be_placed_in_time_is_withdrawn() -> None:
     stage.latency = minutes(15)
     stage.until("06:00")
     assert ([(DUE, "clock")], HoldState.FAILED) == (stage.started(), stage.hold().state)
-    assert "refused" == stage.asked[stage.hold().key].state
+    assert "refused" == stage.requested[stage.hold().key].state
 
 
 def test_a_hold_that_never_arrived_is_placed_again_while_there_is_time() -> None:
@@ -437,7 +437,7 @@ def test_a_hold_that_never_arrived_is_placed_again_while_there_is_time() -> None
     answers = iter(["not sent: no route to host"])
     stage.reply = lambda action: next(answers, None)
     stage.until("04:30")
-    assert [HoldState.FAILED, HoldState.HELD] == sorted((one.state for one in stage.held.values()), key=str)
+    assert [HoldState.FAILED, HoldState.HELD] == sorted((hold.state for hold in stage.held.values()), key=str)
     assert [] == stage.source.starts
 
 
@@ -446,11 +446,11 @@ def test_a_refused_hold_is_tried_again_with_growing_pauses_and_notified_once() -
     answers = iter(["it is locked by another"] * 3)
     stage.reply = lambda action: next(answers, None)
     stage.until("04:30")
-    asked = [f"{one.at:%H:%M:%S}" for one in stage.asked.values()]
-    assert ["03:50:00", "03:51:00", "03:52:30", "03:55:00"] == asked
-    assert ([], HoldState.HELD) == (stage.source.starts, stage.held[list(stage.asked)[-1]].state)
+    requests = [f"{action.at:%H:%M:%S}" for action in stage.requested.values()]
+    assert ["03:50:00", "03:51:00", "03:52:30", "03:55:00"] == requests
+    assert ([], HoldState.HELD) == (stage.source.starts, stage.held[list(stage.requested)[-1]].state)
     assert [f"{LOAD.name} could not be held: it is locked by another; it is tried again until 04:00 UTC"] == [
-        one for one in stage.events if "could not" in one
+        event for event in stage.events if "could not" in event
     ]
 
 
@@ -460,19 +460,19 @@ def test_a_start_without_a_hold_is_notified_a_minute_before_it_and_tried_to_the_
     stage.until("03:58:30")
     assert 1 == len(stage.events)
     stage.until("06:00")
-    told = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 UTC by its schedule"
-    assert [f"{told} and is not suppressed: it has no run yet"] == stage.events[1:]
+    text = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 UTC by its schedule"
+    assert [f"{text} and is not suppressed: it has no run yet"] == stage.events[1:]
     assert [(DUE, "clock")] == stage.started()
-    assert 4 <= len(stage.asked) <= 7
+    assert 4 <= len(stage.requested) <= 7
 
 
 def test_a_start_not_held_because_its_source_is_unreachable_is_notified() -> None:
     stage = failed(Stage())
     stage.late = lambda now: at("03:45") <= now < at("04:10")
     stage.until("04:30")
-    assert ([(DUE, "clock")], {}) == (stage.started(), stage.asked)
-    [told] = stage.events
-    assert told.endswith("it starts at 04:00 UTC by its schedule and is not suppressed: it was unobserved")
+    assert ([(DUE, "clock")], {}) == (stage.started(), stage.requested)
+    [event] = stage.events
+    assert event.endswith("it starts at 04:00 UTC by its schedule and is not suppressed: it was unobserved")
 
 
 def test_a_person_who_undid_a_hold_is_not_notified_that_it_is_missing() -> None:
@@ -480,7 +480,7 @@ def test_a_person_who_undid_a_hold_is_not_notified_that_it_is_missing() -> None:
     stage.when("03:55", lambda: setattr(stage.source, "mark", None))
     stage.when("03:56", stage.reconciled)
     stage.until("06:00")
-    assert [] == [one for one in stage.events if "nothing holds" in one]
+    assert [] == [event for event in stage.events if "nothing holds" in event]
 
 
 def test_a_refused_release_is_requested_again() -> None:
@@ -514,7 +514,7 @@ def test_a_standing_hold_is_placed_long_before_and_released_at_the_lead_where_th
     assert (HoldState.RELEASED, None) == (stage.hold().state, stage.source.mark)
     stage.until("04:30")
     assert [(DUE, "clock")] == stage.started()
-    assert {PERIOD, "2026-11-21T04:00:00Z"} == {one.period_key for one in stage.held.values()}
+    assert {PERIOD, "2026-11-21T04:00:00Z"} == {hold.period_key for hold in stage.held.values()}
 
 
 def test_a_dependency_that_leaves_the_config_lets_go() -> None:
@@ -573,8 +573,8 @@ def test_a_trigger_whose_job_is_out_of_sight_says_so_once_and_starts_it_when_it_
 
     stage._polled = polled  # type: ignore[method-assign]
     stage.until("04:59")
-    told = "its source does not answer; it is started once observed again, until 10:10 UTC"
-    assert ([f"{EXTRACT.name} is good, and {ready.name} is not started: {told}"], []) == (stage.events, stage.sent())
+    text = "its source does not answer; it is started once observed again, until 10:10 UTC"
+    assert ([f"{EXTRACT.name} is good, and {ready.name} is not started: {text}"], []) == (stage.events, stage.sent())
     stage.until("05:30")
     assert ([Verb.START], 1) == (stage.sent(), len(stage.source.starts))
 
@@ -630,7 +630,7 @@ def test_a_clock_that_the_source_only_names_is_held_and_started_once() -> None:
 
 @pytest.mark.parametrize("hours, starter", [(1.0, "headway"), (0.25, "clock")])
 def test_a_persons_hold_of_a_clock_that_the_source_only_names_loses_no_start(hours: float, starter: str) -> None:
-    """No run is expected by it: the start that it kept back is the one that its source named when it was placed."""
+    """No run is expected: the held start is the one that its source named when the hold was placed."""
     stage = by_mara(Stage(hold_edge(DependencyMode.OBSERVE, down=NAMED), load=NAMED), hours)
     stage.until("06:00")
     assert [starter] == [by for _, by in stage.started()]
@@ -645,7 +645,7 @@ def test_a_persons_hold_of_a_clock_that_the_source_only_names_is_a_dependencys_w
 
 
 def test_a_start_that_comes_within_its_minute_is_not_doubled() -> None:
-    """AWS starts between 04:00:00 and 04:00:59, and tells it a moment later."""
+    """AWS starts between 04:00:00 and 04:00:59, and reports it a moment later."""
     stage = repaired(failed(Stage(hold_edge(down=NAMED), load=NAMED)), "03:59")
     stage.when("04:00", lambda: setattr(stage.source, "paused", True))
     stage.when("04:00:30", lambda: setattr(stage.source, "paused", False))
@@ -682,7 +682,7 @@ def test_a_late_trigger_starts_on_completion() -> None:
     stage = repaired(failed(Stage(hold_edge(DependencyMode.TRIGGER))), "04:30")
     stage.until("06:00")
     assert ["headway"] == [by for _, by in stage.started()]
-    assert {"hold", "trigger"} == {one.action.origin for one in stage.asked.values()}
+    assert {"hold", "trigger"} == {action.action.origin for action in stage.requested.values()}
 
 
 def test_a_skipped_upstream_holds_nothing() -> None:
@@ -725,7 +725,7 @@ def hourly(*ends: tuple[str, RunState]) -> Stage:
 
 @pytest.mark.deep
 def test_of_an_upstream_of_every_hour_the_next_green_run_lets_go() -> None:
-    """What is kept back at 04:00 starts after it and reads what that run wrote: nothing of it is stale."""
+    """A job held at 04:00 starts after it and reads what that run wrote: nothing of it is stale."""
     stage = hourly(("03:10", RunState.FAILED), ("04:10", RunState.SUCCEEDED), ("05:10", RunState.SUCCEEDED))
     stage.whole = True
     stage.until("04:14")
@@ -844,17 +844,17 @@ def played(night: dict[str, Any]) -> Stage:
 @given(NIGHTS)
 def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck(night: dict[str, Any]) -> None:
     stage = played(night)
-    starts, about = stage.started(), [one for one in stage.held.values() if one.period_key == PERIOD]
+    starts, about = stage.started(), [hold for hold in stage.held.values() if hold.period_key == PERIOD]
     by_hand = night["undone"] is not None and night["early"] and night["mode"] is DependencyMode.TRIGGER
     assert len(starts) <= 1 or by_hand, (starts, stage.events)  # whoever undoes a hold lets its clock start it
     for when, by in starts:  # what we start reads what its upstream has finished
         is_read = night["good"] is not None and night["good"] <= when
         assert by == "clock" or (is_read and (night["mara"] is not None or when < DUE + 2 * HOUR + LATE))
-    open_ones = [one for one in stage.held.values() if not one.state.is_over and one.period_key == PERIOD]
+    open_ones = [hold for hold in stage.held.values() if not hold.state.is_over and hold.period_key == PERIOD]
     assert [] == open_ones
     assert stage.source.mark is None or stage.held[stage.source.mark].period_key != PERIOD
     if not starts and not stage.source.paused:  # it is said why it did not run
         asleep = night["paused"] is not None and within([night["paused"]], DUE)
-        assert asleep or any(one.state is HoldState.RELEASED and one.text for one in about), stage.held
-        left = [one for one in about if any(word in one.text for word in ("not good", "too late", "person"))]
-        assert asleep or left or night["lost"], (stage.held, stage.events)
+        assert asleep or any(hold.state is HoldState.RELEASED and hold.text for hold in about), stage.held
+        holds = [hold for hold in about if any(text in hold.text for text in ("not good", "too late", "person"))]
+        assert asleep or holds or night["lost"], (stage.held, stage.events)

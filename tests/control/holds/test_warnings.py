@@ -25,20 +25,20 @@ from tests.factories import at, estate, feeds, job, service
 EXTRACT = job(1, "hosts/extract", "03:10")
 
 
-@pytest.mark.parametrize("starts, told", [("04:00", 0), ("03:10", 0), ("02:00", 1), ("14:00", 1)])
-def test_a_downstream_that_starts_before_its_upstream_is_reported(starts: str, told: int) -> None:
+@pytest.mark.parametrize("starts, count", [("04:00", 0), ("03:10", 0), ("02:00", 1), ("14:00", 1)])
+def test_a_downstream_that_starts_before_its_upstream_is_reported(starts: str, count: int) -> None:
     load = job(2, "warehouse/load", starts)
-    assert told == len(list(contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))))
+    assert count == len(list(contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))))
 
 
 def test_the_text_names_both_starts_and_the_cutoff() -> None:
     load = job(2, "warehouse/load", "14:00")
-    [words] = contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))
+    [text] = contradicting_clocks(estate(EXTRACT, load, feeds=feeds(EXTRACT, load)), at("03:00"))
     assert (
         "warehouse/load starts 14:00, before hosts/extract of the same business date (03:10): each of its runs counts"
         " as a stale read. Move the cutoff of warehouse and hosts (now 12:00), so that both belong to one date in this"
         " order, or remove the dependency."
-    ) == words
+    ) == text
 
 
 def test_a_cutoff_that_puts_both_into_one_date_is_silent() -> None:
@@ -61,7 +61,7 @@ def test_what_does_not_start_by_the_clock_is_not_judged() -> None:
 RATE = Schedule("none", text="EventBridge Scheduler: rate(1 hour)")
 
 
-def told(load: JobFacts, mode: DependencyMode) -> list[str]:
+def hold_warnings(load: JobFacts, mode: DependencyMode) -> list[str]:
     return list(unenforceable_holds(estate(EXTRACT, load, feeds=[hold_edge(mode, EXTRACT, load)])))
 
 
@@ -77,51 +77,53 @@ def told(load: JobFacts, mode: DependencyMode) -> list[str]:
     ids=["a clock", "a clock that names its next start", "paused by a person", "gone"],
 )
 def test_a_job_that_can_be_held_or_never_starts_is_not_reported(load: JobFacts, mode: DependencyMode) -> None:
-    assert [] == told(load, mode)
+    assert [] == hold_warnings(load, mode)
 
 
 def test_a_schedule_without_a_start_time_cannot_be_held_and_the_fix_is_named() -> None:
-    [words] = told(job(2, "aws/mart", RATE), DependencyMode.HOLD)
+    [text] = hold_warnings(job(2, "aws/mart", RATE), DependencyMode.HOLD)
     assert (
         "aws/mart cannot be held until hosts/extract is good: EventBridge Scheduler: rate(1 hour), and its next start"
         " is not known. Hold it by hand, or give it a clock that names its starts."
-    ) == words
+    ) == text
 
 
 def test_a_job_without_a_clock_is_triggered_but_not_held() -> None:
     bare = job(2, "aws/mart")
-    assert [] == told(bare, DependencyMode.TRIGGER)
-    [words] = told(bare, DependencyMode.HOLD)
-    assert "aws/mart cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == words
+    assert [] == hold_warnings(bare, DependencyMode.TRIGGER)
+    [text] = hold_warnings(bare, DependencyMode.HOLD)
+    assert "aws/mart cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == text
 
 
 @pytest.mark.parametrize("text", ["Never, external triggers only", "Triggered by assets", ""])
 def test_what_only_people_or_events_start_has_no_clock(text: str) -> None:
     bare = job(2, "airflow/load", Schedule("none", text=text))
-    assert [] == told(bare, DependencyMode.TRIGGER)
-    [found] = told(bare, DependencyMode.HOLD)
-    assert "airflow/load cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == found
+    assert [] == hold_warnings(bare, DependencyMode.TRIGGER)
+    [result] = hold_warnings(bare, DependencyMode.HOLD)
+    assert (
+        "airflow/load cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == result
+    )
 
 
 def test_a_trigger_beside_a_schedule_without_a_start_time_is_reported_to_start_it_twice() -> None:
-    [words] = told(job(2, "aws/mart", RATE), DependencyMode.TRIGGER)
-    assert "by its schedule as well: EventBridge Scheduler: rate(1 hour)" in words
+    [text] = hold_warnings(job(2, "aws/mart", RATE), DependencyMode.TRIGGER)
+    assert "by its schedule as well: EventBridge Scheduler: rate(1 hour)" in text
 
 
 def test_a_watch_only_job_is_not_reported() -> None:
-    assert [] == told(job(2, "aws/mart", RATE), DependencyMode.OBSERVE)
+    assert [] == hold_warnings(job(2, "aws/mart", RATE), DependencyMode.OBSERVE)
 
 
 MORNING = job(1, "dwh/mart", "11:00")
 
 
 @pytest.mark.parametrize(
-    "deadline, cutoff, told", [("13:00", 12, 1), ("13:00", 0, 0), ("11:30", 12, 0), ("23:00", 12, 1)]
+    "deadline, cutoff, count", [("13:00", 12, 1), ("13:00", 0, 0), ("11:30", 12, 0), ("23:00", 12, 1)]
 )
-def test_a_deadline_on_the_day_before_its_jobs_start_is_reported(deadline: str, cutoff: int, told: int) -> None:
+def test_a_deadline_on_the_day_before_its_jobs_start_is_reported(deadline: str, cutoff: int, count: int) -> None:
     mart = replace(MORNING, cutoff=time(cutoff))
     daily = service("daily", deadline, mart, cutoff=time(cutoff))
-    assert told == len(list(contradicting_deadlines(estate(mart, services=[daily]), at("03:00"))))
+    assert count == len(list(contradicting_deadlines(estate(mart, services=[daily]), at("03:00"))))
 
 
 def test_the_warning_of_a_deadline_names_the_start_and_a_fix_that_ends_it() -> None:
@@ -135,15 +137,15 @@ def test_the_warning_of_a_deadline_names_the_start_and_a_fix_that_ends_it() -> N
     assert [] == list(contradicting_deadlines(estate(MORNING, services=[fixed]), at("03:00")))
 
 
-@pytest.mark.parametrize("cutoff, told", [(12, 1), (0, 0)])
-def test_an_edited_config_is_judged_by_the_stored_schedules(cutoff: int, told: int) -> None:
+@pytest.mark.parametrize("cutoff, count", [(12, 1), (0, 0)])
+def test_an_edited_config_is_judged_by_the_stored_schedules(cutoff: int, count: int) -> None:
     """The stored deadlines, dependencies and cutoffs are those of the config that the engine still uses."""
     stored = estate(MORNING, services=[service("daily", "23:00", MORNING)])
     edited = EstateSettings(
         systems=(SystemSetting("dwh", "cron", ("db",), cutoff=time(cutoff)),),
         services=(ServiceSetting("daily", "Daily", ("dwh/mart",), time(13), "UTC", cutoff=time(cutoff)),),
     )
-    assert told == len(dependency_faults(with_settings(stored, edited), at("03:00")))
+    assert count == len(dependency_faults(with_settings(stored, edited), at("03:00")))
 
 
 def test_a_dependency_of_an_edited_config_is_judged_and_a_removed_one_is_not() -> None:

@@ -1,4 +1,4 @@
-"""What changed since a job was last good: only what both sides are known of, the most telling first."""
+"""What changed since a job was last good: only what is known of both sides, the most significant first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAILED = run(7, EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
 GOOD = at("03:20", day=-1)
 
 
-def told(**past: Any) -> tuple[str, ...]:
+def shown_changes(**past: Any) -> tuple[str, ...]:
     facts = replace(estate(EXTRACT, runs=[FAILED]), pasts={7: LastGoodRun(**{"good_at": GOOD, **past})})
     return compare_runs(EstateIndex(facts, at("03:20")), [FAILED], "UTC").lines
 
@@ -59,7 +59,7 @@ def told(**past: Any) -> tuple[str, ...]:
     ],
 )
 def test_a_change_is_shown_with_both_values(past: dict[str, Any], text: str) -> None:
-    assert (text,) == told(**past)
+    assert (text,) == shown_changes(**past)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_a_change_is_shown_with_both_values(past: dict[str, Any], text: str) -> 
     ],
 )
 def test_what_differs_from_run_to_run_is_no_change(past: dict[str, Any]) -> None:
-    assert told(**past)[0].startswith("nothing that Headway sees")
+    assert shown_changes(**past)[0].startswith("nothing that Headway sees")
 
 
 def test_a_plain_number_that_differs_is_a_change() -> None:
-    assert ("conf.batch is 500; it was 50",) == told(
+    assert ("conf.batch is 500; it was 50",) == shown_changes(
         context={"conf": {"batch": 500}}, good_context={"conf": {"batch": 50}}
     )
 
@@ -91,10 +91,10 @@ def test_without_its_history_no_change_is_reported() -> None:
     assert RunComparison() == compare_runs(EstateIndex(estate(EXTRACT), at("03:20")), [], "UTC")
 
 
-def told_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
+def shown_changes_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
     """Of three jobs that blame the same, each with its past."""
     jobs = [job(number, f"hosts/j{number}", "03:10") for number in (1, 2, 3)]
-    runs = [run(number, each, "03:10", RunState.FAILED, **ended("03:10", 2)) for number, each in enumerate(jobs, 1)]
+    runs = [run(number, job, "03:10", RunState.FAILED, **ended("03:10", 2)) for number, job in enumerate(jobs, 1)]
     known = {number: LastGoodRun(**{"good_at": GOOD, **past}) for number, past in enumerate(pasts, 1)}
     return compare_runs(EstateIndex(replace(estate(*jobs, runs=runs), pasts=known), at("03:20")), runs, "UTC").lines
 
@@ -104,15 +104,17 @@ def test_the_change_shared_by_most_failed_jobs_comes_first() -> None:
     assert (
         "host hosts/db07 was restarted 2026-11-20 02:50 UTC (3 of 3 jobs)",
         "hosts/j2: version is 12; it was 11",
-    ) == told_of_three(restarted, {"context": {"version": 12}, "good_context": {"version": 11}, **restarted}, restarted)
+    ) == shown_changes_of_three(
+        restarted, {"context": {"version": 12}, "good_context": {"version": 11}, **restarted}, restarted
+    )
 
 
 def test_for_many_jobs_an_absent_or_unknown_change_is_stated() -> None:
-    assert ("nothing that Headway sees changed since they were last green, 2026-11-19 03:20 UTC",) == told_of_three(
-        {}, {"good_at": None}, {}
-    )
+    assert (
+        "nothing that Headway sees changed since they were last green, 2026-11-19 03:20 UTC",
+    ) == shown_changes_of_three({}, {"good_at": None}, {})
     nothing = "no successful run of any of them is known: there is nothing to compare with"
-    assert (nothing,) == told_of_three({"good_at": None}, {"good_at": None})
+    assert (nothing,) == shown_changes_of_three({"good_at": None}, {"good_at": None})
 
 
 VALUES = st.recursive(
@@ -124,6 +126,6 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=6), st.dictionaries(st.text(max_size=8), VALUES))
 def test_any_two_contexts_are_a_few_clean_lines(now: dict[str, Any], before: dict[str, Any]) -> None:
-    lines = told(context=now, good_context=before)
+    lines = shown_changes(context=now, good_context=before)
     assert 1 <= len(lines) <= MOST
     assert all(line == clean_line(line) and len(line) <= 200 for line in lines)

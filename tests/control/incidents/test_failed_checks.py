@@ -22,12 +22,12 @@ ROWS = Check("supply-rows", "sql", "table supply.rows", CheckCriteria(rows_min=1
 def night(**more: object) -> Ledger:
     """A service with a check whose job was done at 03:20."""
     plan = service("supply-plan", "06:30", PUBLISH, ready=("supply-rows",), **more)
-    found = Ledger(replace(estate(PUBLISH, services=[plan]), declared=Declared(checks=(ROWS,))))
-    found.run(PUBLISH, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:20"), attempt=1)
-    return found
+    ledger = Ledger(replace(estate(PUBLISH, services=[plan]), declared=Declared(checks=(ROWS,))))
+    ledger.run(PUBLISH, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:20"), attempt=1)
+    return ledger
 
 
-def looked(ledger: Ledger, *stretches: ResultSpan) -> None:
+def check_ran(ledger: Ledger, *stretches: ResultSpan) -> None:
     facts = CheckHistory("supply-rows", NIGHT, stretches)
     ledger.estate = replace(ledger.estate, checks={("supply-rows", NIGHT): facts})
 
@@ -42,7 +42,7 @@ def passed(since: str, until: str) -> ResultSpan:
 
 def test_a_service_whose_jobs_are_done_waits_for_the_check() -> None:
     ledger = night()
-    ledger.look("03:21")
+    ledger.evaluate("03:21")
     day = ledger.day("supply-plan")
     assert (day.timeliness, day.delivered_at, day.awaits) == (Timeliness.ON_TIME, None, ("supply-rows",))
     assert day.reason == "its jobs are done; check supply-rows: not run since its jobs were done"
@@ -53,14 +53,14 @@ def test_a_service_whose_jobs_are_done_waits_for_the_check() -> None:
 def test_before_its_jobs_are_done_nothing_is_checked() -> None:
     ledger = night()
     ledger.run(PUBLISH, "03:10", RunState.RUNNING, ended_at=None, successes=())
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     assert () == ledger.day("supply-plan").awaits
 
 
 def test_a_check_that_passes_delivers_it() -> None:
     ledger = night()
-    looked(ledger, passed("03:22", "03:22"))
-    ledger.look("03:23")
+    check_ran(ledger, passed("03:22", "03:22"))
+    ledger.evaluate("03:23")
     day = ledger.day("supply-plan")
     assert (day.timeliness, day.delivered_at, day.awaits) == (Timeliness.MET, at("03:22"), ())
     assert day.data_state == "complete"
@@ -68,35 +68,37 @@ def test_a_check_that_passes_delivers_it() -> None:
 
 def test_a_failing_check_is_a_root_cause_and_is_notified_once() -> None:
     ledger = night()
-    ledger.look("03:21")
-    looked(ledger, failed("03:22", "03:22"))
-    ledger.look("03:23")
+    ledger.evaluate("03:21")
+    check_ran(ledger, failed("03:22", "03:22"))
+    ledger.evaluate("03:23")
     incident, day = ledger.incident(), ledger.day("supply-plan")
     assert "check supply-rows: 12 rows, fewer than 100" == incident.title == incident.reason
     assert (incident.cause, incident.root_check, incident.failed_since) == ("check", "supply-rows", at("03:22"))
-    assert [("supply-plan", Timeliness.AT_RISK)] == [(one.service, one.timeliness) for one in incident.services]
+    assert [("supply-plan", Timeliness.AT_RISK)] == [
+        (service.service, service.timeliness) for service in incident.services
+    ]
     [notice] = incident.notices
     assert (AlertKind.OPENED, True) == (notice.kind, "\nWhere          table supply.rows\n" in notice.body)
     assert "12 rows" not in notice.plain_title + notice.plain_body
     assert (day.timeliness, day.cause, day.data_state) == (Timeliness.AT_RISK, "check supply-rows", "failed")
-    looked(ledger, failed("03:22", "03:27")._replace(text="13 rows, fewer than 100"))
-    ledger.look("03:28")
+    check_ran(ledger, failed("03:22", "03:27")._replace(text="13 rows, fewer than 100"))
+    ledger.evaluate("03:28")
     assert () == ledger.incident().notices
 
 
 def test_a_check_that_cannot_be_measured_delays_the_service_too() -> None:
     ledger = night()
-    looked(ledger, failed("03:22", "03:22")._replace(state=CheckState.ERROR, text="dwh: no answer within 30 s"))
-    ledger.look("03:23")
+    check_ran(ledger, failed("03:22", "03:22")._replace(state=CheckState.ERROR, text="dwh: no answer within 30 s"))
+    ledger.evaluate("03:23")
     assert "check supply-rows: not measured: dwh: no answer within 30 s" == ledger.incident().title
 
 
 def test_past_the_deadline_it_is_breached_with_the_check_as_its_reason() -> None:
     ledger = night()
-    looked(ledger, failed("03:22", "06:28"))
-    ledger.look("06:29")
-    looked(ledger, failed("03:22", "06:31"))
-    ledger.look("06:32")
+    check_ran(ledger, failed("03:22", "06:28"))
+    ledger.evaluate("06:29")
+    check_ran(ledger, failed("03:22", "06:31"))
+    ledger.evaluate("06:32")
     day = ledger.day("supply-plan")
     assert day.timeliness is Timeliness.BREACHED
     assert day.reason == "not delivered by 06:30 UTC; check supply-rows: 12 rows, fewer than 100"
@@ -104,24 +106,24 @@ def test_past_the_deadline_it_is_breached_with_the_check_as_its_reason() -> None
 
 def test_a_check_that_never_ran_is_the_cause_once_the_deadline_is_over() -> None:
     ledger = night()
-    ledger.look("06:29")
+    ledger.evaluate("06:29")
     assert () == ledger.decisions.incidents
-    ledger.look("06:31")
+    ledger.evaluate("06:31")
     incident, day = ledger.incident(), ledger.day("supply-plan")
     assert "check supply-rows: not run since its jobs were done" == incident.title
-    assert [AlertKind.OPENED] == [one.kind for one in incident.notices]
+    assert [AlertKind.OPENED] == [notice.kind for notice in incident.notices]
     assert (Timeliness.BREACHED, "check supply-rows") == (day.timeliness, day.cause)
-    looked(ledger, passed("06:40", "06:40"))
-    ledger.look("06:41")
+    check_ran(ledger, passed("06:40", "06:40"))
+    ledger.evaluate("06:41")
     assert "it passes: 120 rows" == ledger.incident().close_reason
 
 
 def test_an_incident_of_a_check_is_over_when_it_passes() -> None:
     ledger = night()
-    looked(ledger, failed("03:22", "03:22"))
-    ledger.look("03:23")
-    looked(ledger, failed("03:22", "03:52"), passed("03:57", "03:57"))
-    ledger.look("03:58")
+    check_ran(ledger, failed("03:22", "03:22"))
+    ledger.evaluate("03:23")
+    check_ran(ledger, failed("03:22", "03:52"), passed("03:57", "03:57"))
+    ledger.evaluate("03:58")
     incident, day = ledger.incident(), ledger.day("supply-plan")
     assert (incident.closed, incident.close_reason) == (True, "it passes: 120 rows")
     [notice] = incident.notices
@@ -132,10 +134,10 @@ def test_an_incident_of_a_check_is_over_when_it_passes() -> None:
 
 def test_an_incident_of_a_check_is_over_when_no_service_waits_for_it() -> None:
     ledger = night()
-    looked(ledger, failed("03:22", "03:22"))
-    ledger.look("03:23")
+    check_ran(ledger, failed("03:22", "03:22"))
+    ledger.evaluate("03:23")
     ledger.estate = replace(ledger.estate, services=(replace(ledger.estate.services[0], ready=()),))
-    ledger.look("03:24")
+    ledger.evaluate("03:24")
     incident = ledger.incident()
     assert (incident.closed, incident.close_reason) == (True, "no service waits for it")
     [notice] = incident.notices
@@ -150,9 +152,9 @@ def test_one_check_that_delays_two_services_is_one_incident() -> None:
         ledger.estate, jobs={**ledger.estate.jobs, 2: OTHER}, services=(*ledger.estate.services, second)
     )
     ledger.run(OTHER, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:30"), attempt=1)
-    looked(ledger, failed("03:22", "03:32"))
-    ledger.look("03:33")
-    assert ["supply-plan", "report"] == [one.service for one in ledger.incident().services]
+    check_ran(ledger, failed("03:22", "03:32"))
+    ledger.evaluate("03:33")
+    assert ["supply-plan", "report"] == [service.service for service in ledger.incident().services]
     assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
 
 
@@ -161,7 +163,7 @@ def test_a_new_result_affects_the_services_that_wait_for_it_and_nothing_else() -
     aside = job(3, "etl-hosts/db07:aside", "03:10", target_id=2)
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 3: aside})
     before = ledger.estate
-    looked(ledger, failed("03:22", "03:22"))
+    check_ran(ledger, failed("03:22", "03:22"))
     assert {1} == changed_jobs(before, ledger.estate)
     part = part_with(ledger.estate, {1})
     assert {1} == part.jobs.keys()

@@ -1,4 +1,4 @@
-"""What comes and goes: its first return is told, later ones when it stays, and whatever must be known at once."""
+"""Flapping: the first return is notified, later ones when it stays, and urgent changes at once."""
 
 from __future__ import annotations
 
@@ -33,43 +33,47 @@ class Night:
     ) -> None:
         facts = estate(OFTEN, LOAD, feeds=edges or [], settings=EvaluationSettings(default_route=("default",)), **more)
         self.ledger = Ledger(replace(facts, declared=Declared(alerting=AlertingSettings(routes=routes))))
-        self.left: list[tuple[datetime, str]] = []
+        self.sent: list[tuple[datetime, str]] = []
         self._put_off: list[tuple[datetime, str]] = []
         self.now = at(opens)
-        self.look(self.now)
+        self.evaluate(self.now)
 
     def ends(self, when: datetime, state: RunState) -> None:
         began = when - timedelta(minutes=1)
         self.ledger.run(OFTEN, "03:00", state, started_at=began, ended_at=when)
 
-    def look(self, now: datetime) -> list[str]:
+    def evaluate(self, now: datetime) -> list[str]:
         """What leaves then or left since the last look, in the order of time."""
-        leaving = [one for one in self._put_off if one[0] <= now]
-        decisions = self.ledger.look(f"{now:%H:%M:%S}")
-        self._put_off = [one for one in self._put_off if one not in leaving]
-        for each in decisions.incidents:
-            if each.reopened:  # the store takes back what was put off
+        leaving = [pair for pair in self._put_off if pair[0] <= now]
+        decisions = self.ledger.evaluate(f"{now:%H:%M:%S}")
+        self._put_off = [pair for pair in self._put_off if pair not in leaving]
+        for incident in decisions.incidents:
+            if incident.reopened:  # the store takes back what was put off
                 self._put_off = []
-            for one in each.notices:
-                (self._put_off if one.not_before else leaving).append((one.not_before or now, one.kind.value))
-        self.left += leaving
+            for notice in incident.notices:
+                (self._put_off if notice.not_before else leaving).append((notice.not_before or now, notice.kind.value))
+        self.sent += leaving
         self.now = now
         return [kind for _, kind in leaving]
 
     def red(self, clock: str) -> list[str]:
         self.ends(at(clock), RunState.FAILED)
-        return self.look(at(clock))
+        return self.evaluate(at(clock))
 
     def green(self, clock: str) -> list[str]:
         self.ends(at(clock), RunState.SUCCEEDED)
-        return self.look(at(clock))
+        return self.evaluate(at(clock))
 
     def sent_by(self, clock: str) -> list[tuple[datetime, str]]:
         """What had been put off and leaves by then."""
-        return [one for one in self._put_off if one[0] <= at(clock)]
+        return [pair for pair in self._put_off if pair[0] <= at(clock)]
 
     def held(self) -> list[tuple[str, str, datetime | None]]:
-        return [(one.stage, one.why, one.until) for each in self.ledger.decisions.incidents for one in each.suppressed]
+        return [
+            (suppression.stage, suppression.why, suppression.until)
+            for incident in self.ledger.decisions.incidents
+            for suppression in incident.suppressed
+        ]
 
 
 def flapping(*routes: RouteRule, **more: Any) -> Night:
@@ -105,20 +109,20 @@ def test_a_route_notified_of_the_end_and_not_of_the_return_is_not_notified_a_sec
     assert [] == night.green("03:50")
     (over,) = night.ledger.decisions.incidents
     assert ["resolved again before it was stable"] == [why for _, why in over.dropped]
-    assert ([], "recovered") == (night.look(at("04:20")), night.left[-1][1])
+    assert ([], "recovered") == (night.evaluate(at("04:20")), night.sent[-1][1])
 
 
 def test_one_notification_says_that_it_stays_failed() -> None:
     night = flapping()
-    assert [] == night.look(at("04:09"))
-    assert ["updated"] == night.look(at("04:10"))
+    assert [] == night.evaluate(at("04:09"))
+    assert ["updated"] == night.evaluate(at("04:10"))
     assert night.ledger.incident().notices[0].body.startswith("Red 3 times since 03:00 UTC, now since 03:40 UTC.\n")
-    assert [] == night.look(at("04:40"))
+    assert [] == night.evaluate(at("04:40"))
 
 
 def test_after_a_steady_time_notifications_are_immediate_again() -> None:
     night = flapping()
-    night.look(at("04:10"))
+    night.evaluate(at("04:10"))
     assert ["recovered"] == night.green("04:20")
     assert ["updated"] == night.red("04:30")
 
@@ -127,7 +131,7 @@ def test_a_service_affected_for_the_first_time_is_notified_at_once() -> None:
     daily = service("daily", "06:30", LOAD, tier=2, notify=("oncall",))
     night = flapping()
     night.ledger.estate = replace(night.ledger.estate, dependencies=tuple(feeds(OFTEN, LOAD)), services=(daily,))
-    assert ["updated"] == night.look(at("03:42"))
+    assert ["updated"] == night.evaluate(at("03:42"))
     assert "Red 3 times" in night.ledger.incident().notices[0].body
 
 
@@ -137,7 +141,7 @@ def test_a_service_at_risk_that_was_notified_as_safe_is_notified_at_once_and_so_
     daily = service("daily", "04:12", LOAD, tier=2, notify=(notify,))
     night = Night(edges=feeds(OFTEN, LOAD), services=[daily])
     for failed, repaired in (("03:55", "03:57"), ("03:59", "04:01"), ("04:03", "04:05")):
-        first = "updated" if night.left else "opened"
+        first = "updated" if night.sent else "opened"
         assert {first} == set(night.red(failed))
         notices = {notice.route: notice for notice in night.ledger.incident().notices}
         assert "Daily 04:12 at risk: " in notices[notify].title
@@ -155,7 +159,7 @@ def test_what_changes_for_those_who_know_of_the_risk_waits_unless_a_deadline_com
             night.red(clock) if is_red else night.green(clock)
         later = replace(LOAD, expected=minutes(180))
         night.ledger.estate = replace(night.ledger.estate, jobs={**night.ledger.estate.jobs, LOAD.id: later})
-        night.look(at("03:45"))
+        night.evaluate(at("03:45"))
         assert ["oncall", *sent] == [
             notice.route for notice in night.ledger.incident().notices
         ]  # its act-by has passed
@@ -185,7 +189,8 @@ Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=3
 def test_however_jobs_flap_and_the_engine_dies_lasting_incidents_are_notified_and_the_rest_is_little(
     steps: list[tuple[bool, bool]],
 ) -> None:
-    """The last word is right whenever it stood for a steady time since somebody saw it, and few words leave."""
+    """The last notification is true whenever the state was steady since somebody saw it, and there are few
+    notifications."""
     night, is_red, seen = Night(), False, (False, at("02:50"))
     now = turned_at = at("03:00")
     night.ends(now, RunState.SUCCEEDED)
@@ -196,15 +201,15 @@ def test_however_jobs_flap_and_the_engine_dies_lasting_incidents_are_notified_an
             night.ends(now, RunState.FAILED if is_red else RunState.SUCCEEDED)
         if not is_dead:
             seen = seen if seen[0] == is_red and turned_at <= seen[1] else (is_red, now)
-            night.look(now)
-            if now - seen[1] >= STEADY and (is_red or night.left):
-                assert is_red == (night.left[-1][1] != "recovered")
-    _words_are_few(night)
+            night.evaluate(now)
+            if now - seen[1] >= STEADY and (is_red or night.sent):
+                assert is_red == (night.sent[-1][1] != "recovered")
+    _notifications_are_few(night)
 
 
-def _words_are_few(night: Night) -> None:
-    moments = [when for when, _ in night.left]
+def _notifications_are_few(night: Night) -> None:
+    moments = [when for when, _ in night.sent]
     assert sorted(moments) == moments
-    assert all(sum(when <= one < when + STEADY for one in moments) <= 4 for when in moments)
-    kinds = [kind for _, kind in night.left]
-    assert [] == [one for one in pairwise(kinds) if one == ("recovered", "recovered")]
+    assert all(sum(when <= instant < when + STEADY for instant in moments) <= 4 for when in moments)
+    kinds = [kind for _, kind in night.sent]
+    assert [] == [pair for pair in pairwise(kinds) if pair == ("recovered", "recovered")]

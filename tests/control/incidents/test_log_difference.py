@@ -26,10 +26,12 @@ BAD = """\
 
 
 def test_only_what_differs_beyond_times_pids_and_counts_is_shown() -> None:
-    found = log_difference(BAD, GOOD)
-    assert ["retrying", 'column "vat" does not exist', "rolled back"] == [one.split("] ")[1] for one in found.new]
-    assert ["written in 162.9s", "done"] == [one.split("] ")[1] for one in found.missing]
-    assert found.first_error.endswith('column "vat" does not exist')
+    difference = log_difference(BAD, GOOD)
+    assert ["retrying", 'column "vat" does not exist', "rolled back"] == [
+        name.split("] ")[1] for name in difference.new
+    ]
+    assert ["written in 162.9s", "done"] == [name.split("] ")[1] for name in difference.missing]
+    assert difference.first_error.endswith('column "vat" does not exist')
 
 
 def test_without_a_new_error_line_the_first_that_there_is_is_named() -> None:
@@ -38,19 +40,19 @@ def test_without_a_new_error_line_the_first_that_there_is_is_named() -> None:
 
 
 def test_the_same_line_more_often_is_new_as_often_as_it_is_more() -> None:
-    found = log_difference("retry 1\nretry 2\nretry 3\n", "retry 1\n")
-    assert ("retry 2", "retry 3") == found.new
+    difference = log_difference("retry 1\nretry 2\nretry 3\n", "retry 1\n")
+    assert ("retry 2", "retry 3") == difference.new
 
 
 def test_hostile_lines_are_cleaned() -> None:
-    found = log_difference("\x1b]52;c;aGk=\x07bad\x1b[2J\u202e\x00error", "")
-    assert all(line == clean(line) and line.isprintable() for line in found.new)
+    difference = log_difference("\x1b]52;c;aGk=\x07bad\x1b[2J\u202e\x00error", "")
+    assert all(line == clean(line) and line.isprintable() for line in difference.new)
 
 
 def test_a_huge_log_takes_a_bounded_time_and_is_counted() -> None:
     began = time.perf_counter()
-    found = log_difference("\n".join(f"{letter}{'x' * 400}" for letter in "abcdefghij" * 5000), "y\n" * 50_000)
-    assert (SHOWN, LINES) == (len(found.new), found.new_count)
+    difference = log_difference("\n".join(f"{letter}{'x' * 400}" for letter in "abcdefghij" * 5000), "y\n" * 50_000)
+    assert (SHOWN, LINES) == (len(difference.new), difference.new_count)
     assert time.perf_counter() - began < 20
 
 
@@ -59,8 +61,8 @@ LOGS = st.lists(st.text(max_size=30), max_size=30).map("\n".join)
 
 @given(LOGS)
 def test_a_log_does_not_differ_from_itself(log: str) -> None:
-    found = log_difference(log, log)
-    assert ((), ()) == (found.new, found.missing)
+    difference = log_difference(log, log)
+    assert ((), ()) == (difference.new, difference.missing)
 
 
 @given(LOGS, LOGS)

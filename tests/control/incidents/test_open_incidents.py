@@ -1,5 +1,5 @@
-"""However red and green follow each other, incidents merge, part and come back: what is red is told, by one incident,
-and no word is said twice."""
+"""However failures and recoveries follow each other, incidents merge, part and return: each failed run is notified, by
+one incident, and no text is sent twice."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from tests.factories import at, estate, feeds, job, minutes, target
 from tests.properties import examples
 
 REFUSED = 'FATAL: password authentication failed for user "etl"'
-SAID = (REFUSED, "exit 1")
+ERRORS = (REFUSED, "exit 1")
 JOBS = [job(number, f"hosts/db07:j{number}", "03:10", expected=minutes(1)) for number in range(1, 7)]
 WHOLE = estate(
     *JOBS, feeds=[*feeds(JOBS[0], JOBS[1]), *feeds(JOBS[1], JOBS[2]), *feeds(JOBS[3], JOBS[4])], targets=[target(1)]
 )
-EVENT = st.tuples(st.sampled_from(JOBS), st.sampled_from(SAID), st.sampled_from([RunState.FAILED, RunState.SUCCEEDED]))
+EVENT = st.tuples(
+    st.sampled_from(JOBS), st.sampled_from(ERRORS), st.sampled_from([RunState.FAILED, RunState.SUCCEEDED])
+)
 NIGHTS = st.lists(st.lists(EVENT, max_size=4), max_size=8)
 
 
@@ -31,32 +33,36 @@ NIGHTS = st.lists(st.lists(EVENT, max_size=4), max_size=8)
 @given(NIGHTS)
 def test_every_failed_job_is_notified_once_by_one_incident(night: list[list[tuple[object, str, RunState]]]) -> None:
     ledger = Ledger(WHOLE)
-    told: dict[int, list[AlertKind]] = defaultdict(list)
+    alert_kinds: dict[int, list[AlertKind]] = defaultdict(list)
     for step, events in enumerate(night):
         clock = f"03:{11 + 5 * step:02}"
-        for one, said, state in events:
-            ledger.run(one, "03:10", state, message=said if state is RunState.FAILED else "",  # type: ignore[arg-type]
+        for item, message, state in events:
+            ledger.run(item, "03:10", state, message=message if state is RunState.FAILED else "",  # type: ignore[arg-type]
                        started_at=at(clock), ended_at=at(clock))  # fmt: skip
-        found = ledger.look(f"03:{12 + 5 * step:02}").incidents
-        newest = iter(range(ledger.newest - sum(each.incident_id is None for each in found) + 1, ledger.newest + 1))
-        for each in found:
-            told[each.incident_id or next(newest)] += [notice.kind for notice in each.notices]
-        _is_told_by_one(ledger)
-    for kinds in told.values():
+        incidents = ledger.evaluate(f"03:{12 + 5 * step:02}").incidents
+        newest = iter(
+            range(ledger.newest - sum(incident.incident_id is None for incident in incidents) + 1, ledger.newest + 1)
+        )
+        for incident in incidents:
+            alert_kinds[incident.incident_id or next(newest)] += [notice.kind for notice in incident.notices]
+        _belongs_to_one_incident(ledger)
+    for kinds in alert_kinds.values():
         assert [AlertKind.OPENED] == kinds[:1]
         assert AlertKind.OPENED not in kinds[1:]
-        assert not any(one is other is AlertKind.RECOVERED for one, other in pairwise(kinds))
+        assert not any(alert_kind is other is AlertKind.RECOVERED for alert_kind, other in pairwise(kinds))
 
 
-def _is_told_by_one(ledger: Ledger) -> None:
-    """Each red job is the root of one open incident, or is hurt by one at least; no two have the same root."""
+def _belongs_to_one_incident(ledger: Ledger) -> None:
+    """Each failed job is the root of one open incident, or is affected by one at least; no two have the same root."""
     red = {run.job_id for run in ledger.estate.runs if run.state is RunState.FAILED}
-    hurt = [
-        {member.job_id for member in one.members if member.role in ("root", "red")}
-        for one in ledger.decisions.incidents
-        if not one.closed
+    job_ids = [
+        {member.job_id for member in incident.members if member.role in ("root", "red")}
+        for incident in ledger.decisions.incidents
+        if not incident.closed
     ]
-    assert red <= set().union(*hurt)
-    roots = [(one.root_job_id, one.root_shared) for one in ledger.decisions.incidents if not one.closed]
+    assert red <= set().union(*job_ids)
+    roots = [
+        (incident.root_job_id, incident.root_shared) for incident in ledger.decisions.incidents if not incident.closed
+    ]
     assert len(roots) == len(set(roots))
     assert len(ledger.estate.incidents) == len(roots)

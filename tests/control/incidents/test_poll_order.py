@@ -1,4 +1,4 @@
-"""The same night, seen in any order and looked at in between: the same open incidents, no page lost or doubled."""
+"""The same night, seen in any order and evaluated in between: the same open incidents, no page lost or doubled."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ WHOLE = estate(
     targets=[target(1), target(2, "warehouse", "warehouse")],
     settings=EvaluationSettings(default_route=("oncall",)),
 )
-ENDS = st.fixed_dictionaries({one.id: st.sampled_from((RunState.FAILED, RunState.SUCCEEDED, None)) for one in JOBS})
+ENDS = st.fixed_dictionaries({job.id: st.sampled_from((RunState.FAILED, RunState.SUCCEEDED, None)) for job in JOBS})
 """How the night went: None, it never ran, or nobody has seen it yet."""
 Seen = tuple[JobFacts, RunState]
 Open = set[tuple[object, ...]]
 
 
 def seen(ends: dict[int, RunState | None]) -> list[Seen]:
-    return [(one, state) for one in JOBS if (state := ends[one.id]) is not None]
+    return [(job, state) for job in JOBS if (state := ends[job.id]) is not None]
 
 
-def arrives(ledger: Ledger, one: JobFacts, state: RunState) -> None:
-    begun = at(STARTS[one.id])
-    ledger.run(one, STARTS[one.id], state, started_at=begun, ended_at=begun + minutes(5), attempt=1)
+def arrives(ledger: Ledger, facts: JobFacts, state: RunState) -> None:
+    begun = at(STARTS[facts.id])
+    ledger.run(facts, STARTS[facts.id], state, started_at=begun, ended_at=begun + minutes(5), attempt=1)
 
 
-def repaired(ledger: Ledger, one: JobFacts, minute: int) -> None:
+def repaired(ledger: Ledger, facts: JobFacts, minute: int) -> None:
     begun = at("06:00") + minutes(minute)
-    ledger.run(one, STARTS[one.id], RunState.SUCCEEDED, started_at=begun, ended_at=begun + minutes(1))
+    ledger.run(facts, STARTS[facts.id], RunState.SUCCEEDED, started_at=begun, ended_at=begun + minutes(1))
 
 
 def open_incidents(decisions: Decisions) -> Open:
-    """Cause, root, what is red, and whom it affects."""
+    """Cause, root, failed runs, and affected services."""
     return {
-        (one.cause, one.root_job_id, one.business_date,
-         frozenset(each.job_id for each in one.members if each.role in ("root", "red", "stale")),
-         frozenset(each.service for each in one.services))
-        for one in decisions.incidents if not one.closed
+        (incident.cause, incident.root_job_id, incident.business_date,
+         frozenset(member.job_id for member in incident.members if member.role in ("root", "red", "stale")),
+         frozenset(service.service for service in incident.services))
+        for incident in decisions.incidents if not incident.closed
     }  # fmt: skip
 
 
-class Told:
+class SentNotifications:
     """Every word that left, by incident and route."""
 
     def __init__(self) -> None:
@@ -70,14 +70,14 @@ class Told:
         self._keys: dict[int, str] = {}
 
     def hear(self, ledger: Ledger) -> None:
-        for one in ledger.decisions.incidents:
-            self.merged |= {self._keys[each] for each in one.merges}
-            for notice in one.notices:
-                self.style[one.key, notice.route, notice.style].append(notice.kind)
-        self._keys |= {one.id: one.key for one in ledger.estate.incidents}
+        for incident in ledger.decisions.incidents:
+            self.merged |= {self._keys[number] for number in incident.merges}
+            for notice in incident.notices:
+                self.style[incident.key, notice.route, notice.style].append(notice.kind)
+        self._keys |= {incident.id: incident.key for incident in ledger.estate.incidents}
 
     def is_in_order(self) -> bool:
-        """Of each incident each route was told once that it began, and at most once after that that it is over."""
+        """For each incident each route was notified once of its start, and at most once after that of its end."""
         return all(
             kinds.count(AlertKind.OPENED) <= 1 and kinds.count(AlertKind.RECOVERED) <= 1
             and AlertKind.OPENED not in kinds[1:] and AlertKind.RECOVERED not in kinds[:-1]
@@ -85,31 +85,31 @@ class Told:
         )  # fmt: skip
 
     def heard(self, key: str) -> bool:
-        return any(key == one for one, _, words in self.style if words == "technical")
+        return any(key == name for name, _, text in self.style if text == "technical")
 
     def waits_for_the_end(self) -> list[tuple[str, str, str]]:
-        """Who was told that it began, and of no end. What was merged ends with the whole; whoever waits for a service
-        hears its end from the last of what made it late."""
+        """Who was notified of its start, and of no end. A merged incident ends with the whole; who waits for a service
+        is notified of its end by the last incident that made it late."""
         ended = {who for who, kinds in self.style.items() if AlertKind.RECOVERED in kinds}
-        delivered = {route for _, route, words in ended if words == "business"}
+        delivered = {route for _, route, text in ended if text == "business"}
         return [
             who for who in self.style.keys() - ended
             if who[0] not in self.merged and not (who[2] == "business" and who[1] in delivered)
         ]  # fmt: skip
 
 
-def played(order: list[Seen], looks: list[bool]) -> tuple[Ledger, Told]:
-    ledger, told = Ledger(WHOLE), Told()
-    ledger.look("02:30")
-    for minute, ((one, state), looked) in enumerate(zip(order, looks, strict=True)):
-        arrives(ledger, one, state)
-        if looked:
-            ledger.look(f"05:{minute:02}")
-            told.hear(ledger)
-    for clock in ("05:30", "05:50"):  # what is late is told again a while after its cause is over
-        ledger.look(clock)
-        told.hear(ledger)
-    return ledger, told
+def played(order: list[Seen], evaluations: list[bool]) -> tuple[Ledger, SentNotifications]:
+    ledger, sent = Ledger(WHOLE), SentNotifications()
+    ledger.evaluate("02:30")
+    for minute, ((job_facts, state), is_evaluated) in enumerate(zip(order, evaluations, strict=True)):
+        arrives(ledger, job_facts, state)
+        if is_evaluated:
+            ledger.evaluate(f"05:{minute:02}")
+            sent.hear(ledger)
+    for clock in ("05:30", "05:50"):  # a late service is notified again a while after its cause is resolved
+        ledger.evaluate(clock)
+        sent.hear(ledger)
+    return ledger, sent
 
 
 @pytest.mark.deep
@@ -121,11 +121,11 @@ def test_what_is_seen_in_any_order_ends_in_the_same_open_incidents(
     facts = seen(ends)
     at_once, _ = played(facts, [False] * len(facts))
     order = data.draw(st.permutations(facts))
-    looks = data.draw(st.lists(st.booleans(), min_size=len(facts), max_size=len(facts)))
-    one_by_one, told = played(order, looks)
+    evaluations = data.draw(st.lists(st.booleans(), min_size=len(facts), max_size=len(facts)))
+    one_by_one, sent = played(order, evaluations)
     assert open_incidents(at_once.decisions) == open_incidents(one_by_one.decisions)
-    assert told.is_in_order()
-    assert [] == [one.key for one in one_by_one.estate.incidents if not told.heard(one.key)]
+    assert sent.is_in_order()
+    assert [] == [incident.key for incident in one_by_one.estate.incidents if not sent.heard(incident.key)]
 
 
 @pytest.mark.deep
@@ -134,19 +134,19 @@ def test_what_is_seen_in_any_order_ends_in_the_same_open_incidents(
 def test_a_route_notified_of_the_start_is_notified_once_of_the_end(
     ends: dict[int, RunState | None], data: st.DataObject
 ) -> None:
-    """All is repaired, in any order, and looked at in between."""
+    """All is repaired, in any order, and evaluated in between."""
     facts = data.draw(st.permutations(seen(ends)))
-    ledger, told = played(facts, data.draw(st.lists(st.booleans(), min_size=len(facts), max_size=len(facts))))
-    for minute, one in enumerate(data.draw(st.permutations(JOBS))):
-        repaired(ledger, one, minute)
+    ledger, sent = played(facts, data.draw(st.lists(st.booleans(), min_size=len(facts), max_size=len(facts))))
+    for minute, job_facts in enumerate(data.draw(st.permutations(JOBS))):
+        repaired(ledger, job_facts, minute)
         if data.draw(st.booleans()):
-            ledger.look(f"06:{minute + 2:02}")
-            told.hear(ledger)
-    for minute, one in enumerate((C, D, E)):  # on good data by now
-        repaired(ledger, one, 20 + 2 * minute)
+            ledger.evaluate(f"06:{minute + 2:02}")
+            sent.hear(ledger)
+    for minute, job_facts in enumerate((C, D, E)):  # on good data by now
+        repaired(ledger, job_facts, 20 + 2 * minute)
     for clock in ("06:40", "07:30"):
-        ledger.look(clock)
-        told.hear(ledger)
+        ledger.evaluate(clock)
+        sent.hear(ledger)
     assert () == ledger.estate.incidents
-    assert told.is_in_order()
-    assert [] == told.waits_for_the_end()
+    assert sent.is_in_order()
+    assert [] == sent.waits_for_the_end()

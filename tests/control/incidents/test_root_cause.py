@@ -42,25 +42,30 @@ def night(*jobs: JobFacts, deps: Any = None, **more: Any) -> Ledger:
 
 def silent(ledger: Ledger, since: str, number: int = 1, seen: str = "", error_kind: str = "unreachable") -> None:
     """The target fails from then on; nothing was seen of it after `seen`."""
-    told = at(seen or since)
+    instant = at(seen or since)
     ledger.target(
-        number, failing_since=at(since), last_ok_at=told, seen_until=told, error="timed out", error_kind=error_kind
+        number,
+        failing_since=at(since),
+        last_ok_at=instant,
+        seen_until=instant,
+        error="timed out",
+        error_kind=error_kind,
     )
 
 
 def roles(incident: IncidentDecision) -> dict[int, str]:
-    return {each.job_id: each.role for each in incident.members}
+    return {member.job_id: member.role for member in incident.members}
 
 
-def notices(found: Decisions) -> list[tuple[str, AlertKind]]:
-    return [(each.route, each.kind) for incident in found.incidents for each in incident.notices]
+def notices(decisions: Decisions) -> list[tuple[str, AlertKind]]:
+    return [(notice.route, notice.kind) for incident in decisions.incidents for notice in incident.notices]
 
 
 def test_three_red_jobs_in_a_chain_are_one_incident_with_its_symptoms() -> None:
     ledger = night()
-    for each, clock in ((EXTRACT, "03:10"), (LOAD, "04:00"), (MART, "05:00")):
-        ledger.run(each, clock, RunState.FAILED, **ended(clock, 5))
-    ledger.look("05:10")
+    for job_facts, clock in ((EXTRACT, "03:10"), (LOAD, "04:00"), (MART, "05:00")):
+        ledger.run(job_facts, clock, RunState.FAILED, **ended(clock, 5))
+    ledger.evaluate("05:10")
     assert {1: "root", 2: "red", 3: "red"} == roles(ledger.incident())
     assert [("oncall", AlertKind.OPENED)] == notices(ledger.decisions)
 
@@ -68,7 +73,7 @@ def test_three_red_jobs_in_a_chain_are_one_incident_with_its_symptoms() -> None:
 def test_a_message_of_several_lines_is_shown_on_one() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, message="orders is empty\nCONTEXT:  line 3", **ended("03:10", 5))
-    ledger.look("03:20")
+    ledger.evaluate("03:20")
     assert "orders is empty · CONTEXT:  line 3" == ledger.incident().reason
 
 
@@ -76,27 +81,27 @@ def test_two_causes_without_a_common_upstream_are_two_incidents() -> None:
     ledger = night(EXTRACT, LOAD, MART, OTHER)
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
     ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5))
-    found = ledger.look("03:20")
-    assert ["hosts/other failed", "hosts/extract failed"] == [each.title for each in found.incidents]
-    assert [[], ["daily"]] == [[one.service for one in each.services] for each in found.incidents]
+    decisions = ledger.evaluate("03:20")
+    assert ["hosts/other failed", "hosts/extract failed"] == [incident.title for incident in decisions.incidents]
+    assert [[], ["daily"]] == [[service.service for service in incident.services] for incident in decisions.incidents]
 
 
 @pytest.mark.parametrize("feeds_it", [False, True], ids=["delivers", "feeds"])
 def test_each_red_run_of_a_job_of_many_names_the_open_service_that_waits_for_it(feeds_it: bool) -> None:
     """More starts are ahead before the deadline; while the latest run is red the service is at risk, until a green."""
     flap = service("flap", "07:30", MART if feeds_it else OFTEN, tier=2)
-    often, mart = (replace(each, accepted_at=at("02:50")) for each in (OFTEN, MART))
+    often, mart = (replace(job, accepted_at=at("02:50")) for job in (OFTEN, MART))
     ledger = night(often, mart, deps=feeds(often, mart) if feeds_it else [], services=[flap])
     for clock in ("03:00", "03:15", "03:30", "03:45", "04:00", "04:15"):
         ledger.run(OFTEN, clock, RunState.RUNNING, started_at=at(clock))
-        ledger.look(clock)
+        ledger.evaluate(clock)
         ledger.run(OFTEN, clock, RunState.FAILED, **ended(clock, 1))
-        ledger.look(f"{clock[:3]}{int(clock[3:]) + 2:02}")
-        hurt = [(each.service, each.timeliness) for each in ledger.incident().services]
-        assert [("flap", Timeliness.AT_RISK)] == hurt
+        ledger.evaluate(f"{clock[:3]}{int(clock[3:]) + 2:02}")
+        affected = [(service.service, service.timeliness) for service in ledger.incident().services]
+        assert [("flap", Timeliness.AT_RISK)] == affected
         assert Timeliness.AT_RISK == ledger.day("flap").timeliness
     ledger.run(OFTEN, "04:30", RunState.SUCCEEDED, **ended("04:30", 1))
-    ledger.look("04:32")
+    ledger.evaluate("04:32")
     assert (True, Timeliness.ON_TIME) == (ledger.incident().closed, ledger.day("flap").timeliness)
 
 
@@ -112,35 +117,35 @@ def test_jobs_with_similar_names_are_separate_incidents() -> None:
     ]
     jobs = [job(number, name, "03:10") for number, name in enumerate(names, 1)]
     ledger = night(*jobs, deps=[])
-    for each in jobs:
-        ledger.run(each, "03:10", RunState.FAILED, **ended("03:10", 5))
-    found = ledger.look("03:20")
-    assert 5 == len({each.key for each in found.incidents})
-    assert [] == [each.key for each in found.incidents if not each.key.isprintable()]
+    for job_facts in jobs:
+        ledger.run(job_facts, "03:10", RunState.FAILED, **ended("03:10", 5))
+    decisions = ledger.evaluate("03:20")
+    assert 5 == len({incident.key for incident in decisions.incidents})
+    assert [] == [incident.key for incident in decisions.incidents if not incident.key.isprintable()]
 
 
 def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_one_update() -> None:
     ledger = night()
-    ledger.look("03:05")
+    ledger.evaluate("03:05")
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
     silent(ledger, "04:05:50", seen="03:06")
-    first = ledger.look("04:06").incidents[0]
+    first = ledger.evaluate("04:06").incidents[0]
     assert ("run:warehouse/load@2026-11-20T04:00:00Z", LOAD.id) == (first.key, first.root_job_id)
     ledger.target(1, failing_since=None)
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2, exit_code=1))
-    found = ledger.look("04:07")
+    decisions = ledger.evaluate("04:07")
     incident = ledger.incident()
     assert (first.key, EXTRACT.id, 1) == (incident.key, incident.root_job_id, incident.incident_id)
     assert {1: "root", 2: "red", 3: "threatened"} == roles(incident)
-    assert ([("oncall", AlertKind.UPDATED)], "root cause is hosts/extract") == (notices(found), incident.event)
+    assert ([("oncall", AlertKind.UPDATED)], "root cause is hosts/extract") == (notices(decisions), incident.event)
     assert at("03:12") == incident.failed_since
-    assert [] == notices(ledger.look("04:08"))
+    assert [] == notices(ledger.evaluate("04:08"))
 
 
 def test_a_merge_names_the_root_cause_only_if_it_was_not_notified() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
-    ledger.look("03:13")
+    ledger.evaluate("03:13")
     merged = replace(ledger.incident(), merges={2: "warehouse/load"})
     before = parse_last_notification(merged.fingerprint)
     text = "INC-0002 (warehouse/load) turned out to be a symptom of it"
@@ -155,10 +160,10 @@ def test_a_target_that_failed_before_its_polls_were_paused_has_to_fail_again_aft
     pause = SystemPause("hosts", "mara", "a new disk", at("03:06"), at("03:50"))
     ledger.target(1, pause=pause)
     for clock in ("03:06", "03:49", "03:50"):
-        assert () == ledger.look(clock).incidents
+        assert () == ledger.evaluate(clock).incidents
     ledger.target(1, pause=replace(pause, at=at("03:51"), until=at("03:51")))  # ended by a person
-    assert () == ledger.look("03:51:30").incidents
-    assert 1 == len(ledger.look("03:55").incidents)
+    assert () == ledger.evaluate("03:51:30").incidents
+    assert 1 == len(ledger.evaluate("03:55").incidents)
 
 
 @pytest.mark.parametrize("lost", ["paused", "silent"])
@@ -167,20 +172,20 @@ def test_an_incident_stays_open_while_what_its_runs_read_is_out_of_reach(lost: s
     ledger = night(extract, LOAD, services=[service("daily", "07:30", LOAD)])
     ledger.run(extract, "03:10", RunState.RUNNING, started_at=at("03:10"))
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    assert 1 == len(ledger.look("04:06").incidents)
+    assert 1 == len(ledger.evaluate("04:06").incidents)
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:10", 5))
-    assert not ledger.look("04:16").incidents[0].closed
+    assert not ledger.evaluate("04:16").incidents[0].closed
     if lost == "paused":
         ledger.target(1, pause=SystemPause("hosts", "mara", "a new disk", at("04:17"), at("04:40")))
     else:
         silent(ledger, "04:17")
     for clock in ("04:18", "04:30"):
-        assert [False] == [incident.closed for incident in ledger.look(clock).incidents if incident.root_job_id]
+        assert [False] == [incident.closed for incident in ledger.evaluate(clock).incidents if incident.root_job_id]
     ledger.target(1, pause=None, failing_since=None)
     ledger.run(extract, "03:10", RunState.SUCCEEDED, **ended("03:10", 90))
-    assert not ledger.look("04:41").incidents[0].closed
+    assert not ledger.evaluate("04:41").incidents[0].closed
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:45", 5))
-    assert ledger.look("04:51").incidents[0].closed
+    assert ledger.evaluate("04:51").incidents[0].closed
 
 
 def test_two_incidents_that_turn_out_to_be_one_keep_the_older() -> None:
@@ -189,14 +194,14 @@ def test_two_incidents_that_turn_out_to_be_one_keep_the_older() -> None:
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 4: late})
     silent(ledger, "04:05:50", seen="03:06")
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    ledger.look("04:06")
+    ledger.evaluate("04:06")
     silent(ledger, "04:11:50", seen="03:06")
     ledger.run(late, "04:10", RunState.FAILED, **ended("04:10", 1))
-    assert [LOAD.id, late.id] == [each.root_job_id for each in ledger.look("04:12").incidents]
+    assert [LOAD.id, late.id] == [incident.root_job_id for incident in ledger.evaluate("04:12").incidents]
     ledger.target(1, failing_since=None)
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
-    found = ledger.look("04:13")
-    assert [(1, EXTRACT.id)] == [(each.incident_id, each.root_job_id) for each in found.incidents]
+    decisions = ledger.evaluate("04:13")
+    assert [(1, EXTRACT.id)] == [(incident.incident_id, incident.root_job_id) for incident in decisions.incidents]
     assert 1 == len(ledger.estate.incidents)
 
 
@@ -205,7 +210,7 @@ def test_a_failed_task_is_notified_with_its_dag() -> None:
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 5))
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
     ledger.run(TASK, "04:00", RunState.FAILED, **ended("04:00", 4))
-    ledger.look("04:06")
+    ledger.evaluate("04:06")
     incident = ledger.incident()
     assert (LOAD.id, "failed task: publish") == (incident.root_job_id, incident.reason)
     assert "warehouse/load failed: task publish" == incident.title
@@ -222,7 +227,7 @@ def test_the_task_that_failed_is_named_before_one_that_it_blocked() -> None:
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
     ledger.run(failed, "04:00", RunState.FAILED, **ended("04:00", 4))
     ledger.run(blocked, "04:00", RunState.BLOCKED, **ended("04:00", 4))
-    ledger.look("04:06")
+    ledger.evaluate("04:06")
     assert "warehouse/load failed: task orders" == ledger.incident().title
 
 
@@ -232,7 +237,7 @@ def test_the_task_that_failed_is_named_before_one_that_it_blocked() -> None:
 def test_what_is_not_proved_red_is_no_incident(state: RunState) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", state, started_at=at("03:10"))
-    assert () == ledger.look("03:14").incidents
+    assert () == ledger.evaluate("03:14").incidents
 
 
 @pytest.mark.parametrize(
@@ -248,22 +253,22 @@ def test_what_is_not_proved_red_is_no_incident(state: RunState) -> None:
 def test_every_failed_end_is_an_incident_with_its_own_text(state: RunState, title: str) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", state, **ended("03:10", 1, exit_code=3))
-    ledger.look("03:14")
+    ledger.evaluate("03:14")
     assert title == ledger.incident().title
 
 
 @pytest.mark.parametrize(
-    "told, title",
+    "details, title",
     [
         ({"message": "ERROR:  division by zero\nCONTEXT: x"}, "dwh/mart failed: ERROR:  division by zero"),
         ({"native_state": "failed"}, "dwh/mart failed"),
         ({"native_state": "upstream_failed"}, "dwh/mart failed: upstream_failed"),
     ],
 )
-def test_without_an_exit_status_the_title_says_what_the_source_says(told: dict[str, str], title: str) -> None:
+def test_without_an_exit_status_the_title_says_what_the_source_says(details: dict[str, str], title: str) -> None:
     ledger = night(MART, deps=[])
-    ledger.run(MART, "05:00", RunState.FAILED, **ended("05:00", 1), **told)
-    ledger.look("05:02")
+    ledger.run(MART, "05:00", RunState.FAILED, **ended("05:00", 1), **details)
+    ledger.evaluate("05:02")
     assert title == ledger.incident().title
 
 
@@ -271,16 +276,16 @@ def test_an_incident_of_a_job_that_is_watched_no_more_is_closed() -> None:
     ledger = night(EXTRACT, OTHER, deps=[])
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
     ledger.run(OTHER, "03:00", RunState.SUCCEEDED, **ended("03:00", 1))
-    ledger.look("03:14")
+    ledger.evaluate("03:14")
     ledger.estate = replace(ledger.estate, jobs={OTHER.id: OTHER})
-    ledger.look("03:15")
+    ledger.evaluate("03:15")
     assert (True, "hosts/extract") == (ledger.incident().closed, ledger.incident().fingerprint.split('"')[1])
 
 
 def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() -> None:
     ledger = night(EXTRACT, deps=[])
-    ledger.look("03:00")
-    ledger.look("03:16")
+    ledger.evaluate("03:00")
+    ledger.evaluate("03:16")
     incident = ledger.incident()
     assert "hosts/extract did not start: nothing in the log by 03:15 UTC" == incident.title
     assert (at("03:10"), ledger.state(EXTRACT, "03:10").state) == (incident.failed_since, RunState.MISSED)
@@ -288,23 +293,23 @@ def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() ->
 
 def test_a_removal_that_is_accepted_closes_the_incident_of_what_was_missed() -> None:
     ledger = night(EXTRACT, deps=[])
-    ledger.look("03:16")
-    gone = replace(EXTRACT, schedule=Schedule("none"), accepted_at=at("03:30"), gone_since=at("02:10"))
-    ledger.estate = replace(ledger.estate, jobs={1: gone})
-    ledger.look("03:31")
+    ledger.evaluate("03:16")
+    job_facts = replace(EXTRACT, schedule=Schedule("none"), accepted_at=at("03:30"), gone_since=at("02:10"))
+    ledger.estate = replace(ledger.estate, jobs={1: job_facts})
+    ledger.evaluate("03:31")
     assert "the new schedule is accepted: no run is missing" == ledger.incident().close_reason
 
 
 def test_a_later_success_of_the_same_job_supersedes_what_failed() -> None:
     ledger = night(OFTEN, deps=[])
     ledger.run(OFTEN, "03:00", RunState.FAILED, **ended("03:00", 1))
-    ledger.look("03:02")
+    ledger.evaluate("03:02")
     ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1))
-    again = ledger.look("03:17")
+    again = ledger.evaluate("03:17")
     assert (("oncall", 1), []) == (("oncall", ledger.incident().incident_id), notices(again))
     assert "2026-11-20T03:15:00Z" == ledger.incident().root_period_key
     ledger.run(OFTEN, "03:30", RunState.SUCCEEDED, **ended("03:30", 1))
-    closed = ledger.look("03:32")
+    closed = ledger.evaluate("03:32")
     assert "superseded: a later run of the same job went well" == ledger.incident().close_reason
     assert [("oncall", AlertKind.RECOVERED)] == notices(closed)
 
@@ -312,12 +317,12 @@ def test_a_later_success_of_the_same_job_supersedes_what_failed() -> None:
 def test_a_job_that_proves_starts_only_is_not_missed_any_more_once_it_starts_again() -> None:
     blind = job(6, "hosts/often", Schedule("debian-cron", "*/15 * * * *"), proof=ProofLevel.START)
     ledger = night(blind, deps=[])
-    ledger.look("02:59")
+    ledger.evaluate("02:59")
     ledger.run(blind, "03:00", RunState.UNKNOWN, started_at=at("03:00"))
-    ledger.look("03:21")
+    ledger.evaluate("03:21")
     assert "hosts/often did not start: nothing in the log by 03:20 UTC" == ledger.incident().title
     ledger.run(blind, "03:30", RunState.UNKNOWN, started_at=at("03:30"))
-    ledger.look("03:31")
+    ledger.evaluate("03:31")
     assert ledger.incident().closed
 
 
@@ -325,16 +330,16 @@ def test_a_repaired_root_stays_open_until_its_red_follower_is_green_too() -> Non
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    ledger.look("04:06")
+    ledger.evaluate("04:06")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("04:10", 5))
-    ledger.look("04:16")
+    ledger.evaluate("04:16")
     incident = ledger.incident()
     assert (1, EXTRACT.id, False, ()) == (
         incident.incident_id, incident.root_job_id, incident.closed, incident.notices)  # fmt: skip
     title = "warehouse/load failed; its upstream hosts/extract is green again since 04:15 UTC"
     assert (title, {1: "repaired", 2: "root", 3: "threatened"}) == (incident.title, roles(incident))
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:30", 5))
-    ledger.look("04:36")
+    ledger.evaluate("04:36")
     assert ledger.incident().closed
 
 
@@ -342,19 +347,19 @@ def test_a_failure_that_is_superseded_while_its_target_is_unreachable_is_noted()
     """It is red in no evaluation: without the note nobody could know why no route was notified of it."""
     ledger = night(deps=[], services=[])
     ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5), exit_code=9)
-    ledger.look("03:06")
+    ledger.evaluate("03:06")
     ledger.target(1, failing_since=at("03:20"), last_ok_at=at("03:20"), seen_until=at("03:20"), error="timed out",
                   error_kind="unreachable")  # fmt: skip
-    ledger.look("03:40")
+    ledger.evaluate("03:40")
     ledger.target(1, failing_since=None, error="", error_kind="")
     ledger.run(EXTRACT, "03:30", RunState.FAILED, **ended("03:30", 2), exit_code=4)
     ledger.run(EXTRACT, "03:35", RunState.SUCCEEDED, **ended("03:35", 2))
     ledger.run(OTHER, "03:35", RunState.SUCCEEDED, **ended("03:35", 2))
-    found = {incident.root_target_id: incident for incident in ledger.look("03:45").incidents}
+    incidents = {incident.root_target_id: incident for incident in ledger.evaluate("03:45").incidents}
     failure = "hosts/extract failed at 03:32 UTC: exit 4"
     line = f"not notified: {failure}; a later run succeeded before its target was reachable again"
-    assert (True, (line,)) == (found[1].closed, found[1].superseded)
-    assert () == found[None].superseded
+    assert (True, (line,)) == (incidents[1].closed, incidents[1].superseded)
+    assert () == incidents[None].superseded
 
 
 def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:
@@ -363,25 +368,27 @@ def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_inci
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:00", 5))
     assert [{4: "root", 2: "stale"}, {1: "root", 2: "stale"}] == [
-        roles(each) for each in ledger.look("04:06").incidents
+        roles(incident) for incident in ledger.evaluate("04:06").incidents
     ]
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("04:10", 5))
-    assert [False, False] == [each.closed for each in ledger.look("04:16").incidents]
+    assert [False, False] == [incident.closed for incident in ledger.evaluate("04:16").incidents]
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:20", 5))
-    found = ledger.look("04:26").incidents
-    assert [(OTHER.id, False), (EXTRACT.id, True)] == [(each.root_job_id, each.closed) for each in found]
+    incidents = ledger.evaluate("04:26").incidents
+    assert [(OTHER.id, False), (EXTRACT.id, True)] == [
+        (incident.root_job_id, incident.closed) for incident in incidents
+    ]
     assert ledger.state(LOAD, "04:00").stale_read
 
 
 def test_a_follower_that_fails_after_a_clean_start_is_a_cause_of_its_own() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
-    ledger.look("03:20")
+    ledger.evaluate("03:20")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    found = ledger.look("04:06")
-    assert [(1, True), (None, False)] == [(each.incident_id, each.closed) for each in found.incidents]
-    assert LOAD.id == found.incidents[1].root_job_id
+    decisions = ledger.evaluate("04:06")
+    assert [(1, True), (None, False)] == [(incident.incident_id, incident.closed) for incident in decisions.incidents]
+    assert LOAD.id == decisions.incidents[1].root_job_id
 
 
 @pytest.mark.parametrize("clock, number, suffix", [("05:20", 1, ""), ("05:22", None, "#3")])
@@ -390,25 +397,25 @@ def test_a_root_red_again_within_two_hours_reopens_its_incident_and_later_opens_
 ) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
-    first = ledger.look("03:14").incidents[0].key
+    first = ledger.evaluate("03:14").incidents[0].key
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 1))
-    ledger.look("03:21")
+    ledger.evaluate("03:21")
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended(clock, 0))
-    ledger.look("05:23")
+    ledger.evaluate("05:23")
     incident = ledger.incident()
     assert (number, f"{first}{suffix}", at(clock)) == (incident.incident_id, incident.key, incident.failed_since)
-    assert [AlertKind.UPDATED if number else AlertKind.OPENED] == [each.kind for each in incident.notices]
+    assert [AlertKind.UPDATED if number else AlertKind.OPENED] == [notice.kind for notice in incident.notices]
 
 
 def test_without_a_time_to_reopen_each_failure_is_an_incident_of_its_own() -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.estate = replace(ledger.estate, declared=Declared(incidents=IncidentGrouping(reopen_within=timedelta(0))))
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
-    ledger.look("03:14")
+    ledger.evaluate("03:14")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 1))
-    ledger.look("03:21")
+    ledger.evaluate("03:21")
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:21", 0))
-    ledger.look("03:22")
+    ledger.evaluate("03:22")
     assert ledger.incident().incident_id is None
 
 
@@ -416,10 +423,10 @@ def test_what_fails_again_on_repaired_data_is_split_from_the_incident_that_it_wa
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    ledger.look("04:06")
+    ledger.evaluate("04:06")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("04:10", 5))
     ledger.run(LOAD, "04:00", RunState.FAILED, exit_code=3, **ended("04:20", 5))
-    closed, new = ledger.look("04:26").incidents
+    closed, new = ledger.evaluate("04:26").incidents
     assert (1, True, {1: "root", 3: "threatened"}) == (
         closed.incident_id,
         closed.closed,
@@ -428,8 +435,8 @@ def test_what_fails_again_on_repaired_data_is_split_from_the_incident_that_it_wa
     assert (None, 1, LOAD.id) == (new.incident_id, new.split_from, new.root_job_id)
     assert "opened: warehouse/load failed: exit 3; split from INC-0001" == new.event
     assert ("", [LOAD.id]) == (
-        ledger.look("04:27").incidents[0].event,
-        [one.root_job_id for one in ledger.decisions.incidents],
+        ledger.evaluate("04:27").incidents[0].event,
+        [incident.root_job_id for incident in ledger.decisions.incidents],
     )
 
 
@@ -438,26 +445,26 @@ def test_a_failure_of_another_night_is_another_incident() -> None:
     yesterday = run(90, EXTRACT, at("03:10", day=-1), RunState.FAILED)
     ledger.estate = replace(ledger.estate, runs=(yesterday,))
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
-    assert [18, 19] == [each.business_date.day for each in ledger.look("03:14").incidents]
+    assert [18, 19] == [incident.business_date.day for incident in ledger.evaluate("03:14").incidents]
 
 
 def test_an_incident_whose_root_is_watched_no_more_is_closed_and_says_so() -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
-    ledger.look("03:14")
+    ledger.evaluate("03:14")
     ledger.estate = replace(ledger.estate, runs=(), jobs={})
-    ledger.look("03:15")
+    ledger.evaluate("03:15")
     assert "it is watched no more: the config names it no longer" == ledger.incident().close_reason
 
 
 def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovered() -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 1))
-    ledger.look("03:14")
+    ledger.evaluate("03:14")
     ledger.estate = replace(ledger.estate, runs=(), jobs={1: replace(EXTRACT, accepted_at=at("03:12"))})
-    found = ledger.look("03:15")
+    decisions = ledger.evaluate("03:15")
     assert "out of view: its root is older than 48 h and was not seen green" == ledger.incident().close_reason
-    assert [("oncall", AlertKind.UPDATED)] == notices(found)
+    assert [("oncall", AlertKind.UPDATED)] == notices(decisions)
 
 
 @pytest.mark.parametrize(
@@ -467,35 +474,35 @@ def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovere
 )  # fmt: skip
 def test_a_target_that_answers_otherwise_is_not_reported_as_silent(kind: str, text: str) -> None:
     ledger = night()
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     silent(ledger, "03:00", error_kind=kind)
-    ledger.look("03:01")
+    ledger.evaluate("03:01")
     assert f"etl-hosts/db07 {text}" == ledger.incident().title
 
 
 def test_a_target_that_does_not_answer_is_one_incident_with_its_affected_services() -> None:
     ledger = night()
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     silent(ledger, "03:00")
-    assert () == ledger.look("03:00:40").incidents
-    found = ledger.look("03:01")
+    assert () == ledger.evaluate("03:00:40").incidents
+    decisions = ledger.evaluate("03:01")
     incident = ledger.incident()
     assert ("etl-hosts/db07 does not answer", "target", 1, "timed out") == (
         incident.title, incident.cause, incident.root_target_id, incident.reason)  # fmt: skip
     assert "target:etl-hosts/db07@2026-11-20T03:00:00Z" == incident.key
     assert [("daily", at("06:10"), Timeliness.AT_RISK)] == [
-        (each.service, each.act_by, each.timeliness) for each in incident.services
+        (service.service, service.act_by, service.timeliness) for service in incident.services
     ]
-    assert [("oncall", AlertKind.OPENED)] == notices(found)
+    assert [("oncall", AlertKind.OPENED)] == notices(decisions)
 
 
 def test_what_turned_red_while_its_target_was_silent_belongs_to_the_target() -> None:
     ledger = night(EXTRACT, LOAD, MART, OTHER)
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     ledger.run(OTHER, "03:00", RunState.RUNNING, started_at=at("03:00"))
     silent(ledger, "03:01")
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    ledger.look("04:06")
+    ledger.evaluate("04:06")
     assert {2: "red", 4: "threatened", 1: "threatened"} == {
         job_id: role for job_id, role in roles(ledger.incident()).items() if job_id != 3
     }
@@ -503,11 +510,11 @@ def test_what_turned_red_while_its_target_was_silent_belongs_to_the_target() -> 
 
 def test_an_incident_explained_by_a_silent_target_keeps_its_key_and_gets_the_target_as_root() -> None:
     ledger = night()
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     silent(ledger, "03:59:50", seen="03:05")
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 0.2))
-    assert [LOAD.id] == [each.root_job_id for each in ledger.look("04:00:20").incidents]
-    ledger.look("04:01")
+    assert [LOAD.id] == [incident.root_job_id for incident in ledger.evaluate("04:00:20").incidents]
+    ledger.evaluate("04:01")
     incident = ledger.incident()
     assert ("run:warehouse/load@2026-11-20T04:00:00Z", 1, "root cause is etl-hosts/db07") == (
         incident.key, incident.root_target_id, incident.event)  # fmt: skip
@@ -515,72 +522,76 @@ def test_an_incident_explained_by_a_silent_target_keeps_its_key_and_gets_the_tar
 
 def test_a_target_that_answers_again_closes_its_incident_and_leaves_what_is_red() -> None:
     ledger = night()
-    ledger.look("02:00")
+    ledger.evaluate("02:00")
     silent(ledger, "03:01")
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    ledger.look("04:06")
+    ledger.evaluate("04:06")
     ledger.target(1, failing_since=None)
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 5))
-    found = ledger.look("04:07")
-    assert [(True, "it answers again"), (False, "")] == [(each.closed, each.close_reason) for each in found.incidents]
-    assert LOAD.id == found.incidents[1].root_job_id
+    decisions = ledger.evaluate("04:07")
+    assert [(True, "it answers again"), (False, "")] == [
+        (incident.closed, incident.close_reason) for incident in decisions.incidents
+    ]
+    assert LOAD.id == decisions.incidents[1].root_job_id
 
 
 def test_an_idle_target_that_nothing_needs_is_no_incident() -> None:
     idle = job(9, "idle/by_hand", target_id=9)
     ledger = Ledger(estate(idle, targets=[target(9, "idle", "idle")]))
     silent(ledger, "03:00", number=9)
-    assert () == ledger.look("04:00").incidents
+    assert () == ledger.evaluate("04:00").incidents
 
 
 def test_a_notified_service_stays_notified_until_the_incident_closes() -> None:
     ledger = night(EXTRACT, LOAD, MART, services=[service("daily", "07:30", MART), service("early", "05:30", LOAD)])
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
-    ledger.look("03:20")
+    ledger.evaluate("03:20")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("04:10", 5))
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:00", 10))
-    ledger.look("04:16")
+    ledger.evaluate("04:16")
     ledger.run(LOAD, "04:00", RunState.SUCCEEDED, **ended("04:20", 10))
     ledger.run(MART, "05:00", RunState.FAILED, **ended("05:00", 5))
-    found = ledger.look("05:06")
-    closed, opened = found.incidents
+    decisions = ledger.evaluate("05:06")
+    closed, opened = decisions.incidents
     assert [("early", Timeliness.MET), ("daily", Timeliness.AT_RISK)] == [
-        (each.service, each.timeliness) for each in closed.services
+        (service.service, service.timeliness) for service in closed.services
     ]
-    assert [(True, EXTRACT.id), (False, MART.id)] == [(each.closed, each.root_job_id) for each in (closed, opened)]
+    assert [(True, EXTRACT.id), (False, MART.id)] == [
+        (incident.closed, incident.root_job_id) for incident in (closed, opened)
+    ]
 
 
 def test_a_newly_affected_service_is_one_update() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 5))
-    ledger.look("03:20")
+    ledger.evaluate("03:20")
     more = [*ledger.estate.services, service("early", "05:30", LOAD)]
     ledger.estate = replace(ledger.estate, services=tuple(more))
-    found = ledger.look("03:21")
-    assert ([("oncall", AlertKind.UPDATED)], "also affects early") == (notices(found), ledger.incident().event)
+    decisions = ledger.evaluate("03:21")
+    assert ([("oncall", AlertKind.UPDATED)], "also affects early") == (notices(decisions), ledger.incident().event)
 
 
 def test_a_run_that_a_person_calls_good_repairs_no_other() -> None:
     ledger = night(OFTEN, deps=[])
     ledger.run(OFTEN, "03:00", RunState.FAILED, **ended("03:00", 1))
-    ledger.look("03:05")
+    ledger.evaluate("03:05")
     ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1))
-    ledger.look("03:17")
+    ledger.evaluate("03:17")
     ledger.run(OFTEN, "03:15", RunState.SUCCEEDED, evidence=RunEvidence.ASSERTED, **ended("03:18", 0))
-    ledger.look("03:20")
+    ledger.evaluate("03:20")
     assert not ledger.incident().closed
-    left = [one for one in ledger.incident().members if one.period_key.endswith("03:00:00Z")]
-    assert ["root"] == [one.role for one in left]
+    members = [member for member in ledger.incident().members if member.period_key.endswith("03:00:00Z")]
+    assert ["root"] == [member.role for member in members]
     alone = night(OTHER, deps=[])
     alone.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 1))
-    alone.look("03:05")
+    alone.evaluate("03:05")
     alone.run(OTHER, "03:00", RunState.SUCCEEDED, evidence=RunEvidence.ASSERTED, **ended("03:21", 0))
-    alone.look("03:22")
+    alone.evaluate("03:22")
     assert "marked OK by a person, and no affected run is red or stale" == alone.incident().close_reason
 
 
 def cancelled(ledger: Ledger, of: JobFacts, clock: str) -> None:
-    """Its run of that instant is ended two minutes later by a cancel of ours, which its scheduler tells as its own."""
+    """Its run of that instant is ended two minutes later by our cancel, which its scheduler reports as its own."""
     ledger.run(of, clock, RunState.RUNNING, started_at=at(clock))
     sent = at(clock) + minutes(2)
     cancel = CancelFacts(of.id, "root", "stuck", sent)
@@ -591,71 +602,74 @@ def cancelled(ledger: Ledger, of: JobFacts, clock: str) -> None:
 def test_a_cancel_through_headway_names_requester_and_reason() -> None:
     ledger = night()
     cancelled(ledger, EXTRACT, "03:10")
-    ledger.look("03:13")
+    ledger.evaluate("03:13")
     assert "hosts/extract was cancelled by root through Headway: stuck" == ledger.incident().title
     assert ledger.incident().reason.startswith("cancelled by root through Headway: stuck")
     ledger.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:20"), ended_at=at("03:21"), exit_code=1)
-    ledger.look("03:22")
+    ledger.evaluate("03:22")
     assert "hosts/extract failed: exit 1" == ledger.incident().title
 
 
 def test_a_cancel_that_affects_a_service_pages_nobody_before_the_service_is_nearly_lost() -> None:
-    """Who cancelled it knows; that it was forgotten is told in time for a restart, with who did it."""
+    """A forgotten cancel is notified in time for a restart, with the name of the person who cancelled."""
     ledger = night()
     cancelled(ledger, EXTRACT, "03:10")
-    assert [] == notices(ledger.look("03:13"))
+    assert [] == notices(ledger.evaluate("03:13"))
     assert [("cancelled", "root cancelled it through Headway; notified before a service misses its deadline")] == [
-        (one.stage, one.why) for one in ledger.incident().suppressed
+        (suppression.stage, suppression.why) for suppression in ledger.incident().suppressed
     ]
-    [until] = {one.until for one in ledger.incident().suppressed}
+    [until] = {suppression.until for suppression in ledger.incident().suppressed}
     assert until is not None
-    assert until == min(one.act_by for one in ledger.incident().services if one.act_by) - minutes(30)
-    assert [] == notices(ledger.look(f"{until - minutes(1):%H:%M}"))
-    found = ledger.look(f"{until + minutes(1):%H:%M}")
-    assert [("oncall", AlertKind.OPENED)] == notices(found)
-    assert "hosts/extract was cancelled by root through Headway" in found.incidents[0].notices[0].plain_title
+    assert until == min(service.act_by for service in ledger.incident().services if service.act_by) - minutes(30)
+    assert [] == notices(ledger.evaluate(f"{until - minutes(1):%H:%M}"))
+    decisions = ledger.evaluate(f"{until + minutes(1):%H:%M}")
+    assert [("oncall", AlertKind.OPENED)] == notices(decisions)
+    assert "hosts/extract was cancelled by root through Headway" in decisions.incidents[0].notices[0].plain_title
 
 
 def test_a_cancel_is_not_notified_when_its_rerun_succeeds_and_notified_when_it_fails() -> None:
-    for state, told in ((RunState.SUCCEEDED, []), (RunState.FAILED, [("oncall", AlertKind.OPENED)])):
+    for state, entries in ((RunState.SUCCEEDED, []), (RunState.FAILED, [("oncall", AlertKind.OPENED)])):
         ledger = night()
         cancelled(ledger, EXTRACT, "03:10")
-        ledger.look("03:13")
+        ledger.evaluate("03:13")
         ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:14"))
-        assert [] == notices(ledger.look("03:15"))
+        assert [] == notices(ledger.evaluate("03:15"))
         ledger.run(EXTRACT, "03:10", state, started_at=at("03:14"), ended_at=at("03:17"))
-        assert told == notices(ledger.look("03:18"))
+        assert entries == notices(ledger.evaluate("03:18"))
 
 
 def test_a_cancel_that_affects_nothing_pages_nobody_until_the_job_fails_by_itself() -> None:
     ledger = night(OTHER, deps=[])
     cancelled(ledger, OTHER, "03:00")
-    found = ledger.look("03:05")
-    assert ("hosts/other was cancelled by root through Headway: stuck", []) == (ledger.incident().title, notices(found))
+    decisions = ledger.evaluate("03:05")
+    assert ("hosts/other was cancelled by root through Headway: stuck", []) == (
+        ledger.incident().title,
+        notices(decisions),
+    )
     ledger.run(OTHER, "03:00", RunState.RUNNING, started_at=at("03:10"))
-    assert [] == notices(ledger.look("03:11"))
+    assert [] == notices(ledger.evaluate("03:11"))
     ledger.run(OTHER, "03:00", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:12"), exit_code=1)
-    assert [("oncall", AlertKind.OPENED)] == notices(ledger.look("03:13"))
+    assert [("oncall", AlertKind.OPENED)] == notices(ledger.evaluate("03:13"))
     quiet = night(OTHER, deps=[])
     cancelled(quiet, OTHER, "03:00")
-    quiet.look("03:05")
+    quiet.evaluate("03:05")
     quiet.run(OTHER, "03:00", RunState.SUCCEEDED, **ended("03:10", 1))
-    assert ([], True) == (notices(quiet.look("03:12")), quiet.incident().closed)
+    assert ([], True) == (notices(quiet.evaluate("03:12")), quiet.incident().closed)
 
 
-@pytest.mark.parametrize("is_gone", [True, False])
-def test_a_missed_run_that_a_person_skipped_is_over(is_gone: bool) -> None:
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_missed_run_that_a_person_skipped_is_over(is_removed: bool) -> None:
     """Where its job is gone no later run comes: nothing would ever have closed it."""
     ledger = night(EXTRACT, deps=[])
-    ledger.look("03:10")
-    ledger.look("03:30")
+    ledger.evaluate("03:10")
+    ledger.evaluate("03:30")
     assert "did not start" in ledger.incident().title
-    runs = (replace(one, state=RunState.SKIPPED, evidence=RunEvidence.ASSERTED) for one in ledger.estate.runs)
+    runs = (replace(run, state=RunState.SKIPPED, evidence=RunEvidence.ASSERTED) for run in ledger.estate.runs)
     ledger.estate = replace(ledger.estate, runs=tuple(runs))
-    if is_gone:
-        gone = replace(EXTRACT, gone_since=at("03:05"), accepted_at=at("03:40"), schedule=Schedule("none"))
-        ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: gone})
-    ledger.look("03:41")
+    if is_removed:
+        job_facts = replace(EXTRACT, gone_since=at("03:05"), accepted_at=at("03:40"), schedule=Schedule("none"))
+        ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: job_facts})
+    ledger.evaluate("03:41")
     assert ledger.incident().closed
     assert ledger.incident().close_reason == "skipped by a person, and no affected run is red or stale"
 
@@ -669,21 +683,21 @@ def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_name
     ledger.run(load, "04:00", RunState.RUNNING, started_at=at("04:00"))
     ledger.run(revenue, "04:30", RunState.FAILED, started_at=at("04:30"), ended_at=at("04:31"),
                message="division by zero")  # fmt: skip
-    ledger.look("04:32")
+    ledger.evaluate("04:32")
     assert "dwh/refresh_revenue failed: division by zero" == ledger.incident().title
     ledger.run(revenue, "04:30", RunState.SUCCEEDED, started_at=at("04:40"), ended_at=at("04:41"))
-    ledger.look("04:42")
+    ledger.evaluate("04:42")
     read = "read data before warehouse/load_orders finished: rerun it after that"
     assert (f"dwh/refresh_revenue {read}", f"it {read}") == (ledger.incident().title, ledger.incident().reason)
     ledger.run(load, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("05:00"))
-    ledger.look("05:01")
+    ledger.evaluate("05:01")
     assert ledger.incident().title.endswith("read data before warehouse/load_orders finished: rerun it")
     compute = Mock(wraps=downstream.read_bad_input)
     monkeypatch.setattr(downstream, "read_bad_input", compute)
     evaluate(ledger.estate, at("05:02"))
     assert 2 == compute.call_count, "as it was read, and as it would be read now"
     ledger.run(revenue, "04:30", RunState.SUCCEEDED, started_at=at("05:10"), ended_at=at("05:11"))
-    ledger.look("05:12")
+    ledger.evaluate("05:12")
     closed = ledger.incident()
     assert (True, False) == (closed.closed, "rerun it" in closed.title + closed.reason), "no advice once it is closed"
 
@@ -707,6 +721,6 @@ def test_the_error_of_a_job_that_reports_only_an_exit_code_is_a_line_of_its_log(
     extract = replace(EXTRACT, proof=proof)
     ledger = night(extract, deps=[])
     ledger.run(extract, "03:10", RunState.FAILED, exit_code=3, tail=log, **ended("03:10", 5))
-    ledger.look("03:20")
+    ledger.evaluate("03:20")
     separator = ", " if reason.startswith("no log") else ": "
     assert f"exit 3{separator}{reason}".removesuffix(": ") == ledger.incident().reason

@@ -11,7 +11,7 @@ from console.text.normalize import normalize_line
 
 
 @pytest.mark.parametrize(
-    "said, shared",
+    "message, shared",
     [
         ('FATAL:  password authentication failed for user "etl"', "credential:user etl"),
         ("ERROR 1045 (28000): Access denied for user 'etl'@'10.0.0.4' (using password: YES)", "credential:user etl"),
@@ -28,15 +28,15 @@ from console.text.normalize import normalize_line
         ("ORA-01017: invalid username/password; logon denied", ""),
     ],
 )
-def test_the_text_of_a_failure_names_its_cause(said: str, shared: str) -> None:
-    found = failure_signature(f"starting\n{said}\nrolled back")
-    assert found is not None
-    assert shared == signature_identity(found, "etl-hosts/db07")
+def test_the_text_of_a_failure_names_its_cause(message: str, shared: str) -> None:
+    signature = failure_signature(f"starting\n{message}\nrolled back")
+    assert signature is not None
+    assert shared == signature_identity(signature, "etl-hosts/db07")
 
 
-@pytest.mark.parametrize("said", ["", "exit 1", 'relation "orders" does not exist', "KeyError: 'vat'", "Traceback"])
-def test_an_unknown_text_has_no_signature(said: str) -> None:
-    assert failure_signature(said) is None
+@pytest.mark.parametrize("message", ["", "exit 1", 'relation "orders" does not exist', "KeyError: 'vat'", "Traceback"])
+def test_an_unknown_text_has_no_signature(message: str) -> None:
+    assert failure_signature(message) is None
 
 
 def test_a_shared_root_has_a_name_and_a_title() -> None:
@@ -45,21 +45,23 @@ def test_a_shared_root_has_a_name_and_a_title() -> None:
 
 
 def test_the_last_line_that_is_known_decides() -> None:
-    found = failure_signature(
+    signature = failure_signature(
         'could not connect\nCould not resolve host: a\npassword authentication failed for user "b"\n'
     )
-    assert found is not None
-    assert "user b" == found.named
+    assert signature is not None
+    assert "user b" == signature.named
 
 
 @given(st.text(max_size=400))
 def test_any_text_has_a_signature_that_can_be_shown_or_none(text: str) -> None:
-    found = failure_signature(text)
-    assert found is None or (found.text.isprintable() and identity_name(signature_identity(found, "x/y")).isprintable())
+    signature = failure_signature(text)
+    assert signature is None or (
+        signature.text.isprintable() and identity_name(signature_identity(signature, "x/y")).isprintable()
+    )
 
 
 @pytest.mark.parametrize(
-    "one, other",
+    "name, other",
     [
         ("2026-11-20T03:12:04.123Z run 8123 took 4.2s", "2026-11-19T03:11:59.001Z run 77 took 12.9s"),
         ("Nov 20 03:12:04 db07 CRON[4711]: start", "Nov  9 03:12:01 db07 CRON[12]: start"),
@@ -68,8 +70,8 @@ def test_any_text_has_a_signature_that_can_be_shown_or_none(text: str) -> None:
         ("loaded 1,234 rows", "loaded 9 rows"),
     ],
 )
-def test_lines_that_say_the_same_are_the_same_once_normalised(one: str, other: str) -> None:
-    assert normalize_line(one) == normalize_line(other)
+def test_lines_that_say_the_same_are_the_same_once_normalised(name: str, other: str) -> None:
+    assert normalize_line(name) == normalize_line(other)
 
 
 def test_numbers_in_names_stay() -> None:

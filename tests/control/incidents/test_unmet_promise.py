@@ -1,4 +1,4 @@
-"""Service days that are lost though nothing failed: told once, as causes, where no other incident tells them."""
+"""Service days that are lost without a failure: notified once, as causes, where no other incident covers them."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ def ends(ledger: Ledger, state: RunState, ended: str = "03:30") -> None:
 
 
 def kinds(ledger: Ledger) -> list[AlertKind]:
-    return [notice.kind for one in ledger.decisions.incidents for notice in one.notices]
+    return [notice.kind for incident in ledger.decisions.incidents for notice in incident.notices]
 
 
 def test_a_start_that_is_missing_is_notified_before_the_deadline_and_not_again_at_it() -> None:
     ledger = night()
-    ledger.look("06:09")
+    ledger.evaluate("06:09")
     assert [] == kinds(ledger)
     assert ledger.decisions.next_at is not None
     assert ledger.decisions.next_at <= at("06:11")
-    ledger.look("06:11")
+    ledger.evaluate("06:11")
     incident, day = ledger.incident(), ledger.day("supply-plan")
     assert ("undelivered", "undelivered", "undelivered:warehouse/load@2026-11-19") == (
         incident.cause, incident.rule, incident.key,
     )  # fmt: skip
-    assert [("supply-plan", NIGHT)] == [(one.service, one.business_date) for one in incident.services]
+    assert [("supply-plan", NIGHT)] == [(service.service, service.business_date) for service in incident.services]
     assert (Timeliness.WILL_MISS, "warehouse/load", None) == (day.timeliness, day.cause, day.act_by)
     assert [AlertKind.OPENED] == kinds(ledger)
-    ledger.look("06:31")
+    ledger.evaluate("06:31")
     assert (Timeliness.BREACHED, []) == (ledger.day("supply-plan").timeliness, kinds(ledger))
     assert ledger.incident().title == (
         "Supply plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
@@ -68,20 +68,20 @@ def test_a_start_that_is_missing_is_notified_before_the_deadline_and_not_again_a
 
 def test_an_unobserved_night_is_notified_late() -> None:
     ledger = night()
-    ledger.look("09:00")
+    ledger.evaluate("09:00")
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
 def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
     ledger = night()
     ledger.target(2, first_ok_at=at("06:40"))
-    ledger.look("07:00")
+    ledger.evaluate("07:00")
     assert [] == kinds(ledger)
     day = ledger.day("supply-plan")
     reason = "its deadline was before the first poll of etl-hosts/db07: not counted"
     assert (Timeliness.NO_ESTIMATE, reason, None) == (day.timeliness, day.reason, day.expected_at)
     ledger.target(2, first_ok_at=at("06:20"))
-    ledger.look("07:00")
+    ledger.evaluate("07:00")
     assert [AlertKind.OPENED] == kinds(ledger)
     assert Timeliness.BREACHED is ledger.day("supply-plan").timeliness
 
@@ -89,12 +89,12 @@ def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
 def test_a_target_that_was_never_polled_leaves_the_forecast_until_the_deadline() -> None:
     ledger = night()
     known = ledger.estate.targets[2]
-    ledger.look("04:00")
+    ledger.evaluate("04:00")
     expected = ledger.day("supply-plan").expected_at
     assert expected is not None
     ledger = night()
     ledger.target(2, first_ok_at=None, last_ok_at=known.last_ok_at)
-    ledger.look("04:00")
+    ledger.evaluate("04:00")
     assert expected == ledger.day("supply-plan").expected_at
 
 
@@ -102,15 +102,15 @@ def test_a_start_that_the_first_poll_reports_proves_a_missed_deadline() -> None:
     ledger = night()
     ledger.target(2, first_ok_at=at("06:40"))
     ledger.run(LOAD, "06:15", RunState.RUNNING, started_at=at("06:15"), attempt=1)
-    ledger.look("07:00")
+    ledger.evaluate("07:00")
     assert Timeliness.BREACHED is ledger.day("supply-plan").timeliness
 
 
 def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:
     ledger = night()
-    ledger.look("06:11")
+    ledger.evaluate("06:11")
     ledger.run(LOAD, "06:15", RunState.FAILED, started_at=at("06:15"), ended_at=at("06:16"), attempt=1, exit_code=1)
-    ledger.look("06:17")
+    ledger.evaluate("06:17")
     incident = ledger.incident()
     assert ("run", "", "warehouse/load failed: exit 1") == (incident.cause, incident.rule, incident.title)
     assert [AlertKind.UPDATED] == kinds(ledger)
@@ -119,72 +119,79 @@ def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:
 def test_a_date_affected_by_a_failure_already_has_its_cause() -> None:
     ledger = night()
     ends(ledger, RunState.FAILED)
-    ledger.look("03:31")
-    assert ["run"] == [one.cause for one in ledger.decisions.incidents]
-    ledger.look("06:31")
-    assert ["run"] == [one.cause for one in ledger.decisions.incidents]
+    ledger.evaluate("03:31")
+    assert ["run"] == [incident.cause for incident in ledger.decisions.incidents]
+    ledger.evaluate("06:31")
+    assert ["run"] == [incident.cause for incident in ledger.decisions.incidents]
     ends(ledger, RunState.SUCCEEDED, "06:40")
-    ledger.look("06:41")
-    ledger.look("06:50")
-    assert (["run"], []) == ([one.cause for one in ledger.decisions.incidents], kinds(ledger))
+    ledger.evaluate("06:41")
+    ledger.evaluate("06:50")
+    assert (["run"], []) == ([incident.cause for incident in ledger.decisions.incidents], kinds(ledger))
 
 
 def test_a_failure_repaired_in_time_does_not_hide_that_the_rest_was_not_started() -> None:
     ledger = night()
     ends(ledger, RunState.FAILED)
-    ledger.look("03:31")
+    ledger.evaluate("03:31")
     ends(ledger, RunState.SUCCEEDED, "04:00")
-    ledger.look("04:01")
-    ledger.look("06:09")
+    ledger.evaluate("04:01")
+    ledger.evaluate("06:09")
     assert [] == kinds(ledger)
-    ledger.look("06:11")
+    ledger.evaluate("06:11")
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
-@pytest.mark.parametrize("stood, told", [(Timeliness.WILL_MISS, False), (Timeliness.AT_RISK, True), (None, True)])
+@pytest.mark.parametrize(
+    "timeliness, is_reported", [(Timeliness.WILL_MISS, False), (Timeliness.AT_RISK, True), (None, True)]
+)
 def test_a_date_that_turns_late_after_an_outage_of_seconds_is_notified_before_its_deadline(
-    stood: Timeliness | None, told: bool
+    timeliness: Timeliness | None, is_reported: bool
 ) -> None:
-    """Whatever had hurt it before muted it until its deadline had passed: ten minutes of "will miss" in silence. What
-    was told as lost with it is told again only where it stays so for a while."""
+    """An earlier incident does not suppress a later "will miss" until the deadline has passed; a loss that was
+    notified with
+    it is notified again only where it lasts for a while."""
     ledger = night()
     ledger.target(2, failing_since=at("06:05"), error="no route to host", error_kind="unreachable")
-    ledger.look("06:06")
+    ledger.evaluate("06:06")
     assert [AlertKind.OPENED] == kinds(ledger)
     ledger.target(2, failing_since=None)
-    ledger.look("06:08")
-    known = {} if stood is None else {("supply-plan", NIGHT): LastVerdict(stood)}
+    ledger.evaluate("06:08")
+    known = {} if timeliness is None else {("supply-plan", NIGHT): LastVerdict(timeliness)}
     ledger.estate = replace(ledger.estate, last_verdicts=known)
-    ledger.look("06:12")
-    assert told is (AlertKind.OPENED in kinds(ledger))
-    ledger.look("06:24")
-    assert told is (AlertKind.OPENED not in kinds(ledger))
+    ledger.evaluate("06:12")
+    assert is_reported is (AlertKind.OPENED in kinds(ledger))
+    ledger.evaluate("06:24")
+    assert is_reported is (AlertKind.OPENED not in kinds(ledger))
 
 
 def test_a_late_date_that_is_not_continued_after_the_repair_is_notified_after_a_while() -> None:
-    """The all-clear of what failed left after the deadline: without this the service is lost and nobody is on it."""
+    """A service that is late after its repair is notified even if the all-clear left after the deadline."""
     ledger = night()
     ends(ledger, RunState.FAILED)
-    ledger.look("03:31")
+    ledger.evaluate("03:31")
     ends(ledger, RunState.SUCCEEDED, "06:40")
-    ledger.look("06:41")
-    ledger.look("06:54")
+    ledger.evaluate("06:41")
+    ledger.evaluate("06:54")
     assert [] == kinds(ledger)
-    ledger.look("06:56")
+    ledger.evaluate("06:56")
     assert [AlertKind.UPDATED] == kinds(ledger)
     assert ledger.incident().title == (
         "Supply plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
     )
-    ledger.look("07:20")
+    ledger.evaluate("07:20")
     assert ([], 1) == (kinds(ledger), len(ledger.estate.incidents))
     ledger.run(LOAD, "07:30", RunState.SUCCEEDED, started_at=at("07:30"), ended_at=at("07:40"))
-    ledger.look("07:41")
+    ledger.evaluate("07:41")
     assert ([AlertKind.RECOVERED], 0) == (kinds(ledger), len(ledger.estate.incidents))
 
 
-def told(ledger: Ledger, clock: str) -> list[tuple[str, str, str]]:
-    ledger.look(clock)
-    return [(one.kind.value, one.route, one.plain_title) for each in ledger.decisions.incidents for one in each.notices]
+def notified_at(ledger: Ledger, clock: str) -> list[tuple[str, str, str]]:
+    ledger.evaluate(clock)
+    return [
+        (notice.kind.value, notice.route, notice.plain_title)
+        for incident in ledger.decisions.incidents
+        for notice in incident.notices
+    ]
 
 
 def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its_cause_ended_before() -> None:
@@ -192,14 +199,16 @@ def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its
     plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
     ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
     ends(ledger, RunState.FAILED)
-    first = told(ledger, "03:31")
-    assert [("opened", "oncall"), ("opened", "biz")] == [each[:2] for each in first]
+    first = notified_at(ledger, "03:31")
+    assert [("opened", "oncall"), ("opened", "biz")] == [pair[:2] for pair in first]
     late = "Update: Supply plan 06:30 breached, expected "
-    assert [("updated", "biz")] == [(kind, to) for kind, to, words in told(ledger, "06:31") if words.startswith(late)]
+    assert [("updated", "biz")] == [
+        (kind, to) for kind, to, text in notified_at(ledger, "06:31") if text.startswith(late)
+    ]
     ends(ledger, RunState.SUCCEEDED, "06:40")
     ledger.run(LOAD, "06:40", RunState.RUNNING, started_at=at("06:40"))
     for clock in ("06:41", "06:50", "06:58"):
-        assert [] == told(ledger, clock)
+        assert [] == notified_at(ledger, clock)
         (incident,), day = ledger.estate.incidents, ledger.day("supply-plan")
         assert (Timeliness.BREACHED, "hosts/extract") == (day.timeliness, day.cause)
         assert incident.reason == (
@@ -207,24 +216,24 @@ def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its
             "Supply plan was not delivered by 06:30 UTC and waits for warehouse/load"
         )
     ledger.run(LOAD, "06:40", RunState.SUCCEEDED, started_at=at("06:40"), ended_at=at("07:00"))
-    last = told(ledger, "07:01")
+    last = notified_at(ledger, "07:01")
     assert ("recovered", "biz", "Resolved: Supply plan 06:30 delivered late at 07:00 [{incident}]") in last
-    assert {("recovered", "oncall"), ("recovered", "biz")} == {each[:2] for each in last}
-    assert ((), []) == (ledger.estate.incidents, told(ledger, "07:10"))
+    assert {("recovered", "oncall"), ("recovered", "biz")} == {pair[:2] for pair in last}
+    assert ((), []) == (ledger.estate.incidents, notified_at(ledger, "07:10"))
 
 
 def test_the_end_of_one_of_two_causes_says_nothing_to_whoever_waits_for_a_day_that_is_late_by_the_other() -> None:
     plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
     ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
     ends(ledger, RunState.FAILED)
-    told(ledger, "03:31")
-    told(ledger, "06:31")
+    notified_at(ledger, "03:31")
+    notified_at(ledger, "06:31")
     ends(ledger, RunState.SUCCEEDED, "06:40")
     ledger.run(LOAD, "06:41", RunState.FAILED, started_at=at("06:41"), ended_at=at("06:42"))
-    assert [] == [title for kind, to, title in told(ledger, "06:43") if (kind, to) == ("recovered", "biz")]
+    assert [] == [title for kind, to, title in notified_at(ledger, "06:43") if (kind, to) == ("recovered", "biz")]
     ledger.run(LOAD, "06:41", RunState.SUCCEEDED, started_at=at("06:50"), ended_at=at("07:00"))
-    words = [title for kind, to, title in told(ledger, "07:01") if (kind, to) == ("recovered", "biz")]
-    assert ["Resolved: Supply plan 06:30 delivered late at 07:00 [{incident}]"] == words
+    titles = [title for kind, to, title in notified_at(ledger, "07:01") if (kind, to) == ("recovered", "biz")]
+    assert ["Resolved: Supply plan 06:30 delivered late at 07:00 [{incident}]"] == titles
 
 
 def test_the_end_of_an_outage_that_made_it_late_is_not_its_delivery() -> None:
@@ -232,29 +241,29 @@ def test_the_end_of_an_outage_that_made_it_late_is_not_its_delivery() -> None:
     ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
     ends(ledger, RunState.SUCCEEDED)
     ledger.target(2, failing_since=at("06:00"), error="no route to host", error_kind="unreachable")
-    assert {"oncall", "biz"} == {to for _, to, _ in told(ledger, "06:20")}
-    told(ledger, "06:31")
+    assert {"oncall", "biz"} == {to for _, to, _ in notified_at(ledger, "06:20")}
+    notified_at(ledger, "06:31")
     ledger.target(2, failing_since=None)
     ledger.run(LOAD, "06:25", RunState.RUNNING, started_at=at("06:25"))
-    assert [] == told(ledger, "06:35")
+    assert [] == notified_at(ledger, "06:35")
     assert 1 == len(ledger.estate.incidents)
     ledger.run(LOAD, "06:25", RunState.SUCCEEDED, started_at=at("06:25"), ended_at=at("06:45"))
-    words = [title for kind, to, title in told(ledger, "06:46") if (kind, to) == ("recovered", "biz")]
-    assert ["Resolved: Supply plan 06:30 delivered late at 06:45 [{incident}]"] == words
+    titles = [title for kind, to, title in notified_at(ledger, "06:46") if (kind, to) == ("recovered", "biz")]
+    assert ["Resolved: Supply plan 06:30 delivered late at 06:45 [{incident}]"] == titles
 
 
 def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:
     ledger = night()
-    ledger.look("06:11")
+    ledger.evaluate("06:11")
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 2: replace(LOAD, expected=minutes(5))})
-    ledger.look("06:12")
+    ledger.evaluate("06:12")
     incident = ledger.incident()
     assert (True, "Supply plan: expected 06:17 UTC") == (incident.closed, incident.close_reason)
 
 
 def test_a_part_of_the_estate_comes_to_the_same() -> None:
     ledger = night()
-    ledger.look("06:11")
+    ledger.evaluate("06:11")
     assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
     assert 1 == len(part_with(ledger.estate, {1}).incidents)
 
@@ -262,10 +271,10 @@ def test_a_part_of_the_estate_comes_to_the_same() -> None:
 def test_a_schedule_that_cannot_meet_the_promise_is_notified_when_its_night_begins() -> None:
     slow = replace(LOAD, expected=minutes(240))
     ledger = Ledger(estate(EXTRACT, slow, feeds=feeds(EXTRACT, slow), services=[PLAN]))
-    ledger.look("03:09")
+    ledger.evaluate("03:09")
     assert [] == kinds(ledger)
     ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
-    ledger.look("03:11")
+    ledger.evaluate("03:11")
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
@@ -285,18 +294,18 @@ def slow_extraction(
 
 
 def lost_by_the_extraction(now: str, **more: Any) -> tuple[IncidentDecision, ServiceDayVerdict]:
-    found = slow_extraction(now, **more)
-    (incident,) = (one for one in found.incidents if one.business_date == NIGHT)
-    return incident, next(one for one in found.service_days if one.business_date == NIGHT)
+    decisions = slow_extraction(now, **more)
+    (incident,) = (incident for incident in decisions.incidents if incident.business_date == NIGHT)
+    return incident, next(service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
 
 
-@pytest.mark.parametrize("now, stands", [("05:30", "is expected after its"), ("06:20", "was not delivered by")])
+@pytest.mark.parametrize("now, status", [("05:30", "is expected after its"), ("06:20", "was not delivered by")])
 def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_the_service(
-    now: str, stands: str
+    now: str, status: str
 ) -> None:
     incident, day = lost_by_the_extraction(now)
     assert ("undelivered:dwh/mart@2026-11-19", "undelivered") == (incident.key, incident.rule)
-    assert incident.title.startswith(f"Daily {stands}")
+    assert incident.title.startswith(f"Daily {status}")
     assert incident.title.endswith(" because of etl/extract, and nothing failed; it waits for dwh/load")
     assert "etl/extract" == day.cause
     assert (
@@ -311,24 +320,24 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
 def test_the_owner_of_the_job_that_lost_the_minutes_is_notified_of_its_part() -> None:
     incident, _ = lost_by_the_extraction("05:30", owner="etl", notify=("etl-team",))
     assert "etl" == incident.owner
-    assert [("etl-team", "technical")] == [(each.route, each.style) for each in incident.notices]
+    assert [("etl-team", "technical")] == [(notice.route, notice.style) for notice in incident.notices]
 
 
 CALM = [PeakForecast(0.05, was_late=False, is_published=False)] * 30
 
 
-@pytest.mark.parametrize("peaks, told", [(CALM[1:], False), (CALM, True)], ids=["29 days", "30 days"])
+@pytest.mark.parametrize("peaks, is_reported", [(CALM[1:], False), (CALM, True)], ids=["29 days", "30 days"])
 def test_a_service_at_risk_is_notified_once_the_alarm_is_within_its_budget(
-    peaks: Sequence[PeakForecast], told: bool
+    peaks: Sequence[PeakForecast], is_reported: bool
 ) -> None:
-    found = slow_extraction("05:30", time(7, 7), peaks)
-    (day,) = (one for one in found.service_days if one.business_date == NIGHT)
+    decisions = slow_extraction("05:30", time(7, 7), peaks)
+    (day,) = (service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
     assert Timeliness.AT_RISK is day.timeliness, day.reason
-    tonight = [one for one in found.incidents if one.business_date == NIGHT]
-    assert told is bool(tonight)
+    tonight = [incident for incident in decisions.incidents if incident.business_date == NIGHT]
+    assert is_reported is bool(tonight)
     for incident in tonight:
         assert incident.title.startswith("Daily may be delivered after its deadline 07:07 UTC because of etl/extract")
-        assert [AlertKind.OPENED] == [one.kind for one in incident.notices]
+        assert [AlertKind.OPENED] == [notice.kind for notice in incident.notices]
 
 
 def moved_night(starts: str, name: str = "warehouse/load", title: str = "Supply plan") -> Ledger:
@@ -339,9 +348,9 @@ def moved_night(starts: str, name: str = "warehouse/load", title: str = "Supply 
 
 def test_a_start_that_its_changed_schedule_delays_beyond_the_deadline_is_offered_now() -> None:
     ledger = moved_night("08:35")
-    ledger.look("03:00")
+    ledger.evaluate("03:00")
     assert [] == kinds(ledger)
-    ledger.look("03:11")
+    ledger.evaluate("03:11")
     assert [AlertKind.OPENED] == kinds(ledger)
     text = "Supply plan is expected after its deadline 06:30 UTC: start warehouse/load now"
     incident = ledger.incident()
@@ -359,21 +368,21 @@ def moved_to_a_start_that_has_passed(seen_at: str = "02:59") -> Ledger:
 
 def test_a_start_moved_to_an_earlier_minute_that_has_passed_is_offered_at_once() -> None:
     ledger = moved_to_a_start_that_has_passed()
-    ledger.look("02:59")
+    ledger.evaluate("02:59")
     assert [AlertKind.OPENED] == kinds(ledger)
     text = "Supply plan is expected after its deadline 06:30 UTC: start warehouse/load now"
     assert f"{text}: its changed schedule starts it 21 Nov 02:57 UTC" == ledger.incident().title
     day = ledger.day("supply-plan")
     assert Timeliness.WILL_MISS is day.timeliness
     assert "warehouse/load starts 21 Nov 02:57 UTC by its changed schedule" in day.reason
-    tomorrow = next(each for each in ledger.decisions.service_days if each.business_date > NIGHT)
+    tomorrow = next(service_day for service_day in ledger.decisions.service_days if service_day.business_date > NIGHT)
     assert (Timeliness.ON_TIME, False) == (tomorrow.timeliness, "changed schedule" in tomorrow.reason)
 
 
 def test_a_start_moved_earlier_that_was_ahead_when_the_change_was_seen_is_awaited() -> None:
     ledger = moved_to_a_start_that_has_passed(seen_at="02:50")
     for clock in ("02:51", "02:58", "03:09"):
-        ledger.look(clock)
+        ledger.evaluate(clock)
         assert [] == kinds(ledger)
         assert Timeliness.ON_TIME is ledger.day("supply-plan").timeliness
 
@@ -383,17 +392,17 @@ def test_a_run_since_the_passed_start_is_the_start_of_that_date(period: str) -> 
     ledger = moved_to_a_start_that_has_passed()
     (load,) = ledger.estate.jobs.values()
     ledger.run(load, period, RunState.RUNNING, started_at=at("03:00"), attempt=1)
-    ledger.look("03:01")
+    ledger.evaluate("03:01")
     assert [] == kinds(ledger)
     assert Timeliness.ON_TIME is ledger.day("supply-plan").timeliness
     ledger.run(load, period, RunState.SUCCEEDED, started_at=at("03:00"), ended_at=at("03:20"), attempt=1)
-    ledger.look("03:21")
+    ledger.evaluate("03:21")
     assert Timeliness.MET is ledger.day("supply-plan").timeliness
 
 
 def test_a_start_that_its_changed_schedule_delays_within_the_deadline_is_a_reason_only() -> None:
     ledger = moved_night("05:00")
-    ledger.look("03:11")
+    ledger.evaluate("03:11")
     assert [] == kinds(ledger)
     assert "warehouse/load starts 05:00 UTC by its changed schedule" in ledger.day("supply-plan").reason
 
@@ -404,10 +413,10 @@ def test_a_moved_start_whose_upstream_still_runs_is_not_offered() -> None:
     plan = service("supply-plan", "06:30", load)
     ledger = Ledger(estate(early, load, feeds=feeds(early, load), services=[plan]))
     ledger.run(early, "02:30", RunState.RUNNING, started_at=at("02:30"))
-    ledger.look("03:15")
+    ledger.evaluate("03:15")
     assert [] == [incident.title for incident in ledger.decisions.incidents if "start warehouse/load" in incident.title]
     ledger.run(early, "02:30", RunState.SUCCEEDED, started_at=at("02:30"), ended_at=at("04:00"))
-    ledger.look("04:01")
+    ledger.evaluate("04:01")
     assert ": start warehouse/load now: its changed schedule starts it 08:35 UTC" in ledger.incident().title
 
 
@@ -420,7 +429,7 @@ def test_a_moved_start_that_does_not_decide_the_finish_is_not_offered() -> None:
     edges = [*feeds(extract, slow), *feeds(small, mart), *feeds(slow, mart)]
     ledger = Ledger(estate(extract, small, slow, mart, feeds=edges, services=[plan]))
     ledger.run(extract, "03:10", RunState.RUNNING, started_at=at("03:10"))
-    ledger.look("03:15")
+    ledger.evaluate("03:15")
     assert "start hosts/small" not in ledger.incident().title
 
 
@@ -432,14 +441,14 @@ def test_a_moved_start_on_the_critical_path_is_offered_behind_one_with_slack() -
     mart = job(3, "warehouse/mart", Schedule("none"), target_id=2, expected=minutes(20))
     plan = service("supply-plan", "06:30", mart)
     ledger = Ledger(estate(small, load, mart, feeds=[*feeds(small, mart), *feeds(load, mart)], services=[plan]))
-    ledger.look("03:15")
+    ledger.evaluate("03:15")
     assert ": start hosts/load now" in ledger.incident().title
 
 
 def test_the_offer_of_a_start_is_whole_however_long_the_names_are() -> None:
     name = f"warehouse/{'load_orders_' * 25}"
     ledger = moved_night("08:35", name, "Supply plan of all regions " * 20)
-    ledger.look("03:11")
+    ledger.evaluate("03:11")
     incident = ledger.incident()
     assert incident.reason.endswith(f": start {name} now: its changed schedule starts it 08:35 UTC")
     assert len(incident.reason) < len(name) + 200
@@ -449,15 +458,15 @@ def test_the_offer_of_a_start_is_whole_however_long_the_names_are() -> None:
 def test_a_further_run_by_a_changed_schedule_leaves_the_delivery_as_it_was_notified(further: RunState) -> None:
     ledger = moved_night("06:00")
     (load,) = ledger.estate.jobs.values()
-    ledger.look("03:11")
+    ledger.evaluate("03:11")
     ledger.run(load, "03:10", RunState.SUCCEEDED, started_at=at("03:15"), ended_at=at("03:35"), attempt=1)
-    ledger.look("03:36")
+    ledger.evaluate("03:36")
     delivered = Timeliness.MET, at("03:35")
     assert delivered == (ledger.day("supply-plan").timeliness, ledger.day("supply-plan").delivered_at)
     ended = {} if further.is_open else {"ended_at": at("06:02")}
     ledger.run(load, "06:00", further, started_at=at("06:00"), attempt=1, **ended)
     for clock in ("06:03", "06:29", "06:40"):
-        ledger.look(clock)
+        ledger.evaluate(clock)
         assert delivered == (ledger.day("supply-plan").timeliness, ledger.day("supply-plan").delivered_at)
 
 
@@ -465,9 +474,9 @@ def test_the_run_of_a_changed_schedule_delivers_where_that_of_the_accepted_one_f
     ledger = moved_night("06:00")
     (load,) = ledger.estate.jobs.values()
     ledger.run(load, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:12"), attempt=1)
-    ledger.look("03:36")
+    ledger.evaluate("03:36")
     ledger.run(load, "06:00", RunState.SUCCEEDED, started_at=at("06:00"), ended_at=at("06:20"), attempt=1)
-    ledger.look("06:21")
+    ledger.evaluate("06:21")
     assert (Timeliness.MET, at("06:20")) == (
         ledger.day("supply-plan").timeliness, ledger.day("supply-plan").delivered_at,
     )  # fmt: skip

@@ -16,30 +16,30 @@ NETS = st.dictionaries(
 @examples(300)
 @given(NETS)
 def test_two_edges_never_share_a_stretch_of_a_lane(nets: dict[int, list[int]]) -> None:
-    found = assign_lanes(nets)
-    assert set(found) == {row for row, targets in nets.items() if targets != [row]}
-    taken = [(found[row], y) for row in found for y in range(min(row, *nets[row]), max(row, *nets[row]) + 1)]
-    assert len(set(taken)) == len(taken)
+    lanes = assign_lanes(nets)
+    assert set(lanes) == {row for row, targets in nets.items() if targets != [row]}
+    occupied = [(lanes[row], y) for row in lanes for y in range(min(row, *nets[row]), max(row, *nets[row]) + 1)]
+    assert len(set(occupied)) == len(occupied)
 
 
 @examples(300)
 @given(NETS)
 def test_what_leaves_a_row_turns_off_before_anything_else_enters_it(nets: dict[int, list[int]]) -> None:
-    found = assign_lanes(nets)
-    before = {row: {each for each in nets[row] if each in found and each != row and each not in nets[each]}
-              for row in found}  # fmt: skip
+    lanes = assign_lanes(nets)
+    before = {row: {number for number in nets[row] if number in lanes and number != row and number not in nets[number]}
+              for row in lanes}  # fmt: skip
     assume(not _circular(before))
-    assert [] == [(row, each) for row, those in before.items() for each in those if found[each] >= found[row]]
+    assert [] == [(row, number) for row, those in before.items() for number in those if lanes[number] >= lanes[row]]
 
 
 def _circular(before: dict[int, set[int]]) -> bool:
-    left = dict(before)
-    while left:
-        free = [row for row, those in left.items() if not those & left.keys()]
+    remaining = dict(before)
+    while remaining:
+        free = [row for row, those in remaining.items() if not those & remaining.keys()]
         if not free:
             return True
         for row in free:
-            del left[row]
+            del remaining[row]
     return False
 
 

@@ -9,7 +9,7 @@ from console.control.explain.lineage_layout import FOLDED, LayoutRequest, Lineag
 from tests.properties import examples
 
 EDGES = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=45)
-WANTED = st.builds(
+LAYOUTS = st.builds(
     LayoutRequest,
     focus=st.integers(0, 14),
     up=st.integers(0, 5),
@@ -24,28 +24,28 @@ WANTED = st.builds(
 def joined(layout: LineageLayout) -> set[tuple[int, int]]:
     """Pairs of spots that are joined, bends followed to their end."""
     right: dict[int, list[int]] = {}
-    for one, other in layout.links:
-        right.setdefault(one, []).append(other)
-    found = set()
+    for number, other in layout.links:
+        right.setdefault(number, []).append(other)
+    results = set()
     for start, spot in enumerate(layout.spots):
         ahead = list(right.get(start, ())) if spot.jobs else []
-        for each in ahead:
-            if layout.spots[each].jobs:
-                found.add((start, each))
+        for index in ahead:
+            if layout.spots[index].jobs:
+                results.add((start, index))
             else:
-                ahead += right.get(each, ())
-    return found
+                ahead += right.get(index, ())
+    return results
 
 
 def within(focus: int, edges: list[tuple[int, int]], steps: int) -> set[int]:
-    found = {focus}
+    results = {focus}
     for _ in range(steps):
-        found |= {other for one, other in edges if one in found}
-    return found
+        results |= {other for number, other in edges if number in results}
+    return results
 
 
 @examples(300)
-@given(EDGES, WANTED)
+@given(EDGES, LAYOUTS)
 def test_every_job_within_the_steps_has_one_position(edges: list[tuple[int, int]], wanted: LayoutRequest) -> None:
     layout = lay_out(edges, wanted)
     near = within(wanted.focus, edges, wanted.down) | within(wanted.focus, [pair[::-1] for pair in edges], wanted.up)
@@ -56,18 +56,18 @@ def test_every_job_within_the_steps_has_one_position(edges: list[tuple[int, int]
 
 
 @examples(300)
-@given(EDGES, WANTED)
+@given(EDGES, LAYOUTS)
 def test_what_is_joined_is_what_an_edge_joins(edges: list[tuple[int, int]], wanted: LayoutRequest) -> None:
     layout = lay_out(edges, wanted)
     place = {job: number for number, spot in enumerate(layout.spots) for job in spot.jobs}
     drawn = {pair for pair in edges if pair[0] in place and pair[1] in place and pair not in layout.loops}
-    assert joined(layout) == {(place[one], place[other]) for one, other in drawn}
-    assert all(layout.spots[one].layer + 1 == layout.spots[other].layer for one, other in layout.links)
+    assert joined(layout) == {(place[number], place[other]) for number, other in drawn}
+    assert all(layout.spots[number].layer + 1 == layout.spots[other].layer for number, other in layout.links)
     assert len(set(layout.links)) == len(layout.links)
 
 
 @examples(200)
-@given(EDGES, WANTED)
+@given(EDGES, LAYOUTS)
 def test_a_layer_has_a_limit_until_it_is_expanded_and_pinned_jobs_are_folded_last(
     edges: list[tuple[int, int]], wanted: LayoutRequest
 ) -> None:

@@ -32,12 +32,12 @@ def load(takes: float, **more: Any) -> JobFacts:
     return job(2, "warehouse/load", "04:00", expected=minutes(takes), **more)
 
 
-def hurt(
+def affected_service(
     second: JobFacts, *runs: RunFacts, now: str = "03:20", third: JobFacts = MART, native: bool = False, **more: Any
 ) -> AffectedServiceVerdict:
     origin = DependencyOrigin.NATIVE if native else DependencyOrigin.DECLARED
     deps = [*feeds(EXTRACT, second, origin=origin), *feeds(second, third)]
-    found = evaluate(
+    decisions = evaluate(
         estate(
             EXTRACT,
             second,
@@ -49,32 +49,32 @@ def hurt(
         ),
         at(now),
     )
-    (incident,) = found.incidents
+    (incident,) = decisions.incidents
     (only,) = incident.services
     return only
 
 
-def clocks(found: AffectedServiceVerdict) -> tuple[str, str, str]:
-    shown = [f"{each:%H:%M}" if each else "" for each in (found.act_by, found.green_by)]
-    return shown[0], shown[1], found.reason
+def clocks(verdict: AffectedServiceVerdict) -> tuple[str, str, str]:
+    shown = [f"{instant:%H:%M}" if instant else "" for instant in (verdict.act_by, verdict.green_by)]
+    return shown[0], shown[1], verdict.reason
 
 
 def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_time() -> None:
     assert ("04:40", "05:00", "04:00 UTC load starts: reads stale data unless fixed before, then rerun") == clocks(
-        hurt(load(30))
+        affected_service(load(30))
     )
 
 
 def test_a_start_stays_one_line_whatever_its_job_is_called() -> None:
     named = job(2, "warehouse/load; verify", "04:00", expected=minutes(30))
     assert ["04:00 UTC  load; verify starts  reads stale data unless fixed before, then rerun"] == reason_lines(
-        hurt(named).reasons
+        affected_service(named).reasons
     )
 
 
 def test_a_service_that_may_be_late_more_often_leaves_more_time_to_act() -> None:
     """Ten runs between 11 and 20 minutes: one in ten takes over 19.1, five in ten over 15.5."""
-    spread = {1: tuple(minutes(each).total_seconds() for each in range(11, 21))}
+    spread = {1: tuple(minutes(number).total_seconds() for number in range(11, 21))}
     clocks_at = {}
     for risk in (0.1, 0.5):
         promise = service("daily", "06:30", MART, risk=risk)
@@ -82,88 +82,88 @@ def test_a_service_that_may_be_late_more_often_leaves_more_time_to_act() -> None
         known = estate(EXTRACT, LOAD, MART, runs=[FAILED], feeds=deps, services=[promise], durations=spread)
         [incident] = evaluate(known, at("03:20")).incidents
         clocks_at[risk] = [
-            f"{each:%H:%M:%S}" for each in (incident.services[0].act_by, incident.services[0].green_by) if each
+            f"{instant:%H:%M:%S}" for instant in (incident.services[0].act_by, incident.services[0].green_by) if instant
         ]
     assert {0.1: ["04:40:54", "05:00:00"], 0.5: ["04:44:30", "05:00:00"]} == clocks_at
 
 
 def test_a_downstream_that_is_never_rerun_must_find_it_green() -> None:
     expected = "04:00 UTC load starts: must read fixed data, never rerun"
-    assert ("03:40", "04:00", expected) == clocks(hurt(load(30, rerun=Safety.NEVER)))
+    assert ("03:40", "04:00", expected) == clocks(affected_service(load(30, rerun=Safety.NEVER)))
 
 
 def test_a_downstream_whose_rerun_would_end_too_late_must_find_it_green() -> None:
     """04:00 and twice 76 minutes are after 06:30 less the hour of the mart; twice 45 are just in time."""
-    assert ("04:25", "04:45") == clocks(hurt(load(45)))[:2]
+    assert ("04:25", "04:45") == clocks(affected_service(load(45)))[:2]
     expected = "04:00 UTC load starts: last safe start"
-    assert ("03:40", "04:00", expected) == clocks(hurt(load(76)))
+    assert ("03:40", "04:00", expected) == clocks(affected_service(load(76)))
 
 
 def test_a_downstream_that_its_scheduler_makes_wait_sets_no_clock_start() -> None:
-    assert ("04:40", "05:00") == clocks(hurt(load(30), native=True))[:2]
-    assert ("03:54", "04:14") == clocks(hurt(load(76), native=True))[:2]
+    assert ("04:40", "05:00") == clocks(affected_service(load(30), native=True))[:2]
+    assert ("03:54", "04:14") == clocks(affected_service(load(76), native=True))[:2]
 
 
 def test_a_downstream_that_has_started_already_is_rerun_after_it() -> None:
     running = run(2, load(30), "04:00", RunState.RUNNING)
-    assert ("04:40", "05:00") == clocks(hurt(load(30), running, now="04:10"))[:2]
+    assert ("04:40", "05:00") == clocks(affected_service(load(30), running, now="04:10"))[:2]
 
 
 def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_the_same() -> None:
-    found = hurt(load(30), third=job(3, "dwh/mart"))
+    result = affected_service(load(30), third=job(3, "dwh/mart"))
     assert (None, None, NO_ESTIMATE, Timeliness.AT_RISK) == (
-        found.act_by, found.green_by, found.basis, found.timeliness)  # fmt: skip
-    mend = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
+        result.act_by, result.green_by, result.basis, result.timeliness)  # fmt: skip
+    fix = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
     assert (
-        f"hosts/extract: restart now; act-by unknown: dwh/mart has 0 runs, an estimate needs 5; {mend}" == found.reason
+        f"hosts/extract: restart now; act-by unknown: dwh/mart has 0 runs, an estimate needs 5; {fix}" == result.reason
     )
 
 
 def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:
-    """Restarted, it is no calmer as long as nobody can tell how long it takes."""
+    """A restarted run stays at risk while its duration is unknown."""
     bare = job(1, "hosts/deliver", "03:10")
     ledger = Ledger(estate(bare, services=[service("daily", "06:30", bare, tier=1)]))
-    told = []
+    entries = []
     for clock, state in (("03:20", RunState.FAILED), ("03:25", RunState.RUNNING)):
         ledger.run(bare, "03:10", state, started_at=at(clock), **({"ended_at": at(clock)} if not state.is_open else {}))
-        verdict = min(ledger.look(clock).service_days, key=lambda one: one.business_date)
-        told.append((verdict.timeliness, verdict.reason.partition(";")[0]))
+        verdict = min(ledger.evaluate(clock).service_days, key=lambda service_day: service_day.business_date)
+        entries.append((verdict.timeliness, verdict.reason.partition(";")[0]))
     assert [
         (Timeliness.AT_RISK, "hosts/deliver: restart now"),
         (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 runs, an estimate needs 5"),
-    ] == told
+    ] == entries
 
 
 def test_the_cause_that_has_no_figure_itself_is_named_with_its_runs() -> None:
     bare = job(1, "hosts/extract", "03:10")
-    found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
-    ((verdict,),) = (one.services for one in found.incidents)
-    words = "hosts/extract: restart now; act-by unknown: hosts/extract has 0 runs, an estimate needs 5; declare its "
-    assert verdict.reason.startswith(words)
+    decisions = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
+    ((verdict,),) = (incident.services for incident in decisions.incidents)
+    text = "hosts/extract: restart now; act-by unknown: hosts/extract has 0 runs, an estimate needs 5; declare its "
+    assert verdict.reason.startswith(text)
     assert verdict.reason.endswith('[jobs."hosts/extract"]')
 
 
 def test_the_source_of_the_schedules_is_stated() -> None:
-    assert EstimateBasis(EstimateKind.DECLARED) == hurt(load(30)).basis
+    assert EstimateBasis(EstimateKind.DECLARED) == affected_service(load(30)).basis
     history = {number: (600.0,) * (number + 10) for number in (1, 2, 3)}
-    assert EstimateBasis(EstimateKind.HISTORY, 11) == hurt(load(30), durations=history).basis
+    assert EstimateBasis(EstimateKind.HISTORY, 11) == affected_service(load(30), durations=history).basis
 
 
 def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:
     red = run(2, LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
-    found = hurt(LOAD, red, now="04:10")
-    assert ("04:40", "05:00") == clocks(found)[:2]
-    assert "restart hosts/extract, then warehouse/load by 04:40 UTC, green by 05:00 UTC" == found.reason
+    result = affected_service(LOAD, red, now="04:10")
+    assert ("04:40", "05:00") == clocks(result)[:2]
+    assert "restart hosts/extract, then warehouse/load by 04:40 UTC, green by 05:00 UTC" == result.reason
 
 
 def test_after_its_deadline_there_is_no_act_by_but_the_breach_is_shown() -> None:
-    assert Timeliness.BREACHED == hurt(load(30), now="06:31").timeliness
+    assert Timeliness.BREACHED == affected_service(load(30), now="06:31").timeliness
 
 
 def night(*runs: RunFacts, now: str = "05:20") -> Ledger:
     ledger = Ledger(estate(EXTRACT, LOAD, MART, runs=runs, feeds=[*feeds(EXTRACT, LOAD), *feeds(LOAD, MART)],
                            services=[service("daily", "06:30", MART)]))  # fmt: skip
-    ledger.look(now)
+    ledger.evaluate(now)
     return ledger
 
 
@@ -174,10 +174,10 @@ def test_once_the_root_is_repaired_the_text_names_what_to_restart_now() -> None:
     night = Ledger(estate(EXTRACT, second, MART, feeds=deps, services=[service("daily", "06:30", MART)]))
     night.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:20"))
     night.run(second, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("04:10"))
-    night.look("04:11")
+    night.evaluate("04:11")
     assert night.day("daily").reason.startswith("hosts/extract: restart by ")
     night.run(EXTRACT, "03:10", RunState.SUCCEEDED, started_at=at("04:20"), ended_at=at("04:25"))
-    night.look("04:26")
+    night.evaluate("04:26")
     assert night.day("daily").reason.startswith("warehouse/load: restart by ")
 
 
@@ -185,7 +185,7 @@ def test_followers_are_what_is_red_or_stale_from_upstream_to_downstream() -> Non
     stale, red = run(2, LOAD, "04:00"), run(3, MART, "05:00", RunState.FAILED)
     ledger = night(FAILED, red, stale)
     incident = ledger.estate.incidents[0]
-    assert [LOAD.id, MART.id] == [each.job_id for each in reruns_after(ledger.estate, incident, at("05:20"))]
+    assert [LOAD.id, MART.id] == [run.job_id for run in reruns_after(ledger.estate, incident, at("05:20"))]
 
 
 def test_without_red_or_stale_followers_there_is_nothing_to_rerun_after_the_root() -> None:
@@ -196,13 +196,13 @@ def test_without_red_or_stale_followers_there_is_nothing_to_rerun_after_the_root
 def test_a_follower_that_never_started_is_rerun_as_well() -> None:
     ledger = night(FAILED)
     assert [RunState.MISSED] == [
-        each.state for each in reruns_after(ledger.estate, ledger.estate.incidents[0], at("05:20"))
+        run.state for run in reruns_after(ledger.estate, ledger.estate.incidents[0], at("05:20"))
     ]
 
 
 def test_the_time_until_a_rerun_begins_comes_off_the_act_by_of_each_rerun_on_the_way() -> None:
     """The mart starts by itself after its upstream; the load is rerun too, once what it read is fixed."""
-    slow = [replace(each, start_within=minutes(5)) for each in (EXTRACT, LOAD, MART)]
+    slow = [replace(job, start_within=minutes(5)) for job in (EXTRACT, LOAD, MART)]
     deps = [*feeds(slow[0], slow[1]), *feeds(slow[1], slow[2])]
     known = estate(*slow, runs=[FAILED], feeds=deps, services=[service("daily", "06:30", slow[2])])
     [incident] = evaluate(known, at("03:20")).incidents

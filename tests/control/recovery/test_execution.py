@@ -29,17 +29,17 @@ def plan(*steps: StepProgress, state: str = "running", at_once: int = 1) -> Plan
     return PlanProgress(1, "recovery", "repair", 1, state, "mara", at("03:30"), at_once, steps)
 
 
-def moves(told: PlanProgress, now: Any = NOW) -> list[tuple[str, Any]]:
+def moves(progress: PlanProgress, now: Any = NOW) -> list[tuple[str, Any]]:
     """Each move in short: what, and to which step or state."""
-    found: list[tuple[str, Any]] = []
-    for move in next_moves(told, now):
+    results: list[tuple[str, Any]] = []
+    for move in next_moves(progress, now):
         if isinstance(move, RequestStep | BeginWait):
-            found.append((type(move).__name__, move.step.place))
+            results.append((type(move).__name__, move.step.place))
         elif isinstance(move, EndStep):
-            found.append((move.state, move.step.place))
+            results.append((move.state, move.step.place))
         elif isinstance(move, ChangePlanState):
-            found.append(("plan", move.state))
-    return found
+            results.append(("plan", move.state))
+    return results
 
 
 GOOD = StepRun("succeeded", "native", False, at("03:40"), at("03:50"))
@@ -50,8 +50,8 @@ def test_the_first_step_is_requested_and_those_that_wait_for_it_are_not() -> Non
 
 
 def test_a_verified_step_lets_the_next_one_go() -> None:
-    asked = step(1, state="requested", action_state="verified", action_text="succeeded (native)")
-    assert [("verified", 1), ("RequestStep", 2)] == moves(plan(asked, step(2, 1)))
+    step_progress = step(1, state="requested", action_state="verified", action_text="succeeded (native)")
+    assert [("verified", 1), ("RequestStep", 2)] == moves(plan(step_progress, step(2, 1)))
 
 
 def test_while_an_action_is_under_way_its_step_waits() -> None:
@@ -61,10 +61,10 @@ def test_while_an_action_is_under_way_its_step_waits() -> None:
 
 def test_the_first_failed_step_stops_the_plan_and_nothing_more_is_requested() -> None:
     red = step(1, state="requested", action_state="failed", action_text="exit 1")
-    told = plan(red, step(2, 1), step(3, system="other"))
-    assert [("failed", 1), ("plan", "stopped")] == moves(told)
+    progress = plan(red, step(2, 1), step(3, system="other"))
+    assert [("failed", 1), ("plan", "stopped")] == moves(progress)
     further = "to go on: headway plan resume 1 (requests failed steps again), or plan abort"
-    assert ChangePlanState("stopped", f"step 1, s/j1: exit 1; {further}") == next_moves(told, NOW)[-1]
+    assert ChangePlanState("stopped", f"step 1, s/j1: exit 1; {further}") == next_moves(progress, NOW)[-1]
 
 
 def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:
@@ -73,13 +73,13 @@ def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:
 
 
 def test_what_was_under_way_when_a_plan_stopped_or_was_paused_goes_on_to_its_end() -> None:
-    asked = step(2, state="requested", action_state="verified")
+    step_progress = step(2, state="requested", action_state="verified")
     for state in ("stopped", "paused"):
-        assert [("verified", 2)] == moves(plan(step(1, state="failed"), asked, step(3, 2), state=state))
+        assert [("verified", 2)] == moves(plan(step(1, state="failed"), step_progress, step(3, 2), state=state))
 
 
 def test_a_paused_plan_of_which_nothing_is_left_is_done() -> None:
-    """It stood paused for ever, and in the way of a new plan for its incident."""
+    """A paused plan without remaining steps is done, and does not block a new plan for its incident."""
     last = step(2, state="requested", action_state="verified")
     assert [("verified", 2), ("plan", "done")] == moves(plan(step(1, state="verified"), last, state="paused"))
 
@@ -96,9 +96,9 @@ def test_a_plan_whose_steps_are_all_over_is_done() -> None:
 
 
 def test_a_run_that_became_good_by_other_means_is_not_sent_again() -> None:
-    told = plan(step(1, run=GOOD), step(2, 1))
-    assert [("verified", 1), ("RequestStep", 2)] == moves(told)
-    assert "good by other means: succeeded (native)" == next_moves(told, NOW)[0].text  # type: ignore[union-attr]
+    progress = plan(step(1, run=GOOD), step(2, 1))
+    assert [("verified", 1), ("RequestStep", 2)] == moves(progress)
+    assert "good by other means: succeeded (native)" == next_moves(progress, NOW)[0].text  # type: ignore[union-attr]
 
 
 def test_what_was_good_before_the_plan_or_reads_stale_data_or_began_too_early_is_sent() -> None:
@@ -110,7 +110,7 @@ def test_what_was_good_before_the_plan_or_reads_stale_data_or_began_too_early_is
 
 
 def test_what_was_red_when_the_person_saw_it_and_good_before_they_confirmed_is_not_sent() -> None:
-    """Its scheduler ran it again at 03:10, and no poll told so before the plan was started at 03:30."""
+    """Its scheduler ran it again at 03:10, unseen by any poll before the plan was started at 03:30."""
     before = replace(GOOD, started=at("03:10"), ended=at("03:20"))
     assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, run=before, state_at_start="failed")))
     for run in (before, replace(before, stale=True)):
@@ -119,9 +119,9 @@ def test_what_was_red_when_the_person_saw_it_and_good_before_they_confirmed_is_n
 
 
 def test_a_step_that_was_refused_as_its_run_is_good_by_now_is_over_and_the_plan_goes_on() -> None:
-    told = plan(step(1, state="requested", run=GOOD, action_state="refused", action_text="…"), step(2, 1))
-    assert [("verified", 1), ("RequestStep", 2)] == moves(told)
-    assert "good by other means: succeeded (native); nothing was sent" == next_moves(told, NOW)[0].text  # type: ignore[union-attr]
+    progress = plan(step(1, state="requested", run=GOOD, action_state="refused", action_text="…"), step(2, 1))
+    assert [("verified", 1), ("RequestStep", 2)] == moves(progress)
+    assert "good by other means: succeeded (native); nothing was sent" == next_moves(progress, NOW)[0].text  # type: ignore[union-attr]
 
 
 def test_a_cancel_is_not_needed_once_its_run_has_ended() -> None:
@@ -169,8 +169,8 @@ LOADED = step(1, state="verified", run=RERUN)
 FOLLOWS = step(2, 1, started_by=(1,), polled=at("04:00"))
 
 
-def looked(found: StepRun) -> StepProgress:
-    return replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=found)
+def step_polled(step_run: StepRun) -> StepProgress:
+    return replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=step_run)
 
 
 def test_a_native_start_is_awaited_before_a_step_is_requested() -> None:
@@ -189,19 +189,19 @@ def test_a_step_is_requested_only_once_a_later_poll_has_seen_no_start() -> None:
 
 def test_a_native_run_replaces_the_step() -> None:
     begun = StepRun("running", "native", False, at("03:59"), None)
-    assert [] == moves(plan(LOADED, looked(begun)), at("04:10"))
-    assert [] == moves(plan(LOADED, looked(replace(begun, state="queued", started=None))), at("04:10"))
-    good = plan(LOADED, looked(replace(begun, state="succeeded", ended=at("04:10"))))
+    assert [] == moves(plan(LOADED, step_polled(begun)), at("04:10"))
+    assert [] == moves(plan(LOADED, step_polled(replace(begun, state="queued", started=None))), at("04:10"))
+    good = plan(LOADED, step_polled(replace(begun, state="succeeded", ended=at("04:10"))))
     assert [("verified", 2), ("plan", "done")] == moves(good, at("04:11"))
     assert "its own scheduler started it: succeeded (native)" == next_moves(good, NOW)[0].text  # type: ignore[union-attr]
-    red = plan(LOADED, looked(replace(begun, state="failed", ended=at("04:10"))))
+    red = plan(LOADED, step_polled(replace(begun, state="failed", ended=at("04:10"))))
     assert [("failed", 2), ("plan", "stopped")] == moves(red, at("04:11"))
 
 
 def test_a_run_that_began_before_its_upstream_ran_again_or_read_too_early_does_not_stand_in() -> None:
     for old in (StepRun("succeeded", "native", False, at("03:20"), at("03:30")), replace(RERUN, stale=True)):
-        told = plan(LOADED, replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=old))
-        assert [("RequestStep", 2)] == moves(told, at("04:01"))
+        progress = plan(LOADED, replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=old))
+        assert [("RequestStep", 2)] == moves(progress, at("04:01"))
 
 
 def test_nothing_is_awaited_of_a_step_that_was_only_marked() -> None:
@@ -209,7 +209,7 @@ def test_nothing_is_awaited_of_a_step_that_was_only_marked() -> None:
 
 
 def test_a_step_whose_run_its_scheduler_set_off_behind_the_step_before_waits_for_that_run() -> None:
-    """A rerun of the one lets the other begin again at once: asked beside it, it would be refused."""
+    """A rerun of the one starts the other again at once: a rerun of both would be refused."""
     first = step(1, state="verified", run=GOOD)
     again = StepRun("running", "native", False, at("03:50"), None)
     assert [] == moves(plan(first, step(2, 1, run=again, state_at_start="failed")))
@@ -256,9 +256,9 @@ def test_a_hold_is_placed_shortly_before_the_start_that_it_prevents() -> None:
 
 
 def test_nothing_is_held_where_the_repair_ends_before_its_start() -> None:
-    told = holding({"due": at("04:10")}, rerun="verified")
-    assert [("verified", 1), ("verified", 3)] == moves(told)
-    assert ["not needed", "nothing was held"] == [move.text.partition(":")[0] for move in next_moves(told, NOW)]  # type: ignore[union-attr]
+    progress = holding({"due": at("04:10")}, rerun="verified")
+    assert [("verified", 1), ("verified", 3)] == moves(progress)
+    assert ["not needed", "nothing was held"] == [move.text.partition(":")[0] for move in next_moves(progress, NOW)]  # type: ignore[union-attr]
 
 
 def test_what_has_begun_by_its_own_clock_is_not_held_any_more() -> None:
@@ -273,7 +273,7 @@ def test_a_hold_that_its_scheduler_refused_as_its_run_had_begun_does_not_stop_th
     assert [("failed", 1), ("plan", "stopped")] == moves(holding(refused))
     over = {**refused, "state": "verified", "hold_state": "failed"}
     [release] = [
-        each for each in next_moves(holding(over, rerun="verified", run=running), NOW) if isinstance(each, EndStep)
+        move for move in next_moves(holding(over, rerun="verified", run=running), NOW) if isinstance(move, EndStep)
     ]
     assert "nothing was held: nothing was sent" == release.text
 
@@ -286,21 +286,25 @@ def test_what_is_held_is_let_go_once_what_it_reads_is_good_and_it_is_known_to_be
 
 
 def test_a_plan_releases_its_hold_though_a_person_requests_another_beside_it() -> None:
-    """Theirs is refused while its own stands: the plan was done, and its hold lasted for hours."""
+    """A plan releases its own hold before it reports that a person's hold is still in force."""
     beside = {"held_by": "mara until 2026-11-20 12:00Z"}
     assert [("RequestStep", 3)] == moves(holding({**HELD, **beside}, rerun="verified"))
     assert [] == moves(holding({**HELD, **beside, "hold_state": ""}, rerun="verified"))
     for over in ({"hold_state": "released"}, {"action_state": "refused", "hold_state": "failed"}):
-        [release] = [one for one in next_moves(holding({**HELD, **beside, **over}, rerun="verified"), NOW)
-                     if isinstance(one, EndStep)]  # fmt: skip
+        [release] = [move for move in next_moves(holding({**HELD, **beside, **over}, rerun="verified"), NOW)
+                     if isinstance(move, EndStep)]  # fmt: skip
         assert "it is held by mara until 2026-11-20 12:00Z, not by this plan: nothing was sent" in release.text
 
 
 def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
-    told = holding(HELD, state="aborted")
-    [release, _] = [move for move in next_moves(told, NOW) if isinstance(move, EndStep)]
+    progress = holding(HELD, state="aborted")
+    [release, _] = [move for move in next_moves(progress, NOW) if isinstance(move, EndStep)]
     assert "it stays held until its hold ends: headway hold release s/load releases it" in release.text
-    red = replace(told, state="running", steps=(told.steps[0], replace(told.steps[1], state="failed"), *told.steps[2:]))
+    red = replace(
+        progress,
+        state="running",
+        steps=(progress.steps[0], replace(progress.steps[1], state="failed"), *progress.steps[2:]),
+    )
     assert "s/load stays held meanwhile" in next_moves(red, NOW)[-1].text  # type: ignore[union-attr]
 
 
@@ -313,26 +317,28 @@ def test_a_plan_that_ends_early_says_what_it_leaves_held() -> None:
     ],
 )
 def test_pending_holds_and_failed_releases_are_reported_to_stay_held(hold: dict[str, Any], release: str) -> None:
-    told = holding(hold, rerun="failed")
-    third = replace(told.steps[2], action_state=release)
-    stopped = replace(told, steps=(*told.steps[:2], third, told.steps[3]))
+    progress = holding(hold, rerun="failed")
+    third = replace(progress.steps[2], action_state=release)
+    stopped = replace(progress, steps=(*progress.steps[:2], third, progress.steps[3]))
     assert "s/load stays held meanwhile" in next_moves(stopped, NOW)[-1].text  # type: ignore[union-attr]
 
 
 def test_a_hold_requested_again_is_not_put_off_behind_the_start_that_it_prevents() -> None:
     """Its wait began again with each resume."""
-    told = holding({"wait_s": 600.0})
-    assert [told.requested + timedelta(seconds=600)] == [
-        move.until for move in next_moves(told, told.requested + timedelta(seconds=300)) if isinstance(move, BeginWait)
+    progress = holding({"wait_s": 600.0})
+    assert [progress.requested + timedelta(seconds=600)] == [
+        move.until
+        for move in next_moves(progress, progress.requested + timedelta(seconds=300))
+        if isinstance(move, BeginWait)
     ]
-    assert [("RequestStep", 1)] == moves(told, told.requested + timedelta(seconds=601))
+    assert [("RequestStep", 1)] == moves(progress, progress.requested + timedelta(seconds=601))
 
 
 def test_an_upstream_that_succeeded_in_the_same_evaluation_needs_no_hold() -> None:
     """After an engine was away both come at once: it was held for nothing."""
-    told = holding({"due": NOW})
-    second = replace(told.steps[1], action_state="verified")
-    both = replace(told, steps=(told.steps[0], second, *told.steps[2:]))
+    progress = holding({"due": NOW})
+    second = replace(progress.steps[1], action_state="verified")
+    both = replace(progress, steps=(progress.steps[0], second, *progress.steps[2:]))
     assert [("verified", 2), ("verified", 1)] == moves(both)[:2]
 
 

@@ -37,10 +37,10 @@ from tests.control.recovery.test_proposal import (
 from tests.factories import at, job, run
 
 
-def table(found: PlanOutlook, day: int = 0) -> dict[str, tuple[str, str]]:
-    """Way -> how the day stands, and when it is there."""
-    cells = {way.name: way.finishes[day] for way in found.variants}
-    return {name: (one.status, f"{one.at:%H:%M}" if one.at else "") for name, one in cells.items()}
+def table(outlook: PlanOutlook, day: int = 0) -> dict[str, tuple[str, str]]:
+    """Recovery option -> status of the day, and its finish."""
+    cells = {way.name: way.finishes[day] for way in outlook.variants}
+    return {name: (finish.status, f"{finish.at:%H:%M}" if finish.at else "") for name, finish in cells.items()}
 
 
 def proposal(now: str = "04:10") -> PlanDraft:
@@ -58,46 +58,46 @@ def test_each_way_has_its_own_finish() -> None:
         "1 mark-ok": (ASSERTED, "05:40"),
         "1 left out": (NEVER, ""),
     }
-    found = plan_outlook(proposal(), DraftChanges())
-    assert expected == table(found)
-    assert [*expected] == [way.name for way in found.variants]
-    assert ["as planned"] == [way.name for way in found.variants if way.is_present]
-    assert [("daily", "2026-11-20T06:30:00Z")] == [(day.service, day.deadline) for day in found.days]
+    outlook = plan_outlook(proposal(), DraftChanges())
+    assert expected == table(outlook)
+    assert [*expected] == [way.name for way in outlook.variants]
+    assert ["as planned"] == [way.name for way in outlook.variants if way.is_present]
+    assert [("daily", "2026-11-20T06:30:00Z")] == [(day.service, day.deadline) for day in outlook.days]
 
 
 def test_the_options_are_those_of_the_selected_step() -> None:
-    found = table(plan_outlook(proposal(), DraftChanges(), 3))
-    assert ["as planned", "nothing done", "3 skip", "3 mark-ok", "3 left out"] == [*found]
-    assert (PARTIAL, "06:00") == found["3 skip"], "what it takes counts for those before it: never too early"
+    results = table(plan_outlook(proposal(), DraftChanges(), 3))
+    assert ["as planned", "nothing done", "3 skip", "3 mark-ok", "3 left out"] == [*results]
+    assert (PARTIAL, "06:00") == results["3 skip"], "what it takes counts for those before it: never too early"
 
 
 def test_the_part_of_a_step_that_runs_is_an_option_and_equal_finishes_share_a_column() -> None:
-    """A part of it counts whole, so no way is told too early."""
+    """A partial step counts as a whole, so no option is shown too early."""
     plan = proposal()
     assert ("downstream", "all", "mark-ok", "skip") == plan.steps[0].alternatives
-    found = table(plan_outlook(plan, DraftChanges()))
-    assert (ON_TIME, "06:00") == found["1 downstream/all"] == found["as planned"]
+    results = table(plan_outlook(plan, DraftChanges()))
+    assert (ON_TIME, "06:00") == results["1 downstream/all"] == results["as planned"]
     chosen = plan_outlook(plan, DraftChanges(alternatives={1: "all"}))
     assert ["as changed", "as planned", "nothing done", "1 downstream"] == [way.name for way in chosen.variants][:4]
 
 
 def test_a_changed_plan_is_shown_beside_the_proposed_one() -> None:
-    found = plan_outlook(proposal(), DraftChanges(waits={1: 3600.0}))
-    assert {"as changed": (LATE, "07:00"), "as planned": (ON_TIME, "06:00")} == dict([*table(found).items()][:2])
-    assert ["as changed"] == [way.name for way in found.variants if way.is_present]
+    outlook = plan_outlook(proposal(), DraftChanges(waits={1: 3600.0}))
+    assert {"as changed": (LATE, "07:00"), "as planned": (ON_TIME, "06:00")} == dict([*table(outlook).items()][:2])
+    assert ["as changed"] == [way.name for way in outlook.variants if way.is_present]
 
 
 def test_a_chosen_option_is_shown_once_as_the_present_one() -> None:
-    found = plan_outlook(proposal(), DraftChanges(alternatives={1: "skip"}))
-    ways = ["as changed", "as planned", "nothing done", "1 downstream/all", "1 mark-ok", "1 left out"]
-    assert ways == [way.name for way in found.variants]
-    assert (PARTIAL, "05:40") == table(found)["as changed"]
+    outlook = plan_outlook(proposal(), DraftChanges(alternatives={1: "skip"}))
+    variants = ["as changed", "as planned", "nothing done", "1 downstream/all", "1 mark-ok", "1 left out"]
+    assert variants == [way.name for way in outlook.variants]
+    assert (PARTIAL, "05:40") == table(outlook)["as changed"]
 
 
 def test_a_day_that_is_too_late_already_is_late_and_never_there_without_its_steps() -> None:
-    found = table(plan_outlook(proposal("06:00"), DraftChanges(), 3))
-    assert (LATE, "07:50") == found["as planned"]
-    assert (NEVER, "") == found["nothing done"] == found["3 left out"]
+    results = table(plan_outlook(proposal("06:00"), DraftChanges(), 3))
+    assert (LATE, "07:50") == results["as planned"]
+    assert (NEVER, "") == results["nothing done"] == results["3 left out"]
 
 
 def test_a_finish_agrees_with_the_verdict_of_the_plan() -> None:
@@ -122,11 +122,11 @@ def test_a_proposal_without_recorded_deadlines_has_no_options() -> None:
 
 def test_it_goes_through_json_with_its_proposal() -> None:
     plan = PlanDraft.read(json.loads(json.dumps(proposal().as_json())))
-    told = plan_outlook(plan, DraftChanges()).as_json()
-    assert {"service": "daily", "business_date": "2026-11-19", "deadline": "2026-11-20T06:30:00Z"} == told["services"][
-        0
-    ]
-    first = told["variants"][0]
+    details = plan_outlook(plan, DraftChanges()).as_json()
+    assert {"service": "daily", "business_date": "2026-11-19", "deadline": "2026-11-20T06:30:00Z"} == details[
+        "services"
+    ][0]
+    first = details["variants"][0]
     assert ("as planned", True, at("06:00")) == (first["name"], first["is_present"], first["finishes"][0]["at"])
 
 
@@ -134,9 +134,9 @@ def test_what_comes_again_by_its_own_clock_is_delivered_though_nothing_is_done()
     """Every half hour from 04:15; what it feeds is red too, and comes every half hour."""
     extract, load = replace(EXTRACT, schedule=half_hourly(15)), replace(LOAD, schedule=half_hourly(45))
     jobs = (extract, load, MART, AUDIT)
-    found = table(plan_outlook(night(FAILED, STALE_LOAD, now="04:10", jobs=jobs)[1], DraftChanges()))
-    assert (IF_GOOD, "06:05") == found["nothing done"], "five minutes later than by the plan"
-    assert (ON_TIME, "06:00") == found["as planned"]
+    results = table(plan_outlook(night(FAILED, STALE_LOAD, now="04:10", jobs=jobs)[1], DraftChanges()))
+    assert (IF_GOOD, "06:05") == results["nothing done"], "five minutes later than by the plan"
+    assert (ON_TIME, "06:00") == results["as planned"]
     never = Declared(calendars=(Calendar("never", ()),))
     for other in (
         replace(extract, schedule=EXTRACT.schedule),

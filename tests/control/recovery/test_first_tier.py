@@ -19,23 +19,23 @@ def _step(place: int, job_id: int, verb: str = "rerun") -> DraftStep:
     return DraftStep(place, verb, job_id, f"job {job_id}", "hosts", job_id, "2026-11-19", "failed", "it ended failed")
 
 
-def _told(*steps: DraftStep, tier: int = 1) -> PlanDraft:
+def _proposed_plan(*steps: DraftStep, tier: int = 1) -> PlanDraft:
     night = estate(EXTRACT, LOAD, ASIDE, feeds=feeds(EXTRACT, LOAD, ASIDE), services=[replace(DAILY, tier=tier)])
     return with_tier_1_services(night, PlanDraft("recovery", "repair", 1, steps))
 
 
 def test_each_step_names_the_tier_one_services_that_its_job_feeds_or_delivers() -> None:
-    found = _told(_step(1, EXTRACT.id), _step(2, LOAD.id), _step(3, ASIDE.id))
-    assert [("daily",), ("daily",), ()] == [step.first_tier for step in found.steps]
-    assert ("daily",) == found.first_tier
+    draft = _proposed_plan(_step(1, EXTRACT.id), _step(2, LOAD.id), _step(3, ASIDE.id))
+    assert [("daily",), ("daily",), ()] == [step.first_tier for step in draft.steps]
+    assert ("daily",) == draft.first_tier
 
 
 def test_a_plan_beside_it_or_of_another_tier_or_that_only_waits_touches_no_tier_one() -> None:
-    assert () == _told(_step(1, ASIDE.id)).first_tier
-    assert () == _told(_step(1, LOAD.id), tier=2).first_tier
-    assert () == _told(_step(1, LOAD.id, WAIT)).first_tier
+    assert () == _proposed_plan(_step(1, ASIDE.id)).first_tier
+    assert () == _proposed_plan(_step(1, LOAD.id), tier=2).first_tier
+    assert () == _proposed_plan(_step(1, LOAD.id, WAIT)).first_tier
 
 
 def test_it_survives_the_way_over_json() -> None:
-    found = _told(_step(1, LOAD.id))
-    assert found == PlanDraft.read(json.loads(json.dumps(found.as_json())))
+    draft = _proposed_plan(_step(1, LOAD.id))
+    assert draft == PlanDraft.read(json.loads(json.dumps(draft.as_json())))

@@ -50,29 +50,29 @@ def ledger(due: time = time(7, 45)) -> Ledger:
     """All three must run again: 20 and 30 minutes, and 40 to 90 as each night shows."""
     seen = estate(
         EXTRACT, LOAD, MART, runs=[FAILED, STALE_LOAD, run(3, MART, "04:30")], feeds=[DEPS[0], DEPS[2]],
-        services=[replace(DAILY, deadline=due)], durations={3: tuple(one * 60 for one in TAKES * 6)},
+        services=[replace(DAILY, deadline=due)], durations={3: tuple(value * 60 for value in TAKES * 6)},
     )  # fmt: skip
-    found = Ledger(replace(seen, history={3: past(MART, "04:30", TAKES)}))
-    found.look(NOW)
-    return found
+    result = Ledger(replace(seen, history={3: past(MART, "04:30", TAKES)}))
+    result.evaluate(NOW)
+    return result
 
 
 def proposed(of: Ledger) -> PlanDraft:
     [incident] = of.estate.incidents
-    found = propose_recovery(of.estate, incident.id, at(NOW), can, simulate=Forecaster(), simulate_plan=Forecaster)
-    assert found is not None
-    return found
+    draft = propose_recovery(of.estate, incident.id, at(NOW), can, simulate=Forecaster(), simulate_plan=Forecaster)
+    assert draft is not None
+    return draft
 
 
-def cells(found: PlanOutlook) -> dict[str, VariantFinish]:
-    return {way.name: way.finishes[0] for way in found.variants}
+def cells(outlook: PlanOutlook) -> dict[str, VariantFinish]:
+    return {way.name: way.finishes[0] for way in outlook.variants}
 
 
 def test_as_planned_a_day_is_as_what_if_has_it_with_its_root_restarted_now() -> None:
     night = ledger()
     restarted = WhatIf(EXTRACT.id, Counterfactual.RESTARTED, at(NOW))
     days = evaluate(night.estate, at(NOW), foresee=Forecaster(restarted)).service_days
-    then = next(one for one in days if one.business_date == NIGHT)
+    then = next(service_day for service_day in days if service_day.business_date == NIGHT)
     whole, *_ = proposed(night).finishes
     assert then.p_late is not None
     assert ("daily", str(NIGHT), 0) == (whole.service, whole.business_date, whole.done)
@@ -82,13 +82,16 @@ def test_as_planned_a_day_is_as_what_if_has_it_with_its_root_restarted_now() -> 
     assert then.expected_at == datetime.fromisoformat(whole.expected), "the plan shows the finish that services show"
 
 
-@pytest.mark.parametrize("due, stands", [(time(11, 30), ON_TIME), (time(7, 25), AT_RISK), (time(7), LATE)])
-def test_a_finish_that_was_simulated_says_how_likely_it_is_late(due: time, stands: str) -> None:
-    found = cells(plan_outlook(proposed(ledger(due)), DraftChanges()))["as planned"]
-    assert found.late is not None
-    assert (stands, stands) == (found.status, ON_TIME if found.late <= 0.1 else LATE if found.late > 0.5 else AT_RISK)
-    assert found.at is not None
-    assert (found.at <= datetime.combine(date(2026, 11, 20), due, at(NOW).tzinfo)) == (found.late <= 0.5)
+@pytest.mark.parametrize("due, status", [(time(11, 30), ON_TIME), (time(7, 25), AT_RISK), (time(7), LATE)])
+def test_a_finish_that_was_simulated_says_how_likely_it_is_late(due: time, status: str) -> None:
+    finish = cells(plan_outlook(proposed(ledger(due)), DraftChanges()))["as planned"]
+    assert finish.late is not None
+    assert (status, status) == (
+        finish.status,
+        ON_TIME if finish.late <= 0.1 else LATE if finish.late > 0.5 else AT_RISK,
+    )
+    assert finish.at is not None
+    assert (finish.at <= datetime.combine(date(2026, 11, 20), due, at(NOW).tzinfo)) == (finish.late <= 0.5)
 
 
 def test_no_step_saves_a_service_that_the_plan_finishes_late() -> None:
@@ -110,12 +113,12 @@ def test_no_step_saves_a_service_that_the_plan_finishes_late() -> None:
 
 def test_what_was_not_simulated_is_marked_as_a_sum() -> None:
     plan = proposed(ledger())
-    found = plan_outlook(plan, DraftChanges(waits={1: 600.0}))
-    told = cells(found)
-    assert (None, "about ") == (told["as changed"].late, found.sign(told["as changed"]))
-    assert (NEVER, "") == (told["nothing done"].status, found.sign(told["nothing done"]))
-    assert "" == found.sign(told["as planned"])
-    assert told["as planned"].late is not None
+    outlook = plan_outlook(plan, DraftChanges(waits={1: 600.0}))
+    finishes = cells(outlook)
+    assert (None, "about ") == (finishes["as changed"].late, outlook.sign(finishes["as changed"]))
+    assert (NEVER, "") == (finishes["nothing done"].status, outlook.sign(finishes["nothing done"]))
+    assert "" == outlook.sign(finishes["as planned"])
+    assert finishes["as planned"].late is not None
     assert not plan_outlook(replace(plan, finishes=()), DraftChanges()).is_mixed
 
 
@@ -126,17 +129,17 @@ def test_a_sum_beside_what_was_simulated_is_as_much_later_as_its_wait_and_never_
     waits = {
         seconds: cells(plan_outlook(plan, DraftChanges(waits={1: seconds})))["as changed"] for seconds in (0.5, 3600.0)
     }
-    assert [whole.at + timedelta(seconds=seconds) for seconds in waits] == [one.at for one in waits.values()]
+    assert [whole.at + timedelta(seconds=seconds) for seconds in waits] == [finish.at for finish in waits.values()]
     assert ON_TIME == waits[3600.0].status
     assert LATE == cells(plan_outlook(plan, DraftChanges(waits={1: 6 * 3600.0})))["as changed"].status
-    far = replace(plan, finishes=tuple(replace(one, expected="2026-11-20T10:00:00Z") for one in plan.finishes))
+    far = replace(plan, finishes=tuple(replace(finish, expected="2026-11-20T10:00:00Z") for finish in plan.finishes))
     assert at("10:00") == cells(plan_outlook(far, DraftChanges(only=frozenset({1, 2, 3}))))["as changed"].at
 
 
 def test_with_a_step_skipped_the_day_is_there_earlier_and_in_part() -> None:
     plan = proposed(ledger(time(11, 30)))
-    told = cells(plan_outlook(plan, DraftChanges(), 3))
-    skipped, whole = told["3 skip"], told["as planned"]
+    finishes = cells(plan_outlook(plan, DraftChanges(), 3))
+    skipped, whole = finishes["3 skip"], finishes["as planned"]
     assert skipped.at is not None
     assert whole.at is not None
     assert skipped.at < whole.at
@@ -149,24 +152,24 @@ def test_with_a_step_skipped_the_day_is_there_earlier_and_in_part() -> None:
 
 def test_a_plan_without_a_simulation_has_sums() -> None:
     night = ledger()
-    found = propose_recovery(night.estate, night.estate.incidents[0].id, at(NOW), can)
-    assert found is not None
-    assert () == found.finishes
+    draft = propose_recovery(night.estate, night.estate.incidents[0].id, at(NOW), can)
+    assert draft is not None
+    assert () == draft.finishes
 
 
 def test_each_rerun_of_a_plan_begins_as_late_as_its_system_begins_it() -> None:
     """A red, a stale and a red run, one after another: simulated and summed, three times 65 s."""
-    told = []
+    entries = []
     for start_within in (timedelta(), timedelta(seconds=65)):
         night = ledger(time(11, 30))
-        slow = {number: replace(one, start_within=start_within) for number, one in night.estate.jobs.items()}
+        slow = {number: replace(job, start_within=start_within) for number, job in night.estate.jobs.items()}
         night.estate = replace(night.estate, jobs=slow)
         draft = proposed(night)
         sums = cells(plan_outlook(draft, DraftChanges(waits={1: 1.0})))["as changed"]
-        [finish] = (one for one in draft.finishes if one.done == 0)
+        [finish] = (finish for finish in draft.finishes if finish.done == 0)
         ends = [end for end in step_starts(draft.steps).values() if end is not None]
-        told.append((datetime.fromisoformat(finish.at), sums.at, max(ends)))
-    (simulated, summed, last_start), (later, later_summed, later_start) = told
+        entries.append((datetime.fromisoformat(finish.at), sums.at, max(ends)))
+    (simulated, summed, last_start), (later, later_summed, later_start) = entries
     assert summed is not None
     assert later_summed is not None
     assert timedelta(minutes=3) <= later - simulated <= timedelta(minutes=4), "whole minutes"
@@ -182,8 +185,8 @@ def test_what_a_plan_holds_waits_for_what_it_reads_and_not_for_a_start_before() 
     planned = PlanOutcome(at(NOW), frozenset(), frozenset({1}), frozenset())
     due = at("05:30").timestamp()
     rerun = point(JobPhase.WAITS, upstreams=(4, 2, 3), rule=RerunRule(4, (2, 3)), due=due)
-    found = planned(rerun)
-    assert ((2, 3), None, due) == (found.upstreams, found.rule, found.earliest)
+    night_point = planned(rerun)
+    assert ((2, 3), None, due) == (night_point.upstreams, night_point.rule, night_point.earliest)
     other = replace(rerun, job_id=9)
     assert other == planned(other)
 
@@ -198,39 +201,39 @@ def test_what_is_red_and_no_step_of_the_plan_is_repaired_as_repairs_go_here() ->
 
 def test_a_plan_queries_the_services_that_share_a_job_or_a_pool_with_its_own_and_no_others() -> None:
     known = [job(number, f"dwh/j{number}", "04:00", expected=minutes(30)) for number in range(1, 8)]
-    services = [service(one.native_id, "06:30", one) for one in known[1:]]
+    services = [service(job.native_id, "06:30", job) for job in known[1:]]
     declared = Declared(pools=(DeclaredPool("host", ("dwh/j3", "dwh/j5"), 1),))
     night = estate(*known, feeds=[*feeds(known[0], known[1]), *feeds(known[0], known[2])], services=services,
                    declared=declared)  # fmt: skip
     due = expect_runs(night, at("03:00"))
     index = EstateIndex(night, at("03:00"), due.runs)
 
-    def wanted(days: Any) -> AffectedDays:
+    def expected(days: Any) -> AffectedDays:
         return {
             (day.service.name, day.business_date): (day, [])
             for day in days
             if (day.service.name, day.business_date) == ("j2", NIGHT)
         }
 
-    found: list[ServiceForecast] = with_neighbours(index, service_days(index), wanted)
-    assert [("j2", NIGHT), ("j3", NIGHT), ("j5", NIGHT)] == [(day.service.name, day.business_date) for day in found]
+    forecasts: list[ServiceForecast] = with_neighbours(index, service_days(index), expected)
+    assert [("j2", NIGHT), ("j3", NIGHT), ("j5", NIGHT)] == [(day.service.name, day.business_date) for day in forecasts]
 
 
 def test_a_plan_that_only_waits_shows_the_finish_of_the_forecast() -> None:
-    """Of what hangs it told no estimate, and an unknown finish, beside a forecast of 30 runs."""
+    """The plan has the forecast's finish for a hanging run, not an unknown one."""
     history = past(EXTRACT, "03:10", [20.0] * 20)
     seen = estate(EXTRACT, services=[service("daily", "07:45", EXTRACT)], durations={EXTRACT.id: (1200.0,) * 20})
     hung = Ledger(replace(seen, history={EXTRACT.id: history}))
     hung.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
-    hung.look(NOW)
+    hung.evaluate(NOW)
     draft = proposed(hung)
     assert [WAIT] == [step.verb for step in draft.steps]
-    told = Forecaster()(EstateIndex(hung.estate, at(NOW)), service_days(EstateIndex(hung.estate, at(NOW))))
-    [day] = (one for one in told if one.business_date == NIGHT)
+    forecasts = Forecaster()(EstateIndex(hung.estate, at(NOW)), service_days(EstateIndex(hung.estate, at(NOW))))
+    [day] = (forecast for forecast in forecasts if forecast.business_date == NIGHT)
     assert day.odds is not None
     assert [(day.odds.late, instant_key(round_up_to_minute(day.odds.by)))] == [
-        (one.late, one.at) for one in draft.finishes
+        (finish.late, finish.at) for finish in draft.finishes
     ]
     assert all(save.saved and save.text.startswith("act by 07:") for step in draft.steps for save in step.saves)
-    way = next(one for one in plan_outlook(draft, DraftChanges()).variants if one.is_present)
+    way = next(variant for variant in plan_outlook(draft, DraftChanges()).variants if variant.is_present)
     assert way.finishes[0].at is not None

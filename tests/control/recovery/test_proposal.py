@@ -50,19 +50,19 @@ def night(*runs: RunFacts, now: str, jobs: tuple[JobFacts, ...] = (), **more: An
     """The estate at that time, and the plan for its only incident."""
     facts: dict[str, Any] = {"feeds": DEPS, "services": [DAILY]} | more
     ledger = Ledger(estate(*(jobs or (EXTRACT, LOAD, MART, AUDIT)), runs=runs, **facts))
-    ledger.look(now)
+    ledger.evaluate(now)
     [incident] = ledger.estate.incidents
-    found = propose_recovery(ledger.estate, incident.id, at(now), can)
-    assert found is not None
-    return ledger, found
+    draft = propose_recovery(ledger.estate, incident.id, at(now), can)
+    assert draft is not None
+    return ledger, draft
 
 
 def shown(draft: PlanDraft) -> list[tuple[int, str, str, tuple[int, ...]]]:
     return [(step.place, step.verb, step.job, step.after) for step in draft.steps]
 
 
-def left(draft: PlanDraft) -> dict[str, str]:
-    return {one.job: one.why for one in draft.excluded}
+def exclusions(draft: PlanDraft) -> dict[str, str]:
+    return {exclusion.job: exclusion.why for exclusion in draft.excluded}
 
 
 FAILED = run(1, EXTRACT, "03:10", RunState.FAILED)
@@ -80,7 +80,7 @@ def test_the_root_comes_first_then_what_it_left_stale_in_the_order_in_which_they
 
 def test_what_no_hit_service_waits_for_is_left_out_with_the_reason() -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, STALE_AUDIT, now="05:20")
-    assert "no affected service waits for it" == left(plan)["dwh/audit"]
+    assert "no affected service waits for it" == exclusions(plan)["dwh/audit"]
     assert "dwh/audit" not in [step.job for step in plan.steps]
 
 
@@ -104,18 +104,18 @@ def test_what_its_own_clock_starts_later_is_no_step() -> None:
     assert ["hosts/extract"] == [step.job for step in plan.steps]
     assert (
         "its schedule starts it at 04:00 UTC: if it starts before its upstreams succeed, rerun it"
-        == left(plan)["warehouse/load"]
+        == exclusions(plan)["warehouse/load"]
     )
-    assert "its own scheduler starts it" == left(plan)["dwh/mart"]
+    assert "its own scheduler starts it" == exclusions(plan)["dwh/mart"]
 
 
 def test_times_of_a_plan_are_in_the_zone_that_all_services_share() -> None:
     """The header of the console names that zone, whatever the zones of the systems."""
     _, plan = night(FAILED, now="03:40", services=[replace(DAILY, zone="Europe/Berlin")])
-    assert left(plan)["warehouse/load"].startswith("its schedule starts it at 05:00 CET")
+    assert exclusions(plan)["warehouse/load"].startswith("its schedule starts it at 05:00 CET")
     other = replace(DAILY, name="other", zone="Asia/Tokyo")
     _, plan = night(FAILED, now="03:40", services=[DAILY, other])
-    assert left(plan)["warehouse/load"].startswith("its schedule starts it at 04:00 UTC")
+    assert exclusions(plan)["warehouse/load"].startswith("its schedule starts it at 04:00 UTC")
 
 
 HELD = "its start of 04:00 UTC is held until its upstreams have succeeded; while no engine works "
@@ -133,10 +133,10 @@ TRIGGERED = "Headway starts it once its upstreams have succeeded; not while no e
 def test_a_held_job_is_shown_with_what_becomes_of_it_without_an_engine(
     mode: DependencyMode, engine_down: EngineDown, due: str, text: str
 ) -> None:
-    kept = job(2, "warehouse/load", due, expected=minutes(30))
-    deps = [DependencyFacts(1, 2, DependencyOrigin.DECLARED, mode, engine_down), *feeds(kept, MART)]
-    _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, kept, MART, AUDIT), feeds=deps)
-    assert text == left(plan)["warehouse/load"]
+    job_facts = job(2, "warehouse/load", due, expected=minutes(30))
+    deps = [DependencyFacts(1, 2, DependencyOrigin.DECLARED, mode, engine_down), *feeds(job_facts, MART)]
+    _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, job_facts, MART, AUDIT), feeds=deps)
+    assert text == exclusions(plan)["warehouse/load"]
 
 
 def test_a_job_that_could_not_be_held_is_reported_to_start_all_the_same() -> None:
@@ -171,7 +171,7 @@ def test_a_job_that_could_not_be_held_is_reported_to_start_all_the_same() -> Non
     ledger, _ = night(FAILED, now="03:53", feeds=deps)
     late = "its start of 04:00 UTC comes all the same, unless a later try holds it"
     refused = f"its hold was refused (it has no run yet): {late}"
-    for holds, words in (
+    for holds, text in (
         ((failed,), refused),
         ((failed, again), refused),
         ((failed, held), f"{HELD}it starts all the same"),
@@ -179,13 +179,13 @@ def test_a_job_that_could_not_be_held_is_reported_to_start_all_the_same() -> Non
     ):
         plan = propose_recovery(replace(ledger.estate, holds=holds), 1, at("03:53"), can)
         assert plan is not None
-        assert words == left(plan)["warehouse/load"]
+        assert text == exclusions(plan)["warehouse/load"]
 
 
 def test_a_manual_step_is_completed_by_a_person_and_started_by_no_scheduler() -> None:
     mart = replace(MART, kind="manual")
     _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, LOAD, mart, AUDIT))
-    assert "a person completes it: headway action complete dwh/mart" == left(plan)["dwh/mart"]
+    assert "a person completes it: headway action complete dwh/mart" == exclusions(plan)["dwh/mart"]
 
 
 def test_a_job_held_by_its_own_scheduler_continues_by_itself() -> None:
@@ -193,15 +193,15 @@ def test_a_job_held_by_its_own_scheduler_continues_by_itself() -> None:
     native = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART, origin=DependencyOrigin.NATIVE)]
     _, plan = night(FAILED, STALE_LOAD, blocked, now="05:20", feeds=native)
     assert ["hosts/extract", "warehouse/load"] == [step.job for step in plan.steps]
-    assert "its own scheduler starts it once warehouse/load is good" == left(plan)["dwh/mart"]
+    assert "its own scheduler starts it once warehouse/load is good" == exclusions(plan)["dwh/mart"]
 
 
 def test_a_step_that_its_own_scheduler_may_start_says_so() -> None:
     native = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART, origin=DependencyOrigin.NATIVE)]
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="05:20", feeds=native)
-    words = "it read what its upstream had not finished"
+    text = "it read what its upstream had not finished"
     meanwhile = "; if its own scheduler starts it meanwhile, that run replaces this step"
-    assert ["it ended failed", words, f"{words}{meanwhile}"] == [step.why for step in plan.steps]
+    assert ["it ended failed", text, f"{text}{meanwhile}"] == [step.why for step in plan.steps]
 
 
 def test_what_starts_by_itself_between_two_steps_is_waited_for() -> None:
@@ -221,17 +221,17 @@ def test_what_starts_by_itself_between_two_steps_is_waited_for() -> None:
 def test_what_is_good_again_is_left_out_and_the_others_do_not_wait_for_it() -> None:
     ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, now="05:20")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("05:25", 5))
-    ledger.look("05:31")
+    ledger.evaluate("05:31")
     plan = propose_recovery(ledger.estate, 1, at("05:31"), can)
     assert plan is not None
     assert [("warehouse/load", ()), ("dwh/mart", (1,))] == [(step.job, step.after) for step in plan.steps]
-    assert {"hosts/extract": "succeeded meanwhile"} == left(plan)
+    assert {"hosts/extract": "succeeded meanwhile"} == exclusions(plan)
 
 
 def test_what_runs_again_already_is_waited_for_and_not_sent_twice() -> None:
     ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, now="05:20")
     ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("05:25"))
-    ledger.look("05:26")
+    ledger.evaluate("05:26")
     plan = propose_recovery(ledger.estate, 1, at("05:26"), can)
     assert plan is not None
     assert [("wait", "hosts/extract"), ("rerun", "warehouse/load"), ("rerun", "dwh/mart")] == [
@@ -246,7 +246,7 @@ RED_RUNS = [run(number, OFTEN, f"03:{minute}", RunState.FAILED) for number, minu
 def test_of_red_runs_that_all_work_for_now_the_newest_alone_is_run_again() -> None:
     _, plan = night(*RED_RUNS, now="03:24", jobs=(OFTEN, LOAD, MART, AUDIT), services=[])
     assert [("hosts/poll", 3)] == [(step.job, step.run_id) for step in plan.steps]
-    assert {"hosts/poll": "03:10 and 03:15: superseded by the rerun of 03:20 UTC"} == left(plan)
+    assert {"hosts/poll": "03:10 and 03:15: superseded by the rerun of 03:20 UTC"} == exclusions(plan)
 
 
 def test_the_newest_run_replaces_the_one_an_affected_service_reads_and_retains_what_it_saves() -> None:
@@ -254,7 +254,7 @@ def test_the_newest_run_replaces_the_one_an_affected_service_reads_and_retains_w
     ledger, plan = night(*RED_RUNS, now="03:24", jobs=(thrice, LOAD, MART, AUDIT))
     assert [("hosts/poll", 3, True)] == [(step.job, step.run_id, step.saves[0].saved) for step in plan.steps]
     ledger.run(thrice, "03:20", RunState.SUCCEEDED, **ended("03:25", 1))
-    assert ledger.look("03:26").incidents[0].closed
+    assert ledger.evaluate("03:26").incidents[0].closed
 
 
 def test_runs_with_a_period_of_their_own_are_all_run_again() -> None:
@@ -268,7 +268,9 @@ def test_each_step_shows_its_duration_its_safety_and_the_services_it_saves() -> 
     _, plan = night(FAILED, now="03:20", durations={1: (600.0,) * 14})
     [step] = plan.steps
     assert (600.0, EstimateBasis(EstimateKind.HISTORY, 14), "safe") == (step.expected_s, step.basis, step.safety)
-    assert [("daily", True, "act by 04:50 UTC")] == [(one.service, one.saved, one.text) for one in step.saves]
+    assert [("daily", True, "act by 04:50 UTC")] == [
+        (service.service, service.saved, service.text) for service in step.saves
+    ]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_each_step_shows_its_duration_its_safety_and_the_services_it_saves() -> 
 )
 def test_a_service_that_cannot_be_saved_is_named(now: str, text: str) -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now=now)
-    assert {(False, text)} == {(one.saved, one.text) for one in plan.steps[0].saves}
+    assert {(False, text)} == {(service.saved, service.text) for service in plan.steps[0].saves}
     assert ("Daily cannot be saved any more; the plan repairs it for those who read it late",) == plan.notes
 
 
@@ -286,26 +288,26 @@ def test_past_its_act_by_a_service_is_shown_with_the_remaining_chance(deadline: 
     takes = [60.0, 70.0, 80.0, 90.0, 100.0, 110.0, 120.0]
     seen = estate(
         EXTRACT, LOAD, MART, runs=[FAILED, STALE_LOAD, run(3, MART, "04:30")], feeds=[DEPS[0], DEPS[2]],
-        services=[replace(DAILY, deadline=deadline)], durations={3: tuple(one * 60 for one in takes * 6)},
+        services=[replace(DAILY, deadline=deadline)], durations={3: tuple(value * 60 for value in takes * 6)},
     )  # fmt: skip
     ledger = Ledger(replace(seen, history={3: past(MART, "04:30", takes)}))
-    ledger.look("05:20")
+    ledger.evaluate("05:20")
     plan = propose_recovery(ledger.estate, ledger.estate.incidents[0].id, at("05:20"), can, simulate=Forecaster())
     assert plan is not None
     [save], [note] = plan.steps[0].saves, plan.notes
     assert save.saved is False
-    told = re.search(r"(\d+) % risk of being late", note)
-    assert is_lost == ("cannot be saved any more" in note) == (told is None)
-    assert is_lost or (told is not None and save.text.endswith(f" has passed, {told[0]}"))
+    match = re.search(r"(\d+) % risk of being late", note)
+    assert is_lost == ("cannot be saved any more" in note) == (match is None)
+    assert is_lost or (match is not None and save.text.endswith(f" has passed, {match[0]}"))
 
 
 def test_without_an_estimate_the_saved_services_are_unknown() -> None:
     _, plan = night(FAILED, now="03:20", jobs=(EXTRACT, LOAD, job(3, "dwh/mart"), AUDIT))
-    assert [None] == [one.saved for one in plan.steps[0].saves]
+    assert [None] == [service.saved for service in plan.steps[0].saves]
 
 
 def verdicts(draft: PlanDraft) -> set[tuple[bool | None, str, str]]:
-    return {(one.saved, one.label, one.text) for step in draft.steps for one in step.saves}
+    return {(service.saved, service.label, service.text) for step in draft.steps for service in step.saves}
 
 
 def test_a_plan_that_waits_too_long_saves_nothing() -> None:
@@ -321,7 +323,7 @@ def test_a_plan_that_waits_too_long_saves_nothing() -> None:
 def test_a_run_under_way_counts_from_its_start_and_what_a_clock_starts_from_its_instant() -> None:
     ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
     ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("04:35"))
-    ledger.look("04:50")
+    ledger.evaluate("04:50")
     plan = propose_recovery(ledger.estate, 1, at("04:50"), can)
     assert plan is not None
     assert (WAIT, -900.0) == (plan.steps[0].verb, plan.steps[0].starts_s)
@@ -342,27 +344,27 @@ def test_a_run_under_way_counts_from_its_start_and_what_a_clock_starts_from_its_
 )
 def test_who_skips_or_marks_what_delivers_a_service_does_not_save_it(name: str, text: str) -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
-    found = apply_changes(plan, DraftChanges(alternatives={3: name}))
-    assert {(False, "unsaved", f"not by this plan: {text}")} == verdicts(found)
-    assert {"dwh/mart"} == {one.waits_for for step in found.steps for one in step.saves}
+    draft = apply_changes(plan, DraftChanges(alternatives={3: name}))
+    assert {(False, "unsaved", f"not by this plan: {text}")} == verdicts(draft)
+    assert {"dwh/mart"} == {service.waits_for for step in draft.steps for service in step.saves}
 
 
 def test_a_step_left_out_leaves_the_service_that_it_feeds_unsaved() -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
-    words = "not by this plan: warehouse/load is left out"
-    assert {(False, "unsaved", words)} == verdicts(apply_changes(plan, DraftChanges(leave_out=frozenset({2}))))
+    text = "not by this plan: warehouse/load is left out"
+    assert {(False, "unsaved", text)} == verdicts(apply_changes(plan, DraftChanges(leave_out=frozenset({2}))))
     _, late = night(FAILED, STALE_LOAD, STALE_MART, now="06:00")
     assert verdicts(late) == verdicts(apply_changes(late, DraftChanges(leave_out=frozenset({2}))))
 
 
 def test_a_service_that_no_step_helps_is_shown_as_unsaved() -> None:
-    """Left out with the only step that would have saved it, it would be told nowhere."""
+    """A service whose only saving step is left out is listed as unsaved, with that step."""
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
-    for out, words in (({1, 2, 3}, "hosts/extract is left out"), ({2}, "warehouse/load is left out"), (set(), "")):
-        found = PlanDraft.read(
+    for out, text in (({1, 2, 3}, "hosts/extract is left out"), ({2}, "warehouse/load is left out"), (set(), "")):
+        draft = PlanDraft.read(
             json.loads(json.dumps(apply_changes(plan, DraftChanges(leave_out=frozenset(out))).as_json()))
         )
-        assert [("daily", f"not by this plan: {words}")] * bool(out) == [(s.service, s.text) for s in found.unsaved]
+        assert [("daily", f"not by this plan: {text}")] * bool(out) == [(s.service, s.text) for s in draft.unsaved]
 
 
 def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
@@ -387,11 +389,11 @@ def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
     assert plan is not None
     assert over is not None
     held = "held by mara: freeze (hold headway-1)"
-    assert f"{held}: it does not start by itself; release it or run it" == left(plan)["warehouse/load"]
+    assert f"{held}: it does not start by itself; release it or run it" == exclusions(plan)["warehouse/load"]
     assert {(False, "unsaved", f"not by this plan: warehouse/load is {held}")} == verdicts(plan)
     assert (
         "its schedule starts it at 04:00 UTC: if it starts before its upstreams succeed, rerun it"
-        == left(over)["warehouse/load"]
+        == exclusions(over)["warehouse/load"]
     )
     assert {True} == {saved for saved, _, _ in verdicts(over)}
 
@@ -399,14 +401,16 @@ def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
 def test_a_job_that_is_paused_at_its_source_does_not_start_by_its_own_clock() -> None:
     paused = replace(LOAD, paused_since=at("03:30"))
     _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, paused, MART, AUDIT))
-    assert "paused at its source: it does not start by itself; release it or run it" == left(plan)["warehouse/load"]
-    words = "not by this plan: warehouse/load is paused at its source"
-    assert {(False, "unsaved", words)} == verdicts(plan)
+    assert (
+        "paused at its source: it does not start by itself; release it or run it" == exclusions(plan)["warehouse/load"]
+    )
+    text = "not by this plan: warehouse/load is paused at its source"
+    assert {(False, "unsaved", text)} == verdicts(plan)
 
 
 def test_a_run_that_never_started_is_started_where_its_kind_can() -> None:
     ledger = Ledger(estate(EXTRACT, LOAD, MART, AUDIT, feeds=DEPS, services=[DAILY]))
-    ledger.look("03:20")
+    ledger.evaluate("03:20")
     for ability, verb, parameters in (
         (can_start, "start", {"period_at": "2026-11-20T03:10:00Z"}),
         (can, "rerun", {}),
@@ -420,9 +424,9 @@ def test_a_run_that_never_started_is_started_where_its_kind_can() -> None:
 def held(now: str, ability: Any = can_start, load: JobFacts = LOAD) -> PlanDraft:
     """The plan for the failed extract, of a kind that can hold."""
     ledger, _ = night(FAILED, now=now, jobs=(EXTRACT, load, MART, AUDIT))
-    found = propose_recovery(ledger.estate, 1, at(now), ability)
-    assert found is not None
-    return found
+    draft = propose_recovery(ledger.estate, 1, at(now), ability)
+    assert draft is not None
+    return draft
 
 
 def test_what_its_clock_would_start_in_the_middle_of_a_repair_is_held_and_let_go_when_it_is_repaired() -> None:
@@ -436,7 +440,7 @@ def test_what_its_clock_would_start_in_the_middle_of_a_repair_is_held_and_let_go
     first = plan.steps[0]
     assert (600.0, "safe", {"until": "2026-11-20T10:00:00Z"}) == (first.wait_s, first.safety, first.parameters)
     assert "its schedule starts it at 04:00 UTC" in first.why
-    assert "warehouse/load" not in left(plan)
+    assert "warehouse/load" not in exclusions(plan)
     assert plan.steps[3].saves
 
 
@@ -476,7 +480,7 @@ def test_what_is_held_is_let_go_only_once_what_starts_by_itself_before_it_is_goo
         (4, "release", "warehouse/load", (1, 3)),
         (5, "wait", "warehouse/load", (4,)),
     ] == shown(plan)
-    assert "warehouse/stage" not in left(plan)
+    assert "warehouse/stage" not in exclusions(plan)
 
 
 def test_what_cannot_be_held_and_starts_too_early_is_run_again_after_what_it_reads() -> None:
@@ -500,10 +504,10 @@ def test_what_another_plan_holds_is_not_held_a_second_time_and_run_again_where_t
 def held_plan(*jobs: JobFacts, now: str, runs: Sequence[RunFacts] = (), **more: Any) -> PlanDraft:
     """The plan for the first incident of that estate, of kinds that can hold."""
     ledger = Ledger(estate(*jobs, runs=[FAILED, *runs], **more))
-    ledger.look(now)
-    found = propose_recovery(ledger.estate, 1, at(now), can_start)
-    assert found is not None
-    return found
+    ledger.evaluate(now)
+    draft = propose_recovery(ledger.estate, 1, at(now), can_start)
+    assert draft is not None
+    return draft
 
 
 def test_a_job_with_two_starts_in_the_middle_of_a_repair_is_held_once() -> None:
@@ -567,12 +571,16 @@ def test_only_options_that_change_something_are_offered() -> None:
     marks = ("mark-ok", "skip")
     task = replace(LOAD, id=5, native_id="load.t", parent_id=2)
     red = [run(2, LOAD, "04:00", RunState.FAILED), run(5, task, "04:00", RunState.FAILED)]
-    asks = [(red[0].id, Verb.RERUN), (red[1].id, Verb.RERUN), (STALE_MART.id, Verb.RERUN), (red[0].id, Verb.CANCEL)]
-    found = estate(LOAD, task, MART, runs=[*red, STALE_MART])
-    asks.append((red[0].id, Verb.SKIP))
-    ways = [propose_bulk(found, [number], verb, at("05:20"), can).steps[0].alternatives for number, verb in asks]
-    assert [("downstream", "all", *marks), ("failed-only", *marks), marks, (), ("mark-ok",)] == ways
-    [without_parts] = propose_bulk(found, [2], Verb.RERUN, at("05:20"), lambda _, one: one is Capability.RERUN).steps
+    requests = [(red[0].id, Verb.RERUN), (red[1].id, Verb.RERUN), (STALE_MART.id, Verb.RERUN), (red[0].id, Verb.CANCEL)]
+    result = estate(LOAD, task, MART, runs=[*red, STALE_MART])
+    requests.append((red[0].id, Verb.SKIP))
+    variants = [
+        propose_bulk(result, [number], verb, at("05:20"), can).steps[0].alternatives for number, verb in requests
+    ]
+    assert [("downstream", "all", *marks), ("failed-only", *marks), marks, (), ("mark-ok",)] == variants
+    [without_parts] = propose_bulk(
+        result, [2], Verb.RERUN, at("05:20"), lambda _, capability: capability is Capability.RERUN
+    ).steps
     assert marks == without_parts.alternatives
 
 
@@ -594,7 +602,7 @@ def test_an_incident_that_is_closed_or_was_never_there_has_no_plan() -> None:
 def test_an_unresponsive_target_is_named() -> None:
     ledger = Ledger(estate(EXTRACT, LOAD, MART, AUDIT, feeds=DEPS, services=[DAILY]))
     ledger.target(1, failing_since=at("03:00"), last_ok_at=at("03:00"), seen_until=at("03:00"))
-    ledger.look("03:30")
+    ledger.evaluate("03:30")
     plan = propose_recovery(ledger.estate, 1, at("03:30"), can)
     assert plan is not None
     assert (("etl-hosts/db07 does not answer: nothing can be sent there before it does",), ()) == (
@@ -619,12 +627,12 @@ def test_marked_runs_are_done_upstreams_first_and_runs_of_one_job_one_after_anot
 def test_what_succeeded_is_not_marked_with_the_others(verb: Verb, marked: list[int]) -> None:
     """Run 3 succeeded too, on the word of a person, who may take it back."""
     every = job(1, "hosts/extract")
-    word = replace(run(3, every, "03:30"), evidence=RunEvidence.ASSERTED)
-    runs = [run(1, every, "03:10"), run(2, every, "03:20", RunState.FAILED), word]
+    run_facts = replace(run(3, every, "03:30"), evidence=RunEvidence.ASSERTED)
+    runs = [run(1, every, "03:10"), run(2, every, "03:20", RunState.FAILED), run_facts]
     plan = propose_bulk(estate(every, runs=runs), [1, 2, 3], verb, at("05:00"), can)
     assert marked == [step.run_id for step in plan.steps]
-    said = [("hosts/extract", 1, "it succeeded already: nothing is left to mark")] if 1 not in marked else []
-    assert said == [(one.job, one.run_id, one.why) for one in plan.excluded]
+    entries = [("hosts/extract", 1, "it succeeded already: nothing is left to mark")] if 1 not in marked else []
+    assert entries == [(exclusion.job, exclusion.run_id, exclusion.why) for exclusion in plan.excluded]
 
 
 def test_a_success_that_read_stale_data_may_be_marked() -> None:
@@ -642,7 +650,7 @@ def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> Non
         step.period_key for step in plan.steps
     ]
     assert ["2026-11-17T03:10:00Z succeeded", "2026-11-20T03:10:00Z is beyond the limit"] == [
-        one.why for one in plan.excluded
+        exclusion.why for exclusion in plan.excluded
     ]
 
 
@@ -667,9 +675,9 @@ def test_a_backfill_omits_future_and_unknown_dates() -> None:
     assert [
         "2026-11-20T04:59:00Z is planned and not proved missed yet",
         "2026-11-20T06:10:00Z is not due yet: its schedule starts it",
-    ] == [one.why for one in plan.excluded]
-    words = "not known: 2026-11-18T03:10:00Z. Headway has its runs since 2026-11-18 12:00 UTC; --unseen takes them"
-    assert (f"{words} all the same",) == plan.notes
+    ] == [exclusion.why for exclusion in plan.excluded]
+    text = "not known: 2026-11-18T03:10:00Z. Headway has its runs since 2026-11-18 12:00 UTC; --unseen takes them"
+    assert (f"{text} all the same",) == plan.notes
 
 
 def test_many_periods_that_are_left_out_are_one_line() -> None:
@@ -689,16 +697,16 @@ def test_a_backfill_of_a_kind_without_dates_says_so_once() -> None:
 def test_a_backfill_of_a_job_whose_source_names_its_next_start_has_what_was_due_before() -> None:
     """Prefect and Airflow name it; "nothing was due" was said of every night before."""
     clock = replace(EXTRACT.schedule, next_at=at("03:10") + timedelta(days=1))
-    found = backfill_periods(replace(EXTRACT, schedule=clock), date(2026, 11, 18), date(2026, 11, 19), at("05:00"))
-    assert backfill_periods(EXTRACT, date(2026, 11, 18), date(2026, 11, 19), at("05:00")) == found
-    assert 2 == len(found)
+    instants = backfill_periods(replace(EXTRACT, schedule=clock), date(2026, 11, 18), date(2026, 11, 19), at("05:00"))
+    assert backfill_periods(EXTRACT, date(2026, 11, 18), date(2026, 11, 19), at("05:00")) == instants
+    assert 2 == len(instants)
 
 
 def test_a_backfill_of_a_job_that_reports_only_its_next_start_says_so() -> None:
     clock = replace(EXTRACT.schedule, expression="", next_at=at("06:00"))
     plan = propose_backfill(estate(replace(EXTRACT, schedule=clock)), 1, [], [], None, at("05:00"), can_start)
-    words = "no run of it is known on these dates, and its source names only its next start: it is unknown what was due"
-    assert (words,) == plan.notes
+    text = "no run of it is known on these dates, and its source names only its next start: it is unknown what was due"
+    assert (text,) == plan.notes
 
 
 @pytest.mark.parametrize(
@@ -730,10 +738,10 @@ CHAIN = plan_of([(1, 2), (2, 3)], 3)
 
 
 def test_what_waited_for_a_step_left_out_waits_for_what_that_waited_for() -> None:
-    found = apply_changes(CHAIN, DraftChanges(leave_out=frozenset({2})))
-    assert [("s/j1", ()), ("s/j3", (1,))] == [(step.job, step.after) for step in found.steps]
-    assert ("s/j3 reads s/j2, which is left out: repair that one by other means first",) == found.notes
-    assert [("s/j2", "left out by hand")] == [(one.job, one.why) for one in found.excluded]
+    draft = apply_changes(CHAIN, DraftChanges(leave_out=frozenset({2})))
+    assert [("s/j1", ()), ("s/j3", (1,))] == [(step.job, step.after) for step in draft.steps]
+    assert ("s/j3 reads s/j2, which is left out: repair that one by other means first",) == draft.notes
+    assert [("s/j2", "left out by hand")] == [(exclusion.job, exclusion.why) for exclusion in draft.excluded]
 
 
 def test_a_job_does_not_read_its_own_earlier_run() -> None:
@@ -749,14 +757,14 @@ def test_an_order_that_breaks_a_dependency_is_refused_and_one_between_branches_i
     with pytest.raises(PlanRefused, match="s/j2 reads s/j1: it cannot come before it"):
         apply_changes(CHAIN, DraftChanges(order=(2,)))
     branches = plan_of([(1, 2), (1, 3)], 3)
-    found = apply_changes(branches, DraftChanges(order=(1, 3)))
-    assert [("s/j1", 1, ()), ("s/j3", 2, (1,)), ("s/j2", 3, (1,))] == [(s.job, s.place, s.after) for s in found.steps]
+    draft = apply_changes(branches, DraftChanges(order=(1, 3)))
+    assert [("s/j1", 1, ()), ("s/j3", 2, (1,)), ("s/j2", 3, (1,))] == [(s.job, s.place, s.after) for s in draft.steps]
 
 
 def test_a_step_gets_a_wait_and_another_way() -> None:
-    found = apply_changes(CHAIN, DraftChanges(waits={2: 300.0}, alternatives={3: "mark-ok"}))
-    assert [0.0, 300.0, 0.0] == [step.wait_s for step in found.steps]
-    assert ("mark_ok", None) == (found.steps[2].verb, found.steps[2].expected_s)
+    draft = apply_changes(CHAIN, DraftChanges(waits={2: 300.0}, alternatives={3: "mark-ok"}))
+    assert [0.0, 300.0, 0.0] == [step.wait_s for step in draft.steps]
+    assert ("mark_ok", None) == (draft.steps[2].verb, draft.steps[2].expected_s)
 
 
 @pytest.mark.parametrize(
@@ -790,15 +798,15 @@ def estates(draw: st.DrawFn) -> tuple[Ledger, list[DependencyFacts], list[Servic
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=12))
     deps = [DependencyFacts(a, b, DependencyOrigin.DECLARED) for a, b in chosen]
     ends = draw(st.lists(st.sampled_from(jobs), unique=True, min_size=1, max_size=3))
-    services = [service(f"svc{each.id}", "11:00", each) for each in ends]
+    services = [service(f"svc{job.id}", "11:00", job) for job in ends]
     states = [RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED]
     runs = [
-        run(each.id, each, f"0{each.id}:00", RunState.FAILED if each.id == 1 else draw(st.sampled_from(states)))
-        for each in jobs
-        if each.id == 1 or draw(st.booleans())
+        run(job.id, job, f"0{job.id}:00", RunState.FAILED if job.id == 1 else draw(st.sampled_from(states)))
+        for job in jobs
+        if job.id == 1 or draw(st.booleans())
     ]
     ledger = Ledger(estate(*jobs, runs=runs, feeds=deps, services=services))
-    ledger.look("09:00")
+    ledger.evaluate("09:00")
     return ledger, deps, services
 
 
@@ -811,7 +819,7 @@ def test_every_plan_is_in_order_and_names_only_steps_before(drawn: Any) -> None:
         above = _closure(plan)
         place = {step.job_id: step.place for step in plan.steps}
         assert list(range(1, len(plan.steps) + 1)) == [step.place for step in plan.steps]
-        assert all(each < step.place for step in plan.steps for each in step.after)
+        assert all(number < step.place for step in plan.steps for number in step.after)
         for upstream, downstream in _reach(deps):
             if upstream in place and downstream in place:
                 assert place[upstream] in above[place[downstream]]
@@ -838,15 +846,15 @@ def test_omitting_steps_preserves_every_order_among_the_others(
 ) -> None:
     draft = plan_of(edges, 7)
     out = data.draw(st.frozensets(st.integers(1, 7)))
-    found = apply_changes(draft, DraftChanges(leave_out=out))
-    before, after = _closure(draft), _closure(found)
-    names = {step.place: step.job_id for step in found.steps}
-    kept = {names[place]: {names[each] for each in above} for place, above in after.items()}
-    assert {job_id: before[job_id] - out for job_id in before if job_id not in out} == kept
+    plan_draft = apply_changes(draft, DraftChanges(leave_out=out))
+    before, after = _closure(draft), _closure(plan_draft)
+    names = {step.place: step.job_id for step in plan_draft.steps}
+    stored = {names[place]: {names[number] for number in above} for place, above in after.items()}
+    assert {job_id: before[job_id] - out for job_id in before if job_id not in out} == stored
 
 
 def _reach(deps: list[DependencyFacts]) -> set[tuple[int, int]]:
-    pairs = {(one.upstream_id, one.downstream_id) for one in deps}
+    pairs = {(dependency.upstream_id, dependency.downstream_id) for dependency in deps}
     while True:
         more = {(a, d) for a, b in pairs for c, d in pairs if b == c} - pairs
         if not more:
@@ -856,7 +864,7 @@ def _reach(deps: list[DependencyFacts]) -> set[tuple[int, int]]:
 
 def _closure(draft: PlanDraft) -> dict[int, set[int]]:
     above: dict[int, set[int]] = {}
-    for step in sorted(draft.steps, key=lambda one: one.place):
+    for step in sorted(draft.steps, key=lambda step: step.place):
         above[step.place] = {*step.after, *(far for near in step.after for far in above[near])}
     return above
 
@@ -864,7 +872,7 @@ def _closure(draft: PlanDraft) -> dict[int, set[int]]:
 def _delivered(ledger: Ledger, plan: PlanDraft, without: int | None, services: list[ServiceFacts]) -> set[str]:
     """The services delivered once the plan (but for one step) was carried out, one step after another. What starts by
     itself does so once all was played that it waits for, and what waits for it goes on then."""
-    runs = {one.id: one for one in ledger.estate.runs}
+    runs = {run.id: run for run in ledger.estate.runs}
     copy, jobs, start = Ledger(ledger.estate), ledger.estate.jobs, at("09:01")
     stuck: set[int] = set()
     for step in plan.steps:
@@ -876,9 +884,13 @@ def _delivered(ledger: Ledger, plan: PlanDraft, without: int | None, services: l
         known = runs[step.run_id].period_at if step.run_id is not None else start
         assert known is not None
         copy.run(jobs[step.job_id], f"{known:%H:%M}", RunState.SUCCEEDED, **ended(f"{start:%H:%M}", 1))
-    copy.look("10:30")
-    days = [one for one in copy.decisions.service_days if one.business_date.isoformat() == "2026-11-19"]
-    return {one.service for one in days if one.delivered_at is not None}
+    copy.evaluate("10:30")
+    days = [
+        service_day
+        for service_day in copy.decisions.service_days
+        if service_day.business_date.isoformat() == "2026-11-19"
+    ]
+    return {service_day.service for service_day in days if service_day.delivered_at is not None}
 
 
 def test_the_slack_of_each_step_is_of_the_simulation_shown_for_its_service() -> None:
@@ -886,26 +898,26 @@ def test_the_slack_of_each_step_is_of_the_simulation_shown_for_its_service() -> 
     takes = [40.0, 60.0, 90.0]
     seen = estate(
         EXTRACT, LOAD, MART, runs=[FAILED, STALE_LOAD, run(3, MART, "04:30")], feeds=[DEPS[0], DEPS[2]],
-        services=[replace(DAILY, deadline=time(9))], durations={3: tuple(one * 60 for one in takes * 6)},
+        services=[replace(DAILY, deadline=time(9))], durations={3: tuple(value * 60 for value in takes * 6)},
     )  # fmt: skip
     ledger = Ledger(replace(seen, history={3: past(MART, "04:30", takes)}))
-    ledger.look("05:20")
+    ledger.evaluate("05:20")
     [incident] = ledger.estate.incidents
     day = next(
-        one
-        for one in evaluate(ledger.estate, at("05:20"), foresee=Forecaster()).service_days
-        if one.business_date == NIGHT
+        service_day
+        for service_day in evaluate(ledger.estate, at("05:20"), foresee=Forecaster()).service_days
+        if service_day.business_date == NIGHT
     )
     plan = propose_recovery(ledger.estate, incident.id, at("05:20"), can, simulate=Forecaster())
     summed = propose_recovery(ledger.estate, incident.id, at("05:20"), can)
     assert plan is not None
     assert summed is not None
     slacks = {step.job_id: step.saves[0].slack_s for step in plan.steps}
-    told = {one.job_id: one.act_by for one in day.jobs} | {EXTRACT.id: day.act_by}
+    instants = {forecast.job_id: forecast.act_by for forecast in day.jobs} | {EXTRACT.id: day.act_by}
     for job_id in (EXTRACT.id, LOAD.id, MART.id):
-        by, slack = told[job_id], slacks[job_id]
+        by, slack = instants[job_id], slacks[job_id]
         assert by is not None
         assert slack is not None
         assert abs(at("05:20") + timedelta(seconds=slack) - by) < timedelta(seconds=1)
     assert slacks != {step.job_id: step.saves[0].slack_s for step in summed.steps}
-    assert list(slacks.values()) == sorted(each or 0.0 for each in slacks.values())
+    assert list(slacks.values()) == sorted(slack or 0.0 for slack in slacks.values())

@@ -35,8 +35,10 @@ def promised(rule: DeadlineRule, **more: Any) -> ServiceFacts:
     return service("daily", "06:30", MART, promise=Promise(rule, **more))
 
 
-def of_night(found: Estate, now: str, day: int = 0) -> ServiceDayVerdict:
-    return next(each for each in evaluate(found, at(now, day)).service_days if each.business_date == NIGHT)
+def of_night(result: Estate, now: str, day: int = 0) -> ServiceDayVerdict:
+    return next(
+        service_day for service_day in evaluate(result, at(now, day)).service_days if service_day.business_date == NIGHT
+    )
 
 
 def night(promise: ServiceFacts, *runs: Any) -> Estate:
@@ -48,12 +50,12 @@ def test_a_deadline_lies_in_the_window_so_many_days_later_and_shows_its_time_the
     zone: str, business_date: date, shown: time, cutoff: time, days: int
 ) -> None:
     """Whatever the clocks do; a time that never is, is the jump over it."""
-    one = service("x", shown.isoformat("minutes"), MART, zone=zone, cutoff=cutoff)
-    one = replace(one, promise=Promise(DeadlineRule(day=days)))
-    found = latest_deadline(one, business_date)
+    service_facts = service("x", shown.isoformat("minutes"), MART, zone=zone, cutoff=cutoff)
+    service_facts = replace(service_facts, promise=Promise(DeadlineRule(day=days)))
+    instant = latest_deadline(service_facts, business_date)
     opens, closes = business_window(business_date + timedelta(days=days), zone_of(zone), cutoff)
-    assert opens <= found <= closes
-    local = found.astimezone(ZoneInfo(zone))
+    assert opens <= instant <= closes
+    local = instant.astimezone(ZoneInfo(zone))
     jumped = datetime.combine(local.date(), shown).replace(tzinfo=ZoneInfo(zone)).utcoffset() != local.utcoffset()
     assert (local.hour, local.minute) == (shown.hour, shown.minute) or jumped
 
@@ -98,7 +100,7 @@ def test_more_time_is_for_its_business_date_alone_and_less_time_is_none() -> Non
         more, extensions=(DeadlineExtension("daily", NIGHT + timedelta(days=1), at("08:00", 1), "ann", "x"),)
     )
     less = replace(more, extensions=(DeadlineExtension("daily", NIGHT, at("05:00"), "ann", "x"),))
-    assert [at("06:30")] * 2 == [of_night(one, "02:00").deadline for one in (other, less)]
+    assert [at("06:30")] * 2 == [of_night(estate, "02:00").deadline for estate in (other, less)]
     assert changed_jobs(more, less) is None
 
 
@@ -108,9 +110,9 @@ def test_a_date_whose_runs_are_no_longer_evaluated_is_not_judged() -> None:
     promise = service("late", "11:30", LATE)
     for hours in range(72):
         now = at("12:00") + timedelta(hours=hours)
-        seen = [one for one in done if now - timedelta(hours=48) <= (one.period_at or now) <= now]
-        found = evaluate(estate(LATE, runs=seen, services=[promise]), now).service_days
-        past = {each.timeliness for each in found if each.deadline <= now}
+        seen = [run for run in done if now - timedelta(hours=48) <= (run.period_at or now) <= now]
+        service_days = evaluate(estate(LATE, runs=seen, services=[promise]), now).service_days
+        past = {service_day.timeliness for service_day in service_days if service_day.deadline <= now}
         assert past <= {Timeliness.MET}, now
 
 

@@ -18,8 +18,8 @@ BOARD = service("board", "06:30", TASK)
 
 def judged(now: str, *runs: RunFacts) -> ServiceDayVerdict:
     host = target(1, last_ok_at=at(now), seen_until=at(now))
-    found = evaluate(estate(DAG, TASK, runs=runs, services=[BOARD], targets=[host]), at(now)).service_days
-    return next(one for one in found if one.deadline == at("06:30"))
+    service_days = evaluate(estate(DAG, TASK, runs=runs, services=[BOARD], targets=[host]), at(now)).service_days
+    return next(service_day for service_day in service_days if service_day.deadline == at("06:30"))
 
 
 def both(number: int, due: str, state: RunState = RunState.SUCCEEDED) -> list[RunFacts]:
@@ -30,13 +30,13 @@ def both(number: int, due: str, state: RunState = RunState.SUCCEEDED) -> list[Ru
 
 def test_a_task_of_a_run_that_cannot_be_done_in_time_is_not_waited_for() -> None:
     """The job's run of 06:15 is what the service reads; its next one, 06:25 by hand, goes beyond the deadline."""
-    found = judged("06:28", *both(1, "06:15"), *both(3, "06:25", RunState.RUNNING))
-    assert (Timeliness.MET, at("06:20")) == (found.timeliness, found.delivered_at)
+    service_day = judged("06:28", *both(1, "06:15"), *both(3, "06:25", RunState.RUNNING))
+    assert (Timeliness.MET, at("06:20")) == (service_day.timeliness, service_day.delivered_at)
 
 
 def test_a_task_of_an_earlier_run_delivers_nothing_while_the_run_that_counts_is_ahead() -> None:
-    found = judged("06:10", *both(1, "05:45"), *both(3, "06:00"))
-    assert (Timeliness.ON_TIME, None) == (found.timeliness, found.delivered_at)
+    service_day = judged("06:10", *both(1, "05:45"), *both(3, "06:00"))
+    assert (Timeliness.ON_TIME, None) == (service_day.timeliness, service_day.delivered_at)
 
 
 def test_a_task_delivers_once_the_run_that_counts_has_it() -> None:
@@ -52,23 +52,23 @@ NIGHTLY = job(3, "dwh/nightly", "05:00", expected=minutes(10))
 
 def nightly(now: str, host: TargetFacts) -> ServiceDayVerdict:
     report = service("report", "06:30", NIGHTLY)
-    found = evaluate(estate(NIGHTLY, services=[report], targets=[host]), at(now)).service_days
-    return next(day for day in found if day.deadline == at("06:30"))
+    service_days = evaluate(estate(NIGHTLY, services=[report], targets=[host]), at(now)).service_days
+    return next(day for day in service_days if day.deadline == at("06:30"))
 
 
 def test_a_forecast_is_unverified_while_a_target_that_it_needs_is_out_of_reach() -> None:
     """Hours before its work is due the service is not at risk, and not known to be on time either."""
     host = target(1, last_ok_at=at("03:09"), seen_until=at("03:09"), failing_since=at("03:10"))
-    found = nightly("03:30", host)
-    assert Timeliness.ON_TIME is found.timeliness
+    service_day = nightly("03:30", host)
+    assert Timeliness.ON_TIME is service_day.timeliness
     assert (
         "etl-hosts/db07 unreachable since 03:10 UTC, needed from 05:00 UTC: forecast unverified",
         ReasonKind.UNVERIFIED,
-    ) == (found.reasons[0].text, found.reasons[0].kind)
+    ) == (service_day.reasons[0].text, service_day.reasons[0].kind)
     assert Timeliness.AT_RISK is nightly("04:30", host).timeliness
     assert "forecast unverified" not in nightly("04:30", host).reason
 
 
 def test_a_forecast_is_verified_while_its_targets_answer() -> None:
-    found = nightly("03:30", target(1, last_ok_at=at("03:30"), seen_until=at("03:30")))
-    assert ReasonKind.UNVERIFIED not in {reason.kind for reason in found.reasons}
+    service_day = nightly("03:30", target(1, last_ok_at=at("03:30"), seen_until=at("03:30")))
+    assert ReasonKind.UNVERIFIED not in {reason.kind for reason in service_day.reasons}

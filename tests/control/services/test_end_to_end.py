@@ -38,16 +38,16 @@ def ran(step: int, clock: str, state: RunState = RunState.SUCCEEDED, takes: floa
 
 def played(*runs: tuple[RunFacts, str], jobs: Any = JOBS) -> Estate:
     """Each run with the customer that its context names; empty for none."""
-    numbered = [(replace(one, id=number), key) for number, (one, key) in enumerate(runs, 1)]
+    numbered = [(replace(run, id=number), key) for number, (run, key) in enumerate(runs, 1)]
     made = estate(
-        *jobs, runs=[one for one, _ in numbered], feeds=CHAIN, services=[ONBOARDING],
-        targets=[target(each.target_id, each.system, each.system) for each in jobs],
+        *jobs, runs=[run for run, _ in numbered], feeds=CHAIN, services=[ONBOARDING],
+        targets=[target(job.target_id, job.system, job.system) for job in jobs],
     )  # fmt: skip
-    return replace(made, correlated={one.id: {"customer_id": key} for one, key in numbered if key})
+    return replace(made, correlated={run.id: {"customer_id": key} for run, key in numbered if key})
 
 
 def verdicts(made: Estate, now: str) -> dict[str, ServiceDayVerdict]:
-    return {one.instance: one for one in evaluate(made, at(now)).service_days}
+    return {service_day.instance: service_day for service_day in evaluate(made, at(now)).service_days}
 
 
 def through(key: str, first: str, *, keyless: tuple[int, ...] = (), until: int = 6) -> list[tuple[RunFacts, str]]:
@@ -64,14 +64,14 @@ def test_a_submission_is_delivered_by_a_task_of_the_run_that_is_its_own() -> Non
     sent = replace(first[-1][0], job_id=task.id)
     known = played(*first, *second, (sent, ""), jobs=[*JOBS, task])
     by_task = replace(known, services=(replace(ONBOARDING, terminals=(task.id,)),))
-    found = verdicts(by_task, "03:20")
-    assert (at("02:58"), None) == (found["4711"].delivered_at, found["4712"].delivered_at)
+    service_days = verdicts(by_task, "03:20")
+    assert (at("02:58"), None) == (service_days["4711"].delivered_at, service_days["4712"].delivered_at)
 
 
 def test_each_submission_has_its_own_deadline_and_its_own_runs() -> None:
-    found = verdicts(played(*through("4711", "02:00"), *through("4712", "02:25", until=3)), "03:10")
-    assert {"4711", "4712"} == set(found)
-    done, on_its_way = found["4711"], found["4712"]
+    service_days = verdicts(played(*through("4711", "02:00"), *through("4712", "02:25", until=3)), "03:10")
+    assert {"4711", "4712"} == set(service_days)
+    done, on_its_way = service_days["4711"], service_days["4712"]
     assert (at("03:00"), at("02:58"), Timeliness.MET) == (done.deadline, done.delivered_at, done.timeliness)
     assert ("onboarding #4712", at("03:25"), None) == (on_its_way.service, on_its_way.deadline, on_its_way.delivered_at)
     assert Timeliness.WILL_MISS is on_its_way.timeliness  # three steps of 8 min from 03:10
@@ -79,38 +79,38 @@ def test_each_submission_has_its_own_deadline_and_its_own_runs() -> None:
 
 
 def test_an_instance_that_is_not_delivered_in_time_is_breached() -> None:
-    found = verdicts(played(*through("4711", "02:00", until=4)), "03:01")
-    assert Timeliness.BREACHED is found["4711"].timeliness
+    service_days = verdicts(played(*through("4711", "02:00", until=4)), "03:01")
+    assert Timeliness.BREACHED is service_days["4711"].timeliness
 
 
 def test_a_failure_affects_the_instance_of_its_run_and_no_other() -> None:
     broken = [*through("4711", "02:00", until=2), (ran(2, "02:20", RunState.FAILED), "4711")]
     other = through("4712", "02:02", until=3)
-    found = evaluate(played(*broken, *other), at("02:36"))
-    [incident] = found.incidents
-    assert ["onboarding #4711"] == [one.service for one in incident.services]
-    said = {one.instance: one for one in found.service_days}
-    assert incident.key == said["4711"].incident_key
-    assert None is said["4712"].incident_key
+    decisions = evaluate(played(*broken, *other), at("02:36"))
+    [incident] = decisions.incidents
+    assert ["onboarding #4711"] == [service.service for service in incident.services]
+    service_days = {service_day.instance: service_day for service_day in decisions.service_days}
+    assert incident.key == service_days["4711"].incident_key
+    assert None is service_days["4712"].incident_key
     assert any("Onboarding #4711" in notice.body for notice in incident.notices)
 
 
 def test_a_system_without_a_key_is_matched_in_order_with_a_notice() -> None:
-    one, other = through("4711", "02:00", keyless=(3,)), through("4712", "02:05", keyless=(3,))
-    found = verdicts(played(*one, *other), "03:30")
-    assert [at("02:58"), at("03:03")] == [found[key].delivered_at for key in ("4711", "4712")]
-    assert found["4711"].reason.endswith("; without a key, distinguished by their order: cards/order")
+    group, other = through("4711", "02:00", keyless=(3,)), through("4712", "02:05", keyless=(3,))
+    service_days = verdicts(played(*group, *other), "03:30")
+    assert [at("02:58"), at("03:03")] == [service_days[key].delivered_at for key in ("4711", "4712")]
+    assert service_days["4711"].reason.endswith("; without a key, distinguished by their order: cards/order")
 
 
 def test_a_submission_without_a_key_is_known_by_its_own_run() -> None:
-    [(name, said)] = verdicts(played((ran(0, "02:00"), "")), "02:10").items()
-    assert ("run crm/submitted 02:00", at("03:00")) == (name, said.deadline)
+    [(name, service_day)] = verdicts(played((ran(0, "02:00"), "")), "02:10").items()
+    assert ("run crm/submitted 02:00", at("03:00")) == (name, service_day.deadline)
 
 
 def test_a_second_submission_of_the_same_customer_is_another_instance() -> None:
-    found = verdicts(played(*through("4711", "00:00"), *through("4711", "02:00", until=1)), "02:05")
-    assert {"4711", "4711 (02:00)"} == set(found)
-    assert (at("00:58"), None) == (found["4711"].delivered_at, found["4711 (02:00)"].delivered_at)
+    service_days = verdicts(played(*through("4711", "00:00"), *through("4711", "02:00", until=1)), "02:05")
+    assert {"4711", "4711 (02:00)"} == set(service_days)
+    assert (at("00:58"), None) == (service_days["4711"].delivered_at, service_days["4711 (02:00)"].delivered_at)
 
 
 def test_a_second_submission_of_the_same_customer_leaves_the_first_its_name_and_its_row() -> None:
@@ -123,10 +123,10 @@ def test_a_second_submission_of_the_same_customer_leaves_the_first_its_name_and_
 
 def test_of_many_affected_instances_the_first_five_are_named_and_the_others_counted() -> None:
     keys = [f"c{number:02}" for number in range(17)]
-    runs = [each for number, key in enumerate(keys) for each in through(key, f"02:{number:02}", until=2)]
+    runs = [pair for number, key in enumerate(keys) for pair in through(key, f"02:{number:02}", until=2)]
     runs += [(replace(ran(2, "02:30", RunState.FAILED), period_key=f"open {key}"), key) for key in keys]
     [incident] = evaluate(played(*runs), at("02:50")).incidents
-    assert [f"onboarding #{key}" for key in keys] == [one.service for one in incident.services]
+    assert [f"onboarding #{key}" for key in keys] == [service.service for service in incident.services]
     [notice] = incident.notices
     lines = notice.body.splitlines()
     named = [line.partition("  ")[0] for line in lines if line.startswith("Onboarding #")]
@@ -146,7 +146,7 @@ def test_instances_are_distinguished_whatever_runs_beside_them(order: list[int],
     for number in range(3):
         first = f"{at('01:00') + timedelta(minutes=gap * number):%H:%M}"
         walks.append(through(f"c{number}", first, until=steps[number]))
-    every = verdicts(played(*(one for number in order for one in walks[number])), "02:30")
+    every = verdicts(played(*(pair for number in order for pair in walks[number])), "02:30")
     for number, walk in enumerate(walks):
         alone = verdicts(played(*walk), "02:30")[f"c{number}"]
         together = every[f"c{number}"]

@@ -27,20 +27,20 @@ GOOD = service(
     promise=Promise(slo=ServiceObjective(0.99)),
 )  # fmt: skip
 RUNS = [run(1, EXTRACT, "03:10"), run(2, LOAD, "04:00")]
-TAKEN = {1: (600.0,) * 9, 2: (600.0,) * 9}
+DURATIONS = {1: (600.0,) * 9, 2: (600.0,) * 9}
 
 
 def gaps(
     extract: JobFacts = EXTRACT, load: JobFacts = LOAD, promised: Any = GOOD, runs: Any = RUNS, history: Any = (),
     **more: Any,
 ) -> tuple[ReviewGap, ...]:  # fmt: skip
-    facts = {"feeds": feeds(extract, load), "durations": TAKEN, **more}
+    facts = {"feeds": feeds(extract, load), "durations": DURATIONS, **more}
     known = replace(estate(extract, load, runs=runs, services=[promised], **facts), history=dict(history))
     return review_services(EstateIndex(known, at("06:00")), promised)
 
 
-def told(found: tuple[ReviewGap, ...]) -> list[tuple[str, str, str]]:
-    return [(one.level, one.about, one.what) for one in found]
+def gap_rows(results: tuple[ReviewGap, ...]) -> list[tuple[str, str, str]]:
+    return [(gap.level, gap.about, gap.what) for gap in results]
 
 
 def test_a_service_that_is_as_written_has_no_gap() -> None:
@@ -51,17 +51,17 @@ def test_missing_declarations_are_listed_the_important_ones_first() -> None:
     bare = service("daily", "06:30", LOAD)
     levels = ["high", "high", "high", "medium", "low", "low", "low"]
     about = ["owner", "route", "runbook", "checks", "calendar", "objective", "output"]
-    assert list(zip(levels, about, strict=True)) == [(one.level, one.what) for one in gaps(promised=bare)]
+    assert list(zip(levels, about, strict=True)) == [(gap.level, gap.what) for gap in gaps(promised=bare)]
     assert "medium" == gaps(promised=replace(bare, tier=4))[0].level
 
 
 def test_a_job_that_delivers_and_reports_its_rows_has_no_gap() -> None:
-    """A check that looks at what it wrote is as good."""
+    """A check of its output is as good."""
     unchecked = replace(GOOD, ready=())
-    assert [("medium", "daily", "checks"), ("low", LOAD.name, "output")] == told(gaps(promised=unchecked))
+    assert [("medium", "daily", "checks"), ("low", LOAD.name, "output")] == gap_rows(gaps(promised=unchecked))
     known = RunHistory(output=array("d", [412_000.0]), output_unit="rows")
-    assert [("medium", "daily", "checks")] == told(gaps(promised=unchecked, history={LOAD.id: known}))
-    assert ("low", LOAD.name, "output") in told(
+    assert [("medium", "daily", "checks")] == gap_rows(gaps(promised=unchecked, history={LOAD.id: known}))
+    assert ("low", LOAD.name, "output") in gap_rows(
         gaps(promised=unchecked, history={LOAD.id: RunHistory(output=array("d", [-1.0]))})
     )
 
@@ -79,7 +79,7 @@ def test_a_job_that_delivers_and_reports_its_rows_has_no_gap() -> None:
     ],
 )
 def test_a_member_that_is_not_as_written_is_a_gap(changes: dict[str, Any], level: str, what: str) -> None:
-    assert (level, "hosts/extract", what) in told(gaps(extract=replace(EXTRACT, **changes)))
+    assert (level, "hosts/extract", what) in gap_rows(gaps(extract=replace(EXTRACT, **changes)))
 
 
 def test_a_manual_step_needs_no_rerun_setting() -> None:
@@ -92,15 +92,15 @@ def test_a_misleading_declared_duration_is_shown_beside_the_observed_one() -> No
 
 
 def test_without_history_and_declaration_there_is_no_estimate() -> None:
-    [gap] = gaps(extract=replace(EXTRACT, expected=None), durations={1: (600.0,), 2: TAKEN[2]})
+    [gap] = gaps(extract=replace(EXTRACT, expected=None), durations={1: (600.0,), 2: DURATIONS[2]})
     assert ("high", "duration", "1 of 5 runs that an estimate needs: no forecast, no act-by") == (
         gap.level, gap.what, gap.observed,
     )  # fmt: skip
 
 
 def test_a_member_that_never_ran_is_reported() -> None:
-    found = gaps(runs=RUNS[1:], durations={2: TAKEN[2]})
-    assert ("high", "hosts/extract", "runs") in told(found)
+    results = gaps(runs=RUNS[1:], durations={2: DURATIONS[2]})
+    assert ("high", "hosts/extract", "runs") in gap_rows(results)
 
 
 def test_starts_before_a_successful_upstream_are_reported_with_their_number() -> None:
@@ -111,18 +111,20 @@ def test_starts_before_a_successful_upstream_are_reported_with_their_number() ->
 
 @pytest.mark.parametrize("takes, level", [(45 * 60.0, "medium"), (55 * 60.0, "high")])
 def test_a_clock_that_leaves_its_upstream_too_little_time_is_a_gap(takes: float, level: str) -> None:
-    found = gaps(durations={1: (takes,) * 9, 2: TAKEN[2]})
-    assert (level, "warehouse/load", "buffer") in told(found)
+    results = gaps(durations={1: (takes,) * 9, 2: DURATIONS[2]})
+    assert (level, "warehouse/load", "buffer") in gap_rows(results)
 
 
 def test_a_clock_that_its_scheduler_makes_wait_needs_no_buffer() -> None:
-    found = gaps(durations={1: (3300.0,) * 9, 2: TAKEN[2]}, feeds=feeds(EXTRACT, LOAD, origin=DependencyOrigin.NATIVE))
-    assert "buffer" not in [one.what for one in found]
+    results = gaps(
+        durations={1: (3300.0,) * 9, 2: DURATIONS[2]}, feeds=feeds(EXTRACT, LOAD, origin=DependencyOrigin.NATIVE)
+    )
+    assert "buffer" not in [gap.what for gap in results]
 
 
 def test_a_runbook_matters_more_where_it_was_red_lately() -> None:
     bare = replace(GOOD, runbook="")
     red = run(1, EXTRACT, "03:10", RunState.FAILED)
-    levels = {one.about: one.level for one in gaps(replace(EXTRACT, runbook=""), promised=bare, runs=[red, RUNS[1]])
-              if one.what == "runbook"}  # fmt: skip
+    levels = {gap.about: gap.level for gap in gaps(replace(EXTRACT, runbook=""), promised=bare, runs=[red, RUNS[1]])
+              if gap.what == "runbook"}  # fmt: skip
     assert {"daily": "high", "hosts/extract": "medium"} == levels

@@ -36,27 +36,27 @@ def job(
 
 def night(*jobs: TimelineJob, now: str = "03:20", **changes: object) -> TimelineView:
     supply = replace(service(1, "supply", "Supply", 2, "06:30", expected=None), **changes)  # type: ignore[arg-type]
-    path = tuple(one.id for one in jobs)
-    return TimelineView("2026-11-19", at(now), (supply,), {0: path}, {one.id: one for one in jobs}, ("2026-11-19",))
+    path = tuple(job.id for job in jobs)
+    return TimelineView("2026-11-19", at(now), (supply,), {0: path}, {job.id: job for job in jobs}, ("2026-11-19",))
 
 
-def of(found: list[TimelineLane], number: int) -> TimelineLane:
-    return next(lane for lane in found if lane.job is not None and lane.job.id == number)
+def of(lanes: list[TimelineLane], number: int) -> TimelineLane:
+    return next(lane for lane in lanes if lane.job is not None and lane.job.id == number)
 
 
 def test_each_job_of_a_path_starts_when_the_one_before_it_is_done_and_its_clock_lets_it() -> None:
-    found = timeline_lanes(night(job(1, ran("03:00", None)), job(2), job(3, due="05:00")), at("03:20"))
-    assert (at("03:30"), at("03:45")) == (of(found, 1).expected, of(found, 1).late)
-    assert (at("04:00"), at("04:30")) == (of(found, 2).expected, of(found, 2).late)
-    assert (at("05:30"), at("05:45")) == (of(found, 3).expected, of(found, 3).late)
-    assert TimelineBar(BarKind.EXPECTED, at("05:00"), at("05:30")) in of(found, 3).bars
+    lanes = timeline_lanes(night(job(1, ran("03:00", None)), job(2), job(3, due="05:00")), at("03:20"))
+    assert (at("03:30"), at("03:45")) == (of(lanes, 1).expected, of(lanes, 1).late)
+    assert (at("04:00"), at("04:30")) == (of(lanes, 2).expected, of(lanes, 2).late)
+    assert (at("05:30"), at("05:45")) == (of(lanes, 3).expected, of(lanes, 3).late)
+    assert TimelineBar(BarKind.EXPECTED, at("05:00"), at("05:30")) in of(lanes, 3).bars
 
 
 def test_what_is_red_is_expected_as_run_again_now() -> None:
-    found = timeline_lanes(night(job(1, ran("03:00", "03:05", "failed")), job(2)), at("03:20"))
-    assert [BarKind.RAN, BarKind.EXPECTED, BarKind.FAN] == [bar.kind for bar in of(found, 1).bars]
-    assert at("03:50") == of(found, 1).expected
-    assert at("04:20") == of(found, 2).expected
+    lanes = timeline_lanes(night(job(1, ran("03:00", "03:05", "failed")), job(2)), at("03:20"))
+    assert [BarKind.RAN, BarKind.EXPECTED, BarKind.FAN] == [bar.kind for bar in of(lanes, 1).bars]
+    assert at("03:50") == of(lanes, 1).expected
+    assert at("04:20") == of(lanes, 2).expected
 
 
 def test_a_period_that_succeeded_later_is_good_whenever_it_was_run_again() -> None:
@@ -77,15 +77,15 @@ def test_a_period_that_succeeded_later_is_good_whenever_it_was_run_again() -> No
 
 
 def test_what_runs_longer_than_usual_may_end_at_any_moment() -> None:
-    found = timeline_lanes(night(job(1, ran("02:00", None))), at("03:20"))
-    assert (at("03:20"), at("03:20")) == (of(found, 1).expected, of(found, 1).late)
-    assert [BarKind.RUNS] == [bar.kind for bar in of(found, 1).bars]
+    lanes = timeline_lanes(night(job(1, ran("02:00", None))), at("03:20"))
+    assert (at("03:20"), at("03:20")) == (of(lanes, 1).expected, of(lanes, 1).late)
+    assert [BarKind.RUNS] == [bar.kind for bar in of(lanes, 1).bars]
 
 
 def test_behind_a_job_without_an_estimate_nothing_is_expected() -> None:
-    found = timeline_lanes(night(job(1, usual=None, late=None), job(2)), at("03:20"))
-    assert [None, None] == [of(found, 1).expected, of(found, 2).expected]
-    assert of(found, 2).bars == ()
+    lanes = timeline_lanes(night(job(1, usual=None, late=None), job(2)), at("03:20"))
+    assert [None, None] == [of(lanes, 1).expected, of(lanes, 2).expected]
+    assert of(lanes, 2).bars == ()
 
 
 def test_an_earlier_moment_knows_nothing_of_what_came_later() -> None:
@@ -116,48 +116,48 @@ def test_an_earlier_moment_shows_the_status_at_that_time() -> None:
 
 
 def test_a_date_without_a_promise_was_never_late_and_its_deadline_stretches_nothing() -> None:
-    found = night(job(1, ran("01:00", "01:20")), now="08:00", timeliness="no_promise", deadline=at("06:30"))
-    shown = timeline_lanes(found, at("07:00"))
+    timeline = night(job(1, ran("01:00", "01:20")), now="08:00", timeliness="no_promise", deadline=at("06:30"))
+    shown = timeline_lanes(timeline, at("07:00"))
     assert "no_promise" == shown[0].state
-    assert (at("01:00"), at("02:00")) == timeline_span(found, shown)
+    assert (at("01:00"), at("02:00")) == timeline_span(timeline, shown)
 
 
 @pytest.mark.parametrize("late, last", [("07:30", "07:30"), ("15:53", "08:30")])
 def test_an_unknown_finish_does_not_take_the_whole_screen(late: str, last: str) -> None:
-    found = night(job(1, ran("03:00", None)), expected=at("05:00"), late=at(late), deadline=at("06:30"))
-    assert at(last) == timeline_span(found, timeline_lanes(found, at("03:20")))[1]
+    timeline = night(job(1, ran("03:00", None)), expected=at("05:00"), late=at(late), deadline=at("06:30"))
+    assert at(last) == timeline_span(timeline, timeline_lanes(timeline, at("03:20")))[1]
 
 
 def test_of_the_present_a_services_own_forecast_counts() -> None:
-    found = timeline_lanes(night(job(1, ran("03:00", None)), expected=at("05:00"), late=at("05:40")), at("03:20"))
-    assert (at("05:00"), at("05:40")) == (found[0].expected, found[0].late)
+    lanes = timeline_lanes(night(job(1, ran("03:00", None)), expected=at("05:00"), late=at("05:40")), at("03:20"))
+    assert (at("05:00"), at("05:40")) == (lanes[0].expected, lanes[0].late)
 
 
 def test_of_the_present_its_jobs_are_expected_as_the_service_is_and_of_an_earlier_moment_by_what_they_take() -> None:
     path = job(1, ran("03:00", "03:05", "failed")), job(2), job(3, ran("02:00", "02:30")), job(4, usual=None, late=None)
     says = {1: ("04:10", "04:50"), 2: ("04:55", "05:20"), 3: ("03:00", "03:01"), 4: ("03:10", "05:30")}
-    whole = replace(night(*path), foreseen={0: {each: (at(p50), at(p95)) for each, (p50, p95) in says.items()}})
-    found = timeline_lanes(whole, at("03:20"))
-    told = {number: (of(found, number).expected, of(found, number).late) for number in says}
+    whole = replace(night(*path), foreseen={0: {number: (at(p50), at(p95)) for number, (p50, p95) in says.items()}})
+    lanes = timeline_lanes(whole, at("03:20"))
+    details = {number: (of(lanes, number).expected, of(lanes, number).late) for number in says}
     assert {1: (at("04:10"), at("04:50")), 2: (at("04:55"), at("05:20")), 3: (None, None),
-            4: (at("03:20"), at("05:30"))} == told  # fmt: skip
-    assert TimelineBar(BarKind.EXPECTED, at("03:40"), at("04:10")) in of(found, 1).bars, (
+            4: (at("03:20"), at("05:30"))} == details  # fmt: skip
+    assert TimelineBar(BarKind.EXPECTED, at("03:40"), at("04:10")) in of(lanes, 1).bars, (
         "its half hour, once it is restarted"
     )
     assert at("03:36") == of(timeline_lanes(whole, at("03:06")), 1).expected
 
 
 def test_a_job_of_two_services_is_shown_once_under_the_one_due_first() -> None:
-    one = job(1, ran("03:00", "03:10"))
+    timeline_job = job(1, ran("03:00", "03:10"))
     due = replace(service(2, "revenue", "Revenue", 1, "05:30"), expected=None)
-    supply = night(one).services[0]
-    both = TimelineView("2026-11-19", at("03:20"), (supply, due), {0: (1,), 1: (1,)}, {1: one}, ())
+    supply = night(timeline_job).services[0]
+    both = TimelineView("2026-11-19", at("03:20"), (supply, due), {0: (1,), 1: (1,)}, {1: timeline_job}, ())
     assert ["revenue", "etl/job1", "supply"] == [lane.name for lane in timeline_lanes(both, at("03:20"))]
 
 
 def test_the_span_holds_every_bar_and_every_deadline() -> None:
-    found = timeline_lanes(whole := night(job(1, ran("01:00", "01:20"))), at("03:20"))
-    assert (at("01:00"), whole.services[0].deadline) == timeline_span(whole, found)
+    lanes = timeline_lanes(whole := night(job(1, ran("01:00", "01:20"))), at("03:20"))
+    assert (at("01:00"), whole.services[0].deadline) == timeline_span(whole, lanes)
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 90), st.booleans()), max_size=6), st.integers(0, 480))
@@ -176,7 +176,7 @@ def test_nothing_that_ran_is_later_than_the_moment_and_nothing_expected_is_earli
         for number, (begins, took, good) in enumerate(told, 1)
     ]
     moment = at("00:00") + timedelta(minutes=minute)
-    foreseen = {one.id: (at("01:00"), at("02:00") + timedelta(minutes=one.id * 60)) for one in jobs[::2]}
+    foreseen = {job.id: (at("01:00"), at("02:00") + timedelta(minutes=job.id * 60)) for job in jobs[::2]}
     present = replace(night(*jobs), now=moment, foreseen={0: foreseen})
     for lane in [*timeline_lanes(night(*jobs, now="23:00"), moment), *timeline_lanes(present, moment)]:
         assert all(bar.end <= moment for bar in lane.bars if bar.kind in (BarKind.RAN, BarKind.RUNS))
@@ -185,20 +185,20 @@ def test_nothing_that_ran_is_later_than_the_moment_and_nothing_expected_is_earli
 
 
 def test_an_earlier_moment_shows_the_forecast_of_that_time() -> None:
-    """What was told by then, not what was told later, nor what usual times make of it afterwards."""
-    said = (
+    """What was notified by then, not what was notified later, nor what usual times make of it afterwards."""
+    expected = (
         PublishedForecast(at("02:00"), 0.01, at("05:00"), at("05:40")),
         PublishedForecast(at("03:05"), 0.31, at("06:10"), at("06:45")),
         PublishedForecast(at("03:18"), 0.8, at("06:40"), at("07:00")),
     )
-    replayed = replace(night(job(1, ran("03:00", None)), job(2)), published={0: said})
-    for moment, stood, p50, p95 in (
+    replayed = replace(night(job(1, ran("03:00", None)), job(2)), published={0: expected})
+    for moment, status, p50, p95 in (
         ("02:30", "on_time", "05:00", "05:40"),
         ("03:10", "at_risk", "06:10", "06:45"),
         ("03:19", "will_miss", "06:40", "07:00"),
     ):
         service, *jobs = timeline_lanes(replayed, at(moment))
-        assert (stood, at(p50), at(p95)) == (service.state, service.expected, service.late)
+        assert (status, at(p50), at(p95)) == (service.state, service.expected, service.late)
         assert (at(p50), at(p95)) == (jobs[-1].expected, jobs[-1].late), "it is done with its last job"
     assert timeline_lanes(replayed, at("01:30")) == timeline_lanes(replace(replayed, published={}), at("01:30")), (
         "nothing was told by then"

@@ -18,7 +18,7 @@ from console.domain.settings import IncidentGrouping
 from tests.factories import at, estate, job, minutes, run, service, target
 
 JOBS = tuple(job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in range(1, 13))
-IDS = {each.id for each in JOBS}
+IDS = {job.id for job in JOBS}
 DAG = job(20, "flows/load", "03:10", target_id=2)
 TASKS = tuple(job(number, f"flows/load.t{number}", target_id=2, parent_id=20) for number in range(21, 27))
 
@@ -27,8 +27,8 @@ def ended(failed: int, good: int) -> Estate:
     """So many jobs failed, one after the other within two minutes; so many others ended well in that time."""
     states = [RunState.FAILED] * failed + [RunState.SUCCEEDED] * good
     runs = (
-        run(each.id, each, "03:10", state, ended_at=at("03:20") + minutes(2) * (number % failed) / failed)
-        for number, (each, state) in enumerate(zip(JOBS, states, strict=False))
+        run(job.id, job, "03:10", state, ended_at=at("03:20") + minutes(2) * (number % failed) / failed)
+        for number, (job, state) in enumerate(zip(JOBS, states, strict=False))
     )
     return estate(*JOBS, targets=[target(1)], runs=tuple(runs))
 
@@ -44,7 +44,7 @@ def test_one_failure_among_many_good_runs_is_judged_alone_after_a_change_as_well
     before = ended(5, 7)
     cache = build_cache(before)
     good_ones_run_again = tuple(
-        replace(each, state=RunState.RUNNING, ended_at=None) if not each.state.is_red else each for each in before.runs
+        replace(run, state=RunState.RUNNING, ended_at=None) if not run.state.is_red else run for run in before.runs
     )
     after = replace(before, runs=good_ones_run_again)
     assert {1} == set(part_with(before, [1], cache).jobs)
@@ -52,7 +52,7 @@ def test_one_failure_among_many_good_runs_is_judged_alone_after_a_change_as_well
 
 
 def test_failed_tasks_of_one_dag_are_no_burst() -> None:
-    runs = tuple(run(each.id, each, "03:10", RunState.FAILED) for each in (DAG, *TASKS))
+    runs = tuple(run(job.id, job, "03:10", RunState.FAILED) for job in (DAG, *TASKS))
     assert frozenset() == TargetEnds(estate(DAG, *TASKS, targets=[target(2)], runs=runs)).failing(IncidentGrouping())
 
 
@@ -60,16 +60,16 @@ def test_a_part_with_nearly_all_failures_of_a_busy_target_is_decided_as_within_t
     """Seen alone, its target would be the cause: its jobs failed together, and what ended well there is not in it."""
     begun = ended(6, 6)
     past = tuple(
-        run(100 * night + each.id, each, at("03:10") - timedelta(days=night)) for night in (1, 2, 3, 4) for each in JOBS
+        run(100 * night + job.id, job, at("03:10") - timedelta(days=night)) for night in (1, 2, 3, 4) for job in JOBS
     )
     whole = replace(begun, runs=(*past, *begun.runs), services=(service("one", "06:30", *JOBS[:6]),))
     cache = build_cache(whole)
     part = part_with(whole, [1], cache)
-    assert {each.id for each in JOBS[:6]} == set(part.jobs)
-    causes = [each.key for each in evaluate(whole, at("03:30"), cache=cache).incidents]
-    assert causes == [each.key for each in evaluate(part, at("03:30"), cache=cache).incidents]
+    assert {job.id for job in JOBS[:6]} == set(part.jobs)
+    causes = [incident.key for incident in evaluate(whole, at("03:30"), cache=cache).incidents]
+    assert causes == [incident.key for incident in evaluate(part, at("03:30"), cache=cache).incidents]
     alone = replace(part, failing=None)
-    assert causes != [each.key for each in evaluate(alone, at("03:30")).incidents]
+    assert causes != [incident.key for incident in evaluate(alone, at("03:30")).incidents]
 
 
 RUNS = st.lists(
@@ -87,8 +87,8 @@ def test_updates_find_what_a_full_evaluation_finds(snapshots: list[list[tuple[ob
     none = estate(*JOBS, targets=[target(1)])
     ends = TargetEnds(none)
     for number, drawn in enumerate(snapshots):
-        runs = {place: _run(number * 100 + place, *each) for place, each in enumerate(drawn)}
-        snapshot = replace(none, runs=tuple(sorted(runs.values(), key=lambda each: each.job_id)))
+        runs = {place: _run(number * 100 + place, *pair) for place, pair in enumerate(drawn)}
+        snapshot = replace(none, runs=tuple(sorted(runs.values(), key=lambda run: run.job_id)))
         ends.update(snapshot, IDS)
         fresh = TargetEnds(snapshot)
         assert fresh.failing(IncidentGrouping()) == ends.failing(IncidentGrouping())
@@ -103,7 +103,7 @@ def _run(number: int, of: object, state: RunState, minute: int) -> RunFacts:
 
 def _by_counting(runs: list[RunFacts]) -> bool:
     """True if in any span most runs that ended are red, at least five; of at least five jobs in all."""
-    ends = [each for each in runs if each.ended_at is not None and not each.state.is_open]
+    ends = [run for run in runs if run.ended_at is not None and not run.state.is_open]
     spans = [
         (first.ended_at, last.ended_at) for first in ends for last in ends if first.state.is_red & last.state.is_red
     ]
@@ -111,8 +111,8 @@ def _by_counting(runs: list[RunFacts]) -> bool:
         assert first is not None
         assert last is not None
         if last - first <= IncidentGrouping().shared_within:
-            within = [each for each in ends if each.ended_at is not None and first <= each.ended_at <= last]
-            red = [each for each in within if each.state.is_red]
-            if len(red) >= max(5, 0.8 * len(within)) and len({each.job_id for each in ends if each.state.is_red}) >= 5:
+            within = [run for run in ends if run.ended_at is not None and first <= run.ended_at <= last]
+            red = [run for run in within if run.state.is_red]
+            if len(red) >= max(5, 0.8 * len(within)) and len({run.job_id for run in ends if run.state.is_red}) >= 5:
                 return True
     return False

@@ -58,7 +58,7 @@ ANY, TWO = gate(1, D, A, B, C), gate(2, D, A, B, C)
         (TWO, [red(A, "03:00"), good(B, "03:10"), good(C, "03:20")], set()),
         (TWO, [red(A, "03:00"), good(B, "03:10"), good(C, "03:20", takes=50)], {4}),
         (ANY, [red(A, "03:00")], {4}),  # the others have no run to read
-        (ANY, [red(A, "03:00"), run(2, B, "03:10", RunState.UNKNOWN)], set()),  # nobody can tell of b
+        (ANY, [red(A, "03:00"), run(2, B, "03:10", RunState.UNKNOWN)], set()),  # b is unknown
         ([*ANY, *feeds(E, D)], [good(A, "03:00"), red(E, "03:30")], {4}),  # a gate beside another dependency
     ],
 )
@@ -93,7 +93,7 @@ def test_a_rerun_of_what_had_ended_does_not_make_stale_what_waited_for_its_end()
 
 
 @pytest.mark.parametrize(
-    "deps, runs, left, text",
+    "deps, runs, remaining, text",
     [
         (ANY, [red(A, "03:00"), red(B, "03:10"), good(C, "03:20")], [], ""),
         (ANY, [red(A, "03:00"), red(B, "03:10")], [1, 2, 3], "any of s/a and s/b and s/c is not good"),
@@ -117,11 +117,14 @@ def test_a_rerun_of_what_had_ended_does_not_make_stale_what_waited_for_its_end()
     ],
 )
 def test_what_is_awaited_is_what_is_left_of_the_gates_that_are_shut(
-    deps: list[DependencyFacts], runs: list[RunFacts], left: list[int], text: str
+    deps: list[DependencyFacts], runs: list[RunFacts], remaining: list[int], text: str
 ) -> None:
     seen = index(*runs, deps=deps, clock="03:50")
-    found = awaited_edges(seen, deps, NIGHT, at("04:00"))
-    assert (left, text) == ([each.upstream_id for each in found], unmet_condition_text(seen.estate.jobs, found))
+    dependencies = awaited_edges(seen, deps, NIGHT, at("04:00"))
+    assert (remaining, text) == (
+        [dependency.upstream_id for dependency in dependencies],
+        unmet_condition_text(seen.estate.jobs, dependencies),
+    )
 
 
 def test_a_gate_is_described_with_how_many_it_needs() -> None:
@@ -154,15 +157,15 @@ def test_the_previous_run_is_that_of_the_date_before_and_not_of_this_one() -> No
 def test_a_job_that_reads_its_own_run_before_is_stale_after_a_red_one_until_it_was_rerun() -> None:
     jobs, deps = (HOURLY,), wanting(HOURLY, HOURLY, period=UpstreamPeriod.PREVIOUS)
     runs = [good(HOURLY, "01:10"), red(HOURLY, "02:10"), good(HOURLY, "03:10"), good(HOURLY, "04:10")]
-    runs = [replace(each, id=number) for number, each in enumerate(runs, 1)]
-    found = EstateIndex(estate(*jobs, runs=runs, feeds=deps), at("06:00"))
-    assert [False, True, True] == [found.is_stale(each) for each in found.runs[6] if each.state is DONE]
-    mended = [*runs[:1], *(
+    runs = [replace(run, id=number) for number, run in enumerate(runs, 1)]
+    estate_index = EstateIndex(estate(*jobs, runs=runs, feeds=deps), at("06:00"))
+    assert [False, True, True] == [estate_index.is_stale(run) for run in estate_index.runs[6] if run.state is DONE]
+    repaired = [*runs[:1], *(
         replace(good(HOURLY, f"0{hour}:10", began=f"05:{hour}0", takes=1, attempt=2), id=hour)
         for hour in (2, 3, 4)
     )]  # fmt: skip
-    again = EstateIndex(estate(*jobs, runs=mended, feeds=deps), at("06:00"))
-    assert [False] * 4 == [again.is_stale(each) for each in again.runs[6]]
+    again = EstateIndex(estate(*jobs, runs=repaired, feeds=deps), at("06:00"))
+    assert [False] * 4 == [again.is_stale(run) for run in again.runs[6]]
     assert ([], False) == (again.graph.cycles, bool(again.graph.into(6)))
 
 
@@ -170,11 +173,11 @@ def test_an_intraday_loop_of_two_reads_the_period_before_and_is_no_cycle() -> No
     load = job(7, "s/load", Schedule("debian-cron", "20 * * * *"))
     deps = [*feeds(HOURLY, load), *wanting(load, HOURLY, period=UpstreamPeriod.PREVIOUS)]
     runs = [good(HOURLY, "01:10", takes=1), red(load, "01:20"), good(HOURLY, "02:10", takes=1), good(load, "02:20")]
-    found = EstateIndex(estate(HOURLY, load, runs=runs, feeds=deps), at("06:00"))
-    assert [] == found.graph.cycles
+    estate_index = EstateIndex(estate(HOURLY, load, runs=runs, feeds=deps), at("06:00"))
+    assert [] == estate_index.graph.cycles
     assert ([False, True], [True, True]) == (
-        [found.is_stale(each) for each in found.runs[6]], [found.is_stale(each) or each.state is FAILED
-                                                           for each in found.runs[7]])  # fmt: skip
+        [estate_index.is_stale(run) for run in estate_index.runs[6]], [estate_index.is_stale(run) or run.state is FAILED
+                                                           for run in estate_index.runs[7]])  # fmt: skip
 
 
 BANK = Calendar("bank", weekdays=(0, 1, 2, 3, 4), closed=(date(2026, 11, 18),))
@@ -185,8 +188,8 @@ def test_the_previous_business_day_is_that_of_the_calendar() -> None:
     known = Declared(calendars=(BANK,))
     older = run(101, A, at("03:00", day=-2), RunState.SUCCEEDED)
     closed = run(102, A, at("03:00", day=-1), RunState.FAILED)
-    found = index(older, closed, red(A, "03:00"), good(D, "04:00"), deps=deps, declared=known)
-    assert set() == stale(found)
+    estate_index = index(older, closed, red(A, "03:00"), good(D, "04:00"), deps=deps, declared=known)
+    assert set() == stale(estate_index)
     assert {4} == stale(index(replace(older, state=FAILED), good(D, "04:00"), deps=deps, declared=known))
     assert not counts(BANK, date(2026, 11, 18))
 
@@ -222,12 +225,12 @@ def test_the_latest_before_is_read_whatever_its_date_and_a_window_wants_a_good_o
     before = [yesterday(A, "03:00")]
     assert set() == stale(index(*before, good(D, "04:00"), deps=latest))
     long_known = replace(A, accepted_at=at("12:00", day=-9))
-    known = {each.id: each for each in (long_known, B, C, D, E)}
+    known = {job.id: job for job in (long_known, B, C, D, E)}
     assert {4} == stale(index(*before, good(D, "04:00"), deps=window, jobs=known))
     assert set() == stale(index(*before, good(A, "03:00"), good(D, "04:00"), deps=window, jobs=known))
 
 
-# ── whom a red one affects
+# ── affected services of a failed job
 def test_a_failed_upstream_under_a_gate_opened_by_others_affects_nothing() -> None:
     runs = [red(A, "03:00"), good(B, "03:10"), good(D, "04:00"), good(E, "05:00")]
     assert set() == affected_below(index(*runs, deps=ANY + feeds(D, E)), [1], NIGHT)
@@ -237,52 +240,52 @@ def test_a_failed_upstream_under_a_gate_opened_by_others_affects_nothing() -> No
 def test_while_an_alternative_may_still_come_a_failed_one_affects_nothing() -> None:
     still = index(red(A, "03:00"), run(2, B, "03:10", RunState.RUNNING), deps=ANY, clock="03:30")
     assert set() == affected_below(still, [1], NIGHT)
-    nobody = index(red(A, "03:00"), red(B, "03:10"), deps=gate(1, D, A, B), clock="03:30")
-    assert {(4, NIGHT)} == affected_below(nobody, [1], NIGHT)
+    estate_index = index(red(A, "03:00"), red(B, "03:10"), deps=gate(1, D, A, B), clock="03:30")
+    assert {(4, NIGHT)} == affected_below(estate_index, [1], NIGHT)
 
 
 def test_a_failed_run_affects_the_later_date_that_reads_it() -> None:
-    found = index(yesterday(A, "03:00", FAILED), good(D, "04:00"), deps=reads(UpstreamPeriod.PREVIOUS))
-    assert {(4, NIGHT)} == affected_below(found, [1], NIGHT - timedelta(days=1))
-    assert set() == affected_below(found, [1], NIGHT)
+    estate_index = index(yesterday(A, "03:00", FAILED), good(D, "04:00"), deps=reads(UpstreamPeriod.PREVIOUS))
+    assert {(4, NIGHT)} == affected_below(estate_index, [1], NIGHT - timedelta(days=1))
+    assert set() == affected_below(estate_index, [1], NIGHT)
 
 
 # ── partial inputs
 def partial_of(of: EstateIndex) -> dict[int, str]:
-    return {job_id: words for job_id in of.runs for each in of.runs[job_id] if (words := of.freshness(each).partial)}
+    return {job_id: text for job_id in of.runs for run in of.runs[job_id] if (text := of.freshness(run).partial)}
 
 
-WORDS = "read s/a of 2026-11-19, which was partial"
+PARTIAL_READ = "read s/a of 2026-11-19, which was partial"
 CHAIN = feeds(A, D) + feeds(D, E)
 
 
 def test_what_reads_a_partial_run_is_partial_and_so_is_what_reads_that() -> None:
     part = run(1, A, "03:00", RunState.PARTIAL)
-    found = index(part, good(D, "04:00"), good(E, "05:00"), deps=CHAIN)
-    assert ({4: WORDS, 5: WORDS}, set()) == (partial_of(found), stale(found))
+    estate_index = index(part, good(D, "04:00"), good(E, "05:00"), deps=CHAIN)
+    assert ({4: PARTIAL_READ, 5: PARTIAL_READ}, set()) == (partial_of(estate_index), stale(estate_index))
 
 
 def test_a_rerun_of_the_reader_alone_stays_partial_and_after_that_of_the_source_it_is_whole() -> None:
     part = run(1, A, "03:00", RunState.PARTIAL)
     again = good(D, "04:00", began="05:30", attempt=2)
-    assert {4: WORDS} == partial_of(index(part, again, deps=CHAIN))
-    mended = good(A, "03:00", began="05:00", attempt=2, ends=((at("03:10"), RunState.PARTIAL), (at("05:10"), DONE)))
-    assert ({}, set()) == (lambda one: (partial_of(one), stale(one)))(index(mended, again, deps=CHAIN))
-    assert {4} == stale(index(mended, good(D, "04:00"), deps=CHAIN))  # and without its own rerun it is stale
+    assert {4: PARTIAL_READ} == partial_of(index(part, again, deps=CHAIN))
+    run_facts = good(A, "03:00", began="05:00", attempt=2, ends=((at("03:10"), RunState.PARTIAL), (at("05:10"), DONE)))
+    assert ({}, set()) == (lambda index: (partial_of(index), stale(index)))(index(run_facts, again, deps=CHAIN))
+    assert {4} == stale(index(run_facts, good(D, "04:00"), deps=CHAIN))  # and without its own rerun it is stale
 
 
 def test_the_reader_of_a_reader_is_partial_until_it_has_read_the_whole_one() -> None:
-    mended = good(A, "03:00")
+    run_facts = good(A, "03:00")
     spans = ((at("04:00"), at("04:10")), (at("05:30"), at("05:40")))
     middle = good(D, "04:00", began="05:30", attempt=2, successes=spans)
-    shrunk = index(mended, middle, good(E, "05:00"), deps=CHAIN)
+    shrunk = index(run_facts, middle, good(E, "05:00"), deps=CHAIN)
     assert {} == partial_of(shrunk)
 
 
 def test_a_partial_run_under_a_gate_opened_by_complete_ones_makes_nothing_partial() -> None:
     part = run(1, A, "03:00", RunState.PARTIAL)
     assert {} == partial_of(index(part, good(B, "03:10"), good(D, "04:00"), deps=ANY))
-    assert {4: WORDS} == partial_of(index(part, red(B, "03:10"), good(D, "04:00"), deps=ANY))
+    assert {4: PARTIAL_READ} == partial_of(index(part, red(B, "03:10"), good(D, "04:00"), deps=ANY))
 
 
 # ── properties
@@ -307,9 +310,9 @@ LINKS = [(up, down) for up in range(1, 6) for down in range(1, 6) if up < down]
 @st.composite
 def estates(draw: st.DrawFn) -> Estate:
     deps = [
-        each
+        dependency
         for up, down in draw(st.lists(st.sampled_from(LINKS), unique=True, max_size=6))
-        for each in wanting(JOBS[up - 1], JOBS[down - 1], **draw(WANTS))
+        for dependency in wanting(JOBS[up - 1], JOBS[down - 1], **draw(WANTS))
     ]
     if draw(st.booleans()):
         deps += wanting(E, A, period=UpstreamPeriod.PREVIOUS)
@@ -323,8 +326,10 @@ def estates(draw: st.DrawFn) -> Estate:
     return estate(*JOBS, runs=runs, feeds=deps)
 
 
-def judged(found: EstateIndex) -> dict[tuple[int, str], object]:
-    return {(each.job_id, each.period_key): found.freshness(each) for runs in found.runs.values() for each in runs}
+def judged(estate_index: EstateIndex) -> dict[tuple[int, str], object]:
+    return {
+        (run.job_id, run.period_key): estate_index.freshness(run) for runs in estate_index.runs.values() for run in runs
+    }
 
 
 @given(estates(), st.randoms())
@@ -340,9 +345,9 @@ def test_the_index_does_not_depend_on_the_order_of_runs_and_dependencies(whole: 
 def test_after_clean_reruns_in_order_nothing_is_stale_or_partial(whole: Estate) -> None:
     clock = {job_id: at("06:10") + minutes(20 * job_id) for job_id in range(1, 6)}
     runs = [
-        replace(each, state=DONE, attempt=2, started_at=begun, ended_at=begun + minutes(5))
-        for each in whole.runs
-        for begun in [clock[each.job_id] - (timedelta(hours=10) if each.business_date < NIGHT else timedelta(0))]
+        replace(run, state=DONE, attempt=2, started_at=begun, ended_at=begun + minutes(5))
+        for run in whole.runs
+        for begun in [clock[run.job_id] - (timedelta(hours=10) if run.business_date < NIGHT else timedelta(0))]
     ]
-    found = EstateIndex(replace(whole, runs=tuple(runs)), at("11:00"))
-    assert (set(), {}) == (stale(found), partial_of(found))
+    estate_index = EstateIndex(replace(whole, runs=tuple(runs)), at("11:00"))
+    assert (set(), {}) == (stale(estate_index), partial_of(estate_index))

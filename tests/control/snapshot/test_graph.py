@@ -1,4 +1,4 @@
-"""The graph over all systems: members, orders, and cycles told job by job."""
+"""The graph over all systems: members, orders, and cycles reported job by job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXTRACT, LOAD, PUBLISH, REFRESH, REPORT = (
     job(4, "dwh/refresh"),
     job(5, "aws/report"),
 )
-JOBS = {each.id: each for each in (EXTRACT, LOAD, PUBLISH, REFRESH, REPORT)}
+JOBS = {job.id: job for job in (EXTRACT, LOAD, PUBLISH, REFRESH, REPORT)}
 CHAIN = feeds(EXTRACT, LOAD) + feeds(PUBLISH, REFRESH) + feeds(REFRESH, REPORT)
 
 
@@ -36,10 +36,10 @@ def test_members_of_a_service_are_everything_upstream_of_its_terminals() -> None
 
 
 def test_a_task_is_in_the_graph_as_its_dag_and_the_edge_says_what_it_reads() -> None:
-    found = graph(*CHAIN, DependencyFacts(2, 4, DependencyOrigin.NATIVE))
-    assert [DependencyEdge(2, 4, reads=(2, 3), native=True)] == list(found.into(4))
-    assert {4, 5} == found.descendants(2)
-    assert 2 == found.unit(3)
+    dependency_graph = graph(*CHAIN, DependencyFacts(2, 4, DependencyOrigin.NATIVE))
+    assert [DependencyEdge(2, 4, reads=(2, 3), native=True)] == list(dependency_graph.into(4))
+    assert {4, 5} == dependency_graph.descendants(2)
+    assert 2 == dependency_graph.unit(3)
 
 
 def test_jobs_are_ordered_from_upstream_to_downstream() -> None:
@@ -75,27 +75,31 @@ def test_every_strongly_connected_component_is_reported() -> None:
 
 
 def test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it() -> None:
-    found = graph(*CHAIN, *feeds(REFRESH, LOAD))
-    assert [[2, 4, 2]] == found.cycles
-    assert ({2}, {5}) == (found.descendants(1), found.descendants(4))
+    dependency_graph = graph(*CHAIN, *feeds(REFRESH, LOAD))
+    assert [[2, 4, 2]] == dependency_graph.cycles
+    assert ({2}, {5}) == (dependency_graph.descendants(1), dependency_graph.descendants(4))
 
 
 def test_f48_a_chain_of_many_thousand_jobs_is_walked_and_its_cycle_reported() -> None:
     jobs, dependencies = chain(20_000)
-    found = DependencyGraph(jobs, dependencies)
-    assert 19_999 == len(found.ancestors(20_000))
-    assert [1, 10_000, 20_000] == found.ordered([20_000, 1, 10_000])
+    dependency_graph = DependencyGraph(jobs, dependencies)
+    assert 19_999 == len(dependency_graph.ancestors(20_000))
+    assert [1, 10_000, 20_000] == dependency_graph.ordered([20_000, 1, 10_000])
     closed = [*dependencies, DependencyFacts(20_000, 1, DependencyOrigin.DECLARED)]
     assert [20_001] == [len(path) for path in DependencyGraph(jobs, closed).cycles]
 
 
 def test_a_loop_through_the_previous_period_is_no_cycle_and_its_jobs_are_judged_together() -> None:
     back = DependencyFacts(4, 1, DependencyOrigin.DECLARED, wants=Requirement(period=UpstreamPeriod.PREVIOUS))
-    found = graph(*feeds(EXTRACT, LOAD), *feeds(LOAD, REFRESH), back, *feeds(REFRESH, REPORT))
-    assert ([], {2, 4, 5}) == (found.cycles, found.descendants(1))
-    assert [(1, 2, 4), (5,)] == list(found.batches_of((1, 2, 4, 5)))
-    assert {1: 1, 2: 1, 4: 1, 5: 2} == found.ranks([5, 4, 2, 1])
-    assert (True, False, [1]) == (found.is_loop(4, 1), found.is_loop(1, 2), list(found.looped_out_of(4)))
+    dependency_graph = graph(*feeds(EXTRACT, LOAD), *feeds(LOAD, REFRESH), back, *feeds(REFRESH, REPORT))
+    assert ([], {2, 4, 5}) == (dependency_graph.cycles, dependency_graph.descendants(1))
+    assert [(1, 2, 4), (5,)] == list(dependency_graph.batches_of((1, 2, 4, 5)))
+    assert {1: 1, 2: 1, 4: 1, 5: 2} == dependency_graph.ranks([5, 4, 2, 1])
+    assert (True, False, [1]) == (
+        dependency_graph.is_loop(4, 1),
+        dependency_graph.is_loop(1, 2),
+        list(dependency_graph.looped_out_of(4)),
+    )
 
 
 def test_config_overrides_the_scheduler_about_a_pair() -> None:
@@ -112,4 +116,4 @@ def test_config_overrides_the_scheduler_about_a_pair() -> None:
 def test_a_gate_needs_no_more_than_are_there() -> None:
     two = Requirement(gate="1", need=2)
     edges = [DependencyFacts(up, 5, DependencyOrigin.DECLARED, wants=two) for up in (1, 99)]
-    assert [1] == [each.need for each in graph(*edges).gates(5) or ()]
+    assert [1] == [gate.need for gate in graph(*edges).gates(5) or ()]

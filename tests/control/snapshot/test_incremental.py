@@ -31,7 +31,7 @@ D, E = job(4, "etl-hosts/etl02:d", "03:20", target_id=2), job(5, "etl-hosts/etl0
 TASK = job(6, "etl-hosts/etl02:e.task", target_id=2, parent_id=5)
 ALONE = job(7, "etl-hosts/db07:alone", "03:30")
 JOBS = (A, B, C, D, E, TASK, ALONE)
-SHORT: dict[int, tuple[float, ...]] = dict.fromkeys((each.id for each in JOBS), (600.0,) * 6)
+SHORT: dict[int, tuple[float, ...]] = dict.fromkeys((job.id for job in JOBS), (600.0,) * 6)
 HOSTS = [target(1), target(2, name="etl02")]
 WHOLE = estate(
     *JOBS, feeds=[*feeds(A, B), *feeds(B, C), *feeds(D, E)], targets=HOSTS, durations=SHORT,
@@ -57,13 +57,17 @@ EVENTS = st.lists(
 )  # fmt: skip
 
 
-def told(decisions: Decisions, jobs: set[int], services: set[str]) -> tuple[object, ...]:
+def decided_about(decisions: Decisions, jobs: set[int], services: set[str]) -> tuple[object, ...]:
     """What is decided of these jobs and services, in an order of its own."""
-    roots = [each for each in decisions.incidents if not jobs.isdisjoint(one.job_id for one in each.members)]
+    roots = [
+        incident
+        for incident in decisions.incidents
+        if not jobs.isdisjoint(member.job_id for member in incident.members)
+    ]
     return (
-        {each for each in decisions.expected if each.job_id in jobs},
-        {each for each in decisions.service_days if each.service in services},
-        {each.key: each for each in roots},
+        {run for run in decisions.expected if run.job_id in jobs},
+        {service_day for service_day in decisions.service_days if service_day.service in services},
+        {incident.key: incident for incident in roots},
     )
 
 
@@ -80,7 +84,7 @@ def play(nights: list[list[tuple[int, RunState, bool]]], begins: Estate = WHOLE)
             if silent:
                 ledger.target(1, failing_since=at("03:00"), error="no route", seen_until=at("03:00"))
         seen.append((ledger.estate, clock))
-        ledger.look(clock)
+        ledger.evaluate(clock)
         seen.append((ledger.estate, clock))
     return seen
 
@@ -90,10 +94,10 @@ def play(nights: list[list[tuple[int, RunState, bool]]], begins: Estate = WHOLE)
 def test_a_part_judged_alone_is_judged_as_within_the_whole(nights: list[list[tuple[int, RunState, bool]]]) -> None:
     for whole, clock in play(nights):
         everything = evaluate(whole, at(clock))
-        for each in JOBS:
-            part = part_with(whole, [each.id])
-            jobs, services = set(part.jobs), {one.name for one in part.services}
-            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+        for job_facts in JOBS:
+            part = part_with(whole, [job_facts.id])
+            jobs, services = set(part.jobs), {service.name for service in part.services}
+            assert decided_about(everything, jobs, services) == decided_about(evaluate(part, at(clock)), jobs, services)
 
 
 @pytest.mark.deep
@@ -103,11 +107,13 @@ def test_a_part_with_gates_and_loops_is_judged_as_within_the_whole(
 ) -> None:
     for whole, clock in play(nights, GATED):
         everything = evaluate(whole, at(clock))
-        for each in (A, D):
-            part = part_with(whole, [each.id])
-            jobs, services = set(part.jobs), {one.name for one in part.services}
-            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
-            ours = [one for one in everything.judgements if one.run_id in {run.id for run in part.runs}]
+        for job_facts in (A, D):
+            part = part_with(whole, [job_facts.id])
+            jobs, services = set(part.jobs), {service.name for service in part.services}
+            assert decided_about(everything, jobs, services) == decided_about(evaluate(part, at(clock)), jobs, services)
+            ours = [
+                judgement for judgement in everything.judgements if judgement.run_id in {run.id for run in part.runs}
+            ]
             assert set(ours) == set(evaluate(part, at(clock)).judgements)
 
 
@@ -119,10 +125,10 @@ def test_a_part_whose_pool_others_fill_is_judged_as_within_the_whole(
 ) -> None:
     for whole, clock in play(nights, POOLED):
         everything = evaluate(whole, at(clock))
-        for each in (A, ALONE):
-            part = part_with(whole, [each.id])
-            jobs, services = set(part.jobs), {one.name for one in part.services}
-            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+        for job_facts in (A, ALONE):
+            part = part_with(whole, [job_facts.id])
+            jobs, services = set(part.jobs), {service.name for service in part.services}
+            assert decided_about(everything, jobs, services) == decided_about(evaluate(part, at(clock)), jobs, services)
 
 
 def test_lines_of_work_that_share_nothing_are_parts_of_their_own() -> None:
@@ -131,10 +137,10 @@ def test_lines_of_work_that_share_nothing_are_parts_of_their_own() -> None:
 
 def test_a_part_beside_a_cycle_is_judged_and_does_not_name_it() -> None:
     circle = replace(WHOLE, dependencies=(*WHOLE.dependencies, *feeds(C, A)))
-    kept = build_cache(circle)
-    [path] = evaluate(circle, at("03:40"), cache=kept).cycles
-    parts = [part_with(circle, [number], kept) for number in (A.id, ALONE.id)]
-    assert [(path,), ()] == [evaluate(part, at("03:40"), cache=kept).cycles for part in parts]
+    cache = build_cache(circle)
+    [path] = evaluate(circle, at("03:40"), cache=cache).cycles
+    parts = [part_with(circle, [number], cache) for number in (A.id, ALONE.id)]
+    assert [(path,), ()] == [evaluate(part, at("03:40"), cache=cache).cycles for part in parts]
 
 
 def test_a_silent_host_holds_all_its_jobs_together() -> None:
@@ -163,7 +169,9 @@ def test_a_hold_is_in_the_component_of_what_it_waits_for() -> None:
     )  # fmt: skip
     held = replace(WHOLE, holds=(hold,))
     part = part_with(held, [7])
-    assert told(evaluate(held, at("03:40")), {7}, set()) == told(evaluate(part, at("03:40")), {7}, set())
+    assert decided_about(evaluate(held, at("03:40")), {7}, set()) == decided_about(
+        evaluate(part, at("03:40")), {7}, set()
+    )
 
 
 def test_a_hold_that_went_on_touches_its_job_and_a_switch_everything() -> None:
@@ -208,7 +216,7 @@ STEP, SUBMITTED, WELCOME = (
     job(10, "mail/welcome", target_id=3, expected=minutes(8)),
 )
 BLAMED = 'FATAL: password authentication failed for user "etl"'
-SAID = st.sampled_from(["", BLAMED, BLAMED, "exit 1"])
+ERRORS = st.sampled_from(["", BLAMED, BLAMED, "exit 1"])
 ENDING = st.sampled_from([RunState.SUCCEEDED, RunState.FAILED, RunState.FAILED, RunState.RUNNING])
 LIVELY = (*JOBS, STEP, SUBMITTED, WELCOME)
 BEGINS = (*DUES, "03:35", "03:00", "03:12")
@@ -221,8 +229,8 @@ RULES = (
 ANSWERS: dict[str, Any] = {"failing_since": None, "error": ""}
 SILENT: dict[str, Any] = {"failing_since": at("03:00"), "error": "no route", "seen_until": at("03:00")}
 THINGS = st.one_of(
-    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, SAID),
-    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, SAID),
+    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, ERRORS),
+    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, ERRORS),
     st.tuples(st.just("is silent"), st.sampled_from([1, 2, 3]), st.booleans()),
     st.tuples(st.just("is looked at"), st.sampled_from(CheckState)),
     st.tuples(st.just("is silenced"), st.sampled_from(["etl-hosts/db07:*", "crm/*"])),
@@ -243,7 +251,7 @@ def lively(draw: st.DrawFn) -> Estate:
     tier = draw(st.sampled_from([1, 2]))
     return replace(
         WHOLE,
-        jobs={each.id: replace(each, budget_cost=2.0) for each in LIVELY},
+        jobs={job.id: replace(job, budget_cost=2.0) for job in LIVELY},
         targets={**WHOLE.targets, 3: replace(target(3, "crm", "crm"), **draw(st.sampled_from([ANSWERS, SILENT])))},
         dependencies=(*WHOLE.dependencies, *feeds(SUBMITTED, WELCOME), *step),
         services=(
@@ -255,33 +263,33 @@ def lively(draw: st.DrawFn) -> Estate:
 
 
 def happens(ledger: Ledger, thing: tuple[Any, ...], clock: str) -> None:
-    what, *told = thing
+    what, *results = thing
     known = ledger.estate
     if what == "runs":
-        number, state, said = told
-        _runs(ledger, LIVELY[number], BEGINS[number], clock, state, said)
+        number, state, message = results
+        _runs(ledger, LIVELY[number], BEGINS[number], clock, state, message)
     elif what == "is silent":
-        number, answers = told
+        number, answers = results
         ledger.target(number, **(ANSWERS if answers else SILENT))
     elif what == "is looked at":
-        words = ResultSpan(told[0], at("03:04"), at(clock), "12 rows")
-        ledger.estate = replace(known, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (words,))})
+        result_span = ResultSpan(results[0], at("03:04"), at(clock), "12 rows")
+        ledger.estate = replace(known, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (result_span,))})
     elif what == "is silenced":
-        mute = SilenceFacts(1, (("job", told[0]),), at("03:00"), at("08:00"), "ann")
+        mute = SilenceFacts(1, (("job", results[0]),), at("03:00"), at("08:00"), "ann")
         ledger.estate = replace(known, notifications=replace(known.notifications, silences=(mute,)))
     elif what == "gets more time":
         ledger.estate = replace(
-            known, extensions=(DeadlineExtension(told[0], NIGHT, at("08:00"), "ann", "quarter end"),)
+            known, extensions=(DeadlineExtension(results[0], NIGHT, at("08:00"), "ann", "quarter end"),)
         )
     elif known.runs:
-        ledger.estate = replace(known, costs={**known.costs, known.runs[0].id: told[0]})
+        ledger.estate = replace(known, costs={**known.costs, known.runs[0].id: results[0]})
 
 
-def _runs(ledger: Ledger, of: JobFacts, due: str, clock: str, state: RunState, said: str) -> None:
+def _runs(ledger: Ledger, of: JobFacts, due: str, clock: str, state: RunState, message: str) -> None:
     if at(due) > at(clock):
         return
     times = ended(due, 5) if state is not RunState.RUNNING else {"started_at": at(due)}
-    ledger.run(of, due, state, message=said if state.is_red else "", **times)
+    ledger.run(of, due, state, message=message if state.is_red else "", **times)
     if of.target_id == 3:
         number = ledger.state(of, due).id
         ledger.estate = replace(ledger.estate, correlated={**ledger.estate.correlated, number: {"customer": "4711"}})
@@ -289,39 +297,43 @@ def _runs(ledger: Ledger, of: JobFacts, due: str, clock: str, state: RunState, s
 
 def within(decisions: Decisions, part: Estate) -> tuple[object, ...]:
     """What is decided of the part's jobs, services and incidents, in an order of its own."""
-    names, runs = {one.name for one in part.services}, {run.id for run in part.runs}
-    keys = {one.key for one in part.incidents}
+    names, runs = {service.name for service in part.services}, {run.id for run in part.runs}
+    keys = {incident.key for incident in part.incidents}
     return (
-        {each for each in decisions.expected if each.job_id in part.jobs},
-        {each for each in decisions.withdrawn if each in runs},
-        {each for each in decisions.judgements if each.run_id in runs},
-        {each for each in decisions.service_days if service_of_instance(each.service) in names},
-        {each for each in decisions.findings if each.finding.job_id in part.jobs},
-        {each.key: each for each in decisions.incidents if each.key in keys or _is_of(each, part)},
+        {run for run in decisions.expected if run.job_id in part.jobs},
+        {number for number in decisions.withdrawn if number in runs},
+        {judgement for judgement in decisions.judgements if judgement.run_id in runs},
+        {service_day for service_day in decisions.service_days if service_of_instance(service_day.service) in names},
+        {change for change in decisions.findings if change.finding.job_id in part.jobs},
+        {incident.key: incident for incident in decisions.incidents if incident.key in keys or _is_of(incident, part)},
     )
 
 
-def _is_of(each: IncidentDecision, part: Estate) -> bool:
+def _is_of(incident: IncidentDecision, part: Estate) -> bool:
     checks = {name for service in part.services for name in service.ready}
     return (
-        each.root_check in checks
-        or each.root_target_id in {one.target_id for one in part.jobs.values()}
-        or any(one.job_id in part.jobs for one in each.members)
+        incident.root_check in checks
+        or incident.root_target_id in {job.target_id for job in part.jobs.values()}
+        or any(member.job_id in part.jobs for member in incident.members)
     )
 
 
 def news(decisions: Decisions, part: Estate) -> tuple[object, ...]:
     """What is decided of all the rest."""
-    names, runs = {one.name for one in part.services}, {run.id for run in part.runs}
+    names, runs = {service.name for service in part.services}, {run.id for run in part.runs}
     own = within(decisions, part)[-1]
     assert isinstance(own, dict)
     return (
-        {each for each in decisions.expected if each.job_id not in part.jobs},
-        {each for each in decisions.withdrawn if each not in runs},
-        {each for each in decisions.judgements if each.run_id not in runs},
-        {each for each in decisions.service_days if service_of_instance(each.service) not in names},
-        {each for each in decisions.findings if each.finding.job_id not in part.jobs},
-        {each.key: each for each in decisions.incidents if each.key not in own},
+        {run for run in decisions.expected if run.job_id not in part.jobs},
+        {number for number in decisions.withdrawn if number not in runs},
+        {judgement for judgement in decisions.judgements if judgement.run_id not in runs},
+        {
+            service_day
+            for service_day in decisions.service_days
+            if service_of_instance(service_day.service) not in names
+        },
+        {change for change in decisions.findings if change.finding.job_id not in part.jobs},
+        {incident.key: incident for incident in decisions.incidents if incident.key not in own},
     )
 
 
@@ -332,7 +344,7 @@ def test_what_changed_is_judged_as_within_the_whole_and_changes_nothing_else(
 ) -> None:
     ledger = Ledger(begins)
     for clock, things in zip(CLOCKS, nights, strict=False):
-        ledger.look(clock)
+        ledger.evaluate(clock)
         settled, now = ledger.estate, at(clock)
         before = evaluate(settled, now)
         for thing in things:

@@ -20,10 +20,10 @@ def test_changed_copies_are_as_dicts_are_and_leave_what_was_alone(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(interning, "MAX_UPPER", 3)
         made: list[tuple[LayeredMap[int], dict[int, int]]] = [(LayeredMap(), {})]
-        for new, gone in changes:
+        for new, removed in changes:
             before, known = made[-1]
-            left = {key: value for key, value in (known | new).items() if key not in gone}
-            made.append((before.changed(new, gone), left))
+            values = {key: value for key, value in (known | new).items() if key not in removed}
+            made.append((before.changed(new, removed), values))
         for ours, theirs in made:
             assert theirs == dict(ours)
             assert (len(theirs), sorted(theirs)) == (len(ours), sorted(ours))

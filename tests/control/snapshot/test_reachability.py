@@ -66,7 +66,7 @@ def test_every_red_job_has_a_cause_and_none_of_them_lies_below_another(
     reds = red & {job, *blast_radius(job, above)}
     assert bool(reds) == bool(causes)
     assert set(causes) <= reds
-    assert all(other not in blast_radius(one, below) for one in causes for other in causes)
+    assert all(other not in blast_radius(cause, below) for cause in causes for other in causes)
 
 
 EVENING = datetime(2026, 11, 19, 22, 0, tzinfo=UTC)
@@ -117,8 +117,8 @@ def test_inputs_reported_by_a_source_override_the_times(called: str) -> None:
     )
     other = replace(reader, inputs=(("elsewhere", "2026-11-18"),))
     assert RunInput(other, newest) == runs_read_by_edge([(1, 2)], {1: [newest, named], 2: [other]}, NAMES)[1, 2]
-    gone = replace(reader, inputs=((called, "2025-01-01"),))
+    run = replace(reader, inputs=((called, "2025-01-01"),))
     assert (
-        RunInput(gone, None, is_reported=True)
-        == runs_read_by_edge([(1, 2)], {1: [newest, named], 2: [gone]}, NAMES)[1, 2]
+        RunInput(run, None, is_reported=True)
+        == runs_read_by_edge([(1, 2)], {1: [newest, named], 2: [run]}, NAMES)[1, 2]
     )

@@ -49,10 +49,10 @@ def ask(bench: Bench, run_id: int) -> str:
     return key
 
 
-def told(bench: Bench, key: str) -> tuple[str, str]:
+def state_and_text(bench: Bench, key: str) -> tuple[str, str]:
     """Its state and words."""
     with bench.reads() as reads:
-        return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
+        return next((action.state, action.text) for action in reads.actions.list_actions() if action.key == key)
 
 
 def lose(error: Exception) -> Callable[[str], None]:
@@ -115,8 +115,8 @@ def test_an_action_that_breaks_the_engine_is_put_off_and_the_others_go_on(bench:
     with bench.store.write(None) as connection:
         connection.rows("UPDATE action SET preview = '{\"plan\": 5}' WHERE key = ?", (first,))
     bench.parts.actions.step(bench.fence)
-    assert ("requested", "TypeError in the engine; its log has the details") == told(bench, first)
-    assert ("sent", [second]) == (told(bench, second)[0], bench.scheduler.acted)
+    assert ("requested", "TypeError in the engine; its log has the details") == state_and_text(bench, first)
+    assert ("sent", [second]) == (state_and_text(bench, second)[0], bench.scheduler.acted)
 
 
 def test_an_unreadable_answer_is_looked_up_like_a_lost_one(bench: Bench) -> None:
@@ -124,9 +124,9 @@ def test_an_unreadable_answer_is_looked_up_like_a_lost_one(bench: Bench) -> None
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(RecordUnreadable("the reply is not JSON"))
     bench.parts.actions.step(bench.fence)
-    assert ("unknown", "the reply is not JSON") == told(bench, key)
+    assert ("unknown", "the reply is not JSON") == state_and_text(bench, key)
     bench.parts.actions.step(bench.fence)
-    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+    assert ("sent", [key]) == (state_and_text(bench, key)[0], bench.scheduler.acted)
 
 
 def test_the_intent_records_when_it_was_sent_for_a_later_lookup(bench: Bench) -> None:
@@ -145,21 +145,21 @@ def test_the_intent_records_when_it_was_sent_for_a_later_lookup(bench: Bench) ->
 
 
 def test_an_unreachable_target_does_not_use_up_the_lookups(bench: Bench) -> None:
-    """Given up, it would be requested again, and run twice once the host is back."""
+    """An action in flight at an unreachable target is not abandoned: requested again, it would run twice."""
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
     bench.parts.actions.step(bench.fence)
     bench.scheduler.refuse = SystemUnreachable("no route to host")
     for _ in range(70):
         again(bench)
-    assert ("unknown", "cannot check the scheduler yet: no route to host") == told(bench, key)
+    assert ("unknown", "cannot check the scheduler yet: no route to host") == state_and_text(bench, key)
     bench.scheduler.refuse = None
     again(bench)
-    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+    assert ("sent", [key]) == (state_and_text(bench, key)[0], bench.scheduler.acted)
 
 
 def unable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The key of a rerun whose answer was lost, and of which no look-up can tell, however often it is made."""
+    """The key of a rerun whose answer was lost, and whose outcome stays unknown however often it is looked up."""
     key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
     monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionUnknown("its list was cut"))
@@ -174,13 +174,13 @@ def test_an_unknown_outcome_stays_unknown_and_a_person_is_notified_once(
 ) -> None:
     """Called failed, it would be requested again, and run twice."""
     key = unable(bench, monkeypatch)
-    assert ("unknown", "unknown whether it arrived: its list was cut") == told(bench, key)
+    assert ("unknown", "unknown whether it arrived: its list was cut") == state_and_text(bench, key)
     bench.send()
-    [alert] = [one for one in bench.sink.got if "stays unknown" in one[1]]
+    [alert] = [pair for pair in bench.sink.got if "stays unknown" in pair[1]]
     assert "Rerun: outcome stays unknown: rerun fake/extract" == alert[1]
     assert f"headway action withdraw {key}" in alert[2]
     with bench.reads() as reads:
-        [run_id] = {one.run_id for one in reads.actions.list_actions()}
+        [run_id] = {action.run_id for action in reads.actions.list_actions()}
     with pytest.raises(AlreadyRequested, match="it is unknown"):
         ask(bench, run_id or 0)
     assert [key] == bench.scheduler.acted
@@ -192,7 +192,7 @@ def test_evidence_that_comes_late_still_ends_an_unknown_outcome(bench: Bench, mo
     bench.poller.poll_once(bench.fence)
     again(bench)
     again(bench)
-    assert ("verified", "succeeded (native)") == told(bench, key)
+    assert ("verified", "succeeded (native)") == state_and_text(bench, key)
 
 
 def test_a_rerun_that_never_arrived_is_reported_to_people_who_may_have_left(
@@ -214,13 +214,13 @@ def test_what_could_not_be_sent_for_hours_is_not_sent_any_more_and_says_why(benc
     bench.scheduler.refuse = SystemUnreachable("no route to host")
     again(bench)
     away = "unreachable, nothing was sent yet: no route to host"
-    assert ("requested", away) == told(bench, key)
+    assert ("requested", away) == state_and_text(bench, key)
     with bench.store.write(None) as connection:
         connection.rows("UPDATE action SET requested_us = requested_us - ?", (4 * 3600 * 10**6,))
     bench.scheduler.refuse = None
     again(bench)
-    words = f"not sent within 4h ({away}) and abandoned. Fix: request it again"
-    assert ("refused", words, []) == (*told(bench, key), bench.scheduler.acted)
+    text = f"not sent within 4h ({away}) and abandoned. Fix: request it again"
+    assert ("refused", text, []) == (*state_and_text(bench, key), bench.scheduler.acted)
     assert key != ask(bench, run_id)
 
 
@@ -233,10 +233,10 @@ def test_an_action_that_may_have_been_sent_is_looked_up_however_long_its_target_
         days = 5 * 86_400 * 10**6
         connection.rows("UPDATE action SET requested_us = requested_us - ?, sent_us = sent_us - ?", (days, days))
     again(bench)
-    assert "unknown" == told(bench, key)[0]
+    assert "unknown" == state_and_text(bench, key)[0]
     bench.scheduler.refuse = None
     again(bench)
-    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+    assert ("sent", [key]) == (state_and_text(bench, key)[0], bench.scheduler.acted)
 
 
 def test_a_job_marked_never_is_refused_by_the_engine_whatever_the_asker_saw(tmp_path: Path) -> None:
@@ -249,14 +249,14 @@ def test_a_job_marked_never_is_refused_by_the_engine_whatever_the_asker_saw(tmp_
         key = ask(bench, fail(bench, scheduler))
         bench.parts.actions.step(bench.fence)
         refused = ("refused", 'its owner marked it rerun = "never"; repair it at its source')
-        assert (refused, []) == (told(bench, key), scheduler.acted)
+        assert (refused, []) == (state_and_text(bench, key), scheduler.acted)
 
 
 def test_a_job_whose_target_left_the_config_is_refused_with_its_system(bench: Bench) -> None:
     key = ask(bench, fail(bench, bench.scheduler))
     bench.parts.connectors.places = {}
     bench.parts.actions.step(bench.fence)
-    assert ("refused", "fake is no longer in the config") == told(bench, key)
+    assert ("refused", "fake is no longer in the config") == state_and_text(bench, key)
 
 
 def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Bench) -> None:
@@ -268,11 +268,11 @@ def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Ben
     bench.poller.poll_once(bench.fence)
     age(bench, key, 23)
     bench.parts.actions.step(bench.fence)
-    assert "sent" == told(bench, key)[0]
+    assert "sent" == state_and_text(bench, key)[0]
     age(bench, key, 1)
     bench.parts.actions.step(bench.fence)
     given_up = ("failed", "its run did not end within 24 h. Fix: check the job in the scheduler.")
-    assert given_up == told(bench, key)
+    assert given_up == state_and_text(bench, key)
     assert key != ask(bench, run_id)
 
 
@@ -282,9 +282,11 @@ def test_an_action_whose_run_is_never_seen_to_begin_is_over_after_an_hour(bench:
     bench.parts.actions.step(bench.fence)
     age(bench, key, 1)
     bench.parts.actions.step(bench.fence)
-    assert ("failed", "its run did not start within 1 h. Fix: check the job in the scheduler.") == told(bench, key)
+    assert ("failed", "its run did not start within 1 h. Fix: check the job in the scheduler.") == state_and_text(
+        bench, key
+    )
     bench.send()
-    assert ["Rerun: outcome not verified: rerun fake/extract"] == [one[1] for one in bench.sink.got]
+    assert ["Rerun: outcome not verified: rerun fake/extract"] == [pair[1] for pair in bench.sink.got]
 
 
 def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: Bench) -> None:
@@ -295,7 +297,7 @@ def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: 
     bench.scheduler.attempt("extract", "extract-2", RunState.LOST, present(), **more)
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
-    assert ("failed", "ended lost") == told(bench, key)
+    assert ("failed", "ended lost") == state_and_text(bench, key)
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.PARTIAL])
@@ -306,21 +308,21 @@ def test_a_rerun_without_success_is_failed_in_the_schedulers_term(bench: Bench, 
     bench.scheduler.attempt("extract", "extract-2", state, present(), **more)
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
-    assert ("failed", f"ended {state}: no space left") == told(bench, key)
+    assert ("failed", f"ended {state}: no space left") == state_and_text(bench, key)
 
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
     """The statements that run meanwhile."""
-    found: list[str] = []
+    results: list[str] = []
     real = SqliteAdapter.rows
 
     def rows(self: SqliteAdapter, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        found.append(sql)
+        results.append(sql)
         return real(self, sql, values)
 
     with patch.object(SqliteAdapter, "rows", rows):
-        yield found
+        yield results
 
 
 @pytest.mark.deep
@@ -332,15 +334,15 @@ def test_an_engine_polls_for_actions_once_a_second_though_one_is_in_flight_for_h
     if under_way:
         key = ask(bench, fail(bench, bench.scheduler))
         bench.parts.actions.step(bench.fence)
-        assert "sent" == told(bench, key)[0]
+        assert "sent" == state_and_text(bench, key)[0]
     ticks = iter([False] * 9 + [True] * 99)
     begun = time.monotonic()
-    with statements() as asked_for:
+    with statements() as requested:
         bench.parts.actions.run(bench.fence, lambda: next(ticks))
-    rounds = sum("a.state = ?" in one for one in asked_for) / 3  # unknown, sent, requested
+    rounds = sum("a.state = ?" in name for name in requested) / 3  # unknown, sent, requested
     most = 2 + time.monotonic() - begun
     assert 1 <= rounds <= most
-    assert len(asked_for) <= 15 * most
+    assert len(requested) <= 15 * most
 
 
 def _wait(free: threading.Event) -> None:

@@ -77,7 +77,7 @@ def waiting(bench: Bench) -> list[ApprovalView]:
 
 
 def approve(bench: Bench) -> str:
-    """What kept it from being approved; empty when it is."""
+    """The reason why it was not approved; empty when it was."""
     approval = waiting(bench)[0]
     question = bench.requests().approve(approval.key, approval.digest)
     bench.parts.answers.step(bench.fence)
@@ -103,10 +103,10 @@ def later(bench: Bench, hours: int) -> None:
 
 def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench: Bench) -> None:
     turn(bench)
-    [one] = waiting(bench)
+    [approval] = waiting(bench)
     periods = [step.period_key for step in view(bench).steps]
-    assert periods == [*one.periods]
-    assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}, 1 at a time") in one.details
+    assert periods == [*approval.periods]
+    assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}, 1 at a time") in approval.details
     assert [] == bench.scheduler.acted
     assert "" == approve(bench)
     for _ in range(NIGHTS):
@@ -116,22 +116,22 @@ def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench:
     assert ("done", NIGHTS) == (view(bench).state, len(set(bench.scheduler.acted)))
     assert NIGHTS == len(bench.scheduler.acted)
     with bench.reads() as reads:
-        [told] = [row for row in reads.audit.list_entries() if row.verb.startswith("approve")]
+        [row] = [row for row in reads.audit.list_entries() if row.verb.startswith("approve")]
         sent = [row.detail["approved_by"] for row in reads.audit.list_entries() if row.verb == "send start"]
-    assert ("carol", 1, periods) == (told.actor, told.detail["plan"], told.detail["periods"])
+    assert ("carol", 1, periods) == (row.actor, row.detail["plan"], row.detail["periods"])
     assert ["carol"] * NIGHTS == sent
 
 
 def test_the_need_for_an_approval_is_notified_once_for_the_whole_range(bench: Bench) -> None:
     turn(bench)
     bench.send()
-    [(_, title, body)] = [one for one in bench.sink.got if "Approval required" in one[1]]
+    [(_, title, body)] = [pair for pair in bench.sink.got if "Approval required" in pair[1]]
     assert "start fake/load_orders, 3 periods: " in title
     assert f"headway action approve {waiting(bench)[0].key}" in body
     approve(bench)
     end(bench)
     bench.send()
-    assert 1 == len([one for one in bench.sink.got if "Approval required" in one[1]])
+    assert 1 == len([pair for pair in bench.sink.got if "Approval required" in pair[1]])
 
 
 def test_an_approval_that_never_came_stops_the_plan_and_is_notified(bench: Bench) -> None:
@@ -190,7 +190,7 @@ def test_several_at_once_are_approved_by_one_yes(bench: Bench) -> None:
     turn(bench)
     assert NIGHTS == len(waiting(bench))
     bench.send()
-    assert 1 == len([one for one in bench.sink.got if "Approval required" in one[1]])
+    assert 1 == len([pair for pair in bench.sink.got if "Approval required" in pair[1]])
     assert "" == approve(bench)
     assert [] == waiting(bench)
     turn(bench)

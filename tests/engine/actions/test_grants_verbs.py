@@ -10,6 +10,6 @@ from connectors.sdk.states import Verb
 
 def test_the_guard_of_actions_knows_every_verb() -> None:
     sql = files("console.store").joinpath("grants.sql").read_text(encoding="utf-8")
-    found = re.search(r"\bverb IN \(([^)]*)\), 'no verb'", sql)
-    assert found is not None
-    assert {verb.value for verb in Verb} == set(re.findall(r"'([a-z_]+)'", found[1]))
+    match = re.search(r"\bverb IN \(([^)]*)\), 'no verb'", sql)
+    assert match is not None
+    assert {verb.value for verb in Verb} == set(re.findall(r"'([a-z_]+)'", match[1]))

@@ -46,7 +46,7 @@ class Line:
 
 @contextmanager
 def while_it_connects(folder: Path, line: Line, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
-    """The start that a hold owes connects slowly, and its parts have ended meanwhile."""
+    """The pending start of a hold connects slowly, and its parts have ended meanwhile."""
     arrive = FakeConnector.act
 
     def act(connector: FakeConnector, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -69,7 +69,7 @@ def while_it_connects(folder: Path, line: Line, monkeypatch: pytest.MonkeyPatch)
 
 
 def starts(night: Night) -> list[tuple[str, str]]:
-    return [(state, words) for state, words in night.rows("SELECT state, text FROM action WHERE verb = 'start'")]
+    return [(state, text) for state, text in night.rows("SELECT state, text FROM action WHERE verb = 'start'")]
 
 
 def over(night: Night) -> None:
@@ -109,7 +109,7 @@ def test_what_came_of_it_is_written_by_the_parts_after(
 
 
 def test_a_running_part_writes_it_as_soon_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in the store tells it: the thread that knows can write nothing."""
+    """The store does not have it: the thread that knows can write nothing."""
     line, stop = Line(), threading.Event()
     with while_it_connects(tmp_path, line, monkeypatch) as night:
         actions = night.bench.parts.actions
@@ -136,7 +136,7 @@ def test_an_engine_whose_config_changes_while_it_sends_sends_once(
     with watching(tmp_path, monkeypatch) as watch:
         watch.scheduler.on_act = hang
         watch.fail("extract")
-        watch.wait("the alert", lambda: watch.told("extract"))
+        watch.wait("the alert", lambda: watch.has_notified("extract"))
         url, key = str(watch.store.url), new_action_key()
         EngineClient(url).act(ActionRequest(Verb.RERUN, watch.runs("extract")[0]), key)
         try:
@@ -157,10 +157,10 @@ def test_the_thread_that_holds_the_lock_of_a_system_keeps_it(tmp_path: Path, mon
     with while_it_connects(tmp_path, line, monkeypatch) as night:
         underway = night.bench.parts.actions.underway
         [(system,)] = night.rows("SELECT id FROM system")
-        told = night.bench.parts.actions.hanging(0)
+        details = night.bench.parts.actions.hanging(0)
         with underway.turns.turn(system, lambda: underway.turns._writing[system] == 1):
             assert 2 == underway.turns._writing[system]  # got only because it would not wait
-        assert ["sending to fake/one"] == list(told)
+        assert ["sending to fake/one"] == list(details)
 
 
 def test_an_end_that_could_not_be_written_is_retried_until_it_is() -> None:

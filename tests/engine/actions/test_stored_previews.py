@@ -45,6 +45,6 @@ def test_a_lookup_by_it_is_unknown_with_the_reason(preview: dict[str, Any], why:
 
     sender = ActionSender(Pool(), SecretStore(), lambda: False, str, CallsInFlight())  # type: ignore[arg-type]
     action = SimpleNamespace(target_id=7, system="airflow", key="headway-0123456789", preview=preview)
-    found = sender.look_up(action)  # type: ignore[arg-type]
-    assert isinstance(found, ActionUnknown)
-    assert why in found.why
+    lookup = sender.look_up(action)  # type: ignore[arg-type]
+    assert isinstance(lookup, ActionUnknown)
+    assert why in lookup.why

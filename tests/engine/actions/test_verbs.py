@@ -1,4 +1,4 @@
-"""Each verb's own way: asked with parameters, previewed right before it leaves, queued, approved, proved."""
+"""Each verb: requested with parameters, previewed right before it is sent, queued, approved, verified."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def rows(bench: Bench, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.rows(sql, values)]
 
 
-def act(bench: Bench, wish: ActionRequest) -> str:
-    """Asked for, and one round of the engine."""
+def act(bench: Bench, request: ActionRequest) -> str:
+    """The request, and one round of the engine."""
     key = new_action_key()
-    bench.requests().act(wish, key)
+    bench.requests().act(request, key)
     bench.parts.actions.step(bench.fence)
     return key
 
@@ -88,16 +88,16 @@ def again(bench: Bench) -> None:
     bench.parts.actions.step(bench.fence)
 
 
-def told(bench: Bench, key: str) -> tuple[str, str]:
-    [(state, words)] = rows(bench, "SELECT state, text FROM action WHERE key = ?", key)
-    return str(state), str(words)
+def state_and_text(bench: Bench, key: str) -> tuple[str, str]:
+    [(state, text)] = rows(bench, "SELECT state, text FROM action WHERE key = ?", key)
+    return str(state), str(text)
 
 
 def test_an_action_without_a_preview_is_previewed_right_before_it_is_sent(able: Bench) -> None:
     run_id = run_of(able, RunState.RUNNING)
     key = act(able, ActionRequest(Verb.CANCEL, run_id, parameters={"hard": True}, why="it hangs"))
     assert [("cancel", "extract")] == able.scheduler.done
-    [ask] = able.scheduler.asks
+    [ask] = able.scheduler.specs
     assert (Verb.CANCEL, {"hard": True, "why": "it hangs"}) == (ask.verb, dict(ask.parameters))
     assert '"native cancel"' in rows(able, "SELECT preview FROM action WHERE key = ?", key)[0][0]
 
@@ -105,32 +105,32 @@ def test_an_action_without_a_preview_is_previewed_right_before_it_is_sent(able: 
 def test_what_the_connector_refuses_in_that_preview_is_refused_and_nothing_leaves(able: Bench) -> None:
     able.scheduler.refused = "it has ended already"
     key = act(able, ActionRequest(Verb.CANCEL, run_of(able, RunState.RUNNING)))
-    assert (("refused", "it has ended already"), []) == (told(able, key), able.scheduler.done)
+    assert (("refused", "it has ended already"), []) == (state_and_text(able, key), able.scheduler.done)
 
 
 def test_an_unreachable_target_delays_an_action_without_a_preview(able: Bench) -> None:
     run_id = run_of(able, RunState.FAILED)
     able.scheduler.refuse = SystemUnreachable("no route to host")
     key = act(able, ActionRequest(Verb.RERUN, run_id))
-    assert ("requested", "unreachable, nothing was sent yet: no route to host") == told(able, key)
+    assert ("requested", "unreachable, nothing was sent yet: no route to host") == state_and_text(able, key)
     able.scheduler.refuse = None
     again(able)
-    assert "sent" == told(able, key)[0]
+    assert "sent" == state_and_text(able, key)[0]
 
 
 def test_a_kind_without_the_verb_refuses_with_its_reason(bench: Bench) -> None:
     key = act(bench, ActionRequest(Verb.CANCEL, run_of(bench, RunState.RUNNING)))
-    assert ("refused", "fake cannot cancel") == told(bench, key)
+    assert ("refused", "fake cannot cancel") == state_and_text(bench, key)
 
 
 def test_a_cancelled_run_is_verified_when_its_source_says_that_it_ended(able: Bench) -> None:
     key = act(able, ActionRequest(Verb.CANCEL, run_of(able, RunState.RUNNING)))
     able.parts.actions.step(able.fence)
-    assert "sent" == told(able, key)[0]
+    assert "sent" == state_and_text(able, key)[0]
     able.scheduler.end("extract-1", RunState.CANCELLED, present())
     able.poller.poll_once(able.fence)
     able.parts.actions.step(able.fence)
-    assert ("verified", "cancelled (native)") == told(able, key)
+    assert ("verified", "cancelled (native)") == state_and_text(able, key)
 
 
 def test_a_cancel_that_came_too_late_is_no_success(able: Bench) -> None:
@@ -138,16 +138,16 @@ def test_a_cancel_that_came_too_late_is_no_success(able: Bench) -> None:
     able.scheduler.end("extract-1", RunState.SUCCEEDED, present())
     able.poller.poll_once(able.fence)
     able.parts.actions.step(able.fence)
-    assert ("failed", "too late: it ended succeeded (native)") == told(able, key)
+    assert ("failed", "too late: it ended succeeded (native)") == state_and_text(able, key)
 
 
 def test_a_native_mark_is_verified_by_the_runs_own_state(able: Bench) -> None:
     key = act(able, ActionRequest(Verb.MARK_OK, run_of(able, RunState.FAILED)))
-    assert ([("mark_ok", "extract")], "sent") == (able.scheduler.done, told(able, key)[0])
+    assert ([("mark_ok", "extract")], "sent") == (able.scheduler.done, state_and_text(able, key)[0])
     able.scheduler.end("extract-1", RunState.SUCCEEDED, present())
     able.poller.poll_once(able.fence)
     able.parts.actions.step(able.fence)
-    assert ("verified", "succeeded (native)") == told(able, key)
+    assert ("verified", "succeeded (native)") == state_and_text(able, key)
 
 
 @pytest.mark.parametrize("verb,state", [(Verb.MARK_OK, RunState.SUCCEEDED), (Verb.SKIP, RunState.SKIPPED)])
@@ -157,7 +157,7 @@ def test_a_mark_that_the_scheduler_cannot_take_is_asserted_here_and_nothing_leav
     run_id = run_of(unmarked, RunState.FAILED)
     key = act(unmarked, ActionRequest(verb, run_id, why="loaded by hand"))
     asserted = rows(unmarked, "SELECT state, evidence, attempts, message FROM run WHERE id = ?", run_id)[0]
-    assert ("verified", []) == (told(unmarked, key)[0], unmarked.scheduler.done)
+    assert ("verified", []) == (state_and_text(unmarked, key)[0], unmarked.scheduler.done)
     assert (state.value, "asserted", 2) == asserted[:3]
     assert asserted[3].endswith(": loaded by hand")
 
@@ -185,9 +185,9 @@ def test_a_rerun_of_what_never_began_is_its_start_where_its_source_has_nothing_t
     shown = able.requests().wait(question, 10).data
     assert (arrives, None) == (shown["plan"]["verb"], shown["refused"])
     key = act(able, ActionRequest(Verb.RERUN, run_id))
-    assert ("sent", [(arrives, "extract")]) == (told(able, key)[0], able.scheduler.done)
-    assert ({} if unknown is None else {"period_at": able.scheduler.asks[-1].run.period_key}) == dict(
-        able.scheduler.asks[-1].parameters
+    assert ("sent", [(arrives, "extract")]) == (state_and_text(able, key)[0], able.scheduler.done)
+    assert ({} if unknown is None else {"period_at": able.scheduler.specs[-1].run.period_key}) == dict(
+        able.scheduler.specs[-1].parameters
     )
 
 
@@ -195,14 +195,14 @@ def test_a_rerun_of_what_never_began_is_refused_where_its_system_starts_nothing(
     run_id = missed(unstarted)
     unstarted.scheduler.unknown = "no run that could be named"
     key = act(unstarted, ActionRequest(Verb.RERUN, run_id))
-    assert (("refused", "no run that could be named"), []) == (told(unstarted, key), unstarted.scheduler.done)
+    assert (("refused", "no run that could be named"), []) == (state_and_text(unstarted, key), unstarted.scheduler.done)
 
 
 def test_a_mark_of_a_run_that_never_was_is_asserted_though_the_scheduler_takes_marks(able: Bench) -> None:
     """A missed run has no row at its source that could be marked."""
     run_id = missed(able)
     key = act(able, ActionRequest(Verb.SKIP, run_id, why="a holiday"))
-    assert ("verified", []) == (told(able, key)[0], able.scheduler.done)
+    assert ("verified", []) == (state_and_text(able, key)[0], able.scheduler.done)
     assert [("skipped", "asserted")] == rows(able, "SELECT state, evidence FROM run WHERE id = ?", run_id)
 
 
@@ -212,7 +212,7 @@ def test_a_mark_that_the_store_cannot_keep_is_refused_and_holds_up_no_other_acti
     unmarked.requests().act(ActionRequest(Verb.RERUN, run_of(unmarked, RunState.FAILED, "load")), good)
     unmarked.parts.actions.step(unmarked.fence)
     refused = ("refused", "the store cannot record it: its id is longer than 1,000 bytes")
-    assert (refused, "sent") == (told(unmarked, odd), told(unmarked, good)[0])
+    assert (refused, "sent") == (state_and_text(unmarked, odd), state_and_text(unmarked, good)[0])
 
 
 def test_a_later_attempt_of_the_scheduler_wins_over_what_was_asserted(unmarked: Bench) -> None:
@@ -222,15 +222,15 @@ def test_a_later_attempt_of_the_scheduler_wins_over_what_was_asserted(unmarked: 
     later = datetime.now(UTC) + timedelta(minutes=5)
     unmarked.scheduler.attempt("extract", "extract-2", RunState.FAILED, later, period_key=period)
     unmarked.poller.poll_once(unmarked.fence)
-    found = rows(unmarked, "SELECT state, evidence, attempts FROM run WHERE id = ?", run_id)
-    assert [("failed", "native", 3)] == found
+    results = rows(unmarked, "SELECT state, evidence, attempts FROM run WHERE id = ?", run_id)
+    assert [("failed", "native", 3)] == results
 
 
 def test_a_run_that_still_runs_is_not_asserted_to_be_good(unmarked: Bench) -> None:
     key = act(unmarked, ActionRequest(Verb.MARK_OK, run_of(unmarked, RunState.RUNNING)))
-    state, words = told(unmarked, key)
+    state, text = state_and_text(unmarked, key)
     assert "refused" == state
-    assert words.endswith("is running: cancel it first, or wait until it ends")
+    assert text.endswith("is running: cancel it first, or wait until it ends")
 
 
 @pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
@@ -244,7 +244,7 @@ def test_what_succeeded_before_its_mark_left_is_not_marked(
     bench.scheduler.end("extract-1", RunState.SUCCEEDED, present())
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
-    assert ("refused", "it succeeded already: nothing is left to mark") == told(bench, key)
+    assert ("refused", "it succeeded already: nothing is left to mark") == state_and_text(bench, key)
     assert [("succeeded", "native")] == rows(bench, "SELECT state, evidence FROM run WHERE id = ?", run_id)
     assert [] == bench.scheduler.done
 
@@ -253,7 +253,7 @@ def test_a_success_that_read_stale_data_may_still_be_marked(unmarked: Bench) -> 
     run_id = run_of(unmarked, RunState.SUCCEEDED)
     with unmarked.store.write(None) as connection:
         connection.rows("UPDATE run SET stale_read = TRUE")
-    assert "verified" == told(unmarked, act(unmarked, ActionRequest(Verb.MARK_OK, run_id)))[0]
+    assert "verified" == state_and_text(unmarked, act(unmarked, ActionRequest(Verb.MARK_OK, run_id)))[0]
 
 
 def test_an_asserted_success_repairs_its_incident(unmarked: Bench) -> None:
@@ -269,25 +269,29 @@ def test_a_hold_and_its_release_are_verified_at_once_by_a_poll_of_the_source(abl
     run_of(able, RunState.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
     held = act(able, ActionRequest(Verb.HOLD, job_id=job_id, parameters=by_mara()))
-    assert ("sent", "") == (told(able, held)[0], able.scheduler.asks[0].run.attempt_key)
+    assert ("sent", "") == (state_and_text(able, held)[0], able.scheduler.specs[0].run.attempt_key)
     able.parts.actions.step(able.fence)
     let_go = act(able, ActionRequest(Verb.RELEASE, job_id=job_id, parameters={"hold": held}))
     able.parts.actions.step(able.fence)
-    assert ("verified", "verified", 2) == (told(able, held)[0], told(able, let_go)[0], able.scheduler.look_ups)
+    assert ("verified", "verified", 2) == (
+        state_and_text(able, held)[0],
+        state_and_text(able, let_go)[0],
+        able.scheduler.look_ups,
+    )
 
 
 @pytest.mark.parametrize(
-    "length, said",
+    "length, message",
     [
         (timedelta(0), "no time at all holds nothing; write 6h"),
         (timedelta(days=31), "a hold lasts 30d at most; write 6h"),
     ],
     ids=["over", "endless"],
 )
-def test_a_hold_for_no_time_or_for_ever_is_not_requested(able: Bench, length: timedelta, said: str) -> None:
+def test_a_hold_for_no_time_or_for_ever_is_not_requested(able: Bench, length: timedelta, message: str) -> None:
     run_of(able, RunState.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
-    with pytest.raises(NotAllowed, match=said):
+    with pytest.raises(NotAllowed, match=message):
         able.requests().act(ActionRequest(Verb.HOLD, job_id=job_id, parameters=by_mara(length)), new_action_key())
     assert [] == rows(able, "SELECT key FROM action")
     assert [("refuse hold",)] == rows(able, "SELECT verb FROM audit WHERE object = 'fake/extract'")
@@ -302,10 +306,10 @@ def test_a_source_that_cannot_report_its_holds_is_not_queried_again_at_once(able
     able.scheduler.refuse = error
     for _ in range(4):
         able.parts.actions.step(able.fence)
-    assert ("sent", 1) == (told(able, held)[0], able.scheduler.look_ups)
+    assert ("sent", 1) == (state_and_text(able, held)[0], able.scheduler.look_ups)
     able.scheduler.refuse = None
     again(able)
-    assert ("verified", 2) == (told(able, held)[0], able.scheduler.look_ups)
+    assert ("verified", 2) == (state_and_text(able, held)[0], able.scheduler.look_ups)
 
 
 def test_a_request_that_may_queue_waits_until_its_job_does_not_run(able: Bench) -> None:
@@ -313,11 +317,11 @@ def test_a_request_that_may_queue_waits_until_its_job_does_not_run(able: Bench) 
     able.scheduler.overlap = "extract runs since 03:10"
     key = act(able, ActionRequest(Verb.RERUN, run_id, preview={"verb": "run again"}, overlap="queue"))
     again(able)
-    assert ("requested", "queued: extract runs since 03:10") == told(able, key)
+    assert ("requested", "queued: extract runs since 03:10") == state_and_text(able, key)
     assert [] == able.scheduler.acted
     able.scheduler.overlap = None
     again(able)
-    assert ("sent", [key]) == (told(able, key)[0], able.scheduler.acted)
+    assert ("sent", [key]) == (state_and_text(able, key)[0], able.scheduler.acted)
     with able.store.read() as connection:
         [detail] = [row[0] for row in connection.rows("SELECT detail FROM audit WHERE verb = 'send rerun'")]
     assert "" == json.loads(detail)["text"]  # what it had waited for was over when it left
@@ -327,7 +331,7 @@ def test_a_request_that_may_not_queue_is_refused_while_its_job_runs(able: Bench)
     run_id = run_of(able, RunState.FAILED)
     able.scheduler.overlap = "extract runs since 03:10"
     key = act(able, ActionRequest(Verb.RERUN, run_id))
-    assert ("refused", "it may overlap: extract runs since 03:10") == told(able, key)
+    assert ("refused", "it may overlap: extract runs since 03:10") == state_and_text(able, key)
     assert [] == able.scheduler.acted
 
 
@@ -340,7 +344,7 @@ def test_an_overlap_is_evaluated_when_sending_unless_the_person_was_shown_one(
     able.requests().act(rerun_of(run_id, {**SHOWN, "overlap": shown or None}), key)
     able.scheduler.overlap = "extract runs since 03:10"
     able.parts.actions.step(able.fence)
-    assert (sent, [key] if sent == "sent" else []) == (told(able, key)[0], able.scheduler.acted)
+    assert (sent, [key] if sent == "sent" else []) == (state_and_text(able, key)[0], able.scheduler.acted)
 
 
 def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_then(able: Bench) -> None:
@@ -349,7 +353,10 @@ def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_the
     approved = (key, able.digest(key), "jo", "her desk", micros(datetime.now(UTC)))
     assert "" == approvals.approve_action(able.store, able.fence, *approved)
     able.parts.actions.step(able.fence)
-    assert (("refused", "it may overlap: extract runs since 03:10"), []) == (told(able, key), able.scheduler.acted)
+    assert (("refused", "it may overlap: extract runs since 03:10"), []) == (
+        state_and_text(able, key),
+        able.scheduler.acted,
+    )
 
 
 def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_begun(able: Bench) -> None:
@@ -359,15 +366,15 @@ def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_b
     able.poller.poll_once(able.fence)
     [(second,)] = rows(able, "SELECT id FROM run WHERE id <> ?", first)
     sent = act(able, ActionRequest(Verb.RERUN, first))
-    words = "it may overlap: the rerun of"
-    refused = told(able, act(able, ActionRequest(Verb.RERUN, second)))
-    assert ("refused", True, [sent]) == (refused[0], refused[1].startswith(words), able.scheduler.acted)
+    text = "it may overlap: the rerun of"
+    refused = state_and_text(able, act(able, ActionRequest(Verb.RERUN, second)))
+    assert ("refused", True, [sent]) == (refused[0], refused[1].startswith(text), able.scheduler.acted)
     queued = act(able, ActionRequest(Verb.RERUN, second, overlap="queue"))
-    assert "requested" == told(able, queued)[0]
+    assert "requested" == state_and_text(able, queued)[0]
     able.scheduler.attempt("extract", "extract-2", RunState.SUCCEEDED, present(), action_key=sent, period_key=None)
     able.poller.poll_once(able.fence)
     again(able)
-    assert ("sent", [sent, queued]) == (told(able, queued)[0], able.scheduler.acted)
+    assert ("sent", [sent, queued]) == (state_and_text(able, queued)[0], able.scheduler.acted)
 
 
 def test_the_shown_action_is_sent_though_the_source_was_read_again(able: Bench) -> None:
@@ -380,16 +387,16 @@ def test_the_shown_action_is_sent_though_the_source_was_read_again(able: Bench) 
 def test_a_run_that_goes_on_may_be_cancelled_though_its_job_runs(able: Bench) -> None:
     able.scheduler.overlap = "extract runs since 03:10"
     key = act(able, ActionRequest(Verb.CANCEL, run_of(able, RunState.RUNNING)))
-    assert ("sent", [key]) == (told(able, key)[0], able.scheduler.acted)
+    assert ("sent", [key]) == (state_and_text(able, key)[0], able.scheduler.acted)
 
 
 def test_what_needs_approval_waits_for_it(able: Bench) -> None:
     key = act(able, ActionRequest(Verb.RERUN, run_of(able, RunState.FAILED), needs_approval=True))
-    assert "requested" == told(able, key)[0]
+    assert "requested" == state_and_text(able, key)[0]
     approved = (key, able.digest(key), "jo", "her desk", micros(datetime.now(UTC)))
     assert "" == approvals.approve_action(able.store, able.fence, *approved)
     able.parts.actions.step(able.fence)
-    assert "sent" == told(able, key)[0]
+    assert "sent" == state_and_text(able, key)[0]
 
 
 def test_a_running_rerun_can_be_cancelled_but_not_requested_twice(able: Bench) -> None:
@@ -397,7 +404,7 @@ def test_a_running_rerun_can_be_cancelled_but_not_requested_twice(able: Bench) -
     act(able, ActionRequest(Verb.RERUN, run_id))
     with pytest.raises(AlreadyRequested):
         act(able, ActionRequest(Verb.SKIP, run_id))
-    assert "sent" == told(able, act(able, ActionRequest(Verb.CANCEL, run_id)))[0]
+    assert "sent" == state_and_text(able, act(able, ActionRequest(Verb.CANCEL, run_id)))[0]
 
 
 def test_a_job_never_rerun_may_be_started_cancelled_and_marked(tmp_path: Path) -> None:
@@ -410,7 +417,8 @@ def test_a_job_never_rerun_may_be_started_cancelled_and_marked(tmp_path: Path) -
     with running_bench(tmp_path, scheduler, never) as bench:
         run_id = run_of(bench, RunState.FAILED)
         states = [
-            told(bench, act(bench, ActionRequest(verb, run_id)))[0] for verb in (Verb.RERUN, Verb.START, Verb.CANCEL)
+            state_and_text(bench, act(bench, ActionRequest(verb, run_id)))[0]
+            for verb in (Verb.RERUN, Verb.START, Verb.CANCEL)
         ]
         assert ["refused", "sent", "sent"] == states
 
@@ -454,7 +462,7 @@ def test_a_right_requested_for_one_job_reaches_no_run_of_another_job(able: Bench
         mine = connection.rows("SELECT id FROM job WHERE native_id = 'extract'")[0][0]
         connection.rows("UPDATE action SET job_id = ?", (mine,))
     able.parts.actions.step(able.fence)
-    assert ("refused", []) == (told(able, key)[0], able.scheduler.acted)
+    assert ("refused", []) == (state_and_text(able, key)[0], able.scheduler.acted)
 
 
 @pytest.mark.parametrize(
@@ -477,9 +485,9 @@ def test_a_row_of_another_program_is_refused_and_delays_no_other(
     with able.store.write(None) as connection:
         connection.rows(f"UPDATE action SET {change}, requested_us = 1 WHERE key = ?", (odd,))
     able.parts.actions.step(able.fence)
-    said = "not approved within 1h: request it again" if needs_approval else "the stored request cannot be read: "
-    assert ("refused", True) == (told(able, odd)[0], told(able, odd)[1].startswith(said))
-    assert "sent" == told(able, good)[0]
+    message = "not approved within 1h: request it again" if needs_approval else "the stored request cannot be read: "
+    assert ("refused", True) == (state_and_text(able, odd)[0], state_and_text(able, odd)[1].startswith(message))
+    assert "sent" == state_and_text(able, good)[0]
 
 
 @pytest.mark.parametrize("state", ["sending", "sent", "unknown"])
@@ -491,9 +499,9 @@ def test_an_unreadable_action_that_may_have_been_sent_ends_and_can_be_requested_
         connection.rows("UPDATE action SET preview = '[]', state = ? WHERE key = ?", (state, key))
     able.parts.actions.recover(able.fence)
     able.parts.actions.step(able.fence)
-    words = "the stored action cannot be read: invalid preview or overlap. Fix: check the job in the scheduler."
-    assert ("failed", words) == told(able, key)
-    assert "sent" == told(able, act(able, ActionRequest(Verb.RERUN, run_id, overlap="allow")))[0]
+    text = "the stored action cannot be read: invalid preview or overlap. Fix: check the job in the scheduler."
+    assert ("failed", text) == state_and_text(able, key)
+    assert "sent" == state_and_text(able, act(able, ActionRequest(Verb.RERUN, run_id, overlap="allow")))[0]
     assert 2 == len(able.scheduler.acted)
 
 
@@ -511,20 +519,20 @@ def sent_once(able: Bench) -> tuple[int, str]:
     """A failed run, and its rerun that has arrived and goes on."""
     run_id = run_of(able, RunState.FAILED)
     first = act(able, ActionRequest(Verb.RERUN, run_id))
-    assert "sent" == told(able, first)[0]
+    assert "sent" == state_and_text(able, first)[0]
     return run_id, first
 
 
 def test_a_rerun_by_choice_waits_for_ones_own_of_the_same_run(able: Bench) -> None:
     run_id, first = sent_once(able)
     queued = act(able, ActionRequest(Verb.RERUN, run_id, overlap="queue", beside=(first,)))
-    assert "queued: " == told(able, queued)[1][:8]
+    assert "queued: " == state_and_text(able, queued)[1][:8]
     able.scheduler.attempt("extract", "extract-2", RunState.RUNNING, present(), action_key=first, period_key=None)
     able.poller.poll_once(able.fence)
     again(able)
-    words = told(able, queued)[1]
-    assert words.startswith("queued: an action requested by ")
-    assert words.endswith(" on the same run has not ended")
+    text = state_and_text(able, queued)[1]
+    assert text.startswith("queued: an action requested by ")
+    assert text.endswith(" on the same run has not ended")
     able.scheduler.end("extract-2", RunState.FAILED, present())
     able.poller.poll_once(able.fence)
     again(able)
@@ -535,7 +543,7 @@ def test_a_rerun_by_choice_waits_for_ones_own_of_the_same_run(able: Bench) -> No
 def test_a_rerun_by_choice_leaves_beside_ones_own_that_has_arrived(able: Bench) -> None:
     run_id, first = sent_once(able)
     second = act(able, ActionRequest(Verb.RERUN, run_id, overlap="allow", preview=SHOWN, beside=(first,)))
-    assert ("sent", [first, second]) == (told(able, second)[0], able.scheduler.acted)
+    assert ("sent", [first, second]) == (state_and_text(able, second)[0], able.scheduler.acted)
 
 
 @pytest.mark.parametrize("state", ["requested", "sending", "unknown"])
@@ -549,7 +557,7 @@ def test_nothing_leaves_beside_what_may_still_arrive(able: Bench, state: str) ->
 
 
 def test_an_overlap_that_was_shown_is_no_choice_to_stand_beside_anothers_rerun(able: Bench) -> None:
-    """It was shown before the other asked; both had looked at the same screen."""
+    """Two people request the same from the same screen: it was shown before the other's request."""
     run_id, _ = sent_once(able)
     with pytest.raises(AlreadyRequested, match="it is sent"):
         able.requests().act(rerun_of(run_id, {**SHOWN, "overlap": "extract runs since 03:05"}), new_action_key())
@@ -576,10 +584,10 @@ def test_the_preview_of_a_hold_says_which_promise_it_outlasts(able: Bench) -> No
     def notes(length: timedelta) -> list[str]:
         question = able.requests().preview(ActionRequest(Verb.HOLD, job_id=job_id, parameters=by_mara(length)))
         able.parts.answers.step(able.fence)
-        found = able.requests().wait(question, 10)
-        assert found.ok, found.error
-        return [one for one in found.data["notes"] if "will miss" in one]
+        answer = able.requests().wait(question, 10)
+        assert answer.ok, answer.error
+        return [note for note in answer.data["notes"] if "will miss" in note]
 
     assert [] == notes(timedelta(minutes=10))
-    [told] = notes(timedelta(hours=6))
-    assert told.startswith("Supply plan will miss ")
+    [note] = notes(timedelta(hours=6))
+    assert note.startswith("Supply plan will miss ")

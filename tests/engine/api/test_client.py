@@ -24,7 +24,7 @@ PREVIEW = {"verb": "run again", "summary": "run it again", "scope": "1 run"}
 
 
 def test_an_answer_is_polled_for_while_somebody_writes(bench: Bench) -> None:
-    """A console looks ten times a second: it must neither wait for the engine's ingest nor hold it up."""
+    """A console refreshes ten times a second: it must neither wait for the engine's ingest nor delay it."""
     question = bench.requests().log(1)
     with bench.store.write(None):
         before = time.monotonic()
@@ -68,8 +68,8 @@ def test_a_rerun_appears_in_the_timeline_of_the_incident_of_its_run(bench: Bench
     bench.parts.actions.step(bench.fence)
     with bench.reads() as reads:
         view = reads.incidents.incident(1)
-    assert [("action", "run again: fake/extract")] == [(one.kind, one.text) for one in view.events[1:]]
-    assert ["sent"] == [one.state for one in view.actions]
+    assert [("action", "run again: fake/extract")] == [(event.kind, event.text) for event in view.events[1:]]
+    assert ["sent"] == [action.state for action in view.actions]
 
 
 def test_of_many_who_ask_for_one_run_at_once_one_is_heard(bench: Bench) -> None:
@@ -84,9 +84,9 @@ def test_of_many_who_ask_for_one_run_at_once_one_is_heard(bench: Bench) -> None:
             refused.append(str(error))
 
     people = [threading.Thread(target=ask) for _ in range(6)]
-    for one in people:
-        one.start()
-    for one in people:
-        one.join(60)
+    for thread in people:
+        thread.start()
+    for thread in people:
+        thread.join(60)
     with bench.reads() as reads:
         assert (1, 5) == (len(reads.actions.list_actions(run_id=1)), len(refused))

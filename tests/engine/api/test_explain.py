@@ -14,7 +14,7 @@ from tests.fakes.scheduler import FakeScheduler
 
 
 def test_a_run_is_explained_for_as_long_as_its_service_may_still_be_delivered(tmp_path: Path) -> None:
-    """Its deadline lies three days after its date: the engine judges its runs still, and so does who asks why."""
+    """Its deadline is three days after its date: the engine still evaluates its runs, and so does `why`."""
     scheduler = FakeScheduler()
     scheduler.job("extract")
     scheduler.job("load")
@@ -24,4 +24,4 @@ def test_a_run_is_explained_for_as_long_as_its_service_may_still_be_delivered(tm
     with running_bench(tmp_path, scheduler, replace(config, services={"supply": late})) as bench:
         scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(hours=70), exit_code=1)
         bench.turn()
-        assert ["failed"] == [one.kind for one in why_job(bench.url, "fake/extract").reasons][:1]
+        assert ["failed"] == [step.kind for step in why_job(bench.url, "fake/extract").reasons][:1]

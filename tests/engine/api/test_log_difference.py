@@ -31,9 +31,9 @@ def failed(bench: Bench) -> Bench:
     return bench
 
 
-def diff(bench: Bench, *words: str) -> Any:
+def diff(bench: Bench, *arguments: str) -> Any:
     with answering(bench):
-        return headway(bench.url, "log", "fake/extract", "--diff", *words)
+        return headway(bench.url, "log", "fake/extract", "--diff", *arguments)
 
 
 def test_new_and_missing_lines_are_shown_with_the_first_error(failed: Bench) -> None:

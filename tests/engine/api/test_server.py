@@ -1,4 +1,4 @@
-"""What the engine answers: nothing secret, nothing that acts on a terminal, nothing kept for ever."""
+"""The engine's answers: no secrets, no terminal control, no unlimited cache."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def failed(bench: Bench) -> int:
 
 def answer(bench: Bench, question: int) -> dict[str, Any]:
     bench.parts.answers.step(bench.fence)
-    found = bench.requests().wait(question, 5)
-    assert found.ok, found.error
-    return found.data
+    request_answer = bench.requests().wait(question, 5)
+    assert request_answer.ok, request_answer.error
+    return request_answer.data
 
 
 def test_a_secret_that_a_log_shows_is_masked_when_the_log_is_followed_too(bench: Bench) -> None:
     run_id = failed(bench)
     secret = bench.parts.secrets(SecretRef(env="BENCH_URL"))
     bench.scheduler.logs["a1"] = f"posting to {secret}\n"
-    told = answer(bench, bench.requests().log(run_id))
-    assert "posting to •••\n" == told["text"]
+    details = answer(bench, bench.requests().log(run_id))
+    assert "posting to •••\n" == details["text"]
 
 
 def test_a_secret_that_json_would_quote_is_not_given_along_with_a_start_either(
@@ -50,8 +50,8 @@ def test_a_secret_that_json_would_quote_is_not_given_along_with_a_start_either(
 ) -> None:
     run_id = failed(bench)
     monkeypatch.setattr(bench.parts.answers._secrets, "mask", lambda text: text.replace('pä"ss', "•••"))
-    telling: list[dict[str, Any]] = [{"a": ["b", 'xpä"ss']}, {'pä"ss': 1}]
-    for given in telling:
+    state: list[dict[str, Any]] = [{"a": ["b", 'xpä"ss']}, {'pä"ss': 1}]
+    for given in state:
         with pytest.raises(RequestFailed, match="contain a secret of the config"):
             bench.parts.answers._preview({"run_id": run_id, "parameters": {"conf": given}})
     for harmless in (None, {"a": [1, True, "ss"]}):
@@ -64,8 +64,8 @@ def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:
     bench.scheduler.attempt(HOSTILE, "h1", RunState.FAILED, present())
     bench.poller._inventory_at = 0.0
     bench.turn()
-    told = answer(bench, bench.requests().preview(rerun_of(run_id)))
-    assert ["fake/mart"] == [name for name, _, _ in told["followers"]]
+    details = answer(bench, bench.requests().preview(rerun_of(run_id)))
+    assert ["fake/mart"] == [name for name, _, _ in details["followers"]]
 
 
 def test_a_preview_says_the_shortest_name_that_only_this_job_has(bench: Bench) -> None:

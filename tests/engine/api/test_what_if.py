@@ -1,4 +1,4 @@
-"""What would become of services if a job went otherwise, as a screen asks the engine."""
+"""The effect on services if a job ended differently, as a screen requests it from the engine."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from tests.present import present
 NOW, SKIP, FASTER = {"how": "restart"}, {"how": "skip"}, {"how": "faster", "factor": 0.5}
 
 
-def asked(bench: Bench, *ways: dict[str, Any], job: str = "fake/extract") -> RequestAnswer:
+def what_if_answer(bench: Bench, *options: dict[str, Any], job: str = "fake/extract") -> RequestAnswer:
     with bench.reads() as reads:
         job_id = reads.jobs.job(job).row.id
-    question = bench.requests().what_if(job_id, ways)
+    question = bench.requests().what_if(job_id, options)
     bench.parts.answers.step(bench.fence)
     return bench.requests().wait(question, 10)
 
 
-def services(bench: Bench, *ways: dict[str, Any], job: str = "fake/extract") -> tuple[WhatIfView, ...]:
-    found = asked(bench, *ways, job=job)
-    assert found.ok, found.error
-    return parse_what_if(found.data)
+def services(bench: Bench, *options: dict[str, Any], job: str = "fake/extract") -> tuple[WhatIfView, ...]:
+    answer = what_if_answer(bench, *options, job=job)
+    assert answer.ok, answer.error
+    return parse_what_if(answer.data)
 
 
 def test_several_options_are_shown_beside_the_present_forecast(bench: Bench) -> None:
@@ -75,9 +75,9 @@ def test_a_job_that_no_service_waits_for_changes_nothing(bench: Bench) -> None:
 )  # fmt: skip
 def test_an_invalid_option_is_refused_with_a_message(bench: Bench, way: dict[str, Any]) -> None:
     bench.turn()
-    found = asked(bench, way)
-    assert not found.ok
-    assert "known are restart, skip, faster" in found.error
+    answer = what_if_answer(bench, way)
+    assert not answer.ok
+    assert "known are restart, skip, faster" in answer.error
 
 
 def test_an_incident_shows_for_each_affected_service_how_likely_it_is_late(bench: Bench) -> None:
@@ -85,11 +85,17 @@ def test_an_incident_shows_for_each_affected_service_how_likely_it_is_late(bench
     bench.turn()
     with bench.reads() as reads:
         service = reads.services.service("supply")
-        [hurt] = reads.incidents.incident(1).services
-        left = {one.job: one for one in reads.service_days.job_forecasts("supply", service.business_date)}
+        [affected_service] = reads.incidents.incident(1).services
+        forecasts = {
+            forecast.job: forecast for forecast in reads.service_days.job_forecasts("supply", service.business_date)
+        }
     assert service.p_late is not None
-    assert (service.p_late, service.p80, service.p95) == (hurt.p_late, hurt.p80, hurt.p95)
-    assert {"fake/extract", "fake/load"} == set(left)
+    assert (service.p_late, service.p80, service.p95) == (
+        affected_service.p_late,
+        affected_service.p80,
+        affected_service.p95,
+    )
+    assert {"fake/extract", "fake/load"} == set(forecasts)
 
 
 A, B = job(1, "dwh/a", "04:00", accepted_at=at("02:00")), job(2, "dwh/b", "04:01", accepted_at=at("02:00"))
@@ -103,22 +109,22 @@ def opened(url: str) -> Iterator[SimpleNamespace]:
 
 
 def test_as_it_is_a_service_waits_for_the_slot_that_another_one_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the other service lies below the job that is asked about."""
-    known = tuple(minutes(each).total_seconds() for each in TAKES * 6)
+    """The other service has nothing downstream of the job in question."""
+    known = tuple(minutes(value).total_seconds() for value in TAKES * 6)
     night = estate(
         A, B, durations={1: known, 2: known}, services=[service("first", "06:30", A), service("second", "05:30", B)],
         declared=Declared(pools=(DeclaredPool("lic", ("dwh/*",), 1),)),
     )  # fmt: skip
     night = replace(night, history={1: past(A, "04:00", TAKES), 2: past(B, "04:01", TAKES)})
-    picture = EstateIndex(night, at("03:00"), expect_runs(night, at("03:00")).runs)
+    index = EstateIndex(night, at("03:00"), expect_runs(night, at("03:00")).runs)
     monkeypatch.setattr(what_if, "open_queries", opened)
-    monkeypatch.setattr(what_if, "_estate_index", lambda *asked: picture)
-    foreseen = Forecaster()(picture, service_days(picture))
-    told = next(day.odds for day in foreseen if (day.service.name, day.business_date) == ("second", NIGHT))
+    monkeypatch.setattr(what_if, "_estate_index", lambda *asked: index)
+    foreseen = Forecaster()(index, service_days(index))
+    service_odds = next(day.odds for day in foreseen if (day.service.name, day.business_date) == ("second", NIGHT))
     sums = Mock(side_effect=service_days)
     monkeypatch.setattr(what_if, "service_days", sums)
     [changed] = what_if.what_if("", B.id, forecast_what_if.Counterfactual.SKIPPED)
     assert 1 == sums.call_count, "of a large estate they take seconds, and a screen asks for five ways at once"
-    assert told is not None
-    assert told.late > 0.5
-    assert told.late == changed.now.late
+    assert service_odds is not None
+    assert service_odds.late > 0.5
+    assert service_odds.late == changed.now.late

@@ -1,4 +1,4 @@
-"""Looks at data: begun when somebody waits, kept as stretches, and one that hangs delays nobody."""
+"""Data checks: started when somebody waits, stored as stretches, and a hanging one delays no other."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ ROWS = Check("rows", "sql", "table supply.rows", CheckCriteria(rows_min=100), ev
 class Data:
     """What a look finds; `hangs` holds it until it is set."""
 
-    found: Measurement | Exception = field(default_factory=lambda: Measurement(rows=120))
-    looks: list[tuple[str, date]] = field(default_factory=list)
+    measurement: Measurement | Exception = field(default_factory=lambda: Measurement(rows=120))
+    checks: list[tuple[str, date]] = field(default_factory=list)
     hangs: dict[str, threading.Event] = field(default_factory=dict)
 
     def __call__(self, name: str, business_date: date, seconds: float) -> Measurement:
-        self.looks.append((name, business_date))
+        self.checks.append((name, business_date))
         if name in self.hangs:
             self.hangs[name].wait(30)
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
+        if isinstance(self.measurement, Exception):
+            raise self.measurement
+        return self.measurement
 
 
 @dataclass
@@ -58,15 +58,15 @@ class World:
     woken: threading.Event
 
     def step(self) -> list[Any]:
-        """One round, its looks waited for."""
+        """One round, with its checks finished."""
         begun = self.checks.step(self.bench.fence)
-        until(lambda: not [one for one in threading.enumerate() if one.name.startswith("check ")])
+        until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("check ")])
         return begun
 
     def rows(self, columns: str = "name, state, times, text") -> list[tuple[Any, ...]]:
         with self.bench.store.read() as connection:
-            found = connection.rows(f"SELECT {columns} FROM check_result ORDER BY id")
-            return [tuple(row) for row in found]
+            rows = connection.rows(f"SELECT {columns} FROM check_result ORDER BY id")
+            return [tuple(row) for row in rows]
 
 
 def until(done: Callable[[], bool], seconds: float = 60) -> None:
@@ -108,11 +108,11 @@ def test_equal_results_in_a_row_are_one_row_and_wake_nothing(tmp_path: Path) -> 
         made.step()
         assert made.woken.is_set()
         made.woken.clear()
-        made.data.found = Measurement(rows=121)
+        made.data.measurement = Measurement(rows=121)
         made.step()
         assert [("rows", "passed", 2, "121 rows")] == made.rows()
         assert not made.woken.is_set()
-        made.data.found = Measurement(rows=3)
+        made.data.measurement = Measurement(rows=3)
         made.step()
         assert [("passed", 2), ("failed", 1)] == made.rows("state, times")
         assert made.woken.is_set()
@@ -120,17 +120,17 @@ def test_equal_results_in_a_row_are_one_row_and_wake_nothing(tmp_path: Path) -> 
 
 def test_an_answer_that_never_came_is_an_error_with_cleaned_text(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
-        made.data.found = SystemUnreachable("dwh: \x1b[31mno answer\nwithin 30 s")
+        made.data.measurement = SystemUnreachable("dwh: \x1b[31mno answer\nwithin 30 s")
         made.step()
         assert [("rows", "error", 1, "dwh: no answer�within 30 s")] == made.rows()
 
 
 def test_an_unexpected_exception_in_a_check_is_an_error_of_that_check(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
-        made.data.found = ZeroDivisionError("x")
+        made.data.measurement = ZeroDivisionError("x")
         made.step()
-        [(state, words)] = made.rows("state, text")
-        assert ("error", "the check failed (ZeroDivisionError); the engine's log has the details") == (state, words)
+        [(state, text)] = made.rows("state, text")
+        assert ("error", "the check failed (ZeroDivisionError); the engine's log has the details") == (state, text)
 
 
 def test_a_check_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over(
@@ -143,13 +143,13 @@ def test_a_check_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_ove
         made.checks.step(made.bench.fence)
         until(lambda: ("rows", "passed") in made.rows("name, state"))
         until(lambda: ("slow", "error", "no answer within 0s") in made.rows("name, state, text"))
-        looks = len([one for one in made.data.looks if one[0] == "slow"])
+        check_count = len([pair for pair in made.data.checks if pair[0] == "slow"])
         made.checks.step(made.bench.fence)
-        assert looks == len([one for one in made.data.looks if one[0] == "slow"])
+        assert check_count == len([pair for pair in made.data.checks if pair[0] == "slow"])
         release.set()
-        until(lambda: not [one for one in threading.enumerate() if one.name == "measure slow"])
+        until(lambda: not [thread for thread in threading.enumerate() if thread.name == "measure slow"])
         made.step()
-        assert looks + 1 == len([one for one in made.data.looks if one[0] == "slow"])
+        assert check_count + 1 == len([pair for pair in made.data.checks if pair[0] == "slow"])
 
 
 def test_a_check_due_while_another_hangs_is_an_error_of_its_own_date(
@@ -164,8 +164,8 @@ def test_a_check_due_while_another_hangs_is_an_error_of_its_own_date(
         monkeypatch.setattr("console.engine.checks.scheduler.check_date", lambda check, now: date(2030, 1, 1))
         made.woken.clear()
         made.checks.step(made.bench.fence)
-        [(state, words)] = [row[1:] for row in made.rows("business_date, state, text") if row[0] == "2030-01-01"]
-        assert ("error", "not run: the last run of this check hangs since ") == (state, words[:48])
+        [(state, text)] = [row[1:] for row in made.rows("business_date, state, text") if row[0] == "2030-01-01"]
+        assert ("error", "not run: the last run of this check hangs since ") == (state, text[:48])
         assert made.woken.is_set()
         assert made.checks.trouble().startswith("check rows hangs since ")
         release.set()
@@ -179,15 +179,15 @@ def test_times_at_the_ends_of_the_calendar_are_judged(tmp_path: Path) -> None:
     there = (("America/New_York", datetime(1, 1, 1, tzinfo=UTC)), ("Asia/Tokyo", datetime.max.replace(tzinfo=UTC)))
     for place, (zone, newest) in enumerate(there):
         with world(tmp_path / str(place), replace(ROWS, asks=fresh, zone=zone)) as made:
-            made.data.found = Measurement(newest=newest)
+            made.data.measurement = Measurement(newest=newest)
             made.step()
-            [(state, words)] = made.rows("state, text")
-            assert ("failed", True) == (state, words.startswith(f"newest row {newest:%Y-%m-%d %H:%M} UTC, ")), words
+            [(state, text)] = made.rows("state, text")
+            assert ("failed", True) == (state, text.startswith(f"newest row {newest:%Y-%m-%d %H:%M} UTC, ")), text
 
 
 def test_what_cannot_be_judged_is_an_error_of_that_check(tmp_path: Path) -> None:
     with world(tmp_path, replace(ROWS, asks=CheckCriteria(fresh=timedelta(hours=1)))) as made:
-        made.data.found = Measurement(newest=datetime(2026, 11, 20))  # noqa: DTZ001  (the surprise)
+        made.data.measurement = Measurement(newest=datetime(2026, 11, 20))  # noqa: DTZ001  (the surprise)
         made.step()
         assert [("error", "the check failed (TypeError); the engine's log has the details")] == made.rows("state, text")
 
@@ -205,14 +205,14 @@ def test_a_requested_check_runs_at_once_and_is_stored(tmp_path: Path) -> None:
 def test_a_question_that_broke_on_the_store_leaves_its_check_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stayed taken for as long as the engine ran: never looked at again, and nothing said so."""
+    """A check whose query failed on the store can run again."""
     with world(tmp_path, ROWS) as w:
-        asked = {"check": "rows", "fence": w.bench.fence}
+        parameters = {"check": "rows", "fence": w.bench.fence}
         with monkeypatch.context() as broken:
             broken.setattr(check_rows, "awaited_checks", raises(StoreUnusable("the store is away")))
             with pytest.raises(StoreUnusable):
-                w.checks.run_now(asked)
-        assert "passed" == w.checks.run_now(asked)["state"]
+                w.checks.run_now(parameters)
+        assert "passed" == w.checks.run_now(parameters)["state"]
 
 
 def test_a_check_without_a_free_thread_is_started_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,10 +236,10 @@ def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
     thursday = today - timedelta(days=(today.weekday() - THURSDAY) % 7)
     with world(tmp_path, banded) as made:
         for week, rows in enumerate([3000, 3010, 3020, 3030]):
-            made.data.found = Measurement(rows=rows)
+            made.data.measurement = Measurement(rows=rows)
             day = thursday - timedelta(weeks=4 - week)
             made.checks.run_now({"check": "rows", "business_date": day.isoformat(), "fence": made.bench.fence})
-        made.data.found = Measurement(rows=1200)
+        made.data.measurement = Measurement(rows=1200)
         answer = made.checks.run_now(
             {"check": "rows", "business_date": thursday.isoformat(), "fence": made.bench.fence}
         )
@@ -248,21 +248,21 @@ def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
 
 
 def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> None:
-    """The whole way: jobs done, the check is looked at, it fails, is told, passes, and the day is delivered."""
+    """End to end: jobs done, the check runs, fails, is notified, passes, and the day is delivered."""
     with world(tmp_path, replace(ROWS, every=timedelta(0)), ready=("rows",)) as made:
         bench = made.bench
         bench.turn()
         assert [] == made.step()
         load_ends(bench)
-        made.data.found = Measurement(rows=12)
+        made.data.measurement = Measurement(rows=12)
         bench.turn()
         assert made.step()
         bench.turn()
-        [title] = [one[1] for one in bench.sink.got]
+        [title] = [pair[1] for pair in bench.sink.got]
         assert re.fullmatch(
             r"Supply plan (\d\d \w{3} )?\d\d:\d\d at risk: check rows does not pass \[INC-0001\]", title
         )
-        made.data.found = Measurement(rows=120)
+        made.data.measurement = Measurement(rows=120)
         made.step()
         bench.turn()
         assert bench.sink.got[-1][1].startswith("Resolved: Supply plan safe (INC-0001, ")

@@ -158,7 +158,7 @@ def names(*hosts: Any) -> TargetNames:
 
 
 @pytest.mark.parametrize(
-    "label, found",
+    "label, results",
     [
         ("db07", [0]),
         ("DB07:9100", [0]),
@@ -175,9 +175,9 @@ def names(*hosts: Any) -> TargetNames:
         ("", []),
     ],
 )
-def test_a_host_is_found_by_name_domain_or_address(label: str, found: list[int]) -> None:
+def test_a_host_is_found_by_name_domain_or_address(label: str, results: list[int]) -> None:
     targets = names("db07", "db08.prod", ("web", "10.0.0.9"), ("six", "fd00::1"))
-    assert found == targets.targets_of({"instance": label})
+    assert results == targets.targets_of({"instance": label})
 
 
 def test_a_target_can_be_named_by_its_label() -> None:

@@ -55,10 +55,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     for job in ("extract", "load"):
         scheduler.job(job)
     config = estate_config(tmp_path, scheduler)
-    one = ServiceSettings(
+    settings = ServiceSettings(
         title="Supply plan", delivered_by=("fake/load",), deadline=time(7, 30), timezone="Europe/Berlin", cutoff=time(0)
     )
-    services = {"supply": one, "stock": one.model_copy(update={"title": STOCK, "delivered_by": ("fake/extract",)})}
+    services = {
+        "supply": settings,
+        "stock": settings.model_copy(update={"title": STOCK, "delivered_by": ("fake/extract",)}),
+    }
     with running_bench(tmp_path, scheduler, replace(config, services=services)) as made:
         made.turn()
         yield made
@@ -67,7 +70,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def feed(bench: Bench, service: str = "", now: datetime = NOW, **changes: Any) -> str:
     """Of the bench's estate with what is declared above; `supply` has the calendar "de"."""
     estate = bench.parts.evaluator.estate()
-    services = tuple(replace(each, calendar="de" if each.name == "supply" else "") for each in estate.services)
+    services = tuple(replace(service, calendar="de" if service.name == "supply" else "") for service in estate.services)
     return calendar_text(
         feed_events(replace(estate, declared=DECLARED, services=services, **changes), now, service), "x"
     )
@@ -77,7 +80,7 @@ def entries(text: str, first: datetime = NOW - timedelta(days=1)) -> list[tuple[
     """(title, begin, end) as a calendar shows them."""
     events = recurring_ical_events.of(icalendar.Calendar.from_ical(text)).between(first, first + timedelta(days=16))
     return sorted(
-        ((str(event["SUMMARY"]), event.start, event.end) for event in events), key=lambda one: (one[0], str(one[1]))
+        ((str(event["SUMMARY"]), event.start, event.end) for event in events), key=lambda pair: (pair[0], str(pair[1]))
     )
 
 

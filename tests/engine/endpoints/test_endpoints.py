@@ -55,8 +55,8 @@ def worker_of(bench: Bench, reason: str = "", token: bool = False) -> EndpointWo
 
 
 def value(text: str, series: str) -> float:
-    [found] = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
-    return float(found)
+    [result] = re.findall(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
+    return float(result)
 
 
 def test_metrics_say_what_services_incidents_and_targets_are_like(bench: Bench) -> None:

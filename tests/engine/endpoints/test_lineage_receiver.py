@@ -255,7 +255,7 @@ def test_more_datasets_than_one_transaction_takes_are_all_stored(
 ) -> None:
     monkeypatch.setattr(lineage_receiver, "WRITE_ROWS", 7)
     for number in range(2):
-        uses = [("file", f"/{number}/{each}") for each in range(20)]
+        uses = [("file", f"/{number}/{index}") for index in range(20)]
         assert send(url, event("extract", outputs=uses)).is_success
     assert 40 == len(reported(bench, "fake/extract").datasets)
 

@@ -64,8 +64,8 @@ def place(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def example(page: str, language: str) -> str:
     """The last code of this language under the heading Example."""
     text = (DOCS / page).read_text("utf-8").rpartition("\n## Example\n")[2]
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    return found[-1]
+    result: list[str] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return result[-1]
 
 
 def curl(page: str, place: str, **names: str) -> list[str]:

@@ -262,14 +262,14 @@ def test_the_description_is_valid_and_true_of_every_reply(api: httpx.Client, ben
     for name, path in reading.items():
         operation = document["paths"][path]["get"]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        asked = {"job": "extract"} if name == "/lineage" else {}
-        reply = api.get(name, params=asked)
+        parameters = {"job": "extract"} if name == "/lineage" else {}
+        reply = api.get(name, params=parameters)
         check(document, schema, reply.json())
         assert reply.json()
         for parameter in operation["parameters"]:
             value = parameter["schema"].get("enum", [parameter["schema"].get("maximum", "")])[0]
             if value != "":
-                assert api.get(name, params={**asked, parameter["name"]: value}).status_code == 200
+                assert api.get(name, params={**parameters, parameter["name"]: value}).status_code == 200
     error = document["paths"][f"{API}/jobs"]["get"]["responses"]["400"]["content"]["application/json"]["schema"]
     check(document, error, api.get("/jobs?limit=x").json())
 

@@ -72,8 +72,8 @@ def lived(bench: Bench, slow: int = 20) -> None:
 def alarm(bench: Bench, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "forecast", "supply", "--json"])
-    told: dict[str, object] = json.loads(capsys.readouterr().out)["alarm"]
-    return told
+    details: dict[str, object] = json.loads(capsys.readouterr().out)["alarm"]
+    return details
 
 
 def nights(bench: Bench) -> dict[date, tuple[float | None, bool]]:
@@ -88,38 +88,38 @@ def test_nights_before_headway_was_installed_are_known_to_engine_and_command_lin
     lived(bench)
     assert 0 == alarm(bench, capsys)["days"]
     assert bench.parts.back_testing.round(bench.fence)
-    told = alarm(bench, capsys)
-    assert {"late": 0.1, "risk": 0.1, "budget": 30} == {name: told[name] for name in ("late", "risk", "budget")}
-    assert told["days"] == told["back_tested"]
-    assert KNOWN == told["days"]
+    details = alarm(bench, capsys)
+    assert {"late": 0.1, "risk": 0.1, "budget": 30} == {name: details[name] for name in ("late", "risk", "budget")}
+    assert details["days"] == details["back_tested"]
+    assert KNOWN == details["days"]
     bench.turn()
     seen = bench.parts.evaluator.estate().peaks["supply"]
-    assert told["days"] == len(seen)
-    assert {False} == {one.is_published for one in seen}
+    assert details["days"] == len(seen)
+    assert {False} == {forecast.is_published for forecast in seen}
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
-    assert f"\nat risk   from 10 % risk  as configured; {told['days']} days without a miss known (0 live," in (
+    assert f"\nat risk   from 10 % risk  as configured; {details['days']} days without a miss known (0 live," in (
         capsys.readouterr().out
     )
     bench.restart()
     bench.turn()
     assert seen == bench.parts.evaluator.estate().peaks["supply"]
-    assert told == alarm(bench, capsys)
+    assert details == alarm(bench, capsys)
 
 
 def test_each_night_is_back_tested_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     lived(bench)
     bench.parts.back_testing.round(bench.fence)
     known = nights(bench)
-    assert {date} == {type(each) for each in known}
-    asked: list[date] = []
+    assert {date} == {type(day) for day in known}
+    days: list[date] = []
     monkeypatch.setattr(
         "console.engine.evaluation.back_testing.BackTester._night",
-        lambda self, test, business_date, stopping: asked.append(business_date),
+        lambda self, test, business_date, stopping: days.append(business_date),
     )
     bench.restart()
     bench.turn()
     bench.parts.back_testing.round(bench.fence)
-    assert [] == asked
+    assert [] == days
     assert known == nights(bench)
 
 
@@ -142,7 +142,7 @@ def test_the_recorded_forecast_of_a_night_takes_precedence(bench: Bench) -> None
     bench.turn()
     known = bench.parts.evaluator.estate().peaks["supply"]
     assert len(before) == len(known)
-    assert [PeakForecast(0.44, False)] == [one for one in known if one.is_published]
+    assert [PeakForecast(0.44, False)] == [forecast for forecast in known if forecast.is_published]
 
 
 def with_service(bench: Bench, **changes: object) -> None:
@@ -171,15 +171,15 @@ def test_a_changed_promise_is_back_tested_again_and_a_changed_risk_is_not(bench:
 def test_it_waits_while_an_evaluation_is_running_and_stops_on_request(bench: Bench) -> None:
     lived(bench)
     evaluator, judging = bench.parts.evaluator, [True] * 5
-    looked: list[bool] = []
+    evaluated: list[bool] = []
 
     def is_judging() -> bool:
-        looked.append(True)
+        evaluated.append(True)
         return bool(judging and judging.pop())
 
     testing = BackTester(bench.store, bench.parts.clock, lambda: evaluator.seen, is_judging)
     assert not testing.round(bench.fence, lambda: not judging)
-    assert len(looked) >= 5
+    assert len(evaluated) >= 5
     assert {} == nights(bench)
 
 

@@ -25,24 +25,24 @@ def counts() -> Counter[str]:
     """Living objects of our own classes, and entries of all containers, without what caches of a fixed size keep, and
     without the cursors that a connection of sqlite3 has known: it forgets the ended ones two hundred at a time."""
     for module in [module for name, module in sys.modules.items() if name.startswith(("console.", "connectors."))]:
-        for one in vars(module).values():
-            if isinstance(one, _lru_cache_wrapper) and one.cache_parameters()["maxsize"] is not None:
-                one.cache_clear()
+        for item in vars(module).values():
+            if isinstance(item, _lru_cache_wrapper) and item.cache_parameters()["maxsize"] is not None:
+                item.cache_clear()
     gc.collect()
-    found: Counter[str] = Counter()
-    for one in gc.get_objects():
-        if type(one) is list and one and isinstance(one[0], weakref.ref):
+    counter: Counter[str] = Counter()
+    for item in gc.get_objects():
+        if type(item) is list and item and isinstance(item[0], weakref.ref):
             continue
-        if type(one) in (dict, list, set, deque):
-            found["entries"] += len(one)
-        elif type(one).__module__.startswith(("console.", "connectors.")):
-            found[type(one).__qualname__] += 1
-    return found
+        if type(item) in (dict, list, set, deque):
+            counter["entries"] += len(item)
+        elif type(item).__module__.startswith(("console.", "connectors.")):
+            counter[type(item).__qualname__] += 1
+    return counter
 
 
 @pytest.mark.deep
 def test_after_twenty_thousand_runs_the_engine_holds_as_many_objects_as_after_five_thousand(tmp_path: Path) -> None:
-    scheduler, kept, began = FakeScheduler(), {}, present() - SPAN - timedelta(days=30)
+    scheduler, counters, began = FakeScheduler(), {}, present() - SPAN - timedelta(days=30)
     for number in range(JOBS):
         scheduler.job(f"job{number}")
     with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
@@ -54,6 +54,6 @@ def test_after_twenty_thousand_runs_the_engine_holds_as_many_objects_as_after_fi
                 scheduler.runs.clear()
                 bench.turn()
             if number + 1 in (EARLY, LATE):
-                kept[number + 1] = counts()
-    early, late = kept[EARLY], kept[LATE]
+                counters[number + 1] = counts()
+    early, late = counters[EARLY], counters[LATE]
     assert {} == {name: (early[name], count) for name, count in late.items() if count > early[name] * 1.05 + 5}

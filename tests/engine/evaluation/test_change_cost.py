@@ -237,17 +237,17 @@ def test_a_poll_that_proves_a_missing_start_waits_for_no_slice(bench: Bench, mon
 def test_between_changes_polls_get_as_much_time_as_an_evaluation_took(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
 ) -> None:
-    clock, pauses, judge = [0.0], list[float](), bench.parts.evaluator
+    clock, pauses, validator = [0.0], list[float](), bench.parts.evaluator
 
     def step(_: int) -> float:
         clock[0] += seconds
-        judge.wake.set()
+        validator.wake.set()
         return 60.0
 
     monkeypatch.setattr(evaluator, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(evaluator, "wait_seconds", pauses.append)
-    monkeypatch.setattr(judge, "step", step)
-    judge.run(bench.fence, lambda: bool(pauses))
+    monkeypatch.setattr(validator, "step", step)
+    validator.run(bench.fence, lambda: bool(pauses))
     assert [pytest.approx(pause)] == pauses
 
 

@@ -1,4 +1,4 @@
-"""What changed at a source is told while its incident is open, and only what a person was shown is accepted."""
+"""A change at a source is shown while its incident is open, and only what a person was shown is accepted."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.present import present
 __all__ = ["bench"]
 
 
-def looked_again(bench: Bench, definition: str, schedule: Schedule | None = None) -> None:
-    """The next inventory tells the job's command so."""
+def next_inventory(bench: Bench, definition: str, schedule: Schedule | None = None) -> None:
+    """The next inventory has this command for the job."""
     bench.scheduler.job("extract", schedule, definition=definition, definition_hash=definition)
     bench.poller._inventory_at = 0.0
     bench.turn()
@@ -31,7 +31,7 @@ def looked_again(bench: Bench, definition: str, schedule: Schedule | None = None
 
 def test_a_change_seen_only_after_the_failure_is_added_to_its_open_incident(bench: Bench) -> None:
     now = present()
-    looked_again(bench, "extract.sh")
+    next_inventory(bench, "extract.sh")
     bench.scheduler.attempt("extract", "good", RunState.SUCCEEDED, now - timedelta(days=1, minutes=3))
     bench.turn()
     bench.scheduler.attempt("extract", "bad", RunState.FAILED, now - timedelta(minutes=3))
@@ -39,21 +39,21 @@ def test_a_change_seen_only_after_the_failure_is_added_to_its_open_incident(benc
     with bench.reads() as reads:
         [row] = reads.incidents.list_incidents()
         assert row.changes[0].startswith("nothing that Headway sees changed since it was last green")
-    looked_again(bench, "extract.sh --full")
+    next_inventory(bench, "extract.sh --full")
     bench.turn()
     with bench.reads() as reads:
         view = reads.incidents.incident(1)
-    assert ["definition changed"] == [one.partition(",")[0] for one in view.row.changes]
+    assert ["definition changed"] == [change.partition(",")[0] for change in view.row.changes]
     assert view.row.changes[0].endswith("extract.sh became extract.sh --full")
-    [event] = [one for one in view.events if one.kind == "changed"]
+    [event] = [event for event in view.events if event.kind == "changed"]
     assert event.text == f"seen since: {view.row.changes[0]}"
-    assert 1 == len([one for one in bench.sink.got if "extract" in one[1]])
+    assert 1 == len([pair for pair in bench.sink.got if "extract" in pair[1]])
 
 
 def test_a_change_that_could_not_be_written_at_once_is_not_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked_again(bench, "extract.sh")
+    next_inventory(bench, "extract.sh")
     bench.scheduler.attempt("extract", "good", RunState.SUCCEEDED, present() - timedelta(days=1, minutes=3))
     bench.turn()
     bench.scheduler.attempt("extract", "bad", RunState.FAILED, present() - timedelta(minutes=3))
@@ -65,27 +65,27 @@ def test_a_change_that_could_not_be_written_at_once_is_not_forgotten(
 
         full.setattr("console.engine.evaluation.evaluator.apply_decisions", refuse)
         with pytest.raises(StoreUnusable):
-            looked_again(bench, "extract.sh --full")
+            next_inventory(bench, "extract.sh --full")
     bench.turn()
     with bench.reads() as reads:
         [row] = reads.incidents.list_incidents()
-    assert ["definition changed"] == [one.partition(",")[0] for one in row.changes]
+    assert ["definition changed"] == [change.partition(",")[0] for change in row.changes]
 
 
 def test_a_change_that_came_after_the_one_that_was_shown_is_not_accepted_with_it(bench: Bench) -> None:
     """The page shows A becoming B; the source says C meanwhile."""
     for definition in ("A.sh", "B.sh"):
-        looked_again(bench, definition)
+        next_inventory(bench, definition)
     shown = drift(bench)
-    assert ["A.sh became B.sh"] == [one.text for one in shown]
-    looked_again(bench, "C.sh")
-    said = accept(bench, shown[0].id)
+    assert ["A.sh became B.sh"] == [drift.text for drift in shown]
+    next_inventory(bench, "C.sh")
+    answer = accept(bench, shown[0].id)
     now = drift(bench)
-    assert ["B.sh became C.sh (before that: A.sh became B.sh)"] == [one.text for one in now]
+    assert ["B.sh became C.sh (before that: A.sh became B.sh)"] == [drift.text for drift in now]
     assert (
         f"fake/extract: nothing was accepted: change {shown[0].id} is not the newest any more."
         f" Now there is change {now[0].id}: {now[0].text}"
-    ) == said.error
+    ) == answer.error
     assert accept(bench, now[0].id).ok
     assert () == drift(bench)
 
@@ -97,21 +97,21 @@ def test_without_a_terminal_the_only_change_is_accepted_by_yes_and_the_newest_of
         code = main(["--store", bench.url, "system", "drift", "accept", "fake/extract", *options])
         return code, capsys.readouterr().err
 
-    looked_again(bench, "A.sh")
-    looked_again(bench, "B.sh")
+    next_inventory(bench, "A.sh")
+    next_inventory(bench, "B.sh")
     [shown] = drift(bench)
     change = f"change {shown.id}  definition: A.sh became B.sh\n"
     fix = "headway: nothing was accepted. Fix: --yes to accept it without a terminal\n"
     assert (2, change + fix) == accept_by_command()
-    looked_again(bench, "B.sh", schedule=daily("04:04"))
-    newest = max(one.id for one in drift(bench))
+    next_inventory(bench, "B.sh", schedule=daily("04:04"))
+    newest = max(drift_view.id for drift_view in drift(bench))
     fix = f"Fix: name the newest of 2 changes: headway system drift accept fake/extract --change {newest}\n"
     for options in ((), ("--yes",)):
         code, text = accept_by_command(*options)
         assert (2, True, True) == (code, text.startswith(change), text.endswith(fix))
     assert 2 == len(drift(bench))
     assert accept(bench, newest).ok
-    looked_again(bench, "B.sh", schedule=daily("04:05"))
+    next_inventory(bench, "B.sh", schedule=daily("04:05"))
     assert 1 == main(["--store", bench.url, "system", "drift"])
     assert ["job", "change", "field", "seen", "difference"] == capsys.readouterr().out.split("\n", 1)[0].lower().split()
     with ThreadPoolExecutor() as person:

@@ -1,4 +1,4 @@
-"""One evaluation's reading: only what it tells needs the ends of logs."""
+"""The reads of one evaluation: only the ends of logs that it notifies are loaded."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def failed(bench: Bench) -> int:
 
 def state_of(bench: Bench, key: str) -> str:
     with bench.reads() as reads:
-        return next(one.state for one in reads.actions.list_actions() if one.key == key)
+        return next(action.state for action in reads.actions.list_actions() if action.key == key)
 
 
 def ask_rerun(bench: Bench, run_id: int) -> str:
@@ -96,7 +96,7 @@ def test_the_rerun_is_attempt_two_of_the_same_run(bench: Bench) -> None:
     with bench.reads() as reads:
         view = reads.runs.run(run_id)
     assert [(1, "failed", None), (2, "succeeded", key)] == sorted(
-        (one.number, one.state, one.action_key) for one in view.attempts
+        (attempt.number, attempt.state, attempt.action_key) for attempt in view.attempts
     )
 
 

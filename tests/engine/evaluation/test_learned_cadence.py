@@ -35,9 +35,9 @@ def taught(bench: Bench, last: datetime) -> None:
 def test_the_next_start_is_a_row_that_a_start_replaces(bench: Bench) -> None:
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     taught(bench, now - timedelta(minutes=10))
-    [found] = planned(bench)
-    assert ("planned", "inferred") == found[:2]
-    assert "usually every 30m (learned: 100% of 12 starts)" == found[2]
+    [result] = planned(bench)
+    assert ("planned", "inferred") == result[:2]
+    assert "usually every 30m (learned: 100% of 12 starts)" == result[2]
     bench.scheduler.attempt("extract", "a99", RunState.RUNNING, now, period_key="p99")
     bench.turn()
     assert 1 == len(planned(bench))
@@ -54,7 +54,7 @@ def test_a_learned_run_that_does_not_come_is_missed_by_inference_and_notified_on
         connection.rows(f"UPDATE job SET changed_seq = {next_changed_seq(connection)}")
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     taught(bench, now - timedelta(minutes=70))
-    [found] = planned(bench)
-    assert ("missed", "inferred") == found[:2]
+    [result] = planned(bench)
+    assert ("missed", "inferred") == result[:2]
     bench.turn()
     assert 1 == len(bench.sink.got)

@@ -26,7 +26,7 @@ STEP = "people/sign_off"
 
 
 @dataclass
-class Desk:
+class ManualStepBench:
     """A bench with one manual step after `load`, that begins to wait at `at`."""
 
     bench: Bench
@@ -35,26 +35,26 @@ class Desk:
 
     def poll(self, now: datetime) -> None:
         self.now = now
-        next(one for name, one in self.bench.parts.pollers.items() if one.name.startswith("people")).poll_once(
+        next(poller for name, poller in self.bench.parts.pollers.items() if poller.name.startswith("people")).poll_once(
             self.bench.fence
         )
         self.bench.turn()
 
     def run(self) -> RunRow:
         with self.bench.reads() as reads:
-            return next(one for one in reads.jobs.job(STEP).runs if one.attempts)
+            return next(run for run in reads.jobs.job(STEP).runs if run.attempts)
 
-    def say(self, *words: str) -> tuple[int, str]:
+    def say(self, *arguments: str) -> tuple[int, str]:
         with at_work(self.bench):
             done = headway(
-                self.bench.url, "action", "complete", *words, "--timeout", "60"
+                self.bench.url, "action", "complete", *arguments, "--timeout", "60"
             )  # it ends as soon as it is done
         self.bench.turn()
         return done.code, done.out + done.err
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def manual_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManualStepBench]:
     monkeypatch.setattr("console.store.access.os_user", lambda: "ann")
     scheduler = FakeScheduler()
     scheduler.job("extract")
@@ -62,7 +62,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     config = estate_config(tmp_path, scheduler)
     at = (datetime.now(UTC) - timedelta(minutes=3)).replace(second=0, microsecond=0)
     options = ManualOptions.model_validate({"steps": {"sign_off": {"at": f"{at:%H:%M}", "remind_after": "1m"}}})
-    made: list[Desk] = []
+    made: list[ManualStepBench] = []
     kind = replace(CONNECTOR, open=lambda _o, _t, _s: ManualConnector(options, lambda: made[0].now))
     # so seldom that however slow the machine, what was polled is not stale before the test has looked
     settings = config.systems["fake"].settings.model_copy(update={"kind": "manual", "poll_every": timedelta(hours=1)})
@@ -76,90 +76,100 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         services={"supply": service},
     )
     with running_bench(tmp_path, scheduler, config) as bench:
-        made.append(Desk(bench, at, at - timedelta(minutes=1)))
+        made.append(ManualStepBench(bench, at, at - timedelta(minutes=1)))
         made[0].poll(at - timedelta(minutes=1))
         yield made[0]
 
 
-def test_a_step_waits_for_a_person_and_is_completed_by_them(desk: Desk) -> None:
-    desk.poll(desk.at)
-    assert (RunState.WAITING, "approval") == (RunState(desk.run().state), desk.run().reason)
-    listed = headway(desk.bench.url, "action", "complete", "--json").data
-    assert [(STEP, "waiting")] == [(one["step"], one["state"]) for one in listed]
-    code, words = desk.say("sign_off", "--note", "figures agree")
-    assert Exit.OK == code, words
-    assert ("succeeded", "asserted") == (desk.run().state, desk.run().evidence)
-    told = headway(desk.bench.url, "audit", "--json").data
-    assert ("ann", "figures agree") in [(one["actor"], one["why"]) for one in told if one["verb"] == "request mark_ok"]
-    assert [] == headway(desk.bench.url, "action", "complete", "--json").data
+def test_a_step_waits_for_a_person_and_is_completed_by_them(manual_bench: ManualStepBench) -> None:
+    manual_bench.poll(manual_bench.at)
+    assert (RunState.WAITING, "approval") == (RunState(manual_bench.run().state), manual_bench.run().reason)
+    listed = headway(manual_bench.bench.url, "action", "complete", "--json").data
+    assert [(STEP, "waiting")] == [(item["step"], item["state"]) for item in listed]
+    code, text = manual_bench.say("sign_off", "--note", "figures agree")
+    assert Exit.OK == code, text
+    assert ("succeeded", "asserted") == (manual_bench.run().state, manual_bench.run().evidence)
+    data = headway(manual_bench.bench.url, "audit", "--json").data
+    assert ("ann", "figures agree") in [
+        (item["actor"], item["why"]) for item in data if item["verb"] == "request mark_ok"
+    ]
+    assert [] == headway(manual_bench.bench.url, "action", "complete", "--json").data
 
 
-def test_a_step_that_is_not_done_after_all_waits_again(desk: Desk) -> None:
-    desk.poll(desk.at)
-    desk.say("sign_off")
-    code, words = desk.say("sign_off", "--undo", "--note", "wrong month")
-    assert Exit.OK == code, words
-    desk.poll(desk.at)
-    assert ("waiting", "approval") == (desk.run().state, desk.run().reason)
-    told = headway(desk.bench.url, "audit", "--json").data
-    assert ("undo completion", "ann", "wrong month") in [(one["verb"], one["actor"], one["why"]) for one in told]
-    code, words = desk.say("sign_off", "--undo")
-    assert (Exit.NOT_FOUND, True) == (code, "has no completed run" in words)
-    assert Exit.OK == desk.say("sign_off")[0]
-    assert "succeeded" == desk.run().state
+def test_a_step_that_is_not_done_after_all_waits_again(manual_bench: ManualStepBench) -> None:
+    manual_bench.poll(manual_bench.at)
+    manual_bench.say("sign_off")
+    code, text = manual_bench.say("sign_off", "--undo", "--note", "wrong month")
+    assert Exit.OK == code, text
+    manual_bench.poll(manual_bench.at)
+    assert ("waiting", "approval") == (manual_bench.run().state, manual_bench.run().reason)
+    data = headway(manual_bench.bench.url, "audit", "--json").data
+    assert ("undo completion", "ann", "wrong month") in [(item["verb"], item["actor"], item["why"]) for item in data]
+    code, text = manual_bench.say("sign_off", "--undo")
+    assert (Exit.NOT_FOUND, True) == (code, "has no completed run" in text)
+    assert Exit.OK == manual_bench.say("sign_off")[0]
+    assert "succeeded" == manual_bench.run().state
 
 
-def test_a_step_not_completed_in_time_is_notified_to_its_owner_and_ends_with_their_completion(desk: Desk) -> None:
-    desk.poll(desk.at)
-    assert [] == desk.bench.sink.got
-    desk.poll(desk.at + timedelta(minutes=2))
-    assert "timed_out" == desk.run().state
-    [(_, title, body)] = desk.bench.sink.got
+def test_a_step_not_completed_in_time_is_notified_to_its_owner_and_ends_with_their_completion(
+    manual_bench: ManualStepBench,
+) -> None:
+    manual_bench.poll(manual_bench.at)
+    assert [] == manual_bench.bench.sink.got
+    manual_bench.poll(manual_bench.at + timedelta(minutes=2))
+    assert "timed_out" == manual_bench.run().state
+    [(_, title, body)] = manual_bench.bench.sink.got
     assert "sign_off" in title
     assert "it is not completed yet" in body
-    assert Exit.OK == desk.say("sign_off")[0]
-    assert "succeeded" == desk.run().state
+    assert Exit.OK == manual_bench.say("sign_off")[0]
+    assert "succeeded" == manual_bench.run().state
 
 
-def test_a_step_is_notified_with_one_document_and_its_outcome(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refusal stood behind a document that called the step done."""
-    desk.poll(desk.at)
-    with at_work(desk.bench):
-        done = headway(desk.bench.url, "action", "complete", "sign_off", "--json", "--timeout", "60")
+def test_a_step_is_notified_with_one_document_and_its_outcome(
+    manual_bench: ManualStepBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal is not hidden by a document that marks the step as done."""
+    manual_bench.poll(manual_bench.at)
+    with at_work(manual_bench.bench):
+        done = headway(manual_bench.bench.url, "action", "complete", "sign_off", "--json", "--timeout", "60")
         assert (Exit.OK, True) == (done.code, done.data["done"])
-        assert not headway(desk.bench.url, "action", "complete", "sign_off", "--undo", "--json").data["done"]
+        assert not headway(manual_bench.bench.url, "action", "complete", "sign_off", "--undo", "--json").data["done"]
         with monkeypatch.context() as refusing:
             refusing.setattr(EngineClient, "act", refuse)
-            again = headway(desk.bench.url, "action", "complete", "sign_off", "--json")
+            again = headway(manual_bench.bench.url, "action", "complete", "sign_off", "--json")
     assert (Exit.REFUSED, "bob asked for it already") == (again.code, again.data["error"]["message"])
 
 
-def test_a_step_completed_on_stale_data_says_how_to_complete_it_again(desk: Desk) -> None:
+def test_a_step_completed_on_stale_data_says_how_to_complete_it_again(manual_bench: ManualStepBench) -> None:
     """The plan of the incident says "headway action complete STEP", which only said that it waits for nobody."""
-    desk.poll(desk.at)
-    assert Exit.OK == desk.say("sign_off")[0]
-    code, words = desk.say("sign_off")
-    assert (Exit.NOT_FOUND, True) == (code, "use --undo first" in words)
+    manual_bench.poll(manual_bench.at)
+    assert Exit.OK == manual_bench.say("sign_off")[0]
+    code, text = manual_bench.say("sign_off")
+    assert (Exit.NOT_FOUND, True) == (code, "use --undo first" in text)
 
 
-def test_a_step_whose_upstream_is_red_is_done_only_by_who_wants_that_all_the_same(desk: Desk) -> None:
+def test_a_step_whose_upstream_is_red_is_done_only_by_who_wants_that_all_the_same(
+    manual_bench: ManualStepBench,
+) -> None:
     """It was completed without a word of what it builds on."""
-    desk.bench.scheduler.attempt("load", "k1", RunState.FAILED, desk.at - timedelta(minutes=2), reason="exit 1")
-    desk.bench.poller.poll_once(desk.bench.fence)
-    desk.poll(desk.at)
-    code, words = desk.say("sign_off")
-    assert (Exit.REFUSED, "waiting") == (code, desk.run().state), words
-    assert "upstream not satisfied: fake/load is failed" in words
-    assert "--anyway completes it regardless" in words
-    code, words = desk.say("sign_off", "--anyway")
-    assert (Exit.OK, "succeeded") == (code, desk.run().state), words
-    assert "fake/load is failed" in words
+    manual_bench.bench.scheduler.attempt(
+        "load", "k1", RunState.FAILED, manual_bench.at - timedelta(minutes=2), reason="exit 1"
+    )
+    manual_bench.bench.poller.poll_once(manual_bench.bench.fence)
+    manual_bench.poll(manual_bench.at)
+    code, text = manual_bench.say("sign_off")
+    assert (Exit.REFUSED, "waiting") == (code, manual_bench.run().state), text
+    assert "upstream not satisfied: fake/load is failed" in text
+    assert "--anyway completes it regardless" in text
+    code, text = manual_bench.say("sign_off", "--anyway")
+    assert (Exit.OK, "succeeded") == (code, manual_bench.run().state), text
+    assert "fake/load is failed" in text
 
 
 def refuse(*_: object) -> None:
     raise AlreadyRequested("bob asked for it already")
 
 
-def test_a_job_of_a_scheduler_is_no_manual_step(desk: Desk) -> None:
-    code, words = desk.say("fake/load")
-    assert (Exit.USAGE, True) == (code, "is not a manual step" in words)
+def test_a_job_of_a_scheduler_is_no_manual_step(manual_bench: ManualStepBench) -> None:
+    code, text = manual_bench.say("fake/load")
+    assert (Exit.USAGE, True) == (code, "is not a manual step" in text)

@@ -1,4 +1,4 @@
-"""The one-hour onboarding over six systems, from what each of them tells to what a person reads."""
+"""The one-hour onboarding over six systems, from each system's records to the printed text."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def night(tmp_path: Path) -> Iterator[Night]:
     config = estate_config(tmp_path, systems["crm"])
     settings = config.systems["fake"].settings
     within = {"within": "1h", "of": STEPS[0], "key": "customer_id"}
-    told = {"delivered_by": [STEPS[-1]], "deadline": within, "timezone": "UTC", "title": "Onboarding", "tier": 1,
+    details = {"delivered_by": [STEPS[-1]], "deadline": within, "timezone": "UTC", "title": "Onboarding", "tier": 1,
             "slo": {"objective": 0.5}}  # fmt: skip
     config = replace(
         config,
         systems={name: SystemConfig(name, settings, fake.kind(), NoOptions()) for name, fake in systems.items()},
         jobs={step: JobSettings(expected=timedelta(minutes=4), owner="team") for step in STEPS},
         dependencies=tuple(DependencySettings(upstream=up, downstream=down) for up, down in pairwise(STEPS)),
-        services={"onboarding": ServiceSettings.model_validate(told)},
+        services={"onboarding": ServiceSettings.model_validate(details)},
     )
     with running_bench(tmp_path, systems["crm"], config) as bench:
         yield Night(bench, systems, datetime.now(UTC).replace(microsecond=0))
@@ -82,15 +82,17 @@ def test_each_customer_has_an_hour_across_all_systems(night: Night) -> None:
     night.went("4712", since=65, steps=4, last=RunState.RUNNING)
     night.went("4713", since=20, steps=3)
     night.turn()
-    told = {one["instance"]: one for one in headway(night.bench.url, "service", "onboarding", "--json").data}
-    assert {"4711": "met", "4712": "breached", "4713": "on_time"} == {
-        key: one["timeliness"] for key, one in told.items()
+    details = {
+        service["instance"]: service for service in headway(night.bench.url, "service", "onboarding", "--json").data
     }
-    assert "4712" == next(iter(told)), "what is not delivered and due first stands first"
-    assert "distinguished by their order: cards/order" in told["4711"]["reason"]
+    assert {"4711": "met", "4712": "breached", "4713": "on_time"} == {
+        key: item["timeliness"] for key, item in details.items()
+    }
+    assert "4712" == next(iter(details)), "what is not delivered and due first stands first"
+    assert "distinguished by their order: cards/order" in details["4711"]["reason"]
     for key, since in (("4711", 70), ("4713", 20)):
         due = night.now - timedelta(minutes=since - 60)
-        assert due == datetime.fromisoformat(told[key]["deadline"])
+        assert due == datetime.fromisoformat(details[key]["deadline"])
     assert "Onboarding #4712" in headway(night.bench.url, "service").out
     [line] = headway(night.bench.url, "service", "--attainment").out.splitlines()[1:]
     assert "50.0 % (1 of 2)" in line
@@ -115,8 +117,8 @@ def test_without_a_submission_no_deadline_is_shown(night: Night) -> None:
     """The end of the business date's window was shown as one."""
     night.turn()
     assert "no promise  –" in headway(night.bench.url, "service").out
-    told = headway(night.bench.url, "service", "onboarding", "--json").data
-    assert (None, "no submission yet") == (told["deadline"], told["reason"])
+    data = headway(night.bench.url, "service", "onboarding", "--json").data
+    assert (None, "no submission yet") == (data["deadline"], data["reason"])
     done = headway(night.bench.url, "service", "extend", "onboarding", "--until", "08:00", "--why", "x")
     assert (Exit.REFUSED, True) == (done.code, "onboarding has no submission yet" in done.err)
 
@@ -136,14 +138,16 @@ def test_one_customer_gets_more_time_and_the_others_do_not(night: Night) -> None
     assert (Exit.NOT_FOUND, True) == (wrong.code, "did you mean 4712, 4711?" in wrong.err), wrong.err
     assert (Exit.OK, True) == (done.code, "onboarding #4711" in done.out), done.err
     night.turn()
-    found = {one["instance"]: one for one in headway(night.bench.url, "service", "onboarding", "--json").data}
+    results = {
+        service["instance"]: service for service in headway(night.bench.url, "service", "onboarding", "--json").data
+    }
     assert (until, night.now + timedelta(minutes=10)) == tuple(
-        datetime.fromisoformat(found["4711"][name]) for name in ("deadline", "promised")
+        datetime.fromisoformat(results["4711"][name]) for name in ("deadline", "promised")
     )
-    assert ("papers are missing" in found["4711"]["extension"], "") == (True, found["4712"]["extension"])
-    assert night.now + timedelta(minutes=10) == datetime.fromisoformat(found["4712"]["deadline"])
+    assert ("papers are missing" in results["4711"]["extension"], "") == (True, results["4712"]["extension"])
+    assert night.now + timedelta(minutes=10) == datetime.fromisoformat(results["4712"]["deadline"])
     assert "extension: onboarding #4711" in headway(night.bench.url, "incident", "handover").out
-    assert "onboarding #4711" in [one["object"] for one in headway(night.bench.url, "audit", "--json").data]
+    assert "onboarding #4711" in [entry["object"] for entry in headway(night.bench.url, "audit", "--json").data]
 
 
 def test_more_submissions_than_are_judged_are_reported(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,17 +157,17 @@ def test_more_submissions_than_are_judged_are_reported(night: Night, monkeypatch
         night.went(f"471{number}", since=50 - number, steps=2)
     night.turn()
     assert {"4711", "4712"} == {
-        one["instance"] for one in headway(night.bench.url, "service", "onboarding", "--json").data
+        service["instance"] for service in headway(night.bench.url, "service", "onboarding", "--json").data
     }
-    words = "onboarding has 3 submissions of the last 2d: only the latest 2 are evaluated"
-    assert any(one.startswith(words) for one in headway(night.bench.url, "status", "--json").data["remarks"])
+    text = "onboarding has 3 submissions of the last 2d: only the latest 2 are evaluated"
+    assert any(remark.startswith(text) for remark in headway(night.bench.url, "status", "--json").data["remarks"])
 
 
 def test_the_minutes_of_one_customer_are_shown(night: Night) -> None:
     night.went("4711", since=50, steps=6)
     night.turn()
     data = headway(night.bench.url, "why", "onboarding", "--json").data
-    assert list(STEPS) == [one["job"] for one in data["jobs"]]
+    assert list(STEPS) == [job["job"] for job in data["jobs"]]
     assert 5.0 == data["late_minutes"], "five gaps of a minute each"
     assert {"queued": 5.0} == {kind: value for kind, value in data["added_minutes"].items() if value}
 
@@ -186,11 +190,11 @@ def test_the_minutes_of_one_customer_are_of_that_customers_own_runs(night: Night
     for customer, since, slow in (("4711", 50, 0.0), ("4712", 48, -2.0)):
         line = ("why", "onboarding", "--instance", customer, "--json")
         jobs = headway(night.bench.url, *line).data["jobs"]
-        ends = {one["job"]: datetime.fromisoformat(one["end"]) for one in jobs}
+        ends = {job["job"]: datetime.fromisoformat(job["end"]) for job in jobs}
         expected = {step: night.now - timedelta(minutes=since - 5 * number - 4) for number, step in enumerate(STEPS)}
         expected["core/account"] += timedelta(minutes=slow)
         assert expected == ends
-        assert slow == next(one for one in jobs if one["job"] == "core/account")["slow_minutes"]
+        assert slow == next(job for job in jobs if job["job"] == "core/account")["slow_minutes"]
 
 
 def test_a_silence_of_the_service_mutes_each_of_its_customers(night: Night) -> None:
@@ -200,7 +204,7 @@ def test_a_silence_of_the_service_mutes_each_of_its_customers(night: Night) -> N
     night.went("4711", since=50, steps=3, last=RunState.FAILED)
     night.turn()
     assert [] == night.bench.sink.got
-    assert ["silence"] == [one["stage"] for one in headway(night.bench.url, "alert", "--suppressed", "--json").data]
+    assert ["silence"] == [alert["stage"] for alert in headway(night.bench.url, "alert", "--suppressed", "--json").data]
 
 
 @pytest.mark.parametrize("customers", [(), ("4711", "4712")])
@@ -210,7 +214,7 @@ def test_a_service_of_submissions_is_reviewed_as_one(night: Night, customers: tu
     night.turn()
     done = headway(night.bench.url, "service", "review", "onboarding", "--json")
     assert ("onboarding", True) == (done.data["service"], bool(done.data["gaps"])), done.err
-    assert {"onboarding", *STEPS} >= {one["about"] for one in done.data["gaps"]}
+    assert {"onboarding", *STEPS} >= {gap["about"] for gap in done.data["gaps"]}
 
 
 def test_a_service_of_submissions_is_turned_live_as_one(night: Night) -> None:

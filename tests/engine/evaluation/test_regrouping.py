@@ -1,4 +1,4 @@
-"""Incidents that come back, become one, and part, through the store: numbers, keys and what was told survive it."""
+"""Incidents that return, merge, and part, through the store: numbers, keys and notifications survive it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ago(minutes: float) -> datetime:
     return present() - timedelta(minutes=minutes)
 
 
-def told(bench: Bench) -> list[tuple[int, str, str, int]]:
+def stored_alerts(bench: Bench) -> list[tuple[int, str, str, int]]:
     """(incident, dedup key, kind, version) of every alert, in order."""
     with bench.reads() as reads:
         sql = "SELECT incident_id, dedup_key, kind, version FROM alert WHERE incident_id IS NOT NULL ORDER BY id"
@@ -33,13 +33,15 @@ def test_a_root_that_failed_again_reopens_its_incident_and_a_new_engine_notifies
     bench.scheduler.attempt("extract", "a3", RunState.FAILED, ago(1), period_key=f"extract@{ago(30):%Y-%m-%d}")
     bench.turn()
     bench.turn()
-    found = told(bench)
-    assert [(1, "opened", 1), (1, "recovered", 2), (1, "updated", 3)] == [(one[0], one[2], one[3]) for one in found]
-    assert 1 == len({one[1] for one in found})
+    results = stored_alerts(bench)
+    assert [(1, "opened", 1), (1, "recovered", 2), (1, "updated", 3)] == [
+        (result[0], result[2], result[3]) for result in results
+    ]
+    assert 1 == len({result[1] for result in results})
     with bench.reads() as reads:
         view = reads.incidents.incident(1)
         assert (None, 1) == (view.row.closed, view.row.reopened)
-        assert ["opened", "closed", "reopened"] == [one.kind for one in view.events if one.kind != "shadow"]
+        assert ["opened", "closed", "reopened"] == [event.kind for event in view.events if event.kind != "shadow"]
 
 
 def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_parts(bench: Bench) -> None:
@@ -66,8 +68,8 @@ def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_part
     )
     bench.turn()
     with bench.reads() as reads:
-        (left,) = reads.incidents.list_incidents()
-        assert ("fake/c failed: KeyError: 'vat'", 1) == (left.title, left.split_from)
-        assert "split" in [one.kind for one in reads.incidents.incident(1).events]
-    kinds = [(one[0], one[2]) for one in told(bench)]
+        (incident,) = reads.incidents.list_incidents()
+        assert ("fake/c failed: KeyError: 'vat'", 1) == (incident.title, incident.split_from)
+        assert "split" in [event.kind for event in reads.incidents.incident(1).events]
+    kinds = [(pair[0], pair[2]) for pair in stored_alerts(bench)]
     assert [(1, "opened"), (2, "opened"), (1, "updated"), (1, "recovered"), (3, "opened")] == kinds

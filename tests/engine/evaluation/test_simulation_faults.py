@@ -1,4 +1,5 @@
-"""A simulation that breaks: its services keep their sums and say so, all others have their figures, and it is told."""
+"""A simulation that fails: its services keep their sums and say so, all others have their figures, and it is
+reported."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.present import present
 
-WORDS = "ArithmeticError: these services cannot be simulated and are forecast by sums of usual durations: supply"
+FAULT = "ArithmeticError: these services cannot be simulated and are forecast by sums of usual durations: supply"
 
 
 @pytest.fixture
@@ -45,10 +46,10 @@ def broken(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Iterator[pytest.Mon
     """The simulation of whatever needs `extract` raises."""
     whole = forecaster.Forecaster._prepare
 
-    def breaking(self: Any, picture: Any, points: list[NightPoint], *more: Any) -> Any:
-        if any(picture.job(point.job_id).name == "fake/extract" for point in points):
+    def breaking(self: Any, snapshot: Any, points: list[NightPoint], *more: Any) -> Any:
+        if any(snapshot.job(point.job_id).name == "fake/extract" for point in points):
             raise ArithmeticError("singular")
-        return whole(self, picture, points, *more)
+        return whole(self, snapshot, points, *more)
 
     with monkeypatch.context() as patched:
         patched.setattr(forecaster.Forecaster, "_prepare", breaking)
@@ -58,18 +59,20 @@ def broken(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> Iterator[pytest.Mon
 def services(bench: Bench) -> dict[str, ServiceView]:
     bench.turn()
     with bench.reads() as reads:
-        return {one.name: one for one in reads.services.list_services()}
+        return {service.name: service for service in reads.services.list_services()}
 
 
 def test_a_service_that_cannot_be_simulated_says_so_and_costs_no_other_its_figures(
     bench: Bench, broken: pytest.MonkeyPatch
 ) -> None:
-    told = services(bench)
-    assert told["supply"].p_late is None
-    assert told["supply"].expected is not None
-    assert told["supply"].reason.endswith("; its simulation failed: this is a sum of usual times, see headway status")
-    assert told["alone"].p_late is not None
-    assert "simulation" not in told["alone"].reason
+    reported_services = services(bench)
+    assert reported_services["supply"].p_late is None
+    assert reported_services["supply"].expected is not None
+    assert reported_services["supply"].reason.endswith(
+        "; its simulation failed: this is a sum of usual times, see headway status"
+    )
+    assert reported_services["alone"].p_late is not None
+    assert "simulation" not in reported_services["alone"].reason
 
 
 def test_it_is_trouble_of_the_engines_own_until_it_is_well(bench: Bench, broken: pytest.MonkeyPatch) -> None:
@@ -81,10 +84,10 @@ def test_it_is_trouble_of_the_engines_own_until_it_is_well(bench: Bench, broken:
         for _ in range(2):
             bench.turn()
             bench.parts.evaluator._whole_at = 0.0
-            assert WORDS == bench.parts.trouble("")
-    assert [["supply"]] == [one["services"] for one in logs if "simulation failed" in one["event"]], "once"
+            assert FAULT == bench.parts.trouble("")
+    assert [["supply"]] == [log["services"] for log in logs if "simulation failed" in log["event"]], "once"
     judging = bench.parts.evaluator
-    assert {PARTS: WORDS} == _persistent_troubles([Well()], judging.trouble, judging.unforeseen)  # type: ignore[list-item]
+    assert {PARTS: FAULT} == _persistent_troubles([Well()], judging.trouble, judging.unforeseen)  # type: ignore[list-item]
     assert "" == bench.parts.health.unhealthy_reason(), "alerts leave: the ping goes on"
     broken.undo()
     bench.parts.evaluator._whole_at = 0.0

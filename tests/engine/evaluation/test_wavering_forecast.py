@@ -1,4 +1,4 @@
-"""A forecast that wavers is told once: through the engine, its store and what leaves the house."""
+"""A wavering forecast is notified once: through the engine, its store and its sinks."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.present import present
 
 
 class Wavering:
-    """A simulation that says what the test tells it, about services that are not delivered."""
+    """A simulation with the result that the test sets, for undelivered services."""
 
     def __init__(self) -> None:
         self.late = 0.0
 
-    def __call__(self, picture: EstateIndex, days: Sequence[ServiceForecast]) -> list[ServiceForecast]:
-        return [self._of(picture, day) for day in days]
+    def __call__(self, index: EstateIndex, days: Sequence[ServiceForecast]) -> list[ServiceForecast]:
+        return [self._of(index, day) for day in days]
 
-    def _of(self, picture: EstateIndex, day: ServiceForecast) -> ServiceForecast:
+    def _of(self, index: EstateIndex, day: ServiceForecast) -> ServiceForecast:
         if day.finish is None or not any(True for _ in day.unfinished()):
             return day
         p50 = day.deadline + timedelta(minutes=1 if self.late > 0.5 else -1)
@@ -38,15 +38,15 @@ class Wavering:
 
 @pytest.fixture
 def wavering(bench: Bench) -> Wavering:
-    said = Wavering()
-    bench.parts.evaluator._forecaster = said  # type: ignore[assignment]
+    declared_wavering = Wavering()
+    bench.parts.evaluator._forecaster = declared_wavering  # type: ignore[assignment]
     bench.scheduler.attempt("extract", "a1", RunState.RUNNING, present() - timedelta(minutes=1))
     bench.turn()
-    return said
+    return declared_wavering
 
 
-def look(bench: Bench, wavering: Wavering, late: float) -> str:
-    """How the service stands once the simulation says that."""
+def status_with(bench: Bench, wavering: Wavering, late: float) -> str:
+    """The service's status once the simulation has that result."""
     wavering.late = late
     bench.parts.evaluator._whole_at = 0.0
     bench.parts.evaluator.step(bench.fence)
@@ -58,13 +58,13 @@ def look(bench: Bench, wavering: Wavering, late: float) -> str:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_forecast_that_wavers_pages_once(bench: Bench, wavering: Wavering, seed: int) -> None:
     drawn = random.Random(seed)
-    stands = [look(bench, wavering, drawn.uniform(0.15, 0.95)) for _ in range(40)]
-    assert Timeliness.WILL_MISS in stands
+    statuses = [status_with(bench, wavering, drawn.uniform(0.15, 0.95)) for _ in range(40)]
+    assert Timeliness.WILL_MISS in statuses
     assert 1 == len(bench.sink.got), bench.sink.got
 
 
 def test_an_unmet_promise_without_a_failure_has_nothing_to_restart(bench: Bench, wavering: Wavering) -> None:
-    look(bench, wavering, 0.9)
+    status_with(bench, wavering, 0.9)
     with bench.reads() as reads:
         [row] = reads.incidents.list_incidents()
         view, now = reads.incidents.incident(row.id), reads.now()
@@ -78,9 +78,11 @@ def test_an_unmet_promise_without_a_failure_has_nothing_to_restart(bench: Bench,
 
 def test_around_even_odds_and_around_its_alarm_the_verdict_stays(bench: Bench, wavering: Wavering) -> None:
     near = [0.45, 0.55, 0.45, 0.51, 0.4, 0.6, 0.36]
-    assert [Timeliness.AT_RISK, *[Timeliness.WILL_MISS] * 6] == [look(bench, wavering, late) for late in near]
+    assert [Timeliness.AT_RISK, *[Timeliness.WILL_MISS] * 6] == [status_with(bench, wavering, late) for late in near]
     calmer = [0.3, 0.2, 0.26, 0.13]
-    assert [Timeliness.AT_RISK] * 4 == [look(bench, wavering, late) for late in calmer]
+    assert [Timeliness.AT_RISK] * 4 == [status_with(bench, wavering, late) for late in calmer]
     over = [0.05, 0.2, 0.3, 0.2]
-    assert [*[Timeliness.ON_TIME] * 2, *[Timeliness.AT_RISK] * 2] == [look(bench, wavering, late) for late in over]
+    assert [*[Timeliness.ON_TIME] * 2, *[Timeliness.AT_RISK] * 2] == [
+        status_with(bench, wavering, late) for late in over
+    ]
     assert 1 == len([title for _, title, _ in bench.sink.got if "will miss: load has not started" in title])

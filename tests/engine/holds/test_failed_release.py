@@ -1,4 +1,4 @@
-"""A hold of ours that its scheduler does not let go: who is told, how often it is asked again, what is said of it."""
+"""A hold of ours that its scheduler does not release: who is notified, how often the release is retried, its text."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_a_person_is_notified_once_long_before_the_deadline(tmp_path: Path, monk
     with a_refusing_night(tmp_path, monkeypatch) as night:
         night.at("04:11").rounds(4)
         [(key,)] = night.rows("SELECT key FROM hold")
-        [told] = alerts(night, "A hold cannot be released: fake/load, held by headway")
-        for words in (
+        [alert] = alerts(night, "A hold cannot be released: fake/load, held by headway")
+        for text in (
             f"  | {NO_RIGHT}",
             f"headway hold release {key}",
             "does not start until then",
             "wait for it: supply (tier 1)",
         ):
-            assert words in told
+            assert text in alert
         night.restart()
         through(night, "05:59", timedelta(minutes=12))
         assert (1, "held") == (len(alerts(night, "A hold")), night.hold()[0])
@@ -99,7 +99,7 @@ def test_what_is_missed_of_it_names_the_hold_and_the_refusal(tmp_path: Path, mon
         stuck = f"held by Headway, it cannot be released: {NO_RIGHT} (hold {key})"
         assert ("held", stuck) == night.load()
         with open_queries(night.bench.url) as reads:
-            assert [f"it cannot be released: {NO_RIGHT}"] == [one.explanation for one in reads.holds.list_holds()]
+            assert [f"it cannot be released: {NO_RIGHT}"] == [hold.explanation for hold in reads.holds.list_holds()]
         night.at("10:16").rounds(4)
         assert ("missed", stuck) == night.load()
         [missed] = [body for _, title, body in night.bench.sink.got if "[INC-0002]" in title]

@@ -1,4 +1,5 @@
-"""A hold from its decision to the scheduler and back, through the real store, actions and pollers; the clock stands."""
+"""A hold from its decision to the scheduler and back, through the real store, actions and pollers; the clock is
+fixed."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def at(clock: str) -> datetime:
 
 @dataclass
 class Night:
-    """A bench whose clock stands where the test says."""
+    """A bench whose clock is set by the test."""
 
     bench: Bench
     now: datetime = NIGHT
@@ -52,7 +53,7 @@ class Night:
         return self
 
     def rounds(self, count: int = 3) -> Night:
-        """Poll, evaluate, move the actions, with fresh looks at the source's marks and jobs."""
+        """Polls, evaluates, moves the actions, with fresh marks and jobs of the source."""
         for _ in range(count):
             self.bench.parts.clock._refresh_at = 0.0
             self.bench.parts.evaluator._whole_at = 0.0
@@ -131,7 +132,7 @@ def repair(night: Night, clock: str) -> None:
 
 
 def started(night: Night) -> list[tuple[str, str]]:
-    return [one for one in night.bench.scheduler.done if one[0] == "start"]
+    return [pair for pair in night.bench.scheduler.done if pair[0] == "start"]
 
 
 def test_a_downstream_is_held_started_once_and_notified(night: Night) -> None:
@@ -182,7 +183,7 @@ def test_an_engine_that_dies_while_a_mark_is_removed_removes_it_once(night: Nigh
     night.at("03:51").rounds()
     night.bench.scheduler.undone.add("load")
     for clock in ("03:55", "03:56", "03:57", "03:58"):
-        night.at(clock).rounds(2)  # two looks of one engine
+        night.at(clock).rounds(2)  # two evaluations of one engine
         night.restart()
     assert ([("hold", "load"), ("release", "load")], {}) == (night.bench.scheduler.done, night.bench.scheduler.marks)
     assert "released" == night.hold()[0]
@@ -249,14 +250,14 @@ def test_a_mark_unknown_to_the_store_is_reported_and_left_alone(night: Night) ->
     night.at("03:51").rounds()
     assert ("foreign", "foreign", "") == night.hold()[:3]
     assert {"load": mark} == night.bench.scheduler.marks
-    [told] = night.events()
-    assert told.startswith(
+    [event] = night.events()
+    assert event.startswith(
         "fake/load is held by other-store under headway-0123456789abcdef: a mark that this store did"
     )
     del night.bench.scheduler.marks["load"]
     night.at("03:56").rounds(2)
-    found = night.rows("SELECT state FROM hold WHERE key = 'headway-0123456789abcdef'")
-    assert [("released",)] == found
+    rows = night.rows("SELECT state FROM hold WHERE key = 'headway-0123456789abcdef'")
+    assert [("released",)] == rows
 
 
 @pytest.mark.parametrize("met", [SystemUnreachable("the notes cannot be read"), KeyError("State")])
@@ -302,8 +303,8 @@ def test_a_person_holds_and_lets_go_and_what_came_due_is_started_once(night: Nig
 def test_a_persons_hold_that_runs_out_goes_on_as_the_dependencys(night: Night) -> None:
     night.at("03:30").rounds()
     until = {"by": "alice", "until": "2026-11-20T04:10:00Z"}
-    wish = ActionRequest(Verb.HOLD, job_id=night.job_id("load"), parameters=until, why="the network is moved")
-    night.bench.requests().act(wish, new_action_key())
+    request = ActionRequest(Verb.HOLD, job_id=night.job_id("load"), parameters=until, why="the network is moved")
+    night.bench.requests().act(request, new_action_key())
     night.rounds().at("04:11").rounds()
     assert ("held", "reactive", "2026-11-20T04:00:00Z", "until fake/extract is good") == night.hold()
     [row] = night.rows("SELECT held_by, until_us, upstream_id FROM hold")
@@ -318,17 +319,17 @@ def test_a_hold_whose_time_is_over_before_it_is_placed_is_refused(night: Night) 
     night.at("03:30").rounds()
     requests, key = night.bench.requests(), new_action_key()
     until = {"by": "alice", "until": "2026-11-20T03:40:00Z"}
-    wish = ActionRequest(
+    request = ActionRequest(
         Verb.HOLD, job_id=night.job_id("load"), parameters=until, needs_approval=True, preview={"verb": "hold"}
     )
-    requests.act(wish, key)
+    requests.act(request, key)
     night.at("03:41")
     assert "" == approvals.approve_action(
         night.bench.store, night.bench.fence, key, night.bench.digest(key), "jo", "her desk", micros(at("03:41"))
     )
     night.bench.parts.actions.step(night.bench.fence)
-    said = "it was to end at 2026-11-20 03:40+00:00 and was not placed until then: ask again, for a longer time"
-    assert [("refused", said)] == night.rows(f"SELECT state, text FROM action WHERE key = '{key}'")
+    message = "it was to end at 2026-11-20 03:40+00:00 and was not placed until then: ask again, for a longer time"
+    assert [("refused", message)] == night.rows(f"SELECT state, text FROM action WHERE key = '{key}'")
     assert ({}, [("refuse hold",)]) == (
         night.bench.scheduler.marks,
         night.rows("SELECT verb FROM audit WHERE object = 'fake/load' ORDER BY seq DESC LIMIT 1"),

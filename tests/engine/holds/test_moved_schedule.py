@@ -35,7 +35,7 @@ def moves(night: Night, clock: str) -> None:
     jobs["load"] = replace(jobs["load"], schedule=Schedule("debian-cron", clock, "UTC"))
     night.rounds(1)
     with night.bench.reads() as reads:
-        shown = max(one.id for one in reads.jobs.job("fake/load").drift)
+        shown = max(drift.id for drift in reads.jobs.job("fake/load").drift)
     accept_drift(night.bench.store, night.job_id("load"), shown, "mara", night.now)
     night.rounds()
 
@@ -57,8 +57,8 @@ def test_what_a_person_lets_go_is_started_for_the_schedule_that_was_accepted(nig
     moves(night, "0 4 * * *")
     night.at("04:05").rounds()
     [(key,)] = night.rows("SELECT key FROM hold WHERE ended_us IS NULL")
-    wish = ActionRequest(Verb.RELEASE, job_id=night.job_id("load"), parameters={"hold": key}, why="late")
-    night.bench.requests().act(wish, new_action_key())
+    request = ActionRequest(Verb.RELEASE, job_id=night.job_id("load"), parameters={"hold": key}, why="late")
+    night.bench.requests().act(request, new_action_key())
     night.rounds()
     night.at("04:06").rounds(6)
     night.at("04:07").rounds(6)

@@ -43,10 +43,10 @@ from tests.lab.sinks import Behaviour, HttpSink
 )
 def test_check_names_the_wrong_part_without_the_password(url: str, fault: str) -> None:
     assert is_alertmanager(url)
-    found = _url_fault(url)
-    assert fault in found
-    assert bool(fault) == bool(found)
-    assert "CANARY" not in found
+    result = _url_fault(url)
+    assert fault in result
+    assert bool(fault) == bool(result)
+    assert "CANARY" not in result
 
 
 def test_a_first_route_is_tried_with_a_test_that_ends() -> None:

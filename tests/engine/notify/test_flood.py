@@ -18,7 +18,7 @@ JOBS = [f"job{number:04}" for number in range(5000)]
 
 
 def depending(bench: Bench) -> None:
-    """All jobs wait for `extract`, which tells two routes."""
+    """All jobs wait for `extract`, which notifies two routes."""
     root = bench.config.jobs["fake/extract"].model_copy(update={"notify": ("oncall",)})
     edges = tuple(DependencySettings(upstream="fake/extract", downstream=f"fake/{name}") for name in JOBS)
     restarted(bench, replace(bench.config, dependencies=edges, jobs={"fake/extract": root}))

@@ -46,7 +46,7 @@ def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_the_same_mail(s
         sent = send_mail(server.url(), "failed [INC-0001]", BODY, thread)
         assert sent is not None
         assert sent.arrived
-    first, later, repeat = (one.message for one in server.mails)
+    first, later, repeat = (mail.message for mail in server.mails)
     assert (None, f"<headway.{ROOT.own}@example.org>") == (first["In-Reply-To"], first["Message-ID"])
     assert first["Message-ID"] == later["In-Reply-To"] == later["References"]
     assert later["Message-ID"] == repeat["Message-ID"] != first["Message-ID"]
@@ -58,7 +58,7 @@ def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: S
     whole = mail_thread("run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
     for thread in (ROOT, part, whole):
         send_mail(server.url(), "failed [INC-0001]", BODY, thread)
-    first, second, update = (one.message for one in server.mails)
+    first, second, update = (mail.message for mail in server.mails)
     assert first["Message-ID"] == update["In-Reply-To"]
     assert [second["Message-ID"], first["Message-ID"]] == update["References"].split()
 
@@ -128,13 +128,13 @@ def test_all_recipients_of_a_url_get_one_mail_and_hidden_ones_stay_hidden(server
     url = server.url("a@example.org,b@example.org") + "&cc=c@example.org&bcc=d@example.org&name=Night"
     send_mail(url, "t", "x\n", ROOT)
     (mail,) = server.mails
-    assert {f"{one}@example.org" for one in "abcd"} == set(mail.recipients)
+    assert {f"{name}@example.org" for name in "abcd"} == set(mail.recipients)
     assert ("a@example.org, b@example.org", "c@example.org", None) == (
         mail.message["To"], mail.message["Cc"], mail.message["Bcc"])  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "mode, arrived, for_good, words",
+    "mode, arrived, for_good, text",
     [
         ("refuse", False, False, "SMTP 451 try again later"),
         ("reject", False, True, "SMTP 550 5.1.1 no such user here"),
@@ -142,13 +142,13 @@ def test_all_recipients_of_a_url_get_one_mail_and_hidden_ones_stay_hidden(server
     ],
 )
 def test_a_refusal_proves_that_nothing_arrived_and_a_lost_answer_proves_nothing(
-    server: SmtpSink, mode: str, arrived: bool | None, for_good: bool, words: str
+    server: SmtpSink, mode: str, arrived: bool | None, for_good: bool, text: str
 ) -> None:
     server.mode = mode  # type: ignore[assignment]
     sent = send_mail(server.url(), "t", "x\n", ROOT)
     assert sent is not None
     assert (arrived, for_good) == (sent.arrived, sent.for_good)
-    assert words in sent.reason
+    assert text in sent.reason
 
 
 @pytest.mark.parametrize("reply, for_good", [("550 5.1.1 no such user here", True), ("451 try again later", False)])
@@ -190,7 +190,7 @@ def test_the_engine_mails_opening_and_recovery_as_one_thread(
     bench.turn()
     scheduler.attempt("extract", "a2", RunState.SUCCEEDED, ago + timedelta(minutes=1), period_key=None)
     bench.turn()
-    opened, recovered = (one.message for one in server.wait_for(2))
+    opened, recovered = (mail.message for mail in server.wait_for(2))
     parts.finish()
     store.close()
     assert "fake/extract failed, no service affected: exit 1 [INC-0001]" == opened["Subject"]
@@ -229,14 +229,14 @@ def test_an_engine_that_was_stopped_in_mid_mail_does_not_end_it_after_another_to
     bench = Bench(tmp_path, scheduler, Sink(), config, store, stopped, first.fence)
     scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=2), exit_code=1)
     expired = micros(datetime.now(UTC) + timedelta(days=1))
-    taken: list[HeldLease | LeaseHolder] = []
-    server.take_over = lambda: taken.append(lease.acquire_lease(store, "engine", "second", 600, expired))
+    leases: list[HeldLease | LeaseHolder] = []
+    server.take_over = lambda: leases.append(lease.acquire_lease(store, "engine", "second", 600, expired))
     stopped.pollers[next(iter(stopped.pollers))].poll_once(first.fence)
     stopped.evaluator.step(first.fence)
     assert 1 == stopped.outbox.step(first.fence)
     stopped.outbox.wait_idle()
     assert [] == server.mails
-    [second] = taken
+    [second] = leases
     assert isinstance(second, HeldLease)
     bench.fence, bench.parts = second.fence, EngineAssembly(config, store, SecretStore())
     bench.parts.begin(second.fence)

@@ -1,4 +1,4 @@
-"""What was noise: counted from what was told and said, shown on demand, and told once a week."""
+"""Noise: counted from notifications and verdicts, shown on demand, and reported once a week."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.engine.bench import Bench
 from tests.hostile.commands import headway
 
 MONDAY = datetime(2026, 11, 16, 7, tzinfo=UTC)
-TOLD = (
+NOISE = (
     NoiseAlert("oncall", "opened", 1, "etl", "run", "hosts/a", True),
     NoiseAlert("oncall", "repeated", 1, "etl", "run", "hosts/a", None),
     NoiseAlert("oncall", "opened", 2, "etl", "run", "hosts/a", False),
@@ -27,26 +27,26 @@ TOLD = (
 
 
 def test_alerts_are_counted_by_route_owner_rule_and_job_the_loudest_first() -> None:
-    found = noise_report(MONDAY, MONDAY, TOLD, [("silence", 2), ("wait", 9)], [2])
+    result = noise_report(MONDAY, MONDAY, NOISE, [("silence", 2), ("wait", 9)], [2])
     assert [("oncall", 4, 3, 1), ("finance", 1, 1, 0)] == [
-        (one.name, one.alerts, one.incidents, one.repeated) for one in found.routes
+        (count.name, count.alerts, count.incidents, count.repeated) for count in result.routes
     ]
     assert (["etl", "nobody"], ["run", "volume"]) == (
-        [one.name for one in found.owners],
-        [one.name for one in found.rules],
+        [count.name for count in result.owners],
+        [count.name for count in result.rules],
     )
-    assert [(1, 3), (0, 0)] == [(one.useful, one.judged) for one in found.routes]
-    assert (("hosts/a", 3),) == found.flapping
-    assert (("wait", 9), ("silence", 2)) == found.suppressed
-    assert 3 == found.never_acknowledged
+    assert [(1, 3), (0, 0)] == [(count.useful, count.judged) for count in result.routes]
+    assert (("hosts/a", 3),) == result.flapping
+    assert (("wait", 9), ("silence", 2)) == result.suppressed
+    assert 3 == result.never_acknowledged
 
 
 def test_what_came_back_under_one_number_came_again_and_again_too() -> None:
     """Flapping is one incident that is reopened: counted by incidents it would be quiet."""
-    told = (NoiseAlert("oncall", "opened", 1, "etl", "run", "hosts/a", None, 4),
+    expected = (NoiseAlert("oncall", "opened", 1, "etl", "run", "hosts/a", None, 4),
             NoiseAlert("oncall", "updated", 1, "etl", "run", "hosts/a", None, 4),
             NoiseAlert("oncall", "opened", 2, "etl", "run", "hosts/b", None, 1))  # fmt: skip
-    assert (("hosts/a", 5),) == noise_report(MONDAY, MONDAY, told, (), ()).flapping
+    assert (("hosts/a", 5),) == noise_report(MONDAY, MONDAY, expected, (), ()).flapping
 
 
 def test_a_time_without_alerts_says_so() -> None:
@@ -74,11 +74,11 @@ def failed(bench: Bench) -> None:
 
 def test_the_command_counts_notifications_and_judgements(bench: Bench) -> None:
     failed(bench)
-    said = audit.ChangeOrigin("ann", "here", "", micros(datetime.now(UTC)))
-    alert_responses.rate_alert(bench.store, bench.fence, 1, True, said)
-    found = headway(bench.url, "alert", "noise", "--since", "1d", "--json").data
-    assert (1, 1, 1) == (found["total"]["alerts"], found["total"]["judged"], found["total"]["useful"])
-    assert ["fake/extract"] == [one["name"] for one in found["roots"]]
+    origin = audit.ChangeOrigin("ann", "here", "", micros(datetime.now(UTC)))
+    alert_responses.rate_alert(bench.store, bench.fence, 1, True, origin)
+    data = headway(bench.url, "alert", "noise", "--since", "1d", "--json").data
+    assert (1, 1, 1) == (data["total"]["alerts"], data["total"]["judged"], data["total"]["useful"])
+    assert ["fake/extract"] == [root["name"] for root in data["roots"]]
     text = headway(bench.url, "alert", "noise").out
     assert "1 alert about 1 incident," in text
     assert "1 of 1 rated useful" in text

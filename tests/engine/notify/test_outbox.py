@@ -51,7 +51,7 @@ def web_hook(answer: Callable[[str], int]) -> Iterator[str]:
 def test_a_token_in_the_place_of_the_host_is_not_resolved_on_the_network(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looked for, it is never found: no such alert would ever leave, and the token would be told as an error."""
+    """An alert with a token in its URL is sent, and the token is in no error."""
     import apprise
 
     monkeypatch.setattr("socket.create_connection", _refuse)
@@ -73,8 +73,8 @@ def test_an_internal_server_behind_a_proxy_is_not_resolved_directly(monkeypatch:
 
 
 def test_where_no_server_listens_nothing_was_sent() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as gone:
-        port = gone.server_address[1]
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        port = server.server_address[1]
     sent = send_by_apprise(f"json://127.0.0.1:{port}/", "title", "body", Page("incident"))
     assert (False, f"127.0.0.1:{port}: Connection refused") == (sent.arrived, sent.reason)
 
@@ -94,25 +94,25 @@ def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
         return 500
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # as the engine's logs are set up
-    said: list[SendResult] = []
+    results: list[SendResult] = []
     with web_hook(answer) as url:
         first = threading.Thread(
-            target=lambda: said.append(send_by_apprise(f"{url}/taken", "title", "body", Page("incident")))
+            target=lambda: results.append(send_by_apprise(f"{url}/taken", "title", "body", Page("incident")))
         )
         first.start()
         assert entered.wait(SECONDS)
         second = threading.Thread(
-            target=lambda: said.append(send_by_apprise(f"{url}/refused", "title", "body", Page("incident")))
+            target=lambda: results.append(send_by_apprise(f"{url}/refused", "title", "body", Page("incident")))
         )
         second.start()
         first.join(SECONDS)
         over.set()
         second.join(SECONDS)
-    assert [True, False] == [one.arrived for one in said]
-    assert "error=500" in said[1].reason
+    assert [True, False] == [result.arrived for result in results]
+    assert "error=500" in results[1].reason
 
 
-def fail_and_tell(bench: Bench, answer: SendResult) -> None:
+def fail_and_notify(bench: Bench, answer: SendResult) -> None:
     """One failure, its alert sent; the receiver says `answer`."""
     bench.sink.answer = answer
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC))
@@ -128,7 +128,7 @@ def send_again(bench: Bench, answer: SendResult) -> None:
 
 def test_a_lost_answer_stays_lost_although_the_receiver_is_out_of_reach_afterwards(bench: Bench) -> None:
     """The first may have arrived, whatever became of the second: the third says so."""
-    fail_and_tell(bench, SendResult(None, "read timed out"))
+    fail_and_notify(bench, SendResult(None, "read timed out"))
     send_again(bench, SendResult(False, "connection refused"))
     send_again(bench, SendResult(True))
     assert [False, True, True] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
@@ -136,7 +136,7 @@ def test_a_lost_answer_stays_lost_although_the_receiver_is_out_of_reach_afterwar
 
 def test_a_late_copy_counts_no_minutes_and_is_otherwise_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     title = "Daily 07:30 at risk: restart load (in db) by 21 Nov 07:29 (in 1 h 8 min) [INC-0001]"
-    fail_and_tell(bench, SendResult(None, "read timed out"))
+    fail_and_notify(bench, SendResult(None, "read timed out"))
     with bench.store.write(None) as connection:
         connection.rows("UPDATE alert SET title = ?", (title,))
     send_again(bench, SendResult(None, "read timed out"))
@@ -153,7 +153,7 @@ def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(be
         raise ZeroDivisionError
 
     bench.parts.outbox._send = broken
-    fail_and_tell(bench, SendResult(True))
+    fail_and_notify(bench, SendResult(True))
     with bench.reads() as reads:
         (delivery,) = reads.incidents.incident(1).deliveries
     assert ("pending", 1, 1) == (delivery.state, delivery.tries, delivery.repeats)
@@ -164,7 +164,7 @@ def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(be
 
 def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: Bench) -> None:
     """A storm of alerts, one of two receivers down: what waits for it must not stand in the other's way."""
-    fail_and_tell(bench, SendResult(True))
+    fail_and_notify(bench, SendResult(True))
     with bench.store.write(None) as connection:
         connection.rows(
             "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 602) INSERT INTO alert"
@@ -176,7 +176,7 @@ def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: 
             " SELECT id, 0, '', 'pending', 0, 0, 0, '' FROM alert WHERE id > 1"
         )
     due = rows.claim_due(bench.store, bench.fence, 1, frozenset({("down", 0)}))
-    assert [("oncall", 0)] == [(one.route, one.url_index) for one in due]
+    assert [("oncall", 0)] == [(delivery.route, delivery.url_index) for delivery in due]
 
 
 def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monk
 
 
 def test_a_receiver_that_is_down_for_a_month_is_tried_on(bench: Bench) -> None:
-    fail_and_tell(bench, SendResult(False, "error=500"))
+    fail_and_notify(bench, SendResult(False, "error=500"))
     with bench.store.write(None) as connection:
         connection.rows("UPDATE delivery SET tries = 3000")
     send_again(bench, SendResult(False, "error=500"))
@@ -227,19 +227,19 @@ def test_a_refusal_that_could_not_be_stored_is_no_repeat(bench: Bench, monkeypat
     put_off = rows.postpone
     full = iter([StoreUnusable("the disk is full")])
 
-    def once_full(*told: object) -> None:
+    def once_full(*results: object) -> None:
         for error in full:
             raise error
-        put_off(*told)  # type: ignore[arg-type]
+        put_off(*results)  # type: ignore[arg-type]
 
     monkeypatch.setattr(rows, "postpone", once_full)
-    fail_and_tell(bench, SendResult(False, "error=500"))
+    fail_and_notify(bench, SendResult(False, "error=500"))
     send_again(bench, SendResult(True))
     assert [False, False] == [body.startswith("May be a duplicate") for _, _, body in bench.sink.got]
 
 
 def test_a_receivers_text_is_cleaned_before_it_is_stored(bench: Bench) -> None:
-    fail_and_tell(bench, SendResult(False, "error=500\x1b[2J\nno"))
+    fail_and_notify(bench, SendResult(False, "error=500\x1b[2J\nno"))
     with bench.reads() as reads:
         (delivery,) = reads.incidents.incident(1).deliveries
     assert "error=500\ufffdno" == delivery.error

@@ -230,7 +230,7 @@ def test_a_refused_acknowledgement_is_logged_once_and_stops_no_other(
         compare(bench, 3)
         assert (2, 1) == (len(service.acknowledged), service.refused)
         outcomes = [text for (text,) in rows(bench, "SELECT text FROM event WHERE kind = 'acknowledgement_sent'")]
-        assert (2, 1) == tuple(sum(word in text for text in outcomes) for word in (": acknowledgement sent", "(404)"))
+        assert (2, 1) == tuple(sum(term in text for text in outcomes) for term in (": acknowledgement sent", "(404)"))
 
 
 def test_the_list_of_one_read_key_is_read_once_for_all_its_urls(

@@ -51,17 +51,19 @@ def event(who: str, begins: datetime, ends: datetime, *more: str) -> str:
 
 def test_a_weekly_shift_comes_again_each_week() -> None:
     text = calendar(event("Ann", BEGIN, BEGIN + DAY, "RRULE:FREQ=WEEKLY"))
-    found = parse_shifts(text, ("ann",), BEGIN, BEGIN + 15 * DAY)
-    assert [OnCallShift("ann", BEGIN + n * DAY, BEGIN + (n + 1) * DAY) for n in (0, 7, 14)] == list(found)
+    shifts = parse_shifts(text, ("ann",), BEGIN, BEGIN + 15 * DAY)
+    assert [OnCallShift("ann", BEGIN + n * DAY, BEGIN + (n + 1) * DAY) for n in (0, 7, 14)] == list(shifts)
 
 
 def test_who_it_is_may_be_an_attendee_by_name_or_address() -> None:
     shift = (BEGIN, BEGIN + DAY)
     by_address = calendar(event("Primary", *shift, "ATTENDEE:mailto:bob@example.com"))
     by_name = calendar(event("Primary", *shift, "ATTENDEE;CN=Bob Miller:mailto:x@example.com"))
-    assert ["bob"] == [one.person for one in parse_shifts(by_address, ("bob",), *shift)]
-    assert ["bob miller"] == [one.person for one in parse_shifts(by_name, ("bob miller",), *shift)]
-    assert ["Primary"] == [one.person for one in parse_shifts(calendar(event("Primary", *shift)), ("bob",), *shift)]
+    assert ["bob"] == [on_call_shift.person for on_call_shift in parse_shifts(by_address, ("bob",), *shift)]
+    assert ["bob miller"] == [on_call_shift.person for on_call_shift in parse_shifts(by_name, ("bob miller",), *shift)]
+    assert ["Primary"] == [
+        on_call_shift.person for on_call_shift in parse_shifts(calendar(event("Primary", *shift)), ("bob",), *shift)
+    ]
 
 
 def test_a_cancelled_event_is_no_shift() -> None:
@@ -101,7 +103,7 @@ class Server:
 
     text: str = ""
     status: int = 200
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     url: str = ""
 
 
@@ -110,7 +112,7 @@ def server() -> Iterator[Server]:
     made = Server()
 
     def answer(request: httpx.Request) -> httpx.Response:
-        made.asked.append(request.url.raw_path.decode())
+        made.requested.append(request.url.raw_path.decode())
         return httpx.Response(made.status, content=made.text.encode(), headers={"content-type": "text/calendar"})
 
     with web_server(answer) as address:
@@ -120,15 +122,17 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def bench(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """The default route asks a rota whose calendar is on the server."""
+    """The default route uses a rota whose calendar is on the server."""
     monkeypatch.setenv("ONCALL_CALENDAR", server.url)
     scheduler = FakeScheduler()
     config = estate_config(tmp_path, scheduler)
     routes = dict.fromkeys(("oncall", "ann-phone"), config.routes["oncall"])
     people = {"ann": "ann-phone"}
     rota = RotaSettings(ical=SecretRef(env="ONCALL_CALENDAR"), people=people, refresh_every=timedelta(hours=1))
-    said = AlertingSettings((RouteRule("oncall", rota="primary"),), rotas=(RotaRule("primary", tuple(people.items())),))
-    made = replace(config, routes=routes, rotas={"primary": rota}, declared=Declared(alerting=said))
+    settings = AlertingSettings(
+        (RouteRule("oncall", rota="primary"),), rotas=(RotaRule("primary", tuple(people.items())),)
+    )
+    made = replace(config, routes=routes, rotas={"primary": rota}, declared=Declared(alerting=settings))
     with running_bench(tmp_path, scheduler, made) as running:
         yield running
 
@@ -143,17 +147,17 @@ def fails(bench: Bench) -> None:
     bench.turn()
 
 
-def told(bench: Bench) -> list[str]:
+def notified_urls(bench: Bench) -> list[str]:
     with bench.reads() as reads:
-        return [one.route for one in reads.incidents.incident(1).deliveries]
+        return [delivery.route for delivery in reads.incidents.incident(1).deliveries]
 
 
 def test_the_person_on_call_by_the_calendar_is_notified(bench: Bench, server: Server) -> None:
     server.text = calendar(event("ann", present() - DAY, present() + DAY))
     bench.parts.rotas.step(bench.fence)
-    assert ["/cal/SECRET-TOKEN.ics?key=1"] == server.asked
+    assert ["/cal/SECRET-TOKEN.ics?key=1"] == server.requested
     fails(bench)
-    assert (["ann-phone"], "") == (told(bench), bench.parts.rotas.trouble())
+    assert (["ann-phone"], "") == (notified_urls(bench), bench.parts.rotas.trouble())
     done = headway(bench.url, "oncall", "primary")
     assert (0, True) == (done.code, "primary: ann is on call until" in done.out)
     later = headway(bench.url, "oncall", "primary", "--json", "--at", (present() + 2 * DAY).isoformat())
@@ -198,7 +202,7 @@ def test_in_a_gap_the_routes_own_urls_are_notified_and_the_problem_says_so(bench
     server.text = calendar(event("ann", present() + DAY, present() + 2 * DAY))
     bench.parts.rotas.step(bench.fence)
     fails(bench)
-    assert ["oncall"] == told(bench)
+    assert ["oncall"] == notified_urls(bench)
     assert 'rota "primary" has a gap: no one is on call' in bench.parts.trouble("")
 
 
@@ -219,7 +223,7 @@ def test_a_failing_calendar_serves_its_last_content_and_says_so_without_its_addr
     assert 'rota "primary" cannot be read since' in trouble
     assert "SECRET-TOKEN" not in trouble
     fails(bench)
-    assert ["ann-phone"] == told(bench)
+    assert ["ann-phone"] == notified_urls(bench)
     done = headway(bench.url, "oncall", "primary")
     assert "last refresh failed:" in done.out
     assert "SECRET-TOKEN" not in done.out
@@ -232,7 +236,7 @@ def test_a_failing_calendar_serves_its_last_content_and_says_so_without_its_addr
 def test_no_part_of_a_calendars_address_is_shown_however_it_is_written(
     bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch, otherwise: Callable[[str], str]
 ) -> None:
-    """Only the whole secret is masked, and what is asked is spelled again."""
+    """Only the whole secret is masked, and the request is spelled again."""
     monkeypatch.setenv("ONCALL_CALENDAR", otherwise(server.url))
     server.status = 503
     again(bench)
@@ -250,7 +254,7 @@ def test_a_failing_calendar_is_logged_when_lost_and_when_back(bench: Bench, serv
         trouble = bench.parts.rotas.trouble()
         server.status, server.text = 200, calendar(event("ann", present() - DAY, present() + DAY))
         again(bench)
-    assert ["warning", "warning", "info"] == [one["log_level"] for one in logged if one.get("rota") == "primary"]
+    assert ["warning", "warning", "info"] == [row["log_level"] for row in logged if row.get("rota") == "primary"]
     assert "(401)" in trouble, "the trouble tells the last reason"
 
 
@@ -259,13 +263,13 @@ def test_a_calendar_may_be_a_file_beside_the_config(tmp_path: Path) -> None:
     config = estate_config(tmp_path, FakeScheduler())
     rotas = {"primary": RotaSettings(ical="oncall.ics", people={"ann": "oncall"}), "lost": RotaSettings(
         ical="lost.ics", people={"ann": "oncall"})}  # fmt: skip
-    said = AlertingSettings(rotas=tuple(RotaRule(name, (("ann", "oncall"),)) for name in rotas))
-    config = replace(config, rotas=rotas, declared=Declared(alerting=said))
+    settings = AlertingSettings(rotas=tuple(RotaRule(name, (("ann", "oncall"),)) for name in rotas))
+    config = replace(config, rotas=rotas, declared=Declared(alerting=settings))
     with running_bench(tmp_path, FakeScheduler(), config) as made:
         made.parts.rotas.step(made.fence)
         assert 'rota "lost" cannot be read since' in made.parts.rotas.trouble()
         assert "No such file or directory" in made.parts.rotas.trouble()
         with made.reads() as reads:
             assert [("lost", ""), ("primary", "ann")] == [
-                (one.name, one.person) for one in reads.alerts.rotas(present())
+                (rota.name, rota.person) for rota in reads.alerts.rotas(present())
             ]

@@ -1,4 +1,4 @@
-"""What is given up and who is told instead; digests in a flood; how much of an alert leaves the house."""
+"""Abandoned alerts and their fallback; digests in a flood; how much of an alert leaves the machine."""
 
 from __future__ import annotations
 
@@ -120,9 +120,11 @@ def test_f66_a_delivery_refused_three_times_is_parked_and_notified_on_the_fallba
         assert 3 == len(post_of(bench).to("one"))
         [(state, error)] = rows(bench, "SELECT state, error FROM delivery WHERE receiver = 'env ROUTE_ONE'")
         assert ("parked", "Failed to send: Bad Request, error=400. (refused permanently 3 times)") == (state, error)
-        told = [title for title, _ in post_of(bench).to("boss")]
-        assert ['1 alert not delivered: route "oncall"'] == [one for one in told if "not delivered" in one]
-        assert 1 == len([one for one in told if "INC-0001" in one])  # given up whole: handed on before the hour is over
+        titles = [title for title, _ in post_of(bench).to("boss")]
+        assert ['1 alert not delivered: route "oncall"'] == [title for title in titles if "not delivered" in title]
+        assert 1 == len(
+            [title for title in titles if "INC-0001" in title]
+        )  # abandoned: sent to the fallback before the hour is over
 
 
 def test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again_by_itself(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again
         tried = len(post_of(bench).got)
         assert ("oncall", "opened", "env ROUTE_ONE", "parked") in deliveries(bench)
         later(bench, timedelta(hours=2))
-        assert [] == [one for one in post_of(bench).got[tried:] if "INC-0001" in one[1]]
+        assert [] == [pair for pair in post_of(bench).got[tried:] if "INC-0001" in pair[1]]
 
 
 def test_a_parked_delivery_is_sent_on_request(tmp_path: Path) -> None:
@@ -192,14 +194,14 @@ def test_f66_what_no_url_accepts_in_time_goes_to_the_fallback_once_and_says_why(
         first = 'Route "oncall" has not accepted this in 2m; this route is its fallback. Last answer: error=500\n\n'
         assert body.startswith(first)
         assert [("run", "run")] == [
-            (one[0][:3], one[1][:3])
-            for one in rows(bench, "SELECT a.dedup_key, b.dedup_key FROM alert a JOIN alert b ON b.fallback_of = a.id")
+            (row[0][:3], row[1][:3])
+            for row in rows(bench, "SELECT a.dedup_key, b.dedup_key FROM alert a JOIN alert b ON b.fallback_of = a.id")
         ]
 
 
 def test_a_fallback_that_accepts_nothing_has_its_own(tmp_path: Path) -> None:
-    one, two = route("ONE", fallback="two"), route("TWO", fallback="boss")
-    with bench_of(tmp_path, oncall=one, two=two, boss=route("BOSS")) as bench:
+    route_settings, two = route("ONE", fallback="two"), route("TWO", fallback="boss")
+    with bench_of(tmp_path, oncall=route_settings, two=two, boss=route("BOSS")) as bench:
         post_of(bench).answers |= {"one": SendResult(False, "error=500"), "two": SendResult(None, "lost")}
         fail(bench, "extract")
         later(bench, timedelta(minutes=3))
@@ -254,7 +256,7 @@ def test_parked_alerts_that_are_sent_again_leave_as_a_flood_does(tmp_path: Path)
         later(bench, timedelta(minutes=2))
         later(bench)
         titles = [title for title, _ in post_of(bench).to("one") if "not delivered" not in title]
-        assert (5, 1) == (len(titles), len([one for one in titles if "25 more alerts" in one]))
+        assert (5, 1) == (len(titles), len([title for title in titles if "25 more alerts" in title]))
 
 
 def test_a_parked_digest_is_sent_again_as_it_was(tmp_path: Path) -> None:
@@ -284,8 +286,10 @@ def test_the_next_digest_waits_for_its_minute_and_a_restart_loses_nothing(tmp_pa
         later(bench, timedelta(seconds=41))
         sole, digest = (title for _, title, _ in post_of(bench).got[2:])
         assert (True, True) == (sole.endswith("[INC-0004]"), digest.endswith(", and 1 more alert"))
-        told = rows(bench, "SELECT count(*) FROM alert WHERE kind = 'opened' AND (digest_id IS NOT NULL OR let_us > 0)")
-        assert [(6,)] == told
+        results = rows(
+            bench, "SELECT count(*) FROM alert WHERE kind = 'opened' AND (digest_id IS NOT NULL OR let_us > 0)"
+        )
+        assert [(6,)] == results
 
 
 def tier_one(config: Config) -> Config:
@@ -305,23 +309,26 @@ def test_the_first_alert_of_a_tier_1_service_is_not_held_back(tmp_path: Path) ->
         assert ": restart extract by " in post_of(bench).got[1][1]
 
 
-SAID = "connect as etl password=hunter2 to db07, mail ann@bank.example"
+SECRET_ERROR = "connect as etl password=hunter2 to db07, mail ann@bank.example"
 
 
 @pytest.mark.parametrize(
-    "how, there, gone",
+    "how, there, removed",
     [
         ("full", ["db07", "ann@bank.example", "password=***", "last line of it"], ["hunter2"]),
         ("masked", ["db07", "***@bank.example", "last line of it"], ["hunter2", "ann@"]),
         ("link", ["Supply plan", "headway incident INC-0001"], ["hunter2", "db07", "ann@", "last line", "password"]),
     ],
 )
-def test_a_route_says_how_much_leaves_the_house(tmp_path: Path, how: str, there: list[str], gone: list[str]) -> None:
+def test_a_route_says_how_much_leaves_the_house(tmp_path: Path, how: str, there: list[str], removed: list[str]) -> None:
     with bench_of(tmp_path, oncall=route("ONE", body=how)) as bench:
-        bench.scheduler.logs["extract-1"] = f"{SAID}\nlast line of it\n"
-        fail(bench, "extract", message=SAID)
+        bench.scheduler.logs["extract-1"] = f"{SECRET_ERROR}\nlast line of it\n"
+        fail(bench, "extract", message=SECRET_ERROR)
         [(title, body)] = post_of(bench).to("one")
-        assert ([], []) == ([one for one in there if one not in body], [one for one in gone if one in title + body])
+        assert ([], []) == (
+            [name for name in there if name not in body],
+            [name for name in removed if name in title + body],
+        )
         assert ": restart extract by " in title
         stored = rows(bench, "SELECT text FROM log_tail UNION ALL SELECT message FROM run")
-        assert [] == [one for (one,) in stored if "hunter2" in one]
+        assert [] == [item for (item,) in stored if "hunter2" in item]

@@ -101,10 +101,10 @@ def test_acknowledge_in_slack_is_the_persons_and_the_message_says_so(pressed: Fa
     assert ([], [ACKNOWLEDGE, SILENCE, OPEN]) == shown(message)
     assert "https://ops.example.org/INC-0001" == message["attachments"][-1]["blocks"][0]["elements"][-1]["url"]
     reply = press(pressed, ACKNOWLEDGE, MARA)
-    [text], left = shown(reply)
+    [text], remaining = shown(reply)
     assert text.startswith("Acknowledged by mara 20")
     assert ", until 20" in text
-    assert [SILENCE, OPEN] == left
+    assert [SILENCE, OPEN] == remaining
     assert reply["replace_original"] is True
     assert (message["text"], message["attachments"][0]) == (reply["text"], reply["attachments"][0])
     with bench.store.read() as session:
@@ -123,9 +123,9 @@ def test_an_envelope_that_slack_sends_twice_is_one_change(
 
 
 def test_silence_is_of_the_failed_job_for_an_hour(pressed: FakeSlack, bench: Bench) -> None:
-    [text], left = shown(press(pressed, SILENCE, MARA))
+    [text], remaining = shown(press(pressed, SILENCE, MARA))
     assert text.startswith("fake/extract silenced by mara 20")
-    assert [ACKNOWLEDGE, OPEN] == left
+    assert [ACKNOWLEDGE, OPEN] == remaining
     with bench.reads() as reads:
         [silence] = reads.alerts.silences()
     assert {"system": "fake", "job": "fake/extract"} == dict(silence.matchers)

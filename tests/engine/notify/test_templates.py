@@ -24,14 +24,14 @@ HOSTILE = "{{ 7 * 7 }} {% raw %} \x1b[2J <!channel>"
 def decided(subject: str, body: str = "") -> IncidentDecision:
     """An incident whose source says hostile things, in the words of its route."""
     root = job(1, "hosts/extract", "03:10", notify=("oncall",))
-    said = Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", templated=True),)))
-    night = Ledger(replace(estate(root), declared=said))
+    declared = Declared(alerting=AlertingSettings(routes=(RouteRule("oncall", templated=True),)))
+    night = Ledger(replace(estate(root), declared=declared))
     night.run(root, "03:10", RunState.FAILED, **ended("03:10", 2, message=HOSTILE))
-    night.look("03:12")
+    night.evaluate("03:12")
     template = TemplateSettings.model_construct(subject=subject, body=body)
     route = RouteSettings(urls=(SecretRef(env="X"),), template=template)
-    (found,) = RouteTemplates({"oncall": route}).render(Decisions(incidents=(night.incident(),))).incidents
-    return found
+    (incident,) = RouteTemplates({"oncall": route}).render(Decisions(incidents=(night.incident(),))).incidents
+    return incident
 
 
 def test_a_notification_uses_the_template_of_its_route() -> None:
@@ -43,24 +43,26 @@ def test_a_notification_uses_the_template_of_its_route() -> None:
 
 
 @pytest.mark.parametrize(
-    "templated, wanted",
+    "templated, expected",
     [(("oncall", "ann-phone"), "ann-phone"), (("oncall",), "oncall"), (("ann-phone",), "ann-phone")],
 )
 def test_the_person_on_call_is_notified_with_the_template_of_their_own_route(
-    templated: tuple[str, ...], wanted: str
+    templated: tuple[str, ...], expected: str
 ) -> None:
     """Those of the route with the rota are for who has none of their own."""
     root = job(1, "hosts/extract", "03:10", notify=("oncall",))
     routes = (RouteRule("oncall", rota="primary"), RouteRule("ann-phone"))
-    said = AlertingSettings(
-        tuple(replace(one, templated=one.name in templated) for one in routes),
+    alerting_settings = AlertingSettings(
+        tuple(replace(rule, templated=rule.name in templated) for rule in routes),
         rotas=(RotaRule("primary", (("ann", "ann-phone"),)),),
     )
     shifts = {"primary": (OnCallShift("ann", at("00:00"), at("08:00")),)}
-    known = replace(estate(root), declared=Declared(alerting=said), notifications=NotificationState(shifts=shifts))
+    known = replace(
+        estate(root), declared=Declared(alerting=alerting_settings), notifications=NotificationState(shifts=shifts)
+    )
     ledger = Ledger(known)
     ledger.run(root, "03:10", RunState.FAILED, **ended("03:10", 2))
-    ledger.look("03:12")
+    ledger.evaluate("03:12")
     settings = {
         name: RouteSettings(
             urls=(SecretRef(env="X"),),
@@ -68,9 +70,9 @@ def test_the_person_on_call_is_notified_with_the_template_of_their_own_route(
         )
         for name in templated
     }
-    (found,) = RouteTemplates(settings).render(Decisions(incidents=(ledger.incident(),))).incidents
-    (notice,) = found.notices
-    assert ("ann-phone", f"{wanted}: hosts/extract") == (notice.route, notice.title)
+    (incident,) = RouteTemplates(settings).render(Decisions(incidents=(ledger.incident(),))).incidents
+    (notice,) = incident.notices
+    assert ("ann-phone", f"{expected}: hosts/extract") == (notice.route, notice.title)
 
 
 def test_what_a_job_says_is_a_value_and_never_a_template() -> None:

@@ -109,7 +109,7 @@ def test_an_incident_is_sent_with_its_services_and_a_valid_signature(bench: Benc
     opened, ended = [post.data for post in sink.posts]
     [incident] = opened["incidents"]
     assert ("fake/extract", "run", "team") == tuple(incident[name] for name in ("root", "cause", "owner"))
-    assert [("supply", "Supply plan")] == [(one["name"], one["title"]) for one in incident["services"]]
+    assert [("supply", "Supply plan")] == [(service["name"], service["title"]) for service in incident["services"]]
     assert (1, "opened", "open", "bench") == tuple(opened[name] for name in ("version", "kind", "action", "estate"))
     assert ("recovered", "resolve", opened["key"]) == tuple(ended[name] for name in ("kind", "action", "key"))
     assert incident["closed"] is None
@@ -160,7 +160,7 @@ def test_a_digest_names_each_of_its_incidents(bench: Bench, sink: HttpSink) -> N
         session.rows("UPDATE delivery SET state = 'pending', next_us = 0")
     bench.send()
     digest = sink.posts[-1].data
-    assert ("digest", ["INC-0001"]) == (digest["kind"], [one["incident"] for one in digest["incidents"]])
+    assert ("digest", ["INC-0001"]) == (digest["kind"], [incident["incident"] for incident in digest["incidents"]])
 
 
 def test_headways_own_trouble_is_sent_from_memory_under_the_id_that_the_store_would_use(
@@ -192,18 +192,18 @@ def test_headways_own_trouble_is_sent_from_memory_under_the_id_that_the_store_wo
     ],
 )
 def test_check_names_the_wrong_part_and_none_of_its_text(url: str, fault: str) -> None:
-    found = _url_fault(url)
-    assert fault in found
-    assert bool(fault) == bool(found)
-    assert KEY not in found
-    assert "CANARY" not in found
+    result = _url_fault(url)
+    assert fault in result
+    assert bool(fault) == bool(result)
+    assert KEY not in result
+    assert "CANARY" not in result
 
 
 def test_a_first_route_is_tried_with_one_test(sink: HttpSink) -> None:
     url = f"webhook://{KEY}@127.0.0.1:{sink.port}/"
     assert "" == send_test_message(url)
     assert [("test", "inform", [])] == [
-        (one.data["kind"], one.data["action"], one.data["incidents"]) for one in sink.posts
+        (post.data["kind"], post.data["action"], post.data["incidents"]) for post in sink.posts
     ]
     sink.behaviour = Behaviour(status=401)
     assert "HTTP 401" == send_test_message(url)
@@ -229,5 +229,5 @@ def test_the_golden_files_have_every_kind_and_fit_the_schema() -> None:
 def test_the_page_documents_every_field() -> None:
     page = (ROOT / "docs" / "webhook.md").read_text(encoding="utf-8")
     schema = WebhookNotification.model_json_schema(mode="serialization")
-    names = {*schema["properties"], *(name for one in schema["$defs"].values() for name in one.get("properties", ()))}
+    names = {*schema["properties"], *(name for item in schema["$defs"].values() for name in item.get("properties", ()))}
     assert set() == {name for name in names if f"`{name}`" not in page}

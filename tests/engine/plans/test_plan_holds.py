@@ -34,9 +34,9 @@ def plan(night: Night, looked_at_until: str = "") -> PlanDraft:
     requests = EngineClient(night.bench.url)
     question = requests.propose(1)
     night.bench.parts.answers.step(night.bench.fence)
-    found = requests.wait(question, 10)
-    assert found.ok, found.error
-    draft = PlanDraft.read(found.data)
+    answer = requests.wait(question, 10)
+    assert answer.ok, answer.error
+    draft = PlanDraft.read(answer.data)
     if looked_at_until:
         night.at(looked_at_until)
     requests.start_plan(draft, new_action_key())
@@ -52,12 +52,12 @@ def go_on(night: Night) -> None:
 
 
 def steps(night: Night) -> list[tuple[str, str, str]]:
-    return [(verb, state, words) for verb, state, words in night.rows(
+    return [(verb, state, text) for verb, state, text in night.rows(
         "SELECT verb, state, text FROM plan_step ORDER BY place")]  # fmt: skip
 
 
 def service_day(night: Night) -> tuple[str, str]:
-    """How the service stands, and why."""
+    """The service's status, and the reason."""
     timeliness, reasons = night.rows("SELECT timeliness, reasons FROM service_day ORDER BY business_date")[0]
     return str(timeliness), reasons_text(parse_reasons(reasons))
 
@@ -65,7 +65,7 @@ def service_day(night: Night) -> tuple[str, str]:
 def succeeds(night: Night, job: str, clock: str) -> None:
     """The run that the plan, or its hold, requested has ended well at that time."""
     verb = "rerun" if job == "extract" else "start"
-    [key] = [each for (each,) in night.rows(f"SELECT key FROM action WHERE verb = '{verb}'")]
+    [key] = [item for (item,) in night.rows(f"SELECT key FROM action WHERE verb = '{verb}'")]
     night.bench.scheduler.attempt(
         job, f"{job}-again", RunState.SUCCEEDED, at(clock), action_key=key, period_key=None, ended_at=at(clock)
     )
@@ -141,29 +141,29 @@ def test_a_plan_that_is_given_up_leaves_what_it_held_held_and_says_so(night: Nig
     assert ["load"] == [*night.bench.scheduler.marks]
 
 
-def words_of_pause(night: Night) -> str:
+def pause_text(night: Night) -> str:
     EngineClient(night.bench.url).steer_plan(1, RequestKind.PAUSE_PLAN)
-    [(words,)] = night.rows("SELECT text FROM plan")
+    [(text,)] = night.rows("SELECT text FROM plan")
     EngineClient(night.bench.url).steer_plan(1, RequestKind.RESUME_PLAN)
-    return str(words)
+    return str(text)
 
 
 def test_a_paused_plan_shows_what_is_about_to_be_held_and_not_what_is_released(night: Night) -> None:
     night.at("03:40").rounds()
     plan(night)
     go_on(night)
-    assert "held" not in words_of_pause(night)
+    assert "held" not in pause_text(night)
     night.at("03:51")
     night.bench.parts.plans.step(night.bench.fence)
     night.bench.parts.actions.step(night.bench.fence)
     assert (["load"], []) == ([*night.bench.scheduler.marks], night.rows("SELECT state FROM hold"))
-    assert "fake/load stays held" in words_of_pause(night)
+    assert "fake/load stays held" in pause_text(night)
     succeeds(night, "extract", "03:54")
     night.at("03:55").rounds()
     night.bench.parts.plans.step(night.bench.fence)
     night.bench.turn()
     assert "releasing" == night.hold()[0]
-    assert "held" not in words_of_pause(night)
+    assert "held" not in pause_text(night)
 
 
 @pytest.mark.deep
@@ -205,7 +205,7 @@ def test_an_engine_that_dies_after_each_move_of_a_plan_holds_lets_go_and_starts_
             night.restart()
             night.rounds(1)
             night.restart()
-    sent = [one for one in night.bench.scheduler.done if one[1] == "load"]
+    sent = [pair for pair in night.bench.scheduler.done if pair[1] == "load"]
     assert [("hold", "load"), ("release", "load"), ("start", "load")] == sent
     assert [("done",)] == night.rows("SELECT state FROM plan")
 
@@ -228,8 +228,8 @@ def held_by_a_person(night: Night, until: str) -> str:
     night.at("03:45")
     key = new_action_key()
     parameters = {"by": "mara", "until": f"2026-11-20T{until}:00Z"}
-    wish = ActionRequest(Verb.HOLD, job_id=night.job_id("load"), parameters=parameters, why="the network is moved")
-    night.bench.requests().act(wish, key)
+    request = ActionRequest(Verb.HOLD, job_id=night.job_id("load"), parameters=parameters, why="the network is moved")
+    night.bench.requests().act(request, key)
     night.rounds().at("03:51")
     go_on(night)
     return key
@@ -250,8 +250,8 @@ def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Ni
     assert ("verified", "verified", "planned") == (hold[1], release[1], wait[1])
     assert "nothing was sent; headway hold release fake/load releases it" in release[2]
     assert key == night.bench.scheduler.marks["load"].id
-    wish = ActionRequest(Verb.RELEASE, job_id=night.job_id("load"), parameters={"hold": key})
-    night.bench.requests().act(wish, new_action_key())
+    request = ActionRequest(Verb.RELEASE, job_id=night.job_id("load"), parameters={"hold": key})
+    night.bench.requests().act(request, new_action_key())
     go_on(night)
     night.at("04:14")
     go_on(night)
@@ -271,10 +271,10 @@ def test_a_plan_releases_its_hold_though_a_person_requests_a_hold_at_the_same_ti
     assert "held" == night.hold()[0]
     succeeds(night, "extract", "03:54")
     night.at("03:55").rounds(2)
-    wish = ActionRequest(
+    request = ActionRequest(
         Verb.HOLD, job_id=night.job_id("load"), parameters={"until": "2026-11-20T12:00:00+00:00", "by": "mara"}
     )
-    night.bench.requests().act(wish, new_action_key())
+    night.bench.requests().act(request, new_action_key())
     night.bench.turn()
     assert ["held", "placing"] == sorted(state for (state,) in night.rows("SELECT state FROM hold"))
     go_on(night)

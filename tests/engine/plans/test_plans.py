@@ -1,4 +1,4 @@
-"""Plans on an engine: proposed, started, carried out, stopped, resumed; each step through its scheduler's door."""
+"""Plans on an engine: proposed, started, executed, stopped, resumed; each step through its scheduler's connector."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def night_in(folder: Path, nightly: Schedule | None = None, **jobs: JobSettings)
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(folder, scheduler)
-    config = replace(config, jobs={**config.jobs, **{f"fake/{name}": one for name, one in jobs.items()}})
+    config = replace(config, jobs={**config.jobs, **{f"fake/{name}": settings for name, settings in jobs.items()}})
     with running_bench(folder, scheduler, config) as bench:
         bench.poller.poll_once(bench.fence)
         bench.parts.config_sync.sync(bench.fence)
@@ -72,9 +72,9 @@ def requests(bench: Bench) -> EngineClient:
 
 def answer(bench: Bench, question: int) -> PlanDraft:
     bench.parts.answers.step(bench.fence)
-    found = requests(bench).wait(question, 10)
-    assert found.ok, found.error
-    return PlanDraft.read(found.data)
+    request_answer = requests(bench).wait(question, 10)
+    assert request_answer.ok, request_answer.error
+    return PlanDraft.read(request_answer.data)
 
 
 def proposed(bench: Bench) -> PlanDraft:
@@ -123,12 +123,12 @@ def test_a_plan_is_proposed_in_the_schedulers_own_terms(night: Bench) -> None:
         plan.steps[0].expected_s,
         plan.steps[0].basis,
     )
-    assert [("supply", True)] == [(one.service, one.saved) for one in plan.steps[0].saves]
+    assert [("supply", True)] == [(service.service, service.saved) for service in plan.steps[0].saves]
 
 
 def test_a_plan_says_how_likely_its_services_are_late_if_it_is_carried_out(night: Bench) -> None:
     plan = proposed(night)
-    assert [("supply", 0), ("supply", 1), ("supply", 2)] == [(one.service, one.done) for one in plan.finishes]
+    assert [("supply", 0), ("supply", 1), ("supply", 2)] == [(finish.service, finish.done) for finish in plan.finishes]
     whole = plan_outlook(plan, DraftChanges()).variants[0].finishes[0]
     assert ON_TIME == whole.status
     assert whole.late is not None
@@ -166,7 +166,9 @@ def test_the_end_that_is_named_before_the_start_is_named_until_its_run_has_begun
 
 def test_a_changed_plan_keeps_the_end_that_is_shown_for_it(night: Bench) -> None:
     plan, changes = proposed(night), DraftChanges(waits={2: 3600.0})
-    [before, after] = [plan_outlook(plan, one).variants[0].finishes[0].at for one in (DraftChanges(), changes)]
+    [before, after] = [
+        plan_outlook(plan, draft_changes).variants[0].finishes[0].at for draft_changes in (DraftChanges(), changes)
+    ]
     assert before is not None
     assert after is not None
     assert timedelta(minutes=50) < after - before
@@ -186,9 +188,9 @@ def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench
     night.turn()
     with night.reads() as reads:
         assert [] == list(reads.incidents.list_incidents())
-        told = [one.text for one in reads.incidents.incident(1).events if one.kind == "plan"]
-        origins = {one.requested_by for one in reads.actions.list_actions()}
-    assert ["plan 1 started: repair fake/extract", "plan 1 done: 2 of 2 steps are over"] == told
+        texts = [event.text for event in reads.incidents.incident(1).events if event.kind == "plan"]
+        origins = {action.requested_by for action in reads.actions.list_actions()}
+    assert ["plan 1 started: repair fake/extract", "plan 1 done: 2 of 2 steps are over"] == texts
     assert 1 == len(origins)
 
 
@@ -197,8 +199,8 @@ def test_each_step_is_previewed_again_right_before_it_is_sent(night: Bench) -> N
     night.scheduler.refused = "it is locked"
     turn(night)
     assert "stopped" == view(night, number).state
-    words = "step 1, fake/extract: refused: it is locked; to go on: headway plan resume 1 (requests failed"
-    assert f"{words} steps again), or plan abort" == view(night, number).text
+    text = "step 1, fake/extract: refused: it is locked; to go on: headway plan resume 1 (requests failed"
+    assert f"{text} steps again), or plan abort" == view(night, number).text
     with pytest.raises(AlreadyRequested, match=r"it is stopped: headway plan 1, plan resume or abort"):
         started(night)
     assert [] == night.scheduler.done
@@ -235,7 +237,7 @@ def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> Non
 
 
 def runs_by_itself(bench: Bench) -> None:
-    """Its own scheduler ran extract again, after a minute, seven minutes ago; nobody has asked it since."""
+    """Its own scheduler ran extract again, after a minute, seven minutes ago; it was not polled since."""
     [(period,)] = rows(
         bench, "SELECT period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'extract'"
     )
@@ -265,8 +267,8 @@ def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent
     turn(night)
     assert (["running", "verified", "requested"], [("rerun", "load")]) == (states(night), night.scheduler.done)
     assert "good by other means: succeeded (native); nothing was sent" == view(night).steps[0].text
-    [told] = rows(night, "SELECT text FROM event WHERE text LIKE 'refused%'")
-    assert ("refused: good by other means: succeeded (native)",) == tuple(told)
+    [row] = rows(night, "SELECT text FROM event WHERE text LIKE 'refused%'")
+    assert ("refused: good by other means: succeeded (native)",) == tuple(row)
 
 
 def test_a_paused_plan_requests_nothing_and_an_aborted_one_drops_the_rest(night: Bench) -> None:
@@ -306,16 +308,18 @@ def test_a_step_without_an_option_on_its_system_is_reported_and_not_started_unti
 ) -> None:
     """A kind that only listens: what it cannot be sent is no plan, and a mark of Headway's own goes on."""
     able, missing = frozenset({Capability.LOG}), {Capability.RERUN: "it only listens"}
-    doors = night.parts.connectors
-    doors.places = {
-        key: replace(one, system=replace(one.system, kind=replace(one.system.kind, capabilities=able, missing=missing)))
-        for key, one in doors.places.items()
+    connector_pool = night.parts.connectors
+    connector_pool.places = {
+        key: replace(
+            target, system=replace(target.system, kind=replace(target.system.kind, capabilities=able, missing=missing))
+        )
+        for key, target in connector_pool.places.items()
     }
     draft = apply_changes(proposed(night), DraftChanges())
-    words = "fake cannot rerun: it only listens; repair it at its source, then mark it OK"
-    assert [words, words] == [step.refusal for step in draft.steps]
-    assert [False] == [one.saved for one in draft.steps[0].saves]
-    with pytest.raises(PlanRefused, match=f"step 1, fake/extract: {words}"):
+    text = "fake cannot rerun: it only listens; repair it at its source, then mark it OK"
+    assert [text, text] == [step.refusal for step in draft.steps]
+    assert [False] == [service.saved for service in draft.steps[0].saves]
+    with pytest.raises(PlanRefused, match=f"step 1, fake/extract: {text}"):
         started(night, draft)
     marked = apply_changes(draft, DraftChanges(alternatives={1: "mark-ok", 2: "skip"}))
     assert ["", ""] == [step.refusal for step in marked.steps]
@@ -330,18 +334,20 @@ def test_a_step_excluded_by_the_options_of_its_system_is_reported_like_one_of_it
     places = night.parts.connectors.places
     lacks = {Capability.RERUN: "the config names no call for it."}
     night.parts.connectors.places = {
-        key: replace(one, system=replace(one.system, kind=replace(one.system.kind, lacks=lambda options: lacks)))
-        for key, one in places.items()
+        key: replace(
+            target, system=replace(target.system, kind=replace(target.system.kind, lacks=lambda options: lacks))
+        )
+        for key, target in places.items()
     }
     draft = apply_changes(proposed(night), DraftChanges())
-    words = "fake cannot rerun: the config names no call for it; repair it at its source, then mark it OK"
-    assert {words} == {step.refusal for step in draft.steps}
+    text = "fake cannot rerun: the config names no call for it; repair it at its source, then mark it OK"
+    assert {text} == {step.refusal for step in draft.steps}
 
 
 def test_an_incident_knows_which_of_its_runs_can_be_run_again(night: Bench) -> None:
     def can_rerun() -> list[bool]:
         with night.reads() as reads:
-            return [one.can_rerun for one in reads.incidents.incident(1).members]
+            return [member.can_rerun for member in reads.incidents.incident(1).members]
 
     assert {True} == set(can_rerun())
     with client.client_transaction(night.url) as session:
@@ -374,8 +380,8 @@ def test_a_step_that_waits_its_turn_goes_no_further_than_its_plan(night: Bench) 
     requests(night).steer_plan(1, RequestKind.PAUSE_PLAN)
     night.scheduler.overlap = None
     due(night)
-    [(words,)] = rows(night, "SELECT text FROM action")
-    assert ("plan 1 is paused: waiting", []) == (words, night.scheduler.acted)
+    [(text,)] = rows(night, "SELECT text FROM action")
+    assert ("plan 1 is paused: waiting", []) == (text, night.scheduler.acted)
     requests(night).steer_plan(1, RequestKind.RESUME_PLAN)
     assert f"resumed by {getpass.getuser()}" == view(night).text
     due(night)
@@ -400,9 +406,9 @@ def test_the_audit_finds_what_a_person_did_with_a_plan_by_its_number(night: Benc
     requests(night).steer_plan(1, RequestKind.PAUSE_PLAN)
     requests(night).steer_plan(1, RequestKind.ABORT_PLAN)
     with night.reads() as reads:
-        found = reads.audit.list_entries(None, "", "plan 1", 10)
+        entries = reads.audit.list_entries(None, "", "plan 1", 10)
     assert [("start plan", "plan 1"), ("pause plan", "plan 1"), ("abort plan", "plan 1")] == [
-        (one.verb, one.object) for one in found
+        (row.verb, row.object) for row in entries
     ]
 
 
@@ -420,8 +426,8 @@ def test_a_run_of_an_open_plan_is_in_no_second_one_that_does_the_like(night: Ben
     first = started(night, answer(night, requests(night).propose_bulk([1], Verb.RERUN)))
     both = answer(night, requests(night).propose_bulk([2, 1], Verb.RERUN))
     again = answer(night, requests(night).propose_bulk([1], Verb.CANCEL))
-    words = rf"step 1, fake/extract, is already in another plan: plan {first} was started by .*headway plan {first}, "
-    with pytest.raises(AlreadyRequested, match=words):
+    text = rf"step 1, fake/extract, is already in another plan: plan {first} was started by .*headway plan {first}, "
+    with pytest.raises(AlreadyRequested, match=text):
         started(night, both)
     assert 2 == started(night, again)
     requests(night).steer_plan(first, RequestKind.ABORT_PLAN)
@@ -432,7 +438,7 @@ def test_a_run_of_an_open_plan_is_in_no_second_one_that_does_the_like(night: Ben
 @contextmanager
 def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What is run meanwhile by those who ask, in transactions that keep everybody else who writes waiting."""
-    found: list[str] = []
+    results: list[str] = []
     real = client.client_transaction
 
     @contextmanager
@@ -441,7 +447,7 @@ def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             rows = session.rows
 
             def heard(sql: str, values: Sequence[Any] = ()) -> list[Row]:
-                found.extend([sql] * writes)
+                results.extend([sql] * writes)
                 return rows(sql, values)
 
             session.rows = heard  # type: ignore[method-assign]
@@ -449,7 +455,7 @@ def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     with monkeypatch.context() as patch:
         patch.setattr(client, "client_transaction", transaction)
-        yield found
+        yield results
 
 
 def many(draft: PlanDraft, count: int) -> PlanDraft:
@@ -495,9 +501,9 @@ def test_what_is_permitted_counts_as_it_is_when_the_plan_starts(night: Bench) ->
     real = made._queue.subjects
 
     def frozen_meanwhile(jobs: Callable[[Session], Iterable[int]]) -> dict[int, ActionSubject]:
-        found = real(jobs)
+        subjects = real(jobs)
         made.turn("freeze", "on", "the network is being moved")
-        return found
+        return subjects
 
     made._queue.subjects = frozen_meanwhile  # type: ignore[method-assign]
     with pytest.raises(NotAllowed, match="the network is being moved"):
@@ -676,12 +682,12 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
         dates = present().date() - timedelta(days=9), present().date() - timedelta(days=8)
         question = requests(bench).propose_backfill(job_id, *dates, unseen=True)
         bench.parts.answers.step(bench.fence)
-        words = "48 periods have no successful run, and one backfill runs at most 31 without a limit. Fix: --limit 48"
-        assert f"{words} for all of them, or --limit 31 for the oldest 31" == requests(bench).wait(question, 5).error
+        text = "48 periods have no successful run, and one backfill runs at most 31 without a limit. Fix: --limit 48"
+        assert f"{text} for all of them, or --limit 31 for the oldest 31" == requests(bench).wait(question, 5).error
         draft = answer(bench, requests(bench).propose_backfill(job_id, *dates, 47, unseen=True))
         assert (47, 1) == (len(draft.steps), len(draft.excluded))
         assert {"native start"} == {step.preview.get("verb") for step in draft.steps}
-        assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.asks}
+        assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.specs}
         draft = answer(bench, requests(bench).propose_backfill(job_id, *dates))
         assert (0, True) == (len(draft.steps), draft.notes[0].startswith("not known: "))
 
@@ -689,7 +695,7 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
 AUDIENCE = AlertRouting({"oncall": ("env A",), "nights": ("env B",)}, "oncall")
 
 
-def told(bench: Bench) -> list[str]:
+def sent_titles(bench: Bench) -> list[str]:
     """Titles of what left once all that is due was sent, after the service; of alerts that say that a person is
     needed."""
     bench.send()
@@ -701,29 +707,29 @@ def told(bench: Bench) -> list[str]:
 def test_a_stopped_plan_notifies_the_route_of_its_incident_once_for_each_stop(night: Bench) -> None:
     number = started(night)
     turn(night)
-    assert [] == told(night)
+    assert [] == sent_titles(night)
     ends(night, 1, RunState.FAILED)
     for _ in range(2):
         turn(night)
     title = "plan 1 stopped: repair fake/extract [INC-0001]"
-    assert [title] == told(night)
+    assert [title] == sent_titles(night)
     with night.reads() as reads:
         assert (1,) == reads.estate.header().stopped_plans
-        assert [number] == [one.id for one in reads.plans.list_plans(ended=False)]
+        assert [number] == [plan.id for plan in reads.plans.list_plans(ended=False)]
     body = night.sink.got[-1][2]
     assert body.startswith("  | step 1, fake/extract: ended failed\n\n")
     assert "Do    headway plan resume 1\nOpen  headway plan 1\n" in body
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     ends(night, 1, RunState.FAILED)
-    assert [title, title] == told(night)
+    assert [title, title] == sent_titles(night)
 
 
 def test_a_plan_requested_over_http_notifies_a_person_once(night: Bench) -> None:
     number = requests(night).request_plan(proposed(night), "pager-1")
     for _ in range(2):
         turn(night)
-    assert ["plan 1 awaits approval: repair fake/extract [INC-0001]"] == told(night)
+    assert ["plan 1 awaits approval: repair fake/extract [INC-0001]"] == sent_titles(night)
     body = night.sink.got[-1][2]
     assert body.startswith("  | nothing is sent until a person resumes it\n\n")
     assert f"Do    headway plan resume {number}\nOpen  headway plan {number}\n" in body
@@ -733,7 +739,7 @@ def test_a_plan_requested_over_http_notifies_a_person_once(night: Bench) -> None
 def test_the_notification_of_a_plan_says_whose_assistant_requested_it(night: Bench) -> None:
     number = EngineClient(night.url, origin=MCP).request_plan(proposed(night), "mcp-1")
     turn(night)
-    told(night)
+    sent_titles(night)
     *_, by, why, act_by, saves = night.sink.got[-1][2].splitlines()
     assert f"By      assistant of {getpass.getuser()}" == by
     assert "Why     fake/extract failed" == why
@@ -784,7 +790,7 @@ def test_a_stopped_plan_leaves_the_header_with_its_incident_and_not_the_list_of_
             connection.rows("UPDATE incident SET closed_us = 1 WHERE id = 1")
         assert ((), [1]) == (
             reads.estate.header().stopped_plans,
-            [one.id for one in reads.plans.list_plans(ended=False)],
+            [plan.id for plan in reads.plans.list_plans(ended=False)],
         )
 
 
@@ -828,8 +834,8 @@ def test_a_stopped_plan_without_an_incident_notifies_the_routes_of_its_job(
         turn(bench)
         assert "stopped" == view(bench).state
         title = "Plan 1 stopped: backfill fake/nightly: 1 period"
-        found = rows(bench, "SELECT title, route FROM alert WHERE kind = 'person'")
-        assert [(title, route) for route in routes] == found
+        results = rows(bench, "SELECT title, route FROM alert WHERE kind = 'person'")
+        assert [(title, route) for route in routes] == results
         assert [(1 - len(routes),)] == rows(
             bench, "SELECT count(*) FROM event WHERE kind = 'unsent' AND text LIKE 'plan 1%'"
         )
@@ -842,7 +848,7 @@ def test_an_abandoned_plan_notifies_a_person(night: Bench) -> None:
     turn(night)
     assert ["aborted", "plan 1 was abandoned: repair fake/extract [INC-0001]"] == [
         view(night).state,
-        *told(night),
+        *sent_titles(night),
     ]
 
 
@@ -855,10 +861,10 @@ def run_at(bench: Bench, place: int) -> int:
 def test_a_run_that_a_running_plan_will_rerun_cannot_be_rerun_beside_it(night: Bench) -> None:
     started(night)
     turn(night)
-    words = "plan 1 of .* does it, in its step 2: headway plan 1 --watch follows it; --overlap queue waits for it"
-    for wish in (ActionRequest(Verb.RERUN, run_at(night, 2)), ActionRequest(Verb.SKIP, run_at(night, 2))):
-        with pytest.raises(AlreadyRequested, match=words):
-            requests(night).act(wish, new_action_key())
+    text = "plan 1 of .* does it, in its step 2: headway plan 1 --watch follows it; --overlap queue waits for it"
+    for request in (ActionRequest(Verb.RERUN, run_at(night, 2)), ActionRequest(Verb.SKIP, run_at(night, 2))):
+        with pytest.raises(AlreadyRequested, match=text):
+            requests(night).act(request, new_action_key())
     requests(night).steer_plan(1, RequestKind.PAUSE_PLAN)
     requests(night).act(ActionRequest(Verb.RERUN, run_at(night, 2)), new_action_key())
 
@@ -869,8 +875,8 @@ def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_f
     key = new_action_key()
     requests(night).act(ActionRequest(Verb.RERUN, run_at(night, 2), overlap="queue", beside=()), key)
     turn(night)
-    [(words,)] = rows(night, f"SELECT text FROM action WHERE key = '{key}'")
-    assert "queued: plan 1 does it first, in its step 2" == words
+    [(text,)] = rows(night, f"SELECT text FROM action WHERE key = '{key}'")
+    assert "queued: plan 1 does it first, in its step 2" == text
     ends(night, 1)
     due(night)
     assert ["running", "verified", "requested"] == states(night)
@@ -882,8 +888,8 @@ def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_f
 
 
 def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(night: Bench) -> None:
-    """A console sends it, is asked why, and sends it again: the audit has the start, and nothing that looks like one
-    who tried what they may not."""
+    """A console sends it, is asked for a reason, and sends it again: the audit has the start, and no row of a refused
+    attempt."""
     night.parts.config = replace(night.parts.config, acting=ActingSettings(reason_tiers=(1, 2, 3)))
     night.parts.config_sync.sync(night.fence)
     draft = proposed(night)
@@ -891,8 +897,8 @@ def test_a_plan_of_which_only_the_reason_is_missing_is_no_refusal_in_the_audit(n
         started(night, draft)
     started(night, draft, why="the disk is swapped")
     with night.reads() as reads:
-        told = [row.verb for row in reads.audit.list_entries() if "plan" in row.verb]
-    assert ["start plan"] == told
+        verbs = [row.verb for row in reads.audit.list_entries() if "plan" in row.verb]
+    assert ["start plan"] == verbs
 
 
 def test_a_plan_that_stops_after_its_incident_is_resolved_names_the_one_that_its_failed_step_opened(

@@ -37,7 +37,7 @@ def two_clocks(folder: Path, extract: timedelta, report: timedelta) -> Iterator[
 
 
 def play(bench: Bench, ended: timedelta, began: timedelta) -> None:
-    """By the true time: extract ended and report began so long ago; each is told by its host's clock."""
+    """In true time: extract ended and report began so long ago; each is reported by its host's clock."""
     other: FakeScheduler = bench.others  # type: ignore[attr-defined]
     mine, theirs = bench.scheduler.skew, other.skew
     done = present() - ended + mine
@@ -98,12 +98,12 @@ def test_f45_decisions_use_our_clock_and_the_store_keeps_the_times_of_the_source
         assert present() - timedelta(minutes=10) == runs_of(bench)["fake/extract"].ended_at
         with bench.reads() as reads:
             [run] = reads.runs.list_runs(reads.jobs.job("fake/extract").row.id)
-            shown = {one.system: one.skew_s for one in reads.estate.systems()}
+            shown = {target.system: target.skew_s for target in reads.estate.systems()}
         assert (present() - timedelta(minutes=10) + HOUR, {"fake": 3600.0, "other": 0.0}) == (run.ended, shown)
 
 
 def test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate(tmp_path: Path) -> None:
-    """It ended before it began: kept as it was told, and no duration comes of it."""
+    """It ended before it began: stored as reported, without a duration."""
     with two_clocks(tmp_path, timedelta(0), timedelta(0)) as bench:
         bench.scheduler.attempt("extract", "e1", RunState.SUCCEEDED, present() - HOUR, ended_at=present() - 2 * HOUR)
         bench.turn()
@@ -119,6 +119,6 @@ def test_f44_impossible_times_cost_their_target_nothing(tmp_path: Path) -> None:
         bench.scheduler.attempt("extract", "e2", RunState.RUNNING, present(), period_key="extract@now")
         bench.turn()
         with bench.reads() as reads:
-            states = {one.period_key: one.state for one in reads.runs.list_runs(reads.jobs.job("fake/extract").row.id)}
-            assert ["", ""] == [one.error for one in reads.estate.systems()]
+            states = {run.period_key: run.state for run in reads.runs.list_runs(reads.jobs.job("fake/extract").row.id)}
+            assert ["", ""] == [target.error for target in reads.estate.systems()]
         assert {"extract@1-01-01": "succeeded", "extract@now": "running"} == states

@@ -1,4 +1,4 @@
-"""A system whose polls a person paused: nobody looks, nobody calls it green, and it is polled again by itself."""
+"""A system whose polls a person paused: it is not polled, not called green, and is polled again afterwards."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_polling_resumes_when_a_person_says_so_and_a_new_engine_keeps_the_pause(
     bench.one_round()
     assert [0] == polls
     with bench.reads() as reads:
-        told = [(one.verb, one.object, one.why) for one in reads.audit.list_entries() if "polling" in one.verb]
-    assert [("pause polling", "fake", "a new disk"), ("resume polling", "fake", "")] == told
+        entries = [(row.verb, row.object, row.why) for row in reads.audit.list_entries() if "polling" in row.verb]
+    assert [("pause polling", "fake", "a new disk"), ("resume polling", "fake", "")] == entries
 
 
 def test_an_expired_pause_is_in_the_audit_once_like_its_start(bench: Bench, polls: list[int]) -> None:
@@ -74,9 +74,9 @@ def test_an_expired_pause_is_in_the_audit_once_like_its_start(bench: Bench, poll
     bench.one_round()
     bench.one_round()
     with bench.reads() as reads:
-        told = [(one.actor, one.verb, one.object) for one in reads.audit.list_entries() if "polling" in one.verb]
-        over = next(one for one in reads.audit.list_entries() if one.verb == "resume polling")
-    assert [("headway", "resume polling", "fake")] == told[1:]
+        entries = [(row.actor, row.verb, row.object) for row in reads.audit.list_entries() if "polling" in row.verb]
+        over = next(row for row in reads.audit.list_entries() if row.verb == "resume polling")
+    assert [("headway", "resume polling", "fake")] == entries[1:]
     assert "a new disk" in str(over.detail)
     assert "its time had ended" == over.why
 
@@ -87,22 +87,22 @@ def test_no_pause_is_longer_than_a_week_whoever_requests_it(bench: Bench) -> Non
         with pytest.raises(NotAllowed, match="at most 7d"):
             bench.requests().pause_polling("fake", seconds, "a new disk")
     with bench.reads() as reads:
-        told = [one.verb for one in reads.audit.list_entries() if "polling" in one.verb]
-    assert ["pause polling", "refuse pause polling", "refuse pause polling"] == sorted(told)
+        verbs = [row.verb for row in reads.audit.list_entries() if "polling" in row.verb]
+    assert ["pause polling", "refuse pause polling", "refuse pause polling"] == sorted(verbs)
 
 
 def test_what_runs_there_is_unknown_at_once_with_who_paused_it(bench: Bench) -> None:
     running(bench)
     with bench.reads() as reads:
-        assert {RunState.RUNNING.value} == {one.row.state for one in map(reads.runs.run, [1])}
-    said = bench.requests().pause_polling("fake", HOURS, "a new disk")
+        assert {RunState.RUNNING.value} == {run.row.state for run in map(reads.runs.run, [1])}
+    system_pause = bench.requests().pause_polling("fake", HOURS, "a new disk")
     with bench.reads() as reads:
         view = reads.runs.run(1)
         assert (RunState.UNKNOWN.value, RunEvidence.STALE.value) == (view.row.state, view.row.evidence)
         [target] = reads.estate.systems()
-        assert (said, False) == (target.pause, target.is_well)
-        assert (said,) == reads.estate.header().paused
-        assert f"until {said.until:%Y-%m-%d %H:%M}Z: a new disk" in target.problem
+        assert (system_pause, False) == (target.pause, target.is_well)
+        assert (system_pause,) == reads.estate.header().paused
+        assert f"until {system_pause.until:%Y-%m-%d %H:%M}Z: a new disk" in target.problem
     ends(bench, -timedelta(seconds=1))
     with bench.reads() as reads:
         assert ((), None) == (reads.estate.header().paused, reads.estate.systems()[0].pause)
@@ -138,35 +138,35 @@ def test_a_viewer_cannot_pause_or_probe(bench: Bench) -> None:
         bench.requests().probe("fake")
     with bench.reads() as reads:
         assert ["refuse pause polling", "refuse probe"] == [
-            one.verb for one in reads.audit.list_entries() if "refuse" in one.verb
+            row.verb for row in reads.audit.list_entries() if "refuse" in row.verb
         ]
 
 
-def asked(bench: Bench, name: str = "fake") -> dict[str, object]:
+def system_row(bench: Bench, name: str = "fake") -> dict[str, object]:
     question = bench.requests().probe(name)
     bench.parts.answers.step(bench.fence)
     answer = bench.requests().wait(question, 10)
     assert answer.ok, answer.error
-    [found] = answer.data["targets"]
-    return dict(found)
+    [target] = answer.data["targets"]
+    return dict(target)
 
 
 def test_a_probe_of_what_cannot_be_reached_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeConnector, "probe", lambda *_: Probe(False, notes=("the door is closed",)))
-    found = asked(bench)
-    assert (False, "the door is closed") == (found["reachable"], found["error"])
+    results = system_row(bench)
+    assert (False, "the door is closed") == (results["reachable"], results["error"])
 
 
 def test_a_probe_reports_version_and_rights_stores_them_and_is_in_the_audit(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = Probe(True, "fake 7", (SourcePermission("read all", False, fix="GRANT it"),))
-    monkeypatch.setattr(FakeConnector, "probe", lambda *_: said)
-    found = asked(bench)
-    assert (True, "fake 7", "GRANT it") == (found["reachable"], found["version"], found["rights"][0]["fix"])  # type: ignore[index]
+    probe = Probe(True, "fake 7", (SourcePermission("read all", False, fix="GRANT it"),))
+    monkeypatch.setattr(FakeConnector, "probe", lambda *_: probe)
+    results = system_row(bench)
+    assert (True, "fake 7", "GRANT it") == (results["reachable"], results["version"], results["rights"][0]["fix"])  # type: ignore[index]
     with bench.reads() as reads:
         assert "fake 7" == reads.estate.systems()[0].version
-        assert ["probe"] == [one.verb for one in reads.audit.list_entries() if one.verb == "probe"]
+        assert ["probe"] == [row.verb for row in reads.audit.list_entries() if row.verb == "probe"]
 
 
 def test_a_probe_of_what_does_not_answer_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_a_probe_of_what_does_not_answer_says_why(bench: Bench, monkeypatch: pyt
         raise SystemUnreachable("port 22: no answer in 10 s")
 
     monkeypatch.setattr(FakeConnector, "probe", lost)
-    assert (False, "port 22: no answer in 10 s") == ((found := asked(bench))["reachable"], found["error"])
+    assert (False, "port 22: no answer in 10 s") == ((results := system_row(bench))["reachable"], results["error"])
 
 
 def test_a_probe_of_an_unpolled_target_names_the_list(bench: Bench) -> None:

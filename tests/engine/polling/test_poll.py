@@ -38,7 +38,7 @@ def ends_red(bench: Bench, attempts: int = 1) -> None:
 
 
 def tails(bench: Bench) -> list[tuple[str, str]]:
-    """(text, error) of each kept log end, by attempt."""
+    """(text, error) of each stored log end, by attempt."""
     with bench.store.read() as connection:
         rows = connection.rows("SELECT text, error FROM log_tail ORDER BY attempt_id")
     return [(row[0], row[1]) for row in rows]
@@ -54,8 +54,8 @@ def test_a_log_that_breaks_its_reader_does_not_prevent_the_notification(bench: B
     ((_, title, body),) = bench.sink.got
     assert "INC-0001" in title
     assert "Last log lines:" not in body
-    words = "its log could not be read (ZeroDivisionError); the engine's log has the details"
-    assert [("", words)] == tails(bench)
+    text = "its log could not be read (ZeroDivisionError); the engine's log has the details"
+    assert [("", text)] == tails(bench)
 
 
 def test_what_is_lost_without_an_end_has_its_log_too(bench: Bench) -> None:
@@ -85,11 +85,11 @@ def test_the_business_date_of_the_source_counts_before_the_one_of_the_start(benc
 def test_a_failing_check_of_rights_spoils_no_poll_and_is_repeated_soon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    asked: list[float] = []
+    requests: list[float] = []
 
     def probe(_: FakeConnector, timeout_seconds: float) -> Probe:
-        asked.append(timeout_seconds)
-        if len(asked) == 1:
+        requests.append(timeout_seconds)
+        if len(requests) == 1:
             raise error
         return Probe(True, "2.1")
 
@@ -102,9 +102,9 @@ def test_a_failing_check_of_rights_spoils_no_poll_and_is_repeated_soon(
             sql = "SELECT version, failing_since_us, error FROM target WHERE id = ?"
             versions.append(tuple(connection.rows(sql, (bench.poller.target_id,))[0]))
     assert [("", None, ""), ("2.1", None, ""), ("2.1", None, "")] == versions
-    assert 2 == len(asked), "what went well is looked at again in an hour"
+    assert 2 == len(requests), "what went well is looked at again in an hour"
     every = bench.config.systems["fake"].settings.poll_every.total_seconds()
-    assert all(1.0 <= seconds <= max(1.0, every) for seconds in asked)
+    assert all(1.0 <= seconds <= max(1.0, every) for seconds in requests)
 
 
 def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
@@ -139,7 +139,7 @@ def test_a_source_that_answers_is_not_called_silent(bench: Bench, error: Excepti
 
 
 def test_a_pause_requested_by_a_server_is_respected(bench: Bench) -> None:
-    """429 with Retry-After: asked again after a second, it would refuse again, and count that too."""
+    """429 with Retry-After: polled again after a second, it would refuse again, and count that too."""
     bench.scheduler.refuse = SystemUnreachable("too many requests", 120.0)
     bench.poller.poll_once(bench.fence)
     assert 120.0 <= bench.poller._pause()
@@ -283,19 +283,19 @@ def test_an_impossible_dependency_is_notified_when_its_new_schedule_is_accepted_
         again(bench)
         [(job_id,)] = [row[:1] for row in _jobs(bench) if row[1] == "load"]
         with bench.reads() as reads:
-            [shown] = [one.id for one in reads.estate.drift()]
+            [shown] = [drift.id for drift in reads.estate.drift()]
         bench.requests().accept_drift(job_id, shown)
         bench.parts.answers.step(bench.fence)
         bench.parts.answers.close()
-        [words] = remarks(bench)
-        assert words.startswith(f"fake/load cannot be held until fake/extract is good: {SOURCE_SCHEDULE}rate(1 hour)")
+        [text] = remarks(bench)
+        assert text.startswith(f"fake/load cannot be held until fake/extract is good: {SOURCE_SCHEDULE}rate(1 hour)")
         scheduler.jobs["load"] = hourly("load", next_at=present() + timedelta(hours=1))
         again(bench)
         assert [] == remarks(bench)
 
 
 def test_only_calls_to_the_target_count_as_waiting_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inventory, runs, log, holds and rights are read; whatever the store is asked meanwhile is no wait."""
+    """Inventory, runs, log, holds and rights are read; none of them waits for a query of the store."""
     scheduler = FakeScheduler(capabilities=frozenset({Capability.RERUN, Capability.LOG, Capability.HOLD}))
     scheduler.job("extract")
     scheduler.job("load")

@@ -246,13 +246,13 @@ def test_where_the_system_refuses_threads_all_targets_share_those_there_are(
 ) -> None:
     """With none at all, polls begin once it grants one."""
     real, names = threading.Thread.start, set[int]()
-    left = [granted]
+    remaining = [granted]
 
     def start(self: threading.Thread) -> None:
         if self.name == "poll":
-            if not left[0]:
+            if not remaining[0]:
                 raise RuntimeError("can't start new thread")
-            left[0] -= 1
+            remaining[0] -= 1
         real(self)
 
     monkeypatch.setattr(threading.Thread, "start", start)
@@ -261,10 +261,10 @@ def test_where_the_system_refuses_threads_all_targets_share_those_there_are(
         wait_until(lambda: "polls broke: RuntimeError: can't start new thread" in failures.trouble(), "report", SECONDS)
         if not granted:
             assert 0 == sum(stub.polls for stub in stubs)
-            left[0] = 1
+            remaining[0] = 1
         wait_until(lambda: all(stub.polls > 2 for stub in stubs), "three polls of each", SECONDS)
         assert len(names) == max(granted, 1)
-        left[0] = PROMPT_THREADS
+        remaining[0] = PROMPT_THREADS
         wait_until(lambda: len(names) > max(granted, 1), "more threads", SECONDS)
     assert ({1}, 0, 0) == ({stub.closed for stub in stubs}, made._prompt.busy, made._slow.busy)
 
@@ -280,7 +280,7 @@ def test_a_poll_that_awaits_another_match_goes_on_when_it_is_woken() -> None:
 def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_for_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is one called again that asked again meanwhile, or that syncs itself."""
+    """Nor is one polled again that was requested meanwhile, or that syncs itself."""
     began, free, syncs, done = threading.Event(), threading.Event(), list[Fence](), list[bool]()
     turns: list[Callable[[bool], None]] = [partial(done.append) for _ in range(20)]
 

@@ -1,4 +1,4 @@
-"""From what a source, or config, tells of pools to the forecast of services whose chains meet in one."""
+"""From the pools of a source, or of config, to the forecast of services whose chains share one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def apart(bench: Bench) -> timedelta:
     """How far apart the engine expects the two services."""
     bench.turn()
     with bench.reads() as reads:
-        first, last = sorted(one.expected for one in reads.services.list_services() if one.expected is not None)
+        first, last = sorted(
+            service.expected for service in reads.services.list_services() if service.expected is not None
+        )
     return last - first
 
 
@@ -66,13 +68,13 @@ def test_chains_that_meet_in_a_pool_of_one_slot_go_one_after_the_other(bench: Be
 
 def test_a_pool_that_grows_at_its_source_is_one_for_the_forecast_too(bench: Bench, scheduler: FakeScheduler) -> None:
     assert TAKES == apart(bench)
-    scheduler.jobs |= {name: replace(one, slots=2) for name, one in scheduler.jobs.items()}
+    scheduler.jobs |= {name: replace(job, slots=2) for name, job in scheduler.jobs.items()}
     bench.poller._inventory_at = 0.0
     assert timedelta(0) == apart(bench)
 
 
 def test_config_says_which_jobs_share_a_host(tmp_path: Path, scheduler: FakeScheduler) -> None:
-    scheduler.jobs |= {name: replace(one, pool="", slots=None) for name, one in scheduler.jobs.items()}
+    scheduler.jobs |= {name: replace(job, pool="", slots=None) for name, job in scheduler.jobs.items()}
     for slots, gap in ((1, TAKES), (2, timedelta(0))):
         folder = tmp_path / str(slots)
         folder.mkdir()
@@ -81,22 +83,24 @@ def test_config_says_which_jobs_share_a_host(tmp_path: Path, scheduler: FakeSche
             assert gap == apart(bench)
 
 
-def what_if(bench: Bench, *words: str) -> dict[str, dict[str, Any]]:
+def what_if(bench: Bench, *arguments: str) -> dict[str, dict[str, Any]]:
     """Service -> as it is and as it would be."""
     out = StringIO()
     with redirect_stdout(out):
-        assert Exit.OK == main(["--store", bench.url, "forecast", "what-if", *words, "--json"])
-    return {one["service"]: one for one in json.loads(out.getvalue())["services"]}
+        assert Exit.OK == main(["--store", bench.url, "forecast", "what-if", *arguments, "--json"])
+    return {service["service"]: service for service in json.loads(out.getvalue())["services"]}
 
 
 def test_what_if_the_pool_had_twice_the_slots(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.turn()
-    found = what_if(bench, "--slots", "fake: dwh")
-    assert sorted(JOBS) == sorted(found)
-    (first, last), (one, other) = (sorted(str(each[of]["p50"]) for each in found.values()) for of in ("now", "then"))
-    assert first == one == other < last
+    forecast = what_if(bench, "--slots", "fake: dwh")
+    assert sorted(JOBS) == sorted(forecast)
+    (first, last), (name, other) = (
+        sorted(str(entry[of]["p50"]) for entry in forecast.values()) for of in ("now", "then")
+    )
+    assert first == name == other < last
     more = what_if(bench, "--slots", "fake: dwh", "--times", "5")
-    assert [each["then"]["p50"] for each in found.values()] == [each["then"]["p50"] for each in more.values()]
+    assert [entry["then"]["p50"] for entry in forecast.values()] == [entry["then"]["p50"] for entry in more.values()]
     assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "what-if", "--slots", "dwh"])
     assert "fake: dwh" in capsys.readouterr().err
 
@@ -115,7 +119,7 @@ def test_a_night_that_is_still_to_come_goes_by_its_own_calendar(tmp_path: Path, 
     with running_bench(folder, scheduler, config) as bench:
         bench.turn()
         late = {night: what_if(bench, "--night", night.isoformat()) for night in (far, other)}
-        assert [far.isoformat()] * 2 == [one["business_date"] for one in late[far].values()]
+        assert [far.isoformat()] * 2 == [row["business_date"] for row in late[far].values()]
         assert [True, False] == [late[night]["load"]["now"]["late"] > 0.5 for night in (far, other)]
         skipped = what_if(bench, "--night", far.isoformat(), "--skip", "fake/load")
         assert [True, False] == [skipped["load"][of]["late"] > 0.5 for of in ("now", "then")]

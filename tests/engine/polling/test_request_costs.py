@@ -1,5 +1,5 @@
-"""What the polls of a target cost its source: counted where requests leave, kept with its health, told with what the
-source allows."""
+"""The cost of polls for the source of a target: counted where requests leave, stored with its health, shown with the
+source's own limit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.fakes.scheduler import FakeConnector
 def test_each_request_is_counted_and_the_remaining_quota_is_reported() -> None:
     headers = {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "4812"}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={}, headers=headers))
-    door, tally = HttpEndpoint("airflow", "https://airflow.example.com", transport=transport), RequestTally()
+    endpoint, tally = HttpEndpoint("airflow", "https://airflow.example.com", transport=transport), RequestTally()
     with counting(tally):
-        door.call("GET", "/dags", Deadline(5))
-        door.call("GET", "/dagRuns", Deadline(5))
-    door.call("GET", "/later", Deadline(5))
+        endpoint.call("GET", "/dags", Deadline(5))
+        endpoint.call("GET", "/dagRuns", Deadline(5))
+    endpoint.call("GET", "/later", Deadline(5))
     assert RequestTally(2, "4812 of 5000 left") == tally
 
 
@@ -36,11 +36,11 @@ def test_what_another_thread_sends_meanwhile_is_not_its() -> None:
     assert 1 == tally.requests
 
 
-@pytest.mark.parametrize("left", ["", "lots", "-3", "٣"])
-def test_a_limit_that_is_no_number_is_none(left: str) -> None:
+@pytest.mark.parametrize("remaining", ["", "lots", "-3", "٣"])
+def test_a_limit_that_is_no_number_is_none(remaining: str) -> None:
     tally = RequestTally()
     with counting(tally):
-        note_limit({"x-ratelimit-limit": "5000", "x-ratelimit-remaining": left})
+        note_limit({"x-ratelimit-limit": "5000", "x-ratelimit-remaining": remaining})
     assert "" == tally.allowed
 
 
@@ -50,9 +50,9 @@ def test_a_minute_costs_what_its_polls_do() -> None:
         with spending.poll():
             count_request()
             count_request()
-            found = spending.spent
-    assert found is not None
-    assert (2, 8.0) == (found.requests, found.a_minute)
+            cost = spending.spent
+    assert cost is not None
+    assert (2, 8.0) == (cost.requests, cost.a_minute)
 
 
 def test_what_nothing_leaves_for_cannot_be_counted_and_says_so(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""What arrives is kept, whatever stands in a single record."""
+"""Records are stored whatever a single one of them contains."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ def test_parameters_that_nest_too_deep_cost_their_run_nothing_but_themselves() -
     hostile = RunRecord("dag", "a1", RunState.FAILED, "failed", context=bounded_context({"conf": deep}, "conf"))
     plain = RunRecord("dag", "a2", RunState.FAILED, "failed", context={"conf": {"day": "2026-11-20"}})
     runs = sanitize_poll(Poll((hostile, plain), ""), str).runs
-    assert [("a1", DEPTH_LIMIT_TEXT), ("a2", plain.context)] == [(one.attempt_key, one.context) for one in runs]
+    assert [("a1", DEPTH_LIMIT_TEXT), ("a2", plain.context)] == [(run.attempt_key, run.context) for run in runs]

@@ -1,4 +1,4 @@
-"""What changes in the config's files is taken up by the engine that works; what cannot be used is told, and changes
+"""A changed config file is loaded by the running engine; an unusable one is reported, and changes
 nothing."""
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Store:
 
     def action(self, key: str) -> tuple[str, str]:
         with open_queries(self.url) as reads:
-            return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
+            return next((action.state, action.text) for action in reads.actions.list_actions() if action.key == key)
 
     def goes_by(self, config: Path) -> bool:
         return bool(self.header().config == load_config(config).digest)
@@ -163,11 +163,11 @@ def test_a_removed_permission_permits_nothing_requested_before(
     with engine(config) as process:
         store = working(config)
         be("alice")
-        kept, withdrawn = ask(store, EXTRACT), ask(store, CALM)
+        stored, withdrawn = ask(store, EXTRACT), ask(store, CALM)
         be("carol")
-        approve(store, kept)
-        store.wait("the first to be sent", lambda: store.action(kept)[0] not in ("requested", "approved", "sending"))
-        assert "refused" != store.action(kept)[0]
+        approve(store, stored)
+        store.wait("the first to be sent", lambda: store.action(stored)[0] not in ("requested", "approved", "sending"))
+        assert "refused" != store.action(stored)[0]
 
         config.write_text(text_of(config.parent, BROKEN))
         store.wait("what is broken to be told", lambda: "aprove" in store.trouble())
@@ -175,8 +175,8 @@ def test_a_removed_permission_permits_nothing_requested_before(
         assert main(["--config", str(config), "status"]) == 0
         assert place in capsys.readouterr().out.replace("\n", " ")
         assert (main(["--config", str(config), "check", "--no-probe"]), "requested") == (2, store.action(withdrawn)[0])
-        said = capsys.readouterr().err
-        assert (True, True) == (place in said, "config" in said)
+        error_output = capsys.readouterr().err
+        assert (True, True) == (place in error_output, "config" in error_output)
 
         config.write_text(text_of(config.parent, OTHERS))
         store.wait("the mended config", lambda: store.goes_by(config))
@@ -184,10 +184,10 @@ def test_a_removed_permission_permits_nothing_requested_before(
         be("carol")
         approve(store, withdrawn)
         store.wait("the second to be judged", lambda: store.action(withdrawn)[0] not in ("requested", "approved"))
-        state, words = store.action(withdrawn)
+        state, text = store.action(withdrawn)
         assert ("refused", None) == (state, process.poll())
-        assert "alice" in words
-    assert 1 == config.with_name("actions.jsonl").read_text().count(kept)
+        assert "alice" in text
+    assert 1 == config.with_name("actions.jsonl").read_text().count(stored)
     assert withdrawn not in config.with_name("actions.jsonl").read_text()
 
 
@@ -205,7 +205,7 @@ def test_sighup_has_the_config_read_again_and_ends_no_service(config: Path) -> N
 
 @pytest.mark.deep
 def test_an_order_that_waits_at_a_sighup_is_sent_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One waits for an approval, the other for an engine that stands still as its request and the signal arrive."""
+    """One waits for an approval, the other for an engine that is paused as its request and the signal arrive."""
     with engine(config) as process:
         store = working(config)
         monkeypatch.setattr("console.store.access.os_user", lambda: "alice")
@@ -250,9 +250,9 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
     file.reload_if_changed()
 
     def late(path: Path) -> Any:
-        found = load_config(path)
+        result = load_config(path)
         config.write_text(text_of(config.parent, OTHERS))
-        return found
+        return result
 
     with monkeypatch.context() as patch:
         patch.setattr("console.engine.supervisor.config_reload.load_config", late)
@@ -264,7 +264,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         (lambda path: path.unlink(), "no such file. Fix: "),
         (lambda path: path.write_text("[estate\n"), "headway.toml:1: is not valid TOML"),
@@ -276,14 +276,14 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
     ],
 )  # fmt: skip
 def test_an_unusable_config_is_reported_and_the_previous_one_stays_in_use(
-    config: Path, change: Callable[[Path], object], words: str
+    config: Path, change: Callable[[Path], object], text: str
 ) -> None:
     good, file = config.read_text(), ConfigWatcher(config, own_store=True)
     began = file.config
     change(config)
     file.reload_if_changed()
     file.reload_if_changed()
-    assert (began, True) == (file.config, words in file.trouble)
+    assert (began, True) == (file.config, text in file.trouble)
     config.write_text(good)
     file.reload_if_changed()
     file.reload_if_changed()

@@ -35,36 +35,36 @@ GROWS = (
 @contextmanager
 def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Every statement that is run meanwhile, with the values of its last time."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
 
     real = SqliteAdapter.rows
 
     def rows(self: SqliteAdapter, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         if sql.startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
-            found[sql] = values
+            results[sql] = values
         return real(self, sql, values)
 
     monkeypatch.setattr(SqliteAdapter, "rows", rows)
-    yield found
+    yield results
 
 
 def scans(bench: Bench, statements: dict[str, Any]) -> set[tuple[str, str]]:
     """(what SQLite would walk through whole, in which statement)."""
-    found: set[tuple[str, str]] = set()
+    results: set[tuple[str, str]] = set()
     with closing(sqlite3.connect(bench.url)) as raw:
         some = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'"
         partial = {row[0] for row in raw.execute(some)}  # such an index has only what is still open
         tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for statement, values in statements.items():
             names = re.findall(r"\b(?:FROM|JOIN|UPDATE)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?", statement)
-            of: dict[str, str] = {one: one for one in tables}
+            of: dict[str, str] = {table: table for table in tables}
             of |= {alias or name: name for name, alias in names if name in tables}
             for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values):
-                told = re.match(r"SCAN (\w+)", row[3])  # by an index too: its order is not a choice of rows
+                match = re.match(r"SCAN (\w+)", row[3])  # by an index too: its order is not a choice of rows
                 is_let = LAST.search(statement) or NAMED.search(statement) or row[3].rpartition(" ")[2] in partial
-                if told and not is_let and re.fullmatch(GROWS, of.get(told[1], told[1])):
-                    found.add((row[3], statement))
-    return found
+                if match and not is_let and re.fullmatch(GROWS, of.get(match[1], match[1])):
+                    results.add((row[3], statement))
+    return results
 
 
 def night(bench: Bench) -> None:
@@ -104,8 +104,10 @@ def test_no_statement_of_the_checks_walks_through_what_grows(tmp_path: Path, mon
     with world(tmp_path, ROWS, ready=("rows",)) as w, listening(monkeypatch) as statements:
         w.bench.turn()
         w.step()
-        assert set() == scans(w.bench, {one: told for one, told in statements.items() if "check" in one})
-        [starts] = [one for one in statements if "SELECT DISTINCT d.check_name, r.business_date" in one]
+        assert set() == scans(w.bench, {name: statement for name, statement in statements.items() if "check" in name})
+        [starts] = [
+            statement for statement in statements if "SELECT DISTINCT d.check_name, r.business_date" in statement
+        ]
         with closing(sqlite3.connect(w.bench.url)) as raw:
             plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {starts}", statements[starts])]
         assert "SEARCH r USING INDEX run_job_period (job_id=? AND sort_us>? AND sort_us<?)" in plan, "job by job"
@@ -124,13 +126,13 @@ def test_no_statement_about_holds_walks_through_what_grows(tmp_path: Path, monke
         night.rounds()
         requests.act(ActionRequest(Verb.RELEASE, job_id=job_id, parameters={"hold": key}), new_action_key())
         night.rounds()
-        told = {statement: values for statement, values in statements.items() if "hold" in statement}
-        assert 10 < len(told)
-        assert set() == scans(night.bench, told)
+        values = {statement: values for statement, values in statements.items() if "hold" in statement}
+        assert 10 < len(values)
+        assert set() == scans(night.bench, values)
 
 
 def test_a_walk_through_what_grows_would_be_seen(bench: Bench) -> None:
-    """Proves the net above: what it looks for is what SQLite says."""
+    """Proves the check above: its pattern is SQLite's own text."""
     [(plan, _)] = scans(bench, {"SELECT r.id FROM run r WHERE r.message = ?": ("x",)})
     assert plan.startswith("SCAN r")
     [(plan, _)] = scans(bench, {"SELECT h.key, h.detail FROM hold h WHERE h.detail = ? ORDER BY h.key": ("x",)})

@@ -139,9 +139,9 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
     pulse.beat(-30)
     ping.step()
     assert 1 == len(watcher.got)
-    said = well.text()
-    assert said.startswith("evaluate does not respond since ")
-    assert said == well.text()
+    text = well.text()
+    assert text.startswith("evaluate does not respond since ")
+    assert text == well.text()
 
 
 def test_a_hung_delivery_stops_the_ping_and_is_reported() -> None:
@@ -153,11 +153,11 @@ def test_a_hung_delivery_stops_the_ping_and_is_reported() -> None:
 
 def test_a_hung_scheduler_is_reported_and_stops_no_ping() -> None:
     """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
-    taken = {"sending to etl-hosts/db07": 130.0}
-    well = EngineHealth(dict, lambda _: {}, dict, dict, lambda _: taken)
+    assigned = {"sending to etl-hosts/db07": 130.0}
+    well = EngineHealth(dict, lambda _: {}, dict, dict, lambda _: assigned)
     assert ("", True) == (well.unhealthy_reason(), well.text().startswith("sending to etl-hosts/db07 hangs since "))
     assert well.text() == well.text()
-    taken.clear()
+    assigned.clear()
     assert "" == well.text()
 
 

@@ -87,15 +87,15 @@ def at_work(bench: Bench) -> Iterator[None]:
 
 def states(bench: Bench) -> dict[str, str]:
     with bench.reads() as reads:
-        return {one.key: one.state for one in reads.actions.list_actions()}
+        return {action.key: action.state for action in reads.actions.list_actions()}
 
 
 @pytest.mark.deep
 def test_polls_of_forty_silent_hosts_delay_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    free, looking, sent = threading.Event(), threading.Semaphore(0), threading.Event()
+    free, semaphore, sent = threading.Event(), threading.Semaphore(0), threading.Event()
 
     def silent(*_: object) -> ActionFound:
-        looking.release()
+        semaphore.release()
         free.wait(SECONDS * 3)
         return ActionFound("it was there")
 
@@ -112,7 +112,7 @@ def test_polls_of_forty_silent_hosts_delay_no_delivery(tmp_path: Path, monkeypat
         with at_work(bench):
             try:
                 for _ in HOSTS:
-                    assert looking.acquire(timeout=SECONDS)
+                    assert semaphore.acquire(timeout=SECONDS)
                 ask(bench, runs["report"])
                 assert sent.wait(SECONDS)
                 hanging = bench.parts.actions.hanging(0.0)
@@ -122,7 +122,7 @@ def test_polls_of_forty_silent_hosts_delay_no_delivery(tmp_path: Path, monkeypat
 
 
 def test_a_host_that_swallows_a_write_blocks_its_own_system_and_no_other(tmp_path: Path) -> None:
-    """One write in flight at a system at most: what it does is not known before its call is over. It is told."""
+    """One write in flight per system at most: its effect is unknown before its call is over. That is reported."""
     free, swallowed, elsewhere = threading.Event(), threading.Event(), threading.Event()
     with many_hosts(tmp_path) as (bench, other, runs):
         hung = ask(bench, runs["host1"])
@@ -141,7 +141,9 @@ def test_a_host_that_swallows_a_write_blocks_its_own_system_and_no_other(tmp_pat
                 ask(bench, runs["report"])
                 assert elsewhere.wait(SECONDS)
                 queues = bench.parts.actions.underway.turns._queue
-                wait_until(lambda: [2] == [len(one) for one in queues.values() if one], "them to wait for it", SECONDS)
+                wait_until(
+                    lambda: [2] == [len(queue) for queue in queues.values() if queue], "them to wait for it", SECONDS
+                )
                 bench.poller.poll_once(bench.fence)
                 assert (polled + 1, [hung]) == (bench.scheduler.polls, bench.scheduler.acted)
                 assert ["sending to fake/host1"] == list(bench.parts.actions.hanging(0.0))
@@ -154,12 +156,12 @@ def test_a_host_that_swallows_a_write_blocks_its_own_system_and_no_other(tmp_pat
 def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free, asked, sent = threading.Event(), threading.Event(), threading.Event()
+    free, event, sent = threading.Event(), threading.Event(), threading.Event()
     real = FakeConnector.preview
 
     def silent(self: FakeConnector, ask: ActionSpec, timeout_seconds: float) -> Preview:
         if ask.run.job == "host1":
-            asked.set()
+            event.set()
             free.wait(SECONDS * 3)
         return real(self, ask, timeout_seconds)
 
@@ -169,7 +171,7 @@ def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
         bench.scheduler.on_act = lambda _: sent.set()
         with at_work(bench):
             try:
-                assert asked.wait(SECONDS)
+                assert event.wait(SECONDS)
                 ask(bench, runs["host2"])
                 assert sent.wait(SECONDS)
                 assert not free.is_set()
@@ -241,13 +243,13 @@ def test_the_lock_of_a_system_is_granted_in_the_order_of_requests() -> None:
     for number in range(5):
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
-        wait_until(partial(stands, turns, order, number), "its place in the line", SECONDS)
+        wait_until(partial(has_turn, turns, order, number), "its place in the line", SECONDS)
     for thread in threads:
         thread.join(SECONDS)
     assert ([0, 1, 2, 3, 4], {1}) == (order, set(most))
 
 
-def stands(turns: FairLimiter, order: list[int], number: int) -> bool:
+def has_turn(turns: FairLimiter, order: list[int], number: int) -> bool:
     return len(turns._queue[7]) + len(order) > number
 
 
@@ -261,15 +263,15 @@ def test_what_many_ask_of_a_host_that_hangs_holds_up_no_question_to_another(tmp_
     free = threading.Event()
     with many_hosts(tmp_path) as (bench, _, runs):
         bench.scheduler.on_log = lambda key: None if key == "host9-1" else hold_on(free)
-        asked = [bench.requests().log(runs["host1"]) for _ in range(REQUESTS_PER_TARGET + 4)]
-        asked += [bench.requests().log(runs[host]) for host in HOSTS[2:9] for _ in range(REQUESTS_PER_TARGET)]
+        logs = [bench.requests().log(runs["host1"]) for _ in range(REQUESTS_PER_TARGET + 4)]
+        logs += [bench.requests().log(runs[host]) for host in HOSTS[2:9] for _ in range(REQUESTS_PER_TARGET)]
         last = bench.requests().log(runs["host9"])
         try:
-            for _ in range(len(asked) // 10 + 1):
+            for _ in range(len(logs) // 10 + 1):
                 bench.parts.answers.step(bench.fence)
             assert bench.requests().wait(last, SECONDS).ok
-            told = [found.error for one in asked if (found := bench.requests().answer(one)) is not None]
-            assert ["fake/host1: 16 requests wait for it already. Fix: try again later"] * 4 == told
+            errors = [answer.error for log in logs if (answer := bench.requests().answer(log)) is not None]
+            assert ["fake/host1: 16 requests wait for it already. Fix: try again later"] * 4 == errors
         finally:
             free.set()
         bench.parts.answers.close()

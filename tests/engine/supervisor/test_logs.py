@@ -23,16 +23,16 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @contextmanager
 def logging_here(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
-    """Logs are set up to stderr; gives all that it is told meanwhile, as the objects that it must consist of."""
+    """Sets up logs to stderr; yields the log records, each a JSON object."""
     hooks = sys.excepthook, threading.excepthook
     secrets = SecretStore()
     secrets.add(SECRET)
     set_up_logs(secrets)
 
     def lines() -> list[dict[str, Any]]:
-        said = capsys.readouterr().err
-        assert SECRET not in said
-        return [json.loads(line) for line in said.splitlines()]
+        error_output = capsys.readouterr().err
+        assert SECRET not in error_output
+        return [json.loads(line) for line in error_output.splitlines()]
 
     try:
         yield lines

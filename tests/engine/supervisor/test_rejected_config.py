@@ -1,4 +1,4 @@
-"""A surprise while parts begin never ends the watch: the config that began last goes on, and somebody is told."""
+"""An exception while workers start never ends the watch: the last started config goes on, and somebody is notified."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.lab.process import wait_until
 from tests.store.ready import open_ready
 
 LIMIT_SECONDS = 30
-WORDS = "the changed config is invalid, the previous one stays in use: ValueError: this estate is odd"
+REJECTED = "the changed config is invalid, the previous one stays in use: ValueError: this estate is odd"
 
 
 @dataclass
 class Files:
-    """Stands for the config's files: what is in them is set by the test."""
+    """Replaces the config's files: the test sets their content."""
 
     config: Config
 
@@ -69,10 +69,10 @@ class Watch:
 
     def action(self, key: str) -> tuple[str, str]:
         with open_queries(str(self.store.url)) as reads:
-            return next((one.state, one.text) for one in reads.actions.list_actions() if one.key == key)
+            return next((action.state, action.text) for action in reads.actions.list_actions() if action.key == key)
 
-    def told(self, words: str) -> bool:
-        return any(words in title for _, title, _ in self.sink.got)
+    def has_notified(self, text: str) -> bool:
+        return any(text in title for _, title, _ in self.sink.got)
 
 
 @contextmanager
@@ -110,10 +110,10 @@ def test_a_config_without_a_usable_start_is_reported_and_the_previous_one_stays_
     with watching(tmp_path, monkeypatch, "odd") as watch:
         watch.wait("the first poll", lambda: watch.scheduler.polls > 0)
         watch.files.config = replace(watch.files.config, digest="odd")
-        watch.wait("the trouble in the banner", lambda: WORDS in watch.header().engine.trouble)
+        watch.wait("the trouble in the banner", lambda: REJECTED in watch.header().engine.trouble)
         assert "digest" == watch.header().config
         watch.fail("extract")
-        watch.wait("the alert", lambda: watch.told("extract"))
+        watch.wait("the alert", lambda: watch.has_notified("extract"))
         watch.files.config = replace(watch.files.config, digest="mended")
         watch.wait("the mended config", lambda: watch.header().config == "mended")
         watch.wait("the trouble's end", lambda: "cannot be used" not in watch.header().engine.trouble)
@@ -124,9 +124,9 @@ def test_an_engine_that_cannot_start_notifies_somebody_and_starts_once_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with watching(tmp_path, monkeypatch, "digest") as watch:
-        watch.wait("that somebody is told", lambda: watch.told("engine workers keep failing"))
+        watch.wait("that somebody is told", lambda: watch.has_notified("engine workers keep failing"))
         watch.files.config = replace(watch.files.config, digest="mended")
         watch.wait("the mended config", lambda: watch.header().config == "mended")
         watch.fail("extract")
-        watch.wait("the alert", lambda: watch.told("extract"))
+        watch.wait("the alert", lambda: watch.has_notified("extract"))
         assert watch.thread.is_alive()

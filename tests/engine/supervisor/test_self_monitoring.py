@@ -1,4 +1,4 @@
-"""Headway tells its own trouble: through the store, or from memory while the store cannot be used."""
+"""Headway reports its own faults: through the store, or from memory while the store cannot be used."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_a_problem_that_returns_is_notified_again(tmp_path: Path) -> None:
         for troubles in ({PARTS: "evaluate broke"}, {}, {PARTS: "evaluate broke"}):
             own.report(bench.parts, bench.fence, troubles)
         bench.send()
-        assert ["keep failing", "run again", "keep failing"] == [" ".join(one.split()[-2:]) for one in titles(bench)]
+        assert ["keep failing", "run again", "keep failing"] == [
+            " ".join(title.split()[-2:]) for title in titles(bench)
+        ]
 
 
 def test_a_short_problem_is_not_notified(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_short_problem_is_not_notified(tmp_path: Path) -> None:
 
 
 def test_a_store_that_delayed_an_attempt_is_notified_at_the_first_error(tmp_path: Path) -> None:
-    """A locked SQLite file answers after 30 s only: counted from that answer, a lock of 75 s was not told."""
+    """The age of a lock counts from the first attempt: a locked SQLite file answers only after 30 s."""
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = SelfMonitor()
         own.report(bench.parts, None, {STORE: "the store at x: database is locked"}, time.monotonic() - 30)
@@ -101,11 +103,11 @@ def test_f12_a_full_store_is_notified_from_memory_and_recorded_later_and_not_sen
         assert ("env ROUTE_TWO", "pending", 1, "error=500") == second
         post_of(bench).answers.clear()
         later(bench)
-        told = [title for title, _ in post_of(bench).to("one")]
+        texts = [title for title, _ in post_of(bench).to("one")]
         assert [
             "Headway bench: no alerts, store unavailable",
             "Resolved: Headway bench: store available again",
-        ] == told
+        ] == texts
         assert {"sent"} == {state for (state,) in rows(bench, "SELECT state FROM delivery")}
 
 
@@ -158,7 +160,9 @@ def test_a_receiver_that_refuses_permanently_is_not_retried_without_end(
         post_of(bench).answers["one"] = BAD
         at_once().report(bench.parts, None, FULL)
         wait_until(lambda: 3 == len(post_of(bench).got), "three tries", 10)
-        wait_until(lambda: not [one for one in threading.enumerate() if one.name == "own alert 0"], "its end", 10)
+        wait_until(
+            lambda: not [thread for thread in threading.enumerate() if thread.name == "own alert 0"], "its end", 10
+        )
         assert 3 == len(post_of(bench).got)
 
 
@@ -193,7 +197,7 @@ def test_without_a_default_route_it_is_in_the_log_and_the_status_only(tmp_path: 
 
 def in_shadow(bench: Bench, *live: str) -> None:
     with bench.store.write(None) as connection:
-        for name, value in ((MODE, "shadow"), *((one, "live") for one in live)):
+        for name, value in ((MODE, "shadow"), *((name, "live") for name in live)):
             connection.rows(
                 "INSERT INTO switch (name, value, set_by, why, at_us) VALUES (?, ?, '', '', 0)"
                 " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -201,9 +205,9 @@ def in_shadow(bench: Bench, *live: str) -> None:
             )
 
 
-def would_have_told(bench: Bench) -> list[str]:
+def shadow_titles(bench: Bench) -> list[str]:
     with bench.reads() as reads:
-        return [one.text for one in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
+        return [event.text for event in reads.estate.shadow_events(present() - timedelta(days=1))[0]]
 
 
 def test_an_estate_in_shadow_records_its_own_notifications_and_sends_nothing(tmp_path: Path) -> None:
@@ -222,7 +226,7 @@ def test_an_estate_in_shadow_records_its_own_notifications_and_sends_nothing(tmp
             "would have notified oncall: Headway bench: degraded, engine workers keep failing",
             "would have notified oncall: Resolved: Headway bench: store available again",
             f"would have notified oncall: Headway bench: {_TITLES[STORE]}",
-        ] == would_have_told(bench)
+        ] == shadow_titles(bench)
 
 
 def test_an_estate_in_shadow_notifies_the_shadow_route_of_itself_where_it_has_one(tmp_path: Path) -> None:
@@ -240,7 +244,7 @@ def test_an_estate_in_shadow_notifies_the_shadow_route_of_itself_where_it_has_on
 
 
 def test_an_estate_with_something_live_notifies_of_itself(tmp_path: Path) -> None:
-    """Who counts on being told of that counts on what would keep it from them."""
+    """An estate with anything live is notified of failing engine workers."""
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         in_shadow(bench, "system fake")
         own = at_once()
@@ -256,5 +260,5 @@ def test_what_was_given_up_is_only_recorded_in_shadow(tmp_path: Path) -> None:
         in_shadow(bench)
         for _ in range(4):
             later(bench)
-        assert ['would have notified oncall: 1 alert not delivered: route "oncall"'] == would_have_told(bench)
+        assert ['would have notified oncall: 1 alert not delivered: route "oncall"'] == shadow_titles(bench)
         assert [] == rows(bench, "SELECT id FROM alert WHERE kind = 'headway'")

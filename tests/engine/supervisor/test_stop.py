@@ -107,8 +107,8 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     lapsed(url)
     stuck = f"process {other.pid} lives and cannot write"
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
-    told = capsys.readouterr().out
-    assert (True, True, False) == ("no engine has run since" in told, stuck in told, "Start one" in told)
+    output = capsys.readouterr().out
+    assert (True, True, False) == ("no engine has run since" in output, stuck in output, "Start one" in output)
     with open_queries(url) as reads:
         header = reads.estate.header()
     banner = header_footer.banner_text(
@@ -144,9 +144,9 @@ def test_on_a_full_disk_starting_an_engine_is_not_suggested(
     open_ready(url).close()
     monkeypatch.setattr(lease, "MIN_FREE_BYTES", 1 << 62)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
-    told = capsys.readouterr().out
-    assert "no engine runs: the disk of the store is full: no engine can write there; free space first" in told
-    assert "Start one" not in told
+    output = capsys.readouterr().out
+    assert "no engine runs: the disk of the store is full: no engine can write there; free space first" in output
+    assert "Start one" not in output
 
 
 def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
@@ -159,12 +159,12 @@ def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
     assert Exit.OK == main(["--store", str(path), "store", "backup", str(copy)])
     for file in tmp_path.glob("headway.db*"):
         file.unlink()
-    gone = re.escape(f"the store's file is gone: {path}") + ".*headway store restore COPY"
+    missing = re.escape(f"the store's file is gone: {path}") + ".*headway store restore COPY"
     for command in (["status"], ["job", "list"], ["freeze"]):
         assert Exit.USAGE == main(["--store", str(path), *command])
-        assert re.search(gone, " ".join(capsys.readouterr().err.split()))
+        assert re.search(missing, " ".join(capsys.readouterr().err.split()))
     started = engine_process.start_engine_if_needed(str(path), tmp_path / "headway.toml")
-    assert re.search(gone, started.message)
+    assert re.search(missing, started.message)
     assert Exit.REFUSED == main(["--store", str(path), "store", "restore", str(copy)])
     assert f"an engine works on {path} (process {other.pid}): headway engine stop" in capsys.readouterr().err
     assert [] == list(tmp_path.glob("headway.db"))

@@ -25,7 +25,7 @@ METHODS = {
     "workflowexecutions.v1": r"projects\.locations\.workflows\.executions\.(list|get|create|cancel|stepEntries\.list)",
     "workflows.v1": r"projects\.locations\.workflows\.list",
 }
-KEPT = {
+FIELDS = {
     "id", "httpMethod", "flatPath", "path", "parameters", "location", "request", "response", "$ref", "type", "items",
     "properties", "additionalProperties", "enum",
 }  # fmt: skip
@@ -74,8 +74,8 @@ def _cut(value: Any, is_named: bool = False) -> Any:
     """`is_named`: an object whose names are not those of the format."""
     if not isinstance(value, dict):
         return value
-    kept = {name: item for name, item in value.items() if is_named or name in KEPT}
-    return {name: _cut(item, not is_named and name in ("properties", "parameters")) for name, item in kept.items()}
+    items = {name: item for name, item in value.items() if is_named or name in FIELDS}
+    return {name: _cut(item, not is_named and name in ("properties", "parameters")) for name, item in items.items()}
 
 
 def cut(document: Row, pattern: str) -> Row:

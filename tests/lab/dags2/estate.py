@@ -40,10 +40,10 @@ def clocked(dag_id: str) -> CronTriggerTimetable | None:
 def obey(dag_id: str) -> None:
     """Does what the DAG's switch says."""
     switch = CONTROL / dag_id
-    while (word := switch.read_text().strip() if switch.exists() else "succeed") == "hang":
+    while (text := switch.read_text().strip() if switch.exists() else "succeed") == "hang":
         print("waiting for a lock on table orders")
         time.sleep(0.5)
-    if word == "fail":
+    if text == "fail":
         print("reading /data/orders.csv")
         raise FileNotFoundError("/data/orders.csv of this business date is not there")
 

@@ -29,9 +29,9 @@ NOW = datetime(2026, 11, 20, 4, tzinfo=UTC)
 
 def rows(path: Path, sql: str) -> list[Any]:
     with sqlite3.connect(path) as connection:
-        found = connection.execute(sql).fetchall()
+        results = connection.execute(sql).fetchall()
     connection.close()
-    return found
+    return results
 
 
 def write(store: Database, sql: str) -> None:
@@ -50,11 +50,11 @@ def path(night: Estate) -> Path:
 
 def test_a_copy_is_whole_for_its_owner_only_and_says_what_it_holds(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
-    found = back_up(path, copy)
-    assert (4, 2, 1) == (found.jobs, found.runs, found.audit)
+    summary = back_up(path, copy)
+    assert (4, 2, 1) == (summary.jobs, summary.runs, summary.audit)
     assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
     assert rows(path, "SELECT * FROM run ORDER BY id") == rows(copy, "SELECT * FROM run ORDER BY id")
-    assert found == inspect_copy(copy)
+    assert summary == inspect_copy(copy)
 
 
 def test_a_copy_made_during_writes_is_of_one_moment(path: Path, night: Estate, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_copy_that_breaks_leaves_what_was_there_and_no_draft(
     monkeypatch.setenv(VARIABLE, f"{name}:raise")
     with pytest.raises(FailpointReached):
         back_up(path, folder / "copy.db", replace=True)
-    assert [("copy.db", "the last one")] == [(one.name, one.read_text()) for one in folder.iterdir()]
+    assert [("copy.db", "the last one")] == [(path.name, path.read_text()) for path in folder.iterdir()]
 
 
 def test_a_damaged_copy_is_refused(path: Path, tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_a_store_whose_audit_was_changed_is_copied_as_evidence_and_not_restored(
     change_the_audit(path)
     copy = tmp_path / "copy.db"
     assert Exit.PROBLEM == main(["--store", str(path), "store", "backup", str(copy)])
-    said = capsys.readouterr()
-    assert f"{copy}: 4 jobs, 2 runs" in said.out
-    assert "its audit log is BROKEN: row 1 was changed" in said.out
-    assert "The copy was made as evidence" in " ".join(said.err.split())
-    assert [] == [word for word in ("draft", "older copy") if word in said.out + said.err]
+    output = capsys.readouterr()
+    assert f"{copy}: 4 jobs, 2 runs" in output.out
+    assert "its audit log is BROKEN: row 1 was changed" in output.out
+    assert "The copy was made as evidence" in " ".join(output.err.split())
+    assert [] == [text for text in ("draft", "older copy") if text in output.out + output.err]
     assert rows(path, "SELECT * FROM audit") == rows(copy, "SELECT * FROM audit")
     with pytest.raises(StoreUnusable, match=r"copy\.db: its audit does not hold: row 1 .*; take an older copy"):
         restore(copy, tmp_path / "new.db", "desk", NOW)
@@ -193,8 +193,8 @@ def test_an_action_in_flight_in_the_copy_is_not_done_a_second_time(path: Path, n
     copy, new = tmp_path / "copy.db", tmp_path / "new.db"
     back_up(path, copy)
     restore(copy, new, "desk", NOW)
-    told = dict(rows(new, "SELECT key, state FROM action"))
-    assert {"k1": "failed", "k2": "unknown", "k3": "unknown", "k4": "verified"} == told
+    details = dict(rows(new, "SELECT key, state FROM action"))
+    assert {"k1": "failed", "k2": "unknown", "k3": "unknown", "k4": "verified"} == details
     with open_queries(str(new)) as reads:
         assert "restored from a copy" in reads.estate.header().frozen
     assert [("restore",), ("freeze",)] == rows(new, "SELECT verb FROM audit WHERE seq > 1 ORDER BY seq")

@@ -19,27 +19,27 @@ def write(store: Database, value: str) -> None:
 @contextmanager
 def rested(store: Database) -> Iterator[ChangeDetector]:
     """A glance that has looked, and for which no time passes."""
-    with open_change_detector(store) as found:
-        found._every = 3600.0
-        assert found.is_new()
-        yield found
+    with open_change_detector(store) as detector:
+        detector._every = 3600.0
+        assert detector.is_new()
+        yield detector
 
 
 def test_a_check_reports_a_change_once_after_each_commit_of_anybody(store: Database) -> None:
-    with rested(store) as one, rested(store) as other:
-        assert (False, False) == (one.is_new(), other.is_new())
+    with rested(store) as detector, rested(store) as other:
+        assert (False, False) == (detector.is_new(), other.is_new())
         write(store, "a")
-        assert (True, False, True, False) == (one.is_new(), one.is_new(), other.is_new(), other.is_new())
+        assert (True, False, True, False) == (detector.is_new(), detector.is_new(), other.is_new(), other.is_new())
 
 
 def test_a_commit_after_the_check_is_new_at_the_next_though_it_was_begun_before(store: Database) -> None:
     """On PostgreSQL the number of a transaction is given out when it begins to write."""
-    with rested(store) as one:
+    with rested(store) as detector:
         with store.write(None) as connection:
             connection.rows("INSERT INTO meta (name, value) VALUES ('b', '1')")
-            one.is_new()
-            assert not one.is_new()
-        assert one.is_new()
+            detector.is_new()
+            assert not detector.is_new()
+        assert detector.is_new()
 
 
 def test_a_console_sees_a_commit_that_had_begun_before_its_refresh(store: Database) -> None:
@@ -51,8 +51,8 @@ def test_a_console_sees_a_commit_that_had_begun_before_its_refresh(store: Databa
 
 
 def test_changes_due_by_time_alone_are_checked_every_second(store: Database) -> None:
-    with open_change_detector(store) as one:
-        one._every = 0.0
-        assert [True, True] == [one.is_new(), one.is_new()]
+    with open_change_detector(store) as detector:
+        detector._every = 0.0
+        assert [True, True] == [detector.is_new(), detector.is_new()]
     with open_change_detector(store, rate=60.0) as fast:
         assert change_detector.FULL_CHECK_SECONDS / 60 == fast._every

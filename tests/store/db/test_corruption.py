@@ -54,11 +54,11 @@ def test_f15_a_flipped_byte_is_refused_or_read_and_never_a_false_audit(path: Pat
         raw[at] ^= 1 << draw.randrange(8)
         damaged.write_bytes(raw)
         try:
-            found, bad = reads(damaged)
+            results, bad = reads(damaged)
         except StoreUnusable as error:
             outcomes.add("refused" if str(damaged) in str(error) else str(error))
         else:
-            assert found == entries or bad is not None, f"byte {at} changed the audit in silence"
+            assert results == entries or bad is not None, f"byte {at} changed the audit in silence"
             outcomes.add("read" if bad is None else "found")
     assert {"read"} <= outcomes <= {"read", "found", "refused"}
 
@@ -82,10 +82,10 @@ def test_f15_the_log_of_another_store_is_refused_or_found_and_that_of_a_copy_is_
         shutil.copy(log, swapped.with_name(f"{swapped.name}-wal"))
         swapped.with_name(f"{swapped.name}-shm").unlink(missing_ok=True)
         try:
-            found, bad = reads(swapped)
+            results, bad = reads(swapped)
         except StoreUnusable as error:
             outcomes.add("refused" if str(swapped) in str(error) else str(error))
             continue
-        is_whole = (found, bad) == (reads(night.store.path)[0], None)
+        is_whole = (results, bad) == (reads(night.store.path)[0], None)
         outcomes.add("other" if is_whole else "found" if bad is not None else "mixed in silence")
     assert outcomes <= expected

@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[3]
 
 def integrity(path: Path) -> str:
     with sqlite3.connect(path) as raw:
-        [(found,)] = raw.execute("PRAGMA integrity_check").fetchall()
+        [(result,)] = raw.execute("PRAGMA integrity_check").fetchall()
     raw.close()
-    return str(found)
+    return str(result)
 
 
 def test_f13_a_writer_waits_for_another_one_and_readers_go_on_reading(night: Estate) -> None:
@@ -45,13 +45,13 @@ def test_f13_a_writer_waits_for_another_one_and_readers_go_on_reading(night: Est
     writer = threading.Thread(target=write)
     writer.start()
     with open_queries(night.store.url) as reads:
-        assert [""] == [one.message for one in reads.runs.list_runs(1)]
+        assert [""] == [run.message for run in reads.runs.list_runs(1)]
     assert [] == done
     other.execute("ROLLBACK")
     writer.join(20)
     other.close()
     assert ["written"] == done
-    assert 2 == night.one("SELECT count(*) FROM run")
+    assert 2 == night.fetch_one("SELECT count(*) FROM run")
 
 
 def test_f13_writers_of_one_process_queue(night: Estate) -> None:
@@ -61,7 +61,7 @@ def test_f13_writers_of_one_process_queue(night: Estate) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert 24 == night.one("SELECT count(*) FROM run")
+    assert 24 == night.fetch_one("SELECT count(*) FROM run")
 
 
 def test_f12_on_a_full_disk_the_batch_is_rolled_back_and_all_continues_once_there_is_space(night: Estate) -> None:
@@ -76,13 +76,13 @@ def test_f12_on_a_full_disk_the_batch_is_rolled_back_and_all_continues_once_ther
     with pytest.raises(StoreUnusable, match=r"the store at .*headway\.db: database or disk is full"):
         night.ingest(*many, cursor="after")
     assert (1, "{}") == (
-        night.one("SELECT count(*) FROM run"),
-        night.one("SELECT cursor FROM target WHERE id = :id", id=night.host),
+        night.fetch_one("SELECT count(*) FROM run"),
+        night.fetch_one("SELECT cursor FROM target WHERE id = :id", id=night.host),
     )
     with night.store.engine.connect() as connection:
         connection.connection.driver_connection.execute("PRAGMA max_page_count = 1000000")  # type: ignore[union-attr]
     night.ingest(*many, cursor="after")
-    assert 501 == night.one("SELECT count(*) FROM run")
+    assert 501 == night.fetch_one("SELECT count(*) FROM run")
 
 
 CHILD = """
@@ -119,7 +119,7 @@ def test_f01_an_engine_killed_at_any_moment_leaves_whole_batches(night: Estate, 
     os.kill(child.pid, signal.SIGKILL)
     child.wait(60)
     child.stdout.close()
-    batches = int(night.one("SELECT cursor FROM target WHERE id = :id", id=night.host)) + 1
+    batches = int(night.fetch_one("SELECT cursor FROM target WHERE id = :id", id=night.host)) + 1
     assert batches >= after
     assert [(50 * batches,)] * 2 == [
         *night.rows("SELECT count(*) FROM run"),

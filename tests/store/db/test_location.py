@@ -1,4 +1,4 @@
-"""What whoever looks is told where there is no store: why not, and what is to be done."""
+"""The error where there is no store: the reason, and the fix."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.store.ready import open_ready
 def test_a_disk_too_full_for_a_store_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.store.db.location.free_bytes", lambda _: 12 * 1024)
     (tmp_path / "headway.db").touch()
-    words = r"there is no store at .*headway\.db yet, and its disk is full \(12 KiB are free\)\. Fix: free some"
-    with pytest.raises(StoreMissing, match=words):
+    text = r"there is no store at .*headway\.db yet, and its disk is full \(12 KiB are free\)\. Fix: free some"
+    with pytest.raises(StoreMissing, match=text):
         open_queries(str(tmp_path / "headway.db"))
-    with pytest.raises(StoreMissing, match=words), client.client_transaction(str(tmp_path / "missing" / "headway.db")):
+    with pytest.raises(StoreMissing, match=text), client.client_transaction(str(tmp_path / "missing" / "headway.db")):
         pass
 
 

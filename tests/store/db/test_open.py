@@ -73,13 +73,13 @@ def test_a_newer_store_is_refused_by_readers_and_askers_by_what_the_engine_goes_
 ) -> None:
     """Alembic's own table; a note of ours beside it may say anything."""
     execute(store, "UPDATE alembic_version SET version_num = '9999'")
-    words = r"schema 9999, written by a newer Headway; .*Install a newer Headway"
-    with pytest.raises(StoreTooNew, match=words):
+    text = r"schema 9999, written by a newer Headway; .*Install a newer Headway"
+    with pytest.raises(StoreTooNew, match=text):
         open_database(store_url)
-    with pytest.raises(StoreTooNew, match=words):
+    with pytest.raises(StoreTooNew, match=text):
         open_queries(store_url)
     for writes in (True, False):
-        with pytest.raises(StoreTooNew, match=words), client.client_transaction(store_url, writes):
+        with pytest.raises(StoreTooNew, match=text), client.client_transaction(store_url, writes):
             raise AssertionError("this was let in")
 
 
@@ -92,8 +92,8 @@ def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_fold
     tables = [table.name for table in SQLModel.metadata.sorted_tables if table.name != "meta"]
     before = {table: night.rows(f'SELECT * FROM "{table}" ORDER BY 1') for table in tables}
     migrate.migrate(night.store.engine, night.store.path, later_folder("pass"))
-    assert LATER_SCHEMA == night.one("SELECT version_num FROM alembic_version")
-    assert LATER_SCHEMA == night.one("SELECT value FROM meta WHERE name = 'schema'")
+    assert LATER_SCHEMA == night.fetch_one("SELECT version_num FROM alembic_version")
+    assert LATER_SCHEMA == night.fetch_one("SELECT value FROM meta WHERE name = 'schema'")
     assert before == {table: night.rows(f'SELECT * FROM "{table}" ORDER BY 1') for table in tables}
     assert [] == night.rows("SELECT * FROM meta WHERE added IS NOT NULL")
 
@@ -113,7 +113,7 @@ def test_a_store_of_a_development_version_is_refused_with_the_fix(store: Databas
 def test_a_migration_that_breaks_leaves_the_store_as_it_was(night: Estate, later_folder: Callable[[str], Path]) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         migrate.migrate(night.store.engine, night.store.path, later_folder('raise RuntimeError("half way")'))
-    assert SCHEMA == night.one("SELECT version_num FROM alembic_version")
+    assert SCHEMA == night.fetch_one("SELECT version_num FROM alembic_version")
     with pytest.raises(Exception, match="added"):
         night.rows("SELECT added FROM meta")
 
@@ -186,7 +186,7 @@ class TestFile:
         path = tmp_path / "new" / "headway.db"
         opened = open_database(str(path))
         execute(opened, "INSERT INTO meta (name, value) VALUES ('a', 'b')")
-        modes = {stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+        modes = {stat.S_IMODE(candidate.stat().st_mode) for candidate in path.parent.iterdir()}
         opened.close()
         assert {0o600} == modes
         assert 0o700 == stat.S_IMODE(path.parent.stat().st_mode)
@@ -227,18 +227,18 @@ class TestFile:
     def test_the_settings_that_were_measured_are_set(self, tmp_path: Path) -> None:
         opened = open_database(str(tmp_path / "headway.db"))
         with opened.read() as connection:
-            found = {
+            rows = {
                 name: connection.rows(f"PRAGMA {name}")[0][0]
                 for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "busy_timeout")
             }
         opened.close()
-        assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 2_000, "busy_timeout": 30_000} == found
+        assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 2_000, "busy_timeout": 30_000} == rows
 
 
 def test_a_store_that_vanished_before_a_query_is_reported_with_its_place_and_fix(tmp_path: Path) -> None:
-    gone = tmp_path / "gone.db"
-    with pytest.raises(StoreUnusable, match=f"file is gone: {gone} .No such file or directory.. Fix: move it back"):
-        open_read_only(str(gone))
+    path = tmp_path / "gone.db"
+    with pytest.raises(StoreUnusable, match=f"file is gone: {path} .No such file or directory.. Fix: move it back"):
+        open_read_only(str(path))
     assert [] == list(tmp_path.iterdir())
 
 
@@ -247,8 +247,8 @@ def test_a_store_that_is_current_is_opened_without_the_tools_that_migrate(tmp_pa
     path = tmp_path / "headway.db"
     open_database(str(path)).close()
     opens = f"from console.store.db.database import open_database as open_store; open_store({str(path)!r}).close()"
-    asked = f"import sys; {opens}; print('alembic' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, check=True, text=True)
+    question = f"import sys; {opens}; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", question], stdout=subprocess.PIPE, check=True, text=True)
     assert done.stdout.strip() == "False"
 
 
@@ -258,8 +258,8 @@ def test_a_store_opened_twice_in_one_process_keeps_its_log_as_another_process_le
     first = open_database(str(file))
     second = open_database(str(file))
     execute(first, "CREATE TABLE kept (word TEXT)")
-    look = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM kept'); db.close()"
-    subprocess.run([sys.executable, "-c", look, str(file)], check=True)
+    script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM kept'); db.close()"
+    subprocess.run([sys.executable, "-c", script, str(file)], check=True)
     has_log = file.with_name("store.db-wal").exists()
     second.close()
     first.close()

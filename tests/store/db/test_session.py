@@ -35,10 +35,10 @@ def test_rows_are_inserted_updated_and_streamed(store: Database, count: int) -> 
     with store.write(None) as session:
         session.insert("switch", COLUMNS, switches(count))
         session.update("switch", ("name", "why"), [(f"s{number:04}", "so") for number in range(count)])
-        found = list(
+        rows = list(
             session.stream("SELECT name, value, set_by, why, at_us FROM switch WHERE name LIKE 's0%' ORDER BY name")
         )
-        assert switches(count, "so") == found
+        assert switches(count, "so") == rows
 
 
 def test_keys_come_before_the_values_in_the_order_of_their_columns(store: Database) -> None:

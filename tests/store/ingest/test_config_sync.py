@@ -48,10 +48,10 @@ def sync(night: Estate, settings: EstateSettings) -> SyncResult:
 def test_what_config_says_of_jobs_is_written_and_the_later_setting_wins(night: Estate) -> None:
     assert SyncResult((), True) == sync(night, WHOLE)
     columns = "owner, expected_s, grace_s, rerun, notify"
-    assert ("platform", 840.0, 600.0, "safe", '["oncall", "mail"]') == night.one(
+    assert ("platform", 840.0, 600.0, "safe", '["oncall", "mail"]') == night.fetch_one(
         f"SELECT {columns} FROM job WHERE name = :name", name=EXTRACT
     )
-    assert ("", None, 300.0, "ask", "[]") == night.one(f"SELECT {columns} FROM job WHERE name = :name", name=LOAD)
+    assert ("", None, 300.0, "ask", "[]") == night.fetch_one(f"SELECT {columns} FROM job WHERE name = :name", name=LOAD)
 
 
 def test_the_same_config_writes_nothing_the_second_time(night: Estate) -> None:
@@ -70,10 +70,10 @@ def test_names_that_no_job_has_yet_are_reported_and_matched_once_it_appears(nigh
         services=(replace(SERVICE, delivered_by=(LOAD, new)),),
     )
     assert (new, "nowhere/*") == sync(night, settings).unmatched
-    assert [night.job_id("load_orders")] == json.loads(night.one("SELECT terminals FROM service"))
+    assert [night.job_id("load_orders")] == json.loads(night.fetch_one("SELECT terminals FROM service"))
     [job_id] = write_inventory(night.store, night.host, InventoryChanges(new=(record("db07:new"),)), MIDNIGHT, None)
     assert SyncResult(("nowhere/*",), True) == sync(night, settings)
-    assert [night.job_id("load_orders"), job_id] == json.loads(night.one("SELECT terminals FROM service"))
+    assert [night.job_id("load_orders"), job_id] == json.loads(night.fetch_one("SELECT terminals FROM service"))
     assert [(job_id, "declared")] == night.rows("SELECT upstream_id, origin FROM dependency")
 
 
@@ -86,11 +86,11 @@ def test_names_of_a_system_that_has_listed_no_job_yet_are_not_reported(night: Es
 
 
 def test_patterns_of_maintenance_and_exceptions_that_fit_no_job_are_reported_too(night: Estate) -> None:
-    said = Declared(
+    declared = Declared(
         maintenance=(MaintenanceWindow("patches", jobs=("etl-hosts/db07:extract*", "etl-hosts/gone")),),
         exceptions=(PlannedException("close", jobs=("nowhere/x",)),),
     )
-    assert ("etl-hosts/gone", "nowhere/x") == sync(night, replace(WHOLE, declared=said)).unmatched
+    assert ("etl-hosts/gone", "nowhere/x") == sync(night, replace(WHOLE, declared=declared)).unmatched
 
 
 def test_the_calendars_of_jobs_and_services_reach_decisions(night: Estate) -> None:
@@ -113,7 +113,7 @@ def test_how_long_a_rerun_takes_to_begin_reaches_decisions(night: Estate) -> Non
 
 def test_a_service_is_stored_as_in_the_config(night: Estate) -> None:
     sync(night, WHOLE)
-    assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]', 0.1) == night.one(
+    assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]', 0.1) == night.fetch_one(
         "SELECT title, deadline, zone, cutoff, tier, notify, risk FROM service"
     )
 
@@ -128,18 +128,18 @@ def test_an_entry_removed_from_the_config_is_marked_and_keeps_its_rows(night: Es
         (name, bool(removed)) for name, removed in night.rows("SELECT name, removed FROM target ORDER BY name")
     ]
     assert (True, 0, 4) == (
-        bool(night.one("SELECT removed FROM service")),
-        night.one("SELECT count(*) FROM dependency"),
-        night.one("SELECT count(*) FROM job"),
+        bool(night.fetch_one("SELECT removed FROM service")),
+        night.fetch_one("SELECT count(*) FROM dependency"),
+        night.fetch_one("SELECT count(*) FROM job"),
     )
     sync(night, WHOLE)
-    assert [(False,)] * 2 == [(bool(one),) for (one,) in night.rows("SELECT removed FROM system")]
+    assert [(False,)] * 2 == [(bool(item),) for (item,) in night.rows("SELECT removed FROM system")]
 
 
 def test_an_owner_that_only_the_source_names_stays(night: Estate) -> None:
     write_inventory(night.store, night.host, InventoryChanges(new=(record("db07:owned", owner="dba"),)), MIDNIGHT, None)
     sync(night, EstateSettings(systems=SYSTEMS))
-    assert "dba" == night.one("SELECT owner FROM job WHERE native_id = 'db07:owned'")
+    assert "dba" == night.fetch_one("SELECT owner FROM job WHERE native_id = 'db07:owned'")
 
 
 def test_the_estates_name_and_the_digest_are_stored(night: Estate) -> None:
@@ -191,10 +191,12 @@ def test_a_job_says_what_its_gates_wait_for(night: Estate, reads: Queries) -> No
         clean, LOAD, wants=Requirement(UpstreamCondition.COMPLETION, period=UpstreamPeriod.PREVIOUS)
     )
     sync(night, replace(WHOLE, dependencies=(*edges, ended)))
-    told = reads.jobs.job(LOAD).waits
+    texts = reads.jobs.job(LOAD).waits
     gate = reads.holds.gate(LOAD, business_date="2026-11-19").upstreams
-    assert (f"{clean} (completion, the previous)", f"any of {EXTRACT}, {stock}") == told
-    assert [(clean, ended.wants), (EXTRACT, either), (stock, either)] == [(one.job, one.wants) for one in gate]
+    assert (f"{clean} (completion, the previous)", f"any of {EXTRACT}, {stock}") == texts
+    assert [(clean, ended.wants), (EXTRACT, either), (stock, either)] == [
+        (upstream.job, upstream.wants) for upstream in gate
+    ]
     sync(night, WHOLE)
     assert () == reads.jobs.job(LOAD).waits
 
@@ -207,15 +209,15 @@ def test_a_former_name_in_the_config_stays_valid_and_is_reported(night: Estate, 
     for name in ("db07:extract_all", "db07:extract_some"):
         change = JobChange(job_id, record(name))
         write_inventory(night.store, night.host, InventoryChanges(changed=(change,)), MIDNIGHT, None)
-        found = sync(night, WHOLE)
-        assert ({EXTRACT: f"etl-hosts/{name}"}, ()) == (found.renamed, found.unmatched)
+        result = sync(night, WHOLE)
+        assert ({EXTRACT: f"etl-hosts/{name}"}, ()) == (result.renamed, result.unmatched)
         assert before == night.rows(edges)
-        assert 840.0 == night.one("SELECT expected_s FROM job WHERE id = :id", id=job_id)
-    told = f'config names "{EXTRACT}", which is called etl-hosts/db07:extract_some at its source by now'
-    assert [one for one in reads.warnings.list_warnings() if one.startswith(told)]
+        assert 840.0 == night.fetch_one("SELECT expected_s FROM job WHERE id = :id", id=job_id)
+    text = f'config names "{EXTRACT}", which is called etl-hosts/db07:extract_some at its source by now'
+    assert [warning for warning in reads.warnings.list_warnings() if warning.startswith(text)]
     assert 1 == reads.warnings.config_fault_count()
-    [words] = reads.warnings.without_job([EXTRACT, "etl-hosts/*", LOAD]).values()
-    assert words.startswith(told), "as `headway check` tells it"
+    [message] = reads.warnings.without_job([EXTRACT, "etl-hosts/*", LOAD]).values()
+    assert message.startswith(text), "as `headway check` tells it"
     sync(night, replace(WHOLE, dependencies=(), jobs=WHOLE.jobs[:1]))
     assert 0 == reads.warnings.config_fault_count()
 
@@ -223,8 +225,8 @@ def test_a_former_name_in_the_config_stays_valid_and_is_reported(night: Estate, 
 def test_a_former_name_that_another_job_has_now_means_that_one(night: Estate) -> None:
     change = JobChange(night.job_id(), record("db07:extract_all"))
     write_inventory(night.store, night.host, InventoryChanges(changed=(change,)), MIDNIGHT, None)
-    anew = InventoryChanges(new=(record("db07:extract_orders"),))
-    [other] = write_inventory(night.store, night.host, anew, MIDNIGHT, None)
+    changes = InventoryChanges(new=(record("db07:extract_orders"),))
+    [other] = write_inventory(night.store, night.host, changes, MIDNIGHT, None)
     assert {} == sync(night, WHOLE).renamed
     assert [(other,)] == night.rows("SELECT upstream_id FROM dependency WHERE origin = 'declared'")
 
@@ -275,4 +277,4 @@ def test_a_changed_cutoff_leaves_old_runs_where_they_were(night: Estate) -> None
     later = MIDNIGHT + timedelta(days=8)
     midnight = replace(WHOLE, systems=tuple(replace(system, cutoff=time(0)) for system in SYSTEMS))
     sync_config(night.store, midnight, later, None)
-    assert "2026-11-19" == night.one("SELECT business_date FROM run")
+    assert "2026-11-19" == night.fetch_one("SELECT business_date FROM run")

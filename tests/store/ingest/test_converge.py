@@ -37,11 +37,11 @@ def histories(draw: st.DrawFn) -> list[list[RunRecord]]:
         period = draw(st.sampled_from(["03:00", "03:20", "by hand"]))
         queued, started, ended = sorted(draw(st.lists(st.integers(0, 70), min_size=3, max_size=3)))
         end = draw(st.sampled_from(ENDS))
-        tells_queue = draw(st.booleans())
+        reports_queue = draw(st.booleans())
         for index in draw(st.sets(st.integers(0, POLLS - 1), min_size=1)):
             seen = (index + 1) * 10
             if queued <= seen:
-                polls[index].append(_seen(number, period, (queued, started, ended), end, seen, tells_queue))
+                polls[index].append(_seen(number, period, (queued, started, ended), end, seen, reports_queue))
     return polls
 
 
@@ -51,21 +51,21 @@ def _seen(
     times: tuple[int, int, int],
     end: tuple[RunState, RunEvidence],
     seen: int,
-    tells_queue: bool,
+    reports_queue: bool,
 ) -> RunRecord:
     queued, started, ended = times
-    told: dict[str, Any] = {"queued_at": moment(queued) if tells_queue else None}
+    details: dict[str, Any] = {"queued_at": moment(queued) if reports_queue else None}
     state, evidence = RunState.QUEUED, RunEvidence.NATIVE
     if started <= seen:
-        state, told["started_at"] = RunState.RUNNING, moment(started)
+        state, details["started_at"] = RunState.RUNNING, moment(started)
     if ended <= seen:
-        (state, evidence), told["ended_at"] = end, moment(ended)
+        (state, evidence), details["ended_at"] = end, moment(ended)
     if period == "by hand":
-        told["period_key"] = f"manual__{number % 2}"
+        details["period_key"] = f"manual__{number % 2}"
     else:
-        told["period_at"] = moment(int(period[-2:]))
-        told["period_key"] = instant_key(told["period_at"])
-    return RunRecord("", f"attempt {number}", state, state.value, evidence, **told)
+        details["period_at"] = moment(int(period[-2:]))
+        details["period_key"] = instant_key(details["period_at"])
+    return RunRecord("", f"attempt {number}", state, state.value, evidence, **details)
 
 
 def played(night: Estate, polls: list[tuple[int, list[RunRecord]]]) -> dict[str, list[tuple[Any, ...]]]:

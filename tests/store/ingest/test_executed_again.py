@@ -37,8 +37,8 @@ def test_attempts_of_a_numbered_run_join_whichever_was_seen_first(night: Estate,
         bare = replace(bare, again_of=again_of, ended_at=bare.started_at)
         if number == second:
             bare = replace(bare, state=RunState.WAITING, started_at=None, ended_at=None)
-        taken = targets.started_periods(night.store, night.host, [bare], schedules)
-        night.ingest(*assign_periods([bare], schedules, *taken))
+        started_periods = targets.started_periods(night.store, night.host, [bare], schedules)
+        night.ingest(*assign_periods([bare], schedules, *started_periods))
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
 
 
@@ -46,7 +46,7 @@ def test_the_tenth_attempt_is_behind_the_ninth_where_both_show_the_start_of_the_
     """By their keys as text the ninth was the last one: a run that ended well stayed red."""
     night.ingest(failed(attempt="r7.9"), run(attempt="r7.10"))
     assert [("r7.9", 1), ("r7.10", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
-    assert "succeeded" == night.one("SELECT state FROM run")
+    assert "succeeded" == night.fetch_one("SELECT state FROM run")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_attempt_has_the_number_of_its_source(night: Estate, ref: str, number
     night.ingest(replace(run(attempt="r7.5"), native_ref=ref))
     rows = night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
     assert [*zip(("r7.3", "r7.5"), numbers, strict=True)] == rows
-    assert 2 == night.one("SELECT attempts FROM run")
+    assert 2 == night.fetch_one("SELECT attempts FROM run")
 
 
 @pytest.mark.parametrize("key", ["r70.2", "r7.x", "r7.99999999999", "r7.²"])
@@ -70,13 +70,13 @@ def test_only_a_further_number_of_the_same_run_repeats_those_before(key: str) ->
 
 
 def test_a_start_on_time_joins_the_run_that_began_by_hand_just_before_its_clock(night: Estate) -> None:
-    """Also where the two came in different polls: the store tells when the first one began."""
+    """Also where the two came in different polls: the store has the start of the first one."""
     due = datetime(2026, 11, 20, 3, 10, tzinfo=UTC)
     schedules = {run().job: Schedule("debian-cron", "10 3 * * *")}
     for attempt, started in (("by hand", due - timedelta(minutes=6)), ("by the clock", due + timedelta(seconds=1))):
         bare = run(attempt=attempt, period_key=None, period_at=None, started_at=started, queued_at=None)
-        taken = targets.started_periods(night.store, night.host, [bare], schedules)
-        night.ingest(*assign_periods([bare], schedules, *taken, may_start_early=True))
+        started_periods = targets.started_periods(night.store, night.host, [bare], schedules)
+        night.ingest(*assign_periods([bare], schedules, *started_periods, may_start_early=True))
     assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")
 
 
@@ -88,9 +88,9 @@ def test_of_a_job_without_a_clock_the_periods_of_these_attempts_alone_are_read(
     bare = [run(attempt=f"a{number}", period_key=None, period_at=None) for number in range(5)]
     night.ingest(*assign_periods(bare, schedules, {}))
     late = replace(bare[3], started_at=bare[3].ended_at)
-    taken = targets.started_periods(night.store, night.host, [late], schedules)
-    assert [(late.job, f"start:{instant_key(at('03:10'))}")] == list(taken.owners)
-    assert taken.owners == dict.fromkeys(taken.owners, "a3")
-    assert {} == taken.began
-    [again] = assign_periods([late], schedules, *taken)
+    started_periods = targets.started_periods(night.store, night.host, [late], schedules)
+    assert [(late.job, f"start:{instant_key(at('03:10'))}")] == list(started_periods.owners)
+    assert started_periods.owners == dict.fromkeys(started_periods.owners, "a3")
+    assert {} == started_periods.began
+    [again] = assign_periods([late], schedules, *started_periods)
     assert again.period_key == f"start:{instant_key(at('03:10'))}", "a known attempt keeps its period"

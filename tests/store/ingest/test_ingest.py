@@ -23,7 +23,7 @@ RUN = "SELECT state, evidence, attempts, started_us, ended_us, exit_code, messag
 
 
 def state(night: Estate, job: str = JOBS[0]) -> Any:
-    return night.one("SELECT state FROM latest_run WHERE job_id = :job", job=night.job_id(job))
+    return night.fetch_one("SELECT state FROM latest_run WHERE job_id = :job", job=night.job_id(job))
 
 
 def put_action(night: Estate, key: str, run_id: int) -> None:
@@ -56,8 +56,8 @@ def put_missed(night: Estate, period: str = "2026-11-20T03:10:00Z") -> int:
 def test_a_run_has_the_state_of_its_attempt(night: Estate) -> None:
     done = night.ingest(failed())
     assert ((1,), (night.job_id(),)) == (done.changed_run_ids, done.changed_job_ids)
-    assert ("failed", "native", 1, micros(at("03:10")), micros(at("03:15")), 1, "disk full") == night.one(RUN)
-    assert ("2026-11-20T03:10:00Z", "2026-11-19", micros(at("03:10"))) == night.one(
+    assert ("failed", "native", 1, micros(at("03:10")), micros(at("03:15")), 1, "disk full") == night.fetch_one(RUN)
+    assert ("2026-11-20T03:10:00Z", "2026-11-19", micros(at("03:10"))) == night.fetch_one(
         "SELECT period_key, business_date, period_us FROM run"
     )
     assert "failed" == state(night)
@@ -72,13 +72,13 @@ def test_a_poll_without_news_writes_no_run(night: Estate) -> None:
     assert before == [
         night.rows(f"SELECT * FROM {table}") for table in ("run", "attempt", "latest_run", "job_counts", "meta")
     ]
-    assert micros(at("03:30")) == night.one("SELECT last_ok_us FROM target WHERE id = :id", id=night.host)
+    assert micros(at("03:30")) == night.fetch_one("SELECT last_ok_us FROM target WHERE id = :id", id=night.host)
 
 
 def test_a_rerun_is_a_further_attempt_of_the_same_run_and_decides(night: Estate) -> None:
     night.ingest(failed())
     night.ingest(run(attempt="2", started_at=at("03:30"), ended_at=at("03:36")), now="03:40")
-    assert ("succeeded", 2, micros(at("03:10")), micros(at("03:30"))) == night.one(
+    assert ("succeeded", 2, micros(at("03:10")), micros(at("03:30"))) == night.fetch_one(
         "SELECT state, attempts, first_started_us, started_us FROM run"
     )
     assert [("1", 1, "failed"), ("2", 2, "succeeded")] == night.rows(
@@ -90,19 +90,19 @@ def test_an_earlier_attempt_reported_later_is_numbered_before_and_does_not_decid
     night.ingest(run(attempt="2", started_at=at("03:30"), ended_at=at("03:36")), now="03:40")
     night.ingest(failed(attempt="1"), now="03:41")
     assert [("1", 1), ("2", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
-    assert ("succeeded", micros(at("03:10"))) == night.one("SELECT state, first_started_us FROM run")
+    assert ("succeeded", micros(at("03:10"))) == night.fetch_one("SELECT state, first_started_us FROM run")
 
 
 def test_attempts_that_started_together_are_numbered_by_their_key(night: Estate) -> None:
     night.ingest(failed(attempt="b"), run(attempt="a"))
     assert [("a", 1), ("b", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
-    assert "failed" == night.one("SELECT state FROM run")
+    assert "failed" == night.fetch_one("SELECT state FROM run")
 
 
 def test_f42_an_attempt_number_that_goes_back_is_the_attempt_that_started_last(night: Estate) -> None:
     night.ingest(failed(), failed(attempt="2", started_at=at("03:20"), ended_at=at("03:25")), now="03:26")
     night.ingest(run(attempt="1", started_at=at("03:30"), ended_at=at("03:36")), now="03:40")
-    assert ("succeeded", 2) == night.one("SELECT state, attempts FROM run")
+    assert ("succeeded", 2) == night.fetch_one("SELECT state, attempts FROM run")
     assert [("2", 1), ("1", 2)] == night.rows("SELECT attempt_key, number FROM attempt ORDER BY number")
 
 
@@ -110,14 +110,14 @@ def test_an_attempt_that_ended_does_not_run_again_because_an_old_poll_comes_late
     night.ingest(failed(), now="03:20")
     done = night.ingest(running(), now="03:12")
     assert () == done.changed_run_ids
-    assert "failed" == night.one("SELECT state FROM run")
+    assert "failed" == night.fetch_one("SELECT state FROM run")
 
 
 def test_a_deduced_end_gives_way_to_the_recorded_one(night: Estate) -> None:
     lost = run(state=RunState.LOST, evidence=RunEvidence.INFERRED, native_state="gone", exit_code=None)
     night.ingest(lost, now="03:20")
     night.ingest(run(), now="03:19")
-    assert ("succeeded", "native") == night.one("SELECT state, evidence FROM run")
+    assert ("succeeded", "native") == night.fetch_one("SELECT state, evidence FROM run")
 
 
 def test_an_unproved_end_is_unknown_and_stays_so_while_it_is_reported_again(night: Estate) -> None:
@@ -127,19 +127,19 @@ def test_an_unproved_end_is_unknown_and_stays_so_while_it_is_reported_again(nigh
     night.ingest(running(), now="03:11")
     night.ingest(unproved, now="03:20")
     night.ingest(unproved, now="03:30")
-    assert ("unknown", "inferred") == night.one("SELECT state, evidence FROM run")
+    assert ("unknown", "inferred") == night.fetch_one("SELECT state, evidence FROM run")
 
 
 def test_a_changed_native_state_is_stored_verbatim(night: Estate) -> None:
     night.ingest(running(native_state="up for retry", reason="slot"), now="03:11")
     night.ingest(running(native_state="deferred", reason="event"), now="03:12")
-    assert ("deferred", "event") == night.one("SELECT native_state, reason FROM run")
+    assert ("deferred", "event") == night.fetch_one("SELECT native_state, reason FROM run")
 
 
 def test_a_field_of_a_single_observation_is_preserved(night: Estate) -> None:
     night.ingest(running(queued_at=at("03:09")), now="03:11")
     night.ingest(run(started_at=None), now="03:20")
-    assert (micros(at("03:09")), micros(at("03:10")), micros(at("03:15"))) == night.one(
+    assert (micros(at("03:09")), micros(at("03:10")), micros(at("03:15"))) == night.fetch_one(
         "SELECT queued_us, started_us, ended_us FROM attempt"
     )
 
@@ -152,8 +152,8 @@ def test_several_observations_of_one_attempt_in_one_poll_are_one_attempt(night: 
 def test_a_run_without_a_period_is_ordered_by_its_start(night: Estate) -> None:
     by_hand = run(attempt="m", period_key="manual__1", period_at=None, started_at=at("04:00"), ended_at=at("04:01"))
     night.ingest(run(), by_hand, now="04:10")
-    assert micros(at("04:00")) == night.one("SELECT sort_us FROM run WHERE period_key = 'manual__1'")
-    assert micros(at("04:00")) == night.one("SELECT sort_us FROM latest_run WHERE job_id = :j", j=night.job_id())
+    assert micros(at("04:00")) == night.fetch_one("SELECT sort_us FROM run WHERE period_key = 'manual__1'")
+    assert micros(at("04:00")) == night.fetch_one("SELECT sort_us FROM latest_run WHERE job_id = :j", j=night.job_id())
 
 
 # -- expectations -----------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_run_that_was_missed_and_starts_late_is_what_it_really_is(night: Estat
     missed = put_missed(night)
     done = night.ingest(running(started_at=at("03:40")), now="03:41")
     assert (missed,) == done.changed_run_ids
-    assert (missed, "running", "native", 1, True, "") == night.one(
+    assert (missed, "running", "native", 1, True, "") == night.fetch_one(
         "SELECT id, state, evidence, attempts, expected, reason FROM run"
     )
 
@@ -174,18 +174,20 @@ def test_an_attempt_with_our_key_belongs_to_the_run_that_it_repairs(night: Estat
     done = night.ingest(again, now="05:10")
     assert ((1,), (night.job_id(),)) == (done.changed_run_ids, done.changed_job_ids)
     assert [("2026-11-20T03:10:00Z", "succeeded", 2)] == night.rows("SELECT period_key, state, attempts FROM run")
-    assert 2 == night.one("SELECT attempt_id FROM action")
+    assert 2 == night.fetch_one("SELECT attempt_id FROM action")
 
 
 def test_an_attempt_whose_key_is_found_later_moves_to_the_run_that_it_repairs(night: Estate) -> None:
     night.ingest(failed())
     put_action(night, "headway-0123456789", 1)
     night.ingest(running(attempt="99", period="05:00"), now="05:01")
-    assert 2 == night.one("SELECT count(*) FROM run")
+    assert 2 == night.fetch_one("SELECT count(*) FROM run")
     done = night.ingest(run(attempt="99", period="05:00", action_key="headway-0123456789"), now="05:10")
     assert [("2026-11-20T03:10:00Z", "succeeded", 2)] == night.rows("SELECT period_key, state, attempts FROM run")
     assert (1,) == done.changed_run_ids
-    assert (1, "succeeded") == night.one("SELECT run_id, state FROM latest_run WHERE job_id = :job", job=night.job_id())
+    assert (1, "succeeded") == night.fetch_one(
+        "SELECT run_id, state FROM latest_run WHERE job_id = :job", job=night.job_id()
+    )
 
 
 def test_an_attempt_with_a_foreign_key_is_a_separate_run(night: Estate) -> None:
@@ -220,7 +222,7 @@ def test_a_key_on_what_another_job_ran_too_moves_only_the_job_that_was_acted_on(
     assert [(JOBS[0], "succeeded", 2), (JOBS[1], "failed", 1)] == night.rows(
         "SELECT j.native_id, r.state, r.attempts FROM run r JOIN job j ON j.id = r.job_id ORDER BY r.id"
     )
-    assert "99" == night.one("SELECT t.attempt_key FROM action a JOIN attempt t ON t.id = a.attempt_id")
+    assert "99" == night.fetch_one("SELECT t.attempt_key FROM action a JOIN attempt t ON t.id = a.attempt_id")
     [action] = actions_in(night.store, "sent", micros(at("06:00")), {})
     after = attempt_after(night.store, action)
     assert after is not None
@@ -252,7 +254,7 @@ def test_counts_of_states_follow_the_latest_runs(night: Estate) -> None:
 # -- names and words from outside -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["message", "native_state", "reason", "native_url"])
 def test_outside_text_is_cleaned_on_ingest(night: Estate, kind: str) -> None:
-    night.ingest(*(run(attempt=f"a{number}", **{kind: words}) for number, words in enumerate(HOSTILE)))
+    night.ingest(*(run(attempt=f"a{number}", **{kind: text}) for number, text in enumerate(HOSTILE)))
     for (stored,) in night.rows(f"SELECT {kind} FROM attempt"):
         assert not any((ord(letter) < 32 and letter != "\n") or 0x7F <= ord(letter) < 0xA0 for letter in stored)
 
@@ -260,7 +262,7 @@ def test_outside_text_is_cleaned_on_ingest(night: Estate, kind: str) -> None:
 def test_identities_are_stored_unchanged_whatever_they_contain(night: Estate) -> None:
     keys = [text for text in HOSTILE if len(text.encode("utf-8", "surrogatepass")) <= 1_000]
     done = night.ingest(*(run(attempt=key) for key in keys))
-    assert len(keys) == night.one("SELECT count(*) FROM attempt")
+    assert len(keys) == night.fetch_one("SELECT count(*) FROM attempt")
     again = night.ingest(*(run(attempt=key) for key in keys), now="03:30")
     assert ((1,), ()) == (done.changed_run_ids, again.changed_run_ids)
 
@@ -276,15 +278,15 @@ def test_a_record_that_cannot_be_stored_is_counted_with_its_reason_and_the_other
     )
     assert [("failed",)] == night.rows("SELECT state FROM run")
     assert 4 == len(done.skipped)
-    skipped, words = night.one("SELECT skipped, skipped_text FROM target WHERE id = :id", id=night.host)
-    assert (5, "line 7: no time stamp garbage") == (skipped, json.loads(words)[0])
-    assert "more than 64 bits" in words
+    skipped, text = night.fetch_one("SELECT skipped, skipped_text FROM target WHERE id = :id", id=night.host)
+    assert (5, "line 7: no time stamp garbage") == (skipped, json.loads(text)[0])
+    assert "more than 64 bits" in text
 
 
 def test_what_a_source_lists_again_at_each_poll_is_counted_once(night: Estate) -> None:
     def counted(*skipped: SkippedRecord) -> int:
         night.ingest(skipped=skipped)
-        return int(night.one("SELECT skipped FROM target WHERE id = :id", id=night.host))
+        return int(night.fetch_one("SELECT skipped FROM target WHERE id = :id", id=night.host))
 
     row, other = (
         SkippedRecord("run 6", "61 minutes in the future", "began 05:10"),
@@ -311,13 +313,13 @@ def test_f47_times_and_codes_at_the_limits_are_stored_unchanged(night: Estate) -
             context={"rows": 10**30, "tuple": (1, 2)},
         )
     )
-    assert -(2**40) == night.one("SELECT exit_code FROM run")
-    assert {"rows": 10**30, "tuple": [1, 2]} == json.loads(night.one("SELECT context FROM attempt"))
+    assert -(2**40) == night.fetch_one("SELECT exit_code FROM run")
+    assert {"rows": 10**30, "tuple": [1, 2]} == json.loads(night.fetch_one("SELECT context FROM attempt"))
 
 
 def test_a_run_of_a_job_in_no_inventory_is_stored_under_a_removed_job(night: Estate) -> None:
     night.ingest(failed("db07:deleted_last_week"))
-    assert ("etl-hosts/db07:deleted_last_week", micros(at("03:20"))) == night.one(
+    assert ("etl-hosts/db07:deleted_last_week", micros(at("03:20"))) == night.fetch_one(
         "SELECT name, gone_since_us FROM job WHERE native_id = 'db07:deleted_last_week'"
     )
     assert "failed" == state(night, "db07:deleted_last_week")
@@ -332,23 +334,23 @@ def test_the_cursor_and_the_poll_details_of_its_target_are_stored_with_the_recor
     columns = "cursor, seen_until_us, skew_s, zone, poll_ms, warnings, first_ok_us"
     assert (
         '{"offset": 17}', micros(at("03:19")), 1.5, "Europe/Berlin", 12.5, '["file ignored"]', micros(at("03:20")),
-    ) == night.one(f"SELECT {columns} FROM target WHERE id = :id", id=night.host)  # fmt: skip
-    [(kind, words)] = night.rows("SELECT kind, text FROM event")
+    ) == night.fetch_one(f"SELECT {columns} FROM target WHERE id = :id", id=night.host)  # fmt: skip
+    [(kind, text)] = night.rows("SELECT kind, text FROM event")
     assert "gap" == kind
-    assert "from the beginning to 2026-11-20T02:00:00+00:00: log truncated" in words
+    assert "from the beginning to 2026-11-20T02:00:00+00:00: log truncated" in text
 
 
 def test_adjacent_windows_of_lost_evidence_are_merged_and_of_separate_ones_the_later_is_kept(night: Estate) -> None:
     columns = "SELECT lost_since_us, lost_until_us FROM target WHERE id = :id"
-    told = []
+    results = []
     for since, until in (("01:00", "01:30"), ("01:20", "02:00"), ("03:00", "03:10")):
         night.ingest(gaps=(HistoryGap(at(since), at(until), "log truncated"),))
-        told.append(night.rows(columns, id=night.host))
+        results.append(night.rows(columns, id=night.host))
     assert [
         [(micros(at("01:00")), micros(at("01:30")))],
         [(micros(at("01:00")), micros(at("02:00")))],
         [(micros(at("03:00")), micros(at("03:10")))],
-    ] == told
+    ] == results
 
 
 def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: Estate) -> None:
@@ -356,11 +358,11 @@ def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: E
         return record_failure(night.store, night.host, "no route to host", "unreachable", at(now), None)
 
     assert [True, False, False] == [fail("03:20"), fail("03:21"), fail("03:22")]
-    assert (3, micros(at("03:20")), "no route to host", "unreachable") == night.one(
+    assert (3, micros(at("03:20")), "no route to host", "unreachable") == night.fetch_one(
         "SELECT failures, failing_since_us, error, error_kind FROM target WHERE id = :id", id=night.host
     )
     night.ingest(now="03:30")
-    assert (0, None, "", "") == night.one(
+    assert (0, None, "", "") == night.fetch_one(
         "SELECT failures, failing_since_us, error, error_kind FROM target WHERE id = :id", id=night.host
     )
     assert [
@@ -373,8 +375,8 @@ def test_an_engine_that_lost_its_lease_writes_neither_records_nor_cursor(night: 
     lease.acquire_lease(night.store, lease.ENGINE_LEASE, "other", 10)
     with pytest.raises(LeaseLost):
         ingest_batch(night.store, night.host, poll(failed(), cursor="new"), fence=99)
-    assert 0 == night.one("SELECT count(*) FROM run")
-    assert "" == night.one("SELECT cursor FROM target WHERE id = :id", id=night.host)
+    assert 0 == night.fetch_one("SELECT count(*) FROM run")
+    assert "" == night.fetch_one("SELECT cursor FROM target WHERE id = :id", id=night.host)
 
 
 def test_five_thousand_records_go_in_one_batch(night: Estate) -> None:
@@ -387,7 +389,7 @@ def test_five_thousand_records_go_in_one_batch(night: Estate) -> None:
     ]  # fmt: skip
     done = night.ingest(*records, now="05:01")
     assert (5_000, 2_500) == (len(done.changed_run_ids), len(done.changed_job_ids))
-    assert 2_500 == night.one(
+    assert 2_500 == night.fetch_one(
         "SELECT count(*) FROM latest_run l JOIN run r ON r.id = l.run_id WHERE r.period_key = 'p1'"
     )
     assert () == night.ingest(*records, now="05:02").changed_run_ids

@@ -32,35 +32,45 @@ def known(night: Estate, native_id: str = JOBS[0]) -> KnownJob:
 
 
 def test_a_new_job_is_known_with_its_schedule_accepted_at_first_sight(night: Estate) -> None:
-    told = JobRecord(
+    job_record = JobRecord(
         "db07:new", title="New\x1b[31m one", schedule=Schedule("debian-cron", "*/5 * * * *", "UTC", "every 5 minutes"),
         definition="run\x07me", definition_hash="abc", match_keys=("k1", "k2"), proof=ProofLevel.START, run_as="etl",
         owner="team",
     )  # fmt: skip
-    [job_id] = write(night, new=(told,), hash="h2")
+    [job_id] = write(night, new=(job_record,), hash="h2")
     job = known(night, "db07:new")
     assert (job_id, "db07:new", ("k1", "k2"), "abc") == (job.id, job.source_id, job.match_keys, job.definition_hash)
-    assert job.accepted == job.seen == told.schedule
-    assert ("etl-hosts/db07:new", "New one", "run\ufffdme", "start", "etl", "team", micros(at("04:00"))) == night.one(
+    assert job.accepted == job.seen == job_record.schedule
+    assert (
+        "etl-hosts/db07:new",
+        "New one",
+        "run\ufffdme",
+        "start",
+        "etl",
+        "team",
+        micros(at("04:00")),
+    ) == night.fetch_one(
         "SELECT name, title, definition, proof, run_as, owner, first_seen_us FROM job WHERE id = :id", id=job_id
     )
-    assert ("h2", micros(at("04:00"))) == night.one(
+    assert ("h2", micros(at("04:00"))) == night.fetch_one(
         "SELECT inventory_hash, inventory_us FROM target WHERE id = :id", id=night.host
     )
-    assert (0, "", 9) == night.one("SELECT run_id, state, attention FROM latest_run WHERE job_id = :id", id=job_id)
-    assert 4 == night.one("SELECT n FROM job_counts WHERE state = '' AND system_id = 1")
+    assert (0, "", 9) == night.fetch_one(
+        "SELECT run_id, state, attention FROM latest_run WHERE job_id = :id", id=job_id
+    )
+    assert 4 == night.fetch_one("SELECT n FROM job_counts WHERE state = '' AND system_id = 1")
 
 
 def test_an_inventory_that_changes_nothing_writes_only_its_hash(night: Estate) -> None:
     before = night.rows("SELECT * FROM job ORDER BY id"), night.store.changed_seq()
     assert [] == write(night, hash="h9")
     assert before == (night.rows("SELECT * FROM job ORDER BY id"), night.store.changed_seq())
-    assert "h9" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
+    assert "h9" == night.fetch_one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
 
 
 def test_the_hash_of_an_incomplete_inventory_is_not_stored(night: Estate) -> None:
     write(night, hash="h9", complete=False)
-    assert "h1" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
+    assert "h1" == night.fetch_one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
 
 
 def test_a_changed_schedule_is_a_version_not_yet_accepted(night: Estate) -> None:
@@ -79,8 +89,8 @@ def test_the_same_drift_is_reported_once_however_often_it_is_seen(night: Estate)
     change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(DetectedDrift("schedule", "changed"),))
     write(night, changed=(change,))
     write(night, now="05:00", changed=(change,))
-    assert (1, 1) == (night.one("SELECT count(*) FROM drift"), night.one("SELECT count(*) FROM event"))
-    assert 2 == night.one("SELECT count(*) FROM schedule WHERE job_id = :id", id=night.job_id())
+    assert (1, 1) == (night.fetch_one("SELECT count(*) FROM drift"), night.fetch_one("SELECT count(*) FROM event"))
+    assert 2 == night.fetch_one("SELECT count(*) FROM schedule WHERE job_id = :id", id=night.job_id())
 
 
 def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate) -> None:
@@ -89,8 +99,8 @@ def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate
     assert 1 == accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
     job = known(night)
     assert ("15 3 * * *", frozenset()) == (job.accepted.expression, job.open_drift)
-    assert ("anna", micros(at("05:00"))) == night.one("SELECT accepted_by, accepted_us FROM drift")
-    assert ("etl-hosts/db07:extract_orders: accepted schedule", "anna") == night.one(
+    assert ("anna", micros(at("05:00"))) == night.fetch_one("SELECT accepted_by, accepted_us FROM drift")
+    assert ("etl-hosts/db07:extract_orders: accepted schedule", "anna") == night.fetch_one(
         "SELECT text, actor FROM event WHERE actor <> ''"
     )
 
@@ -145,19 +155,19 @@ def test_a_job_that_comes_back_is_there_again_and_its_drift_is_over(night: Estat
     write(night, gone=(VanishedJob(night.job_id(), "line gone"),))
     write(night, now="05:00", changed=(JobChange(night.job_id(), record(JOBS[0]), ended=("gone",)),))
     assert (None, frozenset()) == (known(night).gone_since, known(night).open_drift)
-    assert micros(at("05:00")) == night.one("SELECT ended_us FROM drift")
+    assert micros(at("05:00")) == night.fetch_one("SELECT ended_us FROM drift")
 
 
 def test_another_change_than_the_one_that_was_shown_is_not_accepted(night: Estate) -> None:
     def becomes(expression: str, now: str) -> None:
-        words = f"10 3 * * * became {expression}"
-        drift = (DetectedDrift("schedule", words),)
+        text = f"10 3 * * * became {expression}"
+        drift = (DetectedDrift("schedule", text),)
         write(night, now=now, changed=(JobChange(night.job_id(), record(JOBS[0], expression), drift=drift),))
 
     becomes("15 3 * * *", "04:00")
     becomes("20 3 * * *", "04:10")
-    told = "extract_orders: nothing was accepted: change 1 is not the newest any more. Now there is change 2: 10 3"
-    with pytest.raises(DriftChanged, match=told):
+    text = "extract_orders: nothing was accepted: change 1 is not the newest any more. Now there is change 2: 10 3"
+    with pytest.raises(DriftChanged, match=text):
         accept_drift(night.store, night.job_id(), 1, "anna", at("05:00"))
     with pytest.raises(DriftChanged, match="it was not said which change is meant"):
         accept_drift(night.store, night.job_id(), None, "anna", at("05:00"))
@@ -202,14 +212,14 @@ def test_f43_a_renamed_job_keeps_its_identity_and_its_history(night: Estate) -> 
 def test_a_renamed_job_is_called_as_its_source_calls_it(night: Estate) -> None:
     """Its first name stayed for good: who looked for it in the crontab found none."""
     job_id = renamed(night)
-    assert "etl-hosts/db07:extract_all" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+    assert "etl-hosts/db07:extract_all" == night.fetch_one("SELECT name FROM job WHERE id = :id", id=job_id)
     assert "etl-hosts/db07:extract_all" == load_estate(night.store, at("04:00"), EvaluationSettings()).jobs[job_id].name
-    words = (
+    text = (
         "etl-hosts/db07:extract_orders: its source calls it etl-hosts/db07:extract_all now; its history stays with it"
     )
-    assert words == night.one("SELECT text FROM event WHERE job_id = :id", id=job_id)
+    assert text == night.fetch_one("SELECT text FROM event WHERE job_id = :id", id=job_id)
     assert job_id == renamed(night, JOBS[0], "db07:extract_all"), "and back again"
-    assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+    assert "etl-hosts/db07:extract_orders" == night.fetch_one("SELECT name FROM job WHERE id = :id", id=job_id)
 
 
 def test_another_job_of_the_old_name_is_a_job_of_its_own(night: Estate) -> None:
@@ -224,7 +234,7 @@ def test_another_job_of_the_old_name_is_a_job_of_its_own(night: Estate) -> None:
 def test_a_name_with_runs_of_another_job_is_not_reused(night: Estate) -> None:
     night.ingest(run("db07:extract_all"))
     job_id = renamed(night)
-    assert "etl-hosts/db07:extract_orders" == night.one("SELECT name FROM job WHERE id = :id", id=job_id)
+    assert "etl-hosts/db07:extract_orders" == night.fetch_one("SELECT name FROM job WHERE id = :id", id=job_id)
     assert "db07:extract_all" == known(night).source_id
 
 
@@ -233,7 +243,7 @@ def test_a_job_known_only_by_its_runs_is_accepted_as_new(night: Estate) -> None:
     assert "db07:early" not in {job.native_id for job in known_jobs(night.store, night.host)}
     [job_id] = write(night, new=(record("db07:early"),))
     assert (job_id, None) == (known(night, "db07:early").id, known(night, "db07:early").gone_since)
-    assert 1 == night.one("SELECT count(*) FROM run WHERE job_id = :id", id=job_id)
+    assert 1 == night.fetch_one("SELECT count(*) FROM run WHERE job_id = :id", id=job_id)
 
 
 def test_tasks_and_native_dependencies_are_stored_by_id(night: Estate) -> None:
@@ -253,36 +263,36 @@ def test_tasks_and_native_dependencies_are_stored_by_id(night: Estate) -> None:
 def test_names_are_stored_raw_and_shown_cleaned_whatever_they_contain(night: Estate) -> None:
     names = [name for name in HOSTILE if 0 < len(name.encode("utf-8", "surrogatepass")) <= 1_000]
     write(night, new=tuple(record(name, match_keys=(name,)) for name in names))
-    found = {job.native_id: job for job in known_jobs(night.store, night.host)}
-    assert set(names) <= found.keys()
-    assert all((name,) == found[name].match_keys for name in names)
+    jobs = {job.native_id: job for job in known_jobs(night.store, night.host)}
+    assert set(names) <= jobs.keys()
+    assert all((name,) == jobs[name].match_keys for name in names)
     for (shown,) in night.rows("SELECT name FROM job"):
         assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in shown)
 
 
 def test_the_sources_own_next_instant_moves_without_a_new_version(night: Estate) -> None:
-    def told(clock: str) -> JobRecord:
+    def reported(clock: str) -> JobRecord:
         return record(JOBS[0], schedule=Schedule("debian-cron", "10 3 * * *", "Europe/Berlin", next_at=at(clock)))
 
     for clock in ("05:00", "06:00"):
-        write(night, changed=(JobChange(night.job_id(), told(clock)),))
+        write(night, changed=(JobChange(night.job_id(), reported(clock)),))
     assert [(micros(at("06:00")),)] == night.rows("SELECT next_us FROM schedule WHERE job_id = :id", id=night.job_id())
-    assert [] == json.loads(night.one("SELECT match_keys FROM job WHERE id = :id", id=night.job_id()))
+    assert [] == json.loads(night.fetch_one("SELECT match_keys FROM job WHERE id = :id", id=night.job_id()))
 
 
 def test_a_schedule_known_only_as_text_is_shown_in_its_present_form(night: Estate) -> None:
     rate = Schedule("none", text="EventBridge Scheduler: rate(1 day)", next_at=at("05:00"))
     unread = Schedule("none", text="its schedules cannot be read: no right")
-    kept = (rate.text, micros(at("05:00")))
+    stored = (rate.text, micros(at("05:00")))
     write(night, new=(record("machine", schedule=Schedule("none")),))
-    for schedule, told in ((rate, kept), (unread, kept), (Schedule("none"), ("", None))):
+    for schedule, expected in ((rate, stored), (unread, stored), (Schedule("none"), ("", None))):
         write(night, changed=(JobChange(night.job_id("machine"), record("machine", schedule=schedule)),))
         query = "SELECT text, next_us FROM schedule WHERE job_id = :id"
-        assert [told] == night.rows(query, id=night.job_id("machine"))
+        assert [expected] == night.rows(query, id=night.job_id("machine"))
 
 
 def numbered(*commands: str) -> Inventory:
-    """Lines of one crontab whose names only a number tells apart."""
+    """Lines of one crontab whose names differ only by a number."""
     names = ["db07:play.sh", *(f"db07:play.sh#{number}" for number in range(2, len(commands) + 1))]
     jobs = zip(names, commands, strict=False)
     return Inventory(

@@ -17,10 +17,10 @@ def queued() -> RunRecord:
 
 def test_a_queued_attempt_takes_the_key_that_it_gets_with_its_start(night: Estate) -> None:
     night.ingest(queued())
-    before = night.one("SELECT id FROM attempt")
+    before = night.fetch_one("SELECT id FROM attempt")
     night.ingest(replace(running(attempt="r1@04:00"), formerly="r1@-"))
     assert [("r1@04:00", 1, "running")] == night.rows(ATTEMPTS)
-    assert before == night.one("SELECT id FROM attempt")
+    assert before == night.fetch_one("SELECT id FROM attempt")
     assert [("running", 1)] == night.rows("SELECT state, attempts FROM run")
     night.ingest(replace(failed(attempt="r1@04:00"), formerly="r1@-"))
     assert [("r1@04:00", 1, "failed")] == night.rows(ATTEMPTS)
@@ -34,7 +34,7 @@ def test_a_second_attempt_waits_under_the_same_name_as_the_first_one_did(night: 
     night.ingest(replace(failed(attempt="r1@04:00"), formerly="r1@-"))
     assert [("r1@04:00", 1, "failed"), ("r1@-", 2, "queued")] == night.rows(ATTEMPTS), "told again, it takes nothing"
     night.ingest(replace(run(attempt="r1@05:00"), formerly="r1@-"))
-    assert [("r1@04:00", "failed"), ("r1@05:00", "succeeded")] == [(key, word) for key, _, word in night.rows(ATTEMPTS)]
+    assert [("r1@04:00", "failed"), ("r1@05:00", "succeeded")] == [(key, text) for key, _, text in night.rows(ATTEMPTS)]
 
 
 def test_an_attempt_that_ended_under_its_former_name_is_another_one(night: Estate) -> None:

@@ -1,4 +1,4 @@
-"""What contexts of runs say is outside text: whatever stands in it, every job is judged."""
+"""Contexts of runs are outside text: whatever they contain, every job is evaluated."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_a_filter_knows_tiers_and_whose_jobs_they_are(
         connection.rows("UPDATE job SET owner = 'maras' WHERE id = ?", (served.job_id(JOBS[2]),))
     monkeypatch.setattr(access, "own_names", lambda *_: ["mara", "dba"])
     assert {"load_stock"} == filtered(reads, "owner:me")
-    tiers = {one.tier for one in reads.services.list_services()}
+    tiers = {service.tier for service in reads.services.list_services()}
     assert filtered(reads, "tier:>=1") == {name for tier in tiers for name in filtered(reads, f"tier:{tier}")}
 
 
@@ -57,7 +57,7 @@ def test_jobs_are_ordered_by_what_they_owe(served: Estate, reads: Queries) -> No
     promised = reads.services.promised()
     owing = [row.id for row in reads.jobs.jobs_first_page(JobFilter(), "deadline")][: len(promised)]
     assert set(promised) == set(owing)
-    assert [promised[one][0] for one in owing] == sorted(promised[one][0] for one in owing)
+    assert [promised[number][0] for number in owing] == sorted(promised[number][0] for number in owing)
 
 
 def test_runs_are_counted_as_they_come_each_once(served: Estate, reads: Queries) -> None:
@@ -84,9 +84,9 @@ def test_the_runs_after_a_run_are_the_rest_of_the_list(served: Estate, reads: Qu
 
 
 def run_names(reads: Queries, typed: str = "", sort: str = "age") -> list[str]:
-    wanted = parse_filter(typed, reads.now())
-    ids = reads.run_table.run_ids(wanted, sort)
-    assert list(ids) == [row.id for row in reads.run_table.runs_first_page(wanted, sort)]
+    criteria = parse_filter(typed, reads.now())
+    ids = reads.run_table.run_ids(criteria, sort)
+    assert list(ids) == [row.id for row in reads.run_table.runs_first_page(criteria, sort)]
     return [row.job.rpartition(":")[2] for row in reads.run_table.runs_by_ids(ids)]
 
 
@@ -111,9 +111,9 @@ def test_a_planned_run_is_listed_on_request(served: Estate, reads: Queries) -> N
 def test_runs_are_counted_hour_by_hour(served: Estate, reads: Queries) -> None:
     served.ingest(run(JOBS[0], period="01:00"), failed(JOBS[1], period="01:30"), run(JOBS[2], period="02:00"))
     counts = reads.run_table.run_hours(JobFilter(), 24 * 365 * 10)
-    assert [(2, 1), (1, 0)] == [(one.runs, one.red) for one in counts]
+    assert [(2, 1), (1, 0)] == [(count.runs, count.red) for count in counts]
     assert [(1, 1)] == [
-        (one.runs, one.red) for one in reads.run_table.run_hours(JobFilter(terms=("stock",)), 24 * 365 * 10)
+        (count.runs, count.red) for count in reads.run_table.run_hours(JobFilter(terms=("stock",)), 24 * 365 * 10)
     ]
 
 

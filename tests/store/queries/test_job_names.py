@@ -15,7 +15,7 @@ def test_an_end_begins_with_a_part_of_the_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, others, asked",
+    "name, others, question",
     [
         ("etl-hosts/db07:extract_orders", (), "extract_orders"),
         ("etl-hosts/db07:extract_orders", ("etl-hosts/db07:extract", "airflow/reextract_orders"), "extract_orders"),
@@ -26,10 +26,12 @@ def test_an_end_begins_with_a_part_of_the_name() -> None:
         ("x/load", ("a/load", "b/other"), "x/load"),
     ],
 )
-def test_it_is_the_shortest_that_no_other_job_has(served: Estate, name: str, others: Sequence[str], asked: str) -> None:
+def test_it_is_the_shortest_that_no_other_job_has(
+    served: Estate, name: str, others: Sequence[str], question: str
+) -> None:
     with served.store.write(None) as connection:
         ids = [row[0] for row in connection.rows("SELECT id FROM job ORDER BY id")]
         assert len(ids) > len(others)
-        names = [name, *others, *(f"elsewhere/{each}x" for each in ids)]
+        names = [name, *others, *(f"elsewhere/{item}x" for item in ids)]
         connection.many("UPDATE job SET name = ? WHERE id = ?", list(zip(names, ids, strict=False)))
-        assert asked == shortest_suffix(connection, name)
+        assert question == shortest_suffix(connection, name)

@@ -1,4 +1,4 @@
-"""What screens and commands are told."""
+"""The reads of screens and commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
 from tests.corpus import HOSTILE
 from tests.store.estate import (
-    BD,
+    DATE,
     EXTRACT,
     JOBS,
     LOAD,
@@ -54,17 +54,17 @@ def decide(served: Estate, **decisions: Any) -> None:
     apply_decisions(served.store, Decisions(**decisions), at("03:20"), 1, None, ROUTES)
 
 
-def put_log(served: Estate, attempt_id: int, words: str, cut: bool = False) -> None:
+def put_log(served: Estate, attempt_id: int, message: str, cut: bool = False) -> None:
     with served.store.write(None) as connection:
         connection.rows(
             "INSERT INTO log_tail (attempt_id, text, cut, error, fetched_us) VALUES (?, ?, ?, '', 0)",
-            (attempt_id, words, cut),
+            (attempt_id, message, cut),
         )
 
 
-def names(reads: Queries, sort: str = "attention", **wanted: Any) -> list[str]:
-    ids = reads.jobs.job_ids(JobFilter(**wanted), sort)
-    assert list(ids) == [row.id for row in reads.jobs.jobs_first_page(JobFilter(**wanted), sort)]
+def names(reads: Queries, sort: str = "attention", **requested: Any) -> list[str]:
+    ids = reads.jobs.job_ids(JobFilter(**requested), sort)
+    assert list(ids) == [row.id for row in reads.jobs.jobs_first_page(JobFilter(**requested), sort)]
     return [row.name.rpartition(":")[2] for row in reads.jobs.jobs_by_ids(ids)]
 
 
@@ -100,12 +100,12 @@ def test_jobs_are_filtered_by_text_state_system_and_owner(served: Estate, reads:
 
 
 @pytest.mark.parametrize(
-    "words", ["%", "db0_", "100%", "' OR '1'='1", "'; DROP TABLE run; --", "\\", "?", "%s", "{ids}"]
+    "message", ["%", "db0_", "100%", "' OR '1'='1", "'; DROP TABLE run; --", "\\", "?", "%s", "{ids}"]
 )
-def test_f53_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Queries, words: str) -> None:
-    assert [] == names(reads, terms=(words,))
-    assert [] == names(reads, "name", owners=(words,), systems=(words,), states=(words,))
-    assert 4 == len(names(reads, without=(words,)))
+def test_f53_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Queries, message: str) -> None:
+    assert [] == names(reads, terms=(message,))
+    assert [] == names(reads, "name", owners=(message,), systems=(message,), states=(message,))
+    assert 4 == len(names(reads, without=(message,)))
 
 
 def test_a_row_has_the_latest_run_the_schedule_and_the_next_instant(served: Estate, reads: Queries) -> None:
@@ -166,8 +166,8 @@ def test_a_job_comes_with_its_neighbors_services_drift_and_runs(served: Estate, 
     assert (3, 300.0, 300.0, 840.0, "ask", "full") == (
         view.history_runs, view.p50_s, view.p90_s, view.expected_s, view.rerun, view.proof,
     )  # fmt: skip
-    assert [at("03:10"), at("02:10"), at("01:10")] == [one.started for one in view.runs]
-    assert [("gone", "line gone", at("03:20"))] == [(one.what, one.text, one.seen) for one in view.drift]
+    assert [at("03:10"), at("02:10"), at("01:10")] == [run.started for run in view.runs]
+    assert [("gone", "line gone", at("03:20"))] == [(drift.what, drift.text, drift.seen) for drift in view.drift]
     assert view.row.gone
     assert view.drift == tuple(reads.estate.drift())
     assert ("supply",) == reads.jobs.job(4).services
@@ -224,7 +224,7 @@ def test_a_run_comes_with_its_attempts_log_and_capabilities(served: Estate, read
     put_log(served, 2, "all good", cut=True)
     view = reads.runs.run(1)
     assert [(1, "failed", "disk full"), (2, "succeeded", "")] == [
-        (one.number, one.state, one.message) for one in view.attempts
+        (attempt.number, attempt.state, attempt.message) for attempt in view.attempts
     ]
     assert ("all good", True, "Europe/Berlin", "ask", ("log", "rerun"), None) == (
         view.log, view.log_cut, view.zone, view.rerun, view.capabilities, view.incident_id,
@@ -235,8 +235,8 @@ def test_a_run_comes_with_its_attempts_log_and_capabilities(served: Estate, read
 
 def test_a_run_comes_with_earlier_runs_of_its_job_and_not_with_later_ones(served: Estate, reads: Queries) -> None:
     served.ingest(*(run(period=period, attempt=period) for period in ("01:10", "02:10", "03:10")))
-    [middle] = [one for one in reads.runs.list_runs(1) if one.period == at("02:10")]
-    assert [at("02:10"), at("01:10")] == [one.period for one in reads.runs.run(middle.id).runs]
+    [middle] = [run for run in reads.runs.list_runs(1) if run.period == at("02:10")]
+    assert [at("02:10"), at("01:10")] == [run.period for run in reads.runs.run(middle.id).runs]
 
 
 def test_a_run_comes_with_the_runs_of_its_tasks(served: Estate, reads: Queries) -> None:
@@ -244,28 +244,28 @@ def test_a_run_comes_with_the_runs_of_its_tasks(served: Estate, reads: Queries) 
         served.store, served.host, InventoryChanges(new=(record("db07:part", parent=JOBS[0]),)), MIDNIGHT, None
     )
     served.ingest(failed(), failed("db07:part"), run("db07:part", period="02:10", attempt="0"))
-    assert [("etl-hosts/db07:part", "failed")] == [(one.job, one.state) for one in reads.runs.run(1).tasks]
+    assert [("etl-hosts/db07:part", "failed")] == [(run.job, run.state) for run in reads.runs.run(1).tasks]
 
 
 # -- services, incidents, systems, header -----------------------------------------------------------------------------
 def test_a_service_is_shown_on_its_current_business_date(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     due = at("05:30") - timedelta(days=1)
-    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.MET, deadline=due)
+    yesterday = day(business_date=DATE - timedelta(days=1), timeliness=Timeliness.MET, deadline=due)
     decide(served, service_days=(yesterday, day()), incidents=(incident(),))
     [view] = reads.services.list_services()
     assert ("supply", "2026-11-19", at("05:30"), "at_risk", at("03:58"), EXTRACT, 1, (EXTRACT, LOAD)) == (
         view.name, view.business_date, view.deadline, view.timeliness, view.act_by, view.cause, view.incident_id,
         view.path,
     )  # fmt: skip
-    assert ["declared"] == [one["source"] for one in view.sources]
+    assert ["declared"] == [source["source"] for source in view.sources]
     assert view == reads.services.service("supply")
     with pytest.raises(NotFound, match="did you mean supply"):
         reads.services.service("suply")
 
 
 def test_a_service_is_shown_on_the_date_of_a_deadline_that_is_still_ahead(served: Estate, reads: Queries) -> None:
-    yesterday = day(business_date=BD - timedelta(days=1), timeliness=Timeliness.AT_RISK, deadline=at("03:30"))
+    yesterday = day(business_date=DATE - timedelta(days=1), timeliness=Timeliness.AT_RISK, deadline=at("03:30"))
     decide(served, service_days=(yesterday, day()))
     assert ["2026-11-18"] == [view.business_date for view in reads.services.list_services()]
     decide(served, service_days=(replace(yesterday, deadline=at("03:20")),))
@@ -306,8 +306,8 @@ def test_a_job_that_an_incident_prevents_from_starting_waits_for_its_root(
     decide(served, incidents=(incident(),))
     with served.store.write(None) as connection:
         connection.rows("UPDATE dependency SET mode = ?", (mode,))
-    found = reads.lineage.lineage_of(load).jobs
-    assert (awaited, "") == (found[load].waits_for, found[1].waits_for)
+    jobs = reads.lineage.lineage_of(load).jobs
+    assert (awaited, "") == (jobs[load].waits_for, jobs[1].waits_for)
 
 
 @pytest.mark.parametrize("now, state", [("04:00", "planned"), ("20:00", "succeeded")])
@@ -321,10 +321,10 @@ def test_a_job_that_its_upstream_starts_is_planned_after_the_upstreams_new_run(
     served.ingest(run(period="03:10"))
     set_clock(served, now)
     with open_queries(served.store.url) as later:
-        found = later.lineage.lineage_of(load).jobs[load]
-    assert state == found.state
+        job = later.lineage.lineage_of(load).jobs[load]
+    assert state == job.state
     if state == "planned":
-        assert ("succeeded", None) == (found.before, found.at)
+        assert ("succeeded", None) == (job.before, job.at)
 
 
 def test_a_changed_schedule_moves_the_starts_in_lineage_and_timeline(served: Estate, reads: Queries) -> None:
@@ -362,14 +362,14 @@ def test_an_incident_comes_with_all_its_details(served: Estate, reads: Queries) 
         view.row.failed_since,
     )  # fmt: skip
     assert [("root", EXTRACT, "failed", 1), ("threatened", LOAD, "planned", None)] == [
-        (one.role, one.job, one.state, one.run_id) for one in view.members
+        (member.role, member.job, member.state, member.run_id) for member in view.members
     ]
     assert ["disk full", "INC-0001 opened"] == [view.log, view.events[0].text]
     assert [("oncall", "env ONCALL_MAIL", "pending"), ("oncall", "env ONCALL_CHAT", "pending")] == [
-        (one.route, one.receiver, one.state) for one in view.deliveries
+        (delivery.route, delivery.receiver, delivery.state) for delivery in view.deliveries
     ]
     assert [("supply", EstimateBasis(EstimateKind.DECLARED), at("05:30"))] == [
-        (one.name, one.basis, one.deadline) for one in view.services
+        (service.name, service.basis, service.deadline) for service in view.services
     ]
     assert [view.row] == reads.incidents.list_incidents()
     assert [] == reads.incidents.list_incidents(closed=True)
@@ -382,9 +382,9 @@ def test_an_incident_comes_with_all_its_details(served: Estate, reads: Queries) 
 def test_every_open_incident_is_listed_however_many_there_are(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
-    told = inspect(served.store.engine).get_columns("incident")
+    rows = inspect(served.store.engine).get_columns("incident")
     with served.store.write(None) as connection:
-        columns = ", ".join(f'"{one["name"]}"' for one in told if one["name"] not in ("id", "key"))
+        columns = ", ".join(f'"{row["name"]}"' for row in rows if row["name"] not in ("id", "key"))
         for number in range(250):
             made = f"INSERT INTO incident (key, {columns}) SELECT 'k{number}', {columns} FROM incident WHERE id = 1"
             connection.rows(made)
@@ -406,7 +406,7 @@ def test_earlier_incidents_of_the_same_job_are_listed(served: Estate, reads: Que
     decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="rerun was good"),))
     decide(served, incidents=(incident(),))
     assert ((at("03:20"), "rerun was good"),) == reads.incidents.incident(2).seen_before
-    assert [1] == [one.id for one in reads.incidents.list_incidents(closed=True)]
+    assert [1] == [incident.id for incident in reads.incidents.list_incidents(closed=True)]
     assert 2 == reads.incidents.incident_of_job(reads.jobs.job(reads.incidents.incident(2).row.root_job).row.id)
     [ended] = reads.estate.ended_work()
     assert ("incident", 1, reads.incidents.incident(1).row.root_job, "closed") == ended
@@ -417,7 +417,9 @@ def test_earlier_failed_runs_of_the_root_are_listed_with_their_repair(served: Es
     again = run(period="02:10", attempt="r", started_at=at("02:20"), ended_at=at("02:25"))
     served.ingest(run(period="01:00", attempt="1"), failed(period="02:00", attempt="2"))
     served.ingest(failed(period="02:10", attempt="3"), again, failed(attempt="4"))
-    decide(served, incidents=(incident(root_run_id=served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")),))
+    decide(
+        served, incidents=(incident(root_run_id=served.fetch_one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")),)
+    )
     assert ((at("02:10"), "repaired by attempt 2"), (at("02:00"), "failed: exit 1")) == reads.incidents.incident(
         1
     ).seen_before
@@ -428,11 +430,11 @@ def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, r
     by_hand = run(attempt="h", period_key="by hand", period_at=None, started_at=at("01:31"), ended_at=at("01:36"))
     served.ingest(failed(period="01:00", attempt="1"), by_hand, failed(period="02:00", attempt="2"))
     served.ingest(run(period="02:30", attempt="3"), failed(attempt="4"))
-    root = served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")
+    root = served.fetch_one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")
     decide(served, incidents=(incident(root_run_id=root, members=()),))
-    found = reads.incidents.incident(1).repairs
+    repairs = reads.incidents.incident(1).repairs
     assert [(at("02:00"), "", None), (at("01:00"), "a fresh start", 31 * 60.0)] == [
-        (one.at, one.how, one.took_s) for one in found
+        (repair.at, repair.how, repair.took_s) for repair in repairs
     ]
 
 
@@ -494,7 +496,7 @@ def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served:
 def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queries) -> None:
     served.ingest(failed(period="02:00", attempt="1"), failed(period="02:10", attempt="2"), failed(attempt="3"))
     older, own, root = (row[0] for row in served.rows("SELECT id FROM run ORDER BY sort_us"))
-    members = tuple(MemberVerdict(served.job_id(), key, "red", each) for key, each in (("a", own), ("b", root)))
+    members = tuple(MemberVerdict(served.job_id(), key, "red", item) for key, item in (("a", own), ("b", root)))
     decide(served, incidents=(incident(root_run_id=root, members=members),))
     assert older < own
     view = reads.incidents.incident(1)
@@ -535,13 +537,13 @@ def test_the_header_shows_the_engine_the_risk_and_the_failing_targets(served: Es
 
 
 def test_jobs_that_are_not_watched_any_more_are_in_no_list_and_no_count(served: Estate, reads: Queries) -> None:
-    """Taken out of `hosts`, of the config, or not requested any more; each is still told when it is named."""
+    """Removed from `hosts` or from the config, or no longer polled; each is still shown by name."""
     served.ingest(failed())
     assert 4 == reads.estate.header().jobs
     write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
     watched = {served.job_id(JOBS[0]), served.job_id(JOBS[2]), served.job_id("load_orders")}
     assert (3, watched) == (reads.estate.header().jobs, set(reads.jobs.job_ids(JobFilter())))
-    assert [2, 1] == [one.jobs for one in sorted(reads.estate.systems(), key=lambda one: -one.jobs)]
+    assert [2, 1] == [target.jobs for target in sorted(reads.estate.systems(), key=lambda target: -target.jobs)]
     with served.store.write(None) as connection:
         connection.rows("UPDATE target SET removed = TRUE WHERE id = ?", (served.host,))
     for sort in ("attention", "name", "age", "deadline", "-slack"):
@@ -587,9 +589,9 @@ def test_of_two_jobs_with_a_short_name_the_one_that_is_watched_is_meant(served: 
 
 
 def test_drift_of_a_job_that_is_not_watched_any_more_is_not_listed(served: Estate, reads: Queries) -> None:
-    gone = InventoryChanges(gone=(VanishedJob(served.job_id(), "crontab line gone"),))
-    write_inventory(served.store, served.host, gone, at("04:00"), None)
-    assert [EXTRACT] == [one.job for one in reads.estate.drift()]
+    changes = InventoryChanges(gone=(VanishedJob(served.job_id(), "crontab line gone"),))
+    write_inventory(served.store, served.host, changes, at("04:00"), None)
+    assert [EXTRACT] == [drift.job for drift in reads.estate.drift()]
     with served.store.write(None) as connection:
         connection.rows("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
     assert [] == reads.estate.drift()
@@ -599,8 +601,8 @@ def test_a_removed_job_has_no_next_start(served: Estate, reads: Queries) -> None
     """It stays expected until its drift is accepted; nothing will start it."""
     decide(served, expected=(expected("05:10"),))
     assert at("05:10") == reads.jobs.job(EXTRACT).row.next
-    gone = InventoryChanges(gone=(VanishedJob(served.job_id(), "crontab line gone"),))
-    write_inventory(served.store, served.host, gone, at("04:00"), None)
+    changes = InventoryChanges(gone=(VanishedJob(served.job_id(), "crontab line gone"),))
+    write_inventory(served.store, served.host, changes, at("04:00"), None)
     shown = reads.jobs.job(EXTRACT)
     assert (True, None, ()) == (shown.row.gone, shown.row.next, shown.coming)
 
@@ -612,7 +614,7 @@ def test_a_job_known_only_by_a_run_is_removed_once_missing_from_an_inventory(ser
         write_inventory(served.store, served.host, InventoryChanges(complete=True, hash=now), at(now), None)
         return not reads.jobs.job("etl-hosts/db07:made_now").row.gone
 
-    assert not [one for one in reads.jobs.jobs_by_ids(reads.jobs.job_ids(JobFilter())) if one.gone]
+    assert not [job for job in reads.jobs.jobs_by_ids(reads.jobs.job_ids(JobFilter())) if job.gone]
     write_inventory(served.store, served.host, InventoryChanges(complete=True, hash="0"), at("03:00"), None)
     served.ingest(run("db07:made_now"), now="03:20")
     assert not reads.jobs.job("etl-hosts/db07:made_now").row.gone

@@ -1,4 +1,4 @@
-"""No question of a board reads all runs: SQLite is asked how it would answer each of them."""
+"""No query of a board reads all runs: checked by SQLite's own query plan."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCAN_OF_RUN = re.compile(
 
 
 class Explaining(SqliteReadConnection):
-    """Asks for the plan of each statement before it is run."""
+    """Fetches the plan of each statement before it is run."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -63,7 +63,7 @@ def test_the_events_of_an_incident_are_read_in_order_up_to_who_approved_the_plan
 
 
 def ask_everything(reads: Queries) -> None:
-    """Every question that a screen asks while it is open."""
+    """Every query of an open screen."""
     everything = JobFilter()
     reads.estate.header()
     reads.services.list_services()
@@ -113,13 +113,13 @@ def test_a_page_of_jobs_reads_the_changed_schedules_of_its_jobs_alone(explaining
 
 
 def test_a_scan_of_the_runs_would_be_seen(explaining: Explaining) -> None:
-    """Proves the net above: what it looks for is what SQLite says."""
+    """Proves the check above: its pattern is SQLite's own text."""
     explaining.rows("SELECT * FROM run r WHERE r.message = 'x'")
     assert SCAN_OF_RUN.search(explaining.plans[-1][1])
 
 
 def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Free to choose, SQLite reads all attempts of the store for every poll that tells a start."""
+    """A poll that reports a start does not read all attempts of the store, whatever plan SQLite would choose."""
     plans: list[str] = []
     rows = SqliteAdapter.rows
 
@@ -130,9 +130,9 @@ def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Database, monkey
     monkeypatch.setattr(SqliteAdapter, "rows", explained)
     schedules = {run().job: Schedule("debian-cron", "10 3 * * *")}
     targets.started_periods(store, 1, [run(period_key=None)], schedules)
-    wanted = ("SCAN json_each", "SEARCH t", "job_source (system_id=? AND source_id=?)",
+    forbidden = ("SCAN json_each", "SEARCH t", "job_source (system_id=? AND source_id=?)",
               "run_job_period (job_id=? AND sort_us>?)", "attempt_run (run_id=?)", "ORDER BY")  # fmt: skip
-    assert [name in plan for name, plan in zip(wanted, plans, strict=True)] == [True] * len(wanted), plans
+    assert [name in plan for name, plan in zip(forbidden, plans, strict=True)] == [True] * len(forbidden), plans
     plans.clear()
     targets.started_periods(store, 1, [run(period_key=None, again_of="root")], schedules)
     assert any("attempt" in plan and "(job_id=? AND attempt_key=?)" in plan for plan in plans), plans
@@ -143,14 +143,14 @@ def test_open_runs_are_found_by_their_own_index(store: Database) -> None:
     assert store.path is not None
     from console.store.snapshot import runs
 
-    found: list[str] = []
+    results: list[str] = []
     with sqlite3.connect(store.path) as raw:
-        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {runs.SELECT_RUNS}", (0, 0))]
-        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {runs.SELECT_CHANGED_RUNS}", (0,))]
+        results += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {runs.SELECT_RUNS}", (0, 0))]
+        results += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {runs.SELECT_CHANGED_RUNS}", (0,))]
     raw.close()
     for index in ("run_recent", "run_ended", "run_open", "run_changed"):
-        assert any(index in plan for plan in found), (index, found)
-    assert [] == [plan for plan in found if SCAN_OF_RUN.search(plan) and "run_open" not in plan]
+        assert any(index in plan for plan in results), (index, results)
+    assert [] == [plan for plan in results if SCAN_OF_RUN.search(plan) and "run_open" not in plan]
     with store.read() as session:
         assert targets.open_runs(session, 1) == ()
 

@@ -1,4 +1,4 @@
-"""Monthly figures: each from the rows that it stands for, deleted runs by their daily figures."""
+"""Monthly figures: each from its own rows, deleted runs by their daily figures."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Night:
 
     def happen(self) -> None:
         things: list[Callable[[], object]] = [
-            self.run, self.run, self.run, self.decided, self.told, self.later, self.silent, self.paused,
+            self.run, self.run, self.run, self.decided, self.poll_inventory, self.later, self.silent, self.paused,
         ]  # fmt: skip
         self.random.choice(things)()
 
@@ -52,11 +52,11 @@ class Night:
         ended = {} if state is not RunState.RUNNING else {"ended_at": None, "exit_code": None}
         self.served.ingest(run(self.random.choice(JOBS), period, f"of {period}", state=state, **ended))
 
-    def told(self) -> None:
+    def poll_inventory(self) -> None:
         """An inventory: a line is gone, or a DAG is new and reads others."""
         if self.random.random() < 0.5:
-            gone = InventoryChanges(gone=(VanishedJob(self.served.job_id(self.random.choice(JOBS)), "line gone"),))
-            write_inventory(self.served.store, self.served.host, gone, self.now, None)
+            changes = InventoryChanges(gone=(VanishedJob(self.served.job_id(self.random.choice(JOBS)), "line gone"),))
+            write_inventory(self.served.store, self.served.host, changes, self.now, None)
         else:
             new = JobRecord(f"mart_{self.random.randrange(9)}", upstreams=("load_orders",))
             write_inventory(self.served.store, self.served.airflow, InventoryChanges(new=(new,)), self.now, None)
@@ -86,11 +86,11 @@ class Night:
 
 def fresh(store: object, now: datetime) -> Facts:
     """As an engine that has just begun sees it."""
-    kept = looks._caches.pop(store)  # type: ignore[call-overload]
+    stored = looks._caches.pop(store)  # type: ignore[call-overload]
     try:
         return refresh_estate(store, now, EvaluationSettings()).estate  # type: ignore[arg-type]
     finally:
-        looks._caches[store] = kept  # type: ignore[index]
+        looks._caches[store] = stored  # type: ignore[index]
 
 
 @pytest.mark.parametrize("number", range(8))
@@ -100,11 +100,11 @@ def test_the_cached_history_equals_a_full_read(served: Estate, number: int) -> N
     for _ in range(STEPS):
         night.happen()
         after = refresh_estate(served.store, night.now, EvaluationSettings(), before.number)
-        anew = fresh(served.store, night.now)
-        assert replace(anew, history=after.estate.history, durations=after.estate.durations) == after.estate
-        assert dict(anew.history) == dict(after.estate.history)
+        estate = fresh(served.store, night.now)
+        assert replace(estate, history=after.estate.history, durations=after.estate.durations) == after.estate
+        assert dict(estate.history) == dict(after.estate.history)
         known = {job_id: took for job_id, took in after.estate.durations.items() if took}
-        assert known == {job_id: took for job_id, took in anew.durations.items() if took}
+        assert known == {job_id: took for job_id, took in estate.durations.items() if took}
         assert changed_jobs(before.estate, after.estate) == changed_jobs(before.estate, after.estate, after.changed)
         before = after
 
@@ -120,26 +120,28 @@ def test_judged_by_parts_or_as_a_whole_the_store_ends_up_the_same(served: Estate
         for job_id in whole.jobs:
             part = part_with(whole, [job_id])
             mine = evaluate(part, night.now)
-            assert set(mine.expected) == {one for one in everything.expected if one.job_id in part.jobs}
-            names = {one.name for one in part.services}
-            assert set(mine.service_days) == {one for one in everything.service_days if one.service in names}
+            assert set(mine.expected) == {run for run in everything.expected if run.job_id in part.jobs}
+            names = {service.name for service in part.services}
+            assert set(mine.service_days) == {
+                service_day for service_day in everything.service_days if service_day.service in names
+            }
 
 
 def test_an_earlier_attempt_that_changes_late_is_seen_by_the_next_read(served: Estate) -> None:
-    """It stands in no column of its run: only `changed_seq` tells that there is something to read again."""
+    """A change outside the columns of its run is read again by its `changed_seq` alone."""
     served.ingest(run(attempt="1", state=RunState.FAILED, exit_code=1))
     served.ingest(run(attempt="2", started_at=at("03:20"), ended_at=at("03:25")))
     before = refresh_estate(served.store, at("03:30"), EvaluationSettings())
     served.ingest(run(attempt="1", state=RunState.FAILED, exit_code=1, ended_at=at("03:16")), now="03:31")
     after = refresh_estate(served.store, at("03:30"), EvaluationSettings(), before.number)
-    [ends] = [one.ends for one in after.estate.runs]
+    [ends] = [run.ends for run in after.estate.runs]
     assert [(at("03:16"), RunState.FAILED), (at("03:25"), RunState.SUCCEEDED)] == list(ends)
     assert EstateChanges({served.job_id()}, {served.host}) == after.changed
 
 
 def test_what_runs_cost_and_belong_to_is_read_again_only_of_jobs_with_something_new(served: Estate) -> None:
-    said = replace(SERVED.jobs[0], budget_cost=3.0)
-    sync_config(served.store, replace(SERVED, jobs=(said,)), MIDNIGHT, None)
+    job_setting = replace(SERVED.jobs[0], budget_cost=3.0)
+    sync_config(served.store, replace(SERVED, jobs=(job_setting,)), MIDNIGHT, None)
     served.ingest(
         run(period="02:10", attempt="a", context={"cost": 1.0}), run(JOBS[1], attempt="b", context={"cost": 9})
     )
@@ -157,7 +159,7 @@ def test_what_runs_cost_and_belong_to_is_read_again_only_of_jobs_with_something_
 
 @pytest.mark.parametrize("place", ["snapshot.facts.ended_attempts", "checks.check_histories"])
 def test_an_interrupted_read_loses_no_change(served: Estate, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    """What it had taken in it told nobody: the next look reads it once more."""
+    """A refresh whose result was not used is repeated by the next one."""
     before = refresh_estate(served.store, at("03:20"), EvaluationSettings())
     served.ingest(run(attempt="1", state=RunState.FAILED, exit_code=1), run(attempt="2", started_at=at("03:16")))
     with monkeypatch.context() as broken:
@@ -177,9 +179,9 @@ def test_a_system_that_left_the_config_is_skipped_and_read_again_when_it_is_back
     for removed, there in (("TRUE", False), ("FALSE", True)):
         with served.store.write(None) as connection:
             connection.rows(f"UPDATE system SET removed = {removed} WHERE name = 'etl-hosts'")
-        found = refresh_estate(served.store, at("03:30"), EvaluationSettings(), 0)
-        assert there == (extract in found.estate.jobs)
-    assert extract in found.estate.history
+        loaded_estate = refresh_estate(served.store, at("03:30"), EvaluationSettings(), 0)
+        assert there == (extract in loaded_estate.estate.jobs)
+    assert extract in loaded_estate.estate.history
 
 
 def test_durations_are_seconds_newest_first(served: Estate) -> None:

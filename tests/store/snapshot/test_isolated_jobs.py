@@ -42,8 +42,8 @@ def report(served: Estate, period: str) -> None:
 
 
 def cached(served: Estate) -> list[str]:
-    found = refresh_estate(served.store, NOW, EvaluationSettings()).estate.runs
-    return [f"{one.period_at:%H:%M}" for one in found if one.job_id == served.job_id("ping")]
+    results = refresh_estate(served.store, NOW, EvaluationSettings()).estate.runs
+    return [f"{run.period_at:%H:%M}" for run in results if run.job_id == served.job_id("ping")]
 
 
 def test_the_latest_successes_every_failure_and_its_repair_are_cached(reports: Estate) -> None:

@@ -12,7 +12,7 @@ from console.domain.ids import micros
 from console.domain.service import Timeliness
 from console.store.decisions import apply_decisions
 from console.store.forecasts import MAX_PER_NIGHT, past_forecasts
-from tests.store.estate import BD, Estate, at
+from tests.store.estate import DATE, Estate, at
 from tests.store.test_decisions import ROUTES, verdict
 
 
@@ -23,26 +23,33 @@ def test_every_night_is_learned_from_however_many_services_it_has(
     monkeypatch.setattr("console.store.forecasts.MAX_PER_DAY", 2)
     for night in range(4):
         day = timedelta(days=night)
-        for clock, late, stands in (
+        for clock, late, timeliness in (
             ("03:00", 0.2, Timeliness.AT_RISK), ("03:10", 0.3, Timeliness.AT_RISK),
             ("03:20", 0.4, Timeliness.AT_RISK), ("05:21", 0.0, Timeliness.MET),
         ):  # fmt: skip
             now = at(clock) - day
             days = tuple(
                 verdict(
-                    late, service=f"supply #{each}", instance=str(each), submission=str(each), business_date=BD - day,
-                    deadline=at("05:30") - day, timeliness=stands,
-                    delivered_at=now if stands is Timeliness.MET else None,
+                    late,
+                    service=f"supply #{number}",
+                    instance=str(number),
+                    submission=str(number),
+                    business_date=DATE - day,
+                    deadline=at("05:30") - day,
+                    timeliness=timeliness,
+                    delivered_at=now if timeliness is Timeliness.MET else None,
                 )
-                for each in range(40 if night < 3 else 3)
-            )  # fmt: skip
+                for number in range(40 if night < 3 else 3)
+            )
             apply_decisions(served.store, Decisions(service_days=days), now, 7, None, ROUTES)
     later = micros(at("05:22") + timedelta(days=3))
     with served.store.read() as connection:
-        found, again = (past_forecasts(connection, later) for _ in range(2))
+        forecasts, again = (past_forecasts(connection, later) for _ in range(2))
         monkeypatch.setattr("console.store.forecasts.LEARNED_BACK", timedelta(days=5))
         latest = past_forecasts(connection, later)
-    assert found == again
-    assert [3, *[MAX_PER_NIGHT] * 3] == [len(list(days)) for _, days in groupby(found, lambda one: one.night)]
-    assert {2} == {len(one.late) for one in found}
-    assert found[-2 * MAX_PER_NIGHT :] == latest
+    assert forecasts == again
+    assert [3, *[MAX_PER_NIGHT] * 3] == [
+        len(list(days)) for _, days in groupby(forecasts, lambda forecast: forecast.night)
+    ]
+    assert {2} == {len(forecast.late) for forecast in forecasts}
+    assert forecasts[-2 * MAX_PER_NIGHT :] == latest

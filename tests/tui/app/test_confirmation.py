@@ -1,4 +1,4 @@
-"""Whatever changes something is asked first, or is undone by a key; and a key that can do nothing says why."""
+"""Every change is confirmed first, or undone by a key; and a key that can do nothing says why."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def plan(night: Night) -> None:
     await night.see("PLAN 7")
 
 
-WAYS: dict[str, Way] = {
+SCREEN_KEYS: dict[str, Way] = {
     "services": pressed("1", then="Supply plan"),
     "incidents": pressed("2", then="INC-0412"),
     "incident": pressed("2", "enter", then="INC-0412"),
@@ -79,12 +79,12 @@ def full(where: str) -> Callable[[Night], None]:
 
 
 def watched(night: Night) -> list[str]:
-    """The names of what is asked of the engine and changes something, as it is asked."""
-    asked: list[str] = []
+    """The names of the requests that change something, in order."""
+    requests: list[str] = []
 
     def noting(name: str, method: Any) -> Any:
         def noted(*given: Any, **named: Any) -> Any:
-            asked.append(name)
+            requests.append(name)
             return method(*given, **named)
 
         return noted
@@ -92,7 +92,7 @@ def watched(night: Night) -> list[str]:
     for name in CHANGES:
         if hasattr(night.requests, name):
             setattr(night.requests, name, noting(name, getattr(night.requests, name)))
-    return asked
+    return requests
 
 
 async def alone(night: Night, screen: HeadwayScreen) -> None:
@@ -105,19 +105,19 @@ async def alone(night: Night, screen: HeadwayScreen) -> None:
 def own_acts(where: str) -> list[str]:
     """The acts of a screen; those that all have are tried on one."""
     everywhere = set(ALL_SCREENS)
-    found = [act for act in key_table.key_actions(where) if "(" not in act.name and act.name not in LEAVING]
-    return [act.name for act in found if where == "jobs" or not everywhere <= set(act.where)]
+    key_actions = [act for act in key_table.key_actions(where) if "(" not in act.name and act.name not in LEAVING]
+    return [act.name for act in key_actions if where == "jobs" or not everywhere <= set(act.where)]
 
 
 def test_a_way_to_every_screen_is_known() -> None:
-    assert set() == set(SCREENS) - set(WAYS)
+    assert set() == set(SCREENS) - set(SCREEN_KEYS)
 
 
-@pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(WAYS)), 4))
+@pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(SCREEN_KEYS)), 4))
 def test_every_action_of_the_key_table_has_a_command(where: str) -> None:
     @on_the_night(size=(120, 36), prepare=full(where))
     async def tried(night: Night) -> None:
-        await WAYS[where](night)
+        await SCREEN_KEYS[where](night)
         screen = night.app.screen
         assert isinstance(screen, HeadwayScreen)
         actions = {action.name for action in key_table.key_actions(where) if "(" not in action.name}
@@ -127,23 +127,23 @@ def test_every_action_of_the_key_table_has_a_command(where: str) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(WAYS)), 4))
+@pytest.mark.parametrize("where", few(sorted(set(SCREENS) & set(SCREEN_KEYS)), 4))
 def test_no_key_changes_anything_without_a_question_unless_another_key_undoes_it(where: str) -> None:
     at_once: set[str] = set()
 
     @on_the_night(size=(120, 36), prepare=full(where))
     async def tried(night: Night) -> None:
-        asked = watched(night)
+        requests = watched(night)
         for name in own_acts(where):
             if not isinstance(night.app.screen, HeadwayScreen) or night.app.screen.WHERE != where:
                 night.app.navigation.go("services")
-                await WAYS[where](night)
+                await SCREEN_KEYS[where](night)
             screen = night.app.screen
             assert isinstance(screen, HeadwayScreen)
-            asked.clear()
+            requests.clear()
             screen.run_command(name)
             await night.answered()
-            if asked:
+            if requests:
                 at_once.add(name)
             await alone(night, screen)
 
@@ -171,17 +171,17 @@ def test_a_key_that_can_do_nothing_says_why_in_one_line(key: str) -> None:
         await night.press(key)
         await night.at_rest()
         screen = night.app.screen
-        told = list[str]()
+        texts = list[str]()
         assert isinstance(screen, HeadwayScreen)
         for name in [act.name for act in key_table.key_actions(where) if act.name not in LEAVING]:
             reason = screen.why_not(name)
             assert "\n" not in reason
             if reason:
-                told.append(name)
+                texts.append(name)
                 screen.run_command(name)
                 await night.see(reason[:100])
                 assert screen.is_current
-        assert {"copy", "record", "open"} <= set(told) | {
+        assert {"copy", "record", "open"} <= set(texts) | {
             act.name for act in key_table.KEY_TABLE if where not in act.where
         }
 

@@ -31,7 +31,7 @@ begun: list[str] = []
 @pytest.mark.deep
 @on_the_night(prepare=lambda _: begun.clear(), on_painted=lambda: begun.append("an engine"))
 async def test_an_engine_that_dies_under_an_open_console_is_restarted_from_there_once(night: Night) -> None:
-    """Nothing was watched until the person who looked at the banner did what it says."""
+    """An engine that ends under an open console is restarted once without a person's action."""
     whole = night.reads.head
 
     async def ends(holder: str, banner: str, engines: int) -> None:
@@ -71,8 +71,8 @@ def test_the_error_of_the_engine_that_should_create_the_store_is_shown(tmp_path:
         assert "there is no store at x yet" == beginning.explain(missing)
         process.communicate(b"\n")
         assert not is_starting(beginning, missing)
-        words = "the engine exited (2): headway: database or disk is full · there is no store at x yet"
-        assert words == beginning.explain(missing)
+        text = "the engine exited (2): headway: database or disk is full · there is no store at x yet"
+        assert text == beginning.explain(missing)
         beginning.seen(header(), ())
         assert "there is no store at x yet" == beginning.explain(missing)
         log.write_text('{"event": "the engine waits for its store", "error": "disk I/O error", "level": "warning"}\n')
@@ -83,5 +83,5 @@ def test_the_error_of_the_engine_that_should_create_the_store_is_shown(tmp_path:
 @pytest.mark.parametrize("width", [0, 12, 20])
 def test_a_long_banner_keeps_its_minimum_width_where_there_is_none_yet(width: int) -> None:
     lines = banner_lines("no engine since the network is being moved " * 9, width)
-    texts = ["".join(text for text, _ in left) for left, _, _ in lines]
+    texts = ["".join(text for text, _ in remaining) for remaining, _, _ in lines]
     assert (3, True) == (len(texts), len(texts[-1]) > LEAST_WIDTH // 2), texts

@@ -154,10 +154,10 @@ async def test_the_last_view_may_be_a_log_at_the_line_where_one_was(night: Night
     ],
 )
 def test_what_fits_better_comes_first(name: str, typed: str, worse_than: str) -> None:
-    found, before = match_cost(name, typed), match_cost(worse_than, typed) if worse_than else -1
-    assert found is not None
+    number, before = match_cost(name, typed), match_cost(worse_than, typed) if worse_than else -1
+    assert number is not None
     assert before is not None
-    assert before < found
+    assert before < number
 
 
 def test_letters_that_do_not_stand_in_order_do_not_fit() -> None:
@@ -196,11 +196,11 @@ async def test_what_comes_late_into_the_jump_leaves_the_cursor_on_its_line(night
     await night.press(":")
     await night.typing()
     await night.answered()
-    go, found = threading.Event(), night.reads.jobs_first_page
+    go, predicate = threading.Event(), night.reads.jobs_first_page
 
-    def late(wanted: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
+    def late(criteria: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
         go.wait(20)
-        return found(wanted, sort, limit)
+        return predicate(criteria, sort, limit)
 
     setattr(night.reads, "jobs_first_page", late)  # noqa: B010 - mypy knows it as a method
     await night.type("o")
@@ -275,7 +275,7 @@ async def test_a_jump_finds_by_letters_and_opens_a_table_with_a_filter(night: Ni
     await night.see("JOBS  row 1 of 2", "/ state:failed")
 
 
-WORDS = {
+COMMANDS = {
     ":svc": "SERVICES",
     ":inc": "INCIDENTS",
     ":jobs": "JOBS",
@@ -291,17 +291,17 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("words", few(WORDS, 4))
-def test_every_short_name_of_the_jump_leads_there(words: str) -> None:
+@pytest.mark.parametrize("text", few(COMMANDS, 4))
+def test_every_short_name_of_the_jump_leads_there(text: str) -> None:
     @on_the_night(size=(120, 36))
     async def goes(night: Night) -> None:
         await night.see("Supply plan")
         await night.press(":")
         await night.typing()
-        await night.type(words[1:])
+        await night.type(text[1:])
         await night.at_rest()
         await night.press("enter")
-        await night.see(WORDS[words])
+        await night.see(COMMANDS[text])
 
     goes()
 
@@ -324,13 +324,13 @@ async def test_the_short_names_of_actions_run_them(night: Night) -> None:
     await night.see("RUN")
 
 
-@pytest.mark.parametrize("word", ["q", "quit", "q!"])
-def test_a_colon_and_q_quit_from_anywhere(word: str) -> None:
+@pytest.mark.parametrize("term", ["q", "quit", "q!"])
+def test_a_colon_and_q_quit_from_anywhere(term: str) -> None:
     @on_the_night(size=(120, 36))
     async def quits(night: Night) -> None:
         await night.press("3")
         await night.see("JOBS  row 1 of 14")
-        await night.press(":", *word)
+        await night.press(":", *term)
         await night.see("quit at once")
         await night.press("enter")
         await night.until(lambda: night.app.return_code == 0 and not night.app.is_running, "the end")

@@ -16,54 +16,54 @@ MANY = 2_000
 
 
 def test_a_tuple_is_compared_once_and_a_list_each_time() -> None:
-    asked: list[int] = []
+    requests: list[int] = []
 
     @cached_by_identity
     def total(many: object) -> int:
-        asked.append(1)
+        requests.append(1)
         return sum(many)  # type: ignore[call-overload, no-any-return]
 
-    one, other = (1, 2, 3), [1, 2, 3]
-    assert [6, 6, 6, 6] == [total(one), total(one), total(other), total(other)]
-    assert 3 == len(asked)
+    pair, other = (1, 2, 3), [1, 2, 3]
+    assert [6, 6, 6, 6] == [total(pair), total(pair), total(other), total(other)]
+    assert 3 == len(requests)
     other.append(4)
     assert 10 == total(other)
 
 
 def test_only_the_last_few_entries_are_kept_and_each_separately() -> None:
-    asked: list[object] = []
+    requests: list[object] = []
 
     @cached_by_identity
     def first(many: object) -> object:
-        asked.append(many)
+        requests.append(many)
         return many
 
     lists = [(number, object()) for number in range(MIN_CACHED + 1)]
-    for one in lists:
-        assert one is first(one)
+    for pair in lists:
+        assert pair is first(pair)
     assert lists[0] is first(lists[0])
-    assert MIN_CACHED + 2 == len(asked)
+    assert MIN_CACHED + 2 == len(requests)
 
 
 def test_the_groups_of_a_list_are_cached_beside_it_however_many_there_are() -> None:
     """Nine owners were enough for every picture to count all services again."""
-    asked: list[object] = []
+    requests: list[object] = []
 
     @cached_by_identity
     def longest(many: object) -> int:
-        asked.append(many)
+        requests.append(many)
         return len(many)  # type: ignore[arg-type]
 
     whole = tuple(range(200))
     groups = [tuple(range(number, number + 10)) for number in range(0, 200, 10)]
-    for one in [whole, *groups] * 2:
-        longest(one)
-    assert [whole, *groups] == asked
+    for group in [whole, *groups] * 2:
+        longest(group)
+    assert [whole, *groups] == requests
     for number in range(10 * MAX_CACHED):
         longest((number, number))
-    asked.clear()
+    requests.clear()
     longest(whole)
-    assert [whole] == asked
+    assert [whole] == requests
 
 
 def test_thousands_of_services_are_processed_in_the_readers_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_thousands_of_services_are_processed_in_the_readers_thread(monkeypatch: 
         await night.see("Supply plan", f"SERVICES {MANY + 5}")
         await night.answered()
         monkeypatch.setattr(ServiceView, "is_endangered", property(counted))
-        night.reads.services_ = [dataclasses.replace(one, tier=4) for one in night.reads.services_]
+        night.reads.services_ = [dataclasses.replace(service, tier=4) for service in night.reads.services_]
         night.reads.changed()
         await night.see(" 4 06:30")
         await night.answered()

@@ -141,7 +141,7 @@ async def test_a_store_that_fails_ends_the_wait(night: Night) -> None:
 
 def _calm(night: Night) -> None:
     """The header counts what the table has not read yet."""
-    night.reads.services_ = [one for one in night.reads.services_ if not one.needs_a_person]
+    night.reads.services_ = [service for service in night.reads.services_ if not service.needs_a_person]
 
 
 @on_the_night(prepare=_calm)

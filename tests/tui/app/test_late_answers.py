@@ -1,4 +1,5 @@
-"""What comes after its screen was left: an answer ends nothing, and what was not done is told where one stands now."""
+"""Answers after their screen was left: none ends anything, and an unfinished request is reported on the current
+screen."""
 
 from __future__ import annotations
 
@@ -17,13 +18,13 @@ def slow(night: Night, name: str, fault: Exception | None = None) -> threading.E
     """Has the store keep this question waiting until the event is set; then it fails, where it is to."""
     go, real = threading.Event(), getattr(night.requests, name)
 
-    def asked(*given: Any, **named: Any) -> Any:
+    def requested(*given: Any, **named: Any) -> Any:
         go.wait(20)
         if fault is not None:
             raise fault
         return real(*given, **named)
 
-    setattr(night.requests, name, asked)
+    setattr(night.requests, name, requested)
     return go
 
 
@@ -110,13 +111,13 @@ async def test_an_approval_that_could_not_be_written_after_its_screen_was_closed
 
 @on_the_night()
 async def test_of_two_questions_of_one_kind_each_gets_its_answer(night: Night) -> None:
-    """Both are looked for at the same desk, where a newer question replaces the like of it."""
-    found: list[Any] = []
-    asked = iter((1, 2))
-    looked = threading.Event()
+    """Both are queued on the same resource thread, where a newer query replaces an older one of its kind."""
+    results: list[Any] = []
+    requests = iter((1, 2))
+    event = threading.Event()
 
     def answer(request_id: int) -> FakeAnswer:
-        looked.wait(20)
+        event.wait(20)
         return FakeAnswer(True, {"of": request_id})
 
     night.requests.answer = answer  # type: ignore[method-assign]
@@ -124,10 +125,10 @@ async def test_of_two_questions_of_one_kind_each_gets_its_answer(night: Night) -
         PendingRequest(
             night.app.screen,
             "probe",
-            lambda _: next(asked),
-            lambda one: found.append(one.data["of"]),
-            found.append,
+            lambda _: next(requests),
+            lambda answer: results.append(answer.data["of"]),
+            results.append,
         )
         await night.pilot.pause(0.05)
-    looked.set()
-    await night.until(lambda: sorted(found) == [1, 2], "both answers")
+    event.set()
+    await night.until(lambda: sorted(results) == [1, 2], "both answers")

@@ -48,9 +48,9 @@ def test_an_age_in_the_state_is_no_news() -> None:
 
 
 def becomes(night: Night, job: str, state: str) -> None:
-    for index, one in enumerate(night.reads.jobs_):
-        if one.name == job:
-            night.reads.jobs_[index] = dataclasses.replace(one, state=state)
+    for index, candidate in enumerate(night.reads.jobs_):
+        if candidate.name == job:
+            night.reads.jobs_[index] = dataclasses.replace(candidate, state=state)
     night.reads.changed()
 
 
@@ -126,9 +126,9 @@ async def test_without_colours_a_mark_says_what_changed(night: Night) -> None:
     await night.at_rest()
     becomes(night, "pg-dwh/refresh_stock", "failed")
     await night.until(
-        lambda: any("refresh_stock" in one and one.endswith(" *") for one in night.text.splitlines()), "*"
+        lambda: any("refresh_stock" in line and line.endswith(" *") for line in night.text.splitlines()), "*"
     )
-    await night.until(lambda: not any(one.endswith(" *") for one in night.text.splitlines()), "its end")
+    await night.until(lambda: not any(line.endswith(" *") for line in night.text.splitlines()), "its end")
 
 
 @on_the_night(size=(120, 36))
@@ -256,7 +256,7 @@ async def test_a_hung_store_is_shown_with_the_age_of_the_data(night: Night) -> N
 @on_the_night()
 async def test_a_small_terminal_calls_nothing_green_that_is_old_also_while_a_box_is_open(night: Night) -> None:
     night.reads.services_ = [
-        dataclasses.replace(one, timeliness="on_time", act_by=None) for one in night.reads.services_
+        dataclasses.replace(service, timeliness="on_time", act_by=None) for service in night.reads.services_
     ]
     night.reads.changed()
     await night.act("help")

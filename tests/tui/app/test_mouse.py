@@ -23,7 +23,7 @@ def grid_of(night: Night) -> Grid:
 
 
 def place_of(night: Night, text: str, widget: Any) -> tuple[int, int]:
-    """Where a text stands on a widget."""
+    """The position of a text on a widget."""
     for y, line in enumerate(night.text.splitlines()):
         if text in line and widget.region.contains(line.index(text), y):
             return line.index(text) - widget.region.x, y - widget.region.y
@@ -67,9 +67,9 @@ async def test_a_click_on_a_heading_sorts_and_again_reverses(night: Night) -> No
     screen = night.app.screen
     assert isinstance(screen, JobsScreen)
     for heading, sort in (("started", "age"), ("job", "name")):
-        for wanted in (sort, f"-{sort}"):
+        for expected in (sort, f"-{sort}"):
             await night.pilot.click(screen.grid, offset=place_of(night, heading, screen.grid))
-            await night.until(lambda wanted=wanted: screen.list.sort == wanted, wanted)  # type: ignore[misc]
+            await night.until(lambda requested=expected: screen.list.sort == requested, expected)  # type: ignore[misc]
     await night.pilot.click(screen.grid, offset=place_of(night, "owner", screen.grid))
     await night.see("not sorted by owner")
     assert "-name" == screen.list.sort
@@ -121,7 +121,7 @@ async def test_the_wheel_stops_a_log_from_following(night: Night) -> None:
     await night.see("AFFECTED SERVICES")
     await night.press("enter")
     await night.see("LOG attempt")
-    pane = next(one for one in night.app.screen.query(Pane) if one.region.height > 5)
+    pane = next(pane for pane in night.app.screen.query(Pane) if pane.region.height > 5)
     await night.until(lambda: pane.max_scroll_y > 20, "a long log")
     pane.follow(True)
     await night.until(lambda: pane.scroll_offset.y == pane.max_scroll_y, "its end")

@@ -1,4 +1,4 @@
-"""Other keys than the table's: of config, of one person, faults told with the fix, and everything that shows a key."""
+"""Remapped keys: of config, of one person, faults reported with the fix, and everything that shows a key."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_two_acts_change_places() -> None:
 
 
 @pytest.mark.parametrize(
-    "table, words",
+    "table, text",
     [
         ({"rerum": "x"}, 'rerum: unknown action. Did you mean "rerun"?'),
         ({"hold": "crtl+x"}, 'hold: no key "crtl+x": did you mean "ctrl+x"?'),
@@ -69,13 +69,13 @@ def test_two_acts_change_places() -> None:
         ({"down": "$"}, 'down: "$" is "shell" on Systems already'),
     ],
 )
-def test_an_invalid_line_is_reported_with_value_and_fix(table: dict[str, object], words: str) -> None:
-    assert problem(table).startswith(words)
+def test_an_invalid_line_is_reported_with_value_and_fix(table: dict[str, object], text: str) -> None:
+    assert problem(table).startswith(text)
 
 
 def test_what_is_wrong_is_left_out_and_the_rest_is_used() -> None:
     remap, faults = read_keys({"hold": "l", "wide": "ctrl+e"})
-    assert ["hold"] == [one.name for one in faults]
+    assert ["hold"] == [fault.name for fault in faults]
     assert ("ctrl+e",) == remap["jobs.wide"]
     assert "jobs.hold" not in remap
 
@@ -102,7 +102,7 @@ def test_personal_keys_override_those_of_the_config_and_only_personal_errors_are
     remap, faults = read_layers({"rerun": "x", "gone_act": "y"}, {"rerun": "f5"})
     assert (("f5",), []) == (remap["jobs.rerun"], faults)
     remap, faults = read_layers({"mark": "x"}, {"rerun": "x", "wide": "ctrl+e"})
-    assert ["rerun"] == [one.name for one in faults]
+    assert ["rerun"] == [fault.name for fault in faults]
     assert (("x",), ("ctrl+e",)) == (remap["jobs.mark"], remap["jobs.wide"])
 
 
@@ -117,9 +117,9 @@ def faults_of(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_config_reports_the_line_of_an_invalid_key(tmp_path: Path) -> None:
-    [wrong, taken] = faults_of(tmp_path, '[console.keys]\nrerum = "x"\nhold = "l"\n')
+    [wrong, used] = faults_of(tmp_path, '[console.keys]\nrerum = "x"\nhold = "l"\n')
     assert wrong.startswith('6: console.keys.rerum: unknown action. Did you mean "rerun"?')
-    assert taken.startswith('7: console.keys.hold: "l" is "log" on Jobs already')
+    assert used.startswith('7: console.keys.hold: "l" is "log" on Jobs already')
     [unknown] = faults_of(tmp_path, "[console]\nkesy = 1\n")
     assert unknown.startswith('6: console.kesy: unknown key. Did you mean "keys"?')
 

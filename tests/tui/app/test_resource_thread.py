@@ -21,21 +21,21 @@ SECONDS = 10.0
 
 
 class Counter:
-    """A desk whose first question holds the line until `free`."""
+    """A resource thread whose first query blocks until `free`."""
 
     def __init__(self) -> None:
         self.free, self.begun = threading.Event(), threading.Event()
         self.done: list[str] = []
-        self.told: list[str] = []
-        self.desk: ResourceThread[object] = ResourceThread(object, "test")
-        self.desk.attach(lambda answer: answer())
+        self.errors: list[str] = []
+        self.thread: ResourceThread[object] = ResourceThread(object, "test")
+        self.thread.attach(lambda answer: answer())
 
     def busy(self, order: str = "") -> None:
         def hold_up(_: object) -> None:
             self.begun.set()
             self.free.wait(SECONDS)
 
-        self.desk.ask("header", hold_up, lambda _: None, order=order)
+        self.thread.ask("header", hold_up, lambda _: None, order=order)
         assert self.begun.wait(SECONDS)
 
     def ask(self, key: str, order: str = "", error: str = "") -> None:
@@ -44,21 +44,21 @@ class Counter:
                 raise ValueError(error)
             self.done.append(key)
 
-        self.desk.ask(key, question, lambda _: None, lambda why: self.told.append(str(why)), order=order)
+        self.thread.ask(key, question, lambda _: None, lambda why: self.errors.append(str(why)), order=order)
 
     def closed(self) -> list[str]:
         """What closing says; the line is free once it has begun."""
-        said: list[str] = []
-        closing = threading.Thread(target=lambda: said.extend(self.desk.close()))
+        messages: list[str] = []
+        closing = threading.Thread(target=lambda: messages.extend(self.thread.close()))
         closing.start()
-        wait_until(lambda: self.desk._closed)
+        wait_until(lambda: self.thread._closed)
         self.free.set()
         closing.join(SECONDS)
-        return said
+        return messages
 
     def over(self) -> bool:
-        self.desk._thread.join(SECONDS)
-        return not self.desk._thread.is_alive()
+        self.thread._thread.join(SECONDS)
+        return not self.thread._thread.is_alive()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -69,57 +69,57 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_waiting_request_is_sent_when_the_thread_closes_and_a_query_is_not() -> None:
-    one = Counter()
-    one.busy()
-    one.ask("services")
-    one.ask("send 1", "rerun fake/extract")
-    one.ask("freeze", "freeze")
-    assert [] == one.closed()
-    assert (["send 1", "freeze"], True) == (one.done, one.over())
+    counter = Counter()
+    counter.busy()
+    counter.ask("services")
+    counter.ask("send 1", "rerun fake/extract")
+    counter.ask("freeze", "freeze")
+    assert [] == counter.closed()
+    assert (["send 1", "freeze"], True) == (counter.done, counter.over())
 
 
 def test_no_order_replaces_another() -> None:
-    one = Counter()
-    one.busy()
-    one.ask("approve put", "approve rerun fake/extract")
-    one.ask("approve put", "approve rerun fake/load")
-    one.ask("services")
-    one.ask("services")
-    one.free.set()
-    wait_until(lambda: 3 == len(one.done))
-    assert ([], ["approve put", "approve put", "services"]) == (one.closed(), one.done)
+    counter = Counter()
+    counter.busy()
+    counter.ask("approve put", "approve rerun fake/extract")
+    counter.ask("approve put", "approve rerun fake/load")
+    counter.ask("services")
+    counter.ask("services")
+    counter.free.set()
+    wait_until(lambda: 3 == len(counter.done))
+    assert ([], ["approve put", "approve put", "services"]) == (counter.closed(), counter.done)
 
 
 def test_a_request_refused_while_the_thread_closes_is_reported() -> None:
-    one = Counter()
-    one.busy()
-    one.ask("send 1", "rerun fake/extract", error="you (vera) have the role view there")
-    assert ["rerun fake/extract: it was NOT sent: you (vera) have the role view there"] == one.closed()
-    assert ([], []) == (one.done, one.told)
+    counter = Counter()
+    counter.busy()
+    counter.ask("send 1", "rerun fake/extract", error="you (vera) have the role view there")
+    assert ["rerun fake/extract: it was NOT sent: you (vera) have the role view there"] == counter.closed()
+    assert ([], []) == (counter.done, counter.errors)
 
 
 def test_a_refusal_shown_by_the_screen_is_not_shown_again() -> None:
-    one = Counter()
-    one.ask("send 1", "rerun fake/extract", error="no role")
-    wait_until(lambda: ["no role"] == one.told)
-    assert [] == one.closed()
+    counter = Counter()
+    counter.ask("send 1", "rerun fake/extract", error="no role")
+    wait_until(lambda: ["no role"] == counter.errors)
+    assert [] == counter.closed()
 
 
 def test_a_request_that_could_not_be_sent_in_time_is_reported_and_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "ORDER_SECONDS", 0.05)
-    one = Counter()
-    one.busy("hold fake/load")
-    one.ask("send 1", "rerun fake/extract")
+    counter = Counter()
+    counter.busy("hold fake/load")
+    counter.ask("send 1", "rerun fake/extract")
     assert [
         "hold fake/load: unknown whether it was sent; headway status shows what was",
         "rerun fake/extract: it was NOT sent, the store was busy",
-    ] == one.desk.close()
-    one.free.set()
-    assert (True, []) == (one.over(), one.done)
+    ] == counter.thread.close()
+    counter.free.set()
+    assert (True, []) == (counter.over(), counter.done)
 
 
 def held_up(night: Night) -> threading.Event:
-    """Nothing can be asked until it is set."""
+    """No query is possible until it is set."""
     free, real = threading.Event(), night.open_requests
 
     def opened() -> Any:
@@ -166,9 +166,9 @@ def test_who_leaves_the_console_has_frozen_all_the_same() -> None:
 async def test_closing_the_dialog_reports_that_it_was_not_sent(night: Night) -> None:
     free, real = threading.Event(), night.requests.act
 
-    def act(wish: ActionRequest, key: str) -> None:
+    def act(request: ActionRequest, key: str) -> None:
         assert free.wait(SECONDS)
-        real(wish, key)
+        real(request, key)
 
     night.requests.act = act  # type: ignore[method-assign]
     night.requests.refuses = "already requested by jo 2m ago"
@@ -198,60 +198,60 @@ def test_unsent_requests_are_printed_once_the_console_is_left(
 
 def test_a_query_that_is_no_longer_awaited_is_cancelled_silently() -> None:
     """As one types a filter, a long look for the letters before must not hold up the next ones."""
-    stopped, begun, told = threading.Event(), threading.Event(), []
-    desk: ResourceThread[object] = ResourceThread(object, "test", stop=lambda _: stopped.set())
-    desk.attach(lambda answer: answer())
+    stopped, begun, texts = threading.Event(), threading.Event(), []
+    thread: ResourceThread[object] = ResourceThread(object, "test", stop=lambda _: stopped.set())
+    thread.attach(lambda answer: answer())
 
     def long(_: object) -> None:
         begun.set()
         if stopped.wait(SECONDS):
             raise OSError("interrupted")
 
-    desk.ask("ids", long, lambda _: told.append("old"), lambda error: told.append(str(error)))
+    thread.ask("ids", long, lambda _: texts.append("old"), lambda error: texts.append(str(error)))
     assert begun.wait(SECONDS)
-    desk.ask("rows", lambda _: None, lambda _: told.append("rows"), instead=True)
+    thread.ask("rows", lambda _: None, lambda _: texts.append("rows"), instead=True)
     assert not stopped.is_set()
-    desk.ask("ids", lambda _: None, lambda _: told.append("new"), instead=True)
-    wait_until(lambda: len(told) == 2)
-    assert ["rows", "new"] == told
-    assert [] == desk.close()
+    thread.ask("ids", lambda _: None, lambda _: texts.append("new"), instead=True)
+    wait_until(lambda: len(texts) == 2)
+    assert ["rows", "new"] == texts
+    assert [] == thread.close()
 
 
 def test_a_refusal_while_nothing_was_available_is_shown_at_once_when_it_is() -> None:
     """A store that an engine makes must not wait for the next look of the clock."""
-    there, told = threading.Event(), []
+    there, texts = threading.Event(), []
 
     def opened() -> object:
         if not there.is_set():
             raise FileNotFoundError("no store yet")
         return object()
 
-    desk: ResourceThread[object] = ResourceThread(opened, "test", probe=lambda _: 1)
-    desk.attach(lambda answer: answer(), lambda: told.append("changed"))
-    desk.ask("header", lambda _: None, lambda _: None, lambda error: told.append(str(error)))
-    wait_until(lambda: told == ["no store yet"])
+    thread: ResourceThread[object] = ResourceThread(opened, "test", probe=lambda _: 1)
+    thread.attach(lambda answer: answer(), lambda: texts.append("changed"))
+    thread.ask("header", lambda _: None, lambda _: None, lambda error: texts.append(str(error)))
+    wait_until(lambda: texts == ["no store yet"])
     there.set()
-    wait_until(lambda: told == ["no store yet", "changed"])
-    assert [] == desk.close()
+    wait_until(lambda: texts == ["no store yet", "changed"])
+    assert [] == thread.close()
 
 
 def test_a_second_thread_has_its_own_resource_and_is_closed_without_waiting() -> None:
-    stopped, begun, told = threading.Event(), threading.Event(), []
-    desk: ResourceThread[object] = ResourceThread(object, "test", stop=lambda _: stopped.set())
-    desk.attach(lambda answer: answer())
-    beside = desk.beside("long", lambda answer: answer())
+    stopped, begun, texts = threading.Event(), threading.Event(), []
+    thread: ResourceThread[object] = ResourceThread(object, "test", stop=lambda _: stopped.set())
+    thread.attach(lambda answer: answer())
+    beside = thread.beside("long", lambda answer: answer())
 
     def long(_: object) -> None:
         begun.set()
         if stopped.wait(SECONDS):
             raise OSError("interrupted")
 
-    beside.ask("verify", long, lambda _: told.append("whole"), lambda error: told.append(str(error)))
+    beside.ask("verify", long, lambda _: texts.append("whole"), lambda error: texts.append(str(error)))
     assert begun.wait(SECONDS)
-    desk.ask("rows", lambda _: None, lambda _: told.append("rows"))
-    wait_until(lambda: told == ["rows"])
+    thread.ask("rows", lambda _: None, lambda _: texts.append("rows"))
+    wait_until(lambda: texts == ["rows"])
     beside.leave()
     assert stopped.is_set()
     wait_until(lambda: not beside._thread.is_alive())
-    assert ["rows"] == told
-    assert [] == desk.close()
+    assert ["rows"] == texts
+    assert [] == thread.close()

@@ -41,18 +41,18 @@ READS = FakeReads()
 ALL = Signals()
 
 
-def hurt(*incidents: tuple[int, int]) -> list[Any]:
+def affected_services(*incidents: tuple[int, int]) -> list[Any]:
     """Services: (tier, incident) each."""
-    [one, *_] = READS.services.list_services()
-    return [replace(one, tier=tier, incident_id=incident) for tier, incident in incidents]
+    [service, *_] = READS.services.list_services()
+    return [replace(service, tier=tier, incident_id=incident) for tier, incident in incidents]
 
 
-def told(looks: Sequence[list[Any]], wanted: Signals = ALL, is_watched: bool = True) -> list[str]:
+def sent_signals(polls: Sequence[list[Any]], signals: Signals = ALL, is_watched: bool = True) -> list[str]:
     """What is sent as these services are seen one after the other."""
     sent: list[str] = []
     signaller = TerminalSignals(sent.append, lambda _: None)
-    for services in looks:
-        signaller.update(READS.header(), services, wanted, is_watched)
+    for services in polls:
+        signaller.update(READS.header(), services, signals, is_watched)
     return sent
 
 
@@ -64,28 +64,42 @@ def plain_xterm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_new_tier_1_incident_rings_once() -> None:
-    assert [BELL] == told(
-        [hurt((1, 7)), hurt((1, 7), (1, 8)), hurt((1, 7), (1, 8)), hurt((1, 8)), hurt((1, 7), (1, 8))]
+    assert [BELL] == sent_signals(
+        [
+            affected_services((1, 7)),
+            affected_services((1, 7), (1, 8)),
+            affected_services((1, 7), (1, 8)),
+            affected_services((1, 8)),
+            affected_services((1, 7), (1, 8)),
+        ]
     )
 
 
 def test_incidents_present_when_the_console_opened_ring_no_bell() -> None:
-    assert [] == told([hurt((1, 7), (1, 8)), hurt((1, 7))])
+    assert [] == sent_signals([affected_services((1, 7), (1, 8)), affected_services((1, 7))])
 
 
 def test_an_incident_without_a_tier_1_service_rings_no_bell_until_it_affects_one() -> None:
-    assert [BELL] == told([hurt(), hurt((2, 7)), hurt((2, 7), (3, 8)), hurt((1, 7))])
+    assert [BELL] == sent_signals(
+        [affected_services(), affected_services((2, 7)), affected_services((2, 7), (3, 8)), affected_services((1, 7))]
+    )
 
 
 def test_an_unfocused_terminal_is_notified_too() -> None:
     note = "\x1b]9;Headway: INC-0007 affects a tier-1 service\x07"
-    assert [BELL, note] == told([hurt(), hurt((1, 7))], is_watched=False)
-    assert [note] == told([hurt(), hurt((1, 7))], Signals(bell=False), is_watched=False)
-    assert [] == told([hurt(), hurt((1, 7))], Signals(bell=False, notify=False), is_watched=False)
+    assert [BELL, note] == sent_signals([affected_services(), affected_services((1, 7))], is_watched=False)
+    assert [note] == sent_signals(
+        [affected_services(), affected_services((1, 7))], Signals(bell=False), is_watched=False
+    )
+    assert [] == sent_signals(
+        [affected_services(), affected_services((1, 7))], Signals(bell=False, notify=False), is_watched=False
+    )
 
 
 def test_a_flood_is_one_bell_and_one_line() -> None:
-    sent = told([hurt(), hurt(*((1, number) for number in range(40)))], is_watched=False)
+    sent = sent_signals(
+        [affected_services(), affected_services(*((1, number) for number in range(40)))], is_watched=False
+    )
     assert [BELL, "\x1b]9;Headway: INC-0000, INC-0001, INC-0002 and 37 more affect a tier-1 service\x07"] == sent
 
 
@@ -151,7 +165,7 @@ def test_the_console_rings_for_what_it_has_just_read() -> None:
         await night.app._post_message(events.AppBlur())
         await night.until(lambda: not night.app.app_focus, "the blur")
         services = night.reads.services.list_services()
-        worst = [replace(one, tier=1, incident_id=900 + at) for at, one in enumerate(services)]
+        worst = [replace(service, tier=1, incident_id=900 + at) for at, service in enumerate(services)]
         night.reads.list_services = lambda: worst  # type: ignore[method-assign]
         night.app.read_header()
         await night.until(lambda: bool(sent), "the bell")
@@ -246,12 +260,12 @@ def test_ones_own_file_goes_before_the_estates(tmp_path: Path) -> None:
 def test_an_invalid_setting_is_reported_and_the_rest_is_used(tmp_path: Path) -> None:
     own = tmp_path / "console.toml"
     own.write_text('[signals]\nbell = "no"\nnotfy = false\ntitle = false\n')
-    found = effective_preferences("", read_preferences(own))
-    assert Signals(title=False) == found.signals
+    preferences = effective_preferences("", read_preferences(own))
+    assert Signals(title=False) == preferences.signals
     assert (
         f"{own}:2: signals.bell: 'no' is neither true nor false. Write bell = false.",
         f'{own}:3: signals.notfy: unknown key; did you mean "notify"?',
-    ) == found.faults
+    ) == preferences.faults
 
 
 def test_a_fault_in_the_estates_config_has_its_line(tmp_path: Path) -> None:

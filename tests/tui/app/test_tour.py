@@ -18,7 +18,7 @@ ROOM = 78
 
 
 def tour() -> GuidedTour:
-    """A tour whose clock goes on by a second whenever it is looked at."""
+    """A tour whose clock goes on by a second whenever it is read."""
     ticks = count(100)
     return GuidedTour(lambda: float(next(ticks)))
 
@@ -33,56 +33,56 @@ def seen(where: str, incidents: int = 1, only_problems: bool = False) -> TourSta
 
 
 def test_nothing_changes_without_an_action() -> None:
-    found = tour()
+    guided_tour = tour()
     for _ in range(5):
-        found.notice(seen("services"))
-    assert 0 == found.step
+        guided_tour.notice(seen("services"))
+    assert 0 == guided_tour.step
 
 
 def test_each_step_is_done_by_doing_it() -> None:
-    found, steps = tour(), []
-    for one in (
+    guided_tour, steps = tour(), []
+    for tour_state in (
         seen("services", 0), seen("services"), seen("services", only_problems=True), seen("incident"), seen("run"),
         seen("incident"), seen("plan"), seen("preview"), seen("recovery"), seen("recovery", 0),
     ):  # fmt: skip
-        found.notice(one)
-        steps.append(found.step)
+        guided_tour.notice(tour_state)
+        steps.append(guided_tour.step)
     assert [0, 0, 1, 2, 3, 3, 4, 4, 4, 5] == steps
-    assert found.title.startswith("TOUR 5/5  Done in ")
+    assert guided_tour.title.startswith("TOUR 5/5  Done in ")
 
 
 def test_who_runs_ahead_has_done_what_lies_before() -> None:
-    found = tour()
-    found.notice(seen("plan"))
-    assert (4, "TOUR 5/5  Start it, and see it verified") == (found.step, found.title)
+    guided_tour = tour()
+    guided_tour.notice(seen("plan"))
+    assert (4, "TOUR 5/5  Start it, and see it verified") == (guided_tour.step, guided_tour.title)
 
 
 @pytest.mark.parametrize("step", range(len(NAMES) - 1))
 def test_a_dialog_opened_before_its_step_is_only_viewed(step: int) -> None:
     """Its keys are those of the box: no line may send a person to a screen that lies under it."""
-    found = tour()
-    found.had_incident = True
+    guided_tour = tour()
+    guided_tour.had_incident = True
     for _ in range(step):
-        found.skip()
-    for asks in ("", "type INC-0412"):
-        told = found.text(TourState("preview", incidents=1, must_type=asks), key)
-        assert f"Nothing is sent yet. {key('preview', 'back')} closes it" == told
+        guided_tour.skip()
+    for text in ("", "type INC-0412"):
+        output = guided_tour.text(TourState("preview", incidents=1, must_type=text), key)
+        assert f"Nothing is sent yet. {key('preview', 'back')} closes it" == output
 
 
 def test_a_calm_start_is_no_end() -> None:
-    found = tour()
-    found.notice(seen("services", 0))
-    assert not found.is_done
-    assert "wait for it" in found.text(seen("services", 0), key)
+    guided_tour = tour()
+    guided_tour.notice(seen("services", 0))
+    assert not guided_tour.is_done
+    assert "wait for it" in guided_tour.text(seen("services", 0), key)
 
 
 def test_who_started_a_plan_is_not_sent_to_start_it_again() -> None:
-    found = tour()
-    found.notice(seen("plan"))
-    assert "asks before it starts" in found.text(seen("plan"), key)
-    found.take_plans({1: "running"})
+    guided_tour = tour()
+    guided_tour.notice(seen("plan"))
+    assert "asks before it starts" in guided_tour.text(seen("plan"), key)
+    guided_tour.take_plans({1: "running"})
     for place in ("plan", "incident", "services", "run"):
-        assert f"{key(place, 'incidents')} shows its status" in found.text(seen(place), key)
+        assert f"{key(place, 'incidents')} shows its status" in guided_tour.text(seen(place), key)
 
 
 def test_it_never_contradicts_the_header() -> None:
@@ -114,10 +114,10 @@ def test_the_clock_waits_from_the_incident_to_the_first_plan_unless_the_tour_is_
         progress.notice(state)
         waits.append(progress.is_being_read)
     assert [False, True, True, True, True, False, False] == waits
-    left = tour()
-    left.notice(seen("services"))
-    left.on = False
-    assert not left.is_being_read
+    guided_tour = tour()
+    guided_tour.notice(seen("services"))
+    guided_tour.on = False
+    assert not guided_tour.is_being_read
 
 
 def _all_is_good(night: Night) -> None:
@@ -131,19 +131,21 @@ def _came_too_late(night: Night) -> None:
 
 
 def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
-    found = tour()
-    found.notice(seen("services", 1))
-    found.take_plans({1: "running"})
-    found.notice(seen("recovery", 0))
-    assert found.is_done
-    assert found.awaits_plans
-    assert "The plan finishes by itself" in found.text(seen("recovery", 0), key)
-    found.take_plans({1: "done"})
-    assert "Above: the recap of the plan. Your own estate: ^C, then headway init" == found.text(
+    guided_tour = tour()
+    guided_tour.notice(seen("services", 1))
+    guided_tour.take_plans({1: "running"})
+    guided_tour.notice(seen("recovery", 0))
+    assert guided_tour.is_done
+    assert guided_tour.awaits_plans
+    assert "The plan finishes by itself" in guided_tour.text(seen("recovery", 0), key)
+    guided_tour.take_plans({1: "done"})
+    assert "Above: the recap of the plan. Your own estate: ^C, then headway init" == guided_tour.text(
         seen("recovery", 0), key
     )
-    assert ":plan 1 opens the recap. Your own estate: ^C, then headway init" == found.text(seen("services", 0), key)
-    assert not found.awaits_plans
+    assert ":plan 1 opens the recap. Your own estate: ^C, then headway init" == guided_tour.text(
+        seen("services", 0), key
+    )
+    assert not guided_tour.awaits_plans
 
 
 @on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_came_too_late)
@@ -172,27 +174,27 @@ async def test_the_tour_ends_wherever_one_is_once_all_is_good(night: Night) -> N
 
 
 def test_it_stops_its_clock_when_it_is_done_and_lists_the_skipped_steps() -> None:
-    found = tour()
+    guided_tour = tour()
     for _ in NAMES:
-        found.skip()
-    assert found.took == found.took
-    assert "(5 skipped)" in found.text(seen("services", 0), key)
-    found.skip()
-    assert 5 == found.step
+        guided_tour.skip()
+    assert guided_tour.took == guided_tour.took
+    assert "(5 skipped)" in guided_tour.text(seen("services", 0), key)
+    guided_tour.skip()
+    assert 5 == guided_tour.step
 
 
 @pytest.mark.parametrize("where", [*key_table.SCREENS, "preview"])
 @pytest.mark.parametrize("step", range(len(NAMES) + 1))
 def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None:
     for incidents, plans in ((0, ()), (1, ()), (1, ("running",)), (1, ("done",)), (1, ("short",))):
-        found = tour()
-        found.had_incident = bool(incidents)
-        found.take_plans(dict(enumerate(plans, 1)))
+        guided_tour = tour()
+        guided_tour.had_incident = bool(incidents)
+        guided_tour.take_plans(dict(enumerate(plans, 1)))
         for _ in range(step):
-            found.skip()
-        for asks in ("", "type INC-10412", "enter a reason"):
-            assert len(found.text(TourState(where, False, incidents, asks), key)) <= ROOM
-        assert len(found.title) <= 56
+            guided_tour.skip()
+        for text in ("", "type INC-10412", "enter a reason"):
+            assert len(guided_tour.text(TourState(where, False, incidents, text), key)) <= ROOM
+        assert len(guided_tour.title) <= 56
 
 
 @pytest.mark.deep
@@ -234,10 +236,10 @@ async def test_it_is_left_comes_back_and_can_be_skipped(night: Night) -> None:
 
 
 def _tier_one(night: Night) -> None:
-    found = night.requests.draft
-    [first, *others] = found.steps
-    told = dataclasses.replace(first, first_tier=("daily-revenue",))
-    night.requests.draft = dataclasses.replace(found, steps=(told, *others))
+    plan_draft = night.requests.draft
+    [first, *others] = plan_draft.steps
+    step = dataclasses.replace(first, first_tier=("daily-revenue",))
+    night.requests.draft = dataclasses.replace(plan_draft, steps=(step, *others))
 
 
 @on_the_night(tour=tour(), prepare=_tier_one)

@@ -16,8 +16,8 @@ HINTS = (KeyHint("PgDn", "more below"), KeyHint("Enter", "choose", 1), KeyHint("
 LARGE = (200, 50)
 
 
-def shown(width: int, said: str = "") -> list[str]:
-    lines = hint_lines(HINTS, (said, "warn"), width)
+def shown(width: int, message: str = "") -> list[str]:
+    lines = hint_lines(HINTS, (message, "warn"), width)
     return ["  ".join("".join(text for text, _ in side) for side in line[:2] if side) for line in lines]
 
 

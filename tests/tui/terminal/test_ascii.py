@@ -7,7 +7,7 @@ import pytest
 from tests.deep import few
 from tests.tui.driving import Night, on_the_night
 
-WAYS: dict[str, tuple[tuple[str, str], ...]] = {
+SCREEN_KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "services": (("1", "SERVICES"),),
     "incidents": (("2", "INC-0412"),),
     "incident": (("2", "INC-0412"), ("enter", "AFFECTED SERVICES")),
@@ -25,12 +25,12 @@ WAYS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])
-@pytest.mark.parametrize("name", few(sorted(WAYS), 3))
+@pytest.mark.parametrize("name", few(sorted(SCREEN_KEYS), 3))
 def test_every_screen_is_letters(name: str, size: tuple[int, int]) -> None:
     @on_the_night(size=size, ascii=True)
     async def steps(night: Night) -> None:
         await night.see("Supply plan")
-        for key, sign in WAYS[name]:
+        for key, sign in SCREEN_KEYS[name]:
             await night.press(key)
             await night.see(sign)
         await night.at_rest()

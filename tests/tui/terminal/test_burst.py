@@ -9,9 +9,9 @@ from tests.tui.driving import Night, on_the_night
 
 def burst(night: Night, text: str) -> None:
     """All keys at once, as a terminal sends what was typed while the console was busy."""
-    for one in text:
-        key = {"\r": "enter", ":": "colon", " ": "space", "-": "minus", "/": "slash"}.get(one, one)
-        night.app.post_message(events.Key(key, "\r" if one == "\r" else one))
+    for name in text:
+        key = {"\r": "enter", ":": "colon", " ": "space", "-": "minus", "/": "slash"}.get(name, name)
+        night.app.post_message(events.Key(key, "\r" if name == "\r" else name))
 
 
 @on_the_night()

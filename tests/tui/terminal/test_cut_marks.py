@@ -9,7 +9,7 @@ from console.tui.widgets.canvas import marked_cuts
 
 
 @pytest.mark.parametrize(
-    "texts, left, width, seen",
+    "texts, remaining, width, seen",
     [
         (["✖", " ", "extract_orders", " ", "───▸"], 0, 10, "✖ extract…"),
         (["✖", " ", "extract_orders", " ", "───▸"], 5, 12, "…act_orders "),
@@ -21,8 +21,8 @@ from console.tui.widgets.canvas import marked_cuts
         (["売上集計"], 0, 3, "売…"),
     ],
 )
-def test_what_is_cut_is_marked(texts: list[str], left: int, width: int, seen: str) -> None:
+def test_what_is_cut_is_marked(texts: list[str], remaining: int, width: int, seen: str) -> None:
     runs = [(text, "plain") for text in texts]
-    marked = marked_cuts(runs, left, width)
+    marked = marked_cuts(runs, remaining, width)
     assert [cell_len(text) for text, _ in runs] == [cell_len(text) for text, _ in marked]
-    assert seen == "".join(text for text, _ in marked)[left : left + len(seen)]
+    assert seen == "".join(text for text, _ in marked)[remaining : remaining + len(seen)]

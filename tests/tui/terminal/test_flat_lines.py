@@ -95,6 +95,6 @@ async def test_the_scrollbar_is_at_the_table_though_it_is_not_painted_each_time(
         await pilot.pause()
         assert painted > 0
         assert grid.scroll_offset.y == bar.position
-        kept = [strip.text for strip in bar.render_lines(bar.size.region)]
+        texts = [strip.text for strip in bar.render_lines(bar.size.region)]
         bar.refresh()
-        assert kept == [strip.text for strip in bar.render_lines(bar.size.region)]
+        assert texts == [strip.text for strip in bar.render_lines(bar.size.region)]

@@ -54,9 +54,9 @@ class Screen:
         self._stream = pyte.Stream(self.screen)
         self.sent = 0
 
-    def take(self, said: str) -> None:
-        self.sent += len(said)
-        self._stream.feed(said)
+    def take(self, message: str) -> None:
+        self.sent += len(message)
+        self._stream.feed(message)
 
     @property
     def cells(self) -> list[list[pyte.screens.Char]]:
@@ -107,9 +107,9 @@ def rows_of(frame: Frame, old: Lines) -> list[Strip]:
     if frame.kind == "scroll":
         return [old[0][0], *(old[1 + (y + frame.by) % (HEIGHT - 1)][0] for y in range(HEIGHT - 1))]
     if frame.kind == "cut":  # Textual paints up to there, from where the widget begins
-        return [Strip.join([one.crop(0, frame.last), line[0].crop(frame.last)])
-                for one, line in zip(new, old, strict=True)]  # fmt: skip
-    return [one if y >= frame.top else line[0] for y, (one, line) in enumerate(zip(new, old, strict=True))]
+        return [Strip.join([strip.crop(0, frame.last), line[0].crop(frame.last)])
+                for strip, line in zip(new, old, strict=True)]  # fmt: skip
+    return [strip if y >= frame.top else line[0] for y, (strip, line) in enumerate(zip(new, old, strict=True))]
 
 
 @examples(60)
@@ -133,7 +133,7 @@ def table(first: int) -> list[tuple[Strip, Strip]]:
     """Headings and numbered rows, so many that half of them would do to be moved."""
     heading = strip(WIDTH - BAR, [("name", 3), (" state", 2)])
     rows = [strip(WIDTH - BAR, [(f"job {first + y}", 2), (" ok", 3), (" 03:17", 4)]) for y in range(HEIGHT - 1)]
-    return [(one, strip(BAR, [("▐ ", 4)])) for one in (heading, *rows)]
+    return [(candidate, strip(BAR, [("▐ ", 4)])) for candidate in (heading, *rows)]
 
 
 def test_rows_that_move_are_moved_by_the_terminal() -> None:
@@ -146,15 +146,15 @@ def test_rows_that_move_are_moved_by_the_terminal() -> None:
 
 
 def test_what_is_not_known_is_not_moved_along() -> None:
-    """Beside a table that moves stands a panel, of which a part was painted: the rest of it stays where it is."""
+    """A panel beside a moving table, of which a part was painted: the rest of it stays in place."""
     both, cut = Both(), 18
     rows = [strip(cut - 4, [(f"job {y}", 2)]) for y in range(HEIGHT + 1)]
     panel = [strip(WIDTH - cut + 4, [(f"{y} panel", 3)]) for y in range(HEIGHT)]
     both.paint(whole(list(zip(rows[:HEIGHT], panel, strict=True))))
     ends = [[cut - 4, WIDTH] for _ in range(HEIGHT)]
-    parts = [{0: None, cut - 4: one} for one in panel]
+    parts = [{0: None, cut - 4: strip} for strip in panel]
     both.paint(ChopsUpdate(parts, [(y, cut - 4, cut - 2) for y in range(HEIGHT)], ends))
-    moved = [{0: one, cut - 4: None} for one in rows[1:]]
+    moved = [{0: strip, cut - 4: None} for strip in rows[1:]]
     both.paint(ChopsUpdate(moved, [(y, 0, cut - 4) for y in range(HEIGHT)], ends))
 
 
@@ -172,10 +172,10 @@ def test_of_a_line_only_what_changed_is_sent() -> None:
     clock = [[(strip(WIDTH - BAR, [("Headway ", 3), (time, 2), (" ok", 4)]), strip(BAR, [("▐ ", 4)]))]
              for time in ("03:17:42", "03:17:43")]  # fmt: skip
     shown.paint(whole(clock[0]), console())
-    said = shown.paint(part(clock[1], [(0, 0, WIDTH)], bar=True), console())
-    assert "Headway" not in said
-    assert "ok" not in said
-    assert "03:17:43" in said
+    message = shown.paint(part(clock[1], [(0, 0, WIDTH)], bar=True), console())
+    assert "Headway" not in message
+    assert "ok" not in message
+    assert "03:17:43" in message
 
 
 def test_where_terminals_may_count_other_cells_the_line_is_sent_whole() -> None:

@@ -53,7 +53,7 @@ async def _show_again() -> None:
 
 
 class _Terminal:
-    """What stands on a terminal that is sent only the lines that a grid asks to have painted."""
+    """The screen of a terminal that gets only the lines that a grid has invalidated."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
@@ -62,7 +62,7 @@ class _Terminal:
         real = grid.refresh
 
         def refresh(*regions: Any, **options: Any) -> Any:
-            lines = range(grid.size.height) if not regions else [y for each in regions for y in each.line_range]
+            lines = range(grid.size.height) if not regions else [y for region in regions for y in region.line_range]
             self._wanted |= {y for y in lines if 0 <= y < grid.size.height}
             return real(*regions, **options)
 
@@ -73,11 +73,11 @@ class _Terminal:
         self._wanted.clear()
         return [self.lines[y] for y in range(self.grid.size.height)]
 
-    def anew(self) -> list[Strip]:
+    def repainted(self) -> list[Strip]:
         """What a table that was never painted before shows."""
-        kept, self.grid._painted = self.grid._painted, {}
+        stored, self.grid._painted = self.grid._painted, {}
         lines = [self.grid.render_line(y) for y in range(self.grid.size.height)]
-        self.grid._painted = kept
+        self.grid._painted = stored
         return lines
 
 
@@ -101,7 +101,7 @@ def _changed(rows: list[TableRow], luck: Random) -> list[TableRow]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_change_of_the_table_shows_what_a_full_repaint_would(seed: int) -> None:
-    """A row that moved was not painted where it went: the one before stood there still, and one row stood twice."""
+    """A moved row is painted at its new place only."""
     asyncio.run(_move_about(Random(seed)))
 
 
@@ -113,7 +113,7 @@ async def _move_about(luck: Random) -> None:
         grid.show(FixedRows(rows))
         await pilot.pause()
         terminal = _Terminal(grid)
-        assert terminal.paint() == terminal.anew()
+        assert terminal.paint() == terminal.repainted()
         for _ in range(40):
             rows = _changed(rows, luck)
             grid.show(FixedRows(rows), keep=luck.random() < 0.8)
@@ -123,7 +123,7 @@ async def _move_about(luck: Random) -> None:
                 grid.light(frozenset({rows[0].key}))
             await pilot.pause()
             before = terminal.paint()
-            assert before == terminal.anew(), rows
+            assert before == terminal.repainted(), rows
 
 
 def test_every_key_of_the_table_is_shown_as_on_a_keyboard() -> None:

@@ -66,7 +66,7 @@ def test_what_is_on_another_day_says_on_which() -> None:
 
 
 @pytest.mark.parametrize(
-    "key, words",
+    "key, text",
     [
         ("2026-11-20T02:10:00Z", "2026-11-20 03:10"),
         ("2026-11-20T02:10:07Z", "2026-11-20 03:10:07"),
@@ -78,8 +78,8 @@ def test_what_is_on_another_day_says_on_which() -> None:
         ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
     ],
 )
-def test_a_period_key_is_read_as_an_instant_where_it_is_one(key: str, words: str) -> None:
-    assert words == RenderContext(NOW, ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet()).period(key)
+def test_a_period_key_is_read_as_an_instant_where_it_is_one(key: str, text: str) -> None:
+    assert text == RenderContext(NOW, ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet()).period(key)
 
 
 def test_a_stamp_names_its_zone_only_where_it_is_not_the_one_of_now() -> None:

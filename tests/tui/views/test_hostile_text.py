@@ -37,7 +37,7 @@ FREE = {
     *("requested_by", "upstream", "service", "unreliable_because"),
 }
 """Fields that hold text from outside."""
-ASKED = {
+READS = {
     *("header", "list_services", "list_incidents", "incident", "jobs_first_page", "jobs_by_ids", "job", "run"),
     *("systems", "drift", "list_actions", "plan", "list_plans", "list_holds", "list_approvals", "lineage_of"),
     *("timeline", "job_forecasts", "forecasts_of_job"),
@@ -63,18 +63,18 @@ def poison(view: Any, text: str) -> Any:
 
 
 class HostileReads(FakeReads):
-    """The fake night, told by somebody who wants the operator's terminal."""
+    """The fake night, written by an attacker of the operator's terminal."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.text = text
 
     def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name in ASKED:
+        result = super().__getattribute__(name)
+        if name in READS:
             text = super().__getattribute__("text")
-            return lambda *given, **named: poison(found(*given, **named), text)
-        return found
+            return lambda *given, **named: poison(result(*given, **named), text)
+        return result
 
 
 WALK = (

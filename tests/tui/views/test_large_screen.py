@@ -26,10 +26,10 @@ def sizes(columns: tuple[Column, ...], width: int) -> dict[str, int]:
     [(JOB_COLUMNS_ROOMY, "schedule"), (rows.RUN_COLUMNS_ROOMY, "message"), (list.INCIDENT_COLUMNS, "reason")],
 )
 def test_what_no_name_needs_goes_to_what_is_long(columns: tuple[Column, ...], other: str) -> None:
-    found = sizes(columns, 199)
+    results = sizes(columns, 199)
     name = "cause" if columns is list.INCIDENT_COLUMNS else "job"
-    assert found[name] <= 56
-    assert found[other] >= 25
+    assert results[name] <= 56
+    assert results[other] >= 25
 
 
 @on_the_night(size=(260, 50))
@@ -45,7 +45,7 @@ async def test_all_columns_are_there_where_there_is_room(night: Night) -> None:
 @on_the_night(size=HUGE)
 async def test_kinds_are_not_cut_beside_emptiness(night: Night) -> None:
     long = "11.2.9 on a very old kernel of its own"
-    night.reads.targets_ = [dataclasses.replace(one, version=long) for one in night.reads.targets_]
+    night.reads.targets_ = [dataclasses.replace(target, version=long) for target in night.reads.targets_]
     await night.press("5")
     await night.see(long)
 

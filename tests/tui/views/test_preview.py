@@ -13,13 +13,13 @@ from console.tui.views.incidents.preview import _lines
 from console.tui.views.incidents.verdict_line import OpenIncident
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, FakeReads, draft, hold, job_row, plan_of
-from tests.tui.views.runs.test_durations import look
+from tests.tui.views.runs.test_durations import render_context
 
 WIDE, NARROW = (160, 45), (120, 36)
 
 
 def beside(night: Night) -> str:
-    """What stands right of the list."""
+    """The text to the right of the list."""
     return "\n".join(line.partition("│")[2] for line in night.text.splitlines())
 
 
@@ -63,7 +63,7 @@ def test_a_large_screen_has_a_preview_beside_the_subject_and_one_below_it(
     keys: tuple[str, ...], besides: str, below: str
 ) -> None:
     @on_the_night(size=HUGE)
-    async def look(night: Night) -> None:
+    async def query(night: Night) -> None:
         await night.see("Supply plan")
         for key in keys:
             await (night.see(key.removeprefix("see:")) if key.startswith("see:") else night.press(key))
@@ -74,7 +74,7 @@ def test_a_large_screen_has_a_preview_beside_the_subject_and_one_below_it(
         await night.pilot.resize_terminal(*HUGE)
         await night.until(lambda: besides in beside(night), besides)
 
-    look()
+    query()
 
 
 def beside_list(night: Night) -> str:
@@ -85,7 +85,7 @@ def beside_list(night: Night) -> str:
 @pytest.mark.parametrize("screen", ["services", "jobs", "runs"])
 def test_a_large_screen_has_tonight_and_the_timeline_of_the_incident_below_its_rows(screen: str) -> None:
     @on_the_night(size=HUGE)
-    async def look(night: Night) -> None:
+    async def query(night: Night) -> None:
         await night.see("Supply plan")
         await night.act(screen)
         bars = 1 + (screen == "services")
@@ -93,7 +93,7 @@ def test_a_large_screen_has_tonight_and_the_timeline_of_the_incident_below_its_r
         await night.until(lambda: "deadline of Daily revenue" in beside_list(night), "the timeline")
         assert "TIMELINE of INC-0412" in beside_list(night)
 
-    look()
+    query()
 
 
 @on_the_night(size=HUGE)
@@ -190,7 +190,10 @@ async def test_the_step_under_the_cursor_is_shown_beside_a_started_plan(night: N
 def test_a_preview_of_an_incident_ends_in_no_heading_without_its_rows(height: int) -> None:
     view = FakeReads().incident_
     opened = OpenIncident(view, ())
-    lines = ["".join(text for text, _ in line) for line in _lines(opened, look(), 120, height, None, is_frozen=False)]
+    lines = [
+        "".join(text for text, _ in line)
+        for line in _lines(opened, render_context(), 120, height, None, is_frozen=False)
+    ]
     heads = [place for place, line in enumerate(lines) if re.match(r" (AFFECTED|NOTIFIED|ACTIONS|RUNS) ?", line)]
     assert [] == [lines[place] for place in heads if not lines[place + 1].strip()]
 
@@ -207,7 +210,7 @@ def test_the_selected_row_is_shown_in_the_room_below_a_short_list(screen: str) -
     title, key, subject, heading = BELOW_LIST[screen]
 
     @on_the_night(size=HUGE)
-    async def look(night: Night) -> None:
+    async def query(night: Night) -> None:
         night.reads.holds_ = [hold()]
         await night.see("Supply plan")
         await (night.act("actions", "show_holds") if screen == "holds" else night.act(screen))
@@ -216,4 +219,4 @@ def test_the_selected_row_is_shown_in_the_room_below_a_short_list(screen: str) -
             await night.press(key)
         await night.see(subject, heading)
 
-    look()
+    query()

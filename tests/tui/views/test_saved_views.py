@@ -83,8 +83,8 @@ def test_what_a_person_wrote_stays_as_it_is(path: Path) -> None:
 def test_what_is_forgotten_takes_nothing_else_with_it(path: Path) -> None:
     hand_written(path)
     delete_view("late", path)
-    found = read_preferences(path)
-    assert (["red"], {"rerun": "ctrl+r"}) == (list(found.views), found.keys)
+    preferences = read_preferences(path)
+    assert (["red"], {"rerun": "ctrl+r"}) == (list(preferences.views), preferences.keys)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_the_link_that_leads_to_the_file_stays_a_link(path: Path, tmp_path: Path
 @given(st.dictionaries(st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True), st.text(max_size=20), max_size=4))
 def test_any_text_is_read_as_it_was_saved(tmp_path_factory: pytest.TempPathFactory, views: dict[str, str]) -> None:
     path = tmp_path_factory.mktemp("own") / "console.toml"
-    wanted = {name: SavedView(name, "services", text, mine=True) for name, text in views.items()}
-    for view in wanted.values():
+    saved = {name: SavedView(name, "services", text, mine=True) for name, text in views.items()}
+    for view in saved.values():
         save_view(view, path)
-    assert wanted == read_preferences(path).views
+    assert saved == read_preferences(path).views
     for name in views:
         delete_view(name, path)
     assert {} == read_preferences(path).views
@@ -152,14 +152,14 @@ def test_errors_name_file_line_value_and_fix_and_the_rest_is_used(path: Path) ->
         '[views.odd]\nsort = "deadlin"\nfilter = "stat:x"\n\n'
         "[veiws]\n",
     )
-    found = read_preferences(path)
-    assert ["ok"] == list(found.views)
+    preferences = read_preferences(path)
+    assert ["ok"] == list(preferences.views)
     assert [
         f"{path}:11: veiws: unknown. There are theme, [keys], [signals] and [views.NAME].",
         f'{path}:5: views.bad.table: "job": Did you mean "jobs"?',
         f'{path}:8: views.odd.sort: "deadlin": jobs cannot be sorted by it. Did you mean "deadline"?',
         f'{path}:9: views.odd.filter: no field "stat:"; did you mean state:? In quotes it is part of a name.',
-    ] == list(found.faults)
+    ] == list(preferences.faults)
 
 
 def test_config_has_views_for_all_and_reports_the_line_of_an_invalid_one(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ SHARED = json.dumps({"keys": {}, "views": VIEWS})
 
 def test_ones_own_view_hides_the_shared_one_and_what_is_not_known_here_is_left_out() -> None:
     own = effective_preferences(SHARED, PersonalPreferences(Path("f"), views={"night": NIGHT}))
-    assert [("night", True), ("all", False)] == [(one.name, one.mine) for one in own.views]
+    assert [("night", True), ("all", False)] == [(saved.name, saved.mine) for saved in own.views]
 
 
 def test_a_command_finds_the_view_or_says_what_there_is() -> None:

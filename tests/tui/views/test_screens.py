@@ -30,7 +30,7 @@ from tests.tui.fake_reads import (
     run_view,
     target,
 )
-from tests.tui.views.runs.test_durations import look
+from tests.tui.views.runs.test_durations import render_context
 
 
 @on_the_night()
@@ -158,9 +158,9 @@ async def test_a_line_that_was_closed_stays_closed_whatever_the_terminals_size(n
     await night.typing()
     await night.press("escape")
     await night.see("JOBS  row 1 of 14")
-    for columns, lines, words in ((100, 30, "JOBS  row 1 of 14"), (40, 10, "too small"), (80, 24, "JOBS  row 1 of 14")):
+    for columns, lines, text in ((100, 30, "JOBS  row 1 of 14"), (40, 10, "too small"), (80, 24, "JOBS  row 1 of 14")):
         await night.pilot.resize_terminal(columns, lines)
-        await night.see(words)
+        await night.see(text)
         assert [] == [line for line in night.app.screen.query("Entry") if line.display]
 
 
@@ -349,7 +349,7 @@ async def test_a_replays_header_keeps_its_clock_however_many_targets_are_unreach
 
 @pytest.mark.parametrize("width", range(62, 100))
 def test_a_blank_stays_between_both_sides_of_the_header(width: int) -> None:
-    left, right = header_segments(header(late=1, lost=1, at_risk=3), look(), width)
+    left, right = header_segments(header(late=1, lost=1, at_risk=3), render_context(), width)
     assert length_of(left) + length_of(right) < width or len(right) <= 2
 
 
@@ -453,7 +453,7 @@ async def test_a_system_without_logs_says_so_in_place_of_one(night: Night) -> No
     await night.see("its log went to mail")
     await night.press("l")
     await night.see("its log went to mail")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 @on_the_night()
@@ -531,10 +531,10 @@ async def test_drift_is_accepted_only_after_it_was_shown(night: Night) -> None:
     await night.see("JOBS  row 1 of 1")
     await night.press("enter", "d")
     await night.see("Keep as accepted", "line gone since 02:40")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
     await night.press("down", "enter")
     await night.see("accepted: line gone since 02:40")
-    assert [("drift", (7, 1))] == night.requests.asked
+    assert [("drift", (7, 1))] == night.requests.calls
 
 
 @on_the_night()
@@ -573,9 +573,9 @@ async def test_a_terminal_that_grows_again_shows_the_screen_again(night: Night) 
 
 @functools.cache
 def _crowd() -> tuple[JobRow, ...]:
-    one = job_row(100, "etl-hosts/host:job")
+    job = job_row(100, "etl-hosts/host:job")
     return tuple(
-        dataclasses.replace(one, id=100 + n, run_id=100 + n, name=f"etl-hosts/host:job_{n:06d}") for n in range(20_000)
+        dataclasses.replace(job, id=100 + n, run_id=100 + n, name=f"etl-hosts/host:job_{n:06d}") for n in range(20_000)
     )
 
 
@@ -678,14 +678,14 @@ async def test_o_on_a_run_shows_owner_and_runbook_of_its_job(night: Night) -> No
 def _much_to_say(night: Night) -> None:
     view = night.reads.incident_
     reason = "supply-mart starts by the clock at 04:30 " + "and must find every table of the warehouse green " * 4
-    hurt = (dataclasses.replace(view.services[0], reasons=(Reason(reason + "AT THE END"),)), *view.services[1:])
+    services = (dataclasses.replace(view.services[0], reasons=(Reason(reason + "AT THE END"),)), *view.services[1:])
     long = "a reason that is so long that it takes nearly the whole of a line of a hundred and twenty cells by itself"
-    told = tuple(
+    deliveries = tuple(
         dataclasses.replace(view.deliveries[0], receiver=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")
         for name in ("ONE", "TWO")
     )
     row = dataclasses.replace(view.row, reason=long, affected_runs=1)
-    night.reads.incident_ = dataclasses.replace(view, row=row, services=hurt, deliveries=told)
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=services, deliveries=deliveries)
 
 
 @on_the_night(size=(120, 36), prepare=_much_to_say)

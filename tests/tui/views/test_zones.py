@@ -15,7 +15,7 @@ from console.tui.frame.clock_format import ZonedClock, ZoneMode
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views.runs.overview import run_overview
 from tests.deep import few
-from tests.tui.app.test_confirmation import WAYS, full
+from tests.tui.app.test_confirmation import SCREEN_KEYS, full
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, ZONE, FakeReads
 
@@ -25,18 +25,20 @@ NATIVE = re.compile(r"(daily|every|hourly|at|gone since) (at )?\d\d:â€¦?\d*\S*|â
 
 
 def times(night: Night) -> set[str]:
-    return {found for line in night.text.splitlines() for found in TIME.findall(NATIVE.sub("", line))}
+    return {result for line in night.text.splitlines() for result in TIME.findall(NATIVE.sub("", line))}
 
 
 def earlier(clock: str) -> str:
     return (datetime.strptime(clock, "%H:%M") - timedelta(hours=1)).strftime("%H:%M")  # noqa: DTZ007
 
 
-@pytest.mark.parametrize("where", few(sorted((set(SCREENS) & set(WAYS)) - {"run", "shadow", "tonight", "plan"}), 4))
+@pytest.mark.parametrize(
+    "where", few(sorted((set(SCREENS) & set(SCREEN_KEYS)) - {"run", "shadow", "tonight", "plan"}), 4)
+)
 def test_every_time_is_in_the_zone_of_the_header_which_alone_names_it(where: str) -> None:
     @on_the_night(size=(120, 36), prepare=full(where))
     async def turned(night: Night) -> None:
-        await WAYS[where](night)
+        await SCREEN_KEYS[where](night)
         await night.at_rest()
         there = times(night)
         assert "03:17:42 CET" in night.text.splitlines()[0]
@@ -44,7 +46,7 @@ def test_every_time_is_in_the_zone_of_the_header_which_alone_names_it(where: str
         await night.press("Z")
         await night.see("times: UTC", "02:17:42 UTC")
         await night.at_rest()
-        assert {earlier(one) for one in there} == times(night), night.text
+        assert {earlier(name) for name in there} == times(night), night.text
 
     turned()
 

@@ -1,8 +1,7 @@
-"""Every ink is read on every ground, by people with any colour vision: computed, not looked at.
+"""Every ink is readable on every background, with any color vision: computed.
 
-Contrast as WCAG 2 has it; colour-blindness by Machado, Oliveira and Fernandes (2009, severity 1.0); distance in
-OKLab (Ottosson 2020), where 0.02 is about the least that is seen run in parallel.
-"""
+Contrast by WCAG 2; color-blindness by Machado, Oliveira and Fernandes (2009, severity 1.0); distance in
+OKLab (Ottosson 2020), where 0.02 is about the smallest difference that is seen side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from tests.tui.driving import Night, on_the_night
 
 CONTRAST = 4.5
 APART = 0.05
-GROUNDS = ("", "panel", "cursor", "lit")
+BACKGROUNDS = ("", "panel", "cursor", "lit")
 ON_THEIR_OWN = ("mark", "alarm", "here")
 STATES = ("ok", "warn", "bad", "run")
 BLIND = {
@@ -54,14 +53,16 @@ def linear(color: Color | None) -> Three:
     """Light, 0 to 1, of red, green and blue."""
     assert color is not None
     red, green, blue = (
-        each / 255 / 12.92 if each / 255 <= 0.04045 else ((each / 255 + 0.055) / 1.055) ** 2.4
-        for each in color.get_truecolor()
+        number / 255 / 12.92 if number / 255 <= 0.04045 else ((number / 255 + 0.055) / 1.055) ** 2.4
+        for number in color.get_truecolor()
     )
     return red, green, blue
 
 
-def contrast(one: Color | None, other: Color | None) -> float:
-    light, dark = sorted(sum(map(float.__mul__, (0.2126, 0.7152, 0.0722), linear(each))) for each in (one, other))[::-1]
+def contrast(color: Color | None, other: Color | None) -> float:
+    light, dark = sorted(
+        sum(map(float.__mul__, (0.2126, 0.7152, 0.0722), linear(candidate))) for candidate in (color, other)
+    )[::-1]
     return (light + 0.05) / (dark + 0.05)
 
 
@@ -79,7 +80,7 @@ def seen(color: Color | None, by: str) -> Three:
     )
 
 
-@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("ground", BACKGROUNDS)
 @pytest.mark.parametrize("name", INKS)
 @pytest.mark.parametrize("theme", ALL_THEMES, ids=lambda theme: theme.name)
 def test_every_ink_is_read_on_every_ground(theme: Theme, name: str, ground: str) -> None:
@@ -141,8 +142,8 @@ READ_AT_LEAST = 3.0
 @pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
 def test_with_sixteen_colours_every_ink_is_read_on_every_ground(terminal: str, dark: bool) -> None:
     shades = [
-        Color.parse("#" + (one if len(one) == 6 else "".join(each * 2 for each in one)))
-        for one in SHADES[terminal].split()
+        Color.parse("#" + (name if len(name) == 6 else "".join(text * 2 for text in name)))
+        for name in SHADES[terminal].split()
     ]
     for ground in themes.ANSI_BACKGROUNDS[dark]:
         for name in INKS:
@@ -158,14 +159,14 @@ def test_with_sixteen_colours_and_none_of_them_wanted_what_failed_is_as_bright_a
     app.theme = theme.name
     palette = Palette(app.get_css_variables(), few=True, grey=True)
 
-    def told(name: str, ground: str) -> float:
+    def reported(name: str, ground: str) -> float:
         style = monochrome_style(palette.style(name, ground))
-        return contrast(*(each and each.downgrade(ColorSystem.STANDARD) for each in (style.color, style.bgcolor)))
+        return contrast(*(color and color.downgrade(ColorSystem.STANDARD) for color in (style.color, style.bgcolor)))
 
     for ground in themes.GREYS[True]:
         names = [name for name in INKS if name not in ON_THEIR_OWN]
-        assert told("bad", ground) == max(told(name, ground) for name in names)
-        assert min(told(name, ground) for name in INKS) >= READ_AT_LEAST
+        assert reported("bad", ground) == max(reported(name, ground) for name in names)
+        assert min(reported(name, ground) for name in INKS) >= READ_AT_LEAST
     assert palette.style("bad").bold
     for seen_on in SEEN[1:]:
         assert palette.style("plain", seen_on).bgcolor != palette.style("plain").bgcolor
@@ -181,8 +182,8 @@ def test_with_sixteen_colours_the_cursor_and_an_alarm_are_seen(theme: Theme) -> 
     app.register_theme(theme)
     app.theme = theme.name
     few = Palette(app.get_css_variables(), few=True)
-    grounds = [few.style("plain", ground).bgcolor for ground in SEEN]
-    numbers = [ground.downgrade(ColorSystem.STANDARD).number for ground in grounds if ground is not None]
+    colors = [few.style("plain", ground).bgcolor for ground in SEEN]
+    numbers = [ground.downgrade(ColorSystem.STANDARD).number for ground in colors if ground is not None]
     assert [themes.ANSI_BACKGROUNDS[theme.dark][name] for name in SEEN] == numbers
     assert len(SEEN) == len(set(numbers))
 

@@ -92,13 +92,13 @@ def test_no_widget_of_ours_is_given_text_that_textual_would_parse() -> None:
         r"\b(Static|Label|Button|OptionList|DataTable|Tree|RichLog|Content)\(|(app|self|board)\.notify\("
         r"|border_title = (?!Text\()|from_markup"
     )
-    found = [
+    results = [
         f"{path.name}: {line.strip()}"
         for path in sorted(folder.rglob("*.py"))
         for line in path.read_text(encoding="utf-8").splitlines()
         if forbidden.search(line)
     ]
-    assert [] == found
+    assert [] == results
 
 
 class _TwoPanes(App[None]):
@@ -113,15 +113,15 @@ def test_a_log_that_grows_is_laid_out_as_if_it_had_come_at_once() -> None:
 
 
 async def _grow() -> None:
-    words = "".join(random.Random(7).choices("ab \n", weights=(30, 30, 10, 3), k=4_000))
+    text = "".join(random.Random(7).choices("ab \n", weights=(30, 30, 10, 3), k=4_000))
     app = _TwoPanes()
     async with app.run_test(size=(40, 24)):
         grown, whole = app.query_one("#grown", Pane), app.query_one("#whole", Pane)
         grown.wrapped = whole.wrapped = True
-        cuts = [0, 1, 5, 700, 701, 2_000, len(words)]
+        cuts = [0, 1, 5, 700, 701, 2_000, len(text)]
         for start, end in itertools.pairwise(cuts):
-            grown.add(words[start:end])
-            whole.show(words[:end])
+            grown.add(text[start:end])
+            whole.show(text[:end])
             assert (whole.text, whole._lines) == (grown.text, grown._lines)
 
 
@@ -151,7 +151,7 @@ def test_of_a_long_text_only_its_beginning_is_measured_and_what_takes_no_cell_is
 
 
 def test_long_outside_texts_are_not_cached() -> None:
-    """So many texts are kept as they were cut; each may be a log line of megabytes."""
+    """A limited number of cut texts is cached; each may be a log line of megabytes."""
     before = paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize
     assert "é" * 19 + "…" == paint.fit("é" * 100_000, 20)
     assert before == (paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize)
@@ -163,14 +163,14 @@ class Seen(NamedTuple):
 
 
 def test_rows_requested_again_are_not_dropped_when_somebody_scrolls_meanwhile() -> None:
-    """Both are one question at the desk, where the newer stands in for the older."""
-    asked: list[list[int]] = []
-    rows: PagedRows[Seen] = PagedRows(lambda view: TableRow(view.id, ((view.says, ""),)), asked.append)
+    """Both are one query on the resource thread, where the newer replaces the older."""
+    requests: list[list[int]] = []
+    rows: PagedRows[Seen] = PagedRows(lambda view: TableRow(view.id, ((view.says, ""),)), requests.append)
     rows.ids = array("q", range(300))
     rows.arrived([Seen(number) for number in range(100)])
     rows.again(0, 9)
     rows.want(5, 14)
-    assert set(range(10)) <= set(asked[-1])
-    rows.arrived([Seen(number, "bad") for number in asked[-1]])
+    assert set(range(10)) <= set(requests[-1])
+    rows.arrived([Seen(number, "bad") for number in requests[-1]])
     rows.want(40, 49)
-    assert not set(range(10)) & set(asked[-1])
+    assert not set(range(10)) & set(requests[-1])

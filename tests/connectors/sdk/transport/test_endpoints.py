@@ -204,15 +204,15 @@ def test_what_is_set_here_counts_before_ssh_config(config: Path) -> None:
 
 @needs_ssh
 @pytest.mark.parametrize(
-    "target, words",
+    "target, text",
     [
         ("loop1", "more than 8 hosts to go through"),
         ("cmd", "has a ProxyCommand, which Headway does not run. Use ProxyJump"),
         ("-oProxyCommand=x", "ssh cannot read it|none of the key files|hostname"),
     ],
 )
-def test_an_unsupported_ssh_setting_is_refused_with_the_fix(config: Path, target: str, words: str) -> None:
-    with pytest.raises(AccessRefused, match=words):
+def test_an_unsupported_ssh_setting_is_refused_with_the_fix(config: Path, target: str, text: str) -> None:
+    with pytest.raises(AccessRefused, match=text):
         way(target, ssh_config=str(config))
 
 
@@ -247,7 +247,7 @@ def test_a_jump_that_ssh_takes_and_we_do_not_is_named(config: Path) -> None:
 def test_a_changed_ssh_config_is_used_by_the_next_connection(
     behind: tuple[StubServer, StubServer], tmp_path: Path
 ) -> None:
-    """A host that moved is found again without a restart; the kept connection is not given up for it."""
+    """A host that moved is found again without a restart; the open connection is not dropped for it."""
     first, second = behind
     trusted, config = tmp_path / "known_hosts", tmp_path / "ssh_config"
     trusted.write_text(first.known_hosts.read_text() + second.known_hosts.read_text())
@@ -281,7 +281,7 @@ def test_a_broken_ssh_config_is_reported_in_the_words_of_ssh(config: Path) -> No
 
 def test_a_shell_goes_the_same_way(tmp_path: Path) -> None:
     argv = ssh_shell(way(key="/k 1", known_hosts=str(tmp_path / "k%h"), jump=["ops@outer", "inner"])).argv
-    proxy = next(word for word in argv if word.startswith("ProxyCommand="))
+    proxy = next(term for term in argv if term.startswith("ProxyCommand="))
     assert proxy.endswith(" -i '/k 1' -p 22 -W '[%h]:%p' headway@inner")
     assert "%%%%h" in proxy, "the outer one is expanded twice"
     assert "ops@outer" in proxy
@@ -289,5 +289,5 @@ def test_a_shell_goes_the_same_way(tmp_path: Path) -> None:
 
 def test_a_key_from_a_secret_is_a_file_for_the_hosts_between_too() -> None:
     shell = ssh_shell(way(key={"env": "KEY"}, jump=["bastion"]))
-    assert '-i "$HEADWAY_KEY_FILE"' in next(word for word in shell.argv if word.startswith("ProxyCommand="))
+    assert '-i "$HEADWAY_KEY_FILE"' in next(term for term in shell.argv if term.startswith("ProxyCommand="))
     assert (shell.environment, shell.files) == ({"HEADWAY_KEY_FILE": "{key}"}, {"key": "SECRET\n"})

@@ -78,7 +78,7 @@ def test_errors_of_postgres_are_distinguished(state: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words, kind",
+    "text, kind",
     [
         ('connection to server at "10.0.0.7", port 5432 failed: Connection refused', "unreachable"),
         ('could not translate host name "dwh" to address: Name or service not known', "unreachable"),
@@ -93,8 +93,8 @@ def test_errors_of_postgres_are_distinguished(state: str, kind: str) -> None:
         ("received invalid response to SSL negotiation: H", "failing"),
     ],
 )
-def test_connection_errors_are_distinguished(words: str, kind: str) -> None:
-    assert kind == postgres.sorted_error(psycopg.OperationalError(words), "dwh").kind
+def test_connection_errors_are_distinguished(text: str, kind: str) -> None:
+    assert kind == postgres.sorted_error(psycopg.OperationalError(text), "dwh").kind
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The HTTP door over replies made up for the purpose: what is checked before anything is read."""
+"""The HTTP transport over made-up replies: the checks before anything is read."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from connectors.sdk.transport.http import HttpEndpoint, HttpReply, checked_origi
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def door(handler: Callable[[httpx.Request], httpx.Response]) -> HttpEndpoint:
+def endpoint_with(handler: Callable[[httpx.Request], httpx.Response]) -> HttpEndpoint:
     return HttpEndpoint("Airflow", "https://af.example.com/base", transport=httpx.MockTransport(handler))
 
 
 def answering(status: int = 200, body: bytes = b"{}", **headers: str) -> HttpEndpoint:
     named = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return door(lambda _: httpx.Response(status, content=body, headers=named))
+    return endpoint_with(lambda _: httpx.Response(status, content=body, headers=named))
 
 
 def get(endpoint: HttpEndpoint, once: bool = False) -> HttpReply:
@@ -112,7 +112,7 @@ def test_a_redirect_is_not_followed_and_names_only_its_host() -> None:
 
 
 @pytest.mark.parametrize(
-    "body, words",
+    "body, text",
     [
         (b'{"dags": [{"dag_id": "a"', "is not whole JSON: it breaks at character 24 of 24 bytes"),
         (b"", "is not whole JSON: it breaks at character 0 of 0 bytes"),
@@ -124,10 +124,10 @@ def test_a_redirect_is_not_followed_and_names_only_its_host() -> None:
     ],
     ids=["cut", "empty", "no UTF-8", "deep", "list", "text", "endless number"],
 )
-def test_f30_an_incomplete_json_object_is_reported_with_its_place(body: bytes, words: str) -> None:
+def test_f30_an_incomplete_json_object_is_reported_with_its_place(body: bytes, text: str) -> None:
     with pytest.raises(InvalidAnswer) as caught:
         get(answering(body=body)).table()
-    assert words in str(caught.value)
+    assert text in str(caught.value)
 
 
 def test_odd_json_that_is_whole_is_read() -> None:
@@ -138,7 +138,7 @@ def test_odd_json_that_is_whole_is_read() -> None:
 
 def test_a_packed_reply_is_unpacked() -> None:
     packed = gzip.compress(json.dumps({"dags": []}).encode())
-    item = door(lambda _: raw(packed, "gzip"))
+    item = endpoint_with(lambda _: raw(packed, "gzip"))
     assert {"dags": []} == get(item).table()
 
 
@@ -146,24 +146,24 @@ def test_f34_a_packed_bomb_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(http, "LIMIT_BYTES", 1024 * 1024)
     bomb = gzip.compress(bytes(20 * 1024 * 1024))
     with pytest.raises(SystemUnreachable, match="is larger than 1 MiB"):
-        get(door(lambda _: raw(bomb, "gzip")))
+        get(endpoint_with(lambda _: raw(bomb, "gzip")))
 
 
 def test_a_large_reply_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "LIMIT_BYTES", 1024 * 1024)
     with pytest.raises(SystemUnreachable, match="is larger than 1 MiB"):
-        get(door(lambda _: raw(bytes(1024 * 1024 + 1), "")))
+        get(endpoint_with(lambda _: raw(bytes(1024 * 1024 + 1), "")))
 
 
 def test_a_truncated_compressed_reply_is_not_accepted_as_complete() -> None:
     packed = gzip.compress(b'{"dags": []}')
     with pytest.raises(SystemUnreachable, match="ends in the middle of its packed body"):
-        get(door(lambda _: raw(packed[:-4], "gzip")))
+        get(endpoint_with(lambda _: raw(packed[:-4], "gzip")))
 
 
 def test_a_garbled_packed_reply_is_named() -> None:
     with pytest.raises(SystemUnreachable, match="cannot be unpacked"):
-        get(door(lambda _: raw(b"no gzip at all", "gzip")))
+        get(endpoint_with(lambda _: raw(b"no gzip at all", "gzip")))
 
 
 def raw(body: bytes, encoding: str) -> httpx.Response:
@@ -183,7 +183,7 @@ def test_what_we_sent_is_not_repeated_in_a_message() -> None:
 
 
 @pytest.mark.parametrize(
-    "detail, words",
+    "detail, text",
     [
         ("no such dag", "no such dag"),
         (["one", "two"], "one; two"),
@@ -192,10 +192,10 @@ def test_what_we_sent_is_not_repeated_in_a_message() -> None:
         (None, "without a message"),
     ],
 )
-def test_the_four_shapes_of_detail_are_read(detail: object, words: str) -> None:
+def test_the_four_shapes_of_detail_are_read(detail: object, text: str) -> None:
     with pytest.raises(NotSupported) as caught:
         get(answering(400, json.dumps({"detail": detail}).encode()))
-    assert words in str(caught.value)
+    assert text in str(caught.value)
 
 
 def test_a_list_of_errors_is_read() -> None:
@@ -205,7 +205,7 @@ def test_a_list_of_errors_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind, body, words",
+    "kind, body, text",
     [
         ("text/plain; charset=utf-8", b"\n  queue etl is closed \nat line 7", "is a refusal: queue etl is closed"),
         ("text/plain", b"x" * 10_000, f"is a refusal: {'x' * 200}"),
@@ -215,10 +215,10 @@ def test_a_list_of_errors_is_read() -> None:
         ("", b"closed", "is a refusal without a message"),
     ],
 )
-def test_the_first_line_of_a_plain_text_refusal_is_quoted(kind: str, body: bytes, words: str) -> None:
+def test_the_first_line_of_a_plain_text_refusal_is_quoted(kind: str, body: bytes, text: str) -> None:
     with pytest.raises(NotSupported) as caught:
-        get(door(lambda _: httpx.Response(400, content=body, headers={"content-type": kind} if kind else {})))
-    assert str(caught.value).endswith(words)
+        get(endpoint_with(lambda _: httpx.Response(400, content=body, headers={"content-type": kind} if kind else {})))
+    assert str(caught.value).endswith(text)
 
 
 def test_the_date_header_is_the_clock_of_the_server() -> None:
@@ -251,9 +251,9 @@ def test_a_lost_answer_is_unknown_only_where_something_was_sent(
         raise error
 
     with pytest.raises(read):
-        get(door(fail))
+        get(endpoint_with(fail))
     with pytest.raises(sent_once):
-        get(door(fail), once=True)
+        get(endpoint_with(fail), once=True)
 
 
 @pytest.mark.parametrize("once, calls", [(False, 2), (True, 1)])
@@ -265,7 +265,7 @@ def test_a_broken_connection_is_replaced_once_for_a_read_and_never_for_an_action
         raise httpx.ReadError("reset")
 
     with pytest.raises(ConnectorError):
-        get(door(reset), once=once)
+        get(endpoint_with(reset), once=once)
     assert calls == len(seen)
 
 
@@ -277,7 +277,7 @@ def test_without_time_nothing_is_sent() -> None:
         return httpx.Response(200)
 
     with pytest.raises(SystemUnreachable):
-        door(note).call("POST", "/x", Deadline(0), once=True)
+        endpoint_with(note).call("POST", "/x", Deadline(0), once=True)
     assert [] == seen
 
 
@@ -289,7 +289,7 @@ def test_a_valid_origin_is_stored_without_its_last_slash(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url, words",
+    "url, text",
     [
         ("https://me:pw@af.example.com", "must hold no credentials"),
         ("ftp://af.example.com", "needs http:// or https:// and a host"),
@@ -301,8 +301,8 @@ def test_a_valid_origin_is_stored_without_its_last_slash(url: str) -> None:
         ("https://af.example.com:99999", "Port out of range"),
     ],
 )
-def test_an_origin_that_could_leak_credentials_is_refused(url: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_an_origin_that_could_leak_credentials_is_refused(url: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
         checked_origin(url, plain_http=False)
 
 

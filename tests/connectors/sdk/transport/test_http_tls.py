@@ -1,4 +1,4 @@
-"""The HTTP door and certificates: verification is always on, a private CA is a file."""
+"""The HTTP transport and certificates: verification is always on, a private CA is a file."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def serve(listener: socket.socket, context: ssl.SSLContext, over: threading.Even
 
 
 def call(port: int, host: str, ca_file: Path | None) -> object:
-    door = HttpEndpoint("Airflow", f"https://{host}:{port}", ca_file)
+    endpoint = HttpEndpoint("Airflow", f"https://{host}:{port}", ca_file)
     try:
-        return door.call("GET", "/x", Deadline(5)).table()
+        return endpoint.call("GET", "/x", Deadline(5)).table()
     finally:
-        door.close()
+        endpoint.close()
 
 
 def test_a_private_ca_is_trusted_by_its_file(certificate: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP door on real sockets: servers that hang, drip, break off and lie, all on loopback."""
+"""The HTTP transport on real sockets: servers that hang, drip, disconnect and lie, all on loopback."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def accept(listener: socket.socket, serve: Serve, over: threading.Event, accepte
                 serve(connection, over)
 
 
-def asked(connection: socket.socket) -> bytes:
+def received_request(connection: socket.socket) -> bytes:
     connection.settimeout(5)
     return connection.recv(65536)
 
 
 def drip(text: bytes) -> Serve:
     def serve(connection: socket.socket, over: threading.Event) -> None:
-        asked(connection)
+        received_request(connection)
         for at in range(len(text)):
             connection.sendall(text[at : at + 1])
             if over.wait(0.1):
@@ -71,24 +71,24 @@ def hang(connection: socket.socket, over: threading.Event) -> None:
 
 def at_once(connection: socket.socket, over: threading.Event) -> None:
     """One answer, then the connection is closed without a word: the next request meets a dead connection."""
-    asked(connection)
+    received_request(connection)
     connection.sendall(HEAD + BODY)
 
 
 def cut_after(count: int) -> Serve:
     def serve(connection: socket.socket, over: threading.Event) -> None:
-        asked(connection)
+        received_request(connection)
         connection.sendall((HEAD + BODY)[:count])
 
     return serve
 
 
 def call(port: int, seconds: float = 5.0, once: bool = False) -> object:
-    door = HttpEndpoint("Airflow", f"http://127.0.0.1:{port}")
+    endpoint = HttpEndpoint("Airflow", f"http://127.0.0.1:{port}")
     try:
-        return door.call("GET", "/dags", Deadline(seconds), once=once).table()
+        return endpoint.call("GET", "/dags", Deadline(seconds), once=once).table()
     finally:
-        door.close()
+        endpoint.close()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_reply_that_breaks_off_anywhere_is_no_reply(count: int) -> None:
 
 def reset_after(count: int) -> Serve:
     def serve(connection: socket.socket, over: threading.Event) -> None:
-        asked(connection)
+        received_request(connection)
         connection.sendall((HEAD + BODY)[:count])
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -149,9 +149,9 @@ def test_an_action_whose_reply_breaks_off_is_sent_once() -> None:
 
 def test_a_dead_pooled_connection_is_replaced_silently() -> None:
     with server(at_once) as (port, accepted):
-        door = HttpEndpoint("Airflow", f"http://127.0.0.1:{port}")
-        replies = [door.call("GET", "/dags", Deadline(5)).table() for _ in range(3)]
-        door.close()
+        endpoint = HttpEndpoint("Airflow", f"http://127.0.0.1:{port}")
+        replies = [endpoint.call("GET", "/dags", Deadline(5)).table() for _ in range(3)]
+        endpoint.close()
     assert [{"dags": [1, 2, 3]}] * 3 == replies
     assert 3 == len(accepted)
 
@@ -203,7 +203,7 @@ def test_time_that_is_over_stops_each_operation() -> None:
 
 def test_garbled_bytes_raise_only_our_own_errors() -> None:
     def garbage(connection: socket.socket, over: threading.Event) -> None:
-        asked(connection)
+        received_request(connection)
         connection.sendall(b"\x00\xff\x16\x03 not http at all\r\n\r\n")
 
     with server(garbage) as (port, _), pytest.raises(ConnectorError):

@@ -14,7 +14,7 @@ from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply
 
 
 @pytest.fixture
-def door() -> Iterator[HttpEndpoint]:
+def http_endpoint() -> Iterator[HttpEndpoint]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield HttpEndpoint("Prefect", f"http://127.0.0.1:{server.getsockname()[1]}")
 
@@ -23,18 +23,18 @@ def door() -> Iterator[HttpEndpoint]:
 @pytest.mark.parametrize("header", ["Authorization", "X-Token"])
 @pytest.mark.parametrize("token", ["s3cr3t-TOKEN\nsecond line", "s3cr3t-T\u00d6KEN", "s3cr3t\x00", "s3cr3t\r\nX: y"])
 def test_a_token_that_no_header_can_carry_is_refused_without_it(
-    door: HttpEndpoint, token: str, header: str, once: bool
+    http_endpoint: HttpEndpoint, token: str, header: str, once: bool
 ) -> None:
     account = HttpAccount(lambda _: token, None, None, "a reference", header)
     with pytest.raises(AccessRefused, match=f"the value of header {header} cannot be sent") as raised:
-        door.call("GET", "/x", Deadline(2), headers=account.headers(), once=once)
+        http_endpoint.call("GET", "/x", Deadline(2), headers=account.headers(), once=once)
     assert "s3cr3t" not in str(raised.value)
     assert raised.value.__cause__ is None
 
 
-def test_a_name_that_is_no_header_name_is_refused(door: HttpEndpoint) -> None:
+def test_a_name_that_is_no_header_name_is_refused(http_endpoint: HttpEndpoint) -> None:
     with pytest.raises(AccessRefused, match="is not a header name"):
-        door.call("GET", "/x", Deadline(2), headers={"X Token": "right"})
+        http_endpoint.call("GET", "/x", Deadline(2), headers={"X Token": "right"})
 
 
 def test_a_secret_of_two_lines_is_masked_also_where_a_program_quotes_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_each_sqlstate_is_sorted_by_what_happens_next(state: str, expected: type
 
 
 @pytest.mark.parametrize(
-    "words",
+    "text",
     [
         'FATAL:  password authentication failed for user "headway"',
         'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "headway", database "ops", no encryption',
@@ -67,18 +67,18 @@ def test_each_sqlstate_is_sorted_by_what_happens_next(state: str, expected: type
         "SSL error: certificate verify failed",
     ],
 )
-def test_a_refused_connect_needs_a_person(words: str) -> None:
-    assert AccessRefused is type(postgres.sorted_error(psycopg.OperationalError(words), PLACE))
+def test_a_refused_connect_needs_a_person(text: str) -> None:
+    assert AccessRefused is type(postgres.sorted_error(psycopg.OperationalError(text), PLACE))
 
 
 def test_a_role_that_may_not_log_in_lacks_a_right() -> None:
-    words = 'FATAL:  role "headway" is not permitted to log in'
-    assert PermissionMissing is type(postgres.sorted_error(psycopg.OperationalError(words), PLACE))
+    text = 'FATAL:  role "headway" is not permitted to log in'
+    assert PermissionMissing is type(postgres.sorted_error(psycopg.OperationalError(text), PLACE))
 
 
-@pytest.mark.parametrize("words", ["Connection refused", "could not translate host name"])
-def test_a_connect_that_may_work_later_is_unreachable(words: str) -> None:
-    assert SystemUnreachable is type(postgres.sorted_error(psycopg.OperationalError(words), PLACE))
+@pytest.mark.parametrize("text", ["Connection refused", "could not translate host name"])
+def test_a_connect_that_may_work_later_is_unreachable(text: str) -> None:
+    assert SystemUnreachable is type(postgres.sorted_error(psycopg.OperationalError(text), PLACE))
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_silence_before_the_end_of_the_output_ends_at_the_deadline(server: StubS
         channel.sendall(b"half")
         server.sleep(20)
 
-    server.talk = talk
+    server.exchange = talk
     assert took(2.5, session).touched
 
 
@@ -89,7 +89,7 @@ def test_missing_exit_status_is_none_and_not_waited_for(server: StubServer, sess
         channel.shutdown_write()
         server.sleep(20)
 
-    server.talk = talk
+    server.exchange = talk
     began = time.monotonic()
     assert session.run(b"", ARGV, 30) == CompletedCommand(b"all", b"", None)
     assert time.monotonic() - began < 5
@@ -101,12 +101,12 @@ def test_dripping_answer_ends_at_the_deadline(server: StubServer, session: SshSe
             channel.sendall(b"x")
             server.sleep(0.1)
 
-    server.talk = talk
+    server.exchange = talk
     took(2.5, session)
 
 
 def test_flood_is_cut(server: StubServer, session: SshSession) -> None:
-    server.talk = answer(b"x" * 1_000_000)
+    server.exchange = answer(b"x" * 1_000_000)
     with pytest.raises(SshFailed, match="larger than 200000 bytes"):
         session.run(b"", ARGV, 20)
 
@@ -118,14 +118,14 @@ def test_noise_on_standard_error_does_not_block_the_answer(server: StubServer, s
         channel.sendall(b"out")
         channel.send_exit_status(3)
 
-    server.talk = talk
+    server.exchange = talk
     done = session.run(b"", ARGV, 20)
     assert (done.stdout, len(done.stderr), done.exit_status) == (b"out", 80_000, 3)
 
 
 def test_call_that_may_have_arrived_is_not_repeated(server: StubServer, session: SshSession) -> None:
     session.run(b"", ARGV, 5)
-    server.talk = lambda channel, stdin: server.hang_up()
+    server.exchange = lambda channel, stdin: server.hang_up()
     with pytest.raises(SshFailed) as caught:
         session.run(b"run it", ARGV, 5, once=True)
     assert caught.value.touched
@@ -134,7 +134,7 @@ def test_call_that_may_have_arrived_is_not_repeated(server: StubServer, session:
 
 def test_call_that_may_be_repeated_is_tried_once_more(server: StubServer, session: SshSession) -> None:
     session.run(b"", ARGV, 5)
-    server.talk = lambda channel, stdin: server.hang_up()
+    server.exchange = lambda channel, stdin: server.hang_up()
     with pytest.raises(SshFailed):
         session.run(b"look", ARGV, 5)
     assert server.inputs.count(b"look") == 2
@@ -214,14 +214,14 @@ def test_a_missing_known_hosts_is_refused_with_the_fix(server: StubServer, sessi
 
 
 def test_refused_user_is_a_matter_for_a_person(server: StubServer) -> None:
-    stranger = SshSession(replace(address(server), user="nobody"))
+    ssh_session = SshSession(replace(address(server), user="nobody"))
     with pytest.raises(AccessRefused, match='the host refused user "nobody"'):
-        stranger.run(b"", ARGV, 5)
-    assert not stranger.is_connected
+        ssh_session.run(b"", ARGV, 5)
+    assert not ssh_session.is_connected
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    "change, text",
     [
         ("open", "lets others read it. chmod 600"),
         ("gone", "No such file or directory. Fix: ssh-keygen "),
@@ -229,7 +229,7 @@ def test_refused_user_is_a_matter_for_a_person(server: StubServer) -> None:
     ],
 )
 def test_an_unfit_key_file_is_reported_with_its_path(
-    server: StubServer, session: SshSession, change: str, words: str
+    server: StubServer, session: SshSession, change: str, text: str
 ) -> None:
     if change == "open":
         server.key_file.chmod(0o644)
@@ -237,7 +237,7 @@ def test_an_unfit_key_file_is_reported_with_its_path(
         server.key_file.unlink()
     else:
         server.key_file.write_text("not a key")
-    with pytest.raises(AccessRefused, match=words) as caught:
+    with pytest.raises(AccessRefused, match=text) as caught:
         session.run(b"", ARGV, 5)
     assert str(server.key_file) in str(caught.value)
 
@@ -251,10 +251,10 @@ def test_a_key_from_a_reference_never_appears_in_messages(server: StubServer) ->
 
 
 def test_a_closed_port_is_unreachable_and_names_what_to_check(server: StubServer) -> None:
-    gone = SshSession(replace(address(server), port=1))
+    ssh_session = SshSession(replace(address(server), port=1))
     server.known_hosts.write_text("")
     with pytest.raises(SystemUnreachable, match="Is sshd running there"):
-        gone.run(b"", ARGV, 5)
+        ssh_session.run(b"", ARGV, 5)
 
 
 def test_weak_algorithms_are_not_offered(server: StubServer, session: SshSession) -> None:

@@ -1,7 +1,6 @@
-"""Whoever answers in place of a database on another machine gets no password; on this machine nothing changes.
+"""An impostor of a database on another machine gets no password; on this machine nothing changes.
 
-0.0.0.0 stands for another machine: Linux connects it to a server here, and it is no loopback address.
-"""
+0.0.0.0 represents another machine: Linux connects it to a server here, and it is no loopback address."""
 
 from __future__ import annotations
 
@@ -195,10 +194,10 @@ def test_on_this_machine_libpq_keeps_its_own_defaults(where: dict[str, str]) -> 
 
 @pytest.mark.parametrize("where", FAR)
 def test_towards_another_machine_the_server_is_verified_and_the_password_stays_here(where: dict[str, str]) -> None:
-    found = verified({**where, "password": "x"})
-    assert ("verify-full", "scram-sha-256") == (found["sslmode"], found["require_auth"])
+    results = verified({**where, "password": "x"})
+    assert ("verify-full", "scram-sha-256") == (results["sslmode"], results["require_auth"])
     assert "!password,!md5" == verified(where)["require_auth"]
-    assert () == unverified_text(found) == unverified_text(verified(where))
+    assert () == unverified_text(results) == unverified_text(verified(where))
 
 
 def test_a_host_of_the_environment_is_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,8 +221,8 @@ def test_the_options_of_each_kind_have_these_defaults(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PW", PASSWORD)
     given = {"host": "db", "user": "headway", "password": {"env": "PW"}}
     options = PgCronOptions.model_validate(given)
-    found = connection_parameters(options, SecretStore())
-    assert ("verify-full", "scram-sha-256") == (found["sslmode"], found["require_auth"])
+    parameters = connection_parameters(options, SecretStore())
+    assert ("verify-full", "scram-sha-256") == (parameters["sslmode"], parameters["require_auth"])
     environment = psql_shell(options, "db", SecretStore()).environment
     assert ("verify-full", "scram-sha-256") == (environment["PGSSLMODE"], environment["PGREQUIREAUTH"])
     assert "verify" == login_of(MySqlEventsOptions.model_validate(given), SecretStore()).effective_tls

@@ -12,7 +12,7 @@ from console.domain.switches import Modes
 from console.store.audit import ChainVerdict
 from console.tui.widgets.pane import Pane
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_ops import asked, minute
+from tests.tui.fake_ops import action_detail, minute
 from tests.tui.fake_reads import approval, hold
 from tests.tui.test_snapshots import SMALL, WIDE, Prepare, SnapCompare, shot
 
@@ -29,7 +29,7 @@ async def test_the_newest_is_on_top_with_its_native_verb_and_its_evidence(night:
     lines = [
         line for line in night.text.splitlines() if "03:" in line and "Headway" not in line and "Restart" not in line
     ]
-    assert [] == [word for word in ("clear fai", "approve?", "ben") if word not in lines[0]]
+    assert [] == [text for text in ("clear fai", "approve?", "ben") if text not in lines[0]]
 
 
 @on_the_night()
@@ -65,7 +65,7 @@ async def test_a_sent_action_cannot_be_withdrawn_and_says_so(night: Night) -> No
     await night.see("ACTIONS 6")
     await night.press("down", "w")
     await night.see("it was sent already")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 @on_the_night()
@@ -78,7 +78,7 @@ async def test_an_unsent_action_is_withdrawn_with_a_reason(night: Night) -> None
     await night.type("wrong date")
     await night.press("enter")
     await night.see("withdrawn: rerun warehouse-airflow/load_orders")
-    assert [("withdraw", ("headway-9wait1", "wrong date"))] == night.requests.asked
+    assert [("withdraw", ("headway-9wait1", "wrong date"))] == night.requests.calls
 
 
 @on_the_night()
@@ -89,7 +89,7 @@ async def test_an_unknown_outcome_warns_that_it_may_run_twice(night: Night) -> N
     await night.see("WITHDRAW rerun cloud/supply-mart", "it MAY have arrived")
     await night.press("escape")
     await night.see("ACTIONS 6")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 @on_the_night(prepare=waiting)
@@ -101,7 +101,7 @@ async def test_what_waits_is_approved_from_its_row(night: Night) -> None:
     await night.see("Approve")
     await night.press("down", "enter")
     await night.see("approved: ")
-    assert ("approve", "headway-9wait1") in night.requests.asked
+    assert ("approve", "headway-9wait1") in night.requests.calls
 
 
 @on_the_night()
@@ -118,7 +118,9 @@ async def test_what_comes_in_is_seen_and_the_cursor_stays_on_its_row(night: Nigh
     await night.see("ACTIONS 6")
     await night.press("down", "down")
     before = night.app.screen.selected.key  # type: ignore[attr-defined]
-    night.reads.asked_.insert(0, asked("headway-new001", requested=minute(17.2), state="requested", why="just now"))
+    night.reads.asked_.insert(
+        0, action_detail("headway-new001", requested=minute(17.2), state="requested", why="just now")
+    )
     night.reads.changed()
     await night.see("ACTIONS 7", "just now")
     assert before == night.app.screen.selected.key  # type: ignore[attr-defined]
@@ -142,10 +144,10 @@ def test_the_holds_and_what_would_have_been_done_are_a_key_away() -> None:
 
 def in_shadow(night: Night) -> None:
     night.reads.modes_ = Modes(estate_live=False)
-    words = ("would have sent to oncall: extract_orders failed", "would have held warehouse-airflow/load_orders",
+    texts = ("would have sent to oncall: extract_orders failed", "would have held warehouse-airflow/load_orders",
              "would have sent to oncall: Supply plan is at risk")  # fmt: skip
     night.reads.shadow_ = [
-        EventView(minute(at), "shadow", one, "") for at, one in zip((14, 13, -2000), words, strict=True)
+        EventView(minute(at), "shadow", text, "") for at, text in zip((14, 13, -2000), texts, strict=True)
     ]
     night.reads.in_vain = 3
 
@@ -210,7 +212,7 @@ async def test_a_chain_that_was_broken_names_the_row(night: Night) -> None:
     await night.see("BROKEN at row 3: it was changed")
 
 
-PICTURES: dict[str, tuple[tuple[str, ...], str, Prepare | None]] = {
+SCREENS: dict[str, tuple[tuple[str, ...], str, Prepare | None]] = {
     "actions": (("6",), "ACTIONS 6", waiting),
     "action": (("6", "see:ACTIONS 6", "down", "down", "down", "enter"), "PROOF", None),
     "action-waits": (("6", "see:ACTIONS 6", "enter"), "nothing was sent", waiting),
@@ -220,9 +222,9 @@ PICTURES: dict[str, tuple[tuple[str, ...], str, Prepare | None]] = {
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", SCREENS)
 def test_a_request_is_shown(snap_compare: SnapCompare, name: str, size: tuple[int, int]) -> None:
-    keys, see, prepare = PICTURES[name]
+    keys, see, prepare = SCREENS[name]
     options: dict[str, Any] = {} if prepare is None else {"prepare": prepare}
     assert shot(snap_compare, keys, see, size, **options)
 

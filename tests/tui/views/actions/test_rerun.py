@@ -151,7 +151,9 @@ def test_what_runs_now_is_waited_for_or_sent_beside(safety: str, line: int, is_t
             await night.type("db07:extract_orders")
             await night.press("enter", "enter")
         await night.see("requested")
-        assert [(overlap, ("headway-own",))] == [(wish.overlap, wish.beside) for wish in night.requests.wishes]
+        assert [(overlap, ("headway-own",))] == [
+            (request.overlap, request.beside) for request in night.requests.action_requests
+        ]
 
     steps()
 
@@ -213,7 +215,7 @@ async def test_a_waiting_action_is_withdrawn_from_its_dialog(night: Night) -> No
     await night.press("down", "enter")
     await night.see("refused", "withdrawn by mara")
     await night.wait_until_hidden("Withdraw")
-    assert [("withdraw", (night.requests.sent[0][1], ""))] == night.requests.asked[-1:]
+    assert [("withdraw", (night.requests.sent[0][1], ""))] == night.requests.calls[-1:]
 
 
 @on_the_night()
@@ -239,9 +241,9 @@ async def test_a_follower_is_rerun_from_its_line(night: Night) -> None:
 
 
 def _half_listens(night: Night) -> None:
-    one = night.reads.incident_
-    members = tuple(dataclasses.replace(each, can_rerun=each.role != "red") for each in one.members)
-    night.reads.incident_ = dataclasses.replace(one, members=members)
+    incident = night.reads.incident_
+    members = tuple(dataclasses.replace(member, can_rerun=member.role != "red") for member in incident.members)
+    night.reads.incident_ = dataclasses.replace(incident, members=members)
 
 
 @on_the_night(prepare=_half_listens)
@@ -258,7 +260,7 @@ async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) ->
     await night.see("RUN " + EXTRACT)
     await night.press("r")
     await night.see("its role may only read")
-    assert [] == [kind for kind, _ in night.requests.asked if kind == "preview"]
+    assert [] == [kind for kind, _ in night.requests.calls if kind == "preview"]
 
 
 @on_the_night()
@@ -305,8 +307,8 @@ async def test_the_cursor_goes_on_to_the_next_step_once_the_root_is_repaired(nig
 def _all_green(night: Night) -> None:
     view = night.reads.incident_
     done = tuple(
-        dataclasses.replace(one, role="root" if one.role == "root" else "repaired", state="succeeded")
-        for one in view.members[:3]
+        dataclasses.replace(member, role="root" if member.role == "root" else "repaired", state="succeeded")
+        for member in view.members[:3]
     )
     night.reads.incident_ = dataclasses.replace(view, members=done)
 
@@ -317,7 +319,7 @@ async def test_an_incident_without_a_step_says_so(night: Night) -> None:
     await night.see("AFFECTED SERVICES")
     await night.press("r")
     await night.see("no step is left to send")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 @on_the_night(size=(50, 12))
@@ -325,7 +327,7 @@ async def test_in_a_terminal_that_is_too_small_no_key_acts_unseen(night: Night) 
     await night.see("terminal too small")
     await night.press("r", "enter", "down", "enter", "3")
     await night.at_rest()
-    assert ([], 1) == (night.requests.asked, len(night.app.screen_stack))
+    assert ([], 1) == (night.requests.calls, len(night.app.screen_stack))
     await night.pilot.resize_terminal(80, 24)
     await night.see("SERVICES 5")
     await night.press("down", "enter")
@@ -379,7 +381,7 @@ async def test_a_takes_the_incident_for_as_long_as_was_typed_and_says_why(night:
     await night.see("note (shown")
     await night.press(*"disk", "enter")
     await night.see("INC-0412: acknowledged for 1h")
-    assert [("ack", (412, 3600.0, "disk"))] == night.requests.asked[-1:]
+    assert [("ack", (412, 3600.0, "disk"))] == night.requests.calls[-1:]
 
 
 def _dead(night: Night) -> None:

@@ -1,4 +1,4 @@
-"""Single verbs, marks, holds, the freeze and approvals: each shown first, sent once, or told why not."""
+"""Single verbs, marks, holds, the freeze and approvals: each previewed, sent once, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_run_is_cancelled_once_its_preview_was_seen(night: Night) -> Non
     await night.see("Send")
     await night.press("down", "enter")
     await night.see("◌ requested")
-    assert [(Verb.CANCEL, 1)] == [(wish.verb, wish.run_id) for wish in night.requests.wishes]
+    assert [(Verb.CANCEL, 1)] == [(request.verb, request.run_id) for request in night.requests.action_requests]
     night.requests.advance("verified", "its process group is gone")
     await night.see("its process group is gone", "Done, as shown above.")
 
@@ -48,7 +48,7 @@ async def test_a_run_that_has_ended_cannot_be_cancelled_and_says_so(night: Night
     await night.see("RUN " + EXTRACT)
     await night.press("c")
     await night.see("it has ended: nothing of it runs")
-    assert [] == [kind for kind, _ in night.requests.asked if kind == "preview"]
+    assert [] == [kind for kind, _ in night.requests.calls if kind == "preview"]
 
 
 @on_the_night()
@@ -57,7 +57,7 @@ async def test_a_verb_that_the_kind_lacks_says_why(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("c")
     await night.see("its role may only start")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 @on_the_night()
@@ -69,7 +69,7 @@ async def test_marking_is_offered_for_any_kind_though_it_cannot_set_one_itself(n
     await night.see("MARK OK " + EXTRACT, "record on your word")
     await night.press("down", "enter")
     await night.see("◌ requested")
-    assert [Verb.MARK_OK] == [wish.verb for wish in night.requests.wishes]
+    assert [Verb.MARK_OK] == [request.verb for request in night.requests.action_requests]
 
 
 def _by_people(night: Night) -> None:
@@ -90,7 +90,7 @@ async def test_a_manual_step_on_red_inputs_is_done_only_by_who_says_all_the_same
     await night.see("Mark OK anyway")
     await night.press("down", "enter")
     await night.see("◌ requested")
-    assert [Verb.MARK_OK] == [wish.verb for wish in night.requests.wishes]
+    assert [Verb.MARK_OK] == [request.verb for request in night.requests.action_requests]
 
 
 def _on_good_inputs(night: Night) -> None:
@@ -126,15 +126,15 @@ async def test_skip_of_a_job_not_declared_safe_wants_its_name(night: Night) -> N
     await night.type("db07:extract_orders")
     await night.press("enter", "enter")
     await night.see("◌ requested")
-    assert [Verb.SKIP] == [wish.verb for wish in night.requests.wishes]
+    assert [Verb.SKIP] == [request.verb for request in night.requests.action_requests]
 
 
 @on_the_night()
 async def test_a_refusal_names_the_needed_role_and_who_can_grant_it_though_it_was_sent_before(night: Night) -> None:
     night.requests.requested_before(1, "headway-yesterday")
     night.requests.advance("verified", "exit 0")
-    words = "needs role act on etl-hosts (tier 1 (daily-revenue)); you (mara) have view; ask alice or group:oncall"
-    night.requests.refuses = words
+    text = "needs role act on etl-hosts (tier 1 (daily-revenue)); you (mara) have view; ask alice or group:oncall"
+    night.requests.refuses = text
     night.app.navigation.open_run(1)
     await night.see("RUN " + EXTRACT)
     await night.press("r")
@@ -172,7 +172,7 @@ async def test_a_verb_on_the_marked_ones_is_one_plan(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("space", "space", "c")
     await night.see("PLAN cancel 2 marked runs", "2 steps ", "1 cancel", "2 cancel")
-    assert [("plan", ((1, 3), Verb.CANCEL))] == night.requests.asked
+    assert [("plan", ((1, 3), Verb.CANCEL))] == night.requests.calls
     await night.press("enter")
     await night.see("Start the plan")
     await night.press("down", "enter")
@@ -231,9 +231,9 @@ async def test_a_job_is_held_with_a_duration_and_a_reason(night: Night) -> None:
     await night.see("put a # before the line", "why      disk is moved", "Send")
     await night.press("down", "enter")
     await night.see("◌ requested")
-    [wish] = night.requests.wishes
-    assert (Verb.HOLD, None, 1, "disk is moved") == (wish.verb, wish.run_id, wish.job_id, wish.why)
-    assert "2026-11-20T08:17:42Z" == wish.parameters["until"]
+    [request] = night.requests.action_requests
+    assert (Verb.HOLD, None, 1, "disk is moved") == (request.verb, request.run_id, request.job_id, request.why)
+    assert "2026-11-20T08:17:42Z" == request.parameters["until"]
 
 
 @on_the_night(prepare=_can_hold)
@@ -245,7 +245,7 @@ async def test_escape_at_any_question_of_a_hold_sends_nothing(night: Night) -> N
     await night.see("reason (recorded")
     await night.press("escape")
     await night.see("JOBS  row 1 of 14")
-    assert ([], []) == (night.requests.asked, night.requests.sent)
+    assert ([], []) == (night.requests.calls, night.requests.sent)
 
 
 @on_the_night(prepare=_can_hold)
@@ -287,8 +287,8 @@ async def test_holds_are_reached_by_name_and_one_is_let_go(night: Night) -> None
     await night.see("RELEASE " + LOAD, "Send")
     await night.press("down", "enter")
     await night.see("◌ requested")
-    [wish] = night.requests.wishes
-    assert (Verb.RELEASE, 2, {"hold": "headway-hold-1"}) == (wish.verb, wish.job_id, dict(wish.parameters))
+    [request] = night.requests.action_requests
+    assert (Verb.RELEASE, 2, {"hold": "headway-hold-1"}) == (request.verb, request.job_id, dict(request.parameters))
 
 
 @on_the_night(prepare=_held)
@@ -406,11 +406,11 @@ async def test_what_is_frozen_is_thawed_only_once_it_was_confirmed(night: Night)
 # approvals
 
 
-def _asked(night: Night) -> None:
+def _request_rerun(night: Night) -> None:
     night.reads.approvals_ = [approval()]
 
 
-@on_the_night(prepare=_asked)
+@on_the_night(prepare=_request_rerun)
 async def test_a_pending_approval_appears_in_the_header_and_is_approved_once_shown(night: Night) -> None:
     await night.see("A 1 to approve")
     await night.press("A")
@@ -422,7 +422,7 @@ async def test_a_pending_approval_appears_in_the_header_and_is_approved_once_sho
     await night.see("sends    ssh headway@db07", "requested 03:15:42", "until    04:15, in 58m", "Approve")
     await night.press("enter")
     await night.see("SERVICES 5")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
     await night.press("A")
     await night.see("mara: the disk was full")
     await night.press("enter")
@@ -430,14 +430,14 @@ async def test_a_pending_approval_appears_in_the_header_and_is_approved_once_sho
     await night.press("down", "enter")
     await night.see("is checked again and sent")
     await night.wait_until_hidden("to approve")
-    assert [("approve", "headway-ask-1")] == night.requests.asked
+    assert [("approve", "headway-ask-1")] == night.requests.calls
 
 
-def _asked_on_a_shared_store(night: Night) -> None:
+def _request_on_a_shared_store(night: Night) -> None:
     night.reads.approvals_ = [approval(text="", scope="", sends=(), touches=(), notes=(), run_id=1)]
 
 
-@on_the_night(prepare=_asked_on_a_shared_store)
+@on_the_night(prepare=_request_on_a_shared_store)
 async def test_a_scheduler_is_queried_first_where_only_it_knows_what_would_be_approved(night: Night) -> None:
     night.requests.silent = True
     await night.see("A 1 to approve")
@@ -448,7 +448,7 @@ async def test_a_scheduler_is_queried_first_where_only_it_knows_what_would_be_ap
     assert "Approve" not in night.text
     night.requests.silent = False
     await night.see("does     run this crontab line once on db07 as etl", "sends    ssh headway@db07", "Approve")
-    assert [("preview", 1)] == night.requests.asked
+    assert [("preview", 1)] == night.requests.calls
 
 
 @on_the_night()
@@ -458,12 +458,12 @@ async def test_without_anything_to_approve_the_key_says_so(night: Night) -> None
     await night.see("nothing waits for approval")
 
 
-def _asked_for_the_incident(night: Night) -> None:
+def _request_for_the_incident(night: Night) -> None:
     night.requests.requested_before(1, "headway-ask-1")
     night.reads.approvals_ = [approval()]
 
 
-@on_the_night(prepare=_asked_for_the_incident)
+@on_the_night(prepare=_request_for_the_incident)
 async def test_an_incident_shows_what_waits_for_an_approval(night: Night) -> None:
     night.app.navigation.open_incident(412)
     await night.see(" waits for approval  rerun " + EXTRACT)
@@ -474,8 +474,8 @@ async def test_an_incident_shows_what_waits_for_an_approval(night: Night) -> Non
 
 def _can_start(night: Night) -> None:
     night.reads.targets_ = [
-        dataclasses.replace(one, capabilities=("rerun", "start")) if not one.missing else one
-        for one in night.reads.targets_
+        dataclasses.replace(target, capabilities=("rerun", "start")) if not target.missing else target
+        for target in night.reads.targets_
     ]
     night.requests.shown |= {"verb": "trigger", "summary": "trigger a run now", "safety": "ask", "takes": ["conf"]}
 
@@ -497,13 +497,13 @@ async def test_a_job_is_started_with_a_conf_that_was_shown_first(night: Night) -
     await night.see("With a conf", "Send")
     await night.press("down", "enter")
     await night.see("type extract_orders")
-    assert [] == night.requests.wishes
+    assert [] == night.requests.action_requests
     await night.type(EXTRACT)
     await night.press("enter", "enter")
     await night.see("◌ requested")
-    [wish] = night.requests.wishes
+    [request] = night.requests.action_requests
     given = {"conf": {"day": "2026-11-19", "limit": 5}}
-    assert (Verb.START, None, 1, given) == (wish.verb, wish.run_id, wish.job_id, dict(wish.parameters))
+    assert (Verb.START, None, 1, given) == (request.verb, request.run_id, request.job_id, dict(request.parameters))
 
 
 def _takes_nothing(night: Night) -> None:
@@ -519,7 +519,7 @@ async def test_a_start_that_takes_nothing_along_is_sent_like_any_other(night: Ni
     assert "With a conf" not in night.text
     await night.press("down", "enter")
     await night.see("◌ requested")
-    assert [{}] == [dict(wish.parameters) for wish in night.requests.wishes]
+    assert [{}] == [dict(request.parameters) for request in night.requests.action_requests]
 
 
 @on_the_night()
@@ -527,7 +527,7 @@ async def test_a_system_that_cannot_start_says_so(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("s")
     await night.see("cannot start a job")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 OWN = {"number": 7, "job": "mart", "first": "2026-11-12T00:00:00Z", "last": "2026-11-14T00:00:00Z"}
@@ -544,12 +544,12 @@ async def test_a_backfill_of_its_schedulers_own_is_paused_once_its_preview_was_s
     night.requests.shown |= {"verb": "pause the backfill", "summary": "pause backfill 7 of mart", "refused": None}
     await night.press("down", "enter")
     await night.see("BACKFILL " + EXTRACT, "pause backfill 7 of mart", "Send")
-    assert [] == night.requests.wishes, "it is shown first"
+    assert [] == night.requests.action_requests, "it is shown first"
     await night.press("down", "enter")
     await night.see("◌ requested")
-    [wish] = night.requests.wishes
+    [request] = night.requests.action_requests
     sent = {"do": "pause", "backfill": 7}
-    assert (Verb.BACKFILL, None, 1, sent) == (wish.verb, wish.run_id, wish.job_id, dict(wish.parameters))
+    assert (Verb.BACKFILL, None, 1, sent) == (request.verb, request.run_id, request.job_id, dict(request.parameters))
 
 
 @on_the_night()

@@ -1,4 +1,4 @@
-"""What the palette has beside keys and places: the colours, and who is not told for a while."""
+"""The palette beside keys and places: the colors, and silences."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT
 
 
-def grounds(night: Night) -> set[str]:
+def background_colors(night: Night) -> set[str]:
     """The colours that lie below the letters on the screen."""
-    segments = [one for strip in night.app.screen._compositor.render_strips() for one in strip]
-    found = (one.style.bgcolor for one in segments if one.style is not None)
-    return {color.get_truecolor().hex.upper() for color in found if color is not None}
+    segments = [segment for strip in night.app.screen._compositor.render_strips() for segment in strip]
+    colors = (segment.style.bgcolor for segment in segments if segment.style is not None)
+    return {color.get_truecolor().hex.upper() for color in colors if color is not None}
 
 
 @on_the_night()
 async def test_the_palette_changes_the_colours_of_all_that_is_open(night: Night) -> None:
     await night.see("Supply plan")
-    assert DARK.background in grounds(night)
+    assert DARK.background in background_colors(night)
     await night.press("ctrl+p")
     await night.type("theme light")
     await night.see("light", "colors, kept for you")
     await night.press("enter")
-    await night.until(lambda: LIGHT.background in grounds(night), "the light theme")
+    await night.until(lambda: LIGHT.background in background_colors(night), "the light theme")
     await night.press("3")
     await night.see("JOBS")
-    assert DARK.background not in grounds(night)
+    assert DARK.background not in background_colors(night)
     path = night.app.personal.path
     await night.until(lambda: path.exists() and 'theme = "light"' in path.read_text(), "the choice in the user's file")
 
@@ -47,12 +47,12 @@ async def test_theme_alone_opens_the_choices_and_changes_nothing(night: Night) -
     await night.see("all themes", "opens the list")
     await night.press("enter")
     await night.see("current  dark", "solarized-light")
-    assert DARK.background in grounds(night)
+    assert DARK.background in background_colors(night)
     assert before == (path.read_text() if path.exists() else "")
     await night.typing()
     await night.type("light")
     await night.press("enter")
-    await night.until(lambda: LIGHT.background in grounds(night), "the light theme")
+    await night.until(lambda: LIGHT.background in background_colors(night), "the light theme")
 
 
 @pytest.mark.deep
@@ -71,7 +71,7 @@ async def test_who_types_silence_mutes_a_service_a_system_or_the_job_of_an_incid
     await night.type("the disk is exchanged")
     await night.press("enter")
     await night.see("silenced for 2h (headway silence lists and expires it): service supply-plan")
-    assert [("silence", ({"service": "supply-plan"}, 7200.0, "the disk is exchanged"))] == night.requests.asked[-1:]
+    assert [("silence", ({"service": "supply-plan"}, 7200.0, "the disk is exchanged"))] == night.requests.calls[-1:]
 
 
 @on_the_night()
@@ -111,4 +111,4 @@ async def test_a_name_that_is_a_pattern_mutes_nothing_else(night: Night) -> None
     await night.see("Supply plan")
     add_silence(cast(HeadwayScreen, night.app.screen), "job", "etl-hosts/db07:load *")
     await night.see("would silence more than job etl-hosts/db07:load *")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls

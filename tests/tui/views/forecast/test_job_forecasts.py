@@ -26,16 +26,16 @@ from tests.tui.fake_ahead import ahead as left
 from tests.tui.fake_ahead import all_ahead
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, FakeReads, incident, services
 
-LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
+CONTEXT = RenderContext(NOW, ZonedClock(), GlyphSet())
 
 
 def text(lines: object) -> str:
-    return "\n".join("".join(words for words, _ in line) for line in lines)  # type: ignore[attr-defined]
+    return "\n".join("".join(text for text, _ in line) for line in lines)  # type: ignore[attr-defined]
 
 
 def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     views = [view for view in all_ahead() if view.job == EXTRACT]
-    finish, *table = text(forecast.forecast_lines(views[::-1], LOOK, 160)).splitlines()
+    finish, *table = text(forecast.forecast_lines(views[::-1], CONTEXT, 160)).splitlines()
     assert " expected 03:12, p80 03:20, p95 03:41" == finish
     head, supply, revenue = (re.split(r"  +", line.strip()) for line in table)
     assert ["service", "due", "own risk", "slack", "act by", "green by", "critical"] == head
@@ -45,13 +45,13 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
 
 @pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "own risk")])
 def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
-    head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], LOOK, width)).splitlines()[1]
+    head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], CONTEXT, width)).splitlines()[1]
     assert head.strip().endswith(last)
 
 
 def test_the_source_of_a_duration_is_named_where_it_is_not_the_jobs_own_history() -> None:
     history, declared, mixed, peers = (
-        text(forecast.forecast_lines([left("supply-plan", LOAD, basis=EstimateBasis(kind, count))], LOOK, 160))
+        text(forecast.forecast_lines([left("supply-plan", LOAD, basis=EstimateBasis(kind, count))], CONTEXT, 160))
         for kind, count in (
             (EstimateKind.HISTORY, 31), (EstimateKind.DECLARED, 0), (EstimateKind.DECLARED, 8), (EstimateKind.PEERS, 12)
         )
@@ -72,18 +72,23 @@ def test_of_each_service_the_day_counts_that_is_due_first() -> None:
 
 
 def test_two_services_of_the_same_title_are_both_shown() -> None:
-    one, other = left("supply-plan", LOAD), dataclasses.replace(left("supply-plan", LOAD), name="supply-plan-east")
-    assert [one, other] == forecast.tonight_segments([one, other])
+    job_forecast_view, other = (
+        left("supply-plan", LOAD),
+        dataclasses.replace(left("supply-plan", LOAD), name="supply-plan-east"),
+    )
+    assert [job_forecast_view, other] == forecast.tonight_segments([job_forecast_view, other])
 
 
 def test_a_missing_act_by_and_any_slack_are_shown() -> None:
-    told = text(forecast.forecast_lines([left("supply-plan", LOAD, slack=None, act_by=None, green_by=None)], LOOK, 160))
-    assert "any    –       –  " in told
+    output = text(
+        forecast.forecast_lines([left("supply-plan", LOAD, slack=None, act_by=None, green_by=None)], CONTEXT, 160)
+    )
+    assert "any    –       –  " in output
 
 
 def test_many_services_are_counted() -> None:
     many = [left("supply-plan", LOAD, slack=n) for n in range(9)]
-    assert text(forecast.forecast_lines(many, LOOK, 160)).endswith(" and 6 services more")
+    assert text(forecast.forecast_lines(many, CONTEXT, 160)).endswith(" and 6 services more")
 
 
 @pytest.mark.parametrize(
@@ -114,8 +119,10 @@ def test_the_share_is_shown_only_of_a_job_that_may_decide_and_does_not_deliver(
 
 
 def test_where_a_job_has_one_line_its_slack_follows_its_name() -> None:
-    found = LineageReach(FakeReads().lineage.lineage_of(1), tuple(services()), NOW)
-    drawing = draw_lineage(found, LineageOptions(), LOOK, (80, 4), None, forecast.by_job(all_ahead())).drawing
+    lineage_reach = LineageReach(FakeReads().lineage.lineage_of(1), tuple(services()), NOW)
+    drawing = draw_lineage(
+        lineage_reach, LineageOptions(), CONTEXT, (80, 4), None, forecast.by_job(all_ahead())
+    ).drawing
     drawn = text(drawing.line(y, None, (), lambda _: "") for y in range(drawing.height))
     assert drawing.spacing == 1
     assert "orders +9m ━" in drawn
@@ -137,7 +144,7 @@ async def test_a_job_that_no_service_waits_for_has_no_forecast(night: Night) -> 
 
 
 def test_the_last_ten_minutes_are_counted_by_seconds() -> None:
-    left_ = {minutes: act_by(NOW + timedelta(minutes=minutes, seconds=18), LOOK)[0] for minutes in (9, 10)}
+    left_ = {minutes: act_by(NOW + timedelta(minutes=minutes, seconds=18), CONTEXT)[0] for minutes in (9, 10)}
     assert ("9m18s", "10m") == (left_[9].split()[1], left_[10].split()[1])
 
 
@@ -150,19 +157,19 @@ def test_further_lines_of_the_upper_blocks_come_before_those_of_the_lower_ones()
 
 def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
     doubted = dataclasses.replace(services()[0], unreliable_because="past forecasts were 14 % off on average")
-    assert "38 % risk of being late · unreliable" in text(rows.service_detail(doubted, LOOK, 160))
-    told = text(rows.service_detail(dataclasses.replace(doubted, incident_id=None), LOOK, 160))
-    assert "its forecast is unreliable: past forecasts were 14 % off on average" in told
-    assert "unreliable" not in text(rows.service_detail(services()[0], LOOK, 160))
+    assert "38 % risk of being late · unreliable" in text(rows.service_detail(doubted, CONTEXT, 160))
+    output = text(rows.service_detail(dataclasses.replace(doubted, incident_id=None), CONTEXT, 160))
+    assert "its forecast is unreliable: past forecasts were 14 % off on average" in output
+    assert "unreliable" not in text(rows.service_detail(services()[0], CONTEXT, 160))
     view = incident()
-    hurt = dataclasses.replace(view.services[0], unreliable_because=doubted.unreliable_because)
+    service = dataclasses.replace(view.services[0], unreliable_because=doubted.unreliable_because)
     assert f"unreliable: {doubted.unreliable_because}" in text(
-        evidence_lines(dataclasses.replace(view, services=(hurt,)), LOOK)
+        evidence_lines(dataclasses.replace(view, services=(service,)), CONTEXT)
     )
 
 
 def test_a_forecast_that_rests_on_what_somebody_declared_says_so() -> None:
-    assert "1 of 2 jobs as declared" in text(rows.service_detail(services()[0], LOOK, 160))
+    assert "1 of 2 jobs as declared" in text(rows.service_detail(services()[0], CONTEXT, 160))
     assert "" == rows.evidence_text([{"source": "history"}, {"source": "history"}])
     assert "2 of 3 jobs as declared, from peer jobs" == rows.evidence_text(
         [{"source": "history"}, {"source": "declared"}, {"source": "peers"}]
@@ -171,41 +178,41 @@ def test_a_forecast_that_rests_on_what_somebody_declared_says_so() -> None:
 
 def test_an_incident_shows_how_likely_each_service_is_late_and_why_with_figures() -> None:
     view = incident()
-    rows = story_lines(view, LOOK, 120)
-    told = "\n".join("".join(words for words, _ in row.cells) for row in rows)
-    assert "\n ! Supply plan    05:30  act by 02:58 40m    38 % risk of being late  tier 2" in told
-    assert "38 % risk of being late: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, LOOK))
+    rows = story_lines(view, CONTEXT, 120)
+    output = "\n".join("".join(text for text, _ in row.cells) for row in rows)
+    assert "\n ! Supply plan    05:30  act by 02:58 40m    38 % risk of being late  tier 2" in output
+    assert "38 % risk of being late: expected 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, CONTEXT))
 
 
 def test_the_evidence_of_an_incident_has_one_chance_and_one_finish() -> None:
-    """What was judged then stands beside the forecast of now: only that has figures that still hold."""
+    """Evidence keeps the reasons of its evaluation and shows risk and finish of the current forecast only."""
     judged = (
         Reason("expected 06:01, after its deadline", ReasonKind.FINISH, p_late=0.41),
         Reason("extract took 1h, 24m over its p90 (18 runs)"),
         Reason("cause: extract"),
     )
-    hurt = dataclasses.replace(incident().services[0], reasons=judged)
-    told = text(evidence_lines(dataclasses.replace(incident(), services=(hurt,)), LOOK))
-    assert ["38 % risk"] == re.findall(r"[0-9]+ % (?:late )?risk", told)
-    assert "expected 06:01" not in told
-    assert "extract took 1h, 24m over its p90 (18 runs)" in told
+    service = dataclasses.replace(incident().services[0], reasons=judged)
+    output = text(evidence_lines(dataclasses.replace(incident(), services=(service,)), CONTEXT))
+    assert ["38 % risk"] == re.findall(r"[0-9]+ % (?:late )?risk", output)
+    assert "expected 06:01" not in output
+    assert "extract took 1h, 24m over its p90 (18 runs)" in output
     repaired = dataclasses.replace(
-        hurt, reasons=(Reason("restart extract by 03:58"), Reason("extract is red", p_late=0.41))
+        service, reasons=(Reason("restart extract by 03:58"), Reason("extract is red", p_late=0.41))
     )
-    assert "   extract is red" in text(evidence_lines(dataclasses.replace(incident(), services=(repaired,)), LOOK))
-    unforeseen = dataclasses.replace(hurt, p_late=None)
+    assert "   extract is red" in text(evidence_lines(dataclasses.replace(incident(), services=(repaired,)), CONTEXT))
+    unforeseen = dataclasses.replace(service, p_late=None)
     assert "41 % risk of being late: expected 06:01" in text(
-        evidence_lines(dataclasses.replace(incident(), services=(unforeseen,)), LOOK)
+        evidence_lines(dataclasses.replace(incident(), services=(unforeseen,)), CONTEXT)
     )
 
 
 def test_an_incident_shows_how_likely_each_job_of_a_critical_path_decides() -> None:
-    told = text(evidence_lines(incident(), LOOK, all_ahead())).splitlines()
-    supply, revenue = (line for line in told if "load_orders: usually 12m" in line)
+    lines = text(evidence_lines(incident(), CONTEXT, all_ahead())).splitlines()
+    supply, revenue = (line for line in lines if "load_orders: usually 12m" in line)
     assert supply.endswith("history, 31 runs; critical 97 %, slack +9m")
     assert revenue.endswith("history, 31 runs; critical 61 %, slack +1h22m")
     unlikely = [dataclasses.replace(view, decides=0.02) for view in all_ahead()]
-    assert "critical" not in text(evidence_lines(incident(), LOOK, unlikely))
+    assert "critical" not in text(evidence_lines(incident(), CONTEXT, unlikely))
 
 
 # what if
@@ -217,7 +224,7 @@ async def test_one_key_shows_services_under_another_outcome_of_the_job(night: Ni
     await night.act("what_if")
     await night.see("WHAT IF etl-hosts/db07:extract_orders", "restarted now        18 % risk", "nothing is sent")
     assert [("what if", (1, [{"how": "restart"}, {"how": "skip"}, {"how": "faster", "factor": 0.5}]))] == (
-        night.requests.asked
+        night.requests.calls
     )
     assert [] == night.requests.sent
 
@@ -239,7 +246,7 @@ async def test_a_restart_at_another_time_is_shown_beside_the_others(night: Night
     await night.type("3:58")
     await night.press("enter")
     await night.see("restarted at 03:58   81 % risk")
-    [_, again] = night.requests.asked
+    [_, again] = night.requests.calls
     assert {"how": "restart", "at": "2026-11-20T03:58:00+01:00"} in again[1][1]
 
 
@@ -261,10 +268,10 @@ async def test_a_missing_answer_is_explained(night: Night) -> None:
 
 @pytest.mark.parametrize("typed, clock", [("03:58", "03:58"), ("3:58", "03:58"), ("03:10", "03:10"), ("soon", "")])
 def test_a_time_is_the_next_one_on_the_wall_that_is_shown(typed: str, clock: str) -> None:
-    found = what_if.next_time(typed, LOOK)
+    instant = what_if.next_time(typed, CONTEXT)
     if not clock:
-        assert found is None
+        assert instant is None
         return
-    assert found is not None
-    assert found.strftime("%H:%M") == clock
-    assert NOW <= found <= NOW + timedelta(days=1)
+    assert instant is not None
+    assert instant.strftime("%H:%M") == clock
+    assert NOW <= instant <= NOW + timedelta(days=1)

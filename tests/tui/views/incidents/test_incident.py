@@ -1,4 +1,4 @@
-"""The incident's own screen: who knows and who looks, its tabs by key, a note, the page to hand over; and the list."""
+"""The incident screen: who was notified and who acknowledged, its tabs by key, a note, the handover; and the list."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_closed_screen_leaves_no_painted_lines_in_memory(night: Night) -
 
     def painters() -> int:
         gc.collect()
-        return sum(isinstance(one, StylesCache) for one in gc.get_objects())
+        return sum(isinstance(item, StylesCache) for item in gc.get_objects())
 
     counts = []
     for _ in range(4):
@@ -46,10 +46,10 @@ async def test_a_closed_screen_leaves_no_painted_lines_in_memory(night: Night) -
 
 
 def _long_reasons(night: Night) -> None:
-    found = night.reads.incident_
+    incident_view = night.reads.incident_
     why = "load_orders starts 04:00 by the clock and must find it green, and so must all that reads it; " * 4
-    hurt = tuple(dataclasses.replace(one, reasons=(Reason(why),)) for one in found.services)
-    night.reads.incident_ = dataclasses.replace(found, services=hurt)
+    services = tuple(dataclasses.replace(service, reasons=(Reason(why),)) for service in incident_view.services)
+    night.reads.incident_ = dataclasses.replace(incident_view, services=services)
 
 
 @on_the_night(prepare=_long_reasons)
@@ -115,7 +115,7 @@ async def test_a_wide_terminal_shows_both_at_once(night: Night) -> None:
 async def test_a_note_that_the_store_refuses_comes_back_with_its_text(night: Night) -> None:
     write = night.requests.note
 
-    def refuse(incident_id: int, words: str) -> None:
+    def refuse(incident_id: int, text: str) -> None:
         raise StoreUnusable("database or disk is full")
 
     night.requests.note = refuse  # type: ignore[method-assign]
@@ -178,8 +178,8 @@ async def test_past_repairs_use_the_terms_of_their_tab(night: Night) -> None:
 def _with_closed(night: Night) -> None:
     over = incident_row(id=398, closed=NOW - timedelta(days=2), root_job="etl-hosts/db07:rotate", hits=(), services=0)
     old = incident_row(id=300, closed=NOW - timedelta(days=20))
-    taken = incident_row(acknowledged_by="mara", acknowledged_until=at("04:15"))
-    night.reads.incidents_ = [taken]
+    row = incident_row(acknowledged_by="mara", acknowledged_until=at("04:15"))
+    night.reads.incidents_ = [row]
     night.reads.closed_ = [over, old]
 
 
@@ -223,13 +223,13 @@ async def test_a_note_and_the_page_are_there_in_the_list_too(night: Night) -> No
 
 @on_the_night()
 async def test_a_missing_estimate_is_stated_once(night: Night) -> None:
-    found = night.reads.incident(412)
-    assert found is not None
-    [first, *_] = found.services
+    incident_view = night.reads.incident(412)
+    assert incident_view is not None
+    [first, *_] = incident_view.services
     why = "no estimate: cloud/load has 0 runs, an estimate needs 5"
     why += '; declare its duration: expected = "…" in [jobs."cloud/load"]'
-    told = dataclasses.replace(first, basis=NO_ESTIMATE, reasons=(Reason(why),))
-    night.reads.incident = lambda number: dataclasses.replace(found, services=(told,))  # type: ignore[method-assign, assignment]
+    service = dataclasses.replace(first, basis=NO_ESTIMATE, reasons=(Reason(why),))
+    night.reads.incident = lambda number: dataclasses.replace(incident_view, services=(service,))  # type: ignore[method-assign, assignment]
     await _open(night)
     await night.see("no estimate: cloud/load has 0 runs, an estimate needs 5")
     assert 1 == night.text.count("no estimate")
@@ -247,7 +247,7 @@ async def test_a_closed_incident_in_the_list_is_neither_recovered_nor_acknowledg
     assert screen.check_action("command", ("ack",)) is None
     await night.act("recover")
     await night.see("it is closed")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 def _closed(night: Night) -> None:

@@ -18,11 +18,11 @@ from console.tui.views.incidents.timeline import (
     timeline_lines,
 )
 from tests.tui.fake_reads import NOW, incident
-from tests.tui.views.runs.test_durations import look
+from tests.tui.views.runs.test_durations import render_context
 
 
-def told(view: IncidentView) -> str:
-    return "\n".join("".join(text for text, _ in row.cells) for row in summary_lines(view, look(), 120))
+def summary_text(view: IncidentView) -> str:
+    return "\n".join("".join(text for text, _ in row.cells) for row in summary_lines(view, render_context(), 120))
 
 
 def of(**changes: Any) -> IncidentView:
@@ -31,15 +31,15 @@ def of(**changes: Any) -> IncidentView:
 
 
 def test_a_root_without_followers_is_not_shown_as_nothing_failed() -> None:
-    assert "2 runs left red or stale" in told(of())
-    assert "left red or stale" not in told(of(affected_runs=0))
+    assert "2 runs left red or stale" in summary_text(of())
+    assert "left red or stale" not in summary_text(of(affected_runs=0))
 
 
 def test_a_resolved_incident_has_no_unknown_times() -> None:
     view = of(closed=NOW, act_by=None)
-    over = tuple(dataclasses.replace(one, act_by=None, green_by=None) for one in view.services)
-    said = told(dataclasses.replace(view, services=over))
-    assert ("act by" in said, "green by" in said) == (False, False)
+    over = tuple(dataclasses.replace(service, act_by=None, green_by=None) for service in view.services)
+    message = summary_text(dataclasses.replace(view, services=over))
+    assert ("act by" in message, "green by" in message) == (False, False)
 
 
 def test_a_root_that_runs_again_is_not_green() -> None:
@@ -48,9 +48,9 @@ def test_a_root_that_runs_again_is_not_green() -> None:
 
     def line(state: str) -> list[str]:
         members = (dataclasses.replace(view.members[0], role="repaired", state=state), *view.members[1:])
-        lines = told(dataclasses.replace(view, members=members)).splitlines()
-        words = next(line for line in lines if f" {job}" in line).split()
-        return [word for word in words if ":" not in word]
+        lines = summary_text(dataclasses.replace(view, members=members)).splitlines()
+        texts = next(line for line in lines if f" {job}" in line).split()
+        return [text for text in texts if ":" not in text]
 
     assert ["▶", "running", "rerun"] == line("running")[:3]
     assert ["●", "succeeded", "repaired"] == line("succeeded")[:3]
@@ -59,13 +59,13 @@ def test_a_root_that_runs_again_is_not_green() -> None:
 
 def test_what_worked_before_is_what_worked() -> None:
     view = incident()
-    stayed = tuple(dataclasses.replace(one, how="", by="", took_s=None) for one in view.repairs)
+    stayed = tuple(dataclasses.replace(repair, how="", by="", took_s=None) for repair in view.repairs)
     first = dataclasses.replace(view, repairs=(stayed[0], *view.repairs[1:]))
-    worked = next(one for one in view.repairs[1:] if one.how)
-    assert f"{worked.how}" in last_repair(first, look())
-    assert "it stayed red" not in last_repair(first, look())
+    worked = next(repair for repair in view.repairs[1:] if repair.how)
+    assert f"{worked.how}" in last_repair(first, render_context())
+    assert "it stayed red" not in last_repair(first, render_context())
     assert "no successful repair: it stayed red 3 times" == last_repair(
-        dataclasses.replace(view, repairs=stayed), look()
+        dataclasses.replace(view, repairs=stayed), render_context()
     )
 
 
@@ -76,13 +76,16 @@ AGAIN = SuppressionView(412, "oncall", "technical", "opened", "flapping", "flapp
 
 def test_what_is_red_again_does_not_read_as_recovered_while_its_alert_is_held_back() -> None:
     view = dataclasses.replace(of(reopened=2), deliveries=(ALL_CLEAR,), suppressed=(AGAIN,))
-    assert last_notified(view, look()) == (
+    assert last_notified(view, render_context()) == (
         "red again, suppressed until 03:47 (flapping: red 3 times since 02:10Z)", "warn")  # fmt: skip
     row = dataclasses.replace(view.row, notifications=(ALL_CLEAR,), suppression=AGAIN)
-    assert notified_cell(row, look(), is_short=True) == ("suppressed", "warn")
-    assert last_notified(dataclasses.replace(view, suppressed=()), look()) == ("red again, not notified yet", "warn")
+    assert notified_cell(row, render_context(), is_short=True) == ("suppressed", "warn")
+    assert last_notified(dataclasses.replace(view, suppressed=()), render_context()) == (
+        "red again, not notified yet",
+        "warn",
+    )
     over = dataclasses.replace(view, row=dataclasses.replace(view.row, closed=NOW), suppressed=())
-    assert last_notified(over, look())[1] == "ok"
+    assert last_notified(over, render_context())[1] == "ok"
 
 
 def test_the_reason_for_a_suppression_is_stated_once() -> None:
@@ -90,28 +93,31 @@ def test_the_reason_for_a_suppression_is_stated_once() -> None:
 
 
 def test_an_accepted_notification_comes_before_its_possibly_long_address() -> None:
-    assert delivery_text(ALL_CLEAR, look())[0] == "notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
+    assert (
+        delivery_text(ALL_CLEAR, render_context())[0]
+        == "notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
+    )
 
 
 def test_a_notification_that_asks_for_a_decision_says_so() -> None:
-    asked = dataclasses.replace(ALL_CLEAR, kind="person")
+    delivery = dataclasses.replace(ALL_CLEAR, kind="person")
     text = "decision request: notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
-    view = dataclasses.replace(incident(), deliveries=(asked,))
-    assert text == last_notified(view, look())[0]
-    lines = ["".join(part for part, _ in line) for line in timeline_lines(view, look())]
+    view = dataclasses.replace(incident(), deliveries=(delivery,))
+    assert text == last_notified(view, render_context())[0]
+    lines = ["".join(part for part, _ in line) for line in timeline_lines(view, render_context())]
     assert any(line.endswith(text) for line in lines)
 
 
 def test_the_root_cause_is_named_as_on_every_screen() -> None:
-    assert "root cause etl-hosts/db07:extract_orders" in told(incident())
+    assert "root cause etl-hosts/db07:extract_orders" in summary_text(incident())
 
 
 def test_two_deadlines_of_one_service_are_counted_as_rows_too() -> None:
     view = incident()
     first = view.services[0]
     next_day = dataclasses.replace(first, instance="2026-11-20", deadline=first.deadline + timedelta(days=1))
-    assert "AFFECTED SERVICES 1 · 2 deadlines" in told(dataclasses.replace(view, services=(first, next_day)))
-    assert "AFFECTED SERVICES 2  2 runs" in told(view)
+    assert "AFFECTED SERVICES 1 · 2 deadlines" in summary_text(dataclasses.replace(view, services=(first, next_day)))
+    assert "AFFECTED SERVICES 2  2 runs" in summary_text(view)
 
 
 def test_stale_data_is_named_beside_the_service_until_it_is_delivered() -> None:
@@ -122,5 +128,5 @@ def test_stale_data_is_named_beside_the_service_until_it_is_delivered() -> None:
     assert "" == dataclasses.replace(first, delivered=NOW).incomplete_data
     stale = dataclasses.replace(view, services=(first, *view.services[1:]))
     for width in (80, 120):
-        lines = ["".join(text for text, _ in row.cells) for row in summary_lines(stale, look(), width)]
+        lines = ["".join(text for text, _ in row.cells) for row in summary_lines(stale, render_context(), width)]
         assert any(first.title in line and " stale" in line for line in lines), (width, lines)

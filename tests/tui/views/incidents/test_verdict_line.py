@@ -41,7 +41,7 @@ from tests.tui.fake_reads import (
     service,
     services,
 )  # fmt: skip
-from tests.tui.views.runs.test_durations import look
+from tests.tui.views.runs.test_durations import render_context
 
 
 def text_of(segments: list[Segment]) -> str:
@@ -53,7 +53,7 @@ def first_line(lines: list[list[Segment]]) -> str:
 
 
 def verdict(view: IncidentView) -> str:
-    return first_line(verdict_lines(OpenIncident(view, ()), look(), 200, is_frozen=False))
+    return first_line(verdict_lines(OpenIncident(view, ()), render_context(), 200, is_frozen=False))
 
 
 def with_service(view: IncidentView, **changes: Any) -> IncidentView:
@@ -78,9 +78,9 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
     assert "(in 40 min), then load_orders unless fixed by 03:50, saves Supply plan" in verdict(view)
     assert "unless fixed" not in verdict(safe)
-    [line] = verdict_lines(OpenIncident(view, ()), look(), 76, is_frozen=False)
+    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 76, is_frozen=False)
     assert " Restart extract_orders by 03:58, then load_orders unless fixed by 03:50" == text_of(line)
-    [line] = verdict_lines(OpenIncident(view, ()), look(), 50, is_frozen=False)
+    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
     assert "unless fixed" not in text_of(line)
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
@@ -93,7 +93,7 @@ def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]
     assert verdict(with_service(incident(), **changes)).endswith("(in 40 min), saves Supply plan")
     first, second, *others = services()
     views = [first, dataclasses.replace(second, **changes), *others]
-    assert text_of(service_verdict(views, look(), 200)).endswith("saves Supply plan")
+    assert text_of(service_verdict(views, render_context(), 200)).endswith("saves Supply plan")
 
 
 def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> None:
@@ -117,29 +117,29 @@ def without_act_by(*timeliness: str, expected: str = "07:34") -> IncidentView:
     """All affected services with that timeliness, and no act-by."""
     view = incident()
     late = [
-        dataclasses.replace(service, timeliness=each, act_by=None, expected=at(expected))
-        for service, each in zip(view.services, timeliness, strict=True)
+        dataclasses.replace(service, timeliness=name, act_by=None, expected=at(expected))
+        for service, name in zip(view.services, timeliness, strict=True)
     ]
     return dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=None), services=tuple(late))
 
 
 def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> None:
     breached = without_act_by("breached", "met_late")
-    said = " Supply plan 06:30 breached: restart extract_orders now"
-    assert verdict(breached) == f"{said}, expected 07:34 if repaired as usual, 1 h 4 min late"
+    message = " Supply plan 06:30 breached: restart extract_orders now"
+    assert verdict(breached) == f"{message}, expected 07:34 if repaired as usual, 1 h 4 min late"
     overdue = incident_verdict(
-        without_act_by("breached", "met_late", expected="06:35"), (), at("06:40"), look().hm, is_frozen=False
+        without_act_by("breached", "met_late", expected="06:35"), (), at("06:40"), render_context().hm, is_frozen=False
     )
-    assert f" {overdue.text}" == f"{said}, 10 min late so far"
-    assert first_line(verdict_lines(OpenIncident(breached, ()), look(), 60, is_frozen=False)) == said
+    assert f" {overdue.text}" == f"{message}, 10 min late so far"
+    assert first_line(verdict_lines(OpenIncident(breached, ()), render_context(), 60, is_frozen=False)) == message
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
-    assert text_of(incident_title(breached, look(), 120)[1]) == "breached "
+    assert text_of(incident_title(breached, render_context(), 120)[1]) == "breached "
 
 
 def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> None:
     unknown = without_act_by("at_risk", "on_time")
     assert verdict(unknown) == " Restart extract_orders now (act-by unknown), Supply plan due 06:30"
-    assert text_of(incident_title(unknown, look(), 120)[1]) == "act-by unknown "
+    assert text_of(incident_title(unknown, render_context(), 120)[1]) == "act-by unknown "
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
     unaffecting = dataclasses.replace(without_act_by("on_time", "on_time"), services=())
     assert verdict(unaffecting) == " Restart extract_orders, affects no service"
@@ -148,10 +148,10 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
 def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
     view = without_act_by("will_miss", "on_time")
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=at("03:10")))
-    said = (
+    message = (
         " Supply plan 06:30 will miss: restart extract_orders now, expected 07:34 if repaired as usual, 1 h 4 min late"
     )
-    assert verdict(view) == said
+    assert verdict(view) == message
     by_hand = dataclasses.replace(view.members[0], can_rerun=False)
     view = dataclasses.replace(view, members=(by_hand, *view.members[1:]))
     assert verdict(view).startswith(
@@ -162,8 +162,10 @@ def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
 def test_a_running_plan_saves_no_service_that_is_expected_after_its_deadline() -> None:
     view, plan = without_act_by("breached", "on_time"), plan_of(draft())
     _, in_time = view.services
-    assert incident_verdict(view, (plan,), NOW, look().hm, is_frozen=False).saves == (in_time.title,)
-    assert saved_services(plan, view, look()) == f"saves {in_time.title} {look().hm(in_time.deadline)}"
+    assert incident_verdict(view, (plan,), NOW, render_context().hm, is_frozen=False).saves == (in_time.title,)
+    assert (
+        saved_services(plan, view, render_context()) == f"saves {in_time.title} {render_context().hm(in_time.deadline)}"
+    )
 
 
 def test_a_running_plan_saves_no_service_day_that_it_was_shown_not_to_save() -> None:
@@ -174,11 +176,11 @@ def test_a_running_plan_saves_no_service_day_that_it_was_shown_not_to_save() -> 
     steps = (dataclasses.replace(first, saves=saves), *further)
     lost, started = view.services[0], plan_of(dataclasses.replace(plan, steps=steps))
     assert "supply-plan" == lost.name
-    assert lost.title not in incident_verdict(view, (started,), NOW, look().hm, is_frozen=False).saves
-    assert lost.title not in saved_services(started, view, look())
-    assert lost.title in saved_services(plan_of(plan), view, look())
+    assert lost.title not in incident_verdict(view, (started,), NOW, render_context().hm, is_frozen=False).saves
+    assert lost.title not in saved_services(started, view, render_context())
+    assert lost.title in saved_services(plan_of(plan), view, render_context())
     yesterday = dataclasses.replace(lost, business_date="2026-11-18")
-    assert "" == saved_services(plan_of(plan), dataclasses.replace(view, services=(yesterday,)), look())
+    assert "" == saved_services(plan_of(plan), dataclasses.replace(view, services=(yesterday,)), render_context())
 
 
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
@@ -186,7 +188,9 @@ def test_title_and_verdict_agree_on_an_unknown_act_by(timeliness: str) -> None:
     view = without_act_by(timeliness, "on_time")
     is_unknown = "(act-by unknown)" in verdict(view)
     assert is_unknown == (timeliness not in ("on_time", "met_late"))
-    assert text_of(incident_title(view, look(), 120)[1]) == ("act-by unknown " if is_unknown else "no act-by ")
+    assert text_of(incident_title(view, render_context(), 120)[1]) == (
+        "act-by unknown " if is_unknown else "no act-by "
+    )
 
 
 def test_services_that_are_late_in_any_case_are_named_beside_those_that_the_step_saves() -> None:
@@ -194,12 +198,12 @@ def test_services_that_are_late_in_any_case_are_named_beside_those_that_the_step
     late = ", Daily revenue 07:30 breached, expected 08:10, 40 min late"
     assert verdict(view) == f" Restart extract_orders by 03:58 (in 40 min){late}, saves Supply plan"
     stopped = plan_of(draft(), 7, state="stopped")
-    assert first_line(verdict_lines(OpenIncident(view, (stopped,)), look(), 200, is_frozen=False)) == (
+    assert first_line(verdict_lines(OpenIncident(view, (stopped,)), render_context(), 200, is_frozen=False)) == (
         f" Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min){late}, saves Supply plan"
     )
     passed = without_act_by("will_miss", "on_time")
     paused = verdict_lines(
-        OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), look(), 200, is_frozen=False
+        OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), render_context(), 200, is_frozen=False
     )
     assert first_line(paused).startswith(
         " Plan 7 paused: 0 of 4 steps, resume it now, Supply plan 06:30 will miss, expected 07:34"
@@ -248,17 +252,17 @@ def test_every_verdict_names_the_service_that_is_late_in_any_case_and_how_late_i
         affected.append(dataclasses.replace(day, timeliness=data.draw(states), **times))
     act_by = min((day.act_by for day in affected if day.act_by is not None), default=None)
     view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=act_by), services=tuple(affected))
-    plans = data.draw(st.sampled_from([(), *((plan_of(draft(), 7, state=each),) for each in ("paused", "running"))]))
+    plans = data.draw(st.sampled_from([(), *((plan_of(draft(), 7, state=text),) for text in ("paused", "running"))]))
     now = data.draw(st.sampled_from([NOW, at("07:40")]))
-    text = incident_verdict(view, plans, now, look().hm, is_frozen=False).text
+    text = incident_verdict(view, plans, now, render_context().hm, is_frozen=False).text
     for timeliness in ("breached", "will_miss"):
         lost = [day for day in affected if day.timeliness == timeliness]
         if timeliness == "will_miss":
             lost = [day for day in lost if day.act_by is None or day.act_by <= now]
         if lost:
             first = min(lost, key=lambda day: day.deadline)
-            assert f"{first.title} {look().hm(first.deadline)}" in text
-            end = late_text(first.expected, first.deadline, now, look().hm)
+            assert f"{first.title} {render_context().hm(first.deadline)}" in text
+            end = late_text(first.expected, first.deadline, now, render_context().hm)
             assert end.rpartition(", ")[2].removesuffix(" late") in text
             break
 
@@ -268,7 +272,9 @@ PROPOSED = {"state": "paused", "requested_by": "anna", "requested_from": "MCP"}
 
 def proposed_verdict(width: int, **changes: Any) -> str:
     plan = plan_of(draft(), 7, **{**PROPOSED, **changes})
-    return "\n".join(map(text_of, verdict_lines(OpenIncident(incident(), (plan,)), look(), width, is_frozen=False)))
+    return "\n".join(
+        map(text_of, verdict_lines(OpenIncident(incident(), (plan,)), render_context(), width, is_frozen=False))
+    )
 
 
 def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
@@ -282,12 +288,12 @@ def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
     assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: 0 of "), "a person paused it"
     begun = plan_of(draft(), 7, **PROPOSED)
     begun = dataclasses.replace(begun, steps=(dataclasses.replace(begun.steps[0], state="verified"), *begun.steps[1:]))
-    assert incident_verdict(incident(), (begun,), NOW, look().hm, is_frozen=False).text.startswith(
+    assert incident_verdict(incident(), (begun,), NOW, render_context().hm, is_frozen=False).text.startswith(
         "Plan 7 paused: 1 of "
     )
     assert (
         incident_verdict(
-            closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, look().hm, is_frozen=False
+            closed(incident()), (plan_of(draft(), 7, **PROPOSED),), NOW, render_context().hm, is_frozen=False
         ).proposal
         == ""
     )
@@ -335,7 +341,7 @@ def test_a_rerun_in_progress_says_when_it_is_usually_done() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "changes, message",
     [
         ({"rerun_sent": at("03:14")}, " Rerun of extract_orders sent 03:14, must succeed by 04:21"),
         ({"rerun_sent": at("03:14"), "rerun_started": at("03:15")}, " extract_orders runs again since 03:15, must"),
@@ -347,8 +353,8 @@ def test_a_rerun_in_progress_says_when_it_is_usually_done() -> None:
         ),
     ],
 )
-def test_what_runs_or_cannot_be_reached_is_not_just_restarted(changes: dict[str, Any], said: str) -> None:
-    assert verdict(with_root(**changes)).startswith(said)
+def test_what_runs_or_cannot_be_reached_is_not_just_restarted(changes: dict[str, Any], message: str) -> None:
+    assert verdict(with_root(**changes)).startswith(message)
 
 
 def test_a_host_that_does_not_answer_is_restored() -> None:
@@ -368,8 +374,10 @@ def test_a_joint_restart_that_runs_already_is_left_out() -> None:
 
 def test_a_first_run_that_takes_too_long_does_not_run_again() -> None:
     failed_since = incident().row.failed_since
-    said = verdict(with_root(state="running", started=failed_since))
-    assert said.startswith(f" extract_orders is still running since {look().hm(failed_since)}, must succeed by 04:21")
+    message = verdict(with_root(state="running", started=failed_since))
+    assert message.startswith(
+        f" extract_orders is still running since {render_context().hm(failed_since)}, must succeed by 04:21"
+    )
 
 
 @pytest.mark.parametrize(
@@ -411,7 +419,9 @@ def test_a_closed_incident_whose_repair_is_a_later_run_is_resolved_and_does_not_
     assert list(view.members) == repaired_at_end(view.members, "out of view: it was not seen green")
     view = closed(dataclasses.replace(view, members=tuple(members), events=(end,)))
     assert verdict(view).startswith(" Resolved 03:17: green again (rerun by anna")
-    header = "\n".join(text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50, is_frozen=False))
+    header = "\n".join(
+        text_of(line) for line in header_lines(OpenIncident(view, ()), render_context(), 200, 50, is_frozen=False)
+    )
     assert "failed 03:12 for" in header
     assert "failed since" not in header
 
@@ -427,12 +437,12 @@ def test_the_incident_page_has_one_clock() -> None:
         *verdict_lines(OpenIncident(view, (plan,)), ctx, 200, is_frozen=False),
     ]
     lines += [list(row.cells) for row in summary_lines(view, ctx, 200)]
-    said = "\n".join(map(text_of, [*lines, *evidence_lines(view, ctx)]))
-    assert "restart extract_orders by 03:58" in said.replace("Restart", "restart")
-    assert "services done about 06:08" in said
-    assert "06:30  act by 03:58" in said
-    assert "JST" not in said
-    assert [] == [hour for hour in ("10:", "11:", "12:", "13:", "14:") if f" {hour}" in said]
+    text = "\n".join(map(text_of, [*lines, *evidence_lines(view, ctx)]))
+    assert "restart extract_orders by 03:58" in text.replace("Restart", "restart")
+    assert "services done about 06:08" in text
+    assert "06:30  act by 03:58" in text
+    assert "JST" not in text
+    assert [] == [hour for hour in ("10:", "11:", "12:", "13:", "14:") if f" {hour}" in text]
 
 
 @on_the_night()
@@ -459,9 +469,9 @@ def test_a_root_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
 
 
 def test_an_act_by_says_that_it_has_passed() -> None:
-    assert act_by(at("03:58"), look()) == ("03:58 40m", "warn")
-    assert act_by(at("03:10"), look()) == ("03:10 passed", "bad")
-    assert act_by(NOW, look())[0].endswith(" passed")
+    assert act_by(at("03:58"), render_context()) == ("03:58 40m", "warn")
+    assert act_by(at("03:10"), render_context()) == ("03:10 passed", "bad")
+    assert act_by(NOW, render_context())[0].endswith(" passed")
 
 
 def test_restarts_that_one_service_needs_are_one_verdict_by_the_earliest_act_by() -> None:
@@ -478,7 +488,7 @@ def test_restarts_that_one_service_needs_are_one_verdict_by_the_earliest_act_by(
 
 def test_a_stopped_plan_says_until_when_it_is_resumed_and_what_that_saves() -> None:
     stopped = plan_of(draft(), 7, state="stopped")
-    line = first_line(verdict_lines(OpenIncident(incident(), (stopped,)), look(), 200, is_frozen=False))
+    line = first_line(verdict_lines(OpenIncident(incident(), (stopped,)), render_context(), 200, is_frozen=False))
     assert line == " Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min), saves Supply plan, Daily revenue"
 
 
@@ -555,10 +565,10 @@ def test_a_job_is_called_well_only_while_an_engine_polls_everything(changes: dic
     if changes.get("engine", head) is None:
         head = head._replace(engine=header().engine._replace(alive=False))
     calm = (service(1, "plan", "Plan", 1, "06:30"),)
-    line = no_incident_text(calm, head, "", look())
+    line = no_incident_text(calm, head, "", render_context())
     text = "no open incident, next: Plan 06:30 in 3h12m"
     assert line == (None if "engine" in changes else (text, "plain" if changes else "ok"))
-    assert no_incident_text(calm, head, "disk full", look()) is None
+    assert no_incident_text(calm, head, "disk full", render_context()) is None
 
 
 @on_the_night()
@@ -589,13 +599,13 @@ def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     why = "it read data before hosts/load finished"
     action = " Restart extract_orders by 03:58 (in 40 min), once its upstream has finished"
     assert f"{action}: {why}, saves Supply plan, Daily revenue" == verdict(view)
-    lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), look(), 200, 50, is_frozen=False)]
+    lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), render_context(), 200, 50, is_frozen=False)]
     assert [True, False] == [why in line for line in lines[:2]]
 
 
 def test_under_a_freeze_the_verdict_says_to_thaw_first() -> None:
     opened = OpenIncident(incident(), ())
-    [line] = verdict_lines(opened, look(), 200, is_frozen=True)
+    [line] = verdict_lines(opened, render_context(), 200, is_frozen=True)
     assert text_of(line).startswith(" Frozen, thaw first: Restart extract_orders by 03:58 (in 40 min)")
 
 
@@ -611,15 +621,17 @@ def test_a_freeze_does_not_change_a_verdict_with_nothing_to_send(
     changes: dict[str, Any], plans: tuple[PlanView, ...], step: str
 ) -> None:
     view = with_root(**changes)
-    [line] = verdict_lines(OpenIncident(view, plans), look(), 200, is_frozen=True)
+    [line] = verdict_lines(OpenIncident(view, plans), render_context(), 200, is_frozen=True)
     assert text_of(line).startswith(step)
     over = OpenIncident(closed(view), ())
-    assert verdict_lines(over, look(), 200, is_frozen=True) == verdict_lines(over, look(), 200, is_frozen=False)
+    assert verdict_lines(over, render_context(), 200, is_frozen=True) == verdict_lines(
+        over, render_context(), 200, is_frozen=False
+    )
 
 
 def test_a_freeze_comes_before_the_resume_of_a_plan() -> None:
     stopped = dataclasses.replace(plan_of(draft(), 7), state="stopped")
-    [line] = verdict_lines(OpenIncident(incident(), (stopped,)), look(), 200, is_frozen=True)
+    [line] = verdict_lines(OpenIncident(incident(), (stopped,)), render_context(), 200, is_frozen=True)
     assert text_of(line).startswith(" Frozen, thaw first: Plan 7 stopped")
 
 
@@ -633,21 +645,21 @@ def test_times_are_in_the_zone_of_the_most_urgent_service_that_is_not_delivered(
 
 def test_while_a_plan_runs_the_title_names_it_and_no_act_by() -> None:
     view, running = without_act_by("no_estimate", "no_estimate"), plan_of(draft(), 7)
-    assert "act-by unknown " == text_of(incident_title(view, look(), 120)[1])
-    assert "plan 7 running " == text_of(incident_title(view, look(), 120, (running,))[1])
+    assert "act-by unknown " == text_of(incident_title(view, render_context(), 120)[1])
+    assert "plan 7 running " == text_of(incident_title(view, render_context(), 120, (running,))[1])
 
 
 def test_a_silence_that_hides_a_notification_has_a_banner() -> None:
     silenced = header(silenced=((1, "silence 3 of anna: planned"),))
     text = "SILENCED: INC-0001 (silence 3 of anna: planned); list: headway silence"
-    assert f" {text}" == banner_text(silenced, "", look())
-    assert "" == banner_text(header(), "", look())
-    frozen = banner_text(silenced._replace(frozen="frozen by ben"), "", look())
+    assert f" {text}" == banner_text(silenced, "", render_context())
+    assert "" == banner_text(header(), "", render_context())
+    frozen = banner_text(silenced._replace(frozen="frozen by ben"), "", render_context())
     assert frozen.startswith(" FROZEN by ben; ")
     assert frozen.endswith(text)
     for count, names in ((2, "INC-0001, INC-0002"), (4, "INC-0001, INC-0002, INC-0003 and more")):
         several = header(silenced=tuple((number + 1, "silence 3 of anna") for number in range(count)))
-        assert f" SILENCED: {names}; list: headway silence" == banner_text(several, "", look())
+        assert f" SILENCED: {names}; list: headway silence" == banner_text(several, "", render_context())
 
 
 @on_the_night(size=(160, 40), prepare=lambda night: setattr(night.reads, "head", header(frozen="frozen by ben")))
@@ -655,7 +667,7 @@ async def test_the_preview_of_an_incident_names_a_freeze_as_its_verdict_line_doe
     line = VerdictLine(cast(HeadwayScreen, night.app.screen))
     source = incident_source(412, line)
     opened = OpenIncident(incident(), ())
-    shown = "\n".join(text_of(row) for row in source.lines(opened, look(), 160, 40))
+    shown = "\n".join(text_of(row) for row in source.lines(opened, render_context(), 160, 40))
     assert " Frozen, thaw first: Restart extract_orders by 03:58" in shown
 
 
@@ -678,7 +690,7 @@ async def test_what_opens_over_an_incident_is_in_its_zone(night: Night) -> None:
     await night.type("11:58")
     await night.press("enter")
     await night.see("restarted at 11:58")
-    [_, again] = night.requests.asked
+    [_, again] = night.requests.calls
     assert {"how": "restart", "at": "2026-11-20T11:58:00+09:00"} in again[1][1]
     await night.press("escape")
     await night.act("rerun")

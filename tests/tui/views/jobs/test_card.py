@@ -1,4 +1,4 @@
-"""A job's card by keys: what config says stays, what it leaves open is typed or chosen, and asked once more."""
+"""A job's card by keys: values of config stay, open ones are typed or chosen, and confirmed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ async def test_a_runbook_is_typed_and_written_only_after_it_was_shown(night: Nig
     await night.type("/2")
     await night.press("enter")
     await night.see("https://wiki.internal/extract-orders/2; it was")
-    assert [] == [what for kind, what in night.requests.asked if kind == "card"]
+    assert [] == [what for kind, what in night.requests.calls if kind == "card"]
     await night.press("down", "enter")
-    await night.until(lambda: bool(night.requests.asked), "the request")
-    [(_, given)] = [what for kind, what in night.requests.asked if kind == "card"]
+    await night.until(lambda: bool(night.requests.calls), "the request")
+    [(_, given)] = [what for kind, what in night.requests.calls if kind == "card"]
     assert {"runbook": "https://wiki.internal/extract-orders/2"} == given
     await night.see(f"{EXTRACT} runbook: https://wiki.internal/extract-orders/2")
 
@@ -43,7 +43,7 @@ async def test_back_is_what_enter_alone_takes(night: Night) -> None:
     await night.see("never; it was safe. Recorded")
     await night.press("enter")
     await night.wait_until_hidden("never; it was safe. Recorded")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
 
 
 @on_the_night()
@@ -56,8 +56,8 @@ async def test_a_field_set_by_a_person_is_withdrawn(night: Night) -> None:
     await night.press("enter")
     await night.see("back to the value from config")
     await night.press("down", "enter")
-    await night.until(lambda: bool(night.requests.asked), "the request")
-    assert {"rerun": ""} == night.requests.asked[-1][1][1]
+    await night.until(lambda: bool(night.requests.calls), "the request")
+    assert {"rerun": ""} == night.requests.calls[-1][1][1]
 
 
 @on_the_night()
@@ -66,4 +66,4 @@ async def test_a_field_set_by_the_config_says_so_and_stays(night: Night) -> None
     await night.type("owner")
     await night.press("enter")
     await night.see("owner: config says it, under [jobs]")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls

@@ -26,8 +26,11 @@ def drawing(edges: list[tuple[int, int]], focus: int = 0, plain: bool = False, s
     return LayeredDrawing(layout, labels, 10, spacing, lit, plain)
 
 
-def lines(one: LayeredDrawing) -> list[str]:
-    return ["".join(text for text, _ in one.line(y, None, (), _own)).rstrip() for y in range(one.height)]
+def lines(layered_drawing: LayeredDrawing) -> list[str]:
+    return [
+        "".join(text for text, _ in layered_drawing.line(y, None, (), _own)).rstrip()
+        for y in range(layered_drawing.height)
+    ]
 
 
 def test_every_stroke_has_its_own_sign() -> None:
@@ -61,48 +64,56 @@ def test_the_text_below_is_complete_where_there_is_room_and_cut_where_there_is_n
 def test_wide_names_are_cut_by_cells() -> None:
     layout = lay_out([(0, 1)], LayoutRequest(0, 1, 1))
     labels = [NodeSign(("o", "ok"), "漢字の名前の仕事", "plain"), NodeSign(("o", "ok"), "b", "plain")]
-    one = LayeredDrawing(layout, labels, 10)
-    assert [one.width] == [sum(len(text) + sum(letter > "\u3000" for letter in text) for text, _ in
-                               one.line(0, None, (), _own))]  # fmt: skip
+    layered_drawing = LayeredDrawing(layout, labels, 10)
+    assert [layered_drawing.width] == [sum(len(text) + sum(letter > "\u3000" for letter in text) for text, _ in
+                               layered_drawing.line(0, None, (), _own))]  # fmt: skip
 
 
 def test_right_and_left_lead_along_the_edges_behind_all_bends() -> None:
-    one = drawing([(0, 1), (1, 2), (0, 2)])
-    place = {spot.jobs[0]: number for number, spot in enumerate(one.layout.spots) if spot.jobs}
-    assert {place[1], place[2]} == {way[-1][1] for way in one.ways(place[0], 1)}
-    assert {place[0], place[1]} == {way[-1][0] for way in one.ways(place[2], -1)}
+    layered_drawing = drawing([(0, 1), (1, 2), (0, 2)])
+    place = {spot.jobs[0]: number for number, spot in enumerate(layered_drawing.layout.spots) if spot.jobs}
+    assert {place[1], place[2]} == {way[-1][1] for way in layered_drawing.ways(place[0], 1)}
+    assert {place[0], place[1]} == {way[-1][0] for way in layered_drawing.ways(place[2], -1)}
 
 
 @examples(150)
 @given(EDGES, st.integers(1, 2))
 def test_an_edge_leads_where_it_should_cell_by_cell(edges: set[tuple[int, int]], spacing: int) -> None:
-    one = drawing(sorted(edges), 6, spacing=spacing)
-    for link in one.layout.links:
-        cells = list(one._path(link))
+    layered_drawing = drawing(sorted(edges), 6, spacing=spacing)
+    for link in layered_drawing.layout.links:
+        cells = list(layered_drawing._path(link))
         assert all(abs(x - u) + abs(y - v) == 1 for ((x, y), _), ((u, v), _) in pairwise(cells))
-        assert cells[0][0] == (0, one.layout.spots[link[0]].row * spacing)
-        assert cells[-1][0][1] == one.layout.spots[link[1]].row * spacing
-    assert len({len("".join(text for text, _ in one.line(y, None, (), _own))) for y in range(one.height)}) == 1
+        assert cells[0][0] == (0, layered_drawing.layout.spots[link[0]].row * spacing)
+        assert cells[-1][0][1] == layered_drawing.layout.spots[link[1]].row * spacing
+    assert (
+        len(
+            {
+                len("".join(text for text, _ in layered_drawing.line(y, None, (), _own)))
+                for y in range(layered_drawing.height)
+            }
+        )
+        == 1
+    )
 
 
 @examples(150)
 @given(EDGES)
 def test_a_stroke_that_is_followed_ends_at_what_the_spot_feeds_or_joins_its_way(edges: set[tuple[int, int]]) -> None:
     """To the right, up or down along a lane, never back to the left: what is reached is fed by it, or by what joins."""
-    one = drawing(sorted(edges), 6)
-    if any(_swaps(one.layout, layer) for layer in edge_channels(one.layout)):
+    layered_drawing = drawing(sorted(edges), 6)
+    if any(_swaps(layered_drawing.layout, layer) for layer in edge_channels(layered_drawing.layout)):
         return
-    for layer, channel in edge_channels(one.layout).items():
+    for layer, channel in edge_channels(layered_drawing.layout).items():
         for row, targets in channel.nets.items():
-            assert set(targets) <= _reached(one, layer, row)
+            assert set(targets) <= _reached(layered_drawing, layer, row)
 
 
-def _reached(one: LayeredDrawing, layer: int, row: int) -> set[int]:
-    cells, found, ahead = one._strokes(layer), set[tuple[int, int]](), [(0, row)]
+def _reached(layered_drawing: LayeredDrawing, layer: int, row: int) -> set[int]:
+    cells, results, ahead = layered_drawing._strokes(layer), set[tuple[int, int]](), [(0, row)]
     for x, y in ahead:
-        if (x, y) in found or (x, y) not in cells:
+        if (x, y) in results or (x, y) not in cells:
             continue
-        found.add((x, y))
+        results.add((x, y))
         up, right, down, _ = cells[x, y]
         ahead += [(x, y - 1)] * bool(up) + [(x + 1, y)] * bool(right) + [(x, y + 1)] * bool(down)
         if not right and not up and not down:
@@ -111,7 +122,7 @@ def _reached(one: LayeredDrawing, layer: int, row: int) -> set[int]:
         if right and behind is not None:
             ahead.append((behind, y))
     last = max(x for x, _ in cells)
-    return {y for x, y in found if x == last}
+    return {y for x, y in results if x == last}
 
 
 def _passes_below(cells: dict[tuple[int, int], tuple[int, int, int, int]], cell: tuple[int, int]) -> bool:
@@ -122,4 +133,4 @@ def _passes_below(cells: dict[tuple[int, int], tuple[int, int, int, int]], cell:
 
 def _swaps(layout: LineageLayout, layer: int) -> bool:
     nets = edge_channels(layout)[layer].nets
-    return any(row in nets.get(each, ()) for row, targets in nets.items() for each in targets if each != row)
+    return any(row in nets.get(target, ()) for row, targets in nets.items() for target in targets if target != row)

@@ -34,7 +34,7 @@ async def open_lineage(night: Night) -> None:
     await night.see("LINEAGE", "root cause")
 
 
-def standing_on(night: Night) -> str:
+def selected_node(night: Night) -> str:
     return screen(night).selected_name()
 
 
@@ -47,7 +47,7 @@ async def test_from_a_service_one_key_shows_its_cause_and_the_way_to_it_lit(nigh
 
 @on_the_night(size=WIDE)
 async def test_four_columns_share_the_width_so_that_no_name_no_deadline_and_no_time_is_cut(night: Night) -> None:
-    """The last of them was four cells wide, beside free edges and empty lines, and no service stood in it."""
+    """No column is too narrow for a service name while free edges or empty lines remain."""
     await open_lineage(night)
     await night.see("✖ revenue_mart", "↻ close-books", "· supply-mart", "03:00 retrying")
     await night.see("06:30 Supply plan", "07:30 Daily revenue", "due 04:30, waits for extract_orders")
@@ -73,12 +73,12 @@ async def test_on_a_small_screen_it_says_of_what_each_figure_is_and_cuts_neither
 async def test_the_cursor_walks_along_the_edges_and_prefers_the_critical_path(night: Night) -> None:
     await open_lineage(night)
     await night.press("right")
-    assert LOAD == standing_on(night)
+    assert LOAD == selected_node(night)
     await night.see("load_orders  succeeded 03:14  on the critical path")
     await night.press("right", "down")
-    first = standing_on(night)
+    first = selected_node(night)
     await night.press("up", "left", "left")
-    assert EXTRACT == standing_on(night)
+    assert EXTRACT == selected_node(night)
     assert first != EXTRACT
 
 
@@ -162,12 +162,12 @@ async def test_a_search_goes_to_the_job_and_on_to_the_next_and_escape_ends_it(ni
     await night.typing()
     await night.type("pg-dwh")
     await night.press("enter")
-    await night.until(lambda: standing_on(night).startswith("pg-dwh/"), "the first hit")
-    first = standing_on(night)
+    await night.until(lambda: selected_node(night).startswith("pg-dwh/"), "the first hit")
+    first = selected_node(night)
     await night.act("match_next")
-    assert {first, standing_on(night)} == {MART, "pg-dwh/refresh_stock"}
+    assert {first, selected_node(night)} == {MART, "pg-dwh/refresh_stock"}
     await night.act("match_next")
-    assert first == standing_on(night)
+    assert first == selected_node(night)
     await night.press("escape")
     await night.wait_until_hidden("/ pg-dwh")
     await night.act("match_next")
@@ -186,20 +186,20 @@ async def test_what_is_searched_for_beyond_the_view_becomes_the_centre(night: Ni
 
 def test_a_drawing_of_other_jobs_than_the_loaded_ones_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search line closes, which draws again, while the search loads the jobs around another center."""
-    asked: list[Any] = []
+    requests: list[Any] = []
 
     @on_the_night()
     async def steps(night: Night) -> None:
         await open_lineage(night)
-        monkeypatch.setattr(screen(night), "ask", lambda *arguments, **_: asked.append(arguments[1:3]))
+        monkeypatch.setattr(screen(night), "ask", lambda *arguments, **_: requests.append(arguments[1:3]))
         screen(night).redraw()
-        [(draw, late)] = asked
+        [(draw, late)] = requests
         drawn = draw(None)
         other = dataclasses.replace(drawn, reach=copy.copy(drawn.reach))
         screen(night)._show(other)
         late(drawn)
         assert screen(night).shown is other
-        assert 2 == len(asked), "drawn again with the loaded jobs"
+        assert 2 == len(requests), "drawn again with the loaded jobs"
         monkeypatch.undo()
 
     steps()
@@ -316,7 +316,7 @@ async def test_down_to_forty_by_ten_and_back_it_is_whole_again(night: Night) -> 
     await night.see("LINEAGE", "load_orders", "root cause")
     await night.until(lambda: night.app.focused is screen(night).canvas, "the focus")
     await night.press("right")
-    assert LOAD == standing_on(night)
+    assert LOAD == selected_node(night)
 
 
 def _unseen(night: Night) -> None:

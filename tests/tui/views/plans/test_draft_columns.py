@@ -12,14 +12,14 @@ from console.domain.plan_editing import LATE, PlanOutlook, PlanVariant, VariantF
 from console.tui.views.plans.rows import DRAFT_COLUMNS, changed_lines, draft_columns, recap_text, summary_lines
 from tests.control.recovery.test_proposal import FAILED, night
 from tests.tui.fake_reads import NOW, draft, incident, plan_of
-from tests.tui.views.runs.test_durations import look
+from tests.tui.views.runs.test_durations import render_context
 
 
 def test_a_wait_is_shown_whole() -> None:
     plan = night(FAILED, now="03:20")[1]
     assert draft_columns(plan) == DRAFT_COLUMNS
     waiting = replace(plan, steps=(replace(plan.steps[0], after=(1, 2), wait_s=222.0),))
-    [width] = [one.width for one in draft_columns(waiting) if one.title == "after"]
+    [width] = [column.width for column in draft_columns(waiting) if column.title == "after"]
     assert len("1,2 +3m42s") == width
 
 
@@ -28,7 +28,7 @@ def changes_of(**changes: Any) -> str:
     plan = draft()
     first, second, *others = plan.steps
     after = replace(plan, steps=(first, replace(second, **changes), *others))
-    return "\n".join("".join(text for text, _ in line) for line in changed_lines(plan, after, look()))
+    return "\n".join("".join(text for text, _ in line) for line in changed_lines(plan, after, render_context()))
 
 
 @pytest.mark.parametrize("changes", [{"after": ()}, {"wait_s": 60.0}, {"preview": {"native_calls": ("curl x",)}}])
@@ -44,10 +44,10 @@ def test_an_excluded_run_of_a_planned_job_is_not_denied_and_a_removed_one_has_it
     plan = draft()
     first = plan.steps[0]
     excluded = (ExcludedRun(first.job, 7, "superseded"), ExcludedRun("etl-airflow/other", 8, "left out by hand"))
-    lines = summary_lines(replace(plan, excluded=excluded), PlanOutlook((), ()), look())
+    lines = summary_lines(replace(plan, excluded=excluded), PlanOutlook((), ()), render_context())
     assert "not in it other" == "".join(text for text, _ in lines[-1])
     earlier = replace(plan, steps=(replace(first, period_key="2026-11-19T03:14:00Z"), *plan.steps[1:]))
-    shown = "\n".join("".join(text for text, _ in line) for line in changed_lines(earlier, plan, look()))
+    shown = "\n".join("".join(text for text, _ in line) for line in changed_lines(earlier, plan, render_context()))
     assert f"removed  rerun {first.job} 2026-11-19 04:14" in shown
 
 
@@ -55,9 +55,9 @@ def test_a_recap_counts_a_service_without_estimate_apart_from_late_ones() -> Non
     view = incident()
     first, *others = (replace(service, timeliness="on_time") for service in view.services)
     unknown = replace(first, timeliness="no_estimate", expected=None)
-    assert "1 service without estimate" == recap_text(replace(view, services=(unknown,)), look())
+    assert "1 service without estimate" == recap_text(replace(view, services=(unknown,)), render_context())
     assert "1 of 1 service on time, 1 service without estimate" == recap_text(
-        replace(view, services=(unknown, *others[:1])), look()
+        replace(view, services=(unknown, *others[:1])), render_context()
     )
 
 
@@ -66,7 +66,7 @@ def test_a_service_that_the_plan_delivers_late_is_not_called_saved() -> None:
     day = next(save for step in plan.steps for save in step.saves if save.saved)
     steps = tuple(replace(step, saves=()) for step in plan.steps)
     way = PlanVariant("as planned", True, (VariantFinish(LATE, NOW, 0.985),))
-    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((day,), (way,)), look())
+    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((day,), (way,)), render_context())
     text = "\n".join("".join(text for text, _ in line) for line in lines)
     assert f"does not save {day.shown_title}: as planned, about 03:17, 98 %" in text
     assert f"\nsaves {day.shown_title}" not in text
@@ -83,7 +83,7 @@ def test_a_service_without_an_estimate_is_not_promised_before_the_start() -> Non
         ))
         for step in plan.steps
     )  # fmt: skip
-    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((unknown, *others), ()), look())
+    lines = summary_lines(replace(plan, steps=steps), PlanOutlook((unknown, *others), ()), render_context())
     text = "\n".join("".join(text for text, _ in line) for line in lines)
     assert f"may save {unknown.shown_title} " in text
     assert ": unknown: no estimate" in text

@@ -44,7 +44,7 @@ async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_an
     await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "Supply plan, ")
     await night.see("late weekly-f")
     await night.see("EXCLUDED 1", "its schedule starts it at 04:30", "weekly-finance cannot be saved any more")
-    assert [("plan", 412)] == night.requests.asked
+    assert [("plan", 412)] == night.requests.calls
     assert [] == night.requests.started
 
 
@@ -94,27 +94,29 @@ async def test_each_way_to_go_on_says_when_each_service_would_be_there(night: Ni
     await planned(night)
     await night.see("FINISH  ", "◆ as planned", "nothing done", "step 1 skipped", "step 1 left out")
     assert "RISK" not in night.text
-    assert ["06:06 on time", "not delivered", "05:52 partial", "05:52 asserted"] == ways(night, "Supply plan")[:4]
-    assert ["05:03 late", "not delivered"] == ways(night, "weekly-finance")[:2]
+    assert ["06:06 on time", "not delivered", "05:52 partial", "05:52 asserted"] == option_cells(night, "Supply plan")[
+        :4
+    ]
+    assert ["05:03 late", "not delivered"] == option_cells(night, "weekly-finance")[:2]
     await night.press("down")
     await night.see("2 failed-only/downstream/all", "2 skip")
     await night.press("w")
     await night.see("WAIT before step 2")
     await night.press("backspace", "backspace", *"30m", "enter")
     await night.see("◆ as changed")
-    assert ["06:36 late", "06:06 on time", "not delivered"] == ways(night, "Supply plan")[:3]
+    assert ["06:36 late", "06:06 on time", "not delivered"] == option_cells(night, "Supply plan")[:3]
 
 
 def _simulated(night: Night) -> None:
-    found = night.requests.draft
-    days = {(save.service, save.business_date): save.deadline for step in found.steps for save in step.saves}
+    plan_draft = night.requests.draft
+    days = {(save.service, save.business_date): save.deadline for step in plan_draft.steps for save in step.saves}
     chances = {"supply-plan": 0.12, "weekly-finance": 0.97}
     finishes = tuple(
         PlannedFinish(*day, done, chances.get(day[0], 0.004), deadline)
         for day, deadline in days.items()
         for done in (0, 1)
     )
-    night.requests.draft = dataclasses.replace(found, finishes=finishes)
+    night.requests.draft = dataclasses.replace(plan_draft, finishes=finishes)
 
 
 @on_the_night(size=(120, 36), prepare=_simulated)
@@ -125,23 +127,23 @@ async def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_ot
     await night.see("FINISH, RISK", "◆ as planned")
     due = next(save for step in night.requests.draft.steps for save in step.saves if save.service == "supply-plan")
     local = f"{datetime.fromisoformat(due.deadline):%M}"
-    first, _, skipped, *_ = ways(night, "Supply plan")
+    first, _, skipped, *_ = option_cells(night, "Supply plan")
     assert (f":{local}, 12 %", f":{local} partial, 12 %") == (first[2:], skipped[2:])
-    assert ways(night, "weekly-finance")[0].endswith(", 97 %")
+    assert option_cells(night, "weekly-finance")[0].endswith(", 97 %")
     await night.press("w")
     await night.see("WAIT before step 1")
     await night.press("backspace", "backspace", *"30m", "enter")
     await night.see("◆ as changed")
-    changed, as_planned, *_ = ways(night, "Supply plan")
+    changed, as_planned, *_ = option_cells(night, "Supply plan")
     assert changed.startswith("about ")
     assert ", 12 %" in as_planned
 
 
 def _six_services(night: Night) -> None:
-    found = night.requests.draft
-    [first, *others] = found.steps
+    plan_draft = night.requests.draft
+    [first, *others] = plan_draft.steps
     many = tuple(dataclasses.replace(first.saves[0], service=f"service-{number}", title="") for number in range(6))
-    night.requests.draft = dataclasses.replace(found, steps=(dataclasses.replace(first, saves=many), *others))
+    night.requests.draft = dataclasses.replace(plan_draft, steps=(dataclasses.replace(first, saves=many), *others))
 
 
 @on_the_night(prepare=_six_services)
@@ -156,8 +158,8 @@ async def test_services_that_have_no_room_in_the_outlook_are_scrolled_to_by_keys
     await night.see("service-0", "as planned")
 
 
-def ways(night: Night, service: str) -> list[str]:
-    """What stands in the row of a service, way by way."""
+def option_cells(night: Night, service: str) -> list[str]:
+    """The cells of a service's row, option by option."""
     [line] = [line for line in night.text.splitlines() if line.strip().startswith(service) and " 0" in line]
     return [cell.strip() for cell in re.split("[●✖!‼–]", line)[1:]]
 
@@ -213,7 +215,7 @@ async def test_everything_that_was_left_red_is_planned_on_request_and_no_more_on
     await night.see("5 steps", "everything", "pg-dwh/vacuum_all")
     await night.press("e")
     await night.see("4 steps ")
-    assert ["plan", "everything", "plan"] == [kind for kind, _ in night.requests.asked]
+    assert ["plan", "everything", "plan"] == [kind for kind, _ in night.requests.calls]
 
 
 @on_the_night()
@@ -393,8 +395,8 @@ async def test_a_plan_with_a_step_that_may_never_be_sent_says_so_until_it_is_lef
 
 def _cannot(night: Night) -> None:
     first, *rest = night.requests.draft.steps
-    told = dataclasses.replace(first, cannot="own cannot rerun: it only listens", preview={})
-    night.requests.draft = dataclasses.replace(night.requests.draft, steps=(told, *rest))
+    step = dataclasses.replace(first, cannot="own cannot rerun: it only listens", preview={})
+    night.requests.draft = dataclasses.replace(night.requests.draft, steps=(step, *rest))
 
 
 @on_the_night(prepare=_cannot)
@@ -444,8 +446,8 @@ async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(nigh
 
 def _first_tier(night: Night) -> None:
     first, *rest = night.requests.draft.steps
-    told = dataclasses.replace(first, first_tier=("daily-revenue",))
-    night.requests.draft = dataclasses.replace(night.requests.draft, steps=(told, *rest))
+    step = dataclasses.replace(first, first_tier=("daily-revenue",))
+    night.requests.draft = dataclasses.replace(night.requests.draft, steps=(step, *rest))
 
 
 @on_the_night(prepare=_first_tier)
@@ -571,7 +573,7 @@ async def test_a_plan_that_is_still_the_same_starts_as_it_is_now(night: Night) -
         await night.see("Start the plan")
         await night.press("down", "enter")
         await night.see("PLAN 1 running")
-    assert 2 <= night.requests.asked.count(("plan", 412))
+    assert 2 <= night.requests.calls.count(("plan", 412))
 
 
 @on_the_night(size=(120, 36))
@@ -582,12 +584,12 @@ async def test_enter_twice_computes_an_old_plan_again_once_and_starts_it_once(ni
     await night.see("Start the plan")
     with old_at_once():
         night.requests.silent = True
-        before = night.requests.asked.count(("plan", 412))
+        before = night.requests.calls.count(("plan", 412))
         await night.press("down", "enter", "enter")
         await night.see("checking that the plan has not changed")
         night.requests.silent = False
         await night.see("PLAN 1 running")
-    assert before + 1 == night.requests.asked.count(("plan", 412))
+    assert before + 1 == night.requests.calls.count(("plan", 412))
     assert 1 == len(night.requests.started)
 
 

@@ -1,4 +1,4 @@
-"""Recovery plans in the console, started: watched step by step, paused, resumed, given up; what is left is said."""
+"""Recovery plans in the console, started: watched step by step, paused, resumed, abandoned; the rest is shown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    "changes, text",
     [
         ({"verb": WAIT, "run_state": "running"}, "waits until it is good: it is running"),
         ({"verb": WAIT}, "waits until it has run"),
@@ -54,11 +54,11 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
         ({"state": "verified"}, ""),
     ],
 )
-def test_the_reason_a_step_is_not_yet_requested_is_shown(changes: dict[str, Any], words: str) -> None:
+def test_the_reason_a_step_is_not_yet_requested_is_shown(changes: dict[str, Any], text: str) -> None:
     first, second, *_ = plan_of(draft()).steps
     busy = dataclasses.replace(first, state="requested", system="cloud")
     step = dataclasses.replace(second, **{"after": (), **changes})
-    assert words == plan_of(draft(), steps=(busy, step)).waits_for(step)
+    assert text == plan_of(draft(), steps=(busy, step)).waits_for(step)
 
 
 @pytest.mark.parametrize("state", ["paused", "stopped", "aborted"])
@@ -92,7 +92,10 @@ def _has_delivered(night: Night) -> None:
     needless = dataclasses.replace(first, verb="hold", action_state="")
     night.reads.plans_ = [dataclasses.replace(plan, steps=(needless, *others))]
     view = night.reads.incident_
-    met = (dataclasses.replace(each, timeliness="met", expected=None, delivered=at("06:02")) for each in view.services)
+    met = (
+        dataclasses.replace(service, timeliness="met", expected=None, delivered=at("06:02"))
+        for service in view.services
+    )
     row = dataclasses.replace(view.row, closed=NOW)
     night.reads.incident_ = dataclasses.replace(view, row=row, services=tuple(met), members=())
 
@@ -113,13 +116,13 @@ def test_the_footer_of_a_plan_lists_the_keys_that_steer_it_until_it_has_ended(st
         night.reads.plans_ = [plan_of(draft(), 7, state=state)]
 
     @on_the_night(prepare=prepare, address=("plan", 7))
-    async def look(night: Night) -> None:
+    async def query(night: Night) -> None:
         await night.see(f"PLAN 7 {state}", "<INC-0412>")
         foot = night.text.splitlines()[-1]
         listed = [label for label in ("open", "pause", "resume", "abort") if label in foot]
         assert (["open"] if state in ("done", "aborted") else ["open", "pause", "resume", "abort"]) == listed
 
-    look()
+    query()
 
 
 @on_the_night(prepare=_is_done)
@@ -139,7 +142,9 @@ async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_
 @on_the_night(prepare=_is_done)
 async def test_a_plan_that_ended_well_says_that_its_incident_is_closed_and_what_it_saved(night: Night) -> None:
     view = night.reads.incident_
-    first, second = (dataclasses.replace(one, timeliness="on_time", expected=at("05:56")) for one in view.services)
+    first, second = (
+        dataclasses.replace(service, timeliness="on_time", expected=at("05:56")) for service in view.services
+    )
     saved = (first, dataclasses.replace(second, timeliness="met"))
     row = dataclasses.replace(view.row, closed=NOW)
     night.reads.incident_ = dataclasses.replace(view, row=row, services=saved)
@@ -172,10 +177,10 @@ async def test_planning_the_rest_is_shown_with_the_keys_of_this_person(night: Ni
 def test_remaining_runs_of_one_job_are_distinguished_by_their_period() -> None:
     view = incident()
     first, *_ = open_steps(view)
-    left = open_reason(dataclasses.replace(view, actions=(), members=tuple(
+    reason = open_reason(dataclasses.replace(view, actions=(), members=tuple(
         dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z") for number in (10, 20)
     )))  # fmt: skip
-    assert [f"still red or stale: {first.job} 2026-11-20T03:{number}:00Z" for number in (10, 20)] == left[:2]
+    assert [f"still red or stale: {first.job} 2026-11-20T03:{number}:00Z" for number in (10, 20)] == reason[:2]
 
 
 @on_the_night(prepare=_runs_already)
@@ -184,7 +189,7 @@ async def test_the_incident_shows_the_plan_that_goes_on_and_r_opens_it(night: Ni
     await night.see("PLAN 7 running  0 of 4 steps")
     await night.press("r")
     await night.see("PLAN 7 running  repair")
-    assert [] == night.requests.asked
+    assert [] == night.requests.calls
     await night.press("escape")
     await night.see("AFFECTED SERVICES")
 

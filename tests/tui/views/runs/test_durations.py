@@ -21,7 +21,7 @@ from console.tui.views.runs.overview import (
 from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
 
 
-def look(plain: bool = False) -> RenderContext:
+def render_context(plain: bool = False) -> RenderContext:
     return RenderContext(NOW, ZonedClock(ZoneInfo("Europe/Berlin")), GlyphSet(plain))
 
 
@@ -42,24 +42,28 @@ def text(runs: list[tuple[str, str]] | tuple[list[tuple[str, str]], list[tuple[s
 
 
 def test_bars_are_ordered_oldest_first_and_the_newest_is_highlighted_with_a_text() -> None:
-    runs = duration_plot(of(took(16), took(8, ago=2), took(4, ago=3), took(12, ago=4)), look())
+    runs = duration_plot(of(took(16), took(8, ago=2), took(4, ago=3), took(12, ago=4)), render_context())
     assert text(runs) == " ▇▃▅█  last 16m, longer than all 3 successful runs (4m to 12m)"
     assert ("█", "key") in runs[0]
 
 
 def test_what_was_red_is_drawn_and_not_compared_with() -> None:
-    runs = duration_plot(of(took(8), took(16, "failed", 2), took(10, ago=3)), look())
+    runs = duration_plot(of(took(8), took(16, "failed", 2), took(10, ago=3)), render_context())
     assert ("█", "bad") in runs[0]
     assert text(runs).endswith("last 8m, shorter than the one successful run (10m to 10m)")
 
 
 def test_the_shortest_run_is_shorter_than_all_and_one_as_short_is_no_longer_than_any() -> None:
     others = [took(minutes, ago=ago) for ago, minutes in enumerate((8, 12, 34), 2)]
-    assert text(duration_plot(of(took(2), *others), look())).endswith(
+    assert text(duration_plot(of(took(2), *others), render_context())).endswith(
         "last 2m, shorter than all 3 successful runs (8m to 34m)"
     )
-    assert "last 8m, no longer than any of 3 successful runs" in text(duration_plot(of(took(8), *others), look()))
-    assert "last 10m, longer than 33 % of 3 successful runs" in text(duration_plot(of(took(10), *others), look()))
+    assert "last 8m, no longer than any of 3 successful runs" in text(
+        duration_plot(of(took(8), *others), render_context())
+    )
+    assert "last 10m, longer than 33 % of 3 successful runs" in text(
+        duration_plot(of(took(10), *others), render_context())
+    )
 
 
 def test_a_reference_that_only_programs_read_is_left_to_the_record() -> None:
@@ -69,26 +73,30 @@ def test_a_reference_that_only_programs_read_is_left_to_the_record() -> None:
 
 def test_a_running_run_counts_with_its_elapsed_time() -> None:
     running = run_row(9, 1, EXTRACT, state="running", started=NOW - timedelta(minutes=20), ended=None)
-    assert "last so far 20m, longer than the one successful run" in text(duration_plot(of(running, took(8)), look()))
+    assert "last so far 20m, longer than the one successful run" in text(
+        duration_plot(of(running, took(8)), render_context())
+    )
 
 
 def test_without_durations_it_says_so_and_a_first_one_has_none_to_compare_with() -> None:
-    assert text(duration_plot(of(took(None, "lost")), look())) == " no run of it has a duration yet"
-    assert text(duration_plot(of(took(8)), look())).endswith("last 8m, the first that has a duration")
+    assert text(duration_plot(of(took(None, "lost")), render_context())) == " no run of it has a duration yet"
+    assert text(duration_plot(of(took(8)), render_context())).endswith("last 8m, the first that has a duration")
 
 
 def test_in_plain_letters_bars_are_figures() -> None:
-    assert text(duration_plot(of(took(16), took(8, ago=2)), look(plain=True))).isascii()
+    assert text(duration_plot(of(took(16), took(8, ago=2)), render_context(plain=True))).isascii()
 
 
 def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
     row = job_row(1, EXTRACT, state="failed", native_state="exit 1", timeliness="at_risk", evidence="inferred")
-    said = text(flowing_groups(status_segments(dataclasses.replace(job_view(row), row=row), look()), 120)[0])
-    assert said.startswith(" state ✖ failed   timeliness ! at risk   evidence ≈ inferred   proves its end")
+    message = text(
+        flowing_groups(status_segments(dataclasses.replace(job_view(row), row=row), render_context()), 120)[0]
+    )
+    assert message.startswith(" state ✖ failed   timeliness ! at risk   evidence ≈ inferred   proves its end")
     never = job_row(2, EXTRACT, state="", run_id=None, next=None)
-    said = text(flowing_groups(expected_text(job_view(never, coming=()), look()), 120)[0])
-    assert said.startswith(" daily at 02:00   next not known   usually 14m12s")
-    assert "   next Sat 03:10, " in text(flowing_groups(expected_text(job_view(row), look()), 200)[0])
+    message = text(flowing_groups(expected_text(job_view(never, coming=()), render_context()), 120)[0])
+    assert message.startswith(" daily at 02:00   next not known   usually 14m12s")
+    assert "   next Sat 03:10, " in text(flowing_groups(expected_text(job_view(row), render_context()), 200)[0])
 
 
 def test_months_before_the_stored_runs_are_a_bar_each_with_their_total() -> None:
@@ -97,9 +105,11 @@ def test_months_before_the_stored_runs_are_a_bar_each_with_their_total() -> None
         JobMonth("2026-04", 30, 0, None),
         JobMonth("2026-05", 31, 29, 960.0),
     ]
-    assert text(months_plot(months, look())) == (" ▅ █  2026-03 to 2026-05: 92 runs, 65 % succeeded, usually 8m to 16m")
-    assert text(months_plot(months, look(plain=True))).isascii()
-    assert text(months_plot(months[1:2], look())).endswith("  2026-04: 30 runs, 0 % succeeded")
+    assert text(months_plot(months, render_context())) == (
+        " ▅ █  2026-03 to 2026-05: 92 runs, 65 % succeeded, usually 8m to 16m"
+    )
+    assert text(months_plot(months, render_context(plain=True))).isascii()
+    assert text(months_plot(months[1:2], render_context())).endswith("  2026-04: 30 runs, 0 % succeeded")
 
 
 def test_a_run_that_ended_before_its_accepted_instant_is_placed_by_its_start() -> None:

@@ -1,4 +1,4 @@
-"""Runs by hour: every hour in its place on the wall clock, and what failed is told by more than a colour."""
+"""Runs by hour: every hour at its place on the wall clock, and failures shown by more than a color."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ async def test_an_hour_chart_that_could_not_be_read_is_read_again(night: Night) 
 
     await night.press("7")
     await night.see("RUNS  row 1 of")
-    with pytest.MonkeyPatch.context() as gone:
-        gone.setattr(FakeReads, "run_hours", refuse)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeReads, "run_hours", refuse)
         await night.press("H")
         await night.see("the disk of the store is gone")
     await night.see("the busiest hour had 39 runs")  # after `AGAIN_SECONDS`

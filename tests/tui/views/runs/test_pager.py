@@ -73,10 +73,10 @@ def test_a_terminal_that_cannot_be_lent_is_reported() -> None:
 
 
 def test_a_session_opens_on_the_selected_row_and_reports_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Sequence[str]] = []
+    requests: list[Sequence[str]] = []
 
     def ran(argv: Sequence[str], check: bool) -> subprocess.CompletedProcess[str]:
-        asked.append(argv)
+        requests.append(argv)
         return subprocess.CompletedProcess(argv, 255)
 
     monkeypatch.setattr(HeadwayApp, "suspend", _lent)
@@ -91,7 +91,7 @@ def test_a_session_opens_on_the_selected_row_and_reports_how_it_ended(monkeypatc
         await night.see("the session at etl-hosts/etl02 failed")
 
     drive()
-    assert [("headway", "--config", "x", "system", "shell", "etl-hosts/etl02")] == asked
+    assert [("headway", "--config", "x", "system", "shell", "etl-hosts/etl02")] == requests
 
 
 def test_a_terminal_that_cannot_be_lent_to_a_session_is_reported_and_the_console_continues() -> None:

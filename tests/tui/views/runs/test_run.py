@@ -1,4 +1,4 @@
-"""A run and a job tell their three axes in words, their source's page and their place among 60 runs; the log is a key
+"""A run and a job show their three axes in words, their source's page and their place among 60 runs; the log is a key
 away from both."""
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from console.tui.app.navigation import HeadwayApp
 from console.tui.views.runs import overview
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import LOG_PAGE, at, run_view
-from tests.tui.views.runs.test_durations import look
+from tests.tui.views.runs.test_durations import render_context
 
 
-def said(view_width: int, **changes: Any) -> list[str]:
+def log_notices(view_width: int, **changes: Any) -> list[str]:
     view = run_view(**changes)
-    blocks = overview.run_overview(view, view.attempts[-1], look(), view_width)
+    blocks = overview.run_overview(view, view.attempts[-1], render_context(), view_width)
     return ["".join(text for text, _ in line) for lines in blocks for line in lines]
 
 
@@ -41,7 +41,7 @@ async def test_a_run_shows_state_timeliness_and_evidence_separately_and_its_url(
 
 def test_the_times_of_a_run_are_in_the_zone_of_the_header() -> None:
     """The console's header names one zone: that of the services, not of the run's system."""
-    ctx = look()
+    ctx = render_context()
     ctx.clock.home = "Europe/Berlin"
     utc, berlin = (run_view(zone=zone) for zone in ("UTC", "Europe/Berlin"))
     assert overview.run_overview(utc, None, ctx, 160) == overview.run_overview(berlin, None, ctx, 160)
@@ -52,10 +52,10 @@ def test_the_native_state_of_an_older_attempt_names_its_attempt() -> None:
     older, newest = (
         "\n".join(
             "".join(text for text, _ in line)
-            for lines in overview.run_overview(view, one, look(), 160)
+            for lines in overview.run_overview(view, attempt, render_context(), 160)
             for line in lines
         )
-        for one in (view.attempts[0], view.attempts[-1])
+        for attempt in (view.attempts[0], view.attempts[-1])
     )
     assert (True, False) == ("attempt 1: native" in older, "attempt" in newest.split("native")[0].split("evidence")[-1])
 
@@ -64,7 +64,7 @@ def test_its_place_is_among_the_60_runs_up_to_it() -> None:
     slow = run_view().row
     slow = dataclasses.replace(slow, ended=at("03:26"))
     view = run_view()
-    lines = said(160, row=slow, runs=(slow, *view.runs[1:]))
+    lines = log_notices(160, row=slow, runs=(slow, *view.runs[1:]))
     assert "took 14m, longer than 54 % of 57 successful runs (9m to 17m)" in lines[-1]
     assert 60 == len(lines[-1].split()[0])
 
@@ -72,13 +72,13 @@ def test_its_place_is_among_the_60_runs_up_to_it() -> None:
 def test_a_run_without_a_duration_says_so_beside_those_of_the_others() -> None:
     row = dataclasses.replace(run_view().row, started=None, ended=None, state="missed")
     view = run_view()
-    shown = said(160, row=row, runs=(row, *view.runs[1:]))[-1]
+    shown = log_notices(160, row=row, runs=(row, *view.runs[1:]))[-1]
     assert "this run has no duration, 57 successful runs (9m to 17m)" in shown
 
 
 def test_a_low_terminal_keeps_the_first_line_of_each_block() -> None:
     view = run_view()
-    blocks = overview.run_overview(view, view.attempts[-1], look(), 60)
+    blocks = overview.run_overview(view, view.attempts[-1], render_context(), 60)
     first = overview.fit_lines(blocks, 2)
     assert [blocks[0][0], blocks[1][0]] == first
     assert len(overview.fit_lines(blocks, 40)) == sum(map(len, blocks))

@@ -21,12 +21,14 @@ START = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 SUPPLY = service(1, "supply", "Supply plan", 2, "06:30")
 
 
-def look(plain: bool = False, zone: str = "Europe/Berlin") -> RenderContext:
+def gantt_context(plain: bool = False, zone: str = "Europe/Berlin") -> RenderContext:
     return RenderContext(START, ZonedClock(ZoneInfo(zone)), GlyphSet(plain))
 
 
 def text(lane: TimelineLane, plain: bool = False, minutes: int = 10, width: int = 30, now: int = 0) -> str:
-    runs = lanes.lane_cells(lane, TimeScale(START, minutes, width), START + timedelta(minutes=now), look(plain))
+    runs = lanes.lane_cells(
+        lane, TimeScale(START, minutes, width), START + timedelta(minutes=now), gantt_context(plain)
+    )
     return "".join(piece for piece, _ in runs)
 
 
@@ -51,7 +53,7 @@ def test_a_date_without_a_promise_shows_no_deadline() -> None:
         replace(SUPPLY, timeliness="no_promise", deadline=START + timedelta(minutes=60)), None, (), "no_promise"
     )
     assert text(left_out, width=14, now=200).strip() == ""
-    assert "due" not in "".join(piece for piece, _ in lanes.lane_text(left_out, look()))
+    assert "due" not in "".join(piece for piece, _ in lanes.lane_text(left_out, gantt_context()))
 
 
 def test_what_took_less_than_a_cell_is_seen() -> None:
@@ -67,28 +69,28 @@ def test_a_deadline_is_a_line_with_its_time() -> None:
 
 
 def test_the_time_of_a_deadline_is_what_the_ruler_says_above_it() -> None:
-    """A service of Berlin among others stood at 17:30 of an axis in UTC and read 18:30."""
-    utc, scale = look(zone="UTC"), TimeScale(SUPPLY.deadline - timedelta(minutes=30), 2, 60)
+    """A deadline is under the ruler's label of the same time, in the zone of the axis."""
+    utc, scale = gantt_context(zone="UTC"), TimeScale(SUPPLY.deadline - timedelta(minutes=30), 2, 60)
     lane = TimelineLane(SUPPLY, None, (), "on_time", expected=SUPPLY.deadline, late=SUPPLY.deadline)
     drawn = "".join(piece for piece, _ in lanes.lane_cells(lane, scale, START, utc))
     above = "".join(piece for piece, _ in lanes.ruler(scale, utc))
     assert drawn.index("▏05:30") == above.index("05:30")
-    told = "".join(piece for piece, _ in lanes.lane_text(lane, utc))
-    assert "due 05:30  expected 05:30, p95 05:30" in told
+    output = "".join(piece for piece, _ in lanes.lane_text(lane, utc))
+    assert "due 05:30  expected 05:30, p95 05:30" in output
 
 
 def test_the_time_of_a_deadline_is_read_whatever_may_slip_over_it() -> None:
     deadline = (SUPPLY.deadline - START) // timedelta(minutes=10)
 
-    def told(slips: int) -> str:
+    def reported(slips: int) -> str:
         first = (deadline - 3) * 10
         lane = TimelineLane(
             SUPPLY, None, (bar(BarKind.FAN, first, (deadline + 1 + slips) * 10),), "at_risk", expected=START
         )
         return text(lane, width=60)[deadline - 3 :].rstrip()
 
-    assert ["░░░▏06:30", "░░░▏░ 06:30", "░░░▏░░░░ 06:30"] == [told(slips) for slips in (0, 1, 4)]
-    assert "░░░▏06:30░░░░" == told(9)[:13]
+    assert ["░░░▏06:30", "░░░▏░ 06:30", "░░░▏░░░░ 06:30"] == [reported(slips) for slips in (0, 1, 4)]
+    assert "░░░▏06:30░░░░" == reported(9)[:13]
 
 
 def test_bars_outside_of_the_screen_draw_nothing() -> None:
@@ -119,18 +121,18 @@ def test_zooming_keeps_the_moment_in_its_cell(minutes: int, by: int, cell: int) 
 
 def test_the_ruler_names_hours_by_the_wall_also_where_the_clocks_change() -> None:
     scale = TimeScale(datetime(2026, 10, 25, 0, 0, tzinfo=UTC), 10, 30)
-    assert "02:00 02:00       04:00" == lanes.ruler(scale, look())[0][0].rstrip()
+    assert "02:00 02:00       04:00" == lanes.ruler(scale, gantt_context())[0][0].rstrip()
 
 
 def test_the_ruler_names_full_hours_also_where_a_cell_begins_before_one() -> None:
-    assert "04:00" in lanes.ruler(TimeScale(START - timedelta(minutes=4), 8, 30), look())[0][0]
+    assert "04:00" in lanes.ruler(TimeScale(START - timedelta(minutes=4), 8, 30), gantt_context())[0][0]
 
 
 def test_a_label_of_wide_letters_keeps_its_width() -> None:
     from rich.cells import cell_len
 
     lane = TimelineLane(replace(SUPPLY, title="漢字の名前の仕事とても長い"), None, (), "on_time")
-    assert sum(cell_len(piece) for piece, _ in lanes.lane_label(lane, 20, look())) == 20
+    assert sum(cell_len(piece) for piece, _ in lanes.lane_label(lane, 20, gantt_context())) == 20
 
 
 def test_the_time_of_a_deadline_at_the_right_edge_is_left_of_its_line() -> None:

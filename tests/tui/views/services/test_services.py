@@ -25,7 +25,7 @@ from console.tui.widgets.table import column_widths
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, ZONE, at, header, service, services
 
-LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
+CONTEXT = RenderContext(NOW, ZonedClock(), GlyphSet())
 CALM = header(silent_targets=(), at_risk=0, open_incidents=0)
 
 
@@ -43,7 +43,7 @@ def bar(deadline: str, expected: str, p95: str, now: str = "03:00", width: int =
 
 
 def test_the_deadline_has_the_same_cell_whatever_the_forecast() -> None:
-    assert {7} == {bar(*each).index("▏") for each in (("06:30", "05:00", "05:40"), ("11:00", "03:10", "03:20"))}
+    assert {7} == {bar(*pair).index("▏") for pair in (("06:30", "05:00", "05:40"), ("11:00", "03:10", "03:20"))}
 
 
 def test_a_bar_reaches_over_the_deadline_only_where_the_forecast_does() -> None:
@@ -77,11 +77,11 @@ def test_a_bar_always_fills_its_cell_and_is_over_the_line_exactly_when_p95_is_la
 
 @pytest.mark.parametrize("by", [ServiceGrouping.TIER, ServiceGrouping.OWNER])
 def test_a_group_with_trouble_comes_before_the_others_and_its_trouble_first(by: ServiceGrouping) -> None:
-    hurt = dataclasses.replace(service(1, "late", "Late", 5, "11:00"), owner="sales", timeliness="will_miss")
-    found = groups([*many(12), hurt], by)
-    assert hurt is found[0].views[0]
-    assert ("tier 5" if by is ServiceGrouping.TIER else "sales") == found[0].name
-    assert sorted(each.name for each in found[1:]) == [each.name for each in found[1:]]
+    service_view = dataclasses.replace(service(1, "late", "Late", 5, "11:00"), owner="sales", timeliness="will_miss")
+    service_group = groups([*many(12), service_view], by)
+    assert service_view is service_group[0].views[0]
+    assert ("tier 5" if by is ServiceGrouping.TIER else "sales") == service_group[0].name
+    assert sorted(group.name for group in service_group[1:]) == [group.name for group in service_group[1:]]
 
 
 @given(st.integers(0, 60), st.integers(0, 6), st.integers(3, 40), st.sampled_from(list(ServiceGrouping)))
@@ -90,73 +90,73 @@ def test_folding_hides_nothing_that_needs_a_person_and_loses_nothing(
 ) -> None:
     bad = [service(n, f"bad-{n}", "", 1 + n % 3, "05:00", timeliness="at_risk") for n in range(hurt)]
     every = [*many(well), *bad]
-    found = groups(every, by)
-    kept = folded(found, lines) if line_count(found) > lines else found
-    told = [view for group in kept for view in (*group.views, *group.folded)]
-    assert sorted(view.name for view in every) == sorted(view.name for view in told)
-    assert not any(view.needs_a_person for group in kept for view in group.folded)
-    if line_count(found) > lines >= sum(bool(group.name) + 2 for group in found) + hurt:
-        assert line_count(kept) <= lines + len(found)
+    service_group = groups(every, by)
+    stored_groups = folded(service_group, lines) if line_count(service_group) > lines else service_group
+    views = [view for group in stored_groups for view in (*group.views, *group.folded)]
+    assert sorted(view.name for view in every) == sorted(view.name for view in views)
+    assert not any(view.needs_a_person for group in stored_groups for view in group.folded)
+    if line_count(service_group) > lines >= sum(bool(group.name) + 2 for group in service_group) + hurt:
+        assert line_count(stored_groups) <= lines + len(service_group)
 
 
 def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
-    told = all_well_text(many(3), CALM, "", LOOK)
-    assert ("every service is on schedule, next: Service 0 03:00 in 42m", "ok") == told
+    text = all_well_text(many(3), CALM, "", CONTEXT)
+    assert ("every service is on schedule, next: Service 0 03:00 in 42m", "ok") == text
 
 
 @pytest.mark.parametrize(
-    "head, error, words",
+    "head, error, text",
     [
         (header(at_risk=0), "", "no service is known to be at risk, but 1 target cannot be reached"),
         (CALM, "gone", None),
         (CALM._replace(engine=CALM.engine._replace(alive=False)), "", None),
     ],
 )
-def test_an_unwatched_service_is_never_shown_as_on_time(head: object, error: str, words: str | None) -> None:
-    told = all_well_text(many(3), head, error, LOOK)  # type: ignore[arg-type]
-    assert words is None if told is None else words is not None and told[0].startswith(words)
+def test_an_unwatched_service_is_never_shown_as_on_time(head: object, error: str, text: str | None) -> None:
+    expected = all_well_text(many(3), head, error, CONTEXT)  # type: ignore[arg-type]
+    assert text is None if expected is None else text is not None and expected[0].startswith(text)
 
 
 def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> None:
     (name, _), *_ = header().silent_targets
     paused = (SystemPause(name.partition("/")[0], "mara", "", None, at("05:26")),)
-    told = all_well_text(many(3), header(at_risk=0, paused=paused), "", LOOK)
-    assert told is not None
-    assert told[0].startswith(
-        f"no service is known to be at risk, but 1 target not polled (paused by mara until {LOOK.hm(at('05:26'))})"
+    text = all_well_text(many(3), header(at_risk=0, paused=paused), "", CONTEXT)
+    assert text is not None
+    assert text[0].startswith(
+        f"no service is known to be at risk, but 1 target not polled (paused by mara until {CONTEXT.hm(at('05:26'))})"
     )
     both = header(at_risk=0, paused=paused, silent_targets=((name, None), ("other/x", None)))
-    told = all_well_text(many(3), both, "", LOOK)
-    assert told is not None
-    assert "but 1 target cannot be reached, 1 target not polled (paused by mara until" in told[0]
-    _, right = header_segments(both, LOOK, 200)
+    text = all_well_text(many(3), both, "", CONTEXT)
+    assert text is not None
+    assert "but 1 target cannot be reached, 1 target not polled (paused by mara until" in text[0]
+    _, right = header_segments(both, CONTEXT, 200)
     assert {f"{name} not polled", "other/x never seen"} < {text for text, _ in right}
 
 
 def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
-    told = all_well_text([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", LOOK)
-    assert told is not None
-    assert "no service is known to be at risk, next: Service 0 03:00 in 42m, 1 without a verified forecast" == told[0]
+    text = all_well_text([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", CONTEXT)
+    assert text is not None
+    assert "no service is known to be at risk, next: Service 0 03:00 in 42m, 1 without a verified forecast" == text[0]
 
 
 def test_the_cause_is_short_and_names_its_job() -> None:
     view = dataclasses.replace(services()[0], trouble="etl-hosts/db07:extract_orders failed: exit 1")
     assert "db07:extract_orders failed: exit 1" == rows.cause_text(view)
-    cells = dict(zip([c.title for c in rows.SERVICES], rows.service_row(view, LOOK, 120).cells, strict=True))
+    cells = dict(zip([c.title for c in rows.SERVICES], rows.service_row(view, CONTEXT, 120).cells, strict=True))
     assert "extract_orders failed: exit 1" == cells["cause"][0]
 
 
 def test_who_is_on_it_has_a_column_where_there_is_room_and_never_in_place_of_the_forecast() -> None:
-    taken = [
+    assigned_services = [
         dataclasses.replace(services()[0], acknowledged_by="mara", acknowledged_until=at("04:15")),
         *services()[1:],
     ]
     for width, shown in ((79, "✓ mara"), (119, "✓ mara 03:15")):
-        columns = rows.columns(taken, width + 1)
+        columns = rows.columns(assigned_services, width + 1)
         named = [columns[index].title for index, _ in column_widths(columns, width)]
         assert {"act by", "cause", "status", "forecast", "deadline"} <= set(named)
         assert (width == 119) == ("who" in named)
-        assert shown == rows.service_row(taken[0], LOOK, width).cells[9][0]
+        assert shown == rows.service_row(assigned_services[0], CONTEXT, width).cells[9][0]
 
 
 def _crowd(night: Night) -> None:
@@ -174,7 +174,7 @@ async def test_what_is_well_is_folded_until_somebody_wants_it(night: Night) -> N
 
 def test_the_line_of_the_folded_services_names_the_key_that_is_bound() -> None:
     remapped = RenderContext(NOW, ZonedClock(), GlyphSet(), {"services.fold": ("f7",)})
-    assert "40 more (z): " in folded_text(many(40), LOOK)
+    assert "40 more (z): " in folded_text(many(40), CONTEXT)
     assert "40 more (F7): " in folded_text(many(40), remapped)
 
 
@@ -244,41 +244,41 @@ LONG = "Customer segments"
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)])
 def test_a_wider_screen_cuts_no_name_that_a_narrow_one_shows(size: tuple[int, int]) -> None:
-    taken = [dataclasses.replace(one, title=LONG) for one in services()]
+    assigned_services = [dataclasses.replace(service, title=LONG) for service in services()]
     room = size[0] - 1
-    shown = dict(column_widths(rows.columns(taken, size[0]), room))
+    shown = dict(column_widths(rows.columns(assigned_services, size[0]), room))
     assert shown[1] == len(LONG)
 
 
 @pytest.mark.parametrize("width", [60, 80, 99, 100, 120, 200])
 @pytest.mark.parametrize("zones", [("Europe/Berlin",), ("Europe/Berlin", "UTC")])
-@pytest.mark.parametrize("taken", ["", "mara"])
+@pytest.mark.parametrize("used", ["", "mara"])
 @pytest.mark.parametrize("calm", [True, False])
-def test_each_mark_has_its_text_in_its_row(width: int, zones: tuple[str, ...], taken: str, calm: bool) -> None:
+def test_each_mark_has_its_text_in_its_row(width: int, zones: tuple[str, ...], used: str, calm: bool) -> None:
     """At 80 columns it had one for the row under the cursor only, at 60 none."""
     night = many(3) if calm else services()
     views = [
-        dataclasses.replace(one, zone=zones[number % len(zones)], acknowledged_by=taken)
-        for number, one in enumerate(night)
+        dataclasses.replace(service, zone=zones[number % len(zones)], acknowledged_by=used)
+        for number, service in enumerate(night)
     ]
     shown = rows.columns(views, width)
-    words = next(index for index, column in enumerate(shown) if column.title == "status")
+    texts = next(index for index, column in enumerate(shown) if column.title == "status")
     widths = dict(column_widths(shown, width - 1))
     for view in views:
-        word, _ = rows.service_row(view, LOOK, width).cells[words]
-        assert len(word) <= widths[words]
+        term, _ = rows.service_row(view, CONTEXT, width).cells[texts]
+        assert len(term) <= widths[texts]
         odds = f" {round(view.p_late * 100)} %" if view.p_late is not None and width >= 100 else ""
-        person = " ✓" if taken and width < 100 and view.is_endangered else ""
-        assert word == LOOK.glyphs.mark("timeliness", view.timeliness)[1] + odds + person
+        person = " ✓" if used and width < 100 and view.is_endangered else ""
+        assert term == CONTEXT.glyphs.mark("timeliness", view.timeliness)[1] + odds + person
     causes = next(index for index, column in enumerate(shown) if column.title == "cause")
     assert calm or width < 80 or widths[causes] >= 14
 
 
 def test_no_future_promise_is_green_while_unwatched() -> None:
     view = many(1)[0]
-    for is_old, told in ((False, [("●", "ok"), ("on time", "ok")]), (True, [("?", "dim"), ("was on time", "dim")])):
-        cells = rows.service_row(view, LOOK, 120, is_old=is_old).cells
-        assert told == [cells[0], cells[8]]
+    for is_old, entries in ((False, [("●", "ok"), ("on time", "ok")]), (True, [("?", "dim"), ("was on time", "dim")])):
+        cells = rows.service_row(view, CONTEXT, 120, is_old=is_old).cells
+        assert entries == [cells[0], cells[8]]
 
 
 REASONS = (
@@ -314,14 +314,14 @@ async def test_reasons_of_an_incident_are_one_key_deeper(night: Night) -> None:
 async def test_the_verdict_is_in_the_same_line_before_during_and_after_an_incident(night: Night) -> None:
     await night.see("Restart extract_orders by 03:58 (in 40 min), saves Supply plan, Daily revenue", "r recover")
     heads = [line for line in night.text.splitlines() if "forecast" in line]
-    hurt, night.reads.services_ = night.reads.services_, many(5)
+    affected_services, night.reads.services_ = night.reads.services_, many(5)
     still_open, night.reads.incidents_ = night.reads.incidents_, []
     night.reads.head = CALM
     night.reads.changed()
     await night.see("every service is on schedule")
     assert heads == [line for line in night.text.splitlines() if "forecast" in line]
     assert "every service is on schedule" in night.text.splitlines()[2]
-    night.reads.services_, night.reads.incidents_ = hurt, still_open
+    night.reads.services_, night.reads.incidents_ = affected_services, still_open
     night.reads.changed()
     await night.see("Restart extract_orders")
     assert "Restart extract_orders" in night.text.splitlines()[2]
@@ -351,15 +351,15 @@ def test_a_preview_of_a_service_is_a_table_of_labels_and_values() -> None:
     view = dataclasses.replace(
         services()[3], nights=30, awaits=("supply-rows",), delivered=at("06:01"), business_date="2026-11-19"
     )
-    look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
-    told = ["".join(text for text, _ in line) for line in service_lines(view, look, is_old=False)]
+    render_context = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
+    texts = ["".join(text for text, _ in line) for line in service_lines(view, render_context, is_old=False)]
     for line in (
         "business date 2026-11-19",
         "delivered     06:01",
         "history       30 nights",
         "waits for     supply-rows",
     ):
-        assert f"  {line}" in told
+        assert f"  {line}" in texts
 
 
 @on_the_night(size=(200, 50))
@@ -376,25 +376,25 @@ async def test_a_wide_screen_previews_what_is_under_the_cursor_and_its_night(nig
 def test_the_text_of_a_service_ends_with_no_half_a_part(width: int) -> None:
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk")
     parts = {"due 06:30", "expected 05:40", "tier 2", "business date 2026-11-19"}
-    look = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
-    told = "".join(text for text, _ in rows.service_detail(view, look, width)[0])
-    first, *rest = told.split(" · ")
+    render_context = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
+    text = "".join(text for text, _ in rows.service_detail(view, render_context, width)[0])
+    first, *rest = text.split(" · ")
     assert set(rest) <= parts
-    assert len(told) <= max(width, len(first))
+    assert len(text) <= max(width, len(first))
 
 
 def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
     """ "will miss 100…" was cut in its figure."""
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=1.0)
-    assert "will miss 99 %" in [text.strip("! ") for text, _ in rows.service_row(view, LOOK, 120).cells]
+    assert "will miss 99 %" in [text.strip("! ") for text, _ in rows.service_row(view, CONTEXT, 120).cells]
 
 
-@pytest.mark.parametrize("late, words", [(1.0, "over 99 % risk of being late"), (0.61, "61 % risk of being late")])
-def test_a_chance_uses_the_terms_of_why(late: float, words: str) -> None:
+@pytest.mark.parametrize("late, text", [(1.0, "over 99 % risk of being late"), (0.61, "61 % risk of being late")])
+def test_a_chance_uses_the_terms_of_why(late: float, text: str) -> None:
     """A simulation is never sure: `why` and `forecast` say "over 99 %" too."""
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="will_miss", p_late=late, cause="")
-    told = "".join(text for text, _ in rows.service_detail(view, LOOK, 120)[0])
-    assert f" · {words} · " in told
+    output = "".join(text for text, _ in rows.service_detail(view, CONTEXT, 120)[0])
+    assert f" · {text} · " in output
 
 
 def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph() -> None:
@@ -402,7 +402,7 @@ def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph(
                      job=f"load_{hour}") for hour in (4, 5)]  # fmt: skip
     cause = Reason("restart by 04:07 CET; " + "if repaired as usual it succeeds in time " * 4)
     view = dataclasses.replace(service(1, "supply-plan", "Supply plan", 2, "06:30"), reasons=(cause, *starts), cause="")
-    lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, LOOK, 60, 3)][2:]
+    lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, CONTEXT, 60, 3)][2:]
     assert ["restart by", "03:00  loa", "04:00  loa"] == [line[1:11] for line in lines]  # the screen is in UTC
     assert all(length_of([(line, "")]) <= 60 and line.endswith("…") for line in lines)
 
@@ -411,28 +411,28 @@ def test_stale_data_is_named_on_a_narrow_screen_too() -> None:
     given = Reason("delivered 05:20 CET, stale: it read what its upstream had not finished", ReasonKind.DELIVERY)
     view = dataclasses.replace(services()[0], delivered=None, data_state="stale", reasons=(given,))
     for width in (80, 120):
-        texts = [text for text, _ in rows.service_row(view, LOOK, width).cells]
+        texts = [text for text, _ in rows.service_row(view, CONTEXT, width).cells]
         assert any("stale" in text for text in texts), width
 
 
 def test_a_deadline_of_yesterday_has_its_day() -> None:
     view = dataclasses.replace(services()[0], extension="")
     yesterday = dataclasses.replace(view, deadline=NOW - timedelta(hours=20))
-    assert ("Th 06:17", "plain") == rows.deadline(yesterday, LOOK)
-    assert "Thu 06:17" == LOOK.due(yesterday.deadline)
-    assert ("22:17", "plain") == rows.deadline(dataclasses.replace(view, deadline=NOW + timedelta(hours=20)), LOOK)
+    assert ("Th 06:17", "plain") == rows.deadline(yesterday, CONTEXT)
+    assert "Thu 06:17" == CONTEXT.due(yesterday.deadline)
+    assert ("22:17", "plain") == rows.deadline(dataclasses.replace(view, deadline=NOW + timedelta(hours=20)), CONTEXT)
 
 
 def test_a_deadline_and_a_finish_of_tomorrow_have_their_day() -> None:
     """At 02:17 "02:00" would read as one that has passed."""
     tomorrow = NOW + timedelta(hours=23, minutes=43)
     view = dataclasses.replace(services()[0], extension="", deadline=tomorrow)
-    assert ("Sa 02:00", "plain") == rows.deadline(view, LOOK)
-    assert "expected Sat 02:00" == LOOK.localized("expected 21 Nov 03:00 CET", zone="Europe/Berlin")
+    assert ("Sa 02:00", "plain") == rows.deadline(view, CONTEXT)
+    assert "expected Sat 02:00" == CONTEXT.localized("expected 21 Nov 03:00 CET", zone="Europe/Berlin")
 
 
 def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:
     passed = service(9, "x", "X", 3, "01:00", timeliness="no_estimate")
-    told = all_well_text([*many(2), passed], CALM, "", LOOK)
-    assert ("X 00:00: passed 2h17m ago, delivery unknown, next: Service 0 03:00 in 42m", "warn") == told
-    assert "cannot be reached" not in (all_well_text([passed], header(at_risk=0), "", LOOK) or ("",))[0]
+    reported = all_well_text([*many(2), passed], CALM, "", CONTEXT)
+    assert ("X 00:00: passed 2h17m ago, delivery unknown, next: Service 0 03:00 in 42m", "warn") == reported
+    assert "cannot be reached" not in (all_well_text([passed], header(at_risk=0), "", CONTEXT) or ("",))[0]

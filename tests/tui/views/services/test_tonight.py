@@ -118,7 +118,7 @@ async def test_enter_in_a_past_night_opens_what_ran_then_or_says_that_it_is_of_n
     await open_tonight(night)
     await night.act("night_before")
     await night.see("NIGHT business date 2026-11-18")
-    lane = next(one for one in screen(night).drawn.lanes if one.run_id is not None)  # type: ignore[union-attr]
+    lane = next(lane for lane in screen(night).drawn.lanes if lane.run_id is not None)  # type: ignore[union-attr]
     await restore_cursor(night, lane.name)
     await night.act("open")
     await night.see("LOG attempt")
@@ -237,7 +237,7 @@ async def test_down_to_forty_by_ten_and_back_it_is_whole_again(night: Night) -> 
 
 @on_the_night()
 async def test_the_text_of_a_lane_is_complete_on_80_columns(night: Night) -> None:
-    """The line that says where in the night one looks gives way."""
+    """The line with the position in the night is dropped first."""
     await open_tonight(night)
     await night.press("down")
     await night.see("due 06:30  expected 05:50, p95 05:50", "── 11:00")

@@ -1,4 +1,4 @@
-"""The wallboard: nothing that is old looks well, it turns its own pages, comes back by itself, and obeys no key."""
+"""The wallboard: old data never looks healthy, it turns its own pages, recovers by itself, and ignores keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, at, header, incident_row, service, services, targets
 from tests.tui.views.services.test_services import CALM, many
 
-LOOK = RenderContext(NOW, ZonedClock(), GlyphSet())
+CONTEXT = RenderContext(NOW, ZonedClock(), GlyphSet())
 DEAD = CALM._replace(engine=EngineView("host-1", at("22:00"), at("03:12"), False))
 
 
@@ -29,31 +29,31 @@ def wall(**changes: object) -> WallboardState:
     return dataclasses.replace(WallboardState(CALM, many(4), (), targets(), "", NOW), **changes)  # type: ignore[arg-type]
 
 
-def said(found: list[BarLine]) -> str:
-    return "\n".join("".join(text for text, _ in (*left, *right)) for left, right, _ in found)
+def wallboard_text(lines: list[BarLine]) -> str:
+    return "\n".join("".join(text for text, _ in (*left, *right)) for left, right, _ in lines)
 
 
-def green(found: list[BarLine]) -> list[str]:
-    return [text for left, right, _ in found for text, style in (*left, *right) if style == "ok" and text.strip()]
+def green(lines: list[BarLine]) -> list[str]:
+    return [text for left, right, _ in lines for text, style in (*left, *right) if style == "ok" and text.strip()]
 
 
 def test_a_calm_night_is_green_and_says_what_comes_next() -> None:
-    found = wallboard_lines(wall(), LOOK, 120, 36)
-    assert "every service is on schedule, next: Service 0 03:00 in 42m" in said(found)
-    assert " on time" not in green(found)
-    assert ["on time     "] * 4 == [text for text in green(found) if "on time" in text]
+    lines = wallboard_lines(wall(), CONTEXT, 120, 36)
+    assert "every service is on schedule, next: Service 0 03:00 in 42m" in wallboard_text(lines)
+    assert " on time" not in green(lines)
+    assert ["on time     "] * 4 == [text for text in green(lines) if "on time" in text]
 
 
 def test_a_paused_system_says_who_paused_it_until_when() -> None:
     pause = SystemPause("pg-dwh", "mara", "it is moved", NOW - timedelta(minutes=9), at("05:00"))
-    silent = [dataclasses.replace(one, failing_since=at("02:00"), pause=pause) for one in targets()]
-    text = said(wallboard_lines(wall(targets=silent), LOOK, 120, 36))
-    assert f"paused by mara until {LOOK.hm(at('05:00'))}" in text
+    silent = [dataclasses.replace(item, failing_since=at("02:00"), pause=pause) for item in targets()]
+    text = wallboard_text(wallboard_lines(wall(targets=silent), CONTEXT, 120, 36))
+    assert f"paused by mara until {CONTEXT.hm(at('05:00'))}" in text
     assert "silent" not in text
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    "changes, text",
     [
         ({"header": DEAD}, "STALE: no engine since 02:12; the data is 5m old"),
         ({"error": "disk gone"}, "STALE: the store cannot be read: disk gone"),
@@ -63,19 +63,19 @@ def test_a_paused_system_says_who_paused_it_until_when() -> None:
     ],
     ids=["no engine", "no store", "no answer", "never read", "not yet read"],
 )
-def test_nothing_is_green_while_its_data_is_old(changes: dict[str, object], words: str) -> None:
-    found = wallboard_lines(wall(**changes), LOOK, 120, 36)
-    assert words in said(found)
-    assert [] == green(found)
+def test_nothing_is_green_while_its_data_is_old(changes: dict[str, object], text: str) -> None:
+    lines = wallboard_lines(wall(**changes), CONTEXT, 120, 36)
+    assert text in wallboard_text(lines)
+    assert [] == green(lines)
 
 
 def test_a_service_that_needs_an_unreachable_target_is_not_green_and_says_which() -> None:
     reason = Reason("etl-hosts/db07 unreachable since 03:00 CET: forecast unverified", ReasonKind.UNVERIFIED)
     blind = dataclasses.replace(many(1)[0], reasons=(reason,))
-    found = wallboard_lines(wall(services=[blind], targets=()), LOOK, 120, 36)
-    assert "? was on time" in said(found)
-    assert "etl-hosts/db07 unreachable since 02:00" in said(found)
-    assert [] == green(found)
+    lines = wallboard_lines(wall(services=[blind], targets=()), CONTEXT, 120, 36)
+    assert "? was on time" in wallboard_text(lines)
+    assert "etl-hosts/db07 unreachable since 02:00" in wallboard_text(lines)
+    assert [] == green(lines)
 
 
 def test_services_that_need_somebody_are_on_every_page_and_all_others_take_turns() -> None:
@@ -83,7 +83,7 @@ def test_services_that_need_somebody_are_on_every_page_and_all_others_take_turns
     board = wall(services=[*services(), *many(60)], incidents=[incident_row()], header=header())
     for page in range(10):
         now = NOW + timedelta(seconds=page * PAGE_SECONDS)
-        text = said(wallboard_lines(dataclasses.replace(board, read=now), LOOK._replace(now=now), 80, 23))
+        text = wallboard_text(wallboard_lines(dataclasses.replace(board, read=now), CONTEXT._replace(now=now), 80, 23))
         assert "Supply plan" in text
         assert "Daily revenue" in text
         seen |= {view.title for view in board.services if f"{view.title} " in text}
@@ -108,7 +108,7 @@ async def test_no_key_but_those_that_leave_does_anything(night: Night) -> None:
     await night.press("enter", "r", "a", "1", "2", ":", "F", "ctrl+p", "question_mark", "escape", "$", "space")
     await night.at_rest()
     assert before is night.app.screen
-    assert ([], [], []) == (night.requests.asked, night.requests.sent, night.factories)
+    assert ([], [], []) == (night.requests.calls, night.requests.sent, night.factories)
     await night.press("q")
     await night.until(lambda: not night.app.is_running or night.app.return_code is not None, "its end")
 
@@ -127,5 +127,5 @@ async def test_a_lost_store_is_found_again_without_a_key(night: Night) -> None:
 
 @pytest.mark.parametrize("title", ["e\u0301" * 12 + " broken", "\u8868" * 12 + " broken"], ids=["combining", "wide"])
 def test_a_title_takes_the_cells_that_it_has(title: str) -> None:
-    one = dataclasses.replace(incident_row(), title=title, act_by=None, acknowledged_by="")
-    assert f"{title} unacknowledged" in said(wallboard_lines(wall(incidents=[one]), LOOK, 120, 36))
+    incident = dataclasses.replace(incident_row(), title=title, act_by=None, acknowledged_by="")
+    assert f"{title} unacknowledged" in wallboard_text(wallboard_lines(wall(incidents=[incident]), CONTEXT, 120, 36))

@@ -1,4 +1,4 @@
-"""Systems: one opened whole, asked whether it answers, its polls paused and gone on with."""
+"""Systems: one opened in full, probed on request, its polls paused and resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.tui.views.systems import system_lines
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, at, drifts, target
 from tests.tui.test_snapshots import SMALL, WIDE, Prepare, SnapCompare, shot
-from tests.tui.views.runs.test_durations import look
+from tests.tui.views.runs.test_durations import render_context
 
 PAUSE = SystemPause("pg-dwh", "mara", "pg_dwh is being moved", NOW - timedelta(minutes=9), NOW + timedelta(hours=2))
 
@@ -21,13 +21,14 @@ PAUSE = SystemPause("pg-dwh", "mara", "pg_dwh is being moved", NOW - timedelta(m
 def paused(night: Night) -> None:
     night.reads.head = night.reads.head._replace(paused=(PAUSE,))
     night.reads.targets_ = [
-        dataclasses.replace(one, pause=PAUSE) if one.system == "pg-dwh" else one for one in night.reads.targets_
+        dataclasses.replace(target, pause=PAUSE) if target.system == "pg-dwh" else target
+        for target in night.reads.targets_
     ]
 
 
 def poor(night: Night) -> None:
     """The first system has everything that one can have."""
-    sick = next(one for one in night.reads.targets_ if one.failing_since)
+    sick = next(target for target in night.reads.targets_ if target.failing_since)
     night.reads.targets_ = [
         dataclasses.replace(
             sick, version="cron 3.0pl1", failures=16, skipped=12, seen_until=at("03:12"), inventory=at("03:01"),
@@ -75,7 +76,7 @@ async def test_a_probe_shows_what_came_back(night: Night) -> None:
     await night.see("SYSTEMS 5")
     await night.press("p")
     await night.see("probe of etl-hosts/etl02", "answers in 41 ms, cron 3.0", "MAY NOT  read the crontab: usermod")
-    assert [("probe", ("etl-hosts", "etl02"))] == night.requests.asked
+    assert [("probe", ("etl-hosts", "etl02"))] == night.requests.calls
 
 
 @on_the_night()
@@ -117,7 +118,7 @@ async def test_a_paused_system_is_named_in_the_banner_everywhere_and_polled_agai
     assert [("polling pg-dwh", "0", "")] == night.requests.turned
 
 
-PICTURES: dict[str, tuple[tuple[str, ...], str, Prepare]] = {
+SCREENS: dict[str, tuple[tuple[str, ...], str, Prepare]] = {
     "systems-paused": (("5",), "not polled", paused),
     "system": (("5", "see:SYSTEMS 1", "enter"), "MAY NOT", poor),
     "system-paused": (("5", "see:SYSTEMS 5", "down", "enter"), "moved", paused),
@@ -125,9 +126,9 @@ PICTURES: dict[str, tuple[tuple[str, ...], str, Prepare]] = {
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", SCREENS)
 def test_what_is_polled_is_seen(snap_compare: SnapCompare, name: str, size: tuple[int, int]) -> None:
-    keys, see, prepare = PICTURES[name]
+    keys, see, prepare = SCREENS[name]
     assert shot(snap_compare, keys, see, size, prepare=prepare)
 
 
@@ -156,7 +157,7 @@ async def test_no_target_is_green_while_unwatched(night: Night) -> None:
 
 def dead_and_well(night: Night) -> None:
     dead(night)
-    night.reads.targets_ = [one for one in night.reads.targets_ if one.is_well]
+    night.reads.targets_ = [target for target in night.reads.targets_ if target.is_well]
 
 
 @on_the_night(size=WIDE)
@@ -190,7 +191,7 @@ async def test_a_single_target_is_not_healthy_while_unwatched(night: Night) -> N
 
 def test_a_version_that_names_its_kind_is_shown_once() -> None:
     view = target("etl-hosts", "db07", "replay", version="replay of cron 3.0pl1")
-    lines = ["".join(text for text, _ in line).strip() for line in system_lines(view, (), look())]
+    lines = ["".join(text for text, _ in line).strip() for line in system_lines(view, (), render_context())]
     assert "kind     replay of cron 3.0pl1" in lines
 
 
@@ -198,7 +199,7 @@ def test_the_rights_of_a_system_are_one_line_and_each_missing_right_has_its_own(
     rights = tuple({"name": name, "held": True} for name in ("view", "rerun"))
     missing = {"name": "read pg_cron", "held": False, "fix": "GRANT SELECT"}
     view = target("pg-dwh", "pg-dwh", "pg_cron", rights=(*rights, missing))
-    lines = ["".join(text for text, _ in line).strip() for line in system_lines(view, (), look())]
+    lines = ["".join(text for text, _ in line).strip() for line in system_lines(view, (), render_context())]
     assert ["may      view, rerun", "MAY NOT  read pg_cron: GRANT SELECT"] == lines[-2:]
 
 
