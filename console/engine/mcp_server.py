@@ -27,10 +27,10 @@ from mcp.server.stdio import stdio_server
 from console.control.incidents.verdict import incident_verdict
 from console.domain.ids import incident_id, new_action_key
 from console.domain.plan import MCP, PlanRefused, PlanView
-from console.domain.service import ServiceView
+from console.domain.service import ServiceView, is_unverified
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
-from console.engine.api.documents import json_text, services_on
+from console.engine.api.documents import in_utc, json_text, services_on
 from console.engine.api.explain import why_job
 from console.engine.endpoints import API, ApiFault
 from console.engine.read_api import (
@@ -104,15 +104,16 @@ _INCIDENT = QueryParameter("incident", "INC-0001", incident_id, is_required=True
 
 def _deadlines(queries: Queries, values: Values) -> DocumentPage:
     services = [service for service in services_on(queries, None, None) if service.is_promised]
-    return page_of([_deadline_document(service) for service in sorted(services, key=attrgetter("deadline"))], values)
+    services.sort(key=attrgetter("deadline"))
+    return page_of([_deadline_document(service, queries.now()) for service in services], values)
 
 
 def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
-    services = [service for service in services_on(queries, None, None) if service.needs_a_person]
+    now, services = queries.now(), services_on(queries, None, None)
     return page_of(
         [
             {
-                **_deadline_document(service),
+                **_deadline_document(service, now),
                 "green_by": service.green_by,
                 "cause": service.cause,
                 "incident_id": service.incident_id,
@@ -121,14 +122,17 @@ def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
                 "runbook": service.runbook,
             }
             for service in services
+            if service.needs_a_person or is_unverified(service)
         ],
         values,
     )
 
 
-def _deadline_document(service: ServiceView) -> dict[str, Any]:
+def _deadline_document(service: ServiceView, now: datetime) -> dict[str, Any]:
     names = ("name", "title", "tier", "owner", "business_date", "deadline", "timeliness", "expected", "p_late")
-    return {name: getattr(service, name) for name in (*names, "delivered", "act_by", "reason")}
+    service = in_utc(service, now)
+    document = {name: getattr(service, name) for name in (*names, "delivered", "act_by", "reason")}
+    return {**document, "is_unverified": is_unverified(service)}
 
 
 def _utc_text(at: datetime) -> str:
@@ -183,7 +187,7 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
     return (
         ReadTool(
             "services_at_risk",
-            "Services that are at risk, late or delivered late, with cause, incident and act-by.",
+            "Services that are at risk, late, delivered late or unverified, with cause, incident and act-by.",
             _PAGING,
             _services_at_risk,
         ),

@@ -293,7 +293,7 @@ def _services(queries: Queries, values: Values) -> DocumentPage:
     name, business_date = values["service"], values["date"]
     services = services_on(queries, name, business_date)
     instances = queries.services.instances(name, business_date) if name else []
-    return page_of([service_document(service) for service in instances or services], values)
+    return page_of([service_document(service, queries.now()) for service in instances or services], values)
 
 
 def _incidents(queries: Queries, values: Values) -> DocumentPage:
@@ -464,7 +464,11 @@ class _Schemas:
             names = [field.name for field in fields(kind)] if is_dataclass(kind) else hints
             properties = {name: self.of(hints[name]) for name in names}
             if kind is ServiceView:  # as `service_document`
-                properties |= {"deadline": self.of(datetime | None), "reason": self.of(str)}
+                properties |= {
+                    "deadline": self.of(datetime | None),
+                    "reason": self.of(str),
+                    "is_unverified": self.of(bool),
+                }
             self.components[name] = {
                 "type": "object",
                 "description": (kind.__doc__ or "").partition("\n")[0],

@@ -112,6 +112,19 @@ def localized(text: str, shown: Callable[[datetime], str]) -> str:
     return _UTC_STAMP.sub(written, text)
 
 
+_PERIOD_INSTANT = re.compile(r"(?<![A-Za-z0-9])(\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d)(?:\.\d+)?Z$")
+
+
+def period_text(key: str, shown: Callable[[datetime], str]) -> str:
+    """A period key with its instant, if it ends in one, as `shown` writes it, in full seconds: "start 27 Nov 03:41"."""
+    found = _PERIOD_INSTANT.search(key)
+    try:
+        text = shown(datetime.fromisoformat(f"{found[1]}Z")) if found else ""
+    except (ValueError, OverflowError):
+        return key
+    return f"{key[: found.start()].replace(':', ' ')}{text}" if found else key
+
+
 def age_text(at: datetime | None, now: datetime) -> str:
     """ "12m ago"; "now" for what a clock ahead of ours reported; "–" for None."""
     if at is None:

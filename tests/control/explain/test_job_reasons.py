@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, time
 
 import pytest
 
@@ -328,3 +328,18 @@ def test_a_maintenance_is_explained_with_its_end() -> None:
     steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
     assert ("maintenance", at("06:00")) == (steps[0].kind, steps[0].until)
     assert "in maintenance until 06:00 UTC: kernel patches" == steps[0].text
+
+
+def test_a_stale_run_that_the_cutoff_parts_from_its_upstream_names_the_cutoff() -> None:
+    """A rerun would read the same upstream again, and be stale again."""
+    cutoff = time(3, 20)
+    extract, load = replace(EXTRACT, cutoff=cutoff), replace(LOAD, cutoff=cutoff, schedule=daily("03:30"))
+    before = run(1, extract, "03:10")
+    stale = run(2, load, "03:30")
+    assert before.business_date < stale.business_date
+    first = chain(load, night(before, stale, jobs=(extract, load, MART)))[0]
+    assert (
+        "succeeded for 2026-11-20, and etl-hosts/db07:extract of that date starts later: the cutoff 03:20 lies between"
+        " its upstream's start and its own"
+    ) == first.text
+    assert "headway rerun" not in first.act
