@@ -101,11 +101,6 @@ def in_display_zone(text: str, near: datetime | None = None, zone: str = "") -> 
     return formats.clocks_in(stamped, ("UTC", _shared_zone, zone), near, shown)
 
 
-def period_text(key: str) -> str:
-    """A period key with its instant as this command prints times."""
-    return formats.period_text(key, lambda at: in_display_zone(f"{at:%Y-%m-%dT%H:%M:%SZ}"))
-
-
 def clock_text(at: datetime | None, near: datetime | None = None) -> str:
     """ "06:30 CET", with the day if it is not that of `near`: "Sat 21 Nov 06:30 CET", and the year if it is another;
     "–" for None."""

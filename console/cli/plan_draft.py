@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.states import Verb
-from console.cli.clock_format import clock_text, in_display_zone, period_text
+from console.cli.clock_format import clock_text, in_display_zone
 from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Part, Table, TableColumn, counted, print_message, print_parts, set_document
@@ -248,7 +248,7 @@ def _step_lines(step: DraftStep) -> list[str]:
         *((saved.label, f"{saved.shown_title}: {saved.text}") for saved in step.saves),
         ("or", ", ".join(step.alternatives)),
     ]
-    first = f"{step.place:>3} {verb}: {step.job}{run}  {period_text(step.period_key)} ({step.state}){after}"
+    first = f"{step.place:>3} {verb}: {step.job}{run}  {in_display_zone(step.period_key)} ({step.state}){after}"
     return [first, *(f"      {label:<9}{text}" for label, text in rows if text)]
 
 

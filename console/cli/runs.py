@@ -17,7 +17,7 @@ from console.cli.arguments import (
     saved_view,
     whole_number,
 )
-from console.cli.clock_format import in_display_zone, period_text, timestamp
+from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import PLAIN, Table, ValueColumn, print_lines, print_message, print_result, set_document, table
@@ -74,7 +74,7 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
         ValueColumn("job", lambda run: run.job, 24, middle=True),
         ValueColumn("run", lambda run: str(run.id)),
         ValueColumn("date", lambda run: run.business_date, drop=3),
-        ValueColumn("period", lambda run: period_text(run.period_key), 24),
+        ValueColumn("period", lambda run: in_display_zone(run.period_key), 24),
         ValueColumn("state", lambda run: f"{run.state} · {run.flags}" if run.flags else run.state, 10),
         ValueColumn("evidence", lambda run: evidence_text(run.evidence), drop=2),
         ValueColumn("started", lambda run: timestamp(run.started or run.first_started)),

@@ -144,7 +144,7 @@ def run_services(arguments: argparse.Namespace) -> int:
         instances = reads.services.instances(name, business_date) if name else []
         attainment = reads.service_days.service_attainment(name) if name else []
         now, is_old = reads.now(), not reads.estate.header().engine.alive
-    document = [service_document(service, now) for service in instances or services]
+    document = [service_document(service) for service in instances or services]
     if not arguments.name:
         return print_result(arguments, document, service_table(services, now, is_old))
     share_service_zone({services[0].zone})

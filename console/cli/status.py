@@ -53,7 +53,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         "header": {**header._asdict(), "engine": header.engine._asdict()},
         "engines": engines,
         "systems": systems,
-        "services": [service_document(service, now) for service in services],
+        "services": [service_document(service) for service in services],
         "incidents": incidents,
         "remarks": problems,
         "drift": drift,

@@ -73,7 +73,7 @@ def fault_text(error: Any, place: FaultLocation, also: Sequence[str]) -> str:
     kind, value = error["type"], error.get("input")
     if kind == "extra_forbidden":
         known = _known_keys(place, also)
-        return f"unknown key. {_hint(place.keys[-1], known) if known else 'Remove it.'}"
+        return f"unknown key. {suggestion(place.keys[-1], known) if known else 'Remove it.'}"
     if kind == "enum" and error["loc"][-1] == "[key]":
         return f"unknown key. {suggestion(str(value), _expected_values(str(error['ctx']['expected'])))}"
     if kind == "missing":
@@ -84,16 +84,6 @@ def fault_text(error: Any, place: FaultLocation, also: Sequence[str]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     text = f"{message[0].lower()}{message[1:]}{_value_text(value, message)}"
     return text if text.endswith("?") else text.rstrip(".") + "."
-
-
-_KEYS_OF_SYSTEMS_AND_SERVICES = ("cutoff", "timezone")
-
-
-def _hint(key: str, known: Sequence[str]) -> str:
-    """The key meant, or the table that the key belongs to."""
-    if key in _KEYS_OF_SYSTEMS_AND_SERVICES and key not in known:
-        return "It belongs to [systems.NAME] or [services.NAME]."
-    return suggestion(key, known)
 
 
 def _value_text(value: Any, message: str) -> str:

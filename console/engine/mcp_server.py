@@ -30,7 +30,7 @@ from console.domain.plan import MCP, PlanRefused, PlanView
 from console.domain.service import ServiceView, is_unverified
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
-from console.engine.api.documents import in_utc, json_text, services_on
+from console.engine.api.documents import json_text, services_on
 from console.engine.api.explain import why_job
 from console.engine.endpoints import API, ApiFault
 from console.engine.read_api import (
@@ -104,16 +104,15 @@ _INCIDENT = QueryParameter("incident", "INC-0001", incident_id, is_required=True
 
 def _deadlines(queries: Queries, values: Values) -> DocumentPage:
     services = [service for service in services_on(queries, None, None) if service.is_promised]
-    services.sort(key=attrgetter("deadline"))
-    return page_of([_deadline_document(service, queries.now()) for service in services], values)
+    return page_of([_deadline_document(service) for service in sorted(services, key=attrgetter("deadline"))], values)
 
 
 def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
-    now, services = queries.now(), services_on(queries, None, None)
+    services = services_on(queries, None, None)
     return page_of(
         [
             {
-                **_deadline_document(service, now),
+                **_deadline_document(service),
                 "green_by": service.green_by,
                 "cause": service.cause,
                 "incident_id": service.incident_id,
@@ -128,9 +127,8 @@ def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
     )
 
 
-def _deadline_document(service: ServiceView, now: datetime) -> dict[str, Any]:
+def _deadline_document(service: ServiceView) -> dict[str, Any]:
     names = ("name", "title", "tier", "owner", "business_date", "deadline", "timeliness", "expected", "p_late")
-    service = in_utc(service, now)
     document = {name: getattr(service, name) for name in (*names, "delivered", "act_by", "reason")}
     return {**document, "is_unverified": is_unverified(service)}
 

@@ -293,7 +293,7 @@ def _services(queries: Queries, values: Values) -> DocumentPage:
     name, business_date = values["service"], values["date"]
     services = services_on(queries, name, business_date)
     instances = queries.services.instances(name, business_date) if name else []
-    return page_of([service_document(service, queries.now()) for service in instances or services], values)
+    return page_of([service_document(service) for service in instances or services], values)
 
 
 def _incidents(queries: Queries, values: Values) -> DocumentPage:

@@ -213,36 +213,34 @@ def _redate_runs(session: WriteSession, systems: Sequence[tuple[Row, SystemSetti
             new = business_date_of(at, None, system.zone, system.cutoff).isoformat()
             if row.business_date == business_date_of(at, None, old.zone, cutoff).isoformat() != new:
                 moved[row.id] = new
-    if not moved:
-        return False
-    _keep_read_runs(session, moved, now)
-    seq = next_changed_seq(session)
-    session.update("run", ("id", "business_date", "changed_seq"), [(*run, seq) for run in moved.items()])
+    if moved:
+        _keep_read_runs(session, moved, now)
+        seq = next_changed_seq(session)
+        session.update("run", ("id", "business_date", "changed_seq"), [(*run, seq) for run in moved.items()])
     return bool(moved)
 
 
 def _keep_read_runs(session: WriteSession, moved: dict[int, str], now: datetime) -> None:
     """Removes from `moved` the runs that read one another on their present date and would get different ones."""
     runs: dict[tuple[int, str], list[Row]] = {}
-    for row in session.rows(_RECENT_RUNS, (micros(now - REDATED_WITHIN),)):
+    for row in session.rows(f"{_RECENT_RUNS} ORDER BY r.sort_us", (micros(now - REDATED_WITHIN),)):
         runs.setdefault((row.unit_id, row.business_date), []).append(row)
     edges = session.rows(
-        "SELECT COALESCE(u.parent_id, u.id) AS upstream, COALESCE(d.parent_id, d.id) AS downstream FROM dependency e"
-        " JOIN job u ON u.id = e.upstream_id JOIN job d ON d.id = e.downstream_id"
+        "SELECT DISTINCT COALESCE(u.parent_id, u.id) AS upstream, COALESCE(d.parent_id, d.id) AS downstream"
+        " FROM dependency e JOIN job u ON u.id = e.upstream_id JOIN job d ON d.id = e.downstream_id"
     )
-    readers: dict[int, list[int]] = {}
+    downstreams: dict[int, list[int]] = {}
     for edge in edges:
-        readers.setdefault(edge.upstream, []).append(edge.downstream)
-    pairs = [
-        (run.id, reader.id)
-        for (unit_id, business_date), group in runs.items()
-        for run in group
-        for downstream in readers.get(unit_id, ())
-        for reader in runs.get((downstream, business_date), ())
-        if reader.sort_us > run.sort_us
-    ]
-    while parted := {pair for pair in pairs if moved.get(pair[0]) != moved.get(pair[1])}:
-        for run_id in moved.keys() & set(chain.from_iterable(parted)):
+        downstreams.setdefault(edge.upstream, []).append(edge.downstream)
+    pairs: list[tuple[int, int]] = []
+    for (unit_id, business_date), group in runs.items():
+        for downstream in downstreams.get(unit_id, ()):
+            if readers := runs.get((downstream, business_date)):  # each with the first or the last suffices
+                first, last = group[0], readers[-1]
+                pairs += [(run.id, last.id) for run in group if run.sort_us < last.sort_us]
+                pairs += [(first.id, reader.id) for reader in readers if reader.sort_us > first.sort_us]
+    while parted := {run_id for pair in pairs if moved.get(pair[0]) != moved.get(pair[1]) for run_id in pair}:
+        for run_id in moved.keys() & parted:
             del moved[run_id]
 
 

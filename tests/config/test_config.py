@@ -135,10 +135,6 @@ def test_a_relative_path_is_resolved_against_the_config_from_any_directory(
 @pytest.mark.parametrize(
     "text, expected",
     [
-        (
-            '[estate]\ncutoff = "06:00"',
-            "headway.toml:2: estate.cutoff: unknown key. It belongs to [systems.NAME] or [services.NAME].",
-        ),
         ("[estate]\nnaem = 1", 'headway.toml:2: estate.naem: unknown key. Did you mean "name"?'),
         ('store = "x.db"', "headway.toml: store: unknown table. Write it below [estate]."),
         ("[rutes.x]", 'headway.toml:1: rutes: unknown table. Did you mean "routes"?'),

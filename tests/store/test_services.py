@@ -112,7 +112,7 @@ def test_a_date_without_a_promise_counts_for_nothing_and_gets_no_time(served: Es
     ]
     assert "supply has no promise for it: calendar x, closed" == give(served, at("06:00"))
     shown = reads.services.service("supply", DATE.isoformat())
-    assert (False, None) == (shown.is_promised, service_document(shown, at("06:00"))["deadline"])
+    assert (False, None) == (shown.is_promised, service_document(shown)["deadline"])
 
 
 def test_a_job_is_not_expected_on_a_date_without_a_promise(served: Estate, reads: Queries) -> None:

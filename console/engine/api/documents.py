@@ -15,7 +15,6 @@ from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name
 from console.domain.incident import IncidentRow
 from console.domain.service import Reason, ServiceView, Timeliness, is_unverified
 from console.store.queries.services import NOT_EVALUATED
-from console.timing.formats import in_zone
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
@@ -56,24 +55,10 @@ def _not_expected(service: ServiceView, reads: Queries) -> ServiceView:
     return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reasons=(Reason(reason),))
 
 
-def service_document(service: ServiceView, now: datetime) -> dict[str, Any]:
-    """A service as data, the times in its reasons in UTC; a date without a promise has no deadline."""
-    service = in_utc(service, now)
+def service_document(service: ServiceView) -> dict[str, Any]:
+    """A service as data; a date without a promise has no deadline."""
     document = asdict(service) | {"reason": service.reason, "is_unverified": is_unverified(service)}
     return document if service.is_promised else {**document, "deadline": None, "promised": None}
-
-
-def in_utc(service: ServiceView, now: datetime) -> ServiceView:
-    """The service with the times in its reasons in UTC, not in its own zone."""
-    reasons = (
-        replace(
-            reason,
-            text=in_zone(reason.text, service.zone, "UTC", now),
-            at=in_zone(reason.at, service.zone, "UTC", now),
-        )
-        for reason in service.reasons
-    )
-    return replace(service, reasons=tuple(reasons))
 
 
 def incidents_list(reads: Queries, with_closed: bool) -> list[IncidentRow]:

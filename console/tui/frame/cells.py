@@ -66,8 +66,8 @@ class RenderContext(NamedTuple):
         return f"{self.clock.local(at):%Y-%m-%d %H:%M{seconds}}{self.other_zone(at)}"
 
     def period(self, key: str) -> str:
-        """A period key with its instant, if it ends in one, as `stamp` writes it."""
-        return formats.period_text(key, self.stamp)
+        """A period key with its instant, if it has one, as `stamp` writes it."""
+        return formats.localized(key, self.stamp)
 
     def localized(self, text: str, near: datetime | None = None, zone: str = "") -> str:
         """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of

@@ -166,14 +166,14 @@ def next_deadline_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
 
 
 def _unjudged_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
-    """ "Price list 13:00: deadline passed 2h31m ago, delivery unknown and 1 more": the first whose deadline has passed
-    without a verdict; empty without one."""
+    """ "Price list 13:00 passed 2h31m ago, delivery unknown and 1 more": the first whose deadline has passed without
+    a verdict; empty without one."""
     passed = [view for view in _open_promises(views) if view.deadline <= ctx.now]
     if not passed:
         return ""
     first, more = passed[0], f" and {len(passed) - 1} more" if len(passed) > 1 else ""
     ago = format_short(ctx.now - first.deadline)
-    return f"{first.title or first.name} {ctx.due(first.deadline)}: passed {ago} ago, delivery unknown{more}"
+    return f"{first.title or first.name} {ctx.due(first.deadline)} passed {ago} ago, delivery unknown{more}"
 
 
 def no_incident_text(

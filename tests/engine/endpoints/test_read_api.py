@@ -276,7 +276,7 @@ def test_the_description_is_valid_and_true_of_every_reply(api: httpx.Client, ben
 
 def test_the_description_allows_a_date_without_a_promise(bench: Bench) -> None:
     [service] = bench.reads().services.list_services()
-    shown = service_document(replace(service, timeliness=Timeliness.NO_PROMISE), datetime.now(UTC))
+    shown = service_document(replace(service, timeliness=Timeliness.NO_PROMISE))
     document = read_api.openapi_document(read_api.RESOURCES)
     check(document, {"$ref": "#/components/schemas/Service"}, json.loads(json_text(shown)))
 

@@ -453,5 +453,5 @@ def test_a_deadline_and_a_finish_of_tomorrow_have_their_day() -> None:
 def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:
     passed = service(9, "x", "X", 3, "01:00", timeliness="no_estimate")
     reported = all_well_text([*many(2), passed], CALM, "", CONTEXT)
-    assert ("X 00:00: passed 2h17m ago, delivery unknown, next: Service 0 03:00 in 42m", "warn") == reported
+    assert ("X 00:00 passed 2h17m ago, delivery unknown, next: Service 0 03:00 in 42m", "warn") == reported
     assert "cannot be reached" not in (all_well_text([passed], header(at_risk=0), "", CONTEXT) or ("",))[0]
