@@ -239,8 +239,8 @@ def _keep_read_runs(session: WriteSession, moved: dict[int, str], now: datetime)
                 first, last = group[0], readers[-1]
                 pairs += [(run.id, last.id) for run in group if run.sort_us < last.sort_us]
                 pairs += [(first.id, reader.id) for reader in readers if reader.sort_us > first.sort_us]
-    while parted := {run_id for pair in pairs if moved.get(pair[0]) != moved.get(pair[1]) for run_id in pair}:
-        for run_id in moved.keys() & parted:
+    while separated := {run_id for pair in pairs if moved.get(pair[0]) != moved.get(pair[1]) for run_id in pair}:
+        for run_id in moved.keys() & separated:
             del moved[run_id]
 
 

@@ -144,9 +144,9 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
         yield _of(job, run, "done", f"succeeded for {run.business_date}", since=run.ended_at)
     elif run.state is RunState.SUCCEEDED:
         text, act = f"succeeded for {run.business_date}, but before its upstream had finished", _again(job)
-        if (parted := _parted_upstream(index, job, run)) is not None:
-            text = f"succeeded for {run.business_date}, and {_name(parted)} of that date starts later: the cutoff"
-            text += f" {parted.cutoff:%H:%M} lies between its upstream's start and its own"
+        if (separated := _separated_upstream(index, job, run)) is not None:
+            text = f"succeeded for {run.business_date}, and {_name(separated)} of that date starts later: the cutoff"
+            text += f" {separated.cutoff:%H:%M} lies between its upstream's start and its own"
             act = f"move the cutoff of {clean_line(job.system)} in the config, so that both belong to one date"
         yield _of(job, run, "stale", text, since=run.ended_at, act=act)
     else:
@@ -156,7 +156,7 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
         yield late
 
 
-def _parted_upstream(index: EstateIndex, job: JobFacts, run: RunFacts) -> JobFacts | None:
+def _separated_upstream(index: EstateIndex, job: JobFacts, run: RunFacts) -> JobFacts | None:
     """An upstream whose nearest run is the one before, of an earlier business date, and which starts for this date only
     later: the cutoff lies between the two. None without one."""
     at = lookback_time(run)

@@ -252,7 +252,7 @@ def test_a_changed_cutoff_moves_recent_runs_to_their_new_business_date(night: Es
     assert ["2026-11-19"] == stored()
 
 
-def test_a_run_keeps_its_business_date_where_the_new_cutoff_parts_it_from_its_reader(night: Estate) -> None:
+def test_a_run_keeps_its_business_date_where_the_new_cutoff_separates_it_from_its_reader(night: Estate) -> None:
     """What was delivered stays delivered: load_stock has read extract_orders, and clean_up both."""
     extract, load, clean = (f"etl-hosts/{name}" for name in JOBS)
     edges = (DependencySetting(clean, extract), DependencySetting(extract, load))
@@ -269,6 +269,17 @@ def test_a_run_keeps_its_business_date_where_the_new_cutoff_parts_it_from_its_re
     assert day == dates(time(12))
     assert dict.fromkeys(JOBS, "2026-11-20") == dates(time(0))
     assert dict.fromkeys(JOBS, "2026-11-20") == dates(time(4, 5))  # clean_up starts 04:00
+
+
+def test_every_run_of_a_date_that_another_of_it_reads_keeps_its_date(night: Estate) -> None:
+    """extract_orders starts 04:10 and 04:28, load_stock 04:26 and 04:30: none of them alone moves with 04:25."""
+    extract, load = (f"etl-hosts/{name}" for name in JOBS[:2])
+    settings = replace(WHOLE, dependencies=(DependencySetting(extract, load),))
+    sync(night, settings)
+    runs = ((JOBS[0], "03:10"), (JOBS[1], "03:26"), (JOBS[0], "03:28"), (JOBS[1], "03:30"))
+    night.ingest(*(run(job, start, start) for job, start in runs))
+    sync(night, replace(settings, systems=tuple(replace(system, cutoff=time(4, 25)) for system in SYSTEMS)))
+    assert [("2026-11-19", 4)] == night.rows("SELECT business_date, COUNT(*) FROM run GROUP BY 1")
 
 
 def test_a_changed_cutoff_leaves_old_runs_where_they_were(night: Estate) -> None:
