@@ -171,9 +171,9 @@ def _unjudged_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     passed = [view for view in _open_promises(views) if view.deadline <= ctx.now]
     if not passed:
         return ""
-    first, more = passed[0], f" and {len(passed) - 1} more" if len(passed) > 1 else ""
-    ago = format_short(ctx.now - first.deadline)
-    return f"{first.title or first.name} {ctx.due(first.deadline)} passed {ago} ago, delivery unknown{more}"
+    first, ago = passed[0], format_short(ctx.now - passed[0].deadline)
+    suffix = f" and {len(passed) - 1} more" if len(passed) > 1 else ""
+    return f"{first.title or first.name} {ctx.due(first.deadline)} passed {ago} ago, delivery unknown{suffix}"
 
 
 def no_incident_text(
