@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from console.cli.reader import staleness_text
 from console.cli.services import service_table, slack_text
 from console.domain.header import EngineView
 from console.domain.incident import IncidentRow, sort_by_impact
+from console.domain.service import Reason, ReasonKind
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW as NIGHT
@@ -77,6 +79,14 @@ def test_services_that_need_a_person_stand_first() -> None:
     rows = service_table(list(reversed(services())), NIGHT).rows
     assert ["Supply plan", "Daily revenue"] == [row[0] for row in rows[:2]]
     assert ["Weekly finance", "Stock levels", "Churn scores"] == [row[0] for row in rows[2:]]  # no estimate, met, none
+
+
+def test_the_cause_of_a_service_is_in_the_zone_of_the_table() -> None:
+    reason = Reason("db07 unreachable since 03:05 CET, needed from 21 Nov 04:15 CET", ReasonKind.UNVERIFIED)
+    view = replace(services()[2], zone="Europe/Berlin", reasons=(reason,))
+    table = service_table([view], NIGHT)
+    cause = table.rows[0][[column.title for column in table.columns].index("cause")]
+    assert "db07 unreachable since 02:05 UTC, needed from Sat 21 Nov 03:15 UTC" == cause
 
 
 def harmed(
