@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from connectors.sdk.states import RunState, Verb, is_open
+from connectors.sdk.states import RunState, is_open
 from console.domain.incident import (
     RERUN_LATER,
     RERUN_NOW,
