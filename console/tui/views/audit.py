@@ -66,7 +66,7 @@ def audit_text(row: AuditRow) -> str:
 
 
 def audit_lines(row: AuditRow, ctx: RenderContext) -> list[str]:
-    fields = [("who", row.actor), ("at", ctx.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
+    fields = [("by", row.actor), ("at", ctx.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
             ("to", row.object), ("why", row.why), ("row", str(row.seq)), ("hash", row.hash)]  # fmt: skip
     return [*(f"{label:<{LABEL_CELLS}}{text}" for label, text in fields if text), "", *_detail(row.detail)]
 
