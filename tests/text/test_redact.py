@@ -51,6 +51,11 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_X
         ("pwd=x", "pwd=*"),
         ("POST https://mill.example/oauth/token: [Errno 111]", "POST https://mill.example/oauth/token: [Errno 111]"),
         ("https://mill.example/a?token: hunter2", "https://mill.example/a?token: ***"),
+        ("POST https://h/oauth/token: client_secret=hunter2", "POST https://h/oauth/token: client_secret=***"),
+        (
+            "POST https://h/oauth/token: HTTP 400, password: hunter2",
+            "POST https://h/oauth/token: HTTP 400, password: ***",
+        ),
         ('{"url":"https://h/x","password": "hunter2"}', '{"url":"https://h/x","password": "***"}'),
         ("url=https://h/x,password: hunter2", "url=https://h/x,password: ***"),
         ("endpoint:https://h/x;token: abcsecret", "endpoint:https://h/x;token: ***"),

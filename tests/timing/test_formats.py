@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.timing.formats import age_text, in_zone, zoned_time
+from console.timing.formats import age_text, in_zone, localized, zoned_time
 from tests.factories import at, minutes
 
 BERLIN, NOW = "Europe/Berlin", at("04:00")
@@ -33,6 +33,13 @@ def test_the_age_of_what_a_clock_ahead_of_ours_reported_is_never_negative(clock:
 def test_the_times_of_a_text_move_to_another_zone(text: str, moved: str) -> None:
     assert moved == in_zone(text, "UTC", BERLIN, NOW)
     assert text == in_zone(text, "UTC", "UTC", NOW)
+
+
+@pytest.mark.parametrize("shown, minute", [("{:%H:%M:%S}Z", "03:15Z"), ("{:%H:%M:%S}", "03:15")])
+def test_a_full_minute_of_a_text_is_shown_without_seconds(shown: str, minute: str) -> None:
+    text = "held since {}, ended {}"
+    stamps = "2026-11-19 03:15Z", "2026-11-19 03:15:07Z"
+    assert text.format(minute, minute.replace("15", "15:07")) == localized(text.format(*stamps), shown.format)
 
 
 @given(

@@ -1327,6 +1327,40 @@ def test_a_log_in_json_by_the_offset_of_its_bytes_is_read_to_its_end(piece: int,
     assert whole == text
 
 
+@pytest.mark.parametrize(
+    "end, read", [("17", True), (17.0, True), ("", False), ("soon", None), (-1, None), (True, None)]
+)
+def test_the_next_byte_of_a_log_is_a_number_or_is_refused_with_its_place(end: object, read: bool | None) -> None:
+    fake = HomeGrown()
+    pieces = {"0": ("a" * 17, end), "17": ("b" * 5, None)}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/log"):
+            return fake.handle(request)
+        text, following = pieces[request.url.params["from"]]
+        return httpx.Response(200, json={"text": text, "next_offset": following})
+
+    log = {"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}, "text": "text", "next": "next_offset"}
+    connector, run = opened(fake, FaultyTransport(answer, ""), log=log), RunRef("load", "", "1", "1")
+    if read is None:
+        with pytest.raises(InvalidAnswer, match=r"'next_offset' \(log.next\) is not the number of a byte. Fix: "):
+            connector.log(run, "0", 1_000, 5)
+    else:
+        assert "a" * 17 + "b" * 5 * read == connector.log(run, "0", 1_000, 5).text
+
+
+def test_half_a_character_in_a_json_log_is_replaced() -> None:
+    fake = HomeGrown()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/log"):
+            return fake.handle(request)
+        return httpx.Response(200, content=b'{"text": "a\\ud83db"}', headers={"content-type": "application/json"})
+
+    connector = opened(fake, FaultyTransport(answer, ""), log={"path": "/api/runs/{id}/log", "text": "text"})
+    assert "a?b" == connector.log(RunRef("load", "", "1", "1"), None, 1_000, 5).text
+
+
 class NumberedLog(HomeGrown):
     """Answers three lines of a log behind a number. `stays`: the last answer names its own number again."""
 

@@ -953,9 +953,39 @@ def test_a_plan_that_cannot_go_on_says_why_and_promises_nothing(night: Bench) ->
     requests(night).turn("freeze", "on", "")
     assert "Plan 1 waits: frozen, thaw first, 0 of 2 steps" == verdict_of(night)
     requests(night).turn("freeze", "off", "")
+    with night.store.write(None) as session:  # as `headway freeze` by a person who signs in at the database
+        session.rows("INSERT INTO switch (name, value, set_by, why, at_us) VALUES ('freeze anna', 'on', 'anna', '', 1)")
+    assert "Plan 1 waits: frozen, thaw first, 0 of 2 steps" == verdict_of(night)
     with night.store.write(None) as session:
+        session.rows("DELETE FROM switch WHERE name = 'freeze anna'")
         session.rows("UPDATE target SET failing_since_us = 1, last_ok_us = 1")
     assert re.fullmatch("Plan 1 waits: fake/.* cannot be reached, 0 of 2 steps", verdict_of(night))
+
+
+def test_a_plan_stands_still_only_if_each_of_its_next_steps_does(night: Bench) -> None:
+    """Polls of one system are paused: a step on another one that waits for nothing is still sent."""
+    started(night)
+    with night.store.write(None) as session:
+        session.rows(
+            "INSERT INTO system (id, name, kind, zone, cutoff, poll_every_s, capabilities, missing, removed)"
+            " SELECT 9, 'other', kind, zone, cutoff, poll_every_s, capabilities, missing, removed FROM system"
+        )
+        session.rows("UPDATE job SET system_id = 9 WHERE id = (SELECT job_id FROM plan_step WHERE place = 2)")
+        session.rows("UPDATE plan_step SET after = '[]' WHERE place = 2")
+    requests(night).pause_polling("fake", 600.0, "maintenance")
+    assert verdict_of(night).startswith("Plan 1 running: ")
+    with night.store.write(None) as session:
+        session.rows("UPDATE plan_step SET after = '[1]' WHERE place = 2")
+    assert "Plan 1 waits: polls of fake are paused, 0 of 2 steps" == verdict_of(night)
+
+
+def test_a_proposed_plan_that_a_person_ran_no_longer_awaits_approval(night: Bench) -> None:
+    number = requests(night).request_plan(proposed(night), "pager-1")
+    requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
+    turn(night)
+    requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
+    with pytest.raises(AlreadyRequested, match=f"plan {number} was started by .*; it is paused: "):
+        requests(night).request_plan(proposed(night), "pager-2")
 
 
 def test_a_step_of_a_resumed_plan_no_longer_waits_for_the_resume(night: Bench) -> None:

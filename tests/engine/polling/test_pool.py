@@ -211,6 +211,18 @@ def test_a_target_that_is_woken_while_it_is_polled_is_polled_once_more_right_aft
         wait_until(lambda: stub.polls == 3, "a poll long before its interval", SECONDS)
 
 
+def test_a_target_is_polled_more_often_after_an_action_and_not_because_it_was_woken() -> None:
+    stub = StubPoller(1, lambda: None, pause=60.0)
+    with working(stub) as (made, _):
+        wait_until(lambda: stub.polls == 1, "the first poll", SECONDS)
+        made.wake_target(1)
+        wait_until(lambda: stub.polls == 2, "a poll at once", SECONDS)
+        assert 0.0 == stub.verifying_until
+        made.poll_now(1)
+        wait_until(lambda: stub.polls == 3, "a poll at once", SECONDS)
+        assert time.monotonic() < stub.verifying_until
+
+
 def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_one_poll(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
