@@ -159,7 +159,7 @@ class ScheduleRow(SQLModel, table=True):
 
 
 class Drift(SQLModel, table=True):
-    """A native definition changed, removed, paused or added outside Headway. Open until accepted or gone."""
+    """A native definition changed, removed, paused or added outside Headway. Open until accepted or put back."""
 
     __table_args__ = (Index("drift_job", "job_id"),)
     id: int | None = Field(default=None, primary_key=True)
@@ -171,6 +171,8 @@ class Drift(SQLModel, table=True):
     accepted_us: int | None = big(default=None)
     accepted_by: str = string()
     ended_us: int | None = big(default=None)
+    accepted_hash: str = string()
+    """Of a changed definition: the hash of the accepted one. Empty if unknown."""
 
 
 class Dependency(SQLModel, table=True):
