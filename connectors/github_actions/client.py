@@ -25,7 +25,7 @@ from connectors.sdk.transport.http import (
     SignedClient,
     path_segment,
     refusal,
-    retry_after,
+    retry_after_of,
 )
 
 PAGE_LIMIT = 100  # per_page: "max 100", REST docs
@@ -202,7 +202,7 @@ def rate_limit_error(reply: HttpReply) -> SystemUnreachable | None:
     """Why an answer 403 or 429 is about a limit, and for how long; None where it is about a right."""
     if reply.status not in (403, 429):
         return None
-    seconds = retry_after(reply.headers.get("retry-after"), reply.clock)
+    seconds = retry_after_of(reply)
     if seconds is None and reply.headers.get("x-ratelimit-remaining") == "0":
         seconds = _reset_seconds(reply)
     if seconds is None and "rate limit" in reply.error.lower():

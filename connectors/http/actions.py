@@ -276,7 +276,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         """As `run_with_key`, by the list of actions."""
         rows, _, cut = self._client.all_rows(call, call.run, {"key": key})
         run = next(filter(None, (text_at(row, call.run) for row in rows)), None)
-        return run, "" if run else "it was taken, and has no run yet" if rows else cut
+        return run, "" if run else "the API accepted it; it has no run yet" if rows else cut
 
     def run_row(self, run_id: str, job: str) -> Any | None:
         if self._runs.one:

@@ -54,20 +54,11 @@ class HttpHolder(MappedHolder):
         return tuple(self._api.shown(call, {**self._api.source.values, **values}) for call, values in calls)
 
     def _calls(self, change: PauseChange, key: str) -> Iterator[tuple[HttpWriteCall, dict[str, Any]]]:
-        """The calls in their order, and their values. The key of a second one has a number, for APIs that refuse a key
-        of another request."""
+        """Each call of `_steps` with its values. A second call has its own key: APIs refuse one key for two
+        requests."""
         for number, (call, text) in enumerate(self._steps(change), start=1):
-            is_enabled = change.is_enabled
-            yield (
-                call,
-                {
-                    "job": change.job,
-                    "enabled": is_enabled,
-                    "paused": not is_enabled,
-                    "note": text,
-                    "key": key if number == 1 else f"{key}-{number}",
-                },
-            )
+            values = {"job": change.job, "enabled": change.is_enabled, "paused": not change.is_enabled, "note": text}
+            yield call, {**values, "key": key if number == 1 else f"{key}-{number}"}
 
     def _steps(self, change: PauseChange) -> list[tuple[HttpWriteCall, str]]:
         """The calls in their order, each with the text that it writes. The job is paused only under its mark, which is

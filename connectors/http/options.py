@@ -409,7 +409,7 @@ class HttpVerbCall(HttpWriteCall):
 
 
 class HttpActionListCall(HttpListCall):
-    """The list of the actions that the API took under {key}: none, where it did not arrive."""
+    """The list of actions that the API accepted with {key}; empty if the action did not arrive."""
 
     table = "verbs.actions"
     known_places = frozenset({"limit", "cursor", "offset", "page", "key"})
@@ -421,6 +421,7 @@ class HttpActionListCall(HttpListCall):
 class HttpVerbs(MappedVerbs[HttpVerbCall]):
     """The calls of the verbs, and the list by which an action is found."""
 
+    shows_key: ClassVar[str] = "name in runs.key where a run shows it, or in verbs.actions the list that does"
     actions: HttpActionListCall | None = None
     """Where no run shows the key of an action, it is looked up here."""
 
@@ -610,9 +611,9 @@ class HttpMapping(StrictOptions):
                     call.require_place(f"hold.{name}", "job")
 
     def counts_attempts(self, rerun: HttpVerbCall) -> bool:
-        """Whether a rerun is found by the attempts of its run: it repeats the run under its id, or no run shows its
-        key."""
-        by_run = self.parts is not None or bool(self.runs.first)
+        """Whether a rerun is found by the attempts of its run: it repeats the run under its id, or neither a
+        run nor verbs.actions shows its key."""
+        by_run = self.parts is not None or (bool(self.runs.first) and self.verbs.actions is None)
         return bool(self.runs.attempt) or (by_run and not ("key" in rerun.places and self.runs.key))
 
     def _require_readable_hold(self, hold: HttpHoldCall) -> None:

@@ -117,6 +117,9 @@ class MappedVerbs(StrictOptions, Generic[Call]):
     mark: Call | None = None
     """Sets the result of an ended run to success; `mark OK` and `skip` both send it."""
 
+    shows_key: ClassVar[str] = "name in runs.key where a run shows it"
+    """The fix for a call whose key no answer shows."""
+
     @property
     def named(self) -> dict[str, Call]:
         """The calls that are named, by their keys in `verbs`."""
@@ -142,7 +145,7 @@ class MappedVerbs(StrictOptions, Generic[Call]):
             if verb in STARTING and ("key" not in call.places or not runs_key):
                 raise ValueError(
                     f"verbs.{verb.value}: the outcome of a lost reply could not be checked. "
-                    "Fix: send {key}, and name in runs.key where a run shows it"
+                    f"Fix: send {{key}}, and {self.shows_key}"
                 )
 
     def warnings(self, runs_key: str, states: Mapping[str, RunState]) -> list[tuple[tuple[str, ...], str]]:

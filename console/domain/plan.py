@@ -53,7 +53,7 @@ RESUME = "headway plan resume"
 def resume_commands(number: int, failed_waits: Iterable[str]) -> list[str]:
     """Commands that continue a stopped plan: a job that it waited for and that failed is rerun first, as the plan only
     waits for it again."""
-    return [*(f"headway rerun {shlex.quote(job)}" for job in failed_waits), f"{RESUME} {number}"]
+    return [*(f"headway rerun {shlex.quote(job)}" for job in dict.fromkeys(failed_waits)), f"{RESUME} {number}"]
 
 
 class PlanRefused(Exception):

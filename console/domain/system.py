@@ -12,8 +12,8 @@ from console.timing.durations import format_duration
 
 BACKOFF_CAP_SECONDS = 300.0
 UNREACHABLE_CAP_SECONDS = 60.0
-"""Of an unreachable target: its return is noticed within this time. One that refuses the login keeps the longer cap, so
-that its account is not locked."""
+"""Longest interval between polls of an unreachable target, unless `poll_every` is longer. A target that refuses the
+login keeps the longer cap, so that its account is not locked."""
 
 
 def poll_interval_seconds(every_s: float, failures: int, error_kind: str) -> float:

@@ -7,6 +7,7 @@ rows are not written; rows that left the config are marked removed.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
@@ -201,7 +202,7 @@ REDATED_WITHIN = timedelta(days=7)
 
 
 def _redate_runs(session: WriteSession, systems: Sequence[tuple[Row, SystemSetting]], now: datetime) -> bool:
-    """Gives the recent runs of systems, each with its row of before, the business dates of a changed cutoff or zone. A
+    """Gives the recent runs of systems, each with its previous row, the business dates of a changed cutoff or zone. A
     run and its reader keep their date unless both move to the same one, so that a delivered day stays delivered."""
     moved: dict[int, str] = {}
     for old, system in systems:
@@ -228,6 +229,7 @@ def _keep_read_runs(session: WriteSession, moved: dict[int, str], now: datetime)
     edges = session.rows(
         "SELECT DISTINCT COALESCE(u.parent_id, u.id) AS upstream, COALESCE(d.parent_id, d.id) AS downstream"
         " FROM dependency e JOIN job u ON u.id = e.upstream_id JOIN job d ON d.id = e.downstream_id"
+        " WHERE e.period = 'same' AND COALESCE(u.parent_id, u.id) <> COALESCE(d.parent_id, d.id)"
     )
     downstreams: dict[int, list[int]] = {}
     for edge in edges:
@@ -239,9 +241,15 @@ def _keep_read_runs(session: WriteSession, moved: dict[int, str], now: datetime)
                 first, last = group[0], readers[-1]
                 pairs += [(run.id, last.id) for run in group if run.sort_us < last.sort_us]
                 pairs += [(first.id, reader.id) for reader in readers if reader.sort_us > first.sort_us]
-    while separated := {run_id for pair in pairs if moved.get(pair[0]) != moved.get(pair[1]) for run_id in pair}:
-        for run_id in moved.keys() & separated:
-            del moved[run_id]
+    partners: dict[int, list[int]] = defaultdict(list)
+    for one, other in pairs:
+        partners[one].append(other)
+        partners[other].append(one)
+    pending = [run_id for pair in pairs if moved.get(pair[0]) != moved.get(pair[1]) for run_id in pair]
+    while pending:
+        run_id = pending.pop()
+        if moved.pop(run_id, None) is not None:
+            pending += partners[run_id]
 
 
 _RECENT_RUNS = (

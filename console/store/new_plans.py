@@ -99,12 +99,13 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
 
 
 def open_plan_of_incident(session: Session, incident_id: int | None) -> Row | None:
-    """`id`, `requested_by`, `requested_from`, `requested_us` and `state` of the newest open plan for the incident."""
+    """The newest open plan for the incident: `id`, `requested_by`, `requested_from`, `requested_us`, `state`, and
+    `is_unsent`: no step of it was sent."""
     return session.first(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (incident_id,))
 
 
 def open_plan(session: Session, number: int) -> Row:
-    """`id`, `requested_by`, `requested_from`, `requested_us` and `state` of an open plan."""
+    """An open plan, with the columns of `open_plan_of_incident`."""
     return session.rows(f"{_OPEN_PLANS} AND id = ?", (number,))[0]
 
 

@@ -308,7 +308,7 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
         if once and status >= 500:
             return OutcomeUnknown(f"{text}. Its outcome is unknown and is looked up.")
         later, seconds = RateLimited if status == 429 else InvalidAnswer, retry_after_of(reply)
-        return later(f"{text} (Retry-After: {seconds:.0f} s)" if seconds else text, seconds)
+        return later(f"{text}. Wait at least {max(seconds, 1):.0f} s" if seconds else text, seconds)
     return NotSupported(text)
 
 
@@ -399,8 +399,8 @@ class HttpEndpoint:
         no more than its end is kept. `sign` completes the request.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
-        once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
-        OutcomeUnknown."""
+        once, except with `once`: then nothing is repeated but after a 429, and whatever is lost after the first byte
+        on the wire is OutcomeUnknown."""
         given, base_url = {**HEADERS, **(headers or {})}, base_url or self.base_url
         # of two names that differ in their capitals, the later one counts
         every = dict({name.lower(): (name, value) for name, value in given.items()}.values())
@@ -426,7 +426,8 @@ class HttpEndpoint:
         while True:
             reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
             seconds = retry_after_of(reply) if reply.status == 429 else None
-            if not seconds or seconds > MAX_WAIT_SECONDS or seconds >= deadline.left:
+            reserved = deadline.seconds / 2 if once else 0.0  # a write that runs out of time has an unknown outcome
+            if not seconds or seconds > MAX_WAIT_SECONDS or seconds + reserved >= deadline.left:
                 return reply
             wait_seconds(seconds)
 

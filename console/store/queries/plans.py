@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from console.domain.plan import PlanStepView, PlanView, parse_places
@@ -74,15 +74,15 @@ class PlanQueries(ContextQueries):
         ]
         paused = self.store.paused()
         stale = self.store.stale_targets() if any(step.failing for step in due) else {}
-        reasons = [
-            f"polls of {step.system} are paused"
-            if step.system in paused
-            else f"{step.failing} cannot be reached"
-            if step.failing and step.target_id in stale
-            else ""
-            for step in due
-        ]
+        reasons = [_obstacle(step, paused, stale) for step in due]
         return reasons[0] if reasons and all(reasons) else ""
+
+
+def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str:
+    """Why the step cannot be sent or verified; empty if it can."""
+    if step.system in paused:
+        return f"polls of {step.system} are paused"
+    return f"{step.failing} cannot be reached" if step.failing and step.target_id in stale else ""
 
 
 def _places(after: str) -> tuple[int, ...]:

@@ -1102,12 +1102,13 @@ def test_an_action_that_no_run_shows_is_looked_up_by_its_key(result: dict[str, s
     if result:
         assert ActionFound(f"{row['id']}.2", "run 10 was repeated by it") == taken
     else:
-        assert ActionUnknown("it was taken, and has no run yet") == taken
+        assert ActionUnknown("the API accepted it; it has no run yet") == taken
 
 
-def test_a_start_is_looked_up_by_its_key_in_the_list_of_actions() -> None:
+@pytest.mark.parametrize("first", ["", "first"])
+def test_a_rerun_that_makes_a_run_is_looked_up_by_its_key_in_the_list_of_actions(first: str) -> None:
     fake = WithActions()
-    connector = repeating(fake, key="", actions=ACTIONS, rerun=KEYED)
+    connector = repeating(fake, first=first, key="", actions=ACTIONS, rerun=KEYED)
     row, preview = rerun_in_place(fake, connector)
     key = new_key()
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)

@@ -271,6 +271,16 @@ def test_a_run_keeps_its_business_date_where_the_new_cutoff_separates_it_from_it
     assert dict.fromkeys(JOBS, "2026-11-20") == dates(time(4, 5))  # clean_up starts 04:00
 
 
+def test_a_run_moves_without_the_one_of_its_date_that_reads_the_previous_date(night: Estate) -> None:
+    extract, load = (f"etl-hosts/{name}" for name in JOBS[:2])
+    requirement = Requirement(period=UpstreamPeriod.PREVIOUS)
+    settings = replace(WHOLE, dependencies=(DependencySetting(extract, load, wants=requirement),))
+    sync(night, settings)
+    night.ingest(run(JOBS[0], "03:10"), run(JOBS[1], "03:30"))
+    sync(night, replace(settings, systems=tuple(replace(system, cutoff=time(4, 20)) for system in SYSTEMS)))
+    assert ["2026-11-19", "2026-11-20"] == [day for (day,) in night.rows("SELECT business_date FROM run ORDER BY id")]
+
+
 def test_every_run_of_a_date_that_another_of_it_reads_keeps_its_date(night: Estate) -> None:
     """extract_orders starts 04:10 and 04:28, load_stock 04:26 and 04:30: none of them alone moves with 04:25."""
     extract, load = (f"etl-hosts/{name}" for name in JOBS[:2])
