@@ -141,9 +141,9 @@ def test_long_numbers_and_ranges_that_run_backwards() -> None:
     result = read("00005 5-5/2 * * * root a\n0 0 * * fri-mon root b\n0 0 * * wed-sun root c\n")
     schedules = [inventory.job_record("db07", line, "UTC", 1).schedule for line in result.lines]
     assert [(item.dialect, item.expression, item.text) for item in schedules] == [
-        ("debian-cron", "5 5 * * *", "daily at 05:05"),
+        ("debian-cron", "5 5 * * *", "daily at 05:05 UTC"),
         ("none", "", "never runs: 0 0 * * fri-mon"),
-        ("debian-cron", "0 0 * * wed-7", "Wed–Sun at 00:00"),
+        ("debian-cron", "0 0 * * wed-7", "Wed–Sun at 00:00 UTC"),
     ]
     assert [fault.reason.partition(". ")[0] for fault in result.faults] == ["no such time: cron never runs this line"]
 
