@@ -93,8 +93,8 @@ class CronAttempt:
     def end(
         self, state: RunState, evidence: RunEvidence, native_state: str, at: float, code: int | None, message: str = ""
     ) -> None:
-        """Sets the end by its best evidence; a red end after our SIGTERM is CANCELLED. `message`: what the exit code
-        alone does not say; with none, the last error of the log explains the failure."""
+        """Sets the end by its best evidence; a red end after our SIGTERM is CANCELLED. An exit status is not a message:
+        without one the last error of the log explains the failure."""
         is_missed = state is RunState.UNKNOWN and self.missed_at
         if self.cancel and (state in (RunState.FAILED, RunState.LOST) or is_missed):
             state = RunState.CANCELLED

@@ -354,7 +354,7 @@ def release_claim(store: Database, fence: int, delivery_id: int) -> None:
 
 
 def record_sent(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
-    """Its URL works: other deliveries to it that failed are due at once, without those that it refused for good."""
+    """Its URL works: other deliveries to it that failed are due at once, but not permanently refused ones."""
     with store.write(fence) as session:
         session.rows("UPDATE delivery SET state = 'sent', sent_us = ?, error = '' WHERE id = ?", (now_us, delivery_id))
         session.rows(
