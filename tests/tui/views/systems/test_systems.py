@@ -133,8 +133,8 @@ def test_what_is_polled_is_seen(snap_compare: SnapCompare, name: str, size: tupl
 
 
 def test_the_start_of_a_host_names_its_zone_beside_the_zone_of_the_host() -> None:
-    view = dataclasses.replace(target(), zone="Etc/UTC", booted=at("02:00"))
-    lines = ["".join(text for text, _ in line) for line in system_lines(view, (), render_context())]
+    host = target("etl-hosts", "db07", "cron", zone="Etc/UTC", booted=at("02:00"))
+    lines = ["".join(text for text, _ in line) for line in system_lines(host, (), render_context())]
     label = render_context().clock.label(at("02:00"))
     assert [True] == [line.endswith(f" {label}") for line in lines if "up since" in line]
 
