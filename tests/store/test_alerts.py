@@ -89,8 +89,8 @@ def test_the_end_of_an_incident_replaces_the_opening_where_that_was_not_accepted
 
 def test_a_fallback_hears_the_end_in_place_of_the_opening(night: Estate) -> None:
     decide(night, incidents=(incident(notices=()),))
-    for kind in ("opened", "recovered"):
-        made(night, waits=False, title=kind, incident_id=1, kind=kind, version=kind)
+    for version, kind in enumerate(("opened", "recovered")):
+        made(night, waits=False, title=kind, incident_id=1, kind=kind, version=version)
     handed = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
     copies = [(alert.id, alert_routing.as_fallback(alert, "boss", "first", "plain")) for alert in handed]
     alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, copies, MINUTE)
