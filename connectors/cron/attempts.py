@@ -18,7 +18,7 @@ from zlib import crc32
 
 from connectors.cron import anacron
 from connectors.cron.crontab import CronDaemon
-from connectors.cron.events import CronEvent, CronEventKind
+from connectors.cron.events import KILLED, CronEvent, CronEventKind
 from connectors.cron.parse import CronProcesses
 from connectors.cron.wrapper import RUN_ID, CancelRecord, WrapperEnd, WrapperStart
 from connectors.sdk.fields import epoch_instant
@@ -93,10 +93,12 @@ class CronAttempt:
     def end(
         self, state: RunState, evidence: RunEvidence, native_state: str, at: float, code: int | None, message: str = ""
     ) -> None:
-        """Sets the end by its best evidence; a red end after our SIGTERM is CANCELLED."""
+        """Sets the end by its best evidence; a red end after our SIGTERM is CANCELLED. An exit status is not a message:
+        without one the last error of the log explains the failure."""
         is_missed = state is RunState.UNKNOWN and self.missed_at
         if self.cancel and (state in (RunState.FAILED, RunState.LOST) or is_missed):
-            state, message = RunState.CANCELLED, f"SIGTERM sent under {self.cancel}; {message}"
+            state = RunState.CANCELLED
+            message = "; ".join(filter(None, (f"SIGTERM sent under {self.cancel}", message)))
         self.state, self.evidence, self.native_state = state, evidence, native_state
         self.message, self.exit_code = message, code
         self.ended = max(at, self.started) if at else 0.0
@@ -233,7 +235,8 @@ class AttemptBook:
             self.warnings.append(f"unknown entry in cron's log: {event.text[:200]}")
             attempt.end(RunState.UNKNOWN, RunEvidence.NATIVE, event.text, at, None, event.text)
         else:
-            attempt.end(RunState.FAILED, RunEvidence.NATIVE, event.text, at, event.exit_code, event.text)
+            message = event.text if KILLED.match(event.text) else ""
+            attempt.end(RunState.FAILED, RunEvidence.NATIVE, event.text, at, event.exit_code, message)
 
     def _latest(self, pid: int, at: float) -> CronAttempt | None:
         """The latest attempt of that pid that had started by then."""
@@ -277,7 +280,7 @@ class AttemptBook:
             if code is None:
                 self.warnings.append(f"unknown entry of anacron: {native_state[:200]}")
             state = RunState.UNKNOWN if code is None else RunState.FAILED if code else RunState.SUCCEEDED
-            message = "" if state is RunState.SUCCEEDED else native_state
+            message = native_state if code is None else ""
             attempt.end(state, RunEvidence.NATIVE, native_state, at, code, message)
         elif attempt is None or at - attempt.started > SAME_START_SECONDS:
             job = self._job_of(find_jobs(event.user, event.text, event.at, ""), event.user, event.text, at)
@@ -347,7 +350,7 @@ class AttemptBook:
             return
         code = record.exit_code
         state = RunState.SUCCEEDED if code == 0 else RunState.FAILED
-        message = "" if code == 0 else f"exit {code}" + (f" (signal {code - 128})" if 128 < code < 193 else "")
+        message = f"exit {code} (signal {code - 128})" if 128 < code < 193 else ""
         attempt.end(state, RunEvidence.NATIVE, f"E {code}", record.at.timestamp(), code, message)
 
     def _cancelled(self, record: CancelRecord) -> None:

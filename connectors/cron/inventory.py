@@ -85,8 +85,10 @@ def _schedule(line: CrontabLine, zone: str) -> Schedule:
     named = own if own and zone_of(own) is not None else "UTC"
     expression = NICKNAMES.get(line.expression, line.expression)
     usual = BUSYBOX if line.daemon is CronDaemon.BUSYBOX else DIALECT
-    dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else usual
-    return Schedule(dialect, expression, named if own else zone, schedule_text(line.expression))
+    text, zone = schedule_text(line.expression), named if own else zone
+    if line.expression == REBOOT:
+        return Schedule("none", expression, zone, text)
+    return Schedule(OWN_ZONE if own else usual, expression, zone, f"{text} {zone}")
 
 
 def main_zone(lines: Iterable[CrontabLine], zone: str) -> str:

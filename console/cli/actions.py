@@ -362,7 +362,7 @@ def _action_facts(action: ActionDetailView) -> Iterator[str]:
     proof = action.proof
     facts = (
         ("message", action.text),
-        ("native", action.native_summary),
+        ("native", in_display_zone(action.native_summary)),
         ("scope", in_display_zone(action.scope)),
         ("period", in_display_zone(action.period)),
         *((sent, call) for call in action.sends),

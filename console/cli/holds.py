@@ -77,8 +77,10 @@ def _unfinished_upstreams(reads: Queries, hold: HoldView) -> list[str]:
         view = reads.holds.gate(hold.job, hold.period_key)
     except NotFound:
         return []  # no run is expected
+    if not view.business_date or view.at > reads.now():
+        return []  # no start is missed
     verdict = judge_gate(view, True, reads.now())
-    if not view.business_date or view.at > reads.now() or verdict.status is GateStatus.SATISFIED:
+    if verdict.status is GateStatus.SATISFIED:
         return []
     return [f"{verdict.text}: a missed start runs anyway, on unfinished input"]
 

@@ -237,7 +237,7 @@ def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
 
 
 def _notification_line(delivery: DeliveryView) -> str:
-    digest = " in a digest" if delivery.state == "digested" else ""
+    digest = " in another alert" if delivery.state == "digested" else ""
     outcome = (
         f"sent {timestamp(delivery.sent)}{digest}" if delivery.sent else f"{delivery.state} {delivery.error}".strip()
     )

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from connectors.sdk.states import STARTING, Verb
 from console.cli.arguments import positive_number, timeout
-from console.cli.clock_format import timestamp
+from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.commands import JSON, Argument, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted, print_message, print_parts
@@ -73,14 +73,15 @@ def wait_for_answer(
 
 def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> list[str]:
     """The preview of an action, with the native calls."""
-    lines = [verb_summary(data["verb"], data["summary"]), f"  job       {job}", f"  scope     {data['scope']}"]
+    summary, scope = in_display_zone(verb_summary(data["verb"], data["summary"])), in_display_zone(data["scope"])
+    lines = [summary, f"  job       {job}", f"  scope     {scope}"]
     lines += [f"  affects   {name}" for name in data.get("affected", [])]
     if verb in STARTING:
         lines.append(f"  overlap   {data['overlap'] or 'not running'}")
     if verb is Verb.RERUN or (verb in STARTING and "safety" in data):
         lines.append(f"  rerun     {data.get('safety', 'ask')}{safety_source_text(data)}")
     lines += [f"  sends     {call}" for call in data.get("native_calls", [])]
-    lines += [f"  note      {note}" for note in data.get("notes", [])]
+    lines += [f"  note      {in_display_zone(note)}" for note in data.get("notes", [])]
     followers: Sequence[Sequence[Any]] = data.get("followers", []) if verb in STARTING else []
     if followers:
         count = counted(followers, "run")

@@ -43,7 +43,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from console.cli.status_page import StatusPage, render_page, write_page
 
-        health = [(system, health_text(system, now)) for system in systems]
+        health = [(system, health_text(system, now, header.engine.alive)) for system in systems]
         notes = [*_banner_lines(header, approvals, maintenance), *map(in_display_zone, problems)]
         action = verdict_text(incident, plans, header, now) if incident is not None else ""
         page = StatusPage(header, action, services, incidents, health, notes, engine_text(header), now)
@@ -68,7 +68,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         rows = table(
             systems,
             ValueColumn("system", lambda target: f"{target.system}/{target.name}", 20, middle=True),
-            ValueColumn("health", lambda target: health_text(target, now), 16),
+            ValueColumn("health", lambda target: health_text(target, now, header.engine.alive), 16),
             ValueColumn("jobs", lambda target: str(target.jobs), drop=1),
             ValueColumn("last seen", lambda target: age_text(target.last_ok, now)),
         )
@@ -131,7 +131,7 @@ def engine_text(header: HeaderView) -> str:
     """The engine that runs, or since when none does."""
     engine = header.engine
     if engine.alive:
-        trouble = f"\nENGINE PROBLEM, see its log: {in_display_zone(engine.trouble)}" if engine.trouble else ""
+        trouble = f"\nPROBLEM: {in_display_zone(engine.trouble)}" if engine.trouble else ""
         config = f"; config {header.config[:12]} since {timestamp(header.config_since)}" if header.config_since else ""
         since = f"running since {timestamp(engine.since)}"
         return f"{header.estate}: engine on {lease_holder_text(engine.holder)}, {since}{config}{trouble}"
@@ -150,7 +150,7 @@ def _engine_table(engines: Sequence[EngineShare]) -> Table:
     )
 
 
-def health_text(target: TargetView, now: datetime) -> str:
+def health_text(target: TargetView, now: datetime, is_engine_alive: bool) -> str:
     """ "ok" if the target answered recently and has no warning, else the problem."""
     if target.pause is not None:
         return f"paused until {clock_cell(target.pause.until, now)}"
@@ -159,7 +159,7 @@ def health_text(target: TargetView, now: datetime) -> str:
     if target.last_ok is None:
         return "not seen yet"
     if now - target.last_ok > STALE_POLLS * timedelta(seconds=target.poll_every_s):
-        return "silent"
+        return "silent" if is_engine_alive else "not polled"
     if target.stopped_reason:
         return "! NOTHING STARTS"
     if any(right.get("held") is False and right.get("needed_for") == "view" for right in target.rights):

@@ -57,12 +57,12 @@ def run_systems(arguments: argparse.Namespace) -> int:
         if arguments.name not in (None, system):
             name = target_named(arguments.name, targets)
             targets = [target for target in targets if target.name == name]
-        drift, now = reads.estate.drift(), reads.now()
+        drift, now, is_alive = reads.estate.drift(), reads.now(), reads.estate.engine().alive
     if arguments.json:
         set_document(
             arguments,
             [
-                {**asdict(target), "health": health_text(target, now), "drift": _drift_of(target, drift)}
+                {**asdict(target), "health": health_text(target, now, is_alive), "drift": _drift_of(target, drift)}
                 for target in targets
             ],
         )
@@ -70,7 +70,7 @@ def run_systems(arguments: argparse.Namespace) -> int:
         target_table = table(
             targets,
             ValueColumn("system", lambda target: f"{target.system}/{target.name}", 16, middle=True),
-            ValueColumn("health", lambda target: health_text(target, now), 10),
+            ValueColumn("health", lambda target: health_text(target, now, is_alive), 10),
             ValueColumn("kind", lambda target: f"{target.kind} {target.version}".strip(), drop=4),
             ValueColumn("polled", lambda target: age_text(target.last_ok, now)),
             ValueColumn("every", lambda target: format_duration(target.poll_every_s), drop=2),
@@ -82,7 +82,7 @@ def run_systems(arguments: argparse.Namespace) -> int:
         print_page(arguments, target_table)
     else:
         for number, target in enumerate(targets):
-            print_page(arguments, [*([""] if number else []), *_target_lines(target, drift, now)])
+            print_page(arguments, [*([""] if number else []), *_target_lines(target, drift, now, is_alive)])
     is_bad = any(target.error_kind or target.pause or target.stopped_reason for target in targets)
     return Exit.PROBLEM if is_bad else Exit.OK
 
@@ -103,9 +103,9 @@ def _drift_of(target: TargetView, drift: Sequence[DriftView]) -> list[DriftView]
     return [change for change in drift if change.job.startswith(f"{target.system}/")]
 
 
-def _target_lines(target: TargetView, drift: Sequence[DriftView], now: datetime) -> Iterator[str]:
+def _target_lines(target: TargetView, drift: Sequence[DriftView], now: datetime, is_alive: bool) -> Iterator[str]:
     verdict = target.verdict(lambda at: clock_text(at, near=now))
-    yield verdict or f"{target.system}/{target.name}: {health_text(target, now)}"
+    yield verdict or f"{target.system}/{target.name}: {health_text(target, now, is_alive)}"
     yield from (f"  {label:<10} {text}" for label, text in _target_facts(target, now) if text)
     changes = _drift_of(target, drift)
     facts = [

@@ -33,14 +33,15 @@ class UndeliveredAlert:
 
 
 @dataclass(frozen=True, slots=True)
-class ParkedDeliveries:
-    """The abandoned deliveries of one route."""
+class FailedDeliveries:
+    """The deliveries of one route that are abandoned, or tried again."""
 
     route: str
     count: int
-    news_us: int
-    """When the latest one not about Headway itself was parked; 0 without one."""
     error: str
+    """One of their last errors."""
+    news_us: int = 0
+    """When the latest one not about Headway itself was parked; 0 without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def stray_text(route: str, text: str) -> str:
     return f'route "{route}" has no URL {text or "there"} any more'
 
 
-def parked_deliveries(store: Database) -> list[ParkedDeliveries]:
+def parked_deliveries(store: Database) -> list[FailedDeliveries]:
     """Parked deliveries by route, without tests."""
     with store.read() as session:
         rows = session.rows(
@@ -177,18 +178,18 @@ def parked_deliveries(store: Database) -> list[ParkedDeliveries]:
             " JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <> 'test'"
             " GROUP BY a.route ORDER BY a.route"
         )
-    return [from_row(ParkedDeliveries, row) for row in rows]
+    return [from_row(FailedDeliveries, row) for row in rows]
 
 
-def retried_deliveries(store: Database) -> dict[str, int]:
-    """Number of deliveries per route that failed and are tried again, from the second try on, without tests."""
+def retried_deliveries(store: Database) -> list[FailedDeliveries]:
+    """Deliveries by route that failed and are tried again, from the second try on, without tests."""
     with store.read() as session:
         rows = session.rows(
-            "SELECT a.route, count(*) AS number FROM delivery d JOIN alert a ON a.id = d.alert_id"
+            "SELECT a.route, count(*) AS count, max(d.error) AS error FROM delivery d JOIN alert a ON a.id = d.alert_id"
             " WHERE d.state IN ('pending', 'claimed') AND d.tries > 1 AND d.error <> '' AND a.kind <> 'test'"
             " GROUP BY a.route ORDER BY a.route"
         )
-    return {row.route: row.number for row in rows}
+    return [from_row(FailedDeliveries, row) for row in rows]
 
 
 def notified_since(store: Database, dedup_key: str, since_us: int) -> bool:

@@ -20,12 +20,29 @@ _SENT_BEFORE = (
     "EXISTS (SELECT 1 FROM alert s JOIN delivery t ON t.alert_id = s.id WHERE s.incident_id = a.incident_id"
     " AND s.route = a.route AND t.url_index = d.url_index AND t.id <> d.id AND t.wire_us IS NOT NULL)"
 )
+_ORIGIN_KIND = "COALESCE((SELECT f.kind FROM alert f WHERE f.id = {0}.fallback_of), {0}.kind)"
 _OWN_BEFORE = (
     "SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = COALESCE(e.digest_id, e.id)"
     " WHERE e.incident_id = y.incident_id"
-    " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
+    " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND (o.state = 'claimed' OR o.state ="
+    f" 'pending' AND (e.digest_id IS NOT NULL OR {_ORIGIN_KIND.format('y')} <> 'recovered'))"
 )
-"""An undelivered earlier alert about the same incident."""
+"""An undelivered earlier alert about the same incident, unless this one reports its end in place of it."""
+_END_AFTER = (
+    "SELECT 1 FROM alert n JOIN delivery o ON o.alert_id = n.id WHERE n.incident_id = y.incident_id AND n.route ="
+    " y.route AND NOT n.waits AND o.url_index = x.url_index AND o.id > x.id AND o.state IN ('pending', 'claimed')"
+    f" AND {_ORIGIN_KIND.format('n')} = 'recovered'"
+)
+"""A later undelivered alert that reports the end of the same incident."""
+_BEFORE_END = (
+    "SELECT e.id FROM alert e JOIN alert n ON n.incident_id = e.incident_id AND n.route = e.route WHERE n.id = ? AND"
+    " e.id < n.id AND NOT e.waits"
+)
+"""Alerts about an incident whose end an alert reports."""
+_REPLACED = (
+    "SELECT e.title, e.plain_title, e.made_us FROM alert e JOIN delivery o ON o.alert_id = e.id WHERE e.digest_id = ?"
+    " AND o.url_index = ? AND o.state = 'digested' ORDER BY e.id LIMIT 1"
+)
 _DIGEST_BEFORE = (
     "SELECT 1 FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route"
     " JOIN delivery o ON o.alert_id = e.digest_id WHERE m.digest_id = y.id"
@@ -48,6 +65,14 @@ MAX_PARTS = 20
 """Merged incidents named in the headers of a mail at most."""
 URGENT_FIRST = 1 << 60
 """Subtracted from the id of an urgent delivery, so that it sorts before all others."""
+
+
+class ReplacedAlert(NamedTuple):
+    """An alert that its receiver had not accepted when its incident ended."""
+
+    title: str
+    plain_title: str
+    made_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +111,8 @@ class DueDelivery:
     """Of the alert; for one on a fallback route that of the first one."""
     tier: int | None = None
     """Of the most important service that its incident affects."""
+    replaced: ReplacedAlert | None = None
+    """The first undelivered alert that this one, the end of its incident, is sent in place of."""
 
 
 class PagedIncident(NamedTuple):
@@ -155,7 +182,8 @@ _DUE = (
     f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT"
     f" MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first FROM delivery x JOIN alert y ON y.id ="
     f" x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT"
-    f" EXISTS ({_DIGEST_BEFORE}) GROUP BY y.route, x.url_index) q JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN"
+    f" EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}) GROUP BY y.route, x.url_index) q JOIN delivery d"
+    " ON d.id = CASE WHEN q.first < 0 THEN"
     f" q.first + {URGENT_FIRST} ELSE q.first END JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _LATEST = (
@@ -215,9 +243,9 @@ def claim_due(
     store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:
     """Up to `limit` due deliveries of released alerts: the oldest of each (route, url) that is not `busy`, urgent ones
-    first, so that a broken URL delays no other. Alerts about one incident keep their order, alone or in a digest:
-    "recovered" after a postponed "opened". Only a digest does not wait for an alert about one of its incidents: an
-    incident that a digest reports as resolved is not reported as open after it."""
+    first, so that a broken URL delays no other. Alerts about one incident keep their order, alone or in a digest. Only
+    an alert or a digest that reports the end of an incident does not wait for earlier alerts about it: it replaces
+    them, so that an incident is not reported as open after its end."""
     with store.write(fence) as session:
         due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]
         session.many(
@@ -225,7 +253,9 @@ def claim_due(
         )
         for row in due:
             if row.kind == DIGEST:
-                _absorb_pending(session, row.alert_id, row.url_index)
+                _absorb_pending(session, _RESOLVED_IN_DIGEST, row.alert_id, row.url_index)
+            elif _origin(session, row)[1] == AlertKind.RECOVERED:
+                _absorb_pending(session, _BEFORE_END, row.alert_id, row.url_index)
         return [_delivery(session, row) for row in due]
 
 
@@ -246,7 +276,9 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
     if is_resolved or resolves:
         resolves += tuple(digest.dedup_key for digest in session.rows(_CLOSED_DIGESTS, (first_id,) * 3))
     page = {"origin": origin, "origin_id": first_id, "is_resolved": is_resolved, "resolves": resolves}
-    return from_row(DueDelivery, row, begins=not row.later, parts=parts, **page)
+    before = session.first(_REPLACED, (row.alert_id, row.url_index)) if origin == AlertKind.RECOVERED else None
+    replaced = ReplacedAlert(before.title, before.plain_title, before.made_us) if before is not None else None
+    return from_row(DueDelivery, row, begins=not row.later, parts=parts, replaced=replaced, **page)
 
 
 def _origin(session: Session, row: Row) -> tuple[int, str]:
@@ -258,10 +290,10 @@ def _origin(session: Session, row: Row) -> tuple[int, str]:
     return first_id, origin
 
 
-def _absorb_pending(session: Session, digest_id: int, url_index: int) -> None:
+def _absorb_pending(session: Session, replaced: str, digest_id: int, url_index: int) -> None:
     rows = session.rows(
         "UPDATE delivery SET state = 'digested' WHERE state = 'pending' AND url_index = ?"
-        f" AND alert_id IN ({_RESOLVED_IN_DIGEST}) RETURNING alert_id",
+        f" AND alert_id IN ({replaced}) RETURNING alert_id",
         (url_index, digest_id),
     )
     for row in rows:
@@ -322,8 +354,14 @@ def release_claim(store: Database, fence: int, delivery_id: int) -> None:
 
 
 def record_sent(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
+    """Its URL works: other deliveries to it that failed are due at once, but not permanently refused ones."""
     with store.write(fence) as session:
         session.rows("UPDATE delivery SET state = 'sent', sent_us = ?, error = '' WHERE id = ?", (now_us, delivery_id))
+        session.rows(
+            "UPDATE delivery SET next_us = 0 WHERE state = 'pending' AND next_us > ? AND error <> '' AND refusals = 0"
+            " AND receiver = (SELECT receiver FROM delivery WHERE id = ?)",
+            (now_us, delivery_id),
+        )
 
 
 def postpone(

@@ -165,6 +165,24 @@ def test_releasing_before_the_upstream_succeeded_warns_what_it_will_read(
     assert f"fake/extract is failed (run extract@2026-11-20): {text}" in capsys.readouterr().out
 
 
+def test_a_hold_placed_before_any_start_is_released_without_a_warning(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The job has no run and no business date yet; its upstream has a schedule."""
+    with night.bench.store.write(None) as connection:
+        connection.rows(
+            "UPDATE schedule SET dialect = 'debian-cron', zone = 'UTC', expression = '17 3 * * *'"
+            " WHERE job_id = (SELECT id FROM job WHERE native_id = 'extract')"
+        )
+    with at_work(night):
+        assert Exit.OK == run(night, "hold", "add", JOB, "--for", "30m", "--yes")
+        night.rounds()
+        capsys.readouterr()
+        assert Exit.OK == run(night, "hold", "release", JOB, "--yes")
+    assert "unfinished input" not in capsys.readouterr().out
+    assert {} == night.bench.scheduler.marks
+
+
 def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     night.at("03:51").rounds().at("04:05").rounds()
     repair(night, "04:10")

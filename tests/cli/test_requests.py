@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.cli import requests
+from console.cli.clock_format import command_zone, share_service_zone
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.engine.api.client import EngineClient
@@ -30,6 +31,18 @@ def failed(bench: Bench) -> None:
         "extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1"
     )
     bench.turn()
+
+
+def test_a_preview_shows_its_times_in_the_zone_of_the_command() -> None:
+    """The connectors write UTC."""
+    until = "until 2026-11-26T19:09:09Z"
+    with command_zone(in_utc=False):
+        share_service_zone({"Europe/Berlin"})
+        preview = {"verb": "hold", "summary": f"hold {until}", "scope": until}
+        lines = requests.preview_lines("hosts/load", preview, Verb.HOLD)
+    assert ["hold until 2026-11-26 20:09:09 CET", "scope     until 2026-11-26 20:09:09 CET"] == [
+        lines[0], lines[2].strip()
+    ]  # fmt: skip
 
 
 def hold(bench: Bench, holder: str) -> None:

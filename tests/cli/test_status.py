@@ -45,7 +45,12 @@ WELL = TargetView(
     ],
 )
 def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, text: str) -> None:
-    assert text == health_text(target, NOON)
+    assert text == health_text(target, NOON, is_engine_alive=True)
+
+
+def test_without_an_engine_a_target_is_not_polled_rather_than_silent() -> None:
+    old = replace(WELL, last_ok=NOON - timedelta(minutes=1))
+    assert "not polled" == health_text(old, NOON, is_engine_alive=False)
 
 
 def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_heartbeat(
@@ -75,7 +80,7 @@ def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_hear
 def test_a_pause_that_ends_on_another_day_names_it(hours: int, day: str) -> None:
     until = NOON + timedelta(hours=hours)
     paused = replace(WELL, pause=SystemPause("etl-hosts", "mara", "a new disk", NOON, until))
-    assert f"paused until {until.astimezone():{day}%H:%M %Z}" == health_text(paused, NOON)
+    assert f"paused until {until.astimezone():{day}%H:%M %Z}" == health_text(paused, NOON, is_engine_alive=True)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from console.engine.notify.mail import as_html
 from console.engine.notify.periodic import noise_body
 from console.engine.notify.routing import _parked_alert, to_shadow_route
 from console.engine.notify.self_monitoring import OUTBOX, STORE, _alert
-from console.store.alert_routing import ParkedDeliveries, UndeliveredAlert, as_fallback
+from console.store.alert_routing import FailedDeliveries, UndeliveredAlert, as_fallback
 from console.store.alerts import AttentionRequest, NewAlert, _attention_alert
 from console.text.message import DISCORD, RULE, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat, group_text
 from tests.control.timelines import Player, files
@@ -264,7 +264,7 @@ def messages() -> Iterator[tuple[str, str, str]]:
     yield "digest", digest.title, digest.body
     down = _alert("oncall", STORE, AlertKind.OPENED, "database or disk is full", "night", at, "Europe/Berlin")
     up = _alert("oncall", STORE, AlertKind.RECOVERED, "", "night", at, "Europe/Berlin")
-    parked = _parked_alert(ParkedDeliveries("oncall", 3, 0, "error=500"), "boss")
+    parked = _parked_alert(FailedDeliveries("oncall", 3, "error=500"), "boss")
     failing = _alert("oncall", OUTBOX, AlertKind.REPEATED, "no thread", "night", at, "Europe/Berlin")
     sending = to_shadow_route(failing, "trial")
     test = route_test("oncall", "ann", "night", at, ZoneInfo("Europe/Berlin"))

@@ -61,7 +61,11 @@ def test_f09_a_crashed_worker_is_shown_by_status_and_works_again(
         good.fail("extract")
         wait_until(broke.is_set, "the surprise", 10)
         wait_until(lambda: bool(engine.sink.got), "the alert in spite of it", 10)
-        wait_until(lambda: "ENGINE PROBLEM" in status(tmp_path, capsys)[1], "the trouble in the status", 10)
+        wait_until(
+            lambda: "PROBLEM: engine error, see its log: " in status(tmp_path, capsys)[1],
+            "the trouble in the status",
+            10,
+        )
         code, message = status(tmp_path, capsys)
     assert (0, True) == (code, f"{part.__name__.lower()[:6]}" in message and "RuntimeError: a bug of ours" in message)
 
@@ -138,13 +142,13 @@ def test_i11_an_engine_that_works_badly_is_a_banner_on_every_screen(tmp_path: Pa
     with running(tmp_path, World(tmp_path, "good"), lease=3) as engine:
         at_work(engine)
         with engine.store.write(None) as connection:
-            connection.rows("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
+            connection.rows(
+                "INSERT INTO meta VALUES ('engine_trouble', 'engine error, see its log: outbox RuntimeError')"
+            )
         with engine.reads() as reads:
             header, now = reads.estate.header(), reads.now()
     render_context = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
-    assert " engine error, see its log: outbox broke: RuntimeError" == header_footer.banner_text(
-        header, "", render_context
-    )
+    assert " engine error, see its log: outbox RuntimeError" == header_footer.banner_text(header, "", render_context)
 
 
 def test_i11_an_engine_on_standby_names_the_working_one(tmp_path: Path) -> None:
@@ -163,7 +167,7 @@ def test_i11_an_engine_on_standby_names_the_working_one(tmp_path: Path) -> None:
 def test_trouble_is_forgotten_by_the_next_engine(tmp_path: Path) -> None:
     store = open_ready(str(tmp_path / "headway.db"))
     with store.write(None) as connection:
-        connection.rows("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
+        connection.rows("INSERT INTO meta VALUES ('engine_trouble', 'engine error, see its log: outbox RuntimeError')")
     store.close()
     with running(tmp_path, World(tmp_path, "good")) as engine:
         at_work(engine)

@@ -117,7 +117,11 @@ def test_f66_a_delivery_refused_by_a_mail_server_is_abandoned_notified_on_the_fa
         assert [("parked", 3, "env MAIL")] == [(item["state"], item["tries"], item["receiver"]) for item in listed]
         assert "SMTP 550 5.1.1 no such user here (refused permanently 3 times)" == listed[0]["error"]
         wait_until(
-            lambda: "1 alert abandoned (oncall)" in morning.headway.run_in_process("status").stdout, "the status", 20
+            lambda: (
+                "1 alert abandoned: oncall, SMTP 550 5.1.1 no such" in morning.headway.run_in_process("status").stdout
+            ),
+            "the status",
+            20,
         )
         smtp.mode = "accept"
         assert 0 == morning.headway.run("alert", "retry", "--parked").exit_status
@@ -192,7 +196,9 @@ def test_a_mail_server_that_is_stopped_is_shown_and_each_alert_arrives_once_afte
     morning = Morning(evening, tmp_path, '[routes.oncall]\nurls = [{ env = "MAIL" }]\n', MAIL=smtp.url())
     smtp.stop()
     with morning.fails():
-        notice = "1 alert not delivered yet (oncall): headway alert"
+        notice = (
+            f"\nPROBLEM: 1 alert not delivered: oncall, 127.0.0.1:{smtp.port}: Connection refused (headway alert)\n"
+        )
         wait_until(lambda: notice in morning.headway.run_in_process("status").stdout, "the status", 60)
         [waiting] = morning.headway.json("alert")
         assert ("env MAIL", True) == (waiting["receiver"], "Connection refused" in waiting["error"])

@@ -54,10 +54,9 @@ def test_an_urgent_alert_is_sent_before_others_for_the_same_url(night: Estate) -
 
 
 def test_alerts_of_one_incident_are_sent_in_order(night: Estate) -> None:
-    """Else the last word that a person gets says: act now, on an incident that is over."""
     decide(night, incidents=(incident(notices=()),))
     opened = made(night, waits=False, title="opened", incident_id=1)
-    made(night, waits=False, title="recovered", incident_id=1, kind="recovered")
+    made(night, waits=False, title="updated", incident_id=1, kind="updated")
     for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset()):
         outbox.postpone(night.store, FENCE, delivery.id, "503", 900, arrived=False)
     assert [] == outbox.claim_due(night.store, FENCE, 6, frozenset())
@@ -65,10 +64,63 @@ def test_alerts_of_one_incident_are_sent_in_order(night: Estate) -> None:
     assert ["opened", "opened"] == [delivery.title for delivery in again]
     for delivery in again:
         outbox.record_sent(night.store, FENCE, delivery.id, 901)
-    assert ["recovered", "recovered"] == [
+    assert ["updated", "updated"] == [
         delivery.title for delivery in outbox.claim_due(night.store, FENCE, 902, frozenset())
     ]
     assert ["sent", "sent"] == states(night, opened)
+
+
+def test_the_end_of_an_incident_replaces_the_opening_where_that_was_not_accepted(night: Estate) -> None:
+    """Else a person reads: act now, on an incident that is over."""
+    decide(night, incidents=(incident(notices=()),))
+    opened = made(night, at=1, waits=False, title="opened", plain_title="plain", incident_id=1, kind="opened")
+    mail, chat = outbox.claim_due(night.store, FENCE, 5, frozenset())
+    outbox.postpone(night.store, FENCE, mail.id, "451", 900, arrived=False)
+    made(night, waits=False, title="recovered", incident_id=1, kind="recovered")
+    [end] = outbox.claim_due(night.store, FENCE, 6, frozenset({("oncall", 1)}))
+    assert ("recovered", ("opened", "plain", 1)) == (end.title, end.replaced)
+    assert ["digested", "claimed"] == states(night, opened)
+    outbox.postpone(night.store, FENCE, end.id, "451", 7, arrived=False)
+    outbox.record_sent(night.store, FENCE, chat.id, 7)
+    again = outbox.claim_due(night.store, FENCE, 8, frozenset())
+    assert [("opened", "plain", 1), None] == [delivery.replaced for delivery in again]
+    assert ["recovered"] * 2 == [delivery.title for delivery in again]
+
+
+def test_a_fallback_hears_the_end_in_place_of_the_opening(night: Estate) -> None:
+    decide(night, incidents=(incident(notices=()),))
+    for version, kind in enumerate(("opened", "recovered")):
+        made(night, waits=False, title=kind, incident_id=1, kind=kind, version=version)
+    handed = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
+    copies = [(alert.id, alert_routing.as_fallback(alert, "boss", "first", "plain")) for alert in handed]
+    alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, copies, MINUTE)
+    ids = [alert.id for alert in alert_routing.pending_alerts(night.store)]
+    alert_routing.release_alerts(night.store, FENCE, ROUTES, ids, [], MINUTE)
+    assert ["recovered"] == [
+        delivery.title
+        for delivery in outbox.claim_due(night.store, FENCE, MINUTE, frozenset())
+        if delivery.route == "boss"
+    ]
+
+
+def test_one_success_makes_the_failed_deliveries_of_its_url_due(night: Estate) -> None:
+    """Without those that it refused for good, and those that wait for the end of the quiet hours."""
+    alerts = {name: made(night, waits=False, title=name) for name in ("first", "failed", "refused")}
+    alerts["quiet"] = made(night, waits=False, title="quiet", not_before_us=800)
+    urls = frozenset({("oncall", 1)})
+    for refusals, name in ((0, "first"), (0, "failed"), (1, "refused")):
+        [delivery] = outbox.claim_due(night.store, FENCE, 5, urls)
+        assert name == delivery.title
+        outbox.postpone(night.store, FENCE, delivery.id, "connection refused", 900, arrived=False, refusals=refusals)
+    with night.store.write(FENCE) as session:
+        session.rows("UPDATE delivery SET next_us = 6 WHERE alert_id = ?", (alerts["first"],))
+    [first] = outbox.claim_due(night.store, FENCE, 6, urls)
+    assert [] == outbox.claim_due(night.store, FENCE, 6, urls)
+    outbox.record_sent(night.store, FENCE, first.id, 7)
+    [again] = outbox.claim_due(night.store, FENCE, 8, urls)
+    assert "failed" == again.title
+    outbox.record_sent(night.store, FENCE, again.id, 8)
+    assert [] == outbox.claim_due(night.store, FENCE, 9, urls)
 
 
 def test_a_digest_takes_the_deliveries_of_what_left_in_it(night: Estate) -> None:

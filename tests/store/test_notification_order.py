@@ -62,9 +62,19 @@ def test_a_resolution_is_not_sent_once_the_incident_is_back_and_delays_nothing_u
 def test_what_was_put_off_leaves_at_its_time_where_nothing_came_back(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
+    assert ["opened"] == leave(served, "03:31")
     over = says(AlertKind.RECOVERED, not_before=at("06:00"))
     decide(served, incidents=(incident(incident_id=1, closed=True, notices=over),), now="03:40")
-    assert ["opened"] == leave(served, "05:59")
+    assert [] == leave(served, "05:59")
+    assert ["recovered"] == leave(served, "06:00")
+
+
+def test_an_opening_that_was_not_sent_before_its_end_is_not_sent_in_the_quiet_hours(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)),), now="03:30")
+    over = says(AlertKind.RECOVERED, not_before=at("06:00"))
+    decide(served, incidents=(incident(incident_id=1, closed=True, notices=over),), now="03:40")
+    assert [] == leave(served, "05:59")
     assert ["recovered"] == leave(served, "06:00")
 
 

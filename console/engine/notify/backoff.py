@@ -1,7 +1,7 @@
 """Delivery retries: when a failed delivery is tried again, and when it is abandoned.
 
 Exponential backoff with full jitter, so that a receiver that comes back is not met by every pending delivery at
-once.
+once. The first one that it accepts makes the others due (`store.outbox.record_sent`), which are sent one by one.
 """
 
 from __future__ import annotations

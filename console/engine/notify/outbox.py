@@ -48,9 +48,10 @@ from console.store.alerts import NOISE, TEST
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
-from console.text.message import without_countdown
+from console.text.message import quote, text_of, without_countdown
 from console.text.redact import mask_strictly
 from console.timing.clock import Clock, wait_seconds
+from console.timing.formats import rough_duration
 
 log = structlog.get_logger("headway.outbox")
 
@@ -60,8 +61,8 @@ SPARE_THREADS = 2
 MESSAGE_LIMIT = 300
 UNAFFECTED_TIER = 3
 """The severity of a page about an incident without an affected service is that of this tier."""
-COUNTDOWN_US = 60_000_000
-"""Age from which an alert is sent with its act-by alone, without "(in 8 min)"."""
+LATE_US = 60_000_000
+"""Age from which an alert is sent with its act-by alone, without "(in 8 min)", and with its delay."""
 
 
 class Outbox:
@@ -193,7 +194,8 @@ class Outbox:
         except StoreError:  # not recorded, so nothing may be sent yet
             self._write(lambda: rows.release_claim(self._store, fence, delivery.id))
             return
-        title, body = map(neutralise, self._message(delivery))
+        title, body = self._message(delivery)
+        title, body = neutralise(title), neutralise(self._delay_text(delivery) + body)
         if self._links is not None:
             body = self._links.with_links(url, delivery.route, delivery.id, body, self._clock.now())
         sent: SendResult | None = None
@@ -272,16 +274,30 @@ class Outbox:
         except StoreError as error:
             log.warning("the lease could not be checked before the end of a mail", error=str(error))
 
-    def _message(self, delivery: rows.DueDelivery) -> tuple[str, str]:
+    def _delay_text(self, delivery: rows.DueDelivery) -> str:
+        """How late it is, and the alert that it is sent in place of; empty for neither."""
+        now, before = self._now(), delivery.replaced
+        is_late = now - delivery.since_us >= LATE_US
+        blocks = [[f"Delayed by {rough_duration(timedelta(microseconds=now - delivery.since_us))}."] if is_late else []]
+        if before is not None:
+            age = rough_duration(timedelta(microseconds=now - before.made_us))
+            title, _ = self._allowed(delivery.route, before.title, before.plain_title, "", "")
+            blocks += [[f"Not delivered when its incident opened, {age} ago:", *quote([without_countdown(title)])]]
+        return f"{text_of(blocks)}\n" if any(blocks) else ""
+
+    def _allowed(self, route: str, title: str, plain_title: str, body: str, plain_body: str) -> tuple[str, str]:
         """Title and body as far as the route's `body` setting allows."""
-        repeat = REPEAT_TEXT if delivery.maybe_repeat else ""
-        how = self._routes[delivery.route].body
-        title, body = delivery.title, delivery.body
+        how = self._routes[route].body
         if how == "link":
-            title, body = delivery.plain_title or title.partition(":")[0], delivery.plain_body
-        elif how == "masked":
-            title, body = mask_strictly(title), mask_strictly(body)
-        if self._now() - delivery.made_us >= COUNTDOWN_US:
+            return plain_title or title.partition(":")[0], plain_body
+        return (mask_strictly(title), mask_strictly(body)) if how == "masked" else (title, body)
+
+    def _message(self, delivery: rows.DueDelivery) -> tuple[str, str]:
+        """Title and body as its route allows them, as of now."""
+        repeat = REPEAT_TEXT if delivery.maybe_repeat else ""
+        texts = (delivery.title, delivery.plain_title, delivery.body, delivery.plain_body)
+        title, body = self._allowed(delivery.route, *texts)
+        if self._now() - delivery.made_us >= LATE_US:
             title, body = without_countdown(title), without_countdown(body)
         return title, repeat + body
 

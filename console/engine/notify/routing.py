@@ -157,12 +157,10 @@ class AlertRouter:
         if strays:
             log.error("alerts whose URL left the config were abandoned", deliveries=strays)
 
-    def parked_by_route(self) -> dict[str, int]:
-        """Number of parked deliveries per route."""
-        return {delivery.route: delivery.count for delivery in rows.parked_deliveries(self._store)}
+    def parked_deliveries(self) -> list[rows.FailedDeliveries]:
+        return rows.parked_deliveries(self._store)
 
-    def retried_by_route(self) -> dict[str, int]:
-        """Number of deliveries per route that failed and are tried again."""
+    def retried_deliveries(self) -> list[rows.FailedDeliveries]:
         return rows.retried_deliveries(self._store)
 
     def _release(self, fence: int) -> None:
@@ -230,7 +228,7 @@ def self_alert(
     return NewAlert(route, HEADWAY, title, body, key, title, short, urgent=True, waits=False)
 
 
-def _parked_alert(deliveries: rows.ParkedDeliveries, route: str) -> NewAlert:
+def _parked_alert(deliveries: rows.FailedDeliveries, route: str) -> NewAlert:
     number = f"{deliveries.count} alert{'s' if deliveries.count > 1 else ''}"
     title = f'{number} not delivered: route "{deliveries.route}"'
     next_steps = [

@@ -181,8 +181,8 @@ class EngineAssembly:
         self.health = EngineHealth(
             self._pulses,
             self.outbox.hanging,
-            self.routing.parked_by_route,
-            self.routing.retried_by_route,
+            self.routing.parked_deliveries,
+            self.routing.retried_deliveries,
             lambda seconds: self.actions.hanging(seconds) | self.answers.hanging(seconds),
         )
         self.ping = DeadMansSwitch(alerts.ping, alerts.ping_every, secrets, self.health) if alerts.ping else None

@@ -5,19 +5,24 @@ problem lasts.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from console.engine.worker import Pulse
+from console.store.alert_routing import FailedDeliveries
 from console.store.errors import StoreError
+from console.text.cleaning import clean_line
 
 log = structlog.get_logger("headway.engine")
 
 
 SENDING_SECONDS = 120.0
 """A send that takes longer hangs: mail servers and webhooks have 15 s in apprise, actions 60 s."""
+
+ERROR_LENGTH = 100
+"""Characters of the receiver's last error."""
 
 
 class EngineHealth:
@@ -27,8 +32,8 @@ class EngineHealth:
         self,
         pulses: Callable[[], Mapping[str, Pulse]],
         hanging: Callable[[float], Mapping[str, float]],
-        parked_by_route: Callable[[], Mapping[str, int]],
-        retried_by_route: Callable[[], Mapping[str, int]],
+        parked_deliveries: Callable[[], Sequence[FailedDeliveries]],
+        retried_deliveries: Callable[[], Sequence[FailedDeliveries]],
         slow_calls: Callable[[float], Mapping[str, float]] = lambda _: {},
     ) -> None:
         self._pulses = pulses
@@ -36,10 +41,9 @@ class EngineHealth:
         """Sends of alerts that take longer than the given seconds, with their duration."""
         self._slow_calls = slow_calls
         """The same for calls to schedulers, which delay no alert."""
-        self._parked_by_route = parked_by_route
-        """Number of parked deliveries per route."""
-        self._retried_by_route = retried_by_route
-        """Number of deliveries per route that failed and are tried again."""
+        self._parked_deliveries = parked_deliveries
+        self._retried_deliveries = retried_deliveries
+        """Deliveries that failed and are tried again."""
         self._failed_workers = ""
         self._ping_error = ""
         self._since: dict[str, str] = {}
@@ -64,10 +68,11 @@ class EngineHealth:
     def text(self) -> str:
         """Everything a person should know: why it is unhealthy, undelivered alerts, a failing ping."""
         hangs = {f"{what} hangs": seconds for what, seconds in self._slow_calls(SENDING_SECONDS).items()}
-        parts = [self.unhealthy_reason(), *self._dated(hangs, self._slow_calls_since)]
+        reason = self.unhealthy_reason()
+        parts = [reason and f"engine error, see its log: {reason}", *self._dated(hangs, self._slow_calls_since)]
         try:
-            parts += _alerts_text(self._parked_by_route(), "abandoned")
-            parts += _alerts_text(self._retried_by_route(), "not delivered yet")
+            parts += [_alerts_text(failed, "abandoned") for failed in self._parked_deliveries()]
+            parts += [_alerts_text(failed, "not delivered") for failed in self._retried_deliveries()]
         except StoreError:
             pass  # reported already
         parts.append(f"the heartbeat ping fails: {self._ping_error}" if self._ping_error else "")
@@ -84,8 +89,7 @@ class EngineHealth:
             return [f"{text} since {at}" for text, at in sorted(since.items())]
 
 
-def _alerts_text(by_route: Mapping[str, int], status: str) -> list[str]:
-    """ "2 alerts abandoned (oncall): headway alert"; nothing for no alert."""
-    number = sum(by_route.values())
-    routes = ", ".join(sorted(by_route))
-    return [f"{number} alert{'s' if number > 1 else ''} {status} ({routes}): headway alert"] if number else []
+def _alerts_text(failed: FailedDeliveries, status: str) -> str:
+    """ "2 alerts abandoned: oncall, connection refused (headway alert)"."""
+    number = f"{failed.count} alert{'s' if failed.count > 1 else ''}"
+    return f"{number} {status}: {failed.route}, {clean_line(failed.error, ERROR_LENGTH)} (headway alert)"

@@ -80,10 +80,12 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
     paused = {pause.system for pause in view.paused}
     for number, (name, last_ok) in enumerate(view.silent_targets):
         age = f"silent {format_short(ctx.now - last_ok)}" if last_ok else "never seen"
-        text = f"{name} {'not polled' if name.partition('/')[0] in paused else age}"
-        reserve = len("+9 silent · ") if number + 1 < len(view.silent_targets) else 0
+        is_polled = view.engine.alive and name.partition("/")[0] not in paused
+        text = f"{name} {age if is_polled else 'not polled'}"
+        status = "silent" if view.engine.alive else "not polled"
+        reserve = len(f"+9 {status} · ") if number + 1 < len(view.silent_targets) else 0
         if sum(len(part[0]) + 3 for part in parts) + len(text) + reserve > room:  # the clock is never what is cut
-            parts.append((f"{'+' * bool(number)}{len(view.silent_targets) - number} silent", "warn"))
+            parts.append((f"{'+' * bool(number)}{len(view.silent_targets) - number} {status}", "warn"))
             break
         parts.append((text, "warn"))
     dot = (f" {ctx.sign('dot')} ", "dim")
@@ -109,7 +111,7 @@ def banner_text(
         seen = f"data from {_at(read_at, ctx)}" if read_at is not None else "the store cannot be read"
         return f" {seen}: {store_error}"
     if view is not None and view.engine.alive and view.engine.trouble:
-        return f"{_shadow(view, ' · ')} engine error, see its log: {ctx.localized(view.engine.trouble)}"
+        return f"{_shadow(view, ' · ')} {ctx.localized(view.engine.trouble)}"
     if view is None or view.engine.alive:
         return _suppressed(view, ctx) if view is not None else ""
     since = view.engine.heartbeat

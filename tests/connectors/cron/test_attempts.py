@@ -338,6 +338,18 @@ def test_run_that_we_ended_is_cancelled_unless_it_ended_well(
     assert (KEY in item.message) is (state is RunState.CANCELLED)
 
 
+@pytest.mark.parametrize("status, message", [(1, ""), (137, "exit 137 (signal 9)"), (0, "")])
+def test_an_exit_status_alone_is_no_message(status: int, message: str) -> None:
+    """The message explains a failure before the log does."""
+    book = AttemptBook()
+    book.add_record(wrapped(), any_job)
+    end = read_record(f"H2\tE\t1795163041.38\t1795163046\t{status}", "root")
+    assert end is not None
+    book.add_record(end, any_job)
+    (item,) = book.attempts
+    assert (item.exit_code, item.message) == (status, message)
+
+
 @pytest.mark.parametrize("pid, birth, at", [(39, "777", 1795163045), (38, "778", 1795163045), (38, "777", 1795163000)])
 def test_cancel_of_another_process_changes_nothing(pid: int, birth: str, at: int) -> None:
     book = AttemptBook()

@@ -18,6 +18,7 @@ from connectors.cron.client import script
 from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, read_crontabs
 from connectors.cron.expressions import TimeFieldError
 from connectors.sdk.states import RunEvidence, RunState
+from console.tui.frame.clock_format import ZonedClock
 from tests.connectors.cron.support import connect, read_line
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -90,18 +91,29 @@ def parsed_line(text: str, daemon: CronDaemon = CronDaemon.CRONIE) -> tuple[str,
             "RANDOM_DELAY=45 min\n10 3 * * * root a\n",
             ("none", "", "daily at 03:10, up to 45 minutes later (RANDOM_DELAY)"),
         ),
-        ("RANDOM_DELAY=1441\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
-        ("RANDOM_DELAY=0\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
-        ("RANDOM_DELAY=x\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10")),
+        ("RANDOM_DELAY=1441\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10 UTC")),
+        ("RANDOM_DELAY=0\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10 UTC")),
+        ("RANDOM_DELAY=x\n10 3 * * * root a\n", ("debian-cron", "10 3 * * *", "daily at 03:10 UTC")),
         ("6~15 3 * * * root a\n", ("none", "", "6~15 3 * * *, at a random time (~)")),
         ("-*/15 * * * * root a\n", ("none", "", "every 15 minutes, in no log (-)")),
         ("-~ 3 * * * root a\n", ("none", "", "~ 3 * * *, in no log (-)")),
-        ("SHELL=/usr/local/bin/headway-sh\n-@daily root a\n", ("debian-cron", "0 0 * * *", "daily at 00:00")),
+        ("SHELL=/usr/local/bin/headway-sh\n-@daily root a\n", ("debian-cron", "0 0 * * *", "daily at 00:00 UTC")),
     ],
 )
 def test_a_start_that_no_minute_is_known_of_is_expected_at_none(text: str, expected: tuple[str, str, str]) -> None:
     """A line below a dash is missing from every log; the wrapper's records have it."""
     assert expected == parsed_line(text)
+
+
+def test_the_text_of_a_schedule_names_the_zone_that_starts_it() -> None:
+    """Else a console in another zone shows it beside a start of another hour."""
+    (line,) = read("0 19 * * * root a\n").lines
+    (own,) = read("CRON_TZ=Asia/Tokyo\n0 19 * * * root a\n").lines
+    texts = [inventory.job_record("db07", item, "Etc/UTC", 1).schedule.text for item in (line, own)]
+    assert ["daily at 19:00 Etc/UTC", "daily at 19:00 Asia/Tokyo"] == texts
+    clock = ZonedClock(ZoneInfo("Europe/Berlin"))
+    winter = datetime(2026, 11, 26, tzinfo=UTC)
+    assert ["daily at 20:00", "daily at 11:00"] == [clock.schedule(text, winter) for text in texts]
 
 
 def test_to_debians_cron_none_of_that_means_anything() -> None:
@@ -129,9 +141,9 @@ def test_long_numbers_and_ranges_that_run_backwards() -> None:
     result = read("00005 5-5/2 * * * root a\n0 0 * * fri-mon root b\n0 0 * * wed-sun root c\n")
     schedules = [inventory.job_record("db07", line, "UTC", 1).schedule for line in result.lines]
     assert [(item.dialect, item.expression, item.text) for item in schedules] == [
-        ("debian-cron", "5 5 * * *", "daily at 05:05"),
+        ("debian-cron", "5 5 * * *", "daily at 05:05 UTC"),
         ("none", "", "never runs: 0 0 * * fri-mon"),
-        ("debian-cron", "0 0 * * wed-7", "Wed–Sun at 00:00"),
+        ("debian-cron", "0 0 * * wed-7", "Wed–Sun at 00:00 UTC"),
     ]
     assert [fault.reason.partition(". ")[0] for fault in result.faults] == ["no such time: cron never runs this line"]
 

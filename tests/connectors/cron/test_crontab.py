@@ -150,7 +150,7 @@ def test_a_line_that_never_runs_leaves_the_others_alive() -> None:
     assert [(item.dialect, item.text) for item in schedules] == [
         ("none", "never runs: 0 1 * * wed-sun"),
         ("none", "never runs: 0 0 31 2 *"),
-        ("debian-cron", "daily at 01:00"),
+        ("debian-cron", "daily at 01:00 UTC"),
     ]
     assert [f"{fault.line}: {fault.reason}" for fault in crontabs.faults] == [
         '1: no such time: cron never runs this line. Fix "0 1 * * wed-sun" in "0 1 * * wed-sun a".',

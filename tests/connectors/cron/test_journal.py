@@ -71,7 +71,9 @@ def test_the_journal_is_read_where_there_is_no_log_and_followed_by_its_cursor(ho
     host.says("(CRON) error (grandchild #71 failed with exit status 3)", 70, at=old + 1)
     connector = connect(host)
     first = connector.poll("", (), 20)
-    assert [(run.state, run.exit_code) for run in first.runs] == [(RunState.FAILED, 3)]
+    [run] = first.runs
+    assert (run.state, run.exit_code, run.native_state) == (RunState.FAILED, 3, "failed with exit status 3")
+    assert run.message == "", "a text that repeats the exit status would stand in place of the log's error"
     assert first.seen_until is not None
     assert not any("cron's log is not there" in warning for warning in first.warnings)
     assert "--since=@" in host.commands()[0]

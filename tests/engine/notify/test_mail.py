@@ -17,12 +17,13 @@ from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
 from console.config.sections import RouteSettings
 from console.domain.ids import micros
+from console.engine.notify.backoff import RetryDecision
 from console.engine.notify.mail import MailThread, as_html, mail_thread, send_mail
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
 from console.store.db.lease import HeldLease, LeaseHolder
-from tests.engine.bench import Bench, Sink, estate_config
+from tests.engine.bench import Bench, Sink, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
 from tests.lab.sinks import SmtpSink
@@ -196,6 +197,39 @@ def test_the_engine_mails_opening_and_recovery_as_one_thread(
     assert "fake/extract failed, no service affected: exit 1 [INC-0001]" == opened["Subject"]
     assert recovered["Subject"].startswith("Resolved: fake/extract recovered (INC-0001, ")
     assert opened["Message-ID"] == recovered["In-Reply-To"]
+
+
+def test_after_an_outage_a_closed_incident_is_one_mail_and_one_success_sends_the_rest(
+    tmp_path: Path, server: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The opening waits out a long back-off; the incident closes meanwhile, and the mail server comes back."""
+    monkeypatch.setenv("ONCALL_MAIL", server.url())
+    monkeypatch.setattr("console.engine.notify.outbox.after_failure", lambda *_: RetryDecision(timedelta(minutes=6)))
+    scheduler = FakeScheduler()
+    scheduler.job("other")
+    config = estate_config(tmp_path, scheduler)
+    config = replace(config, routes={"oncall": RouteSettings(urls=(SecretRef(env="ONCALL_MAIL"),))})
+    with running_bench(tmp_path, scheduler, config) as bench:
+        bench.parts.outbox._mail = send_mail
+        ago = datetime.now(UTC) - timedelta(minutes=2)
+        server.mode = "refuse"
+        for job in ("extract", "other"):
+            scheduler.attempt(job, "a1", RunState.FAILED, ago, exit_code=1)
+            bench.turn()
+        assert [] == server.mails
+        with bench.store.write(None) as session:
+            session.rows("UPDATE alert SET made_us = made_us - 600000000")
+            session.rows("UPDATE delivery SET since_us = since_us - 600000000")
+        server.mode = "accept"
+        scheduler.attempt("extract", "a2", RunState.SUCCEEDED, ago + timedelta(minutes=1), period_key=None)
+        bench.turn()
+    closed, still_open = server.mails
+    assert closed.subject.startswith("Resolved: fake/extract recovered (INC-0001, ")
+    opening = "fake/extract failed, no service affected: exit 1 [INC-0001]"
+    assert f"Not delivered when its incident opened, 10 min ago:\r\n  | {opening}\r\n" in closed.text
+    assert "Delayed" not in closed.text
+    assert still_open.subject == "fake/other failed, no service affected: exit 1 [INC-0002]"
+    assert "Delayed by 10 min.\r\n" in still_open.text
 
 
 class Interrupted(SmtpSink):

@@ -140,11 +140,11 @@ def test_a_late_copy_counts_no_minutes_and_is_otherwise_the_same(bench: Bench, m
     with bench.store.write(None) as connection:
         connection.rows("UPDATE alert SET title = ?", (title,))
     send_again(bench, SendResult(None, "read timed out"))
-    monkeypatch.setattr("console.engine.notify.outbox.COUNTDOWN_US", 0)
+    monkeypatch.setattr("console.engine.notify.outbox.LATE_US", 0)
     send_again(bench, SendResult(True))
     (_, soon, body), (_, late, same_body) = bench.sink.got[1:]
     assert (title, title.replace(" (in 1 h 8 min)", "")) == (soon, late)
-    assert body == same_body
+    assert f"Delayed by under 1 min.\n\n{body}" == same_body
 
 
 def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(bench: Bench) -> None:

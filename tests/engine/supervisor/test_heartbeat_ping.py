@@ -23,6 +23,7 @@ from console.engine.supervisor.dead_mans_switch import DeadMansSwitch, PingFaile
 from console.engine.supervisor.engine import Engine
 from console.engine.supervisor.health import EngineHealth
 from console.engine.worker import Pulse
+from console.store.alert_routing import FailedDeliveries
 from console.store.queries import open_queries
 from tests.fakes.web_server import web_server
 from tests.invariants.worlds import Sink, World, config_of
@@ -64,7 +65,7 @@ def watcher() -> Iterator[Watcher]:
 
 
 def health(pulses: Mapping[str, Pulse] | None = None, hanging: Mapping[str, float] | None = None) -> EngineHealth:
-    return EngineHealth(lambda: pulses or {}, lambda _: hanging or {}, dict, dict)
+    return EngineHealth(lambda: pulses or {}, lambda _: hanging or {}, list, list)
 
 
 def test_the_ping_requests_the_address_with_its_query(watcher: Watcher) -> None:
@@ -140,7 +141,7 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
     ping.step()
     assert 1 == len(watcher.got)
     text = well.text()
-    assert text.startswith("evaluate does not respond since ")
+    assert text.startswith("engine error, see its log: evaluate does not respond since ")
     assert text == well.text()
 
 
@@ -154,11 +155,21 @@ def test_a_hung_delivery_stops_the_ping_and_is_reported() -> None:
 def test_a_hung_scheduler_is_reported_and_stops_no_ping() -> None:
     """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
     assigned = {"sending to etl-hosts/db07": 130.0}
-    well = EngineHealth(dict, lambda _: {}, dict, dict, lambda _: assigned)
+    well = EngineHealth(dict, lambda _: {}, list, list, lambda _: assigned)
     assert ("", True) == (well.unhealthy_reason(), well.text().startswith("sending to etl-hosts/db07 hangs since "))
     assert well.text() == well.text()
     assigned.clear()
     assert "" == well.text()
+
+
+def test_undelivered_alerts_are_no_error_of_the_engine() -> None:
+    retried = [FailedDeliveries("oncall", 1, "mail:25: Connection refused")]
+    parked = [FailedDeliveries("boss", 2, "550 no such user")]
+    made = EngineHealth(dict, lambda _: {}, lambda: parked, lambda: retried)
+    failing = "2 alerts abandoned: boss, 550 no such user (headway alert)"
+    assert f"{failing}; 1 alert not delivered: oncall, mail:25: Connection refused (headway alert)" == made.text()
+    made.set_failed_workers("poller RuntimeError")
+    assert made.text().startswith(f"engine error, see its log: poller RuntimeError; {failing}")
 
 
 @pytest.mark.deep

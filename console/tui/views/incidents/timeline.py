@@ -60,9 +60,9 @@ def delivery_text(delivery: DeliveryView, ctx: RenderContext) -> tuple[str, str]
 
 def _outcome(delivery: DeliveryView, again: str, ctx: RenderContext) -> tuple[str, str]:
     if delivery.state == "digested" and delivery.sent:
-        return f"notified {delivery.route} in a digest{again}", "ok"
+        return f"notified {delivery.route} in another alert{again}", "ok"
     if delivery.state == "digested":
-        return f"queued for the digest to {delivery.route}", "dim"
+        return f"queued in another alert to {delivery.route}", "dim"
     if delivery.sent is not None:
         return f"notified {delivery.route}: accepted {ctx.hm(delivery.sent)}{again}", "ok"
     why = f": {delivery.error}" if delivery.error else ""

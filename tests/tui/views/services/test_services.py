@@ -133,6 +133,13 @@ def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> 
     assert {f"{name} not polled", "other/x never seen"} < {text for text, _ in right}
 
 
+def test_without_an_engine_a_target_is_not_polled_rather_than_silent() -> None:
+    (name, _), *_ = header().silent_targets
+    dead = header()._replace(engine=header().engine._replace(alive=False))
+    texts = [{text for text, _ in header_segments(head, CONTEXT, 200)[1]} for head in (header(), dead)]
+    assert [False, True] == [f"{name} not polled" in shown for shown in texts]
+
+
 def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
     text = all_well_text([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", CONTEXT)
     assert text is not None

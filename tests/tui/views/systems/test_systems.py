@@ -49,7 +49,7 @@ async def test_an_open_target_shows_its_error_with_the_fix_and_what_it_skipped(n
     await night.press("enter")
     await night.see(
         "SYSTEM etl-hosts/etl02",
-        "unreachable",
+        "silent",
         "etl-hosts/etl02: no successful poll since 03:13: 10.0.3.12 port 22: no answer in 10 s. Fix:",
     )
     await night.see("SKIPPED", "no pid in this line", "MAY NOT", "-3.2 s from ours", "16 polls in a row", "DRIFT")
@@ -132,13 +132,20 @@ def test_what_is_polled_is_seen(snap_compare: SnapCompare, name: str, size: tupl
     assert shot(snap_compare, keys, see, size, prepare=prepare)
 
 
+def test_the_start_of_a_host_names_its_zone_beside_the_zone_of_the_host() -> None:
+    host = target("etl-hosts", "db07", "cron", zone="Etc/UTC", booted=at("02:00"))
+    lines = ["".join(text for text, _ in line) for line in system_lines(host, (), render_context())]
+    label = render_context().clock.label(at("02:00"))
+    assert [True] == [line.endswith(f" {label}") for line in lines if "up since" in line]
+
+
 @on_the_night(size=SMALL, prepare=paused)
 async def test_each_mark_has_its_text_in_its_row(night: Night) -> None:
     await night.see("SERVICES")
     await night.press("5")
     await night.see("SYSTEMS 5")
     rows = [line.split() for line in night.text.splitlines()]
-    assert ["unreachable"] == next(row[2:3] for row in rows if "etl-hosts/etl02" in row[1:2])
+    assert ["silent"] == next(row[2:3] for row in rows if "etl-hosts/etl02" in row[1:2])
     assert ["paused"] == next(row[2:3] for row in rows if "pg-dwh" in row[1:2])
     assert ["reachable"] == next(row[2:3] for row in rows if "warehouse-airflow" in row[1:2])
 
