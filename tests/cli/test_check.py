@@ -250,6 +250,22 @@ def test_the_first_check_after_an_edit_judges_the_edited_deadline(
         assert ("load starts 11:20, on the day after the deadline 13:00" in shown.out) is (code is Exit.PROBLEM)
 
 
+def test_a_name_without_a_job_is_a_problem_while_the_schedules_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_ready(str(tmp_path / "headway.db"))
+    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
+    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(JobRecord("load"),)), MIDNIGHT, None)
+    with store.write(None) as connection:
+        connection.rows("DROP TABLE plan_step")
+    store.close()
+    path = tmp_path / "headway.toml"
+    path.write_text(f'{CONFIG}\n[jobs."hooks/lode"]\nexpected = "5m"\n')
+    check = ["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"]
+    assert Exit.PROBLEM == main(check)
+    assert 'config names "hooks/lode", and no job has that name' in capsys.readouterr().out
+
+
 def permission(name: str, fix: str, needed_for: str = "view", held: bool = False) -> SourcePermission:
     return SourcePermission(name, held, f"no {name}", fix, needed_for)
 
