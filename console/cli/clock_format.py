@@ -89,8 +89,8 @@ def timestamp(at: datetime | None) -> str:
 
 
 def in_display_zone(text: str, near: datetime | None = None, zone: str = "") -> str:
-    """The text with each of its UTC times as this command prints times; with `near` also those like "05:47 UTC", of
-    that day, or of this zone."""
+    """The text with each of its UTC stamps as this command prints times. With `near` also each time of day in UTC, in
+    the display zone or in `zone` ("05:47 UTC"), that of the day of `near` unless it has a date."""
     stamped = formats.localized(text, timestamp)
     if near is None:
         return stamped

@@ -119,7 +119,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         text = [f"{counted(faults.faults, 'problem')} in the config", str(faults), config_in_use_note(arguments, "")]
         raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
     unreadable = store_faults(arguments)
-    remarks = unreadable + names_without_job(config, arguments)
+    remarks = unreadable + config_faults(config, arguments)
     remarks += unmatched_patterns(config) + calendars_without_days(config)
     remarks += filter(None, [unusable_links(config)])
     remarks += effective_preferences(config.console, read_preferences()).faults
@@ -419,22 +419,24 @@ def store_faults(arguments: argparse.Namespace) -> list[str]:
     return []
 
 
-def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
-    """Names in the config that match no job of the store, and its dependencies and deadlines that the schedules in the
-    store contradict; nothing without a store."""
+def config_faults(config: Config, arguments: argparse.Namespace) -> list[str]:
+    """One sentence for each name in the config that matches no job of the store, each dependency and deadline that the
+    schedules in the store contradict, and each refused hold; nothing without a store."""
     from console.config.document import named_at
     from console.config.paths import config_files, config_path
-    from console.engine.api.explain import faults_with
+    from console.engine.api.explain import edited_config_faults
     from console.engine.supervisor.settings import estate_settings
 
-    def faults(reads: Queries) -> list[str]:
+    def named(reads: Queries) -> list[str]:
         messages = reads.warnings.without_job(_named_jobs(config))
         files = config_files(config_path(arguments.config))
-        named = [f"{named_at(files, name)}{message}" for name, message in messages.items()]
-        settings = estate_settings(config)
-        return [*named, *faults_with(store_url_of(arguments), reads, settings), *reads.warnings.refused_holds()]
+        return [f"{named_at(files, name)}{message}" for name, message in messages.items()]
 
-    return stored(arguments, faults) or []
+    def contradicted(reads: Queries) -> list[str]:
+        faults = edited_config_faults(store_url_of(arguments), reads, estate_settings(config))
+        return [*faults, *reads.warnings.refused_holds()]
+
+    return [*(stored(arguments, named) or []), *(stored(arguments, contradicted) or [])]
 
 
 def calendars_without_days(config: Config) -> list[str]:
@@ -816,7 +818,7 @@ def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Ite
             header = reads.estate.header()
             skew_seconds = reads.link.real_now_us() / 1e6 - datetime.now(UTC).timestamp()
             clock_format.share_service_zone(reads.service_zones())
-        names = names_without_job(config, arguments) if config is not None else []
+        faults = config_faults(config, arguments) if config is not None else []
     except StoreMissing as error:
         yield Diagnosis("store", PROBLEM_VERDICT, str(error), "headway engine creates it")
     except (CommandError, StoreError) as error:
@@ -825,7 +827,7 @@ def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Ite
         yield from _diagnose_store_file(url)
         yield from diagnose_store_clock(skew_seconds)
         yield from _diagnose_engine(header, config)
-        yield from (Diagnosis("config", PROBLEM_VERDICT, name) for name in names)
+        yield from (Diagnosis("config", PROBLEM_VERDICT, fault) for fault in faults)
 
 
 def _diagnose_store_file(url: str) -> Iterator[Diagnosis]:

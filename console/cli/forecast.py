@@ -17,6 +17,7 @@ from console.cli.clock_format import (
     clock_cell,
     clock_text,
     display_zone,
+    in_display_zone,
     instant_of_clock,
     instants_of_clock,
     local_clock_cell,
@@ -74,7 +75,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
         ValueColumn("expected", lambda service: expected_text(service, now), drop=3),
         ValueColumn("status", status_label, drop=2),
         ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
-        ValueColumn("why", lambda service: service.reason, 20),
+        ValueColumn("why", lambda service: in_display_zone(service.reason, now, service.zone), 20),
     )
     return print_result(arguments, [forecast_document(service) for service in pending], rows)
 
@@ -186,7 +187,7 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
         yield f"act by    {act_by_text(service.act_by, now)}"
     yield f"path      critical: {critical_path_text(service) or NO_FORECAST}"
     for number, line in enumerate(reason_lines(service.reasons) or [NO_FORECAST]):
-        yield f"{'' if number else 'why':<10}{line}"
+        yield f"{'' if number else 'why':<10}{in_display_zone(line, now, service.zone)}"
     if service.p_late is not None:
         guessed = next(
             (str(source.get("job")) for source in service.sources if source.get("source") == EstimateKind.PEERS), None

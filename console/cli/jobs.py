@@ -83,11 +83,11 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         refuse_unknown_fields(terms, reads)
         ids = reads.jobs.job_ids(filters, sort_order)
         jobs = reads.jobs.jobs_by_ids(ids[: arguments.limit].tolist())
-    titles = [ValueColumn[JobRow]("title", title_text, 12)] if any(map(title_text, jobs)) else []
+    title = ValueColumn[JobRow]("title", lambda row: row.shown_title, 12)
     rows = table(
         jobs,
         ValueColumn("job", lambda row: row.name, 24, middle=True),
-        *titles,
+        *([title] if any(job.shown_title for job in jobs) else []),
         ValueColumn("state", lambda row: state_text(row, now), 12),
         ValueColumn("evidence", lambda row: (evidence_text(row.evidence) if row.state else "") or "–", drop=3),
         ValueColumn("latest", lambda row: age_text(row.ended or row.started, now)),
@@ -99,11 +99,6 @@ def run_jobs(arguments: argparse.Namespace) -> int:
     return print_result(
         arguments, jobs, rows, [f"… {omitted} more; use --limit {len(ids)} to show all"] if omitted else []
     )
-
-
-def title_text(job: JobRow) -> str:
-    """Its title; "" where its name has it."""
-    return "" if job.title in job.name else job.title
 
 
 def state_text(job: JobRow, now: datetime) -> str:
@@ -223,7 +218,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
     evidence = f", evidence {evidence_text(row.evidence)}" if row.state else ""
     return [
         f"{row.name}  {state_text(row, now)}",
-        *([f"title       {title}"] if (title := title_text(row)) else []),
+        *([f"title       {title}"] if (title := row.shown_title) else []),
         *([f"not watched {view.unwatched_reason}"] if view.unwatched_reason else []),
         f"timeliness  {timeliness_label(row.timeliness)}{evidence}",
         f"schedule    {row.schedule or '–'}{f' as accepted; now {changed}' if changed else ''}",

@@ -34,7 +34,16 @@ from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_proble
 from console.domain.filter import JobFilter
 from console.domain.ids import incident_name
 from console.domain.incident import blocked_reason, open_steps
-from console.domain.plan import WAIT, PlanDraft, PlanRefused, PlanStepView, PlanView, after_text, unpolled_warning
+from console.domain.plan import (
+    RESUME,
+    WAIT,
+    PlanDraft,
+    PlanRefused,
+    PlanStepView,
+    PlanView,
+    after_text,
+    unpolled_warning,
+)
 from console.domain.plan_editing import plan_outlook
 from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest
@@ -149,7 +158,7 @@ def plan_lines(plan: PlanView) -> list[str]:
     """The plan with its steps."""
     incident = f"  {incident_name(plan.incident_id)}" if plan.incident_id is not None else ""
     verb = "approve" if plan.awaits_approval else "continue"
-    resume = f"  {verb}: headway plan resume {plan.id}, or headway plan abort {plan.id}"
+    resume = f"  {verb}: {RESUME} {plan.id}, or headway plan abort {plan.id}"
     return [
         f"plan {plan.id} {plan.predicate}: {plan.title}{incident}",
         *([f"  {plan.text}"] if plan.text else []),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -34,6 +33,7 @@ from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.status import health_text
+from console.domain.finding import accept_command
 from console.domain.plan import unpolled_warning
 from console.domain.switches import DEFAULT_PAUSE, pause_length_fault
 from console.domain.system import DriftView, TargetView, split_right
@@ -237,7 +237,7 @@ def _confirm_drift(arguments: argparse.Namespace, name: str, drift: Sequence[Dri
     for change in drift:
         print_message(f"change {change.id}  {change.what}: {change.text}")
     if len(drift) > 1 and (arguments.yes or not sys.stdin.isatty()):
-        line = shlex.join(("headway", "system", "drift", "accept", name, "--change", str(newest)))
+        line = accept_command(name, newest)
         raise CommandError(Exit.USAGE, f"nothing was accepted. Fix: name the newest of {len(drift)} changes: {line}")
     question = f"{name}: accept {'this' if len(drift) == 1 else 'these'}?"
     return confirm_or_yes(arguments, question, "nothing was accepted", "accept it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -32,13 +33,13 @@ class DetectionRule(StrEnum):
         return _PREDICATES[self]
 
 
-def accept_command(job: str, change: int = 0) -> str:
+def accept_command(job: str, change: int) -> str:
     """The command that accepts the drift of this job. `change`: number of the newest of several changes, which must be
     named; 0 if there is one."""
-    return f"headway system drift accept {job}{f' --change {change}' if change else ''}"
+    return f"headway system drift accept {shlex.quote(job)}{f' --change {change}' if change else ''}"
 
 
-def drift_fix(job: str, change: int = 0) -> str:
+def drift_fix(job: str, change: int) -> str:
     """The fix for drift of this job, as one line, however long the name is. `change`: as `accept_command` has it."""
     return f"{accept_command(job, change)}, or undo the change at its scheduler"
 

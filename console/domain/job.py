@@ -85,6 +85,11 @@ class JobRow:
     title: str = ""
     """As its source calls it."""
 
+    @property
+    def shown_title(self) -> str:
+        """Its title; empty where its name has it."""
+        return "" if self.title in self.name else self.title
+
 
 @dataclass(frozen=True, slots=True)
 class CardView:
@@ -104,7 +109,6 @@ class JobView:
     """One job with its details."""
 
     row: JobRow
-    title: str
     definition: str
     run_as: str
     proof: str

@@ -48,6 +48,7 @@ STEERING = {
 
 
 RESUME = "headway plan resume"
+"""The command that approves or continues a plan; its number follows."""
 
 
 def resume_commands(number: int, failed_waits: Iterable[str]) -> list[str]:

@@ -44,6 +44,7 @@ from console.domain.settings import EstateSettings, SystemSetting
 from console.store.config_sync import sync_config
 from console.store.db.lease import _namespace
 from console.store.ingest.inventory import write_inventory
+from console.store.names import record_renames
 from tests.lab.process import wait_until
 from tests.store.estate import MIDNIGHT, target_id
 from tests.store.ready import open_ready
@@ -248,6 +249,38 @@ def test_the_first_check_after_an_edit_judges_the_edited_deadline(
         assert code == main(check)
         shown = capsys.readouterr()
         assert ("load starts 11:20, on the day after the deadline 13:00" in shown.out) is (code is Exit.PROBLEM)
+
+
+def test_the_schedule_of_a_job_that_the_config_has_by_a_former_name_is_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_ready(str(tmp_path / "headway.db"))
+    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
+    record = JobRecord("load", schedule=Schedule("debian-cron", "20 11 * * *", "UTC"))
+    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(record,)), MIDNIGHT, None)
+    with store.write(None) as session:
+        record_renames(session, "hooks", [(1, "old")])
+    store.close()
+    path = tmp_path / "headway.toml"
+    path.write_text(f'{CONFIG}\n[services.late]\ndelivered_by = ["hooks/old"]\ndeadline = "13:00"\ntimezone = "UTC"\n')
+    main(["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"])
+    assert "load starts 11:20, on the day after the deadline 13:00" in capsys.readouterr().out
+
+
+def test_a_name_without_a_job_is_a_problem_while_the_schedules_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_ready(str(tmp_path / "headway.db"))
+    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
+    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(JobRecord("load"),)), MIDNIGHT, None)
+    with store.write(None) as connection:
+        connection.rows("DROP TABLE plan_step")
+    store.close()
+    path = tmp_path / "headway.toml"
+    path.write_text(f'{CONFIG}\n[jobs."hooks/lode"]\nexpected = "5m"\n')
+    check = ["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"]
+    assert Exit.PROBLEM == main(check)
+    assert 'config names "hooks/lode", and no job has that name' in capsys.readouterr().out
 
 
 def permission(name: str, fix: str, needed_for: str = "view", held: bool = False) -> SourcePermission:

@@ -183,3 +183,15 @@ def test_two_dates_of_a_service_are_distinguished() -> None:
         for row in job_forecast_table([tonight, ahead("daily-revenue", EXTRACT), tomorrow], tonight.deadline).rows
     ]
     assert ["Supply plan 2026-11-19", "Daily revenue", "Supply plan 2026-11-20"] == names
+
+
+def test_the_reasons_of_a_service_are_in_the_zone_of_the_command(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red(bench)
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE service SET zone = 'Asia/Tokyo'")
+        connection.rows("""UPDATE service_day SET reasons = '[{"text": "load starts 12:30 JST"}]'""")
+    for arguments in ((), ("supply",)):
+        text = forecast_output(bench, capsys, *arguments, "--utc")
+        assert "load starts 03:30 UTC" in text, text

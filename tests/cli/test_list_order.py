@@ -50,7 +50,7 @@ def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
 
 
 def test_a_list_of_jobs_has_their_titles_where_names_do_not(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    """A job of a source with opaque ids could not be told from others."""
+    """A job of a source with opaque ids could not be distinguished from others."""
     bench.turn()
     assert Exit.OK == main(["--store", bench.url, "job", "list"])
     assert "title" not in capsys.readouterr().out

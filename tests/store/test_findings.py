@@ -176,6 +176,36 @@ def test_drift_is_shown_with_its_fix_while_it_is_open_however_long_the_name_is(s
     assert [""] == [finding.fix for finding in reads.findings.list_findings(rule="drift", closed=True)]
 
 
+@pytest.mark.parametrize("ended", ["accepted_us", "ended_us"])
+def test_the_fix_of_several_changes_names_the_newest_that_is_open(served: Estate, reads: Queries, ended: str) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE job SET name = 'mssql/Nightly load' WHERE id = ?", (served.job_id(),))
+        connection.rows("UPDATE finding SET rule = 'drift' WHERE rule = 'too_long'")
+        for number, what in ((7, "paused"), (8, "schedule"), (9, "definition")):
+            connection.rows(
+                "INSERT INTO drift (id, job_id, what, text, seen_us, accepted_by) VALUES (?, ?, ?, 'changed', 0, '')",
+                (number, served.job_id(), what),
+            )
+
+    def fixes() -> str:
+        findings = (reads.findings.list_findings(rule="drift"), reads.jobs.job(served.job_id()).findings)
+        [shown] = {finding.fix.partition(",")[0] for listed in findings for finding in listed}
+        return shown.partition("accept ")[2]
+
+    shown = []
+    for closed in (9, 8):
+        shown.append(fixes())
+        with served.store.write(None) as connection:
+            connection.rows(f"UPDATE drift SET {ended} = 1 WHERE id = ?", (closed,))
+    assert ["'mssql/Nightly load' --change 9", "'mssql/Nightly load' --change 8", "'mssql/Nightly load'"] == [
+        *shown,
+        fixes(),
+    ]
+
+
 def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Queries) -> None:
     past(served)
     served.ingest(running(period="02:10"))

@@ -398,7 +398,6 @@ def job_view(row: JobRow, **changes: Any) -> JobView:
     drift = tuple(item for item in drifts() if item.job == row.name)
     view = JobView(
         row,
-        "",
         "/opt/etl/extract_orders.sh --since yesterday",
         "etl",
         "full",

@@ -22,7 +22,7 @@ from console.control.snapshot.pools import pool_of, slot_text
 from console.control.snapshot.reachability import NO_STATUS_REASONS, is_out_of_reach
 from console.control.snapshot.runs import has_no_clock, has_started, lookback_time, run_time
 from console.domain.action import MANUAL_KIND
-from console.domain.dependency import DependencyMode, DependencyOrigin
+from console.domain.dependency import DependencyMode, DependencyOrigin, UpstreamPeriod
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
 from console.domain.finding import accept_command
 from console.domain.job import ExplanationStep, Safety
@@ -145,9 +145,11 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
     elif run.state is RunState.SUCCEEDED:
         text, act = f"succeeded for {run.business_date}, but before its upstream had finished", _again(job)
         if (separated := _separated_upstream(index, job, run)) is not None:
-            text = f"succeeded for {run.business_date}, and {_name(separated)} of that date starts later: the cutoff"
-            text += f" {separated.cutoff:%H:%M} lies between its upstream's start and its own"
-            act = f"move the cutoff of {clean_line(job.system)} in the config, so that both belong to one date"
+            cutoffs = {clean_line(either.system): f"{either.cutoff:%H:%M}" for either in (separated, job)}
+            text = f"succeeded for {run.business_date}; {_name(separated)} of that date starts later, because the run"
+            text += " before belongs to an earlier date (cutoff "
+            text += f"{' and '.join(f'{system} {cutoff}' for system, cutoff in cutoffs.items())})"
+            act = f"move the cutoff of {' and '.join(cutoffs)} in the config, so that both belong to one date"
         yield _of(job, run, "stale", text, since=run.ended_at, act=act)
     else:
         text = f"has run for {run.business_date}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"
@@ -157,16 +159,21 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
 
 
 def _separated_upstream(index: EstateIndex, job: JobFacts, run: RunFacts) -> JobFacts | None:
-    """An upstream whose nearest run is the one before, of an earlier business date, and which starts for this date only
-    later: the cutoff lies between the two. None without one."""
-    at = lookback_time(run)
-    for edge in index.graph.into(index.graph.unit(job.id)):
-        read = index.read_by(edge.upstream, run.business_date, at)
-        before = [past for past in index.all_of(edge.upstream) if run_time(past) < at and has_started(past)]
+    """An upstream, read for the same business date, whose nearest run is the one before, of an earlier date, and which
+    starts for this date only later: a cutoff separates the two. None without one."""
+    at, unit = lookback_time(run), index.graph.unit(job.id)
+    gates = index.graph.gates(unit)
+    if gates is None:
+        upstreams = [edge.upstream for edge in index.graph.into(unit)]
+    else:
+        upstreams = [read.unit for gate in gates for read in gate.reads if read.wants.period is UpstreamPeriod.SAME]
+    for upstream in upstreams:
+        read = index.read_by(upstream, run.business_date, at)
+        before = [past for past in index.all_of(upstream) if run_time(past) < at and has_started(past)]
         if read is None or has_started(read) or not before or before[-1].business_date >= run.business_date:
             continue
         if at - run_time(before[-1]) < run_time(read) - at:
-            return index.job(edge.upstream)
+            return index.job(upstream)
     return None
 
 

@@ -7,7 +7,7 @@ a job at 14:00 belongs to the night that follows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -33,15 +33,17 @@ def dependency_faults(estate: Estate, now: datetime) -> list[str]:
     return sorted([*clocks, *unenforceable_holds(estate)])
 
 
-def with_settings(estate: Estate, settings: EstateSettings) -> Estate:
-    """The estate's jobs with the zones, cutoffs, dependencies and services of a config that is not yet in effect."""
+def with_settings(estate: Estate, settings: EstateSettings, former_names: Mapping[str, int]) -> Estate:
+    """The estate's jobs with the zones, cutoffs, dependencies and services of a config that is not yet in effect, which
+    may name a job by a former name."""
     systems = {system.name: system for system in settings.systems}
     jobs = {
         job.id: replace(job, zone=systems[job.system].zone, cutoff=systems[job.system].cutoff)
         for job in estate.jobs.values()
         if job.system in systems
     }
-    ids = {job.name: job.id for job in jobs.values()}
+    ids = {name: job_id for name, job_id in former_names.items() if job_id in jobs}
+    ids |= {job.name: job.id for job in jobs.values()}
     declared = tuple(
         DependencyFacts(
             ids[edge.upstream], ids[edge.downstream], DependencyOrigin.DECLARED, edge.mode, wants=edge.wants

@@ -130,8 +130,8 @@ class ActionDispatcher:
         self._lanes.wait()
 
     def _begin(self, fence: int) -> None:
-        """Starts the due work of every idle target. What a dead engine was sending becomes unknown: it is looked up,
-        never sent again. Sends that threads of this process have in flight are left alone."""
+        """Starts the due work of every idle target. An action that a dead engine was sending becomes unknown: it is
+        looked up, never sent again. Sends that threads of this process have in flight are left alone."""
         self._lanes.is_idle()
         self._write_down(fence)
         if self._leads:

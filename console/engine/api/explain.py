@@ -90,10 +90,11 @@ def typical_path(url: str, path: Sequence[TimelineJob], business_date: date) -> 
     ]
 
 
-def faults_with(url: str, reads: Queries, settings: EstateSettings) -> list[str]:
+def edited_config_faults(url: str, reads: Queries, settings: EstateSettings) -> list[str]:
     """One sentence for each dependency and deadline of these settings that contradicts the stored schedules or cannot
     be enforced."""
-    return dependency_faults(with_settings(_load_estate(url, reads), settings), reads.now())
+    edited = with_settings(_load_estate(url, reads), settings, reads.warnings.former_names())
+    return dependency_faults(edited, reads.now())
 
 
 def current_estate_index(url: str, reads: Queries) -> EstateIndex:

@@ -14,7 +14,9 @@ MAX_FINDINGS = 200
 
 _FINDING = (
     "SELECT f.id, f.rule, f.severity, j.name AS job, f.job_id, f.period_key, f.run_id, f.since_us, f.opened_us,"
-    " f.closed_us, f.close_reason, f.text, f.evidence FROM finding f JOIN job j ON j.id = f.job_id"
+    " f.closed_us, f.close_reason, f.text, f.evidence, (SELECT CASE WHEN count(*) > 1 THEN max(d.id) ELSE 0 END FROM"
+    " drift d WHERE d.job_id = f.job_id AND d.accepted_us IS NULL AND d.ended_us IS NULL) AS drift_change FROM"
+    " finding f JOIN job j ON j.id = f.job_id"
 )
 
 
@@ -52,5 +54,5 @@ class FindingQueries(ContextQueries):
 def _finding(row: Row) -> FindingView:
     evidence = json_object(row.evidence)
     texts = {name: str(evidence.get(name, "")) for name in ("seen", "threshold", "source")}
-    fix = drift_fix(row.job) if row.rule == DetectionRule.DRIFT and row.closed_us is None else ""
+    fix = drift_fix(row.job, row.drift_change) if row.rule == DetectionRule.DRIFT and row.closed_us is None else ""
     return from_row(FindingView, row, period_key=clean_name(row.period_key), fix=fix, **texts)

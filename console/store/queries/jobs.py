@@ -351,7 +351,7 @@ class JobQueries(ContextQueries):
             raise NotFound(str(name_or_id))
         [row] = rows
         [facts] = self.link.rows(
-            "SELECT title, definition, run_as, proof, runbook, rerun, expected_s, native_url, config_says FROM job"
+            "SELECT definition, run_as, proof, runbook, rerun, expected_s, native_url, config_says FROM job"
             " WHERE id = ?",
             (job_id,),
         )

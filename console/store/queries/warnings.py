@@ -131,8 +131,7 @@ class WarningQueries(ContextQueries):
         rows = self.link.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id")
         names = {job_name(row.name, decode_name(row.native_id)): row.id for row in rows}
         now = {job_id: name for name, job_id in names.items()}
-        former = parse_former_names(self.store.meta(FORMER_NAMES_KEY))
-        current = {old: now[job_id] for old, job_id in former.items() if job_id in now}
+        current = {old: now[job_id] for old, job_id in self.former_names().items() if job_id in now}
         systems = {row.name for row in rows}
         without = [
             pattern
@@ -143,6 +142,10 @@ class WarningQueries(ContextQueries):
         unknown = [pattern for pattern in without if not matching_names(pattern, current)]
         texts = {old: renamed_text(old, new) for old, new in renamed.items()}
         return texts | dict(zip(unknown, self.unmatched(unknown), strict=True))
+
+    def former_names(self) -> dict[str, int]:
+        """Former name -> the job that had it last; the name may belong to another job now."""
+        return parse_former_names(self.store.meta(FORMER_NAMES_KEY))
 
     def unmatched(self, names: Sequence[str]) -> list[str]:
         """Messages for names of the config that no job has, with similar names."""

@@ -14,7 +14,7 @@ from console.control.expectations.expected_runs import expect_runs
 from console.control.explain.why_not_running import actionable_reason, explain_job
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.calendar import Calendar, MaintenanceWindow
-from console.domain.dependency import DependencyMode, DependencyOrigin
+from console.domain.dependency import DependencyMode, DependencyOrigin, Requirement, UpstreamPeriod
 from console.domain.estate import DependencyFacts, Estate, JobFacts, RunFacts
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.job import ExplanationStep, Safety
@@ -341,10 +341,39 @@ def test_a_stale_run_that_the_cutoff_separates_from_its_upstream_names_the_cutof
     assert before.business_date < stale.business_date
     first = chain(load, night(before, stale, jobs=(extract, load, MART)))[0]
     assert (
-        "succeeded for 2026-11-20, and etl-hosts/db07:extract of that date starts later: the cutoff 03:20 lies between"
-        " its upstream's start and its own"
+        "succeeded for 2026-11-20; etl-hosts/db07:extract of that date starts later, because the run before belongs to"
+        " an earlier date (cutoff etl-hosts 03:20 and warehouse 03:20)"
     ) == first.text
-    assert "headway rerun" not in first.act
+    assert "move the cutoff of etl-hosts and warehouse in the config, so that both belong to one date" == first.act
+
+
+LATER = replace(LOAD, cutoff=time(0), schedule=daily("03:30"))
+"""Its business date begins at midnight, that of EXTRACT at noon."""
+
+
+def test_different_cutoffs_of_two_systems_are_both_named() -> None:
+    first = chain(LATER, night(run(1, EXTRACT, "03:10"), run(2, LATER, "03:30"), jobs=(EXTRACT, LATER, MART)))[0]
+    assert "(cutoff etl-hosts 12:00 and warehouse 00:00)" in first.text
+    assert "move the cutoff of etl-hosts and warehouse in the config, so that both belong to one date" == first.act
+
+
+def test_the_cutoff_of_one_system_is_named_once() -> None:
+    extract = replace(EXTRACT, cutoff=time(3, 20))
+    load = replace(LATER, system=extract.system, cutoff=extract.cutoff)
+    first = chain(load, night(run(1, extract, "03:10"), run(2, load, "03:30"), jobs=(extract, load, MART)))[0]
+    assert "(cutoff etl-hosts 03:20)" in first.text
+    assert "move the cutoff of etl-hosts in the config, so that both belong to one date" == first.act
+
+
+def test_an_upstream_that_is_read_for_the_period_before_is_not_separated_by_the_cutoff() -> None:
+    """Its run before is the one that is read; the stale read is of the other upstream."""
+    previous = replace(OBSERVED, wants=Requirement(period=UpstreamPeriod.PREVIOUS))
+    other = job(3, "dwh/other", "03:00", target_id=3, cutoff=time(0))
+    runs = (run(1, EXTRACT, "03:10"), run(2, LATER, "03:30"), run(3, other, "03:00", RunState.RUNNING))
+    feeds = (previous, DependencyFacts(3, 2, DependencyOrigin.DECLARED))
+    first = chain(LATER, night(*runs, jobs=(EXTRACT, LATER, other), feeds=feeds))[0]
+    assert "succeeded for 2026-11-20, but before its upstream had finished" == first.text
+    assert "headway rerun warehouse/load" == first.act
 
 
 def test_a_stale_run_that_starts_before_its_upstream_each_night_does_not_name_the_cutoff() -> None:

@@ -145,13 +145,25 @@ def test_an_edited_config_is_judged_by_the_stored_schedules(cutoff: int, count: 
         systems=(SystemSetting("dwh", "cron", ("db",), cutoff=time(cutoff)),),
         services=(ServiceSetting("daily", "Daily", ("dwh/mart",), time(13), "UTC", cutoff=time(cutoff)),),
     )
-    assert count == len(dependency_faults(with_settings(stored, edited), at("03:00")))
+    assert count == len(dependency_faults(with_settings(stored, edited, {}), at("03:00")))
 
 
 def test_a_dependency_of_an_edited_config_is_judged_and_a_removed_one_is_not() -> None:
     load = job(2, "hosts/load", "02:00")
     systems = (SystemSetting("hosts", "cron", ("db",)),)
     edited = EstateSettings(systems=systems, dependencies=(DependencySetting(EXTRACT.name, load.name),))
-    assert 1 == len(dependency_faults(with_settings(estate(EXTRACT, load), edited), at("03:00")))
+    assert 1 == len(dependency_faults(with_settings(estate(EXTRACT, load), edited, {}), at("03:00")))
     stored = estate(EXTRACT, load, feeds=feeds(EXTRACT, load))
-    assert [] == dependency_faults(with_settings(stored, EstateSettings(systems=systems)), at("03:00"))
+    assert [] == dependency_faults(with_settings(stored, EstateSettings(systems=systems), {}), at("03:00"))
+
+
+def test_a_former_name_in_an_edited_config_is_its_job_unless_another_job_has_that_name() -> None:
+    load = job(2, "hosts/load", "02:00")
+    edited = EstateSettings(
+        systems=(SystemSetting("hosts", "cron", ("db",)),),
+        dependencies=(DependencySetting("hosts/dump", load.name),),
+    )
+    stored, former = estate(EXTRACT, load), {"hosts/dump": EXTRACT.id, "hosts/load": EXTRACT.id, "hosts/gone": 9}
+    judged = with_settings(stored, edited, former)
+    assert [(EXTRACT.id, load.id)] == [(edge.upstream_id, edge.downstream_id) for edge in judged.dependencies]
+    assert () == with_settings(stored, edited, {}).dependencies

@@ -87,11 +87,11 @@ def test_a_missing_store_is_reported_and_the_console_waits_for_it(tmp_path: Path
         terminal.wait_for("there is no store at")
         terminal.wait_for("store not read")
         assert "reading the store" not in terminal.text
-        _appears(path)
+        _move_store_into_place(path)
         terminal.wait_for(lambda text: "SERVICES 12" in text and "there is no store at" not in text)
 
 
-def _appears(path: Path) -> None:
+def _move_store_into_place(path: Path) -> None:
     """Makes the store beside its place and moves it there: the console that waits for it would lock it meanwhile."""
     making = path.with_suffix(".making")
     make_store(making, 40, 80)
@@ -113,7 +113,7 @@ run_console({str(path)!r}, after_first_paint=lambda: None)
         terminal.wait_for("no store yet")
         assert "reading the store" not in terminal.text
         assert "cannot be read" not in terminal.text
-        _appears(path)
+        _move_store_into_place(path)
         terminal.wait_for(lambda text: "SERVICES 12" in text and "starting the engine" not in text)
 
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from console.config.key_table import SCREENS
 from console.domain.finding import FindingView
+from console.domain.history import NO_ESTIMATE
+from console.domain.service import Reason
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock, ZoneMode
 from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.views.incidents.summary import summary_lines
+from console.tui.views.incidents.verdict_line import service_verdict
 from console.tui.views.runs.overview import run_overview
 from tests.deep import few
 from tests.tui.app.test_confirmation import SCREEN_KEYS, full
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, ZONE, FakeReads
+from tests.tui.fake_reads import NOW, ZONE, FakeReads, incident, services
 
 TIME = re.compile(r"(?<![\d:.-])(\d\d:\d\d)(?=[:\s)–·,;]|$)")
 NATIVE = re.compile(r"(daily|every|hourly|at|gone since) (at )?\d\d:…?\d*\S*|│\d\d:\d\d:\d\d .*")
@@ -91,3 +97,15 @@ def test_the_findings_of_a_run_are_in_the_zone_of_its_screen() -> None:
     text = "\n".join("".join(part for part, _ in line) for block in blocks for line in block)
     assert "stuck: nothing in the log by 03:05" in text
     assert ("UTC" in text, "CET" in text) == (False, False)
+
+
+def test_the_reasons_of_a_service_of_another_zone_are_in_the_zone_of_the_screen() -> None:
+    changes: dict[str, Any] = {"reasons": (Reason("load starts 12:30 JST"),), "zone": "Asia/Tokyo"}
+    view = incident()
+    affected = dataclasses.replace(view.services[0], **changes, basis=NO_ESTIMATE)
+    view = dataclasses.replace(view, services=(affected,))
+    listed = dataclasses.replace(services()[0], **changes, act_by=None, trouble="")
+    lines = [*evidence_lines(view, berlin()), service_verdict([listed], berlin(), 200)]
+    lines += [list(row.cells) for row in summary_lines(view, berlin(), 200)]
+    text = "\n".join("".join(part for part, *_ in line) for line in lines)
+    assert (3, 0) == (text.count("load starts 04:30"), text.count("JST")), text

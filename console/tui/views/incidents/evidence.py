@@ -62,7 +62,8 @@ def _service(
     mark, label, style = ctx.mark("timeliness", service.timeliness)
     name, deadline = service.title or service.name, ctx.due(service.deadline)
     yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (f", due {deadline}", "plain")]
-    yield from ([(f"   {clean_line(ctx.localized(reason))}", "plain")] for reason in _reasons(service))
+    for reason in _reasons(service):
+        yield [(f"   {clean_line(ctx.localized(reason, zone=service.zone))}", "plain")]
     green_by = ctx.hm(service.green_by)
     latest = ctx.hm(service.act_by) + (passed(service.act_by, ctx) if service.act_by else "")
     yield [

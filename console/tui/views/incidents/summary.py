@@ -147,7 +147,8 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
         yield joined_segments(("service", service.name, service.instance), [(f" {mark}", style), *line], pick=True)
         if service.basis == NO_ESTIMATE:
             for number, reason in enumerate(reason_lines(service.reasons)):
-                yield from _wrapped((f"why {service.name}", number), clean_line(ctx.localized(reason)), "plain", width)
+                text = clean_line(ctx.localized(reason, zone=service.zone))
+                yield from _wrapped((f"why {service.name}", number), text, "plain", width)
         if hidden:
             yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
 

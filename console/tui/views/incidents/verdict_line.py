@@ -47,7 +47,8 @@ def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: 
     if urgent is None:
         return _late_deliveries(services, ctx)
     if urgent.act_by is None or not urgent.cause:
-        return [(f" {urgent.trouble or urgent.reason or urgent.title}", "warn")]
+        text = urgent.trouble or urgent.reason or urgent.title
+        return [(f" {ctx.localized(text, zone=urgent.zone)}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
     step = f"fix {job_label(urgent.cause)}"
     return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, ctx.due), width)

@@ -33,9 +33,14 @@ def read_job(reads: Queries, name_or_id: str | int) -> JobAnswer:
     return JobAnswer(view, tonight_segments(reads.service_days.forecasts_of_job(view.row.id)))
 
 
+def title_segments(row: JobRow) -> list[Segment]:
+    """The title behind the name."""
+    return [(f"  {row.shown_title}", "plain")] if row.shown_title else []
+
+
 def job_lines(answer: JobAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
     view, forecasts = answer
-    title: SegmentLines = [[(" JOB ", "key"), (view.row.name, "strong")], []]
+    title: SegmentLines = [[(" JOB ", "key"), (view.row.name, "strong"), *title_segments(view.row)], []]
     blocks = job_overview(view, card_lines(view, ctx), ctx, width, forecasts)
     lines = [*title, *(line for block in blocks for line in block), []]
     room = max(0, height - len(lines) - 1)

@@ -17,7 +17,7 @@ from console.tui.frame.screen import NOT_READ, READING_TEXT, HeadwayScreen
 from console.tui.views.commands import RowMarks, common_commands, job_commands, job_links
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs import actions
-from console.tui.views.jobs.preview import JobAnswer, read_job
+from console.tui.views.jobs.preview import JobAnswer, read_job, title_segments
 from console.tui.views.runs import forecast, overview, rows
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -94,7 +94,8 @@ class JobScreen(HeadwayScreen):
             return [(f" JOB {self.name_or_id}", "key"), (f"  {self.waiting}", "warn")], []
         row = self.view.row
         mark, _, label = state_cells(row, self.ctx) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
-        title: list[Segment] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), label]
+        title: list[Segment] = [(" JOB ", "key"), (row.name, "strong"), *title_segments(row), ("  ", "plain")]
+        title += [mark, (" ", "plain"), label]
         if row.held_by:
             by = "" if row.held_by == "headway" else f" (by {row.held_by})"
             title.append((f"  held by Headway until {self.board.clock.day(row.held_until, self.ctx.now)}{by}", "warn"))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from console.tui.views.jobs.preview import JobAnswer, job_lines
 from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, FakeReads, job_row
+from tests.tui.views.runs.test_durations import render_context
 
 
 async def open_jobs(night: Night) -> None:
@@ -91,3 +96,17 @@ async def test_a_run_of_all_runs_opens_and_is_filtered_by_its_jobs_name(night: N
     await night.see("row 1 of 1")
     await night.press("enter", "enter")
     await night.see("RUN ", "LOG")
+
+
+def test_the_title_of_a_job_is_beside_its_name_unless_the_name_has_it() -> None:
+    view = FakeReads().job(EXTRACT)
+    for title, shown in (("Orders of the shop", "  Orders of the shop"), ("extract_orders", "")):
+        answer = JobAnswer(dataclasses.replace(view, row=dataclasses.replace(view.row, title=title)), ())
+        assert f" JOB {EXTRACT}{shown}" == "".join(text for text, _ in job_lines(answer, render_context(), 120, 30)[0])
+
+
+@on_the_night(prepare=lambda night: night.reads.jobs_.append(job_row(90, "mule/58a1", title="Orders of the shop")))
+async def test_the_screen_of_a_job_has_its_title(night: Night) -> None:
+    await night.see("Supply plan")
+    night.app.navigation.open_job("mule/58a1")
+    await night.see("JOB mule/58a1  Orders of the shop  ● succeeded")

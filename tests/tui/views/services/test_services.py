@@ -143,7 +143,8 @@ def test_without_an_engine_a_target_is_not_polled_rather_than_silent() -> None:
 def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
     text = all_well_text([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", CONTEXT)
     assert text is not None
-    assert "no service is known to be at risk, next: Service 0 03:00 in 42m, 1 without a verified forecast" == text[0]
+    sentence = "no service is known to be at risk, next: Service 0 03:00 in 42m; 1 service without a verified forecast"
+    assert sentence == text[0]
 
 
 def test_the_cause_is_short_and_names_its_job() -> None:
@@ -460,5 +461,13 @@ def test_a_deadline_and_a_finish_of_tomorrow_have_their_day() -> None:
 def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:
     passed = service(9, "x", "X", 3, "01:00", timeliness="no_estimate")
     reported = all_well_text([*many(2), passed], CALM, "", CONTEXT)
-    assert ("X 00:00 passed 2h17m ago, delivery unknown, next: Service 0 03:00 in 42m", "warn") == reported
-    assert "cannot be reached" not in (all_well_text([passed], header(at_risk=0), "", CONTEXT) or ("",))[0]
+    assert ("delivery unknown: X, due 00:00 (2h17m ago), next: Service 0 03:00 in 42m", "warn") == reported
+    text = "delivery unknown: X, due 00:00 (2h17m ago) and 1 more; 1 target cannot be reached"
+    assert (text, "warn") == all_well_text([passed, passed], header(at_risk=0), "", CONTEXT)
+
+
+def test_the_delivery_of_a_service_with_a_verified_verdict_is_not_unknown() -> None:
+    passed = service(9, "x", "X", 3, "01:00", timeliness="on_time")
+    assert ("every service is on schedule", "ok") == all_well_text([passed], CALM, "", CONTEXT)
+    unseen = dataclasses.replace(passed, reasons=(Reason("a/b cannot be reached", kind=ReasonKind.UNVERIFIED),))
+    assert ("delivery unknown: X, due 00:00 (2h17m ago)", "warn") == all_well_text([unseen], CALM, "", CONTEXT)
