@@ -74,7 +74,7 @@ class RenderContext(NamedTuple):
         the services' zone in the selected zone, which the header names. A time without a date is near `near`."""
 
         def shown(at: datetime, is_dated: bool = True) -> str:
-            return (self.hm(at) if is_dated else f"{self.clock.local(at):%H:%M}") + self.other_zone(at)
+            return (self.due(at) if is_dated else f"{self.clock.local(at):%H:%M}") + self.other_zone(at)
 
         return formats.clocks_in(formats.localized(text, shown), ("UTC", self.clock.home), near or self.now, shown)
 
