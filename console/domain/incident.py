@@ -374,6 +374,14 @@ def has_recovered(view: IncidentView) -> bool:
     return is_closed and view.row.root_run_id is not None and not open_steps(view)
 
 
+def repair_times(view: IncidentView, clock: Callable[[datetime], str]) -> str:
+    """ "failed 03:12, repaired 03:37", "closed" if it was not repaired; empty while it is open."""
+    if view.row.closed is None:
+        return ""
+    how = "repaired" if has_recovered(view) else "closed"
+    return f"failed {clock(view.row.failed_since)}, {how} {clock(view.row.closed)}"
+
+
 def open_reason(view: IncidentView) -> list[str]:
     """Why an incident stays open after its plan is done: red or stale runs, and services lost or at risk. Empty if it
     is closed, or closes once pending starts have run."""

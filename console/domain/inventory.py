@@ -36,6 +36,8 @@ class KnownJob:
     """Open ones of "gone", "schedule", "definition", "paused"."""
     drift_texts: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Text of each, by kind."""
+    accepted_hash: str = ""
+    """Hash of the accepted definition while a change of it is open; empty if unknown."""
     unwatched: bool = False
     held: bool = False
     """True if the reported pause is, or just was, a hold by Headway."""
@@ -55,6 +57,8 @@ class DetectedDrift:
     """May hold raw outside text: "10 3 * * * became 15 3 * * *"."""
     again: bool = False
     """Another change even where one with this text is open."""
+    accepted_hash: str = ""
+    """Of a changed definition: the hash of the accepted one; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class JobChange:
     drift: tuple[DetectedDrift, ...] = ()
     """Differences from the accepted state; a row is opened for each `what` without an open one."""
     ended: tuple[str, ...] = ()
-    """Open drift that ended: unpaused, back again, the accepted schedule restored."""
+    """Open drift that ended: unpaused, back again, the accepted schedule or definition restored."""
     accept_again: bool = False
     """An accepted pause ended: the current state is accepted from now on, so that nothing is expected of the pause."""
 

@@ -491,6 +491,8 @@ class StepProgress:
     """For a hold: other holds of the job with their ends; empty if none."""
     is_paused: bool = False
     """For a hold: its source reports the job as paused."""
+    text: str = ""
+    """How it ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,8 +327,10 @@ def runs_read(
         due = clock_start(job, due) if due is not None else None
         chosen[job_id] = run, due
         seen_from = due or limit
-        if run is not None:
-            seen_from = limit if run.state.is_red or index.is_stale(run) else lookback_time(run)
+        if run is not None and (run.state.is_red or index.is_stale(run)):
+            seen_from = limit
+        elif run is not None and due is None:
+            seen_from = lookback_time(run)
         for edge in index.graph.into(job_id):
             limits[edge.upstream] = max(limits.get(edge.upstream, seen_from), seen_from)
     return chosen

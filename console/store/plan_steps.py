@@ -21,10 +21,10 @@ OTHER_HOLD = (
 )
 """Of a hold step `s`: another hold of its job, for `format_other_hold`."""
 STEPS = (
-    "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job, y.name"
-    " AS system, a.state AS action_state, a.text AS action_text, r.id AS run_id, r.state AS run_state, r.evidence,"
-    " r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s, h.state AS"
-    f" hold_state, h.reason AS hold_reason, s.parameters, j.paused_since_us, {OTHER_HOLD} AS beside,"
+    "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.text, s.action_key, j.name AS"
+    " job, y.name AS system, a.state AS action_state, a.text AS action_text, r.id AS run_id, r.state AS run_state,"
+    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s,"
+    f" h.state AS hold_state, h.reason AS hold_reason, s.parameters, j.paused_since_us, {OTHER_HOLD} AS beside,"
     " (SELECT o.requested_by || ' ' || o.verb"
     " FROM action o WHERE o.run_id = r.id AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested',"
     " 'sending', 'sent', 'unknown') AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND o.requested_us >"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.sdk.states import Verb
@@ -24,6 +24,7 @@ from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
+from console.store.meta import get_meta
 from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
@@ -183,8 +184,9 @@ def move_plan(
     now: datetime,
     audience: AlertRouting = alerts.NO_ROUTING,
 ) -> bool:
-    """Changes the state of the running plan; False if it is no longer running (a paused one can be done). A stopped
-    one needs a person, who is notified, unless by the incident of the run that it awaited."""
+    """Changes the state of the running plan; False if it is no longer running (a paused one can be done), or its
+    failed step is not yet judged. A stopped one needs a person, who is notified, unless by the incident that its failed
+    step opened."""
     is_done = state == "done"
     sql = (
         "UPDATE plan SET state = ?, text = ?, changed_seq = changed_seq + 1, ended_us = COALESCE(?, ended_us)"
@@ -192,6 +194,9 @@ def move_plan(
     )
     with store.write(fence) as session:
         values = (state, text, micros(now) if is_done else None, plan.id, is_done)
+        evaluated = int(get_meta(session, "evaluated_seq") or 0)
+        if state == "stopped" and session.rows(_UNJUDGED, (plan.id, micros(now - JUDGED_WITHIN), evaluated)):
+            return False
         if _is_locked(session, plan.id) or not session.rows(sql, values):
             return False
         detail = {"plan": plan.id, "text": text, "requested_by": plan.requested_by}
@@ -200,18 +205,26 @@ def move_plan(
             plan = moved
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, detail)
-        if state == "stopped" and not session.rows(_NOTIFIED_WAIT, (plan.id,)):
+        if state == "stopped" and not session.rows(_NOTIFIED_STEP, (plan.id,)):
             _request_attention(session, audience, plan.id, "stopped", text, now)
         return True
 
 
-_NOTIFIED_WAIT = (
+JUDGED_WITHIN = timedelta(seconds=15)
+"""How long the evaluation of a failed run is awaited: the notification of its incident has the commands that continue
+the plan."""
+_UNJUDGED = (
+    "SELECT 1 FROM plan_step s JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key"
+    " WHERE s.plan_id = ? AND s.state = 'failed' AND s.ended_us > ? AND r.ended_us >= s.started_us AND r.changed_seq"
+    " > ?"
+)
+_NOTIFIED_STEP = (
     "SELECT 1 FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN incident_member m ON m.job_id = s.job_id AND"
     " m.period_key = s.period_key AND m.role = 'root' JOIN incident i ON i.id = m.incident_id JOIN alert_notified n ON"
-    " n.incident_id = i.id AND n.style = 'technical' WHERE p.id = ? AND s.verb = 'wait' AND s.state = 'failed' AND"
+    " n.incident_id = i.id AND n.style = 'technical' WHERE p.id = ? AND s.state = 'failed' AND"
     " i.closed_us IS NULL AND i.opened_us >= p.requested_us LIMIT 1"
 )
-"""An incident of the run that the plan awaited, whose notification has the commands that continue the plan."""
+"""An incident of a failed step that was opened and notified since the plan began."""
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
     " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed'"

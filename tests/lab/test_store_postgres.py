@@ -145,6 +145,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
         owner.execute("ALTER TABLE acknowledgement DROP COLUMN key")
         owner.execute("ALTER TABLE alert DROP COLUMN zone_label, DROP COLUMN commands")
         owner.execute("ALTER TABLE target DROP COLUMN changed_seq")
+        owner.execute("ALTER TABLE drift DROP COLUMN accepted_hash")
         owner.execute("UPDATE alembic_version SET version_num = '0104'")
         owner.execute(GRANTS.read_bytes())
         owner.execute(sql.SQL(text).format(sql.Identifier(login)))

@@ -129,6 +129,8 @@ PREVIEWS = {
     "runs": (("7", "see:RUNS  row 1 of", "down", TIMELINE), "LOG"),
     "plan": (STATES["plan"][0], "▲ green by 04:21"),
     "run": ((*STATES["run"][0], "see:LOG attempt 2", "see:No space left on"), "AFFECTED SERVICES"),
+    "incident": ((*STATES["incident"][0], "see:AFFECTED"), "JOB etl-hosts/db07:extract_orders"),
+    "audit": (("see:Supply plan", ":", *"audit", "enter", "see:AUDIT 5"), "AUDIT row 5"),
     "lineage": ((*STATES["lineage"][0], "see:root cause"), "LOG"),
     "systems": ((*STATES["systems"][0], "see:unreachable"), "JOBS etl-hosts"),
     "system": ((*STATES["systems"][0], "enter", "see:AFFECTED"), "JOBS etl-hosts"),
@@ -185,6 +187,26 @@ def _crowd(night: Night) -> None:
     ]
     services = [dataclasses.replace(view, **(assigned if view.incident_id else {})) for view in night.reads.services_]
     night.reads.services_ = [*services, *well]
+
+
+def _unused(night: Night) -> None:
+    """Calm, without holds, actions and audit rows."""
+    _calm(night)
+    reads: Any = night.reads
+    reads.audit_, reads.list_details, reads.count = [], list, int
+
+
+EMPTY = {
+    "system": ((*STATES["systems"][0], "see:reachable", "enter", "see:CAN"), "LATEST RUNS etl-hosts"),
+    "actions": (("6", "see:no action yet", "see:LATEST RUNS"), "no run yet"),
+    "holds": (("6", "h", "see:no holds"), "no run yet"),
+    "audit": (("see:Price list", ":", *"audit", "enter", "see:no audit rows yet"), "LATEST RUNS"),
+}
+
+
+@pytest.mark.parametrize("state", sorted(EMPTY))
+def test_without_an_incident_and_rows_at_200_by_50(snap_compare: SnapCompare, state: str) -> None:
+    assert shot(snap_compare, *EMPTY[state], size=HUGE, prepare=_unused)
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE], ids=["small", "wide"])

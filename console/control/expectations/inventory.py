@@ -200,26 +200,28 @@ def _drift(job: KnownJob, record: JobRecord) -> Iterator[DetectedDrift]:
         yield DetectedDrift("schedule", f"{schedule_text(job.accepted)} became {schedule_text(record.schedule)}")
     elif _is_moved_at_its_source(job, record):
         yield _further(job, "schedule", f"{schedule_text(job.seen)} became {schedule_text(record.schedule)}")
-    if job.definition_hash and job.definition_hash != record.definition_hash:
+    if job.definition_hash not in ("", record.definition_hash) and not _is_over("definition", job, record):
         if job.definition == clean(record.definition):
             definition_text = "its definition changed, but its displayed text did not"
         else:
             definition_text = f"{job.definition or 'nothing'} became {record.definition or 'nothing'}"
-        yield _further(job, "definition", definition_text)
+        accepted_hash = job.accepted_hash if "definition" in job.open_drift else job.definition_hash
+        yield _further(job, "definition", definition_text, accepted_hash)
     if record.paused and job.paused_since is None and not job.held:
         yield DetectedDrift("paused", "paused outside of Headway")
 
 
-def _further(job: KnownJob, what: str, text: str) -> DetectedDrift:
+def _further(job: KnownJob, what: str, text: str, accepted_hash: str = "") -> DetectedDrift:
     """A change since the last inventory, with the earlier ones that are not accepted."""
     before = job.drift_texts.get(what, "")
-    return DetectedDrift(what, f"{text} (before that: {before})" if before else text, again=True)
+    return DetectedDrift(what, f"{text} (before that: {before})" if before else text, True, accepted_hash)
 
 
 def _is_over(what: str, job: KnownJob, record: JobRecord) -> bool:
     return {
         "gone": True,
         "schedule": _same_times(job.accepted, record.schedule) and not _only_reported(job.seen, record.schedule),
+        "definition": bool(job.accepted_hash) and job.accepted_hash == record.definition_hash,
         "paused": not record.paused,
     }.get(what, False)
 

@@ -146,7 +146,8 @@ def _is_lost(index: EstateIndex, day: ServiceForecast, is_notified: bool) -> boo
     turns."""
     if day.deadline >= index.now:
         is_calm = day.odds is None or day.odds.late < day.service.risk
-        if day.finish is None or (day.finish.p90 <= day.deadline and is_calm) or not _has_begun(index, day):
+        is_safe = day.finish.p90 <= day.deadline and is_calm if day.finish is not None else not _awaits_resume(day)
+        if is_safe or not _has_begun(index, day):
             return False
     if not is_notified and not _was_watched(index, day):
         return False
@@ -160,6 +161,10 @@ def _is_lost(index: EstateIndex, day: ServiceForecast, is_notified: bool) -> boo
         peaks = index.estate.peaks.get(day.service.name, ())
         return day.odds is not None and risk_alarm_of(day.service.risk, promise.false_alarm_days, peaks).is_learned
     return verdict.timeliness in _LOST and index.now - day.deadline < NEWS
+
+
+def _awaits_resume(day: ServiceForecast) -> bool:
+    return any(node.held_start is not None and node.held_start.is_of_plan for node in day.unfinished())
 
 
 def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
@@ -257,7 +262,7 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     warehouse/load_orders"; "Supply plan is expected after its deadline 06:30 CET: start warehouse/load_orders now: its
     changed schedule starts it 08:35 CET"."""
     by = zoned_time(day.deadline, day.service.zone, index.now)
-    is_late = day.finish is not None and day.finish.p50 > day.deadline
+    is_late = day.finish is None or day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     text = f"was not delivered by {by}" if index.now > day.deadline else ahead
     offered = _offered_start(index, day)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from connectors.sdk.states import RunState, Verb, is_open
+from connectors.sdk.states import RunState, is_open
 from console.domain.incident import (
     RERUN_LATER,
     RERUN_NOW,
@@ -106,7 +106,7 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
     root = next((member for member in view.members if member.role == "root"), None)
     if root is not None and root.state == RunState.HELD and f": {RESUME} " in root.reason:
         text = f"{job_label(root.job)} is {root.reason.partition(' (hold ')[0]}"
-        status = _outlook(unsafe_services(view.services), now, clock, before=", ")[:1]  # expected without the resume
+        status = _outlook(unsafe_services(view.services), now, clock, before=", ")
         return Verdict(((text, "bad"), *status), needs_sending=True)
     if view.row.cause == UNMET_PROMISE and root is not None and not open_steps(view):
         return _unmet_verdict(root, view, now, clock)
@@ -234,8 +234,6 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
     fix = f"{restart}resume it{until_text(act_by, now, clock) or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
-    if any(step.verb == Verb.RELEASE and step.state != "verified" for step in plan.steps):
-        outlook = outlook[:1]  # expected at the end of the hold, without the resume
     style = "bad" if plan.state == "stopped" else "warn"
     return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=True)
 

@@ -11,7 +11,7 @@ that began meanwhile replaces its step, so that the same work is not done twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState, Verb
@@ -145,12 +145,11 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
         ]
         return [*ends, *abandoned]
     if plan.state == "paused" and all(state == "verified" for state in states.values()):
-        return [*ends, *_finish(plan, states)]  # nothing is left that it could go on with
+        return [*ends, *_finish(plan, ends, states)]  # nothing is left that it could go on with
     if plan.state != "running":
         return [*ends]
-    red = [end for end in ends if end.state == "failed"]
-    if red or "failed" in states.values():
-        return [*ends, ChangePlanState("stopped", _stopped(plan, red, states))]
+    if "failed" in states.values():
+        return [*ends, *_finish(plan, ends, states)]
     moves: list[PlanMove] = [*ends]
     runs = [step for step in plan.steps if step.verb not in HOLD_VERBS]
     busy = Counter(step.system for step in runs if states[step.place] == "requested")
@@ -164,12 +163,12 @@ def next_moves(plan: PlanProgress, now: datetime) -> list[PlanMove]:
             states[step.place] = move.state
         if move is not None:
             moves.append(move)
-    return moves + _finish(plan, states)
+    return moves + _finish(plan, moves, states)
 
 
-def _finish(plan: PlanProgress, states: Mapping[int, str]) -> list[PlanMove]:
+def _finish(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int, str]) -> list[PlanMove]:
     if "failed" in states.values():
-        return [ChangePlanState("stopped", _stopped(plan, [], states))]
+        return [ChangePlanState("stopped", _stopped(plan, moves, states))]
     if all(state == "verified" for state in states.values()):
         steps = "step is" if len(states) == 1 else "steps are"
         return [ChangePlanState("done", f"{len(states)} of {len(states)} {steps} over")]
@@ -299,12 +298,11 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
     return "" if read_before else f"good by other means: {state} ({run.evidence})"
 
 
-def _stopped(plan: PlanProgress, red: list[EndStep], states: Mapping[int, str]) -> str:
+def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int, str]) -> str:
     held = left_held_text(plan)
     waits = [step.job for step in plan.steps if step.verb == WAIT and states[step.place] == "failed"]
     resume = ", then ".join(resume_commands(plan.id, waits)) + ("" if waits else " (requests failed steps again)")
-    further = f"{held}; to go on: {resume}, or plan abort"
-    if red:
-        return f"step {red[0].step.place}, {red[0].step.job}: {red[0].text.rstrip('.')}{further}"
+    texts = {move.step.place: move.text for move in moves if isinstance(move, EndStep)}
     step = next(step for step in plan.steps if states[step.place] == "failed")
-    return f"step {step.place}, {step.job}, failed{further}"
+    text = texts.get(step.place, step.text).rstrip(".")
+    return f"step {step.place}, {step.job}: {text}{held}; to go on: {resume}, or plan abort"

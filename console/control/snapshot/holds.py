@@ -144,7 +144,9 @@ class HeldStart:
     text: str
     """ "held by mara: …", "paused at its source"."""
     until: datetime | None
-    """When it is released by itself; None: unknown."""
+    """When it is released by itself and started; None: unknown, or never."""
+    is_of_plan: bool = False
+    """True for the hold of a plan that does not run: it ends without a start."""
 
 
 def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> HeldStart | None:
@@ -155,7 +157,9 @@ def held_start_of(estate: Estate, job_id: int, due: datetime | None, now: dateti
             return HeldStart(hold_text(hold, ""), None)
         is_a_persons = (hold.kind == "person" and not hold.is_released_by_plan) or hold.state is HoldState.FOREIGN
         if is_a_persons and hold.state in _PAUSING and not _is_overdue(hold, now):
-            return HeldStart(hold_text(hold, ""), hold.until) if due is None or due < hold.until else None
+            until = None if hold.is_of_plan else hold.until
+            is_held = due is None or due < hold.until
+            return HeldStart(hold_text(hold, ""), until, hold.is_of_plan) if is_held else None
     if job.paused_since is None or any(_is_placed(hold) and _is_ours(hold, now) for hold in mine):
         return None
     return HeldStart("paused at its source", None)

@@ -171,6 +171,8 @@ class Drift(SQLModel, table=True):
     accepted_us: int | None = big(default=None)
     accepted_by: str = string()
     ended_us: int | None = big(default=None)
+    accepted_hash: str = string()
+    """Of a changed definition: the hash of the accepted one. Empty if unknown."""
 
 
 class Dependency(SQLModel, table=True):

@@ -36,7 +36,7 @@ _SCHEDULES = (
     " FROM schedule s JOIN job j ON j.id = s.job_id WHERE j.target_id = ? ORDER BY s.id"
 )
 _DRIFT = (
-    "SELECT d.job_id, d.what, d.text FROM drift d JOIN job j ON j.id = d.job_id"
+    "SELECT d.job_id, d.what, d.text, d.accepted_hash FROM drift d JOIN job j ON j.id = d.job_id"
     " WHERE j.target_id = ? AND d.accepted_us IS NULL AND d.ended_us IS NULL"
 )
 
@@ -47,14 +47,14 @@ def known_jobs(store: Database, target_id: int) -> list[KnownJob]:
         versions: dict[int, list[Row]] = defaultdict(list)
         for row in session.rows(_SCHEDULES, (target_id,)):
             versions[row.job_id].append(row)
-        drift: dict[int, dict[str, str]] = defaultdict(dict)
+        drift: dict[int, dict[str, Row]] = defaultdict(dict)
         for row in session.rows(_DRIFT, (target_id,)):
-            drift[row.job_id][row.what] = row.text
+            drift[row.job_id][row.what] = row
         rows = session.rows(_JOBS, (target_id,))
     return [_known_job(row, versions[row.id], drift.get(row.id, {})) for row in rows if row.id in versions]
 
 
-def _known_job(row: Row, versions: Sequence[Row], drift: Mapping[str, str]) -> KnownJob:
+def _known_job(row: Row, versions: Sequence[Row], drift: Mapping[str, Row]) -> KnownJob:
     accepted = [version for version in versions if version.accepted_us is not None]
     return KnownJob(
         id=row.id,
@@ -68,7 +68,8 @@ def _known_job(row: Row, versions: Sequence[Row], drift: Mapping[str, str]) -> K
         gone_since=optional_instant(row.gone_since_us),
         parent_id=row.parent_id,
         open_drift=frozenset(drift),
-        drift_texts=drift,
+        drift_texts={what: change.text for what, change in drift.items()},
+        accepted_hash=drift["definition"].accepted_hash if "definition" in drift else "",
         definition=row.definition,
         unwatched=bool(row.unwatched),
         pool=(row.pool, row.slots),
@@ -369,21 +370,21 @@ class _InventoryWriter:
         )
         rows = self._session.by_keys(query, sorted({job_id for job_id, _ in detected}))
         known = {(row.job_id, row.what): row for row in rows}
-        new: list[tuple[int, str, str]] = []
+        new: list[tuple[int, str, str, str]] = []
         ended: list[tuple[int, int]] = []
         for job_id, drift in detected:
             text, before = clean(drift.text, MAX_TEXT), known.get((job_id, drift.what))
             if before is None or drift.again or before.text != text:
-                new.append((job_id, drift.what, text))
+                new.append((job_id, drift.what, text, drift.accepted_hash))
                 ended += [(self._now_us, before.id)] if before is not None else []
         self._session.many("UPDATE drift SET ended_us = ? WHERE id = ?", ended)
         self._session.many(
-            "INSERT INTO drift (job_id, what, text, seen_us, accepted_by) VALUES (?, ?, ?, ?, '')",
+            "INSERT INTO drift (job_id, what, text, accepted_hash, seen_us, accepted_by) VALUES (?, ?, ?, ?, ?, '')",
             [(*drift, self._now_us) for drift in new],
         )
         query = "SELECT k.a, j.name FROM {keys} JOIN job j ON j.id = k.a"
-        names: dict[int, str] = dict(self._session.by_keys(query, [job_id for job_id, _, _ in new]))
-        for job_id, _, text in new:
+        names: dict[int, str] = dict(self._session.by_keys(query, [job_id for job_id, *_ in new]))
+        for job_id, _, text, _ in new:
             self._event(f"{names[job_id]}: {text}", job_id)
 
     def _event(self, text: str, job_id: int) -> None:

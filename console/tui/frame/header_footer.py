@@ -27,7 +27,7 @@ from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.paint import Segment, cut, fit, length_of, line_breaks
 
 if TYPE_CHECKING:
-    from console.domain.incident import IncidentRow
+    from console.domain.incident import IncidentView
     from console.domain.plan import PlanView
     from console.tui.frame.tour import GuidedTour, TourState
     from console.tui.widgets.pane import Pane
@@ -309,11 +309,8 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         for service in board.services
         if service.is_endangered and service.delivered is None
     )
-    now = board.ctx.hm(board.ctx.now)
     by_key = board.demo_pause is not None and board.demo_pause.by_key
-    seen = TourState(
-        where, only_problems, board.header.open_incidents, must_type, at_risk, now, board.clock_waits, by_key
-    )
+    seen = TourState(where, only_problems, board.header.open_incidents, must_type, at_risk, board.clock_waits, by_key)
     if board.tour.awaits_plans:
         board.query_thread.ask("tour", _plan_states, partial(_take_plans, board, board.tour), lambda _: None)
     board.tour.notice(seen)
@@ -322,25 +319,24 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         bar.show_lines(_tour_lines(board, board.tour, seen, bar.size.width or board.size.width))
 
 
-def _plan_states(reads: Queries) -> tuple[dict[int, str], IncidentRow | None]:
+def _plan_states(reads: Queries) -> tuple[dict[int, str], IncidentView | None]:
     """The state of each plan, `MORE_STEPS` if it is done and its incident needs another one; and the newest incident
-    of a plan."""
+    of a plan, else the newest closed one."""
     plans = reads.plans.list_plans()
     states = {
         plan.id: MORE_STEPS if plan.state == "done" and _needs_another_plan(plan, reads) else plan.state
         for plan in plans
     }
-    incident_id = next((plan.incident_id for plan in plans if plan.incident_id is not None), None)
-    return states, reads.incidents.incident(incident_id).row if incident_id is not None else None
+    numbers = [plan.incident_id for plan in plans if plan.incident_id is not None]
+    numbers = numbers or [row.id for row in reads.incidents.list_incidents(closed=True)]
+    return states, reads.incidents.incident(numbers[0]) if numbers else None
 
 
-def _take_plans(board: ConsoleApp, tour: GuidedTour, answer: tuple[dict[int, str], IncidentRow | None]) -> None:
-    """The times of the tour are those that the recap of the plan shows."""
+def _take_plans(board: ConsoleApp, tour: GuidedTour, answer: tuple[dict[int, str], IncidentView | None]) -> None:
+    from console.domain.incident import repair_times
+
     states, incident = answer
-    closed = {} if incident is None or incident.closed is None else {
-        "failed": board.ctx.hm(incident.failed_since), "repaired": board.ctx.hm(incident.closed),
-    }  # fmt: skip
-    tour.take_plans(states, closed)
+    tour.take_plans(states, repair_times(incident, board.ctx.hm) if incident is not None else "")
 
 
 def _needs_another_plan(plan: PlanView, reads: Queries) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from console.timing.durations import format_duration
 
@@ -20,7 +19,6 @@ NAMES = (
     "Start it, and see it verified",
 )
 Keys = Callable[[str, str], str]
-NO_TIMES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,6 @@ class TourState:
     """The text that must be typed before anything is sent; empty for none."""
     at_risk: tuple[str, ...] = ()
     """Titles of the services that the header counts."""
-    now: str = ""
-    """The time of day in the replay."""
     is_paused: bool = False
     """The clock of the replay is stopped, as the header shows."""
     paused_by_key: bool = False
@@ -53,8 +49,10 @@ class GuidedTour:
     """Whether there was an incident yet."""
     were_at_risk: tuple[str, ...] = ()
     """Titles of the services that were at risk at any time, in the order they were seen."""
-    times: dict[str, str] = field(default_factory=dict)
-    """When the incident failed and was repaired, in the replay's time of day; before it is read, when that was seen."""
+    is_repaired: bool = False
+    """True while the header counts no incident after it counted one."""
+    times: str = ""
+    """ "failed 03:12, repaired 03:26", as the recap of the plan has it; empty before it is read."""
     plans: frozenset[str] = frozenset()
     newest_plan: int | None = None
     skipped: int = 0
@@ -73,37 +71,28 @@ class GuidedTour:
         """True while it shows a step that waits for the reader, between the incident and the first plan."""
         return self.on and self.had_incident and not self.is_done and not self.plans
 
-    @property
-    def is_repaired(self) -> bool:
-        return "repaired" in self.times
-
     def notice(self, seen: TourState) -> None:
         """Advances to what was done. It ends only when the header counts no incident and no service at risk."""
         if self.is_done:
             return
         self.were_at_risk += tuple(title for title in seen.at_risk if title not in self.were_at_risk)
-        if seen.incidents:
-            self.had_incident = True
-            self.times.setdefault("failed", seen.now)
-            self.times.pop("repaired", None)
-        elif self.had_incident:
-            self.times.setdefault("repaired", seen.now)
+        self.had_incident = self.had_incident or seen.incidents > 0
+        self.is_repaired = self.had_incident and not seen.incidents
         if self.is_repaired and not seen.at_risk:
             self._done(len(NAMES))
         else:
             self._done(_reached(seen))
 
-    def take_plans(self, states: Mapping[int, str], times: Mapping[str, str] = NO_TIMES) -> None:
+    def take_plans(self, states: Mapping[int, str], times: str = "") -> None:
         """States of the plans by their number, the newest first; `times` of the incident of that one."""
         self.plans = frozenset(states.values())
         self.newest_plan = next(iter(states), None)
-        if self.is_repaired:
-            self.times.update(times)
+        self.times = times
 
     @property
     def awaits_plans(self) -> bool:
         """True while its text depends on the state of a plan: from the step that starts one until it has ended."""
-        return self.step == len(NAMES) - 1 or (self.is_done and "running" in self.plans)
+        return self.step == len(NAMES) - 1 or (self.is_done and ("running" in self.plans or not self.times))
 
     def skip(self) -> None:
         if not self.is_done:
@@ -131,7 +120,8 @@ class GuidedTour:
         if not self.is_repaired:
             return ""
         saved = ", ".join(self.were_at_risk) or "every service"
-        return f"Failed {self.times['failed']}, repaired {self.times['repaired']}. Expected on time: {saved}"
+        times = self.times or "repaired"
+        return f"{times[:1].upper()}{times[1:]}. Expected on time: {saved}"
 
     def text(self, seen: TourState, key: Keys) -> str:
         if self.is_done:

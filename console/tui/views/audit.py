@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.tui.dialogs.overlay import TextScreen
-from console.tui.frame.cells import RenderContext, counted
+from console.tui.frame.cells import RenderContext, SegmentLines, counted
 from console.tui.frame.intent import ScreenCommand
 from console.tui.frame.resource_thread import ResourceThread
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.lists import ViewList
+from console.tui.views.preview import PreviewBelow, PreviewSource
+from console.tui.views.runs.preview import runs_source
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -61,6 +63,12 @@ def audit_row(row: AuditRow, ctx: RenderContext) -> TableRow:
 def audit_text(row: AuditRow) -> str:
     detail = json.dumps(row.detail, ensure_ascii=False, default=str)
     return f"{row.actor} {row.verb} {row.object} {row.why} {detail} by:{row.actor} from:{row.origin} to:{row.object}"
+
+
+def audit_lines(row: AuditRow, ctx: RenderContext) -> list[str]:
+    fields = [("by", row.actor), ("at", ctx.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
+            ("to", row.object), ("why", row.why), ("row", str(row.seq)), ("hash", row.hash)]  # fmt: skip
+    return [*(f"{label:<{LABEL_CELLS}}{text}" for label, text in fields if text), "", *_detail(row.detail)]
 
 
 def verdict_segments(verdict: ChainVerdict | None, rows: int, key: str = "v") -> list[Segment]:
@@ -111,7 +119,9 @@ class AuditScreen(HeadwayScreen):
             key=lambda row: row.seq,
             is_problem=is_failure,
         )
-        self.parts = (self.list,)
+        self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
+        self.list.painted = self.preview.moved
+        self.parts = (self.list, self.preview)
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [
@@ -123,6 +133,17 @@ class AuditScreen(HeadwayScreen):
     def on_unmount(self) -> None:
         if self._hashing is not None:
             self._hashing.leave()
+
+    def _preview_source(self) -> PreviewSource | None:
+        row: AuditRow | None = self.list.selected
+        if row is None:
+            return runs_source() if self.list.is_empty else None
+
+        def lines(row: AuditRow, ctx: RenderContext, width: int, height: int) -> SegmentLines:
+            title: list[Segment] = [(" AUDIT ", "key"), (f"row {row.seq}", "strong")]
+            return [title, *([(f" {line}", "plain")] for line in audit_lines(row, ctx))]
+
+        return PreviewSource(("audit", row.seq), lambda reads: row, lines)
 
     def fetch(self) -> None:
         self.ask("audit", lambda reads: reads.audit.list_entries(limit=SHOWN), self._show)
@@ -165,8 +186,5 @@ class AuditScreen(HeadwayScreen):
 
     def open_row(self) -> None:
         row: AuditRow = self.list.selected
-        fields = [("who", row.actor), ("at", self.ctx.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
-                ("to", row.object), ("why", row.why), ("row", str(row.seq)), ("hash", row.hash)]  # fmt: skip
-        lines = [f"{label:<{LABEL_CELLS}}{text}" for label, text in fields if text]
-        text = "\n".join([*lines, "", *_detail(row.detail)])
+        text = "\n".join(audit_lines(row, self.ctx))
         self.board.push_screen(TextScreen(f"audit, row {row.seq}: {row.verb}", text, text))

@@ -14,6 +14,7 @@ from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, release_hold
+from console.tui.views.incidents.preview import empty_source
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import job_source
 from console.tui.views.lists import ViewList
@@ -69,8 +70,8 @@ class HoldsScreen(HeadwayScreen):
         )
         self.plans: Sequence[PlanView] = ()
         """Those that have not ended."""
-        self.verdict = VerdictLine(self)
         self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
+        self.verdict = VerdictLine(self, loaded=self.preview.moved)
         self.list.painted = self.preview.moved
         self.parts = (self.verdict, self.list, self.preview)
 
@@ -84,7 +85,7 @@ class HoldsScreen(HeadwayScreen):
     def _preview_source(self) -> PreviewSource | None:
         hold: HoldView | None = self.list.selected
         if hold is None:
-            return None
+            return empty_source(self.verdict) if self.list.is_empty else None
         job = job_source(hold.job_id)
 
         def lines(answer: Any, ctx: RenderContext, width: int, height: int) -> SegmentLines:

@@ -159,6 +159,11 @@ class ViewList(FilteredList):
     def is_loading(self) -> bool:
         return not self.loaded
 
+    @property
+    def is_empty(self) -> bool:
+        """True if it was read and has no views."""
+        return self.loaded and not self.views
+
     def show_views(self, views: Sequence[Any]) -> None:
         known = frozenset(map(self.key, self.views if self.loaded else views))
         self.views, self.loaded = tuple(views), True

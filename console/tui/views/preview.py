@@ -185,10 +185,9 @@ class PreviewBelow(ScreenPart):
         if pane.region.bottom > self._screen.size.height:  # it has become smaller: the rows get their lines first
             pane.display = False
             return
-        lines = self._above.page + self.height - self._above.row_count
+        lines = self._above.page + self.height - (self._above.row_count or EMPTY_LINES)
         is_wide = self._screen.size.width >= self._least_width
-        has_room = lines >= LEAST_BELOW and self._above.row_count > 0
-        pane.display = is_wide and has_room and self._subject.source() is not None
+        pane.display = is_wide and lines >= LEAST_BELOW and self._subject.source() is not None
         pane.styles.height = lines
         self._subject.follow()
 
@@ -204,6 +203,8 @@ MARGIN = 3
 """Columns of a preview that are its border, its scroll bar and a blank."""
 LEAST_BELOW = 6
 """Height from which a preview below a list is displayed."""
+EMPTY_LINES = 3
+"""Lines of a list without rows: its sentence between blank ones."""
 LOG_LINES = 12
 """Least height of the log in a preview."""
 

@@ -36,6 +36,7 @@ from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import jobs_source
 from console.tui.views.lists import ViewList
 from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
+from console.tui.views.runs.preview import runs_source
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -417,19 +418,21 @@ class SystemScreen(HeadwayScreen):
         self.verdict = VerdictLine(self, is_optional=True)
         self.text = DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else [])
         self.jobs_preview = PreviewBeside(self, lambda: jobs_source(self.view.system) if self.view else None)
-        self.incident_preview = PreviewBelow(self, self._incident_source, self.text.pane, PREVIEW_FROM)
+        self.incident_preview = PreviewBelow(self, self._source_below, self.text.pane, PREVIEW_FROM)
         self.parts = (self.verdict, self.text, self.jobs_preview, self.incident_preview)
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
         yield from self.jobs_preview.beside(self.text.widgets(), self.incident_preview.widgets())
 
-    def _incident_source(self) -> PreviewSource | None:
-        """The incident of the verdict line, if it began in this system."""
+    def _source_below(self) -> PreviewSource | None:
+        """The incident of the verdict line if it began in this system, else the latest runs."""
         view, opened = self.view, self.verdict.view
-        if view is None or opened is None or opened.row.root_job.partition("/")[0] != view.system:
+        if view is None:
             return None
-        return incident_source(opened.row.id, self.verdict)
+        if opened is not None and opened.row.root_job.partition("/")[0] == view.system:
+            return incident_source(opened.row.id, self.verdict)
+        return runs_source(view.system)
 
     def commands(self) -> Sequence[ScreenCommand]:
         own = polling_commands(self, lambda: self.view)

@@ -179,10 +179,8 @@ def test_a_definition_cleaned_by_the_store_is_no_change() -> None:
 def test_a_changed_command_is_drift_and_keeps_its_job() -> None:
     record = record_of(A, native_id="a2", definition="/opt/a2.sh", definition_hash="other", match_keys=("line 1",))
     change = only_change(match_inventory([A], inventory(record)))
-    assert (1, (DetectedDrift("definition", "/opt/a.sh became /opt/a2.sh", again=True),)) == (
-        change.job_id,
-        change.drift,
-    )
+    drift = DetectedDrift("definition", "/opt/a.sh became /opt/a2.sh", again=True, accepted_hash="hash a")
+    assert (1, (drift,)) == (change.job_id, change.drift)
 
 
 def test_a_pause_from_outside_is_drift_and_its_end_ends_it() -> None:

@@ -480,3 +480,22 @@ def test_the_run_of_a_changed_schedule_delivers_where_that_of_the_accepted_one_f
     assert (Timeliness.MET, at("06:20")) == (
         ledger.day("supply-plan").timeliness, ledger.day("supply-plan").delivered_at,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_load_moved", [False, True])
+def test_a_second_start_of_a_date_that_fails_has_an_act_by(is_load_moved: bool) -> None:
+    """An extraction that has run is moved behind that, alone or with the load: its second start is the one to read."""
+    seen = at("02:20")
+    extract = replace(EXTRACT, schedule=daily("02:05"), seen_schedule=daily("03:10"), drift_since=seen)
+    load = job(2, "warehouse/load", "03:30", target_id=2, expected=minutes(20))
+    if is_load_moved:
+        load = replace(load, schedule=daily("02:30"), seen_schedule=daily("03:30"), drift_since=seen)
+    plan = service("supply-plan", "06:30", load)
+    ledger = Ledger(estate(extract, load, feeds=feeds(extract, load), services=[plan]))
+    ledger.run(extract, "02:05", RunState.SUCCEEDED, started_at=at("02:05"), ended_at=at("02:10"))
+    ledger.evaluate("02:30")
+    ledger.run(extract, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:12"))
+    ledger.evaluate("03:13")
+    [notice] = ledger.incident().notices
+    assert notice.title.startswith("Supply plan 06:30 at risk: restart extract by ")
+    assert "\nJOB   NEXT START (UTC)  EFFECT\nload  03:30             reads stale data" in notice.body

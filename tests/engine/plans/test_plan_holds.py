@@ -454,8 +454,11 @@ def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(n
     EngineClient(night.bench.url).steer_plan(1, RequestKind.PAUSE_PLAN)
     succeeds(night, "extract", "04:10")
     night.at("04:11").rounds()
-    commands = {title: re.findall(r"^Do +(.*)$", body, re.M) for title, body in sent(night)}
+    mails = sent(night)
+    commands = {title: re.findall(r"^Do +(.*)$", body, re.M) for title, body in mails}
     resolved, opened = commands
+    for _, body in mails:  # not the end of the hold, at 10:00: nothing starts then
+        assert "\ndaily    06:30      will miss\n" in body
     assert resolved.startswith(
         "Cause resolved: daily 06:30 will still miss, plan 1 paused at 2 of 4 steps: headway plan resume 1"
     )

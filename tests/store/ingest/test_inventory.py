@@ -128,6 +128,24 @@ def test_a_schedule_that_is_not_accepted_is_known_to_polls_and_evaluations_until
     assert ({}, None) == seen()
 
 
+def test_a_changed_definition_that_is_put_back_is_drift_no_more(night: Estate) -> None:
+    job_id = known(night).id
+
+    def open_texts(definition: str, now: str) -> list[str]:
+        record = JobRecord(JOBS[0], definition=definition, definition_hash=f"hash of {definition}")
+        write(night, now, changed=match_inventory([known(night)], Inventory((record,), complete=False)).changed)
+        return [text for (text,) in night.rows(
+            "SELECT text FROM drift WHERE job_id = :id AND what = 'definition' AND ended_us IS NULL"
+            " AND accepted_us IS NULL", id=job_id)]  # fmt: skip
+
+    accepted = open_texts("accepted.sh", "04:00")
+    assert [] == accepted
+    assert ["accepted.sh became b.sh"] == open_texts("b.sh", "04:01")
+    assert ["b.sh became c.sh (before that: accepted.sh became b.sh)"] == open_texts("c.sh", "04:02")
+    assert [] == open_texts("accepted.sh", "04:03")
+    assert ["accepted.sh became b.sh"] == open_texts("b.sh", "04:04")
+
+
 def test_a_job_that_is_not_watched_any_more_is_neither_expected_nor_drift_until_it_is_again(night: Estate) -> None:
     write(night, gone=(VanishedJob(night.job_id(), "crontab line gone"),))
     assert [night.job_id()] == write(night, unwatched=(night.job_id(),))

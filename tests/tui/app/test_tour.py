@@ -29,7 +29,7 @@ def key(screen: str, name: str) -> str:
 
 
 def seen(where: str, incidents: int = 1, only_problems: bool = False) -> TourState:
-    return TourState(where, only_problems, incidents, now="03:12")
+    return TourState(where, only_problems, incidents)
 
 
 def test_nothing_changes_without_an_action() -> None:
@@ -93,15 +93,16 @@ def test_it_never_contradicts_the_header() -> None:
     progress.notice(seen("run"))
     assert 4 == progress.step
     assert "shows the incident that is still open" in progress.text(seen("run"), key)
-    at_risk = TourState("run", incidents=0, at_risk=("Supply plan",), now="03:31")
+    at_risk = TourState("run", incidents=0, at_risk=("Supply plan",))
     progress.notice(at_risk)
     assert 4 == progress.step
     assert "until no service is at risk" in progress.text(at_risk, key)
     progress.notice(seen("run", 0))
     assert progress.is_done
-    assert "Failed 03:12, repaired 03:31. Expected on time: Supply plan" == progress.recap
-    progress.take_plans({1: "done"}, {"failed": "03:12", "repaired": "03:26"})
-    assert progress.recap.startswith("Failed 03:12, repaired 03:26."), "as the recap of the plan"
+    assert ("Repaired. Expected on time: Supply plan", True) == (progress.recap, progress.awaits_plans)
+    progress.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
+    assert "Failed 03:12, repaired 03:26. Expected on time: Supply plan" == progress.recap
+    assert not progress.awaits_plans
     assert "then headway init" in progress.text(seen("run", 0), key)
     assert "shows what needs attention now" in progress.text(at_risk, key)
 
@@ -140,7 +141,7 @@ def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     assert guided_tour.is_done
     assert guided_tour.awaits_plans
     assert "The plan finishes by itself" in guided_tour.text(seen("recovery", 0), key)
-    guided_tour.take_plans({1: "done"})
+    guided_tour.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
     assert "Above: the recap of the plan. Your own estate: ^C, then headway init" == guided_tour.text(
         seen("recovery", 0), key
     )

@@ -20,11 +20,12 @@ from console.tui.frame.intent import RunChoice, ScreenCommand, verb_label
 from console.tui.frame.screen import NOT_SELECTED, HeadwayScreen
 from console.tui.views.commands import common_commands
 from console.tui.views.details import DetailText
+from console.tui.views.incidents.preview import empty_source
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import job_source
 from console.tui.views.lists import ViewList
 from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
-from console.tui.views.runs.preview import run_source
+from console.tui.views.runs.preview import run_source, runs_source
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
 
@@ -238,9 +239,11 @@ class ActionsScreen(HeadwayScreen):
             key=lambda view: view.key,
             is_problem=lambda view: bool(view.needs_a_person),
         )
-        self.verdict = VerdictLine(self)
         self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
-        self.run_preview = PreviewBeside(self, lambda: _run_or_job(self.selected))
+        self.verdict = VerdictLine(self, loaded=self.preview.moved)
+        self.run_preview = PreviewBeside(
+            self, lambda: runs_source() if self.list.is_empty else _run_or_job(self.selected)
+        )
         self.list.painted = self.preview.moved
         self.parts = (self.verdict, self.list, self.preview, self.run_preview)
 
@@ -259,7 +262,9 @@ class ActionsScreen(HeadwayScreen):
 
     def _preview_source(self) -> PreviewSource | None:
         key = self.selected_name()
-        return PreviewSource(("action", key), lambda reads: reads.actions.history_of(key), _lines) if key else None
+        if not key:
+            return empty_source(self.verdict) if self.list.is_empty else None
+        return PreviewSource(("action", key), lambda reads: reads.actions.history_of(key), _lines)
 
     def fetch(self) -> None:
         def read(reads: Queries) -> ActionsAnswer:

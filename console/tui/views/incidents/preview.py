@@ -6,6 +6,7 @@ from console.tui.frame.cells import RenderContext, SegmentLines, is_heading
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import incident_title, summary_lines
 from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, verdict_lines
+from console.tui.views.jobs.preview import jobs_source
 from console.tui.views.preview import LOG_LINES, PreviewSource, log_end
 from console.tui.widgets.paint import Segment
 
@@ -19,6 +20,11 @@ def incident_source(number: int, verdict: VerdictLine) -> PreviewSource:
         return _lines(opened, ctx, width, height, verdict.opened, is_frozen=verdict.is_frozen)
 
     return PreviewSource(("incident", number), lambda reads: OpenIncident.read(reads, number), lines)
+
+
+def empty_source(verdict: VerdictLine) -> PreviewSource:
+    """Below a list without rows: the incident of the verdict line, else the jobs."""
+    return incident_source(verdict.incident_id, verdict) if verdict.incident_id is not None else jobs_source()
 
 
 def _lines(

@@ -28,7 +28,9 @@ from console.tui.views.incidents.path import read_path, show_path
 from console.tui.views.incidents.summary import past_repair_lines
 from console.tui.views.incidents.timeline import HANG, timeline_lines
 from console.tui.views.incidents.verdict_line import OpenIncident
+from console.tui.views.jobs.preview import job_source
 from console.tui.views.plans.rows import plan_line
+from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewSource
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
@@ -154,6 +156,8 @@ class IncidentScreen(HeadwayScreen):
         self.night: TimelineView | None = None
         self.grid = Grid((), READING_TEXT, id="grid")
         self.tabs = IncidentTabs()
+        self.job_preview = PreviewBelow(self, self._job_source, self.grid, PREVIEW_FROM)
+        self.parts = (self.job_preview,)
 
     @property
     def zone(self) -> str:
@@ -179,7 +183,15 @@ class IncidentScreen(HeadwayScreen):
         with Container(id="panels"):
             with Vertical(id="story"):
                 yield self.grid
+                yield from self.job_preview.widgets()
             yield self.tabs
+
+    def _job_source(self) -> PreviewSource | None:
+        """The job of the run under the cursor, else of the root."""
+        members = {member.run_id: member for member in self.view.members} if self.view is not None else {}
+        root = next((member for member in members.values() if member.role == "root"), None)
+        member = members.get(self.selected.run_id, root) if self.selected is not None else root
+        return job_source(member.job_id) if member is not None else None
 
     def fetch(self) -> None:
         number, services = self.incident_id, self.board.services
@@ -191,6 +203,7 @@ class IncidentScreen(HeadwayScreen):
         self.plans = tuple(plan for plan in plans if plan.ended is None)
         self._shown_plans = self.plans or tuple(plans[:1])
         self.tick()
+        self.job_preview.fetch()
         self.tabs.show_log(view)
         if self._is_over(before):
             self._point_at_step()
@@ -241,6 +254,7 @@ class IncidentScreen(HeadwayScreen):
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in head])
             show_path(self.bar("path"), self.view, self.night, self.ctx, self.size)
             self.tabs.show(self.view, self.ctx, self.focused, self.forecasts)
+            self.job_preview.moved()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         if self.view is None:

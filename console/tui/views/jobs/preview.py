@@ -14,6 +14,7 @@ from console.tui.views.jobs.actions import card_lines
 from console.tui.views.preview import PreviewSource
 from console.tui.views.runs.forecast import tonight_segments
 from console.tui.views.runs.overview import job_overview
+from console.tui.views.runs.preview import run_cells
 from console.tui.widgets.paint import Segment
 
 
@@ -38,40 +39,29 @@ def job_lines(answer: JobAnswer, ctx: RenderContext, width: int, height: int) ->
     blocks = job_overview(view, card_lines(view, ctx), ctx, width, forecasts)
     lines = [*title, *(line for block in blocks for line in block), []]
     room = max(0, height - len(lines) - 1)
-    runs = [_run_cells(number, view, ctx) for number in range(min(room, len(view.runs)))]
+    runs = [run_cells(view.runs[number], ctx) for number in range(min(room, len(view.runs)))]
     return [*lines, [(" RUNS", "key")], *aligned(runs, width)]
-
-
-def _run_cells(number: int, view: JobView, ctx: RenderContext) -> list[Segment]:
-    run = view.runs[number]
-    (mark, _), _, (label, style) = state_cells(run, ctx)
-    return [
-        (f"{mark} {label}", style),
-        (ctx.stamp(run.planned) if run.planned else ctx.period(run.period_key), "plain"),
-        (duration_text(run, ctx), "plain"),
-        (ctx.localized(run.message or run.reason, run.period), "dim"),
-    ]
 
 
 MAX_JOBS = 100
 
 
-def jobs_source(system: str) -> PreviewSource:
-    """The jobs of a system, those that need attention first."""
-    job_filter = parse_filter(field_term("system", system))
+def jobs_source(system: str = "") -> PreviewSource:
+    """The jobs of a system, or of all of them, those that need attention first."""
+    job_filter = parse_filter(field_term("system", system) if system else "")
 
     def lines(jobs: Sequence[JobRow], ctx: RenderContext, width: int, height: int) -> SegmentLines:
-        rows = [_job_cells(job, ctx) for job in jobs[: max(0, height - 2)]]
+        rows = [_job_cells(job, system, ctx) for job in jobs[: max(0, height - 2)]]
         return [[(" JOBS ", "key"), (system, "strong")], [], *aligned(rows, width)]
 
     return PreviewSource(("jobs", system), lambda reads: reads.jobs.jobs_first_page(job_filter, limit=MAX_JOBS), lines)
 
 
-def _job_cells(job: JobRow, ctx: RenderContext) -> list[Segment]:
+def _job_cells(job: JobRow, system: str, ctx: RenderContext) -> list[Segment]:
     (mark, _), _, (label, style) = state_cells(job, ctx) if job.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
     return [
         (f"{mark} {label}", style),
-        (job.name.partition("/")[2] or job.name, "plain"),
+        (job.name.removeprefix(f"{system}/"), "plain"),
         (ctx.day(job.started), "plain"),
         (duration_text(job, ctx), "plain"),
     ]

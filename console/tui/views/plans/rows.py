@@ -12,7 +12,7 @@ from connectors.sdk.states import Verb
 from console.control.incidents.verdict import delivery_estimate, saved_text, services_in_time
 from console.domain import plan_editing
 from console.domain.ids import incident_name
-from console.domain.incident import AffectedServiceView, IncidentView, has_recovered, open_reason
+from console.domain.incident import AffectedServiceView, IncidentView, open_reason, repair_times
 from console.domain.job import Safety
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanStepView, PlanView, SavedService, after_text
 from console.domain.plan_editing import PLAN_CHANGED, UNCHANGED, PlanChange, PlanOutlook, VariantFinish, step_key
@@ -431,13 +431,8 @@ def saved_services(plan: PlanView, view: IncidentView | None, ctx: RenderContext
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:
-    """ "failed 03:12, repaired 03:37, 2 of 2 services delivered on time"; "closed" if it was not repaired. While the
-    incident is open only its services."""
-    ended = ""
-    if view.row.closed is not None:
-        how = "repaired" if has_recovered(view) else "closed"
-        ended = f"failed {ctx.hm(view.row.failed_since)}, {how} {ctx.hm(view.row.closed)}"
-    return ", ".join(filter(None, [ended, _promises_text(view)]))
+    """ "failed 03:12, repaired 03:37, 2 of 2 services delivered on time"; while it is open only its services."""
+    return ", ".join(filter(None, [repair_times(view, ctx.hm), _promises_text(view)]))
 
 
 def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
