@@ -137,7 +137,7 @@ class DraftStep:
     trouble: str = ""
     """Why it has no preview."""
     first_tier: tuple[str, ...] = ()
-    """Titles of downstream services of tier 1."""
+    """Names of downstream services of tier 1."""
     cannot: str = ""
     """Why its system does not support this, and the fix."""
 
@@ -247,7 +247,7 @@ class PlanDraft:
 
     @property
     def first_tier(self) -> tuple[str, ...]:
-        """Titles of the services of tier 1 downstream of the steps that send something."""
+        """Names of the services of tier 1 downstream of the steps that send something."""
         return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
 
     def as_json(self) -> dict[str, Any]:

@@ -135,16 +135,16 @@ def _planned(index: EstateIndex, draft: PlanDraft, sending: Sequence[DraftStep],
 
 
 def with_tier_1_services(estate: Estate, draft: PlanDraft) -> PlanDraft:
-    """The draft, each step with the titles of the services of tier 1 that its job feeds or delivers."""
+    """The draft, each step with the names of the services of tier 1 that its job feeds or delivers."""
     first = [service for service in estate.services if service.tier == 1]
     if not first:
         return draft
     graph = DependencyGraph(estate.jobs, estate.dependencies)
-    titles: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for service in first:
         for job_id in graph.members(terminal for terminal in service.terminals if terminal in estate.jobs):
-            titles.setdefault(job_id, []).append(clean_line(service.title or service.name))
-    steps = (replace(step, first_tier=tuple(titles.get(graph.unit(step.job_id), ()))) for step in draft.steps)
+            names.setdefault(job_id, []).append(clean_line(service.name))
+    steps = (replace(step, first_tier=tuple(names.get(graph.unit(step.job_id), ()))) for step in draft.steps)
     return replace(draft, steps=tuple(steps))
 
 

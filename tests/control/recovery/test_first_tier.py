@@ -26,8 +26,8 @@ def _proposed_plan(*steps: DraftStep, tier: int = 1) -> PlanDraft:
 
 def test_each_step_names_the_tier_one_services_that_its_job_feeds_or_delivers() -> None:
     draft = _proposed_plan(_step(1, EXTRACT.id), _step(2, LOAD.id), _step(3, ASIDE.id))
-    assert [("Daily revenue",), ("Daily revenue",), ()] == [step.first_tier for step in draft.steps]
-    assert ("Daily revenue",) == draft.first_tier
+    assert [("daily",), ("daily",), ()] == [step.first_tier for step in draft.steps]
+    assert ("daily",) == draft.first_tier
 
 
 def test_a_plan_beside_it_or_of_another_tier_or_that_only_waits_touches_no_tier_one() -> None:
