@@ -17,7 +17,7 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.path import PathBelow
-from console.tui.views.incidents.preview import incident_source
+from console.tui.views.incidents.preview import empty_source, incident_source
 from console.tui.views.incidents.timeline import notified_cell
 from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
 from console.tui.views.lists import ViewList
@@ -133,7 +133,9 @@ class IncidentsScreen(HeadwayScreen):
         yield from self.preview.beside(self.list.widgets(), self.path.widgets(), [Bar(id="about")])
 
     def _preview_source(self) -> PreviewSource | None:
-        return None if self.selected is None else incident_source(self.selected.id, self.verdict)
+        if self.selected is None:
+            return empty_source(self.verdict) if self.list.is_empty else None
+        return incident_source(self.selected.id, self.verdict)
 
     def _selected_id(self) -> int | None:
         return self.selected.id if self.selected is not None else None
