@@ -151,9 +151,10 @@ def test_the_recap_names_what_was_delivered_since() -> None:
 @on_the_night(tour=tour())
 async def test_the_tour_is_given_the_deliveries(night: Night) -> None:
     await night.see("TOUR 1/5")
-    assert night.app.tour is not None
-    await night.until(lambda: bool(night.app.tour.delivered), "the deliveries")
-    assert {"Delivered on time"} == set(night.app.tour.delivered.values())
+    progress = night.app.tour
+    assert progress is not None
+    await night.until(lambda: bool(progress.delivered), "the deliveries")
+    assert {"Delivered on time"} == set(progress.delivered.values())
 
 
 def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:

@@ -255,12 +255,13 @@ def test_the_evidence_of_a_repaired_service_contradicts_itself_nowhere(
     service = dataclasses.replace(
         incident().services[0], timeliness="met" if delivered else "on_time", act_by=None, green_by=None, basis=None,
         p_late=0.05, expected=at("05:50"), reasons=(reason,), delivered=delivered,
+        estimates=({"job": EXTRACT, "source": "declared", "runs": 1},),
     )  # fmt: skip
     lines = evidence_lines(dataclasses.replace(incident(), services=(service,)), render_context())
     text = "\n".join("".join(part for part, _ in line) for line in lines).partition(" FACTS")[0]
-    assert "no estimate" not in text
     assert "act by" not in text
     assert ("risk" in text, forecast in text) == (not delivered, True)
+    assert ("no estimate; declared, 1 run\n" in text) == (not delivered)
     assert (", delivered 05:50" in text) == bool(delivered)
 
 
