@@ -129,7 +129,6 @@ PREVIEWS = {
     "runs": (("7", "see:RUNS  row 1 of", "down", TIMELINE), "LOG"),
     "plan": (STATES["plan"][0], "▲ green by 04:21"),
     "run": ((*STATES["run"][0], "see:LOG attempt 2", "see:No space left on"), "AFFECTED SERVICES"),
-    "incident": ((*STATES["incident"][0], "see:AFFECTED"), "JOB etl-hosts/db07:extract_orders"),
     "audit": (("see:Supply plan", ":", *"audit", "enter", "see:AUDIT 5"), "AUDIT row 5"),
     "lineage": ((*STATES["lineage"][0], "see:root cause"), "LOG"),
     "systems": ((*STATES["systems"][0], "see:unreachable"), "JOBS etl-hosts"),

@@ -159,7 +159,7 @@ class ScheduleRow(SQLModel, table=True):
 
 
 class Drift(SQLModel, table=True):
-    """A native definition changed, removed, paused or added outside Headway. Open until accepted or gone."""
+    """A native definition changed, removed, paused or added outside Headway. Open until accepted or put back."""
 
     __table_args__ = (Index("drift_job", "job_id"),)
     id: int | None = Field(default=None, primary_key=True)

@@ -65,8 +65,8 @@ def audit_text(row: AuditRow) -> str:
     return f"{row.actor} {row.verb} {row.object} {row.why} {detail} by:{row.actor} from:{row.origin} to:{row.object}"
 
 
-def audit_lines(row: AuditRow, ctx: RenderContext) -> list[str]:
-    fields = [("by", row.actor), ("at", ctx.clock.full(row.at)), ("from", row.origin), ("did", row.verb),
+def audit_lines(row: AuditRow, at: str) -> list[str]:
+    fields = [("by", row.actor), ("at", at), ("from", row.origin), ("did", row.verb),
             ("to", row.object), ("why", row.why), ("row", str(row.seq)), ("hash", row.hash)]  # fmt: skip
     return [*(f"{label:<{LABEL_CELLS}}{text}" for label, text in fields if text), "", *_detail(row.detail)]
 
@@ -141,7 +141,7 @@ class AuditScreen(HeadwayScreen):
 
         def lines(row: AuditRow, ctx: RenderContext, width: int, height: int) -> SegmentLines:
             title: list[Segment] = [(" AUDIT ", "key"), (f"row {row.seq}", "strong")]
-            return [title, *([(f" {line}", "plain")] for line in audit_lines(row, ctx))]
+            return [title, *([(f" {line}", "plain")] for line in audit_lines(row, ctx.stamp(row.at)))]
 
         return PreviewSource(("audit", row.seq), lambda reads: row, lines)
 
@@ -186,5 +186,5 @@ class AuditScreen(HeadwayScreen):
 
     def open_row(self) -> None:
         row: AuditRow = self.list.selected
-        text = "\n".join(audit_lines(row, self.ctx))
+        text = "\n".join(audit_lines(row, self.ctx.clock.full(row.at)))
         self.board.push_screen(TextScreen(f"audit, row {row.seq}: {row.verb}", text, text))
