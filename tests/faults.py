@@ -64,6 +64,7 @@ FAULTS: dict[int, Fault] = {
             "test_f04_an_engine_that_was_stopped_longer_than_its_lease_writes_nothing_and_shares_again",
             "test_f04_an_engine_without_the_lease_that_is_stopped_between_intent_and_sending_sends_nothing_after_its_shard",
             "test_f04_the_fence_is_read_from_the_store_right_before_sending",
+            "test_f04_a_lease_that_was_not_renewed_in_time_is_found_right_before_sending",
         ),
     ),
     5: Fault(

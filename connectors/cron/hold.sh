@@ -75,8 +75,9 @@ exact() {
 snapshot() { # $t/all: the crontab; $t/old: the same less the three lines that crontab(1) itself puts at its top
   shared=/etc/crontab; [ -r "$shared" ] || shared=/etc/passwd
   command -v flock >/dev/null && exec 9<"$shared" && flock -w 10 9 2>/dev/null # we go one after the other
-  t=$(mktemp -d) && trap 'rm -rf "$t"' EXIT && trap 'exit 1' HUP INT TERM
-  [ -d "$t" ] && table >"$t/all" || { mark "WRITE|no room for a copy of $file"; return 1; }
+  t=$(mktemp -d 2>&1) || { mark "WRITE|no temporary folder for a copy of $file: $(first "$t")"; return 1; }
+  trap 'rm -rf "$t"' EXIT; trap 'exit 1' HUP INT TERM
+  said=$({ table >"$t/all"; } 2>&1) || { mark "WRITE|no copy of $file in $t: $(first "$said")"; return 1; }
   sum=$(cksum <"$t/all")
   text_of "$t/all" >"$t/old"
   table() { cat "$t/old"; }

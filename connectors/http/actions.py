@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.http.client import HttpApiClient
 from connectors.http.hold import HttpHolder
-from connectors.http.options import HttpVerbCall
+from connectors.http.options import HttpActionListCall, HttpVerbCall, HttpVerbs
 from connectors.http.parts import RunReader, attempt_of, parts_of_attempt
 from connectors.http.runs import MAX_SINGLE_READS
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
@@ -31,6 +31,7 @@ MAX_SEARCHED_PAGES = 50
 UNNAMED_RERUN = "no run shows the key of a rerun: it is found by the run's next attempt and the account that started it"
 NUMBERED_RERUN = "no run shows the key of a rerun: where its reply is lost, the outcome stays unknown"
 GROUPED_RERUN = "no run shows the key of a rerun: it is found as the one new run of the same group"
+LISTED_RERUN = "where its reply is lost, it is looked up by its key in verbs.actions"
 KEYED_RERUN = "it is found as the next attempt if the run shows its key; otherwise a lost reply leaves it unknown"
 
 
@@ -39,6 +40,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
     def __init__(self, client: HttpApiClient, reader: RunReader, holder: HttpHolder | None) -> None:
         super().__init__(client.options.verbs, client.options.runs, client.options.states)
+        self._verbs: HttpVerbs = client.options.verbs
         self._client, self._runs, self._reader, self._holder = client, client.options.runs, reader, holder
 
     def preview(self, spec: ActionSpec) -> Preview:
@@ -60,7 +62,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
         plan = {**preview.plan, "attempt": spec.run.attempt_key}
         latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
         numbered = KEYED_RERUN if self._shows_key(call) else NUMBERED_RERUN
-        note = numbered if self._runs.attempt else UNNAMED_RERUN
+        note = LISTED_RERUN if self._verbs.actions else numbered if self._runs.attempt else UNNAMED_RERUN
         if latest is None:
             refused: str | None = f"run {spec.run.native_ref} is no longer there"
         elif latest.attempt_key != spec.run.attempt_key:
@@ -130,6 +132,10 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
     def _find_attempt(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         run_id, before = str(plan["id"]), attempt_of(str(plan["attempt"]))
+        if self._verbs.actions is not None:
+            run, why = self._made_by(key, self._verbs.actions)
+            absent = ActionUnknown(why) if why else ActionAbsent()
+            return absent if run is None else ActionFound(f"{run_id}.{before + 1}", f"run {run} was repeated by it")
         if (
             self._runs.attempt
             and self._runs.key
@@ -227,7 +233,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return f"{values['job']} has no run at its source whose {names} could be sent again"
         if missing := self._client.missing_secret(call):
             return missing
-        if verb in RESULTS or "since" in self._runs.places or self._is_counted(verb, call):
+        is_listed = self._verbs.actions is not None or self._is_counted(verb, call)
+        if verb in RESULTS or "since" in self._runs.places or is_listed:
             return None
         try:
             deque(self._recent_rows(datetime.now(UTC) - SEARCH_WINDOW), maxlen=0)
@@ -244,6 +251,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
         return f"accepted: {call.title}" if call.title else f"accepted by {call.method} {call.path}"
 
     def run_with_key(self, key: str, plan: Mapping[str, Any]) -> tuple[str | None, str]:
+        if self._verbs.actions is not None:
+            return self._made_by(key, self._verbs.actions)
         since = (sent_at(plan) or datetime.now(UTC)) - SEARCH_WINDOW
         is_queued = self._client.has_queued(key)  # before the runs: a run leaves the queue for their list
         unseen = list[str]()
@@ -262,6 +271,12 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if is_queued:
             return None, "it waits in the queue of its source"
         return None, f"run {unseen[0]} has no field {self._runs.key} (runs.key), and may be it" if unseen else ""
+
+    def _made_by(self, key: str, call: HttpActionListCall) -> tuple[str | None, str]:
+        """As `run_with_key`, by the list of actions."""
+        rows, _, cut = self._client.all_rows(call, call.run, {"key": key})
+        run = next(filter(None, (text_at(row, call.run) for row in rows)), None)
+        return run, "" if run else "it was taken, and has no run yet" if rows else cut
 
     def run_row(self, run_id: str, job: str) -> Any | None:
         if self._runs.one:

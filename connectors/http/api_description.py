@@ -404,7 +404,7 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
         ("account",): profile.account, ("hold",): profile.hold,
         ("hold", "pause"): profile.hold.pause if profile.hold else None,
         ("hold", "resume"): profile.hold.resume if profile.hold else None,
-        **{("verbs", name): getattr(profile.verbs, name) for name in ("rerun", "start", "cancel", "mark")},
+        **{("verbs", name): getattr(profile.verbs, name) for name in type(profile.verbs).model_fields},
     }  # fmt: skip
     try:
         api = ApiDescription(text)

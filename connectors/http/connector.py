@@ -38,7 +38,7 @@ from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, 
 TARGET = "api"
 STALE_REASON = (
     "A job that is not paused still shows the reason of its last pause. If the source keeps it for a pause without a "
-    "reason, add hold.pause, and write the text by hold.path."
+    "reason, send {note} in hold.resume too, or add hold.pause, and write the text by hold.path."
 )
 
 

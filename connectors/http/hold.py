@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from connectors.http.client import HttpApiClient
@@ -10,13 +10,13 @@ from connectors.http.options import HttpHoldCall, HttpWriteCall
 from connectors.sdk.errors import InvalidAnswer
 from connectors.sdk.field_mapping import Row, text_at
 from connectors.sdk.mapped_actions import KEY_PLACEHOLDER
-from connectors.sdk.mapped_hold import MappedHolder
+from connectors.sdk.mapped_hold import MappedHolder, PauseChange
 
 
 class HttpHolder(MappedHolder):
     def __init__(self, client: HttpApiClient, call: HttpHoldCall) -> None:
         starts = client.options.verbs.start is not None
-        super().__init__(client.source.name, client.options.jobs, call.note, call.is_reason, starts)
+        super().__init__(client.source.name, client.options.jobs, call.note, call.is_reason, starts, call.one_line)
         self._api, self._call = client, call
 
     def read(self, job: str) -> Row | None:
@@ -45,24 +45,40 @@ class HttpHolder(MappedHolder):
         except InvalidAnswer:
             return isinstance(row, dict) and text_at(row, self._fields.id) != ""
 
-    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool, key: str) -> None:
-        for call in self._calls(is_enabled, was_enabled):
-            self._api.write(call, _values(job, is_enabled, note, key))
+    def write(self, change: PauseChange, key: str) -> None:
+        for call, values in self._calls(change, key):
+            self._api.write(call, values)
 
-    def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
-        values = {**self._api.source.values, **_values(job, is_enabled, note, KEY_PLACEHOLDER)}
-        return tuple(self._api.shown(call, values) for call in self._calls(is_enabled, was_enabled))
+    def shown(self, change: PauseChange) -> tuple[str, ...]:
+        calls = self._calls(change, KEY_PLACEHOLDER)
+        return tuple(self._api.shown(call, {**self._api.source.values, **values}) for call, values in calls)
 
-    def _calls(self, is_enabled: bool, was_enabled: bool) -> list[HttpWriteCall]:
-        """The calls in their order. The job is paused only under its mark, which is removed last: if a call is lost
-        between, the mark shows whose pause it is. A mark that is the reason of the pause comes and goes with it."""
-        hold = self._call
-        if hold.resume is None or is_enabled == was_enabled:
-            return [hold]
-        if hold.pause is None:
-            return [hold.resume] if is_enabled else [hold]
-        return [hold.resume, hold] if is_enabled else [hold, hold.pause]
+    def _calls(self, change: PauseChange, key: str) -> Iterator[tuple[HttpWriteCall, dict[str, Any]]]:
+        """The calls in their order, and their values. The key of a second one has a number, for APIs that refuse a key
+        of another request."""
+        for number, (call, text) in enumerate(self._steps(change), start=1):
+            is_enabled = change.is_enabled
+            yield (
+                call,
+                {
+                    "job": change.job,
+                    "enabled": is_enabled,
+                    "paused": not is_enabled,
+                    "note": text,
+                    "key": key if number == 1 else f"{key}-{number}",
+                },
+            )
 
-
-def _values(job: str, is_enabled: bool, note: str, key: str) -> dict[str, Any]:
-    return {"job": job, "enabled": is_enabled, "paused": not is_enabled, "note": note, "key": key}
+    def _steps(self, change: PauseChange) -> list[tuple[HttpWriteCall, str]]:
+        """The calls in their order, each with the text that it writes. The job is paused only under its mark, which is
+        removed last: if a call is lost between, the mark shows whose pause it is. A mark that is the reason of the
+        pause comes and goes with it."""
+        hold, text = self._call, change.text
+        is_switched = change.is_enabled != change.was_enabled
+        if hold.resume is None or not (is_switched or hold.resume.writes_text):
+            return [(hold, text)]
+        if hold.pause is not None:
+            calls = [hold.resume, hold] if change.is_enabled else [hold, hold.pause]
+            return [(call, text) for call in calls]
+        first, last = (hold, hold.resume) if change.is_enabled else (hold.resume, hold)
+        return [(last, text)] if is_switched else [(first, change.text_before), (last, text)]

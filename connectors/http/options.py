@@ -408,6 +408,23 @@ class HttpVerbCall(HttpWriteCall):
         return {name for name in super()._found_places() if name.startswith("run.")}
 
 
+class HttpActionListCall(HttpListCall):
+    """The list of the actions that the API took under {key}: none, where it did not arrive."""
+
+    table = "verbs.actions"
+    known_places = frozenset({"limit", "cursor", "offset", "page", "key"})
+
+    run: FieldPath = Field(min_length=1)
+    """The id of the run that an action made or repeated; an action without one is not done yet."""
+
+
+class HttpVerbs(MappedVerbs[HttpVerbCall]):
+    """The calls of the verbs, and the list by which an action is found."""
+
+    actions: HttpActionListCall | None = None
+    """Where no run shows the key of an action, it is looked up here."""
+
+
 class HttpAccountCall(HttpCall):
     """The account of the token at the API."""
 
@@ -424,10 +441,20 @@ class HttpSwitchCall(HttpWriteCall):
     method: Literal["POST", "PUT", "PATCH", "DELETE"] = "POST"
 
 
+class HttpResumeCall(HttpSwitchCall):
+    """A call that resumes a job. With {note} it writes the text as well, which outlives the pause then."""
+
+    known_places = HttpSwitchCall.known_places | {"note"}
+
+    @property
+    def writes_text(self) -> bool:
+        return "note" in self.places
+
+
 class HttpHoldCall(HttpWriteCall):
     """The call that writes a text of a job, which takes the mark, and pauses or resumes the job unless calls of their
     own do. With `resume` and no `pause` it pauses the job, and the text is the reason of the pause, which each pause
-    replaces or clears."""
+    replaces or clears, unless `resume` writes it too."""
 
     known_places = frozenset({"job", "enabled", "paused", "note", "key"})
     method: Literal["POST", "PUT", "PATCH"] = "PUT"
@@ -436,12 +463,15 @@ class HttpHoldCall(HttpWriteCall):
     """Path of the job, {job} in it: it is read again right before it is written. Empty: the list is read for it."""
     pause: HttpSwitchCall | None = None
     """The call that pauses the job, where that is one of its own: it is sent after the text."""
-    resume: HttpSwitchCall | None = None
-    """The call that resumes the job: it is sent before the text. A reason ends with the pause, and is not written."""
+    resume: HttpResumeCall | None = None
+    """The call that resumes the job: it is sent before the text. A reason ends with the pause, and is not written.
+    With {note}: the text is written with the pause and with this call, and stays after it."""
     note: Annotated[str, formatted_like(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "suspension.reason")] = Field(
         examples=["description"]
     )
     """Path to the text of a job."""
+    one_line: bool = False
+    """The text has no line breaks: the mark follows it after a space, and not on a line of its own."""
     note_in: Literal["list", "job"] = "list"
     """"job": the list of jobs does not show the text, so each paused job is read by job_path."""
 
@@ -451,7 +481,7 @@ class HttpHoldCall(HttpWriteCall):
     @property
     def is_reason(self) -> bool:
         """Whether the text is the reason of a pause, which ends with it."""
-        return self.resume is not None and self.pause is None
+        return self.resume is not None and self.pause is None and not self.resume.writes_text
 
     @model_validator(mode="before")
     @classmethod
@@ -468,6 +498,8 @@ class HttpHoldCall(HttpWriteCall):
     def writes_both(self) -> Self:
         if self.pause and not self.resume:
             raise ValueError("pause: a hold must be released as well. Fix: name the call resume")
+        if self.pause and self.resume and self.resume.writes_text:
+            raise ValueError("resume: the call at path writes {note} already. Fix: remove {note} here, or remove pause")
         if misplaced := sorted({*PLACEHOLDER.findall(f"{self.path} {self.job_path}")} & {"enabled", "paused"}):
             raise ValueError(
                 f"{{{misplaced[0]}}} is true or false, which no path takes. Fix: send it in body or query, or name the "
@@ -508,7 +540,7 @@ class HttpMapping(StrictOptions):
     """The account that we use, by which a rerun is found again."""
     hold: HttpHoldCall | None = None
     """How a job is paused under a mark."""
-    verbs: MappedVerbs[HttpVerbCall] = MappedVerbs()
+    verbs: HttpVerbs = HttpVerbs()
     """The calls of actions."""
 
     @model_validator(mode="after")
@@ -527,7 +559,8 @@ class HttpMapping(StrictOptions):
                 "verbs.rerun: its attempt could not be looked up. "
                 'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
             )
-        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(self.runs.key)
+        key_field = self.runs.key or (self.verbs.actions.run if self.verbs.actions else "")
+        (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(key_field)
         if len(counted_by) > 1:
             key = counted_by[-1] if counted_by[-1] != "[parts]" else "parts"
             raise ValueError(
@@ -557,6 +590,10 @@ class HttpMapping(StrictOptions):
         self.verbs.require_places("id")
         if self.verbs.rerun is not None and (self.parts is not None or self.runs.attempt):
             self.verbs.rerun.require_place("verbs.rerun", "id")
+        if self.verbs.actions is not None:
+            self.verbs.actions.require_place("verbs.actions", "key")
+            if self.verbs.rerun is not None:
+                self.verbs.rerun.require_place("verbs.rerun", "key")
         if self.log is not None:
             self.log.require_place("log", "id", "part", "file")
             if self.log.files is not None:

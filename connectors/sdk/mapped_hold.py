@@ -4,6 +4,7 @@ gives it as the reason of the pause."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.sdk.contract import (
@@ -32,28 +33,45 @@ from connectors.sdk.marked_pause import (
 from connectors.sdk.states import ProofLevel, Verb
 
 
+@dataclass(frozen=True, slots=True)
+class PauseChange:
+    """A hold, a release, or the removal of a mark: the pause of a job and its text, before and after."""
+
+    job: str
+    was_enabled: bool
+    is_enabled: bool
+    text_before: str
+    text: str
+
+
 class MappedHolder(MarkedPauseActions[Row]):
     missing_job = "{job} is no longer listed"
     fix = "enable it in its scheduler"
 
     def __init__(
-        self, source: str, fields: MappedJobFields, note: str, is_reason: bool = False, starts: bool = True
+        self,
+        source: str,
+        fields: MappedJobFields,
+        note: str,
+        is_reason: bool = False,
+        starts: bool = True,
+        one_line: bool = False,
     ) -> None:
         """`note`: the path to the text of a job. `is_reason`: it is the reason of a pause, which each pause replaces or
         clears; it counts while the job is paused, though its source may show it for longer. `starts`: the kind can
-        start a job."""
+        start a job. `one_line`: the text has no line breaks."""
         self._source, self._fields, self._note_field, self._is_reason = source, fields, note, is_reason
-        self._starts = starts
+        self._starts, self._separator = starts, " " if one_line else "\n"
 
     def rows(self) -> Iterable[Any]:
         """All jobs. Raises InvalidAnswer where some may be missing."""
         raise NotImplementedError
 
-    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool, key: str) -> None:
+    def write(self, change: PauseChange, key: str) -> None:
         """Sends it once. `key`: of the action."""
         raise NotImplementedError
 
-    def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
+    def shown(self, change: PauseChange) -> tuple[str, ...]:
         """The texts of the calls that `write` sends."""
         raise NotImplementedError
 
@@ -89,33 +107,40 @@ class MappedHolder(MarkedPauseActions[Row]):
             return False
 
     def preview_hold(self, job: str, row: Row, mark: HoldMark) -> Preview:
-        note = with_hold(self._counted_text(row), mark).replace(mark.text, shown_mark(mark))
+        held = self._held(job, row, mark)
+        held = replace(held, text=held.text.replace(mark.text, shown_mark(mark)))
         return Preview(
             verb="pause the job",
             summary=f"pause {job} and add a mark to its {self._note_field}",
             scope=f"every start of {job}",
-            native_calls=self.shown(job, False, note, was_enabled=True),
+            native_calls=self.shown(held),
             notes=("active runs continue",),
         )
 
     def preview_release(self, job: str, row: Row, resumes: bool, enables: bool) -> Preview:
-        was_enabled = not self.state(row).is_paused
         ends = "; our mark ends with its pause" if self._is_reason else " and remove our mark"
         return Preview(
             verb="resume the job" if resumes else "remove the mark",
             summary=f"resume {job}{ends}" if resumes else f"remove our mark of {job}; its pause stays",
             scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
-            native_calls=self.shown(job, resumes or was_enabled, without_holds(self._counted_text(row)), was_enabled),
+            native_calls=self.shown(self._released(job, row, resumes, without_holds(self._counted_text(row)))),
             notes=(STARTED_LATER if self._starts else NOT_STARTED_LATER,) if resumes else (),
         )
 
     def write_hold(self, row: Row, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
-        self.write(str(plan["job"]), False, with_hold(self._counted_text(row), mark), not now.is_paused, mark.id)
+        self.write(self._held(str(plan["job"]), row, mark), mark.id)
 
     def write_release(self, row: Row, now: PauseState, plan: Mapping[str, Any]) -> None:
-        is_enabled = plan["how"] == "release" or not now.is_paused
-        note = without_hold(self._counted_text(row), str(plan["hold"]))
-        self.write(str(plan["job"]), is_enabled, note, not now.is_paused, str(plan["key"]))
+        text = without_hold(self._counted_text(row), str(plan["hold"]))
+        self.write(self._released(str(plan["job"]), row, plan["how"] == "release", text), str(plan["key"]))
+
+    def _held(self, job: str, row: Row, mark: HoldMark) -> PauseChange:
+        text = self._counted_text(row)
+        return PauseChange(job, not self.is_paused(row), False, text, with_hold(text, mark, self._separator))
+
+    def _released(self, job: str, row: Row, resumes: bool, text: str) -> PauseChange:
+        was_enabled = not self.is_paused(row)
+        return PauseChange(job, was_enabled, resumes or was_enabled, self._counted_text(row), text)
 
     def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
         """Every mark, bare ones too: the rows show them."""

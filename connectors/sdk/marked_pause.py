@@ -102,18 +102,18 @@ def holds_in(note: str) -> list[HoldMark]:
     return [mark for mark in marks if mark is not None]
 
 
-def with_hold(note: str, mark: HoldMark) -> str:
-    """The note with the line of the hold instead of older ones."""
+def with_hold(note: str, mark: HoldMark, separator: str = "\n") -> str:
+    """The note with the mark of the hold instead of older ones: on a line of its own, or behind another separator."""
     note = without_holds(note)
-    return f"{note}\n{mark.text}" if note else mark.text
+    return f"{note}{separator}{mark.text}" if note else mark.text
 
 
 def without_hold(note: str, key: str) -> str:
-    """The note as it was before the line of this hold was added."""
+    """The note as it was before the mark of this hold was added."""
     for match in HOLD_MARK.finditer(note):
         if match[1] == key:
             before, after = note[: match.start()], note[match.end() :]
-            return before.removesuffix("\n") + after if before else after.removeprefix("\n")
+            return re.sub(r"[\n ]\Z", "", before) + after if before else re.sub(r"\A[\n ]", "", after)
     return note
 
 

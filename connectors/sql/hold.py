@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.sdk.errors import InvalidAnswer
 from connectors.sdk.field_mapping import Row, text_at
-from connectors.sdk.mapped_hold import MappedHolder
+from connectors.sdk.mapped_hold import MappedHolder, PauseChange
 from connectors.sql.client import MAX_JOBS, SqlClient
 from connectors.sql.options import SqlHoldQuery
 
@@ -28,10 +28,11 @@ class SqlHolder(MappedHolder):
             raise InvalidAnswer(f"{self._source}: more than {MAX_JOBS} jobs: no more are read")
         return result.rows
 
-    def write(self, job: str, is_enabled: bool, note: str, was_enabled: bool, key: str) -> None:
+    def write(self, change: PauseChange, key: str) -> None:
         del key
-        self._client.send(self._call, {"job": job, "enabled": int(is_enabled), "note": note, "key": "hold"})
+        values = {"job": change.job, "enabled": int(change.is_enabled), "note": change.text, "key": "hold"}
+        self._client.send(self._call, values)
 
-    def shown(self, job: str, is_enabled: bool, note: str, was_enabled: bool) -> tuple[str, ...]:
-        values = f"job = {job!r}, enabled = {int(is_enabled)}, note = {note!r}"
+    def shown(self, change: PauseChange) -> tuple[str, ...]:
+        values = f"job = {change.job!r}, enabled = {int(change.is_enabled)}, note = {change.text!r}"
         return (f"{' '.join(self._call.query.split())} -- {values}",)

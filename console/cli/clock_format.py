@@ -88,9 +88,9 @@ def timestamp(at: datetime | None) -> str:
     return formats.timestamp_text(at, display_zone())
 
 
-def in_display_zone(text: str, near: datetime | None = None) -> str:
+def in_display_zone(text: str, near: datetime | None = None, zone: str = "") -> str:
     """The text with each of its UTC times as this command prints times; with `near` also those like "05:47 UTC", of
-    that day."""
+    that day, or of this zone."""
     stamped = formats.localized(text, timestamp)
     if near is None:
         return stamped
@@ -98,7 +98,7 @@ def in_display_zone(text: str, near: datetime | None = None) -> str:
     def shown(at: datetime, is_dated: bool) -> str:
         return clock_text(at, near=near if is_dated else None)
 
-    return formats.clocks_in(stamped, ("UTC", _shared_zone), near, shown)
+    return formats.clocks_in(stamped, ("UTC", _shared_zone, zone), near, shown)
 
 
 def clock_text(at: datetime | None, near: datetime | None = None) -> str:

@@ -420,16 +420,19 @@ def store_faults(arguments: argparse.Namespace) -> list[str]:
 
 
 def names_without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
-    """Names in the config that match no job of the store, and dependencies that its runs contradict; nothing without
-    a store."""
+    """Names in the config that match no job of the store, and its dependencies and deadlines that the schedules in the
+    store contradict; nothing without a store."""
     from console.config.document import named_at
     from console.config.paths import config_files, config_path
+    from console.engine.api.explain import faults_with
+    from console.engine.supervisor.settings import estate_settings
 
     def faults(reads: Queries) -> list[str]:
         messages = reads.warnings.without_job(_named_jobs(config))
         files = config_files(config_path(arguments.config))
         named = [f"{named_at(files, name)}{message}" for name, message in messages.items()]
-        return named + reads.warnings.dependency_faults()
+        settings = estate_settings(config)
+        return [*named, *faults_with(store_url_of(arguments), reads, settings), *reads.warnings.refused_holds()]
 
     return stored(arguments, faults) or []
 

@@ -182,7 +182,8 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             clock = f"{job.schedule.dialect} {job.schedule.expression!r} {job.schedule.zone}"
             named = f"next start {instant_key(job.schedule.next_at)}" if job.schedule.next_at else "no schedule"
             schedule = clock if job.schedule.expression else named
-            yield f"    {job.native_id}  {schedule}{'  paused' if job.paused else ''}"
+            title = f"  {job.title!r}" if job.title not in job.native_id else ""
+            yield f"    {job.native_id}{title}  {schedule}{'  paused' if job.paused else ''}"
         count = sum(len(job.upstreams) for job in result.inventory.jobs)
         yield from [f"  native dependencies {count}"] if count else []
         yield from _skipped(result.inventory)

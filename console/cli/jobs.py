@@ -40,7 +40,7 @@ from console.cli.requests import require_engine, wait_for_answer
 from console.cli.runs import run_table
 from console.domain import job
 from console.domain.filter import split_filter
-from console.domain.finding import DetectionRule, FindingView
+from console.domain.finding import DetectionRule, FindingView, accept_command
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.run import RunRow, RunView, evidence_text
 from console.domain.service import timeliness_label
@@ -83,9 +83,11 @@ def run_jobs(arguments: argparse.Namespace) -> int:
         refuse_unknown_fields(terms, reads)
         ids = reads.jobs.job_ids(filters, sort_order)
         jobs = reads.jobs.jobs_by_ids(ids[: arguments.limit].tolist())
+    titles = [ValueColumn[JobRow]("title", title_text, 12)] if any(map(title_text, jobs)) else []
     rows = table(
         jobs,
         ValueColumn("job", lambda row: row.name, 24, middle=True),
+        *titles,
         ValueColumn("state", lambda row: state_text(row, now), 12),
         ValueColumn("evidence", lambda row: (evidence_text(row.evidence) if row.state else "") or "–", drop=3),
         ValueColumn("latest", lambda row: age_text(row.ended or row.started, now)),
@@ -97,6 +99,11 @@ def run_jobs(arguments: argparse.Namespace) -> int:
     return print_result(
         arguments, jobs, rows, [f"… {omitted} more; use --limit {len(ids)} to show all"] if omitted else []
     )
+
+
+def title_text(job: JobRow) -> str:
+    """Its title; "" where its name has it."""
+    return "" if job.title in job.name else job.title
 
 
 def state_text(job: JobRow, now: datetime) -> str:
@@ -187,10 +194,15 @@ def _print_job(arguments: argparse.Namespace) -> int:
 def next_line(view: JobView, now: datetime) -> str:
     """The next starts, and by which schedule while a change of it is not accepted."""
     coming = [until_text(at, now) for at in view.coming] or [until_text(view.row.next, now)]
-    changed = next((change.text.rpartition(" became ")[2] for change in view.drift if change.what == "schedule"), "")
-    accept = f"headway system drift accept {view.row.name}"
+    changed = _changed_schedule(view)
+    accept = accept_command(view.row.name, view.drift[-1].id if len(view.drift) > 1 else 0)
     by = f" by its changed schedule {changed}, not accepted: {accept}" if changed else ""
     return f"next  {', '.join(coming)}{by}"
+
+
+def _changed_schedule(view: JobView) -> str:
+    """Its schedule at the source, if that changed and is not accepted; else empty."""
+    return next((change.text.rpartition(" became ")[2] for change in view.drift if change.what == "schedule"), "")
 
 
 def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
@@ -207,14 +219,14 @@ def _cadence_text(starts: tuple[str, tuple[int, ...]] | None) -> str:
 
 def job_lines(view: JobView, now: datetime) -> list[str]:
     """The job as lines of text."""
-    row = view.row
+    row, changed = view.row, _changed_schedule(view)
     evidence = f", evidence {evidence_text(row.evidence)}" if row.state else ""
     return [
         f"{row.name}  {state_text(row, now)}",
-        *([f"title       {view.title}"] if view.title not in row.name else []),
+        *([f"title       {title}"] if (title := title_text(row)) else []),
         *([f"not watched {view.unwatched_reason}"] if view.unwatched_reason else []),
         f"timeliness  {timeliness_label(row.timeliness)}{evidence}",
-        f"schedule    {row.schedule or '–'}",
+        f"schedule    {row.schedule or '–'}{f' as accepted; now {changed}' if changed else ''}",
         f"runs        {view.definition or '–'}",
         f"run as      {view.run_as or '–'}",
         f"evidence    source provides: {view.proof}",

@@ -64,7 +64,7 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[~A-Za-z]|[^\[O])")
 
 def _typed_line(descriptor: int, show: Callable[[str], None]) -> str:
     """The line that is typed at a terminal without echo; `show` is called with the text so far. Cursor keys do
-    nothing. What is typed behind Enter stays for the next question: one byte is read at a time."""
+    nothing. It reads one byte at a time: input after Enter answers the next question."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text, unread = "", ""
     while data := os.read(descriptor, 1):

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from console.cli.arguments import business_date
-from console.cli.clock_format import act_by_text, clock_cell, clock_text, local_clock_cell, share_service_zone
+from console.cli.clock_format import (
+    act_by_text,
+    clock_cell,
+    clock_text,
+    in_display_zone,
+    local_clock_cell,
+    share_service_zone,
+)
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
@@ -191,7 +198,7 @@ def service_table(services: Sequence[ServiceView], now: datetime, is_old: bool =
         ValueColumn("expected", promised(lambda service: expected_text(service, now)), drop=3),
         ValueColumn("act by", promised(lambda service: _act_by_cell(service, now))),
         ValueColumn("data", promised(lambda service: service.data_state or "–"), drop=2),
-        ValueColumn("cause", _cause_cell, 14, middle=True),
+        ValueColumn("cause", lambda service: _cause_cell(service, now), 14, middle=True),
         ValueColumn("owner", lambda service: service.owner, drop=1),
         ValueColumn("acknowledged by", promised(lambda service: acknowledged_text(service, now) or "–"), drop=7),
     )
@@ -201,10 +208,11 @@ def _act_by_cell(service: ServiceView, now: datetime) -> str:
     return act_by_text(service.act_by if service.delivered is None else None, now, local_clock_cell)
 
 
-def _cause_cell(service: ServiceView) -> str:
-    return (
-        (service.trouble or service.cause or unverified_text(service) or "–") if service.is_promised else service.reason
-    )
+def _cause_cell(service: ServiceView, now: datetime) -> str:
+    if service.is_promised and (service.trouble or service.cause):
+        return service.trouble or service.cause
+    text = unverified_text(service) if service.is_promised else service.reason
+    return in_display_zone(text, now, service.zone) or "–"
 
 
 def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
@@ -283,7 +291,7 @@ def _service_lines(service: ServiceView, now: datetime) -> list[str]:
         f"owner          {service.owner or '–'}",
         f"acknowledged   {acknowledged_text(service, now) or '–'}",
         f"runbook        {service.runbook or '–'}",
-        f"why            {service.reason or '–'}",
+        f"why            {in_display_zone(service.reason, now, service.zone) or '–'}",
         f"critical path  {critical_path_text(service) or '–'}",
         *(
             f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"

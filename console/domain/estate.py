@@ -107,6 +107,8 @@ class JobFacts:
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
     drift_since: datetime | None = None
+    drift_change: int = 0
+    """Number of the newest change if several are open; else 0."""
     seen_schedule: Schedule | None = None
     """The schedule at its source, if it changed and is not accepted."""
 

@@ -32,9 +32,15 @@ class DetectionRule(StrEnum):
         return _PREDICATES[self]
 
 
-def drift_fix(job: str) -> str:
-    """The fix for drift of this job, as one line, however long the name is."""
-    return f"headway system drift accept {job}, or undo the change at its scheduler"
+def accept_command(job: str, change: int = 0) -> str:
+    """The command that accepts the drift of this job. `change`: number of the newest of several changes, which must be
+    named; 0 if there is one."""
+    return f"headway system drift accept {job}{f' --change {change}' if change else ''}"
+
+
+def drift_fix(job: str, change: int = 0) -> str:
+    """The fix for drift of this job, as one line, however long the name is. `change`: as `accept_command` has it."""
+    return f"{accept_command(job, change)}, or undo the change at its scheduler"
 
 
 _PREDICATES = {

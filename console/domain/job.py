@@ -82,6 +82,8 @@ class JobRow:
     """Holder through Headway, "headway" for a policy; empty: not held. A held job is not `paused`, and has no `next`.
     """
     held_until: datetime | None = None
+    title: str = ""
+    """As its source calls it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,15 @@ from console.domain.switches import SystemPause
 from console.timing.durations import format_duration
 
 BACKOFF_CAP_SECONDS = 300.0
+UNREACHABLE_CAP_SECONDS = 60.0
+"""Of an unreachable target: its return is noticed within this time. One that refuses the login keeps the longer cap, so
+that its account is not locked."""
 
 
-def poll_interval_seconds(every_s: float, failures: int) -> float:
-    """Seconds to the next poll: doubled by each of the first four failures in a row."""
-    return min(every_s * 2.0 ** min(failures, 4), max(BACKOFF_CAP_SECONDS, every_s))
+def poll_interval_seconds(every_s: float, failures: int, error_kind: str) -> float:
+    """Seconds to the next poll: doubled by each of the first four failures in a row, up to a cap."""
+    cap = UNREACHABLE_CAP_SECONDS if error_kind == "unreachable" else BACKOFF_CAP_SECONDS
+    return min(every_s * 2.0 ** min(failures, 4), max(cap, every_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class TargetView:
         None while polls succeed or are paused."""
         if self.failing_since is None or self.last_try is None or self.pause is not None:
             return None
-        return self.last_try + timedelta(seconds=poll_interval_seconds(self.poll_every_s, self.failures))
+        return self.last_try + timedelta(
+            seconds=poll_interval_seconds(self.poll_every_s, self.failures, self.error_kind)
+        )
 
     def next_try_text(self, now: datetime) -> str:
         """Empty while polls are well."""

@@ -27,7 +27,7 @@ from mcp.server.stdio import stdio_server
 from console.control.incidents.verdict import incident_verdict
 from console.domain.ids import incident_id, new_action_key
 from console.domain.plan import MCP, PlanRefused, PlanView
-from console.domain.service import ServiceView
+from console.domain.service import ServiceView, is_unverified
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.engine.api.documents import json_text, services_on
@@ -108,7 +108,7 @@ def _deadlines(queries: Queries, values: Values) -> DocumentPage:
 
 
 def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
-    services = [service for service in services_on(queries, None, None) if service.needs_a_person]
+    services = services_on(queries, None, None)
     return page_of(
         [
             {
@@ -121,6 +121,7 @@ def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
                 "runbook": service.runbook,
             }
             for service in services
+            if service.needs_a_person or is_unverified(service)
         ],
         values,
     )
@@ -128,7 +129,8 @@ def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
 
 def _deadline_document(service: ServiceView) -> dict[str, Any]:
     names = ("name", "title", "tier", "owner", "business_date", "deadline", "timeliness", "expected", "p_late")
-    return {name: getattr(service, name) for name in (*names, "delivered", "act_by", "reason")}
+    document = {name: getattr(service, name) for name in (*names, "delivered", "act_by", "reason")}
+    return {**document, "is_unverified": is_unverified(service)}
 
 
 def _utc_text(at: datetime) -> str:
@@ -183,7 +185,7 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
     return (
         ReadTool(
             "services_at_risk",
-            "Services that are at risk, late or delivered late, with cause, incident and act-by.",
+            "Services that are at risk, late, delivered late or unverified, with cause, incident and act-by.",
             _PAGING,
             _services_at_risk,
         ),

@@ -464,7 +464,11 @@ class _Schemas:
             names = [field.name for field in fields(kind)] if is_dataclass(kind) else hints
             properties = {name: self.of(hints[name]) for name in names}
             if kind is ServiceView:  # as `service_document`
-                properties |= {"deadline": self.of(datetime | None), "reason": self.of(str)}
+                properties |= {
+                    "deadline": self.of(datetime | None),
+                    "reason": self.of(str),
+                    "is_unverified": self.of(bool),
+                }
             self.components[name] = {
                 "type": "object",
                 "description": (kind.__doc__ or "").partition("\n")[0],

@@ -20,7 +20,7 @@ from console.forecast.simulation.sweep import CHUNK
 from console.forecast.simulation.values import AT_ONCE, Floats, JobPhase, NightHistory, RerunRule
 from console.forecast.usual import level_shift, shift_text, usual_values
 from console.timing.durations import format_duration
-from console.timing.formats import local_time
+from console.timing.formats import zoned_time
 
 MIN_SECONDS = 60.0
 """Delay from which on a reason is reported."""
@@ -234,7 +234,7 @@ def _start_before_upstreams(night: _Night, name: str, job: int) -> Iterator[Cost
     share = float(night.weights @ (costs > 1.0))
     if share >= OFTEN:
         zone = index.job(point.job_id).zone
-        starts = f"{name} starts {local_time(instant_of(point.due), zone, index.now)} by its schedule"
+        starts = f"{name} starts {zoned_time(instant_of(point.due), zone, index.now)} by its schedule"
         early = f"with {format_percent(share)} probability before its upstreams succeed"
         yield f"{starts}, {early}", float(night.weights @ costs)
 

@@ -183,9 +183,8 @@ def _systems(session: WriteSession, systems: Sequence[SystemSetting], now: datet
         for system in systems
     }  # fmt: skip
     changed = _sync_rows(session, "system", rows)
-    for system in systems:
-        if (old := before.get(system.name)) is not None and not system.dates_runs:
-            changed |= _redate_runs(session, old, system, now)
+    dated = [system for system in systems if not system.dates_runs and system.name in before]
+    changed |= _redate_runs(session, [(before[system.name], system) for system in dated], now)
     ids: dict[str, int] = dict(session.rows("SELECT name, id FROM system"))
     targets = session.rows("SELECT id, system_id, name, removed FROM target")
     stored = {(row.system_id, row.name): row for row in targets}
@@ -201,25 +200,54 @@ REDATED_WITHIN = timedelta(days=7)
 """Age of the runs that a changed cutoff moves to another business date."""
 
 
-def _redate_runs(session: WriteSession, old: Row, system: SystemSetting, now: datetime) -> bool:
-    """Gives the recent runs of a system the business dates of its changed cutoff or zone."""
-    cutoff = time.fromisoformat(old.cutoff)
-    if (old.zone, cutoff) == (system.zone, system.cutoff):
-        return False
-    moved = []
-    for row in session.rows(
-        "SELECT r.id, r.sort_us, r.business_date FROM run r JOIN job j ON j.id = r.job_id"
-        " WHERE j.system_id = ? AND r.sort_us >= ?",
-        (old.id, micros(now - REDATED_WITHIN)),
-    ):
-        at = instant(row.sort_us)
-        new = business_date_of(at, None, system.zone, system.cutoff).isoformat()
-        if row.business_date == business_date_of(at, None, old.zone, cutoff).isoformat() != new:
-            moved.append((row.id, new))
+def _redate_runs(session: WriteSession, systems: Sequence[tuple[Row, SystemSetting]], now: datetime) -> bool:
+    """Gives the recent runs of systems, each with its row of before, the business dates of a changed cutoff or zone. A
+    run and its reader keep their date unless both move to the same one, so that a delivered day stays delivered."""
+    moved: dict[int, str] = {}
+    for old, system in systems:
+        cutoff = time.fromisoformat(old.cutoff)
+        if (old.zone, cutoff) == (system.zone, system.cutoff):
+            continue
+        for row in session.rows(f"{_RECENT_RUNS} AND j.system_id = ?", (micros(now - REDATED_WITHIN), old.id)):
+            at = instant(row.sort_us)
+            new = business_date_of(at, None, system.zone, system.cutoff).isoformat()
+            if row.business_date == business_date_of(at, None, old.zone, cutoff).isoformat() != new:
+                moved[row.id] = new
     if moved:
+        _keep_read_runs(session, moved, now)
         seq = next_changed_seq(session)
-        session.update("run", ("id", "business_date", "changed_seq"), [(*run, seq) for run in moved])
+        session.update("run", ("id", "business_date", "changed_seq"), [(*run, seq) for run in moved.items()])
     return bool(moved)
+
+
+def _keep_read_runs(session: WriteSession, moved: dict[int, str], now: datetime) -> None:
+    """Removes from `moved` the runs that read one another on their present date and would get different ones."""
+    runs: dict[tuple[int, str], list[Row]] = {}
+    for row in session.rows(f"{_RECENT_RUNS} ORDER BY r.sort_us", (micros(now - REDATED_WITHIN),)):
+        runs.setdefault((row.unit_id, row.business_date), []).append(row)
+    edges = session.rows(
+        "SELECT DISTINCT COALESCE(u.parent_id, u.id) AS upstream, COALESCE(d.parent_id, d.id) AS downstream"
+        " FROM dependency e JOIN job u ON u.id = e.upstream_id JOIN job d ON d.id = e.downstream_id"
+    )
+    downstreams: dict[int, list[int]] = {}
+    for edge in edges:
+        downstreams.setdefault(edge.upstream, []).append(edge.downstream)
+    pairs: list[tuple[int, int]] = []
+    for (unit_id, business_date), group in runs.items():
+        for downstream in downstreams.get(unit_id, ()):
+            if readers := runs.get((downstream, business_date)):  # each with the first or the last suffices
+                first, last = group[0], readers[-1]
+                pairs += [(run.id, last.id) for run in group if run.sort_us < last.sort_us]
+                pairs += [(first.id, reader.id) for reader in readers if reader.sort_us > first.sort_us]
+    while separated := {run_id for pair in pairs if moved.get(pair[0]) != moved.get(pair[1]) for run_id in pair}:
+        for run_id in moved.keys() & separated:
+            del moved[run_id]
+
+
+_RECENT_RUNS = (
+    "SELECT r.id, COALESCE(j.parent_id, j.id) AS unit_id, r.sort_us, r.business_date FROM run r"
+    " JOIN job j ON j.id = r.job_id WHERE r.sort_us >= ?"
+)
 
 
 def _known_jobs(session: WriteSession) -> _JobsByName:

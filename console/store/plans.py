@@ -321,16 +321,17 @@ def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> 
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
     saves = {(save["service"], save["business_date"]): save for step in steps for save in json.loads(step.saves)}
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))
-    saved, act_by = list[str](), ""
+    saved, act_by, zone = list[str](), "", ""
     for day in days:
         save = saves.get((day.name, day.business_date))
         if save is None or save["saved"] is False:
             continue
+        zone = zone or day.zone  # one for the message
         condition = "" if save["saved"] else f" ({save['text'].removeprefix('unknown: ')})"
-        at = zoned_time(instant(day.deadline_us), day.zone, now)
+        at = zoned_time(instant(day.deadline_us), zone, now)
         saved.append(f"{clean_line(day.title or day.name)} {at}{condition}")
         if day.act_by_us is not None:
-            act_by = act_by or zoned_time(instant(day.act_by_us), day.zone, now)
+            act_by = act_by or zoned_time(instant(day.act_by_us), zone, now)
     named = (("Why", clean_line(plan.why or plan.reason or "")), ("Act by", act_by), ("Saves", ", ".join(saved)))
     return tuple((label, text) for label, text in named if text)
 

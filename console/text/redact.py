@@ -129,7 +129,7 @@ _TOKEN_ENDPOINT = re.compile(r"https?://[\w.:%~/-]*$")
 
 
 def _mask_named(text: str) -> str:
-    """Stars for the values after names; text after an address is not a value: "POST https://host/token: refused"."""
+    """Stars for the values after names; text after an address is not one: "POST https://host/token: refused"."""
     parts, copied, at = list[str](), 0, 0
     while match := _NAMED.search(text, at):
         before = text[max(0, match.start() - 300) : match.start()]

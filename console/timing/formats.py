@@ -98,16 +98,22 @@ def rough_duration(length: timedelta) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
-_UTC_STAMP = re.compile(r"(?<![\w:])(\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(?::[0-5]\d)?)(?:Z| UTC)\b")
+_UTC_STAMP = re.compile(
+    r"(?:(?<=start):|(?<![\w:]))(\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(?::[0-5]\d)?)(?:\.\d+)?(?:Z| UTC)\b"
+)
 
 
 def localized(text: str, shown: Callable[[datetime], str]) -> str:
     """The text with each of its UTC stamps ("2026-11-20T09:00:00Z") as `shown` writes it, full minutes without
-    seconds."""
+    seconds; a period key "start:2026-11-20T09:00:07Z" with a space before it."""
 
     def written(stamp: re.Match[str]) -> str:
-        at = datetime.fromisoformat(f"{stamp[1]}Z")
-        return shown(at) if at.second else re.sub(r"(:\d\d):00(?!\d)", r"\1", shown(at))
+        try:
+            at = datetime.fromisoformat(f"{stamp[1]}Z")
+            time = shown(at) if at.second else re.sub(r"(:\d\d):00(?!\d)", r"\1", shown(at))
+        except (ValueError, OverflowError):  # "2026-02-30 10:00 UTC"
+            return stamp[0]
+        return f" {time}" if stamp[0].startswith(":") else time
 
     return _UTC_STAMP.sub(written, text)
 

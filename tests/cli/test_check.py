@@ -23,6 +23,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
+from connectors.sdk.records import JobRecord, Schedule
 from connectors.sdk.secrets import SecretStore
 from console.cli import configure
 from console.cli.configure import (
@@ -38,8 +39,14 @@ from console.config.loading import load_config
 from console.config.references import unusable_links
 from console.config.sections import SystemConfig, SystemSettings
 from console.domain.header import EngineView
+from console.domain.inventory import InventoryChanges
+from console.domain.settings import EstateSettings, SystemSetting
+from console.store.config_sync import sync_config
 from console.store.db.lease import _namespace
+from console.store.ingest.inventory import write_inventory
 from tests.lab.process import wait_until
+from tests.store.estate import MIDNIGHT, target_id
+from tests.store.ready import open_ready
 
 
 @dataclass
@@ -221,6 +228,26 @@ def test_an_unreadable_store_is_not_reported_to_lack_names(tmp_path: Path, capsy
     assert Exit.OK == main(check)
     shown = capsys.readouterr()
     assert ("there is no store at" in shown.err, "job names not verified" in shown.err) == (True, True)
+
+
+def test_the_first_check_after_an_edit_judges_the_edited_deadline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No engine has loaded the edited config: the jobs' schedules come from the store, deadline and cutoff from it."""
+    store = open_ready(str(tmp_path / "headway.db"))
+    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
+    record = JobRecord("load", schedule=Schedule("debian-cron", "20 11 * * *", "UTC"))
+    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(record,)), MIDNIGHT, None)
+    store.close()
+    path = tmp_path / "headway.toml"
+    check = ["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"]
+    for deadline, code in (("11:30", Exit.OK), ("13:00", Exit.PROBLEM)):
+        path.write_text(
+            f'{CONFIG}\n[services.late]\ndelivered_by = ["hooks/load"]\ndeadline = "{deadline}"\ntimezone = "UTC"\n'
+        )
+        assert code == main(check)
+        shown = capsys.readouterr()
+        assert ("load starts 11:20, on the day after the deadline 13:00" in shown.out) is (code is Exit.PROBLEM)
 
 
 def permission(name: str, fix: str, needed_for: str = "view", held: bool = False) -> SourcePermission:

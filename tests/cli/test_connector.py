@@ -63,7 +63,7 @@ def test_the_parsed_mapping_is_printed_line_by_line(tmp_path: Path, url: str) ->
     assert (Exit.OK, "") == (done.code, done.err)
     assert f"request  GET {url}/api/jobs × 2" in done.out
     assert "right    read runs: held" in done.out
-    assert "load  debian-cron '10 3 * * *' Europe/Berlin" in done.out
+    assert "load  'Load orders'  debian-cron '10 3 * * *' Europe/Berlin" in done.out
     assert "'crashed' -> failed" in done.out
     assert "exit 3" in done.out
     assert "let-me-in" not in done.out
@@ -143,8 +143,8 @@ def test_a_profile_is_shown_in_full_like_a_kind(tmp_path: Path) -> None:
 def test_a_job_without_an_expression_shows_its_next_start(tmp_path: Path, url: str, fake: HomeGrown) -> None:
     fake.jobs[0]["next"], fake.jobs[1]["needs"] = "2026-11-27T03:10:00Z", ["load"]
     done = tried(tmp_path, url, "batch", wrong=('schedule = "cron"', 'next_at = "next"'))
-    assert "load  next start 2026-11-27T03:10:00Z" in done.out
-    assert "mart  no schedule\n  native dependencies 1\n" in done.out
+    assert "load  'Load orders'  next start 2026-11-27T03:10:00Z" in done.out
+    assert "mart  'Revenue mart'  no schedule\n  native dependencies 1\n" in done.out
 
 
 def test_a_profile_with_faults_is_a_problem_with_the_line_of_each(tmp_path: Path) -> None:

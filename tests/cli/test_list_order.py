@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from console.cli.reader import staleness_text
 from console.cli.services import service_table, slack_text
 from console.domain.header import EngineView
 from console.domain.incident import IncidentRow, sort_by_impact
+from console.domain.service import Reason, ReasonKind
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW as NIGHT
@@ -47,6 +49,19 @@ def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
     assert output.out.splitlines()[0].endswith(fresh.out.splitlines()[0])
 
 
+def test_a_list_of_jobs_has_their_titles_where_names_do_not(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job of a source with opaque ids could not be told from others."""
+    bench.turn()
+    assert Exit.OK == main(["--store", bench.url, "job", "list"])
+    assert "title" not in capsys.readouterr().out
+    with bench.store.write(None) as connection:
+        connection.rows("UPDATE job SET title = 'pilot rota' WHERE native_id = 'extract'")
+    assert Exit.OK == main(["--store", bench.url, "job", "list", "pilot"])
+    heading, row = capsys.readouterr().out.splitlines()[-2:]
+    assert ["job", "title"] == heading.split()[:2]
+    assert ["fake/extract", "pilot", "rota"] == row.split()[:3]
+
+
 def test_ages_use_real_time() -> None:
     ended = EngineView("", None, NOON - timedelta(minutes=2), alive=False)
     assert "no engine has run since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(ended, NOON)
@@ -64,6 +79,14 @@ def test_services_that_need_a_person_stand_first() -> None:
     rows = service_table(list(reversed(services())), NIGHT).rows
     assert ["Supply plan", "Daily revenue"] == [row[0] for row in rows[:2]]
     assert ["Weekly finance", "Stock levels", "Churn scores"] == [row[0] for row in rows[2:]]  # no estimate, met, none
+
+
+def test_the_cause_of_a_service_is_in_the_zone_of_the_table() -> None:
+    reason = Reason("db07 unreachable since 03:05 CET, needed from 21 Nov 04:15 CET", ReasonKind.UNVERIFIED)
+    view = replace(services()[2], zone="Europe/Berlin", reasons=(reason,))
+    table = service_table([view], NIGHT)
+    cause = table.rows[0][[column.title for column in table.columns].index("cause")]
+    assert "db07 unreachable since 02:05 UTC, needed from Sat 21 Nov 03:15 UTC" == cause
 
 
 def harmed(

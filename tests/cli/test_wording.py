@@ -22,7 +22,7 @@ from console.cli.console import engine_starter
 from console.cli.engine_process import StartedEngine
 from console.cli.exits import Exit
 from console.cli.incidents import incident_lines
-from console.cli.jobs import hold_text, next_line
+from console.cli.jobs import hold_text, job_lines, next_line
 from console.cli.main import main
 from console.cli.output import counted
 from console.cli.reader import lease_holder_text
@@ -46,6 +46,10 @@ def test_the_next_start_names_its_schedule_while_a_change_is_not_accepted() -> N
     assert next_line(replace(view, drift=(change,)), NOW).endswith(
         " by its changed schedule 8 13 * * * UTC, not accepted: headway system drift accept etl-hosts/db07:rotate"
     )
+    both = replace(view, drift=(change, DriftView(2, row.name, "definition", "A.sh became B.sh", NOW)))
+    assert next_line(both, NOW).endswith("accept etl-hosts/db07:rotate --change 2")
+    schedule = next(line for line in job_lines(both, NOW) if line.startswith("schedule "))
+    assert schedule.endswith(" as accepted; now 8 13 * * * UTC")
 
 
 def test_a_help_of_verbs_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

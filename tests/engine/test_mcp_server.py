@@ -129,7 +129,10 @@ def test_a_client_lists_the_tools_and_calls_each_on_the_demos_night(tmp_path: Pa
         assert {NOTICE} == {document["notice"] for document in documents.values()}
         assert "2026-11-20T02:40:00Z" == documents["services_at_risk"]["as_of"]
         outside = {name: document[UNTRUSTED] for name, document in documents.items()}
-        assert {"daily-revenue", "supply-plan"} == {service["name"] for service in outside["services_at_risk"]}
+        unverified = dict.fromkeys(("customer-segments", "price-list", "stock-cover"), True)
+        assert {"daily-revenue": False, "supply-plan": False, **unverified} == {
+            service["name"]: service["is_unverified"] for service in outside["services_at_risk"]
+        }
         assert ({"offset": 3}, 3) == (documents["deadlines_today"]["next"], len(outside["deadlines_today"]))
         assert "Restart extract_orders by 2026-11-20 02:58 UTC" in outside["explain_incident"]["verdict"]
         assert "No space left on device" in outside["run_log"]["untrusted_text"]

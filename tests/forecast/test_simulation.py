@@ -275,7 +275,7 @@ def test_what_its_clock_starts_too_early_is_named() -> None:
     runs = [run(1, EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:50"))]
     verdict = verdict_after("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")
     assert (
-        "warehouse/load starts 04:00 by its schedule, with 100 % probability before its upstreams succeed"
+        "warehouse/load starts 04:00 UTC by its schedule, with 100 % probability before its upstreams succeed"
         in verdict.reason
     )
     assert verdict.p_late is not None

@@ -27,6 +27,8 @@ PATIENCE = 4
 """The machine is shared: a wait that is met costs nothing, however long it may last."""
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to connections (`ip_local_port_range`)."""
+_DRAW = random.SystemRandom()
+"""Of its own: a server that starts in the background must not draw from `random` amid a property of another test."""
 MAX_RESERVED = 200
 _reserved: deque[int] = deque()
 """Locked files of the ports that this process was given, the latest: bare, so that its end has nothing to warn of."""
@@ -81,7 +83,7 @@ def free_port() -> int:
     folder = Path(tempfile.gettempdir()) / f"headway-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for _ in PORTS:
-        port = random.choice(PORTS)
+        port = _DRAW.choice(PORTS)
         lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             with socket.socket() as probe:

@@ -472,6 +472,14 @@ def test_drift_is_seen_with_its_reason(served: Estate) -> None:
     job = load_estate(served.store, at("04:01"), EvaluationSettings()).jobs[1]
     assert ("line gone", at("04:00"), "10 3 * * *") == (job.drift_reason, job.gone_since, job.schedule.expression)
     assert DetectedDrift("gone", "line gone") == DetectedDrift("gone", job.drift_reason)
+    assert 0 == job.drift_change
+    with served.store.write(None) as connection:
+        connection.rows(
+            "INSERT INTO drift (id, job_id, what, text, seen_us, accepted_by)"
+            " VALUES (70, 1, 'definition', 'A.sh became B.sh', 0, '')"
+        )
+    job = load_estate(served.store, at("04:02"), EvaluationSettings()).jobs[1]
+    assert ("line gone", 70) == (job.drift_reason, job.drift_change)
 
 
 def test_an_open_incident_comes_with_the_runs_it_affects(served: Estate) -> None:

@@ -130,7 +130,7 @@ def test_a_withdrawn_action_is_claimed_by_no_engine(night: Estate) -> None:
 
 
 def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Estate, reads: Queries) -> None:
-    assert [] == reads.warnings.dependency_faults()
+    assert [] == reads.warnings.refused_holds()
     stock, extract = served.job_id(STOCK), served.job_id()
     with served.store.write(None) as connection:
         connection.rows(
@@ -144,12 +144,12 @@ def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Est
     )
     decide(served, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:01")
     held = f"etl-hosts/{STOCK} could not be held until {EXTRACT} succeeds when last tried (2026-11-20 03:01Z)"
-    [fault] = reads.warnings.dependency_faults()
+    [fault] = reads.warnings.refused_holds()
     assert f"{held}: it has no run yet. Until then it starts by its own schedule." == fault
     assert (1, [fault]) == (reads.warnings.config_fault_count(), reads.warnings.list_warnings())
     again = hold(served, key=RELEASE, state=HoldState.HELD, placed_at=at("03:05"), due_at=None, period_key="later")
     decide(served, HoldDecision(again, None))
-    assert [] == reads.warnings.dependency_faults()
+    assert [] == reads.warnings.refused_holds()
 
 
 def test_a_failed_action_is_unsent_only_where_that_is_proved(night: Estate) -> None:

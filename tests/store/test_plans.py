@@ -144,6 +144,39 @@ def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: E
     assert "03:00" not in facts["Saves"]
 
 
+def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft) -> None:
+    number = start(served, draft)
+    with served.store.write(None) as session:
+        session.rows(
+            "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
+            " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
+            " VALUES (7, 'k', 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, '', '', 1, 0)"
+        )
+        session.rows("UPDATE plan SET incident_id = 7")
+        session.rows("UPDATE service SET name = ?", (SAVE.service,))
+        columns = (
+            "deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise, ready, removed, terminals"
+        )
+        session.rows(
+            f"INSERT INTO service (id, name, title, {columns})"
+            f" SELECT 2, 'tokyo-report', 'Tokyo', {columns} FROM service"
+        )
+        session.rows("UPDATE service SET zone = 'Asia/Tokyo' WHERE id = 2")
+        saved = json.dumps(
+            [{"service": name, "business_date": "2026-11-19", "saved": True} for name in (SAVE.service, "tokyo-report")]
+        )
+        session.rows("UPDATE plan_step SET saves = ?", (saved,))
+        session.many(
+            "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
+            " timeliness, basis, reasons) VALUES (7, ?, '2026-11-19', '', ?, ?, '', '', '[]')",
+            [(1, micros(at("06:30")), micros(at("04:20"))), (2, micros(at("07:00")), micros(at("05:00")))],
+        )
+        [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
+        facts = dict(plans._decision_facts(session, number, plan, at("03:30")))
+    assert "Tokyo 08:00 CET" in facts["Saves"]
+    assert "JST" not in facts["Saves"]
+
+
 def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, draft: PlanDraft) -> None:
     about = PlanDraft(draft.kind, draft.title, 7, draft.steps)
     number = start(served, about)

@@ -21,10 +21,11 @@ from console.config import key_table
 from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.resource_thread import ResourceThread
 from tests import idle
+from tests.lab.process import PATIENCE
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
 idle.refresh_often()
-LIMIT_SECONDS = 30.0
+LIMIT_SECONDS = 30.0 * PATIENCE
 
 
 @dataclass

@@ -307,9 +307,13 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
     if status in LATER or (status >= 500 and status not in NEVER_5XX):
         if once and status >= 500:
             return OutcomeUnknown(f"{text}. Its outcome is unknown and is looked up.")
-        later = RateLimited if status == 429 else InvalidAnswer
-        return later(text, retry_after(reply.headers.get("retry-after"), reply.clock))
+        later, seconds = RateLimited if status == 429 else InvalidAnswer, retry_after_of(reply)
+        return later(f"{text} (Retry-After: {seconds:.0f} s)" if seconds else text, seconds)
     return NotSupported(text)
+
+
+def retry_after_of(reply: HttpReply) -> float | None:
+    return retry_after(reply.headers.get("retry-after"), reply.clock)
 
 
 def retry_after(value: str | None, clock: TargetClock | None = None) -> float | None:
@@ -418,12 +422,10 @@ class HttpEndpoint:
 
     def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
         """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
-        reply 429 with a short Retry-After it is sent again, as long as there is time."""
-        if once:
-            return self._once(request, call, deadline)
+        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time."""
         while True:
-            reply = self._read(request, call, deadline)
-            seconds = retry_after(reply.headers.get("retry-after"), reply.clock) if reply.status == 429 else None
+            reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
+            seconds = retry_after_of(reply) if reply.status == 429 else None
             if not seconds or seconds > MAX_WAIT_SECONDS or seconds >= deadline.left:
                 return reply
             wait_seconds(seconds)

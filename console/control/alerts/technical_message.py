@@ -243,7 +243,8 @@ def _facts(
     for finding in drift[:MAX_FINDINGS]:
         name = index.name(finding.job_id)
         text = f"{name} {finding_text(index, finding, zone, with_source=True)}"
-        yield "Drift", f"not accepted. Fix: {drift_fix(name)}" if _is_change(finding, decision) else text
+        fix = drift_fix(name, index.job(finding.job_id).drift_change)
+        yield "Drift", f"not accepted. Fix: {fix}" if _is_change(finding, decision) else text
     for service, _ in limit_instances(decision.services, attrgetter("service")) if not decision.closed else ():
         if reasons := "; ".join(_service_reasons(index, match, decision, service)):
             yield service_title(index, service.service), reasons

@@ -24,6 +24,7 @@ from console.control.snapshot.runs import has_no_clock, has_started, lookback_ti
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode, DependencyOrigin
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts
+from console.domain.finding import accept_command
 from console.domain.job import ExplanationStep, Safety
 from console.domain.run import evidence_text
 from console.text.cleaning import clean_line, one_line
@@ -88,7 +89,7 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         yield ExplanationStep(_name(job), "maintenance", text, until=maintenance.until, by="config")
     if job.gone_since is not None:
         text = clean_line(job.drift_reason) or "is gone from its source"
-        act = f"headway system drift accept {_name(job)}"
+        act = accept_command(_name(job), job.drift_change)
         yield ExplanationStep(_name(job), "gone", text, since=job.gone_since, evidence=_poll(index, job), act=act)
 
 
@@ -142,13 +143,31 @@ def _started(index: EstateIndex, job: JobFacts, run: RunFacts) -> Iterator[Expla
     elif run.state is RunState.SUCCEEDED and not index.is_stale(run):
         yield _of(job, run, "done", f"succeeded for {run.business_date}", since=run.ended_at)
     elif run.state is RunState.SUCCEEDED:
-        text = f"succeeded for {run.business_date}, but before its upstream had finished"
-        yield _of(job, run, "stale", text, since=run.ended_at, act=_again(job))
+        text, act = f"succeeded for {run.business_date}, but before its upstream had finished", _again(job)
+        if (separated := _separated_upstream(index, job, run)) is not None:
+            text = f"succeeded for {run.business_date}, and {_name(separated)} of that date starts later: the cutoff"
+            text += f" {separated.cutoff:%H:%M} lies between its upstream's start and its own"
+            act = f"move the cutoff of {clean_line(job.system)} in the config, so that both belong to one date"
+        yield _of(job, run, "stale", text, since=run.ended_at, act=act)
     else:
         text = f"has run for {run.business_date}; how it ended is {run.state}{': ' + run.reason if run.reason else ''}"
         yield _of(job, run, "unproved", clean_line(text), since=run.ended_at)
     if late := _late(index, job, run):
         yield late
+
+
+def _separated_upstream(index: EstateIndex, job: JobFacts, run: RunFacts) -> JobFacts | None:
+    """An upstream whose nearest run is the one before, of an earlier business date, and which starts for this date only
+    later: the cutoff lies between the two. None without one."""
+    at = lookback_time(run)
+    for edge in index.graph.into(index.graph.unit(job.id)):
+        read = index.read_by(edge.upstream, run.business_date, at)
+        before = [past for past in index.all_of(edge.upstream) if run_time(past) < at and has_started(past)]
+        if read is None or has_started(read) or not before or before[-1].business_date >= run.business_date:
+            continue
+        if at - run_time(before[-1]) < run_time(read) - at:
+            return index.job(edge.upstream)
+    return None
 
 
 def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
@@ -196,7 +215,9 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
     schedule = job.seen_schedule or job.schedule
     which = clean_line(schedule_text(schedule))
     if job.seen_schedule is not None:
-        which += f"; accepted is {clean_line(schedule_text(job.schedule))}: headway system drift accept {_name(job)}"
+        which += (
+            f"; accepted is {clean_line(schedule_text(job.schedule))}: {accept_command(_name(job), job.drift_change)}"
+        )
     at = next_instant(schedule, index.now)
     if at is None:
         yield ExplanationStep(_name(job), "clock", f"its schedule has no next start ({which})")

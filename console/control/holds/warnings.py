@@ -8,6 +8,7 @@ a job at 14:00 belongs to the night that follows it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from console.control.holds.conditions import condition_text
@@ -16,13 +17,61 @@ from console.control.snapshot.deadlines import clock_starts, start_after_deadlin
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
-from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
-from console.domain.estate import Estate
+from console.domain.dependency import DependencyMode, DependencyOrigin, UpstreamCondition, UpstreamPeriod
+from console.domain.estate import DependencyFacts, Estate, ServiceFacts
 from console.domain.hold import HoldState
+from console.domain.settings import EstateSettings
 from console.text.cleaning import clean_line
 from console.timing.formats import local_time, zoned_time
 from console.timing.schedule import next_instant, schedule_text
 from console.timing.zones import date_in_window, zone_of
+
+
+def dependency_faults(estate: Estate, now: datetime) -> list[str]:
+    """One sentence for each dependency and deadline that contradicts the schedules or cannot be enforced, sorted."""
+    clocks = (*contradicting_clocks(estate, now), *contradicting_deadlines(estate, now))
+    return sorted([*clocks, *unenforceable_holds(estate)])
+
+
+def with_settings(estate: Estate, settings: EstateSettings) -> Estate:
+    """The estate's jobs with the zones, cutoffs, dependencies and services of a config that is not yet in effect."""
+    systems = {system.name: system for system in settings.systems}
+    jobs = {
+        job.id: replace(job, zone=systems[job.system].zone, cutoff=systems[job.system].cutoff)
+        for job in estate.jobs.values()
+        if job.system in systems
+    }
+    ids = {job.name: job.id for job in jobs.values()}
+    declared = tuple(
+        DependencyFacts(
+            ids[edge.upstream], ids[edge.downstream], DependencyOrigin.DECLARED, edge.mode, wants=edge.wants
+        )
+        for edge in settings.dependencies
+        if edge.upstream in ids and edge.downstream in ids
+    )
+    listed = tuple(
+        edge
+        for edge in estate.dependencies
+        if edge.origin is not DependencyOrigin.DECLARED and {edge.upstream_id, edge.downstream_id} <= jobs.keys()
+    )
+    services = tuple(
+        ServiceFacts(
+            name=service.name,
+            title=service.title,
+            terminals=tuple(ids[name] for name in service.delivered_by if name in ids),
+            deadline=service.deadline,
+            zone=service.zone,
+            cutoff=service.cutoff,
+            tier=service.tier,
+            owner=service.owner,
+            notify=service.notify,
+            runbook=service.runbook,
+            risk=service.risk,
+            promise=service.promise,
+        )
+        for service in settings.services
+    )
+    return replace(estate, jobs=jobs, dependencies=(*listed, *declared), services=services)
 
 
 def unenforceable_holds(estate: Estate) -> Iterator[str]:

@@ -219,11 +219,10 @@ def _reason_of(index: EstateIndex, run: RunFacts, zone: str) -> str:
 
 def finding_text(index: EstateIndex, finding: Finding, zone: str, with_source: bool = False) -> str:
     """Its text, with its times in that zone; `with_source`: and with its threshold, or the fix for drift."""
-    text = in_zone(
-        finding.with_source if with_source else finding.text, index.job(finding.job_id).zone, zone, index.now
-    )
+    job = index.job(finding.job_id)
+    text = in_zone(finding.with_source if with_source else finding.text, job.zone, zone, index.now)
     is_drift = with_source and finding.rule is DetectionRule.DRIFT
-    return f"{text}. Fix: {drift_fix(index.name(finding.job_id))}" if is_drift else text
+    return f"{text}. Fix: {drift_fix(index.name(finding.job_id), job.drift_change)}" if is_drift else text
 
 
 def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:

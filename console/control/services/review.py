@@ -93,7 +93,7 @@ def _of_job(index: EstateIndex, job: JobFacts, service: ServiceFacts) -> Iterato
     runs = [run for run in index.runs.get(job.id, ()) if has_started(run)]
     red = sum(run.state.is_red for run in runs)
     if job.gone_since is not None:
-        yield ReviewGap("high", name, "job", "member", "gone from its scheduler", drift_fix(name))
+        yield ReviewGap("high", name, "job", "member", "gone from its scheduler", drift_fix(name, job.drift_change))
     elif job.paused_since is not None:
         yield ReviewGap("high", name, "job", "member", "paused at its scheduler", "enable it there")
     if not runs and not index.estate.durations.get(job.id):

@@ -13,7 +13,7 @@ from console.control.explain.lineage import LineageReach, services_below
 from console.domain.dependency import LineageJob
 from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name_terms
 from console.domain.incident import IncidentRow
-from console.domain.service import Reason, ServiceView, Timeliness
+from console.domain.service import Reason, ServiceView, Timeliness, is_unverified
 from console.store.queries.services import NOT_EVALUATED
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _not_expected(service: ServiceView, reads: Queries) -> ServiceView:
 
 def service_document(service: ServiceView) -> dict[str, Any]:
     """A service as data; a date without a promise has no deadline."""
-    document = asdict(service) | {"reason": service.reason}
+    document = asdict(service) | {"reason": service.reason, "is_unverified": is_unverified(service)}
     return document if service.is_promised else {**document, "deadline": None, "promised": None}
 
 

@@ -10,11 +10,13 @@ from itertools import chain, pairwise
 from connectors.sdk.states import Verb
 from console.control.expectations.expected_runs import index_with_expected
 from console.control.explain.why_not_running import actionable_reason, explain_job
+from console.control.holds.warnings import dependency_faults, with_settings
 from console.control.services.review import ReviewGap, review_services
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import without_own_pauses
 from console.domain.estate import Estate, EvaluationSettings
 from console.domain.job import ExplanationStep
+from console.domain.settings import EstateSettings
 from console.domain.timeline import PathJobBaseline, TimelineJob
 from console.forecast.usual import path_usual
 from console.store.db.database import open_read_only
@@ -86,6 +88,12 @@ def typical_path(url: str, path: Sequence[TimelineJob], business_date: date) -> 
         )
         for job in path
     ]
+
+
+def faults_with(url: str, reads: Queries, settings: EstateSettings) -> list[str]:
+    """One sentence for each dependency and deadline of these settings that contradicts the stored schedules or cannot
+    be enforced."""
+    return dependency_faults(with_settings(_load_estate(url, reads), settings), reads.now())
 
 
 def current_estate_index(url: str, reads: Queries) -> EstateIndex:

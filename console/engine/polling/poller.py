@@ -248,6 +248,8 @@ class TargetPoller:
         self._place = place
         self._connector: Connector | None = None
         self._failures = 0
+        self._error_kind = ""
+        """Of the last failed poll."""
         self._is_spread = False
         """Whether `_due` is at a random time within the interval, as it is from the first success."""
         self._due = math.inf
@@ -375,7 +377,8 @@ class TargetPoller:
         spent = self._spending.spent
         if time.monotonic() < self.verifying_until and not self._failures and not (spent and spent.allowed):
             every = min(every, max(VERIFY_EVERY_SECONDS, every / VERIFY_SPEED))
-        pause, rate = poll_interval_seconds(every, self._failures), self._shared.clock.rate
+        pause = poll_interval_seconds(every, self._failures, self._error_kind)
+        rate = self._shared.clock.rate
         return max((pause / rate if rate else 1.0) * random.uniform(0.97, 1.0), self._asked_to_wait)
 
     @property
@@ -383,7 +386,7 @@ class TargetPoller:
         return self._place.system.settings.poll_timeout.total_seconds()
 
     def _failed(self, fence: Fence, error: Exception, kind: str) -> None:
-        self._failures += 1
+        self._failures, self._error_kind = self._failures + 1, kind
         text = self._shown(str(error)) or type(error).__name__
         if self._failures == 1:
             self._log.warning("target lost", error=text, error_kind=kind)

@@ -11,12 +11,7 @@ import structlog
 from connectors.sdk.secrets import SecretStore
 from console.config.references import unusable_links
 from console.config.sections import Config
-from console.control.holds.warnings import (
-    contradicting_clocks,
-    contradicting_deadlines,
-    empty_hold_warning,
-    unenforceable_holds,
-)
+from console.control.holds.warnings import dependency_faults, empty_hold_warning
 from console.control.services.status import services_missed_by_hold
 from console.domain.request import RequestKind
 from console.engine.acknowledge_page import AcknowledgePage
@@ -158,9 +153,7 @@ class EngineAssembly:
         """After a sync of the jobs up to then, records which dependencies and deadlines contradict the schedules, and
         which cannot hold."""
         estate, now = self.evaluator.estate(), self.clock.now()
-        clocks = (*contradicting_clocks(estate, now), *contradicting_deadlines(estate, now))
-        faults = sorted([*clocks, *unenforceable_holds(estate)])
-        record_dependency_faults(self.store, faults, self._sync_text(synced_jobs), fence)
+        record_dependency_faults(self.store, dependency_faults(estate, now), self._sync_text(synced_jobs), fence)
 
     def _join(self) -> None:
         store, clock, config, secrets = self.store, self.clock, self.config, self.secrets

@@ -86,7 +86,7 @@ MAX_SAME_NAME = 5
 """Jobs listed at most whose names look the same."""
 _JOB_ID = re.compile(rf"id:[0-9]{{1,{MAX_ID_DIGITS}}}")
 _ROW = (
-    "SELECT j.id, j.name, s.name AS system, s.kind, l.state, COALESCE(r.evidence, 'native') AS evidence,"
+    "SELECT j.id, j.name, j.title, s.name AS system, s.kind, l.state, COALESCE(r.evidence, 'native') AS evidence,"
     " r.native_state, COALESCE(r.timeliness, 'no_estimate') AS timeliness, r.business_date, r.id AS run_id,"
     " r.started_us,"
     " r.ended_us, p.sort_us AS planned_us, c.text AS schedule, c.next_us AS source_next_us, j.owner,"
@@ -210,12 +210,14 @@ class JobQueries(ContextQueries):
 
     def match_jobs(self, job_filter: JobFilter) -> FilterMatch:
         """The jobs matching the filter's conditions on jobs, not on runs."""
-        where, values = job_conditions = self._of_jobs(job_filter)
+        job_conditions = self._of_jobs(job_filter)
+        few = self._few_jobs(job_conditions)
+        if not few and (job_filter.terms or job_filter.fuzzy):  # no name has them
+            job_conditions = self._of_jobs(job_filter, "j.title")
+            few = self._few_jobs(job_conditions)
         ids: set[int] | None = None
-        if where:
-            rows = self.link.rows(f"SELECT j.id FROM job j WHERE {' AND '.join(where)} LIMIT {FEW_JOBS + 1}", values)
-            if len(rows) <= FEW_JOBS:
-                ids, job_conditions = {row.id for row in rows}, ([], [])
+        if job_conditions[0] and len(few) <= FEW_JOBS:
+            ids, job_conditions = few, ([], [])
         if job_filter.services or job_filter.tiers:
             below = self._below(job_filter.services, job_filter.tiers)
             ids = below if ids is None else ids & below
@@ -224,7 +226,14 @@ class JobQueries(ContextQueries):
             ids -= self._below(job_filter.not_services, ())
         return FilterMatch(ids, job_conditions)
 
-    def _of_jobs(self, job_filter: JobFilter) -> SqlConditions:
+    def _few_jobs(self, conditions: SqlConditions) -> set[int]:
+        """Ids of the jobs with these conditions; one more than FEW_JOBS at most."""
+        where, values = conditions
+        query = f"SELECT j.id FROM job j WHERE {' AND '.join(where)} LIMIT {FEW_JOBS + 1}"
+        return {row.id for row in self.link.rows(query, values)} if where else set()
+
+    def _of_jobs(self, job_filter: JobFilter, column: str = "j.name") -> SqlConditions:
+        """`column` that has the terms."""
         where: list[str] = []
         values: list[Any] = []
 
@@ -235,8 +244,8 @@ class JobQueries(ContextQueries):
                 where.append(f"{'NOT ' * out}({joined})")
                 values.extend(bound)
 
-        add("j.name", map(like_pattern, job_filter.terms))
-        add("j.name", map(fuzzy_pattern, job_filter.fuzzy))
+        add(column, map(like_pattern, job_filter.terms))
+        add(column, map(fuzzy_pattern, job_filter.fuzzy))
         add("j.name", map(like_pattern, job_filter.without), any_of=True, out=True)
         for names, out in ((job_filter.systems, False), (job_filter.not_systems, True)):
             if names:
@@ -423,16 +432,17 @@ class JobQueries(ContextQueries):
         return int(rows[0].id) if rows else self._by_short_name(name_or_id)
 
     def _by_short_name(self, typed: str) -> int:
-        """The one job with this suffix; watched and existing jobs go first. A text that begins with a known system is
-        not a suffix: another system's job may end with it."""
+        """The one job with this suffix, else with this title; watched and existing jobs go first. A text that begins
+        with a known system is not a suffix: another system's job may end with it."""
         system, slash, _ = typed.partition("/")
         if slash and self.link.rows("SELECT 1 FROM system WHERE name = ?", (encode_name(system),)):
             raise NotFound(typed, self.near_jobs(typed), "headway job list")
-        holds = self.link.contains("name")
         known = unwatched_condition(self.link) or "FALSE"
-        query = f"SELECT id, name, gone_since_us, {known} AS unwatched FROM job j WHERE {holds} ORDER BY name"
+        query = f"SELECT id, name, gone_since_us, {known} AS unwatched FROM job j WHERE {{}} ORDER BY name"
         stored = encode_name(typed)
-        rows = [row for row in self.link.rows(query, (stored,)) if is_suffix_of(stored, row.name)]
+        named = self.link.rows(query.format(self.link.contains("name")), (stored,))
+        rows = [row for row in named if is_suffix_of(stored, row.name)]
+        rows = rows or self.link.rows(query.format("title = ?"), (stored,))
         watched = [row for row in rows if not row.unwatched] or rows
         candidates = [row for row in watched if row.gone_since_us is None] or watched
         if len(candidates) > 1:

@@ -63,7 +63,7 @@ class WarningQueries(ContextQueries):
             *(f"{job.service}: {job.text}" for job in unknown),
             *self.unmatched([name for name in names if name not in known]),
             *parse_renamed(self.store.meta(RENAMED_KEY)),
-            *self.dependency_faults(),
+            *self._dependency_faults(),
             *self._stranded(),
             *self._too_many(),
             *(f"{row.system}/{row.name}: {text}" for row in self.estate.systems() for text in _of_target(row)),
@@ -93,23 +93,27 @@ class WarningQueries(ContextQueries):
                         " evaluated; older ones keep their last status"
                     )
 
-    def dependency_faults(self) -> list[str]:
-        """Dependencies that contradict the schedule or cannot hold, as the engine last found them, and those with a
-        refused last hold."""
+    def refused_holds(self) -> list[str]:
+        """One sentence for each job whose last hold for a dependency was refused."""
         rows = self.link.rows(_REFUSED, (micros(self.store.now() - REFUSED_SHOWN_FOR),))
-        faults: list[str] = json.loads(self.store.meta("backwards") or "[]")
-        return faults + [
+        return [
             f"{row.name} could not be held until {row.upstream} succeeds when last tried"
             f" ({utc_minute(instant(row.ended_us))}): {HoldReason(row.reason).text(row.detail)}."
             " Until then it starts by its own schedule."
             for row in {row.name: row for row in rows}.values()
         ]
 
+    def _dependency_faults(self) -> list[str]:
+        """Dependencies that contradict the schedule or cannot hold, as the engine last found them, and those with a
+        refused last hold."""
+        faults: list[str] = json.loads(self.store.meta("backwards") or "[]")
+        return faults + self.refused_holds()
+
     def config_fault_count(self) -> int:
         """Number of cycles, names without a job and dependency faults: cheap, for a screen that asks often."""
         cycles, names = self._known_faults()
         renamed = parse_renamed(self.store.meta(RENAMED_KEY))
-        return len(cycles) + len(names) + len(renamed) + len(self.dependency_faults())
+        return len(cycles) + len(names) + len(renamed) + len(self._dependency_faults())
 
     def _known_faults(self) -> tuple[list[list[str]], list[str]]:
         """Cycles, and names without a job of systems that have shown some job."""

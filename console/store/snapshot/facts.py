@@ -55,9 +55,9 @@ RUN_COLUMNS = (
 MAX_TAIL = 1500
 """Length of a log tail in decisions."""
 SELECT_DRIFT = (
-    "SELECT d.job_id, d.what, d.text, d.seen_us, s.dialect, s.expression, s.zone, s.text AS schedule_text, s.next_us"
-    " FROM drift d LEFT JOIN schedule s ON d.what = 'schedule' AND s.id = (SELECT MAX(x.id) FROM schedule x WHERE"
-    " x.job_id = d.job_id) WHERE d.accepted_us IS NULL AND d.ended_us IS NULL ORDER BY d.id"
+    "SELECT d.id, d.job_id, d.what, d.text, d.seen_us, s.dialect, s.expression, s.zone, s.text AS schedule_text,"
+    " s.next_us FROM drift d LEFT JOIN schedule s ON d.what = 'schedule' AND s.id = (SELECT MAX(x.id) FROM schedule x"
+    " WHERE x.job_id = d.job_id) WHERE d.accepted_us IS NULL AND d.ended_us IS NULL ORDER BY d.id"
 )
 _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 
@@ -98,6 +98,7 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
         cannot_rerun=interning.is_rerun_missing(row.capabilities, row.missing),
         drift_reason=first.text if first is not None else "",
         drift_since=instant(first.seen_us) if first is not None else None,
+        drift_change=max(row.id for row in drift.values()) if len(drift) > 1 else 0,
         seen_schedule=None
         if moved is None
         else interning.shared_schedule(moved.dialect, moved.expression, moved.zone, moved.schedule_text, moved.next_us),

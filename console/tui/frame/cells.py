@@ -66,17 +66,20 @@ class RenderContext(NamedTuple):
         return f"{self.clock.local(at):%Y-%m-%d %H:%M{seconds}}{self.other_zone(at)}"
 
     def period(self, key: str) -> str:
-        """A period key with its instant, if it ends in one, as `stamp` writes it."""
-        return self.clock.period(key, self.stamp)
+        """A period key with its instant, if it has one, as `stamp` writes it."""
+        return formats.localized(key, self.stamp)
 
-    def localized(self, text: str, near: datetime | None = None) -> str:
+    def localized(self, text: str, near: datetime | None = None, zone: str = "") -> str:
         """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of
-        the services' zone in the selected zone, which the header names. A time without a date is near `near`."""
+        the services' zone, or of `zone`, in the selected zone, which the header names. A time without a date is near
+        `near`."""
 
         def shown(at: datetime, is_dated: bool = True) -> str:
             return (self.due(at) if is_dated else f"{self.clock.local(at):%H:%M}") + self.other_zone(at)
 
-        return formats.clocks_in(formats.localized(text, shown), ("UTC", self.clock.home), near or self.now, shown)
+        return formats.clocks_in(
+            formats.localized(text, shown), ("UTC", self.clock.home, zone), near or self.now, shown
+        )
 
     def other_zone(self, at: datetime) -> str:
         """ " CEST": the label of the zone at that time where it is not that of the header; else empty."""

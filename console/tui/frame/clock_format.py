@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
@@ -11,9 +10,6 @@ from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from console.timing.durations import format_duration
-
-_INSTANT = len("2026-11-20T02:10:00Z")
-"""Length of the instant at the end of a period key, as in "start:2026-11-03T02:41:07Z"."""
 
 
 class CyclicChoice(StrEnum):
@@ -84,9 +80,9 @@ class ZonedClock:
         return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
 
     def due(self, at: datetime, now: datetime) -> str:
-        """`hm` of a deadline; with its day once that has passed, so that yesterday's is not read as one ahead."""
+        """`hm` of a deadline; with its day if that is not today, so that tomorrow's is not read as one of today."""
         local = self.local(at)
-        if at < now and local.date() != self.local(now).date() and now - at < timedelta(days=6):
+        if local.date() != self.local(now).date() and abs(at - now) < timedelta(days=6):
             return local.strftime("%a %H:%M")
         return self.hm(at, now)
 
@@ -117,16 +113,6 @@ class ZonedClock:
         if hour is None:
             return f"{days}:{at % 60:02d}"
         return f"{days}{at // 60 % 24:02d}:{at % 60:02d}" if days == "daily at " or 0 <= at < 1440 else text
-
-    def period(self, key: str, shown: Callable[[datetime], str]) -> str:
-        """A period key with its instant, if it ends in one, as `shown` writes it."""
-        before = key[:-_INSTANT]
-        try:
-            at = datetime.fromisoformat(key[-_INSTANT:])
-            text = shown(at)
-        except (ValueError, OverflowError):
-            return key
-        return f"{before.replace(':', ' ')}{text}" if at.tzinfo is not None and not before[-1:].isalnum() else key
 
     def hms(self, at: datetime | None) -> str:
         return "–" if at is None else self.local(at).strftime("%H:%M:%S")

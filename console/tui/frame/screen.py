@@ -24,6 +24,7 @@ from console.tui.widgets.bar import Bar, BarLine
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
+from console.tui.widgets.pane import Pane
 
 QueryResult = TypeVar("QueryResult")
 NOTICE_SECONDS = 8.0
@@ -199,7 +200,8 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     def moved(self) -> None: ...
 
     @on(Grid.Resized)
-    def grid_resized(self) -> None:
+    @on(Pane.Resized)
+    def lines_resized(self) -> None:
         for part in self.parts:
             part.resized()
         self.resized()

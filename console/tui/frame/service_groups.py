@@ -165,6 +165,17 @@ def next_deadline_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
     return f"{soonest.title or soonest.name} {at} in {format_short(soonest.deadline - ctx.now)}"
 
 
+def _unjudged_text(views: Sequence[ServiceView], ctx: RenderContext) -> str:
+    """ "Price list 13:00 passed 2h31m ago, delivery unknown and 1 more": the first whose deadline has passed without
+    a verdict; empty without one."""
+    passed = [view for view in _open_promises(views) if view.deadline <= ctx.now]
+    if not passed:
+        return ""
+    first, ago = passed[0], format_short(ctx.now - passed[0].deadline)
+    suffix = f" and {len(passed) - 1} more" if len(passed) > 1 else ""
+    return f"{first.title or first.name} {ctx.due(first.deadline)} passed {ago} ago, delivery unknown{suffix}"
+
+
 def no_incident_text(
     views: Sequence[ServiceView], header: HeaderView | None, store_error: str, ctx: RenderContext
 ) -> Segment | None:
@@ -186,11 +197,13 @@ def all_well_text(
         return None
     coming = next_deadline_text(views, ctx)
     tail = f", next: {coming}" if coming else ""
+    if overdue := _unjudged_text(views, ctx):
+        return f"{overdue}{tail}", "warn"
     if header.silent_targets:
         unseen = unseen_targets_text(header, ctx.hm)
         return f"no service is known to be at risk, but {unseen}{tail}", "warn"
     if unknown := sum(view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view) for view in views):
-        return f"no service is known to be at risk, {unknown} without a verified forecast{tail}", "plain"
+        return f"no service is known to be at risk{tail}, {unknown} without a verified forecast", "plain"
     promised = [view for view in views if view.is_promised]
     if promised and all(view.has_delivered for view in promised):
         return "every service was delivered", "ok"

@@ -146,7 +146,7 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
         (f" {mark} ", style),
         (fit(label, 12), style),
         (fit(view.title or view.name, name) + " ", "strong" if view.needs_a_person else "plain"),
-        (fit(due[0], 6), due[1]),
+        (fit(due[0], 9), due[1]),
         (fit(ahead[0], 7, right=True) + " ", ahead[1]),
         (fit(drawn[0], bar) + "  ", drawn[1]),
     ]
@@ -155,7 +155,10 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
         runs.append((f"act by {when}  " if width >= 100 else f"by {when}", urgent))
     if width >= 100:
         taken = f"{ctx.sign('taken')} {view.acknowledged_by}  " if view.acknowledged_by else ""
-        runs += [(taken, "ok"), (unverified_text(view), "warn") if is_blind else (cause_text(view), "plain")]
+        runs += [
+            (taken, "ok"),
+            (ctx.localized(unverified_text(view), zone=view.zone), "warn") if is_blind else (cause_text(view), "plain"),
+        ]
     return [(text, "dim" if is_old and own != "bad" else own) for text, own in runs]
 
 

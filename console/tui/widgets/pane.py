@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -38,6 +39,8 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
 
     DEFAULT_CSS = "Pane { height: 1fr; overflow-y: scroll; scrollbar-size: 0 1; scrollbar-background: $background; }"
     BINDINGS = key_table.bindings("pane")
+
+    class Resized(Message): ...
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -102,6 +105,7 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self) -> None:
         self._lay_out()
+        self.post_message(self.Resized())
 
     def render_line(self, y: int) -> Strip:
         index = self.scroll_offset.y + y

@@ -65,12 +65,13 @@ def release(host: LocalHost, key: str, job: str = "db07:job") -> str:
 
 
 # -- byte for byte ----------------------------------------------------------------------------------------------------
-def on_host(host: LocalHost, call: list[str]) -> ScriptSection:
+def on_host(host: LocalHost, call: list[str], **environment: str) -> ScriptSection:
     """What the script answers to one call of its functions, run by the local shell."""
     quoted = " ".join("'" + term.replace("'", "'\\''") + "'" for term in call)
     text = f"{script('line.sh')}{script('hold.sh')}N=x RAW=\n{{ {quoted}; mark END; }} </dev/null 2>/dev/null\n"
     given_text = text.encode("utf-8", "surrogateescape")
-    done = subprocess.run(["sh", "-s"], input=given_text, capture_output=True, check=True, env=host.environment())
+    settings = host.environment() | environment
+    done = subprocess.run(["sh", "-s"], input=given_text, capture_output=True, check=True, env=settings)
     return sections(done.stdout, "x", "here")[0]
 
 
@@ -441,3 +442,14 @@ def test_holds_placed_at_the_same_time_all_stand_or_are_refused(host: LocalHost)
     for item in connect(host).holds(20):
         release(host, item.mark.id, item.job)
     assert host.crontab_text() == text
+
+
+def test_a_host_without_a_writable_temporary_folder_says_so(host: LocalHost) -> None:
+    host.crontab.write_text(JOB)
+    [line] = read_crontabs([CrontabFile(str(host.crontab), JOB, ME)], None).lines
+    named = [str(host.crontab), "user", ME, line.hash, str(line.ordinal)]
+    late = str(int(datetime.now(UTC).timestamp()) + 100)
+    reply = on_host(host, ["hold_line", *named, MARK, late, "run"], TMPDIR=str(host.folder / "gone"))
+    assert ("WRITE", JOB) == (reply.kind, host.crontab_text())
+    assert "no temporary folder" in reply.rest
+    assert "No such file" in reply.rest

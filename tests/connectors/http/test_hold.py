@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import httpx
@@ -36,6 +37,16 @@ BY_REASON = {
     "resume": "/api/jobs/{job}/resume",
     "note": "suspension.reason",
 }
+KEY_HEADER = {"Client-Ref": "{key}"}
+BY_SWITCHES = {
+    "path": "/api/jobs/{job}/suspend",
+    "method": "POST",
+    "body": {"note": "{note}"},
+    "headers": KEY_HEADER,
+    "resume": {"path": "/api/jobs/{job}/resume", "body": {"note": "{note}"}, "headers": KEY_HEADER},
+    "note": "note",
+    "one_line": True,
+}
 BY_HIDDEN_REASON = {**BY_REASON, "job_path": "/api/jobs/{job}", "note_in": "job"}
 
 
@@ -46,6 +57,8 @@ class Pausing(HomeGrown):
         super().__init__()
         self.hidden: frozenset[str] = frozenset()
         """Fields of a job that its list leaves out."""
+        self.keys = dict[str, str]()
+        """Key -> the request that it came with."""
         self.jobs = [{**job, "note": "Call Ann first", "suspension": None} for job in self.jobs]
 
     def handle(self, request: httpx.Request) -> httpx.Response:
@@ -60,6 +73,9 @@ class Pausing(HomeGrown):
         if job is None:
             return httpx.Response(404, json={"message": "no such job"})
         sent = {**json.loads(request.content or b"{}"), **request.url.params}
+        key, call = request.headers.get("client-ref", ""), f"{request.url.path} {sent}"
+        if (key and self.keys.setdefault(key, call) != call) or "\n" in sent.get("note", "") * bool(match[2]):
+            return httpx.Response(409, json={"message": "a key of another request, or a note of several lines"})
         return httpx.Response(200, json=job) if self.change(job, request.method, match[2], sent) else CONFLICT
 
     def change(self, job: dict[str, Any], method: str, verb: str | None, sent: Mapping[str, Any]) -> bool:
@@ -67,7 +83,8 @@ class Pausing(HomeGrown):
         if verb in ("suspend", "resume"):
             if job["on"] is (verb == "resume"):
                 return False
-            job |= {"suspension": {"reason": sent["reason"], "by": "etl"}} if verb == "suspend" else {}
+            job |= {"suspension": {"reason": sent["reason"], "by": "etl"}} if "reason" in sent else {}
+            job |= {"note": sent["note"]} if "note" in sent else {}
             job["on"] = verb == "resume"
         elif verb == "pause":
             job["on"] = method == "DELETE"
@@ -150,6 +167,13 @@ class TestHoldByReasonOfTheJobAlone(HoldWorld):
     hidden = frozenset({"suspension"})
 
 
+class TestHoldByANoteOfPauseAndResume(HoldWorld):
+    """The note stays when a person pauses or resumes the job, and is written with a pause or a resume alone."""
+
+    kind = profile_with(BY_SWITCHES).connector_kind()
+    hold = BY_SWITCHES
+
+
 class KeptReason(HoldWorld):
     """A source whose pause without a reason keeps the one before."""
 
@@ -199,6 +223,28 @@ def test_a_job_that_cannot_be_read_hides_no_hold_of_others(broken: dict[str, Any
     connector.act(connector.preview(hold_ask("load"), 5), new_key(), 5)
     fake.jobs.append({**fake.jobs[1], **broken})
     assert ["load"] == [hold.job for hold in connector.holds(5)]
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_a_mark_is_removed_by_both_calls_where_only_they_write_the_note(is_paused: bool) -> None:
+    """The mark goes last, so a call that is lost between leaves it."""
+    fake = Pausing()
+    connector = opened(fake, BY_SWITCHES)
+    key, clear = new_key(), new_key()
+    connector.act(connector.preview(hold_ask("load"), 5), key, 5)
+    held = str(fake.jobs[0]["note"])
+    assert held.startswith(f"Call Ann first headway-hold id={key} ")
+    fake.jobs[0]["on"] = not is_paused
+    spec = release_ask("load", key)
+    preview = connector.preview(replace(spec, parameters={**spec.parameters, "enable": "no"}), 5)
+    verbs = ["resume", "suspend"] if is_paused else ["suspend", "resume"]
+    assert verbs == [call.split()[1].rpartition("/")[2] for call in preview.native_calls]
+    fake.requested.clear()
+    connector.act(preview, clear, 5)
+    assert [f"POST /api/jobs/load/{verb}" for verb in verbs] == fake.requested[-2:]
+    assert ("Call Ann first", not is_paused) == (fake.jobs[0]["note"], fake.jobs[0]["on"])
+    assert held in fake.keys[clear]
+    assert "'Call Ann first'" in fake.keys[f"{clear}-2"]
 
 
 @pytest.mark.parametrize("resume", ["/api/resume/{job}", {"path": "/api/resume/{job}", "method": "PUT"}])

@@ -667,6 +667,10 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             {"hold": {"path": "/{job}", "job_path": "/{job}", "note": "n", "body": {"on": "{enabled}", "n": "{note}"}}},
             "hold: only a profile holds",
         ),
+        (
+            {"verbs.actions": {"path": "/api/actions", "rows": "actions", "run": "run"}},
+            'verbs.actions.path: "/api/actions" names no {key}',
+        ),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         (
             {"hold": {"path": "/{job}#{paused}", "job_path": "/{job}", "note": "n", "query": {"n": "{note}"}}},
@@ -686,6 +690,18 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
                 }
             },
             "or only resume, where this call pauses the job and {note} is its reason",
+        ),
+        (
+            {
+                "hold": {
+                    "path": "/{job}",
+                    "note": "n",
+                    "body": {"n": "{note}"},
+                    "pause": "/{job}/off",
+                    "resume": {"path": "/{job}/on", "body": {"n": "{note}"}},
+                }
+            },
+            "resume: the call at path writes {note} already. Fix: remove {note} here, or remove pause",
         ),
         (
             {"hold": {"path": "/{job}", "note": "n", "body": {"n": "{note}"}, "resume": "/{job}#{paused}"}},
@@ -1008,7 +1024,7 @@ OPEN = ("waiting", "active")
 def repeating(fake: HomeGrown, **runs: Any) -> HttpConnector:
     """A connector whose rerun carries no key, unless `rerun` gives it one."""
     given = settings()
-    verbs = {"rerun": {"path": "/api/runs/{id}/rerun", **runs.pop("rerun", {})}}
+    verbs = {"rerun": {"path": "/api/runs/{id}/rerun", **runs.pop("rerun", {})}, "actions": runs.pop("actions", None)}
     parts = runs.pop("parts", None)
     return opened(
         fake, limit=100, runs={**given["runs"], **runs}, verbs=verbs, **({"parts": parts, "log": None} if parts else {})
@@ -1052,6 +1068,54 @@ def test_a_run_without_a_start_and_an_attempt_waits_for_its_first_one(counts: st
     }
     row |= {"began": row["changed"], "status": "active"}
     assert ["its number of attempts is 'None'"] == [item.reason for item in connector.poll("", (), 5).skipped]
+
+
+class WithActions(InPlace):
+    """The run shows no key of a rerun; a list of actions does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions = list[dict[str, Any]]()
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/actions":
+            rows = [row for row in self.actions if row["ref"] == request.url.params["ref"]]
+            return httpx.Response(200, json={"actions": rows})
+        return super().handle(request)
+
+
+ACTIONS = {"path": "/api/actions", "query": {"ref": "{key}"}, "rows": "actions", "run": "result.run"}
+
+
+@pytest.mark.parametrize("result", [None, {"run": "10"}])
+def test_an_action_that_no_run_shows_is_looked_up_by_its_key(result: dict[str, str] | None) -> None:
+    """A rerun whose reply was lost stayed unknown, and a person's retry could not be told from it."""
+    fake = WithActions()
+    connector = repeating(fake, attempt="tries", rerun=KEYED, key="", actions=ACTIONS)
+    row, preview = rerun_in_place(fake, connector)
+    key = new_key()
+    assert ("where its reply is lost, it is looked up by its key in verbs.actions",) == preview.notes
+    fake.become(row, "active", 2)  # by a person
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    fake.actions = [{"ref": key, "result": result}]
+    taken = connector.look_up(preview, key, 5)
+    if result:
+        assert ActionFound(f"{row['id']}.2", "run 10 was repeated by it") == taken
+    else:
+        assert ActionUnknown("it was taken, and has no run yet") == taken
+
+
+def test_a_start_is_looked_up_by_its_key_in_the_list_of_actions() -> None:
+    fake = WithActions()
+    connector = repeating(fake, key="", actions=ACTIONS, rerun=KEYED)
+    row, preview = rerun_in_place(fake, connector)
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    fake.actions = [{"ref": key, "result": {"run": "77"}}]
+    assert ActionFound("77", "run 77 carries it") == connector.look_up(preview, key, 5)
+    with pytest.raises(NotSupported, match="it was sent already, and is run 77"):
+        connector.act(preview, key, 5)
+    assert row["tries"] == 1
 
 
 def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:

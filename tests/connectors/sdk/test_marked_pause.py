@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, HoldMark
 from connectors.sdk.errors import NotSupported
@@ -14,6 +16,7 @@ from connectors.sdk.marked_pause import (
     PauseState,
     hold_parameters,
     hold_plan,
+    holds_in,
     mark_refusal,
     native_holds,
     release_parameters,
@@ -22,11 +25,21 @@ from connectors.sdk.marked_pause import (
     required_mark,
     shown_mark,
     shown_mark_of_plan,
+    with_hold,
+    without_hold,
 )
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import RunState, Verb
 
 KEY = "headway-0123456789"
+
+
+@given(note=st.text(), separator=st.sampled_from("\n "))
+def test_a_note_is_the_same_after_a_hold(note: str, separator: str) -> None:
+    hold = HoldMark(KEY, "alice", datetime(2026, 11, 21, 6, 30, tzinfo=UTC))
+    held = with_hold(note, hold, separator)
+    assert [hold] == holds_in(held)
+    assert note == without_hold(held, KEY)
 
 
 def ask_marks(verb: Verb, **parameters: str) -> ActionSpec:

@@ -156,7 +156,7 @@ def test_an_error_of_several_lines_is_not_shown_again_as_the_end_of_the_log() ->
 def test_drift_is_a_change_or_a_finding_but_not_both() -> None:
     night = night_of("Daily")
     seen, text = at("03:00"), "command is now load.sh -v"
-    drifted = replace(EXTRACT, drift_reason=text, drift_since=seen)
+    drifted = replace(EXTRACT, drift_reason=text, drift_since=seen, drift_change=7)
     night.estate = replace(night.estate, jobs={**night.estate.jobs, EXTRACT.id: drifted})
     root = night.state(EXTRACT, "03:10").id
     for drift, count in (((), 0), (((seen, "definition", text),), 1)):
@@ -165,6 +165,7 @@ def test_drift_is_a_change_or_a_finding_but_not_both() -> None:
         night.evaluate("03:12")
         [notice, *_] = night.incident().notices
         assert (1, count) == (notice.body.count(text), notice.body.count("definition changed, seen"))
+        assert f"headway system drift accept {EXTRACT.name} --change 7, or undo" in notice.body
 
 
 @pytest.mark.parametrize("place", [0, 1])

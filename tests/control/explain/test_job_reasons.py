@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, time
 
 import pytest
 
@@ -310,6 +310,8 @@ def test_the_next_start_of_a_job_whose_schedule_changed_is_the_one_of_its_source
     accept = "headway system drift accept etl-hosts/db07:extract"
     assert step.text.endswith(f"05:00 UTC (daily at 05:00 UTC; accepted is daily at 03:10 UTC: {accept})")
     assert step.text.startswith("its clock starts it next ")
+    *_, step = chain(EXTRACT, night(jobs=(replace(moved, drift_change=7), LOAD, MART)))
+    assert step.text.endswith(f"{accept} --change 7)")
 
 
 def test_a_due_start_of_a_changed_schedule_is_missed_only_after_its_changed_start() -> None:
@@ -328,3 +330,26 @@ def test_a_maintenance_is_explained_with_its_end() -> None:
     steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
     assert ("maintenance", at("06:00")) == (steps[0].kind, steps[0].until)
     assert "in maintenance until 06:00 UTC: kernel patches" == steps[0].text
+
+
+def test_a_stale_run_that_the_cutoff_separates_from_its_upstream_names_the_cutoff() -> None:
+    """A rerun would read the same upstream again, and be stale again."""
+    cutoff = time(3, 20)
+    extract, load = replace(EXTRACT, cutoff=cutoff), replace(LOAD, cutoff=cutoff, schedule=daily("03:30"))
+    before = run(1, extract, "03:10")
+    stale = run(2, load, "03:30")
+    assert before.business_date < stale.business_date
+    first = chain(load, night(before, stale, jobs=(extract, load, MART)))[0]
+    assert (
+        "succeeded for 2026-11-20, and etl-hosts/db07:extract of that date starts later: the cutoff 03:20 lies between"
+        " its upstream's start and its own"
+    ) == first.text
+    assert "headway rerun" not in first.act
+
+
+def test_a_stale_run_that_starts_before_its_upstream_each_night_does_not_name_the_cutoff() -> None:
+    load = replace(LOAD, schedule=daily("02:30"))
+    first = chain(load, night(run(1, EXTRACT, at("03:10", day=-1)), run(2, load, "02:30"), jobs=(EXTRACT, load, MART)))[
+        0
+    ]
+    assert ("stale", "succeeded for 2026-11-19, but before its upstream had finished") == (first.kind, first.text)

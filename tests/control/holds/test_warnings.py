@@ -8,10 +8,17 @@ from datetime import time
 import pytest
 
 from connectors.sdk.records import Schedule
-from console.control.holds.warnings import contradicting_clocks, contradicting_deadlines, unenforceable_holds
+from console.control.holds.warnings import (
+    contradicting_clocks,
+    contradicting_deadlines,
+    dependency_faults,
+    unenforceable_holds,
+    with_settings,
+)
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts
 from console.domain.promise import DeadlineRule
+from console.domain.settings import DependencySetting, EstateSettings, ServiceSetting, SystemSetting
 from tests.control.stage import hold_edge
 from tests.factories import at, estate, feeds, job, service
 
@@ -128,3 +135,23 @@ def test_the_warning_of_a_deadline_names_the_start_and_a_fix_that_ends_it() -> N
     ) == text
     fixed = replace(daily, promise=replace(daily.promise, deadline=DeadlineRule(day=1)))
     assert [] == list(contradicting_deadlines(estate(MORNING, services=[fixed]), at("03:00")))
+
+
+@pytest.mark.parametrize("cutoff, count", [(12, 1), (0, 0)])
+def test_an_edited_config_is_judged_by_the_stored_schedules(cutoff: int, count: int) -> None:
+    """The stored deadlines, dependencies and cutoffs are those of the config that the engine still uses."""
+    stored = estate(MORNING, services=[service("daily", "23:00", MORNING)])
+    edited = EstateSettings(
+        systems=(SystemSetting("dwh", "cron", ("db",), cutoff=time(cutoff)),),
+        services=(ServiceSetting("daily", "Daily", ("dwh/mart",), time(13), "UTC", cutoff=time(cutoff)),),
+    )
+    assert count == len(dependency_faults(with_settings(stored, edited), at("03:00")))
+
+
+def test_a_dependency_of_an_edited_config_is_judged_and_a_removed_one_is_not() -> None:
+    load = job(2, "hosts/load", "02:00")
+    systems = (SystemSetting("hosts", "cron", ("db",)),)
+    edited = EstateSettings(systems=systems, dependencies=(DependencySetting(EXTRACT.name, load.name),))
+    assert 1 == len(dependency_faults(with_settings(estate(EXTRACT, load), edited), at("03:00")))
+    stored = estate(EXTRACT, load, feeds=feeds(EXTRACT, load))
+    assert [] == dependency_faults(with_settings(stored, EstateSettings(systems=systems)), at("03:00"))

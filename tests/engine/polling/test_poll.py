@@ -173,6 +173,15 @@ def test_a_poll_that_is_limited_between_pages_goes_on_at_its_cursor(
     assert 0 == bench.poller._failures
 
 
+def test_an_unreachable_target_is_polled_each_minute_and_one_that_answers_with_errors_less_often(bench: Bench) -> None:
+    """The end of an outage is noticed soon."""
+    for error, most in ((InvalidAnswer("(500)"), 300), (SystemUnreachable("no route"), 60)):
+        bench.scheduler.refuse = error
+        for _ in range(5):
+            bench.poller.poll_once(bench.fence)
+        assert 0.96 * most < bench.poller._pause() <= most
+
+
 def test_targets_that_start_together_are_polled_at_different_times_afterwards(bench: Bench) -> None:
     pollers = [TargetPoller(bench.parts.polling, bench.poller._place) for _ in range(50)]
     first = sorted(poller.step(bench.fence) for poller in pollers)

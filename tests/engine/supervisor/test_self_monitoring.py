@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,15 @@ from tests.lab.process import wait_until
 from tests.present import present
 
 FULL = {STORE: "the store at x: database or disk is full"}
+
+
+@pytest.fixture(autouse=True)
+def no_sender_is_left() -> Iterator[None]:
+    """One that is left tries for hours, and draws from `random` amid the properties of other tests, which must not."""
+    yield
+    wait_until(
+        lambda: not any(thread.name.startswith("own alert") for thread in threading.enumerate()), "their end", 10
+    )
 
 
 def at_once() -> SelfMonitor:
@@ -172,10 +182,12 @@ def test_a_repeat_from_memory_is_marked_where_the_answer_was_lost(
     monkeypatch.setattr("random.random", lambda: 0.0)
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = SendResult(None, "the server closed the connection")
-        at_once().report(bench.parts, None, FULL)
+        own = at_once()
+        own.report(bench.parts, None, FULL)
         wait_until(lambda: 2 <= len(post_of(bench).got), "two tries", 10)
         bodies = [body for _, _, body in post_of(bench).got[:2]]
         assert [False, True] == [body.startswith(REPEAT_TEXT) for body in bodies]
+        wait_until(lambda: bool(recorded(bench, own)), "the record", 10)
 
 
 def test_a_lasting_problem_is_notified_again_as_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from console.store.config_sync import SyncResult, sync_config
 from console.store.ingest.inventory import write_inventory
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
-from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record, run
+from tests.store.estate import JOBS, MIDNIGHT, SYSTEMS, Estate, record, run
 
 EXTRACT = "etl-hosts/db07:extract_orders"
 LOAD = "airflow/load_orders"
@@ -250,6 +250,36 @@ def test_a_changed_cutoff_moves_recent_runs_to_their_new_business_date(night: Es
     assert ["2026-11-19"] == stored()
     sync(night, with_cutoff(time(0), dates_runs=True))
     assert ["2026-11-19"] == stored()
+
+
+def test_a_run_keeps_its_business_date_where_the_new_cutoff_separates_it_from_its_reader(night: Estate) -> None:
+    """What was delivered stays delivered: load_stock has read extract_orders, and clean_up both."""
+    extract, load, clean = (f"etl-hosts/{name}" for name in JOBS)
+    edges = (DependencySetting(clean, extract), DependencySetting(extract, load))
+    settings = replace(WHOLE, dependencies=edges)
+
+    def dates(cutoff: time) -> dict[str, str]:
+        sync(night, replace(settings, systems=tuple(replace(system, cutoff=cutoff) for system in SYSTEMS)))
+        return dict(night.rows("SELECT j.native_id, r.business_date FROM run r JOIN job j ON j.id = r.job_id"))
+
+    sync(night, settings)
+    night.ingest(run(JOBS[2], "03:00"), run(JOBS[0], "03:10"), run(JOBS[1], "03:30"))
+    day = dict.fromkeys(JOBS, "2026-11-19")
+    assert day == dates(time(4, 20))  # load_stock starts 04:30, the others before
+    assert day == dates(time(12))
+    assert dict.fromkeys(JOBS, "2026-11-20") == dates(time(0))
+    assert dict.fromkeys(JOBS, "2026-11-20") == dates(time(4, 5))  # clean_up starts 04:00
+
+
+def test_every_run_of_a_date_that_another_of_it_reads_keeps_its_date(night: Estate) -> None:
+    """extract_orders starts 04:10 and 04:28, load_stock 04:26 and 04:30: none of them alone moves with 04:25."""
+    extract, load = (f"etl-hosts/{name}" for name in JOBS[:2])
+    settings = replace(WHOLE, dependencies=(DependencySetting(extract, load),))
+    sync(night, settings)
+    runs = ((JOBS[0], "03:10"), (JOBS[1], "03:26"), (JOBS[0], "03:28"), (JOBS[1], "03:30"))
+    night.ingest(*(run(job, start, start) for job, start in runs))
+    sync(night, replace(settings, systems=tuple(replace(system, cutoff=time(4, 25)) for system in SYSTEMS)))
+    assert [("2026-11-19", 4)] == night.rows("SELECT business_date, COUNT(*) FROM run GROUP BY 1")
 
 
 def test_a_changed_cutoff_leaves_old_runs_where_they_were(night: Estate) -> None:

@@ -593,6 +593,25 @@ def test_of_two_jobs_with_a_short_name_the_one_that_is_watched_is_meant(served: 
     assert "renamed/db07:extract_orders" == reads.jobs.job_named("extract_orders")
 
 
+def test_a_job_is_found_by_its_title_where_no_name_has_the_text(served: Estate, reads: Queries) -> None:
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE job SET title = 'Rösti 100%' WHERE native_id = 'load_orders'")
+        connection.rows("UPDATE job SET title = 'load_orders' WHERE native_id = 'db07:extract_orders'")
+
+    def listed(*terms: str, fuzzy: tuple[str, ...] = ()) -> list[str]:
+        ids = reads.jobs.job_ids(JobFilter(terms=terms, fuzzy=fuzzy), "name")
+        return [row.name for row in reads.jobs.jobs_by_ids(ids.tolist())]
+
+    assert (
+        ["airflow/load_orders"] == listed("100%") == listed("rösti") == listed(fuzzy=("rst",)) == listed("load_orders")
+    )
+    assert [] == listed("rösti", "load")
+    assert "airflow/load_orders" == reads.jobs.job_named("Rösti 100%") == reads.jobs.job_named("load_orders")
+    assert "Rösti 100%" == reads.jobs.job("airflow/load_orders").row.title
+    with pytest.raises(NotFound):
+        reads.jobs.job_named("Rösti")
+
+
 def test_drift_of_a_job_that_is_not_watched_any_more_is_not_listed(served: Estate, reads: Queries) -> None:
     changes = InventoryChanges(gone=(VanishedJob(served.job_id(), "crontab line gone"),))
     write_inventory(served.store, served.host, changes, at("04:00"), None)

@@ -11,6 +11,7 @@ import pytest
 from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.incidents.preview import _lines
 from console.tui.views.incidents.verdict_line import OpenIncident
+from console.tui.views.runs.screen import RunScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, FakeReads, draft, hold, job_row, plan_of
 from tests.tui.views.runs.test_durations import render_context
@@ -232,3 +233,23 @@ def test_the_selected_row_is_shown_in_the_room_below_a_short_list(screen: str) -
         await night.see(subject, heading)
 
     query()
+
+
+@on_the_night(size=HUGE)
+async def test_a_line_more_above_the_log_takes_none_of_it_but_of_the_preview_below(night: Night) -> None:
+    """It was one line too short for up to a second."""
+    await night.see("Supply plan")
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.press("enter")
+    await night.see("AFFECTED SERVICES")
+    await night.press("enter")
+    await night.see("LOG attempt 2", "No space left on", "AFFECTED SERVICES")
+    await night.at_rest()
+    screen = night.app.screen
+    assert isinstance(screen, RunScreen)
+    screen.tick = lambda: None  # type: ignore[method-assign]  # each second, it puts right what is not
+    facts = screen.bar("facts")
+    facts.show_lines([*facts._lines, ((), (), "")])
+    await night.at_rest()
+    assert screen.pane.page == screen.pane.row_count > 0

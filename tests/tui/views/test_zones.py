@@ -67,6 +67,7 @@ def berlin(mode: ZoneMode = ZoneMode.SERVICE) -> RenderContext:
         ("held until 2026-11-20T09:00:00Z", "held until 10:00", "held until 09:00"),
         ("last 10 Nov 09:00 UTC", "last 11-10 10:00", "last 11-10 09:00"),
         ("ended 20:05 JST", "ended 20:05 JST", "ended 20:05 JST"),
+        ("on 2026-02-30 10:00 UTC", "on 2026-02-30 10:00 UTC", "on 2026-02-30 10:00 UTC"),
         ("ran 03:10:00 CET", "ran 03:10:00 CET", "ran 03:10:00 CET"),
     ],
 )

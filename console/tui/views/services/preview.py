@@ -35,7 +35,7 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
         ("tier", str(view.tier), "plain"),
         ("business date", view.business_date, "plain"),
         ("due", ctx.due(view.deadline) if view.is_promised else "", "plain"),
-        ("expected", ctx.hm(view.expected) if view.expected and not view.delivered else "", "plain"),
+        ("expected", ctx.due(view.expected) if view.expected and not view.delivered else "", "plain"),
         ("delivered", ctx.hm(view.delivered) if view.delivered else "", "ok"),
         ("risk", format_probability(view.p_late) if view.p_late is not None else "", "plain"),
         ("history", counted(view.nights, "night") if view.nights else "", "plain"),
@@ -44,7 +44,7 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
         ("calendar", view.calendar, "plain"),
         ("waits for", ", ".join(view.awaits), "warn"),
         *(("path" if not place else "", job, "plain") for place, job in enumerate(view.path)),
-        *(("why", ctx.localized(line), "plain") for line in reason_lines(service_reasons(view))),
+        *(("why", ctx.localized(line, zone=view.zone), "plain") for line in reason_lines(service_reasons(view))),
     ]
     title: list[Segment] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)]
     return [title, [], *labelled_lines(rows, len("business date"))]

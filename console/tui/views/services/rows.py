@@ -197,12 +197,12 @@ def cause_text(view: ServiceView, name: str = "") -> str:
 
 def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.is_promised:
-        return ctx.localized(view.reason), "dim"
+        return ctx.localized(view.reason, zone=view.zone), "dim"
     if is_unverified(view):
         short = "paused" if waits_for_polls(view) else "unreachable"
-        return unverified_text(view) if is_wide else short, "warn"
+        return ctx.localized(unverified_text(view), zone=view.zone) if is_wide else short, "warn"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
-        return (ctx.localized(view.reason) if is_wide else "forecast"), "plain"
+        return (ctx.localized(view.reason, zone=view.zone) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
     if not is_wide and view.has_delivered and view.data_state in INCOMPLETE_DATA:
         return f"{view.data_state}{short and f': {short}'}", "warn"
@@ -265,7 +265,7 @@ def service_detail(
     people = _people(view, ctx)
     if cause := cause_text(view):
         people += [(f" {ctx.sign('dot')} ", "dim"), (cause, "bad" if view.is_endangered else "plain")]
-    lines = [one_line(ctx.localized(line)) for line in reason_lines(_shown_reasons(view))]
+    lines = [one_line(ctx.localized(line, zone=view.zone)) for line in reason_lines(_shown_reasons(view))]
     parts = _wrapped(lines, width)
     parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
     return [
@@ -302,9 +302,9 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
     if view.is_promised and view.delivered is not None:
         known.append((f"delivered {ctx.hm(view.delivered)}", "plain"))
     elif view.is_promised and view.expected is not None and not (view.has_plan and view.act_by is not None):
-        expected = f"{'if repaired' if view.act_by is not None else 'expected'} {ctx.hm(view.expected)}"
+        expected = f"{'if repaired' if view.act_by is not None else 'expected'} {ctx.due(view.expected)}"
         latest = latest_finish(view)
-        slip = f" to {ctx.hm(latest)}" if latest and latest > view.expected else ""
+        slip = f" to {ctx.due(latest)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
         if view.p_late is not None and view.p_late >= LEAST:
             known.append((format_risk(view.p_late, is_narrow), style))

@@ -136,7 +136,7 @@ def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> 
 def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
     text = all_well_text([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", CONTEXT)
     assert text is not None
-    assert text[0].startswith("no service is known to be at risk, 1 without a verified forecast")
+    assert "no service is known to be at risk, next: Service 0 03:00 in 42m, 1 without a verified forecast" == text[0]
 
 
 def test_the_cause_is_short_and_names_its_job() -> None:
@@ -412,7 +412,7 @@ def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph(
     cause = Reason("restart by 04:07 CET; " + "if repaired as usual it succeeds in time " * 4)
     view = dataclasses.replace(service(1, "supply-plan", "Supply plan", 2, "06:30"), reasons=(cause, *starts), cause="")
     lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, CONTEXT, 60, 3)][2:]
-    assert ["restart by", "04:00 CET ", "05:00 CET "] == [line[1:11] for line in lines]
+    assert ["restart by", "03:00  loa", "04:00  loa"] == [line[1:11] for line in lines]  # the screen is in UTC
     assert all(length_of([(line, "")]) <= 60 and line.endswith("…") for line in lines)
 
 
@@ -440,3 +440,18 @@ def test_an_extended_deadline_and_one_far_ahead_fit_into_their_column() -> None:
         assert rows.deadline(dataclasses.replace(later, extension=""), CONTEXT)[0].replace(" ", "") == (
             shown.replace(" ", "")
         )
+
+
+def test_a_deadline_and_a_finish_of_tomorrow_have_their_day() -> None:
+    """At 02:17 "02:00" would read as one that has passed."""
+    tomorrow = NOW + timedelta(hours=23, minutes=43)
+    view = dataclasses.replace(services()[0], extension="", deadline=tomorrow)
+    assert ("Sa 02:00", "plain") == rows.deadline(view, CONTEXT)
+    assert "expected Sat 02:00" == CONTEXT.localized("expected 21 Nov 03:00 CET", zone="Europe/Berlin")
+
+
+def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:
+    passed = service(9, "x", "X", 3, "01:00", timeliness="no_estimate")
+    reported = all_well_text([*many(2), passed], CALM, "", CONTEXT)
+    assert ("X 00:00 passed 2h17m ago, delivery unknown, next: Service 0 03:00 in 42m", "warn") == reported
+    assert "cannot be reached" not in (all_well_text([passed], header(at_risk=0), "", CONTEXT) or ("",))[0]

@@ -74,7 +74,7 @@ def test_a_service_that_needs_an_unreachable_target_is_not_green_and_says_which(
     blind = dataclasses.replace(many(1)[0], reasons=(reason,))
     lines = wallboard_lines(wall(services=[blind], targets=()), CONTEXT, 120, 36)
     assert "? was on time" in wallboard_text(lines)
-    assert "etl-hosts/db07 unreachable since 03:00" in wallboard_text(lines)
+    assert "etl-hosts/db07 unreachable since 02:00" in wallboard_text(lines)
     assert [] == green(lines)
 
 
