@@ -44,11 +44,11 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
 
 
 def test_the_next_night_and_the_last_run_have_their_day() -> None:
-    tonight, day = left("supply-plan", EXTRACT), timedelta(days=1)
+    tonight, day = left("supply-plan", EXTRACT), timedelta(hours=21)
     times = {name: getattr(tonight, name) + day for name in ("deadline", "p50", "p80", "p95", "act_by", "green_by")}
     lines = text(forecast.forecast_lines([dataclasses.replace(tonight, **times)], CONTEXT, 160))
-    assert " expected Sat 03:12, p80 Sat 03:20, p95 Sat 03:41" in lines
-    assert "  Sat 05:30  " in lines
+    assert " expected Sat 00:12, p80 Sat 00:20, p95 Sat 00:41" in lines
+    assert "  Sat 02:30  " in lines
     view = FakeReads().job(1)
     for ended, night in ((NOW - timedelta(hours=20), "Thu 06:17"), (NOW - timedelta(minutes=7), "02:10")):
         row = dataclasses.replace(view.row, state="succeeded", started=NOW - timedelta(hours=21), ended=ended)
