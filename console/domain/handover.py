@@ -42,6 +42,11 @@ class ServiceNight:
     def is_saved(self) -> bool:
         return self.was_threatened and self.timeliness == "met"
 
+    @property
+    def is_pending(self) -> bool:
+        """Neither delivered nor late, which may still change."""
+        return self.delivered is None and not self.is_late
+
 
 @dataclass(frozen=True, slots=True)
 class ActiveOverride:

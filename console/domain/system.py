@@ -119,7 +119,8 @@ class TargetView:
             return f"{paused}; to poll it now: headway system pause {self.system} --off{error}"
         if self.error:
             since = f" since {clock(self.last_ok)}" if self.last_ok is not None else " yet"
-            return f"{name}: no successful poll{since}: {self.error}{f'. Fix: {self.fix}' if self.fix else ''}"
+            fix = f". Fix: {self.fix}" if self.fix and " Fix: " not in self.error else ""
+            return f"{name}: no successful poll{since}: {self.error}{fix}"
         return f"{name} starts nothing: {self.stopped_reason}" if self.stopped_reason else ""
 
     @property

@@ -28,7 +28,7 @@ class WhatIf:
     """0 for a pool."""
     how: Counterfactual
     at: datetime
-    """Time of a restart."""
+    """Time of a restart; one before its upstreams are done would read old data, and counts once they are."""
     factor: float = 1.0
     """Share of the job's duration, or multiple of the pool's slots."""
     pool: str = ""
@@ -47,7 +47,9 @@ class WhatIf:
         at = self.at.timestamp()
         if self.how is Counterfactual.SKIPPED:
             return _done(point, at)
-        return replace(point, phase=JobPhase.WAITS, upstreams=(), rule=None, earliest=at, start=UNKNOWN)
+        own = point.rule.first if isinstance(point.rule, RerunRule) else None  # its start by the clock
+        upstreams = tuple(upstream for upstream in point.upstreams if upstream != own)
+        return replace(point, phase=JobPhase.WAITS, upstreams=upstreams, rule=None, earliest=at, start=UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -68,6 +68,23 @@ def test_a_failed_job_is_restarted_after_a_person_reacts_and_its_schedule_stays(
     assert simulated.expected_at is not None
     assert simulated.p95_at is not None
     assert summed.expected_at < simulated.expected_at < simulated.p95_at
+
+
+@pytest.mark.parametrize("deps", [CHAIN, NATIVE])
+def test_a_restart_before_its_upstream_is_done_promises_no_earlier_delivery(deps: Any) -> None:
+    """It would read old data. Once the upstream is done, the restart counts from its own time."""
+
+    def expected(now: str, otherwise: WhatIf | None, *runs: RunFacts) -> datetime:
+        seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=deps, services=[PROMISE])
+        forecaster = Forecaster() if otherwise is None else Forecaster(otherwise)
+        days = evaluate(seen, at(now), foresee=forecaster).service_days
+        return next(day.expected_at for day in days if day.business_date == NIGHT and day.expected_at is not None)
+
+    for job_id in (LOAD.id, MART.id):
+        assert at("05:30") == expected("02:00", None)
+        assert at("05:00") <= expected("02:00", WhatIf(job_id, Counterfactual.RESTARTED, at("02:00")))
+    restarted = WhatIf(LOAD.id, Counterfactual.RESTARTED, at("03:45"))
+    assert at("05:15") == expected("03:45", restarted, done(EXTRACT, "03:10"))
 
 
 def past(of: JobFacts, clock: str, takes: list[float], nights: int = 30) -> RunHistory:

@@ -433,7 +433,7 @@ def test_restarted_sshd_costs_no_poll(hosts: dict[str, CronHost]) -> None:
     connector = connect(host)
     cursor = connector.poll("", (), 30).cursor
     host.stop_sshd()
-    with pytest.raises(SystemUnreachable, match="Is sshd running there"):
+    with pytest.raises(SystemUnreachable, match="Fix: check that sshd runs there"):
         connector.poll(cursor, (), 5)
     host.start_sshd()
     assert connector.poll(cursor, (), 30).complete

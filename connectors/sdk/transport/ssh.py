@@ -475,5 +475,5 @@ def error_text(error: BaseException, until: float) -> str:
     if fix := FIXES.get(error_class(error)):
         return f"{text}. {fix}"
     if isinstance(error, ConnectionRefusedError):
-        return f"{text}. Is sshd running there?"
+        return f"{text}. Fix: check that sshd runs there."
     return f"{text}. Fix: check its name, its port and the network."

@@ -135,6 +135,7 @@ def open_questions(view: IncidentView) -> list[str]:
 def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: FormatInstant) -> list[str]:
     row = view.row
     late, saved = sum(night.is_late for night in nights), sum(night.is_saved for night in nights)
+    pending = sum(night.is_pending for night in nights)
     lines = [f"Failed since {at(row.failed_since)}; {end}"]
     if row.closed is not None:
         took = format_duration(row.closed - row.failed_since)
@@ -146,7 +147,8 @@ def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: F
             if row.acknowledged_by
             else "Unacknowledged"
         )
-    lines.append(f"Affected services: {len(nights)}, of them {late} late, {saved} saved")
+    not_yet = f", {pending} not delivered yet" if pending else ""
+    lines.append(f"Affected services: {len(nights)}, of them {late} late, {saved} saved{not_yet}")
     lines.append(
         f"Business date {row.business_date}; owner {row.owner or 'not set'}; runbook {row.runbook or 'not set'}"
     )

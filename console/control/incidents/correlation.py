@@ -416,7 +416,8 @@ def _settled(index: EstateIndex, root: RunFacts, plan: PlanFacts | None = None) 
         return "the new schedule is accepted: no run is missing"
     by, took = requested_repair(index, root), repair_length(index, root)
     how = f" ({by}{f', ran {rough_duration(took)}' if took is not None else ''})" if by else ""
-    rest = f"; {plan.progress}" if plan is not None else ", with all affected runs"
+    progress = f"; plan {plan.id} was at {plan.done} of {plan.total} steps" if plan is not None else ""
+    rest = progress or ", with all affected runs"
     if index.is_green(root):
         if root.evidence is RunEvidence.ASSERTED:
             return f"{by or 'marked OK by a person'}, and no affected run is red or stale"

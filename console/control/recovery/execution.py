@@ -82,7 +82,7 @@ def release_move(plan: PlanProgress, step: StepProgress) -> PlanMove | None:
     awaited: it may fail. A hold of a person is not released."""
     hold = _other_of(plan, step, Verb.HOLD)
     if hold is None or hold.action_key is None or hold.action_state == "refused":
-        return EndStep(step, "verified", _theirs(step, hold) or "nothing was held: nothing was sent")
+        return EndStep(step, "verified", _theirs(step, hold) or "no hold to release, nothing was sent")
     if hold.hold_state in _HOLDING:
         return RequestStep(step)
     if hold.hold_state and hold.hold_state not in _MOVES:

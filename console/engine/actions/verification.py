@@ -44,8 +44,9 @@ def _by_attempt(store: Database, action: ActionRow) -> ActionStep | None:
         return None
     if state is RunState.SUCCEEDED:
         return verified(f"{state} ({attempt.evidence})")
-    code = "" if attempt.exit_code is None else f", exit {attempt.exit_code}"
-    return failed(f"ended {state}{code}: {attempt.message}".rstrip(": "))
+    code = "" if attempt.exit_code is None else f"exit {attempt.exit_code}"
+    text = f"ended {state}, {code}" if code else f"ended {state}"
+    return failed(text if attempt.message in ("", code) else f"{text}: {attempt.message}")
 
 
 def _by_run(store: Database, action: ActionRow) -> ActionStep | None:

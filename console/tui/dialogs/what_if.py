@@ -58,7 +58,7 @@ def what_if_lines(
         named = zip((UNCHANGED, *(way.name for way in ways)), outlook.ways, strict=True)
         lines += [_variant_line(name, odds, outlook, ctx) for name, odds in named]
         lines.append([])
-    return [*lines, [("forecasts only, nothing is sent", "dim")]]
+    return [*lines, [("forecasts only, nothing is sent; a restart waits for its upstreams", "dim")]]
 
 
 def _variant_line(name: str, odds: WhatIfOutcome, outlook: WhatIfView, ctx: RenderContext) -> list[Segment]:

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from console.config import key_table
 from console.config.key_table import OVERLAYS
 from console.domain.header import HeaderView, silenced_text
-from console.domain.service import ServiceView
+from console.domain.service import ServiceView, Timeliness
 from console.domain.switches import freeze_banner
 from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
@@ -312,7 +312,13 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
         if service.is_endangered and service.delivered is None
     )
     by_key = board.demo_pause is not None and board.demo_pause.by_key
-    seen = TourState(where, only_problems, board.header.open_incidents, must_type, at_risk, board.clock_waits, by_key)
+    delivered = tuple(
+        (service.title or service.name, f"Delivered {'on time' if service.timeliness == Timeliness.MET else 'late'}")
+        for service in board.services
+        if service.delivered is not None
+    )
+    incidents, is_paused = board.header.open_incidents, board.clock_waits
+    seen = TourState(where, only_problems, incidents, must_type, at_risk, is_paused, by_key, delivered)
     if board.tour.awaits_plans:
         board.query_thread.ask("tour", _plan_states, partial(_take_plans, board, board.tour), lambda _: None)
     board.tour.notice(seen)

@@ -36,6 +36,8 @@ class TourState:
     is_paused: bool = False
     """The clock of the replay is stopped, as the header shows."""
     paused_by_key: bool = False
+    delivered: tuple[tuple[str, str], ...] = ()
+    """Titles of the delivered services, each with "Delivered on time" or "Delivered late"."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,8 @@ class GuidedTour:
     """Whether there was an incident yet."""
     were_at_risk: tuple[str, ...] = ()
     """Titles of the services that were at risk at any time, in the order they were seen."""
+    delivered: dict[str, str] = field(default_factory=dict)
+    """As in `TourState`, of all that was seen: a service begins its next business date meanwhile."""
     is_repaired: bool = False
     """True while the header counts no incident after it counted one."""
     times: str = ""
@@ -73,6 +77,7 @@ class GuidedTour:
 
     def notice(self, seen: TourState) -> None:
         """Advances to what was done. It ends only when the header counts no incident and no service at risk."""
+        self.delivered.update(seen.delivered)
         if self.is_done:
             return
         self.were_at_risk += tuple(title for title in seen.at_risk if title not in self.were_at_risk)
@@ -119,9 +124,12 @@ class GuidedTour:
         """Summary of the repair, in one line; empty if nothing was repaired."""
         if not self.is_repaired:
             return ""
-        saved = ", ".join(self.were_at_risk) or "every service"
         times = self.times or "repaired"
-        return f"{times[:1].upper()}{times[1:]}. Expected on time: {saved}"
+        saved: dict[str, list[str]] = {}
+        for title in self.were_at_risk or ("every service",):
+            saved.setdefault(self.delivered.get(title, "Expected on time"), []).append(title)
+        outcomes = (f"{outcome}: {', '.join(titles)}" for outcome, titles in saved.items())
+        return ". ".join([f"{times[:1].upper()}{times[1:]}", *outcomes])
 
     def text(self, seen: TourState, key: Keys) -> str:
         if self.is_done:

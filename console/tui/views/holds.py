@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.domain.hold import HoldView
+from console.domain.plan import PlanView
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.clock_format import format_short
 from console.tui.frame.intent import RunChoice, ScreenCommand
@@ -47,7 +48,7 @@ def hold_row(view: HoldView, ctx: RenderContext) -> TableRow:
         (view.job, "plain"),
         (view.state_label, "strong"),
         until,
-        (ctx.day(view.due) if view.due is not None else "every", "dim"),
+        (ctx.day(view.due) if view.due is not None else "all", "dim"),
         (view.held_by, "dim"),
         (view.kind_label, "dim"),
         (f"{ctx.localized(view.explanation)}{seen}", "plain"),
@@ -67,6 +68,8 @@ class HoldsScreen(HeadwayScreen):
             text=_filter_text,
             key=lambda view: view.key,
         )
+        self.plans: Sequence[PlanView] = ()
+        """Those that have not ended."""
         self.preview = PreviewBelow(self, self._preview_source, self.list.grid)
         self.verdict = VerdictLine(self, loaded=self.preview.moved)
         self.list.painted = self.preview.moved
@@ -93,14 +96,25 @@ class HoldsScreen(HeadwayScreen):
         return job._replace(key=("hold", hold.key), lines=lines)
 
     def fetch(self) -> None:
-        self.ask("holds", lambda reads: reads.holds.list_holds(), self.list.show_views)
+        self.ask("holds", lambda reads: (reads.holds.list_holds(), reads.plans.list_plans(ended=False)), self._show)
         super().fetch()
 
+    def _show(self, answer: tuple[Sequence[HoldView], Sequence[PlanView]]) -> None:
+        views, self.plans = answer
+        self.list.show_views(views)
+
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
-        title: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong")]
+        title: list[Segment] = [(" HOLDS", "key"), (f" {len(self.list.views)}", "strong"), *self._planned()]
         if self.is_frozen and self.list.views:
             title.append(("   frozen: holds stay until it is thawed", "warn"))
         return title, self.list.title_marks()
+
+    def _planned(self) -> Iterator[Segment]:
+        """ "  plan 1 adds 3: 03:50, 04:30, 05:20": the holds that a plan has not placed yet."""
+        for plan in self.plans:
+            due = [step.due for step in plan.steps if step.verb == Verb.HOLD and step.state == "planned" and step.due]
+            if due:
+                yield f"  plan {plan.id} adds {len(due)}: {', '.join(map(self.ctx.hm, sorted(due)))}", "dim"
 
     def selected_name(self) -> str:
         return str(self.list.selected.job) if self.list.selected else ""

@@ -300,15 +300,25 @@ def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: 
     assert ("failed", "ended lost") == state_and_text(bench, key)
 
 
-@pytest.mark.parametrize("state", [RunState.FAILED, RunState.PARTIAL])
-def test_a_rerun_without_success_is_failed_in_the_schedulers_term(bench: Bench, state: RunState) -> None:
+@pytest.mark.parametrize(
+    "state, exit_code, message, text",
+    [
+        (RunState.FAILED, None, "no space left", "ended failed: no space left"),
+        (RunState.PARTIAL, None, "no space left", "ended partial: no space left"),
+        (RunState.FAILED, 1, "no space left", "ended failed, exit 1: no space left"),
+        (RunState.FAILED, 1, "exit 1", "ended failed, exit 1"),
+    ],
+)
+def test_a_rerun_without_success_is_failed_in_the_schedulers_term(
+    bench: Bench, state: RunState, exit_code: int | None, message: str, text: str
+) -> None:
     key = ask(bench, fail(bench, bench.scheduler))
     bench.parts.actions.step(bench.fence)
-    more = {"action_key": key, "period_key": None, "message": "no space left"}
+    more = {"action_key": key, "period_key": None, "message": message, "exit_code": exit_code}
     bench.scheduler.attempt("extract", "extract-2", state, present(), **more)
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
-    assert ("failed", f"ended {state}: no space left") == state_and_text(bench, key)
+    assert ("failed", text) == state_and_text(bench, key)
 
 
 @contextmanager

@@ -133,6 +133,30 @@ def _came_too_late(night: Night) -> None:
     night.reads.plans_ = [plan_of(draft(), 7, state="done")]
 
 
+def test_the_recap_names_what_was_delivered_since() -> None:
+    """Also after noon, when the services begin their next business date."""
+    progress = tour()
+    progress.notice(TourState("services", incidents=1, at_risk=("Daily revenue", "Supply plan", "Price list")))
+    progress.notice(seen("recovery", 0))
+    progress.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
+    outcomes = ("Supply plan", "Delivered on time"), ("Price list", "Delivered late"), ("Churn", "Delivered on time")
+    progress.notice(TourState("recovery", delivered=outcomes))
+    progress.notice(seen("recovery", 0))
+    assert progress.recap == (
+        "Failed 03:12, repaired 03:26. Expected on time: Daily revenue. Delivered on time: Supply plan."
+        " Delivered late: Price list"
+    )
+
+
+@on_the_night(tour=tour())
+async def test_the_tour_is_given_the_deliveries(night: Night) -> None:
+    await night.see("TOUR 1/5")
+    progress = night.app.tour
+    assert progress is not None
+    await night.until(lambda: bool(progress.delivered), "the deliveries")
+    assert {"Delivered on time"} == set(progress.delivered.values())
+
+
 def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     guided_tour = tour()
     guided_tour.notice(seen("services", 1))

@@ -156,12 +156,24 @@ def _with_a_closed_one(night: Night) -> None:
 @on_the_night(size=WIDE, prepare=_with_a_closed_one)
 async def test_a_wide_screen_has_closed_incidents_and_tonight_below_the_open_ones(night: Night) -> None:
     await night.press("2")
+    await night.act("closed")
     await night.see("INC-0400", "closed 01:17", "1 closed in seven days")
     await night.see("▼ act by 03:58  ▲ green by 04:21", "! Daily revenue", "Churn scores")
     await night.act("closed")
     await night.wait_until_hidden("INC-0400")
     await night.pilot.resize_terminal(*NARROW)
     await night.see("▼ act by 03:58", "affects  Supply plan, Daily revenue")
+
+
+def _without_incident(night: Night) -> None:
+    night.reads.services_, night.reads.incidents_ = [], []
+
+
+@on_the_night(size=WIDE, prepare=_without_incident)
+async def test_a_wide_screen_has_the_jobs_beside_a_list_without_an_open_incident(night: Night) -> None:
+    await night.press("2")
+    await night.see("no open incident; ! shows those of the last seven days")
+    await night.until(lambda: "JOBS" in beside(night), "the jobs")
 
 
 @on_the_night(size=WIDE)

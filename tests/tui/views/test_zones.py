@@ -69,6 +69,7 @@ def berlin(mode: ZoneMode = ZoneMode.SERVICE) -> RenderContext:
         ("nothing in the log by 02:05 UTC", "nothing in the log by 03:05", "nothing in the log by 02:05"),
         ("04:00 CET load_orders starts", "04:00 load_orders starts", "03:00 load_orders starts"),
         ("last green, 2026-11-19 00:30 CET", "last green, Thu 00:30", "last green, Wed 23:30"),
+        ("last green, 2026-11-19 03:25 CET", "last green, Thu 03:25", "last green, Thu 02:25"),
         ("held until 2026-11-20T09:00:00Z", "held until 10:00", "held until 09:00"),
         ("last 10 Nov 09:00 UTC", "last 11-10 10:00", "last 11-10 09:00"),
         ("ended 20:05 JST", "ended 20:05 JST", "ended 20:05 JST"),

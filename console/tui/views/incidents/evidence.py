@@ -12,7 +12,7 @@ from console.domain.incident import AffectedServiceView, IncidentView, MemberVie
 from console.domain.service import ReasonKind, format_percent, format_risk
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
-from console.tui.frame.cells import RenderContext, SegmentLines, passed
+from console.tui.frame.cells import RenderContext, SegmentLines, counted, passed
 from console.tui.views.runs.forecast import SHOWN_SHARE, slack_style, slack_text
 from console.tui.widgets.paint import Segment
 
@@ -60,15 +60,19 @@ def _service(
     service: AffectedServiceView, by_job: Mapping[str, JobForecastView], ctx: RenderContext
 ) -> Iterator[list[Segment]]:
     mark, label, style = ctx.mark("timeliness", service.timeliness)
-    name, deadline = service.title or service.name, ctx.due(service.deadline)
-    yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (f", due {deadline}", "plain")]
-    for reason in _reasons(service):
-        yield [(f"   {clean_line(ctx.localized(reason, zone=service.zone))}", "plain")]
-    green_by = ctx.hm(service.green_by)
-    latest = ctx.hm(service.act_by) + (passed(service.act_by, ctx) if service.act_by else "")
-    yield [
-        (f"   act by {latest}, green by {green_by}: {service.basis.text if service.basis else 'no estimate'}", "dim")
-    ]
+    name, times = service.title or service.name, f", due {ctx.due(service.deadline)}"
+    if service.delivered is not None:
+        times += f", delivered {ctx.due(service.delivered)}"
+    yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (times, "plain")]
+    yield from (
+        [(f"   {clean_line(ctx.localized(reason, zone=service.zone))}", "plain")] for reason in _reasons(service)
+    )
+    if service.delivered is not None:
+        return
+    if service.act_by is not None or service.green_by is not None or service.p_late is None:
+        latest = ctx.hm(service.act_by) + (passed(service.act_by, ctx) if service.act_by else "")
+        basis = service.basis.text if service.basis else "no estimate"
+        yield [(f"   act by {latest}, green by {ctx.hm(service.green_by)}: {basis}", "dim")]
     yield from ([(f"   {clean_line(text)}", style)] for text, style in _forecast(service, ctx))
     for estimate in service.estimates:
         line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]
@@ -80,8 +84,9 @@ def _service(
 
 
 def _reasons(service: AffectedServiceView) -> Iterator[str]:
-    """The reasons without the probability and the finish of an earlier forecast, if there is a present one."""
-    has_forecast = service.p_late is not None and service.expected is not None
+    """The reasons without the probability and the finish of an earlier forecast, if there is a present one or the
+    delivery."""
+    has_forecast = service.delivered is not None or (service.p_late is not None and service.expected is not None)
     for reason in service.reasons:
         if not has_forecast:
             yield reason.clause
@@ -105,7 +110,7 @@ def _estimate(estimate: Mapping[str, object]) -> str:
     usual, high = estimate.get("p50_s"), estimate.get("p90_s")
     takes = f"usually {format_duration(usual)}" if isinstance(usual, int | float) else "no estimate"
     takes += f", 90 % within {format_duration(high)}" if isinstance(high, int | float) and high != usual else ""
-    return f"{name}: {takes}; {source}" + (f", {runs} runs" if runs else "")
+    return f"{name}: {takes}; {source}" + (f", {counted(runs, 'run')}" if isinstance(runs, int) and runs else "")
 
 
 def _member(member: MemberView, ctx: RenderContext) -> Iterator[list[Segment]]:

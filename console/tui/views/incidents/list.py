@@ -17,11 +17,11 @@ from console.tui.frame.screen import HeadwayScreen
 from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.path import PathBelow
-from console.tui.views.incidents.preview import incident_source
+from console.tui.views.incidents.preview import empty_source, incident_source
 from console.tui.views.incidents.timeline import notified_cell
 from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
 from console.tui.views.lists import ViewList
-from console.tui.views.preview import PREVIEW_FROM, PreviewBeside, PreviewSource
+from console.tui.views.preview import PreviewBeside, PreviewSource
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, TableRow, cells_row
@@ -99,8 +99,8 @@ class IncidentsScreen(HeadwayScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.closed_choice: bool | None = None
-        """Whether closed incidents are listed; None: follow the width."""
+        self.with_closed = False
+        """Whether those closed within seven days are listed."""
         self._closed_read = False
         self.list = ViewList(
             self,
@@ -133,7 +133,9 @@ class IncidentsScreen(HeadwayScreen):
         yield from self.preview.beside(self.list.widgets(), self.path.widgets(), [Bar(id="about")])
 
     def _preview_source(self) -> PreviewSource | None:
-        return None if self.selected is None else incident_source(self.selected.id, self.verdict)
+        if self.selected is None:
+            return empty_source(self.verdict) if self.list.is_empty else None
+        return incident_source(self.selected.id, self.verdict)
 
     def _selected_id(self) -> int | None:
         return self.selected.id if self.selected is not None else None
@@ -159,11 +161,10 @@ class IncidentsScreen(HeadwayScreen):
 
     @property
     def _lists_closed(self) -> bool:
-        is_listed = self.size.width >= PREVIEW_FROM if self.closed_choice is None else self.closed_choice
-        return is_listed or any(term in self.list.filter_text.lower().split() for term in CLOSED_FILTERS)
+        return self.with_closed or any(term in self.list.filter_text.lower().split() for term in CLOSED_FILTERS)
 
     def toggle_closed(self) -> None:
-        self.closed_choice = not self._lists_closed
+        self.with_closed = not self.with_closed
         self.fetch()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:

@@ -264,6 +264,7 @@ class VerdictLine(ScreenPart):
     def _right(self, view: IncidentView) -> list[Segment]:
         number, steps = view.row.id, view.joint_restarts or open_steps(view)[:1]
         is_requested = bool(steps) and all(step.awaits_approval for step in steps)
-        if (command := self._command(number)) and not is_requested:
+        is_actionable = view.row.closed is None and not is_requested
+        if (command := self._command(number)) and is_actionable:
             return [(self._screen.key_for(command), "key"), (f" {command} ", "plain")]
         return [(f"{incident_name(number)} ", "key")]

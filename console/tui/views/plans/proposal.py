@@ -94,7 +94,9 @@ class PlanConfirmation(Confirmation):
         if self.unsafe:
             lines.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
         if self.draft.first_tier:
-            lines.append([(f"affects tier 1: {', '.join(self.draft.first_tier)}", "warn")])
+            titles = {service.name: service.title for service in self.proposal.board.services}
+            affected = ", ".join(titles.get(name) or name for name in self.draft.first_tier)
+            lines.append([(f"affects tier 1: {affected}", "warn")])
         if self.is_detailed:
             lines += rows.start_lines(self.draft, self.box.ctx)
         elif self.proposal.proposed is not None:

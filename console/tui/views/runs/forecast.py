@@ -88,22 +88,21 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
 
 
 def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
-    p50, p80, p95 = (ctx.hm(at) for at in (view.p50, view.p80, view.p95))
+    p50, p80, p95 = (ctx.due(at) for at in (view.p50, view.p80, view.p95))
     text = f"{p50}, p80 {p80}, p95 {p95}" if p50 != p95 else p50
     return [("expected ", "dim"), (text, "plain")]
 
 
 def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
-    clock, now = ctx.clock, ctx.now
     slack = slack_text(view)
     late_style = slack_style(view) if view.p_late >= FORECAST_TEXTS else "plain"
     return [
         (view.title, "strong"),
-        (clock.due(view.deadline, now), "plain"),
+        (ctx.due(view.deadline), "plain"),
         (format_probability(view.p_late), late_style),
         (slack, "bad" if slack.startswith("-") else "plain"),
         act_by(view.act_by, ctx),
-        (clock.hm(view.green_by, now), "plain"),
+        (ctx.day(view.green_by), "plain"),
         (format_percent(view.decides), "plain"),
     ]
 

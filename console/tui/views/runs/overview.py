@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from connectors.sdk.states import RunState, is_open
 from console.domain.finding import FindingView
 from console.domain.forecast import JobForecastView
-from console.domain.job import JobMonth, JobView
+from console.domain.job import JobMonth, JobRow, JobView
 from console.domain.run import AttemptView, RunRow, RunView
 from console.timing.durations import format_duration, rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
@@ -30,12 +30,19 @@ def status_segments(view: JobView | RunView, ctx: RenderContext) -> list[list[Se
     timely, timeliness, style = ctx.mark("timeliness", row.timeliness)
     sign, evidence, how = ctx.mark("evidence", row.evidence)
     known = f"{sign} {evidence}".strip()
+    of_night: list[Segment] = [(f" {_night(row, ctx)}", "dim")] if isinstance(view, JobView) else []
     return [
-        [("state ", "dim"), mark, (" ", "plain"), label],
+        [("state ", "dim"), mark, (" ", "plain"), label, *of_night],
         [("timeliness ", "dim"), (f"{timely} {timeliness}", style)],
         [("evidence ", "dim"), (known, "plain" if how == "dim" else how)],
         proves,
     ]
+
+
+def _night(row: JobRow | RunRow, ctx: RenderContext) -> str:
+    """When its last run ended or started, with its day, so that it is not read as tonight's; else its business date."""
+    at = row.ended or row.started
+    return ctx.day(at) if at is not None else row.business_date
 
 
 def source_segments(state: str, reference: str, address: str, whose: str = "") -> list[list[Segment]]:

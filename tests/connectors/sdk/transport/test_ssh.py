@@ -253,7 +253,7 @@ def test_a_key_from_a_reference_never_appears_in_messages(server: StubServer) ->
 def test_a_closed_port_is_unreachable_and_names_what_to_check(server: StubServer) -> None:
     ssh_session = SshSession(replace(address(server), port=1))
     server.known_hosts.write_text("")
-    with pytest.raises(SystemUnreachable, match="Is sshd running there"):
+    with pytest.raises(SystemUnreachable, match="Fix: check that sshd runs there"):
         ssh_session.run(b"", ARGV, 5)
 
 

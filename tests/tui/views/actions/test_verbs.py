@@ -9,7 +9,7 @@ import pytest
 from connectors.sdk.states import Verb
 from console.store.errors import NotAllowed
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, hold, run_view, target
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, at, draft, hold, plan_of, run_view, target
 
 
 async def at_the_jobs(night: Night) -> None:
@@ -289,6 +289,19 @@ async def test_holds_are_reached_by_name_and_one_is_let_go(night: Night) -> None
     await night.see("◌ requested")
     [request] = night.requests.action_requests
     assert (Verb.RELEASE, 2, {"hold": "headway-hold-1"}) == (request.verb, request.job_id, dict(request.parameters))
+
+
+@on_the_night()
+async def test_the_holds_that_a_plan_has_not_placed_yet_are_named(night: Night) -> None:
+    planned = plan_of(draft(), 7)
+    due = ("placed", at("03:20")), ("planned", at("05:20")), ("planned", at("04:30"))
+    steps = [
+        dataclasses.replace(step, verb=Verb.HOLD, state=state, due=start)
+        for step, (state, start) in zip(planned.steps, due, strict=False)
+    ]
+    night.reads.plans_ = [dataclasses.replace(planned, steps=tuple(steps))]
+    night.app.navigation.go("holds")
+    await night.see("HOLDS 0  plan 7 adds 2: 04:30, 05:20")
 
 
 @on_the_night(prepare=_held)

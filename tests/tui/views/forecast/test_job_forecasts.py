@@ -43,6 +43,19 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
     assert ["Daily revenue", "06:30", "4 %", "+1h22m"] == revenue[:4]
 
 
+def test_the_next_night_and_the_last_run_have_their_day() -> None:
+    tonight, day = left("supply-plan", EXTRACT), timedelta(hours=21)
+    times = {name: getattr(tonight, name) + day for name in ("deadline", "p50", "p80", "p95", "act_by", "green_by")}
+    lines = text(forecast.forecast_lines([dataclasses.replace(tonight, **times)], CONTEXT, 160))
+    assert " expected Sat 00:12, p80 Sat 00:20, p95 Sat 00:41" in lines
+    assert "  Sat 02:30  " in lines
+    view = FakeReads().job(1)
+    for ended, night in ((NOW - timedelta(hours=20), "Thu 06:17"), (NOW - timedelta(minutes=7), "02:10")):
+        row = dataclasses.replace(view.row, state="succeeded", started=NOW - timedelta(hours=21), ended=ended)
+        [state, *_] = overview.status_segments(dataclasses.replace(view, row=row), CONTEXT)
+        assert f"succeeded {night}" in text([state])
+
+
 @pytest.mark.parametrize("width, last", [(80, "critical"), (60, "green by"), (30, "own risk")])
 def test_the_table_leaves_out_columns_without_room(width: int, last: str) -> None:
     head = text(forecast.forecast_lines([left("supply-plan", EXTRACT)], CONTEXT, width)).splitlines()[1]

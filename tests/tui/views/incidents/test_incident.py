@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from textual._styles_cache import StylesCache
 
 from console.domain.history import NO_ESTIMATE
-from console.domain.service import Reason
+from console.domain.service import Reason, ReasonKind
 from console.store.errors import StoreUnusable
+from console.tui.views.incidents.evidence import evidence_lines
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row
+from tests.tui.fake_reads import EXTRACT, NOW, at, draft, incident, incident_row, plan_of
+from tests.tui.views.runs.test_durations import render_context
 
 
 async def _open(night: Night) -> None:
@@ -208,6 +210,16 @@ async def test_what_closed_within_seven_days_is_a_key_or_a_filter_away(night: Ni
     await night.wait_until_hidden("✖ INC-0412")
 
 
+@on_the_night(size=(200, 50), prepare=_with_closed)
+async def test_a_large_screen_lists_the_same_incidents(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412", "INCIDENTS 1 open")
+    await night.at_rest()
+    assert "INC-0398" not in night.text
+    await night.act("closed")
+    await night.see("INC-0398", "1 open  1 closed in seven days")
+
+
 @on_the_night(prepare=_with_closed)
 async def test_a_note_and_the_page_are_there_in_the_list_too(night: Night) -> None:
     await night.press("2")
@@ -235,6 +247,24 @@ async def test_a_missing_estimate_is_stated_once(night: Night) -> None:
     assert 1 == night.text.count("no estimate")
 
 
+@pytest.mark.parametrize("delivered, forecast", [(None, "5 % risk of being late: expected"), (at("05:50"), "")])
+def test_the_evidence_of_a_repaired_service_contradicts_itself_nowhere(
+    delivered: datetime | None, forecast: str
+) -> None:
+    reason = Reason("expected 05:50", ReasonKind.FINISH, p_late=0.05)
+    service = dataclasses.replace(
+        incident().services[0], timeliness="met" if delivered else "on_time", act_by=None, green_by=None, basis=None,
+        p_late=0.05, expected=at("05:50"), reasons=(reason,), delivered=delivered,
+        estimates=({"job": EXTRACT, "source": "declared", "runs": 1},),
+    )  # fmt: skip
+    lines = evidence_lines(dataclasses.replace(incident(), services=(service,)), render_context())
+    text = "\n".join("".join(part for part, _ in line) for line in lines).partition(" FACTS")[0]
+    assert "act by" not in text
+    assert ("risk" in text, forecast in text) == (not delivered, True)
+    assert ("no estimate; declared, 1 run\n" in text) == (not delivered)
+    assert (", delivered 05:50" in text) == bool(delivered)
+
+
 @on_the_night(prepare=_with_closed)
 async def test_a_closed_incident_in_the_list_is_neither_recovered_nor_acknowledged(night: Night) -> None:
     await night.press("2")
@@ -248,6 +278,19 @@ async def test_a_closed_incident_in_the_list_is_neither_recovered_nor_acknowledg
     await night.act("recover")
     await night.see("it is closed")
     assert [] == night.requests.calls
+
+
+@on_the_night()
+async def test_a_closed_incident_whose_plan_runs_on_offers_no_recovery(night: Night) -> None:
+    await night.press("2")
+    await night.see("r recover")
+    _closed(night)
+    night.reads.incidents_, night.reads.closed_ = [], [night.reads.incident_.row]
+    night.reads.services_, night.reads.plans_ = [], [plan_of(draft(), 7)]
+    night.reads.changed()
+    await night.act("closed")
+    await night.see("Plan 7 running", "1 closed in seven days")
+    await night.until(lambda: night.text.splitlines()[2].endswith("INC-0412"), "the name of the incident")
 
 
 def _closed(night: Night) -> None:

@@ -454,7 +454,7 @@ def _first_tier(night: Night) -> None:
 async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("affects tier 1: daily-revenue", "type INC-0412")
+    await night.see("affects tier 1: Daily revenue", "type INC-0412")
     assert "Start the plan" not in night.text
     await night.type("INC-0413")
     await night.press("enter")

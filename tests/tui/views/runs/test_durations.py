@@ -92,7 +92,7 @@ def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
     message = text(
         flowing_groups(status_segments(dataclasses.replace(job_view(row), row=row), render_context()), 120)[0]
     )
-    assert message.startswith(" state ✖ failed   timeliness ! at risk   evidence ≈ inferred   proves its end")
+    assert message.startswith(" state ✖ failed 02:14   timeliness ! at risk   evidence ≈ inferred   proves its end")
     never = job_row(2, EXTRACT, state="", run_id=None, next=None)
     message = text(flowing_groups(expected_text(job_view(never, coming=()), render_context()), 120)[0])
     assert message.startswith(" daily at 02:00   next not known   usually 14m12s")
