@@ -242,9 +242,9 @@ def _keep_read_runs(session: WriteSession, moved: dict[int, str], now: datetime)
                 pairs += [(run.id, last.id) for run in group if run.sort_us < last.sort_us]
                 pairs += [(first.id, reader.id) for reader in readers if reader.sort_us > first.sort_us]
     partners: dict[int, list[int]] = defaultdict(list)
-    for one, other in pairs:
-        partners[one].append(other)
-        partners[other].append(one)
+    for run_id, reader_id in pairs:
+        partners[run_id].append(reader_id)
+        partners[reader_id].append(run_id)
     pending = [run_id for pair in pairs if moved.get(pair[0]) != moved.get(pair[1]) for run_id in pair]
     while pending:
         run_id = pending.pop()
