@@ -29,6 +29,8 @@ class HttpPoller:
         self._api, self._options, self._reader = client, client.options, reader
         self._next_single = 0
         """Where the next poll goes on among the open runs that it reads alone."""
+        self._shown_open: set[str] = set()
+        """Runs that this walk listed as open: they are not read alone."""
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
@@ -44,27 +46,28 @@ class HttpPoller:
             return self._poll_from(restart, open_runs, result)
 
     def _poll_from(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
+        if at.page is None:
+            self._shown_open.clear()
         if self._options.runs.oldest_first:
             return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
             at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since, search=at.search)
-        page, at, poll = self._read_page(at, at.page, result)
+        page, at, poll = self._read_page(at, at.page, open_runs, result)
         if poll is not None:
             return poll
         now = page.clock.target if page.clock else datetime.now(UTC)
         newest = min(max(self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result), at.newest), now)
         if page.following is not None:
-            return self._poll_of(
-                result, replace(at.after(self._ids(page)), page=page.following, newest=newest), page, None
-            )
+            following = replace(at.after(self._ids(page)), page=page.following, newest=newest)
+            return self._poll_of(open_runs, result, following, page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(newest, at.unlisted or newest, max(at.until, at.since))
         since = max(newest - timedelta(seconds=self._options.overlap), EPOCH) if newest > EPOCH else EPOCH
-        return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
+        return self._poll_of(open_runs, result, HttpCursor(since=since), page, at.seen_until)
 
     def _read_page(
-        self, at: HttpCursor, number: str | int | None, result: PollResult
+        self, at: HttpCursor, number: str | int | None, open_runs: Sequence[RunRef], result: PollResult
     ) -> tuple[HttpPage, HttpCursor, Poll | None]:
         """The page and the cursor of its walk; the poll as well where it ends here, because pages repeat or the jobs of
         its runs are still looked for."""
@@ -74,10 +77,10 @@ class HttpPoller:
         elif at.repeats(self._ids(page)):
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
             result.warn(f"runs: {ENDLESS_PAGES}")
-            return page, at, self._poll_of(result, HttpCursor(since=at.since), page, None)
+            return page, at, self._poll_of(open_runs, result, HttpCursor(since=at.since), page, None)
         search = self._reader.learn_jobs(page.rows, at.search)
         if search is not None:
-            return page, at, self._poll_of(result, replace(at, page=number, search=search), page, None)
+            return page, at, self._poll_of(open_runs, result, replace(at, page=number, search=search), page, None)
         return page, self._with_jobs(at, page), None
 
     def _ids(self, page: HttpPage) -> str:
@@ -104,19 +107,20 @@ class HttpPoller:
         """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
         where a whole page has the same change."""
         begun = at.begun if at.page is not None else at.since
-        page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, result)
+        page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, open_runs, result)
         if poll is not None:
             return poll
         last, has_rest = self._add_changed(page, begun, result)
         if has_rest or page.following is not None:
             following = 1 if last > begun else page.following or 1
             walk = at if has_rest else at.after(self._ids(page))  # the rest may be a page with the same rows
-            return self._poll_of(result, replace(walk, begun=max(last, begun), page=following), page, None)
+            at = replace(walk, begun=max(last, begun), page=following)
+            return self._poll_of(open_runs, result, at, page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(max(last, begun), max(at.until, at.since))
         newest = min(newest, at.unlisted or newest)
         since = max(newest - timedelta(seconds=self._options.overlap), at.since) if newest > at.since else at.since
-        return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
+        return self._poll_of(open_runs, result, HttpCursor(since=since), page, at.seen_until)
 
     def _add_changed(self, page: HttpPage, begun: datetime, result: PollResult) -> tuple[datetime, bool]:
         """Adds the runs of a page in the order of their change, as many as one poll can read. Returns the change of the
@@ -149,7 +153,18 @@ class HttpPoller:
         except RecordUnreadable as error:
             result.skip(place, error, row)
 
-    def _poll_of(self, result: PollResult, cursor: HttpCursor, page: HttpPage, seen_until: datetime | None) -> Poll:
+    def _poll_of(
+        self,
+        open_runs: Sequence[RunRef],
+        result: PollResult,
+        cursor: HttpCursor,
+        page: HttpPage,
+        seen_until: datetime | None,
+    ) -> Poll:
+        """The poll of this page. The next page's open runs are without the attempts that a record here follows, so
+        these end in the same poll."""
+        self._add_superseded(open_runs, result)
+        self._shown_open |= {run.native_ref for run in result.records.values() if run.state.is_open}
         for text in (*unknown_states(result.records.values()), *([page.cut] if page.cut else [])):
             result.warn(text)
         result.complete = not result.skipped and not page.cut
@@ -186,7 +201,7 @@ class HttpPoller:
 
     def _add_unlisted(self, open_runs: Sequence[RunRef], clock: TargetClock | None, result: PollResult) -> None:
         self._add_open(clock, result)
-        reported = {run.native_ref for run in result.records.values()}
+        reported = self._shown_open | {run.native_ref for run in result.records.values()}
         unlisted = [ref for ref in open_runs if ref.native_ref not in reported] if self._options.runs.one else []
         groups = [*group_by_run(unlisted).items()]
         first = self._next_single % max(1, len(groups))
@@ -212,7 +227,6 @@ class HttpPoller:
             result.warn(
                 f"{len(groups)} open runs are not in the list, and a poll reads {MAX_SINGLE_READS} of them alone"
             )
-        self._add_superseded(open_runs, result)
 
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
         """Ends open attempts that are not the latest one of their run: their own end is not listed any more."""

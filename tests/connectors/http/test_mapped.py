@@ -49,6 +49,7 @@ from connectors.sdk.fields import digest
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from console.cli.connectors import TrialResult
+from tests.connectors.polls import walked
 from tests.fakes.homegrown import HomeGrown
 
 PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "http.md"
@@ -1068,6 +1069,43 @@ def test_a_run_without_a_start_and_an_attempt_waits_for_its_first_one(counts: st
     }
     row |= {"began": row["changed"], "status": "active"}
     assert ["its number of attempts is 'None'"] == [item.reason for item in connector.poll("", (), 5).skipped]
+
+
+class WithEmptyPage(InPlace):
+    """The last page of each walk is empty."""
+
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        rows = super()._page(query)["runs"]
+        return {"runs": rows, "paging": {"after": str(int(query.get("after") or 0) + len(rows)) if rows else None}}
+
+
+def test_an_attempt_ends_in_the_poll_that_lists_the_next_one_of_its_run() -> None:
+    """It stayed open for ever: the last page alone ended it, and until then the store's open run was the next one."""
+    fake = WithEmptyPage()
+    row = fake.run("load", "active", fake.now, tries=1)
+    connector = repeating(fake, attempt="tries")
+    runs, cursor = walked(connector)
+    fake.become(row, "active", 2)
+    first = connector.poll(cursor, [ref(runs[f"{row['id']}.1"])], 5)
+    assert first.more, "another page follows"
+    states = {run.attempt_key: run.state for run in first.runs if run.native_ref == str(row["id"])}
+    assert {f"{row['id']}.1": RunState.LOST, f"{row['id']}.2": RunState.RUNNING} == states
+
+
+def test_an_open_run_that_an_earlier_page_listed_is_not_read_alone() -> None:
+    """Each open run took a request in each poll, because the last page was empty."""
+    fake = WithEmptyPage()
+    rows = [fake.run("load", "active", fake.now) for _ in range(3)]
+    connector = opened(fake, limit=100)
+    runs, cursor = walked(connector)
+    known = [runs[str(row["id"])] for row in rows]
+    fake.requested.clear()
+    _, cursor = walked(connector, cursor, *known)
+    assert ["GET /api/runs"] * 2 == fake.requested
+    rows[0]["changed"] = "2020-01-01T00:00:00Z"  # before every page
+    fake.requested.clear()
+    walked(connector, cursor, *known)
+    assert ["GET /api/runs", "GET /api/runs", f"GET /api/runs/{rows[0]['id']}"] == fake.requested
 
 
 class WithActions(InPlace):
