@@ -15,10 +15,11 @@ from connectors.sdk.errors import RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import HistoryGap, Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
+NOT_FOUND_ALONE = "runs.one does not find a run that the list showed, so no run is gone because of it. Fix: correct it"
 UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
@@ -29,6 +30,10 @@ class HttpPoller:
         self._api, self._options, self._reader = client, client.options, reader
         self._next_single = 0
         """Where the next poll goes on among the open runs that it reads alone."""
+        self._listed: RunRecord | None = None
+        """The ended run that was listed last."""
+        self._has_read_alone = False
+        """Whether `runs.one` found a run."""
         self._shown_open: set[str] = set()
         """Runs that this walk listed as open: they are not read alone."""
 
@@ -150,6 +155,8 @@ class HttpPoller:
         try:
             for record in self._reader.records(row, clock):
                 result.add(record)
+                if not record.state.is_open:
+                    self._listed = record
         except RecordUnreadable as error:
             result.skip(place, error, row)
 
@@ -211,6 +218,10 @@ class HttpPoller:
                 break
             self._next_single += 1
             row = self._api.run(run_id, refs[0].job)
+            self._has_read_alone |= row is not None
+            if row is None and not self._can_read_alone():
+                result.skipped.append(SkippedRecord(f"run {run_id}", NOT_FOUND_ALONE))
+                break
             if row is None:
                 for ref in refs:
                     result.add(no_longer_listed(ref, "gone", VANISHED_MESSAGE))
@@ -227,6 +238,12 @@ class HttpPoller:
             result.warn(
                 f"{len(groups)} open runs are not in the list, and a poll reads {MAX_SINGLE_READS} of them alone"
             )
+
+    def _can_read_alone(self) -> bool:
+        """Whether `runs.one` finds a run that was listed: a wrong path finds none, and says nothing about open runs."""
+        if not self._has_read_alone and self._listed is not None:
+            self._has_read_alone = self._api.run(self._listed.native_ref, self._listed.job) is not None
+        return self._has_read_alone or self._listed is None
 
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
         """Ends open attempts that are not the latest one of their run: their own end is not listed any more."""

@@ -26,6 +26,7 @@ from connectors.http.actions import MAX_SEARCHED_PAGES
 from connectors.http.client import format_instant
 from connectors.http.connector import CONNECTOR, HttpConnector, HttpProfile, open_system
 from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, HttpOptions, HttpPartsCall, HttpRunsCall
+from connectors.http.runs import NOT_FOUND_ALONE
 from connectors.http.sign_in import OAuth2Grant
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
@@ -48,7 +49,7 @@ from connectors.sdk.field_mapping import (
 from connectors.sdk.fields import digest
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
-from console.cli.connectors import TrialResult
+from console.cli.connectors import TrialResult, trial_lines, try_target
 from tests.connectors.polls import walked
 from tests.fakes.homegrown import HomeGrown
 
@@ -1106,6 +1107,40 @@ def test_an_open_run_that_an_earlier_page_listed_is_not_read_alone() -> None:
     fake.requested.clear()
     walked(connector, cursor, *known)
     assert ["GET /api/runs", "GET /api/runs", f"GET /api/runs/{rows[0]['id']}"] == fake.requested
+
+
+def test_a_wrong_path_of_a_single_run_ends_no_open_run_and_is_reported() -> None:
+    """Each open run that the list did not show was unknown by it, and the system was healthy."""
+    fake = HomeGrown()
+    row = fake.run("load", "active", fake.now)
+    connector = opened(fake, limit=100, overlap=0, runs={**settings()["runs"], "one": "/api/runs/{id}/one"})
+    runs, cursor = walked(connector)
+    fake.runs.remove(row)
+    poll = connector.poll(cursor, [ref(runs[str(row["id"])])], 5)
+    assert (False, []) == (poll.complete, [run for run in poll.runs if run.attempt_key == str(row["id"])])
+    assert [NOT_FOUND_ALONE] == [item.reason for item in poll.skipped]
+    trial = try_target(connector, "batch/api", 5)
+    assert not trial.is_understood
+    [line] = [line for line in trial_lines(trial) if "read one run" in line]
+    assert re.fullmatch(r"  right    read one run: MISSING; correct runs.one: run \d+ is in the list, and .*", line)
+    assert try_target(opened(HomeGrown()), "batch/api", 5).is_understood
+
+
+def test_a_trial_reads_a_second_page_of_runs() -> None:
+    """A token that is refused beside another parameter passed, and then failed in every poll."""
+    fake = HomeGrown()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        conflicts = {"since", "after"} <= set(request.url.params)
+        return httpx.Response(400, json={"message": "cursor_conflict"}) if conflicts else fake.handle(request)
+
+    trial = try_target(opened(fake, FaultyTransport(answer, "")), "batch/api", 5)
+    assert "cursor_conflict" in trial.error
+    assert trial.poll is not None
+    assert 4 == len(trial.poll.runs)
+    trial = try_target(opened(fake), "batch/api", 5)
+    assert trial.poll is not None
+    assert (8, True) == (len(trial.poll.runs), trial.is_understood)
 
 
 class WithActions(InPlace):
