@@ -277,7 +277,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     history_days: int = Field(default=0, ge=0, le=3650, strict=True)
     """How far back the first poll reads; 0: all."""
     retention_days: int = Field(default=0, ge=0, le=3650, strict=True)
-    """How long the source keeps runs; 0: for ever. A poll after a longer pause reports a gap."""
+    """How long the source keeps runs; 0: for ever. No poll asks further back, and one after a longer pause reports a
+    gap."""
     oldest_first: bool = False
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
     rows that move to the end while it reads hide no others."""

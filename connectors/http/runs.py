@@ -22,6 +22,7 @@ VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
 NOT_FOUND_ALONE = "runs.one does not find a run that the list showed, so no run is gone because of it. Fix: correct it"
 UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
+DELETED_WITHIN = timedelta(hours=1)  # the oldest runs are not requested: they are deleted while pages are read
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
 
 
@@ -57,7 +58,8 @@ class HttpPoller:
             return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
-            at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since, search=at.search)
+            begun = max(min([at.since, *starts]), self._oldest_kept())
+            at = HttpCursor(since=at.since, begun=begun, newest=at.since, search=at.search)
         page, at, poll = self._read_page(at, at.page, open_runs, result)
         if poll is not None:
             return poll
@@ -101,6 +103,11 @@ class HttpPoller:
         today = datetime.now(UTC).replace(microsecond=0)
         return HttpCursor(since=today - timedelta(days=days)) if days else HttpCursor()
 
+    def _oldest_kept(self) -> datetime:
+        """The oldest instant that is requested: an API may refuse an older one than it keeps."""
+        days = self._options.runs.retention_days
+        return datetime.now(UTC).replace(microsecond=0) - timedelta(days=days) + DELETED_WITHIN if days else EPOCH
+
     def _add_gap(self, cursor: str, at: HttpCursor, result: PollResult) -> None:
         """Reports runs that the source deleted before they were read."""
         days = self._options.runs.retention_days
@@ -111,7 +118,7 @@ class HttpPoller:
     def _poll_by_change(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
         """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
         where a whole page has the same change."""
-        begun = at.begun if at.page is not None else at.since
+        begun = at.begun if at.page is not None else max(at.since, self._oldest_kept())
         page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, open_runs, result)
         if poll is not None:
             return poll

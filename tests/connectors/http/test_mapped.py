@@ -1402,6 +1402,26 @@ def test_runs_that_were_deleted_while_a_token_expired_are_a_gap() -> None:
     assert "runs are kept for 1 days" in gap.reason
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("paused_days", [None, 40])
+def test_no_poll_asks_further_back_than_its_source_keeps_runs(oldest_first: bool, paused_days: int | None) -> None:
+    """The first poll asked since 1970, which the API refused, and so in each poll."""
+    fake, asked = HomeGrown(), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["since"])
+        return fake.handle(request)
+
+    runs = {**settings()["runs"], "retention_days": 30}
+    if oldest_first:
+        runs |= {"oldest_first": True, "query": {"since": "{since}", "limit": "{limit}", "page": "{page}"}, "next": ""}
+    since = datetime.now(UTC) - timedelta(days=paused_days or 0)
+    cursor = "" if paused_days is None else json.dumps({"since": since.isoformat()})
+    oldest = datetime.now(UTC) - timedelta(days=30)
+    opened(fake, FaultyTransport(answer, ""), runs=runs).poll(cursor, [RunRef("load", "", "1", "1", since)], 5)
+    assert oldest < datetime.fromisoformat(asked[0]) < oldest + timedelta(hours=2)
+
+
 class PiecewiseLog(HomeGrown):
     """Answers 10 bytes of a log from an offset on; 416 behind its end."""
 
