@@ -741,6 +741,22 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "a text by {offset} needs the byte behind it. Fix: name in next",
         ),
         (
+            {"log": {"path": "/{id}", "next": "next", "query": {"from": "{offset}"}}},
+            "text: next is the byte behind a text by {offset}. Fix: name in text where an answer has it",
+        ),
+        (
+            {"hold": {"path": "/{job}", "note": "n", "body": {"on": "{enabled}"}}},
+            "body: the call sends no {note}, so it writes no mark. Fix: send {note} in body or query",
+        ),
+        (
+            {"hold": {"path": "/jobs", "note": "n", "body": {"on": "{enabled}", "n": "{note}"}}},
+            "path: the call is the same for every job. Fix: send {job} in it",
+        ),
+        *(
+            ({"runs.job": path}, f"{path!r} is not a path into a row")
+            for path in ("{{ run.job }}", "{{job}}", "$.job", "${job}")
+        ),
+        (
             {"parts": {"path": "/{id}", "id": "number", "name": "number", "state": "state"}},
             'both are "number". Fix: name another field, or leave out [parts] and name in runs.attempt',
         ),
