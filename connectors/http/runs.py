@@ -19,7 +19,7 @@ from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedR
 from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
-NOT_FOUND_ALONE = "runs.one does not find a run that the list showed, so no run is gone because of it. Fix: correct it"
+NOT_FOUND_ALONE = "runs.one does not find a listed run either, so this one stays open. Fix: correct the path"
 UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
 DELETED_WITHIN = timedelta(hours=1)  # the oldest runs are not requested: they are deleted while pages are read
@@ -58,7 +58,7 @@ class HttpPoller:
             return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
-            begun = max(min([at.since, *starts]), self._oldest_kept())
+            begun = max(min([at.since, *starts]), self._oldest_stored())
             at = HttpCursor(since=at.since, begun=begun, newest=at.since, search=at.search)
         page, at, poll = self._read_page(at, at.page, open_runs, result)
         if poll is not None:
@@ -103,7 +103,7 @@ class HttpPoller:
         today = datetime.now(UTC).replace(microsecond=0)
         return HttpCursor(since=today - timedelta(days=days)) if days else HttpCursor()
 
-    def _oldest_kept(self) -> datetime:
+    def _oldest_stored(self) -> datetime:
         """The oldest instant that is requested: an API may refuse an older one than it keeps."""
         days = self._options.runs.retention_days
         return datetime.now(UTC).replace(microsecond=0) - timedelta(days=days) + DELETED_WITHIN if days else EPOCH
@@ -118,7 +118,7 @@ class HttpPoller:
     def _poll_by_change(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
         """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
         where a whole page has the same change."""
-        begun = at.begun if at.page is not None else max(at.since, self._oldest_kept())
+        begun = at.begun if at.page is not None else max(at.since, self._oldest_stored())
         page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, open_runs, result)
         if poll is not None:
             return poll

@@ -54,7 +54,7 @@ _PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}*=-]*")
 
 
 _TEMPLATE = re.compile(r"\{\{|\}\}|\$[.{]")
-"""What other tools write around a path."""
+"""Marks of templates and JSONPath, which a path has none of."""
 
 
 def _checked_path(text: str, info: ValidationInfo) -> str:
