@@ -85,6 +85,8 @@ class ApiDescription:
             if name and enters_lists:
                 schemas = [variant.get("items", variant) for variant in self._variants(schemas)] or schemas
             schemas = self._below(schemas, name) if name else self.items(schemas)
+            if name and not schemas:
+                return []
             if key and not self._below(schemas, key):
                 return []
         return schemas
@@ -422,4 +424,4 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
     except (AttributeError, KeyError, TypeError, re.error) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"is not valid OpenAPI or discovery format: {reason}. Fix: validate the file") from None
-    return ApiComparison(result.faults, result.calls, result.names, result.undescribed)
+    return ApiComparison([*dict.fromkeys(result.faults)], result.calls, result.names, result.undescribed)

@@ -3,14 +3,16 @@ profile that makes it a kind of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
 from connectors.http.actions import HttpActions
-from connectors.http.client import HttpApiClient, HttpSource
+from connectors.http.client import HttpApiClient, HttpPage, HttpSource
 from connectors.http.hold import HttpHolder
 from connectors.http.log import HttpLogReader
 from connectors.http.options import PLACEHOLDER, HeaderName, HeaderText, HttpMapping, HttpOptions
@@ -20,7 +22,7 @@ from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import AccessRefused
+from connectors.sdk.errors import AccessRefused, RecordUnreadable
 from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import (
@@ -36,6 +38,8 @@ from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
 
 TARGET = "api"
+RECENT = timedelta(days=1)
+"""Of the runs among which a probe reads one alone."""
 STALE_REASON = (
     "A job that is not paused still shows the reason of its last pause. If the source keeps it for a pause without a "
     "reason, send {note} in hold.resume too, or add hold.pause, and write the text by hold.path."
@@ -47,7 +51,8 @@ class HttpConnector(ComposedConnector):
         self, source: HttpSource, secrets: SecretResolver, endpoint: HttpEndpoint, account: HttpAccount
     ) -> None:
         self._options, self._api = source.mapping, HttpApiClient(source, secrets, endpoint, account)
-        reader, hold = RunReader(self._api), source.mapping.hold
+        self._reader = reader = RunReader(self._api)
+        hold = source.mapping.hold
         self._holder = None if hold is None else HttpHolder(self._api, hold)
         super().__init__(
             self._api,
@@ -70,8 +75,8 @@ class HttpConnector(ComposedConnector):
         jobs = self._api.page(options.jobs, None, EPOCH)
         rights = [SourcePermission("read jobs", True)]
         try:
-            self._api.runs_page(None, datetime.now(UTC))
-            rights.append(SourcePermission("read runs", True))
+            page = self._api.runs_page(None, datetime.now(UTC) - RECENT)
+            rights += [SourcePermission("read runs", True), *self._right_to_one(page)]
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
@@ -89,6 +94,18 @@ class HttpConnector(ComposedConnector):
                 fix += f". {STALE_REASON}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
+
+    def _right_to_one(self, page: HttpPage) -> Iterator[SourcePermission]:
+        """Whether one of these runs is found alone; nothing where there is none to read."""
+        for row in page.rows if self._options.runs.one else ():
+            with suppress(RecordUnreadable):
+                if (run := self._reader.run(row, page.clock)) is not None:
+                    is_found = self._api.run(run.native_ref, run.job) is not None
+                    why = f"run {run.native_ref} is in the list, and runs.one does not find it"
+                    yield SourcePermission.checked(
+                        "read one run", is_found, why, f"correct runs.one: {why}", "view", False
+                    )
+                    return
 
 
 def _fixed_text(text: str) -> str:

@@ -277,7 +277,8 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     history_days: int = Field(default=0, ge=0, le=3650, strict=True)
     """How far back the first poll reads; 0: all."""
     retention_days: int = Field(default=0, ge=0, le=3650, strict=True)
-    """How long the source keeps runs; 0: for ever. A poll after a longer pause reports a gap."""
+    """How long the source keeps runs; 0: for ever. No poll asks further back, and one after a longer pause reports a
+    gap."""
     oldest_first: bool = False
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
     rows that move to the end while it reads hide no others."""
@@ -360,6 +361,10 @@ class HttpLogCall(HttpHeadersCall):
     def text_of_each_part(self) -> Self:
         if self.parts and not self.text:
             raise ValueError("parts: say in text which field of each part is the log")
+        if "offset" in self.places and self.next and not self.text:
+            raise ValueError(
+                "text: next is the byte behind a text by {offset}. Fix: name in text where an answer has it"
+            )
         is_by_offset = "offset" in self.places and bool(self.text) and not self.parts
         if not is_by_offset and ((not self.parts and self.next) or ("cursor" in self.places) != bool(self.next)):
             raise ValueError(
@@ -506,11 +511,18 @@ class HttpHoldCall(HttpWriteCall):
                 f"{{{misplaced[0]}}} is true or false, which no path takes. Fix: send it in body or query, or name the "
                 "calls pause and resume"
             )
-        sends_pause = bool({"enabled", "paused"} & self.places)
-        if not ({"note", "job"} <= super()._found_places() and sends_pause == (self.resume is None)):
+        sent = super()._found_places()
+        if "job" not in sent:
+            raise ValueError("path: the call is the same for every job. Fix: send {job} in it")
+        if "note" not in sent:
+            key = "path" if self.body is None else "body"
             raise ValueError(
-                "send {job}, {note}, and {enabled} or {paused}; or name the calls pause and resume; or only resume, "
-                "where this call pauses the job and {note} is its reason"
+                f"{key}: the call sends no {{note}}, so it writes no mark. Fix: send {{note}} in body or query"
+            )
+        if bool({"enabled", "paused"} & sent) != (self.resume is None):
+            raise ValueError(
+                "send {enabled} or {paused}; or name the calls pause and resume; or only resume, where this call "
+                "pauses the job and {note} is its reason"
             )
         if (self.job_path or self.note_in == "job") and "{job}" not in self.job_path:
             raise ValueError("job_path: send {job} in it: it is read before each write, and with note_in for its mark")

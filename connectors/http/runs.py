@@ -15,12 +15,14 @@ from connectors.sdk.errors import RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import HistoryGap, Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.vanished_runs import no_longer_listed
 
 VANISHED_MESSAGE = "no longer listed by its source; its end was not observed"
+NOT_FOUND_ALONE = "runs.one does not find a listed run either, so this one stays open. Fix: correct the path"
 UNCOUNTED_MESSAGE = "its source no longer counts this attempt: an earlier one is the latest"
 SETTLE_TIME = timedelta(seconds=5)  # a start is listed moments after its instant
+DELETED_WITHIN = timedelta(hours=1)  # the oldest runs are not requested: they are deleted while pages are read
 MAX_SINGLE_READS = 50  # open runs that one poll looks up by themselves
 
 
@@ -29,6 +31,12 @@ class HttpPoller:
         self._api, self._options, self._reader = client, client.options, reader
         self._next_single = 0
         """Where the next poll goes on among the open runs that it reads alone."""
+        self._listed: RunRecord | None = None
+        """The ended run that was listed last."""
+        self._has_read_alone = False
+        """Whether `runs.one` found a run."""
+        self._shown_open: set[str] = set()
+        """Runs that this walk listed as open: they are not read alone."""
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
         """The next page of what changed since the cursor; at the end of a walk the open runs that it did not show."""
@@ -44,27 +52,29 @@ class HttpPoller:
             return self._poll_from(restart, open_runs, result)
 
     def _poll_from(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
+        if at.page is None:
+            self._shown_open.clear()
         if self._options.runs.oldest_first:
             return self._poll_by_change(at, open_runs, result)
         if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
-            at = HttpCursor(since=at.since, begun=min([at.since, *starts]), newest=at.since, search=at.search)
-        page, at, poll = self._read_page(at, at.page, result)
+            begun = max(min([at.since, *starts]), self._oldest_stored())
+            at = HttpCursor(since=at.since, begun=begun, newest=at.since, search=at.search)
+        page, at, poll = self._read_page(at, at.page, open_runs, result)
         if poll is not None:
             return poll
         now = page.clock.target if page.clock else datetime.now(UTC)
         newest = min(max(self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result), at.newest), now)
         if page.following is not None:
-            return self._poll_of(
-                result, replace(at.after(self._ids(page)), page=page.following, newest=newest), page, None
-            )
+            following = replace(at.after(self._ids(page)), page=page.following, newest=newest)
+            return self._poll_of(open_runs, result, following, page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(newest, at.unlisted or newest, max(at.until, at.since))
         since = max(newest - timedelta(seconds=self._options.overlap), EPOCH) if newest > EPOCH else EPOCH
-        return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
+        return self._poll_of(open_runs, result, HttpCursor(since=since), page, at.seen_until)
 
     def _read_page(
-        self, at: HttpCursor, number: str | int | None, result: PollResult
+        self, at: HttpCursor, number: str | int | None, open_runs: Sequence[RunRef], result: PollResult
     ) -> tuple[HttpPage, HttpCursor, Poll | None]:
         """The page and the cursor of its walk; the poll as well where it ends here, because pages repeat or the jobs of
         its runs are still looked for."""
@@ -74,10 +84,10 @@ class HttpPoller:
         elif at.repeats(self._ids(page)):
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
             result.warn(f"runs: {ENDLESS_PAGES}")
-            return page, at, self._poll_of(result, HttpCursor(since=at.since), page, None)
+            return page, at, self._poll_of(open_runs, result, HttpCursor(since=at.since), page, None)
         search = self._reader.learn_jobs(page.rows, at.search)
         if search is not None:
-            return page, at, self._poll_of(result, replace(at, page=number, search=search), page, None)
+            return page, at, self._poll_of(open_runs, result, replace(at, page=number, search=search), page, None)
         return page, self._with_jobs(at, page), None
 
     def _ids(self, page: HttpPage) -> str:
@@ -93,6 +103,11 @@ class HttpPoller:
         today = datetime.now(UTC).replace(microsecond=0)
         return HttpCursor(since=today - timedelta(days=days)) if days else HttpCursor()
 
+    def _oldest_stored(self) -> datetime:
+        """The oldest instant that is requested: an API may refuse an older one than it keeps."""
+        days = self._options.runs.retention_days
+        return datetime.now(UTC).replace(microsecond=0) - timedelta(days=days) + DELETED_WITHIN if days else EPOCH
+
     def _add_gap(self, cursor: str, at: HttpCursor, result: PollResult) -> None:
         """Reports runs that the source deleted before they were read."""
         days = self._options.runs.retention_days
@@ -103,20 +118,21 @@ class HttpPoller:
     def _poll_by_change(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
         """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
         where a whole page has the same change."""
-        begun = at.begun if at.page is not None else at.since
-        page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, result)
+        begun = at.begun if at.page is not None else max(at.since, self._oldest_stored())
+        page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, open_runs, result)
         if poll is not None:
             return poll
         last, has_rest = self._add_changed(page, begun, result)
         if has_rest or page.following is not None:
             following = 1 if last > begun else page.following or 1
             walk = at if has_rest else at.after(self._ids(page))  # the rest may be a page with the same rows
-            return self._poll_of(result, replace(walk, begun=max(last, begun), page=following), page, None)
+            at = replace(walk, begun=max(last, begun), page=following)
+            return self._poll_of(open_runs, result, at, page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(max(last, begun), max(at.until, at.since))
         newest = min(newest, at.unlisted or newest)
         since = max(newest - timedelta(seconds=self._options.overlap), at.since) if newest > at.since else at.since
-        return self._poll_of(result, HttpCursor(since=since), page, at.seen_until)
+        return self._poll_of(open_runs, result, HttpCursor(since=since), page, at.seen_until)
 
     def _add_changed(self, page: HttpPage, begun: datetime, result: PollResult) -> tuple[datetime, bool]:
         """Adds the runs of a page in the order of their change, as many as one poll can read. Returns the change of the
@@ -146,10 +162,23 @@ class HttpPoller:
         try:
             for record in self._reader.records(row, clock):
                 result.add(record)
+                if not record.state.is_open:
+                    self._listed = record
         except RecordUnreadable as error:
             result.skip(place, error, row)
 
-    def _poll_of(self, result: PollResult, cursor: HttpCursor, page: HttpPage, seen_until: datetime | None) -> Poll:
+    def _poll_of(
+        self,
+        open_runs: Sequence[RunRef],
+        result: PollResult,
+        cursor: HttpCursor,
+        page: HttpPage,
+        seen_until: datetime | None,
+    ) -> Poll:
+        """The poll of this page. The next page's open runs are without the attempts that a record here follows, so
+        these end in the same poll."""
+        self._add_superseded(open_runs, result)
+        self._shown_open |= {run.native_ref for run in result.records.values() if run.state.is_open}
         for text in (*unknown_states(result.records.values()), *([page.cut] if page.cut else [])):
             result.warn(text)
         result.complete = not result.skipped and not page.cut
@@ -186,7 +215,7 @@ class HttpPoller:
 
     def _add_unlisted(self, open_runs: Sequence[RunRef], clock: TargetClock | None, result: PollResult) -> None:
         self._add_open(clock, result)
-        reported = {run.native_ref for run in result.records.values()}
+        reported = self._shown_open | {run.native_ref for run in result.records.values()}
         unlisted = [ref for ref in open_runs if ref.native_ref not in reported] if self._options.runs.one else []
         groups = [*group_by_run(unlisted).items()]
         first = self._next_single % max(1, len(groups))
@@ -196,6 +225,10 @@ class HttpPoller:
                 break
             self._next_single += 1
             row = self._api.run(run_id, refs[0].job)
+            self._has_read_alone |= row is not None
+            if row is None and not self._can_read_alone():
+                result.skipped.append(SkippedRecord(f"run {run_id}", NOT_FOUND_ALONE))
+                break
             if row is None:
                 for ref in refs:
                     result.add(no_longer_listed(ref, "gone", VANISHED_MESSAGE))
@@ -212,7 +245,12 @@ class HttpPoller:
             result.warn(
                 f"{len(groups)} open runs are not in the list, and a poll reads {MAX_SINGLE_READS} of them alone"
             )
-        self._add_superseded(open_runs, result)
+
+    def _can_read_alone(self) -> bool:
+        """Whether `runs.one` finds a run that was listed: a wrong path finds none, and says nothing about open runs."""
+        if not self._has_read_alone and self._listed is not None:
+            self._has_read_alone = self._api.run(self._listed.native_ref, self._listed.job) is not None
+        return self._has_read_alone or self._listed is None
 
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
         """Ends open attempts that are not the latest one of their run: their own end is not listed any more."""

@@ -53,10 +53,16 @@ _PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}*=-]*")
 """Of a profile: no name has a character that a person would take for code."""
 
 
+_TEMPLATE = re.compile(r"\{\{|\}\}|\$[.{]")
+"""Marks of templates and JSONPath, which a path has none of."""
+
+
 def _checked_path(text: str, info: ValidationInfo) -> str:
     parts = BRACES.findall(text) if "{" in text else [text]
     is_plain = PROFILE_PLACES not in (info.context or {}) or _PLAIN_PATH.fullmatch(text)
-    if text and not (is_plain and parts and all(_PATH.fullmatch(part) for part in parts)):
+    if text and not (
+        is_plain and not _TEMPLATE.search(text) and parts and all(_PATH.fullmatch(part) for part in parts)
+    ):
         raise ValueError(f'{text!r} is not a path into a row; write "status", "run.result[0].code" or "{{a}}/{{b}}"')
     if "[*]" in text and info.field_name not in OF_SEVERAL_VALUES:
         raise ValueError(f"{text!r} has no single value. Fix: write [0] or [-1] for [*], the first or the last item")

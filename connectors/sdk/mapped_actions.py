@@ -74,7 +74,9 @@ class MappedCall(StrictOptions):
             near = [f"did you mean {{{name}}}? " for name in get_close_matches(unknown[0], known, n=1)]
             names = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none"
             key = self._key_with(f"{{{unknown[0]}}}")
-            raise ValueError(f"{key}{{{unknown[0]}}} means nothing here; {''.join(near)}there are {names}")
+            is_option = unknown[0].startswith("option.") and PROFILE_PLACES in (info.context or {})
+            fix = f". Fix: declare [options.{unknown[0].removeprefix('option.')}]" if is_option else ""
+            raise ValueError(f"{key}{{{unknown[0]}}} means nothing here; {''.join(near)}there are {names}{fix}")
         secrets = {*self.places} & set((info.context or {}).get(PROFILE_SECRETS, ()))
         if misplaced := sorted(secrets - set(self.secret_places)):
             raise ValueError(

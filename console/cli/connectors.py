@@ -9,7 +9,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,12 +135,16 @@ class TrialResult:
         """True where every answer was readable."""
         parts = [item for item in (self.inventory, self.poll) if item is not None]
         unread = any(not part.complete or any(not item.is_relation for item in part.skipped) for part in parts)
-        return not self.error and not unread and all(state != RunState.UNKNOWN for _, state in self.states)
+        rights = self.probe.rights if self.probe is not None else ()
+        lacking = any(right.held is False and right.needed_for == "view" for right in rights)
+        return (
+            not self.error and not unread and not lacking and all(state != RunState.UNKNOWN for _, state in self.states)
+        )
 
 
 def try_target(connector: Connector, target: str, timeout_seconds: float, works: bool = True) -> TrialResult:
-    """Probes, lists the jobs, and polls once from the beginning. `error` holds an expected failure. `works`: an engine
-    runs; without one, a listener that it would open is not polled."""
+    """Probes, lists the jobs, and reads up to two pages of runs from the beginning. `error` holds an expected failure.
+    `works`: an engine runs; without one, a listener that it would open is not polled."""
     from connectors.sdk.errors import ConnectorError
     from connectors.sdk.field_mapping import FieldTally, tallying
     from connectors.sdk.transport.call_limits import RequestTally, counting
@@ -151,7 +155,16 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
             result.probe = connector.probe(timeout_seconds)
             result.inventory = connector.inventory("", timeout_seconds)
             if works or not result.probe.opens_with_engine:
-                result.poll = connector.poll("", (), timeout_seconds)
+                result.poll = first = connector.poll("", (), timeout_seconds)
+                if first.more:  # the second page has the token of the first
+                    second = connector.poll(first.cursor, (), timeout_seconds)
+                    result.poll = replace(
+                        second,
+                        runs=first.runs + second.runs,
+                        skipped=first.skipped + second.skipped,
+                        complete=first.complete and second.complete,
+                        warnings=(*dict.fromkeys(first.warnings + second.warnings),),
+                    )
         if result.poll is not None and result.poll.inventory is not None:
             result.inventory = result.poll.inventory
     except ConnectorError as error:
@@ -188,7 +201,7 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
         yield from [f"  native dependencies {count}"] if count else []
         yield from _skipped(result.inventory)
     if result.poll is not None:
-        yield f"  runs     {len(result.poll.runs)} in the first poll{', more to come' if result.poll.more else ''}"
+        yield f"  runs     {len(result.poll.runs)} read{', more to come' if result.poll.more else ''}"
         for run in result.poll.runs[-SHOWN:]:
             began, ended = (instant_key(at) if at else "–" for at in (run.started_at, run.ended_at))
             exit_code = f"  exit {run.exit_code}" if run.exit_code is not None else ""

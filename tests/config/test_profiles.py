@@ -131,6 +131,8 @@ HOSTILE = [
     ('"/api/{option.tenant}/jobs"', '"/api/{option.tenant.upper()}/jobs"', "upper()", "is not evaluated"),
     ('"/api/{option.tenant}/jobs"', '"/api/{option.other}/jobs"', "option.other",
      "did you mean {option.tenant}? there are {cursor}, {limit}"),
+    ('"/api/{option.tenant}/jobs"', '"/api/{option.other}/jobs"', "option.other", "Fix: declare [options.other]."),
+    ('id = "name"', 'id = "${name}"', "${name}", "jobs.id: '${name}' is not a path into a row"),
     ('"/api/{option.tenant}/jobs"', '"/api/{option.tenant!r:>99}/jobs"', "!r:>99", "is not evaluated"),
     ('body = { request = "{key}" }', 'body = { request = "{key}", x = [{ y = "{% if" }] }', "{% if", "not evaluated"),
     ('id = "name"', 'id = "__import__(\'os\').system(\'id\')"', "__import__", "is not a path into a row"),

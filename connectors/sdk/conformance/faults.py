@@ -251,7 +251,8 @@ class Faults(ConformanceWorld):
         missing = {key for key, state in states(truth).items() if reported.get(key) != state}
         message = f"one record is odd, and these are gone or changed: {sorted(missing)}"
         rows = {(key[0], truth[key].native_ref or key[1]) for key in missing}  # a row may have several attempts
-        assert len(rows) <= self.lists_of_records, message
+        fix = f"lists_of_records is {self.lists_of_records}: set the number of lists and pages that a poll reads"
+        assert len(rows) <= self.lists_of_records, f"{message}; one record of each answer is odd. Fix: {fix}"
         assert silent or trace.is_reported, "no warning"
         assert not missing or trace.is_reported, f"{sorted(missing)} changed without a warning"
 

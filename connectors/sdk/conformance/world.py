@@ -179,7 +179,7 @@ class ConformanceWorld:
         time.sleep(0.25)
 
     lists_of_records: ClassVar[int] = 1
-    """How many lists of records a poll reads: in each of them `answering` spoils one."""
+    """How many answers with records a poll reads, the pages of a list each: in each `answering` spoils one record."""
 
     def answering(self, how: str) -> Connector:
         """A connector whose queries this world answers as `how` says (one of NASTY, or STATUS and a number)."""

@@ -156,6 +156,24 @@ def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new
     assert problem in faults[key]
 
 
+@pytest.mark.parametrize("format_name", DESCRIPTIONS)
+@pytest.mark.parametrize(
+    "old, new, key",
+    [
+        ('next = "next"', 'next = "paging.next"', "runs.next"),
+        ('enabled = "settings.on"', 'enabled = "setings.on"', "jobs.enabled"),
+        ('message = "labels.why"', 'message = "reasons.text"', "runs.message"),
+    ],
+)
+def test_a_field_below_one_that_is_not_described_is_named_once(format_name: str, old: str, new: str, key: str) -> None:
+    """It counted as not described, with no word about which; others were printed for each answer that has them."""
+    assert [key] == [named for named, _ in compared(DESCRIPTIONS[format_name], old, new)]
+    [named] = [
+        named for named, _ in compared(DESCRIPTIONS[format_name], 'state = "steps[0].state"', 'state = "status"')
+    ]
+    assert "runs.state" == named
+
+
 @pytest.mark.parametrize("name, faults", [("after", []), ("since", ["runs.next_path.since"])])
 def test_the_query_of_a_path_of_later_pages_is_compared_by_its_parameters(name: str, faults: list[str]) -> None:
     old = 'per_page = "{limit}", after = "{cursor}" }\nrows'

@@ -26,6 +26,7 @@ from connectors.http.actions import MAX_SEARCHED_PAGES
 from connectors.http.client import format_instant
 from connectors.http.connector import CONNECTOR, HttpConnector, HttpProfile, open_system
 from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, HttpOptions, HttpPartsCall, HttpRunsCall
+from connectors.http.runs import NOT_FOUND_ALONE
 from connectors.http.sign_in import OAuth2Grant
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.faults import JOB_DELETED, FaultyTransport
@@ -48,7 +49,8 @@ from connectors.sdk.field_mapping import (
 from connectors.sdk.fields import digest
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
-from console.cli.connectors import TrialResult
+from console.cli.connectors import TrialResult, trial_lines, try_target
+from tests.connectors.polls import walked
 from tests.fakes.homegrown import HomeGrown
 
 PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "http.md"
@@ -739,6 +741,22 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "a text by {offset} needs the byte behind it. Fix: name in next",
         ),
         (
+            {"log": {"path": "/{id}", "next": "next", "query": {"from": "{offset}"}}},
+            "text: next is the byte behind a text by {offset}. Fix: name in text where an answer has it",
+        ),
+        (
+            {"hold": {"path": "/{job}", "note": "n", "body": {"on": "{enabled}"}}},
+            "body: the call sends no {note}, so it writes no mark. Fix: send {note} in body or query",
+        ),
+        (
+            {"hold": {"path": "/jobs", "note": "n", "body": {"on": "{enabled}", "n": "{note}"}}},
+            "path: the call is the same for every job. Fix: send {job} in it",
+        ),
+        *(
+            ({"runs.job": path}, f"{path!r} is not a path into a row")
+            for path in ("{{ run.job }}", "{{job}}", "$.job", "${job}")
+        ),
+        (
             {"parts": {"path": "/{id}", "id": "number", "name": "number", "state": "state"}},
             'both are "number". Fix: name another field, or leave out [parts] and name in runs.attempt',
         ),
@@ -1070,6 +1088,77 @@ def test_a_run_without_a_start_and_an_attempt_waits_for_its_first_one(counts: st
     assert ["its number of attempts is 'None'"] == [item.reason for item in connector.poll("", (), 5).skipped]
 
 
+class WithEmptyPage(InPlace):
+    """The last page of each walk is empty."""
+
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        rows = super()._page(query)["runs"]
+        return {"runs": rows, "paging": {"after": str(int(query.get("after") or 0) + len(rows)) if rows else None}}
+
+
+def test_an_attempt_ends_in_the_poll_that_lists_the_next_one_of_its_run() -> None:
+    """It stayed open for ever: the last page alone ended it, and until then the store's open run was the next one."""
+    fake = WithEmptyPage()
+    row = fake.run("load", "active", fake.now, tries=1)
+    connector = repeating(fake, attempt="tries")
+    runs, cursor = walked(connector)
+    fake.become(row, "active", 2)
+    first = connector.poll(cursor, [ref(runs[f"{row['id']}.1"])], 5)
+    assert first.more, "another page follows"
+    states = {run.attempt_key: run.state for run in first.runs if run.native_ref == str(row["id"])}
+    assert {f"{row['id']}.1": RunState.LOST, f"{row['id']}.2": RunState.RUNNING} == states
+
+
+def test_an_open_run_that_an_earlier_page_listed_is_not_read_alone() -> None:
+    """Each open run took a request in each poll, because the last page was empty."""
+    fake = WithEmptyPage()
+    rows = [fake.run("load", "active", fake.now) for _ in range(3)]
+    connector = opened(fake, limit=100)
+    runs, cursor = walked(connector)
+    known = [runs[str(row["id"])] for row in rows]
+    fake.requested.clear()
+    _, cursor = walked(connector, cursor, *known)
+    assert ["GET /api/runs"] * 2 == fake.requested
+    rows[0]["changed"] = "2020-01-01T00:00:00Z"  # before every page
+    fake.requested.clear()
+    walked(connector, cursor, *known)
+    assert ["GET /api/runs", "GET /api/runs", f"GET /api/runs/{rows[0]['id']}"] == fake.requested
+
+
+def test_a_wrong_path_of_a_single_run_ends_no_open_run_and_is_reported() -> None:
+    """Each open run that the list did not show was unknown by it, and the system was healthy."""
+    fake = HomeGrown()
+    row = fake.run("load", "active", fake.now)
+    connector = opened(fake, limit=100, overlap=0, runs={**settings()["runs"], "one": "/api/runs/{id}/one"})
+    runs, cursor = walked(connector)
+    fake.runs.remove(row)
+    poll = connector.poll(cursor, [ref(runs[str(row["id"])])], 5)
+    assert (False, []) == (poll.complete, [run for run in poll.runs if run.attempt_key == str(row["id"])])
+    assert [NOT_FOUND_ALONE] == [item.reason for item in poll.skipped]
+    trial = try_target(connector, "batch/api", 5)
+    assert not trial.is_understood
+    [line] = [line for line in trial_lines(trial) if "read one run" in line]
+    assert re.fullmatch(r"  right    read one run: MISSING; correct runs.one: run \d+ is in the list, and .*", line)
+    assert try_target(opened(HomeGrown()), "batch/api", 5).is_understood
+
+
+def test_a_trial_reads_a_second_page_of_runs() -> None:
+    """A token that is refused beside another parameter passed, and then failed in every poll."""
+    fake = HomeGrown()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        conflicts = {"since", "after"} <= set(request.url.params)
+        return httpx.Response(400, json={"message": "cursor_conflict"}) if conflicts else fake.handle(request)
+
+    trial = try_target(opened(fake, FaultyTransport(answer, "")), "batch/api", 5)
+    assert "cursor_conflict" in trial.error
+    assert trial.poll is not None
+    assert 4 == len(trial.poll.runs)
+    trial = try_target(opened(fake), "batch/api", 5)
+    assert trial.poll is not None
+    assert (8, True) == (len(trial.poll.runs), trial.is_understood)
+
+
 class WithActions(InPlace):
     """The run shows no key of a rerun; a list of actions does."""
 
@@ -1327,6 +1416,26 @@ def test_runs_that_were_deleted_while_a_token_expired_are_a_gap() -> None:
     removed.append(True)
     [gap] = connector.poll(json.dumps({**cursor, "since": since}), (), 5).gaps
     assert "runs are kept for 1 days" in gap.reason
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("paused_days", [None, 40])
+def test_no_poll_asks_further_back_than_its_source_keeps_runs(oldest_first: bool, paused_days: int | None) -> None:
+    """The first poll asked since 1970, which the API refused, and so in each poll."""
+    fake, asked = HomeGrown(), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["since"])
+        return fake.handle(request)
+
+    runs = {**settings()["runs"], "retention_days": 30}
+    if oldest_first:
+        runs |= {"oldest_first": True, "query": {"since": "{since}", "limit": "{limit}", "page": "{page}"}, "next": ""}
+    since = datetime.now(UTC) - timedelta(days=paused_days or 0)
+    cursor = "" if paused_days is None else json.dumps({"since": since.isoformat()})
+    oldest = datetime.now(UTC) - timedelta(days=30)
+    opened(fake, FaultyTransport(answer, ""), runs=runs).poll(cursor, [RunRef("load", "", "1", "1", since)], 5)
+    assert oldest < datetime.fromisoformat(asked[0]) < oldest + timedelta(hours=2)
 
 
 class PiecewiseLog(HomeGrown):

@@ -13,7 +13,8 @@ import pytest
 
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
-from connectors.sdk.conformance.faults import ENDLESS, NOT_UTF8
+from connectors.sdk.conformance.faults import ENDLESS, NOT_UTF8, PollTrace
+from connectors.sdk.conformance.world import identity
 from connectors.sdk.contract import (
     ActionAbsent,
     ActionFound,
@@ -282,6 +283,13 @@ def test_a_class_lacks_the_tests_that_its_world_cannot_play() -> None:
     assert [None] * 4 == [getattr(Still, name) for name in absent]
     assert callable(getattr(Still, GREEN))
     assert callable(getattr(Failing, RED))
+
+
+def test_records_of_several_pages_that_are_gone_name_the_setting() -> None:
+    """A record of each page is odd; the message said that one is, and that seven were gone."""
+    runs = [RunRecord("load", str(number), RunState.FAILED, "failed", RunEvidence.NATIVE) for number in range(2)]
+    with pytest.raises(AssertionError, match="Fix: lists_of_records is 1: set the number of lists and pages"):
+        ConformanceRun().check_unchanged(PollTrace(), {identity(run): run for run in runs})
 
 
 def test_a_test_that_a_world_overrides_stays_its_own() -> None:
