@@ -159,7 +159,8 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         self, options: RestOptions, target: str, secrets: SecretResolver, transport: Transport = None
     ) -> HttpConnector:
         values = self.values(options, target)
-        endpoint = HttpEndpoint(self.title, options.url, options.ca_file, transport)
+        rate = self.requests_per_second
+        endpoint = HttpEndpoint(self.title, options.url, options.ca_file, transport, requests_per_second=rate)
         account = self.signed_account(options, values, self.title, endpoint, secrets, transport)
         source = HttpSource(
             with_zones(self, values),
@@ -177,7 +178,8 @@ def open_system(
 ) -> HttpConnector:
     del target  # an address is one target
     source = HttpSource(options, headers=options.headers)
-    endpoint = HttpEndpoint(source.name, options.url, options.ca_file, transport)
+    rate = options.requests_per_second
+    endpoint = HttpEndpoint(source.name, options.url, options.ca_file, transport, requests_per_second=rate)
     account = HttpAccount(secrets, options.username, options.password, options.token)
     return HttpConnector(source, secrets, endpoint, account)
 

@@ -16,6 +16,7 @@ import os
 import re
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -366,14 +367,18 @@ class HttpEndpoint:
         ca_file: Path | None = None,
         transport: Transport = None,
         context: ssl.SSLContext | None = None,
+        requests_per_second: float | None = None,
     ) -> None:
-        """`context` verifies the server in place of `ca_file`, and may hold a certificate of ours."""
+        """`context` verifies the server in place of `ca_file`, and may hold a certificate of ours. A request waits
+        until `requests_per_second` allows it."""
         self.source = source
         self.base_url = base_url.rstrip("/")
         self._given = transport
         self._tls = context or tls(source, ca_file)
         self._backend = DeadlineBackend()
         self._pooled_client = self._client()
+        self._interval = 1 / requests_per_second if requests_per_second else 0.0
+        self._next_at = 0.0
 
     def call(
         self,
@@ -424,11 +429,22 @@ class HttpEndpoint:
         """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
         reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time."""
         while True:
+            self._wait_for_turn(deadline)
             reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
             seconds = retry_after_of(reply) if reply.status == 429 else None
             reserved = deadline.seconds / 2 if once else 0.0  # a write that runs out of time has an unknown outcome
             if not seconds or seconds > MAX_WAIT_SECONDS or seconds + reserved >= deadline.left:
                 return reply
+            wait_seconds(seconds)
+
+    def _wait_for_turn(self, deadline: Deadline) -> None:
+        """Waits until the rate allows a request. Raises RateLimited if that is after the deadline."""
+        now = time.monotonic()
+        seconds = self._next_at - now
+        if seconds >= deadline.left and self._interval:
+            raise RateLimited(f"{self.source}: requests_per_second allows no request before the end of this call")
+        self._next_at = max(self._next_at, now) + self._interval
+        if seconds > 0:
             wait_seconds(seconds)
 
     def close(self) -> None:

@@ -1535,6 +1535,17 @@ def test_half_a_character_in_a_json_log_is_replaced() -> None:
     assert "a?b" == connector.log(RunRef("load", "", "1", "1"), None, 1_000, 5).text
 
 
+def test_the_rate_of_a_mapping_spaces_the_requests_of_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("connectors.sdk.transport.http.wait_seconds", waits.append)
+    fake = HomeGrown()
+    for rate, count in ((None, 0), (0.5, 1)):
+        connector = opened(fake, requests_per_second=rate)
+        for _ in range(2):
+            connector.poll("", (), 60)
+        assert count == len(waits)
+
+
 class NumberedLog(HomeGrown):
     """Answers three lines of a log behind a number. `stays`: the last answer names its own number again."""
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -29,8 +30,9 @@ from connectors.sdk.transport.http import HttpEndpoint, HttpReply, checked_origi
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def endpoint_with(handler: Callable[[httpx.Request], httpx.Response]) -> HttpEndpoint:
-    return HttpEndpoint("Airflow", "https://af.example.com/base", transport=httpx.MockTransport(handler))
+def endpoint_with(handler: Callable[[httpx.Request], httpx.Response], rate: float | None = None) -> HttpEndpoint:
+    transport = httpx.MockTransport(handler)
+    return HttpEndpoint("Airflow", "https://af.example.com/base", transport=transport, requests_per_second=rate)
 
 
 def answering(status: int = 200, body: bytes = b"{}", **headers: str) -> HttpEndpoint:
@@ -128,6 +130,29 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(once: bool, seconds
     with pytest.raises(RateLimited) as caught:
         endpoint.call("GET", "/x", Deadline(seconds), once=once)
     assert 2.0 == caught.value.retry_after_seconds
+
+
+def test_requests_are_spaced_by_the_rate_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, sent = 100.0, list[float]()
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        sent.append(now)
+        return httpx.Response(200, json={})
+
+    monkeypatch.setattr("connectors.sdk.transport.http.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("connectors.sdk.transport.http.wait_seconds", wait)
+    endpoint = endpoint_with(answer, rate=4.0)
+    for pause in (0.0, 0.0, 0.1, 5.0, 0.0):
+        wait(pause)
+        endpoint.call("GET", "/x", Deadline(60))
+    assert [100.0, 100.25, 100.5, 105.5, 105.75] == sent
+    with pytest.raises(RateLimited, match="requests_per_second allows no request before the end of this call"):
+        endpoint.call("GET", "/x", Deadline(0.2))
+    assert 5 == len(sent)
 
 
 def test_f29_a_login_page_with_200_is_a_refused_access_and_no_empty_list() -> None:
