@@ -10,7 +10,7 @@ from typing import NamedTuple
 from console.domain.alert import AlertKind
 from console.domain.request import RequestKind
 from console.store import audit
-from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, HEADWAY_RESOLVED
+from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
 from console.store.row_values import from_row
@@ -31,17 +31,20 @@ _OWN_BEFORE = (
 _END_AFTER = (
     "SELECT 1 FROM alert n JOIN delivery o ON o.alert_id = n.id WHERE n.incident_id = y.incident_id AND n.route ="
     " y.route AND NOT n.waits AND o.url_index = x.url_index AND o.id > x.id AND o.state IN ('pending', 'claimed')"
-    f" AND {_ORIGIN_KIND.format('n')} = 'recovered'"
+    f" AND {_ORIGIN_KIND.format('n')} = 'recovered' AND n.version >= y.version"
+    f" AND {_ORIGIN_KIND.format('y')} <> '{PERSON}'"
 )
-"""A later undelivered alert that reports the end of the same incident."""
+"""A later undelivered alert that reports the end of the same incident, which this one is about: not that it needs a
+person."""
 _BEFORE_END = (
     "SELECT e.id FROM alert e JOIN alert n ON n.incident_id = e.incident_id AND n.route = e.route WHERE n.id = ? AND"
-    " e.id < n.id AND NOT e.waits"
+    f" e.id < n.id AND NOT e.waits AND e.version <= n.version AND {_ORIGIN_KIND.format('e')} <> '{PERSON}'"
 )
-"""Alerts about an incident whose end an alert reports."""
+"""Alerts about an incident whose end an alert reports: not of one that was opened again since, nor that it needs a
+person."""
 _REPLACED = (
     "SELECT e.title, e.plain_title, e.made_us FROM alert e JOIN delivery o ON o.alert_id = e.id WHERE e.digest_id = ?"
-    " AND o.url_index = ? AND o.state = 'digested' ORDER BY e.id LIMIT 1"
+    " AND o.url_index = ? AND o.state = 'digested' AND o.wire_us IS NULL ORDER BY e.id LIMIT 1"
 )
 _DIGEST_BEFORE = (
     "SELECT 1 FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route"
@@ -53,6 +56,7 @@ _RESOLVED_IN_DIGEST = (
     "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route AND e.id < m.id WHERE"
     " m.digest_id = ? AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id AND NOT EXISTS"
     " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
+    f" AND {_ORIGIN_KIND.format('e')} <> '{PERSON}'"
 )
 """Alerts whose incident a digest reports as resolved."""
 _CLOSED_DIGESTS = (
@@ -354,11 +358,13 @@ def release_claim(store: Database, fence: int, delivery_id: int) -> None:
 
 
 def record_sent(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
-    """Its URL works: other deliveries to it that failed are due at once, but not permanently refused ones."""
+    """Its URL works: other deliveries to it that failed are due at once, unless they were refused permanently or may
+    have arrived."""
     with store.write(fence) as session:
         session.rows("UPDATE delivery SET state = 'sent', sent_us = ?, error = '' WHERE id = ?", (now_us, delivery_id))
         session.rows(
             "UPDATE delivery SET next_us = 0 WHERE state = 'pending' AND next_us > ? AND error <> '' AND refusals = 0"
+            " AND wire_us IS NULL"
             " AND receiver = (SELECT receiver FROM delivery WHERE id = ?)",
             (now_us, delivery_id),
         )

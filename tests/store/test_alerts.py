@@ -8,7 +8,7 @@ import pytest
 
 from console.store import alert_routing, outbox
 from console.store.alert_routing import DeliveryOutcome
-from console.store.alerts import NewAlert
+from console.store.alerts import PERSON, NewAlert
 from console.store.queries import open_queries
 from tests.store.estate import Estate
 from tests.store.test_decisions import decide, incident
@@ -103,24 +103,72 @@ def test_a_fallback_hears_the_end_in_place_of_the_opening(night: Estate) -> None
     ]
 
 
+MAIL = frozenset({("oncall", 1)})
+"""The urls that are busy, so that only the first one is claimed."""
+
+
+def test_an_alert_that_needs_a_person_is_sent_after_the_end_of_its_incident(night: Estate) -> None:
+    """A stopped plan remains stopped."""
+    decide(night, incidents=(incident(notices=()),))
+    stopped = made(night, at=6, waits=False, title="plan 3 stopped", incident_id=1, kind=PERSON)
+    [delivery] = outbox.claim_due(night.store, FENCE, 7, MAIL)
+    outbox.postpone(night.store, FENCE, delivery.id, "451", 900, arrived=False)
+    made(night, at=8, waits=False, title="recovered", incident_id=1, kind="recovered")
+    [end] = outbox.claim_due(night.store, FENCE, 9, MAIL)
+    assert ("recovered", None) == (end.title, end.replaced)
+    outbox.record_sent(night.store, FENCE, end.id, 9)
+    assert ["plan 3 stopped"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 10, MAIL)]
+    assert "claimed" == states(night, stopped)[0]
+
+
+def test_the_end_on_a_fallback_replaces_no_alert_of_an_incident_that_was_opened_again(night: Estate) -> None:
+    decide(night, incidents=(incident(notices=()),))
+    for version, kind in enumerate(("opened", "recovered")):
+        made(night, at=version, waits=False, title=kind, incident_id=1, kind=kind, version=version)
+    again = made(night, at=3, waits=False, title="opened again", incident_id=1, kind="updated", version=2, route="boss")
+    for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset()):
+        outbox.postpone(night.store, FENCE, delivery.id, "451", 900, arrived=False)
+    handed = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
+    copies = [(alert.id, alert_routing.as_fallback(alert, "boss", "first", "plain")) for alert in handed]
+    alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, copies, MINUTE)
+    ids = [alert.id for alert in alert_routing.pending_alerts(night.store)]
+    alert_routing.release_alerts(night.store, FENCE, ROUTES, ids, [], MINUTE)
+    outbox.claim_due(night.store, FENCE, MINUTE, frozenset())
+    assert "digested" not in states(night, again)
+
+
+def test_an_end_does_not_call_an_alert_undelivered_that_may_have_arrived(night: Estate) -> None:
+    decide(night, incidents=(incident(notices=()),))
+    made(night, at=1, waits=False, title="opened", incident_id=1, kind="opened")
+    [delivery] = outbox.claim_due(night.store, FENCE, 5, MAIL)
+    outbox.mark_sending(night.store, FENCE, delivery.id, 5)
+    outbox.postpone(night.store, FENCE, delivery.id, "timeout", 900, arrived=None)
+    made(night, at=8, waits=False, title="recovered", incident_id=1, kind="recovered")
+    [end] = outbox.claim_due(night.store, FENCE, 9, MAIL)
+    assert ("recovered", None) == (end.title, end.replaced)
+
+
 def test_one_success_makes_the_failed_deliveries_of_its_url_due(night: Estate) -> None:
-    """Without those that it refused for good, and those that wait for the end of the quiet hours."""
-    alerts = {name: made(night, waits=False, title=name) for name in ("first", "failed", "refused")}
+    """Without those that it refused for good or that may have arrived, and those that wait for the end of the quiet
+    hours."""
+    alerts = {name: made(night, waits=False, title=name) for name in ("lost reply", "first", "failed", "refused")}
+    [lost] = outbox.claim_due(night.store, FENCE, 4, MAIL)
+    outbox.mark_sending(night.store, FENCE, lost.id, 4)
+    outbox.postpone(night.store, FENCE, lost.id, "timeout", 900, arrived=None)
     alerts["quiet"] = made(night, waits=False, title="quiet", not_before_us=800)
-    urls = frozenset({("oncall", 1)})
     for refusals, name in ((0, "first"), (0, "failed"), (1, "refused")):
-        [delivery] = outbox.claim_due(night.store, FENCE, 5, urls)
+        [delivery] = outbox.claim_due(night.store, FENCE, 5, MAIL)
         assert name == delivery.title
         outbox.postpone(night.store, FENCE, delivery.id, "connection refused", 900, arrived=False, refusals=refusals)
     with night.store.write(FENCE) as session:
         session.rows("UPDATE delivery SET next_us = 6 WHERE alert_id = ?", (alerts["first"],))
-    [first] = outbox.claim_due(night.store, FENCE, 6, urls)
-    assert [] == outbox.claim_due(night.store, FENCE, 6, urls)
+    [first] = outbox.claim_due(night.store, FENCE, 6, MAIL)
+    assert [] == outbox.claim_due(night.store, FENCE, 6, MAIL)
     outbox.record_sent(night.store, FENCE, first.id, 7)
-    [again] = outbox.claim_due(night.store, FENCE, 8, urls)
+    [again] = outbox.claim_due(night.store, FENCE, 8, MAIL)
     assert "failed" == again.title
     outbox.record_sent(night.store, FENCE, again.id, 8)
-    assert [] == outbox.claim_due(night.store, FENCE, 9, urls)
+    assert [] == outbox.claim_due(night.store, FENCE, 9, MAIL)
 
 
 def test_a_digest_takes_the_deliveries_of_what_left_in_it(night: Estate) -> None:

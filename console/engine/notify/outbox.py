@@ -282,7 +282,7 @@ class Outbox:
         if before is not None:
             age = rough_duration(timedelta(microseconds=now - before.made_us))
             title, _ = self._allowed(delivery.route, before.title, before.plain_title, "", "")
-            blocks += [[f"Not delivered when its incident opened, {age} ago:", *quote([without_countdown(title)])]]
+            blocks += [[f"Replaces an alert of {age} ago that was not delivered:", *quote([without_countdown(title)])]]
         return f"{text_of(blocks)}\n" if any(blocks) else ""
 
     def _allowed(self, route: str, title: str, plain_title: str, body: str, plain_body: str) -> tuple[str, str]:

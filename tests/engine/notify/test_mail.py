@@ -226,7 +226,7 @@ def test_after_an_outage_a_closed_incident_is_one_mail_and_one_success_sends_the
     closed, still_open = server.mails
     assert closed.subject.startswith("Resolved: fake/extract recovered (INC-0001, ")
     opening = "fake/extract failed, no service affected: exit 1 [INC-0001]"
-    assert f"Not delivered when its incident opened, 10 min ago:\r\n  | {opening}\r\n" in closed.text
+    assert f"Replaces an alert of 10 min ago that was not delivered:\r\n  | {opening}\r\n" in closed.text
     assert "Delayed" not in closed.text
     assert still_open.subject == "fake/other failed, no service affected: exit 1 [INC-0002]"
     assert "Delayed by 10 min.\r\n" in still_open.text
