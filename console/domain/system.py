@@ -64,6 +64,11 @@ class TargetView:
     """Remaining requests, by its API."""
 
     @property
+    def trouble(self) -> str:
+        """Of a target whose polls fail: "silent" if it does not answer, else the kind of its error: "refused"."""
+        return "silent" if self.error_kind in ("", "unreachable") else self.error_kind
+
+    @property
     def next_try(self) -> datetime | None:
         """Earliest next poll of a failing target: later if its API requires it (Retry-After) or a poll takes long.
         None while polls succeed or are paused."""

@@ -97,7 +97,7 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
 
 def _health_cell(view: TargetView, ctx: RenderContext, is_watched: bool) -> tuple[str, str, str]:
     if view.failing_since is not None or view.pause is not None:
-        return ctx.sign("silent"), "paused" if view.pause is not None else "silent", "warn"
+        return ctx.sign("silent"), "paused" if view.pause is not None else view.trouble, "warn"
     if view.last_ok is None:
         return ctx.mark("state", RunState.WAITING)[0], "not seen yet", "dim"
     if view.stopped_reason:
@@ -382,7 +382,7 @@ class SystemsScreen(HeadwayScreen):
         if paused := len({view.system for view in views if view.pause is not None}):
             title.append((f"  {counted(paused, 'system')} not polled (P)", "warn"))
         if sick := sum(view.failing_since is not None for view in views):
-            title.append((f"  {sick} silent", "warn"))
+            title.append((f"  {sick} failing", "warn"))
         if self.config_faults:
             title.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
         if self.engines:
@@ -454,7 +454,7 @@ class SystemScreen(HeadwayScreen):
         view = self.view
         if view is None:
             return [(f" SYSTEM {self.target}", "key"), (f"  {self.waiting}", "warn")], []
-        text, style = ("silent", "bad") if view.failing_since else ("not polled", "warn")
+        text, style = (view.trouble, "bad") if view.failing_since else ("not polled", "warn")
         if view.is_well:
             reason = "the store cannot be read" if self.board.store_error else "no engine"
             text, style = f"{reason}: this is the last known state", "warn"

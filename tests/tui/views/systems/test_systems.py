@@ -9,7 +9,7 @@ import pytest
 
 from console.domain.header import EngineShare
 from console.domain.switches import SystemPause
-from console.tui.views.systems import system_lines
+from console.tui.views.systems import _health_cell, system_lines
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, at, drifts, target
 from tests.tui.test_snapshots import SMALL, WIDE, Prepare, SnapCompare, shot
@@ -137,6 +137,12 @@ def test_the_start_of_a_host_names_its_zone_beside_the_zone_of_the_host() -> Non
     lines = ["".join(text for text, _ in line) for line in system_lines(host, (), render_context())]
     label = render_context().clock.label(at("02:00"))
     assert [True] == [line.endswith(f" {label}") for line in lines if "up since" in line]
+
+
+@pytest.mark.parametrize("kind, text", [("unreachable", "silent"), ("refused", "refused")])
+def test_a_target_that_answers_is_not_called_silent(kind: str, text: str) -> None:
+    view = target("dwh", "main", "airflow", failing_since=at("02:00"), error_kind=kind)
+    assert text == _health_cell(view, render_context(), is_watched=True)[1]
 
 
 @on_the_night(size=SMALL, prepare=paused)
