@@ -208,7 +208,7 @@ class InventoryWithPoll(WatchOnly):
             return Poll((), "2", gaps=gaps, inventory=self.later)
         return Poll((), "1", more=True, gaps=gaps, inventory=Inventory((), True, hash="first"))
 
-    def log(self, native_ref: str, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         raise NotSupported("no log")
 
     def close(self) -> None:
