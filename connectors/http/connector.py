@@ -22,7 +22,7 @@ from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import AccessRefused, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import (
@@ -100,11 +100,13 @@ class HttpConnector(ComposedConnector):
         for row in page.rows if self._options.runs.one else ():
             with suppress(RecordUnreadable):
                 if (run := self._reader.run(row, page.clock)) is not None:
-                    is_found = self._api.run(run.native_ref, run.job) is not None
                     why = f"run {run.native_ref} is in the list, and runs.one does not find it"
-                    yield SourcePermission.checked(
-                        "read one run", is_found, why, f"correct runs.one: {why}", "view", False
-                    )
+                    try:
+                        is_found = self._api.run(run.native_ref, run.job) is not None
+                    except (AccessRefused, InvalidAnswer, NotSupported) as error:
+                        is_found, why = False, str(error)
+                    fix = f"let the account read {self._options.runs.one}, or correct runs.one"
+                    yield SourcePermission.checked("read one run", is_found, why, fix, is_grantable=False)
                     return
 
 

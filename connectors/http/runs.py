@@ -4,6 +4,7 @@ pages."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -11,7 +12,7 @@ from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageExpired, PageWalk
 from connectors.http.parts import SUPERSEDED_MESSAGE, JobSearch, RunReader, attempt_of
-from connectors.sdk.errors import RateLimited, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, NotSupported, RateLimited, RecordUnreadable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.poll_result import PollResult
@@ -32,7 +33,7 @@ class HttpPoller:
         self._next_single = 0
         """Where the next poll goes on among the open runs that it reads alone."""
         self._listed: RunRecord | None = None
-        """The ended run that was listed last."""
+        """An ended run that was listed lately, or any that is listed."""
         self._has_read_alone = False
         """Whether `runs.one` found a run."""
         self._shown_open: set[str] = set()
@@ -247,10 +248,28 @@ class HttpPoller:
             )
 
     def _can_read_alone(self) -> bool:
-        """Whether `runs.one` finds a run that was listed: a wrong path finds none, and says nothing about open runs."""
-        if not self._has_read_alone and self._listed is not None:
-            self._has_read_alone = self._api.run(self._listed.native_ref, self._listed.job) is not None
-        return self._has_read_alone or self._listed is None
+        """Whether `runs.one` finds a listed run: a wrong path finds none, and says nothing about open runs. True where
+        no run is listed any more."""
+        listed = self._listed
+        if self._has_read_alone or listed is None or self._reads_alone(listed):
+            return True
+        since = max(listed.queued_at or listed.started_at or EPOCH, self._oldest_stored())
+        self._listed = self._listed_now(since, listed.native_ref)  # the one before may be deleted meanwhile
+        return self._listed is None or self._reads_alone(self._listed)
+
+    def _reads_alone(self, run: RunRecord) -> bool:
+        with suppress(AccessRefused, NotSupported):
+            self._has_read_alone = self._api.run(run.native_ref, run.job) is not None
+        return self._has_read_alone
+
+    def _listed_now(self, since: datetime, tested: str) -> RunRecord | None:
+        """A run of the first page since then, other than the `tested` one and ended if possible; None without any."""
+        page = self._api.runs_page(None, since)
+        runs: list[RunRecord] = []
+        for row in page.rows:
+            with suppress(RecordUnreadable):
+                runs += filter(None, [self._reader.run(row, page.clock)])
+        return min(runs, key=lambda run: (run.native_ref == tested, run.state.is_open), default=None)
 
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:
         """Ends open attempts that are not the latest one of their run: their own end is not listed any more."""

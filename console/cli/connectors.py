@@ -162,6 +162,8 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
                         second,
                         runs=first.runs + second.runs,
                         skipped=first.skipped + second.skipped,
+                        gaps=first.gaps + second.gaps,
+                        inventory=second.inventory or first.inventory,
                         complete=first.complete and second.complete,
                         warnings=(*dict.fromkeys(first.warnings + second.warnings),),
                     )
@@ -188,7 +190,8 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
         yield f"{result.target}: {f'answers{version}' if result.probe.reachable else silent}"
         for right in result.probe.rights:
             held = {True: "held", False: "MISSING", None: "unknown"}[right.held]
-            yield f"  right    {right.name}: {held}{'; ' + right.fix if right.fix else ''}"
+            why = right.why if right.held is False else ""
+            yield "; ".join(filter(None, (f"  right    {right.name}: {held}", why, right.fix)))
     if result.inventory is not None:
         yield f"  jobs     {len(result.inventory.jobs)}{'' if result.inventory.complete else ', not all could be read'}"
         for job in result.inventory.jobs[:SHOWN]:

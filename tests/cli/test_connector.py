@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from connectors.sdk.composed import WatchOnly
+from connectors.sdk.contract import Probe
+from connectors.sdk.errors import NotSupported
+from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.registry import kinds
-from console.cli.connectors import SHOWN, TrialResult, trial_lines
+from console.cli.connectors import SHOWN, TrialResult, trial_lines, try_target
 from console.cli.exits import Exit
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.web_server import web_server
@@ -182,6 +186,43 @@ def test_a_relation_to_an_unknown_job_is_shown_and_the_mapping_is_understood(
     done = tried(tmp_path, url, "batch")
     assert Exit.OK == done.code
     assert "skipped  job mart: upstream 'elsewhere' is not in this list of jobs" in done.out
+
+
+class InventoryWithPoll(WatchOnly):
+    """Its first page of runs has the inventory and a gap; the second has another gap, and `later`."""
+
+    no_actions = "watch only"
+
+    def __init__(self, later: Inventory | None) -> None:
+        self.later = later
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        return Probe(True)
+
+    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+        return Inventory((), True, hash="asked")
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        gaps = (HistoryGap(None, None, f"page after {cursor!r}"),)
+        if cursor:
+            return Poll((), "2", gaps=gaps, inventory=self.later)
+        return Poll((), "1", more=True, gaps=gaps, inventory=Inventory((), True, hash="first"))
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        raise NotSupported("no log")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("later, shown", [(None, "first"), (Inventory((), True, hash="second"), "second")])
+def test_a_trial_keeps_the_gaps_and_the_inventory_of_its_first_page(later: Inventory | None, shown: str) -> None:
+    """The second page replaced both: a kind whose poll has the inventory may send it once."""
+    trial = try_target(InventoryWithPoll(later), "night/host", 5)
+    assert trial.poll is not None
+    assert trial.inventory is not None
+    assert ["page after ''", "page after '1'"] == [gap.reason for gap in trial.poll.gaps]
+    assert (shown, "2") == (trial.inventory.hash, trial.poll.cursor)
 
 
 def test_requests_beyond_those_that_are_shown_are_counted() -> None:

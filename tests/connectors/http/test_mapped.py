@@ -47,7 +47,7 @@ from connectors.sdk.field_mapping import (
     value_at,
 )
 from connectors.sdk.fields import digest
-from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from console.cli.connectors import TrialResult, trial_lines, try_target
 from tests.connectors.polls import walked
@@ -1138,8 +1138,91 @@ def test_a_wrong_path_of_a_single_run_ends_no_open_run_and_is_reported() -> None
     trial = try_target(connector, "batch/api", 5)
     assert not trial.is_understood
     [line] = [line for line in trial_lines(trial) if "read one run" in line]
-    assert re.fullmatch(r"  right    read one run: MISSING; correct runs.one: run \d+ is in the list, and .*", line)
+    found = re.fullmatch(r"  right    read one run: MISSING; run \d+ is in the list, and (.*)", line)
+    assert found
+    assert "runs.one does not find it; let the account read /api/runs/{id}/one, or correct runs.one" == found[1]
     assert try_target(opened(HomeGrown()), "batch/api", 5).is_understood
+
+
+def ended_and_open(fake: HomeGrown, connector: HttpConnector) -> tuple[str, str, RunRef]:
+    """The only ended run, the cursor after a walk, and the open run, which the source deleted since."""
+    fake.runs.clear()
+    ended, row = fake.run("load", "done", fake.now), fake.run("load", "active", fake.now)
+    runs, cursor = walked(connector)
+    fake.runs.remove(row)
+    return str(ended["id"]), cursor, ref(runs[str(row["id"])])
+
+
+def outcome(poll: Poll) -> tuple[bool, list[tuple[str, RunState]]]:
+    return poll.complete, sorted((run.native_ref, run.state) for run in poll.runs)
+
+
+def test_an_open_run_ends_where_each_listed_run_was_deleted_as_well() -> None:
+    """Every poll was incomplete, with a path to correct that was right, and the run stayed open for ever."""
+    fake = HomeGrown()
+    connector = opened(fake, limit=100, overlap=0)
+    _, cursor, open_run = ended_and_open(fake, connector)
+    fake.runs.clear()
+    poll = connector.poll(cursor, [open_run], 5)
+    assert (True, [(open_run.native_ref, RunState.LOST)]) == outcome(poll)
+
+
+def test_a_run_that_is_listed_now_shows_a_wrong_path_where_the_one_before_was_deleted() -> None:
+    fake = HomeGrown()
+    paths = {**settings()["runs"], "one": "/api/runs/{id}/one"}
+    connector = opened(fake, limit=100, overlap=0, runs=paths)
+    _, cursor, open_run = ended_and_open(fake, connector)
+    fake.runs.clear()
+    fake.run("load", "active", fake.now, id=3)
+    for _ in range(2):
+        poll = connector.poll(cursor, [open_run], 5)
+        assert (False, [NOT_FOUND_ALONE]) == (poll.complete, [item.reason for item in poll.skipped])
+        assert open_run.native_ref not in {run.native_ref for run in poll.runs}
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("has_another", [False, True])
+def test_a_refused_single_run_fails_no_poll(status: int, has_another: bool) -> None:
+    """A listed run that is archived can be refused: each poll failed by it, and the cursor did not move."""
+    fake = HomeGrown()
+    refused = ""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_refused = request.url.path == f"/api/runs/{refused}"
+        return httpx.Response(status, json={"message": "run is archived"}) if is_refused else fake.handle(request)
+
+    connector = opened(fake, FaultyTransport(answer, ""), limit=100, overlap=0)
+    refused, cursor, open_run = ended_and_open(fake, connector)
+    if has_another:  # this poll shows neither, and the refused one is listed first
+        fake.run("load", "done", fake.now + timedelta(minutes=1), id=3)
+        cursor = json.dumps({**json.loads(cursor), "since": (fake.now + timedelta(hours=1)).isoformat()})
+        open_run = replace(open_run, started_at=None)
+    poll = connector.poll(cursor, [open_run], 5)
+    if has_another:
+        assert (True, [(open_run.native_ref, RunState.UNKNOWN)]) == outcome(poll)
+    else:
+        assert (False, [NOT_FOUND_ALONE]) == (poll.complete, [item.reason for item in poll.skipped])
+
+
+@pytest.mark.parametrize(
+    "status, why", [(400, "is a refusal"), (403, "is a refusal"), (405, "is a refusal"), (500, "is a fault")]
+)
+def test_a_probe_names_the_right_to_one_run_where_its_request_fails(status: int, why: str) -> None:
+    """It raised, or denied the right to the list, which it had just read."""
+    fake = HomeGrown()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_single = request.url.path.startswith("/api/runs/")
+        return httpx.Response(status, json={"message": "no"}) if is_single else fake.handle(request)
+
+    probe = opened(fake, FaultyTransport(answer, "")).probe(5)
+    rights = {right.name: right for right in probe.rights if right.needed_for == "view"}
+    assert {"read jobs": True, "read runs": True, "read one run": False} == {
+        name: right.held for name, right in rights.items()
+    }
+    one = rights["read one run"]
+    assert f"({status}) {why}" in one.why
+    assert "let the account read /api/runs/{id}, or correct runs.one" == one.fix
 
 
 def test_a_trial_reads_a_second_page_of_runs() -> None:
