@@ -125,7 +125,7 @@ def _strictly_once(text: str) -> str:
     return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
 
 
-_TOKEN_ENDPOINT = re.compile(r"https?://[\w.:%~/-]*$")
+_TOKEN_ENDPOINT = re.compile(r"https?://[\w.:%~/-]{0,300}$")
 
 
 def _mask_named(text: str) -> str:

@@ -834,6 +834,7 @@ def test_a_plan_is_requested_executed_paused_resumed_and_aborted_by_operators(sh
     assert ("sent", [key]) == (state, shared.scheduler.acted)
     shared.scheduler.attempt("extract", "a2", RunState.FAILED, datetime.now(UTC), action_key=key, period_key=None)
     poll_all(shared.parts, shared.fence)
+    shared.parts.evaluator.step(shared.fence)
     shared.turn()
     assert [("stopped", "failed")] == shared.rows("SELECT p.state, s.state FROM plan p, plan_step s")
     assert "running" == alice.steer_plan(number, RequestKind.RESUME_PLAN)
