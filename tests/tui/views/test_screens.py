@@ -391,7 +391,7 @@ async def test_the_engines_room_is_not_opened_before_it_is_needed(night: Night) 
 @on_the_night()
 async def test_stale_targets_stand_first_in_systems_with_their_age_and_reason(night: Night) -> None:
     await night.press("5")
-    await night.see("1 silent", "4m ago", "unreachable: 10.0.3.12")
+    await night.see("1 failing", "4m ago", "unreachable: 10.0.3.12")
     assert "etl-hosts/etl02" in night.text.splitlines()[4]
 
 
