@@ -3,8 +3,6 @@ profile that makes it a kind of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -12,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from connectors.http.actions import HttpActions
-from connectors.http.client import HttpApiClient, HttpPage, HttpSource
+from connectors.http.client import HttpApiClient, HttpSource
 from connectors.http.hold import HttpHolder
 from connectors.http.log import HttpLogReader
 from connectors.http.options import PLACEHOLDER, HeaderName, HeaderText, HttpMapping, HttpOptions
@@ -22,7 +20,7 @@ from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported
 from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import (
@@ -32,7 +30,7 @@ from connectors.sdk.mapped_actions import (
     UNMAPPED_CAPABILITIES,
     VERB_NAMES,
 )
-from connectors.sdk.records import Inventory
+from connectors.sdk.records import Inventory, RunRecord
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
@@ -76,7 +74,9 @@ class HttpConnector(ComposedConnector):
         rights = [SourcePermission("read jobs", True)]
         try:
             page = self._api.runs_page(None, datetime.now(UTC) - RECENT)
-            rights += [SourcePermission("read runs", True), *self._right_to_one(page)]
+            rights.append(SourcePermission("read runs", True))
+            run = next(self._reader.runs_of(page), None) if options.runs.one else None
+            rights += [self._right_to_read_alone(run)] if run is not None else []
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
@@ -95,19 +95,15 @@ class HttpConnector(ComposedConnector):
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 
-    def _right_to_one(self, page: HttpPage) -> Iterator[SourcePermission]:
-        """Whether one of these runs is found alone; nothing where there is none to read."""
-        for row in page.rows if self._options.runs.one else ():
-            with suppress(RecordUnreadable):
-                if (run := self._reader.run(row, page.clock)) is not None:
-                    why = f"run {run.native_ref} is in the list, and runs.one does not find it"
-                    try:
-                        is_found = self._api.run(run.native_ref, run.job) is not None
-                    except (AccessRefused, InvalidAnswer, NotSupported) as error:
-                        is_found, why = False, str(error)
-                    fix = f"let the account read {self._options.runs.one}, or correct runs.one"
-                    yield SourcePermission.checked("read one run", is_found, why, fix, is_grantable=False)
-                    return
+    def _right_to_read_alone(self, run: RunRecord) -> SourcePermission:
+        """Whether `runs.one` finds this run of the list."""
+        why = f"run {run.native_ref} is in the list, and runs.one does not find it"
+        try:
+            is_found = self._api.run(run.native_ref, run.job) is not None
+        except (AccessRefused, InvalidAnswer, NotSupported) as error:
+            is_found, why = False, str(error)
+        fix = f"let the account read {self._options.runs.one}, or correct runs.one"
+        return SourcePermission.checked("read one run", is_found, why, fix, is_grantable=False)
 
 
 def _fixed_text(text: str) -> str:

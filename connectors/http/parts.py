@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.http.client import RESERVED_SHARE, HttpApiClient, ListNotFound, PageWalk
+from connectors.http.client import RESERVED_SHARE, HttpApiClient, HttpPage, ListNotFound, PageWalk
 from connectors.http.options import HttpChildrenCall, HttpJobRunsCall
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import (
@@ -203,6 +204,13 @@ class RunReader:
                 except RecordUnreadable:
                     changes[run_id] = None
         return changes
+
+    def runs_of(self, page: HttpPage) -> Iterator[RunRecord]:
+        """The runs of a page, without the rows that cannot be read or are of no job."""
+        for row in page.rows:
+            with suppress(RecordUnreadable):
+                if (run := self.run(row, page.clock)) is not None:
+                    yield run
 
     def run(self, row: Any, clock: TargetClock | None, known_job: str = "") -> RunRecord | None:
         """The run in a row, without its attempts; None for one of no job, or of one that is gone. `known_job`: its job,

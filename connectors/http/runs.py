@@ -264,11 +264,7 @@ class HttpPoller:
 
     def _listed_now(self, since: datetime, tested: str) -> RunRecord | None:
         """A run of the first page since then, other than the `tested` one and ended if possible; None without any."""
-        page = self._api.runs_page(None, since)
-        runs: list[RunRecord] = []
-        for row in page.rows:
-            with suppress(RecordUnreadable):
-                runs += filter(None, [self._reader.run(row, page.clock)])
+        runs = self._reader.runs_of(self._api.runs_page(None, since))
         return min(runs, key=lambda run: (run.native_ref == tested, run.state.is_open), default=None)
 
     def _add_superseded(self, open_runs: Sequence[RunRef], result: PollResult) -> None:

@@ -54,7 +54,7 @@ _PLAIN_PATH = re.compile(r"[\w @:/$#+.\[\]{}*=-]*")
 
 
 _TEMPLATE = re.compile(r"\{\{|\}\}|\$[.{]")
-"""Marks of templates and JSONPath, which a path has none of."""
+"""Marks of templates and JSONPath: no path contains one."""
 
 
 def _checked_path(text: str, info: ValidationInfo) -> str:

@@ -42,6 +42,7 @@ from console.domain.header import EngineView
 from console.domain.inventory import InventoryChanges
 from console.domain.settings import EstateSettings, SystemSetting
 from console.store.config_sync import sync_config
+from console.store.db.database import Database
 from console.store.db.lease import _namespace
 from console.store.ingest.inventory import write_inventory
 from console.store.names import record_renames
@@ -231,14 +232,20 @@ def test_an_unreadable_store_is_not_reported_to_lack_names(tmp_path: Path, capsy
     assert ("there is no store at" in shown.err, "job names not verified" in shown.err) == (True, True)
 
 
+def store_with_a_daily_job(folder: Path) -> Database:
+    """Of the system hooks: "load", daily at 11:20."""
+    store = open_ready(str(folder / "headway.db"))
+    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
+    record = JobRecord("load", schedule=Schedule("debian-cron", "20 11 * * *", "UTC"))
+    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(record,)), MIDNIGHT, None)
+    return store
+
+
 def test_the_first_check_after_an_edit_judges_the_edited_deadline(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No engine has loaded the edited config: the jobs' schedules come from the store, deadline and cutoff from it."""
-    store = open_ready(str(tmp_path / "headway.db"))
-    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
-    record = JobRecord("load", schedule=Schedule("debian-cron", "20 11 * * *", "UTC"))
-    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(record,)), MIDNIGHT, None)
+    store = store_with_a_daily_job(tmp_path)
     store.close()
     path = tmp_path / "headway.toml"
     check = ["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"]
@@ -254,10 +261,7 @@ def test_the_first_check_after_an_edit_judges_the_edited_deadline(
 def test_the_schedule_of_a_job_that_the_config_has_by_a_former_name_is_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = open_ready(str(tmp_path / "headway.db"))
-    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
-    record = JobRecord("load", schedule=Schedule("debian-cron", "20 11 * * *", "UTC"))
-    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(record,)), MIDNIGHT, None)
+    store = store_with_a_daily_job(tmp_path)
     with store.write(None) as session:
         record_renames(session, "hooks", [(1, "old")])
     store.close()
@@ -270,9 +274,7 @@ def test_the_schedule_of_a_job_that_the_config_has_by_a_former_name_is_judged(
 def test_a_name_without_a_job_is_a_problem_while_the_schedules_cannot_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = open_ready(str(tmp_path / "headway.db"))
-    sync_config(store, EstateSettings((SystemSetting("hooks", "heartbeat", ("hooks",)),)), MIDNIGHT, None)
-    write_inventory(store, target_id(store, "hooks"), InventoryChanges(new=(JobRecord("load"),)), MIDNIGHT, None)
+    store = store_with_a_daily_job(tmp_path)
     with store.write(None) as connection:
         connection.rows("DROP TABLE plan_step")
     store.close()

@@ -17,6 +17,7 @@ from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.store import actions, assertions, jobs, plans
 from console.store.actions import ActionStep
+from console.store.db.session import Session
 from console.store.events import record_event
 from console.store.new_actions import SENT_BY, NewAction, insert_action
 from console.store.queries import open_queries
@@ -118,17 +119,21 @@ def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Es
     assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'start plan'")
 
 
+def add_incident_of_the_plan(session: Session) -> None:
+    session.rows(
+        "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
+        " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
+        " VALUES (7, 'k', 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, '', '', 1, 0)"
+    )
+    session.rows("UPDATE plan SET incident_id = 7")
+    session.rows("UPDATE service SET name = ?", (SAVE.service,))
+
+
 def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: Estate, draft: PlanDraft) -> None:
     """The incident lasts over two dates, and one date has two submissions; the plan saves the service on one date."""
     number = start(served, draft)
     with served.store.write(None) as session:
-        session.rows(
-            "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
-            " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
-            " VALUES (7, 'k', 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, '', '', 1, 0)"
-        )
-        session.rows("UPDATE plan SET incident_id = 7")
-        session.rows("UPDATE service SET name = ?", (SAVE.service,))
+        add_incident_of_the_plan(session)
         session.many(
             "INSERT INTO incident_service (incident_id, service_id, business_date, submission, deadline_us, act_by_us,"
             " timeliness, basis, reasons) VALUES (?, 1, ?, ?, ?, ?, '', '', '[]')",
@@ -147,13 +152,7 @@ def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: E
 def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
     with served.store.write(None) as session:
-        session.rows(
-            "INSERT INTO incident (id, key, title, cause, root_period_key, business_date, reason, owner, runbook,"
-            " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
-            " VALUES (7, 'k', 'a', 'run', '', '2026-11-19', '', '', '', 0, 0, '', '', 1, 0)"
-        )
-        session.rows("UPDATE plan SET incident_id = 7")
-        session.rows("UPDATE service SET name = ?", (SAVE.service,))
+        add_incident_of_the_plan(session)
         columns = (
             "deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise, ready, removed, terminals"
         )

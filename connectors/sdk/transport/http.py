@@ -439,9 +439,11 @@ class HttpEndpoint:
 
     def _wait_for_turn(self, deadline: Deadline) -> None:
         """Waits until the rate allows a request. Raises RateLimited if that is after the deadline."""
+        if not self._interval:
+            return
         now = time.monotonic()
         seconds = self._next_at - now
-        if seconds >= deadline.left and self._interval:
+        if seconds >= deadline.left:
             raise RateLimited(f"{self.source}: requests_per_second allows no request before the end of this call")
         self._next_at = max(self._next_at, now) + self._interval
         if seconds > 0:

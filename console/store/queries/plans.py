@@ -87,7 +87,7 @@ def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str
 
 def _places(after: str) -> tuple[int, ...]:
     try:
-        return tuple(parse_places(after))
+        return parse_places(after)
     except (ValueError, RecursionError):  # not written by Headway; the engine abandons the plan
         return ()
 
