@@ -215,8 +215,8 @@ class HttpApiClient(SignedClient):
         begun, token = json.loads(str(page)) if page else ("", None)
         names = sorted(name for name in ids if name and name >= begun)
         rows: list[Any] = []
-        for name in names:
-            if rows and (len(rows) >= self.options.limit or self.deadline.is_below(RESERVED_SHARE)):
+        for number, name in enumerate(names):
+            if number and (len(rows) >= self.options.limit or self.deadline.is_below(RESERVED_SHARE)):
                 return HttpPage(rows, json.dumps([name, None]), clock, cut)
             position = token if name == begun else None
             result = self._until(self.page(call, position, since, {"job": name}), since)

@@ -536,8 +536,8 @@ class HttpMapping(StrictOptions):
     """Rows of a page: {limit}."""
     overlap: float = Field(default=60.0, ge=0, le=86_400, strict=True)
     """Seconds before the newest change that are read again: rows may be written late."""
-    requests_per_second: float | None = Field(default=None, ge=0.01, le=1000)
-    """Most requests of a poll or an action; where the API has a rate limit, a part of it."""
+    requests_per_second: float | None = Field(default=None, ge=0.2, le=1000)
+    """Requests per second, at most. Polls and actions are limited separately: set half of the API's limit."""
     slash: Annotated[str, formatted_like(r"(/[a-z]+/)?", "/job/")] = ""
     """In a path it replaces each slash in the id of a job, where jobs are in folders. The id of a run is then that of
     its job, a slash and a number."""

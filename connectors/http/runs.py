@@ -255,7 +255,9 @@ class HttpPoller:
             return True
         since = max(listed.queued_at or listed.started_at or EPOCH, self._oldest_stored())
         self._listed = self._listed_now(since, listed.native_ref)  # the one before may be deleted meanwhile
-        return self._listed is None or self._reads_alone(self._listed)
+        if self._listed is None or self._listed.native_ref == listed.native_ref:
+            return self._listed is None
+        return self._reads_alone(self._listed)
 
     def _reads_alone(self, run: RunRecord) -> bool:
         with suppress(AccessRefused, NotSupported):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from connectors.sdk.states import Verb
 from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, duration, timeout
-from console.cli.clock_format import clock_cell, timestamp, until_text
+from console.cli.clock_format import clock_cell, clock_text, timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import ValueColumn, print_message, print_result, table
@@ -70,19 +70,23 @@ def _hold_duration(text: str) -> timedelta:
 
 
 def _unfinished_upstreams(reads: Queries, hold: HoldView) -> list[str]:
-    """A note if a start missed during the hold would read unfinished input; else nothing."""
+    """A note if the start that follows would read unfinished input: one that the hold missed, or the next one while an
+    upstream is red; else nothing."""
     from console.control.holds.gate import GateStatus, judge_gate  # local: start-up time
 
     try:
         view = reads.holds.gate(hold.job, hold.period_key)
     except NotFound:
         return []  # no run is expected
-    if not view.business_date or view.at > reads.now():
-        return []  # no start is missed
-    verdict = judge_gate(view, True, reads.now())
-    if verdict.status is GateStatus.SATISFIED:
+    if not view.business_date:
         return []
-    return [f"{verdict.text}: a missed start runs anyway, on unfinished input"]
+    now = reads.now()
+    verdict = judge_gate(view, True, now)
+    is_ahead = view.at > now
+    if verdict.status is GateStatus.SATISFIED or (is_ahead and verdict.status is not GateStatus.RED):
+        return []
+    start = f"its clock starts it {clock_text(view.at, now)}" if is_ahead else "a missed start runs anyway"
+    return [f"{verdict.text}: {start}, on unfinished input"]
 
 
 def _hold_line(hold: HoldView) -> str:

@@ -64,7 +64,7 @@ class TargetView:
     """Remaining requests, by its API."""
 
     @property
-    def trouble(self) -> str:
+    def failing_status(self) -> str:
         """Of a target whose polls fail: "silent" if it does not answer, else the kind of its error: "refused"."""
         return "silent" if self.error_kind in ("", "unreachable") else self.error_kind
 

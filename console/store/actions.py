@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -160,7 +161,9 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
     )
     what = row.verb.replace("_", " ")
     fixes = [] if step.ended else [("Do", f"headway action withdraw {key}")]
-    fixes.append(("Open", "headway status"))
+    if step.unsent and row.verb == Verb.RERUN:
+        fixes.append(("Do", f"headway rerun {shlex.quote(row.job)}"))
+    fixes.append(("Open", f"headway action {key}"))
     notes = () if step.ended else ("Check its scheduler before it is withdrawn.",)
     need = AttentionRequest(
         key, f"{what}: {step.notice}", f"{what} {row.job}", step.text, tuple(fixes), row.requested_by,

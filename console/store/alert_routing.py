@@ -10,7 +10,7 @@ from console.domain.alert import OnCallShift, PendingAlert
 from console.domain.ids import incident_name, instant
 from console.domain.request import RequestKind
 from console.store import audit
-from console.store.alerts import DIGEST, FALLBACK, HEADWAY, HEADWAY_RESOLVED, NewAlert, insert_alert
+from console.store.alerts import DIGEST, FALLBACK, HEADWAY, HEADWAY_RESOLVED, PERSON, NewAlert, insert_alert
 from console.store.db.database import Database
 from console.store.events import record_event
 from console.store.row_values import from_row
@@ -116,9 +116,9 @@ def undelivered_alerts(store: Database, route: str, before_us: int, not_before_u
     with store.read() as session:
         rows = session.rows(
             "SELECT a.id, a.kind, a.title, a.body, a.dedup_key, a.plain_title, a.plain_body, a.incident_id, a.version,"
-            " a.urgent, a.zone_label, a.commands, COALESCE((SELECT max(d.error) FROM delivery d WHERE d.alert_id ="
-            " a.id), '') AS error FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL AND"
-            " a.handed_us IS NULL AND a.kind <> 'test'"
+            " a.urgent, a.zone_label, a.commands, a.fallback_of, COALESCE((SELECT max(d.error) FROM delivery d WHERE"
+            " d.alert_id = a.id), '') AS error FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL"
+            " AND a.handed_us IS NULL AND a.kind <> 'test'"
             " AND a.made_us >= ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN"
             " ('pending', 'claimed', 'parked')) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND"
             " d.state IN ('sent', 'shadow')) AND (a.let_us <= ? OR NOT EXISTS (SELECT 1 FROM delivery d WHERE"
@@ -247,7 +247,8 @@ def create_route_test(
 
 
 def as_fallback(alert: UndeliveredAlert, fallback: str, first_line: str, plain_line: str) -> NewAlert:
-    """The same alert for another route, with the reason on top."""
+    """The same alert for another route, with the reason on top. Alerts that need a person have versions of their own,
+    which must not be those of their incident."""
     return replace(
         alert.new,
         route=fallback,
@@ -256,7 +257,8 @@ def as_fallback(alert: UndeliveredAlert, fallback: str, first_line: str, plain_l
         body=f"{first_line}\n\n{without_countdown(alert.new.body)}",
         plain_title=without_countdown(alert.new.plain_title),
         plain_body=f"{plain_line}\n\n{without_countdown(alert.new.plain_body)}",
-        fallback_of=alert.id,
+        fallback_of=alert.new.fallback_of or alert.id,
+        version=-alert.id if alert.new.kind == PERSON else alert.new.version,
     )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from console.domain.alert import AlertKind
 from console.domain.request import RequestKind
 from console.store import audit
-from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON
+from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
 from console.store.row_values import from_row
@@ -287,11 +287,10 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
 
 def _origin(session: Session, row: Row) -> tuple[int, str]:
     """Id and kind of the alert, or of the first one where it is on a fallback route."""
-    first_id, origin, before = row.alert_id, row.kind, row.fallback_of
-    while origin == FALLBACK and before is not None:
-        [first] = session.rows("SELECT id, kind, fallback_of FROM alert WHERE id = ?", (before,))
-        first_id, origin, before = first.id, first.kind, first.fallback_of
-    return first_id, origin
+    if row.fallback_of is None:
+        return row.alert_id, row.kind
+    [first] = session.rows("SELECT id, kind FROM alert WHERE id = ?", (row.fallback_of,))
+    return first.id, first.kind
 
 
 def _absorb_pending(session: Session, replaced: str, digest_id: int, url_index: int) -> None:

@@ -116,9 +116,43 @@ def test_an_alert_that_needs_a_person_is_sent_after_the_end_of_its_incident(nigh
     made(night, at=8, waits=False, title="recovered", incident_id=1, kind="recovered")
     [end] = outbox.claim_due(night.store, FENCE, 9, MAIL)
     assert ("recovered", None) == (end.title, end.replaced)
-    outbox.record_sent(night.store, FENCE, end.id, 9)
-    assert ["plan 3 stopped"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 10, MAIL)]
+    outbox.postpone(night.store, FENCE, end.id, "451", 2000, arrived=False)
+    assert ["plan 3 stopped"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 900, MAIL)]
     assert "claimed" == states(night, stopped)[0]
+
+
+def test_a_digest_of_the_end_leaves_an_alert_that_needs_a_person(night: Estate) -> None:
+    decide(night, incidents=(incident(notices=()),))
+    stopped = made(night, at=6, waits=False, title="plan 3 stopped", incident_id=1, kind=PERSON)
+    [delivery] = outbox.claim_due(night.store, FENCE, 7, MAIL)
+    outbox.postpone(night.store, FENCE, delivery.id, "451", 900, arrived=False)
+    end = made(night, at=8, title="recovered", incident_id=1, kind="recovered", version=1)
+    digest = NewAlert("oncall", "digest", "1 resolved", "both", "headway:digest", waits=False)
+    alert_routing.release_alerts(night.store, FENCE, ROUTES, [], [(digest, [end])], 9)
+    assert ["1 resolved"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 10, MAIL)]
+    assert "pending" == states(night, stopped)[0]
+
+
+def test_each_fallback_gets_the_alert_that_needs_a_person_beside_those_of_its_incident(night: Estate) -> None:
+    """Their versions are counted apart, and the end of the incident replaces it on no route."""
+    routes = {**ROUTES, "ceo": ("env CEO",)}
+    decide(night, incidents=(incident(notices=()),))
+    for kind, title in (("opened", "opened"), (PERSON, "plan 3 stopped")):
+        made(night, at=1, waits=False, title=title, incident_id=1, kind=kind, version=1)
+    for now, route, fallback in ((MINUTE, "oncall", "boss"), (2 * MINUTE, "boss", "ceo")):
+        handed = alert_routing.undelivered_alerts(night.store, route, now, -1)
+        copies = [(alert.id, alert_routing.as_fallback(alert, fallback, "first", "plain")) for alert in handed]
+        alert_routing.forward_to_fallback(night.store, FENCE, routes, copies, now)
+        ids = [alert.id for alert in alert_routing.pending_alerts(night.store)]
+        alert_routing.release_alerts(night.store, FENCE, routes, ids, [], now)
+    ended = NewAlert("ceo", "recovered", "recovered", "b", "k", incident_id=1, version=2, waits=False)
+    alert_routing.create_alert(night.store, FENCE, routes, ended, 3 * MINUTE)
+    sent: set[tuple[str, str]] = set()
+    for now in (3, 4, 5):
+        for delivery in outbox.claim_due(night.store, FENCE, now * MINUTE, frozenset()):
+            outbox.record_sent(night.store, FENCE, delivery.id, now * MINUTE)
+            sent.add((delivery.route, delivery.title))
+    assert {(route, "plan 3 stopped") for route in routes} <= sent
 
 
 def test_the_end_on_a_fallback_replaces_no_alert_of_an_incident_that_was_opened_again(night: Estate) -> None:
@@ -127,14 +161,17 @@ def test_the_end_on_a_fallback_replaces_no_alert_of_an_incident_that_was_opened_
         made(night, at=version, waits=False, title=kind, incident_id=1, kind=kind, version=version)
     again = made(night, at=3, waits=False, title="opened again", incident_id=1, kind="updated", version=2, route="boss")
     for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset()):
-        outbox.postpone(night.store, FENCE, delivery.id, "451", 900, arrived=False)
+        outbox.postpone(night.store, FENCE, delivery.id, "451", 2 * MINUTE, arrived=False)
     handed = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
     copies = [(alert.id, alert_routing.as_fallback(alert, "boss", "first", "plain")) for alert in handed]
     alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, copies, MINUTE)
     ids = [alert.id for alert in alert_routing.pending_alerts(night.store)]
     alert_routing.release_alerts(night.store, FENCE, ROUTES, ids, [], MINUTE)
-    outbox.claim_due(night.store, FENCE, MINUTE, frozenset())
-    assert "digested" not in states(night, again)
+    [end] = outbox.claim_due(night.store, FENCE, MINUTE, frozenset())
+    assert ("recovered", ["pending"]) == (end.title, states(night, again))
+    outbox.postpone(night.store, FENCE, end.id, "451", 3 * MINUTE, arrived=False)
+    due = outbox.claim_due(night.store, FENCE, 2 * MINUTE, frozenset())
+    assert "opened again" in [delivery.title for delivery in due]
 
 
 def test_an_end_does_not_call_an_alert_undelivered_that_may_have_arrived(night: Estate) -> None:

@@ -428,22 +428,22 @@ class HttpEndpoint:
     def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
         """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
         reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time."""
+        reserved = deadline.seconds / 2 if once else 0.0  # a write that runs out of time has an unknown outcome
         while True:
-            self._wait_for_turn(deadline)
+            self._wait_for_turn(deadline.left - reserved)
             reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
             seconds = retry_after_of(reply) if reply.status == 429 else None
-            reserved = deadline.seconds / 2 if once else 0.0  # a write that runs out of time has an unknown outcome
             if not seconds or seconds > MAX_WAIT_SECONDS or seconds + reserved >= deadline.left:
                 return reply
             wait_seconds(seconds)
 
-    def _wait_for_turn(self, deadline: Deadline) -> None:
-        """Waits until the rate allows a request. Raises RateLimited if that is after the deadline."""
+    def _wait_for_turn(self, limit: float) -> None:
+        """Waits until the rate allows a request. Raises RateLimited if that takes as long as `limit` seconds."""
         if not self._interval:
             return
         now = time.monotonic()
         seconds = self._next_at - now
-        if seconds >= deadline.left:
+        if seconds > 0 and seconds >= limit:
             raise RateLimited(f"{self.source}: requests_per_second allows no request before the end of this call")
         self._next_at = max(self._next_at, now) + self._interval
         if seconds > 0:

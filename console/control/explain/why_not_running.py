@@ -235,7 +235,9 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         text = f"no run is expected {dated_time(at, job.zone)}: {reason}"
         yield ExplanationStep(_name(job), "calendar", clean_line(text), until=_expected(index, job, at))
         return
-    text = f"its clock starts it next {dated_time(at, job.zone)} ({which})"
+    is_held = any(hold.job_id == job.id and hold.state.holds_back and hold.until > at for hold in index.estate.holds)
+    start = "its start {} is held" if is_held else "its clock starts it next {}"
+    text = f"{start.format(dated_time(at, job.zone))} ({which})"
     yield ExplanationStep(_name(job), "clock", text, until=at)
 
 

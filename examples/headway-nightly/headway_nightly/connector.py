@@ -36,7 +36,8 @@ from connectors.sdk.states import Capability, ProofLevel, RunState
 from connectors.sdk.fields import digest
 from connectors.sdk.log_chunks import chunk_of
 from connectors.sdk.secrets import SecretRef
-from connectors.sdk.transport.http import Deadline, HttpEndpoint, HttpReply, checked_origin
+from connectors.sdk.transport.call_limits import Deadline
+from connectors.sdk.transport.http import HttpEndpoint, HttpReply, checked_origin
 
 JOBS = MappedJobFields(id="name", schedule="cron", paused="paused", definition="command")
 RUNS = MappedRunFields(id="id", job="job", state="state", started="started", ended="ended", message="error")

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import httpx
@@ -49,6 +50,7 @@ from connectors.sdk.field_mapping import (
 from connectors.sdk.fields import digest
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
+from connectors.sdk.transport.call_limits import Deadline
 from console.cli.connectors import TrialResult, trial_lines, try_target
 from tests.connectors.polls import walked
 from tests.fakes.homegrown import HomeGrown
@@ -919,6 +921,36 @@ def test_runs_of_each_job_that_are_named_by_their_keys_are_all_read() -> None:
     }  # fmt: skip
     poll = opened(HomeGrown(), httpx.MockTransport(answer), runs=runs, verbs={}).poll("", (), 5)
     assert {("load", "1"), ("load", "2"), ("mart", "1")} == {(run.job, run.attempt_key) for run in poll.runs}
+
+
+def test_lists_of_jobs_without_runs_are_read_in_as_many_polls_as_their_time_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None had a row, so none ended the poll: at a low rate it ran out of time, each time at the same job."""
+    jobs = [{**HomeGrown().jobs[0], "name": f"j{number:03}"} for number in range(150)]
+    now, listed = 0.0, list[str]()
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/jobs":
+            return httpx.Response(200, json={"jobs": jobs})
+        listed.append(request.url.path.split("/")[3])
+        return httpx.Response(200, json={"runs": []})
+
+    monkeypatch.setattr("connectors.sdk.transport.http.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("connectors.sdk.transport.http.wait_seconds", wait)
+    monkeypatch.setattr(Deadline.__init__, "__defaults__", (lambda: now,))
+    runs = {"path": "/api/jobs/{job}/runs", "rows": "runs", "id": "id", "job": "*", "state": "s", "paging": "none"}
+    connector = opened(
+        HomeGrown(), httpx.MockTransport(answer), runs=runs, verbs={}, limit=1000, requests_per_second=5.0
+    )
+    poll = connector.poll("", (), 20)
+    while poll.more:
+        poll = connector.poll(poll.cursor, (), 20)
+    assert [job["name"] for job in jobs] == sorted(set(listed))
 
 
 def test_an_instant_is_requested_in_whole_seconds() -> None:

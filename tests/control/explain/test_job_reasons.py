@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, time
+from datetime import date, time, timedelta
 
 import pytest
 
@@ -130,6 +130,17 @@ def test_a_hold_names_its_owner_its_start_and_its_reason() -> None:
     assert ("hold", at("03:30"), at("08:00"), "mara") == (first.kind, first.since, first.until, first.by)
     assert "held by mara: the disk is swapped (hold headway-2)" == first.text
     assert "headway hold release warehouse/load" == first.act
+
+
+@pytest.mark.parametrize("hours, text", [(0, "its clock starts it next "), (24, "its start ")])
+def test_a_start_during_a_hold_is_said_to_be_held(hours: int, text: str) -> None:
+    until = at("08:00") + timedelta(hours=hours)
+    hold = HoldFacts(
+        "headway-2", 2, None, None, "person", DependencyMode.HOLD, HoldState.HELD, "mara", "", until, None, ""
+    )
+    steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), holds=(hold,)))
+    [clock] = [step for step in steps if (step.job, step.kind) == ("warehouse/load", "clock")]
+    assert f"{text}2026-11-21 04:00 UTC{' is held' * (hours > 0)} (daily at 04:00 UTC)" == clock.text
 
 
 def test_a_freeze_is_explained_with_the_hold_that_it_retains() -> None:

@@ -198,13 +198,15 @@ def test_evidence_that_comes_late_still_ends_an_unknown_outcome(bench: Bench, mo
 def test_a_rerun_that_never_arrived_is_reported_to_people_who_may_have_left(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(bench, fail(bench, bench.scheduler))
+    key = ask(bench, fail(bench, bench.scheduler))
     bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
     monkeypatch.setattr(FakeConnector, "look_up", lambda *_: ActionAbsent())
     for _ in range(3):
         again(bench)
     bench.send()
-    assert ["Rerun: it never arrived: rerun fake/extract"] == [title for _, title, _ in bench.sink.got]
+    [(_, title, body)] = bench.sink.got
+    assert "Rerun: it never arrived: rerun fake/extract" == title
+    assert f"Do    headway rerun fake/extract\nOpen  headway action {key}\n" in body
 
 
 def test_what_could_not_be_sent_for_hours_is_not_sent_any_more_and_says_why(bench: Bench) -> None:

@@ -152,6 +152,8 @@ def test_requests_are_spaced_by_the_rate_of_the_api(monkeypatch: pytest.MonkeyPa
     assert [100.0, 100.25, 100.5, 105.5, 105.75] == sent
     with pytest.raises(RateLimited, match="requests_per_second allows no request before the end of this call"):
         endpoint.call("GET", "/x", Deadline(0.2))
+    with pytest.raises(RateLimited):  # half of the time of a write is kept for its reply
+        endpoint.call("POST", "/x", Deadline(0.4), once=True)
     assert 5 == len(sent)
 
 
