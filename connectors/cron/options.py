@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from connectors.sdk.transport.hosts import AbsolutePath, HostOptions, UserName
 
@@ -19,7 +19,7 @@ class CronOptions(HostOptions):
         "/var/log/messages",
     )
     """Where cron's log is; the first that can be read counts: as rsyslog, cronie's distributions and busybox put it."""
-    sudo: bool = True
+    sudo: StrictBool = True
     """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
     users: tuple[UserName, ...] = ()
     """Users whose jobs are watched. Default: all; of crontabs read by sudo, those of uid 0 and 1000 upwards."""
@@ -27,6 +27,6 @@ class CronOptions(HostOptions):
     """Folder on the hosts with the wrapper's records and the marks of what we did."""
     history_mib: Annotated[int, Field(ge=0, le=4096)] = 64
     """How far back the first poll reads rotated logs, per file, in MiB."""
-    restricted: bool = False
+    restricted: StrictBool = False
     """True: the key may only read; the host answers through `headway-gate` (`headway connector cron gate`), which takes
     no script of ours. Reruns, cancels and holds are refused."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from connectors.sdk.option_errors import Duration, StrictOptions, Zone
 from connectors.sdk.secrets import FilePath, SecretRef
@@ -43,7 +43,7 @@ class HeartbeatOptions(StrictOptions):
 
     listen: str = "127.0.0.1:8787"
     """Address and port at which the engine listens."""
-    plain_http: bool = False
+    plain_http: StrictBool = False
     """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
     spool: FilePath | None = None
     """File that has every report before it is answered; by default in the user's state folder."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from connectors.sdk.field_mapping import (
     PROFILE_PLACES,
@@ -106,7 +106,7 @@ class HttpListCall(HttpCall):
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
     their field "*"; of runs "jobs.*.builds": the rows of every row of a list, which is their field "*"."""
-    rows_optional: bool = False
+    rows_optional: StrictBool = False
     """An answer without it has no rows: the API leaves out empty lists."""
     columns: FieldPath = ""
     """Path to the columns, where each row is a list of values: the `name` of each is the field of its value."""
@@ -279,7 +279,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     retention_days: int = Field(default=0, ge=0, le=3650, strict=True)
     """How long the source keeps runs; 0: for ever. No poll asks further back, and one after a longer pause reports a
     gap."""
-    oldest_first: bool = False
+    oldest_first: StrictBool = False
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
     rows that move to the end while it reads hide no others."""
 
@@ -293,7 +293,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     list is read again from the last change that was read completely."""
     one_row: FieldPath = ""
     """Path to the run in that answer; empty: the answer is the run."""
-    newest_first: bool = False
+    newest_first: StrictBool = False
     """The list is sorted by when runs were made, the newest first: a poll reads it down to what it knew."""
 
     def _found_places(self) -> set[str]:
@@ -354,7 +354,7 @@ class HttpLogCall(HttpHeadersCall):
     """Path to the token of the next parts, for {cursor}: a number of a line, or a text. The first ones are requested
     without it; an answer without parts, or with the token of before, is the last one. Of a text by {offset}: the byte
     behind it."""
-    ranges: bool = False
+    ranges: StrictBool = False
     """The server answers Range requests, so that a long log is read in pieces."""
 
     @model_validator(mode="after")
@@ -386,7 +386,7 @@ class HttpLogCall(HttpHeadersCall):
 class HttpWriteCall(HttpHeadersCall):
     """A call that changes something; it is sent once."""
 
-    redirects: bool = False
+    redirects: StrictBool = False
     """It answers what it has done with a redirect to a page at or below {job} or {id} in its path, which is not
     followed. After any other redirect the outcome is looked up."""
 
@@ -476,7 +476,7 @@ class HttpHoldCall(HttpWriteCall):
         examples=["description"]
     )
     """Path to the text of a job."""
-    one_line: bool = False
+    one_line: StrictBool = False
     """The text has no line breaks: the mark follows it after a space, and not on a line of its own."""
     note_in: Literal["list", "job"] = "list"
     """"job": the list of jobs does not show the text, so each paused job is read by job_path."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from connectors.sdk.option_errors import StrictOptions, Zone, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
@@ -22,7 +22,7 @@ class KubernetesOptions(StrictOptions):
     """A kubeconfig file; its certificates, tokens and commands are used as kubectl uses them."""
     context: str | None = None
     """One of its contexts; the file's current one when not given."""
-    in_cluster: bool = False
+    in_cluster: StrictBool = False
     """Headway runs in a pod of the cluster: uses its service account."""
     url: str | None = None
     """Address of the API server, "https://k8s.example.com:6443", in place of a kubeconfig."""
@@ -30,7 +30,7 @@ class KubernetesOptions(StrictOptions):
     """Token of a service account, with `url`; read again when it is refused."""
     ca_file: FilePath | None = None
     """PEM file of the cluster's CA, with `url`; the machine's own CAs when not given."""
-    plain_http: bool = False
+    plain_http: StrictBool = False
     """Allows http:// to a host that is not this one: the token then crosses the network unencrypted."""
     namespaces: tuple[NamespaceName, ...] = ()
     """Each is a target of its own; the whole cluster is the one target when none is named."""

@@ -92,9 +92,9 @@ def with_zones(profile: Profile, values: Mapping[str, Any]) -> Profile:
 def _checked_state(name: Any) -> Any:
     known = [state.value for state in RunState if state not in DERIVED_STATES]
     if not isinstance(name, str) or name not in known:
-        near = get_close_matches(str(name), known, n=1)
-        hint = f'did you mean "{near[0]}"? ' if near else ""
-        raise ValueError(f"{name!r} is not a state that a source reports; {hint}There are {', '.join(known)}")
+        near = get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+        hint = f' Did you mean "{near[0]}"?' if near else ""
+        raise ValueError(f"{name!r} is not a state that a source reports.{hint} There are {', '.join(known)}")
     return name
 
 

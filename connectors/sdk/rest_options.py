@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import StrictBool, model_validator
 
 from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.secrets import FilePath, SecretRef
@@ -17,7 +17,7 @@ class RestOptions(StrictOptions):
     url: str
     ca_file: FilePath | None = None
     """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
-    plain_http: bool = False
+    plain_http: StrictBool = False
     """Allows http:// to another host: everything sent, secrets included, then crosses the network unencrypted."""
 
     @model_validator(mode="after")

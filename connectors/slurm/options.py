@@ -6,7 +6,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, StrictBool, field_validator
 
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.transport.hosts import AbsolutePath, HostOptions, UserName
@@ -33,7 +33,7 @@ class SlurmOptions(HostOptions):
     `load_20261119` and `load_20261120` are one job."""
     bin: AbsolutePath | None = None
     """Folder of Slurm's commands, where a login's own PATH does not have them ("/opt/slurm/bin")."""
-    sudo: bool = True
+    sudo: StrictBool = True
     """Whether `sudo -n -u USER` may be used to submit a job again as its own user, and to read its output."""
     history_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24 * 7
     """How far back the first poll and each inventory read accounting."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.transport.hosts import HostOptions
@@ -23,7 +23,7 @@ class SystemdOptions(HostOptions):
         "apt-daily*", "dpkg-*", "e2scrub_*", "fstrim.*", "man-db.*", "systemd-tmpfiles-*",
     )  # fmt: skip
     """Timers that are not watched: by default those of the operating system."""
-    sudo: bool = True
+    sudo: StrictBool = True
     """Whether `sudo -n` may be used to start and stop units (not needed for root)."""
     history_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 24 * 14
     """How far back the first poll reads the journal."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -159,17 +159,38 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
             ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
         )
     except tomllib.TOMLDecodeError as error:
-        line, reason = toml_fault(error)
-        problem = f"is not valid TOML: {reason}. Fix that line; the rest was not read."
-        reading.faults.append(ConfigFault(file, line, "", problem))
+        fault = toml_fault(file, reading.texts[file], error)
+        reading.faults.append(replace(fault, problem=f"{fault.problem} The rest was not read."))
     reading.unread = True
     return {}
 
 
-def toml_fault(error: Exception) -> tuple[int | None, str]:
-    """The line of a fault of TOML, and its text without the line."""
+def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
+    """The fault of a text that is not TOML: its line, and the key that is there twice."""
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
-    return (int(match[2]), f"{match[1]} at column {match[3]}") if match else (None, str(error))
+    if match is None:
+        return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
+    line, lines = int(match[2]), text.splitlines()
+    if not match[1].startswith(("Cannot ", "Duplicate ")):
+        return ConfigFault(file, line, "", f"is not valid TOML: {match[1]} at column {match[3]}. Fix that line.")
+    line = next(at for at in range(line, 0, -1) if _is_toml("\n".join(lines[: at - 1])))  # where a long value begins
+    headers = [header[1] for header in map(_HEADER.match, lines[:line]) if header]
+    key = "" if _HEADER.match(lines[line - 1]) else lines[line - 1].partition("=")[0]
+    inline = match[1].removeprefix("Duplicate inline table key ") if match[1].startswith("Duplicate ") else ""
+    names = [name.strip(" \t\"'") for name in (*headers[-1:], key, inline)]
+    problem = "is defined twice. Fix: remove one of the two definitions."
+    return ConfigFault(file, line, ".".join(filter(None, names)), problem)
+
+
+_HEADER = re.compile(r"\s*\[+([^\[\]]+)\]")
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
 
 
 def _merge(document: Table, part: Table, file: Path, reading: ConfigDocument) -> None:

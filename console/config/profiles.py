@@ -30,6 +30,10 @@ SENT = ("query", "body", "form", "headers")
 OF_A_SYSTEM = ("client_id", "client_secret", "username", "password", "token")
 """Keys of the account, which a system of the config has."""
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
+_SIGNED_IN_PROSE = re.compile(
+    r"\b(bearer|basic|digest)\s+(?=\S*\d)[\w.~+/=-]{8,}|\bbearer\s+[\w.~+/=-]{16,}", re.IGNORECASE
+)
+"""No word of prose that follows "Bearer" is as long."""
 
 
 def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:
@@ -83,7 +87,7 @@ def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[
 
 
 def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
-    problem, line = "", None
+    problem = ""
     try:
         problem = write_access_fault(path)
         data = path.read_bytes()
@@ -97,9 +101,9 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 at byte {error.start}: save the file as UTF-8"
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        line, reason = toml_fault(error)
-        problem = f"is not valid TOML: {reason}. Fix that line"
-    reading.faults.append(ConfigFault(path, line, "", f"{problem}."))
+        reading.faults.append(toml_fault(path, reading.texts[path], error))
+        return None
+    reading.faults.append(ConfigFault(path, None, "", f"{problem}."))
     return None
 
 
@@ -138,7 +142,8 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         is_prose = any(part in PROSE for part in key)
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
         texts = value.split() if is_prose else [value]
-        if is_sent or any(mask_secrets(text) != text for text in texts):
+        is_signed = is_prose and _SIGNED_IN_PROSE.search(value) is not None
+        if is_sent or is_signed or any(mask_secrets(text) != text for text in texts):
             fix = "A profile holds none: declare its sign_in, and let the config refer to the token"
             yield key, f"holds a secret, or what looks like one. {fix}."
 

@@ -66,6 +66,18 @@ HOSTILE = [
     ('sign_in = "bearer"', 'sign_in = "cookie"', "sign_in =", "'cookie' is not one of 'bearer', 'basic', 'header'"),
     ('title = "Nightly"', 'title = "Nightly"\noauth2 = { form = { client_secret = "hunter2" } }', "oauth2", "a secret"),
     ('title = "Nightly"', 'title = "Nightly"\ntargets = "hosts"', "targets =", 'no option "hosts". Known: tenant.'),
+    ('done = "succeeded"', 'done = "sucess"', "sucess",
+     "'sucess' is not a state that a source reports. Did you mean \"succeeded\"?"),
+    ('rows = "jobs"', 'rows = "jobs"\nrows_optional = "yes"', "yes",
+     "jobs.rows_optional: 'yes' is neither true nor false"),
+    ('[lacks]', '[hold]\npath = "/j/{job}"\nbody = { t = "{note}" }\nnote = "t"\none_line = "yes"\n[lacks]', "yes",
+     "hold.one_line: 'yes' is neither true nor false. Write one of them, without quotes."),
+    # a key or a table that is defined twice
+    ("limit = 100", "limit = 100\nlimit = 50", "limit = 50", "limit: is defined twice. Fix: remove one of the two"),
+    ('id = "name"', 'id = "name"\nid = """\na = 1\nname"""', 'id = """', "jobs.id: is defined twice"),
+    ("[lacks]", "[jobs]\n[lacks]", "[jobs]", "jobs: is defined twice. Fix: remove one of the two definitions."),
+    ('{ limit = "{limit}", after', '{ limit = "{limit}", limit = "9", after', '"9"',
+     "jobs.query.limit: is defined twice"),
     # a relation that is no path, a mark of no run
     ('upstreams = "needs"', 'upstreams = ["load"]', "upstreams =", "jobs.upstreams: a list is not text"),
     ('upstreams = "needs"', 'upstreams = "needs[].job"', "upstreams =", "jobs.upstreams: 'needs[].job' is not a path"),
@@ -90,6 +102,9 @@ HOSTILE = [
     ('limit = 100', 'url = "https://me:hunter2@n.example"\nlimit = 100', "hunter2", "url: holds a secret"),
     ('grants = "# Nightly:', 'grants = "# Bearer eyJhbGciOiJI.eyJzdWIiOiIxMjM0:', "eyJ", "grants: holds a secret"),
     ('body = { request = "{key}" }', 'body = { request = "{key}", password = "x" }', "password", "holds a secret"),
+    ('grants = "# Nightly:', 'grants = "# curl -H \'Authorization: Bearer 9f8e7d6c5b4a3928\':', "9f8e",
+     "grants: holds a secret"),
+    ('grants = "# Nightly:', 'grants = "# Bearer abcdefghijklmnopqr:', "abcdef", "grants: holds a secret"),
     # a call that is about another run or job
     ('runs/{id}/rerun', "runs/rerun", "/rerun",
      'rerun.path: "/api/{option.tenant}/runs/rerun" names no {id} and no {job}'),

@@ -633,7 +633,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
 @pytest.mark.parametrize(
     "change, text",
     [
-        ({"states": {"done": "success"}}, 'is not a state that a source reports; did you mean "succeeded"?'),
+        ({"states": {"done": "success"}}, 'is not a state that a source reports. Did you mean "succeeded"?'),
         ({"states": {"bad": "failed"}}, "no run could ever be green"),
         ({"runs.next": ""}, "query.after: {cursor} is the token of the next page. Fix: name in next"),
         (
