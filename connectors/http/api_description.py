@@ -1,7 +1,7 @@
 """A profile compared with a machine-readable description of its API: OpenAPI 2 or 3, or Google's discovery format.
 
-A description may leave open the fields of an answer, or of an object that takes any. Fields that a
-profile reads there are counted; they are not faults.
+A description may leave open the fields of an answer, or of an object that takes any, and the type of a field. Fields
+that a profile reads there are named; they are not faults.
 """
 
 from __future__ import annotations
@@ -26,11 +26,20 @@ from connectors.http.options import (
 )
 from connectors.http.sign_in import SessionCall
 from connectors.sdk.contract import ApiComparison
-from connectors.sdk.field_mapping import BRACES, OF_SEVERAL_VALUES, OF_THE_ANSWER, STEP, is_field_path
+from connectors.sdk.field_mapping import (
+    BRACES,
+    OF_SEVERAL_VALUES,
+    OF_THE_ANSWER,
+    STEP,
+    MappedFields,
+    is_field_path,
+)
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_DEPTH = 30
+SENT_BY_HTTP = frozenset({"accept", "authorization", "content-type"})
+"""Headers that OpenAPI describes elsewhere."""
 
 
 class Undescribed(Exception):
@@ -42,6 +51,8 @@ class DescribedOperation:
     method: str
     path: str
     query: frozenset[str]
+    required: frozenset[tuple[str, str]]
+    """("query", name) or ("header", name) of each parameter that every request has."""
     body: Schema
     answer: Schema
 
@@ -97,6 +108,26 @@ class ApiDescription:
         if not variants:
             raise Undescribed
         return [variant["items"] for variant in variants if isinstance(variant.get("items"), dict)]
+
+    def types_of(self, schemas: list[Schema]) -> frozenset[str]:
+        """The JSON types that a value may have; empty where the description leaves one open. An integer in a text
+        (int64) is an integer."""
+        types: set[str] = set()
+        for variant in self._variants(schemas):
+            kinds = variant.get("type") or (
+                "object" if "properties" in variant else "array" if "items" in variant else ""
+            )
+            is_long = kinds == "string" and variant.get("format") in ("int64", "uint64")
+            types |= {"integer"} if is_long else {kinds} if isinstance(kinds, str) else set(kinds)
+        return frozenset() if types & {"", "any"} else frozenset(types - {"null"})
+
+    def required_of(self, schema: Schema) -> frozenset[str]:
+        """The fields that a body must have, in all of its forms."""
+        names: list[set[str]] = []
+        for variant in self._variants([schema]):
+            properties = variant.get("properties", {})
+            names.append({name for name in variant.get("required", ()) if not properties.get(name, {}).get("readOnly")})
+        return frozenset(names[0]) if len(names) == 1 else frozenset()
 
     def _below(self, schemas: list[Schema], name: str) -> list[Schema]:
         below, variants, is_closed = [], list(self._variants(schemas)), False
@@ -156,11 +187,14 @@ class ApiDescription:
                         self._resolved(item) for item in (*methods.get("parameters", ()), *own.get("parameters", ()))
                     ]
                     query = frozenset(item["name"] for item in parameters if item.get("in") == "query")
+                    required = frozenset((item["in"], item["name"]) for item in parameters if item.get("required"))
                     body = _content(self._resolved(own.get("requestBody"))) or _body_of(parameters)
                     answers = own.get("responses", {})
                     codes = sorted(code for code in answers if code.startswith("2")) or ["default"]
                     answer = _content(self._resolved(answers.get(codes[0])))
-                    yield from (DescribedOperation(method.upper(), base + path, query, body, answer) for base in bases)
+                    yield from (
+                        DescribedOperation(method.upper(), base + path, query, required, body, answer) for base in bases
+                    )
 
     def _discovered(self) -> Iterator[DescribedOperation]:
         common, resources = frozenset(self._document.get("parameters", ())), [self._document]
@@ -169,12 +203,14 @@ class ApiDescription:
             resource = resources.pop()
             resources += resource.get("resources", {}).values()
             for method in resource.get("methods", {}).values():
-                query = {name for name, item in method.get("parameters", {}).items() if item.get("location") == "query"}
+                parameters = method.get("parameters", {}).items()
+                query = {name for name, item in parameters if item.get("location") == "query"}
                 path = base + method.get("flatPath", method.get("path", ""))
                 yield DescribedOperation(
                     method.get("httpMethod", ""),
                     path,
                     common | query,
+                    frozenset((item.get("location", ""), name) for name, item in parameters if item.get("required")),
                     method.get("request", {}),
                     method.get("response", {}),
                 )
@@ -228,6 +264,32 @@ def _body_of(parameters: list[Schema]) -> Schema:
     return {"type": "object", "properties": form} if form else whole
 
 
+INSTANTS = frozenset({"queued", "started", "first_started", "ended", "period", "changed", "next_at"})
+SCALARS = frozenset({"string", "integer", "number"})
+TYPES_READ = {
+    **dict.fromkeys(("rows", "parts", "columns"), frozenset({"array", "object"})),
+    **dict.fromkeys(("exit_code", "duration"), frozenset({"integer", "number"})),
+    **dict.fromkeys(("paused", "enabled"), SCALARS | {"boolean"}),
+    **dict.fromkeys(
+        ("id", "job", "name", "state", "state_else", "attempt", "count", "next", "business_date", "schedule", "note"),
+        SCALARS,
+    ),
+}
+"""Key of a profile -> the types that it can read. Other keys read a value of any type as text."""
+TYPES_OF_TIMES = {"iso": frozenset({"string"}), "compact": frozenset({"string", "integer"})}
+
+
+def _query_of(path: str) -> dict[str, str]:
+    return dict(parse_qsl(path.partition("?")[2], keep_blank_values=True))
+
+
+def _types_read(call: object, name: str) -> frozenset[str]:
+    """Empty for a key that reads any type."""
+    if name in INSTANTS and isinstance(call, MappedFields):
+        return TYPES_OF_TIMES.get(call.times, SCALARS)
+    return TYPES_READ.get(name, frozenset())
+
+
 @dataclass
 class ProfileComparison:
     """The calls of a profile in a description, and what was compared. A fault: the profile's key, and its problem."""
@@ -235,10 +297,12 @@ class ProfileComparison:
     api: ApiDescription
     base: str = ""
     """Path of the profile's address."""
+    always: frozenset[str] = frozenset()
+    """Names of headers and parameters that every request sends, in lower case."""
     faults: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
     calls: int = 0
     names: int = 0
-    undescribed: int = 0
+    undescribed: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
 
     def compare(self, key: tuple[str, ...], call: HttpCall) -> None:
         def sent_and_read(result: ProfileComparison, operation: DescribedOperation) -> None:
@@ -247,18 +311,19 @@ class ProfileComparison:
 
         self.compare_path((*key, "path"), call.method, call.path, sent_and_read)
         if isinstance(call, HttpListCall) and call.next_path:
-            path, _, query = call.next_path.partition("?")
 
             def next_read(result: ProfileComparison, operation: DescribedOperation) -> None:
-                result._parameters((*key, "next_path"), dict(parse_qsl(query, keep_blank_values=True)), operation)
+                result._parameters((*key, "next_path"), _query_of(call.next_path), operation)
+                result._required((*key, "next_path"), _query_of(call.next_path), (), operation)
                 result.read(key, call, operation.answer, False)
 
-            self.compare_path((*key, "next_path"), "GET", path, next_read)
+            self.compare_path((*key, "next_path"), "GET", call.next_path, next_read)
 
     def compare_run(self, runs: HttpRunsCall, copied: Collection[str]) -> None:
         """The single run. `copied`: the fields of it that a rerun sends again."""
 
         def read(result: ProfileComparison, operation: DescribedOperation) -> None:
+            result._required(("runs", "one"), _query_of(runs.one), (), operation)
             result.read(("runs",), runs, operation.answer, is_single=True)
             for name in sorted(copied):
                 path = ".".join(filter(None, (runs.one_row, name.removeprefix("run."))))
@@ -275,14 +340,14 @@ class ProfileComparison:
             reached = result._schemas(operation.answer, key, path) if path else [operation.answer]
             row = result._row(reached, jobs, is_single=False)
             if row is not None:
-                result._schemas(row, key, hold.note)
+                result._schemas(row, key, hold.note, types=TYPES_READ["note"])
 
         if hold.job_path:
             self.compare_path(
                 ("hold", "job_path"),
                 "GET",
                 hold.job_path,
-                lambda result, at: result._schemas(at.answer, key, hold.note),
+                lambda result, at: result._schemas(at.answer, key, hold.note, types=TYPES_READ["note"]),
             )
         if hold.note_in == "list" and self.api.operations_at(jobs.method, self.base + jobs.path):
             self.compare_path(("jobs", "path"), jobs.method, jobs.path, listed, is_counted=False)
@@ -292,7 +357,7 @@ class ProfileComparison:
         if self.api.operations_at(session.method, self.base + session.path):
             self.compare(("session",), session)
         else:
-            self.undescribed += 1
+            self.undescribed.append((("session", "path"), session.path))
 
     def compare_path(
         self,
@@ -305,20 +370,34 @@ class ProfileComparison:
         """A path, and with `check` what is sent and read there. `is_counted`: False where the call has a comparison of
         its own."""
         self.calls += is_counted
-        operations = self.api.operations_at(method, self.base + path)
+        operations = self.api.operations_at(method, self.base + path.partition("?")[0])
         if not operations:
             self.faults.append((key, f"{method} {path} is not in the description. Fix: correct it"))
             return
-        results = [ProfileComparison(self.api) for _ in operations]
+        results = [ProfileComparison(self.api, always=self.always) for _ in operations]
         for operation, result in zip(operations, results, strict=True):
             check(result, operation)
-        best = min(results, key=lambda result: (len(result.faults), result.undescribed))
+        best = min(results, key=lambda result: (len(result.faults), len(result.undescribed)))
         self.faults += best.faults
         self.names, self.undescribed = self.names + best.names, self.undescribed + best.undescribed
 
     def sent(self, key: tuple[str, ...], call: HttpCall, operation: DescribedOperation) -> None:
+        in_path = _query_of(call.path)
+        self._parameters((*key, "path"), in_path, operation)
         self._parameters((*key, "query"), call.query, operation)
+        self._required(key, {*call.query, *in_path}, getattr(call, "headers", {}), operation)
         self._body(operation.body, call.body, (*key, "body"))
+
+    def _required(
+        self, key: tuple[str, ...], query: Collection[str], headers: Collection[str], operation: DescribedOperation
+    ) -> None:
+        sent = {"query": {*query}, "header": {name.lower() for name in headers}}
+        for place, name in sorted(operation.required):
+            name_sent = name.lower() if place == "header" else name
+            if place in sent and name_sent not in sent[place] and name.lower() not in self.always:
+                what = "parameter" if place == "query" else "header"
+                fix = f"send it in {'query' if place == 'query' else 'headers'}"
+                self.faults.append((key, f"{operation.path} requires the {what} {name!r}. Fix: {fix}"))
 
     def _parameters(self, key: tuple[str, ...], names: Collection[str], operation: DescribedOperation) -> None:
         known = {name.removesuffix("[]") for name in operation.query}
@@ -330,6 +409,8 @@ class ProfileComparison:
 
     def _body(self, schema: Schema, value: Any, key: tuple[str, ...]) -> None:
         items = value.items() if isinstance(value, dict) else ()
+        for name in sorted(self.api.required_of(schema) - set(value)) if isinstance(value, dict) else ():
+            self.faults.append((key, f"the description requires the field {name!r}. Fix: send it"))
         for name, item in items:
             schemas = self._schemas(schema, (*key, name), name)
             is_list = isinstance(item, list)
@@ -346,7 +427,7 @@ class ProfileComparison:
         if isinstance(call, HttpListCall | HttpLogCall):
             path = str(getattr(call, place)).removesuffix(".*")
             first, is_nested, inner = path.partition(".*.")
-            reached = self._schemas(answer, (*key, place), first) if path else [answer]
+            reached = self._schemas(answer, (*key, place), first, types=_types_read(call, "rows")) if path else [answer]
             if is_nested:
                 outer = self._row(reached, call, is_single=False)
                 reached = None if outer is None else self._schemas(outer, (*key, place), inner)
@@ -358,12 +439,13 @@ class ProfileComparison:
             if name == "started" and isinstance(call, HttpRunsCall) and call.first_started and not is_single:
                 continue  # the single run shows it
             if name in OF_THE_ANSWER and name not in ("rows", "one_row", "parts"):
-                self._schemas(answer, (*key, name), path)
+                self._schemas(answer, (*key, name), path, types=_types_read(call, name))
             elif name not in OF_THE_ANSWER:
                 for part in BRACES.findall(path) or [path]:
                     schema = outer if part.startswith("*.") else row
                     if schema is not None and part != "*":  # that is the name of a row
-                        self._schemas(schema, (*key, name), part.removeprefix("*."), name in OF_SEVERAL_VALUES)
+                        types = SCALARS | {"boolean"} if part != path else _types_read(call, name)
+                        self._schemas(schema, (*key, name), part.removeprefix("*."), name in OF_SEVERAL_VALUES, types)
 
     def _row(self, reached: list[Schema] | None, call: HttpListCall | HttpLogCall, is_single: bool) -> Schema | None:
         """None where fields cannot be compared: rows are lists of values, or their list is wrong itself."""
@@ -380,23 +462,40 @@ class ProfileComparison:
         return items[0] if items else reached[0]  # some descriptions of a list name its rows alone
 
     def _schemas(
-        self, schema: Schema, key: tuple[str, ...], path: str, enters_lists: bool = False
+        self,
+        schema: Schema,
+        key: tuple[str, ...],
+        path: str,
+        enters_lists: bool = False,
+        types: frozenset[str] = frozenset(),
     ) -> list[Schema] | None:
-        """None where the description leaves the field open."""
+        """None where the description leaves the field open. `types`: those that the profile can read there."""
         self.names += 1
         try:
             schemas = self.api.schemas_at(schema, path, enters_lists)
         except Undescribed:
-            self.undescribed += 1
+            self.undescribed.append((key, path))
             return None
+        described = self.api.types_of(schemas)
         if not schemas:
             self.faults.append((key, f"{path!r} is not in the description. Fix: correct it"))
+        elif types and described and described.isdisjoint(types):
+            fix = f"name a field of type {' or '.join(sorted(types))}"
+            if key[-1] in INSTANTS and not described.isdisjoint({"integer", "number"}):
+                fix = 'set times = "seconds" or "milliseconds", or name another field'
+            self.faults.append(
+                (key, f"{path!r} has type {' or '.join(sorted(described))} in the description. Fix: {fix}")
+            )
         return schemas
 
 
-def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | None = None) -> ApiComparison:
-    """Every path, parameter and field of a profile that its API's description does not have. Calls with a `server` are
-    compared by the description of that server, and only they. Raises ValueError."""
+def compare(
+    profile: HttpMapping, url: str, text: str, session: SessionCall | None = None, always: Collection[str] = ()
+) -> ApiComparison:
+    """Every path, parameter and field of a profile that its API's description does not have, each required one that
+    the profile does not send, and each field of a type that it cannot read. `always`: names of headers and parameters
+    that every request sends. Calls with a `server` are compared by the description of that server, and only they.
+    Raises ValueError."""
     runs, log = profile.runs, profile.log
     calls: dict[tuple[str, ...], HttpCall | None] = {
         ("jobs",): profile.jobs, ("runs",): runs, ("runs", "open"): runs.open, ("runs", "of_job"): runs.of_job,
@@ -412,7 +511,8 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
         api = ApiDescription(text)
         own = {call.server for call in calls.values() if call is not None} & api.origins
         present = {key: call for key, call in calls.items() if call is not None and call.server in (own or {""})}
-        result = ProfileComparison(api, urlsplit(url).path.rstrip("/"))
+        sent = frozenset(name.lower() for name in always)
+        result = ProfileComparison(api, urlsplit(url).path.rstrip("/"), SENT_BY_HTTP | sent)
         for key, call in present.items():
             result.compare(key, call)
         if runs.one and ("runs",) in present:
@@ -424,4 +524,5 @@ def compare(profile: HttpMapping, url: str, text: str, session: SessionCall | No
     except (AttributeError, KeyError, TypeError, re.error) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"is not valid OpenAPI or discovery format: {reason}. Fix: validate the file") from None
-    return ApiComparison([*dict.fromkeys(result.faults)], result.calls, result.names, result.undescribed)
+    undescribed = [*dict.fromkeys(result.undescribed)]
+    return ApiComparison([*dict.fromkeys(result.faults)], result.calls, result.names, undescribed)

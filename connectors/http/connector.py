@@ -141,7 +141,8 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
 
-        return compare(self, self.url, description, self.session)
+        by_sign_in = (self.token_header, self.token_query, self.session.header if self.session else "")
+        return compare(self, self.url, description, self.session, [*self.headers, *filter(None, by_sign_in)])
 
     def system_options(self) -> type[RestOptions]:
         return self.options_of_a_system(self.url)

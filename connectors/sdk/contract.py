@@ -314,8 +314,8 @@ class ApiComparison:
     calls: int
     names: int
     """Parameters and fields that were looked up."""
-    undescribed: int
-    """Those among them that a description leaves open."""
+    undescribed: list[tuple[tuple[str, ...], str]]
+    """Those among them that a description leaves open: the key of the profile, and the field."""
 
 
 class ProfileModel(Protocol):

@@ -59,12 +59,14 @@ def check_profile(arguments: argparse.Namespace) -> int:
     kind, faults = read_profile(path)
     if kind is not None and arguments.api:
         try:
-            comparison, faults = compare_profile(path, Path(arguments.api).expanduser())
+            comparison, faults, undescribed = compare_profile(path, Path(arguments.api).expanduser())
         except ValueError as error:
             raise CommandError(Exit.PROBLEM, str(error)) from None
-        calls, names, undescribed = comparison.calls, comparison.names, comparison.undescribed
-        counts = {"calls": calls, "names": names, "undescribed": undescribed}
-        compared = [f"{arguments.api}: {calls} calls, {names} parameters and fields, {undescribed} not described"]
+        calls, names = comparison.calls, comparison.names
+        fields = [{"line": item.line, "key": item.key, "problem": item.problem} for item in undescribed]
+        counts = {"calls": calls, "names": names, "undescribed": fields}
+        summary = f"{calls} calls, {names} parameters and fields, {len(undescribed)} not described"
+        compared = [*map(str, undescribed), f"{arguments.api}: {summary}"]
     report: dict[str, Any] = {
         "file": str(path),
         "warnings": [],

@@ -56,7 +56,7 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
     _check_names(path, document, reading)
     kind = profile.connector_kind() if profile is not None and not reading.faults else None
     assert kind is None or isinstance(kind, ConnectorKind), "a profile makes a kind"
-    return kind, sorted(reading.faults, key=lambda fault: fault.line or 0)
+    return kind, sorted(reading.faults, key=_line_of)
 
 
 def profile_warnings(path: Path) -> list[ConfigFault]:
@@ -69,8 +69,9 @@ def profile_warnings(path: Path) -> list[ConfigFault]:
     return reading.faults
 
 
-def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[ConfigFault]]:
-    """A valid profile and a description of its API, with the faults of the profile. Raises ValueError."""
+def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[ConfigFault], list[ConfigFault]]:
+    """A valid profile and a description of its API, with the faults of the profile, and the fields that the
+    description leaves open. Raises ValueError."""
     reading = ConfigDocument({}, default=path, find_line=line_in_tables)
     document = _document(path, reading)
     assert document is not None, "the profile is valid"
@@ -83,7 +84,14 @@ def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[
         raise ValueError(f"{description}: {error}") from None
     for key, problem in comparison.faults:
         reading.fault(key, f"{problem}.")
-    return comparison, sorted(reading.faults, key=lambda fault: fault.line or 0)
+    faults, reading.faults = reading.faults, []
+    for key, name in comparison.undescribed:
+        reading.fault(key, f"{name!r} is not described.")
+    return comparison, sorted(faults, key=_line_of), sorted(reading.faults, key=_line_of)
+
+
+def _line_of(fault: ConfigFault) -> int:
+    return fault.line or 0
 
 
 def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:

@@ -109,7 +109,7 @@ def test_an_invalid_mapping_is_reported_with_place_value_and_fix(tmp_path: Path,
     text = " ".join(done.err.split())
     assert Exit.USAGE == done.code
     assert "systems.batch.states.done" in text
-    assert 'did you mean "succeeded"?' in text
+    assert 'Did you mean "succeeded"?' in text
 
 
 def test_what_it_says_is_text(tmp_path: Path, url: str, fake: HomeGrown) -> None:
@@ -174,6 +174,11 @@ def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> 
     assert re.search(r"api\.json: \d+ calls, \d+ parameters and fields, \d+ not described", " ".join(done.out.split()))
     report = headway("none.db", "connector", "check", str(path), "--api", str(description), "--json").data
     assert {"calls", "names", "undescribed"} == set(report["compared"])
+    description.write_text('{"paths": {"/api/{t}/jobs": {"get": {"responses": {"200": {"description": "jobs"}}}}}}')
+    open_ended = ("connector", "check", str(path), "--api", str(description))
+    assert f"{path}:19: jobs.rows: 'jobs' is not described." in headway("none.db", *open_ended).out
+    [field, *_] = headway("none.db", *open_ended, "--json").data["compared"]["undescribed"]
+    assert {"line": 19, "key": "jobs.rows", "problem": "'jobs' is not described."} == field
     assert headway("none.db", "connector", "check", str(path), "--json").data["compared"] is None
     missing = headway("none.db", "connector", "check", str(path), "--api", str(tmp_path / "none.json"))
     assert (Exit.PROBLEM, True) == (missing.code, "none.json: cannot be read: No such file" in missing.err)
