@@ -123,11 +123,13 @@ class ApiDescription:
 
     def required_of(self, schema: Schema) -> frozenset[str]:
         """The fields that a body must have, in all of its forms."""
-        names: list[set[str]] = []
+        forms = []
         for variant in self._variants([schema]):
-            properties = variant.get("properties", {})
-            names.append({name for name in variant.get("required", ()) if not properties.get(name, {}).get("readOnly")})
-        return frozenset(names[0]) if len(names) == 1 else frozenset()
+            properties, listed = variant.get("properties", {}), variant.get("required", ())
+            named = {*listed} if isinstance(listed, list) else set()  # Google's properties say it themselves
+            named |= {name for name, item in properties.items() if _is_true(item, "required")}
+            forms.append({name for name in named if not _is_true(properties.get(name, {}), "readOnly")})
+        return frozenset(forms[0]) if len(forms) == 1 else frozenset()
 
     def _below(self, schemas: list[Schema], name: str) -> list[Schema]:
         below, variants, is_closed = [], list(self._variants(schemas)), False
@@ -187,7 +189,9 @@ class ApiDescription:
                         self._resolved(item) for item in (*methods.get("parameters", ()), *own.get("parameters", ()))
                     ]
                     query = frozenset(item["name"] for item in parameters if item.get("in") == "query")
-                    required = frozenset((item["in"], item["name"]) for item in parameters if item.get("required"))
+                    required = frozenset(
+                        (item["in"], item["name"]) for item in parameters if _is_true(item, "required")
+                    )
                     body = _content(self._resolved(own.get("requestBody"))) or _body_of(parameters)
                     answers = own.get("responses", {})
                     codes = sorted(code for code in answers if code.startswith("2")) or ["default"]
@@ -210,7 +214,9 @@ class ApiDescription:
                     method.get("httpMethod", ""),
                     path,
                     common | query,
-                    frozenset((item.get("location", ""), name) for name, item in parameters if item.get("required")),
+                    frozenset(
+                        (item.get("location", ""), name) for name, item in parameters if _is_true(item, "required")
+                    ),
                     method.get("request", {}),
                     method.get("response", {}),
                 )
@@ -236,6 +242,11 @@ def _parsed(text: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"is neither JSON nor YAML: {reason}. Fix: name the file of the description") from None
+
+
+def _is_true(part: Schema, key: str) -> bool:
+    """In YAML, which is read as texts, too."""
+    return part.get(key) in (True, "true")
 
 
 def _may_be_object(schema: Schema) -> bool:

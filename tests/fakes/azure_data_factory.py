@@ -1,5 +1,5 @@
-"""A small Azure Data Factory with a state, behind httpx: answers by the examples of Azure's REST API descriptions
-(datafactory, 2018-06-01) and their schema.
+"""A small Azure Data Factory with a state, behind httpx: rows made from the models of Azure's client, which judge each
+request and answer.
 
 Specified, not recorded: nobody here saw Data Factory itself. Its clock is moved by hand.
 """
@@ -16,7 +16,8 @@ from uuid import UUID
 
 import httpx
 
-Row = dict[str, Any]
+from tests.fakes.described import Row, described
+
 BASE = (
     "/subscriptions/12345678-1234-1234-1234-12345678abc/resourceGroups/data"
     "/providers/Microsoft.DataFactory/factories/etl-prod"
@@ -36,6 +37,7 @@ class FakeDataFactory:
     pattern of calls that answer 403."""
 
     base = BASE
+    api = "azure_data_factory"
     version = "2018-06-01"
     scope = "https://management.azure.com/.default"
     created = 200
@@ -55,23 +57,25 @@ class FakeDataFactory:
             self.run("mart", "Succeeded", self.now - timedelta(hours=hours, minutes=-10))
 
     def _pipeline(self, name: str) -> Row:
-        copy = {"name": "ExampleCopyActivity", "type": "Copy", "typeProperties": {"sink": {"type": "BlobSink"}}}
-        return {
-            "id": f"{BASE}/pipelines/{name}", "name": name, "type": "Microsoft.DataFactory/factories/pipelines",
-            "properties": {"description": f"The pipeline {name}", "activities": [copy]}, "etag": "0a006cd4-0000-0000",
-        }  # fmt: skip
+        activity = {"name": "ExampleCopyActivity", "type": "Copy"}
+        properties = {"activities": [activity]}
+        return described(self.api).row("PipelineResource", name=name, properties=properties)
 
     def run(self, pipeline: str, status: str, at: datetime, group: str = "") -> Row:
         run_id = str(UUID(int=len(self.runs) + 1))
         ended = at + timedelta(minutes=3) if status in ENDED else None
-        row: Row = {
-            "runId": run_id, "runGroupId": group or run_id, "isLatest": True, "pipelineName": pipeline,
-            "parameters": {}, "invokedBy": {"id": "80a01654a9d34ad18b3fcac5d5d76b67", "name": "Manual"},
-            "runStart": written(at), "runEnd": written(ended) if ended else None,
-            "durationInMs": 180_000 if ended else None, "status": status,
-            "message": "Operation on target ExampleCopyActivity failed" if status == "Failed" else "",
-            "lastUpdated": written(ended or at), "annotations": [], "runDimension": {},
-        }  # fmt: skip
+        row = described(self.api).row(
+            "PipelineRun",
+            runId=run_id,
+            runGroupId=group or run_id,
+            pipelineName=pipeline,
+            runStart=written(at),
+            runEnd=written(ended) if ended else None,
+            durationInMs=180_000 if ended else None,
+            status=status,
+            message="Operation on target ExampleCopyActivity failed" if status == "Failed" else "",
+            lastUpdated=written(ended or at),
+        )
         self.runs.append(row)
         return row
 
@@ -99,8 +103,19 @@ class FakeDataFactory:
         if self.forbidden and re.search(self.forbidden, call):
             return self._reply(403, _error("AuthorizationFailed", "The client has no authorization for this action."))
         if self.version != request.url.params.get("api-version"):
-            return self._reply(400, _error("MissingApiVersionParameter", "The api-version query parameter is required"))
-        return self._answer(request)
+            return self._reply(400, _error("InvalidApiVersionParameter", "The api-version query parameter is invalid"))
+        method = described(self.api).method(request.method, request.url.path)
+        if method is None:
+            return self._reply(404, _error("NotFound", "There is no such resource"))
+        query = {name: value for name, value in request.url.params.items() if name != "$skiptoken"}  # of a nextLink
+        if unknown := described(self.api).unknown(method, query, json.loads(request.content or b"{}")):
+            return self._reply(400, _error("InvalidRequest", f"Not in the description: {unknown}"))
+        reply = self._answer(request)
+        if reply.is_success and "response" in method:
+            assert [] == list(described(self.api).misfits(reply.json(), method["response"])), (
+                "the answer is not Azure's"
+            )
+        return reply
 
     def _token(self, request: httpx.Request) -> httpx.Response:
         form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
@@ -141,8 +156,6 @@ class FakeDataFactory:
         return page
 
     def _run_page(self, body: Row) -> Row:
-        assert {"lastUpdatedAfter", "lastUpdatedBefore"} <= body.keys()
-        assert body.keys() <= {"lastUpdatedAfter", "lastUpdatedBefore", "continuationToken"}
         since, until = (datetime.fromisoformat(body[name]) for name in ("lastUpdatedAfter", "lastUpdatedBefore"))
         rows = [row for row in self.runs if since <= datetime.fromisoformat(row["lastUpdated"]) <= until]
         first = int(body.get("continuationToken", "0"))
@@ -167,13 +180,14 @@ class FakeDataFactory:
                 row |= {"status": "Cancelled", "lastUpdated": written(self.now)}  # its runEnd stays null
                 return httpx.Response(200)
             case ("POST", "queryActivityruns"):
-                error = {"errorCode": "2200", "message": "ErrorCode=UserErrorFileNotFound", "failureType": "UserError"}
-                activity = {
-                    "activityRunId": "f30c5514", "activityName": "ExampleCopyActivity", "activityType": "Copy",
-                    "activityRunStart": row["runStart"], "activityRunEnd": row["runEnd"], "status": row["status"],
-                    "pipelineName": row["pipelineName"], "pipelineRunId": row["runId"],
-                    "error": error if row["status"] == "Failed" else {"errorCode": "", "message": ""},
-                }  # fmt: skip
+                message = "ErrorCode=UserErrorFileNotFound" if row["status"] == "Failed" else ""
+                activity = described(self.api).row(
+                    "ActivityRun",
+                    activityName="ExampleCopyActivity",
+                    activityRunStart=row["runStart"],
+                    status=row["status"],
+                    error={"message": message},
+                )
                 return self._reply(200, {"value": [activity]})
         return self._reply(405, _error("MethodNotAllowed", "The method is not allowed"))
 
@@ -182,6 +196,7 @@ class FakeSynapse(FakeDataFactory):
     """The same for the data plane of a Synapse workspace (2020-12-01)."""
 
     base = ""
+    api = "azure_synapse"
     version = "2020-12-01"
     scope = "https://dev.azuresynapse.net/.default"
     created = 202

@@ -1,5 +1,5 @@
-"""A small Control-M with a state, behind httpx: answers by the OpenAPI description and the documents of its Automation
-API.
+"""A small Control-M with a state, behind httpx: rows made from the models of its Automation API's client, which judge
+each request and answer.
 
 Specified, not recorded: nobody here saw Control-M itself. Its clock is moved by hand.
 """
@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-Row = dict[str, Any]
+from tests.fakes.described import Row, described
+
 API = "/automation-api"
 ZONE = ZoneInfo("Europe/Berlin")
 MOST = 10_000
@@ -27,7 +28,8 @@ def written(at: datetime | None) -> str:
 
 
 class FakeControlM:
-    """`hangs` names jobs that do not end. `forbidden`: a pattern of calls that answer 403."""
+    """`hangs` names jobs that do not end. `forbidden`: a pattern of calls that answer 403.
+    `is_judged`: False where a row has what Control-M never sends."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC) - timedelta(seconds=30)
@@ -36,6 +38,7 @@ class FakeControlM:
         self.most = MOST
         self.hangs: set[str] = set()
         self.forbidden = ""
+        self.is_judged = True
         self.requests: list[str] = []
         for hours in (54, 30, 6):
             self.order("LOAD_ORDERS", "Ended Not OK", self.now - timedelta(hours=hours))
@@ -46,15 +49,21 @@ class FakeControlM:
         number = f"{len(self.rows) + 7:05}"
         job_id, begun = f"ctmprod:{number}", at is not None
         ended = at + timedelta(minutes=3) if at is not None and status.startswith("Ended") else None
-        row: Row = {
-            "jobId": job_id, "folderId": "ctmprod:00006", "numberOfRuns": 1 if begun else 0, "name": name,
-            "folder": folder, "type": "Command", "status": status, "held": False, "deleted": False, "cyclic": False,
-            "startTime": written(at), "endTime": written(ended), "estimatedStartTime": [], "estimatedEndTime": [],
-            "orderDate": odate or (at or self.now).strftime("%y%m%d"), "ctm": "ctmprod", "description": "",
-            "host": "agent1", "application": "Payments", "subApplication": "Daily",
-            "outputURI": f"https://ctm.example.com:8443{API}/run/job/{job_id}/output",
-            "logURI": f"https://ctm.example.com:8443{API}/run/job/{job_id}/log",
-        }  # fmt: skip
+        row = described("control_m").row(
+            "JobRunStatus",
+            jobId=job_id,
+            numberOfRuns=1 if begun else 0,
+            name=name,
+            folder=folder,
+            status=status,
+            held=False,
+            deleted=False,
+            cyclic=False,
+            startTime=written(at),
+            endTime=written(ended),
+            orderDate=odate or (at or self.now).strftime("%y%m%d"),
+            ctm="ctmprod",
+        )
         self.rows.append(row)
         if ended is not None:
             self._put_output(row)
@@ -93,7 +102,16 @@ class FakeControlM:
             return self._error(401, "Unauthorized")
         if self.forbidden and re.search(self.forbidden, call):
             return self._error(403, "User has no authorization to perform this action")
-        return self._answer(request)
+        method = described("control_m").method(request.method, request.url.path.removeprefix(API))
+        if method is None:
+            return self._error(404, "Not found")
+        if unknown := described("control_m").unknown(method, dict(request.url.params), {}):
+            return self._error(400, f"Not in the description: {unknown}")
+        reply = self._answer(request)
+        if reply.is_success and "response" in method and self.is_judged:
+            misfits = described("control_m").misfits(reply.json(), method["response"])
+            assert [] == list(misfits), "the answer is not Control-M's"
+        return reply
 
     def _reply(self, body: Any, status: int = 200) -> httpx.Response:
         return httpx.Response(status, json=body, headers={"date": format_datetime(self.now, usegmt=True)})

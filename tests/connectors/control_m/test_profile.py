@@ -1,4 +1,4 @@
-"""Control-M by its profile, on a fake by the OpenAPI description and the documents of its Automation API."""
+"""Control-M by its profile, on a fake whose rows are made from the models of its Automation API's client."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def opened(fake: FakeControlM, transport: httpx.BaseTransport | None = None, **c
 class TestControlM(Reads, Logs, Deadlines, Reruns, Faults):
     kind = KIND
     shows_reruns = False
-    against = "fake: a Control-M of ours, by the OpenAPI description and documents of its Automation API"
+    against = "fake: a Control-M of ours, made from and judged by the models of BMC's client"
     elsewhere: ClassVar[Mapping[str, str]] = {"with_a_run_behind": "tests/connectors/http/test_mapped.py"}
     unplayed: ClassVar[Mapping[str, str]] = {
         "long_log": "an output comes in one answer, which is refused beyond 32 MiB",
@@ -263,7 +263,7 @@ def test_a_refused_rerun_says_what_control_m_says() -> None:
 @pytest.mark.parametrize("starts", [None, True, -1, "2", 1_000_000])
 def test_a_number_of_starts_that_is_none_is_skipped(starts: Any) -> None:
     fake = FakeControlM()
-    fake.rows[0]["numberOfRuns"] = starts
+    fake.rows[0]["numberOfRuns"], fake.is_judged = starts, False
     poll = opened(fake).poll("", (), 10)
     assert ([f"its number of attempts is '{starts}'"], 5) == ([item.reason for item in poll.skipped], len(poll.runs))
 

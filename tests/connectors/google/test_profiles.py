@@ -1,4 +1,4 @@
-"""Google's services by their profiles, on fakes judged by Google's discovery documents."""
+"""Google's services by their profiles, on fakes made from and judged by Google's discovery documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from connectors.http.api_description import compare
 from connectors.http.connector import HttpConnector, HttpProfile
 from connectors.sdk import registry
 from connectors.sdk.conformance import Cancels, Deadlines, Faults, Holds, Logs, Reads, Reruns, Starts
@@ -20,8 +19,8 @@ from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import walked
-from tests.fakes.google.descriptions import Description
-from tests.fakes.google.services import (
+from tests.fakes.described import described
+from tests.fakes.google_services import (
     FAILED,
     LOAD,
     MART,
@@ -38,7 +37,7 @@ from tests.fakes.google.services import (
 
 SETTINGS = {"project": "acme", "location": "europe-west1"}
 RUNS_OF_AN_ODD_JOB = 4  # a job without an id hides its three runs, and a run of the other job is odd
-AGAINST = "fake: {} of ours, its requests and answers judged by Google's discovery document"
+AGAINST = "fake: {} of ours, made from and judged by Google's discovery document"
 
 
 def document(kind: str) -> dict[str, Any]:
@@ -182,7 +181,7 @@ class TestScheduler(HeldWorld):
 )
 def test_each_path_parameter_and_field_is_in_googles_description(kind: str, api: str, calls: int) -> None:
     profile = HttpProfile.model_validate(document(kind), context={})
-    result = compare(profile, profile.url, Description(api).text)
+    result = profile.compare(described(api).text)
     assert ([], calls, []) == (result.faults, result.calls, result.undescribed)
 
 

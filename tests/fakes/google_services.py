@@ -1,5 +1,5 @@
-"""Four small services of Google with a state, behind httpx. Each request and answer is judged by the parts of Google's
-discovery documents in this folder.
+"""Four small services of Google with a state, behind httpx: rows made from Google's discovery documents, which judge
+each request and answer.
 
 Specified, not recorded: nobody here saw these services. Their clock is moved by hand.
 """
@@ -11,24 +11,17 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
 
-from tests.fakes.google.descriptions import METHODS, Description, Row
+from tests.fakes.described import Row, described
 
+STAGE: Row = {"env": [{"name": "STAGE", "value": "prod"}]}
 PARENT = "projects/acme/locations/europe-west1"
 LOAD, MART = "load-orders", "mart"
 FAILED, RUNNING, SUCCEEDED = "FAILED", "RUNNING", "SUCCEEDED"
-
-
-@cache
-def described() -> dict[str, Description]:
-    """Host -> its description."""
-    descriptions = map(Description, METHODS)
-    return {item.host: item for item in descriptions}
 
 
 def written(at: datetime) -> str:
@@ -43,6 +36,8 @@ class FakeGoogle:
     """`hangs` names jobs whose runs do not end. `forbidden`: a pattern of calls that answer 403. `per_page` bounds each
     page."""
 
+    apis: ClassVar[tuple[str, ...]]
+    """Names of their descriptions: of the jobs, of the runs, of the log."""
     collection: ClassVar[str]
     """Of the jobs, and the name of their list."""
 
@@ -94,18 +89,17 @@ class FakeGoogle:
             return self._error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
         if self.forbidden and re.search(self.forbidden, call):
             return self._error(403, "PERMISSION_DENIED", "Permission denied on resource (or it may not exist).")
-        method = described()[host].method(request.method, path)
-        if method is None:
+        methods = {api: api.method(request.method, path) for api in map(described, self.apis) if api.host == host}
+        api, method = next(((api, method) for api, method in methods.items() if method), (None, None))
+        if api is None or method is None:
             return self._error(404, "NOT_FOUND", "Requested entity was not found.")
         query, body = dict(request.url.params), json.loads(request.content or b"{}")
-        problems = [name for name in query if method["parameters"].get(name, {}).get("location") != "query"]
-        problems += described()[host].misfits(body, method.get("request", {"properties": {}}))
-        if problems:
+        if problems := api.unknown(method, query, body):
             return self._error(400, "INVALID_ARGUMENT", f"Invalid JSON payload received: {problems}")
         answer = self.answer(request.method, path.removeprefix("/"), {**query, **body})
         if answer is None:
             return self._error(404, "NOT_FOUND", "Requested entity was not found.")
-        assert [] == list(described()[host].misfits(answer, method["response"])), "the answer is not Google's"
+        assert [] == list(api.misfits(answer, method["response"])), "the answer is not Google's"
         return self._reply(200, answer)
 
     def _reply(self, status: int, body: Any) -> httpx.Response:
@@ -131,27 +125,24 @@ class FakeGoogle:
 
 
 class FakeWorkflows(FakeGoogle):
+    apis = ("workflows.v1", "workflowexecutions.v1")
     collection = "workflows"
 
     def job(self, name: str) -> Row:
-        source = "main:\n  steps:\n  - read:\n      call: http.get\n"
-        return {
-            "name": self.name(name),
-            "description": f"The workflow {name}",
-            "state": "ACTIVE",
-            "sourceContents": source,
-        }
+        return described("workflows.v1").row("Workflow", name=self.name(name))
 
     def run(self, job: str, state: str, at: datetime) -> Row:
-        row: Row = {
-            "name": f"{self.name(job)}/executions/{self.run_number()}", "argument": '{"day": "2026-11-24"}',
-            "createTime": written(at), "startTime": written(at), "workflowRevisionId": "000001-a4d",
-            "state": "ACTIVE" if state == RUNNING else state,
-        }  # fmt: skip
-        if state == FAILED:
-            row["error"] = {"payload": "HTTP server responded with error code 503", "context": "in step read"}
-        if state != RUNNING:
-            row["endTime"] = written(at + timedelta(minutes=3))
+        facts: Row = {"error": {"payload": "HTTP server responded with error code 503"}} if state == FAILED else {}
+        facts |= {"endTime": written(at + timedelta(minutes=3))} if state != RUNNING else {}
+        row = described("workflowexecutions.v1").row(
+            "Execution",
+            name=f"{self.name(job)}/executions/{self.run_number()}",
+            argument='{"day": "2026-11-24"}',
+            createTime=written(at),
+            startTime=written(at),
+            state="ACTIVE" if state == RUNNING else state,
+            **facts,
+        )
         self.runs.append(row)
         return row
 
@@ -183,10 +174,11 @@ class FakeWorkflows(FakeGoogle):
                 execution = self.run_at(path.removesuffix("/stepEntries")) or {"state": "", "createTime": ""}
                 steps = enumerate((("read", "STATE_SUCCEEDED"), ("write", f"STATE_{execution['state']}")), 1)
                 entries = [
-                    {"entryId": str(place), "routine": "main", "step": name, "state": state}
+                    described("workflowexecutions.v1").row(
+                        "StepEntry", entryId=str(place), step=name, state=state, createTime=execution["createTime"]
+                    )
                     for place, (name, state) in steps
                 ]
-                entries = [{**entry, "createTime": execution["createTime"]} for entry in entries]
                 return {"stepEntries": entries, "totalSize": len(entries)}
             case ("POST", *_):
                 cancelled = self.run_at(path.removesuffix(":cancel"))
@@ -197,36 +189,39 @@ class FakeWorkflows(FakeGoogle):
 
 
 class FakeRunJobs(FakeGoogle):
+    apis = ("run.v2", "logging.v2")
     collection = "jobs"
 
     def job(self, name: str) -> Row:
-        containers = [{"image": f"europe-docker.pkg.dev/acme/etl/{name}", "env": [{"name": "STAGE", "value": "prod"}]}]
-        return {
-            "name": self.name(name),
-            "creator": "ann@acme.example",
-            "template": {"template": {"containers": containers}},
-        }
+        template = {"template": {"containers": [STAGE]}}
+        return described("run.v2").row("GoogleCloudRunV2Job", name=self.name(name), template=template)
 
     def run(self, job: str, state: str, at: datetime) -> Row:
-        row: Row = {
-            "name": f"{self.name(job)}/executions/{job}-x{len(self.runs):04}", "job": job, "taskCount": 1,
-            "createTime": written(at), "startTime": written(at), "logUri": "https://console.example.com/logs",
-            "template": {"containers": [{"env": [{"name": "STAGE", "value": "prod"}]}]},
-        }  # fmt: skip
+        row = described("run.v2").row(
+            "GoogleCloudRunV2Execution",
+            name=f"{self.name(job)}/executions/{job}-x{len(self.runs):04}",
+            job=job,
+            createTime=written(at),
+            startTime=written(at),
+            template={"containers": [STAGE]},
+        )
         self._complete(row, "RECONCILING" if state == RUNNING else state, at + timedelta(minutes=3))
         self.runs.append(row)
         return row
 
     def _complete(self, row: Row, state: str, at: datetime, reason: str = "") -> None:
         """Other conditions stand before and after the one that counts."""
-        completed = {"type": "Completed", "state": f"CONDITION_{state}"}
-        if state == FAILED:
-            completed |= {
-                "executionReason": reason or "NON_ZERO_EXIT_CODE",
-                "message": "The container exited with an error.",
-            }
-        started, retry = ({"type": name, "state": "CONDITION_SUCCEEDED"} for name in ("Started", "Retry"))
-        row["conditions"] = [started, completed, retry]
+        facts = {"executionReason": reason or "NON_ZERO_EXIT_CODE"} if state == FAILED else {}
+        states = {"Started": SUCCEEDED, "Completed": state, "Retry": SUCCEEDED}
+        row["conditions"] = [
+            described("run.v2").row(
+                "GoogleCloudRunV2Condition",
+                type=name,
+                state=f"CONDITION_{word}",
+                **(facts if name == "Completed" else {}),
+            )
+            for name, word in states.items()
+        ]
         if state in (SUCCEEDED, FAILED):
             row["completionTime"] = written(at)
 
@@ -245,14 +240,15 @@ class FakeRunJobs(FakeGoogle):
                 return self.page(self.newest("createTime"), "executions", sent)
             case ("POST", job):
                 row = self.run(job.removesuffix(":run"), RUNNING, self.now)
-                row["template"]["containers"][0]["env"] += sent["overrides"]["containerOverrides"][0]["env"]
-                return {"name": f"{PARENT}/operations/1", "done": False}
+                [container] = row["template"]["containers"]
+                container["env"] += sent["overrides"]["containerOverrides"][0]["env"]
+                return described("run.v2").row("GoogleLongrunningOperation", done=False)
             case ("POST", _, "executions", _):
                 cancelled = self.run_at(path.removesuffix(":cancel"))
                 if cancelled is None:
                     return None
                 self._complete(cancelled, FAILED, self.now, "CANCELLED")
-                return {"name": f"{PARENT}/operations/2", "done": False}
+                return described("run.v2").row("GoogleLongrunningOperation", done=False)
         return self.run_at(path)
 
     def _log(self, sent: Row) -> Row:
@@ -263,30 +259,27 @@ class FakeRunJobs(FakeGoogle):
         )
         match = re.fullmatch(expected, sent["filter"])
         assert match, sent["filter"]
-        entries = [{"textPayload": text} for text in (f"{match[1]} reads", "exit 3")]
+        lines = (f"{match[1]} reads", "exit 3")
+        entries = [described("logging.v2").row("LogEntry", textPayload=line) for line in lines]
         return {"entries": entries} if any(number_of(row) == match[1] for row in self.runs) else {}
 
 
 class FakeTransfers(FakeGoogle):
+    apis = ("bigquerydatatransfer.v1",)
     collection = "transferConfigs"
 
     def job(self, name: str) -> Row:
-        return {
-            "name": self.name(name), "displayName": f"Nightly {name}", "dataSourceId": "scheduled_query",
-            "schedule": "every day 04:00", "nextRunTime": written(self.now + timedelta(hours=3)),
-            "params": {"query": "SELECT 1"}, "state": SUCCEEDED,
-        }  # fmt: skip
+        next_at = written(self.now + timedelta(hours=3))
+        return described("bigquerydatatransfer.v1").row("TransferConfig", name=self.name(name), nextRunTime=next_at)
 
     def run(self, job: str, state: str, at: datetime) -> Row:
-        row: Row = {
-            "name": f"{self.name(job)}/runs/{self.run_number()}", "state": state, "runTime": written(at),
-            "scheduleTime": written(at), "startTime": written(at), "updateTime": written(at),
-            "schedule": "every day 04:00",
-        }  # fmt: skip
-        if state == FAILED:
-            row["errorStatus"] = {"code": 5, "message": "Not found: Table acme:raw.orders"}
+        facts: Row = dict.fromkeys(("runTime", "scheduleTime", "startTime", "updateTime"), written(at))
         if state != RUNNING:
-            row |= dict.fromkeys(("endTime", "updateTime"), written(at + timedelta(minutes=3)))
+            facts |= dict.fromkeys(("endTime", "updateTime"), written(at + timedelta(minutes=3)))
+        if state == FAILED:
+            facts["errorStatus"] = {"message": "Not found: Table acme:raw.orders"}
+        name = f"{self.name(job)}/runs/{self.run_number()}"
+        row = described("bigquerydatatransfer.v1").row("TransferRun", name=name, state=state, **facts)
         self.runs.append(row)
         return row
 
@@ -311,36 +304,39 @@ class FakeTransfers(FakeGoogle):
                 rows = [row for row in self.runs if row["name"].startswith(f"{self.name(job)}/")]
                 return self.page(rows, "transferRuns", sent)
             case ("GET", _, "runs", _, "transferLogs"):
-                message = {
-                    "messageTime": written(self.now),
-                    "severity": "ERROR",
-                    "messageText": "Not found: Table raw.orders",
-                }
-                return {"transferMessages": [message]}
+                message = {"messageTime": written(self.now), "messageText": "Not found: Table raw.orders"}
+                return {"transferMessages": [described("bigquerydatatransfer.v1").row("TransferMessage", **message)]}
         return self.run_at(path)
 
 
 class FakeScheduler(FakeGoogle):
+    apis = ("cloudscheduler.v1", "logging.v2")
     collection = "jobs"
 
     def job(self, name: str) -> Row:
-        return {
-            "name": self.name(name), "description": f"Calls {name}",
-            "schedule": "0 4 * * *", "timeZone": "Europe/Berlin",
-            "state": "ENABLED", "scheduleTime": written(self.now + timedelta(hours=3)), "status": {},
-            "httpTarget": {"uri": f"https://etl.example.com/{name}", "httpMethod": "POST"},
-        }  # fmt: skip
+        return described("cloudscheduler.v1").row(
+            "Job",
+            name=self.name(name),
+            schedule="0 4 * * *",
+            timeZone="Europe/Berlin",
+            state="ENABLED",
+            scheduleTime=written(self.now + timedelta(hours=3)),
+            httpTarget={"uri": f"https://etl.example.com/{name}"},
+        )
 
     def run(self, job: str, state: str, at: datetime) -> Row:
         """The end of an attempt in the log."""
         kind = "type.googleapis.com/google.cloud.scheduler.logging.AttemptFinished"
         payload = {"@type": kind, "jobName": self.name(job), "targetType": "HTTP", "debugInfo": f"URL_CRAWLED. {state}"}
         severity = {FAILED: "ERROR", SUCCEEDED: "INFO"}.get(state, state)
-        row = {
-            "insertId": f"a{len(self.runs)}", "timestamp": written(at), "severity": severity,
-            "jsonPayload": payload | ({"status": "INTERNAL"} if state == FAILED else {}),
-            "resource": {"type": "cloud_scheduler_job", "labels": {"job_id": job, "location": "europe-west1"}},
-        }  # fmt: skip
+        row = described("logging.v2").row(
+            "LogEntry",
+            insertId=f"a{len(self.runs)}",
+            timestamp=written(at),
+            severity=severity,
+            jsonPayload=payload | ({"status": "INTERNAL"} if state == FAILED else {}),
+            resource={"type": "cloud_scheduler_job", "labels": {"job_id": job, "location": "europe-west1"}},
+        )
         self.runs.append(row)
         return row
 
