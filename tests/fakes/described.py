@@ -11,7 +11,7 @@ from typing import Any
 
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent / "descriptions"
-TYPES = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "object": dict, "array": list}
+TYPES: Row = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "object": dict, "array": list}
 NUMBERS = ("integer", "number")
 
 

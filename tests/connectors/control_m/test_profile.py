@@ -21,7 +21,8 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import walked
-from tests.fakes.control_m import FakeControlM, Row, written
+from tests.fakes.control_m import FakeControlM, written
+from tests.fakes.described import Row
 
 KIND = registry.load("control_m")
 DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["control_m"].read_text(encoding="utf-8"))

@@ -394,3 +394,17 @@ def test_a_text_is_no_list_of_rows_and_a_required_field_of_a_body_is_sent() -> N
 def test_a_field_that_the_description_leaves_open_is_named() -> None:
     result = compare(profile(), "https://api.example.com", DESCRIPTIONS["openapi 3"])
     assert [(("verbs", "start", "body", "labels", "key"), "key")] == result.undescribed
+
+
+@pytest.mark.parametrize("sent, faults", [("", ["runs.next_path", "runs.one"]), ("?v=1", [])])
+def test_a_single_run_and_a_later_page_are_read_with_what_they_require(sent: str, faults: list[str]) -> None:
+    document = json.loads(DESCRIPTIONS["openapi 3"])
+    required = {"name": "v", "in": "query", "required": True}
+    document["paths"]["/projects/{p}/jobs/{j}/runs/{r}"]["get"]["parameters"].append(required)
+    document["paths"]["/pages/{c}"] = {"get": {"parameters": [required], "responses": {}}}
+    paged = f'query = {{ per_page = "{{limit}}" }}\nnext_path = "/v1/pages/{{cursor}}{sent}"\npaging = "server"\nrows'
+    text = PROFILE.replace('query = { per_page = "{limit}", after = "{cursor}" }\nrows', paged)
+    mapping = tomllib.loads(text.replace('one = "/v1/{id}"', f'one = "/v1/{{id}}{sent}"'))
+    profile = HttpMapping.model_validate(mapping, context={PROFILE_PLACES: {"option.project"}})
+    result = compare(profile, "https://api.example.com", json.dumps(document))
+    assert faults == [".".join(key) for key, text in result.faults if "requires" in text]

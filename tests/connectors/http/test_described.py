@@ -52,7 +52,7 @@ def test_a_row_has_the_facts_of_a_world_and_a_value_for_each_other_plain_or_requ
         "name": "name", "size": "1", "tries": 1, "kind": "BATCH", "made": "2026-11-20T03:00:00Z", "of": {"job": "job"},
     }  # fmt: skip
     assert made == api.row("Run")
-    facts = {"name": "load", "state": "DONE", "began": None, "error": {"code": 5}, "parts": [{}]}
+    facts: dict[str, Any] = {"name": "load", "state": "DONE", "began": None, "error": {"code": 5}, "parts": [{}]}
     filled = {"error": {"text": "text", "code": 5}, "parts": [{"text": "text", "code": 1}]}
     assert {**made, **facts, **filled} == api.row("Run", **facts)
 

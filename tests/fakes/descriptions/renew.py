@@ -33,7 +33,7 @@ FIELDS = {
     "id", "httpMethod", "flatPath", "path", "parameters", "location", "required", "request", "response", "$ref", "type",
     "format", "items", "properties", "additionalProperties", "enum",
 }  # fmt: skip
-CLIENTS = {
+CLIENTS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "azure_data_factory": (
         "azure/mgmt/datafactory",
         {
