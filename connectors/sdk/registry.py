@@ -83,8 +83,9 @@ def profile_model(document: Mapping[str, Any]) -> type[ProfileModel]:
     return model
 
 
-TEST_LEVELS = ("real", "emulator", "fake", "recorded")
-"""Test environments of a kind, the strongest proof first. "recorded": a fake with replies of a real server."""
+TEST_LEVELS = ("real", "emulator", "recorded", "described", "fake")
+"""Test environments of a kind, the strongest proof first. "recorded": a fake with replies of a real server;
+"described": one that the vendor's machine-readable description of its API judges."""
 FEATURES: tuple[tuple[str, Capability | None], ...] = (
     ("observe", None),
     ("log", Capability.LOG),

@@ -23,9 +23,7 @@ def validator() -> Iterator[TypeValidator]:
 
 
 class TestDatabricksAsTyped(fast.TestDatabricksOnTheFake):
-    against = (
-        "fake: a Databricks workspace of ours, its requests and answers judged by the types of databricks-sdk 0.156"
-    )
+    against = "described: a Databricks workspace of ours, judged by the types of databricks-sdk 0.156"
     patience_seconds = 30.0
     elsewhere: ClassVar[Mapping[str, str]] = {"answering": "tests/connectors/databricks/test_conformance.py"}
 

@@ -31,7 +31,7 @@ def validator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrismValidat
 
 
 class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
-    against = "fake: a GitHub of ours, its requests and answers judged by prism 5.16 with GitHub's OpenAPI description"
+    against = "described: a GitHub of ours, judged by prism 5.16 with GitHub's OpenAPI description"
     patience_seconds = 30.0
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(("answering", "long_log"), FAST)
 

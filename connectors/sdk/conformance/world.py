@@ -81,8 +81,9 @@ class ConformanceWorld:
     checks: ClassVar[str] = ""
     """Of a group: the capability that it needs, or "network"; "" where every kind has its checks."""
     against: ClassVar[str] = ""
-    """The test environment, as in `headway connector list`: "real", "emulator", "fake" or "recorded", a
-    colon, and its name with its version. "recorded" is a fake fed by replies of a real server."""
+    """The test environment, as in `headway connector list`: "real", "emulator", "recorded", "described"
+    or "fake", a colon, and its name with its version. "recorded" is a fake fed by replies of a real server, "described"
+    one that the vendor's machine-readable description of its API judges."""
     timeout_seconds: ClassVar[float] = 30.0
     """For each call of a test that is not about deadlines."""
     patience_seconds: ClassVar[float] = 60.0

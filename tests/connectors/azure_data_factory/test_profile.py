@@ -38,7 +38,7 @@ def opened(fake: FakeDataFactory, transport: httpx.BaseTransport | None = None, 
 
 class TestDataFactory(Reads, Logs, Deadlines, Reruns, Cancels, Faults):
     kind = KIND
-    against = "fake: a Data Factory of ours, made from and judged by the models of Azure's client"
+    against = "described: a Data Factory of ours, made from and judged by the models of Azure's client"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("crowded", "with_a_run_behind"), "tests/connectors/http/test_mapped.py"
     )

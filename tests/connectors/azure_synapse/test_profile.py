@@ -33,7 +33,7 @@ def opened(fake: FakeSynapse, transport: httpx.BaseTransport | None = None) -> H
 
 class TestSynapse(data_factory.TestDataFactory):
     kind = KIND
-    against = "fake: a Synapse workspace of ours, made from and judged by the models of Azure's client"
+    against = "described: a Synapse workspace of ours, made from and judged by the models of Azure's client"
     fake: FakeSynapse
 
     @pytest.fixture(autouse=True)

@@ -42,7 +42,7 @@ def night() -> FakeBatch:
 
 class TestBatchConformance(AwsWorld, Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
-    against = "fake: ours, its answers checked by botocore's model of AWS"
+    against = "described: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
     lists_of_records = 2  # the fields of ListJobs, and those of DescribeJobs
 

@@ -41,7 +41,7 @@ def opened(fake: FakeControlM, transport: httpx.BaseTransport | None = None, **c
 class TestControlM(Reads, Logs, Deadlines, Reruns, Faults):
     kind = KIND
     shows_reruns = False
-    against = "fake: a Control-M of ours, made from and judged by the models of BMC's client"
+    against = "described: a Control-M of ours, made from and judged by the models of BMC's client"
     elsewhere: ClassVar[Mapping[str, str]] = {"with_a_run_behind": "tests/connectors/http/test_mapped.py"}
     unplayed: ClassVar[Mapping[str, str]] = {
         "long_log": "an output comes in one answer, which is refused beyond 32 MiB",

@@ -42,7 +42,7 @@ def night() -> FakeEmr:
 
 class TestEmr(AwsWorld, Reads, Deadlines, Cancels, Faults):
     kind = CONNECTOR
-    against = "fake: ours, its answers checked by botocore's model of AWS"
+    against = "described: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
     unplayed: ClassVar[Mapping[str, str]] = {
         "long_log": "EMR writes the log of a step to S3, which is not read",

@@ -38,7 +38,7 @@ def fake() -> FakeScheduler:
 
 class TestEventBridgeConformance(AwsWorld, Reads, Deadlines, Holds, Faults):
     kind = CONNECTOR
-    against = "fake: ours, its answers checked by botocore's model of AWS"
+    against = "described: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(READ_BY_THE_INVENTORY, HERE)
     unplayed: ClassVar[Mapping[str, str]] = {
         "crowded": "EventBridge Scheduler records no runs",

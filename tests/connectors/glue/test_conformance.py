@@ -45,7 +45,7 @@ def night() -> FakeGlue:
 
 class TestGlueConformance(AwsWorld, Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     kind = CONNECTOR
-    against = "fake: ours, its answers checked by botocore's model of AWS"
+    against = "described: ours, its answers checked by botocore's model of AWS"
     elsewhere: ClassVar[Mapping[str, str]] = {"crowded": CROWDS}
     lists_of_records = 2
 

@@ -37,7 +37,7 @@ from tests.fakes.google_services import (
 
 SETTINGS = {"project": "acme", "location": "europe-west1"}
 RUNS_OF_AN_ODD_JOB = 4  # a job without an id hides its three runs, and a run of the other job is odd
-AGAINST = "fake: {} of ours, made from and judged by Google's discovery document"
+AGAINST = "described: {} of ours, made from and judged by Google's discovery document"
 
 
 def document(kind: str) -> dict[str, Any]:
