@@ -33,7 +33,7 @@ _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECAS
 _SIGNED_IN_PROSE = re.compile(
     r"\b(bearer|basic|digest)\s+(?=\S*\d)[\w.~+/=-]{8,}|\bbearer\s+[\w.~+/=-]{16,}", re.IGNORECASE
 )
-"""No word of prose that follows "Bearer" is as long."""
+"""After "Bearer" prose has no number and nothing as long."""
 
 
 def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:

@@ -24,7 +24,7 @@ class Description:
         self._methods: list[Row] = document["resources"]["all"]["methods"].values()
 
     def row(self, schema: str, **values: Any) -> Row:
-        """The values, and one for each other field of the schema. Instants, words of an enum, truth, objects and lists
+        """The values, and one for each other field of the schema. Instants, values of an enum, truth, objects and lists
         are facts of a world: they are made only where each row has one."""
         row: Row = self._made(self._schemas[schema], values)
         assert [] == list(self.misfits(row, {"$ref": schema}))
