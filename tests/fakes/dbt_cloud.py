@@ -45,7 +45,7 @@ class FakeDbtCloud:
         return {
             "id": number, "name": name, "account_id": 12345, "project_id": 7, "environment_id": 9, "state": 1,
             "execute_steps": ["dbt build"], "triggers": {"schedule": True, "github_webhook": False},
-            "schedule": {"cron": cron, "date": {"type": "every_day"}}, "next_run": None,
+            "schedule": {"cron": cron, "date": {"type": "every_day"}},
             "settings": {"threads": 4, "target_name": "default"},
         }  # fmt: skip
 
