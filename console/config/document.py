@@ -170,7 +170,7 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
     if match is None:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
-    line, lines = int(match[2]), text.splitlines()
+    line, lines = int(match[2]), text.split("\n")
     if not match[1].startswith(("Cannot ", "Duplicate ")):
         return ConfigFault(file, line, "", f"is not valid TOML: {match[1]} at column {match[3]}. Fix that line.")
     line = next(at for at in range(line, 0, -1) if _is_toml("\n".join(lines[: at - 1])))  # where a long value begins

@@ -457,6 +457,21 @@ def test_broken_toml_names_its_line(tmp_path: Path) -> None:
     assert result.startswith("headway.toml:1: is not valid TOML")
 
 
+@pytest.mark.parametrize(
+    "text, place",
+    [
+        ("x = 1\nx = 2\n", "2: x"),
+        ("[systems.a]\nkind = 'cron'\n[systems.a]\n", "3: systems.a"),
+        ("[systems.a]\n# \u2028 [b]\nkind = 'cron'\n'kind' = [\n 'x',\n]\n", "4: systems.a.kind"),
+        ("[a]\nb = { c = 1,\td = 2, c = 3 }\n", "2: a.b.c"),
+        ("[a]\nb.c = 1\nb = 2\n", "3: a.b"),
+    ],
+)
+def test_what_is_defined_twice_is_named_with_its_line(tmp_path: Path, text: str, place: str) -> None:
+    problem = "is defined twice. Fix: remove one of the two definitions. The rest was not read."
+    assert [f"headway.toml:{place}: {problem}"] == faults(tmp_path, text)
+
+
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigFaults, match=r'no such file\. Fix: "headway init" writes one'):
         load_config(tmp_path / "none.toml")
