@@ -37,7 +37,7 @@ MIN_SYSTEM = 5
 """Jobs of a system from which its own slowness is estimated."""
 
 # Log likelihoods and their priors, set on the estates of tests.bench.suggest.
-FAILURE_CHANCES = (0.3, 0.6, 0.9)
+FAILURE_CHANCES = (0.5, 0.9)
 """Chances of a failure after a start that was too early; the likeliest counts."""
 CHANCE_COST = 0.7
 """For the choice among these."""
