@@ -37,7 +37,7 @@ MIN_SYSTEM = 5
 """Jobs of a system from which its own slowness is estimated."""
 
 # Log likelihoods and their priors, set on the estates of tests.bench.suggest.
-FAILURE_CHANCES = (0.3, 0.6, 0.9)
+FAILURE_CHANCES = (0.5, 0.9)
 """Chances of a failure after a start that was too early; the likeliest counts."""
 CHANCE_COST = 0.7
 """For the choice among these."""
@@ -47,7 +47,7 @@ FAILURE_NIGHTS, FAILURE_PRIOR = 20.0, 0.5
 """Nights, and failures in them, added to a job's own for its usual chance of failure."""
 LEAK = (0.003, 0.9)
 """Bounds of the chance that a job fails for a reason of its own."""
-RISK_RUNS = 10.0
+RISK_RUNS = 5.0
 """Runs of usual risk added to those of a night."""
 MAX_COUPLING = 8.0
 COMMON_NAME, MAX_RARITY = 1.5, 3.5
@@ -58,7 +58,7 @@ OTHER_CANDIDATES = 8.0
 """Added to the number of candidates: a lone one is not certain."""
 MIN_EVIDENCE = 2.0
 """From behavior and name: a short buffer alone suggests nothing."""
-MIN_CONFIDENCE = 0.5
+MIN_CONFIDENCE = 0.65
 """Probability of a suggested pair, where as many jobs of the estate wait for others as its pairs suggest."""
 MAX_SHARE = 0.5
 """Of jobs that wait for another by a time buffer."""
@@ -237,15 +237,21 @@ def _without_common(size: Nights, groups: NDArray[np.int_]) -> Nights:
 
 
 def _night_risk(bad: Nights, systems: NDArray[np.int_]) -> Nights:
-    risk = np.ones(bad.shape)
-    usual = np.nanmean(bad) + 1e-3
+    usual = float(np.nanmean(bad)) + 1e-3
+    of_system = np.ones(bad.shape)
     for system in np.unique(systems):
         rows = np.flatnonzero(systems == system)
-        ran = np.sum(~np.isnan(bad[rows]), axis=0)
-        risk[rows] = (np.nansum(bad[rows], axis=0) + RISK_RUNS * usual) / (ran + RISK_RUNS) / usual
-    whole: Nights = (np.nansum(bad, axis=0) + RISK_RUNS * usual) / (np.sum(~np.isnan(bad), axis=0) + RISK_RUNS) / usual
-    combined: Nights = np.sqrt(risk * whole)
-    return combined
+        of_system[rows] = _risk_by_others(bad[rows], usual)
+    risk: Nights = np.sqrt(of_system * _risk_by_others(bad, usual))
+    return risk
+
+
+def _risk_by_others(bad: Nights, usual: float) -> Nights:
+    """For each job by the other jobs of the night: its own failure makes no night risky."""
+    failed, ran = np.nan_to_num(bad), 1.0 - np.isnan(bad)
+    failed_others, ran_others = failed.sum(axis=0) - failed, ran.sum(axis=0) - ran
+    risk: Nights = (failed_others + RISK_RUNS * usual) / (ran_others + RISK_RUNS) / usual
+    return risk
 
 
 class _Candidates:

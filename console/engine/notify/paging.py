@@ -27,6 +27,8 @@ _URGENCIES = {1: "critical", 2: "high", 3: "medium"}
 """PagerTree's, by tier; further tiers: low."""
 _HIGH = (1, 2)
 """Tiers of high priority where there is only high and low."""
+_CERTAIN = 3
+"""Last tier that pages in Splunk On-Call whatever its settings: they may let a WARNING open no incident."""
 _OPENING = {"map", "new", "create", "trigger", "critical", "warning"}
 """Values of apprise's parameter `action` with which a new incident pages."""
 
@@ -75,15 +77,15 @@ def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
     parameters = {name: key for name in _KEYS if name in type(plugin).template_args}
     parameters["action"] = "new" if "alias" in parameters else "map"
     if tier is not None:
-        parameters |= _levels(type(plugin).template_args, tier)
+        parameters |= _levels(type(plugin), tier)
     own = _own_parameters(url)
     added = urlencode({name: value for name, value in parameters.items() if name not in own})
     return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
 
 
-def _levels(known: Mapping[str, Any], tier: int) -> dict[str, str]:
+def _levels(plugin: Any, tier: int) -> dict[str, str]:
     """apprise's parameters of a plugin that have the severity of this tier; none: the service takes no severity."""
-    levels: dict[str, str] = {}
+    known, levels = plugin.template_args, dict[str, str]()
     if "severity" in known:
         levels["severity"] = _SEVERITIES.get(tier, "info")
     if "urgency" in known:
@@ -91,6 +93,10 @@ def _levels(known: Mapping[str, Any], tier: int) -> dict[str, str]:
     if "priority" in known:
         is_number = "high" not in known["priority"]["values"]
         levels["priority"] = str(tier) if is_number else "high" if tier in _HIGH else "low"
+    if "entity_id" in known:  # Splunk On-Call, by the type of message; INFO would open no incident
+        levels[":failure"] = "CRITICAL" if tier <= _CERTAIN else "WARNING"
+    if "metadata" in plugin.template_kwargs:  # incident.io, whose alert source reads the priority from it
+        levels["+priority"] = f"P{tier}"
     return levels
 
 
@@ -114,7 +120,7 @@ def silent_fault(url: str, plugin: Any) -> str:
 
 def _own_parameters(url: str) -> Mapping[str, str]:
     query = parse_qs(url.partition("?")[2], keep_blank_values=True)
-    return {name.lower(): values[-1] for name, values in query.items()}
+    return {name.lower().replace(" ", "+"): values[-1] for name, values in query.items()}
 
 
 def alias_address(plugin: Any, key: str) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from console.control.dependencies.time_buffers import suggest_dependencies
-from console.domain.dependency import NightRun
+from console.control.dependencies.time_buffers import NightMatrix, suggest_dependencies
+from console.domain.dependency import JobNights, NightRun
 from tests.control.dependencies.buffered_estate import ZONE, BufferedEstate, generate
 
 ESTATE = BufferedEstate()
@@ -19,6 +19,7 @@ KINDS = {
     "slow nights": replace(ESTATE, load=0.3),
     "three months": replace(ESTATE, nights=90),
     "many other jobs": replace(ESTATE, alone=120),
+    "many failures": replace(ESTATE, fail_chance=0.05),
 }
 
 
@@ -33,6 +34,20 @@ def test_nine_of_ten_suggestions_are_true_and_seven_of_ten_buffers_are_found(kin
         )  # fmt: skip
     assert right / (right + wrong) >= 0.9, f"{right} right, {wrong} wrong"
     assert right / (right + missed) >= 0.7, f"{right} found, {missed} missed"
+
+
+def test_a_night_is_risky_for_a_job_by_the_failures_of_others_alone() -> None:
+    began = [datetime(2026, 11, day, 3, tzinfo=ZONE) for day in range(1, 21)]
+    jobs = [
+        JobNights(number, f"job-{number}", "cron", tuple(
+            NightRun(start.date(), start, start + timedelta(minutes=5), number > 1 or start.day != 4, 1)
+            for start in began
+        ))
+        for number in range(1, 7)
+    ]  # fmt: skip
+    history = NightMatrix.of(jobs, ZONE)
+    assert history is not None
+    assert history.risk[0, 3] == history.risk[0, 4] < 1 < history.risk[1, 3]
 
 
 def test_jobs_that_wait_for_nothing_give_hardly_a_suggestion() -> None:

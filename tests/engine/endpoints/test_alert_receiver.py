@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -83,6 +83,43 @@ def test_an_alert_about_the_target_is_shown_beside_the_incident_of_its_job(bench
     httpx.post(url, content=webhook({**sent, "status": "resolved", "endsAt": ended.isoformat()}))
     [shown] = bench.reads().incidents.incident(1).external_alerts
     assert ended == shown.ended
+
+
+def grafana_webhook(host: str, started: datetime) -> bytes:
+    """With all fields of Grafana's webhook notifier, by its documentation (grafana.com, Alerting, version 12)."""
+    one = {
+        "status": "firing",
+        "labels": {"alertname": "Disk full", "grafana_folder": "hosts", "instance": host},
+        "annotations": {"summary": "/ has 1 % left", "runbook_url": "https://wiki.example.com/disk"},
+        "startsAt": started.astimezone(timezone(timedelta(hours=2))).isoformat(timespec="microseconds"),
+        "endsAt": NEVER,
+        "values": {"B": 98.7, "C": 1},
+        "valueString": "[ var='B' labels={} value=98.7 ]",
+        "generatorURL": "https://grafana.example.com/alerting/grafana/1afz29v7z/view",
+        "fingerprint": "c6eadffa33fcdf37",
+        "silenceURL": "https://grafana.example.com/alerting/silence/new",
+        "dashboardURL": "",
+        "panelURL": "",
+        "imageURL": "",
+    }
+    group = {
+        "receiver": "Headway", "status": "firing", "orgId": 1, "alerts": [one], "groupLabels": {},
+        "commonLabels": {}, "commonAnnotations": {}, "externalURL": "https://grafana.example.com/", "version": "1",
+        "groupKey": '{}:{alertname="Disk full"}', "truncatedAlerts": 0, "title": "[FIRING:1]", "state": "alerting",
+        "message": "**Firing**",
+    }  # fmt: skip
+    return json.dumps(group).encode()
+
+
+def test_a_webhook_of_grafana_is_evidence(bench: Bench, url: str) -> None:
+    failed = fail(bench)
+    [target] = bench.reads().estate.systems()
+    started = failed - timedelta(minutes=2)
+    reply = httpx.post(url, content=grafana_webhook(f"{target.name}:9100", started))
+    assert (200, "1 received, 1 about a target\n") == (reply.status_code, reply.text)
+    [shown] = bench.reads().incidents.incident(1).external_alerts
+    assert f"fake/{target.name}: Disk full: / has 1 % left" == shown.text
+    assert (started, None) == (shown.started, shown.ended)
 
 
 @pytest.mark.parametrize(

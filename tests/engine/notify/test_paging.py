@@ -150,7 +150,7 @@ def test_a_url_retains_its_own_key_and_action(internet: FakeInternet) -> None:
 def levels_in(body: Any) -> Iterator[str]:
     """Severities anywhere in a request."""
     if isinstance(body, dict):
-        yield from (body[name] for name in ("severity", "priority", "urgency") if name in body)
+        yield from (body[name] for name in ("severity", "priority", "urgency", "message_type") if name in body)
         for part in body.values():
             yield from levels_in(part)
 
@@ -168,6 +168,11 @@ def levels_in(body: Any) -> Iterator[str]:
         ("squadcast", 5, "P5"),
         ("pagertree", 2, "high"),
         ("pagertree", 5, "low"),
+        ("splunk", 1, "CRITICAL"),
+        ("splunk", 3, "CRITICAL"),
+        ("splunk", 4, "WARNING"),
+        ("incidentio", 2, "P2"),
+        ("incidentio", 5, "P5"),
     ],
 )
 def test_the_severity_of_a_page_is_that_of_its_tier(
@@ -177,6 +182,27 @@ def test_the_severity_of_a_page_is_that_of_its_tier(
     send_by_apprise(PAGERS[name], "INC-0001", "load failed\n", Page(INCIDENT, tier=tier))
     [body] = internet.bodies
     assert [priority] == [*levels_in(body)]
+
+
+@pytest.mark.parametrize(
+    "name, own, severity",
+    [
+        ("splunk", ":failure=WARNING", "WARNING"),
+        ("incidentio", "+priority=P4", "P4"),
+        ("pagerduty", "severity=info", "info"),
+    ],
+)
+def test_a_severity_in_the_url_is_kept(internet: FakeInternet, name: str, own: str, severity: str) -> None:
+    internet.status = 202
+    send_by_apprise(f"{PAGERS[name]}?{own}", "INC-0001", "load failed\n", Page(INCIDENT, tier=1))
+    [body] = internet.bodies
+    assert [severity] == [*levels_in(body)]
+
+
+def test_a_recovery_of_a_low_tier_resolves_in_splunk_on_call(internet: FakeInternet) -> None:
+    send_by_apprise(PAGERS["splunk"], "INC-0001", "load ok\n", Page(INCIDENT, PageAction.RESOLVE, tier=4))
+    [body] = internet.bodies
+    assert ("RECOVERY", KEY) == (body["message_type"], body["entity_id"])
 
 
 def test_an_incident_without_an_affected_service_pages_like_tier_3_and_a_digest_retains_its_severity(

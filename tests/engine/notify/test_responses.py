@@ -106,6 +106,38 @@ def test_an_acknowledgement_here_is_sent_once_and_not_read_back(
         assert [("bob", "")] == rows(bench, ACKNOWLEDGED)
 
 
+HOSTS = {"pagerduty": "pagerduty.com", "opsgenie": "opsgenie.com", "splunk": "victorops.com", "ilert": "ilert.com"}
+
+
+@pytest.mark.parametrize("origin", URLS)
+def test_an_acknowledgement_at_one_service_reaches_each_other_once_and_comes_back_from_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    for name, url in URLS.items():
+        monkeypatch.setenv(f"ROUTE_{name.upper()}", url)
+    with bench_of(tmp_path, oncall=route(*(name.upper() for name in URLS))) as bench:
+        services = {name: FakeOnCall() for name in URLS}
+        by_host = {HOSTS[name]: service for name, service in services.items()}
+        bench.parts.on_call.client.transport = httpx.MockTransport(
+            lambda request: by_host[".".join(request.url.host.split(".")[-2:])](request)
+        )
+        fail(bench, "extract")
+        [(dedup_key,)] = rows(bench, "SELECT dedup_key FROM alert")
+        [(key, _)] = Page(dedup_key).steps
+        for service in services.values():
+            service.incidents[key] = FakeIncident(17)
+        person = PERSON.get(origin, "Ann Example")
+        services[origin].incidents[key].respond("acknowledged", person)
+        compare(bench, 3)
+        for service in services.values():
+            service.incidents[key].respond("triggered")  # the acknowledgement timed out at the service
+        restart(bench)
+        compare(bench, 3)
+        assert [f"{person} ({SERVICE[origin]})"] == [by for by, _ in rows(bench, ACKNOWLEDGED)]
+        sent = {name: service.acknowledged for name, service in services.items()}
+        assert {name: [] if name == origin else [key] for name in URLS} == sent
+
+
 @pytest.mark.parametrize("name", ["pagerduty", "opsgenie", "splunk"])
 def test_a_resolution_by_a_person_acknowledges_and_one_by_the_integration_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
