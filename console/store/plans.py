@@ -29,6 +29,7 @@ from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
+from console.text.normalize import error_line
 from console.timing.formats import zoned_time
 
 _PLANS = (
@@ -272,7 +273,10 @@ _REQUESTED = f"SELECT id FROM plan WHERE {_IS_NEW}"  # noqa: S608 - our own
 _SET_TEXT = f"UPDATE plan SET text = ?, changed_seq = changed_seq + 1 WHERE {_IS_NEW} AND id = ? RETURNING id"  # noqa: S608
 _STOPPED = (
     "SELECT title, requested_by, requested_from, incident_id, why, (SELECT COALESCE(NULLIF(i.reason, ''), i.title) FROM"
-    " incident i WHERE i.id = p.incident_id) AS reason, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
+    " incident i WHERE i.id = p.incident_id) AS reason, (SELECT l.text FROM plan_step s JOIN run r ON r.job_id ="
+    " s.job_id AND r.period_key = s.period_key AND r.ended_us >= COALESCE(s.started_us, p.requested_us) JOIN"
+    " log_tail l ON l.attempt_id = r.attempt_id WHERE s.plan_id = p.id AND s.state = 'failed' ORDER BY s.place LIMIT 1)"
+    " AS log, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
 )
 
@@ -293,11 +297,14 @@ def _request_attention(
     resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
     notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if resume else ()
     why = text.partition("; to go on: ")[0]
-    facts = _decision_facts(session, number, plan, now) if resume else ()
+    if (line := error_line(plan.log or "")) and line not in why:
+        why = f"{why}: {line}"
+    commands = ", then ".join(command for _, command in resume)
+    facts = (("Plan", clean_line(plan.title)), *_decision_facts(session, number, plan, now)) if resume else ()
     need = AttentionRequest(
         f"plan:{number}",
-        f"plan {number} {what}",
-        plan.title,
+        f"plan {number} {what}{', needs a person' if what == 'stopped' else ''}",
+        commands or plan.title,
         why,
         fixes,
         requester_text(plan.requested_by, plan.requested_from),

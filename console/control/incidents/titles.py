@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from connectors.sdk.states import ProofLevel, RunState
 from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
 from console.control.incidents.root_cause import failed_tasks
@@ -17,6 +15,7 @@ from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.incident import RERUN_LATER, RERUN_NOW
 from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
+from console.text.normalize import error_line
 from console.timing.formats import in_zone, zoned_time
 
 REASON_LIMIT = 200
@@ -256,18 +255,11 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     return "; ".join(reasons) or with_log_line(index, root, _why(index, root, zone), root.tail)
 
 
-_ERROR_TERM = re.compile(r"error|exception|fail|fatal|cannot|could not|denied|refused|timed out|no such", re.IGNORECASE)
-_LETTERS = re.compile(r"[^\W\d_]{3}")
-LOG_LINES = 20
-
-
 def with_log_line(index: EstateIndex, run: RunFacts, why: str, log: str) -> str:
-    """ "exit 3: could not connect to db07": with the last line of its log that reports an error, else the last with a
-    word; of a job without one "exit 3, no log: install the wrapper"."""
-    lines = [line for line in log.splitlines() if _LETTERS.search(line)][-LOG_LINES:]
-    line = next((line for line in reversed(lines) if _ERROR_TERM.search(line)), lines[-1] if lines else "")
-    if line:
-        return f"{why}: {clean_line(line.strip(), REASON_LIMIT)}" if why else clean_line(line.strip(), REASON_LIMIT)
+    """ "exit 3: could not connect to db07": with the error line of its log; of a job without one "exit 3, no log:
+    install the wrapper"."""
+    if line := error_line(log):
+        return f"{why}: {clean_line(line, REASON_LIMIT)}" if why else clean_line(line, REASON_LIMIT)
     job = index.job(run.job_id)
     has_log = job.kind != "cron" or job.proof is ProofLevel.FULL
     return why if has_log or run.exit_code is None else f"{why}, no log: install the wrapper"

@@ -20,6 +20,7 @@ from console.domain.request import RequestKind
 from console.domain.service import reasons_text
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
+from console.engine.notify.senders import SendResult
 from console.store.queries import open_queries
 from console.store.row_values import parse_reasons
 from tests.engine.holds.test_holds import Night, a_night, at, repair, started
@@ -362,7 +363,7 @@ def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
     assert "fake/load is still held: role headway may not resume load" in night.events()
     titles = [title for _, title, body in night.bench.sink.got if "A person is needed" in body]
-    assert ["Plan 1 stopped: repair fake/extract [INC-0001]"] == titles
+    assert ["Plan 1 stopped, needs a person: headway plan resume 1 [INC-0001]"] == titles
 
 
 def sent(night: Night) -> list[tuple[str, str]]:
@@ -436,11 +437,33 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     sent(night)
     succeeds(night, "extract", "04:10")
     night.at("04:11").rounds()
-    [(title, _)] = sent(night)
-    assert title.startswith("Cause resolved: daily on time, ")
-    assert ", plan 1 is at 2 of 4 steps (INC-0001, " in title
+    [(title, body)] = sent(night)
+    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
+    assert body.startswith("Plan 1 is at 1 of 4 steps.\n")
     [(reason,)] = night.rows("SELECT close_reason FROM incident")
-    assert reason.endswith("; plan 1 was at 2 of 4 steps")  # it is read after the plan has ended
+    assert "plan" not in reason  # it is read after the plan has ended
+
+
+def test_an_end_that_was_delayed_tells_how_its_plan_ended(night: Night) -> None:
+    night.at("03:50").rounds()
+    plan(night)
+    night.at("03:51")
+    go_on(night)
+    night.at("04:05")
+    go_on(night)
+    sent(night)
+    night.bench.sink.answer = SendResult(False, "451")
+    succeeds(night, "extract", "04:10")
+    night.at("04:11").rounds()
+    assert len(sent(night)) == 1
+    night.bench.sink.answer = SendResult(True)
+    with night.bench.store.write(None) as session:
+        session.rows("UPDATE plan SET state = 'done' WHERE id = 1")
+        session.rows("UPDATE delivery SET next_us = 0")
+        session.rows("UPDATE delivery SET since_us = since_us - 1190000000 WHERE state = 'pending'")
+    [(title, body)] = sent(night)
+    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
+    assert body.startswith("Delayed by 20 min.\n\nPlan 1 is done.\n")
 
 
 def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(night: Night) -> None:
@@ -456,7 +479,7 @@ def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(n
     night.at("04:11").rounds()
     mails = sent(night)
     commands = {title: re.findall(r"^Do +(.*)$", body, re.M) for title, body in mails}
-    resolved, opened = commands
+    opened, resolved = commands  # what needs a person first
     for _, body in mails:  # not the end of the hold, at 10:00: nothing starts then
         assert "\ndaily    06:30      will miss\n" in body
     assert resolved.startswith(
