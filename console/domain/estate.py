@@ -185,6 +185,8 @@ class PlannedRun(NamedTuple):
     plan_id: int
     is_awaited: bool
     """True if the plan only waits for it: a failed one is rerun before the plan is resumed."""
+    is_outdated: bool = False
+    """True if resuming the plan would not repair its services (`console.domain.plan.is_outdated`)."""
 
 
 class PlanFacts(NamedTuple):

@@ -207,7 +207,7 @@ def move_plan(
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, detail)
         if state == "stopped" and not session.rows(_NOTIFIED_STEP, (plan.id,)):
-            _request_attention(session, audience, plan.id, "stopped", text, now)
+            _request_attention(session, audience, plan.id, "stopped", text, now, plan.outdated)
         return True
 
 
@@ -288,13 +288,15 @@ _RESUMING = {
 
 
 def _request_attention(
-    session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
+    session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime, outdated: str = ""
 ) -> None:
     [plan] = session.rows(_STOPPED, (number,))
     waits = failed_waits(session, number)
-    resume = [("Do", command) for command in resume_commands(number, waits)] if what in _RESUMING else []
+    resume = [("Do", command) for command in resume_commands(number, waits, outdated)] if what in _RESUMING else []
     fixes = (*resume, ("Open", f"headway plan {number}"))
     resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
+    if outdated:
+        resuming = "Resuming would not run again what failed or read stale data meanwhile"
     notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if resume else ()
     why = text.partition("; to go on: ")[0]
     if (line := error_line(plan.log or "")) and line not in why:
