@@ -90,7 +90,28 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} {stale_text(index, root)}"
     if (failure := _failure_of_root(index, match)) is not None:
         return f"{name} {_FAILED[RunState(failure.state)]}{f': {why}' if (why := _exit_text(failure)) else ''}"
-    return (match.incident.title if match.incident else "") or name
+    title = match.incident.title if match.incident else ""
+    return (_past_tense(title, name) if match.close_reason else title) or name
+
+
+_PAST_TENSE = {
+    "does": "did", "is": "was", "has": "had", "cannot": "could not", "refuses": "refused", "answers": "answered",
+    "limits": "limited", "starts": "started", "fails": "failed", "overlaps": "overlapped",
+}  # fmt: skip
+_UNMET_PAST = (
+    (" is expected after its deadline", " was expected after its deadline"),
+    (" may be delivered after its deadline", " was at risk of being delivered after its deadline"),
+    ("; it waits for ", "; it waited for "),
+)
+
+
+def _past_tense(title: str, name: str) -> str:
+    """ "hosts/db07 did not answer" of "hosts/db07 does not answer": a resolved incident is no longer so."""
+    for present, past in _UNMET_PAST:
+        title = title.replace(present, past)
+    is_about_it = title.startswith(f"{name} ")
+    verb, space, rest = title[len(name) + 1 :].partition(" ")
+    return f"{name} {_PAST_TENSE[verb]}{space}{rest}" if is_about_it and verb in _PAST_TENSE else title
 
 
 def is_stale_success(index: EstateIndex, run: RunFacts) -> bool:
@@ -246,7 +267,8 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if (failure := _failure_of_root(index, match)) is not None:
         return _exit_text(failure)
     if root is None or not root.state.is_red:
-        return match.incident.reason if match.incident else ""
+        reason = match.incident.reason if match.incident else ""
+        return _past_tense(reason, cause_name(index, match)) if match.close_reason else reason
     tasks = _failed_task_names(index, root)
     by = cancelled_by(index, root)
     reasons = [by] if by else []
