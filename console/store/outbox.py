@@ -77,7 +77,7 @@ _RANK = (
     f"COALESCE((SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id),"
     f" {_RANK_OF_KIND.format('y')})"
 )
-"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its first part."""
+"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part."""
 
 
 class ReplacedAlert(NamedTuple):
