@@ -206,7 +206,7 @@ def _finding_line(finding: FindingView) -> str:
 
 def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
     for service, omitted in limit_instances(view.services, attrgetter("name")):
-        yield _affected_service_line(service, now)
+        yield _affected_service_line(service, now, is_over=view.row.closed is not None)
         if omitted:
             yield f"  and {omitted} more of {service.name}: headway service {service.name}"
 
@@ -229,11 +229,13 @@ def _past_repair_lines(repair: PastRepair) -> list[str]:
     ]
 
 
-def _affected_service_line(service: AffectedServiceView, now: datetime) -> str:
+def _affected_service_line(service: AffectedServiceView, now: datetime, *, is_over: bool) -> str:
     act_by, deadline = service.act_by, clock_text(service.deadline, now)
-    act = f"act by {act_by_text(act_by, now)}" if act_by else "no act-by"
-    basis = f" · {service.basis.text}" if service.basis else ""
-    return f"  {service.title:<20} {timeliness_label(service.timeliness):<14} deadline {deadline}  {act}{basis}"
+    act = "" if is_over else f"act by {act_by_text(act_by, now)}" if act_by else "no act-by"
+    basis = f" · {service.basis.text}" if service.basis and not is_over else ""
+    return (
+        f"  {service.title:<20} {timeliness_label(service.timeliness):<14} deadline {deadline}  {act}{basis}".rstrip()
+    )
 
 
 def _notification_line(delivery: DeliveryView) -> str:

@@ -64,7 +64,7 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
         ]
         for number, day in enumerate(outlook.days)
     ]
-    heading = ["", "predicted finish and risk of being late of each variant (* this plan):"]
+    heading = ["", "predicted finish and risk of being late of each variant, started now (* this plan):"]
     return [heading, Table([TableColumn("service", 8, middle=True), TableColumn("due"), *variants], rows)]
 
 

@@ -19,6 +19,9 @@ class AlertKind(StrEnum):
     """The first notification of a route, because the routes before did not acknowledge."""
 
 
+NEEDS_PERSON = (AlertKind.OPENED, AlertKind.REPEATED, AlertKind.ESCALATED)
+"""Kinds that ask for a person, beside the alert that one is needed."""
+
 INCIDENT_PLACEHOLDER = "{incident}"
 """Placeholder for the incident's number, which the store assigns and fills in."""
 PUSH_LENGTH = 50

@@ -185,10 +185,12 @@ class PlannedRun(NamedTuple):
     plan_id: int
     is_awaited: bool
     """True if the plan only waits for it: a failed one is rerun before the plan is resumed."""
+    is_outdated: bool = False
+    """True if resuming the plan would not repair its services (`console.domain.plan.is_outdated`)."""
 
 
 class PlanFacts(NamedTuple):
-    """A plan of an incident that has sent steps, has not ended, and has runs that are not good yet."""
+    """A plan of an incident that has sent steps."""
 
     id: int
     state: str
@@ -197,7 +199,9 @@ class PlanFacts(NamedTuple):
 
     @property
     def progress(self) -> str:
-        """ "plan 1 is at 4 of 7 steps", "plan 1 stopped at 4 of 7 steps"."""
+        """ "plan 1 is at 4 of 7 steps", "plan 1 stopped at 4 of 7 steps", "plan 1 is done"."""
+        if self.state == "done":
+            return f"plan {self.id} is done"
         return f"plan {self.id} {'is' if self.state == 'running' else self.state} at {self.done} of {self.total} steps"
 
 

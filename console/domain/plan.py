@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connectors.sdk.states import RunState, Verb, is_open
+from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.history import EstimateBasis
+from console.domain.ids import incident_name
 from console.domain.incident import NEVER_RERUN
 from console.domain.job import Safety
 from console.domain.request import RequestKind
@@ -51,9 +52,27 @@ RESUME = "headway plan resume"
 """The command that approves or continues a plan; its number follows."""
 
 
-def resume_commands(number: int, failed_waits: Iterable[str]) -> list[str]:
+_ENDED_BADLY = RED_STATES - {RunState.BLOCKED}
+
+
+def is_bad_run(state: str, read_stale: bool) -> bool:
+    """True if it has failed, or succeeded on stale data; a blocked one still runs by itself."""
+    return state in _ENDED_BADLY or (state == RunState.SUCCEEDED and read_stale)
+
+
+def is_outdated(steps: Sequence[PlanStepView | StepProgress]) -> bool:
+    """True if a run that waits for steps still to be sent has failed or read stale data already: resuming the plan does
+    not run it again."""
+    pending = [step.place for step in steps if step.verb not in (WAIT, *HOLD_VERBS) and step.state != "verified"]
+    waits = (step for step in steps if step.verb == WAIT and step.state == "planned" and step.is_bad)
+    return any(place < wait.place for wait in waits for place in pending)
+
+
+def resume_commands(number: int, failed_waits: Iterable[str], outdated: str = "") -> list[str]:
     """Commands that continue a stopped plan: a job that it waited for and that failed is rerun first, as the plan only
-    waits for it again."""
+    waits for it again. `outdated`: the incident of a plan that would not repair it any more; it is replaced."""
+    if outdated:
+        return [f"headway plan abort {number}", f"headway recover {outdated}"]
     return [*(f"headway rerun {shlex.quote(job)}" for job in dict.fromkeys(failed_waits)), f"{RESUME} {number}"]
 
 
@@ -324,6 +343,11 @@ class PlanStepView:
     """True if its run read stale data."""
 
     @property
+    def is_bad(self) -> bool:
+        """True if its run has failed, or succeeded on stale data."""
+        return is_bad_run(self.run_state, self.read_stale)
+
+    @property
     def is_needless(self) -> bool:
         """True for a hold or release that was not needed: nothing was sent, `text` says why."""
         return self.verb in HOLD_VERBS and self.state == "verified" and self.action_state != "verified"
@@ -396,6 +420,11 @@ class PlanView:
             if not is_open(step.run_state) and (step.run_state != RunState.SUCCEEDED or step.read_stale)
         )
         return list(dict.fromkeys(failed))
+
+    @property
+    def is_outdated(self) -> bool:
+        """True if resuming it would not repair its services."""
+        return is_outdated(self.steps)
 
     def saves(self, service: str, business_date: str) -> bool:
         """True for a service day that the plan was shown to save, or might save, when it was started."""
@@ -495,6 +524,11 @@ class StepProgress:
     text: str = ""
     """How it ended."""
 
+    @property
+    def is_bad(self) -> bool:
+        """True if its run has failed, or succeeded on stale data."""
+        return self.run is not None and is_bad_run(self.run.state, self.run.stale)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanProgress:
@@ -509,6 +543,11 @@ class PlanProgress:
     requested: datetime
     at_once: int
     steps: tuple[StepProgress, ...]
+
+    @property
+    def outdated(self) -> str:
+        """Its incident, if resuming it would not repair that; else empty."""
+        return incident_name(self.incident_id) if self.incident_id is not None and is_outdated(self.steps) else ""
 
 
 @dataclass(frozen=True, slots=True)

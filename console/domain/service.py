@@ -118,6 +118,8 @@ class ReasonKind(StrEnum):
     """A target that it still needs is out of reach: its jobs may have failed since."""
     UNPOLLED = "unpolled"
     """The same, because polls of its system are paused."""
+    HELD = "held"
+    """A person holds `job`, which makes it late until they release it."""
 
     @classmethod
     def _missing_(cls, value: object) -> ReasonKind:

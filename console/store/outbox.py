@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from console.domain.alert import AlertKind
+from console.domain.alert import NEEDS_PERSON, AlertKind
+from console.domain.estate import PlanFacts
 from console.domain.request import RequestKind
 from console.store import audit
 from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON
@@ -67,8 +68,16 @@ _CLOSED_DIGESTS = (
 """Dedup keys of other digests with an incident of this alert or digest, all of whose incidents are closed."""
 MAX_PARTS = 20
 """Merged incidents named in the headers of a mail at most."""
-URGENT_FIRST = 1 << 60
-"""Subtracted from the id of an urgent delivery, so that it sorts before all others."""
+_NEEDS_PERSON = ", ".join(f"'{kind}'" for kind in (*NEEDS_PERSON, PERSON))
+_RANK_OF_KIND = (
+    f"CASE WHEN {_ORIGIN_KIND} = 'recovered' OR ({_ORIGIN_KIND} = '{HEADWAY}' AND {{0}}.version = {HEADWAY_RESOLVED})"
+    f" THEN 3 WHEN {{0}}.urgent THEN 0 WHEN {_ORIGIN_KIND} IN ({_NEEDS_PERSON}) THEN 1 ELSE 2 END"
+)
+_RANK = (
+    f"COALESCE((SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id),"
+    f" {_RANK_OF_KIND.format('y')})"
+)
+"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part."""
 
 
 class ReplacedAlert(NamedTuple):
@@ -117,6 +126,8 @@ class DueDelivery:
     """Of the most important service that its incident affects."""
     replaced: ReplacedAlert | None = None
     """The first undelivered alert that this one, the end of its incident, is sent in place of."""
+    plan: PlanFacts | None = None
+    """The newest started plan of its incident, as it is now."""
 
 
 class PagedIncident(NamedTuple):
@@ -183,12 +194,11 @@ _COLUMNS = (
 )
 _DUE = (
     f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
-    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT"
-    f" MIN(CASE WHEN y.urgent THEN x.id - {URGENT_FIRST} ELSE x.id END) AS first FROM delivery x JOIN alert y ON y.id ="
-    f" x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT"
-    f" EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}) GROUP BY y.route, x.url_index) q JOIN delivery d"
-    " ON d.id = CASE WHEN q.first < 0 THEN"
-    f" q.first + {URGENT_FIRST} ELSE q.first END JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
+    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT r.id, r.place, row_number() OVER (PARTITION BY"
+    " r.route, r.url_index ORDER BY r.place, r.id) AS turn FROM (SELECT x.id, y.route, x.url_index,"
+    f" {_RANK} AS place FROM delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ?"
+    f" AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}))"
+    " r) q JOIN delivery d ON d.id = q.id JOIN alert a ON a.id = d.alert_id WHERE q.turn = 1 ORDER BY q.place, q.id"
 )
 _LATEST = (
     f"SELECT {_COLUMNS}, FALSE AS maybe_repeat, a.made_us AS since_us, FALSE AS later FROM delivery d"
@@ -223,6 +233,11 @@ _MERGED = (
     "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = ? UNION SELECT i.id, i.key FROM"
     " part p JOIN incident i ON i.merged_into = p.id) SELECT key FROM part ORDER BY id LIMIT ?"
 )
+_PLAN = (
+    "SELECT p.id, p.state, SUM(CASE WHEN s.state = 'verified' THEN 1 ELSE 0 END) AS done, COUNT(*) AS total FROM plan p"
+    " JOIN plan_step s ON s.plan_id = p.id WHERE p.incident_id = ? GROUP BY p.id, p.state HAVING"
+    " SUM(CASE WHEN s.state <> 'planned' THEN 1 ELSE 0 END) > 0 ORDER BY p.id DESC LIMIT 1"
+)
 
 
 def recover_claims(store: Database, fence: int) -> int:
@@ -246,10 +261,11 @@ def release_stray_claims(store: Database, fence: int, busy: frozenset[tuple[str,
 def claim_due(
     store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:
-    """Up to `limit` due deliveries of released alerts: the oldest of each (route, url) that is not `busy`, urgent ones
-    first, so that a broken URL delays no other. Alerts about one incident keep their order, alone or in a digest. Only
-    an alert or a digest that reports the end of an incident does not wait for earlier alerts about it: it replaces
-    them, so that an incident is not reported as open after its end."""
+    """Up to `limit` due deliveries of released alerts, one for each (route, url) that is not `busy`, so that a broken
+    URL delays no other: urgent ones first, then those that need a person, updates, ends, each the oldest first. Alerts
+    about one incident keep their order, alone or in a digest. Only an alert or a digest that reports the end of an
+    incident does not wait for earlier alerts about it: it replaces them, so that an incident is not reported as open
+    after its end."""
     with store.write(fence) as session:
         due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]
         session.many(
@@ -282,6 +298,8 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
     page = {"origin": origin, "origin_id": first_id, "is_resolved": is_resolved, "resolves": resolves}
     before = session.first(_REPLACED, (row.alert_id, row.url_index)) if origin == AlertKind.RECOVERED else None
     replaced = ReplacedAlert(before.title, before.plain_title, before.made_us) if before is not None else None
+    plan = session.first(_PLAN, (row.incident_id,)) if row.incident_id is not None else None
+    page["plan"] = PlanFacts(plan.id, plan.state, plan.done, plan.total) if plan is not None else None
     return from_row(DueDelivery, row, begins=not row.later, parts=parts, replaced=replaced, **page)
 
 

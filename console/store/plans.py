@@ -29,6 +29,7 @@ from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
+from console.text.normalize import error_line
 from console.timing.formats import zoned_time
 
 _PLANS = (
@@ -206,7 +207,7 @@ def move_plan(
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, detail)
         if state == "stopped" and not session.rows(_NOTIFIED_STEP, (plan.id,)):
-            _request_attention(session, audience, plan.id, "stopped", text, now)
+            _request_attention(session, audience, plan.id, "stopped", text, now, plan.outdated)
         return True
 
 
@@ -272,7 +273,10 @@ _REQUESTED = f"SELECT id FROM plan WHERE {_IS_NEW}"  # noqa: S608 - our own
 _SET_TEXT = f"UPDATE plan SET text = ?, changed_seq = changed_seq + 1 WHERE {_IS_NEW} AND id = ? RETURNING id"  # noqa: S608
 _STOPPED = (
     "SELECT title, requested_by, requested_from, incident_id, why, (SELECT COALESCE(NULLIF(i.reason, ''), i.title) FROM"
-    " incident i WHERE i.id = p.incident_id) AS reason, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
+    " incident i WHERE i.id = p.incident_id) AS reason, (SELECT l.text FROM plan_step s JOIN run r ON r.job_id ="
+    " s.job_id AND r.period_key = s.period_key AND r.ended_us >= COALESCE(s.started_us, p.requested_us) JOIN"
+    " log_tail l ON l.attempt_id = r.attempt_id WHERE s.plan_id = p.id AND s.state = 'failed' ORDER BY s.place LIMIT 1)"
+    " AS log, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
 )
 
@@ -284,20 +288,25 @@ _RESUMING = {
 
 
 def _request_attention(
-    session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime
+    session: WriteSession, audience: AlertRouting, number: int, what: str, text: str, now: datetime, outdated: str = ""
 ) -> None:
     [plan] = session.rows(_STOPPED, (number,))
     waits = failed_waits(session, number)
-    resume = [("Do", command) for command in resume_commands(number, waits)] if what in _RESUMING else []
+    resume = [("Do", command) for command in resume_commands(number, waits, outdated)] if what in _RESUMING else []
     fixes = (*resume, ("Open", f"headway plan {number}"))
     resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
+    if outdated:
+        resuming = "Resuming would not run again what failed or read stale data meanwhile"
     notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if resume else ()
     why = text.partition("; to go on: ")[0]
-    facts = _decision_facts(session, number, plan, now) if resume else ()
+    if (line := error_line(plan.log or "")) and line not in why:
+        why = f"{why}: {line}"
+    commands = ", then ".join(command for _, command in resume)
+    facts = (("Plan", clean_line(plan.title)), *_decision_facts(session, number, plan, now)) if resume else ()
     need = AttentionRequest(
         f"plan:{number}",
-        f"plan {number} {what}",
-        plan.title,
+        f"plan {number} {what}{', needs a person' if what == 'stopped' else ''}",
+        commands or plan.title,
         why,
         fixes,
         requester_text(plan.requested_by, plan.requested_from),

@@ -36,6 +36,17 @@ def normalize_line(line: str) -> str:
     return _SPACE.sub(" ", _VARIES.sub(PLACEHOLDER, line)).strip()
 
 
+_ERROR_TERM = re.compile(r"error|exception|fail|fatal|cannot|could not|denied|refused|timed out|no such", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]{3}")
+END_LINES = 20
+
+
+def error_line(log: str) -> str:
+    """The last line at the end of a log that reports an error, else the last with a word; empty without one."""
+    lines = [line.strip() for line in log.splitlines() if _LETTERS.search(line)][-END_LINES:]
+    return next((line for line in reversed(lines) if _ERROR_TERM.search(line)), lines[-1] if lines else "")
+
+
 LINES = 3000
 """Compared lines, from the end of each log."""
 LINE_LIMIT = 500

@@ -88,7 +88,7 @@ def test_an_acknowledgement_ends_when_the_job_fails_with_another_error_after_a_s
     runs(bench, "extract", "a3", RunState.FAILED, 4, exit_code=7)
     assert [FAILED, f"Update: {FAILED.replace('exit 1', 'exit 7')}"] == notifications(bench)
     assert "Failed again after a success, with another error: fake/extract" in bench.sink.got[-1][2]
-    assert f"last green, {success:%Y-%m-%d %H:%M} UTC" in headway(bench.url, "incident", "1").out
+    assert f"last success, {success:%Y-%m-%d %H:%M} UTC" in headway(bench.url, "incident", "1").out
     shown = headway(bench.url, "incident", "1").out
     assert "unacknowledged (was ann): failed again after a success, with another error: fake/extract" in shown
     assert [""] == [incident["acknowledged_by"] for incident in headway(bench.url, "incident", "list", "--json").data]

@@ -44,7 +44,7 @@ def test_the_options_are_shown_side_by_side_on_the_clock_of_the_service(capsys: 
     print_parts(*outlook_table(OUTLOOK))
     assert [
         "",
-        "predicted finish and risk of being late of each variant (* this plan):",
+        "predicted finish and risk of being late of each variant, started now (* this plan):",
         "service  due        as changed*            as planned     nothing done",
         "daily    06:30 CET  Sat 21 Nov 00:30 late  06:10 on time  not delivered",
     ] == capsys.readouterr().out.splitlines()
@@ -61,7 +61,7 @@ def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_other_th
     print_parts(*outlook_table(PlanOutlook((DAY,), variants)))
     assert [
         "",
-        "predicted finish and risk of being late of each variant (* this plan):",
+        "predicted finish and risk of being late of each variant, started now (* this plan):",
         "service  due        as planned*  step 1 skipped            step 1 left out",
         "daily    06:30 CET  06:10, 12 %  06:10 partial, under 1 %  about 06:10 if good",
     ] == capsys.readouterr().out.splitlines()

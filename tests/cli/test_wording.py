@@ -169,6 +169,13 @@ def test_a_repair_that_never_succeeded_is_not_shown_as_one_that_worked() -> None
     assert ("past failures" in lines, "past repairs" in lines) == (True, False)
 
 
+def test_a_closed_incident_gives_no_act_by() -> None:
+    view = FakeReads().incident_
+    assert any("  act by " in line for line in incident_lines(view, NOW))
+    closed = replace(view, row=replace(view.row, closed=NOW))
+    assert not [line for line in incident_lines(closed, NOW) if "act by" in line or "no act-by" in line]
+
+
 def test_a_cause_that_is_no_run_shows_earlier_incidents_of_the_same_name() -> None:
     view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
     assert ["past repairs", "  2026-11-20 12:00:00Z  it answers again"] == incident_lines(view, NOW)[-2:]

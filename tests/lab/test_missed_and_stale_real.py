@@ -302,9 +302,9 @@ def test_the_open_run_is_fresh_again(night: Night) -> None:
     assert ("running", "native", None) == (run["state"], run["evidence"], run["stale_since"])
 
 
-def test_the_incident_of_the_host_is_closed_keeps_its_title_and_is_notified(night: Night) -> None:
+def test_the_incident_of_the_host_is_closed_with_its_title_in_the_past_tense_and_is_notified(night: Night) -> None:
     [closed] = [incident for incident in night.incidents if incident["root_job"] == DARK]
     assert closed["closed"] is not None
-    assert f"{DARK} does not answer" == closed["title"]
+    assert f"{DARK} did not answer" == closed["title"]
     assert "closed: it answers again" == night.events[closed["title"]][-1]
     assert 1 == len([mail for mail in night.mails if mail.subject.startswith("Resolved: ") and DARK in mail.text])

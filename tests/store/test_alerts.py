@@ -53,6 +53,30 @@ def test_an_urgent_alert_is_sent_before_others_for_the_same_url(night: Estate) -
     assert ["late", "late"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset())]
 
 
+def test_after_an_outage_alerts_that_need_a_person_are_sent_first_and_ends_last(night: Estate) -> None:
+    """Each incident in its own order: the update of the last one does not overtake its opening."""
+    decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 7)))
+    made(night, waits=False, title="resolved", incident_id=1, kind="recovered")
+    made(night, waits=False, title="headway works again", version=2, urgent=True)
+    made(night, waits=False, title="update", incident_id=2, kind="updated")
+    made(night, waits=False, title="opened", incident_id=3, kind="opened")
+    made(night, waits=False, title="plan stopped", incident_id=3, kind=PERSON)
+    made(night, waits=False, title="own update", incident_id=4, kind="updated")
+    made(night, waits=False, title="reminder", incident_id=4, kind="repeated")
+    parts = [made(night, incident_id=5, kind="recovered"), made(night, incident_id=6, kind="opened")]
+    group = NewAlert("oncall", "digest", "digest with an opening", "b", "headway:digest", waits=False)
+    alert_routing.release_alerts(night.store, FENCE, ROUTES, [], [(group, parts)], 1)
+    made(night, waits=False, title="urgent", urgent=True)
+    titles = []
+    while due := outbox.claim_due(night.store, FENCE, 5, MAIL):
+        titles += [delivery.title for delivery in due]
+        outbox.record_sent(night.store, FENCE, due[0].id, 5)
+    assert [
+        "urgent", "opened", "plan stopped", "digest with an opening", "update", "own update", "reminder",
+        "resolved", "headway works again",
+    ] == titles  # fmt: skip
+
+
 def test_alerts_of_one_incident_are_sent_in_order(night: Estate) -> None:
     decide(night, incidents=(incident(notices=()),))
     opened = made(night, waits=False, title="opened", incident_id=1)

@@ -236,11 +236,12 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
 
 
 def _plan_text(plan: PlanFacts | None, service: AffectedServiceVerdict, index: EstateIndex, zone: str) -> str:
-    """ ", plan 1 is at 4 of 7 steps", ", plan 1 stopped at 4 of 7 steps: headway plan resume 1 by 15:48 (in 8 min)"."""
-    if plan is None:
+    """ ", plan 1 stopped at 4 of 7 steps: headway plan resume 1 by 15:48 (in 8 min)"; empty while it runs: the outbox
+    says how far it is when the alert is sent."""
+    if plan is None or plan.state == "running":
         return ""
     until = until_text(service.act_by or service.green_by, index.now, lambda at: local_time(at, zone, index.now))
-    return f", {plan.progress}{'' if plan.state == 'running' else f': {resume_commands(plan.id, ())[0]}{until}'}"
+    return f", {plan.progress}: {resume_commands(plan.id, ())[0]}{until}"
 
 
 def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room: int) -> str:

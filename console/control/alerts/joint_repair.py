@@ -10,7 +10,7 @@ from connectors.sdk.states import STARTING, RunState
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.correlation import IncidentMatch, ServiceActBy, notified_content
 from console.control.incidents.titles import cancelled_by
-from console.control.incidents.verdict import Instruction, RepairStep, restart_instruction
+from console.control.incidents.verdict import Instruction, RepairStep, releases, restart_instruction
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
@@ -85,7 +85,8 @@ def joint_instruction(
     if not is_repaired_by_restart(context.index, subject.match):
         return None
     subjects = sorted([subject, *other_repairs(context, subject, [service])], key=lambda repair: repair.decision.key)
-    return restart_instruction(_day_step(context.index, repair, service) for repair in subjects)
+    steps = (_day_step(context.index, repair, service) for repair in subjects)
+    return restart_instruction(steps, releases([service.reasons]))
 
 
 def act_bys_of(context: AlertContext, subject: AlertSubject) -> list[ServiceActBy]:

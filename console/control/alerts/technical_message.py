@@ -5,6 +5,7 @@ Outside text is cleaned and set in its own bordered block.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
@@ -18,7 +19,7 @@ from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
 from console.control.incidents.root_cause import failed_tasks
 from console.control.incidents.titles import cause_name, finding_text, with_log_line
-from console.control.incidents.verdict import MAX_STEPS, step_text
+from console.control.incidents.verdict import MAX_STEPS, releases, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
@@ -141,6 +142,10 @@ def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
         yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)
     for repair in _other_repairs(context, subject):
         yield from _repair_commands(index, repair, _name(repair))
+    for step in (
+        releases(service.reasons for service in decision.services) if is_repaired_by_restart(index, match) else ()
+    ):
+        yield f"headway hold release {shlex.quote(step.job)}"
     if (held := resumed_plan(index, match)) is not None:
         yield from resume_commands(held, ())
     elif (match.awaits or match.group.awaits) and decision.services:
@@ -165,7 +170,8 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     if run is None or planned is None:
         return [f"headway recover {incident}"]
-    return resume_commands(planned.plan_id, [clean_line(index.job(run.job_id).name)] if planned.is_awaited else [])
+    waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []
+    return resume_commands(planned.plan_id, waits, incident if planned.is_outdated else "")
 
 
 def _number(subject: AlertSubject) -> int:

@@ -1,4 +1,4 @@
-"""Changes since a job's last successful run, the most relevant first.
+"""Changes since a job's last successful run, the most relevant first. In the past tense: an incident keeps them.
 
 Only values that Headway observed in both runs are compared. Values that differ in times or ids only are not changes.
 """
@@ -48,13 +48,13 @@ def compare_runs_by_id(
     known = [(job, past, past.good_at) for job, past in compared if past.good_at is not None]
     if not known:
         run_text = "it" if len(roots) == 1 else "any of them"
-        text = f"no successful run of {run_text} is known: there is nothing to compare with"
+        text = f"no successful run of {run_text} was known: there was nothing to compare with"
         return RunComparison((text,) if compared else ())
     changes = [(clean_line(job.name), tuple(_all(past, zone))) for job, past, _ in known]
     lines = changes[0][1] if len(roots) == 1 else _in_common(changes)
-    subject, green = "it was" if len(roots) == 1 else "they were", dated_time(max(at for _, _, at in known), zone)
     if not lines:
-        return RunComparison((f"nothing that Headway sees changed since {subject} last green, {green}",))
+        whose, success = "its" if len(roots) == 1 else "their", dated_time(max(at for _, _, at in known), zone)
+        return RunComparison((f"nothing that Headway sees had changed since {whose} last success, {success}",))
     return RunComparison(tuple(lines[:MOST]), has_changes=True)
 
 
@@ -81,16 +81,15 @@ def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
     for name in _VERSIONS:
         now, before = past.context.get(name), past.good_context.get(name)
         if now != before and now is not None and before is not None:
-            yield clean_line("{} is {}; it was {}".format(name.replace("_", " "), now, before), MAX_LINE_LENGTH)
+            yield clean_line("{} was {}, {} before".format(name.replace("_", " "), now, before), MAX_LINE_LENGTH)
     if past.booted_at is not None and past.good_at is not None and past.booted_at > past.good_at:
         yield clean_line(f"host {past.target} was restarted {dated_time(past.booted_at, zone)}", MAX_LINE_LENGTH)
     given, earlier = _flat(past.context), _flat(past.good_context if past.context else {})
     for key in sorted(given.keys() | earlier.keys()):
         if _same(given.get(key, ""), earlier.get(key, "")):
             continue
-        shown = f"is {given[key]}" if key in given else "is not given"
-        was = f"it was {earlier[key]}" if key in earlier else "it was not given"
-        yield clean_line(f"{key} {shown}; {was}", MAX_LINE_LENGTH)
+        shown, before = given.get(key, "not given"), earlier.get(key, "not given")
+        yield clean_line(f"{key} was {shown}, {before} before", MAX_LINE_LENGTH)
     for unit in _VOLUMES:
         now, before = past.context.get(unit), past.good_context.get(unit)
         if not isinstance(now, int | float) or not isinstance(before, int | float) or isinstance(now, bool):
@@ -101,7 +100,7 @@ def _all(past: LastGoodRun, zone: str) -> Iterator[str]:
     if moved is not None and abs(moved.since - moved.before) >= NOTICED:
         change, period = "longer" if moved.since > moved.before else "less", f"over the last {moved.nights}"
         since, usual = format_duration(moved.since), format_duration(moved.before)
-        yield f"its successful runs take {change} of late: median {since} {period}, {usual} before"
+        yield f"its successful runs had taken {change} of late: median {since} {period}, {usual} before"
 
 
 def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:

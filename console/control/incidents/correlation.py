@@ -416,8 +416,7 @@ def _settled(index: EstateIndex, root: RunFacts, plan: PlanFacts | None = None) 
         return "the new schedule is accepted: no run is missing"
     by, took = requested_repair(index, root), repair_length(index, root)
     how = f" ({by}{f', ran {rough_duration(took)}' if took is not None else ''})" if by else ""
-    progress = f"; plan {plan.id} was at {plan.done} of {plan.total} steps" if plan is not None else ""
-    rest = progress or ", with all affected runs"
+    rest = ", with all affected runs" if plan is None else ""
     if index.is_green(root):
         if root.evidence is RunEvidence.ASSERTED:
             return f"{by or 'marked OK by a person'}, and no affected run is red or stale"

@@ -43,7 +43,7 @@ from console.control.incidents.titles import (
     superseded_lines,
 )
 from console.control.incidents.verdict import without_advice
-from console.control.services.status import Threat, whole_second
+from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
@@ -59,7 +59,7 @@ from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
-from console.domain.service import UNMET_PROMISE, ReasonKind, Timeliness, limit_instances
+from console.domain.service import UNMET_PROMISE, Reason, ReasonKind, Timeliness, limit_instances
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
 from console.timing.maintenance import (
@@ -165,7 +165,12 @@ def threat_to_day(
     waiting = {node.job_id for node in stopped if node.run is not None and _needs_start(node.run)}
     later = index.graph.ordered(waiting - {first.job_id}) if first is not None and first.job_id in waiting else ()
     then = tuple(map(index.name, later))
-    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then)
+    held = tuple(
+        Reason(f"{index.name(node.job_id)} is {start.text}", ReasonKind.TEXT if start.is_of_plan else ReasonKind.HELD,
+               job=index.name(node.job_id))
+        for node, start in late_holds(day)
+    )  # fmt: skip
+    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then, held)
 
 
 def _needs_start(run: RunFacts) -> bool:
@@ -420,6 +425,7 @@ def _in_order(
 def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> AffectedServiceVerdict:
     budget = threatened.budget if threatened else None
     starts = budget.starts if budget else ()
+    held = [reason for reason in threatened.held if reason.kind is ReasonKind.HELD] if threatened else []
     delivery = (reason for reason in verdict.reasons if reason.kind is ReasonKind.DELIVERY)
     return AffectedServiceVerdict(
         service=verdict.service,
@@ -430,7 +436,7 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         basis=budget.basis if budget else None,
-        reasons=(*delivery, *starts) if starts else verdict.reasons,
+        reasons=(*held, *((*delivery, *starts) if starts else verdict.reasons)),
         submission=verdict.submission,
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from connectors.sdk.states import ProofLevel, RunState
 from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
 from console.control.incidents.root_cause import failed_tasks
@@ -17,6 +15,7 @@ from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.incident import RERUN_LATER, RERUN_NOW
 from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
+from console.text.normalize import error_line
 from console.timing.formats import in_zone, zoned_time
 
 REASON_LIMIT = 200
@@ -91,7 +90,28 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} {stale_text(index, root)}"
     if (failure := _failure_of_root(index, match)) is not None:
         return f"{name} {_FAILED[RunState(failure.state)]}{f': {why}' if (why := _exit_text(failure)) else ''}"
-    return (match.incident.title if match.incident else "") or name
+    title = match.incident.title if match.incident else ""
+    return (_past_tense(title, name) if match.close_reason else title) or name
+
+
+_PAST_TENSE = {
+    "does": "did", "is": "was", "has": "had", "cannot": "could not", "refuses": "refused", "answers": "answered",
+    "limits": "limited", "starts": "started", "fails": "failed", "overlaps": "overlapped",
+}  # fmt: skip
+_UNMET_PAST = (
+    (" is expected after its deadline", " was expected after its deadline"),
+    (" may be delivered after its deadline", " was at risk of being delivered after its deadline"),
+    ("; it waits for ", "; it waited for "),
+)
+
+
+def _past_tense(title: str, name: str) -> str:
+    """ "hosts/db07 did not answer" of "hosts/db07 does not answer": a resolved incident is no longer so."""
+    for present, past in _UNMET_PAST:
+        title = title.replace(present, past)
+    is_about_it = title.startswith(f"{name} ")
+    verb, space, rest = title[len(name) + 1 :].partition(" ")
+    return f"{name} {_PAST_TENSE[verb]}{space}{rest}" if is_about_it and verb in _PAST_TENSE else title
 
 
 def is_stale_success(index: EstateIndex, run: RunFacts) -> bool:
@@ -247,7 +267,8 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if (failure := _failure_of_root(index, match)) is not None:
         return _exit_text(failure)
     if root is None or not root.state.is_red:
-        return match.incident.reason if match.incident else ""
+        reason = match.incident.reason if match.incident else ""
+        return _past_tense(reason, cause_name(index, match)) if match.close_reason else reason
     tasks = _failed_task_names(index, root)
     by = cancelled_by(index, root)
     reasons = [by] if by else []
@@ -256,18 +277,11 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     return "; ".join(reasons) or with_log_line(index, root, _why(index, root, zone), root.tail)
 
 
-_ERROR_TERM = re.compile(r"error|exception|fail|fatal|cannot|could not|denied|refused|timed out|no such", re.IGNORECASE)
-_LETTERS = re.compile(r"[^\W\d_]{3}")
-LOG_LINES = 20
-
-
 def with_log_line(index: EstateIndex, run: RunFacts, why: str, log: str) -> str:
-    """ "exit 3: could not connect to db07": with the last line of its log that reports an error, else the last with a
-    word; of a job without one "exit 3, no log: install the wrapper"."""
-    lines = [line for line in log.splitlines() if _LETTERS.search(line)][-LOG_LINES:]
-    line = next((line for line in reversed(lines) if _ERROR_TERM.search(line)), lines[-1] if lines else "")
-    if line:
-        return f"{why}: {clean_line(line.strip(), REASON_LIMIT)}" if why else clean_line(line.strip(), REASON_LIMIT)
+    """ "exit 3: could not connect to db07": with the error line of its log; of a job without one "exit 3, no log:
+    install the wrapper"."""
+    if line := error_line(log):
+        return f"{why}: {clean_line(line, REASON_LIMIT)}" if why else clean_line(line, REASON_LIMIT)
     job = index.job(run.job_id)
     has_log = job.kind != "cron" or job.proof is ProofLevel.FULL
     return why if has_log or run.exit_code is None else f"{why}, no log: install the wrapper"

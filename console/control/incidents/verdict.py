@@ -25,7 +25,7 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.plan import RESUME, PlanView
-from console.domain.service import UNMET_PROMISE, ServiceView, Timeliness, timeliness_label
+from console.domain.service import UNMET_PROMISE, Reason, ReasonKind, ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
@@ -119,7 +119,7 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         late = _outlook(_lost_services(view.services, now), now, clock, before=", ")
         return Verdict(((_capital(blocked_reason(view)), "warn"), *late))
     repairs = [_repair_step(run) for run in view.joint_restarts or steps[:1]]
-    instruction = restart_instruction(repairs)
+    instruction = restart_instruction(repairs, _releases(view))
     if instruction is None:
         return _rerun_verdict(steps[0], view, now, clock)
     act_by = instruction.act_by or view.row.act_by
@@ -232,10 +232,17 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
     restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
-    fix = f"{restart}resume it{until_text(act_by, now, clock) or ' now'}{passed}"
+    fix = f"{restart}resume it"
+    if plan.is_outdated:
+        fix = f"abort it, then {step_text(*map(_repair_step, open_steps(view)))}"
+    fix = f"{fix}{_then(_releases(view))}{until_text(act_by, now, clock) or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
     style = "bad" if plan.state == "stopped" else "warn"
     return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=True)
+
+
+def _releases(view: IncidentView) -> list[RepairStep]:
+    return releases(service.reasons for service in view.services if service.delivered is None)
 
 
 def _offered_job(reason: str) -> str:
@@ -395,9 +402,13 @@ class RepairStep(NamedTuple):
     is_running: bool = False
     """True once its rerun was sent or runs."""
     awaits_approval: bool = False
+    is_held: bool = False
+    """True for a job that a person holds: it is released."""
 
     @property
     def verb(self) -> str:
+        if self.is_held:
+            return "release"
         if self.awaits_approval:
             return f"approve the {'start' if self.is_missed else 'rerun'} of"
         return "run" if not self.can_rerun else "start" if self.is_missed else "restart"
@@ -414,12 +425,22 @@ class Instruction(NamedTuple):
     act_by: datetime | None
 
 
-def restart_instruction(steps: Iterable[RepairStep]) -> Instruction | None:
+def restart_instruction(steps: Iterable[RepairStep], held: Sequence[RepairStep] = ()) -> Instruction | None:
     """The one instruction for all restarts that a service day needs, for notifications, commands and the console;
-    without those that run already. None if none is left."""
+    without those that run already. None if none is left. `held`: the releases that it needs as well."""
     waiting = [step for step in steps if not step.is_running]
     act_by = min((step.act_by for step in waiting if step.act_by is not None), default=None)
-    return Instruction(step_text(*waiting), act_by) if waiting else None
+    return Instruction(step_text(*waiting) + _then(held), act_by) if waiting else None
+
+
+def _then(held: Sequence[RepairStep]) -> str:
+    return f", then {step_text(*held)}" if held else ""
+
+
+def releases(services: Iterable[Sequence[Reason]]) -> list[RepairStep]:
+    """The jobs that a person holds and that make services with these reasons late, each once."""
+    held = (reason.job for reasons in services for reason in reasons if reason.kind is ReasonKind.HELD)
+    return [RepairStep(job, can_rerun=True, is_held=True) for job in dict.fromkeys(held)]
 
 
 MAX_STEPS = 2

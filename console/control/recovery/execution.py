@@ -301,7 +301,8 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
 def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int, str]) -> str:
     held = left_held_text(plan)
     waits = [step.job for step in plan.steps if step.verb == WAIT and states[step.place] == "failed"]
-    resume = ", then ".join(resume_commands(plan.id, waits)) + ("" if waits else " (requests failed steps again)")
+    again = "" if waits or plan.outdated else " (requests failed steps again)"
+    resume = ", then ".join(resume_commands(plan.id, waits, plan.outdated)) + again
     texts = {move.step.place: move.text for move in moves if isinstance(move, EndStep)}
     step = next(step for step in plan.steps if states[step.place] == "failed")
     text = texts.get(step.place, step.text).rstrip(".")

@@ -13,7 +13,6 @@ from console.control.incidents.decisions import threat_to_day
 from console.control.incidents.impact import RepairBudgets
 from console.control.services.status import Threat
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.holds import held_start_reason
 from console.control.snapshot.runs import RunKey, run_key
 from console.domain.estate import RunFacts
 from console.domain.plan import SavedService
@@ -41,8 +40,11 @@ def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> 
     for day, nodes in days.values():
         threat = threat_to_day(index, match, day, nodes)
         save = _save(index, day, threat.act_by)
+        if threat.held and save.saved is not False:  # no plan saves what waits for a job that a person holds
+            held = threat.held[0]
+            save = replace(save, saved=False, text=f"not by this plan: {held.text}", waits_for=held.job)
         save = replace(
-            _unless_held(index, day, save),
+            save,
             deadline=instant_key(day.deadline),
             zone=day.service.zone,
             title=clean_line(day.service.title),
@@ -72,15 +74,6 @@ def _clocks(
         return budgets.of(job_id).act_by, index.takes(job_id, day.service.risk)
 
     return of
-
-
-def _unless_held(index: EstateIndex, day: ServiceForecast, save: SavedService) -> SavedService:
-    """No plan saves what waits for a job that a person keeps back."""
-    for node in day.unfinished() if save.saved is not False else ():
-        if node.how in TO_COME and (text := held_start_reason(index.estate, node.job_id, node.at, index.now)):
-            job = index.name(node.job_id)
-            return replace(save, saved=False, text=f"not by this plan: {job} is {text}", waits_for=job)
-    return save
 
 
 def _save(index: EstateIndex, day: ServiceForecast, act_by: datetime | None) -> SavedService:

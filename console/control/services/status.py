@@ -22,6 +22,7 @@ from console.control.snapshot.deadlines import clock_start, judged_dates, schedu
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
 from console.control.snapshot.graph import DependencyGraph
+from console.control.snapshot.holds import HeldStart
 from console.control.snapshot.reachability import out_of_reach_text
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
@@ -64,22 +65,23 @@ class RepairBudget:
 def held_too_long_text(index: EstateIndex, day: ServiceForecast) -> str:
     """ "dwh/mart is held by mara: … until 22:48 UTC: too late for 06:30 UTC"; empty where all that is kept back still
     ends in time."""
-    if day.finish is not None and day.finish.p50 <= day.deadline:
-        return ""
-    for node in day.unfinished():
-        if node.held_start is not None and _is_late(day, node):
-            zone, near = day.service.zone, index.now
-            until = (
-                f" until {zoned_time(node.held_start.until, zone, near)}" if node.held_start.until is not None else ""
-            )
-            name, by = index.name(node.job_id), zoned_time(day.deadline, zone, near)
-            return f"{name} is {node.held_start.text}{until}: too late for {by}"
+    for node, held in late_holds(day):
+        zone, near = day.service.zone, index.now
+        until = f" until {zoned_time(held.until, zone, near)}" if held.until is not None else ""
+        return f"{index.name(node.job_id)} is {held.text}{until}: too late for {zoned_time(day.deadline, zone, near)}"
     return ""
 
 
-def _is_late(day: ServiceForecast, node: ForecastNode) -> bool:
-    assert node.held_start is not None
-    if node.held_start.until is None or node.held_start.until >= day.deadline:
+def late_holds(day: ServiceForecast) -> list[tuple[ForecastNode, HeldStart]]:
+    """The held jobs that make the day late until they are released; empty if all of them still end in time."""
+    if day.finish is not None and day.finish.p50 <= day.deadline:
+        return []
+    held = ((node, node.held_start) for node in day.unfinished() if node.held_start is not None)
+    return [(node, start) for node, start in held if _is_late(day, node, start)]
+
+
+def _is_late(day: ServiceForecast, node: ForecastNode, held: HeldStart) -> bool:
+    if held.until is None or held.until >= day.deadline:
         return True
     return node.finish is not None and node.finish.p50 > day.deadline
 
@@ -130,6 +132,8 @@ class Threat:
     """True if a run takes too long: its status is the forecast's, and a restart saves it until the act-by."""
     then: tuple[str, ...] = ()
     """Names of the broken jobs to restart after the cause, upstreams first; empty if the cause is not a broken job."""
+    held: tuple[Reason, ...] = ()
+    """Holds that no restart ends, each with its job; HELD: a person's."""
 
     @property
     def act_by(self) -> datetime | None:

@@ -275,14 +275,19 @@ class Outbox:
             log.warning("the lease could not be checked before the end of a mail", error=str(error))
 
     def _delay_text(self, delivery: rows.DueDelivery) -> str:
-        """How late it is, and the alert that it is sent in place of; empty for neither."""
-        now, before = self._now(), delivery.replaced
+        """How late it is, the alert that it is sent in place of, and of a late one or an end how far the incident's
+        plan is by now; empty for none."""
+        now, before, plan = self._now(), delivery.replaced, delivery.plan
         is_late = now - delivery.since_us >= LATE_US
-        blocks = [[f"Delayed by {rough_duration(timedelta(microseconds=now - delivery.since_us))}."] if is_late else []]
+        blocks = [[f"Delayed by {_age(now, delivery.since_us)}."] if is_late else []]
         if before is not None:
-            age = rough_duration(timedelta(microseconds=now - before.made_us))
             title, _ = self._allowed(delivery.route, before.title, before.plain_title, "", "")
-            blocks += [[f"Replaces an alert of {age} ago that was not delivered:", *quote([without_countdown(title)])]]
+            intro = f"Replaces an alert of {_age(now, before.made_us)} ago that was not delivered:"
+            blocks += [[intro, *quote([without_countdown(title)])]]
+        is_news = plan is not None and f"plan {plan.id} {plan.state}" not in delivery.title
+        if plan is not None and is_news and (is_late or delivery.is_resolved):
+            next_step = f": headway plan {plan.id}" if plan.state in ("paused", "stopped") else "."
+            blocks += [[f"P{plan.progress[1:]}{next_step}"]]
         return f"{text_of(blocks)}\n" if any(blocks) else ""
 
     def _allowed(self, route: str, title: str, plain_title: str, body: str, plain_body: str) -> tuple[str, str]:
@@ -353,6 +358,11 @@ class Outbox:
     def _park(self, delivery: rows.DueDelivery, fence: int, error: str, sent: SendResult, refusals: int = 0) -> None:
         rows.park(self._store, fence, delivery.id, error, self._now(), sent.arrived, refusals)
         log.error("alert abandoned", delivery=delivery.id, route=delivery.route, title=delivery.title, error=error)
+
+
+def _age(now_us: int, at_us: int) -> str:
+    """In minutes, rounded to the nearest."""
+    return rough_duration(timedelta(microseconds=now_us - at_us, seconds=30))
 
 
 def send_unstored(url: str, delivery: rows.DueDelivery, page: Page, estate: str, send: Sender) -> SendResult:

@@ -27,7 +27,7 @@ from console.domain.estate import (
 )
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
-from console.domain.plan import WAIT
+from console.domain.plan import WAIT, is_bad_run
 from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
@@ -420,11 +420,15 @@ AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 def load_plans_by_run(session: Session) -> dict[int, PlannedRun]:
     """Run id -> the open plan with a requested or failed step for the run, or one that waits for it."""
     rows = session.rows(
-        "SELECT r.id, s.plan_id, s.verb FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON r.job_id ="
-        " s.job_id AND r.period_key = s.period_key WHERE p.state IN ('running', 'paused', 'stopped') AND (s.state IN"
-        " ('requested', 'failed') OR (s.verb = 'wait' AND s.state = 'planned')) ORDER BY p.id"
+        "SELECT r.id, s.plan_id, s.verb, r.state, r.stale_read, s.state = 'planned' AND EXISTS (SELECT 1 FROM"
+        " plan_step b WHERE b.plan_id = p.id AND b.place < s.place AND b.verb NOT IN ('wait', 'hold', 'release') AND"
+        " b.state <> 'verified') AS has_steps_before FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON"
+        " r.job_id = s.job_id AND r.period_key = s.period_key WHERE p.state IN ('running', 'paused',"
+        " 'stopped') AND (s.state IN ('requested', 'failed') OR (s.verb = 'wait' AND s.state = 'planned'))"
+        " ORDER BY p.id"
     )
-    return {row.id: PlannedRun(row.plan_id, is_awaited=row.verb == WAIT) for row in rows}
+    outdated = {row.plan_id for row in rows if row.has_steps_before and is_bad_run(row.state, row.stale_read)}
+    return {row.id: PlannedRun(row.plan_id, row.verb == WAIT, row.plan_id in outdated) for row in rows}
 
 
 _PLANS = (

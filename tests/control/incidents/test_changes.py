@@ -31,8 +31,8 @@ def shown_changes(**past: Any) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "past, text",
     [
-        ({}, "nothing that Headway sees changed since it was last green, 2026-11-19 03:20 UTC"),
-        ({"good_at": None}, "no successful run of it is known: there is nothing to compare with"),
+        ({}, "nothing that Headway sees had changed since its last success, 2026-11-19 03:20 UTC"),
+        ({"good_at": None}, "no successful run of it was known: there was nothing to compare with"),
         (
             {"drift": ((at("01:00"), "definition", "command is now load.sh -v"),)},
             "definition changed, seen 2026-11-20 01:00 UTC: command is now load.sh -v",
@@ -41,20 +41,20 @@ def shown_changes(**past: Any) -> tuple[str, ...]:
             {"accepted": ((at("01:00"), "ann", "10 3 * * *"),)},
             "schedule accepted by ann 2026-11-20 01:00 UTC: 10 3 * * *",
         ),
-        ({"context": {"version": 12}, "good_context": {"version": 11}}, "version is 12; it was 11"),
+        ({"context": {"version": 12}, "good_context": {"version": 11}}, "version was 12, 11 before"),
         (
             {"booted_at": at("02:50"), "target": "hosts/db07"},
             "host hosts/db07 was restarted 2026-11-20 02:50 UTC",
         ),
         (
             {"context": {"conf": {"full": True}}, "good_context": {"conf": {"full": False}}},
-            "conf.full is true; it was false",
+            "conf.full was true, false before",
         ),
-        ({"context": {"user": "etl"}}, "user is etl; it was not given"),
+        ({"context": {"user": "etl"}}, "user was etl, not given before"),
         ({"context": {"rows": 1200}, "good_context": {"rows": 40000}}, "rows: 1,200 instead of 40,000"),
         (
             {"durations": (2000.0,) * 5 + (700.0,) * 20},
-            "its successful runs take longer of late: median 33m20s over the last 5, 11m40s before",
+            "its successful runs had taken longer of late: median 33m20s over the last 5, 11m40s before",
         ),
     ],
 )
@@ -81,7 +81,7 @@ def test_what_differs_from_run_to_run_is_no_change(past: dict[str, Any]) -> None
 
 
 def test_a_plain_number_that_differs_is_a_change() -> None:
-    assert ("conf.batch is 500; it was 50",) == shown_changes(
+    assert ("conf.batch was 500, 50 before",) == shown_changes(
         context={"conf": {"batch": 500}}, good_context={"conf": {"batch": 50}}
     )
 
@@ -103,7 +103,7 @@ def test_the_change_shared_by_most_failed_jobs_comes_first() -> None:
     restarted = {"booted_at": at("02:50"), "target": "hosts/db07"}
     assert (
         "host hosts/db07 was restarted 2026-11-20 02:50 UTC (3 of 3 jobs)",
-        "hosts/j2: version is 12; it was 11",
+        "hosts/j2: version was 12, 11 before",
     ) == shown_changes_of_three(
         restarted, {"context": {"version": 12}, "good_context": {"version": 11}, **restarted}, restarted
     )
@@ -111,9 +111,9 @@ def test_the_change_shared_by_most_failed_jobs_comes_first() -> None:
 
 def test_for_many_jobs_an_absent_or_unknown_change_is_stated() -> None:
     assert (
-        "nothing that Headway sees changed since they were last green, 2026-11-19 03:20 UTC",
+        "nothing that Headway sees had changed since their last success, 2026-11-19 03:20 UTC",
     ) == shown_changes_of_three({}, {"good_at": None}, {})
-    nothing = "no successful run of any of them is known: there is nothing to compare with"
+    nothing = "no successful run of any of them was known: there was nothing to compare with"
     assert (nothing,) == shown_changes_of_three({"good_at": None}, {"good_at": None})
 
 

@@ -532,6 +532,7 @@ def test_a_target_that_answers_again_closes_its_incident_and_leaves_what_is_red(
     assert [(True, "it answers again"), (False, "")] == [
         (incident.closed, incident.close_reason) for incident in decisions.incidents
     ]
+    assert "etl-hosts/db07 did not answer" == decisions.incidents[0].title
     assert LOAD.id == decisions.incidents[1].root_job_id
 
 

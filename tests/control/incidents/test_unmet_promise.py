@@ -259,6 +259,8 @@ def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:
     ledger.evaluate("06:12")
     incident = ledger.incident()
     assert (True, "Supply plan: expected 06:17 UTC") == (incident.closed, incident.close_reason)
+    was = "Supply plan was expected after its deadline 06:30 UTC, and nothing failed; it waited for warehouse/load"
+    assert was == incident.reason
 
 
 def test_a_part_of_the_estate_comes_to_the_same() -> None:

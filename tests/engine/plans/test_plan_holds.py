@@ -20,6 +20,7 @@ from console.domain.request import RequestKind
 from console.domain.service import reasons_text
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
+from console.engine.notify.senders import SendResult
 from console.store.queries import open_queries
 from console.store.row_values import parse_reasons
 from tests.engine.holds.test_holds import Night, a_night, at, repair, started
@@ -362,7 +363,7 @@ def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
     assert "fake/load is still held: role headway may not resume load" in night.events()
     titles = [title for _, title, body in night.bench.sink.got if "A person is needed" in body]
-    assert ["Plan 1 stopped: repair fake/extract [INC-0001]"] == titles
+    assert ["Plan 1 stopped, needs a person: headway plan resume 1 [INC-0001]"] == titles
 
 
 def sent(night: Night) -> list[tuple[str, str]]:
@@ -416,6 +417,78 @@ def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(n
         requests.start_plan(PlanDraft.read(requests.wait(question, 10).data), new_action_key())
 
 
+def shown_verdict(night: Night) -> str:
+    """Of the first incident, as `headway incident` says it."""
+    with open_queries(night.bench.url) as reads:
+        plans = reads.plans.list_plans(1, ended=False)
+        return incident_verdict(
+            reads.incidents.incident(1), plans, reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False
+        ).text
+
+
+def proposed_steps(night: Night) -> list[tuple[str, str]]:
+    requests = EngineClient(night.bench.url)
+    question = requests.propose(1)
+    night.bench.parts.answers.step(night.bench.fence)
+    draft = PlanDraft.read(requests.wait(question, 10).data)
+    return [(step.verb, step.job) for step in draft.steps]
+
+
+def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(night: Night) -> None:
+    """Resuming it reruns extract alone and stops again; what `recover` proposes repairs the service."""
+    night.at("03:49").rounds()
+    night.at("03:50")
+    plan(night)
+    night.at("03:51")
+    go_on(night)
+    night.at("04:05")
+    go_on(night)
+    scheduler = night.bench.scheduler
+    [key] = [key for (key,) in night.rows("SELECT key FROM action WHERE verb = 'rerun'")]
+    scheduler.marks.clear()  # a person released it there
+    scheduler.attempt(
+        "load", "l1", RunState.SUCCEEDED, at("04:06"), ended_at=at("04:07"), period_key="2026-11-20T04:00:00Z"
+    )
+    night.at("04:08").rounds()
+    scheduler.attempt("extract", "e2", RunState.FAILED, at("04:09"), action_key=key, period_key=None, exit_code=1)
+    sent(night)
+    night.at("04:10")
+    go_on(night)
+    assert [("stopped",)] == night.rows("SELECT state FROM plan")
+    assert shown_verdict(night).startswith(
+        "Plan 1 stopped: 1 of 4 steps, abort it, then restart extract and load by 06:"
+    )
+    assert [("rerun", "fake/extract"), ("rerun", "fake/load")] == proposed_steps(night)
+    commands = ["headway plan abort 1", "headway recover INC-0001"]
+    mails = [re.findall(r"^Do +(.*)$", body, re.M) for _, body in sent(night)]
+    assert mails
+    assert all(commands == mail for mail in mails), mails
+    [(text,)] = night.rows("SELECT text FROM plan")
+    assert "; to go on: headway plan abort 1, then headway recover INC-0001, or plan abort" in text
+
+
+def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) -> None:
+    """No restart saves a service that waits for it, as `recover` says too."""
+    night.at("03:45").rounds()
+    assert shown_verdict(night).startswith("Restart extract by 06:")
+    parameters = {"by": "mara", "until": "2026-11-20T12:00:00Z"}
+    request = ActionRequest(Verb.HOLD, job_id=night.job_id("load"), parameters=parameters, why="the network is moved")
+    night.bench.requests().act(request, new_action_key())
+    night.rounds().at("03:51")
+    sent(night)
+    night.rounds(3)
+    assert shown_verdict(night).startswith("Restart extract, then release load by 06:")
+    plan(night)
+    go_on(night)
+    [key] = [key for (key,) in night.rows("SELECT key FROM action WHERE verb = 'rerun'")]
+    night.bench.scheduler.attempt(
+        "extract", "e2", RunState.FAILED, at("03:52"), action_key=key, period_key=None, ended_at=at("03:53")
+    )
+    night.at("03:54")
+    go_on(night)
+    assert shown_verdict(night).startswith("Plan 1 stopped: 0 of 1 step, resume it, then release load by 06:")
+
+
 def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> None:
     stopped_at_its_wait(night)
     requests = EngineClient(night.bench.url)
@@ -436,11 +509,33 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     sent(night)
     succeeds(night, "extract", "04:10")
     night.at("04:11").rounds()
-    [(title, _)] = sent(night)
-    assert title.startswith("Cause resolved: daily on time, ")
-    assert ", plan 1 is at 2 of 4 steps (INC-0001, " in title
+    [(title, body)] = sent(night)
+    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
+    assert body.startswith("Plan 1 is at 1 of 4 steps.\n")
     [(reason,)] = night.rows("SELECT close_reason FROM incident")
-    assert reason.endswith("; plan 1 was at 2 of 4 steps")  # it is read after the plan has ended
+    assert "plan" not in reason  # it is read after the plan has ended
+
+
+def test_an_end_that_was_delayed_tells_how_its_plan_ended(night: Night) -> None:
+    night.at("03:50").rounds()
+    plan(night)
+    night.at("03:51")
+    go_on(night)
+    night.at("04:05")
+    go_on(night)
+    sent(night)
+    night.bench.sink.answer = SendResult(False, "451")
+    succeeds(night, "extract", "04:10")
+    night.at("04:11").rounds()
+    assert len(sent(night)) == 1
+    night.bench.sink.answer = SendResult(True)
+    with night.bench.store.write(None) as session:
+        session.rows("UPDATE plan SET state = 'done' WHERE id = 1")
+        session.rows("UPDATE delivery SET next_us = 0")
+        session.rows("UPDATE delivery SET since_us = since_us - 1190000000 WHERE state = 'pending'")
+    [(title, body)] = sent(night)
+    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
+    assert body.startswith("Delayed by 20 min.\n\nPlan 1 is done.\n")
 
 
 def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(night: Night) -> None:
@@ -456,7 +551,7 @@ def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(n
     night.at("04:11").rounds()
     mails = sent(night)
     commands = {title: re.findall(r"^Do +(.*)$", body, re.M) for title, body in mails}
-    resolved, opened = commands
+    opened, resolved = commands  # what needs a person first
     for _, body in mails:  # not the end of the hold, at 10:00: nothing starts then
         assert "\ndaily    06:30      will miss\n" in body
     assert resolved.startswith(

@@ -30,6 +30,7 @@ from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.engine.api.plan_client import MAX_RUNS
+from console.engine.notify.senders import SendResult
 from console.engine.plans.executor import PlanExecutor
 from console.store.alerts import AlertRouting
 from console.store.db import client
@@ -711,7 +712,7 @@ def test_a_stopped_plan_notifies_the_route_of_its_incident_once_for_each_stop(ni
     ends(night, 1, RunState.FAILED)
     for _ in range(2):
         turn(night)
-    title = "plan 1 stopped: repair fake/extract [INC-0001]"
+    title = "plan 1 stopped, needs a person: headway plan resume 1 [INC-0001]"
     assert [title] == sent_titles(night)
     with night.reads() as reads:
         assert (1,) == reads.estate.header().stopped_plans
@@ -725,11 +726,42 @@ def test_a_stopped_plan_notifies_the_route_of_its_incident_once_for_each_stop(ni
     assert [title, title] == sent_titles(night)
 
 
+def test_the_notification_of_a_stopped_plan_has_the_error_line_of_the_log(night: Bench) -> None:
+    started(night)
+    turn(night)
+    [key] = [step.action_key for step in view(night).steps if step.action_key]
+    night.scheduler.logs[f"extract-{key}"] = "connecting\nFATAL: no route to db07\nbye\n"
+    ends(night, 1, RunState.FAILED)
+    turn(night)
+    sent_titles(night)
+    assert night.sink.got[-1][2].startswith("  | step 1, fake/extract: ended failed: FATAL: no route to db07\n\n")
+
+
+def test_a_delayed_opening_tells_that_its_plan_has_stopped_meanwhile(night: Bench) -> None:
+    """The state of the plan when the alert leaves, not when it was made."""
+    night.sink.answer = SendResult(False, "451")
+    with night.store.write(None) as session:
+        session.rows("UPDATE delivery SET state = 'pending', wire_us = NULL, since_us = since_us - 1190000000")
+    started(night)
+    turn(night)
+    ends(night, 1, RunState.FAILED)
+    turn(night)
+    night.sink.got.clear()
+    night.sink.answer = SendResult(True)
+    with night.store.write(None) as session:
+        session.rows("UPDATE delivery SET next_us = 0")
+    night.send()
+    (_, opening, body), (_, stopped, _) = night.sink.got
+    assert "INC-0001" in opening
+    assert body.startswith("Delayed by 20 min.\n\nPlan 1 stopped at 0 of 2 steps: headway plan 1\n")
+    assert "plan 1 stopped, needs a person" in stopped
+
+
 def test_a_plan_requested_over_http_notifies_a_person_once(night: Bench) -> None:
     number = requests(night).request_plan(proposed(night), "pager-1")
     for _ in range(2):
         turn(night)
-    assert ["plan 1 awaits approval: repair fake/extract [INC-0001]"] == sent_titles(night)
+    assert ["plan 1 awaits approval: headway plan resume 1 [INC-0001]"] == sent_titles(night)
     body = night.sink.got[-1][2]
     assert body.startswith("  | nothing is sent until a person resumes it\n\n")
     assert f"Do    headway plan resume {number}\nOpen  headway plan {number}\n" in body
@@ -740,11 +772,12 @@ def test_the_notification_of_a_plan_says_whose_assistant_requested_it(night: Ben
     number = EngineClient(night.url, origin=MCP).request_plan(proposed(night), "mcp-1")
     turn(night)
     sent_titles(night)
-    *_, by, why, act_by, saves = night.sink.got[-1][2].splitlines()
+    *_, by, about, why, act_by, saves = night.sink.got[-1][2].splitlines()
     assert f"By      assistant of {getpass.getuser()}" == by
+    assert "Plan    repair fake/extract" == about
     assert "Why     fake/extract failed" == why
-    assert re.fullmatch(r"Act by  [0-9:]{5} UTC", act_by)
-    assert re.fullmatch(r"Saves   Supply plan [0-9:]{5} UTC", saves)
+    assert re.fullmatch(r"Act by  (\d\d \w+ )?[0-9:]{5} UTC", act_by)
+    assert re.fullmatch(r"Saves   Supply plan (\d\d \w+ )?[0-9:]{5} UTC", saves)
     with night.reads() as reads:
         [proposed_event] = [event for event in reads.incidents.incident(1).events if event.kind == "plan"]
     by = f"assistant of {getpass.getuser()}"
@@ -833,7 +866,7 @@ def test_a_stopped_plan_without_an_incident_notifies_the_routes_of_its_job(
             connection.rows("UPDATE switch SET value = ? WHERE name = 'mode'", (mode,))
         turn(bench)
         assert "stopped" == view(bench).state
-        title = "Plan 1 stopped: backfill fake/nightly: 1 period"
+        title = "Plan 1 stopped, needs a person: headway plan resume 1"
         results = rows(bench, "SELECT title, route FROM alert WHERE kind = 'person'")
         assert [(title, route) for route in routes] == results
         assert [(1 - len(routes),)] == rows(

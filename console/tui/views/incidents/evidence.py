@@ -95,11 +95,13 @@ def _reasons(service: AffectedServiceView) -> Iterator[str]:
 
 
 def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segment]:
-    """ "61 % risk of being late: expected 05:50, p80 06:20, p95 06:52"; and why it is unreliable."""
+    """ "61 % risk of being late: expected 05:50, p80 06:20, p95 06:52"; and why it is unreliable. A service that
+    waits for a restart has the figures after the usual repair: those of a plan, which restarts now, differ."""
     if service.p_late is None or service.expected is None:
         return
     p50, p80, p95 = (ctx.hm(at) for at in (service.expected, service.p80, service.p95))
-    yield f"{format_risk(service.p_late)}: expected {p50}, p80 {p80}, p95 {p95}", "plain"
+    condition = ": expected" if service.act_by is None else ", usual repair:"
+    yield f"{format_risk(service.p_late)}{condition} {p50}, p80 {p80}, p95 {p95}", "plain"
     if service.unreliable_because:
         yield f"its forecast is unreliable: {service.unreliable_because}", "warn"
 

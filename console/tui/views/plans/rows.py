@@ -204,7 +204,7 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     systems = counted(len({step.system for step in draft.steps}), "system")
     present = next((way.finishes for way in outlook.variants if way.is_present), ())
     ends = [finish.at for finish in present if finish.at is not None]
-    done = f" {ctx.sign('dot')} done about {ctx.hm(max(ends))}" if ends else ""
+    done = f" {ctx.sign('dot')} done about {ctx.hm(max(ends))} if started now" if ends else ""
     lines: SegmentLines = [[(steps, "strong"), (f" in {systems}{done}", "plain")]]
     lost = {day.shown_title: day.text for day in draft.unsaved}
     uncertain = {save.day: save for step in draft.steps for save in step.saves if save.saved is None}
