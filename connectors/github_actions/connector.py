@@ -17,7 +17,6 @@ from connectors.github_actions.client import GitHubClient, GitHubRateLimit
 from connectors.github_actions.hold import GitHubHolder
 from connectors.github_actions.inventory import (
     PAUSE_REASONS,
-    WORKFLOW_FOLDER,
     GitHubInventory,
     WorkflowFiles,
     read_workflows,
@@ -134,7 +133,7 @@ def probe(client: GitHubClient) -> Probe:
     rights = [
         SourcePermission("read the repository", True),
         _probe_read("read Actions", lambda: client.workflows(1), "Actions: read"),
-        _probe_read("read workflow files", lambda: client.folder(WORKFLOW_FOLDER), "Contents: read"),
+        _probe_read("read workflow files", client.workflow_folder, "Contents: read"),
         _probe_read("read variables (holds)", lambda: client.variables(1), "Variables: read"),
         _probe_action("rerun and cancel runs", lambda: client.cancel(NO_SUCH_ID), "Actions: write", pushes),
         _probe_action("start and disable workflows", lambda: client.enable(NO_SUCH_ID, True), "Actions: write", pushes),
