@@ -34,11 +34,10 @@ _DAYS = (
 )
 
 _OPEN = (
-    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us,"
-    " EXISTS (SELECT 1 FROM plan p WHERE p.incident_id = i.id AND p.state IN ('running', 'stopped')) AS has_plan"
-    " FROM incident i"
-    " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
-    " AND k.ended_us IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
+    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, EXISTS (SELECT 1 FROM"
+    " plan p WHERE p.incident_id = i.id AND p.state IN ('running', 'stopped')) AS has_plan FROM incident i LEFT JOIN"
+    " acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us"
+    " IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
 )
 
 NOT_EVALUATED = "not judged yet"
