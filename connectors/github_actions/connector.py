@@ -15,12 +15,7 @@ from typing import ParamSpec, TypeVar
 from connectors.github_actions.actions import GitHubDispatcher, GitHubRerunner
 from connectors.github_actions.client import GitHubClient, GitHubRateLimit
 from connectors.github_actions.hold import GitHubHolder
-from connectors.github_actions.inventory import (
-    PAUSE_REASONS,
-    GitHubInventory,
-    WorkflowFiles,
-    read_workflows,
-)
+from connectors.github_actions.inventory import PAUSE_REASONS, GitHubInventory, WorkflowFiles, read_workflows
 from connectors.github_actions.log import GitHubLogReader
 from connectors.github_actions.options import GitHubActionsOptions, targets
 from connectors.github_actions.runs import GitHubAttemptReader, GitHubPoller, parse_reference
