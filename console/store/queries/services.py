@@ -306,14 +306,6 @@ def _service(
             promised=due,
             timeliness=timeliness,
             reasons=(Reason(reason),),
-            data_state="open",
-            delivered=None,
-            expected=None,
-            late=None,
-            act_by=None,
-            green_by=None,
-            cause="",
-            incident_id=None,
         )
     incident = open_incidents.get(day.incident_id or 0)
     return from_row(
