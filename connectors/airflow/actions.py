@@ -127,10 +127,7 @@ class AirflowStateSetter:
             scope=f"{inventory.count_text(running)} running and {len(waiting)} waiting of {at.dag} {label}",
             affected=tuple(parse.instance_name(instance) for instance in (*running, *waiting)),
             native_calls=self._state_calls(at, "failed", Verb.CANCEL),
-            notes=(
-                DELAYED_END,
-                "effects of its tasks so far are not undone; teardown tasks still run",
-            ),
+            notes=(DELAYED_END, "effects of its tasks so far are not undone; teardown tasks still run"),
             plan=_state_plan(at, row, Verb.CANCEL, "failed"),
         )
 

@@ -28,9 +28,8 @@ _SETTINGS: LiteralString = (
     " set_config('DateStyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true)"
 )
 _COLUMNS: LiteralString = (
-    "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS kind FROM pg_attribute a"
-    " WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
-    " LIMIT %(most)s"
+    "SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS kind FROM pg_attribute a WHERE a.attrelid"
+    " = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum LIMIT %(most)s"
 )
 _ENDLESS = {"infinity": datetime(9999, 12, 31, tzinfo=UTC), "-infinity": datetime(1, 1, 1, tzinfo=UTC)}
 _INTEGERS = ("smallint", "integer", "bigint")

@@ -28,7 +28,6 @@ class WrapperStart:
     parent: int
     user: str
     """Owner of the file of records."""
-    boot: str
     birth: str
     """Start time of the process in ticks since boot; with the pid it identifies a process uniquely."""
     action: str | None
@@ -64,11 +63,11 @@ def read_record(line: str, owner: str) -> WrapperStart | WrapperEnd | CancelReco
     if version != "H2":
         return None
     if kind == "S" and len(fields) >= 12:
-        run_id, epoch, pid, parent, _, boot, birth, key, job = fields[2:11]
+        run_id, epoch, pid, parent, _, _, birth, key, job = fields[2:11]
         at = _instant(epoch)
         if RUN_ID.fullmatch(run_id) and at is not None and NUMBER.fullmatch(pid) and NUMBER.fullmatch(parent):
             action, text = key if ACTION_KEY.fullmatch(key) else None, "\t".join(fields[11:])
-            return WrapperStart(run_id, at, int(pid), int(parent), owner, boot, birth, action, job, text)
+            return WrapperStart(run_id, at, int(pid), int(parent), owner, birth, action, job, text)
     elif kind == "E" and len(fields) == 5:
         run_id, epoch, status = fields[2:]
         at = _instant(epoch)

@@ -57,9 +57,9 @@ class GitHubClient(SignedClient):
     def workflow(self, workflow: int | str) -> HttpReply:
         return self._get(f"/actions/workflows/{path_segment(str(workflow))}", accept={404})
 
-    def folder(self, path: str) -> HttpReply:
-        """Names and hashes of the files in a folder of the default branch. 404 without it."""
-        return self._get(f"/contents/{quote(path)}", accept={404}, keep=True)
+    def workflow_folder(self) -> HttpReply:
+        """Names and hashes of the workflow files of the default branch. 404 without their folder."""
+        return self._get("/contents/.github/workflows", accept={404}, keep=True)
 
     def file(self, path: str) -> HttpReply:
         """A file of the default branch, in base64. 404 without it."""

@@ -15,13 +15,7 @@ from typing import ParamSpec, TypeVar
 from connectors.github_actions.actions import GitHubDispatcher, GitHubRerunner
 from connectors.github_actions.client import GitHubClient, GitHubRateLimit
 from connectors.github_actions.hold import GitHubHolder
-from connectors.github_actions.inventory import (
-    PAUSE_REASONS,
-    WORKFLOW_FOLDER,
-    GitHubInventory,
-    WorkflowFiles,
-    read_workflows,
-)
+from connectors.github_actions.inventory import PAUSE_REASONS, GitHubInventory, WorkflowFiles, read_workflows
 from connectors.github_actions.log import GitHubLogReader
 from connectors.github_actions.options import GitHubActionsOptions, targets
 from connectors.github_actions.runs import GitHubAttemptReader, GitHubPoller, parse_reference
@@ -134,7 +128,7 @@ def probe(client: GitHubClient) -> Probe:
     rights = [
         SourcePermission("read the repository", True),
         _probe_read("read Actions", lambda: client.workflows(1), "Actions: read"),
-        _probe_read("read workflow files", lambda: client.folder(WORKFLOW_FOLDER), "Contents: read"),
+        _probe_read("read workflow files", client.workflow_folder, "Contents: read"),
         _probe_read("read variables (holds)", lambda: client.variables(1), "Variables: read"),
         _probe_action("rerun and cancel runs", lambda: client.cancel(NO_SUCH_ID), "Actions: write", pushes),
         _probe_action("start and disable workflows", lambda: client.enable(NO_SUCH_ID, True), "Actions: write", pushes),

@@ -123,9 +123,6 @@ def _workflow_schedule(definition: GitHubWorkflow, state: str, now: datetime) ->
     return Schedule("github", text=text, next_at=min(following, default=None) if state == ACTIVE_STATE else None)
 
 
-WORKFLOW_FOLDER = ".github/workflows"
-
-
 class WorkflowFiles:
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
@@ -133,7 +130,7 @@ class WorkflowFiles:
         self._read: dict[str, tuple[str, GitHubWorkflow]] = {}
 
     def refresh(self) -> None:
-        reply = self._client.folder(WORKFLOW_FOLDER)
+        reply = self._client.workflow_folder()
         rows = fields.tables(reply.json() if reply.status == 200 else [])
         entries = fields.readable(rows, lambda row: (fields.text(row, "path"), fields.text(row, "sha")))
         self._hashes = dict(entries)

@@ -15,10 +15,9 @@ from connectors.mysql_events.parse import ServerSnapshot, run_log
 from connectors.mysql_events.session import MySqlReader, MySqlSession
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, Row, act_permission, mark_values
+from connectors.sdk.job_agent import BITE_ROWS, GiveLog, JobAgentClient, Plan, Row, act_permission, mark_values
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import LogChunk
-from connectors.sdk.transport.call_limits import Deadline
 
 ABOUT = """
 SELECT CURRENT_USER() AS role, VERSION() AS version, @@global.event_scheduler AS scheduler,
@@ -201,21 +200,12 @@ PIECE_CHARACTERS = 2 * 1024**2
 """Of a message at a time: with four bytes each half of a packet (max_allowed_packet, 16 MiB by default)."""
 
 
-class MySqlEventsClient:
+class MySqlEventsClient(JobAgentClient):
+    _session: MySqlSession
+
     def __init__(self, session: MySqlSession, log_table: str | None, act_schema: str) -> None:
-        self._session, self.deadline = session, Deadline(0.0)
+        super().__init__(session, act_schema)
         self._table = ".".join(f"`{part}`" for part in log_table.split(".")) if log_table else None
-        self._act_schema = act_schema
-
-    @property
-    def place(self) -> str:
-        """host:port as user."""
-        return self._session.place
-
-    @property
-    def unverified(self) -> tuple[str, ...]:
-        """Settings of the connection weaker than the default, with their danger."""
-        return self._session.unverified
 
     def snapshot(self) -> ServerSnapshot:
         return self._session.read(lambda reader: self._snapshot(reader, 0, (), 0), self.deadline.left)
@@ -269,10 +259,7 @@ class MySqlEventsClient:
 
     def _call(self, procedure: str, values: tuple[str | int, ...]) -> None:
         places = ", ".join(["%s"] * len(values))
-        self._session.write_once(f"CALL `{self._act_schema}`.{procedure}({places})", values, self.deadline.left)
-
-    def close(self) -> None:
-        self._session.close()
+        self._session.write_once(f"CALL `{self.act_schema}`.{procedure}({places})", values, self.deadline.left)
 
     def _snapshot(
         self, reader: MySqlReader, after: int, again: Sequence[int], limit: int, running: Sequence[Row] = (),
@@ -299,7 +286,7 @@ class MySqlEventsClient:
             processes=_processes(reader, grants),
             uptime_seconds=float(next(iter([*uptime[0].values()][1:]), 0)) if uptime else 0.0,
             running=running,
-            held=reader.rows_if_readable(HELD.replace("{table}", f"`{self._act_schema}`.events_held")),
+            held=reader.rows_if_readable(HELD.replace("{table}", f"`{self.act_schema}`.events_held")),
             senders=senders,
         )
 

@@ -37,11 +37,7 @@ class MySqlEventsConnector(JobAgentConnector):
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
         super().__init__(
-            client,
-            {
-                START: actions.MySqlEventReruns(client, options),
-                HOLD: actions.MySqlEventHolds(client, options),
-            },
+            client, {START: actions.MySqlEventReruns(client, options), HOLD: actions.MySqlEventHolds(client, options)}
         )
         self._server, self._options, self.table = client, options, str(options.log_table)
 

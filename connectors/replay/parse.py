@@ -83,7 +83,6 @@ class JobDef:
 
 @dataclass(frozen=True, slots=True)
 class SystemDef:
-    name: str
     lent: str
     """The kind that it imitates: "cron", "airflow", "pg_cron", "step_functions"."""
     zone: str
@@ -138,9 +137,7 @@ class ScriptedRun:
 class ReplayNight:
     """Everything that can be played."""
 
-    name: str
     zone: str
-    begins: datetime
     starts: datetime
     until: datetime
     systems: Mapping[str, SystemDef]
@@ -178,7 +175,7 @@ def _night(document: dict[str, Any]) -> ReplayNight:
         targets = {
             target: tuple(_job(name, target, job) for job in item["jobs"]) for target, item in row["targets"].items()
         }
-        systems[name] = SystemDef(name, row["as"], row.get("zone", "UTC"), row.get("version", ""), targets)
+        systems[name] = SystemDef(row["as"], row.get("zone", "UTC"), row.get("version", ""), targets)
     jobs = {job.key: job for system in systems.values() for target in system.targets.values() for job in target}
     recorded = []
     for name, rows in document["recorded"].items():
@@ -191,9 +188,7 @@ def _night(document: dict[str, Any]) -> ReplayNight:
     runs: list[RecordedRun | ScriptedRun] = [*recorded, *scripts]
     _check(jobs, runs, scripts)
     return ReplayNight(
-        name=str(document["name"]),
         zone=str(document["zone"]),
-        begins=begins,
         starts=datetime.fromisoformat(document["starts"]),
         until=datetime.fromisoformat(document["until"]),
         systems=systems,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from connectors.sdk.action_router import VerbRouter
-from connectors.sdk.composed import ComposedConnector, ConnectorClient
+from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
@@ -42,6 +42,7 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import Capability, RunState, Verb
+from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.vanished_runs import row_deleted
 
 Plan = Mapping[str, Any]
@@ -56,26 +57,49 @@ GiveLog = Callable[[Iterable[str], bool], LogChunk]
 """Makes the chunk of a run's log from its parts, and whether more may still be written."""
 
 
-class JobAgentClient(ConnectorClient, Protocol):
-    """One database or server."""
+class AgentSession(Protocol):
+    """Connections to one database or server."""
+
+    place: str
+    unverified: tuple[str, ...]
+
+    def close(self) -> None: ...
+
+
+class JobAgentClient:
+    """Queries and actions of one database or server."""
+
+    _session: AgentSession
+
+    def __init__(self, session: AgentSession, act_schema: str) -> None:
+        self._session, self.deadline = session, Deadline(0.0)
+        self.act_schema = act_schema
+        """Schema of the functions of grants.sql."""
 
     @property
-    def place(self) -> str: ...
+    def place(self) -> str:
+        """Where it is and who signs in: "host:port/database as user"."""
+        return self._session.place
 
     @property
-    def unverified(self) -> tuple[str, ...]: ...
+    def unverified(self) -> tuple[str, ...]:
+        """Settings of the connection weaker than the default, with their danger."""
+        return self._session.unverified
+
+    def close(self) -> None:
+        self._session.close()
 
     def log(self, number: int, give: GiveLog) -> LogChunk | None:
         """The log of one run, made by `give`; None where its row is gone or hidden."""
-        ...
+        raise NotImplementedError
 
-    def hold(self, plan: Plan, mark: HoldMark) -> object:
+    def hold(self, plan: Plan, mark: HoldMark) -> None:
         """Disables the job of the plan under our mark by grants.sql, if it is enabled and unchanged since its read."""
-        ...
+        raise NotImplementedError
 
-    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> object:
+    def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
         """Removes our mark, if the one with this id is there; `enable`: and enables the job again."""
-        ...
+        raise NotImplementedError
 
 
 Client = TypeVar("Client", bound=JobAgentClient)

@@ -7,15 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connectors.sdk.contract import (
-    NOT_STARTED_LATER,
-    STARTED_LATER,
-    ActionSpec,
-    HoldMark,
-    NativeHold,
-    Preview,
-    Receipt,
-)
+from connectors.sdk.contract import NOT_STARTED_LATER, STARTED_LATER, ActionSpec, HoldMark, NativeHold, Preview, Receipt
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job, value_at, with_value
 from connectors.sdk.marked_pause import (

@@ -19,6 +19,7 @@ from connectors.sdk.fields import digest, epoch_instant
 from connectors.sdk.job_agent import (
     AgentJob,
     Client,
+    JobAgentClient,
     JobAgentConnector,
     JobAgentHolds,
     Plan,
@@ -29,7 +30,6 @@ from connectors.sdk.job_agent import (
 )
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
-from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.postgres import (
     PostgresOptions,
     PostgresReader,
@@ -46,7 +46,7 @@ PIECE_CHARACTERS = 4 * 1024**2
 """Of a text of a log at a time."""
 
 
-class PostgresAgentClient:
+class PostgresAgentClient(JobAgentClient):
     """Queries of one database, each one snapshot."""
 
     access_query: ClassVar[LiteralString]
@@ -55,24 +55,7 @@ class PostgresAgentClient:
     hold_prefix: ClassVar[str]
     """The text of a held job that begins with our mark, as a regular expression."""
     tables: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, session: PostgresSession, act_schema: str) -> None:
-        self._session, self.deadline = session, Deadline(0.0)
-        self.act_schema = act_schema
-        """Schema of the functions of grants.sql."""
-
-    @property
-    def place(self) -> str:
-        """host:port/database as user."""
-        return self._session.place
-
-    @property
-    def unverified(self) -> tuple[str, ...]:
-        """Settings of the connection weaker than the default, with their danger."""
-        return self._session.unverified
-
-    def close(self) -> None:
-        self._session.close()
+    _session: PostgresSession
 
     def read(self, work: Callable[[PostgresReader], T]) -> T:
         return self._session.read(work, self.deadline.left)

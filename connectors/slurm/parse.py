@@ -289,10 +289,10 @@ def group(row: QueueRow) -> PartGroup:
     )  # fmt: skip
 
 
-def groups(answer: SlurmAnswer, kind: str = "ROWS") -> ParsedRows:
+def groups(answer: SlurmAnswer) -> ParsedRows:
     rows = ParsedRows()
     for part in answer.parts:
-        if part.kind == kind:
+        if part.kind == "ROWS":
             _read_groups(part, answer, rows)
     return rows
 

@@ -401,7 +401,7 @@ def declared_checks(checks: Mapping[str, CheckSettings], document: Table) -> tup
 def zone_of(name: str, document: Table) -> str:
     """The zone of the first service that waits for the check."""
     for service in document.get("services", {}).values():
-        if isinstance(service, dict) and name in _names(service, "ready"):
+        if isinstance(service, dict) and name in _ready_checks(service):
             return str(service.get("timezone", "UTC"))
     return "UTC"
 
@@ -455,7 +455,7 @@ def _check_connection(
 
 def _waiting(document: Table) -> Iterator[tuple[tuple[str, ...], str]]:
     for service, table in document.get("services", {}).items():
-        for name in _names(table, "ready"):
+        for name in _ready_checks(table):
             yield ("services", service, "ready"), name
     for number, table in enumerate(document.get("dependencies", []), 1):
         named = table.get("check") if isinstance(table, dict) else None
@@ -463,6 +463,6 @@ def _waiting(document: Table) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("dependencies", str(number), "check"), named
 
 
-def _names(table: object, key: str) -> list[str]:
-    value = table.get(key) if isinstance(table, dict) else None
+def _ready_checks(table: object) -> list[str]:
+    value = table.get("ready") if isinstance(table, dict) else None
     return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []

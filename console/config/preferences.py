@@ -120,13 +120,7 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
     for signal_fault in signal_faults:
         report(signal_fault.problem, "signals", signal_fault.name)
     return PersonalPreferences(
-        preferences.path,
-        keys if isinstance(keys, dict) else {},
-        views,
-        signals,
-        tuple(faults),
-        preferences.text,
-        theme,
+        preferences.path, keys if isinstance(keys, dict) else {}, views, signals, tuple(faults), preferences.text, theme
     )
 
 

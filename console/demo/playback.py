@@ -54,10 +54,6 @@ class DemoPlayback:
         return self.folder / "clock.json"
 
     @property
-    def actions(self) -> Path:
-        return self.folder / "actions.jsonl"
-
-    @property
     def log(self) -> Path:
         return self.folder / "engine.log"
 

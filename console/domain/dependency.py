@@ -138,16 +138,13 @@ class ScheduleView:
 class UpstreamRun:
     """One run of an upstream that is required for another period than the same date."""
 
-    run_id: int
     period_key: str
     business_date: str
     at: datetime
     """The period's instant, else the first start."""
     state: str
-    evidence: str
     reason: str
     stale_read: bool
-    ended: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +153,15 @@ class UpstreamView:
 
     job_id: int
     job: str
-    mode: str
     clock: ScheduleView | None
     """None if only events or people start it: then a missing run is awaited."""
-    run_id: int | None
     period_key: str
     state: str
     """Empty without a required run."""
-    evidence: str
     reason: str
     stale_read: bool
-    stale_since: datetime | None
-    """The last successful poll, if too long ago."""
     unseen: bool = False
+    """True if the last successful poll is too long ago."""
     wants: Requirement = PLAIN_REQUIREMENT
     past: tuple[UpstreamRun, ...] = ()
     """For another period than the same date: its latest runs before the gate's instant, oldest first."""
@@ -183,11 +176,9 @@ class GateView:
     """A gate: a job, its requested run, and its upstreams."""
 
     job_id: int
-    job: str
     business_date: str
     at: datetime
     """The instant as of which upstreams are judged."""
-    period_key: str
     upstreams: tuple[UpstreamView, ...]
 
 

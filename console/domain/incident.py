@@ -17,7 +17,7 @@ from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
-from console.domain.service import Reason, ReasonKind, Timeliness, reasons_text
+from console.domain.service import Reason, ReasonKind, Timeliness
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -190,10 +190,6 @@ class AffectedServiceView:
             return ""
         texts = (reason.text for reason in self.reasons if reason.kind is ReasonKind.DELIVERY)
         return next(("partial" if ", partial" in text else "stale" for text in texts), "")
-
-    @property
-    def reason(self) -> str:
-        return reasons_text(self.reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,12 +118,7 @@ def summary_lines(report: NoiseReport) -> list[str]:
 
 def report_tables(report: NoiseReport) -> Iterator[Sequence[Sequence[str]]]:
     """Rows of each table that has any, its header first; names were cleaned when they were read."""
-    groups = (
-        ("ROUTE", report.routes),
-        ("OWNER", report.owners),
-        ("RULE", report.rules),
-        ("ROOT CAUSE", report.roots),
-    )
+    groups = (("ROUTE", report.routes), ("OWNER", report.owners), ("RULE", report.rules), ("ROOT CAUSE", report.roots))
     for title, counts in groups:
         if counts:
             rows = ((count.name, str(count.alerts), _format_useful(count)) for count in counts[:MAX_SHOWN])

@@ -268,15 +268,15 @@ class ServiceView:
     business_date: str
     deadline: datetime
     timeliness: str
-    data_state: str
-    delivered: datetime | None
-    expected: datetime | None
-    late: datetime | None
-    act_by: datetime | None
-    green_by: datetime | None
-    cause: str
-    incident_id: int | None
-    reasons: tuple[Reason, ...]
+    data_state: str = "open"
+    delivered: datetime | None = None
+    expected: datetime | None = None
+    late: datetime | None = None
+    act_by: datetime | None = None
+    green_by: datetime | None = None
+    cause: str = ""
+    incident_id: int | None = None
+    reasons: tuple[Reason, ...] = ()
     sources: tuple[dict[str, object], ...] = ()
     path: tuple[str, ...] = ()
     """Jobs along the critical path, first to last."""

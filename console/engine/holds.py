@@ -36,12 +36,7 @@ class HoldObserver:
     """Observes the holds of one target, on its poller's thread and connection."""
 
     def __init__(
-        self,
-        store: Database,
-        clock: Clock,
-        secrets: SecretStore,
-        place: ConnectorTarget,
-        waiting: Waiting,
+        self, store: Database, clock: Clock, secrets: SecretStore, place: ConnectorTarget, waiting: Waiting
     ) -> None:
         """`waiting` is entered around each call to the target."""
         self._store, self._clock, self._secrets, self._place = store, clock, secrets, place

@@ -34,7 +34,6 @@ class ActionRow:
     system_id: int
     target_id: int
     run_id: int | None
-    incident_id: int | None
     preview: dict[str, Any]
     """Empty: requested from the connector right before the intent."""
     parameters: dict[str, Any]
@@ -44,7 +43,6 @@ class ActionRow:
     why: str
     overlap: str
     looked_up: int
-    next_us: int
     requested_us: int
     needs_approval: bool
     approved_by: str
@@ -56,8 +54,8 @@ class ActionRow:
 
 _ACTIONS = (
     "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
-    " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.next_us,"
-    " a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.text"
+    " a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.requested_us,"
+    " a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.text"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
@@ -207,7 +205,6 @@ def move_action(session: Session, key: str, was: str, step: ActionStep, now_us: 
 class ActionAttempt:
     """The attempt of an action, as its source reports it."""
 
-    attempt_id: int
     state: str
     evidence: str
     ended: bool
@@ -220,14 +217,14 @@ def attempt_after(store: Database, action: ActionRow) -> ActionAttempt | None:
     until the source reports it."""
     with store.read() as session:
         row = session.first(
-            "SELECT t.id, t.state, t.evidence, t.ended_us, t.exit_code, t.message FROM attempt t JOIN action a ON a.key"
+            "SELECT t.state, t.evidence, t.ended_us, t.exit_code, t.message FROM attempt t JOIN action a ON a.key"
             " = ? WHERE (t.action_key = a.key AND t.job_id = a.job_id) OR (t.run_id = a.run_id AND a.native_ref <> ''"
             " AND t.attempt_key = a.native_ref) ORDER BY t.number DESC LIMIT 1",
             (action.key,),
         )
     if row is None:
         return None
-    return from_row(ActionAttempt, row, attempt_id=row.id, ended=row.ended_us is not None)
+    return from_row(ActionAttempt, row, ended=row.ended_us is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +233,12 @@ class RunStatus:
 
     state: str
     evidence: str
-    attempts: int
 
 
 def run_status(store: Database, run_id: int) -> RunStatus | None:
     """None if the run is not in the store."""
     with store.read() as session:
-        row = session.first("SELECT state, evidence, attempts FROM run WHERE id = ?", (run_id,))
+        row = session.first("SELECT state, evidence FROM run WHERE id = ?", (run_id,))
     return None if row is None else from_row(RunStatus, row)
 
 

@@ -39,9 +39,8 @@ _SHOWN_FACTS = (
     " LEFT JOIN plan p ON p.id = s.plan_id WHERE a.key = ?"
 )
 _STEP_APPROVAL = (
-    f"SELECT o.approved_by, o.approved_us{_BACKFILL_STEPS} JOIN action o ON o.key = n.action_key WHERE s.id = ?"
-    " AND s.verb IN ('rerun', 'start') AND s.started_us IS NULL AND o.approved_by <> ''"
-    " ORDER BY o.approved_us DESC LIMIT 1"
+    f"SELECT o.approved_by, o.approved_us{_BACKFILL_STEPS} JOIN action o ON o.key = n.action_key WHERE s.id = ? AND"
+    " s.verb IN ('rerun', 'start') AND s.started_us IS NULL AND o.approved_by <> '' ORDER BY o.approved_us DESC LIMIT 1"
 )
 _LAST_USED = (
     f"SELECT COALESCE(MAX(COALESCE(o.ended_us, o.sent_us)), 0) AS used_us{_BACKFILL_STEPS} JOIN action o ON o.key ="

@@ -94,14 +94,7 @@ def chain_waiting(session: Session) -> None:
 
 
 def _append(
-    session: Session,
-    at_us: int,
-    actor: str,
-    origin: str,
-    verb: str,
-    about: str,
-    detail: Mapping[str, Any],
-    why: str,
+    session: Session, at_us: int, actor: str, origin: str, verb: str, about: str, detail: Mapping[str, Any], why: str
 ) -> None:
     last = session.first("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
     seq, prev_hash = (1, "") if last is None else (int(last.seq) + 1, str(last.hash))

@@ -57,8 +57,7 @@ def past_row_counts(store: Database, name: str, business_date: date) -> list[Pas
     with store.read() as session:
         rows = session.rows(
             "SELECT business_date, row_count FROM check_result WHERE name = ? AND business_date < ? AND row_count IS"
-            " NOT NULL"
-            " AND state IN ('passed', 'learning') ORDER BY business_date, id",
+            " NOT NULL AND state IN ('passed', 'learning') ORDER BY business_date, id",
             (name, business_date.isoformat()),
         )
     last: dict[str, int] = dict(rows)
@@ -72,8 +71,7 @@ def awaited_checks(store: Database, now: datetime) -> set[tuple[str, date]]:
     with store.read() as session:
         days = session.rows(
             "SELECT d.awaits, d.business_date FROM service s JOIN service_day d ON d.service_id = s.id AND"
-            " d.business_date >= ?"
-            " WHERE s.ready <> '[]' AND NOT s.removed AND d.awaits <> '[]'",
+            " d.business_date >= ? WHERE s.ready <> '[]' AND NOT s.removed AND d.awaits <> '[]'",
             ((now - AFTER - LOOKBACK).date().isoformat(),),
         )
         starts = session.rows(

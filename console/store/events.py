@@ -123,9 +123,7 @@ def jobs_by_source_id(session: Session, names: Iterable[str]) -> Mapping[str, Se
 
 
 def record_lineage(
-    session: WriteSession,
-    datasets: Sequence[tuple[DatasetUse, Reported]],
-    facets: Sequence[tuple[FacetOf, Reported]],
+    session: WriteSession, datasets: Sequence[tuple[DatasetUse, Reported]], facets: Sequence[tuple[FacetOf, Reported]]
 ) -> None:
     """Records them, unless a later report is known."""
     session.many(_ADD_DATASET, [(*use, reported.producer, reported.seen_us) for use, reported in datasets])

@@ -27,10 +27,9 @@ HOURLY_US = 3_600_000_000
 DAILY_US = 24 * HOURLY_US
 DAYS_BACK = timedelta(days=90)
 _PEAKS = (
-    "SELECT s.name, d.business_date, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d"
-    " JOIN service s ON s.id = d.service_id WHERE d.business_date >= ? AND d.deadline_us < ? AND d.peak_late IS NOT"
-    " NULL"
-    " AND NOT s.removed AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.business_date"
+    "SELECT s.name, d.business_date, d.peak_late, d.delivered_us, d.deadline_us FROM service_day d JOIN service s ON"
+    " s.id = d.service_id WHERE d.business_date >= ? AND d.deadline_us < ? AND d.peak_late IS NOT NULL AND NOT"
+    " s.removed AND d.timeliness IN ('met', 'met_late', 'breached') ORDER BY d.business_date"
 )
 _BACK_TESTED = (
     "SELECT s.name, b.business_date, b.peak_late, b.was_late FROM back_test b JOIN service s ON s.id = b.service_id"
@@ -44,26 +43,21 @@ ten show nearly as much as all."""
 MAX_PER_DAY = 24
 """Forecasts of a day that are read."""
 _FORECASTS = (
-    "WITH drawn AS (SELECT id, business_date, deadline_us, delivered_us, ROW_NUMBER() OVER (PARTITION BY"
-    " business_date ORDER BY (id *"
-    " 2654435761) & 4294967295) AS place FROM service_day WHERE business_date >= ? AND deadline_us < ? AND peak_late"
-    " IS NOT NULL"
-    " AND timeliness IN ('met', 'met_late', 'breached')), sampled AS (SELECT d.id, d.business_date, d.deadline_us,"
-    " d.delivered_us,"
-    " f.id AS forecast_id, COALESCE(f.p_own, f.p_late) AS own, ROW_NUMBER() OVER (PARTITION BY d.id ORDER BY (f.id *"
-    " 2654435761) & 4294967295) AS place FROM drawn d JOIN forecast f ON f.service_day_id = d.id AND f.at_us <"
-    " d.deadline_us WHERE d.place <= ?) SELECT id, business_date, deadline_us, delivered_us, own FROM sampled WHERE"
-    " place <= ? ORDER"
-    " BY deadline_us, id, forecast_id"
+    "WITH drawn AS (SELECT id, business_date, deadline_us, delivered_us, ROW_NUMBER() OVER (PARTITION BY business_date"
+    " ORDER BY (id * 2654435761) & 4294967295) AS place FROM service_day WHERE business_date >= ? AND deadline_us < ?"
+    " AND peak_late IS NOT NULL AND timeliness IN ('met', 'met_late', 'breached')), sampled AS (SELECT d.id,"
+    " d.business_date, d.deadline_us, d.delivered_us, f.id AS forecast_id, COALESCE(f.p_own, f.p_late) AS own,"
+    " ROW_NUMBER() OVER (PARTITION BY d.id ORDER BY (f.id * 2654435761) & 4294967295) AS place FROM drawn d JOIN"
+    " forecast f ON f.service_day_id = d.id AND f.at_us < d.deadline_us WHERE d.place <= ?) SELECT id, business_date,"
+    " deadline_us, delivered_us, own FROM sampled WHERE place <= ? ORDER BY deadline_us, id, forecast_id"
 )
 """Days and forecasts are sampled by number (multiplicative hashing, Knuth): the same sample each time."""
 
 _OVER = (
     "WITH over AS (SELECT d.id, s.name, CASE WHEN d.delivered_us IS NULL OR d.delivered_us > d.deadline_us THEN 1.0"
-    " ELSE 0.0 END AS late, (SELECT COUNT(*) FROM forecast f WHERE f.service_day_id = d.id) AS forecasts"
-    " FROM service_day d JOIN service s ON s.id = d.service_id WHERE d.business_date >= ? AND d.deadline_us < ? AND"
-    " NOT s.removed"
-    " AND d.timeliness IN ('met', 'met_late', 'breached'))"
+    " ELSE 0.0 END AS late, (SELECT COUNT(*) FROM forecast f WHERE f.service_day_id = d.id) AS forecasts FROM"
+    " service_day d JOIN service s ON s.id = d.service_id WHERE d.business_date >= ? AND d.deadline_us < ? AND NOT"
+    " s.removed AND d.timeliness IN ('met', 'met_late', 'breached'))"
 )
 _DAYS_OVER = (
     f"{_OVER} SELECT name, COUNT(*) AS days, CAST(SUM(late) AS INTEGER) AS late FROM over"  # noqa: S608
@@ -139,10 +133,9 @@ _SELECT_SHAPES = (
 )
 _SELECT_NIGHTS = (
     "SELECT s.name, b.business_date FROM back_test b JOIN service s ON s.id = b.service_id WHERE b.business_date >= ?"
-    " AND NOT s.removed"
-    " UNION SELECT s.name, d.business_date FROM service_day d JOIN service s ON s.id = d.service_id"
-    " WHERE d.business_date >= ? AND d.peak_late IS NOT NULL AND NOT s.removed AND d.timeliness IN ('met',"
-    " 'met_late', 'breached')"
+    " AND NOT s.removed UNION SELECT s.name, d.business_date FROM service_day d JOIN service s ON s.id = d.service_id"
+    " WHERE d.business_date >= ? AND d.peak_late IS NOT NULL AND NOT s.removed AND d.timeliness IN ('met', 'met_late',"
+    " 'breached')"
 )
 _SERVICE = "SELECT id FROM service WHERE name = ? AND NOT removed"
 

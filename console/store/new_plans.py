@@ -134,12 +134,11 @@ def steer_restricted(session: Session, number: int, how: str, why: str, origin: 
 
 
 _HELD = (
-    "SELECT DISTINCT j.name FROM plan_step s JOIN action a ON a.key = s.action_key JOIN job j ON j.id = s.job_id"
-    " LEFT JOIN hold h ON h.key = a.key LEFT JOIN action r ON r.key = h.release_key"
-    " WHERE s.plan_id = ? AND s.verb = 'hold' AND (h.state IN ('held', 'foreign')"
-    " OR (h.state = 'releasing' AND r.state IN ('refused', 'failed'))"
-    " OR (COALESCE(h.state, 'placing') = 'placing' AND a.state IN ('sending', 'sent', 'unknown', 'verified')))"
-    " ORDER BY j.name"
+    "SELECT DISTINCT j.name FROM plan_step s JOIN action a ON a.key = s.action_key JOIN job j ON j.id = s.job_id LEFT"
+    " JOIN hold h ON h.key = a.key LEFT JOIN action r ON r.key = h.release_key WHERE s.plan_id = ? AND s.verb = 'hold'"
+    " AND (h.state IN ('held', 'foreign') OR (h.state = 'releasing' AND r.state IN ('refused', 'failed')) OR"
+    " (COALESCE(h.state, 'placing') = 'placing' AND a.state IN ('sending', 'sent', 'unknown', 'verified'))) ORDER BY"
+    " j.name"
 )
 """Jobs that stay held, as in `control.recovery.execution`: holds being placed included, holds being released not."""
 

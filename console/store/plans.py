@@ -215,9 +215,8 @@ JUDGED_WITHIN = timedelta(seconds=15)
 """How long the evaluation of a failed run is awaited: the notification of its incident has the commands that continue
 the plan."""
 _UNJUDGED = (
-    "SELECT 1 FROM plan_step s JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key"
-    " WHERE s.plan_id = ? AND s.state = 'failed' AND s.ended_us > ? AND r.ended_us >= s.started_us AND r.changed_seq"
-    " > ?"
+    "SELECT 1 FROM plan_step s JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ?"
+    " AND s.state = 'failed' AND s.ended_us > ? AND r.ended_us >= s.started_us AND r.changed_seq > ?"
 )
 _NOTIFIED_STEP = (
     "SELECT 1 FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN incident_member m ON m.job_id = s.job_id AND"
@@ -228,10 +227,9 @@ _NOTIFIED_STEP = (
 """An incident of a failed step that was opened and notified since the plan began."""
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
-    " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed'"
-    " AND m.role IN ('root', 'red') AND i.closed_us IS NULL"
-    " AND EXISTS (SELECT 1 FROM incident o WHERE o.id = ? AND o.closed_us IS NOT NULL)"
-    " ORDER BY m.role <> 'root', m.incident_id LIMIT 1"
+    " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed' AND m.role IN"
+    " ('root', 'red') AND i.closed_us IS NULL AND EXISTS (SELECT 1 FROM incident o WHERE o.id = ? AND o.closed_us IS"
+    " NOT NULL) ORDER BY m.role <> 'root', m.incident_id LIMIT 1"
 )
 
 

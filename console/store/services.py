@@ -33,9 +33,8 @@ MIN_CHANGE = 0.05
 """A P(late) that differs by this much is recorded at once."""
 _LATEST_FORECASTS = (
     "SELECT d.service_id, d.business_date, d.submission, d.id, d.peak_late, f.at_us, f.p_late FROM {keys} JOIN"
-    " service_day d"
-    " ON d.service_id = k.a AND d.business_date = k.b AND d.submission = k.c"
-    " LEFT JOIN forecast f ON f.id = (SELECT MAX(x.id) FROM forecast x WHERE x.service_day_id = d.id)"
+    " service_day d ON d.service_id = k.a AND d.business_date = k.b AND d.submission = k.c LEFT JOIN forecast f ON f.id"
+    " = (SELECT MAX(x.id) FROM forecast x WHERE x.service_day_id = d.id)"
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from console.store.db.lease import ENGINE_LEASE, acquire_lease, is_alive
+from console.store.db.lease import acquire_lease, is_alive
 from tests.deep import some
 from tests.lab.process import wait_until
 from tests.pty.terminal import Terminal
@@ -75,7 +75,7 @@ def test_an_engine_that_names_a_process_which_did_not_start_it_ends_at_once(tmp_
 def test_an_engine_at_a_terminal_names_the_one_that_it_waits_for_and_what_happens_next(tmp_path: Path) -> None:
     (tmp_path / "headway.toml").write_text(CONFIG)
     store = open_ready(str(tmp_path / "headway.db"))
-    acquire_lease(store, ENGINE_LEASE, "db-ops:4711~3f0a91", 600)
+    acquire_lease(store, "db-ops:4711~3f0a91", 600)
     store.close()
     argv = [sys.executable, "-m", "console", "--config", str(tmp_path / "headway.toml")]
     with Terminal([*argv, "--store", str(tmp_path / "headway.db"), "engine"], size=(120, 36)) as terminal:

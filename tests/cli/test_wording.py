@@ -240,7 +240,7 @@ def test_leaving_the_console_says_what_became_of_the_engine_that_it_had_started(
         stopped = f"the engine that this console had started has stopped (process {process.pid}, log engine.log)"
         alone = f"{stopped}: nothing is monitored and no alert is sent. Fix: headway engine"
         assert alone == started.on_leaving(store.url)
-        assert isinstance(acquire_lease(store, "engine", "db-ops:4711~3f0a91", 60.0), HeldLease)
+        assert isinstance(acquire_lease(store, "db-ops:4711~3f0a91", 60.0), HeldLease)
         assert f"{stopped}; the engine on db-ops, process 4711, works now" == started.on_leaving(store.url)
     store.close()
 
@@ -248,7 +248,7 @@ def test_leaving_the_console_says_what_became_of_the_engine_that_it_had_started(
 def test_an_engine_that_was_not_needed_is_not_mentioned_on_leaving(tmp_path: Path) -> None:
     """It ended by itself, because another one holds the lease."""
     store = open_ready(str(tmp_path / "headway.db"))
-    acquire_lease(store, "engine", "db-ops:4711~3f0a91", 60.0)
+    acquire_lease(store, "db-ops:4711~3f0a91", 60.0)
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
         assert "" == StartedEngine("started", process, Path("engine.log")).on_leaving(store.url)
@@ -270,7 +270,7 @@ def test_leaving_a_store_without_an_engine_prints_a_warning(
     console_command.open_console_at(arguments, None)
     assert "Fix: headway engine" in (error_output := capsys.readouterr().err)
     assert error_output.startswith("no engine has run on this store: nothing is monitored and no alert is sent")
-    lease.acquire_lease(opened, lease.ENGINE_LEASE, "elsewhere:1~c0ffee", 60)
+    lease.acquire_lease(opened, "elsewhere:1~c0ffee", 60)
     console_command.open_console_at(arguments, None)
     assert "" == capsys.readouterr().err
     opened.close()

@@ -266,7 +266,7 @@ def test_one_incident_opens_with_the_clocks_of_both_services_and_one_alert_leave
 def test_a_rerun_before_the_load_starts_is_verified_and_everything_after_it_comes_out_well(night: Night) -> None:
     night.at("03:20")
     key = night.rerun(story.EXTRACT)
-    assert key == json.loads(night.play.actions.read_text())["key"]
+    assert key == json.loads((night.play.folder / "actions.jsonl").read_text())["key"]
     night.at("03:30")
     assert ("running", "sent") == (night.run(story.EXTRACT).row.state, night.action(key))
     night.at("03:36")
@@ -371,7 +371,8 @@ def test_plans_repair_the_night_across_all_systems_after_nobody_acted(night: Nig
 
 def replayed_requests(night: Night, job: str) -> list[tuple[str, str]]:
     """(verb, key) of all that the replay was requested this job, in that order."""
-    text = night.play.actions.read_text() if night.play.actions.exists() else ""
+    sent = night.play.folder / "actions.jsonl"
+    text = sent.read_text() if sent.exists() else ""
     rows = [json.loads(line) for line in text.splitlines() if line]
     return [(row.get("verb", "rerun"), row["key"]) for row in rows if "/".join(row["job"]) == job]
 

@@ -97,7 +97,7 @@ class Bench:
         """A new engine on the same store: the old one's lease is over. `dead`: so is its process, and nobody knows any
         more what it was sending."""
         tomorrow = micros(datetime.now(UTC) + timedelta(days=1))
-        got = lease.acquire_lease(self.store, "engine", "after the crash", 60, now_us=tomorrow)
+        got = lease.acquire_lease(self.store, "after the crash", 60, now_us=tomorrow)
         assert isinstance(got, HeldLease)
         self.fence, before = got.fence, self.parts
         self.parts = EngineAssembly(self.config, self.store, SecretStore(), self.sink)
@@ -155,7 +155,7 @@ def running_bench(folder: Path, scheduler: FakeScheduler, config: Config) -> Ite
     poll often."""
     sink = Sink()
     store = open_ready(str(folder / "headway.db"))
-    got = lease.acquire_lease(store, "engine", "test", 600)
+    got = lease.acquire_lease(store, "test", 600)
     assert isinstance(got, HeldLease)
     parts = EngineAssembly(config, store, SecretStore(), sink)
     parts.begin(got.fence)

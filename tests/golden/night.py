@@ -295,7 +295,7 @@ def recorded_night(folder: Path) -> Iterator[Night]:
         place_ready(str(play.store))
         store = plays.set_up(play, moment(BEFORE), 1.0)
         plays.set_clock(play, store, ClockSetting(moment(BEFORE), real_now(), 1.0, True))
-        got = lease.acquire_lease(store, "engine", "golden", 600)
+        got = lease.acquire_lease(store, "golden", 600)
         assert isinstance(got, lease.HeldLease)
         sent: list[tuple[str, str]] = []
 

@@ -45,7 +45,7 @@ def approved_rerun(tmp_path: Path) -> str:
     world, sink = World(tmp_path, "good"), Sink(tmp_path)
     world.fail("extract")
     store = open_ready(store_of(tmp_path))
-    got = lease.acquire_lease(store, "engine", "test", 60)
+    got = lease.acquire_lease(store, "test", 60)
     assert isinstance(got, HeldLease)
     parts = EngineAssembly(config_of(tmp_path, world), store, SecretStore(), sink)
     parts.begin(got.fence)
@@ -54,7 +54,7 @@ def approved_rerun(tmp_path: Path) -> str:
     parts.outbox.step(got.fence)
     parts.outbox.wait_idle()
     key = approve(parts, got.fence, store.url)
-    lease.release_lease(store, "engine", got)
+    lease.release_lease(store, got)
     parts.finish()
     store.close()
     return key

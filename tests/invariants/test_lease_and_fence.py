@@ -129,7 +129,7 @@ def test_f05_of_many_engines_that_start_at_once_one_holds_the_store(tmp_path: Pa
         for store, held_lease in zip(stores, got, strict=True):
             if isinstance(held_lease, HeldLease):
                 assert number + 1 == held_lease.fence
-                lease.release_lease(store, "engine", held_lease)
+                lease.release_lease(store, held_lease)
     for store in stores:
         store.close()
 
@@ -140,7 +140,7 @@ def all_at_once(stores: list[Database], number: int) -> list[HeldLease | LeaseHo
 
     def ask(place: int, store: Database) -> None:
         together.wait(60)
-        got[place] = lease.acquire_lease(store, "engine", f"round {number} engine {place}", 60)
+        got[place] = lease.acquire_lease(store, f"round {number} engine {place}", 60)
 
     threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(stores)]
     for thread in threads:

@@ -51,7 +51,7 @@ def approved_plan(folder: Path) -> str:
     world.fail("load", "b1")
     url = store_of(folder)
     store = open_ready(url)
-    got = lease.acquire_lease(store, "engine", "test", 60)
+    got = lease.acquire_lease(store, "test", 60)
     assert isinstance(got, HeldLease)
     parts = EngineAssembly(config_of(folder, world), store, SecretStore(), sink)
     parts.begin(got.fence)
@@ -63,7 +63,7 @@ def approved_plan(folder: Path) -> str:
     draft = PlanDraft.read(requests.wait(question, 5).data)
     assert ["good/extract", "good/load"] == [step.job for step in draft.steps]
     requests.start_plan(draft, new_action_key(), "the disk was full")
-    lease.release_lease(store, "engine", got)
+    lease.release_lease(store, got)
     parts.finish()
     store.close()
     return url

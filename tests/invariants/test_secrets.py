@@ -125,7 +125,7 @@ class Night:
         self.texts: list[str] = []
         set_up_logs(self.secrets, folder / "engine.log", "debug")
         self.store = open_ready(self.url)
-        got = lease.acquire_lease(self.store, "engine", "test", 600)
+        got = lease.acquire_lease(self.store, "test", 600)
         assert isinstance(got, HeldLease)
         self.fence = got.fence
         self.parts = EngineAssembly(self.config(), self.store, self.secrets, self.send)

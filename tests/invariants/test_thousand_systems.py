@@ -42,7 +42,7 @@ AT_ONCE = 10
 @contextmanager
 def estate(folder: Path, worlds: Sequence[World]) -> Iterator[tuple[EngineAssembly, int]]:
     store = open_ready(str(folder / "headway.db"))
-    got = lease.acquire_lease(store, "engine", "test", 600)
+    got = lease.acquire_lease(store, "test", 600)
     assert isinstance(got, HeldLease)
     config = config_of(folder, *worlds)
     [promise] = config.services.values()

@@ -158,7 +158,7 @@ def test_i11_an_engine_on_standby_names_the_working_one(tmp_path: Path) -> None:
             wait_until(lambda: "waiting for the lease" in second.events(), "the second to stand by", 20)
             [line] = second.lines()
         again = open_ready(str(tmp_path / "headway.db"))
-        held = acquire_lease(again, "engine", "third", 10)
+        held = acquire_lease(again, "third", 10)
         again.close()
     assert isinstance(held, LeaseHolder)
     assert (held.holder, str(held.since)) == (line["holder"], line["since"])

@@ -380,7 +380,7 @@ def test_an_engine_polls_nothing_until_its_config_is_the_one_in_effect(
     """It says so in the status, and neither holds a shard nor writes its config over the other one."""
     config = estate(tmp_path)
     with closing(open_ready(store_url)) as store, open_queries(store_url) as reads:
-        held = acquire_lease(store, "engine", "elsewhere:1", 60)
+        held = acquire_lease(store, "elsewhere:1", 60)
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
         polling = start_polling(store)
@@ -406,11 +406,11 @@ def test_an_engine_that_does_not_stand_by_joins_no_shards_until_it_has_the_lease
     joined = threading.Event()
     monkeypatch.setattr(ShardPolling, "run", lambda *_: joined.set())
     with closing(open_ready(store_url)) as store:
-        held = acquire_lease(store, "engine", "elsewhere:1", 60)
+        held = acquire_lease(store, "elsewhere:1", 60)
         assert isinstance(held, HeldLease)
         engine_of(estate(tmp_path), store, Sink(tmp_path), is_standby=False).run()
         assert not joined.is_set()
-        release_lease(store, "engine", held)
+        release_lease(store, held)
         with in_thread(engine_of(estate(tmp_path), store, Sink(tmp_path), is_standby=False)):
             wait_until(joined.is_set, "the engine to join the shards", 20)
 
@@ -424,7 +424,7 @@ def test_an_action_is_sent_by_the_holder_of_its_shard_or_if_only_that_machine_ha
     config, key = config_of(tmp_path, world, poll_every=600), new_action_key()
     monkeypatch.setattr(ConnectorTarget, "is_local", local)
     with closing(open_ready(store_url)) as store:
-        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        held = acquire_lease(store, "elsewhere:1", 600)
         assert isinstance(held, HeldLease)
         leader = EngineAssembly(config, store, SecretStore())
         leader.begin(held.fence)
@@ -455,7 +455,7 @@ def test_an_engine_that_gets_the_lease_goes_on_polling_and_wakes_its_evaluator(
     world = World(tmp_path, SYSTEMS[0])
     config = config_of(tmp_path, world, poll_every=600)
     with closing(open_ready(store_url)) as store:
-        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        held = acquire_lease(store, "elsewhere:1", 600)
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
         polling, next_one = start_polling(store), EngineAssembly(config, store, SecretStore())
@@ -487,7 +487,7 @@ def test_shards_of_a_dead_engine_are_polled_while_a_lost_one_still_hangs(
     worlds = [World(tmp_path, name) for name in SYSTEMS[:2]]
     config = config_of(tmp_path, *worlds, poll_every=600)
     with closing(open_ready(store_url)) as store:
-        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        held = acquire_lease(store, "elsewhere:1", 600)
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
         low, high = sorted(map(shard_of, targets.systems_of_targets(store).values()))
@@ -525,7 +525,7 @@ def test_changes_that_another_engine_polls_are_evaluated_although_nothing_wakes_
     monkeypatch.setattr(evaluator, "MAX_INTERVAL_SECONDS", 0.5)
     config, world, ended = estate(tmp_path), World(tmp_path, SYSTEMS[1]), threading.Event()
     with closing(open_ready(store_url)) as store, open_queries(store_url) as reads:
-        held = acquire_lease(store, "engine", "elsewhere:1", 600)
+        held = acquire_lease(store, "elsewhere:1", 600)
         assert isinstance(held, HeldLease)
         leader, polling = EngineAssembly(config, store, SecretStore()), start_polling(store)
         leader.begin(held.fence)
@@ -551,7 +551,7 @@ def test_a_store_that_fails_while_a_config_is_adopted_leaves_no_shard_without_po
 ) -> None:
     config = estate(tmp_path)
     with closing(open_ready(store_url)) as store:
-        held = acquire_lease(store, "engine", "elsewhere:1", 60)
+        held = acquire_lease(store, "elsewhere:1", 60)
         assert isinstance(held, HeldLease)
         EngineAssembly(config, store, SecretStore()).begin(held.fence)
         polling = start_polling(store)

@@ -17,7 +17,7 @@ from console.domain.settings import RetentionRules
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.supervisor.shard_polling import ShardPolling
 from console.store.db.database import open_database
-from console.store.db.lease import ENGINE_LEASE, HeldLease, LeaseHolder, acquire_lease
+from console.store.db.lease import HeldLease, LeaseHolder, acquire_lease
 from console.store.db.schema_version import SCHEMA
 from console.store.errors import StoreMissing, StoreUnusable
 from console.store.queries import open_queries
@@ -111,15 +111,15 @@ def test_f23_of_engines_whose_clock_is_not_the_databases_one_holds_the_lease(
     """Neither takes the other's lease early, nor does a console call a working engine dead."""
     real = time.time_ns
     with closing(open_database(store_url)) as store, open_queries(store_url) as queries:
-        assert isinstance(acquire_lease(store, ENGINE_LEASE, "one:1", 60), HeldLease)
+        assert isinstance(acquire_lease(store, "one:1", 60), HeldLease)
         monkeypatch.setattr(time, "time_ns", lambda: real() + hours * 3_600_000_000_000)
         monkeypatch.setattr(time, "time", lambda: (real() + hours * 3_600_000_000_000) / 1e9)
-        assert isinstance(acquire_lease(store, ENGINE_LEASE, "two:2", 60), LeaseHolder)
+        assert isinstance(acquire_lease(store, "two:2", 60), LeaseHolder)
         assert queries.estate.engine().alive
         with store.write(None) as session:
             session.rows("UPDATE lease SET until_us = until_us - 61000000")
         assert not queries.estate.engine().alive
-        assert isinstance(acquire_lease(store, ENGINE_LEASE, "two:2", 60), HeldLease)
+        assert isinstance(acquire_lease(store, "two:2", 60), HeldLease)
 
 
 def test_an_empty_database_is_no_store_yet(postgres: PostgresServer) -> None:
@@ -155,7 +155,7 @@ def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_o
     with closing(open_database(store_url)) as store:
         many_nights(build(store), 1)
     with closing(open_database(engine_url)) as store:
-        lease = acquire_lease(store, ENGINE_LEASE, "one:1", 60)
+        lease = acquire_lease(store, "one:1", 60)
         assert isinstance(lease, HeldLease)
         worker = worker_at(build(store), NOW)
         worker.step(lease.fence)

@@ -220,7 +220,7 @@ def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Pat
     permitted = tuple(PermissionSettings.model_validate({"who": (who,), "role": role}) for who, role in PERMITTED)
     config = replace(config, permissions=permitted)
     store = open_database(f"postgresql://watcher:watcher-pw@127.0.0.1:{postgres.port}/{database}")
-    got = lease.acquire_lease(store, "engine", "test", 600)
+    got = lease.acquire_lease(store, "test", 600)
     assert isinstance(got, lease.HeldLease)
     parts = EngineAssembly(config, store, SecretStore(), Sink())
     parts.shards = None  # the engine with the lease sends all actions

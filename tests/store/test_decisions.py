@@ -424,7 +424,7 @@ def test_an_incident_that_no_route_is_named_for_says_so_in_its_timeline(served: 
 
 
 def test_an_evaluation_without_the_lease_writes_nothing(served: Estate) -> None:
-    lease.acquire_lease(served.store, lease.ENGINE_LEASE, "other", 10)
+    lease.acquire_lease(served.store, "other", 10)
     before = tables(served)
     with pytest.raises(LeaseLost):
         apply_decisions(

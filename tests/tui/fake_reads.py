@@ -705,8 +705,8 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return {job_id: runs_of(next(row for row in self.jobs_ if row.id == job_id)) for job_id in job_ids}
 
     def gate(self, name: str, period: str = "") -> GateView:
-        upstream = UpstreamView(2, LOAD, "hold", None, 1, "", self.upstream_, "native", "exit 75", False, None)
-        return GateView(2, name, "2026-11-19", NOW, period, (upstream,))
+        upstream = UpstreamView(2, LOAD, None, "", self.upstream_, "exit 75", False)
+        return GateView(2, "2026-11-19", NOW, (upstream,))
 
     def engine(self) -> EngineView:
         return EngineView("us", NOW, NOW, alive=True)

@@ -152,9 +152,8 @@ def login_script(role: str, of: str, password: str = "") -> str:
     secret = f" PASSWORD '{scram_verifier(password, secrets.token_bytes(16))}'" if password else ""
     member = f"GRANT {of} TO {name};\n" if role not in ("headway_act", of) else ""  # headway_act has what view has
     return (
-        "\n-- The login of Headway.\n"
-        f"DO $$ BEGIN IF to_regrole({literal}) IS NULL THEN CREATE ROLE {name}; END IF; END $$;\n"
-        f"ALTER ROLE {name} LOGIN{secret};\n{member}"
+        f"\n-- The login of Headway.\nDO $$ BEGIN IF to_regrole({literal}) IS NULL THEN CREATE ROLE {name}; END IF; END"
+        f" $$;\nALTER ROLE {name} LOGIN{secret};\n{member}"
     )
 
 

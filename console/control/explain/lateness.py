@@ -83,11 +83,6 @@ class LatenessShare:
     def late(self) -> timedelta:
         return self.end - self.usual_end
 
-    @property
-    def own(self) -> timedelta:
-        """Time that the job itself added."""
-        return self.queued + self.slow + self.retries + self.repair + self.ahead
-
 
 @dataclass(frozen=True, slots=True)
 class LatenessBreakdown:

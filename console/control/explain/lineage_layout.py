@@ -140,7 +140,7 @@ class _Drawing:
     """Spots and links while they are put in order."""
 
     def __init__(self, request: LayoutRequest, layers: Mapping[int, int], order: Callable[[int], Any]) -> None:
-        self._request, self._order = request, order
+        self._request = request
         self._places: list[_Place] = []
         self._place_of: dict[int, int] = {}
         self._rows: dict[int, list[int]] = {}
@@ -244,7 +244,6 @@ Nets = Mapping[int, Sequence[int]]
 class EdgeChannel:
     """Edges between a layer and the next."""
 
-    layer: int
     nets: Nets
     lanes: Mapping[int, int]
     """Row that a net leaves -> its lane, from 0; without one it goes straight over."""
@@ -263,7 +262,7 @@ def edge_channels(layout: LineageLayout) -> dict[int, EdgeChannel]:
         nets[spot.layer].setdefault(spot.row, []).append(layout.spots[target].row)
     last = max(nets, default=0)
     return {
-        layer: EdgeChannel(layer, between, assign_lanes(between))
+        layer: EdgeChannel(between, assign_lanes(between))
         for layer, targets_by_row in nets.items()
         if layer != last
         for between in [{row: sorted(rows) for row, rows in targets_by_row.items()}]

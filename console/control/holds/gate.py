@@ -32,13 +32,8 @@ def with_run_to_read(view: GateView, upstream: UpstreamView, declared: Declared)
         return upstream
     run = _meant(view, upstream, declared)
     if run is None:
-        return replace(
-            upstream, run_id=None, period_key="", state="", evidence="", reason="", stale_read=False, clock=None
-        )
-    return replace(
-        upstream, run_id=run.run_id, period_key=run.period_key, state=run.state, evidence=run.evidence,
-        reason=run.reason, stale_read=run.stale_read,
-    )  # fmt: skip
+        return replace(upstream, period_key="", state="", reason="", stale_read=False, clock=None)
+    return replace(upstream, period_key=run.period_key, state=run.state, reason=run.reason, stale_read=run.stale_read)
 
 
 def has_ended(upstream: UpstreamView) -> bool:

@@ -554,11 +554,6 @@ class LastNotification:
     act_bys: tuple[ServiceActBy, ...] = ()
     """Until when the restart saves each service, as the route was notified of it."""
 
-    @property
-    def heard(self) -> frozenset[ServiceDayKey]:
-        """Service days that were notified."""
-        return frozenset() if self.quiet == NEW else self.services
-
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)
         act_bys = [(name, business_date.isoformat(), at.isoformat()) for name, business_date, at in self.act_bys]

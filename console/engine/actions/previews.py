@@ -148,11 +148,7 @@ def rerun_context(store: Database, estate: Estate, run_id: int, now: datetime) -
     incident = next((incident for incident in estate.incidents if run_id in incident.member_run_ids), None)
     after = reruns_after(estate, incident, now) if incident is not None else []
     followers = [
-        [
-            clean_line(estate.jobs[follower.job_id].name),
-            follower.id,
-            broken_reason(follower),
-        ]
+        [clean_line(estate.jobs[follower.job_id].name), follower.id, broken_reason(follower)]
         for follower in after
         if follower.id != run_id
     ]

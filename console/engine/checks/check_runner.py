@@ -6,7 +6,6 @@ No session is kept between two runs; the libraries of a kind are loaded when it 
 # ruff: noqa: PLC0415  (what one kind alone needs is loaded where that kind is used)
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -106,13 +105,10 @@ class CheckRunner:
         return address(options, host, self._secrets)
 
     def _headers(self, settings: HttpSettings) -> dict[str, str]:
-        headers = {name: self._secrets(reference) for name, reference in settings.headers.items()}
-        if settings.token is not None:
-            headers["Authorization"] = f"Bearer {self._secrets(settings.token)}"
-        if settings.password is not None:
-            pair = b64encode(f"{settings.username}:{self._secrets(settings.password)}".encode()).decode()
-            headers["Authorization"] = f"Basic {pair}"
-        return headers
+        from connectors.sdk.transport.http import HttpAccount
+
+        account = HttpAccount(self._secrets, settings.username, settings.password, settings.token)
+        return {name: self._secrets(reference) for name, reference in settings.headers.items()} | account.headers()
 
     def _object(self, settings: ObjectSettings, business_date: date, timeout_seconds: float) -> Measurement:
         from connectors.checks import object as objects

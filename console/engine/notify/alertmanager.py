@@ -13,16 +13,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from connectors.sdk.transport.loopback import is_loopback
 from console.domain.ids import incident_name
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
-
-log = structlog.get_logger("headway.outbox")
 
 SCHEMES = {"alertmanager": "http", "alertmanagers": "https"}
 PORT = 9093

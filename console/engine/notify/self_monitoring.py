@@ -70,7 +70,6 @@ class _UnrecordedAlert:
 
     alert: NewAlert
     made: datetime
-    urls: int
     outcomes: dict[int, DeliveryOutcome] = field(default_factory=dict)
     sending: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -153,7 +152,7 @@ class SelfMonitor:
 
     def _send(self, channel: NotificationChannel, alert: NewAlert, made: datetime) -> None:
         urls = channel.config.routes[alert.route].urls
-        unrecorded = _UnrecordedAlert(alert, made, len(urls))
+        unrecorded = _UnrecordedAlert(alert, made)
         self._offline.append(unrecorded)
         for place in range(len(urls)):
             name = f"own alert {place}"

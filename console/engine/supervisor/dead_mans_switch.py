@@ -70,13 +70,7 @@ def _origin(url: str) -> str:
 class DeadMansSwitch:
     """Fetches the URL at intervals while the engine is healthy; failures are reported and retried."""
 
-    def __init__(
-        self,
-        url: SecretRef,
-        every: timedelta,
-        secrets: SecretStore,
-        health: EngineHealth,
-    ) -> None:
+    def __init__(self, url: SecretRef, every: timedelta, secrets: SecretStore, health: EngineHealth) -> None:
         self._url = url
         self._every = every.total_seconds()
         self._secrets = secrets

@@ -32,7 +32,6 @@ from console.text.cleaning import clean_line
 
 log = structlog.get_logger("headway.engine")
 
-LEASE_NAME = "engine"
 LEASE_SECONDS, RENEW_SECONDS = 15.0, 3.0
 STANDBY_SECONDS = 1.0
 STOP_SECONDS = 2.5
@@ -163,10 +162,10 @@ class Engine:
 
     def _acquire(self) -> HeldLease | LeaseHolder | None:
         """The lease, or its holder; None if a dead holder's lease was released just now."""
-        got = leases.acquire_lease(self._parts.store, LEASE_NAME, holder_name(), self._lease_seconds)
+        got = leases.acquire_lease(self._parts.store, holder_name(), self._lease_seconds)
         if isinstance(got, LeaseHolder) and is_provably_dead(got.holder):
             log.warning("the engine before died", holder=got.holder)
-            leases.free_dead(self._parts.store, LEASE_NAME, got)
+            leases.free_dead(self._parts.store, got)
             return None
         if self._last_trouble:
             log.info("the store can be used again")
@@ -200,7 +199,7 @@ class Engine:
         failpoint("lease.acquired")
         try:
             while self._work(lease) and not self._end.is_set():
-                lease = leases.renew_fence(self._parts.store, LEASE_NAME, lease)
+                lease = leases.renew_fence(self._parts.store, lease)
         except LeaseLost:
             failpoint("lease.lost")
             log.warning("lease lost, waiting for the lease", fence=lease.fence)
@@ -271,7 +270,7 @@ class Engine:
         """Raises LeaseLost, StoreError."""
         failpoint("lease.before_renew")
         started = time.monotonic()
-        leases.renew_lease(self._parts.store, LEASE_NAME, lease, self._lease_seconds)
+        leases.renew_lease(self._parts.store, lease, self._lease_seconds)
         watch.valid_until = started + self._lease_seconds * 2 / 3
 
     def _renew_until_over(self, lease: HeldLease, watch: LeaseWatch, workers: WorkerSupervisor) -> None:
@@ -319,7 +318,7 @@ class Engine:
 
     def _free(self, lease: HeldLease) -> None:
         try:
-            leases.release_lease(self._parts.store, LEASE_NAME, lease)
+            leases.release_lease(self._parts.store, lease)
         except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
             log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
 

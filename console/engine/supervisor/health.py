@@ -8,15 +8,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from console.engine.worker import Pulse
 from console.store.alert_routing import FailedDeliveries
 from console.store.errors import StoreError
 from console.text.cleaning import clean_line
-
-log = structlog.get_logger("headway.engine")
-
 
 SENDING_SECONDS = 120.0
 """A send that takes longer hangs: mail servers and webhooks have 15 s in apprise, actions 60 s."""

@@ -11,13 +11,7 @@ from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import EvaluationSettings
 from console.domain.job import Safety
-from console.domain.settings import (
-    DependencySetting,
-    EstateSettings,
-    JobSetting,
-    ServiceSetting,
-    SystemSetting,
-)
+from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.engine.notify.acknowledge_link import AcknowledgeLinks
 from console.store.alerts import AlertRouting
 

@@ -131,9 +131,6 @@ def _namespace() -> str:
     return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:6]
 
 
-ENGINE_LEASE = "engine"
-"""The lease that `Database.write` checks."""
-
 TROUBLE_KEY = "engine_trouble"
 """Key in `meta` of the engine's own recent failures."""
 
@@ -141,7 +138,6 @@ TROUBLE_KEY = "engine_trouble"
 class HeldLease(NamedTuple):
     """Our lease. `fence` goes into every write."""
 
-    name: str
     holder: str
     fence: int
     until: datetime
@@ -155,72 +151,70 @@ class LeaseHolder(NamedTuple):
     until: datetime
 
 
-def acquire_lease(
-    store: Database, name: str, holder: str, seconds: float, now_us: int | None = None
-) -> HeldLease | LeaseHolder:
+def acquire_lease(store: Database, holder: str, seconds: float, now_us: int | None = None) -> HeldLease | LeaseHolder:
     """The lease for `seconds` with a new fence, or its holder. `now_us` is for tests."""
     with store.write(None) as session:
         at_us = _now(session, store) if now_us is None else now_us
-        row = session.first("SELECT holder, fence, until_us, since_us FROM lease WHERE name = ?", (name,))
+        row = session.first("SELECT holder, fence, until_us, since_us FROM lease WHERE name = 'engine'")
         if row is not None and row.holder and row.until_us > at_us:
             return LeaseHolder(row.holder, instant(row.since_us), instant(row.until_us))
         fence = 1 if row is None else row.fence + 1
         until = at_us + round(seconds * 1_000_000)
         session.rows(
-            "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('engine', ?, ?, ?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = excluded.fence,"
             " until_us = excluded.until_us, since_us = excluded.since_us, heartbeat_us = excluded.heartbeat_us",
-            (name, holder, fence, until, at_us, at_us),
+            (holder, fence, until, at_us, at_us),
         )
         session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
-    return HeldLease(name, holder, fence, instant(until))
+    return HeldLease(holder, fence, instant(until))
 
 
-def renew_lease(store: Database, name: str, lease: HeldLease, seconds: float, now_us: int | None = None) -> HeldLease:
+def renew_lease(store: Database, lease: HeldLease, seconds: float, now_us: int | None = None) -> HeldLease:
     """Extends the lease. Raises LeaseLost if another holder has it; an expired one without a new holder is ours
     again."""
     with store.write(None) as session:
         now = _now(session, store) if now_us is None else now_us
         until = now + round(seconds * 1_000_000)
         renewed = session.rows(
-            "UPDATE lease SET until_us = ?, heartbeat_us = ? WHERE name = ? AND fence = ? AND holder = ?"
+            "UPDATE lease SET until_us = ?, heartbeat_us = ? WHERE name = 'engine' AND fence = ? AND holder = ?"
             " RETURNING fence",
-            (until, now, name, lease.fence, lease.holder),
+            (until, now, lease.fence, lease.holder),
         )
     if not renewed:
         raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
-    return HeldLease(name, lease.holder, lease.fence, instant(until))
+    return HeldLease(lease.holder, lease.fence, instant(until))
 
 
-def renew_fence(store: Database, name: str, lease: HeldLease) -> HeldLease:
+def renew_fence(store: Database, lease: HeldLease) -> HeldLease:
     """The same lease with the next fence, without a gap: threads with the old one can write nothing more. Raises
     LeaseLost."""
     with store.write(None) as session:
         renewed = session.rows(
-            "UPDATE lease SET fence = fence + 1 WHERE name = ? AND fence = ? AND holder = ? RETURNING fence",
-            (name, lease.fence, lease.holder),
+            "UPDATE lease SET fence = fence + 1 WHERE name = 'engine' AND fence = ? AND holder = ? RETURNING fence",
+            (lease.fence, lease.holder),
         )
         session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
     if not renewed:
         raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
-    return HeldLease(name, lease.holder, renewed[0].fence, lease.until)
+    return HeldLease(lease.holder, renewed[0].fence, lease.until)
 
 
-def release_lease(store: Database, name: str, lease: HeldLease) -> None:
+def release_lease(store: Database, lease: HeldLease) -> None:
     """Frees it at once; nothing if it is lost already."""
     with store.write(None) as session:
         session.rows(
-            "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND fence = ? AND holder = ?",
-            (name, lease.fence, lease.holder),
+            "UPDATE lease SET holder = '', until_us = 0 WHERE name = 'engine' AND fence = ? AND holder = ?",
+            (lease.fence, lease.holder),
         )
 
 
-def free_dead(store: Database, name: str, held: LeaseHolder) -> None:
+def free_dead(store: Database, held: LeaseHolder) -> None:
     """Frees the lease of a dead holder, unless it has a new one."""
     with store.write(None) as session:
         session.rows(
-            "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND holder = ? AND since_us = ?",
-            (name, held.holder, micros(held.since)),
+            "UPDATE lease SET holder = '', until_us = 0 WHERE name = 'engine' AND holder = ? AND since_us = ?",
+            (held.holder, micros(held.since)),
         )
 
 

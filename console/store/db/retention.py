@@ -42,11 +42,10 @@ _SUCCESS = (
 _JOBS = "SELECT id FROM job WHERE id > ? ORDER BY id LIMIT ?"
 _BUSY_JOBS = (
     "SELECT m.job_id AS job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id WHERE i.closed_us IS NULL"
-    " UNION SELECT root_job_id FROM incident WHERE closed_us IS NULL AND root_job_id IS NOT NULL"
-    " UNION SELECT job_id FROM action WHERE state IN ('requested', 'sending', 'sent', 'unknown')"
-    " UNION SELECT s.job_id FROM plan p JOIN plan_step s ON s.plan_id = p.id"
-    " WHERE p.state IN ('running', 'paused', 'stopped') AND s.job_id IS NOT NULL"
-    " UNION SELECT job_id FROM hold WHERE ended_us IS NULL"
+    " UNION SELECT root_job_id FROM incident WHERE closed_us IS NULL AND root_job_id IS NOT NULL UNION SELECT job_id"
+    " FROM action WHERE state IN ('requested', 'sending', 'sent', 'unknown') UNION SELECT s.job_id FROM plan p JOIN"
+    " plan_step s ON s.plan_id = p.id WHERE p.state IN ('running', 'paused', 'stopped') AND s.job_id IS NOT NULL UNION"
+    " SELECT job_id FROM hold WHERE ended_us IS NULL"
 )
 _BOUNDS = (
     "SELECT k.a AS job_id,"
@@ -123,9 +122,8 @@ SIMPLE_RULES = (
     SimpleRule(
         "alert",
         "incidents",
-        "SELECT a.id AS key FROM alert a WHERE a.made_us < ? AND a.incident_id IS NULL AND"
-        f" {_NO_OPEN_DELIVERY} AND {_NOT_NEWEST_ALERT} AND NOT EXISTS (SELECT 1 FROM alert m WHERE m.digest_id = a.id)"
-        " ORDER BY a.made_us",
+        f"SELECT a.id AS key FROM alert a WHERE a.made_us < ? AND a.incident_id IS NULL AND {_NO_OPEN_DELIVERY} AND"
+        f" {_NOT_NEWEST_ALERT} AND NOT EXISTS (SELECT 1 FROM alert m WHERE m.digest_id = a.id) ORDER BY a.made_us",
         (*(statement.format("= ?") for statement in _OF_ALERT), "DELETE FROM alert WHERE id = ?"),
     ),
     SimpleRule(
@@ -168,13 +166,11 @@ SIMPLE_RULES = (
     SimpleRule(
         "action",
         "actions",
-        "SELECT a.key FROM action a WHERE a.requested_us < ? AND a.state IN ('verified', 'refused', 'failed')"
-        " AND NOT EXISTS (SELECT 1 FROM plan_step s WHERE s.action_key = a.key)"
-        " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.key = a.key)"
-        " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.release_key = a.key)"
-        " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.start_key = a.key)"
-        " AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.id = a.incident_id AND i.closed_us IS NULL)"
-        " ORDER BY a.requested_us",
+        "SELECT a.key FROM action a WHERE a.requested_us < ? AND a.state IN ('verified', 'refused', 'failed') AND NOT"
+        " EXISTS (SELECT 1 FROM plan_step s WHERE s.action_key = a.key) AND NOT EXISTS (SELECT 1 FROM hold h WHERE"
+        " h.key = a.key) AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.release_key = a.key) AND NOT EXISTS (SELECT 1"
+        " FROM hold h WHERE h.start_key = a.key) AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.id = a.incident_id"
+        " AND i.closed_us IS NULL) ORDER BY a.requested_us",
         ("DELETE FROM action WHERE key = ?",),
     ),
 )
@@ -394,9 +390,8 @@ class TableSize(NamedTuple):
 
 
 _POSTGRES_SIZES = (
-    "SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size, pg_stat_get_live_tuples(c.oid) AS n"
-    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'"
-    " AND n.nspname = current_schema()"
+    "SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size, pg_stat_get_live_tuples(c.oid) AS n FROM pg_class"
+    " c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = current_schema()"
 )
 _SQLITE_SIZES = (
     "SELECT m.tbl_name AS name, SUM(s.pgsize) AS size FROM dbstat s JOIN sqlite_master m ON m.name = s.name"

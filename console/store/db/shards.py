@@ -45,12 +45,7 @@ def shard_of(system_id: int) -> int:
 
 
 def hold_shards(
-    store: Database,
-    holder: str,
-    held: Mapping[int, int],
-    seconds: float,
-    trouble: str = "",
-    now_us: int | None = None,
+    store: Database, holder: str, held: Mapping[int, int], seconds: float, trouble: str = "", now_us: int | None = None
 ) -> HeldShards:
     """Counts this engine as live for `seconds`, and claims free shards up to an even share of them. `held`: its shards
     by the last renewal; those that another engine has meanwhile are left out. `now_us` is for tests.

@@ -281,11 +281,10 @@ class _InventoryWriter:
 
     def _update(self, jobs: Sequence[tuple[int, JobRecord]]) -> None:
         self._session.many(
-            "UPDATE job SET target_id = ?, source_id = ?, title = ?, definition = ?, definition_hash = ?,"
-            " match_keys = ?, proof = ?, run_as = ?, native_url = ?, pool = ?, slots = ?,"
-            " owner = CASE WHEN owner = '' THEN ? ELSE owner END,"
-            " paused_since_us = CASE WHEN ? THEN COALESCE(paused_since_us, ?) ELSE NULL END, gone_since_us = NULL,"
-            " unwatched = FALSE, changed_seq = ? WHERE id = ?",
+            "UPDATE job SET target_id = ?, source_id = ?, title = ?, definition = ?, definition_hash = ?, match_keys ="
+            " ?, proof = ?, run_as = ?, native_url = ?, pool = ?, slots = ?, owner = CASE WHEN owner = '' THEN ? ELSE"
+            " owner END, paused_since_us = CASE WHEN ? THEN COALESCE(paused_since_us, ?) ELSE NULL END, gone_since_us ="
+            " NULL, unwatched = FALSE, changed_seq = ? WHERE id = ?",
             [
                 (
                     self._target_id, encode_name(record.native_id), *_job_columns(record), clean_line(record.owner),

@@ -278,11 +278,10 @@ def started_periods(
     # CROSS JOIN keeps SQLite to this order, and "+ 0" to the job's name; otherwise it starts with every attempt without
     # an action key.
     around = (
-        "SELECT j.source_id, r.period_key, a.attempt_key, a.started_us"
-        " FROM {keys} CROSS JOIN target t CROSS JOIN job j CROSS JOIN run r CROSS JOIN attempt a"
-        " WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a AND j.target_id + 0 = t.id"
-        " AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL"
-        " AND r.attempts > 0 AND r.sort_us >= ? ORDER BY a.number DESC"
+        "SELECT j.source_id, r.period_key, a.attempt_key, a.started_us FROM {keys} CROSS JOIN target t CROSS JOIN job j"
+        " CROSS JOIN run r CROSS JOIN attempt a WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a AND"
+        " j.target_id + 0 = t.id AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL AND r.attempts > 0"
+        " AND r.sort_us >= ? ORDER BY a.number DESC"
     )
     by_attempt = (
         "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"

@@ -112,16 +112,14 @@ def _with_pauses(rows: Iterable[Any]) -> Iterator[Any]:
 
 
 _AUDITED = (
-    "SELECT 1 WHERE (EXISTS (SELECT 1 FROM action) OR EXISTS (SELECT 1 FROM plan)"
-    " OR EXISTS (SELECT 1 FROM event WHERE kind = 'note'))"
-    " AND NOT EXISTS (SELECT 1 FROM request WHERE state = 'unchained')"
+    "SELECT 1 WHERE (EXISTS (SELECT 1 FROM action) OR EXISTS (SELECT 1 FROM plan) OR EXISTS (SELECT 1 FROM event WHERE"
+    " kind = 'note')) AND NOT EXISTS (SELECT 1 FROM request WHERE state = 'unchained')"
 )
 """A row if the audit has what people requested; not while entries wait for the engine to chain them."""
 _SELECT_CHAIN = (
-    "SELECT 0 AS seq, 0 AS at_us, '' AS actor, '' AS origin, '' AS verb, '' AS object, '' AS detail, '' AS why,"
-    f" (SELECT value FROM meta WHERE name = '{audit_rows.ANCHOR_KEY}') AS prev_hash,"
-    f" (SELECT value FROM meta WHERE name = '{audit_rows.HEAD_KEY}') AS hash"
-    f" UNION ALL {audit_rows.SELECT_AUDIT} ORDER BY seq"
+    "SELECT 0 AS seq, 0 AS at_us, '' AS actor, '' AS origin, '' AS verb, '' AS object, '' AS detail, '' AS why, (SELECT"
+    f" value FROM meta WHERE name = '{audit_rows.ANCHOR_KEY}') AS prev_hash, (SELECT value FROM meta WHERE name ="
+    f" '{audit_rows.HEAD_KEY}') AS hash UNION ALL {audit_rows.SELECT_AUDIT} ORDER BY seq"
 )
 """The store's records of the last deleted and of the last row, as row 0, then the rows: one statement, as the engine
 appends meanwhile."""

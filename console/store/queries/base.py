@@ -143,9 +143,8 @@ _CHANGED_SCHEDULES = (
     "SELECT s.job_id, s.dialect AS seen_dialect, s.expression AS seen_expression, s.zone AS seen_zone, s.text AS"
     " seen_text, s.next_us AS seen_next_us, d.seen_us AS since_us, c.dialect, c.expression, c.zone FROM {keys} CROSS"
     " JOIN drift d CROSS JOIN schedule s LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE"
-    " x.job_id = s.job_id AND x.accepted_us IS NOT NULL) WHERE d.job_id = k.a AND d.what = 'schedule' AND"
-    " d.accepted_us IS NULL AND d.ended_us IS NULL AND s.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id ="
-    " d.job_id)"
+    " x.job_id = s.job_id AND x.accepted_us IS NOT NULL) WHERE d.job_id = k.a AND d.what = 'schedule' AND d.accepted_us"
+    " IS NULL AND d.ended_us IS NULL AND s.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = d.job_id)"
 )
 
 

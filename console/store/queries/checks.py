@@ -16,9 +16,8 @@ _SELECT_RESULTS = (
     " ORDER BY at_us DESC, id DESC LIMIT ?"
 )
 _SERVICES = (
-    "SELECT s.name, s.ready, d.awaits FROM service s LEFT JOIN service_day d ON d.service_id = s.id AND"
-    " d.business_date >= ?"
-    " AND d.awaits <> '[]' WHERE NOT s.removed AND s.ready <> '[]' ORDER BY s.name"
+    "SELECT s.name, s.ready, d.awaits FROM service s LEFT JOIN service_day d ON d.service_id = s.id AND d.business_date"
+    " >= ? AND d.awaits <> '[]' WHERE NOT s.removed AND s.ready <> '[]' ORDER BY s.name"
 )
 _EDGES = (
     "SELECT d.check_name, j.name FROM dependency d JOIN job j ON j.id = d.downstream_id WHERE d.condition = 'ready'"

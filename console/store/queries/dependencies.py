@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from console.domain.check import CheckHistory, CheckState, ResultSpan
 from console.domain.dependency import Requirement, UpstreamCondition, UpstreamPeriod, UpstreamRun
-from console.domain.ids import instant, micros, optional_instant
+from console.domain.ids import instant, micros
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.queries.base import clean_name
@@ -53,14 +53,15 @@ MAX_PAST_RUNS = 400
 def past_runs(link: ReadConnection, job_id: int, at: datetime) -> tuple[UpstreamRun, ...]:
     """The job's latest runs before that instant, oldest first."""
     rows = link.rows(
-        "SELECT id, period_key, business_date, sort_us, state, evidence, reason, stale_read, ended_us FROM run WHERE"
-        " job_id = ?"
+        "SELECT period_key, business_date, sort_us, state, reason, stale_read FROM run WHERE job_id = ?"
         " AND sort_us < ? ORDER BY sort_us DESC LIMIT ?",
         (job_id, micros(at), MAX_PAST_RUNS),
     )
     return tuple(
-        UpstreamRun(row.id, clean_name(row.period_key), row.business_date, instant(row.sort_us), row.state,
-                    row.evidence, row.reason, bool(row.stale_read), optional_instant(row.ended_us))
+        UpstreamRun(
+            clean_name(row.period_key), row.business_date, instant(row.sort_us), row.state, row.reason,
+            bool(row.stale_read),
+        )
         for row in reversed(rows)
     )  # fmt: skip
 

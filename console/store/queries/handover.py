@@ -23,12 +23,10 @@ from console.text.cleaning import clean_line
 DEADLINES_WITHIN = timedelta(hours=12)
 """How far ahead services at risk are listed."""
 _SERVICES = (
-    "SELECT s.name, s.title, s.tier, s.zone, d.business_date, d.deadline_us, d.timeliness, d.delivered_us,"
-    " d.act_by_us, d.cause,"
-    " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.business_date ="
-    " d.business_date"
-    " AND x.submission = d.submission) AS was_threatened, d.instance"
-    " FROM service_day d JOIN service s ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
+    "SELECT s.name, s.title, s.tier, s.zone, d.business_date, d.deadline_us, d.timeliness, d.delivered_us, d.act_by_us,"
+    " d.cause, d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.business_date ="
+    " d.business_date AND x.submission = d.submission) AS was_threatened, d.instance FROM service_day d JOIN service s"
+    " ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
 _BY_PEOPLE = ("note", "acknowledged", "unacknowledged")
 """Kinds of events that a person made."""
@@ -93,8 +91,7 @@ class HandoverQueries(ContextQueries):
         """The service days affected by an incident."""
         where = (
             "EXISTS (SELECT 1 FROM incident_service h WHERE h.incident_id = ? AND h.service_id = s.id AND"
-            " h.business_date = d.business_date"
-            " AND h.submission = d.submission)"
+            " h.business_date = d.business_date AND h.submission = d.submission)"
         )
         return tuple(map(_night, self.link.rows(_SERVICES.format(where=where), (incident_id,))))
 
@@ -131,13 +128,11 @@ class HandoverQueries(ContextQueries):
             matchers = ", ".join(f"{key}={value}" for key, value in silence.matchers.items())
             overrides.append(ActiveOverride("silence", matchers, silence.by, silence.why, silence.until))
         rows = self.link.rows(
-            "SELECT s.name, COALESCE((SELECT '#' || d.instance FROM service_day d WHERE d.service_id = x.service_id"
-            " AND d.business_date = x.business_date AND d.submission = x.submission AND d.instance <> ''),"
-            " x.business_date) AS day, x.by, x.why,"
-            " x.until_us FROM extension x JOIN service s ON s.id = x.service_id"
-            " WHERE x.until_us >= ? AND NOT EXISTS (SELECT 1 FROM extension y WHERE y.service_id = x.service_id"
-            " AND y.business_date = x.business_date AND y.submission = x.submission AND y.id > x.id) ORDER BY"
-            " x.until_us, s.name",
+            "SELECT s.name, COALESCE((SELECT '#' || d.instance FROM service_day d WHERE d.service_id = x.service_id AND"
+            " d.business_date = x.business_date AND d.submission = x.submission AND d.instance <> ''), x.business_date)"
+            " AS day, x.by, x.why, x.until_us FROM extension x JOIN service s ON s.id = x.service_id WHERE x.until_us"
+            " >= ? AND NOT EXISTS (SELECT 1 FROM extension y WHERE y.service_id = x.service_id AND y.business_date ="
+            " x.business_date AND y.submission = x.submission AND y.id > x.id) ORDER BY x.until_us, s.name",
             (micros(now),),
         )
         overrides += [

@@ -77,7 +77,7 @@ class HoldQueries(ContextQueries):
             where = "r.period_us <= ? AND r.period_us >= ?"
             values = (micros(now + AT_ITS_START), micros(now - ITS_PERIOD))
         run = self.link.first(
-            "SELECT r.period_key, r.period_us, r.business_date FROM run r WHERE r.job_id = ?"  # noqa: S608  (our own names)
+            "SELECT r.period_us, r.business_date FROM run r WHERE r.job_id = ?"  # noqa: S608  (our own names)
             f" AND {where} ORDER BY r.sort_us DESC LIMIT 1",
             (job.id, *values),
         )
@@ -85,8 +85,7 @@ class HoldQueries(ContextQueries):
             raise ItemNotFound(job.name, f"{job.name} has no run {period}; headway run lists its known runs")
         at = now if run is None or run.period_us is None else instant(run.period_us)
         date = business_date or (run.business_date if run is not None else "")
-        period_key = clean_name(run.period_key) if run is not None else ""
-        return GateView(job.id, job.name, date, at, period_key, self._upstreams(job.id, date, at))
+        return GateView(job.id, date, at, self._upstreams(job.id, date, at))
 
     def gate_zone(self, job_id: int) -> tuple[str, str]:
         """(zone, cutoff) of the job's system, for a business date without a run."""
@@ -98,7 +97,7 @@ class HoldQueries(ContextQueries):
     def _upstreams(self, job_id: int, business_date: str, at: datetime) -> tuple[UpstreamView, ...]:
         stale = self.store.stale_targets()
         rows = self.link.rows(
-            f"SELECT u.id, u.name, d.mode, u.target_id, {REQUIREMENT_COLUMNS}, c.dialect, c.expression,"  # noqa: S608
+            f"SELECT u.id, u.name, u.target_id, {REQUIREMENT_COLUMNS}, c.dialect, c.expression,"  # noqa: S608
             " c.zone AS schedule_zone, c.next_us, c.accepted_us, s.zone, s.cutoff FROM dependency d JOIN job u ON u.id"
             " = d.upstream_id JOIN job w ON w.id = d.downstream_id JOIN system s ON s.id = u.system_id LEFT JOIN"
             " schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = u.id AND x.accepted_us IS NOT"
@@ -109,7 +108,7 @@ class HoldQueries(ContextQueries):
         upstreams: dict[int, UpstreamView] = {}
         for row in rows:  # of a pair the declared dependency comes first
             if row.id not in upstreams:
-                view = _upstream(row, self._run_read(row.id, business_date, at), stale)
+                view = _upstream(row, self._run_read(row.id, business_date, at), row.target_id in stale)
                 requirement = parse_requirement(row)
                 if not requirement.is_plain:
                     view = self._with_requirement(view, requirement, job_id, business_date, at)
@@ -141,7 +140,7 @@ class HoldQueries(ContextQueries):
 
     def _run(self, job_id: int, business_date: str, where: str, *values: int) -> Row | None:
         return self.link.first(
-            "SELECT id, period_key, state, evidence, reason, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
+            "SELECT period_key, state, reason, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
             f" WHERE job_id = ? AND business_date = ? AND {where} LIMIT 1",
             (job_id, business_date, *values),
         )
@@ -156,21 +155,16 @@ def _is_good(run: Row) -> bool:
     return (run.state == RunState.SUCCEEDED and not run.stale_read) or run.state == RunState.SKIPPED
 
 
-def _upstream(row: Row, run: Row | None, stale: dict[int, datetime | None]) -> UpstreamView:
+def _upstream(row: Row, run: Row | None, is_unseen: bool) -> UpstreamView:
     schedule = None
     if row.dialect is not None and row.dialect != "none":
         schedule = ScheduleView(
             row.dialect, row.expression, row.schedule_zone, optional_instant(row.next_us), instant(row.accepted_us),
             row.zone, row.cutoff,
         )  # fmt: skip
-    upstream = UpstreamView(
-        row.id, row.name, row.mode, schedule, None, "", "", "", "", False, stale.get(row.target_id),
-        row.target_id in stale,
-    )  # fmt: skip
-    return upstream if run is None else replace(
-        upstream, run_id=run.id, period_key=clean_name(run.period_key), state=run.state, evidence=run.evidence,
-        reason=run.reason, stale_read=bool(run.stale_read),
-    )  # fmt: skip
+    period_key, state, reason = ("", "", "") if run is None else (clean_name(run.period_key), run.state, run.reason)
+    stale_read = run is not None and bool(run.stale_read)
+    return UpstreamView(row.id, row.name, schedule, period_key, state, reason, stale_read, is_unseen)
 
 
 def _hold(row: Row) -> HoldView:

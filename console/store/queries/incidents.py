@@ -64,17 +64,16 @@ _MEMBERS = (
 _BEFORE = (
     "SELECT recent.id AS run_id, recent.sort_us AS at_us, recent.state, recent.ended_us, t.ended_us AS failed_us,"
     " t.message, t.exit_code, (SELECT a.verb FROM action a WHERE a.run_id = recent.id AND a.state = 'verified' ORDER BY"
-    f" a.requested_us DESC LIMIT 1) AS verb, (SELECT {SENT_BY} FROM action a WHERE a.run_id = recent.id AND a.state"
-    " = 'verified' ORDER BY a.requested_us DESC LIMIT 1) AS by, (SELECT max(o.id) FROM incident o WHERE o.root_run_id ="
+    f" a.requested_us DESC LIMIT 1) AS verb, (SELECT {SENT_BY} FROM action a WHERE a.run_id = recent.id AND a.state ="
+    " 'verified' ORDER BY a.requested_us DESC LIMIT 1) AS by, (SELECT max(o.id) FROM incident o WHERE o.root_run_id ="
     " recent.id) AS incident_id, (SELECT min(g.ended_us) FROM run g WHERE g.job_id = recent.job_id AND g.sort_us >"
     " recent.sort_us AND g.sort_us < recent.sort_us + 86400000000 AND g.business_date = recent.business_date AND"
-    " g.period_us IS NULL AND"
-    " g.state = 'succeeded') AS fresh_us FROM (SELECT r.id, r.job_id, r.business_date, r.sort_us, r.state, r.ended_us"
-    " FROM"
-    " incident i JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us AND"
-    " NOT EXISTS (SELECT 1 FROM incident_member m WHERE m.incident_id = i.id AND m.run_id = r.id) WHERE"
-    " i.id = ? ORDER BY r.sort_us DESC LIMIT 500) recent JOIN attempt t ON t.id = (SELECT x.id FROM attempt x WHERE"
-    f" x.run_id = recent.id AND x.state IN ({_RED}) ORDER BY x.number LIMIT 1) ORDER BY recent.sort_us DESC LIMIT ?"
+    " g.period_us IS NULL AND g.state = 'succeeded') AS fresh_us FROM (SELECT r.id, r.job_id, r.business_date,"
+    " r.sort_us, r.state, r.ended_us FROM incident i JOIN run f ON f.id = i.root_run_id JOIN run r ON r.job_id ="
+    " f.job_id AND r.sort_us < f.sort_us AND NOT EXISTS (SELECT 1 FROM incident_member m WHERE m.incident_id = i.id AND"
+    " m.run_id = r.id) WHERE i.id = ? ORDER BY r.sort_us DESC LIMIT 500) recent JOIN attempt t ON t.id = (SELECT x.id"
+    f" FROM attempt x WHERE x.run_id = recent.id AND x.state IN ({_RED}) ORDER BY x.number LIMIT 1) ORDER BY"
+    " recent.sort_us DESC LIMIT ?"
 )
 """Of the latest 500 earlier runs of the root's job, without the incident's own: those with a failed attempt, with their
 first failure, and when an unscheduled start succeeded for the same business date."""
@@ -97,16 +96,15 @@ _NEWEST = "ORDER BY i.opened_us DESC, i.id DESC"
 _UNACKNOWLEDGED: dict[str, Any] = {"acknowledged_by": "", "acknowledged_until": None}
 _ROWS = (
     "SELECT i.id, i.title, i.cause, i.business_date, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us,"
-    " i.closed_us,"
-    " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS services, (SELECT"
-    " count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS affected_runs,"
-    " i.root_run_id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.runbook, i.split_from, i.merged_into,"
-    " i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT min(s.tier)"
-    " FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier FROM incident i"
-    " LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id, i.root_job_id) LEFT JOIN"
-    " (SELECT t.id, s.name || '/' || t.name AS text FROM target t"
-    " JOIN system s ON s.id = t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT"
-    " max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
+    " i.closed_us, (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id) AS"
+    " services, (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS"
+    " affected_runs, i.root_run_id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.runbook, i.split_from,"
+    " i.merged_into, i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT"
+    " min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier"
+    " FROM incident i LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id,"
+    " i.root_job_id) LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS text FROM target t JOIN system s ON s.id ="
+    " t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM"
+    " acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
 )
 _LOG = (
     "SELECT l.text, l.error FROM attempt a JOIN log_tail l ON l.attempt_id = a.id WHERE a.run_id = ?"
@@ -296,11 +294,10 @@ class IncidentQueries(ContextQueries):
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.basis, x.reasons,"
             " CASE WHEN d.id IS NULL THEN x.expected_us ELSE d.expected_us END AS expected_us, d.delivered_us,"
             " COALESCE(d.timeliness, x.timeliness) AS timeliness, d.instance, d.sources AS estimates, d.p_late,"
-            " d.p80_us, d.p95_us, d.distrust AS unreliable_because, x.business_date"
-            " FROM incident_service x JOIN service s ON s.id = x.service_id"
-            " LEFT JOIN service_day d ON d.service_id = x.service_id"
-            " AND d.business_date = x.business_date AND d.submission = x.submission WHERE x.incident_id = ?"
-            " ORDER BY x.deadline_us, s.tier, s.name, x.submission",
+            " d.p80_us, d.p95_us, d.distrust AS unreliable_because, x.business_date FROM incident_service x JOIN"
+            " service s ON s.id = x.service_id LEFT JOIN service_day d ON d.service_id = x.service_id AND"
+            " d.business_date = x.business_date AND d.submission = x.submission WHERE x.incident_id = ? ORDER BY"
+            " x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
         )
         titles = [instance_name(row.title or row.name, row.instance) if row.instance else row.title for row in rows]

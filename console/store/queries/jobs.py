@@ -88,8 +88,7 @@ _JOB_ID = re.compile(rf"id:[0-9]{{1,{MAX_ID_DIGITS}}}")
 _ROW = (
     "SELECT j.id, j.name, j.title, s.name AS system, s.kind, l.state, COALESCE(r.evidence, 'native') AS evidence,"
     " r.native_state, COALESCE(r.timeliness, 'no_estimate') AS timeliness, r.business_date, r.id AS run_id,"
-    " r.started_us,"
-    " r.ended_us, p.sort_us AS planned_us, c.text AS schedule, c.next_us AS source_next_us, j.owner,"
+    " r.started_us, r.ended_us, p.sort_us AS planned_us, c.text AS schedule, c.next_us AS source_next_us, j.owner,"
     " j.paused_since_us, CASE WHEN c.id IS NOT NULL OR j.gone_since_us < (SELECT g.inventory_us FROM target g WHERE"
     " g.id = j.target_id) THEN j.gone_since_us END AS gone_us, j.parent_id, r.stale_read, COALESCE(r.attempts, 0) AS"
     " attempts, j.target_id, h.state AS hold, h.held_by, h.until_us AS held_until_us FROM {keys} JOIN job j ON j.id ="

@@ -31,9 +31,8 @@ from console.store.row_values import from_row
 
 _FACTS = (
     "SELECT j.id, j.name, s.name AS system, j.target_id, r.state, r.evidence, r.period_key, r.ended_us, r.started_us,"
-    " r.sort_us, r.id AS run_id, COALESCE(r.stale_read, FALSE) AS stale_read,"
-    " COALESCE(r.business_date, '') AS business_date FROM {keys} JOIN job j ON j.id = k.a"
-    " JOIN system s ON s.id = j.system_id"
+    " r.sort_us, r.id AS run_id, COALESCE(r.stale_read, FALSE) AS stale_read, COALESCE(r.business_date, '') AS"
+    " business_date FROM {keys} JOIN job j ON j.id = k.a JOIN system s ON s.id = j.system_id"
 )
 _LATEST = f"{_FACTS} LEFT JOIN latest_run l ON l.job_id = j.id LEFT JOIN run r ON r.id = l.run_id"
 _EXPECTED = (
@@ -59,10 +58,9 @@ _PARENTS = "SELECT j.id, j.parent_id FROM {keys} JOIN job j ON j.id = k.a WHERE 
 _BELOW = "SELECT d.upstream_id, d.downstream_id FROM {keys} JOIN dependency d ON d.upstream_id = k.a"
 _ABOVE = "SELECT d.upstream_id, d.downstream_id FROM {keys} JOIN dependency d ON d.downstream_id = k.a"
 _LATEST_RUNS = (
-    "SELECT r.id, r.job_id, r.business_date, r.state, r.started_us, r.ended_us, r.stale_read, r.period_key FROM"
-    " {keys} JOIN run r"
-    " ON r.id IN (SELECT x.id FROM run x WHERE x.job_id = k.a AND x.attempts > 0 ORDER BY x.sort_us DESC LIMIT ?) ORDER"
-    " BY r.job_id, r.sort_us DESC"
+    "SELECT r.id, r.job_id, r.business_date, r.state, r.started_us, r.ended_us, r.stale_read, r.period_key FROM {keys}"
+    " JOIN run r ON r.id IN (SELECT x.id FROM run x WHERE x.job_id = k.a AND x.attempts > 0 ORDER BY x.sort_us DESC"
+    " LIMIT ?) ORDER BY r.job_id, r.sort_us DESC"
 )
 _INPUTS = (
     "SELECT a.run_id, a.context FROM {keys} JOIN attempt a ON a.run_id = k.a WHERE a.context LIKE '%\"inputs\"%'"
@@ -137,13 +135,11 @@ _UNITS = (
 _SHARED = (
     "WITH used AS (SELECT COALESCE(j.parent_id, j.id) AS job_id, u.dataset, u.is_output, max(u.producer) AS producer,"
     " max(u.seen_us) AS seen_us FROM job_dataset u JOIN job j ON j.id = u.job_id WHERE NOT j.unwatched AND"
-    " j.gone_since_us IS NULL GROUP BY COALESCE(j.parent_id, j.id), u.dataset, u.is_output)"
-    " SELECT w.job_id AS writer_id, r.job_id AS reader_id, w.dataset, w.producer, w.seen_us AS written_us, r.seen_us AS"
-    " read_us FROM (SELECT dataset FROM used GROUP BY dataset HAVING SUM(CASE WHEN is_output THEN 1 ELSE 0 END)"
-    " * SUM(CASE WHEN is_output THEN 0 ELSE 1 END) BETWEEN 1 AND ?) d"
-    " JOIN used w ON w.dataset = d.dataset AND w.is_output"
-    " JOIN used r ON r.dataset = d.dataset AND NOT r.is_output AND r.job_id <> w.job_id"
-    " ORDER BY w.job_id, r.job_id, w.dataset"
+    " j.gone_since_us IS NULL GROUP BY COALESCE(j.parent_id, j.id), u.dataset, u.is_output) SELECT w.job_id AS"
+    " writer_id, r.job_id AS reader_id, w.dataset, w.producer, w.seen_us AS written_us, r.seen_us AS read_us FROM"
+    " (SELECT dataset FROM used GROUP BY dataset HAVING SUM(CASE WHEN is_output THEN 1 ELSE 0 END) * SUM(CASE WHEN"
+    " is_output THEN 0 ELSE 1 END) BETWEEN 1 AND ?) d JOIN used w ON w.dataset = d.dataset AND w.is_output JOIN used r"
+    " ON r.dataset = d.dataset AND NOT r.is_output AND r.job_id <> w.job_id ORDER BY w.job_id, r.job_id, w.dataset"
 )
 MAX_PAIRS = 1_000
 """Writers times readers of one dataset. One that more share, such as a folder for everything, orders no jobs."""

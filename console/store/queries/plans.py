@@ -26,13 +26,12 @@ _STEPS = (
     " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.text <>"
     " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state,"
     " r.stale_read, j.target_id, CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' || t.name END AS failing,"
-    " CASE"
-    " WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id AND"
-    " o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE WHEN"
-    f" s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s LEFT JOIN job j ON j.id = s.job_id"
-    " LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON t.id = j.target_id LEFT"
-    " JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.job_id ="
-    " s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ? ORDER BY s.place"
+    " CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
+    " AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE"
+    f" WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s LEFT JOIN job j ON j.id ="
+    " s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON t.id = j.target_id LEFT JOIN action a ON"
+    " a.key = s.action_key LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ?"
+    " ORDER BY s.place"
 )
 
 

@@ -64,9 +64,8 @@ _COSTS = (
     " AND r.sort_us < ? JOIN attempt a ON a.run_id = r.id WHERE a.context LIKE ?"
 )
 _BUSY = (
-    "SELECT a.started_us, a.ended_us, a.state FROM {keys} JOIN run r ON r.job_id = k.a AND r.sort_us >= ?"
-    " AND r.sort_us < ? JOIN attempt a ON a.run_id = r.id WHERE a.started_us < ? AND (a.ended_us > ?"
-    " OR a.ended_us IS NULL)"
+    "SELECT a.started_us, a.ended_us, a.state FROM {keys} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? AND r.sort_us"
+    " < ? JOIN attempt a ON a.run_id = r.id WHERE a.started_us < ? AND (a.ended_us > ? OR a.ended_us IS NULL)"
 )
 _ANY_PRUNED = (
     "SELECT d.job_id FROM {keys} JOIN job_day d ON d.job_id = k.a WHERE d.business_date >= ? AND d.business_date < ?"

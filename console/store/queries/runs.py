@@ -17,9 +17,8 @@ from console.store.row_values import from_row, json_object
 MAX_RUNS = 60
 SELECT_RUN = (
     "SELECT r.id, r.job_id, j.name AS job, r.period_key, r.business_date, r.state, r.evidence, r.native_state,"
-    " r.timeliness,"
-    " r.attempts, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected,"
-    " r.stale_read, r.reason, r.partial_input, j.target_id FROM run r JOIN job j ON j.id = r.job_id"
+    " r.timeliness, r.attempts, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message,"
+    " r.expected, r.stale_read, r.reason, r.partial_input, j.target_id FROM run r JOIN job j ON j.id = r.job_id"
 )
 _ATTEMPTS = (
     "SELECT id, number, state, evidence, native_state, started_us, ended_us, exit_code, message, action_key,"

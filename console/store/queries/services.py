@@ -34,11 +34,10 @@ _DAYS = (
 )
 
 _OPEN = (
-    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us,"
-    " EXISTS (SELECT 1 FROM plan p WHERE p.incident_id = i.id AND p.state IN ('running', 'stopped')) AS has_plan"
-    " FROM incident i"
-    " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
-    " AND k.ended_us IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
+    "SELECT i.id, i.title, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, EXISTS (SELECT 1 FROM"
+    " plan p WHERE p.incident_id = i.id AND p.state IN ('running', 'stopped')) AS has_plan FROM incident i LEFT JOIN"
+    " acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us"
+    " IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
 )
 
 NOT_EVALUATED = "not judged yet"
@@ -307,14 +306,6 @@ def _service(
             promised=due,
             timeliness=timeliness,
             reasons=(Reason(reason),),
-            data_state="open",
-            delivered=None,
-            expected=None,
-            late=None,
-            act_by=None,
-            green_by=None,
-            cause="",
-            incident_id=None,
         )
     incident = open_incidents.get(day.incident_id or 0)
     return from_row(

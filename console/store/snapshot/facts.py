@@ -47,8 +47,7 @@ SELECT_JOBS = (
 )
 RUN_COLUMNS = (
     "r.id, r.job_id, r.period_key, r.period_us, r.business_date, r.state, r.evidence, r.native_state, r.reason,"
-    " r.attempts,"
-    " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
+    " r.attempts, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
     " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
 )
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -312,11 +311,9 @@ def _target(row: Row) -> TargetFacts:
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
     """The latest extension of each service day or submission, unless it ended before `since_us`."""
     rows = session.rows(
-        "SELECT s.name, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON"
-        " s.id ="
-        " e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, business_date, submission)"
-        " AND e.until_us"
-        " >= ? AND NOT s.removed ORDER BY s.name, e.business_date, e.submission",
+        "SELECT s.name, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON s.id"
+        " = e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, business_date, submission)"
+        " AND e.until_us >= ? AND NOT s.removed ORDER BY s.name, e.business_date, e.submission",
         (since_us,),
     )
     return tuple(
@@ -334,19 +331,16 @@ _AWAITING = (
 """The jobs that a plan would hold, read once for all holds: stopped plans may have thousands of steps."""
 SELECT_HOLDS = (
     "SELECT h.key, h.job_id, h.upstream_id, h.business_date, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us,"
-    " h.due_us,"
-    " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail, (SELECT"
-    " max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
+    " h.due_us, h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.reason, h.detail,"
+    " (SELECT max(g.state) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key) AS plan_state,"
     " (SELECT max(g.id) FROM plan_step t JOIN plan g ON g.id = t.plan_id WHERE t.action_key = h.key AND g.state IN"
-    " ('running', 'paused', 'stopped')) AS plan_id,"
-    " w.parameters AS awaits, p.state AS place_state, p.text AS place_text, p.unsent AS place_unsent,"
-    " p.ended_us AS place_ended_us, p.sent_us AS place_sent_us, p.origin AS place_origin,"
-    " r.state AS release_state, r.text AS release_text, r.unsent AS release_unsent,"
-    " r.ended_us AS release_ended_us, r.origin AS release_origin,"
-    " s.state AS start_state, s.text AS start_text, s.unsent AS start_unsent,"
-    " s.ended_us AS start_ended_us, s.origin AS start_origin"
-    " FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key LEFT"
-    f" JOIN action s ON s.key = h.start_key LEFT JOIN ({_AWAITING}) w ON w.job_id = h.job_id"
+    " ('running', 'paused', 'stopped')) AS plan_id, w.parameters AS awaits, p.state AS place_state, p.text AS"
+    " place_text, p.unsent AS place_unsent, p.ended_us AS place_ended_us, p.sent_us AS place_sent_us, p.origin AS"
+    " place_origin, r.state AS release_state, r.text AS release_text, r.unsent AS release_unsent, r.ended_us AS"
+    " release_ended_us, r.origin AS release_origin, s.state AS start_state, s.text AS start_text, s.unsent AS"
+    " start_unsent, s.ended_us AS start_ended_us, s.origin AS start_origin FROM hold h LEFT JOIN action p ON p.key ="
+    " h.key LEFT JOIN action r ON r.key = h.release_key LEFT JOIN action s ON s.key = h.start_key LEFT JOIN"
+    f" ({_AWAITING}) w ON w.job_id = h.job_id"
 )
 _SELECT_RECENT = (
     f"{SELECT_HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"

@@ -84,10 +84,9 @@ _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _OWN_FAILURES = f"'{RunState.FAILED.value}', '{RunState.TIMED_OUT.value}'"
 _FAILED = (
-    "SELECT r.job_id, r.business_date, r.sort_us, r.period_us, COALESCE(r.first_started_us, r.started_us) AS"
-    " began_us, r.ended_us"
-    f" FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.sort_us >= k.b AND r.state IN ({_OWN_FAILURES}) AND r.ended_us"
-    " >= r.started_us ORDER BY r.job_id, r.sort_us"
+    "SELECT r.job_id, r.business_date, r.sort_us, r.period_us, COALESCE(r.first_started_us, r.started_us) AS began_us,"
+    f" r.ended_us FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.sort_us >= k.b AND r.state IN ({_OWN_FAILURES}) AND"
+    " r.ended_us >= r.started_us ORDER BY r.job_id, r.sort_us"
 )
 
 
@@ -264,9 +263,8 @@ _GOOD = (
     " WHERE g.state = 'succeeded' AND g.ended_us IS NOT NULL ORDER BY g.sort_us DESC LIMIT ?"
 )
 _GOOD_ATTEMPT = (
-    "SELECT t.started_us, t.ended_us, t.context, t.run_id AS id FROM attempt t JOIN run r ON r.id = t.run_id"
-    " WHERE r.id = ? AND t.id <> r.attempt_id AND t.state = 'succeeded' AND t.ended_us IS NOT NULL"
-    " ORDER BY t.number DESC LIMIT 1"
+    "SELECT t.started_us, t.ended_us, t.context, t.run_id AS id FROM attempt t JOIN run r ON r.id = t.run_id WHERE r.id"
+    " = ? AND t.id <> r.attempt_id AND t.state = 'succeeded' AND t.ended_us IS NOT NULL ORDER BY t.number DESC LIMIT 1"
 )
 """The last success of the run itself, before it failed again."""
 _STAMP = (

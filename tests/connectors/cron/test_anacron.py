@@ -206,7 +206,7 @@ def test_a_log_read_by_a_later_poll_creates_no_second_attempt() -> None:
     book, at = AttemptBook(), datetime(2026, 11, 21, 11, 5, tzinfo=UTC)
     find = lambda *_: ("db07:anacron/job.good",)  # noqa: E731
     key = new_key()
-    book.add_record(WrapperStart("1.77", at, 77, 1, "root", "b", "9", key, "h.1", "anacron"), find)
+    book.add_record(WrapperStart("1.77", at, 77, 1, "root", "9", key, "h.1", "anacron"), find)
     book = AttemptBook.from_json([attempt.as_json() for attempt in book.attempts])
     for line in LOG.splitlines()[:5]:
         if (event := read_line(line, NOW, UTC)) is not None and "job.good" in event.text:

@@ -138,7 +138,8 @@ def test_the_parts_of_every_job_add_up_to_its_lateness_and_all_of_them_to_the_wh
     steps, now = drawn
     breakdown = break_down_lateness(steps, now, delivered)
     for part in breakdown.parts:
-        assert part.late == part.upstream + part.clock + part.own
+        own = part.queued + part.slow + part.retries + part.repair + part.ahead
+        assert part.late == part.upstream + part.clock + own
         assert min(part.queued, part.retries, part.repair) >= -timedelta(seconds=2)
     before = [timedelta(0), *(part.late for part in breakdown.parts)]
     assert before[:-1] == [part.upstream for part in breakdown.parts]

@@ -30,8 +30,8 @@ SATURDAYS = replace(DAILY, expression="17 16 * * 6")
 
 
 def gate_verdict(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateVerdict:
-    upstream = UpstreamView(1, "etl/extract", "observe", clock, None, "", "", "", "", False, None)
-    return judge_gate(GateView(2, "etl/load", business_date, now, "", (upstream,)), True, now)
+    upstream = UpstreamView(1, "etl/extract", clock, "", "", "", False)
+    return judge_gate(GateView(2, business_date, now, (upstream,)), True, now)
 
 
 def gate_status(business_date: str, clock: ScheduleView | None, now: datetime = NOW) -> GateStatus:
@@ -97,29 +97,25 @@ def test_what_only_events_start_is_waited_for() -> None:
 
 
 def test_a_run_that_is_seen_counts_whatever_its_date() -> None:
-    good = UpstreamView(1, "etl/extract", "hold", DAILY, 7, "p", RunState.SUCCEEDED, "native", "", False, None)
-    assert (
-        GateStatus.SATISFIED == judge_gate(GateView(2, "etl/load", "2020-01-01", NOW, "", (good,)), False, NOW).status
-    )
+    good = UpstreamView(1, "etl/extract", DAILY, "p", RunState.SUCCEEDED, "", False)
+    assert GateStatus.SATISFIED == judge_gate(GateView(2, "2020-01-01", NOW, (good,)), False, NOW).status
 
 
 def test_a_run_that_closes_the_gate_is_named() -> None:
-    red = UpstreamView(
-        1, "etl/extract", "hold", DAILY, 7, "p1", RunState.MISSED, "native", "no run by 16:22", False, None
-    )
-    view = GateView(2, "etl/load", "2026-11-22", NOW, "", (red,))
+    red = UpstreamView(1, "etl/extract", DAILY, "p1", RunState.MISSED, "no run by 16:22", False)
+    view = GateView(2, "2026-11-22", NOW, (red,))
     assert GateVerdict(GateStatus.RED, "etl/extract is missed (run p1: no run by 16:22)") == judge_gate(view, True, NOW)
     going = replace(view, upstreams=(replace(red, state=RunState.RUNNING, reason=""),))
     assert GateVerdict(GateStatus.WAITING, "etl/extract is running (run p1)") == judge_gate(going, True, NOW)
 
 
-EXTRACT = UpstreamView(1, "etl/extract", "hold", DAILY, 7, "p1", RunState.SUCCEEDED, "native", "", False, None)
+EXTRACT = UpstreamView(1, "etl/extract", DAILY, "p1", RunState.SUCCEEDED, "", False)
 STOCK = replace(EXTRACT, job_id=2, job="etl/stock", state=RunState.FAILED)
 DATE = "2026-11-22"
 
 
 def judged(*upstreams: UpstreamView, declared: Declared = NOTHING_DECLARED) -> GateVerdict:
-    return judge_gate(GateView(9, "etl/load", DATE, NOW, "", upstreams), True, NOW, declared)
+    return judge_gate(GateView(9, DATE, NOW, upstreams), True, NOW, declared)
 
 
 def wants(upstream: UpstreamView, **what: Any) -> UpstreamView:
@@ -158,7 +154,7 @@ def test_a_gate_goes_by_the_condition(
 
 def past(day: int, state: RunState = RunState.SUCCEEDED) -> UpstreamRun:
     at = datetime(2026, 11, day, 16, 17, tzinfo=UTC)
-    return UpstreamRun(day, f"p{day}", f"2026-11-{day:02}", at, state, "native", "", False, at)
+    return UpstreamRun(f"p{day}", f"2026-11-{day:02}", at, state, "", False)
 
 
 def test_a_gate_reads_the_run_of_the_period_that_is_meant() -> None:

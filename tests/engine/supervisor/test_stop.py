@@ -38,7 +38,7 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 def held_by(folder: Path, holder: str) -> str:
     """The URL of a store whose lease `holder` has."""
     store = open_ready(str(folder / "headway.db"))
-    lease.acquire_lease(store, lease.ENGINE_LEASE, holder, 60)
+    lease.acquire_lease(store, holder, 60)
     store.close()
     return str(folder / "headway.db")
 

@@ -204,12 +204,12 @@ def test_an_action_in_flight_in_the_copy_is_not_done_a_second_time(path: Path, n
 def test_an_engine_of_before_the_restore_can_write_nothing(path: Path, night: Estate, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     back_up(path, copy)
-    before = lease.acquire_lease(night.store, lease.ENGINE_LEASE, "old", 60)
+    before = lease.acquire_lease(night.store, "old", 60)
     assert isinstance(before, HeldLease)
     night.store.close()
     restore(copy, path, "desk", NOW, replace=True)
     after = open_database(str(path))
-    new = lease.acquire_lease(after, lease.ENGINE_LEASE, "new", 60)
+    new = lease.acquire_lease(after, "new", 60)
     after.close()
     assert isinstance(new, HeldLease)
     assert new.fence > before.fence
@@ -246,7 +246,7 @@ def test_by_command_a_store_that_is_watched_is_copied_and_not_replaced(
     copy = str(tmp_path / "copy.db")
     assert Exit.OK == main(["--store", str(path), "store", "backup", copy])
     assert "4 jobs, 2 runs" in capsys.readouterr().out
-    assert isinstance(lease.acquire_lease(night.store, lease.ENGINE_LEASE, holder_name(), 60), HeldLease)
+    assert isinstance(lease.acquire_lease(night.store, holder_name(), 60), HeldLease)
     assert Exit.REFUSED == main(["--store", str(path), "store", "restore", copy, "--replace"])
     assert f"an engine works on {path}" in capsys.readouterr().err
     assert os.path.exists(copy)

@@ -7,7 +7,6 @@ import pytest
 from console.domain.ids import instant
 from console.store.db.database import Database
 from console.store.db.lease import (
-    ENGINE_LEASE,
     HeldLease,
     LeaseHolder,
     acquire_lease,
@@ -21,7 +20,7 @@ SECOND = 1_000_000
 
 
 def acquired(store: Database, holder: str, at: float) -> HeldLease:
-    lease = acquire_lease(store, ENGINE_LEASE, holder, 10, now_us=round(at * SECOND))
+    lease = acquire_lease(store, holder, 10, now_us=round(at * SECOND))
     assert isinstance(lease, HeldLease)
     return lease
 
@@ -29,7 +28,7 @@ def acquired(store: Database, holder: str, at: float) -> HeldLease:
 def test_the_second_engine_learns_who_holds_the_lease_and_since_when(store: Database) -> None:
     acquired(store, "host-1:17", 100)
     assert LeaseHolder("host-1:17", instant(100 * SECOND), instant(110 * SECOND)) == acquire_lease(
-        store, ENGINE_LEASE, "host-2:9", 10, now_us=105 * SECOND
+        store, "host-2:9", 10, now_us=105 * SECOND
     )
 
 
@@ -38,38 +37,38 @@ def test_an_engine_that_died_is_followed_once_its_lease_is_over(store: Database)
     second = acquired(store, "host-2:9", 111)
     assert (1, 2) == (first.fence, second.fence)
     with pytest.raises(LeaseLost, match="fence 1"):
-        renew_lease(store, ENGINE_LEASE, first, 10, now_us=112 * SECOND)
+        renew_lease(store, first, 10, now_us=112 * SECOND)
 
 
 def test_a_renewed_lease_keeps_its_fence_and_lasts_longer(store: Database) -> None:
     first = acquired(store, "host-1:17", 100)
-    later = renew_lease(store, ENGINE_LEASE, first, 10, now_us=108 * SECOND)
+    later = renew_lease(store, first, 10, now_us=108 * SECOND)
     assert (first.fence, instant(118 * SECOND)) == (later.fence, later.until)
-    assert isinstance(acquire_lease(store, ENGINE_LEASE, "host-2:9", 10, now_us=115 * SECOND), LeaseHolder)
+    assert isinstance(acquire_lease(store, "host-2:9", 10, now_us=115 * SECOND), LeaseHolder)
 
 
 def test_a_released_lease_is_free_at_once_and_its_fence_is_over(store: Database) -> None:
     first = acquired(store, "host-1:17", 100)
-    release_lease(store, ENGINE_LEASE, first)
+    release_lease(store, first)
     with pytest.raises(LeaseLost):
-        renew_lease(store, ENGINE_LEASE, first, 10, now_us=101 * SECOND)
+        renew_lease(store, first, 10, now_us=101 * SECOND)
     assert 2 == acquired(store, "host-2:9", 101).fence
-    release_lease(store, ENGINE_LEASE, first)
-    assert isinstance(acquire_lease(store, ENGINE_LEASE, "host-3:1", 10, now_us=102 * SECOND), LeaseHolder)
+    release_lease(store, first)
+    assert isinstance(acquire_lease(store, "host-3:1", 10, now_us=102 * SECOND), LeaseHolder)
 
 
 def test_a_restarted_lease_was_held_by_nobody_in_between_and_ends_its_old_fence(store: Database) -> None:
     first = acquired(store, "host-1:17", 100)
-    second = renew_fence(store, ENGINE_LEASE, first)
+    second = renew_fence(store, first)
     assert (2, first.until) == (second.fence, second.until)
-    assert isinstance(acquire_lease(store, ENGINE_LEASE, "host-2:9", 10, now_us=101 * SECOND), LeaseHolder)
+    assert isinstance(acquire_lease(store, "host-2:9", 10, now_us=101 * SECOND), LeaseHolder)
     with pytest.raises(LeaseLost), store.write(first.fence):
         pass
     with pytest.raises(LeaseLost, match="fence 1"):
-        renew_fence(store, ENGINE_LEASE, first)
-    assert second.fence == renew_lease(store, ENGINE_LEASE, second, 10, now_us=102 * SECOND).fence
+        renew_fence(store, first)
+    assert second.fence == renew_lease(store, second, 10, now_us=102 * SECOND).fence
 
 
 def test_the_clock_of_a_lease_is_the_real_one(store: Database) -> None:
-    assert isinstance(acquire_lease(store, ENGINE_LEASE, "one", 60), HeldLease)
-    assert isinstance(acquire_lease(store, ENGINE_LEASE, "two", 60), LeaseHolder)
+    assert isinstance(acquire_lease(store, "one", 60), HeldLease)
+    assert isinstance(acquire_lease(store, "two", 60), LeaseHolder)

@@ -159,9 +159,9 @@ def test_an_intent_is_on_the_disk_when_the_write_returns(store: Database) -> Non
 
 
 def test_a_write_with_an_old_fence_is_refused_and_writes_nothing(store: Database) -> None:
-    first = lease.acquire_lease(store, lease.ENGINE_LEASE, "one", 10, now_us=0)
+    first = lease.acquire_lease(store, "one", 10, now_us=0)
     assert isinstance(first, lease.HeldLease)
-    second = lease.acquire_lease(store, lease.ENGINE_LEASE, "two", 10, now_us=11_000_000)
+    second = lease.acquire_lease(store, "two", 10, now_us=11_000_000)
     assert isinstance(second, lease.HeldLease)
     with (
         pytest.raises(LeaseLost, match="fence 1 is lost: two holds the store now"),

@@ -372,7 +372,7 @@ def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: E
 
 
 def test_an_engine_that_lost_its_lease_writes_neither_records_nor_cursor(night: Estate) -> None:
-    lease.acquire_lease(night.store, lease.ENGINE_LEASE, "other", 10)
+    lease.acquire_lease(night.store, "other", 10)
     with pytest.raises(LeaseLost):
         ingest_batch(night.store, night.host, poll(failed(), cursor="new"), fence=99)
     assert 0 == night.fetch_one("SELECT count(*) FROM run")

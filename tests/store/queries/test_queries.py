@@ -537,7 +537,7 @@ def test_the_header_shows_the_engine_the_risk_and_the_failing_targets(served: Es
         header.open_incidents, header.at_risk, header.jobs, header.replay, header.silent_targets,
     )  # fmt: skip
     assert ("", False) == (header.engine.holder, header.engine.alive)
-    lease.acquire_lease(served.store, lease.ENGINE_LEASE, "host-1:17", 60)
+    lease.acquire_lease(served.store, "host-1:17", 60)
     assert ("host-1:17", True) == (reads.estate.header().engine.holder, reads.estate.header().engine.alive)
 
 
@@ -655,7 +655,7 @@ def test_the_header_counts_those_whose_deadline_has_passed_apart(served: Estate,
 
 
 def test_an_engine_whose_lease_is_over_is_not_alive(served: Estate, reads: Queries) -> None:
-    lease.acquire_lease(served.store, lease.ENGINE_LEASE, "host-1:17", 10, now_us=0)
+    lease.acquire_lease(served.store, "host-1:17", 10, now_us=0)
     assert ("host-1:17", False) == (reads.estate.engine().holder, reads.estate.engine().alive)
 
 
