@@ -125,10 +125,6 @@ class ReasonKind(StrEnum):
         return cls.TEXT
 
 
-STALE_START = "reads stale data unless fixed before, then rerun"
-"""Consequence of a native start whose job can still be restarted in time."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One clause of why a service has its timeliness."""
@@ -141,6 +137,9 @@ class Reason:
     at: str = ""
     """Of a native start, as `job`: "04:00 CET"."""
     job: str = ""
+    stale_from: datetime | None = None
+    """Of a native start whose job can be rerun in time: the start, which reads stale data unless the cause is fixed
+    before."""
 
     @property
     def clause(self) -> str:
@@ -151,7 +150,8 @@ class Reason:
 
     def as_json(self) -> dict[str, Any]:
         """The fields without those that are empty."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
+        known = {name: value for name, value in asdict(self).items() if value not in ("", None)}
+        return known if self.stale_from is None else {**known, "stale_from": self.stale_from.isoformat()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reason:
@@ -162,8 +162,18 @@ class Reason:
             text if isinstance(text, str) else "",
             ReasonKind(str(data.get("kind"))),
             p_late if isinstance(p_late, int | float) and 0 <= p_late <= 1 else None,
+            stale_from=_instant(data.get("stale_from")),
             **texts,
         )
+
+
+def _instant(text: object) -> datetime | None:
+    """None for anything but an ISO time with its offset."""
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None
 
 
 def reasons_text(reasons: Iterable[Reason]) -> str:

@@ -47,11 +47,36 @@ class Verdict(NamedTuple):
     """True if it names a restart, a start or a resume, which a freeze stops."""
     until: str = ""
     """The act-by in its text: " by 04:07 (in 54 min)"."""
+    then: LaterRestart | None = None
+    """The restart that follows its own."""
+
+    @property
+    def actions(self) -> list[str]:
+        """Its first part with the restart that follows, from the longest text to the shortest, which names only the
+        earlier of the two times."""
+        text = self.parts[0][0]
+        if self.then is None:
+            return [text]
+        job, at, is_first = self.then
+        short = text.replace(self.until, self.until.partition(" (in ")[0]) if self.until else text
+        earlier = text.replace(self.until, f" by {at}") if self.until and is_first else text
+        ends = (f", then {job} unless fixed by {at}", f", {job} too after {at}")
+        return [*(action + end for end in ends for action in (text, short)), earlier]
 
     @property
     def text(self) -> str:
-        text = ", ".join(filter(None, ["".join(text for text, _ in self.parts), saved_text(self.saves)]))
+        parts = [self.actions[0], *(text for text, _ in self.parts[1:])]
+        text = ", ".join(filter(None, ["".join(parts), saved_text(self.saves)]))
         return "; ".join(filter(None, [text, self.proposal]))
+
+
+class LaterRestart(NamedTuple):
+    """The job that starts by its clock then, and must be restarted too unless its upstream has succeeded by then."""
+
+    job: str
+    at: str
+    is_first: bool
+    """True if it starts before the act-by."""
 
 
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
@@ -89,11 +114,23 @@ def incident_verdict(
     if is_frozen and verdict.needs_sending:
         (text, style), *outlook = verdict.parts
         verdict = verdict._replace(parts=((f"Frozen, thaw first: {text}", style), *outlook))
+    if verdict.needs_sending and not plans:
+        verdict = verdict._replace(then=_later_restart(view.services, now, clock))
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     if awaits is None:
         return verdict
     proposal = f"plan {awaits.id} of {awaits.requester} awaits approval: {RESUME} {awaits.id}"
     return verdict._replace(proposal=proposal)
+
+
+def _later_restart(services: Sequence[AffectedServiceView], now: datetime, clock: Clock) -> LaterRestart | None:
+    """Of the service with the earliest act-by that is ahead: its first job that starts on stale data."""
+    ahead = [(service.act_by, service) for service in services if service.act_by is not None and service.act_by > now]
+    act_by, service = min(ahead, key=lambda timed: timed[0], default=(now, None))
+    for start in service.reasons if service is not None else ():
+        if start.stale_from is not None:
+            return LaterRestart(job_label(start.job), clock(start.stale_from), start.stale_from < act_by)
+    return None
 
 
 def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from console.control.incidents.verdict import incident_verdict, late_text, urgent_incident, urgent_service
 from console.domain.incident import AffectedServiceView, EventView, IncidentView, JointRestart, repaired_at_end
 from console.domain.plan import PlanView
-from console.domain.service import STALE_START, Reason, ReasonKind
+from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -72,7 +72,7 @@ def closed(view: IncidentView, **changes: Any) -> IncidentView:
 
 
 def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() -> None:
-    start = Reason(STALE_START, ReasonKind.NATIVE_START, at="03:50 CET", job="load_orders")
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
@@ -86,7 +86,9 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
-    assert "then load_orders unless fixed by 03:50 CET" in text_of(line)
+    assert "then load_orders unless fixed by 02:50, saves" in text_of(line), "one zone"
+    command = incident_verdict(view, (), NOW, render_context().hm, is_frozen=False)
+    assert f" {command.text}" == verdict(view), "as the commands print it"
 
 
 @pytest.mark.parametrize("changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "no_estimate"}])
@@ -720,7 +722,7 @@ async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> N
 
 def _second_restart(night: Night) -> None:
     first, *others = night.reads.incident_.services
-    start = Reason(STALE_START, ReasonKind.NATIVE_START, at="03:50 CET", job="load_orders")
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
     services = (dataclasses.replace(first, reasons=(start,)), *others)
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=services)
 
