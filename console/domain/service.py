@@ -324,6 +324,11 @@ class ServiceView:
         return reasons_text(self.reasons)
 
     @property
+    def last_chance(self) -> datetime:
+        """Its act-by; without one its deadline."""
+        return self.act_by or self.deadline
+
+    @property
     def is_promised(self) -> bool:
         """False on a date outside its calendar: its deadline means nothing."""
         return self.timeliness != Timeliness.NO_PROMISE

@@ -79,12 +79,16 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
     """With the restart that follows, even if the time left must go; with its further parts that fit; and with the names
     of the services that it still saves if they fit, else their number, else nothing."""
     (_, style), *further = verdict.parts
-    first = next((text for text in verdict.actions if len(text) < width), verdict.actions[-1])
+    texts = [text for text in verdict.actions if len(text) < width] or verdict.actions[-1:]
+    if verdict.then is None and verdict.saves and not further:  # the name of a service before the time left
+        saves = saved_text(verdict.saves, 1)
+        texts = [text for text in texts if length_of([(f" {text}, {saves}", "")]) <= width] or texts
+    first = texts[0]
     line: list[Segment] = [(f" {first}", style)]
     for part in further:
         line += [part] if length_of([*line, part]) <= width else []
     short = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
-    for saves in filter(None, (saved_text(verdict.saves), short)):
+    for saves in filter(None, (saved_text(verdict.saves), saved_text(verdict.saves, 1), short)):
         if length_of(with_services := [*line, (f", {saves}", "strong")]) <= width:
             return with_services
     return line
@@ -181,6 +185,9 @@ class VerdictLine(ScreenPart):
         self.paint()
 
     def tick(self) -> None:
+        self.paint()
+
+    def frame_painted(self) -> None:
         self.paint()
 
     def moved(self) -> None:
