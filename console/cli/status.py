@@ -15,6 +15,7 @@ from console.cli.output import Part, Table, ValueColumn, print_result, table
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader
 from console.cli.services import service_table
 from console.control.incidents.verdict import urgent_incident
+from console.domain.action import ActionView
 from console.domain.header import EngineShare, HeaderView, silenced_text
 from console.domain.switches import freeze_banner
 from console.domain.system import DriftView, TargetView
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 def run_status(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        header, systems, now = reads.estate.header(), reads.estate.systems(), reads.now()
         services, incidents = reads.services.list_services(), reads.incidents.list_incidents()
+        header, systems, now = reads.estate.header(services), reads.estate.systems(), reads.now()
         problems, approvals = reads.warnings.list_warnings(), reads.approvals.list_approvals()
         drift = reads.estate.drift()
+        unknown = [action for action in reads.actions.withdrawable() if action.state == "unknown"]
         maintenance = _active_maintenance(reads.declared(), now)
         urgent = urgent_incident(services, incidents, reads.plans.list_plans(ended=False), now)
         incident = reads.incidents.incident(urgent) if urgent is not None else None
@@ -44,7 +46,7 @@ def run_status(arguments: argparse.Namespace) -> int:
         from console.cli.status_page import StatusPage, render_page, write_page
 
         health = [(system, health_text(system, now, header.engine.alive)) for system in systems]
-        notes = [*_banner_lines(header, approvals, maintenance), *map(in_display_zone, problems)]
+        notes = [*_banner_lines(header, approvals, unknown, maintenance), *map(in_display_zone, problems)]
         action = verdict_text(incident, plans, header, now) if incident is not None else ""
         page = StatusPage(header, action, services, incidents, health, notes, engine_text(header), now)
         write_page(render_page(page), arguments.html)
@@ -58,13 +60,14 @@ def run_status(arguments: argparse.Namespace) -> int:
         "remarks": problems,
         "drift": drift,
         "approvals": approvals,
+        "unknown_actions": unknown,
         "maintenance": maintenance,
     }
     no_engine = [] if header.engine.alive else engine_text(header).splitlines()  # the verdict is of its last evaluation
     verdict = [verdict_text(incident, plans, header, now)] if incident is not None else []
     with one_zone():
         engine = [] if no_engine else engine_text(header).splitlines()
-        banners = list(_banner_lines(header, approvals, maintenance))
+        banners = list(_banner_lines(header, approvals, unknown, maintenance))
         rows = table(
             systems,
             ValueColumn("system", lambda target: f"{target.system}/{target.name}", 20, middle=True),
@@ -101,7 +104,10 @@ def drift_lines(drift: Sequence[DriftView]) -> Iterator[str]:
 
 
 def _banner_lines(
-    header: HeaderView, approvals: Sequence[ApprovalView], maintenance: Sequence[dict[str, Any]]
+    header: HeaderView,
+    approvals: Sequence[ApprovalView],
+    unknown: Sequence[ActionView],
+    maintenance: Sequence[dict[str, Any]],
 ) -> Iterator[str]:
     if header.frozen:
         yield in_display_zone(freeze_banner(header.frozen))
@@ -113,6 +119,8 @@ def _banner_lines(
         yield f"in maintenance: {window['of']} until {until}, alerts suppressed: {window['why']}"
     if approvals:
         yield f"{len(approvals)} waiting for approval: headway action approvals"
+    for action in unknown:
+        yield f"{action.verb.replace('_', ' ')} of {action.job}: outcome unknown: headway action {action.key}"
     yield from (f"plan {plan} stopped and needs a decision: headway plan {plan}" for plan in header.stopped_plans)
 
 
@@ -159,7 +167,7 @@ def health_text(target: TargetView, now: datetime, is_engine_alive: bool) -> str
     if target.last_ok is None:
         return "not seen yet"
     if now - target.last_ok > STALE_POLLS * timedelta(seconds=target.poll_every_s):
-        return "silent" if is_engine_alive else "not polled"
+        return target.unseen_status if is_engine_alive else "not polled"
     if target.stopped_reason:
         return "! NOTHING STARTS"
     if any(right.get("held") is False and right.get("needed_for") == "view" for right in target.rights):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -56,6 +57,22 @@ class EngineShare(NamedTuple):
         return "leads" if self.leads else "polls" if self.shards else "idle"
 
 
+def unseen_status(error_kind: str, *, is_failing: bool) -> str:
+    """Of a target without a recent poll: "unreachable" if it does not answer, else the kind of its error, "refused";
+    "not seen" if no poll failed."""
+    return error_kind or ("unreachable" if is_failing else "not seen")
+
+
+class UnseenTarget(NamedTuple):
+    """A target whose polls fail, or that was not seen for three intervals."""
+
+    name: str
+    """ "etl-hosts/db07"."""
+    last_ok: datetime | None
+    status: str
+    """As `unseen_status` has it: "unreachable", "refused"."""
+
+
 class HeaderView(NamedTuple):
     """The one line above every screen."""
 
@@ -65,8 +82,8 @@ class HeaderView(NamedTuple):
     at_risk: int
     """Undelivered services of the current business dates that are AT_RISK, WILL_MISS, BREACHED or without an estimate.
     """
-    silent_targets: tuple[tuple[str, datetime | None], ...]
-    """("etl-hosts/db07", last ok), worst first."""
+    unseen_targets: tuple[UnseenTarget, ...]
+    """The one seen least recently first."""
     jobs: int
     replay: bool
     """True if the store has a clock row."""
@@ -111,12 +128,13 @@ def silenced_text(silenced: Sequence[tuple[int, str]]) -> str:
 
 
 def unseen_targets_text(header: HeaderView, clock: Callable[[datetime], str]) -> str:
-    """ "2 targets cannot be reached, 1 target not polled (paused by mara until 06:26)"; empty if all are polled."""
+    """ "2 targets unreachable, 1 target not polled (paused by mara until 06:26)"; empty if all are polled."""
     pauses = {pause.system: pause for pause in header.paused}
-    systems = [name.partition("/")[0] for name, _ in header.silent_targets]
-    paused = [pauses[system] for system in systems if system in pauses]
-    lost, by = len(systems) - len(paused), {pause.system: f"{pause.by} until {clock(pause.until)}" for pause in paused}
-    texts = [f"{_targets(lost)} cannot be reached"] if lost else []
+    by_system = [(target.name.partition("/")[0], target.status) for target in header.unseen_targets]
+    paused = [pauses[system] for system, _ in by_system if system in pauses]
+    by = {pause.system: f"{pause.by} until {clock(pause.until)}" for pause in paused}
+    lost = Counter(status for system, status in by_system if system not in pauses)
+    texts = [f"{_targets(number)} {status}" for status, number in lost.items()]
     if paused:
         texts.append(f"{_targets(len(paused))} not polled (paused{f' by {by.popitem()[1]}' if len(by) == 1 else ''})")
     return ", ".join(texts)

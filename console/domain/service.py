@@ -127,10 +127,6 @@ class ReasonKind(StrEnum):
         return cls.TEXT
 
 
-STALE_START = "reads stale data unless fixed before, then rerun"
-"""Consequence of a native start whose job can still be restarted in time."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One clause of why a service has its timeliness."""
@@ -143,6 +139,9 @@ class Reason:
     at: str = ""
     """Of a native start, as `job`: "04:00 CET"."""
     job: str = ""
+    stale_from: datetime | None = None
+    """Of a native start whose job can be rerun in time: the start, which reads stale data unless the cause is fixed
+    before."""
 
     @property
     def clause(self) -> str:
@@ -153,7 +152,8 @@ class Reason:
 
     def as_json(self) -> dict[str, Any]:
         """The fields without those that are empty."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
+        known = {name: value for name, value in asdict(self).items() if value not in ("", None)}
+        return known if self.stale_from is None else {**known, "stale_from": self.stale_from.isoformat()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reason:
@@ -164,8 +164,18 @@ class Reason:
             text if isinstance(text, str) else "",
             ReasonKind(str(data.get("kind"))),
             p_late if isinstance(p_late, int | float) and 0 <= p_late <= 1 else None,
+            stale_from=_instant(data.get("stale_from")),
             **texts,
         )
+
+
+def _instant(text: object) -> datetime | None:
+    """None for anything but an ISO time with its offset."""
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None
 
 
 def reasons_text(reasons: Iterable[Reason]) -> str:
@@ -314,6 +324,11 @@ class ServiceView:
     @property
     def reason(self) -> str:
         return reasons_text(self.reasons)
+
+    @property
+    def last_chance(self) -> datetime:
+        """Its act-by; without one its deadline."""
+        return self.act_by or self.deadline
 
     @property
     def is_promised(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import NOTHING_STARTS
+from console.domain.header import unseen_status
 from console.domain.switches import SystemPause
 from console.timing.durations import format_duration
 
@@ -64,13 +65,12 @@ class TargetView:
     """Remaining requests, by its API."""
 
     @property
-    def failing_status(self) -> str:
-        """Of a target whose polls fail: "silent" if it does not answer, else the kind of its error: "refused"."""
-        return "silent" if self.error_kind in ("", "unreachable") else self.error_kind
+    def unseen_status(self) -> str:
+        return unseen_status(self.error_kind, is_failing=self.failing_since is not None)
 
     @property
     def next_try(self) -> datetime | None:
-        """Earliest next poll of a failing target: later if its API requires it (Retry-After) or a poll takes long.
+        """Earliest next poll of a failing target: later if its reply asks for it (Retry-After) or a poll takes long.
         None while polls succeed or are paused."""
         if self.failing_since is None or self.last_try is None or self.pause is not None:
             return None
@@ -84,15 +84,15 @@ class TargetView:
             return ""
         ahead = (self.next_try - now).total_seconds()
         soon = f"in {format_duration(ahead)}" if ahead > 0 else "any moment"
-        return f"{soon}, or after the delay that its API requires"
+        return f"{soon}, or after the delay that it asks for" if self.error_kind in _ANSWERING else soon
 
     @property
     def budget(self) -> str:
         """ "3 a poll, 12 a minute; 4812 of 5000 left"."""
         if self.requests is None:
             return "not counted: nothing leaves this machine for it" if self.last_ok is not None else ""
-        allowed = self.allowed or "its API names no limit"
-        return f"{self.requests} a poll, {self.requests_minute or 0:.0f} a minute; {allowed}"
+        allowed = f"; {self.allowed}" if self.allowed else ""
+        return f"{self.requests} a poll, {self.requests_minute or 0:.0f} a minute{allowed}"
 
     @property
     def problem(self) -> str:
@@ -146,6 +146,8 @@ class TargetView:
         return seen and not self.stopped_reason
 
 
+_ANSWERING = ("failing", "limited")
+"""Errors of a target that answers with a status and may ask for a delay."""
 _FIXES = {
     "unreachable": "check that it runs and is reachable from the engine's machine",
     "failing": "ask its operators, or those of a proxy: it answers with an error",

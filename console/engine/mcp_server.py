@@ -305,14 +305,14 @@ class AssistantTools:
 def _data_age(queries: Queries) -> dict[str, Any]:
     """The time of the reply, the silent systems, and the last heartbeat where no engine runs. No name in it is from
     outside: systems are named by the config."""
-    engine, targets = queries.estate.engine(), queries.estate.silent_targets()
+    engine, targets = queries.estate.engine(), queries.estate.unseen_targets()
     facts: dict[str, Any] = {"as_of": queries.now()}
     if not engine.alive:
         facts |= {"stale": "no engine is running", "last_heartbeat": engine.heartbeat}
     if targets:
         oldest: dict[str, datetime | None] = {}
-        for name, last_ok in targets:
-            oldest.setdefault(name.partition("/")[0], last_ok)
+        for target in targets:
+            oldest.setdefault(target.name.partition("/")[0], target.last_ok)
         last_polls = dict(islice(oldest.items(), MAX_SILENT))
         facts["silent"] = {"targets": len(targets), "last_poll_of_system": last_polls, "names": "see systems_health"}
     return facts

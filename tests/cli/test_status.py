@@ -35,7 +35,7 @@ WELL = TargetView(
     [
         (WELL, "ok"),
         (replace(WELL, last_ok=None), "not seen yet"),
-        (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "silent"),
+        (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "not seen"),
         (replace(WELL, error_kind="refused"), "refused"),
         (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
         (replace(WELL, warnings=("one", f"{NOTHING_STARTS}cron does not run on db07")), "! NOTHING STARTS"),
@@ -48,7 +48,7 @@ def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, text: s
     assert text == health_text(target, NOON, is_engine_alive=True)
 
 
-def test_without_an_engine_a_target_is_not_polled_rather_than_silent() -> None:
+def test_without_an_engine_a_target_is_not_polled_rather_than_not_seen() -> None:
     old = replace(WELL, last_ok=NOON - timedelta(minutes=1))
     assert "not polled" == health_text(old, NOON, is_engine_alive=False)
 

@@ -16,6 +16,7 @@ from console.cli import clock_format
 from console.cli.exits import CommandError, Exit
 from console.cli.main import main
 from console.cli.status_page import STYLES, StatusPage, render_page, write_page
+from console.domain.header import UnseenTarget
 from console.domain.service import Reason, Timeliness
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -99,7 +100,7 @@ def test_every_promise_status_has_its_color() -> None:
 def test_a_calm_night_is_reported_unless_nothing_is_watched() -> None:
     calm, whole = (
         [service for service in services() if service.timeliness == "on_time"],
-        header()._replace(silent_targets=()),
+        header()._replace(unseen_targets=()),
     )
     assert calm
     assert "All services on time" in render_page(board(services=calm, incidents=[], header=whole))
@@ -115,24 +116,28 @@ def test_a_calm_night_is_reported_unless_nothing_is_watched() -> None:
 @pytest.mark.parametrize(
     "changes, sick, text",
     [
-        ({}, (("etl-hosts/db02", None),), "No service is known to be at risk, but 1 target cannot be reached"),
+        (
+            {},
+            (UnseenTarget("etl-hosts/db02", None, "unreachable"),),
+            "No service is known to be at risk, but 1 target unreachable",
+        ),
         ({"timeliness": "no_estimate"}, (), "No service is known to be at risk; 1 without a verified forecast"),
         ({"timeliness": "met_late", "delivered": NOW}, (), "1 of 1 service met late"),
     ],
 )
 def test_an_unreachable_or_late_service_is_not_shown_as_on_time(
-    changes: dict[str, Any], sick: tuple[tuple[str, None], ...], text: str
+    changes: dict[str, Any], sick: tuple[UnseenTarget, ...], text: str
 ) -> None:
     service = next(service for service in services() if service.timeliness == "on_time")
     page = render_page(
-        board(services=[replace(service, **changes)], incidents=[], header=header()._replace(silent_targets=sick))
+        board(services=[replace(service, **changes)], incidents=[], header=header()._replace(unseen_targets=sick))
     )
     assert text in page
     assert "All services on time" not in page
 
 
 def test_without_a_service_no_promise_is_shown() -> None:
-    page = render_page(board(services=[], incidents=[], header=header()._replace(silent_targets=())))
+    page = render_page(board(services=[], incidents=[], header=header()._replace(unseen_targets=())))
     assert "No service is configured" in page
     assert "All services on time" not in page
 

@@ -138,6 +138,7 @@ def test_an_action_with_an_unknown_outcome_is_abandoned_by_a_person_and_may_be_r
     bench.parts.actions.step(bench.fence)
     assert "unknown" == ended(bench, made)[0]
     assert "its outcome is unknown" in headway(bench.url, "action", "withdraw", made).out
+    assert f"rerun of fake/extract: outcome unknown: headway action {made}" in headway(bench.url, "status").out
     code, text = withdraw(bench, made)
     assert (0, True) == (code, f"{made}: withdrawn" in text), text
     state, message = ended(bench, made)

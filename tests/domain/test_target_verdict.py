@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from datetime import datetime
 
+import pytest
+
 from connectors.sdk.states import NOTHING_STARTS
 from console.domain.switches import SystemPause
 from console.domain.system import TargetView
@@ -32,6 +34,17 @@ def test_a_target_that_is_not_polled_says_since_when_why_and_how_to_fix_it() -> 
     assert verdict(db07, last_ok=None, **fixed).endswith("refused. Fix: check that sshd runs there."), "one fix"
     stopped = verdict(db07, warnings=("a drift", f"{NOTHING_STARTS}cron is not running"))
     assert "etl-hosts/db07 starts nothing: cron is not running" == stopped
+
+
+@pytest.mark.parametrize(
+    "kind, asks", [("unreachable", False), ("refused", False), ("limited", True), ("failing", True)]
+)
+def test_only_a_target_that_answers_can_ask_for_a_delay(kind: str, asks: bool) -> None:
+    db07 = dataclasses.replace(
+        target("etl-hosts", "db07", "cron"), error_kind=kind, failing_since=at("03:12"), last_try=at("03:17")
+    )
+    assert asks == db07.next_try_text(at("03:17")).endswith(", or after the delay that it asks for")
+    assert kind == db07.unseen_status
 
 
 def test_a_paused_target_says_until_when_and_how_to_poll_it_now() -> None:

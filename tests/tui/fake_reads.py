@@ -17,7 +17,7 @@ from console.domain.alert import DeliveryView
 from console.domain.dependency import GateView, LineageRun, LineageView, UpstreamView
 from console.domain.filter import JobFilter
 from console.domain.handover import ServiceNight
-from console.domain.header import EngineShare, EngineView, HeaderView
+from console.domain.header import EngineShare, EngineView, HeaderView, UnseenTarget
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.hold import HoldReason, HoldView
 from console.domain.ids import micros
@@ -78,7 +78,7 @@ def at(clock: str) -> datetime:
 
 def header(**changes: Any) -> HeaderView:
     engine = EngineView("host-1", at("22:00"), NOW - timedelta(seconds=2), True)
-    sick = (("etl-hosts/etl02", NOW - timedelta(minutes=4)),)
+    sick = (UnseenTarget("etl-hosts/etl02", NOW - timedelta(minutes=4), "unreachable"),)
     return HeaderView("prod", engine, 1, 2, sick, 14, False)._replace(**changes)
 
 
@@ -628,7 +628,7 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         if self.broken:
             raise OSError(self.broken)
 
-    def header(self) -> HeaderView:
+    def header(self, services: Sequence[ServiceView] = ()) -> HeaderView:
         self._start_read()
         return self.head
 

@@ -71,7 +71,7 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "runs-wide": (("7", "see:RUNS  row 1 of", "ctrl+w"), "wide: names whole"),
     "job": (("3", "see:JOBS  row 1 of 14", "enter"), "upstream etl-hosts"),
     "run": (("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "enter"), "LOG attempt 2"),
-    "systems": (("5",), "unreachable"),
+    "systems": (("5",), "SYSTEMS 5"),
     "help": (("see:Supply plan", "?"), "keys of Services"),
     "jump": (("see:Supply plan", ":"), "incident  INC-0412"),
     "preview": (("2", "see:INC-0412", "enter", "see:AFFECTED SERVICES", "R"), "Send"),
@@ -154,13 +154,13 @@ def _replay(night: Night) -> None:
 
 def _nothing(night: Night) -> None:
     night.reads.services_, night.reads.incidents_, night.reads.jobs_, night.reads.targets_ = [], [], [], []
-    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, silent_targets=(), jobs=0)
+    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, unseen_targets=(), jobs=0)
 
 
 def _calm(night: Night) -> None:
     titles = (("Price list", "05:30"), ("Stock cover", "06:15"), ("Daily revenue", "07:30"), ("Segments", "08:00"))
     night.reads.services_ = [service(n, title, title, n, due) for n, (title, due) in enumerate(titles, 1)]
-    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, silent_targets=())
+    night.reads.head = night.reads.head._replace(at_risk=0, open_incidents=0, unseen_targets=())
     night.reads.incidents_ = []
 
 

@@ -42,7 +42,7 @@ class TimelineBar:
     start: datetime
     end: datetime
     state: str = ""
-    """Of an attempt: how it ended, "running" while it goes on."""
+    """Of an attempt: how it ended, "running" while it goes on, "unknown" while its target is not seen."""
     superseded: bool = False
     """True of a failed attempt whose period succeeded later."""
 
@@ -146,6 +146,8 @@ def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None
     tries = _begun(run, at) if run is not None else []
     last = tries[-1] if tries else None
     state, run_id = (last.state if last is not None else ""), (run.id if run is not None else None)
+    if last is None and run is not None and run.state == RunState.UNKNOWN and run.at <= at:
+        state = run.state  # it may have started since its target was seen
     if last is not None and last.ended is not None and not RunState(last.state).is_red:
         return TimelineLane(None, job, tuple(bars), state, run_id, done=last.ended)
     usual = job.usual_s if job.usual_s is not None else job.late_s
@@ -166,7 +168,7 @@ def _as_foreseen(lane: TimelineLane, at: datetime, foreseen: Foreseen) -> Timeli
         return lane
     p50, p95 = (max(at, moment) for moment in foreseen[lane.job.id])
     start = next((bar.start for bar in lane.bars if bar.kind is BarKind.EXPECTED), at)
-    if lane.state != RunState.RUNNING and lane.expected is not None:
+    if lane.expected is not None and not any(bar.kind is BarKind.RUNS for bar in lane.bars):
         start = max(at, start + (p50 - lane.expected))
     began = [bar for bar in lane.bars if bar.kind in (BarKind.RAN, BarKind.RUNS)]
     return replace(lane, bars=(*began, *_ahead(min(start, p50), p50, p95)), expected=p50, late=p95)

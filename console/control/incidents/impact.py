@@ -20,7 +20,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import run_key
 from console.domain.estate import Estate, IncidentFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.service import STALE_START, Reason, ReasonKind
+from console.domain.service import Reason, ReasonKind
 from console.forecast.finish_times import (
     ForecastNode,
     NodeState,
@@ -108,13 +108,13 @@ class RepairBudgets:
         start = max(node.starts_at, self._index.now)
         starts_at = zoned_time(node.starts_at, self._day.service.zone, self._index.now)
 
-        def start_reason(consequence: str) -> Reason:
-            return Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=clean_line(job.native_id))
-
-        if job.rerun is not Safety.NEVER and start + takes <= rerun_by:
-            return _Limit(rerun_by, True, node.job_id, start_reason(STALE_START))
+        is_rerun = job.rerun is not Safety.NEVER and start + takes <= rerun_by
         consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else "last safe start"
-        return _Limit(min(start, start_by), True, node.job_id, start_reason(consequence))
+        consequence = "reads stale data unless fixed before, then rerun" if is_rerun else consequence
+        stale_from = node.starts_at if is_rerun else None
+        name = clean_line(job.native_id)
+        reason = Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=name, stale_from=stale_from)
+        return _Limit(rerun_by if is_rerun else min(start, start_by), True, node.job_id, reason)
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:

@@ -47,22 +47,43 @@ class Verdict(NamedTuple):
     """True if it names a restart, a start or a resume, which a freeze stops."""
     until: str = ""
     """The act-by in its text: " by 04:07 (in 54 min)"."""
+    then: LaterRestart | None = None
+    """The restart that follows its own."""
+
+    @property
+    def actions(self) -> list[str]:
+        """Its first part with the restart that follows, from the longest text to the shortest: without the time left,
+        then with only the earlier of the two times."""
+        text = self.parts[0][0]
+        short = text.replace(self.until, self.until.partition(" (in ")[0]) if self.until else text
+        if self.then is None:
+            return [text, short]
+        job, at, is_first = self.then
+        earlier = text.replace(self.until, f" by {at}") if self.until and is_first else text
+        ends = (f", then {job} unless fixed by {at}", f", {job} too after {at}")
+        return [*(action + end for end in ends for action in (text, short)), earlier]
 
     @property
     def text(self) -> str:
-        text = ", ".join(filter(None, ["".join(text for text, _ in self.parts), saved_text(self.saves)]))
+        parts = [self.actions[0], *(text for text, _ in self.parts[1:])]
+        text = ", ".join(filter(None, ["".join(parts), saved_text(self.saves)]))
         return "; ".join(filter(None, [text, self.proposal]))
 
 
+class LaterRestart(NamedTuple):
+    """The job that starts by its clock then, and must be restarted too unless its upstream has succeeded by then."""
+
+    job: str
+    at: str
+    is_first: bool
+    """True if it starts before the act-by."""
+
+
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
-    """The endangered service to act on first: the earliest act-by that has not passed, else the earliest that has, else
-    the earliest deadline. Also one that got stale data: only a rerun delivers it."""
+    """The endangered service to act on first: the earliest act-by, without one the deadline, that has not passed, else
+    the earliest that has. Also one that got stale data: only a rerun delivers it."""
     endangered = [view for view in services if view.is_endangered and view.delivered is None]
-
-    def urgency(view: ServiceView) -> tuple[bool, bool, datetime]:
-        return view.act_by is None, view.act_by is not None and view.act_by <= now, view.act_by or view.deadline
-
-    return min(endangered, key=urgency, default=None)
+    return min(endangered, key=lambda view: (view.last_chance <= now, view.last_chance), default=None)
 
 
 def urgent_incident(
@@ -89,11 +110,23 @@ def incident_verdict(
     if is_frozen and verdict.needs_sending:
         (text, style), *outlook = verdict.parts
         verdict = verdict._replace(parts=((f"Frozen, thaw first: {text}", style), *outlook))
+    if verdict.needs_sending and not plans:
+        verdict = verdict._replace(then=_later_restart(view.services, now, clock))
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     if awaits is None:
         return verdict
     proposal = f"plan {awaits.id} of {awaits.requester} awaits approval: {RESUME} {awaits.id}"
     return verdict._replace(proposal=proposal)
+
+
+def _later_restart(services: Sequence[AffectedServiceView], now: datetime, clock: Clock) -> LaterRestart | None:
+    """Of the service with the earliest act-by that is ahead: its first job that starts on stale data."""
+    ahead = [(service.act_by, service) for service in services if service.act_by is not None and service.act_by > now]
+    act_by, service = min(ahead, key=lambda timed: timed[0], default=(now, None))
+    for start in service.reasons if service is not None else ():
+        if start.stale_from is not None:
+            return LaterRestart(job_label(start.job), clock(start.stale_from), start.stale_from < act_by)
+    return None
 
 
 def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
@@ -113,7 +146,10 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
     if root is not None and is_open(root.state):
         return _running_verdict(root, root.started, view, now, clock)
     if view.unreachable:
-        return step_verdict(f"restore {view.unreachable}", view.row.act_by, view.services, now, clock)
+        verdict = step_verdict(f"restore {view.unreachable}", view.row.act_by, view.services, now, clock)
+        return (
+            verdict._replace(saves=_saved_titles(view.services, now, with_running=True)) if verdict.saves else verdict
+        )
     steps = open_steps(view)
     if not steps:
         late = _outlook(_lost_services(view.services, now), now, clock, before=", ")
@@ -314,8 +350,18 @@ def rerun_text(
     return f"{label} runs again since {clock(started)}{f', done about {clock(done)}' if done > now else ''}"
 
 
-def _saved_titles(services: Sequence[ServiceOfVerdict], now: datetime) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(service.title or service.name for service in services if _is_savable(service, now)))
+def _saved_titles(
+    services: Sequence[ServiceOfVerdict], now: datetime, *, with_running: bool = False
+) -> tuple[str, ...]:
+    """By deadline. `with_running`: with those at risk without an act-by, whose jobs may still run where they cannot be
+    seen."""
+    saved = [
+        service
+        for service in sorted(services, key=lambda service: service.deadline)
+        if _is_savable(service, now)
+        or (with_running and service.timeliness == Timeliness.AT_RISK and service.act_by is None)
+    ]
+    return tuple(dict.fromkeys(service.title or service.name for service in saved))
 
 
 _LATE = (Timeliness.BREACHED, Timeliness.WILL_MISS)

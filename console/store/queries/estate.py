@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.domain.header import MAX_SILENCED, EngineShare, EngineView, HeaderView
+from console.domain.header import MAX_SILENCED, EngineShare, EngineView, HeaderView, UnseenTarget, unseen_status
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.service import is_in_doubt
+from console.domain.service import ServiceView, is_in_doubt
 from console.domain.switches import SHADOW, SystemPause
 from console.store.db.lease import is_provably_dead, living_holder, stuck_text
 from console.store.db.session import Row
@@ -81,7 +82,8 @@ class EstateQueries(ContextQueries):
         """The latest 200 closed incidents and the latest 200 ended plans, each newest first."""
         return [from_row(EndedWork, row) for row in self.link.rows(_ENDED)]
 
-    def header(self) -> HeaderView:
+    def header(self, services: Sequence[ServiceView] | None = None) -> HeaderView:
+        """`services`: those that it counts, where they are read already, so that both have the same verdicts."""
         meta: dict[str, str] = dict(self.link.rows("SELECT name, value FROM meta"))
         [counts] = self.link.rows(
             "SELECT (SELECT count(*) FROM incident WHERE closed_us IS NULL) AS incidents,"
@@ -97,14 +99,15 @@ class EstateQueries(ContextQueries):
 
             modes = self.modes()
             frozen, in_shadow = format_freeze(modes.frozen) if modes.frozen is not None else "", modes.in_shadow
-        endangered = [day for day in self.services.list_services() if day.is_endangered and day.delivered is None]
+        days = self.services.list_services() if services is None else services
+        endangered = [day for day in days if day.is_endangered and day.delivered is None]
         stopped = self.link.rows(_STOPPED, (micros(self.store.now() - STOPPED_LASTS),))
         return HeaderView(
             estate=meta.get("estate", ""),
             engine=self.engine(),
             open_incidents=counts.incidents,
             at_risk=len(endangered),
-            silent_targets=self.silent_targets(),
+            unseen_targets=self.unseen_targets(),
             jobs=jobs,
             replay=self.store.clock_setting() is not None,
             late=sum(day.timeliness == "breached" for day in endangered),
@@ -164,18 +167,25 @@ class EstateQueries(ContextQueries):
         engine = self.engine()
         return engine.holder if engine.alive or living_holder(engine.holder, engine.since) is not None else ""
 
-    def silent_targets(self) -> tuple[tuple[str, datetime | None], ...]:
+    def unseen_targets(self) -> tuple[UnseenTarget, ...]:
         """Targets that fail or were not seen for three intervals; the one seen least recently first."""
         stale = self.store.stale_targets()
         rows = self.link.rows(
-            "SELECT t.id, s.name AS system, t.name, t.last_ok_us, t.failing_since_us FROM target t"
+            "SELECT t.id, s.name AS system, t.name, t.last_ok_us, t.failing_since_us, t.error_kind FROM target t"
             " JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
         )
         sick = [
             row for row in rows if row.failing_since_us is not None or (row.id in stale and row.last_ok_us is not None)
         ]
         sick.sort(key=lambda row: (row.last_ok_us or 0, row.id))
-        return tuple((f"{row.system}/{clean_name(row.name)}", optional_instant(row.last_ok_us)) for row in sick)
+        return tuple(
+            UnseenTarget(
+                f"{row.system}/{clean_name(row.name)}",
+                optional_instant(row.last_ok_us),
+                unseen_status(row.error_kind, is_failing=row.failing_since_us is not None),
+            )
+            for row in sick
+        )
 
     def systems(self) -> list[TargetView]:
         """Every target, by system and name."""

@@ -27,7 +27,7 @@ from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, T
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.forecasts import peak_forecasts
-from console.store.queries.base import ContextQueries, ReadStore
+from console.store.queries.base import ContextQueries, ReadStore, run_visibility
 from console.store.queries.dependencies import roots_awaited
 from console.store.queries.services import ServiceQueries, current_business_date, days_after, is_end_to_end
 from console.store.row_values import from_row
@@ -78,7 +78,8 @@ _PATH = (
 )
 _ATTEMPTS = (
     "SELECT r.job_id, r.id, r.sort_us, {due} AS due_us, r.state AS run_state, a.started_us, a.ended_us, a.state,"
-    " a.action_key IS NOT NULL AS requested FROM {{keys}} JOIN run r ON {where} LEFT JOIN attempt a ON a.run_id = r.id"
+    " a.action_key IS NOT NULL AS requested, j.target_id FROM {{keys}} JOIN run r ON {where} JOIN job j ON j.id ="
+    " r.job_id LEFT JOIN attempt a ON a.run_id = r.id"
     " ORDER BY r.sort_us, r.id, a.started_us, a.number"
 )
 _ON_DATE = "r.job_id = k.a AND r.sort_us >= ? AND r.business_date = ?"
@@ -273,7 +274,13 @@ class ServiceDayQueries(ContextQueries):
         ]
 
     def _runs_by_job(self, rows: Iterable[Row]) -> dict[int, list[TimelineRun]]:
-        """One run for the rows of its attempts; due when its clock starts it, also by a changed schedule."""
+        """One run for the rows of its attempts, unknown while its target is not seen; due when its clock starts it,
+        also by a changed schedule."""
+        stale = self.store.stale_targets()
+
+        def shown(state: str, row: Row) -> str:
+            return run_visibility(state, "", row.target_id, stale).state
+
         by_run: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
             by_run[row.id].append(row)
@@ -281,11 +288,12 @@ class ServiceDayQueries(ContextQueries):
         runs: dict[int, list[TimelineRun]] = defaultdict(list)
         for run_id, attempts in by_run.items():
             run = attempts[0]
-            tries = tuple(from_row(TimelineAttempt, row) for row in attempts if row.started_us is not None)
+            begun = (row for row in attempts if row.started_us is not None)
+            tries = tuple(from_row(TimelineAttempt, row, state=shown(row.state, row)) for row in begun)
             at, due = instant(run.sort_us), optional_instant(run.due_us)
             if due is not None and run.job_id in changed:
                 at = due = changed[run.job_id].start(due)
-            runs[run.job_id].append(TimelineRun(run_id, at, due, run.run_state, tries))
+            runs[run.job_id].append(TimelineRun(run_id, at, due, shown(run.run_state, run), tries))
         return runs
 
 

@@ -14,7 +14,7 @@ from console.domain.service import ServiceView, is_unverified
 from console.domain.switches import SystemPause
 from console.timing import formats
 from console.timing.durations import format_duration
-from console.tui.frame.clock_format import ZonedClock, format_short
+from console.tui.frame.clock_format import ZonedClock, ZoneMode, format_short
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.widgets.paint import Segment, fit, length_of
 from console.tui.widgets.table import TableRow
@@ -81,6 +81,18 @@ class RenderContext(NamedTuple):
             formats.localized(text, shown), ("UTC", self.clock.home, zone), near or self.now, shown
         )
 
+    def with_local_times(self, text: str) -> str:
+        """The literal text, with its UTC times in the selected zone at the end."""
+        times = list[str]()
+
+        def note(at: datetime) -> str:
+            times.append(self.due(at))
+            return ""
+
+        formats.localized(text, note)
+        is_other = times and self.clock.mode is not ZoneMode.UTC
+        return f"{text} ({', '.join(times)} {self.clock.label(self.now)})" if is_other else text
+
     def other_zone(self, at: datetime) -> str:
         """ " CEST": the label of the zone at that time where it is not that of the header; else empty."""
         label = self.clock.label(at)
@@ -120,23 +132,23 @@ def paused_text(pause: SystemPause, ctx: RenderContext) -> str:
 
 
 def state_cells(row: JobRow | RunRow, ctx: RenderContext) -> tuple[Segment, Segment, Segment]:
-    """State mark, evidence mark, word. Of a silent system open states show `?` and since when it is silent, and a past
+    """State mark, evidence mark, word. Of a system that is not seen open states are unknown, with its age, and a past
     success is not green."""
     mark, label, style = ctx.mark("state", row.state)
     sign, _, sign_style = ctx.mark("evidence", row.evidence)
     if row.stale_read:
         sign, sign_style = ctx.sign("stale"), "warn"
     if row.stale_since is not None and (row.evidence == RunEvidence.STALE or is_open(row.state)):
-        return ("?", "dim"), (ctx.sign("silent"), "warn"), (silent_text(row.stale_since, ctx), "dim")
+        return ("?", "dim"), (ctx.sign("unseen"), "warn"), (unknown_text(row.stale_since, ctx), "dim")
     if row.stale_since is not None and style == "ok":
-        return (mark, "dim"), (ctx.sign("silent"), "warn"), (label, "dim")
+        return (mark, "dim"), (ctx.sign("unseen"), "warn"), (label, "dim")
     return (mark, style), (sign, sign_style), (label, style)
 
 
-def silent_text(since: datetime, ctx: RenderContext) -> str:
-    """ "silent 4m", "silent 3h": how long a system has sent no data, in its largest unit, for a narrow cell."""
+def unknown_text(since: datetime, ctx: RenderContext) -> str:
+    """ "unknown 4m", "unknown 3h": how long its system is not seen, in its largest unit, for a narrow cell."""
     age = format_short(ctx.now - since)
-    return f"silent {re.sub(r'(?<=[dh]).+', '', age)}"
+    return f"unknown {re.sub(r'(?<=[dh]).+', '', age)}"
 
 
 def marked_row(

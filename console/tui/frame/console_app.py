@@ -484,9 +484,9 @@ class ConsoleApp(App[int], inherit_bindings=False):
         broken, self.store_error, self._silent = bool(self.store_error), "", 0
         if self.beginning.seen(self.header, self.services):
             self._begin()
-        unseen = {name for name, _ in self.header.silent_targets}
+        unseen = {target.name for target in self.header.unseen_targets}
         self.paint_frame()
-        if before is not None and unseen != {name for name, _ in before.silent_targets}:
+        if before is not None and unseen != {target.name for target in before.unseen_targets}:
             broken = True  # a target became unreachable without a change of the store
         if broken and isinstance(self.screen, ConsoleScreen):
             self.screen.fetch()
@@ -592,4 +592,4 @@ def _header_of(reads: Queries) -> tuple[HeaderView, ClockSetting | None, Sequenc
     waiting = reads.approvals.list_approvals() if reads.estate.any_awaiting_approval() else []
     services = tuple(reads.services.list_services())
     prepare(services)
-    return reads.estate.header(), reads.clock_setting(), services, waiting
+    return reads.estate.header(services), reads.clock_setting(), services, waiting

@@ -64,7 +64,7 @@ EVIDENCE: dict[str, Glyph] = {
     RunEvidence.INFERRED: Glyph("≈", "~", "inferred", "dim", "no source recorded its end"),
     RunEvidence.ASSERTED: Glyph("p", "p", "asserted", "dim", "by a person"),
     RunEvidence.CONFLICT: Glyph("≠", "#", "conflict", "warn", "sources disagree"),
-    RunEvidence.STALE: Glyph("◷", "o", "outdated", "warn", "its system is silent; this is the last known state"),
+    RunEvidence.STALE: Glyph("◷", "o", "outdated", "warn", "its system is not seen; this is the last known state"),
 }
 
 SAFETY: dict[str, Glyph] = {
@@ -117,7 +117,7 @@ TIMELINE: dict[str, Glyph] = {
 """Signs of forecast cells, paths and Tonight."""
 
 SIGNS: dict[str, Glyph] = {
-    "silent": Glyph("◷", "?", "silent", "warn", "its system does not answer"),
+    "unseen": Glyph("◷", "?", "not seen", "warn", "its system is unreachable, refuses, or is not polled"),
     "stale": Glyph("«", "<", "stale", "warn", "read old or unfinished data"),
     "full": Glyph("▓", "#", "done, or time left", "ok"),
     "empty": Glyph("░", ".", "not done, or time used", "dim"),

@@ -78,14 +78,18 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
     if view.open_incidents or view.engine.alive:
         parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
     paused = {pause.system for pause in view.paused}
-    for number, (name, last_ok) in enumerate(view.silent_targets):
-        age = f"silent {format_short(ctx.now - last_ok)}" if last_ok else "never seen"
-        is_polled = view.engine.alive and name.partition("/")[0] not in paused
-        text = f"{name} {age if is_polled else 'not polled'}"
-        status = "silent" if view.engine.alive else "not polled"
-        reserve = len(f"+9 {status} · ") if number + 1 < len(view.silent_targets) else 0
+    unseen = [
+        target if view.engine.alive and target.name.partition("/")[0] not in paused
+        else target._replace(status="not polled", last_ok=None)
+        for target in view.unseen_targets
+    ]  # fmt: skip
+    for number, target in enumerate(unseen):
+        age = f" {format_short(ctx.now - target.last_ok)}" if target.last_ok is not None else ""
+        text, statuses = f"{target.name} {target.status}{age}", {further.status for further in unseen[number:]}
+        status = statuses.pop() if len(statuses) == 1 else "not seen"
+        reserve = len(f"+9 {status} · ") if number + 1 < len(unseen) else 0
         if sum(len(part[0]) + 3 for part in parts) + len(text) + reserve > room:  # the clock is never what is cut
-            parts.append((f"{'+' * bool(number)}{len(view.silent_targets) - number} {status}", "warn"))
+            parts.append((f"{'+' * bool(number)}{len(unseen) - number} {status}", "warn"))
             break
         parts.append((text, "warn"))
     dot = (f" {ctx.sign('dot')} ", "dim")

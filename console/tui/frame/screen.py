@@ -65,6 +65,9 @@ class ScreenPart:
 
     def tick(self) -> None: ...
 
+    def frame_painted(self) -> None:
+        """The header shows what was read last: a line that judges the same services must not lag behind."""
+
     def typed(self, text: str) -> None: ...
 
     def entered(self, text: str) -> None: ...
@@ -227,6 +230,8 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         if not self.is_whole:
             return
         self.paint_top()
+        for part in self.parts:
+            part.frame_painted()
         self._paint_waiting()
         header_footer.paint_tour(self, self.WHERE, self.only_problems)
         self.paint_foot()

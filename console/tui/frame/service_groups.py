@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import wraps
 from typing import NamedTuple, TypeVar
 
@@ -46,9 +46,6 @@ def _lengths(known: deque[tuple[Sequence[Item], Result]]) -> list[int]:
     return [len(items) for items, _ in tuple(known)]
 
 
-NEVER = datetime.max.replace(tzinfo=UTC)
-
-
 class ServiceGrouping(CyclicChoice):
     """The grouping of the services."""
 
@@ -67,14 +64,14 @@ class ServiceGroup(NamedTuple):
 
 @cached_by_identity
 def by_urgency(services: Sequence[ServiceView]) -> tuple[ServiceView, ...]:
-    """Services that need a person first, by act-by; then those without a verified forecast, then by deadline; delivered
-    ones or those without a promise come last."""
-    far = max((view.deadline for view in services), default=NEVER)
+    """Services that need a person first, by act-by or without one by deadline, breached ones last; then those without
+    a verified forecast, then by deadline; delivered ones or those without a promise come last."""
 
-    def urgency(view: ServiceView) -> tuple[bool, datetime, bool, bool, datetime, str]:
+    def urgency(view: ServiceView) -> tuple[bool, bool, bool, bool, datetime, datetime, str]:
         is_over = view.delivered is not None or not view.is_promised
-        is_known = is_over or not (view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view))
-        return not view.needs_a_person, view.act_by or far, is_known, is_over, view.deadline, view.name
+        is_calm, is_late = not view.needs_a_person, view.timeliness == Timeliness.BREACHED
+        is_known = is_calm and (is_over or not (view.timeliness == Timeliness.NO_ESTIMATE or is_unverified(view)))
+        return is_calm, is_known, is_over, is_late, view.last_chance, view.deadline, view.name
 
     return tuple(sorted(services, key=urgency))
 
@@ -188,7 +185,7 @@ def no_incident_text(
     if header is None or store_error or not header.engine.alive:
         return None
     coming = next_deadline_text(views, ctx)
-    is_well = not header.silent_targets and not needing_a_person(views)
+    is_well = not header.unseen_targets and not needing_a_person(views)
     return f"no open incident{f', next: {coming}' if coming else ''}", "ok" if is_well else "plain"
 
 

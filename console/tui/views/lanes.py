@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
+from console.control.incidents.verdict import job_label
 from console.domain.service import format_risk
 from console.domain.timeline import TimelineView
 from console.tui.frame.cells import RenderContext, passed
@@ -98,7 +99,7 @@ def lane_cells(
         if bar.kind is BarKind.RAN and RunState(bar.state).is_red and not bar.superseded:
             _put(drawn, last, (ctx.mark("state", bar.state)[0], "bad"))
         elif bar.kind is BarKind.RUNS:
-            _put(drawn, last, (ctx.mark("state", RunState.RUNNING)[0], "run"))
+            _put(drawn, last, (ctx.mark("state", bar.state)[0], _style(bar)))
     if lane.service is not None:
         _promise(drawn, lane, scale, ctx)
     elif (start := _clock_start(lane)) is not None and start > at:
@@ -157,6 +158,8 @@ def _style(bar: TimelineBar) -> str:
         return "dim"
     if bar.kind is BarKind.RAN:
         return "bad" if RunState(bar.state).is_red else "ok"
+    if bar.state == RunState.UNKNOWN:
+        return "dim"
     return {BarKind.RUNS: "run", BarKind.EXPECTED: "plain", BarKind.FAN: "warn"}[bar.kind]
 
 
@@ -167,6 +170,7 @@ def lane_label(lane: TimelineLane, width: int, ctx: RenderContext) -> list[Segme
         mark, _, style = ctx.status(service) if is_current else ctx.mark("timeliness", lane.state)
         return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
     name = lane.name.partition("/")[2] or lane.name
+    name = name if length_of([(name, "")]) <= width - 5 else job_label(lane.name)
     state = lane.state or (RunState.WAITING if lane.waits_for else "")
     mark, _, style = ctx.mark("state", state) if state else (" ", "", "dim")
     return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]

@@ -97,7 +97,7 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
 
 def _health_cell(view: TargetView, ctx: RenderContext, is_watched: bool) -> tuple[str, str, str]:
     if view.failing_since is not None or view.pause is not None:
-        return ctx.sign("silent"), "paused" if view.pause is not None else view.failing_status, "warn"
+        return ctx.sign("unseen"), "paused" if view.pause is not None else view.unseen_status, "warn"
     if view.last_ok is None:
         return ctx.mark("state", RunState.WAITING)[0], "not seen yet", "dim"
     if view.stopped_reason:
@@ -119,7 +119,9 @@ def _capability_text(view: TargetView) -> str:
 def _problem_text(view: TargetView, ctx: RenderContext) -> Segment:
     if view.pause is not None:
         return paused_text(view.pause, ctx), "warn"
-    return view.problem, "bad" if view.error or view.stopped_reason else "warn"
+    if view.error:
+        return view.error, "bad"  # its kind is the status
+    return view.problem, "bad" if view.stopped_reason else "warn"
 
 
 DRIFTS = 20
@@ -454,7 +456,7 @@ class SystemScreen(HeadwayScreen):
         view = self.view
         if view is None:
             return [(f" SYSTEM {self.target}", "key"), (f"  {self.waiting}", "warn")], []
-        text, style = (view.failing_status, "bad") if view.failing_since else ("not polled", "warn")
+        text, style = (view.unseen_status, "bad") if view.failing_since else ("not polled", "warn")
         if view.is_well:
             reason = "the store cannot be read" if self.board.store_error else "no engine"
             text, style = f"{reason}: this is the last known state", "warn"

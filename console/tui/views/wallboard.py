@@ -208,9 +208,9 @@ def _target(target: TargetView, ctx: RenderContext, is_old: bool) -> list[Segmen
     age = format_short(max(ctx.now - target.last_ok, timedelta(0))) if target.last_ok is not None else "never"
     if target.pause is not None:
         until = f"paused by {target.pause.by or 'somebody'} until {ctx.hm(target.pause.until)}"
-        return [(f"  {ctx.sign('silent')} {target_name(target)} {until}", "warn")]
+        return [(f"  {ctx.sign('unseen')} {target_name(target)} {until}", "warn")]
     if target.failing_since is not None:
-        return [(f"  {ctx.sign('silent')} {target_name(target)} {target.failing_status} {age}", "warn")]
+        return [(f"  {ctx.sign('unseen')} {target_name(target)} {target.unseen_status} {age}", "warn")]
     if target.stopped_reason:
         mark = ctx.mark("state", "missed")[0]
         return [(f"  {mark} {target_name(target)} {age}, nothing starts", "bad")]

@@ -108,11 +108,13 @@ def cut(text: str, most: int) -> str:
 
 
 def fit_middle(text: str, width: int) -> str:
-    """`text` in at most `width` cells, cut in the middle: names differ at the end."""
+    """`text` in at most `width` cells, cut in the middle: names differ at the end. The last part of a path stays whole
+    if it fits: "etl-ho…/db07:extract_orders", "d…:extract_orders"."""
     text = one_line(text)
     if cell_len(text) <= width:
         return text
-    tail = max(0, (width - 1) // 2)
+    ends = (text[text.rindex(mark) :] for mark in "/:" if mark in text)
+    tail = next((size for end in ends if (size := cell_len(end)) < width - 1), max(0, (width - 1) // 2))
     end = text[-tail:] if tail else ""
     while cell_len(end) > tail:
         end = end[1:]

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.control.incidents.verdict import RepairStep, fix_text, job_label, late_text, saved_text, step_text
+from console.control.incidents.verdict import (
+    RepairStep,
+    fix_text,
+    incident_verdict,
+    job_label,
+    late_text,
+    saved_text,
+    step_text,
+)
+from console.domain.incident import AffectedServiceView
+from tests.tui.fake_reads import incident
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 def clock(at: datetime) -> str:
@@ -55,6 +67,23 @@ def test_the_step_is_by_hand_where_its_system_has_no_rerun() -> None:
     assert fix_text(by_hand, NOW + timedelta(minutes=54), NOW, clock) == (
         "run load_orders by hand in lake by 04:07 (in 54 min)"
     )
+
+
+def unreachable(*services: AffectedServiceView) -> str:
+    """The verdict of an incident of db07, which does not answer."""
+    act_by = min((service.act_by for service in services if service.act_by is not None), default=None)
+    row = replace(incident().row, act_by=act_by)
+    view = replace(incident(), row=row, members=(), services=services, unreachable="etl-hosts/db07")
+    return incident_verdict(view, (), NOW, clock, is_frozen=False).text
+
+
+def test_a_host_out_of_reach_endangers_also_the_service_whose_run_may_still_go_on() -> None:
+    """Its job runs, as far as is known, so that there is no act-by; its deadline may be the first."""
+    first, second = incident().services[:2]
+    later = replace(first, title="Supply plan", deadline=NOW + 3 * HOUR, act_by=NOW + HOUR, timeliness="at_risk")
+    sooner = replace(second, title="Segments", deadline=NOW + 2 * HOUR, act_by=None, timeliness="at_risk")
+    assert unreachable(later, sooner) == "Restore etl-hosts/db07 by 04:13 (in 1 h), saves Segments, Supply plan"
+    assert unreachable(sooner) == "Restore etl-hosts/db07 now (act-by unknown), Segments due 05:13"
 
 
 def test_what_it_saves_names_two_and_counts_the_others() -> None:

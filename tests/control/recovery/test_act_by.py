@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from console.domain.dependency import DependencyOrigin
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.job import Safety
-from console.domain.service import Timeliness, reason_lines
+from console.domain.service import Reason, Timeliness, reason_lines
 from console.forecast.forecaster import Forecaster
 from tests.control.ledger import Ledger, ended
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
@@ -63,6 +64,15 @@ def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_
     assert ("04:40", "05:00", "04:00 UTC load starts: reads stale data unless fixed before, then rerun") == clocks(
         affected_service(load(30))
     )
+
+
+def test_a_start_on_stale_data_is_stored_with_its_instant() -> None:
+    [start] = affected_service(load(30)).reasons
+    assert start.stale_from == at("04:00")
+    assert Reason.from_json(json.loads(json.dumps(start.as_json()))) == start
+    assert Reason.from_json({**start.as_json(), "stale_from": "04:00"}).stale_from is None, "without a date or offset"
+    [never] = affected_service(load(30, rerun=Safety.NEVER)).reasons
+    assert never.stale_from is None, "nothing is rerun after it"
 
 
 def test_a_start_stays_one_line_whatever_its_job_is_called() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from console.control.explain.timeline import timeline_lanes
+from console.control.explain.timeline import BarKind, timeline_lanes
 from console.domain.decision import Decisions
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate, DurationQuantiles, EstimateBasis, EstimateKind
 from console.store.decisions import apply_decisions
+from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from tests.factories import minutes
-from tests.store.estate import DATE, EXTRACT, Estate, at, failed, run
+from tests.store.estate import DATE, EXTRACT, Estate, at, failed, run, running, set_clock
 from tests.store.fixtures import night, reads, served, store, store_url
 from tests.store.test_decisions import ROUTES, day
 from tests.store.test_services import past
@@ -39,6 +40,20 @@ def test_a_night_holds_its_services_with_the_jobs_of_their_paths_and_each_attemp
         (timeline_attempt.state, timeline_attempt.started) for timeline_attempt in timeline_run.tries
     ]
     assert (at("03:10"), at("03:10")) == (timeline_run.at, timeline_run.due)
+
+
+def test_an_open_run_of_an_unseen_target_is_unknown_in_its_lane_too(served: Estate, reads: Queries) -> None:
+    served.ingest(running())
+    job_id = served.job_id()
+    judged(served, day(path=(job_id,), incident_key=None))
+    for now, state in (("03:20", "running"), ("03:20:46", "unknown")):
+        set_clock(served, now)
+        with open_queries(served.store.url) as later:
+            timeline = later.service_days.timeline()
+            [own] = later.service_days.critical_path("supply", DATE.isoformat())
+        [lane] = [lane for lane in timeline_lanes(timeline, timeline.now) if lane.job is not None]
+        assert (state, [state]) == (lane.state, [bar.state for bar in lane.bars if bar.kind is BarKind.RUNS])
+        assert state == own.runs[0].state
 
 
 def test_what_a_job_takes_comes_from_the_days_own_estimate(served: Estate, reads: Queries) -> None:

@@ -15,6 +15,7 @@ from connectors.sdk.records import JobRecord, instant_key
 from console.domain.decision import Decisions, MemberVerdict, RunJudgement
 from console.domain.estate import EvaluationSettings
 from console.domain.filter import JobFilter
+from console.domain.header import UnseenTarget
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, VanishedJob
@@ -528,13 +529,19 @@ def test_what_has_no_estimate_beside_an_incident_is_counted_as_in_doubt(served: 
     assert (1, 1) == (reads.estate.header().at_risk, reads.estate.header().no_estimate)
 
 
+def test_the_header_counts_the_services_that_were_read_before_it(served: Estate, reads: Queries) -> None:
+    before = reads.services.list_services()
+    decide(served, service_days=(day(),))
+    assert (0, 1) == (reads.estate.header(before).at_risk, reads.estate.header().at_risk), "one frame, one verdict"
+
+
 def test_the_header_shows_the_engine_the_risk_and_the_failing_targets(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
     decide(served, service_days=(day(),), incidents=(incident(),))
     record_failure(served.store, served.airflow, "no route", "unreachable", at("03:20"), None)
     header = reads.estate.header()
-    assert (1, 1, 4, True, (("airflow/airflow", None),)) == (
-        header.open_incidents, header.at_risk, header.jobs, header.replay, header.silent_targets,
+    assert (1, 1, 4, True, (UnseenTarget("airflow/airflow", None, "unreachable"),)) == (
+        header.open_incidents, header.at_risk, header.jobs, header.replay, header.unseen_targets,
     )  # fmt: skip
     assert ("", False) == (header.engine.holder, header.engine.alive)
     lease.acquire_lease(served.store, "host-1:17", 60)

@@ -16,7 +16,7 @@ from tests.tui.test_snapshots import SMALL, SnapCompare, shot
 
 def _no_services(night: Night) -> None:
     night.reads.services_, night.reads.incidents_ = [], []
-    night.reads.head = night.reads.head._replace(jobs=12, at_risk=0, open_incidents=0, silent_targets=())
+    night.reads.head = night.reads.head._replace(jobs=12, at_risk=0, open_incidents=0, unseen_targets=())
 
 
 def _no_jobs(night: Night) -> None:

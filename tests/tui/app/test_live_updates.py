@@ -9,12 +9,14 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from textual.screen import Screen
 
 from console.domain.header import EngineView, HeaderView
+from console.domain.service import ServiceView
 from console.tui.frame.console_app import SILENT_TICKS
 from console.tui.terminal.output import AFTER_TOUCH_SECONDS
 from console.tui.views.jobs.list import JobsScreen
@@ -38,13 +40,13 @@ def test_a_row_that_says_something_else_is_news_and_time_alone_is_none() -> None
     assert set() == lit.update([row("running", "5s", "x a")], COLUMNS)
     assert {1} == lit.update([row("failed")], COLUMNS)
     assert set() == lit.update([row("failed")], COLUMNS)
-    assert set() == Highlights().update([row("silent 4m")], COLUMNS)
+    assert set() == Highlights().update([row("unknown 4m")], COLUMNS)
 
 
 def test_an_age_in_the_state_is_no_news() -> None:
     lit = Highlights()
-    lit.update([row("silent 4m")], COLUMNS)
-    assert set() == lit.update([row("silent 5m")], COLUMNS)
+    lit.update([row("unknown 4m")], COLUMNS)
+    assert set() == lit.update([row("unknown 5m")], COLUMNS)
 
 
 def becomes(night: Night, job: str, state: str) -> None:
@@ -240,9 +242,9 @@ async def test_a_hung_store_is_shown_with_the_age_of_the_data(night: Night) -> N
     await night.see("Supply plan")
     go, whole = threading.Event(), night.reads.header
 
-    def hangs() -> HeaderView:
+    def hangs(services: Sequence[ServiceView] = ()) -> HeaderView:
         go.wait(20)
-        return whole()
+        return whole(services)
 
     setattr(night.reads, "header", hangs)  # noqa: B010 - mypy knows it as a method
     night.app.read_header()

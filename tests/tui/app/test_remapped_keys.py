@@ -133,7 +133,7 @@ def test_config_takes_keys_as_they_are_given(tmp_path: Path) -> None:
 def with_shared(night: Night) -> None:
     text = json.dumps({"keys": {"rerun": "x", "wide": "ctrl+e", "holds": "8"}})
     view = night.reads.header()._replace(console=text)
-    night.reads.header = lambda: view  # type: ignore[method-assign]
+    night.reads.header = lambda *_: view  # type: ignore[method-assign]
 
 
 @on_the_night(size=(120, 90), prepare=with_shared)
@@ -156,7 +156,7 @@ async def test_a_remapped_key_works_and_footer_help_and_palette_show_it(night: N
 def with_own_back(night: Night) -> None:
     keys_ = {"back": "f9", "search": "f7", "match_next": "f8", "copy": "f6", "before": "f4"}
     view = night.reads.header()._replace(console=json.dumps({"keys": keys_}))
-    night.reads.header = lambda: view  # type: ignore[method-assign]
+    night.reads.header = lambda *_: view  # type: ignore[method-assign]
 
 
 @on_the_night(size=(120, 90), prepare=with_own_back)

@@ -195,7 +195,7 @@ def test_a_command_finds_the_view_or_says_what_there_is() -> None:
 
 def with_shared(night: Night) -> None:
     view = night.reads.header()._replace(console=SHARED)
-    night.reads.header = lambda: view  # type: ignore[method-assign]
+    night.reads.header = lambda *_: view  # type: ignore[method-assign]
 
 
 @pytest.mark.deep

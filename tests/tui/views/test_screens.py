@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from console.domain.header import EngineView
+from console.domain.header import EngineView, UnseenTarget
 from console.domain.job import JobRow
 from console.domain.service import Reason
 from console.store.errors import StoreMissing
@@ -339,12 +339,15 @@ async def test_a_replay_is_marked_as_one(night: Night) -> None:
 @on_the_night()
 async def test_a_replays_header_keeps_its_clock_however_many_targets_are_unreachable(night: Night) -> None:
     for many in (2, 9):
-        sick = tuple((f"etl-hosts/etl{number:02}", NOW - timedelta(minutes=4)) for number in range(many))
-        night.reads.head = night.reads.head._replace(replay=True, silent_targets=sick, late=many)
+        sick = tuple(
+            UnseenTarget(f"etl-hosts/etl{number:02}", NOW - timedelta(minutes=4), "unreachable")
+            for number in range(many)
+        )
+        night.reads.head = night.reads.head._replace(replay=True, unseen_targets=sick, late=many)
         night.reads.changed()
         await night.see(f"{many} breached")
         first = night.text.splitlines()[0]
-        assert ("REPLAY  03:17:42 CET" in first, "silent" in first) == (True, True), first
+        assert ("REPLAY  03:17:42 CET" in first, "unreachable" in first) == (True, True), first
 
 
 @pytest.mark.parametrize("width", range(62, 100))
@@ -391,7 +394,7 @@ async def test_the_engines_room_is_not_opened_before_it_is_needed(night: Night) 
 @on_the_night()
 async def test_stale_targets_stand_first_in_systems_with_their_age_and_reason(night: Night) -> None:
     await night.press("5")
-    await night.see("1 failing", "4m ago", "unreachable: 10.0.3.12")
+    await night.see("1 failing", "4m ago", "unreachable  4m ago", "10.0.3.12 port 22")
     assert "etl-hosts/etl02" in night.text.splitlines()[4]
 
 
@@ -409,7 +412,7 @@ async def test_an_open_run_of_a_dead_target_is_shown_as_unknown_with_its_age(nig
     await night.see("sync_stock")
     line = next(line for line in night.text.splitlines() if "sync_stock" in line)
     assert line.startswith("? ◷")
-    assert "silent 4m" in line
+    assert "unknown 4m" in line
 
 
 @on_the_night()
@@ -654,7 +657,7 @@ async def test_what_will_miss_is_not_counted_as_a_risk(night: Night) -> None:
 
 @on_the_night()
 async def test_the_clock_stays_however_much_the_header_shows(night: Night) -> None:
-    night.reads.head = header(at_risk=3, late=1, lost=1, stopped_plans=(2,), replay=True, silent_targets=())
+    night.reads.head = header(at_risk=3, late=1, lost=1, stopped_plans=(2,), replay=True, unseen_targets=())
     night.app.read_header()
     await night.see("REPLAY  03:17:42 CET", "plan 2 stopped · 1 breached · 1 will miss · 1 at risk")
 

@@ -21,7 +21,7 @@ MEMBERS: dict[str, Iterable[str]] = {
     "role": ("root", "red", "stale", "threatened", "rerun", "repaired", "superseded"),
     "plan step": ("planned", "requested", "abandoned", "not sent"),
     "timeline": ("ran", "ahead", "fan", "now", "start", "act_by", "green_by", "deadline", "beyond"),
-    "sign": ("silent", "stale", "full", "empty", "marked", "taken", "branch", "dash", "dot", "arrow", "red_hour"),
+    "sign": ("unseen", "stale", "full", "empty", "marked", "taken", "branch", "dash", "dot", "arrow", "red_hour"),
     "action": ("requested", "sending", "sent", "verified", "refused", "failed", "unknown"),
 }
 

@@ -19,7 +19,7 @@ from textual.app import App, ComposeResult
 import console.tui
 from console.domain.filter import JobFilter, parse_filter
 from console.tui.widgets import paint
-from console.tui.widgets.paint import Palette, fit, line_breaks, one_line
+from console.tui.widgets.paint import Palette, fit, fit_middle, line_breaks, one_line
 from console.tui.widgets.pane import Pane, clipped_line
 from console.tui.widgets.table import Column, PagedRows, TableRow, column_widths
 from tests.corpus import HOSTILE
@@ -43,6 +43,21 @@ def test_a_line_is_always_exactly_as_wide_as_requested(runs: list[tuple[str, str
     strip = Palette(COLORS).strip(runs, width)
     assert width == sum(cell_len(segment.text) for segment in strip)
     assert UNSAFE.search(strip.text) is None
+
+
+@pytest.mark.parametrize(
+    "name, width, cut",
+    [
+        ("etl-hosts/db07:extract_customers", 30, "etl-ho…/db07:extract_customers"),
+        ("etl-hosts/db07:extract_orders", 22, "e…/db07:extract_orders"),
+        ("db07:extract_orders", 17, "d…:extract_orders"),
+        ("warehouse-airflow/fx_rates.publish", 12, "wareho…blish"),
+        ("日本語/日本語", 10, "日…/日本語"),
+        ("abc/", 3, "a…/"),
+    ],
+)
+def test_a_long_name_keeps_its_last_part_if_that_fits(name: str, width: int, cut: str) -> None:
+    assert fit_middle(name, width) == cut
 
 
 def test_neighbours_of_one_style_become_one_segment() -> None:

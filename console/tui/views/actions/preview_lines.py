@@ -36,7 +36,7 @@ def preview_lines(preview: Mapping[str, Any], ctx: RenderContext, verb: Verb = V
                 *(("touches", text, "plain") for text in _strings(preview.get("affected"))),
                 ("refused", refused, "bad"),
                 ("overlap", overlap, overlap_style),
-                *(("sends", text, "plain") for text in _strings(preview.get("native_calls"))),
+                *(("sends", ctx.with_local_times(text), "plain") for text in _strings(preview.get("native_calls"))),
                 *(("note", ctx.localized(text), "plain") for text in _strings(preview.get("notes"))),
             ]
         ),

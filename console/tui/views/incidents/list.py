@@ -119,7 +119,7 @@ class IncidentsScreen(HeadwayScreen):
         return [
             *common_commands(self),
             *incident_commands(self, lambda: int(self.selected.id), self._why_none),
-            ScreenCommand("open", lambda: self.navigation.open_incident(self.selected.id), self._why_none),
+            ScreenCommand("open", self._open_first, self._why_not_open),
             ScreenCommand(
                 "evidence", lambda: self.navigation.open_incident(self.selected.id, "evidence"), self._why_none
             ),
@@ -215,9 +215,24 @@ class IncidentsScreen(HeadwayScreen):
             return self._why_none()
         return root_run(self.selected)
 
+    def _first_id(self) -> int | None:
+        """Without an open incident that of the running plan, which the first line names."""
+        return self._selected_id() or (self.verdict.incident_id if self.list.is_empty else None)
+
+    def _open_first(self) -> None:
+        if (number := self._first_id()) is not None:
+            self.navigation.open_incident(number)
+
+    def _why_not_open(self) -> str:
+        return "" if self._first_id() is not None else self._why_none()
+
     def _why_none(self) -> str:
         if self.selected is not None:
             return ""
+        opened = self.verdict.opened if self.list.is_empty else None
+        if running := next((plan for plan in opened.plans if plan.state == "running"), None) if opened else None:
+            name = incident_name(self.verdict.incident_id or 0)
+            return f"{name} is closed, plan {running.id} still runs: {self.key_for('open')} opens it"
         return "no open incident" if self.list.loaded and not self.list.views else self.list.no_row
 
     def _why_closed(self) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from textual.app import ComposeResult
 
@@ -21,7 +19,7 @@ from console.control.incidents.verdict import (
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, open_steps
 from console.domain.plan import PlanView
-from console.domain.service import STALE_START, ServiceView
+from console.domain.service import ServiceView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, counted
@@ -69,8 +67,7 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     """The verdict of the incident, as far as it fits; the plan that awaits approval behind it, or on a second line."""
     view, plans = opened
     verdict = incident_verdict(view, plans, ctx.now, ctx.due, is_frozen=is_frozen)
-    later = _later_restart(view, ctx) if verdict.needs_sending and not plans else None
-    line, proposal = _fitted(verdict, width, later), verdict.proposal
+    line, proposal = _fitted(verdict, width), verdict.proposal
     if not proposal:
         return [line]
     if length_of(both := [*line, (f"; {proposal}", "mark")]) <= width:
@@ -78,54 +75,20 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
     return [line, [(f" {proposal}", "mark")]]
 
 
-class LaterRestart(NamedTuple):
-    """The job that starts by its clock at this time, and must be restarted too if its upstream has not succeeded by
-    then."""
-
-    job: str
-    at: str
-    is_first: bool
-    """True if it starts before the act-by."""
-
-    def texts(self, action: str, until: str) -> list[str]:
-        """The action, which ends by `until`, with ", then load_orders unless fixed by 04:00", from the longest to the
-        shortest; the last one has only the earlier of the two times."""
-        short = action.replace(until, until.partition(" (in ")[0]) if until else action
-        ends = (f", then {self.job} unless fixed by {self.at}", f", {self.job} too after {self.at}")
-        earlier = action.replace(until, f" by {self.at}") if until and self.is_first else action
-        return [*(text + end for end in ends for text in (action, short)), earlier]
-
-
-def _later_restart(view: IncidentView, ctx: RenderContext) -> LaterRestart | None:
-    ahead = [service for service in view.services if service.act_by is not None and service.act_by > ctx.now]
-    service = min(ahead, key=lambda service: service.act_by or service.deadline, default=None)
-    start = next((reason for reason in service.reasons if reason.text == STALE_START), None) if service else None
-    if service is None or service.act_by is None or start is None:
-        return None
-    is_same_zone = ctx.hm(service.deadline) == f"{service.deadline.astimezone(ZoneInfo(service.zone)):%H:%M}"
-    at = start.at.rpartition(" ")[0] if is_same_zone else start.at
-    clock = _CLOCK.search(start.at)
-    act_by = service.act_by.astimezone(ZoneInfo(service.zone))
-    minutes = (int(clock[1]) - act_by.hour) * 60 + int(clock[2]) - act_by.minute if clock is not None else 0
-    return LaterRestart(job_label(start.job), at, minutes % _DAY > _DAY / 2)
-
-
-_CLOCK = re.compile(r"(\d\d):(\d\d)")
-_DAY = 24 * 60
-
-
-def _fitted(verdict: Verdict, width: int, later: LaterRestart | None = None) -> list[Segment]:
-    """With `later`, even if the time left must go; with its further parts that fit; and with the names of the services
-    that it still saves if they fit, else their number, else nothing."""
-    (first, style), *further = verdict.parts
-    if later is not None:
-        *_, earlier = texts = later.texts(first, verdict.until)
-        first = next((text for text in texts if len(text) < width), earlier)
+def _fitted(verdict: Verdict, width: int) -> list[Segment]:
+    """With the restart that follows, even if the time left must go; with its further parts that fit; and with the names
+    of the services that it still saves if they fit, else their number, else nothing."""
+    (_, style), *further = verdict.parts
+    texts = [text for text in verdict.actions if len(text) < width] or verdict.actions[-1:]
+    if verdict.then is None and verdict.saves and not further:  # the name of a service before the time left
+        saves = saved_text(verdict.saves, 1)
+        texts = [text for text in texts if length_of([(f" {text}, {saves}", "")]) <= width] or texts
+    first = texts[0]
     line: list[Segment] = [(f" {first}", style)]
     for part in further:
         line += [part] if length_of([*line, part]) <= width else []
     short = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
-    for saves in filter(None, (saved_text(verdict.saves), short)):
+    for saves in filter(None, (saved_text(verdict.saves), saved_text(verdict.saves, 1), short)):
         if length_of(with_services := [*line, (f", {saves}", "strong")]) <= width:
             return with_services
     return line
@@ -222,6 +185,9 @@ class VerdictLine(ScreenPart):
         self.paint()
 
     def tick(self) -> None:
+        self.paint()
+
+    def frame_painted(self) -> None:
         self.paint()
 
     def moved(self) -> None:

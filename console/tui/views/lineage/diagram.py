@@ -60,8 +60,9 @@ def node_label(spot: LayoutNode, context: NodeContext) -> NodeSign:
         return _folded(spot, jobs, context.ctx)
     [job] = jobs
     style = "bad" if job in context.reach.causes else "strong" if job.name in context.reach.critical else "plain"
-    text = job.name if context.size is LabelSize.WHOLE else job.name.partition("/")[2] or job.name
     is_brief = context.size is LabelSize.BRIEF
+    text = job.name if context.size is LabelSize.WHOLE else job.name.partition("/")[2] or job.name
+    text = job_label(job.name) if is_brief else text
     is_terse = is_brief or context.size is LabelSize.TERSE or context.lines <= 2
     status = _below(job, context.reading, context.runs, context.ctx, is_brief)
     promised = _promised(context.delivers[job.id], context.ctx, is_terse) if job.id in context.delivers else []
@@ -101,7 +102,7 @@ def node_mark(job: LineageJob, ctx: RenderContext) -> Segment:
 def _age(job: LineageJob, ctx: RenderContext) -> list[Segment]:
     if job.stale_since is None:
         return []
-    return [(f" {ctx.sign('silent')} {format_short(ctx.now - job.stale_since)}", "warn")]
+    return [(f" {ctx.sign('unseen')} {format_short(ctx.now - job.stale_since)}", "warn")]
 
 
 def _below(job: LineageJob, reading: Reading, runs: Runs | None, ctx: RenderContext, is_brief: bool) -> list[Segment]:
@@ -290,7 +291,7 @@ def _name_line(jobs: Sequence[LineageJob], shown: LineageDiagram, ctx: RenderCon
         if job.stale_read:
             runs.append((", read stale data", "warn"))
     if job.stale_since is not None:
-        runs.append((f"  silent for {format_short(ctx.now - job.stale_since)}", "warn"))
+        runs.append((f"  not seen for {format_short(ctx.now - job.stale_since)}", "warn"))
     if job in shown.reach.causes:
         runs.append(("  root cause", "bad"))
     elif job.name in shown.reach.critical:

@@ -187,7 +187,7 @@ def draft_detail(step: DraftStep, draft: PlanDraft, ctx: RenderContext, change: 
             (save.label, f"{save.shown_title}: {ctx.localized(save.text)}", "plain" if save.saved else "warn")
             for save in step.saves
         ),
-        *(("sends", str(call), "plain") for call in shown.get("native_calls") or ()),
+        *(("sends", ctx.with_local_times(str(call)), "plain") for call in shown.get("native_calls") or ()),
         *(("note", ctx.localized(str(note)), "plain") for note in shown.get("notes") or ()),
         ("or", ", ".join(step.alternatives), "dim"),
     ]

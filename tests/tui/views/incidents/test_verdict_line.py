@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from console.control.incidents.verdict import incident_verdict, late_text, urgent_incident, urgent_service
 from console.domain.incident import AffectedServiceView, EventView, IncidentView, JointRestart, repaired_at_end
 from console.domain.plan import PlanView
-from console.domain.service import STALE_START, Reason, ReasonKind
+from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.header_footer import banner_text
 from console.tui.frame.screen import HeadwayScreen
-from console.tui.frame.service_groups import no_incident_text
+from console.tui.frame.service_groups import by_urgency, no_incident_text
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.path import read_path
 from console.tui.views.incidents.preview import incident_source
@@ -72,7 +72,7 @@ def closed(view: IncidentView, **changes: Any) -> IncidentView:
 
 
 def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() -> None:
-    start = Reason(STALE_START, ReasonKind.NATIVE_START, at="03:50 CET", job="load_orders")
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
@@ -86,7 +86,9 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
-    assert "then load_orders unless fixed by 03:50 CET" in text_of(line)
+    assert "then load_orders unless fixed by 02:50, saves" in text_of(line), "one zone"
+    command = incident_verdict(view, (), NOW, render_context().hm, is_frozen=False)
+    assert f" {command.text}" == verdict(view), "as the commands print it"
 
 
 @pytest.mark.parametrize("changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "no_estimate"}])
@@ -104,7 +106,10 @@ def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> Non
     unknown = dataclasses.replace(supply, act_by=None)
     assert urgent_service([supply, revenue], NOW) is supply
     assert urgent_service([passed, revenue], NOW) is revenue
-    assert urgent_service([unknown, passed], NOW) is passed
+    assert urgent_service([passed, unknown], NOW) is unknown
+    soonest = dataclasses.replace(revenue, act_by=None, deadline=at("03:30"))
+    assert urgent_service([supply, soonest], NOW) is soonest, "without an act-by its deadline counts"
+    assert by_urgency([supply, soonest, dataclasses.replace(soonest, timeliness="breached")])[:2] == (soonest, supply)
 
 
 def test_an_incident_that_affects_no_service_does_not_stand_above_an_endangered_service() -> None:
@@ -286,7 +291,8 @@ def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
     for origin, by in (("MCP", "assistant of anna"), ("10.0.0.7 (MCP)", "assistant of anna"), ("HTTP API", "anna")):
         assert f"{restart}{services}; plan 7 of {by} {command}" == proposed_verdict(200, requested_from=origin)
     assert f"{restart}{services}\n plan 7 of assistant of anna {command}" == proposed_verdict(110)
-    assert f"{restart}, saves 2 services\n plan 7 of assistant of anna {command}" == proposed_verdict(71)
+    short = restart.removesuffix(" (in 40 min)")
+    assert f"{short}{services}\n plan 7 of assistant of anna {command}" == proposed_verdict(71)
     assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: 0 of "), "a person paused it"
     begun = plan_of(draft(), 7, **PROPOSED)
     begun = dataclasses.replace(begun, steps=(dataclasses.replace(begun.steps[0], state="verified"), *begun.steps[1:]))
@@ -494,7 +500,7 @@ def test_a_stopped_plan_says_until_when_it_is_resumed_and_what_that_saves() -> N
     assert line == " Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min), saves Supply plan, Daily revenue"
 
 
-RESTART = " Restart extract_orders by 03:58 (in 40 min)"
+RESTART = " Restart extract_orders by 03:58"
 
 
 def below_the_title(night: Night) -> str:
@@ -511,17 +517,40 @@ async def test_every_list_begins_with_the_verdict_of_the_most_urgent_incident(ni
         assert "saves Supply plan, Daily revenue" in below_the_title(night)
 
 
+@on_the_night()
+async def test_the_first_line_is_never_older_than_the_header(night: Night) -> None:
+    """Both are of one read: "every service is on schedule" below "1 at risk" would be a contradiction."""
+    await night.see("Supply plan")
+    screen = night.app.screen
+    assert isinstance(screen, HeadwayScreen)
+    calm = header(unseen_targets=(), at_risk=0, open_incidents=0)
+    endangered = dataclasses.replace(services()[0], incident_id=None, trouble="the disk is full", act_by=None)
+    cast(VerdictLine, screen.parts[-1]).opened = None
+    for head, views, text in ((calm, (), "every service"), (header(at_risk=1), (endangered,), "the disk is full")):
+        known = views or (service(1, "price-list", "Price list", 1, "05:30"),)
+        night.app._on_header((head, None, known, ()))
+        assert below_the_title(night).startswith(f" {text}"), "painted with the header, not a second later"
+
+
 @on_the_night(size=(160, 40))
 async def test_a_calm_night_begins_with_its_open_incident_or_its_plan_in_progress(night: Night) -> None:
     night.reads.services_ = [service(1, "price-list", "Price list", 1, "05:30")]
-    night.reads.head = header(silent_targets=(), at_risk=0, open_incidents=1)
+    night.reads.head = header(unseen_targets=(), at_risk=0, open_incidents=1)
     night.reads.incident_ = dataclasses.replace(incident(), services=())
     night.reads.changed()
-    await night.see(f"{RESTART} · every service is on schedule, next: Price list 05:30")
+    await night.see(f"{RESTART} (in 40 min) · every service is on schedule, next: Price list 05:30")
     night.reads.incidents_, night.reads.incident_ = [], closed(incident())
     night.reads.plans_ = [plan_of(draft(), 7, state="running")]
     night.reads.changed()
     await night.see(" Plan 7 running: 0 of 4 steps, services done about 06:08")
+    await night.press("2")
+    await night.see("INCIDENTS 0 open")
+    await night.act("recover")
+    await night.see("INC-0412 is closed, plan 7 still runs: ↵ opens it")
+    await night.act("open")
+    await night.until(lambda: getattr(night.app.screen, "WHERE", "") == "incident", "the incident")
+    await night.press("escape", "1")
+    await night.see("SERVICES 1")
     night.reads.plans_ = [plan_of(draft(), 7, state="paused")]
     night.reads.changed()
     await night.until(lambda: below_the_title(night).startswith(" every service is on schedule"), "the calm night")
@@ -561,9 +590,9 @@ async def test_a_small_page_without_an_open_incident_keeps_the_line_for_its_rows
     assert below_the_title(night).startswith(" state")
 
 
-@pytest.mark.parametrize("changes", [{"engine": None}, {"silent_targets": ("etl-hosts/db07",)}, {}])
+@pytest.mark.parametrize("changes", [{"engine": None}, {"unseen_targets": ("etl-hosts/db07",)}, {}])
 def test_a_job_is_called_well_only_while_an_engine_polls_everything(changes: dict[str, Any]) -> None:
-    head = header(silent_targets=())._replace(**changes)
+    head = header(unseen_targets=())._replace(**changes)
     if changes.get("engine", head) is None:
         head = head._replace(engine=header().engine._replace(alive=False))
     calm = (service(1, "plan", "Plan", 1, "06:30"),)
@@ -720,7 +749,7 @@ async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> N
 
 def _second_restart(night: Night) -> None:
     first, *others = night.reads.incident_.services
-    start = Reason(STALE_START, ReasonKind.NATIVE_START, at="03:50 CET", job="load_orders")
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
     services = (dataclasses.replace(first, reasons=(start,)), *others)
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=services)
 

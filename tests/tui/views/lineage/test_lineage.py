@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from console.domain.dependency import LineageJob
+from console.domain.header import UnseenTarget
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -303,7 +304,7 @@ async def test_wide_and_right_to_left_names_break_no_line(night: Night) -> None:
 @on_the_night(ascii=True)
 async def test_in_plain_letters_nothing_else_is_drawn(night: Night) -> None:
     await open_lineage(night)
-    await night.see("==+>", "+>+ load_orders")
+    await night.see("==+-", "=>+ load_orders")
     assert night.text.isascii()
 
 
@@ -327,7 +328,7 @@ def _unseen(night: Night) -> None:
 @on_the_night(size=WIDE, prepare=_unseen)
 async def test_an_unreachable_job_is_not_successful_and_shows_its_age(night: Night) -> None:
     await open_lineage(night)
-    await night.see("03:14 succeeded ◷ 4m", "silent for 4m")
+    await night.see("03:14 succeeded ◷ 4m", "not seen for 4m")
     shown = screen(night).shown
     assert shown is not None
     assert "ok" not in {sign.mark[1] for sign in shown.drawing.labels}
@@ -339,8 +340,11 @@ async def test_an_unreachable_target_is_reported_though_nobody_recorded_it(night
     await open_lineage(night)
     await night.see("03:14 succeeded")
     _unseen(night)
-    seen = (*night.reads.head.silent_targets, ("warehouse-airflow", NOW - timedelta(minutes=4)))
-    night.reads.head = night.reads.head._replace(silent_targets=seen)
+    seen = (
+        *night.reads.head.unseen_targets,
+        UnseenTarget("warehouse-airflow", NOW - timedelta(minutes=4), "unreachable"),
+    )
+    night.reads.head = night.reads.head._replace(unseen_targets=seen)
     night.app.read_header()
     await night.see("03:14 succeeded ◷ 4m")
 

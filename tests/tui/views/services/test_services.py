@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.domain.header import UnseenTarget
 from console.domain.service import Reason, ReasonKind, ServiceView
 from console.domain.switches import SystemPause
 from console.tui.frame.cells import RenderContext
@@ -26,7 +27,7 @@ from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, ZONE, at, header, service, services
 
 CONTEXT = RenderContext(NOW, ZonedClock(), GlyphSet())
-CALM = header(silent_targets=(), at_risk=0, open_incidents=0)
+CALM = header(unseen_targets=(), at_risk=0, open_incidents=0)
 
 
 def many(count: int) -> list[ServiceView]:
@@ -107,7 +108,7 @@ def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
 @pytest.mark.parametrize(
     "head, error, text",
     [
-        (header(at_risk=0), "", "no service is known to be at risk, but 1 target cannot be reached"),
+        (header(at_risk=0), "", "no service is known to be at risk, but 1 target unreachable"),
         (CALM, "gone", None),
         (CALM._replace(engine=CALM.engine._replace(alive=False)), "", None),
     ],
@@ -118,23 +119,27 @@ def test_an_unwatched_service_is_never_shown_as_on_time(head: object, error: str
 
 
 def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> None:
-    (name, _), *_ = header().silent_targets
+    name = header().unseen_targets[0].name
     paused = (SystemPause(name.partition("/")[0], "mara", "", None, at("05:26")),)
     text = all_well_text(many(3), header(at_risk=0, paused=paused), "", CONTEXT)
     assert text is not None
     assert text[0].startswith(
         f"no service is known to be at risk, but 1 target not polled (paused by mara until {CONTEXT.hm(at('05:26'))})"
     )
-    both = header(at_risk=0, paused=paused, silent_targets=((name, None), ("other/x", None)))
+    both = header(
+        at_risk=0,
+        paused=paused,
+        unseen_targets=(UnseenTarget(name, None, "unreachable"), UnseenTarget("other/x", None, "refused")),
+    )
     text = all_well_text(many(3), both, "", CONTEXT)
     assert text is not None
-    assert "but 1 target cannot be reached, 1 target not polled (paused by mara until" in text[0]
+    assert "but 1 target refused, 1 target not polled (paused by mara until" in text[0]
     _, right = header_segments(both, CONTEXT, 200)
-    assert {f"{name} not polled", "other/x never seen"} < {text for text, _ in right}
+    assert {f"{name} not polled", "other/x refused"} < {text for text, _ in right}
 
 
 def test_without_an_engine_a_target_is_not_polled_rather_than_silent() -> None:
-    (name, _), *_ = header().silent_targets
+    name = header().unseen_targets[0].name
     dead = header()._replace(engine=header().engine._replace(alive=False))
     texts = [{text for text, _ in header_segments(head, CONTEXT, 200)[1]} for head in (header(), dead)]
     assert [False, True] == [f"{name} not polled" in shown for shown in texts]
@@ -309,7 +314,7 @@ async def test_reasons_without_an_incident_are_shown_below_the_list(night: Night
 @on_the_night()
 async def test_reasons_of_an_incident_are_one_key_deeper(night: Night) -> None:
     why = night.reads.services_[0].reason
-    await night.see("Restart extract_orders by 03:58 (in 40 min), saves 2 services")
+    await night.see("Restart extract_orders by 03:58, saves Supply plan, Daily revenue")
     assert why not in night.text
     await night.press("enter")
     await night.see("AFFECTED SERVICES")
@@ -462,7 +467,7 @@ def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:
     passed = service(9, "x", "X", 3, "01:00", timeliness="no_estimate")
     reported = all_well_text([*many(2), passed], CALM, "", CONTEXT)
     assert ("delivery unknown: X, due 00:00 (2h17m ago), next: Service 0 03:00 in 42m", "warn") == reported
-    text = "delivery unknown: X, due 00:00 (2h17m ago) and 1 more; 1 target cannot be reached"
+    text = "delivery unknown: X, due 00:00 (2h17m ago) and 1 more; 1 target unreachable"
     assert (text, "warn") == all_well_text([passed, passed], header(at_risk=0), "", CONTEXT)
 
 

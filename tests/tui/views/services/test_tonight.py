@@ -153,7 +153,7 @@ async def test_the_axis_turns_with_the_zone_of_the_header(night: Night) -> None:
     await night.see("▏06:30", "03:17:42 CET")
     await night.press("Z")
     await night.see("▏05:30", "02:17:42 UTC")
-    assert "▏05:30" in line_of(night, "Supply plan")
+    assert "▏05:30" in line_of(night, "! Supply plan")
 
 
 @on_the_night(size=WIDE)

@@ -49,7 +49,7 @@ async def test_an_open_target_shows_its_error_with_the_fix_and_what_it_skipped(n
     await night.press("enter")
     await night.see(
         "SYSTEM etl-hosts/etl02",
-        "silent",
+        "unreachable",
         "etl-hosts/etl02: no successful poll since 03:13: 10.0.3.12 port 22: no answer in 10 s. Fix:",
     )
     await night.see("SKIPPED", "no pid in this line", "MAY NOT", "-3.2 s from ours", "16 polls in a row", "DRIFT")
@@ -139,8 +139,8 @@ def test_the_start_of_a_host_names_its_zone_beside_the_zone_of_the_host() -> Non
     assert [True] == [line.endswith(f" {label}") for line in lines if "up since" in line]
 
 
-@pytest.mark.parametrize("kind, text", [("unreachable", "silent"), ("refused", "refused")])
-def test_a_target_that_answers_is_not_called_silent(kind: str, text: str) -> None:
+@pytest.mark.parametrize("kind, text", [("unreachable", "unreachable"), ("refused", "refused")])
+def test_a_target_that_answers_is_not_called_unreachable(kind: str, text: str) -> None:
     view = target("dwh", "main", "airflow", failing_since=at("02:00"), error_kind=kind)
     assert text == _health_cell(view, render_context(), is_watched=True)[1]
 
@@ -151,7 +151,7 @@ async def test_each_mark_has_its_text_in_its_row(night: Night) -> None:
     await night.press("5")
     await night.see("SYSTEMS 5")
     rows = [line.split() for line in night.text.splitlines()]
-    assert ["silent"] == next(row[2:3] for row in rows if "etl-hosts/etl02" in row[1:2])
+    assert ["unreachable"] == next(row[2:3] for row in rows if "etl-hosts/etl02" in row[1:2])
     assert ["paused"] == next(row[2:3] for row in rows if "pg-dwh" in row[1:2])
     assert ["reachable"] == next(row[2:3] for row in rows if "warehouse-airflow" in row[1:2])
 
