@@ -13,7 +13,7 @@ counts until the next is green.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -83,9 +83,9 @@ class FinishTimes(NamedTuple):
         return FinishTimes(self.p50 + takes.p50, self.p90 + takes.p90, self.p95 + takes.p95)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ForecastNode:
-    """One job of a service on one business date."""
+    """One job of a service on one business date. Never changed once its forecast is made: a frozen one is slower."""
 
     job_id: int
     run: RunFacts | None
@@ -393,6 +393,8 @@ def _is_running(run: RunFacts | None) -> bool:
 
 def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: RunFacts | None) -> list[datetime]:
     """The clock starts that have no run yet, after `run` where given."""
+    if not starts:
+        return []
     begun = {known_run.period_at for known_run in index.runs.get(job.id, ()) if has_started(known_run)}
     ahead = [start for start in starts if run is None or start > run_time(run)]
     if run is not None and ahead and _first_start(job, ahead[0]) <= run_time(run):
@@ -534,8 +536,8 @@ def _node(
     if gates is not None:
         after = last_awaited(index, gates, _read_point(index, business_date, run, due), nodes)
     node = ForecastNode(job_id, run, how, due, stale, None, after, held_start)
-    finish = _finish(index, node, _Ahead(index, business_date, node, edges, gates, nodes), longer)
-    return replace(node, finish=finish)
+    node.finish = _finish(index, node, _Ahead(index, business_date, node, edges, gates, nodes), longer)
+    return node
 
 
 def _node_state(index: EstateIndex, run: RunFacts | None, due: datetime | None, follows: bool) -> NodeState:
@@ -552,7 +554,7 @@ def _node_state(index: EstateIndex, run: RunFacts | None, due: datetime | None, 
     return NodeState.RERUN if index.is_stale(run) else NodeState.OVER
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Ahead:
     """The upstreams that a node waits for."""
 

@@ -16,7 +16,6 @@ from connectors.sdk.states import RunState
 from console.control.detection.rule_input import TEXT_LIMIT, JobRuleSettings, RuleInput, Threshold
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import JobMemo
-from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import BEGINNING, NEVER, red_since, run_time
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, FindingChange, FindingEvidence, FindingSeverity
@@ -369,7 +368,7 @@ RULES = (
 def unjudged_reason(index: EstateIndex, job: JobFacts) -> str:
     """Why the job is not judged now: it gets no new findings and keeps the old ones. Empty if it is judged."""
     target = index.estate.targets.get(job.target_id)
-    if target is None or target.failing_since is not None or is_out_of_reach(target, index.now, index.estate.settings):
+    if target is None or target.failing_since is not None or index.is_unseen(job):
         return "its target does not answer"
     if not index.estate.declared.maintenance:
         return ""

@@ -117,7 +117,6 @@ class EstateIndex:
         self._all: dict[int, Sequence[RunFacts]] = {}
         self._freshness = FreshnessIndex(self, earlier, shrunk_outputs(estate), self.memo)
         self._by_id: dict[int, RunFacts] | None = None
-        self._tasks: dict[int, list[JobFacts]] | None = None
         self._holders: dict[JobPool, list[str]] | None = None
         self.bad_inputs: dict[tuple[int, str], tuple[list[int], bool]] = {}
         """Results of `downstream.bad_inputs` by job and period key."""
@@ -151,12 +150,8 @@ class EstateIndex:
 
     def tasks_of(self, job_id: int) -> Sequence[JobFacts]:
         """The tasks of a DAG, in the order of the jobs."""
-        if self._tasks is None:
-            self._tasks = {}
-            for job in self.estate.jobs.values():
-                if job.parent_id is not None:
-                    self._tasks.setdefault(self.graph.unit(job.id), []).append(job)
-        return self._tasks.get(job_id, ())
+        jobs = self.estate.jobs
+        return [jobs[task] for task in self.graph.tasks(job_id) if task in jobs]
 
     def slot_holders(self, pool: JobPool) -> Sequence[str]:
         """The names of the jobs that have slots of the pool now, one for each of their runs."""

@@ -326,10 +326,10 @@ class FreshnessIndex:
         return self._has_new_output[job_id]
 
     def _compute(self, run: RunFacts) -> Freshness:
-        if (run.started_at is None or not has_started(run)) and not success_spans(run):
-            return UNREAD
         if self._is_plainly_good(run):
             return Freshness(run.ended_at, stale=False)
+        if (run.started_at is None or not has_started(run)) and not success_spans(run):
+            return UNREAD
         needed, whole_from, text = self._needs(run)
         ready = needed < NEVER
         clean = [span for span in success_spans(run) if ready and began_after(span[0], needed)]

@@ -187,47 +187,42 @@ def run_facts(
     )
 
 
-_PLAIN_EDGE = (
-    "mode = 'observe' AND engine_down = 'open' AND hold_lead_s = 600 AND hold_for_s = 21600 AND condition = 'success'"
-    " AND check_name = '' AND period = 'same' AND calendar = '' AND within_s IS NULL AND gate = '' AND need = 0"
+_SELECT_DEPENDENCIES = (
+    "SELECT d.upstream_id, d.downstream_id, d.origin, d.mode, d.engine_down, d.hold_lead_s, d.hold_for_s, d.condition,"
+    " d.check_name, d.period, d.calendar, d.within_s, d.gate, d.need FROM dependency d JOIN job u ON u.id ="
+    " d.upstream_id JOIN job w ON w.id = d.downstream_id WHERE NOT COALESCE(u.parent_id = w.parent_id AND d.origin ="
+    " 'native' AND d.period = 'same', FALSE) ORDER BY d.upstream_id, d.downstream_id, d.origin"
 )
+"""Without those between the tasks of one DAG: most of an estate, and no rule reads them."""
 
 
 def load_dependencies(session: Session, jobs: Mapping[int, JobFacts]) -> tuple[DependencyFacts, ...]:
-    """Dependencies between these jobs, in order, sharing the jobs' ids. Most only have their ends: no other column of
-    these is read."""
-    special = session.rows(
-        "SELECT id, origin, mode, engine_down, hold_lead_s, hold_for_s, condition, check_name, period, calendar,"
-        f" within_s, gate, need FROM dependency WHERE NOT ({_PLAIN_EDGE})"
-    )
-    columns = {
-        row.id: (
-            *interning.dependency_fields(row.origin, row.mode, row.engine_down, row.hold_lead_s, row.hold_for_s),
-            _requirement(row),
-        )
-        for row in special
-    }
+    """Dependencies between these jobs, in order, sharing the jobs' ids; those within a DAG only if they are declared
+    or read its run before."""
     dependencies = []
-    for row in session.stream(
-        "SELECT id, upstream_id, downstream_id, origin FROM dependency ORDER BY upstream_id, downstream_id, origin"
-    ):
+    for row in session.stream(_SELECT_DEPENDENCIES):
         upstream, downstream = jobs.get(row.upstream_id), jobs.get(row.downstream_id)
         if upstream is not None and downstream is not None:
-            rest = columns.get(row.id) or (interning.ORIGINS[row.origin],)
-            dependencies.append(DependencyFacts(upstream.id, downstream.id, *rest))
+            rest = interning.dependency_fields(row.origin, row.mode, row.engine_down, row.hold_lead_s, row.hold_for_s)
+            wants = _requirement(
+                row.condition, row.check_name, row.period, row.calendar, row.within_s, row.gate, row.need
+            )
+            dependencies.append(DependencyFacts(upstream.id, downstream.id, *rest, wants))
     return tuple(dependencies)
 
 
 @lru_cache(maxsize=4096)
-def _requirement(row: Row) -> Requirement:
+def _requirement(
+    condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
+) -> Requirement:
     requirement = Requirement(
-        condition=UpstreamCondition(row.condition),
-        check=row.check_name,
-        period=UpstreamPeriod(row.period),
-        calendar=row.calendar,
-        within=None if row.within_s is None else timedelta(seconds=row.within_s),
-        gate=row.gate,
-        need=row.need,
+        condition=UpstreamCondition(condition),
+        check=check,
+        period=UpstreamPeriod(period),
+        calendar=calendar,
+        within=None if within_s is None else timedelta(seconds=within_s),
+        gate=gate,
+        need=need,
     )
     return PLAIN_REQUIREMENT if requirement.is_plain else requirement
 

@@ -14,13 +14,15 @@ from console.control.expectations.inventory import match_inventory
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, KnownJob, VanishedJob
+from console.domain.settings import DependencySetting, EstateSettings
+from console.store.config_sync import sync_config
 from console.store.errors import NotFound
 from console.store.ingest import targets
 from console.store.ingest.inventory import known_jobs, write_inventory
 from console.store.jobs import DriftChanged, accept_drift
 from console.store.snapshot.estate import load_estate
 from tests.corpus import HOSTILE
-from tests.store.estate import JOBS, MIDNIGHT, Estate, at, record, run
+from tests.store.estate import JOBS, MIDNIGHT, SYSTEMS, Estate, at, record, run
 
 
 def write(night: Estate, now: str = "04:00", **changes: object) -> list[int]:
@@ -276,6 +278,25 @@ def test_tasks_and_native_dependencies_are_stored_by_id(night: Estate) -> None:
     write_inventory(night.store, night.airflow, InventoryChanges(changed=(change,)), at("05:00"), None)
     assert [(by_name["dag.task"].id,)] == night.rows("SELECT upstream_id FROM dependency")
     assert 3 == len(ids)
+
+
+def test_a_snapshot_has_dependencies_between_the_tasks_of_one_dag_only_if_they_are_declared(night: Estate) -> None:
+    tasks = JobRecord("dag.a", parent="dag"), JobRecord("dag.b", parent="dag", upstreams=("dag.a", "free"))
+    jobs = (JobRecord("dag"), *tasks, JobRecord("free"), JobRecord("after", upstreams=("dag.b", "free")))
+    write_inventory(night.store, night.airflow, InventoryChanges(new=jobs), at("04:00"), None)
+
+    def seen() -> list[tuple[str, str, str]]:
+        estate = load_estate(night.store, at("04:00"), EvaluationSettings())
+        names = {job.id: job.native_id for job in estate.jobs.values()}
+        return [(names[edge.upstream_id], names[edge.downstream_id], edge.origin) for edge in estate.dependencies]
+
+    listed = [("dag.b", "after", "native"), ("free", "dag.b", "native"), ("free", "after", "native")]
+    assert listed == seen()
+    declared = EstateSettings(
+        systems=SYSTEMS, dependencies=(DependencySetting("airflow/dag.a", "airflow/dag.b"),), name="test"
+    )
+    sync_config(night.store, declared, at("04:00"), None)
+    assert [("dag.a", "dag.b", "declared"), *listed] == seen()
 
 
 def test_names_are_stored_raw_and_shown_cleaned_whatever_they_contain(night: Estate) -> None:
