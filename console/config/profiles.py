@@ -20,7 +20,7 @@ from connectors.sdk.file_trust import write_access_fault
 from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion, toml_fault
 from console.config.sections import SystemSettings
 from console.config.validation import validate
-from console.text.redact import is_secret_name, mask_secrets
+from console.text.redact import SIGN_IN, is_secret_name, mask_secrets
 
 MAX_BYTES = 256 * 1024
 PROSE = ("about", "grants", "ladder", "lacks", "title")
@@ -30,10 +30,8 @@ SENT = ("query", "body", "form", "headers")
 OF_A_SYSTEM = ("client_id", "client_secret", "username", "password", "token")
 """Keys of the account, which a system of the config has."""
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
-_SIGNED_IN_PROSE = re.compile(
-    r"\b(bearer|basic|digest)\s+(?=\S*\d)[\w.~+/=-]{8,}|\bbearer\s+[\w.~+/=-]{16,}", re.IGNORECASE
-)
-"""After "Bearer" prose has no number and nothing as long."""
+_LETTERS_ONLY = re.compile(r"\bbearer\s+[A-Za-z0-9]{16,}\b", re.IGNORECASE)
+"""A token without a number, which SIGN_IN does not match."""
 
 
 def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:
@@ -103,7 +101,7 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
             problem = f"is not used, because {problem}" if problem else f"has more than {MAX_BYTES} bytes: shorten it"
         else:
             reading.texts[path] = data.decode("utf-8-sig")
-            return tomllib.loads(reading.texts[path])
+            return tomllib.loads(reading.texts[path] + "\n")
     except OSError as error:
         problem = f"cannot be read: {error.strerror}. Fix: correct the path"
     except UnicodeDecodeError as error:
@@ -150,7 +148,7 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         is_prose = any(part in PROSE for part in key)
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
         texts = value.split() if is_prose else [value]
-        is_signed = is_prose and _SIGNED_IN_PROSE.search(value) is not None
+        is_signed = is_prose and any(pattern.search(value) for pattern in (SIGN_IN, _LETTERS_ONLY))
         if is_sent or is_signed or any(mask_secrets(text) != text for text in texts):
             fix = "A profile holds none: declare its sign_in, and let the config refer to the token"
             yield key, f"holds a secret, or what looks like one. {fix}."

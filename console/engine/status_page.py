@@ -109,7 +109,7 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
         return f"Unknown: something that it needs has failed{in_work}", "warn"
     if unverified_text(view):
         is_paused = waits_for_polls(view)
-        return f"Unknown: a system that it needs {'is paused' if is_paused else 'cannot be reached'}", "dim"
+        return f"Unknown: a system that it needs {'is paused' if is_paused else 'is unreachable'}", "dim"
     if timeliness == Timeliness.NO_ESTIMATE or not expected:
         return "No forecast yet", "dim"
     return (

@@ -64,7 +64,7 @@ def test_each_status_is_one_plain_sentence() -> None:
         "Unknown: a system that it needs is paused": view_of(
             Timeliness.ON_TIME, reasons=unseen(f"not polled {by}", ReasonKind.UNPOLLED)
         ),
-        "Unknown: a system that it needs cannot be reached": view_of(
+        "Unknown: a system that it needs is unreachable": view_of(
             Timeliness.ON_TIME, reasons=unseen("unreachable since 03:10")
         ),
         "Not due today": view_of(Timeliness.NO_PROMISE),

@@ -229,9 +229,10 @@ class IncidentsScreen(HeadwayScreen):
     def _why_none(self) -> str:
         if self.selected is not None:
             return ""
-        opened = self.verdict.opened if self.list.is_empty else None
-        if running := next((plan for plan in opened.plans if plan.state == "running"), None) if opened else None:
-            name = incident_name(self.verdict.incident_id or 0)
+        opened = self.verdict.opened
+        if self.list.is_empty and opened is not None and opened.view.row.closed is not None:
+            running = next(plan for plan in opened.plans if plan.state == "running")  # else it is not opened
+            name = incident_name(opened.view.row.id)
             return f"{name} is closed, plan {running.id} still runs: {self.key_for('open')} opens it"
         return "no open incident" if self.list.loaded and not self.list.views else self.list.no_row
 
