@@ -83,6 +83,15 @@ def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
     return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
 
 
+def titled_details(plugin: Any, title: str, body: str) -> tuple[str, str]:
+    """Title and body for apprise's plugin, which sends both as the summary of PagerDuty's event: at most 1,024
+    characters. The body goes into the event's details."""
+    if plugin.secure_protocol != "pagerduty":
+        return title, body
+    plugin.details = {"text": body} | plugin.details
+    return "", title
+
+
 def _levels(plugin: Any, tier: int) -> dict[str, str]:
     """apprise's parameters of a plugin that have the severity of this tier; none: the service takes no severity."""
     known, levels = plugin.template_args, dict[str, str]()
