@@ -57,11 +57,13 @@ LIMITS = {
     "mmost": TextLimit(16_383),  # of a post, since Mattermost 5.0
     "lark": TextLimit(19_000, is_json=True),  # 20 KB a request: open.larksuite.com, Custom bot
     "ntfy": TextLimit(4_000, is_json=True),  # 4,096 bytes without an attachment: docs.ntfy.sh, Limitations
-    "twilio": TextLimit(1_600),  # twilio.com, error 21617
     "workflow": TextLimit(24_000, is_json=True),  # 28 KB a request: learn.microsoft.com, Teams, Webhooks
     "wxteams": TextLimit(7_000, is_json=True),  # 7,439 bytes: developer.webex.com, Messages
 }
 """By scheme; of other receivers apprise knows the limit, but sends a longer text all the same."""
+SMS_PARTS = frozenset({140, 160})
+"""apprise's limits of SMS: one part. Services send a text of several."""
+SMS = TextLimit(1_600)  # twilio.com, error 21617
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ def fitting(plugin: Any, schemes: Iterable[str], markup: ChatMarkup | None, titl
     from apprise import NotifyFormat  # noqa: PLC0415 - see send_by_apprise
     from apprise.conversion import convert_between  # noqa: PLC0415
 
-    limit = next((LIMITS[scheme] for scheme in schemes if scheme in LIMITS), TextLimit(plugin.body_maxlen))
+    usual = SMS if plugin.body_maxlen in SMS_PARTS else TextLimit(plugin.body_maxlen)
+    limit = next((LIMITS[scheme] for scheme in schemes if scheme in LIMITS), usual)
     title = _shortened(title, max(plugin.title_maxlen, MIN_TITLE), _utf16_length, "…")
     measure = _json_length if limit.is_json else _utf16_length
 
@@ -191,7 +194,7 @@ MARGIN = 20
 
 def _shortened(text: str, limit: int, length: Callable[[str], int], ending: str) -> str:
     """The text, or as much of its beginning as fits into the limit with the ending, at the end of a line if it has
-    several."""
+    several. Where not even the ending fits, the ending."""
     if length(text) <= limit:
         return text
 
@@ -199,7 +202,7 @@ def _shortened(text: str, limit: int, length: Callable[[str], int], ending: str)
         beginning = text[:count]
         return (beginning.rpartition("\n")[0] or beginning).rstrip() + ending
 
-    return head(bisect(range(len(text)), limit, key=lambda count: length(head(count))) - 1)
+    return head(max(0, bisect(range(len(text)), limit, key=lambda count: length(head(count))) - 1))
 
 
 def _utf16_length(text: str) -> int:

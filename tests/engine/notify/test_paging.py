@@ -10,9 +10,11 @@ from urllib.parse import unquote_plus
 
 import apprise
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
-from console.engine.notify import paging
+from console.engine.notify import paging, senders
 from console.engine.notify.paging import Page, PageAction, silent_fault
 from console.engine.notify.senders import SendResult, send_by_apprise
 from tests.deep import few
@@ -116,6 +118,13 @@ def test_a_shortened_alert_ends_at_a_line_and_says_so(internet: FakeInternet) ->
     assert 1_500 < len(body["content"]) <= 2_000
     *_, last, note = (line for line in body["content"].splitlines() if line.strip("` "))
     assert (True, "Shortened: headway incident has the whole text.") == (last.endswith("." * 80), note)
+
+
+@given(st.text("ab\n🙂\ud800", max_size=60), st.integers(0, 60))
+def test_a_shortened_text_fits_and_is_a_beginning_or_the_ending_alone(text: str, limit: int) -> None:
+    short = senders._shortened(text, limit, senders._utf16_length, "…")
+    assert senders._utf16_length(short) <= max(limit, 1)
+    assert short == text or text.startswith(short.removesuffix("…"))
 
 
 def test_pagerduty_has_the_title_as_summary_and_the_whole_body_in_the_details(internet: FakeInternet) -> None:
