@@ -144,8 +144,8 @@ class AcknowledgePage:
             return message_page(403, f"{name} is not acknowledged", f"{error} Run: headway ack {name} --why TEXT")
         except NotAllowed as error:
             log.warning("a link was refused", person=terms.person, error=str(error))
-            who = "This link" if terms.person == UNKNOWN_PERSON else terms.person
-            text = f"{who} may not acknowledge incidents. Ask your Headway administrator for the role act."
+            reader = "This link" if terms.person == UNKNOWN_PERSON else terms.person
+            text = f"{reader} may not acknowledge incidents. Ask your Headway administrator for the role act."
             return message_page(403, f"{name} is not acknowledged", text)
         except StoreError as error:
             log.warning("a link waits for the store", error=str(error))

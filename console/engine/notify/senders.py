@@ -181,7 +181,8 @@ def fitting(plugin: Any, schemes: Iterable[str], markup: ChatMarkup | None, titl
     def length(text: str) -> int:
         if markup is not None:
             return measure("\n\n".join(as_chat(markup, title, text)))
-        return measure(convert_between(NotifyFormat.TEXT, plugin.notify_format, f"{title}\n\n{text}"))
+        convert: Any = convert_between
+        return measure(convert(NotifyFormat.TEXT, plugin.notify_format, f"{title}\n\n{text}"))
 
     return title, _shortened(body, limit.body - MARGIN, length, "\n\nShortened: headway incident has the whole text.")
 
