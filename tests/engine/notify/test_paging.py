@@ -18,7 +18,7 @@ from console.engine.notify import paging, senders
 from console.engine.notify.paging import Page, PageAction, silent_fault
 from console.engine.notify.senders import SendResult, send_by_apprise
 from tests.deep import few
-from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route
+from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route, rows
 from tests.fakes.internet import FakeInternet, fake_internet
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
@@ -118,6 +118,22 @@ def test_a_shortened_alert_ends_at_a_line_and_says_so(internet: FakeInternet) ->
     assert 1_500 < len(body["content"]) <= 2_000
     *_, last, note = (line for line in body["content"].splitlines() if line.strip("` "))
     assert (True, "Shortened: headway incident has the whole text.") == (last.endswith("." * 80), note)
+
+
+def test_the_page_of_a_job_with_a_long_traceback_reaches_pagerduty(
+    tmp_path: Path, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    internet.status = 202
+    monkeypatch.setenv("ROUTE_PAGER", PAGERS["pagerduty"])
+    with bench_of(tmp_path, oncall=route("PAGER")) as bench:
+        bench.parts.outbox._send = send_by_apprise
+        bench.scheduler.logs["extract-1"] = "\n".join([*TRACEBACK, "OSError: no space left on device"])
+        fail(bench, "extract")
+        later(bench)
+        assert [("sent", "")] == rows(bench, "SELECT state, error FROM delivery")
+    [body] = internet.bodies
+    assert "OSError: no space left on device" in body["payload"]["custom_details"]["text"]
+    assert len(body["payload"]["custom_details"]["text"]) > 1_024
 
 
 @given(st.text("ab\n🙂\ud800", max_size=60), st.integers(0, 60))
