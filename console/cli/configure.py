@@ -329,7 +329,8 @@ def page_text(route: str, receiver: str, dedup_key: str, until: float) -> tuple[
         if page.lists_acknowledged:
             return True, f"{page.service} can be read; it lists a page once a person acknowledges it"
         if monotonic() > until:
-            return False, f"{page.service} does not list it. Fix: write a read_key of the same account"
+            warning = ", and let a WARNING open an incident" if page.service == "Splunk On-Call" else ""
+            return False, f"{page.service} does not list it. Fix: write a read_key of the same account{warning}"
         sleep(1.0)
 
 

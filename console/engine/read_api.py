@@ -431,6 +431,7 @@ _WRITE_STATUSES = {
     409: "the incident is closed, the same was requested already, or nothing can be sent",
     413: "the body is too long",
     415: "the body is not declared as JSON",
+    422: "the Idempotency-Key was used for another request",
     429: "too many requests in progress, or with a wrong token",
     503: "the store cannot be used now, or the engine does not answer",
 }

@@ -35,6 +35,8 @@ from console.timing.durations import parse_duration
 log = structlog.get_logger("headway.endpoints")
 
 ANSWER_SECONDS = 45.0
+KEY_HALF = 20
+"""Characters of the first half of a derived key: "headway-" and 60 of its 120 bits."""
 MAX_REQUESTS = 8
 """Requests of one path in progress; further ones are refused."""
 
@@ -124,11 +126,22 @@ class WriteApi:
         in_progress.append(reply)
         return reply
 
+    def _key(self, login: str, path: str, given: str, values: _Body) -> str:
+        """The key of the acknowledgement or plan: the first half is of the Idempotency-Key, the second of the body.
+        Raises ApiFault if the Idempotency-Key was used with another body."""
+        prefix = derived_key(login, path, given)[:KEY_HALF]
+        key = prefix + derived_key(values.model_dump_json())[KEY_HALF:]
+        with open_queries(self._url) as queries:
+            is_used = queries.incidents.has_other_key(prefix, key)
+        if is_used:
+            raise ApiFault(f'Idempotency-Key: "{given[:40]}" was used for another request', "use a new key", 422)
+        return key
+
     def _reply(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> ServerReply:
         try:
             values = parsed_body(operation.body, body)
             given = request.idempotency_key
-            key = derived_key(request.login, operation.path, str(values.number), given) if given else new_action_key()
+            key = self._key(request.login, operation.path, given, values) if given else new_action_key()
             client = EngineClient(self._url, Person(request.login, is_visitor=True), HTTP_API)
             document = operation.request(EngineCall(self._url, client, key, self._closing), values)
             return ServerReply(operation.status, json_text(document).encode() + b"\n", JSON)

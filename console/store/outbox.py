@@ -11,7 +11,7 @@ from console.domain.alert import NEEDS_PERSON, AlertKind
 from console.domain.estate import PlanFacts
 from console.domain.request import RequestKind
 from console.store import audit
-from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON
+from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON, TEST
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
 from console.store.row_values import from_row
@@ -291,7 +291,7 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
         resolves = tuple(key for key, kind in last.items() if kind == AlertKind.RECOVERED)
         is_resolved = len(resolves) == len(last) > 0
     else:
-        is_resolved = origin == AlertKind.RECOVERED or (origin == HEADWAY and row.version == HEADWAY_RESOLVED)
+        is_resolved = origin == AlertKind.RECOVERED or (origin in (HEADWAY, TEST) and row.version == HEADWAY_RESOLVED)
         resolves = parts if is_resolved else ()
     if is_resolved or resolves:
         resolves += tuple(digest.dedup_key for digest in session.rows(_CLOSED_DIGESTS, (first_id,) * 3))

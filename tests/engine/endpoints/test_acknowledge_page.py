@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -18,8 +19,11 @@ from connectors.sdk.secrets import SecretRef, SecretStore
 from connectors.sdk.states import RunState
 from console.config.sections import EndpointSettings
 from console.domain.access import PermissionRule, Role
+from console.domain.ids import micros
 from console.engine.notify.acknowledge_link import AcknowledgeLinks, LinkTerms
 from console.engine.notify.senders import send_by_apprise
+from console.store.alert_responses import acknowledge, acknowledged_until, end_acknowledgement
+from console.store.audit import ChangeOrigin
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_endpoints import listening
 from tests.engine.endpoints.test_write_api import count, permit
@@ -103,6 +107,31 @@ def test_a_link_is_refused_without_the_right_after_its_end_and_when_it_is_altere
     ended = links.link(LinkTerms(1, 1, MARA, datetime.now(UTC) - timedelta(seconds=1)))
     assert 410 == httpx.post(ended).status_code
     assert 0 == count(bench, "acknowledgement")
+
+
+def test_a_reader_without_the_role_sees_no_config_and_no_other_logins(mailed: str, bench: Bench) -> None:
+    permit(bench, PermissionRule("lee", Role.ACT))
+    for reply in (httpx.get(mailed), httpx.post(mailed)):
+        assert f"{MARA} may not acknowledge incidents. Ask your Headway administrator" in reply.text
+        assert (403, False, False) == (reply.status_code, "lee" in reply.text, "permissions" in reply.text)
+
+
+def test_presses_at_the_same_moment_are_one_acknowledgement(mailed: str, bench: Bench) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        statuses = [*pool.map(lambda _: httpx.post(mailed).status_code, range(4))]
+    assert (True, 1) == ({*statuses} <= {200, 410, 429}, count(bench, "acknowledgement"))
+    assert 200 in statuses
+
+
+def test_a_link_does_not_shorten_a_longer_acknowledgement(mailed: str, bench: Bench) -> None:
+    now_us = micros(datetime.now(UTC))
+    until_us = now_us + 8 * 3_600_000_000
+    acknowledge(bench.store, bench.fence, 1, until_us, ChangeOrigin("lee", "CLI", "", now_us))
+    assert 200 == httpx.post(mailed).status_code
+    assert (2, until_us) == (count(bench, "acknowledgement"), acknowledged_until(bench.store, 1))
+    end_acknowledgement(bench.store, bench.fence, 1, ChangeOrigin("lee", "CLI", "", micros(datetime.now(UTC))))
+    acknowledge(bench.store, bench.fence, 1, now_us + 10, ChangeOrigin("lee", "CLI", "", now_us), keeps_later=True)
+    assert now_us + 10 == acknowledged_until(bench.store, 1), "one that was ended is not prolonged"
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,20 @@ def test_a_repeated_request_with_the_same_key_is_one(api: httpx.Client, bench: B
     assert 1 == count(bench, table)
 
 
+@pytest.mark.parametrize("path, table", [(ACKNOWLEDGEMENTS, "acknowledgement"), (PLANS, "plan")])
+def test_a_key_with_another_body_is_refused(api: httpx.Client, bench: Bench, path: str, table: str) -> None:
+    headers = {"Idempotency-Key": "a-1"}
+    assert api.post(path, json=INCIDENT, headers=headers).is_success
+    for other in (INCIDENT | {"why": "disk full"}, {"incident": "INC-0002"}):
+        refused = api.post(path, json=other, headers=headers)
+        assert (422, 'Idempotency-Key: "a-1" was used for another request') == (
+            refused.status_code,
+            refused.json()["error"],
+        )
+    assert api.post(path, json=INCIDENT, headers=headers).is_success
+    assert 1 == count(bench, table)
+
+
 def test_another_key_is_another_acknowledgement_but_never_a_second_plan(api: httpx.Client, bench: Bench) -> None:
     for key in ("a", "b"):
         assert 200 == api.post(ACKNOWLEDGEMENTS, json=INCIDENT, headers={"Idempotency-Key": key}).status_code
