@@ -77,7 +77,7 @@ def test_a_change_is_shown_with_both_values(past: dict[str, Any], text: str) -> 
     ],
 )
 def test_what_differs_from_run_to_run_is_no_change(past: dict[str, Any]) -> None:
-    assert shown_changes(**past)[0].startswith("nothing that Headway sees")
+    assert shown_changes(**past)[0].startswith("nothing that Headway saw")
 
 
 def test_a_plain_number_that_differs_is_a_change() -> None:

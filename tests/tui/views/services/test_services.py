@@ -124,7 +124,8 @@ def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> 
     text = all_well_text(many(3), header(at_risk=0, paused=paused), "", CONTEXT)
     assert text is not None
     assert text[0].startswith(
-        f"no service is known to be at risk, but 1 target is not polled (paused by mara until {CONTEXT.hm(at('05:26'))})"
+        "no service is known to be at risk, but 1 target is not polled"
+        f" (paused by mara until {CONTEXT.hm(at('05:26'))})"
     )
     both = header(
         at_risk=0,
