@@ -247,16 +247,19 @@ class EndpointSettings(StrictOptions):
     def is_not_open_to_all(self) -> EndpointSettings:
         host, _ = checked_listen(self.listen, self.plain_http)
         if self.token is None and not is_loopback(host):
-            raise ValueError(f'listen = {self.listen!r}: add a token. Fix: token = {{ env = "HEADWAY_TOKEN" }}')
+            raise ValueError(f'listen: others reach {self.listen}. Fix: add token = {{ env = "HEADWAY_TOKEN" }}')
         if twice := sorted(self.readers.keys() & self.operators.keys()):
-            raise ValueError(f"readers and operators both name {twice[0]}. Fix: leave it out of readers")
+            raise ValueError(f"readers.{twice[0]}: operators has it too. Fix: leave it out of readers")
         address = urlsplit(self.public_url)
-        if self.public_url and self.link_key is None:
-            raise ValueError('public_url: links need a key. Fix: link_key = { env = "HEADWAY_LINK_KEY" }')
         if address.query or address.fragment or address.username is not None:
-            raise ValueError("public_url: write only host and path, as https://ops.example.org/headway")
+            shown = f"{address.scheme}://{address.hostname}"
+            fix = "Fix: write only host and path, as https://ops.example.org/headway"
+            raise ValueError(f"public_url: {shown}… has a login, query or fragment. {fix}")
         if address.scheme == "http" and not is_loopback(address.hostname or ""):
-            raise ValueError("public_url: http:// shows the links to other readers of the network. Fix: https://")
+            raise ValueError(f"public_url: {self.public_url} shows the links to readers of the network. Fix: https://")
+        if self.public_url and self.link_key is None:
+            fix = 'Fix: link_key = { env = "HEADWAY_LINK_KEY" }'
+            raise ValueError(f"public_url: links to {self.public_url} need a key. {fix}")
         return self
 
 

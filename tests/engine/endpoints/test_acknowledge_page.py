@@ -165,9 +165,16 @@ def test_a_short_key_signs_no_link(links: AcknowledgeLinks, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "settings, fault",
     [
-        ({"public_url": "https://ops.example.org"}, "links need a key"),
-        ({"public_url": "http://ops.example.org", "link_key": {"env": "LINK_KEY"}}, "shows the links"),
-        ({"public_url": "https://ops.example.org/?a=b", "link_key": {"env": "LINK_KEY"}}, "only host and path"),
+        ({"public_url": "https://ops.example.org"}, "links to https://ops.example.org need a key"),
+        (
+            {"public_url": "http://ops.example.org", "link_key": {"env": "LINK_KEY"}},
+            "http://ops.example.org shows the links",
+        ),
+        (
+            {"public_url": "https://ops.example.org/?a=b", "link_key": {"env": "LINK_KEY"}},
+            "https://ops.example.org… has a login, query or fragment",
+        ),
+        ({"public_url": "https://a:canary@ops.example.org"}, "https://ops.example.org… has a login"),
     ],
 )
 def test_an_address_that_gives_links_away_is_refused(settings: dict[str, Any], fault: str) -> None:

@@ -324,5 +324,5 @@ def test_the_description_is_valid_and_true_of_both(api: httpx.Client) -> None:
 
 def test_a_login_is_a_reader_or_an_operator() -> None:
     token = SecretRef(env="TOKEN")
-    with pytest.raises(ValueError, match=r"readers and operators both name wiki\. Fix: leave it out of readers"):
+    with pytest.raises(ValueError, match=r"readers.wiki: operators has it too\. Fix: leave it out of readers"):
         EndpointSettings(readers={"wiki": token}, operators={"wiki": token})
