@@ -92,6 +92,10 @@ class ApiResource(NamedTuple):
     content_type: str = JSON
     """Of other types the document is the text."""
 
+    @property
+    def parameter_names(self) -> list[str]:
+        return [parameter.name for parameter in self.parameters]
+
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
@@ -140,7 +144,9 @@ class ReadApi:
         except ApiFault as fault:
             return fault.reply
         except NotFound as error:
-            return error_reply(404, str(error), "use a name that the list of its path has")
+            names = f"{API}/services" if "service" in resource.parameter_names else f"{API}/jobs and {API}/runs"
+            text = str(error).removesuffix(f"; {error.lists} lists what there is")
+            return error_reply(404, text, f"use a name of {names}")
         except StoreError:
             self.close()
             raise

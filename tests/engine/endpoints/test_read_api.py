@@ -213,12 +213,20 @@ def test_an_invalid_request_names_the_error_and_the_fix(api: httpx.Client, path:
 
 
 @pytest.mark.parametrize(
-    "path", ["/runs?job=extrct", "/services?service=dail", "/lineage?job=x", "/lineage?job=load&run=x"]
+    "path, error, lists",
+    [
+        ("/runs?job=extrct", '"extrct" not found; did you mean fake/extract?', "/api/v1/jobs and /api/v1/runs"),
+        ("/services?service=zzzzzz", '"zzzzzz" not found', "/api/v1/services"),
+        ("/lineage?job=zzzzzz", '"zzzzzz" not found', "/api/v1/jobs and /api/v1/runs"),
+        ("/lineage?job=load&run=x", '"run x of this job" not found', "/api/v1/jobs and /api/v1/runs"),
+    ],
 )
-def test_an_unknown_name_is_404(api: httpx.Client, path: str) -> None:
+def test_an_unknown_name_is_404_with_the_path_that_lists_names(
+    api: httpx.Client, path: str, error: str, lists: str
+) -> None:
     reply = api.get(path)
-    assert 404 == reply.status_code
-    assert reply.json()["error"]
+    assert (404, error) == (reply.status_code, reply.json()["error"])
+    assert f"use a name of {lists}" == reply.json()["fix"]
 
 
 def test_other_faults_are_json_too(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,14 +194,20 @@ def test_a_missing_reason_is_named(api: httpx.Client, bench: Bench) -> None:
         (ACKNOWLEDGEMENTS, b"[1]", "the body is not a JSON object", "INC-0001"),
         (ACKNOWLEDGEMENTS, b"\xff", "the body is not a JSON object", "INC-0001"),
         (ACKNOWLEDGEMENTS, b"{}", "incident is missing", 'add "incident"; fields: incident, why, for'),
-        (ACKNOWLEDGEMENTS, b'{"incident": 1}', "incident: 1 is invalid", "string"),
+        (ACKNOWLEDGEMENTS, b'{"incident": 1}', "incident: 1 is invalid", "write text in quotes"),
+        (ACKNOWLEDGEMENTS, b'{"incident": "{x}; {0}"}', "is invalid", "write INC-0001"),
         (ACKNOWLEDGEMENTS, b'{"incident": "x"}', 'incident: "x" is invalid', "write INC-0001"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": "soon"}', 'for: "soon" is invalid', "write 15s, 14m"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": "0s"}', 'for: "0s" is invalid', "of at most 90 days"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": "91d"}', 'for: "91d" is invalid', "of at most 90 days"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "to": 1}', 'no field "to"', "use incident, why, for"),
-        (ACKNOWLEDGEMENTS, json.dumps({**INCIDENT, "why": "x" * 301}).encode(), "why: ", "300 characters"),
-        (PLANS, b'{"incident": "1", "all": "yes"}', 'all: "yes" is invalid', "boolean"),
+        (
+            ACKNOWLEDGEMENTS,
+            json.dumps({**INCIDENT, "why": "x" * 301}).encode(),
+            "why: ",
+            "write at most 300 characters",
+        ),
+        (PLANS, b'{"incident": "1", "all": "yes"}', 'all: "yes" is invalid', "write true or false, without quotes"),
         (PLANS, b'{"incident": "1", "for": "1h"}', 'no field "for"', "use incident, why, all"),
     ],
 )
@@ -212,6 +218,7 @@ def test_an_invalid_body_names_place_value_and_fix(
     assert (400, {"error", "fix"}) == (reply.status_code, reply.json().keys())
     assert error in reply.json()["error"]
     assert fix in reply.json()["fix"]
+    assert "nput should" not in reply.json()["fix"], "pydantic's texts are no fixes"
     assert (0, 0) == (count(bench, "acknowledgement"), count(bench, "plan"))
 
 
