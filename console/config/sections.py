@@ -235,7 +235,7 @@ class EndpointSettings(StrictOptions):
     """Address under which phones reach these endpoints; mails and chats then have a signed link to acknowledge. Empty:
     they name the command."""
     link_key: SecretRef | None = None
-    """Signs these links; nobody else has it. 32 characters or more."""
+    """Signs these links; no client needs it. 32 characters or more."""
 
     @field_validator("job_metrics")
     @classmethod
