@@ -283,8 +283,11 @@ def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[s
         start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
         if start is not None:
             return start, key[depth:]
-    depth = min(2, len(key)) if key[0] not in SINGLE_FILE_TABLES else 1
-    return _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1), key[depth:]
+    for depth in range(min(2, len(key)) if key[0] not in SINGLE_FILE_TABLES else 1, 0, -1):
+        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1)
+        if start is not None:
+            return start, key[depth:]
+    return None, key
 
 
 def _dotted(key: tuple[str, ...]) -> str:

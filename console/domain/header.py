@@ -137,8 +137,8 @@ def unseen_targets_text(header: HeaderView, clock: Callable[[datetime], str]) ->
     texts = [f"{_targets(number)} {'is' if number == 1 else 'are'} {status}" for status, number in lost.items()]
     if paused:
         verb = "is" if len(paused) == 1 else "are"
-        whom = f" by {by.popitem()[1]}" if len(by) == 1 else ""
-        texts.append(f"{_targets(len(paused))} {verb} not polled (paused{whom})")
+        pause = f"paused by {by.popitem()[1]}" if len(by) == 1 else "paused"
+        texts.append(f"{_targets(len(paused))} {verb} not polled ({pause})")
     return ", ".join(texts)
 
 

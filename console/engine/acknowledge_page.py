@@ -118,7 +118,7 @@ class AcknowledgePage:
         """The terms of a valid link, else the reply that refuses it."""
         [text, *_] = parse_qs(target.partition("?")[2]).get("link", [""])
         try:
-            terms = self._links.read(text)
+            terms = self._links.read(text, self._clock.now())
         except ConnectorError as error:
             log.warning("a link could not be checked", error=str(error))
             return message_page(503, "Not acknowledged", "Links cannot be checked now. Try again in a minute.")

@@ -247,7 +247,7 @@ def parsed_body(kind: type[_Body], body: bytes) -> Any:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        first = error.errors(include_url=False)[0]
     place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     names = ", ".join(info.alias or name for name, info in kind.model_fields.items())
     if not place:
@@ -257,4 +257,14 @@ def parsed_body(kind: type[_Body], body: bytes) -> Any:
         raise ApiFault(f'no field "{place[:40]}"', f"use {names}")
     if first["type"] == "missing":
         raise ApiFault(f"{place} is missing", f'add "{place}"; fields: {names}')
-    raise ApiFault(f"{place}: {json_text(first['input'])[:60]} is invalid", message)
+    known = _BODY_FIXES.get(first["type"])
+    fix = known.format(**first.get("ctx", {})) if known else message.rpartition("; ")[2]
+    raise ApiFault(f"{place}: {json_text(first['input'])[:60]} is invalid", fix)
+
+
+_BODY_FIXES = {
+    "bool_type": "write true or false, without quotes",
+    "string_too_long": "write at most {max_length} characters",
+    "string_type": "write text in quotes",
+}
+"""Error type of pydantic -> the fix. Other errors are Headway's, and end with it."""

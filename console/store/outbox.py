@@ -70,14 +70,15 @@ MAX_PARTS = 20
 """Merged incidents named in the headers of a mail at most."""
 _NEEDS_PERSON = ", ".join(f"'{kind}'" for kind in (*NEEDS_PERSON, PERSON))
 _RANK_OF_KIND = (
-    f"CASE WHEN {_ORIGIN_KIND} = 'recovered' OR ({_ORIGIN_KIND} = '{HEADWAY}' AND {{0}}.version = {HEADWAY_RESOLVED})"
-    f" THEN 3 WHEN {{0}}.urgent THEN 0 WHEN {_ORIGIN_KIND} IN ({_NEEDS_PERSON}) THEN 1 ELSE 2 END"
+    f"CASE WHEN {_ORIGIN_KIND} = 'recovered' THEN 3 WHEN {{0}}.urgent THEN 0"
+    f" WHEN {_ORIGIN_KIND} IN ({_NEEDS_PERSON}) THEN 1 ELSE 2 END"
 )
 _RANK = (
     f"COALESCE((SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id),"
     f" {_RANK_OF_KIND.format('y')})"
 )
-"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part."""
+"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part. Problems of
+Headway and their ends have one rank, so that they keep their order."""
 
 
 class ReplacedAlert(NamedTuple):
