@@ -73,8 +73,8 @@ def test_after_an_outage_alerts_that_need_a_person_are_sent_first_and_ends_last(
         titles += [delivery.title for delivery in due]
         outbox.record_sent(night.store, FENCE, due[0].id, 5)
     assert [
-        "urgent", "opened", "plan stopped", "digest with an opening", "update", "own update", "reminder",
-        "resolved", "headway works again",
+        "headway works again", "urgent", "opened", "plan stopped", "digest with an opening", "update", "own update",
+        "reminder", "resolved",
     ] == titles  # fmt: skip
 
 
