@@ -19,16 +19,14 @@ from pathlib import Path
 
 from connectors.sdk.conformance import ConformanceWorld
 from connectors.sdk.registry import FEATURES, TEST_LEVELS, KindEntry, describe_kind, kinds, load, profiles
-from console.cli.connectors import grants_text
+from console.cli.connectors import GRANT_FILES, grants_text
 from tests.connectors.played import COLUMNS, LAB, LIMITS, OWN, Played, hook_of, played
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "connectors.md"
 TESTED = ROOT / "connectors" / "tested.json"
-SCRIPTED = ("oracle_scheduler", "sql_server_agent")
-"""Profiles whose grants are a script of a hundred lines, which their pages describe."""
-GRANTED = sorted({"airflow", *profiles()} - set(SCRIPTED))
-"""Kinds whose pages end with their grants."""
+GRANTED = [kind for kind in GRANT_FILES if grants_text(kind).count("\n") <= 50]
+"""Kinds whose pages end with their grants. Longer ones are scripts, which their pages describe."""
 
 HEAD = """\
 # Connectors: kind by kind
