@@ -45,7 +45,7 @@ def run_of(name: str, table: TableOptions, zone: str, commit: Commit) -> RunReco
     if commit.is_known and not commit.brings_data:
         return None
     ended = commit.at
-    at = table.expected.nearest(ended, zone) if ended is not None and table.expected is not None else None
+    at = table.expected.time_of(ended, zone) if ended is not None and table.expected is not None else None
     return RunRecord(
         job=name,
         attempt_key=commit.key,
@@ -177,7 +177,7 @@ CONNECTOR = ConnectorKind(
         Capability.MARK: "no scheduler has the run; Headway records its result as asserted",
         Capability.LOG: NO_LOG,
         Capability.TASKS: "a table has no tasks",
-        Capability.PERIODS: "a commit carries no date: it counts for the expected time that is nearest",
+        Capability.PERIODS: "a commit has no date: it is of the last expected time, or of one at most `early` ahead",
         Capability.NATIVE_DEPENDENCIES: "declare what writes it, and what reads it: [[dependencies]]",
     },
     proofs=frozenset({ProofLevel.EXIT}),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from connectors.sdk.daily_time import DailyTime, JobName
+from connectors.sdk.daily_time import ExpectedDelivery, JobName
 from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import SecretRef
 
@@ -34,7 +34,7 @@ class TableOptions(StrictOptions):
     """Address of a Delta table: "/lake/orders", "s3://acme-lake/orders"."""
     iceberg: str = ""
     """Name of an Iceberg table in the catalog: "sales.orders"."""
-    expected: DailyTime | None = None
+    expected: ExpectedDelivery | None = None
     """When new data is expected; without it, each commit is a run of its own."""
 
     @model_validator(mode="after")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import Poll
 from connectors.sdk.states import RunState
 from connectors.tables.connector import CONNECTOR, NO_LOG, TARGET
+from console.timing.schedule import instants
 from tests.fakes.login import no_secret
 from tests.fakes.web_server import web_server
 
@@ -286,6 +288,38 @@ def test_a_store_that_refuses_is_named_with_the_fix() -> None:
             polled(connector)
         [right] = connector.probe(20).rights
         assert (False, True) == (right.held, bool(right.fix))
+
+
+@pytest.mark.parametrize(
+    "commits, early, missing",
+    [
+        (("26 02:30", "26 22:53"), "2h", 27),  # 23:53 in Berlin, five hours ahead
+        (("26 02:30", "26 16:30"), "2h", 27),  # a second load, 13 hours late
+        (("26 16:30", "27 02:10"), "2h", None),
+        (("26 02:30", "27 01:01"), "2h", None),
+        (("25 22:53", "26 22:53"), "5h", None),
+    ],
+)
+def test_an_early_or_a_very_late_load_is_not_that_of_the_next_day(
+    lake: Lake, commits: Sequence[str], early: str, missing: int | None
+) -> None:
+    """Expected at 04:00 in Berlin, on the 26th and the 27th."""
+    for version, text in enumerate(commits):
+        path = Path(lake.delta, "_delta_log", f"{version:020}.json")
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        at = datetime.strptime(f"2026-11-{text}+0000", "%Y-%m-%d %H:%M%z")
+        for line in lines:
+            if "commitInfo" in line:
+                line["commitInfo"] |= {"timestamp": int(at.timestamp()) * 1000}
+        path.write_text("\n".join(map(json.dumps, lines)))
+    given = {"orders": {"delta": lake.delta, "expected": {"at": "04:00", "early": early}}}
+    connector = opened(zone="Europe/Berlin", tables=given)
+    [job] = connector.inventory("", 20).jobs
+    expected = instants(job.schedule, datetime(2026, 11, 25, 12, tzinfo=UTC), datetime(2026, 11, 27, 12, tzinfo=UTC))
+    loaded = {run.period_at for run in polled(connector).runs}
+    assert [missing] * (missing is not None) == [at.day for at in expected if at not in loaded]
+    assert loaded <= {*expected}
+    connector.close()
 
 
 @pytest.mark.parametrize(
