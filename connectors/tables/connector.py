@@ -147,11 +147,9 @@ class TablesConnector(WatchOnly):
                 rights.append(SourcePermission(f"read {name}", True))
             except SystemUnreachable as error:
                 failure = error
-                fix = "check its address and the network"
-                rights.append(SourcePermission(f"read {name}", None, str(error), fix))
+                rights.append(_unread(name, None, error))
             except ConnectorError as error:
-                fix = "correct its address, or let our account read its metadata (_delta_log, metadata)"
-                rights.append(SourcePermission(f"read {name}", False, str(error), fix))
+                rights.append(_unread(name, False, error))
         if failure is not None and all(right.held is None for right in rights):
             raise failure
         return Probe(True, rights=tuple(rights), clock=self._clock())
@@ -163,6 +161,11 @@ class TablesConnector(WatchOnly):
         """Our own: commits carry the times of their writers."""
         now = self._now()
         return TargetClock(now, now, self._options.zone)
+
+
+def _unread(name: str, held: bool | None, error: ConnectorError) -> SourcePermission:
+    why, _, fix = str(error).partition(". Fix: ")
+    return SourcePermission(f"read {name}", held, why, fix)
 
 
 CONNECTOR = ConnectorKind(

@@ -52,7 +52,8 @@ class TablesOptions(StrictOptions):
     storage: Annotated[Properties, AfterValidator(_properties)] = {}
     """Storage options of Delta tables, as deltalake names them: AWS_REGION, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID."""
     catalog: Annotated[Properties, AfterValidator(_properties)] = {}
-    """Properties of the catalog of Iceberg tables, as pyiceberg names them: type, uri, credential, s3.region."""
+    """Properties of the catalog of Iceberg tables, as pyiceberg names them: type, uri, credential, s3.region; and
+    its name, by which a catalog of type "sql" finds its tables ("default")."""
     tables: Annotated[dict[JobName, TableOptions], Field(min_length=1)]
     """The tables, by name."""
 

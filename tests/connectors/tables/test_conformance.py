@@ -48,8 +48,8 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         self.delta = str(folder / "orders")
         properties = {"uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}"}
-        self.catalog = {"type": "sql", **properties}
-        self._catalog = SqlCatalog("headway", **properties)
+        self.catalog = {"type": "sql", "name": "lake", **properties}
+        self._catalog = SqlCatalog("lake", **properties)
         self._catalog.create_namespace("sales")
         self.iceberg = self._catalog.create_table("sales.stock", schema=ROWS.schema)
         for _ in range(2):
@@ -131,6 +131,8 @@ def test_only_commits_that_bring_data_are_runs(lake: Lake) -> None:
     table.delete("id = 2")
     write_deltalake(lake.delta, ROWS.slice(0, 0), mode="append")
     lake.iceberg.delete("id > 0")
+    lake.iceberg.append(ROWS.slice(0, 0))
+    assert "append" == lake.iceberg.current_snapshot().summary.operation.value
     second = polled(connector, first.cursor)
     assert ((), True) == (second.runs, second.complete)
     merge = table.merge(ROWS, "s.id = t.id", source_alias="s", target_alias="t")
@@ -223,11 +225,26 @@ def test_a_table_that_is_missing_leaves_the_others_alone(lake: Lake) -> None:
     poll = polled(connector)
     assert ({"orders"}, False, None) == ({run.job for run in poll.runs}, poll.complete, poll.seen_until)
     assert ["gone", "no"] == [item.where for item in poll.skipped]
-    assert [True, False, False] == [right.held for right in connector.probe(20).rights]
+    rights = connector.probe(20).rights
+    assert [True, False, False] == [right.held for right in rights]
+    assert [True, True] == [
+        "Fix" not in right.why and right.fix.startswith("correct its address") for right in rights[1:]
+    ]
     connector.close()
     alone = opened(tables={"gone": tables["gone"]})
     with pytest.raises(NotSupported, match="Fix: correct its address"):
         polled(alone)
+
+
+def test_a_catalog_in_sql_without_a_name_is_the_default_one(tmp_path: Path) -> None:
+    properties = {"uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": f"file://{tmp_path}"}
+    catalog = SqlCatalog("default", **properties)
+    catalog.create_namespace("sales")
+    catalog.create_table("sales.stock", schema=ROWS.schema).append(ROWS)
+    catalog.close()
+    connector = opened(catalog={"type": "sql", **properties}, tables={"stock": {"iceberg": "sales.stock"}})
+    assert ["stock"] == [run.job for run in polled(connector).runs]
+    connector.close()
 
 
 @pytest.fixture
@@ -240,14 +257,14 @@ def opened_tables(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         call = getattr(owner, method)
 
         def noting(*arguments: Any, **given: Any) -> Any:
-            names.append(name(arguments[-1]))
+            names.append(name(arguments[-1] if arguments else given))
             return call(*arguments, **given)
 
         monkeypatch.setattr(owner, method, noting)
 
     noted(DeltaTable, "__init__", str)
     noted(DeltaTable, "history", "{} commits".format)
-    noted(pyiceberg.catalog, "load_catalog", str)
+    noted(pyiceberg.catalog, "load_catalog", lambda _: "catalog")
     return names
 
 
@@ -268,7 +285,7 @@ def test_a_check_reads_one_commit_of_each_table(lake: Lake, opened_tables: list[
     connector.inventory("", 20)
     assert [lake.delta, "1 commits"] == opened_tables
     connector.probe(20)
-    assert [lake.delta, "1 commits", "1 commits", "headway"] == opened_tables
+    assert [lake.delta, "1 commits", "1 commits", "catalog"] == opened_tables
     connector.close()
 
 
