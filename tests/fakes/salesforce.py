@@ -17,8 +17,7 @@ import httpx
 Row = dict[str, Any]
 DATA = "/services/data/v62.0"
 LOAD, MART = "01pRO0000005QcLYAU", "01pRO0000005QcQYAU"
-SCHEDULER = "01pRO0000005QcVYAU"
-CLASSES = {LOAD: "LoadOrdersBatch", MART: "MartQueueable", SCHEDULER: "LoadOrdersScheduler"}
+CLASSES = {LOAD: "LoadOrdersBatch", MART: "MartQueueable"}
 ENDED = ("Completed", "Failed", "Aborted")
 FIELDS = frozenset({
     "Id", "ApexClassId", "CompletedDate", "CronTriggerId", "ExtendedStatus", "JobItemsProcessed", "JobType",
@@ -30,9 +29,8 @@ READ = re.compile(
     r" AND \(CompletedDate >= (\S+) OR CompletedDate = null\) ORDER BY CreatedDate"
 )
 GROUPED = re.compile(
-    r"SELECT ApexClassId, ApexClass.Name className, MIN\(CronTrigger.NextFireTime\) nextStart FROM AsyncApexJob WHERE"
-    r" ApexClassId != null AND \(JobType IN \('BatchApex', 'Queueable'\) OR \(JobType = 'ScheduledApex' AND"
-    r" CompletedDate = null\)\) GROUP BY ApexClassId, ApexClass.Name HAVING COUNT\(CompletedDate\) > 0"
+    r"SELECT ApexClassId, ApexClass.Name className, MAX\(CreatedDate\) latest FROM AsyncApexJob WHERE JobType IN"
+    r" \('BatchApex', 'Queueable'\) AND ApexClassId != null GROUP BY ApexClassId, ApexClass.Name"
 )
 LITERAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -50,8 +48,6 @@ class FakeSalesforce:
         self.now = (datetime.now(UTC) - timedelta(seconds=30)).replace(microsecond=0)
         self.records: list[Row] = []
         self.hangs: set[str] = set()
-        self.next_starts: dict[str, str] = {}
-        """Of each CronTrigger."""
         self.forbidden = ""
         self.requests: list[str] = []
         self.tokens = 0
@@ -66,7 +62,7 @@ class FakeSalesforce:
         row: Row = {
             "Id": f"707RO000{len(self.records):07}YAU", "ApexClassId": apex_class, "JobType": kind, "Status": status,
             "MethodName": None, "TotalJobItems": 10, "JobItemsProcessed": 10, "NumberOfErrors": errors,
-            "CreatedDate": written(at), "CreatedById": "005RO000000J8PkYAK", "ParentJobId": None, "CronTriggerId": None,
+            "CreatedDate": written(at), "CreatedById": "005RO000000J8PkYAK", "ParentJobId": None,
             "CompletedDate": written(at + timedelta(minutes=3)) if status in ENDED else None,
             "ExtendedStatus": "First error: Update failed" if failed or errors else None,
         }  # fmt: skip
@@ -126,10 +122,10 @@ class FakeSalesforce:
         read_at_all = [row for row in self.records if row["JobType"] in ("BatchApex", "Queueable")]
         rows = [row for row in read_at_all if row["ApexClassId"] is not None]
         if GROUPED.fullmatch(query):
+            latest = {row["ApexClassId"]: row["CreatedDate"] for row in rows}
             records = [
-                {"attributes": {"type": "AggregateResult"}, "ApexClassId": key, "className": CLASSES[key]}
-                | {"nextStart": self._next_start(key)}
-                for key in dict.fromkeys(row["ApexClassId"] for row in rows if row["CompletedDate"])
+                {"attributes": {"type": "AggregateResult"}, "ApexClassId": key, "className": CLASSES[key], "latest": at}
+                for key, at in latest.items()
             ]
             return self._reply({"totalSize": len(records), "done": True, "records": records})
         match = READ.fullmatch(query)
@@ -142,16 +138,6 @@ class FakeSalesforce:
         ends = [(row, row["CompletedDate"]) for row in sorted(rows, key=lambda row: str(row["CreatedDate"]))]
         rows = [row for row, end in ends if end is None or datetime.fromisoformat(end) >= since]
         return self._page([{"attributes": {}} | {name: row[name] for name in fields} for row in rows])
-
-    def _next_start(self, apex_class: str) -> str | None:
-        open_rows = (row for row in self.records if row["ApexClassId"] == apex_class and row["CompletedDate"] is None)
-        return min((self.next_starts[row["CronTriggerId"]] for row in open_rows if row["CronTriggerId"]), default=None)
-
-    def schedule(self, apex_class: str, next_start: datetime, status: str = "Queued") -> None:
-        """Its CronTrigger, and the record that lasts as long as that."""
-        trigger = f"08eRO000{len(self.records):07}YAU"
-        self.next_starts[trigger] = written(next_start)
-        self.job(apex_class, status, self.now - timedelta(days=9), "ScheduledApex")["CronTriggerId"] = trigger
 
     def _page(self, rows: list[Row], locator: str = "") -> httpx.Response:
         first = int(locator.rpartition("-")[2] or 0)

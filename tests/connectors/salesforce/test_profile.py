@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import httpx
@@ -19,7 +19,7 @@ from connectors.sdk.contract import ActionSpec, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.states import RunState, Verb
 from tests.connectors.polls import walked
-from tests.fakes.salesforce import LOAD, MART, SCHEDULER, FakeSalesforce, written
+from tests.fakes.salesforce import LOAD, MART, FakeSalesforce, written
 
 KIND = registry.load("salesforce")
 DOCUMENT: dict[str, Any] = tomllib.loads(registry.profiles()["salesforce"].read_text(encoding="utf-8"))
@@ -48,7 +48,6 @@ class TestSalesforce(Reads, Deadlines, Faults):
     @pytest.fixture(autouse=True)
     def world(self) -> None:
         self.fake = FakeSalesforce()
-        self.fake.schedule(LOAD, self.fake.now + timedelta(hours=12))
 
     def connector(self) -> Connector:
         return opened(self.fake)
@@ -108,20 +107,6 @@ def test_a_completed_job_is_green_without_failed_batches_alone(status: str, erro
 def test_each_class_that_ran_is_a_job_with_its_name() -> None:
     jobs = opened(FakeSalesforce()).inventory("", 10).jobs
     assert {LOAD: "LoadOrdersBatch", MART: "MartQueueable"} == {job.native_id: job.title for job in jobs}
-
-
-def test_a_class_that_is_scheduled_itself_shows_its_next_start() -> None:
-    """One that only starts others never runs as a batch: a start expected of it would be missed."""
-    fake = FakeSalesforce()
-    fake.now = datetime(2026, 11, 26, 12, tzinfo=UTC)
-    for days in (2, 1):
-        fake.schedule(LOAD, fake.now + timedelta(days=days))
-    fake.schedule(LOAD, fake.now + timedelta(hours=1), "Aborted")
-    fake.schedule(SCHEDULER, fake.now + timedelta(hours=2))
-    connector = opened(fake)
-    jobs = {job.native_id: job.schedule.next_at for job in connector.inventory("", 10).jobs}
-    assert {LOAD: datetime(2026, 11, 27, 12, tzinfo=UTC), MART: None} == jobs
-    assert {LOAD, MART} == {run.job for run in walked(connector)[0].values()}
 
 
 def test_scheduled_apex_and_workers_of_a_batch_are_no_runs() -> None:
