@@ -195,11 +195,10 @@ _COLUMNS = (
 )
 _DUE = (
     f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
-    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT r.id, r.place, row_number() OVER (PARTITION BY"
-    " r.route, r.url_index ORDER BY r.place, r.id) AS turn FROM (SELECT x.id, y.route, x.url_index,"
-    f" {_RANK} AS place FROM delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ?"
-    f" AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}))"
-    " r) q JOIN delivery d ON d.id = q.id JOIN alert a ON a.id = d.alert_id WHERE q.turn = 1 ORDER BY q.place, q.id"
+    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT MIN({_RANK} * {1 << 60} + x.id) AS first FROM"
+    " delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT"
+    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}) GROUP BY y.route,"
+    f" x.url_index) q JOIN delivery d ON d.id = q.first % {1 << 60} JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _LATEST = (
     f"SELECT {_COLUMNS}, FALSE AS maybe_repeat, a.made_us AS since_us, FALSE AS later FROM delivery d"
