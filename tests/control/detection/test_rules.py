@@ -431,6 +431,7 @@ def test_a_hung_run_before_a_service_is_notified_once_with_rule_figures_and_sour
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
     ledger.evaluate("03:43")
     closing = ledger.incident()
+    assert "etl-hosts/db07:extract was running too long" == closing.title
     assert (True, "the finding no longer holds", ["recovered"]) == (
         closing.closed, closing.close_reason, [notice.kind.value for notice in closing.notices],
     )  # fmt: skip
