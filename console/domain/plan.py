@@ -62,7 +62,7 @@ def is_bad_run(state: str, read_stale: bool) -> bool:
 
 
 class StepStatus(NamedTuple):
-    """What decides whether a plan is outdated."""
+    """A step, as far as it decides whether its plan is outdated."""
 
     place: int
     verb: str
