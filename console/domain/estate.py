@@ -24,6 +24,7 @@ from console.domain.forecast import ForecastTally, PastForecasts, PeakForecast
 from console.domain.history import DurationPrior, LastGoodRun, PeerGroup, RunHistory
 from console.domain.hold import HoldFacts
 from console.domain.job import Safety
+from console.domain.plan import ABORT, RESUME
 from console.domain.promise import PLAIN_PROMISE, DeadlineExtension, Promise
 from console.domain.service import ServiceInstance, Timeliness
 from console.domain.settings import NOTHING_DECLARED, Declared
@@ -196,13 +197,25 @@ class PlanFacts(NamedTuple):
     state: str
     done: int
     total: int
+    is_outdated: bool = False
+    """As in `PlannedRun`."""
+
+    @property
+    def status(self) -> str:
+        """ "plan 1 stopped", "plan 1 is running", "plan 1 is done"."""
+        return f"plan {self.id} {'is ' if self.state in ('running', 'done') else ''}{self.state}"
 
     @property
     def progress(self) -> str:
         """ "plan 1 is at 4 of 7 steps", "plan 1 stopped at 4 of 7 steps", "plan 1 is done"."""
         if self.state == "done":
-            return f"plan {self.id} is done"
-        return f"plan {self.id} {'is' if self.state == 'running' else self.state} at {self.done} of {self.total} steps"
+            return self.status
+        return f"{self.status.removesuffix(' running')} at {self.done} of {self.total} steps"
+
+    @property
+    def command(self) -> str:
+        """The next one once its incident is closed, while it is paused or stopped."""
+        return f"{ABORT if self.is_outdated else RESUME} {self.id}"
 
 
 @dataclass(frozen=True, slots=True)

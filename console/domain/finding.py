@@ -30,7 +30,12 @@ class DetectionRule(StrEnum):
     @property
     def predicate(self) -> str:
         """The rule as the predicate of a sentence about a job."""
-        return _PREDICATES[self]
+        return _PREDICATES[self][0]
+
+    @property
+    def past_predicate(self) -> str:
+        """The predicate once the finding no longer holds."""
+        return _PREDICATES[self][1]
 
 
 def accept_command(job: str, change: int) -> str:
@@ -45,18 +50,18 @@ def drift_fix(job: str, change: int) -> str:
 
 
 _PREDICATES = {
-    DetectionRule.NOT_STARTED: "has not started",
-    DetectionRule.LATE_START: "starts late",
-    DetectionRule.TOO_LONG: "is running too long",
-    DetectionRule.TOO_SHORT: "ended too soon",
-    DetectionRule.STUCK_WAITING: "is stuck waiting",
-    DetectionRule.TOO_LONG_SINCE_SUCCESS: "is overdue",
-    DetectionRule.N_IN_A_ROW: "fails again and again",
-    DetectionRule.OUTPUT_SHRANK: "has less output than usual",
-    DetectionRule.RETRY_STORM: "is retried too often",
-    DetectionRule.OVERLAP: "overlaps itself",
-    DetectionRule.OVER_BUDGET: "is over its budget",
-    DetectionRule.DRIFT: "has drifted",
+    DetectionRule.NOT_STARTED: ("has not started", "had not started"),
+    DetectionRule.LATE_START: ("starts late", "started late"),
+    DetectionRule.TOO_LONG: ("is running too long", "was running too long"),
+    DetectionRule.TOO_SHORT: ("ended too soon", "ended too soon"),
+    DetectionRule.STUCK_WAITING: ("is stuck waiting", "was stuck waiting"),
+    DetectionRule.TOO_LONG_SINCE_SUCCESS: ("is overdue", "was overdue"),
+    DetectionRule.N_IN_A_ROW: ("fails again and again", "failed again and again"),
+    DetectionRule.OUTPUT_SHRANK: ("has less output than usual", "had less output than usual"),
+    DetectionRule.RETRY_STORM: ("is retried too often", "was retried too often"),
+    DetectionRule.OVERLAP: ("overlaps itself", "overlapped itself"),
+    DetectionRule.OVER_BUDGET: ("is over its budget", "was over its budget"),
+    DetectionRule.DRIFT: ("has drifted", "had drifted"),
 }
 
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.history import EstimateBasis
@@ -50,6 +50,7 @@ STEERING = {
 
 RESUME = "headway plan resume"
 """The command that approves or continues a plan; its number follows."""
+ABORT = "headway plan abort"
 
 
 _ENDED_BADLY = RED_STATES - {RunState.BLOCKED}
@@ -60,19 +61,46 @@ def is_bad_run(state: str, read_stale: bool) -> bool:
     return state in _ENDED_BADLY or (state == RunState.SUCCEEDED and read_stale)
 
 
-def is_outdated(steps: Sequence[PlanStepView | StepProgress]) -> bool:
+class StepStatus(NamedTuple):
+    """A step, as far as it decides whether its plan is outdated."""
+
+    place: int
+    verb: str
+    after: tuple[int, ...]
+    state: str
+    is_bad: bool
+    """True if its run has failed, or succeeded on stale data."""
+
+
+AnyStep: TypeAlias = "PlanStepView | StepProgress | StepStatus"
+
+
+def steps_before(steps: Iterable[AnyStep], step: AnyStep) -> set[int]:
+    """Places of the steps that it waits for, directly or through others."""
+    after = {candidate.place: candidate.after for candidate in steps}
+    before: set[int] = set()
+    pending = list(step.after)
+    while pending:
+        place = pending.pop()
+        if place in after and place not in before:
+            before.add(place)
+            pending += after[place]
+    return before
+
+
+def is_outdated(steps: Sequence[AnyStep]) -> bool:
     """True if a run that waits for steps still to be sent has failed or read stale data already: resuming the plan does
     not run it again."""
-    pending = [step.place for step in steps if step.verb not in (WAIT, *HOLD_VERBS) and step.state != "verified"]
+    pending = {step.place for step in steps if step.verb not in (WAIT, *HOLD_VERBS) and step.state != "verified"}
     waits = (step for step in steps if step.verb == WAIT and step.state == "planned" and step.is_bad)
-    return any(place < wait.place for wait in waits for place in pending)
+    return any(pending & steps_before(steps, wait) for wait in waits)
 
 
 def resume_commands(number: int, failed_waits: Iterable[str], outdated: str = "") -> list[str]:
     """Commands that continue a stopped plan: a job that it waited for and that failed is rerun first, as the plan only
     waits for it again. `outdated`: the incident of a plan that would not repair it any more; it is replaced."""
     if outdated:
-        return [f"headway plan abort {number}", f"headway recover {outdated}"]
+        return [f"{ABORT} {number}", f"headway recover {outdated}"]
     return [*(f"headway rerun {shlex.quote(job)}" for job in dict.fromkeys(failed_waits)), f"{RESUME} {number}"]
 
 

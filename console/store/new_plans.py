@@ -29,8 +29,8 @@ _STEPS_AT_ONCE = 50
 """Rows per INSERT: starting a plan blocks every other writer meanwhile."""
 _OPEN = "('running', 'paused', 'stopped')"
 _OPEN_PLANS = (
-    "SELECT id, requested_by, requested_from, requested_us, state, NOT EXISTS (SELECT 1 FROM plan_step s WHERE"  # noqa: S608 - our own
-    f" s.plan_id = plan.id AND s.state <> 'planned') AS is_unsent FROM plan WHERE state IN {_OPEN}"
+    "SELECT id, incident_id, requested_by, requested_from, requested_us, state, NOT EXISTS (SELECT 1 FROM plan_step s"  # noqa: S608 - our own
+    f" WHERE s.plan_id = plan.id AND s.state <> 'planned') AS is_unsent FROM plan WHERE state IN {_OPEN}"
 )
 
 
@@ -99,8 +99,8 @@ def _step_row(step: DraftStep, now_us: int) -> tuple[object, ...]:
 
 
 def open_plan_of_incident(session: Session, incident_id: int | None) -> Row | None:
-    """The newest open plan for the incident: `id`, `requested_by`, `requested_from`, `requested_us`, `state`, and
-    `is_unsent`: no step of it was sent."""
+    """The newest open plan for the incident: `id`, `incident_id`, `requested_by`, `requested_from`, `requested_us`,
+    `state`, and `is_unsent`: no step of it was sent."""
     return session.first(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (incident_id,))
 
 

@@ -14,6 +14,7 @@ from console.store import audit
 from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON, TEST
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
+from console.store.plan_steps import PLAN_FACTS, plan_facts
 from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -195,11 +196,10 @@ _COLUMNS = (
 )
 _DUE = (
     f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
-    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT r.id, r.place, row_number() OVER (PARTITION BY"
-    " r.route, r.url_index ORDER BY r.place, r.id) AS turn FROM (SELECT x.id, y.route, x.url_index,"
-    f" {_RANK} AS place FROM delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ?"
-    f" AND NOT y.waits AND NOT EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}))"
-    " r) q JOIN delivery d ON d.id = q.id JOIN alert a ON a.id = d.alert_id WHERE q.turn = 1 ORDER BY q.place, q.id"
+    f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT MIN({_RANK} * {1 << 60} + x.id) AS first FROM"
+    " delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT"
+    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}) GROUP BY y.route,"
+    f" x.url_index) q JOIN delivery d ON d.id = q.first % {1 << 60} JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _LATEST = (
     f"SELECT {_COLUMNS}, FALSE AS maybe_repeat, a.made_us AS since_us, FALSE AS later FROM delivery d"
@@ -235,8 +235,7 @@ _MERGED = (
     " part p JOIN incident i ON i.merged_into = p.id) SELECT key FROM part ORDER BY id LIMIT ?"
 )
 _PLAN = (
-    "SELECT p.id, p.state, SUM(CASE WHEN s.state = 'verified' THEN 1 ELSE 0 END) AS done, COUNT(*) AS total FROM plan p"
-    " JOIN plan_step s ON s.plan_id = p.id WHERE p.incident_id = ? GROUP BY p.id, p.state HAVING"
+    f"{PLAN_FACTS} WHERE p.incident_id = ? GROUP BY p.id, p.incident_id, p.state HAVING"
     " SUM(CASE WHEN s.state <> 'planned' THEN 1 ELSE 0 END) > 0 ORDER BY p.id DESC LIMIT 1"
 )
 
@@ -299,8 +298,8 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
     page = {"origin": origin, "origin_id": first_id, "is_resolved": is_resolved, "resolves": resolves}
     before = session.first(_REPLACED, (row.alert_id, row.url_index)) if origin == AlertKind.RECOVERED else None
     replaced = ReplacedAlert(before.title, before.plain_title, before.made_us) if before is not None else None
-    plan = session.first(_PLAN, (row.incident_id,)) if row.incident_id is not None else None
-    page["plan"] = PlanFacts(plan.id, plan.state, plan.done, plan.total) if plan is not None else None
+    plans = session.rows(_PLAN, (row.incident_id,)) if row.incident_id is not None else []
+    page["plan"] = next(iter(plan_facts(session, plans)), None)
     return from_row(DueDelivery, row, begins=not row.later, parts=parts, replaced=replaced, **page)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from connectors.sdk.states import OPEN_STATES, Verb
+from console.domain.estate import PlanFacts
 from console.domain.hold import held_start
-from console.domain.ids import exact_instant, instant, optional_instant, utc_minute
-from console.domain.plan import StepProgress, StepRun, parse_places
-from console.store.db.session import Session
+from console.domain.ids import exact_instant, incident_name, instant, optional_instant, utc_minute
+from console.domain.plan import StepProgress, StepRun, StepStatus, is_bad_run, is_outdated, parse_places
+from console.store.db.session import Row, Session
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot.clock_skew import corrected_instant
 from console.text.cleaning import clean_line
@@ -20,6 +23,14 @@ OTHER_HOLD = (
     " ORDER BY o.until_us DESC LIMIT 1)"
 )
 """Of a hold step `s`: another hold of its job, for `format_other_hold`."""
+RUN_OF_STEP = (
+    "CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND"
+    " x.sort_us > p.requested_us - 86400000000 AND x.first_started_us - COALESCE(t.skew_s, 0) * 1000000 >="
+    " p.requested_us ORDER BY x.sort_us DESC LIMIT 1) ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND"
+    " x.period_key = s.period_key) END"
+)
+"""Id of the run of step `s` of plan `p`, whose job is on target `t`; of a wait without a period the latest run that
+began after the plan was requested."""
 STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.text, s.action_key, j.name AS"
     " job, y.name AS system, a.state AS action_state, a.text AS action_text, r.id AS run_id, r.state AS run_state,"
@@ -30,24 +41,81 @@ STEPS = (
     " o.requested_us > p.requested_us) ORDER BY o.requested_us LIMIT 1) AS others FROM plan_step s JOIN plan p ON p.id"
     " = s.plan_id LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON"
     " t.id = j.target_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN hold h ON h.key = s.action_key LEFT JOIN"
-    " run r ON r.id = CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN (SELECT x.id FROM run x WHERE x.job_id ="
-    " s.job_id AND x.sort_us > p.requested_us - 86400000000 AND x.first_started_us - COALESCE(t.skew_s, 0) * 1000000 >="
-    " p.requested_us ORDER BY x.sort_us DESC LIMIT 1) ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND"
-    " x.period_key = s.period_key) END WHERE s.plan_id = ? ORDER BY s.place"
+    f" run r ON r.id = {RUN_OF_STEP} WHERE s.plan_id = ? ORDER BY s.place"
 )
 
 
+_RUNS_OF_STEPS = (
+    "FROM plan p JOIN plan_step s ON s.plan_id = p.id LEFT JOIN job j ON j.id = s.job_id LEFT JOIN target t ON t.id ="
+    f" j.target_id LEFT JOIN run r ON r.id = {RUN_OF_STEP}"
+)
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 _FAILED_WAITS = (
-    "SELECT DISTINCT j.name FROM plan_step s JOIN job j ON j.id = s.job_id WHERE s.plan_id = ? AND s.verb = 'wait' AND"
-    " s.state = 'failed' AND NOT EXISTS (SELECT 1 FROM run r WHERE r.job_id = s.job_id AND r.period_key = s.period_key"
-    f" AND (r.state IN ({_OPEN}) OR (r.state = 'succeeded' AND NOT r.stale_read))) ORDER BY j.name"
+    f"SELECT DISTINCT j.name {_RUNS_OF_STEPS} WHERE p.id = ? AND s.verb = 'wait' AND s.state = 'failed' AND j.name IS"
+    f" NOT NULL AND (r.id IS NULL OR NOT (r.state IN ({_OPEN}) OR (r.state = 'succeeded' AND NOT r.stale_read)))"
+    " ORDER BY j.name"
 )
+_OPEN_STEPS = (
+    f"SELECT s.plan_id, s.place, s.verb, s.after, s.state, r.id AS run_id, r.state AS run_state, r.stale_read"
+    f" {_RUNS_OF_STEPS} WHERE p.state IN ('running', 'paused', 'stopped') ORDER BY s.plan_id, s.place"
+)
+PLAN_FACTS = (
+    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND s.verb"
+    " NOT IN ('hold', 'release') AND r.id IS NOT NULL) THEN 1 ELSE 0 END) AS done, COUNT(*) AS total FROM plan p JOIN"
+    " plan_step s ON s.plan_id = p.id LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key AND"
+    " (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT r.stale_read))"
+)
+"""Plans `p` with their steps `s` and the good runs `r` of these, for `plan_facts`; GROUP BY p.id, p.incident_id,
+p.state."""
 
 
 def failed_waits(session: Session, number: int) -> list[str]:
     """Jobs that the plan waited for, that failed and that are not good or running again."""
     return [clean_line(row.name) for row in session.rows(_FAILED_WAITS, (number,))]
+
+
+def open_plan_steps(session: Session) -> dict[int, list[Row]]:
+    """Plan -> `place`, `verb`, `after`, `state`, `run_id`, `run_state` and `stale_read` of its steps, of open plans."""
+    steps: dict[int, list[Row]] = defaultdict(list)
+    for row in session.rows(_OPEN_STEPS):
+        steps[row.plan_id].append(row)
+    return steps
+
+
+def is_outdated_plan(steps: Sequence[Row]) -> bool:
+    """True if resuming the plan would not repair its services. `steps`: of `open_plan_steps`."""
+    return is_outdated(
+        [
+            StepStatus(
+                step.place,
+                step.verb,
+                known_places(step.after),
+                step.state,
+                step.run_state is not None and is_bad_run(step.run_state, step.stale_read),
+            )
+            for step in steps
+        ]
+    )
+
+
+def replacing_incident(session: Session, number: int, incident_id: int | None) -> str:
+    """The incident to recover in place of the open plan, which would not repair it any more; empty while it would."""
+    is_outdated = incident_id is not None and is_outdated_plan(open_plan_steps(session)[number])
+    return incident_name(incident_id) if incident_id is not None and is_outdated else ""
+
+
+def plan_facts(session: Session, rows: Sequence[Row]) -> list[PlanFacts]:
+    """`rows`: of PLAN_FACTS."""
+    steps = open_plan_steps(session) if rows else {}
+    return [PlanFacts(row.id, row.state, row.done, row.total, is_outdated_plan(steps.get(row.id, ()))) for row in rows]
+
+
+def known_places(after: str) -> tuple[int, ...]:
+    """The places in a step's `after`; empty if Headway did not write it: the engine abandons such a plan."""
+    try:
+        return parse_places(after)
+    except (ValueError, RecursionError):
+        return ()
 
 
 def parse_step(row: Any) -> StepProgress:

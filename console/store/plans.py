@@ -26,7 +26,7 @@ from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.meta import get_meta
 from console.store.new_actions import NewAction, insert_action
-from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step
+from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step, replacing_incident
 from console.store.row_values import from_row, parse_object
 from console.text.cleaning import clean_line
 from console.text.normalize import error_line
@@ -207,7 +207,8 @@ def move_plan(
         _record_event(session, plan, f"plan {plan.id} {state}: {text}", now)
         _audit(session, now, state, plan.id, detail)
         if state == "stopped" and not session.rows(_NOTIFIED_STEP, (plan.id,)):
-            _request_attention(session, audience, plan.id, "stopped", text, now, plan.outdated)
+            outdated = replacing_incident(session, plan.id, plan.incident_id)
+            _request_attention(session, audience, plan.id, "stopped", text, now, outdated)
         return True
 
 

@@ -15,13 +15,14 @@ from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, Save
 from console.domain.request import RequestKind
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
-from console.store import actions, assertions, jobs, plans
+from console.store import actions, assertions, jobs, plan_steps, plans
 from console.store.actions import ActionStep
 from console.store.db.session import Session
 from console.store.events import record_event
 from console.store.new_actions import SENT_BY, NewAction, insert_action
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
+from console.store.snapshot import facts
 from tests.action_requests import rerun_of
 from tests.store.estate import JOBS, Estate, at, failed, running
 from tests.store.test_decisions import decide, incident
@@ -318,6 +319,29 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
     served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
     step_run = plans.active_plans(served.store, {})[0].steps[0].run
     assert "running" == (step_run.state if step_run else "")
+
+
+def test_the_run_of_a_wait_without_a_period_decides_alike_wherever_it_is_read(served: Estate, draft: PlanDraft) -> None:
+    """The mail said to abort the plan and recover, the verdict to resume it."""
+    first, second = draft.steps
+    wait = DraftStep(2, "wait", second.job_id, second.job, "etl-hosts", None, "", "planned", "its clock starts it",
+                     after=(1,))  # fmt: skip
+    decide(served, incidents=(incident(),))
+    number = start(served, replace(draft, incident_id=1, steps=(first, wait)))
+    with served.store.write(None) as session:
+        session.rows("UPDATE plan SET state = 'stopped', requested_us = ?", (micros(at("04:30")),))
+        session.rows("UPDATE plan_step SET action_key = 'a', state = 'failed' WHERE place = 1")
+    verdicts = []
+    for ingested in (running(JOBS[1], "05:10", "9"), failed(JOBS[1], "05:10", "9")):
+        served.ingest(ingested, now="05:30")
+        [(run_id,)] = rows(served, "SELECT max(id) FROM run WHERE job_id = :job", job=second.job_id)
+        with served.store.read() as session:
+            by_run = facts.load_plans_by_run(session)[run_id].is_outdated
+            by_incident = facts.load_plans_by_incident(session)[1].is_outdated
+            replaced = plan_steps.replacing_incident(session, number, 1)
+        with reading(served) as reads:
+            verdicts.append((by_run, by_incident, replaced, reads.plans.plan(number).is_outdated))
+    assert [(False, False, "", False), (True, True, "INC-0001", True)] == verdicts
 
 
 def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Estate, draft: PlanDraft) -> None:

@@ -44,7 +44,7 @@ from console.domain.alert import (
 )
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import PlanFacts
-from console.domain.plan import RESUME, resume_commands
+from console.domain.plan import RESUME
 from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
 from console.timing.formats import local_time, rough_duration
@@ -241,7 +241,7 @@ def _plan_text(plan: PlanFacts | None, service: AffectedServiceVerdict, index: E
     if plan is None or plan.state == "running":
         return ""
     until = until_text(service.act_by or service.green_by, index.now, lambda at: local_time(at, zone, index.now))
-    return f", {plan.progress}: {resume_commands(plan.id, ())[0]}{until}"
+    return f", {plan.progress}: {plan.command}{until}"
 
 
 def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room: int) -> str:

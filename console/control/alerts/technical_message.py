@@ -136,7 +136,7 @@ def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
     decision, match, index = subject.decision, subject.match, context.index
     plan = index.estate.plans_by_incident.get(decision.incident_id or 0)
     if decision.closed:
-        yield from resume_commands(plan.id, ()) if plan is not None and plan.state != "running" else ()
+        yield from [plan.command] if plan is not None and plan.state != "running" else ()
         return
     if needs_restart(index, match):
         yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)

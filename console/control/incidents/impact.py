@@ -108,13 +108,16 @@ class RepairBudgets:
         start = max(node.starts_at, self._index.now)
         starts_at = zoned_time(node.starts_at, self._day.service.zone, self._index.now)
 
-        is_rerun = job.rerun is not Safety.NEVER and start + takes <= rerun_by
-        consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else "last safe start"
-        consequence = "reads stale data unless fixed before, then rerun" if is_rerun else consequence
-        stale_from = node.starts_at if is_rerun else None
+        if job.rerun is not Safety.NEVER and start + takes <= rerun_by:
+            limit, stale_from = rerun_by, node.starts_at
+            consequence = "reads stale data unless fixed before, then rerun"
+        else:
+            limit, stale_from = min(start, start_by), None
+            is_never = job.rerun is Safety.NEVER
+            consequence = "must read fixed data, never rerun" if is_never else "last safe start"
         name = clean_line(job.native_id)
         reason = Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=name, stale_from=stale_from)
-        return _Limit(rerun_by if is_rerun else min(start, start_by), True, node.job_id, reason)
+        return _Limit(limit, True, node.job_id, reason)
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:

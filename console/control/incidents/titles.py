@@ -8,9 +8,9 @@ from console.control.incidents.root_cause import failed_tasks
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
-from console.control.snapshot.reachability import NO_STATUS_REASONS
+from console.control.snapshot.reachability import NO_STATUS_PAST, NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
-from console.domain.estate import RunFacts
+from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.incident import RERUN_LATER, RERUN_NOW
 from console.domain.service import UNMET_PROMISE, limit_instances
@@ -76,7 +76,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if target is not None and target.failing_since is not None:
         return f"{name} {NO_STATUS_REASONS.get(target.error_kind, 'does not answer')}"
     if match.group.shared and match.unrepaired is None:
-        return identity_title(match.group.shared)
+        return identity_title(match.group.shared, is_past=bool(match.close_reason))
     if root is not None and root.state.is_red and not index.is_superseded(root):
         if by := cancelled_by(index, root):
             return clean_line(f"{name} was {by}{_green_upstream(index, match, zone)}")
@@ -90,14 +90,16 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} {stale_text(index, root)}"
     if (failure := _failure_of_root(index, match)) is not None:
         return f"{name} {_FAILED[RunState(failure.state)]}{f': {why}' if (why := _exit_text(failure)) else ''}"
-    title = match.incident.title if match.incident else ""
-    return (_past_tense(title, name) if match.close_reason else title) or name
+    if match.incident is None:
+        return name
+    return (_past_title(match.incident, name) if match.close_reason else match.incident.title) or name
 
 
-_PAST_TENSE = {
-    "does": "did", "is": "was", "has": "had", "cannot": "could not", "refuses": "refused", "answers": "answered",
-    "limits": "limited", "starts": "started", "fails": "failed", "overlaps": "overlapped",
-}  # fmt: skip
+_PAST = (
+    *((rule.predicate, rule.past_predicate) for rule in DetectionRule),
+    *((reason, NO_STATUS_PAST[kind]) for kind, reason in NO_STATUS_REASONS.items()),
+    ("does not answer", "did not answer"),
+)
 _UNMET_PAST = (
     (" is expected after its deadline", " was expected after its deadline"),
     (" may be delivered after its deadline", " was at risk of being delivered after its deadline"),
@@ -105,13 +107,19 @@ _UNMET_PAST = (
 )
 
 
-def _past_tense(title: str, name: str) -> str:
-    """ "hosts/db07 did not answer" of "hosts/db07 does not answer": a resolved incident is no longer so."""
-    for present, past in _UNMET_PAST:
-        title = title.replace(present, past)
-    is_about_it = title.startswith(f"{name} ")
-    verb, space, rest = title[len(name) + 1 :].partition(" ")
-    return f"{name} {_PAST_TENSE[verb]}{space}{rest}" if is_about_it and verb in _PAST_TENSE else title
+def _past_title(incident: IncidentFacts, name: str) -> str:
+    """ "hosts/db07 did not answer" of "hosts/db07 does not answer", "etl/load was overdue" of "etl/load is overdue: it
+    starts at 04:00 and has not started": a resolved incident is no longer so."""
+    pasts = (past for present, past in _PAST if f"{incident.title}: ".startswith(f"{name} {present}: "))
+    past = next(pasts, "")
+    return f"{name} {past}" if past else _unmet_past(incident, incident.title)
+
+
+def _unmet_past(incident: IncidentFacts, text: str) -> str:
+    """The past form of a title or reason about an unmet promise; other texts unchanged."""
+    for present, past in _UNMET_PAST if incident.rule == UNMET_PROMISE else ():
+        text = text.replace(present, past)
+    return text
 
 
 def is_stale_success(index: EstateIndex, run: RunFacts) -> bool:
@@ -267,8 +275,9 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if (failure := _failure_of_root(index, match)) is not None:
         return _exit_text(failure)
     if root is None or not root.state.is_red:
-        reason = match.incident.reason if match.incident else ""
-        return _past_tense(reason, cause_name(index, match)) if match.close_reason else reason
+        if match.incident is None:
+            return ""
+        return _unmet_past(match.incident, match.incident.reason) if match.close_reason else match.incident.reason
     tasks = _failed_task_names(index, root)
     by = cancelled_by(index, root)
     reasons = [by] if by else []

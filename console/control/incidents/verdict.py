@@ -59,6 +59,8 @@ class Verdict(NamedTuple):
         if self.then is None:
             return [text, short]
         job, at, is_first = self.then
+        if not at:
+            return [f"{text}, then {job}", f"{short}, then {job}", short]
         earlier = text.replace(self.until, f" by {at}") if self.until and is_first else text
         ends = (f", then {job} unless fixed by {at}", f", {job} too after {at}")
         return [*(action + end for end in ends for action in (text, short)), earlier]
@@ -75,6 +77,7 @@ class LaterRestart(NamedTuple):
 
     job: str
     at: str
+    """Empty once that has passed."""
     is_first: bool
     """True if it starts before the act-by."""
 
@@ -125,7 +128,8 @@ def _later_restart(services: Sequence[AffectedServiceView], now: datetime, clock
     act_by, service = min(ahead, key=lambda timed: timed[0], default=(now, None))
     for start in service.reasons if service is not None else ():
         if start.stale_from is not None:
-            return LaterRestart(job_label(start.job), clock(start.stale_from), start.stale_from < act_by)
+            at = clock(start.stale_from) if start.stale_from > now else ""
+            return LaterRestart(job_label(start.job), at, start.stale_from < act_by)
     return None
 
 
@@ -267,14 +271,18 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
-    restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
-    fix = f"{restart}resume it"
     if plan.is_outdated:
-        fix = f"abort it, then {step_text(*map(_repair_step, open_steps(view)))}"
-    fix = f"{fix}{_then(_releases(view))}{until_text(act_by, now, clock) or ' now'}{passed}"
+        again = restart_instruction(map(_repair_step, open_steps(view)), _releases(view))
+        fix, needs_sending = (f"abort it, then {again.step}", True) if again is not None else ("abort it", False)
+    else:
+        restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
+        fix, needs_sending = f"{restart}resume it{_then(_releases(view))}", True
+    fix = f"{fix}{until_text(act_by, now, clock) or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
     style = "bad" if plan.state == "stopped" else "warn"
-    return Verdict(((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=True)
+    return Verdict(
+        ((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=needs_sending
+    )
 
 
 def _releases(view: IncidentView) -> list[RepairStep]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState, Verb
@@ -29,6 +30,7 @@ from console.domain.plan import (
     StepProgress,
     StepRun,
     resume_commands,
+    steps_before,
 )
 
 ENDED_BADLY = ("refused", "failed")
@@ -254,15 +256,9 @@ def _starters(plan: PlanProgress, step: StepProgress) -> list[StepProgress]:
     """The steps before it that ran, and whose success its own scheduler takes as the sign to start it."""
     if not step.started_by:
         return []
-    steps = {candidate.place: candidate for candidate in plan.steps}
-    above: set[int] = set()
-    pending = list(step.after)
-    while pending:
-        place = pending.pop()
-        if place in steps and place not in above:
-            above.add(place)
-            pending += steps[place].after
-    return [steps[place] for place in sorted(above & {*step.started_by}) if steps[place].verb in _RUNS]
+    places = steps_before(plan.steps, step) & {*step.started_by}
+    starters = [candidate for candidate in plan.steps if candidate.place in places and candidate.verb in _RUNS]
+    return sorted(starters, key=lambda starter: starter.place)
 
 
 def _own_start(plan: PlanProgress, step: StepProgress, starters: list[StepProgress]) -> StepRun | None:
@@ -300,10 +296,13 @@ def why_obsolete(plan: PlanProgress, step: StepProgress) -> str:
 
 def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int, str]) -> str:
     held = left_held_text(plan)
-    waits = [step.job for step in plan.steps if step.verb == WAIT and states[step.place] == "failed"]
-    again = "" if waits or plan.outdated else " (requests failed steps again)"
-    resume = ", then ".join(resume_commands(plan.id, waits, plan.outdated)) + again
+    steps = tuple(replace(step, state=states[step.place]) for step in plan.steps)
+    outdated = replace(plan, steps=steps).outdated
+    waits = [step.job for step in steps if step.verb == WAIT and step.state == "failed"]
+    again = "" if waits else " (requests failed steps again)"
+    commands = ", then ".join(resume_commands(plan.id, waits, outdated))
+    go_on = commands if outdated else f"{commands}{again}, or plan abort"
     texts = {move.step.place: move.text for move in moves if isinstance(move, EndStep)}
-    step = next(step for step in plan.steps if states[step.place] == "failed")
+    step = next(step for step in steps if step.state == "failed")
     text = texts.get(step.place, step.text).rstrip(".")
-    return f"step {step.place}, {step.job}: {text}{held}; to go on: {resume}, or plan abort"
+    return f"step {step.place}, {step.job}: {text}{held}; to go on: {go_on}"

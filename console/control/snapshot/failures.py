@@ -81,13 +81,16 @@ _PATTERNS: tuple[tuple[Blame, re.Pattern[str]], ...] = tuple(
     )
 )
 _TITLES = {
-    Blame.CREDENTIAL: "{} is refused",
-    Blame.CONNECTION: "{} cannot be reached",
-    Blame.HOST: "{} is not found on the network",
-    Blame.DISK: "no space left at {}",
-    Blame.MEMORY: "no memory left at {}",
-    Blame.TIMEOUT: "{} responds too slowly",
-    Blame.TARGET: "nearly everything on {} fails, though it answers",
+    Blame.CREDENTIAL: ("{} is refused", "{} was refused"),
+    Blame.CONNECTION: ("{} cannot be reached", "{} could not be reached"),
+    Blame.HOST: ("{} is not found on the network", "{} was not found on the network"),
+    Blame.DISK: ("no space left at {}", "there was no space left at {}"),
+    Blame.MEMORY: ("no memory left at {}", "there was no memory left at {}"),
+    Blame.TIMEOUT: ("{} responds too slowly", "{} responded too slowly"),
+    Blame.TARGET: (
+        "nearly everything on {} fails, though it answers",
+        "nearly everything on {} failed, though it answered",
+    ),
 }
 
 
@@ -118,9 +121,10 @@ def identity_blame(shared: str) -> Blame:
     return Blame(shared.partition(":")[0])
 
 
-def identity_title(shared: str) -> str:
-    """ "db07:5432 cannot be reached"."""
-    return _TITLES[identity_blame(shared)].format(identity_name(shared))
+def identity_title(shared: str, *, is_past: bool = False) -> str:
+    """ "db07:5432 cannot be reached"; `is_past`: "db07:5432 could not be reached"."""
+    present, past = _TITLES[identity_blame(shared)]
+    return (past if is_past else present).format(identity_name(shared))
 
 
 def _blamed_name(match: re.Match[str]) -> str:

@@ -18,6 +18,15 @@ NO_STATUS_REASONS = {
 }
 """Why the runs of a target have no known status, by the kind of its poll error. It answers with these errors, so its
 jobs may still run; with any other it does not answer."""
+NO_STATUS_PAST = {
+    "refused": "refused Headway",
+    "forbidden": "did not let Headway read",
+    "unsupported": "was not what its kind can read",
+    "broken": "could not be read",
+    "failing": "answered with a fault",
+    "limited": "limited our requests",
+}
+"""The same of a target that answers again."""
 
 
 def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: EvaluationSettings) -> bool:

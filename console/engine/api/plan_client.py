@@ -29,7 +29,7 @@ from console.store.db.session import Row, Session
 from console.store.errors import PlanNotFound
 from console.store.events import record_event
 from console.store.names import encode_name
-from console.store.plan_steps import failed_waits
+from console.store.plan_steps import failed_waits, replacing_incident
 from console.timing.durations import format_duration
 
 MAX_RUNS = 1_000
@@ -159,6 +159,8 @@ def _open_plan_text(session: Session, plan: Row, now_us: int) -> str:
     started = (
         f"plan {plan.id} was {how} by {requester_text(plan.requested_by, plan.requested_from)} {ago} ago; {status}"
     )
+    if outdated := replacing_incident(session, plan.id, plan.incident_id):
+        return f"{started}: {', then '.join(resume_commands(plan.id, (), outdated))}"
     if waits := failed_waits(session, plan.id):
         return f"{started}: {', then '.join(resume_commands(plan.id, waits))}, or plan abort"
     return f"{started}: headway plan {plan.id}, plan {'pause' if plan.state == 'running' else 'resume'} or abort"

@@ -306,10 +306,10 @@ class Outbox:
             title, _ = self._allowed(delivery.route, before.title, before.plain_title, "", "")
             intro = f"Replaces an alert of {_age(now, before.made_us)} ago that was not delivered:"
             blocks += [[intro, *quote([without_countdown(title)])]]
-        is_news = plan is not None and f"plan {plan.id} {plan.state}" not in delivery.title
+        is_news = plan is not None and plan.status not in delivery.title
         if plan is not None and is_news and (is_late or delivery.is_resolved):
             next_step = f": headway plan {plan.id}" if plan.state in ("paused", "stopped") else "."
-            blocks += [[f"P{plan.progress[1:]}{next_step}"]]
+            blocks += [[f"{plan.progress.capitalize()}{next_step}"]]
         return f"{text_of(blocks)}\n" if any(blocks) else ""
 
     def _allowed(self, route: str, title: str, plain_title: str, body: str, plain_body: str) -> tuple[str, str]:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from console.domain.plan import PlanStepView, PlanView, parse_places
+from console.domain.plan import PlanStepView, PlanView
 from console.store.db.session import Row
 from console.store.errors import PlanNotFound
 from console.store.names import decode_name
-from console.store.plan_steps import OTHER_HOLD, format_other_hold
+from console.store.plan_steps import OTHER_HOLD, RUN_OF_STEP, format_other_hold, known_places
 from console.store.queries.base import ContextQueries
 from console.store.row_values import from_row
 
@@ -28,10 +28,10 @@ _STEPS = (
     " r.stale_read, j.target_id, CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' || t.name END AS failing,"
     " CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
     " AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE"
-    f" WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s LEFT JOIN job j ON j.id ="
-    " s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON t.id = j.target_id LEFT JOIN action a ON"
-    " a.key = s.action_key LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ?"
-    " ORDER BY s.place"
+    f" WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s JOIN plan p ON p.id ="
+    " s.plan_id LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON t.id"
+    f" = j.target_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.id = {RUN_OF_STEP}"
+    " WHERE s.plan_id = ? ORDER BY s.place"
 )
 
 
@@ -69,7 +69,7 @@ class PlanQueries(ContextQueries):
         due = [
             step
             for step in steps
-            if step.state in ("planned", "requested") and verified.issuperset(_places(step.after))
+            if step.state in ("planned", "requested") and verified.issuperset(known_places(step.after))
         ]
         paused = self.store.paused()
         stale = self.store.stale_targets() if any(step.failing for step in due) else {}
@@ -84,20 +84,13 @@ def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str
     return f"{step.failing} is unreachable" if step.failing and step.target_id in stale else ""
 
 
-def _places(after: str) -> tuple[int, ...]:
-    try:
-        return parse_places(after)
-    except (ValueError, RecursionError):  # not written by Headway; the engine abandons the plan
-        return ()
-
-
 def _step(row: Row) -> PlanStepView:
     saved = _saved_days(row.saves)
     return from_row(
         PlanStepView,
         row,
         period_key=decode_name(row.period_key),
-        after=_places(row.after),
+        after=known_places(row.after),
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
         saves_by=max((at for _, at in saved if at is not None), default=None),

@@ -27,12 +27,13 @@ from console.domain.estate import (
 )
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
-from console.domain.plan import WAIT, is_bad_run
+from console.domain.plan import WAIT
 from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
 from console.store.new_actions import SENT_BY
+from console.store.plan_steps import PLAN_FACTS, is_outdated_plan, open_plan_steps, plan_facts
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, interning
 
@@ -408,24 +409,18 @@ AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 def load_plans_by_run(session: Session) -> dict[int, PlannedRun]:
     """Run id -> the open plan with a requested or failed step for the run, or one that waits for it."""
-    rows = session.rows(
-        "SELECT r.id, s.plan_id, s.verb, r.state, r.stale_read, s.state = 'planned' AND EXISTS (SELECT 1 FROM"
-        " plan_step b WHERE b.plan_id = p.id AND b.place < s.place AND b.verb NOT IN ('wait', 'hold', 'release') AND"
-        " b.state <> 'verified') AS has_steps_before FROM plan p JOIN plan_step s ON s.plan_id = p.id JOIN run r ON"
-        " r.job_id = s.job_id AND r.period_key = s.period_key WHERE p.state IN ('running', 'paused',"
-        " 'stopped') AND (s.state IN ('requested', 'failed') OR (s.verb = 'wait' AND s.state = 'planned'))"
-        " ORDER BY p.id"
-    )
-    outdated = {row.plan_id for row in rows if row.has_steps_before and is_bad_run(row.state, row.stale_read)}
-    return {row.id: PlannedRun(row.plan_id, row.verb == WAIT, row.plan_id in outdated) for row in rows}
+    planned: dict[int, PlannedRun] = {}
+    for plan_id, steps in open_plan_steps(session).items():
+        outdated = is_outdated_plan(steps)
+        for step in steps:
+            is_awaited = step.verb == WAIT and step.state == "planned"
+            if step.run_id is not None and (is_awaited or step.state in ("requested", "failed")):
+                planned[step.run_id] = PlannedRun(plan_id, step.verb == WAIT, outdated)
+    return planned
 
 
 _PLANS = (
-    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND s.verb"
-    " NOT IN ('hold', 'release') AND r.id IS NOT NULL) THEN 1 ELSE 0 END)"
-    " AS done, COUNT(*) AS total FROM plan p JOIN plan_step s ON s.plan_id = p.id LEFT JOIN run r ON"
-    " r.job_id = s.job_id AND r.period_key = s.period_key AND (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT"
-    " r.stale_read)) WHERE p.incident_id IS NOT NULL AND p.state IN ('running', 'paused', 'stopped') GROUP BY p.id,"
+    f"{PLAN_FACTS} WHERE p.incident_id IS NOT NULL AND p.state IN ('running', 'paused', 'stopped') GROUP BY p.id,"
     " p.incident_id, p.state HAVING SUM(CASE WHEN s.action_key IS NOT NULL THEN 1 ELSE 0 END) > 0 AND SUM(CASE WHEN"
     " s.state <> 'verified' AND s.verb NOT IN ('hold', 'release') AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
 )
@@ -434,7 +429,7 @@ _PLANS = (
 def load_plans_by_incident(session: Session) -> dict[int, PlanFacts]:
     """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good."""
     rows = session.rows(_PLANS)
-    return {row.incident_id: PlanFacts(row.id, row.state, row.done, row.total) for row in rows}
+    return {row.incident_id: plan for row, plan in zip(rows, plan_facts(session, rows), strict=True)}
 
 
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:

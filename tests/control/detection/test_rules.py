@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ from console.control.recovery.proposal import propose_recovery
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.calendar import MaintenanceWindow, PlannedException
 from console.domain.dependency import DependencyMode
-from console.domain.estate import Estate, EvaluationSettings, IncidentFacts, JobFacts, RunFacts
+from console.domain.estate import Estate, EvaluationSettings, IncidentFacts, JobFacts, PlanFacts, RunFacts
 from console.domain.finding import (
     DetectionRule,
     Finding,
@@ -431,10 +432,26 @@ def test_a_hung_run_before_a_service_is_notified_once_with_rule_figures_and_sour
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
     ledger.evaluate("03:43")
     closing = ledger.incident()
+    assert "etl-hosts/db07:extract was running too long" == closing.title
     assert (True, "the finding no longer holds", ["recovered"]) == (
         closing.closed, closing.close_reason, [notice.kind.value for notice in closing.notices],
     )  # fmt: skip
     assert None is ledger.finding(DetectionRule.TOO_LONG)
+
+
+@pytest.mark.parametrize("is_outdated, command", [(False, "headway plan resume 7"), (True, "headway plan abort 7")])
+def test_the_end_of_an_incident_names_the_command_for_its_stopped_plan(*, is_outdated: bool, command: str) -> None:
+    """Resuming an outdated plan repairs nothing; of a closed incident there is nothing to recover."""
+    ledger = night((EXTRACT, "03:10", RunState.FAILED))
+    ledger.evaluate("03:26")
+    ledger.estate = replace(ledger.estate, plans_by_incident={1: PlanFacts(7, "stopped", 4, 7, is_outdated)})
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
+    ledger.evaluate("03:43")
+    closing = ledger.incident()
+    assert closing.closed
+    (notice,) = closing.notices
+    assert f", plan 7 stopped at 4 of 7 steps: {command} (" in notice.title
+    assert [command] == re.findall(r"^Do +(.*)$", notice.body, re.M)
 
 
 def test_a_successful_run_with_too_few_rows_is_notified_to_the_service_it_feeds() -> None:

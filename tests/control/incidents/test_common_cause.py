@@ -110,7 +110,7 @@ def test_the_end_of_a_log_is_used_where_there_is_no_message() -> None:
 def test_a_shared_root_that_returns_is_the_same_incident_with_one_notification_each_time() -> None:
     """The promise of an alert: notified once when it opens, once when it is resolved, once when it returns."""
     ledger = Ledger(estate(*JOBS[:3]))
-    entries = []
+    entries, titles = [], list[str]()
     for clock, state in (("03:10", RunState.FAILED), ("03:20", RunState.SUCCEEDED), ("03:30", RunState.FAILED)):
         for job_facts in JOBS[:3]:
             ledger.run(job_facts, "03:10", state, message=REFUSED, **ended(clock, 1))
@@ -119,4 +119,6 @@ def test_a_shared_root_that_returns_is_the_same_incident_with_one_notification_e
             entries += [
                 (incident.incident_id, notice.kind.value) for incident in incidents for notice in incident.notices
             ]
+            titles += [incident.title for incident in incidents if incident.closed]
+    assert ["user etl was refused"] == titles
     assert [(None, "opened"), (1, "recovered"), (1, "updated")] == entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,9 +16,12 @@ from console.control.evaluate import evaluate
 from console.control.incidents.correlation import parse_last_notification
 from console.control.incidents.decisions import event_text
 from console.control.snapshot import downstream
+from console.control.snapshot.failures import Blame, identity_title
+from console.control.snapshot.reachability import NO_STATUS_PAST, NO_STATUS_REASONS
 from console.domain.alert import AlertKind
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.estate import CancelFacts, JobFacts
+from console.domain.finding import DetectionRule
 from console.domain.service import Timeliness
 from console.domain.settings import Declared, IncidentGrouping
 from console.domain.switches import SystemPause
@@ -534,6 +538,17 @@ def test_a_target_that_answers_again_closes_its_incident_and_leaves_what_is_red(
     ]
     assert "etl-hosts/db07 did not answer" == decisions.incidents[0].title
     assert LOAD.id == decisions.incidents[1].root_job_id
+
+
+def test_every_predicate_and_status_reason_has_a_past_form() -> None:
+    """The title of a resolved incident does not say that it is still so."""
+    assert NO_STATUS_REASONS.keys() == NO_STATUS_PAST.keys()
+    pairs = [(rule.predicate, rule.past_predicate) for rule in DetectionRule]
+    pairs += [(reason, NO_STATUS_PAST[kind]) for kind, reason in NO_STATUS_REASONS.items()]
+    pairs += [(identity_title(f"{blame}:x"), identity_title(f"{blame}:x", is_past=True)) for blame in Blame]
+    assert [("ended too soon", "ended too soon")] == [pair for pair in pairs if pair[0] == pair[1]]
+    is_present = re.compile(r"\b(is|has|cannot|does|fails|starts|refuses|answers|limits|overlaps|responds)\b")
+    assert not [past for _, past in pairs if is_present.search(past)]
 
 
 def test_an_idle_target_that_nothing_needs_is_no_incident() -> None:

@@ -67,6 +67,24 @@ def test_the_first_failed_step_stops_the_plan_and_nothing_more_is_requested() ->
     assert ChangePlanState("stopped", f"step 1, s/j1: exit 1; {further}") == next_moves(progress, NOW)[-1]
 
 
+def test_only_a_wait_that_depends_on_steps_to_come_makes_a_plan_outdated() -> None:
+    """Resuming runs again what a wait depends on, also through another step; another branch does not repair it."""
+    for after, is_outdated in (((1,), False), ((2,), True), ((4,), True)):
+        wait = step(3, *after, verb="wait", run=RED)
+        other = step(4, 2, verb="release")
+        progress = plan(step(1, state="verified"), step(2, state="failed"), wait, other, state="stopped")
+        assert bool(progress.outdated) is is_outdated, after
+
+
+def test_a_step_that_ends_in_the_same_turn_is_not_to_come() -> None:
+    """Step 1 is verified now: what waits for it alone is not repaired by an abort."""
+    good = step(1, state="requested", action_state="verified", action_text="succeeded")
+    red = step(2, state="requested", action_state="failed", action_text="exit 1")
+    stopped = next_moves(plan(good, red, step(3, 1, verb="wait", run=RED)), NOW)[-1]
+    further = "to go on: headway plan resume 1 (requests failed steps again), or plan abort"
+    assert ChangePlanState("stopped", f"step 2, s/j2: exit 1; {further}") == stopped
+
+
 def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:
     """The engine died between the two."""
     assert [("plan", "stopped")] == moves(plan(step(1, state="failed"), step(2, system="other")))

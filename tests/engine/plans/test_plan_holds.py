@@ -464,7 +464,13 @@ def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(
     assert mails
     assert all(commands == mail for mail in mails), mails
     [(text,)] = night.rows("SELECT text FROM plan")
-    assert "; to go on: headway plan abort 1, then headway recover INC-0001, or plan abort" in text
+    assert text.endswith("; to go on: headway plan abort 1, then headway recover INC-0001"), "and no second abort"
+    requests = EngineClient(night.bench.url)
+    question = requests.propose(1)
+    night.bench.parts.answers.step(night.bench.fence)
+    replaced = "it is stopped: headway plan abort 1, then headway recover INC-0001$"
+    with pytest.raises(AlreadyRequested, match=replaced):
+        requests.start_plan(PlanDraft.read(requests.wait(question, 10).data), new_action_key())
 
 
 def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) -> None:
@@ -511,7 +517,7 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     night.at("04:11").rounds()
     [(title, body)] = sent(night)
     assert title.startswith("Cause resolved: daily on time (INC-0001, ")
-    assert body.startswith("Plan 1 is at 1 of 4 steps.\n")
+    assert body.startswith("Plan 1 is at 2 of 4 steps.\n"), "with the rerun that succeeded, as the title counts it"
     [(reason,)] = night.rows("SELECT close_reason FROM incident")
     assert "plan" not in reason  # it is read after the plan has ended
 

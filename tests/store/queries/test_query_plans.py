@@ -14,6 +14,7 @@ import pytest
 from connectors.sdk.records import Schedule
 from console.domain.decision import HoldDecision
 from console.domain.filter import JobFilter
+from console.store import outbox
 from console.store.db.database import Database
 from console.store.db.read_connection import SqliteReadConnection
 from console.store.db.session import Row, SqliteAdapter, _sqlite_keys
@@ -153,6 +154,13 @@ def test_open_runs_are_found_by_their_own_index(store: Database) -> None:
     assert [] == [plan for plan in results if SCAN_OF_RUN.search(plan) and "run_open" not in plan]
     with store.read() as session:
         assert targets.open_runs(session, 1) == ()
+
+
+def test_the_urgency_of_a_pending_delivery_is_computed_once(store: Database) -> None:
+    """It is claimed in a write transaction, up to thousands at a time."""
+    with store.read() as session:
+        steps = [row[-1] for row in session.rows(f"EXPLAIN QUERY PLAN {outbox._DUE}", (0,))]
+    assert 2 == steps.count("SEARCH m USING INDEX alert_digest (digest_id=?)"), "and the digests before it"
 
 
 def test_the_steps_of_stopped_plans_are_walked_once_not_for_each_hold(night: Estate) -> None:

@@ -91,6 +91,15 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     assert f" {command.text}" == verdict(view), "as the commands print it"
 
 
+def test_a_start_that_has_passed_is_a_restart_without_a_time() -> None:
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=NOW)
+    first, *others = incident().services
+    view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
+    assert " Restart extract_orders by 03:58 (in 40 min), then load_orders, saves Supply plan" in verdict(view)
+    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 40, is_frozen=False)
+    assert " Restart extract_orders by 03:58" == text_of(line)
+
+
 @pytest.mark.parametrize("changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "no_estimate"}])
 def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]) -> None:
     assert verdict(incident()).endswith("(in 40 min), saves Supply plan, Daily revenue")
@@ -215,6 +224,31 @@ def test_services_that_are_late_in_any_case_are_named_beside_those_that_the_step
     assert first_line(paused).startswith(
         " Plan 7 paused: 0 of 4 steps, resume it now, Supply plan 06:30 will miss, expected 07:34"
     )
+
+
+def outdated_plan() -> PlanView:
+    """Stopped before its first step, while the run that waits for that failed."""
+    plan = plan_of(draft(), 7, state="stopped")
+    first, second = (dataclasses.replace(step, after=()) for step in plan.steps[:2])
+    wait = dataclasses.replace(second, verb="wait", after=(first.place,), run_state="failed")
+    return dataclasses.replace(plan, steps=(first, wait))
+
+
+def test_the_verdict_of_an_outdated_plan_names_only_restarts_that_are_not_sent() -> None:
+    """It said "abort it, then  now" without a step, and named those that were sent."""
+    plan, view = outdated_plan(), incident()
+    texts = []
+    for members in (
+        view.members,
+        tuple(dataclasses.replace(member, rerun_sent=NOW) for member in view.members),
+        tuple(dataclasses.replace(member, state="succeeded", role="repaired") for member in view.members),
+    ):
+        changed = dataclasses.replace(view, members=members)
+        result = incident_verdict(changed, (plan,), NOW, render_context().hm, is_frozen=True)
+        texts.append(result.text.partition(" by 03:58")[0])
+    stopped = "Plan 7 stopped: 0 of 2 steps, abort it"
+    assert texts[0].startswith(f"Frozen, thaw first: {stopped}, then restart extract_orders and load_orders")
+    assert [stopped] * 2 == texts[1:], "an abort is not stopped by a freeze"
 
 
 @pytest.mark.parametrize("changes", [{"state": "running", "started": at("03:15")}, {"rerun_sent": at("03:14")}])
