@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -158,7 +159,7 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
         reading.faults.append(
             ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
         )
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         fault = toml_fault(file, reading.texts[file], error)
         reading.faults.append(replace(fault, problem=f"{fault.problem} The rest was not read."))
     reading.unread = True
@@ -167,6 +168,10 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
 
 def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     """The fault of a text that is not TOML: its line, and the key that is there twice."""
+    if isinstance(error, RecursionError):
+        lines = text.split("\n")
+        line = bisect_left(range(1, len(lines)), True, key=lambda count: _is_too_deep("\n".join(lines[:count]))) + 1
+        return ConfigFault(file, line, "", "has too many tables and lists in each other. Fix: remove some.")
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
     if match is None:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
@@ -183,6 +188,14 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
 
 
 _HEADER = re.compile(r"\s*\[+([^\[\]]+)\]")
+
+
+def _is_too_deep(text: str) -> bool:
+    try:
+        _is_toml(text)
+    except RecursionError:
+        return True
+    return False
 
 
 def _is_toml(text: str) -> bool:

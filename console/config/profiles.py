@@ -6,6 +6,7 @@ A profile that Headway ships is loaded by its name (`connectors.sdk.registry`); 
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +24,8 @@ from console.config.validation import validate
 from console.text.redact import is_secret_name, mask_secrets
 
 MAX_BYTES = 256 * 1024
+MAX_DEPTH = 30
+"""Of tables and lists in each other."""
 PROSE = ("about", "grants", "ladder", "lacks", "title")
 """Tables and keys whose texts are for people."""
 SENT = ("query", "body", "form", "headers")
@@ -98,12 +101,17 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
     problem = ""
     try:
         problem = write_access_fault(path)
-        data = path.read_bytes()
-        if problem or len(data) > MAX_BYTES:
-            problem = f"is not used, because {problem}" if problem else f"has more than {MAX_BYTES} bytes: shorten it"
+        if problem:
+            problem = f"is not used, because {problem}"
+        elif not stat.S_ISREG(path.stat().st_mode):
+            problem = "is not a regular file. Fix: correct the path"
         else:
-            reading.texts[path] = data.decode("utf-8-sig")
-            return tomllib.loads(reading.texts[path])
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) <= MAX_BYTES:
+                reading.texts[path] = data.decode("utf-8-sig")
+                return _shallow(tomllib.loads(reading.texts[path]), reading)
+            problem = f"has more than {MAX_BYTES} bytes: shorten it"
     except OSError as error:
         problem = f"cannot be read: {error.strerror}. Fix: correct the path"
     except UnicodeDecodeError as error:
@@ -113,6 +121,23 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
         return None
     reading.faults.append(ConfigFault(path, None, "", f"{problem}."))
     return None
+
+
+def _shallow(document: dict[str, Any], reading: ConfigDocument) -> dict[str, Any] | None:
+    """The document; None, and a fault, where tables and lists are too deep in each other."""
+    level: list[tuple[tuple[str, ...], Any]] = [((), document)]
+    for _ in range(MAX_DEPTH):
+        level = [(key + (name,), item) for key, value in level for name, item in _items(value)]
+    if not level:
+        return document
+    reading.fault(level[0][0][:3], "has too many tables and lists in each other. Fix: remove some.")
+    return None
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return [(str(number), item) for number, item in enumerate(value, 1)] if isinstance(value, list) else []
 
 
 def _check_names(path: Path, document: dict[str, Any], reading: ConfigDocument) -> None:
@@ -140,13 +165,9 @@ def _of_a_system(fault: ConfigFault) -> ConfigFault:
 
 def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Texts that hold a secret: by their shape, and by the name of what is sent."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _secrets(item, (*key, name))
-    elif isinstance(value, list):
-        for number, item in enumerate(value, 1):
-            yield from _secrets(item, (*key, str(number)))
-    elif isinstance(value, str):
+    for name, item in _items(value):
+        yield from _secrets(item, (*key, name))
+    if isinstance(value, str):
         is_prose = any(part in PROSE for part in key)
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
         texts = value.split() if is_prose else [value]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -260,7 +262,7 @@ def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
     [
         (b"kind = ", "is not valid TOML"),
         (b"\xff\xfe", "is not UTF-8 at byte 0"),
-        (b"a = " + b"[" * 100_000, "is not valid TOML"),
+        (b"a = " + b"[" * 100_000, "nightly.toml:1: has too many tables and lists in each other"),
         (b"#" * 300_000, "has more than"),
         (b"", 'a profile has no base ""'),
     ],
@@ -271,6 +273,45 @@ def test_a_file_that_is_no_profile_says_so(file: Path, data: bytes, text: str) -
     kind, results = read_profile(file)
     assert kind is None
     assert text in str(results[0])
+
+
+@pytest.mark.parametrize("name", ["model_config", "model_validate", "model_fields", "copy", "json", "schema"])
+def test_an_option_has_no_name_that_its_class_needs(file: Path, name: str) -> None:
+    """pydantic would warn of it, or fail when the kind is made."""
+    results = faults(file, "[jobs]", f'[options.{name}]\nabout = "Name of the tenant."\n[jobs]')
+    line = file.read_text().splitlines().index(f"[options.{name}]") + 1
+    assert [f"nightly.toml:{line}: options.{name}: this name is reserved. Choose another name."] == results
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["fifo", "folder"])
+def test_only_a_regular_file_is_a_profile(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    tmp_path.chmod(0o755)
+    make(tmp_path / "nightly.toml")
+    assert "is not a regular file. Fix: correct the path." in str(read_profile(tmp_path / "nightly.toml")[1])
+
+
+def test_no_more_of_a_long_file_is_read_than_shows_that_it_is_too_long(file: Path) -> None:
+    with file.open("r+b") as long:
+        long.truncate(2 * 1024**4)
+    assert "has more than 262144 bytes" in str(read_profile(file)[1])
+
+
+@pytest.mark.parametrize(
+    "old, new, place, key",
+    [
+        ('body = { request = "{key}" }', f"body = {{ x = {'[' * 3000 + ']' * 3000} }}", "body =", ""),
+        ('body = { request = "{key}" }', f"body = {{ x = {'[' * 40 + ']' * 40} }}", "body =", "verbs.rerun.body: "),
+        ("[lacks]", f"[verbs.cancel.body{'.a' * 3000}]\n[lacks]", "[verbs.cancel.body.a", "verbs.cancel.body: "),
+    ],
+    ids=["too deep for the parser", "lists", "tables"],
+)
+def test_tables_and_lists_too_deep_in_each_other_have_their_line(
+    file: Path, old: str, new: str, place: str, key: str
+) -> None:
+    [fault] = faults(file, old, new)
+    line, _, problem = fault.removeprefix("nightly.toml:").partition(": ")
+    assert file.read_text().splitlines()[int(line) - 1].startswith(place)
+    assert f"{key}has too many tables and lists in each other. Fix: remove some." == problem
 
 
 def test_a_profile_that_others_can_change_is_not_used(file: Path) -> None:
