@@ -25,6 +25,8 @@ from connectors.sdk.secrets import SecretRef
 from connectors.sdk.transport.http import checked_origin
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
+ReadMethod = Literal["GET", "POST"]
+"""Of a call that changes nothing."""
 PlainValue = str | int | float | bool
 HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")]
 HeaderText = Annotated[str, formatted_like(r"[ -~]{0,200}", "true")]
@@ -102,6 +104,8 @@ class HttpListCall(HttpCall):
     may_nest: ClassVar[bool] = False
     table: ClassVar[str]
     """Its key in the mapping."""
+    method: ReadMethod = "GET"
+    """GET, or POST where the API takes the filter in a body."""
 
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
@@ -342,6 +346,7 @@ class HttpLogCall(HttpHeadersCall):
     """The log of a run."""
 
     known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset", "cursor"})
+    method: ReadMethod = "GET"
 
     files: HttpLogFilesCall | None = None
     """The list of its files; the log is then each {file}, one after the other."""
@@ -435,6 +440,7 @@ class HttpAccountCall(HttpCall):
     """The account of the token at the API."""
 
     known_places = frozenset()
+    method: ReadMethod = "GET"
 
     name: FieldPath = Field(min_length=1)
     """Path to the account's name, as `parts.account` shows it."""

@@ -127,7 +127,7 @@ def _shallow(document: dict[str, Any], reading: ConfigDocument) -> dict[str, Any
     """The document; None, and a fault, where tables and lists are too deep in each other."""
     level: list[tuple[tuple[str, ...], Any]] = [((), document)]
     for _ in range(MAX_DEPTH):
-        level = [(key + (name,), item) for key, value in level for name, item in _items(value)]
+        level = [((*key, name), item) for key, value in level for name, item in _items(value)]
     if not level:
         return document
     reading.fault(level[0][0][:3], "has too many tables and lists in each other. Fix: remove some.")

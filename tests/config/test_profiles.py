@@ -80,6 +80,12 @@ HOSTILE = [
     ("[lacks]", "[jobs]\n[lacks]", "[jobs]", "jobs: is defined twice. Fix: remove one of the two definitions."),
     ('{ limit = "{limit}", after', '{ limit = "{limit}", limit = "9", after', '"9"',
      "jobs.query.limit: is defined twice"),
+    # a list, a log or an account that would be changed by being read
+    *((f"[{table}]", f'[{table}]\nmethod = "{method}"', f'"{method}"',
+       f"{table}.method: '{method}' is not one of 'GET' or 'POST'.")
+      for table in ("jobs", "runs", "log") for method in ("DELETE", "PUT")),
+    ('[states]', '[account]\npath = "/me"\nname = "name"\nmethod = "PATCH"\n[states]', "PATCH",
+     "account.method: 'PATCH' is not one of 'GET' or 'POST'."),
     # a relation that is no path, a mark of no run
     ('upstreams = "needs"', 'upstreams = ["load"]', "upstreams =", "jobs.upstreams: a list is not text"),
     ('upstreams = "needs"', 'upstreams = "needs[].job"', "upstreams =", "jobs.upstreams: 'needs[].job' is not a path"),

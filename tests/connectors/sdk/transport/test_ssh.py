@@ -256,7 +256,11 @@ def test_a_host_that_closes_the_connection_is_reported_by_its_error_alone(
 ) -> None:
     """paramiko logs a traceback from its thread, which would be printed over the report of a command."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        closing = threading.Thread(target=lambda: listener.accept()[0].close())
+
+        def accept_and_close() -> None:
+            listener.accept()[0].close()
+
+        closing = threading.Thread(target=accept_and_close)
         closing.start()
         session = SshSession(replace(address(server), port=listener.getsockname()[1]), limit_bytes=1000)
         with pytest.raises(SshFailed):
