@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -28,7 +28,20 @@ PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
 ReadMethod = Literal["GET", "POST"]
 """Of a call that changes nothing."""
 PlainValue = str | int | float | bool
-HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")]
+PROTOCOL_HEADERS = frozenset({
+    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""In lower case: those that each HTTP request sets itself."""
+
+
+def _no_protocol_header(name: str) -> str:
+    if name.lower() in PROTOCOL_HEADERS or name.lower().startswith("proxy-"):
+        raise ValueError(f"the header {name} is set by HTTP itself. Fix: remove it")
+    return name
+
+
+HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key"), AfterValidator(_no_protocol_header)]
 HeaderText = Annotated[str, formatted_like(r"[ -~]{0,200}", "true")]
 
 
@@ -606,6 +619,17 @@ class HttpMapping(StrictOptions):
             raise ValueError("log: {attempt} is the number of an attempt. Fix: name it in runs.attempt, or remove it")
         return self
 
+    def require_own_headers(self, sign_in: Collection[str]) -> None:
+        """Raises ValueError for a header of a call that would replace one of the sign-in."""
+        taken = {name.lower() for name in sign_in}
+        calls = {"log": self.log, "hold": self.hold, **{f"verbs.{key}": call for key, call in self.verbs.named.items()}}
+        if self.hold is not None:
+            calls |= {"hold.pause": self.hold.pause, "hold.resume": self.hold.resume}
+        for key, call in calls.items():
+            for name in call.headers if call is not None else ():
+                if name.lower() in taken:
+                    raise ValueError(f"{key}.headers.{name}: the sign-in sends this header. Fix: remove it")
+
     def _require_places(self) -> None:
         """Raises ValueError for a call that would be about another run or job."""
         self.verbs.require_places("id")
@@ -653,7 +677,7 @@ class HttpOptions(AccountOptions, HttpMapping):
 
     url: str
     """Address, with the path that all calls share."""
-    headers: dict[str, SecretRef] = Field(default_factory=dict)
+    headers: dict[HeaderName, SecretRef] = Field(default_factory=dict)
     """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""
 
     @model_validator(mode="after")
@@ -668,4 +692,5 @@ class HttpOptions(AccountOptions, HttpMapping):
         name = next((name for name in self.headers if name.lower() == "authorization"), "")
         if account and name:
             raise ValueError(f'headers: "{name}" and {account} both set the Authorization header: remove one of them')
+        self.require_own_headers({*self.headers, *(["authorization"] if account else [])})
         return self

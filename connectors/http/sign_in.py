@@ -135,6 +135,18 @@ class ProfileSignIn(StrictOptions):
                 raise ValueError(f'{setting}: {belong} set sign_in = "{name}", or remove it')
         return self
 
+    def sign_in_headers(self) -> tuple[str, ...]:
+        """Names of the headers that it sends with each request."""
+        match self.sign_in:
+            case "none" | "query":
+                return ()
+            case "session":
+                assert self.session is not None, "validated"
+                return ("Cookie" if self.session.cookie else self.session.header,)
+            case "aws":
+                return (AUTHORIZATION, "X-Amz-Date", "X-Amz-Security-Token")
+        return (self.token_header or AUTHORIZATION,)
+
     def account_fields(self) -> dict[str, Any]:
         """Options of a system for its account: name -> type and default."""
         match self.sign_in:

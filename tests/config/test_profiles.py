@@ -141,6 +141,17 @@ HOSTILE = [
     # a header with a secret
     ("limit = 100", 'limit = 100\nheaders = { X-Api-Key = "9f8e7d6c" }', "9f8e", "headers.X-Api-Key: holds a secret"),
     ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { X-Auth = "Bearer abcdef" }', "abcdef", "X-Auth: holds a secret"),
+    # a header that each request, or the sign-in, sets itself
+    *(("limit = 100", f'limit = 100\nheaders = {{ {name} = "7" }}', f"{name} =",
+       f"headers.{name}: the header {name} is set by HTTP itself. Fix: remove it.")
+      for name in ("Host", "content-length", "Transfer-Encoding", "Proxy-Authorization")),
+    ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { Host = "n.example" }', "n.example", "log.headers.Host: the header Host is set"),
+    ("limit = 100", 'limit = 100\nheaders = { authorization = "7" }', '"7"',
+     "headers.authorization: the sign-in sends this header. Fix: remove it."),
+    ('body = { request = "{key}" }', 'body = { request = "{key}" }\nheaders = { Authorization = "{id}" }', "{id}",
+     "verbs.rerun.headers.Authorization: the sign-in sends this header. Fix: remove it."),
+    ('sign_in = "bearer"', 'sign_in = "header"\ntoken_header = "X-Tide"\nheaders = { x-tide = "7" }', '"7"',
+     "headers.x-tide: the sign-in sends this header. Fix: remove it."),
     # one place of a list, where a run is repeated several times
     ('key = "request"', 'key = "retries[0].reason"\nattempt = "tries"', "key =", "Fix: write [*] for [0]."),
     ('id = "name"', 'id = "names[*]"', "id =", "has no single value. Fix: write [0] or [-1] for [*]"),

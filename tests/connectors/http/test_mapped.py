@@ -775,6 +775,11 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             {"username": "me", "password": {"env": "PASSWORD"}, "headers": {"Authorization": {"env": "KEY"}}},
             'headers: "Authorization" and password both set the Authorization header: remove one of them',
         ),
+        (
+            {"headers": {"X-Key": {"env": "KEY"}}, "log.headers": {"x-key": "7"}},
+            "log.headers.x-key: the sign-in sends this header. Fix: remove it",
+        ),
+        ({"headers": {"Host": {"env": "KEY"}}}, "the header Host is set by HTTP itself. Fix: remove it"),
         ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
         ({"jobs.path": "api"}, "is not written like /api/runs"),
         ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted"),
