@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import quote, unquote
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
@@ -57,6 +58,21 @@ def without_code(value: Any, info: ValidationInfo) -> Any:
 _CODE = re.compile(r"[{}`]|\$\(|<%")
 
 
+def plain_path(path: str) -> str:
+    """The path, as it is sent. Raises ValueError for one that would be sent otherwise."""
+    if odd := next((mark for mark in path if mark.isspace() or not mark.isprintable() or mark in "\\#"), ""):
+        raise ValueError(f"no path has {odd!a}. Fix: write {quote(odd)}, or remove it")
+    if {".", ".."} & {*unquote(path.partition("?")[0]).split("/")}:
+        raise ValueError(f'{path!r} has a part "." or "..". Fix: write the path that it leads to')
+    return path
+
+
+CallPath = Annotated[
+    str, formatted_like(r"(?s)(/.*)?", "/api/runs"), AfterValidator(without_code), AfterValidator(plain_path)
+]
+"""Below the address of the system."""
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
@@ -75,9 +91,7 @@ class HttpCall(MappedCall):
 
     server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
     """Address of the server that answers it, where that is not `url` of the system."""
-    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(without_code)] = Field(
-        examples=["/api/runs"]
-    )
+    path: CallPath = Field(min_length=1, examples=["/api/runs"])
     """Below the address, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
@@ -133,7 +147,7 @@ class HttpListCall(HttpCall):
     """Path to the token of the next page, for {cursor}; the first page is requested without it."""
     next_query: str = ""
     """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
-    next_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/pages/{cursor}"), AfterValidator(without_code)] = ""
+    next_path: CallPath = ""
     """Path of later pages, {cursor} in it, where they have one of their own. Of a link at `next`, the token is the last
     part of its path."""
     paging: Literal["none", "server", "capped"] | None = None
@@ -300,7 +314,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
     rows that move to the end while it reads hide no others."""
 
-    one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(without_code)] = ""
+    one: CallPath = ""
     """Path of a single run, {id} in it, and {job}: open runs that the list does not show any more are looked up
     there."""
     gone_text: str = ""
@@ -484,7 +498,7 @@ class HttpHoldCall(HttpWriteCall):
     known_places = frozenset({"job", "enabled", "paused", "note", "key"})
     method: Literal["POST", "PUT", "PATCH"] = "PUT"
 
-    job_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}"), AfterValidator(without_code)] = ""
+    job_path: CallPath = ""
     """Path of the job, {job} in it: it is read again right before it is written. Empty: the list is read for it."""
     pause: HttpSwitchCall | None = None
     """The call that pauses the job, where that is one of its own: it is sent after the text."""

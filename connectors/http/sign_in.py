@@ -12,7 +12,7 @@ import httpx
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from connectors.http.client import fill_placeholders
-from connectors.http.options import PLACEHOLDER, HeaderName, HttpCall, without_code
+from connectors.http.options import PLACEHOLDER, HeaderName, HttpCall, plain_path, without_code
 from connectors.sdk.aws.options import AwsIdentity
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
@@ -63,7 +63,7 @@ class OAuth2Grant(MappedCall):
 
     known_places = frozenset()
 
-    token_url: Annotated[str, AfterValidator(without_code), AfterValidator(_token_url)] = ""
+    token_url: Annotated[str, AfterValidator(without_code), AfterValidator(plain_path), AfterValidator(_token_url)] = ""
     """Address of the token endpoint, or its path below `url`; without it, each system names it."""
     scope: FormValue = ""
     """Purpose of the token."""

@@ -145,13 +145,30 @@ HOSTILE = [
     *(("limit = 100", f'limit = 100\nheaders = {{ {name} = "7" }}', f"{name} =",
        f"headers.{name}: the header {name} is set by HTTP itself. Fix: remove it.")
       for name in ("Host", "content-length", "Transfer-Encoding", "Proxy-Authorization")),
-    ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { Host = "n.example" }', "n.example", "log.headers.Host: the header Host is set"),
+    ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { Host = "n.example" }', "n.example",
+     "log.headers.Host: the header Host is set"),
     ("limit = 100", 'limit = 100\nheaders = { authorization = "7" }', '"7"',
      "headers.authorization: the sign-in sends this header. Fix: remove it."),
     ('body = { request = "{key}" }', 'body = { request = "{key}" }\nheaders = { Authorization = "{id}" }', "{id}",
      "verbs.rerun.headers.Authorization: the sign-in sends this header. Fix: remove it."),
     ('sign_in = "bearer"', 'sign_in = "header"\ntoken_header = "X-Tide"\nheaders = { x-tide = "7" }', '"7"',
      "headers.x-tide: the sign-in sends this header. Fix: remove it."),
+    # a path that would be sent otherwise than it is written
+    *((f'"/api/{{option.tenant}}/{name}', f'"{path}', path, f"{key}: {text}")
+      for name, key in (("jobs", "jobs.path"), ("runs/{id}", "runs.one"), ("runs/{id}/log", "log.path"))
+      for path, text in (
+          ("/v1/flows\\r\\nX-Evil: 1", r"no path has '\r'. Fix: write %0D, or remove it"),
+          ("/v1/a b", "no path has ' '. Fix: write %20, or remove it"),
+          ("/v1/a#b", "no path has '#'. Fix: write %23, or remove it"),
+          ("/v1/../../admin", '\'/v1/../../admin\' has a part "." or "..". Fix: write the path that it leads to.'),
+          ("/v1/%2e%2E/admin", '\'/v1/%2e%2E/admin\' has a part "." or "..".'),
+      )),
+    ('next = "paging.after"', 'next = "paging.after"\nnext_path = "/../{cursor}"', "next_path =",
+     'jobs.next_path: \'/../{cursor}\' has a part'),
+    ('[lacks]', '[hold]\npath = "/j/{job}"\njob_path = "/./{job}"\nnote = "t"\n[lacks]', "job_path =",
+     "hold.job_path: '/./{job}' has a part"),
+    ('sign_in = "bearer"', 'sign_in = "oauth2"\noauth2 = { token_url = "/a/../token" }', "a/../t",
+     "oauth2.token_url: '/a/../token' has a part"),
     # one place of a list, where a run is repeated several times
     ('key = "request"', 'key = "retries[0].reason"\nattempt = "tries"', "key =", "Fix: write [*] for [0]."),
     ('id = "name"', 'id = "names[*]"', "id =", "has no single value. Fix: write [0] or [-1] for [*]"),

@@ -677,7 +677,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
         ),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         (
-            {"hold": {"path": "/{job}#{paused}", "job_path": "/{job}", "note": "n", "query": {"n": "{note}"}}},
+            {"hold": {"path": "/{job}/{paused}", "job_path": "/{job}", "note": "n", "query": {"n": "{note}"}}},
             "{paused} is true or false, which no path takes",
         ),
         (
@@ -708,7 +708,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "resume: the call at path writes {note} already. Fix: remove {note} here, or remove pause",
         ),
         (
-            {"hold": {"path": "/{job}", "note": "n", "body": {"n": "{note}"}, "resume": "/{job}#{paused}"}},
+            {"hold": {"path": "/{job}", "note": "n", "body": {"n": "{note}"}, "resume": "/{job}/{paused}"}},
             "{paused} means nothing here; there are {job}",
         ),
         (
