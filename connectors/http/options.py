@@ -43,7 +43,18 @@ def _no_protocol_header(name: str) -> str:
 
 
 HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key"), AfterValidator(_no_protocol_header)]
-HeaderText = Annotated[str, formatted_like(r"[ -~]{0,200}", "true")]
+
+
+def _header_text(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and len(text) <= MAX_HEADER_CHARACTERS):
+        raise ValueError(
+            f"a header has up to {MAX_HEADER_CHARACTERS} characters of ASCII on one line. Fix: remove the others"
+        )
+    return text
+
+
+MAX_HEADER_CHARACTERS = 200
+HeaderText = Annotated[str, AfterValidator(_header_text)]
 
 
 def without_code(value: Any, info: ValidationInfo) -> Any:
@@ -689,7 +700,7 @@ class HttpMapping(StrictOptions):
 class HttpOptions(AccountOptions, HttpMapping):
     """Address of the API, the account, and how its lists are read."""
 
-    url: str
+    url: str = Field(examples=["https://batch.example.com"])
     """Address, with the path that all calls share."""
     headers: dict[HeaderName, SecretRef] = Field(default_factory=dict)
     """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""

@@ -170,7 +170,12 @@ class ProfileSignIn(StrictOptions):
         """The options of every system: its address, by default `url`, and its account."""
         has_account = self.sign_in in ("bearer", "header", "query", "basic", "session")
         base: type[RestOptions] = AccountOptions if has_account else RestOptions
-        return create_model("SystemOptions", __base__=base, url=(str, url or ...), **self.account_fields())
+        return create_model(
+            "SystemOptions",
+            __base__=base,
+            url=(str, url or Field(examples=["https://scheduler.example.com"])),
+            **self.account_fields(),
+        )
 
     def signed_account(
         self,

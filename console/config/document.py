@@ -277,15 +277,16 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
     return _key_line(lines, start, rest) or start + 1
 
 
-def line_in_tables(text: str, key: tuple[str, ...]) -> int | None:
-    """The same in a file whose tables are not those of an estate: the line of `key`, else of its innermost table."""
+def line_in_tables(text: str, key: tuple[str, ...]) -> int:
+    """The same in a file whose tables are not those of an estate: the line of `key`, else of its innermost table, else
+    the first."""
     lines = text.splitlines()
     for depth in range(len(key), 0, -1):
         start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*\]", 1)
         if start is not None:
             return _key_line(lines, start, key[depth:]) or start + 1
     below = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key)}\s*\.", 1) if key else None
-    return _key_line(lines, -1, key) if below is None else below + 1
+    return (_key_line(lines, -1, key) or 1) if below is None else below + 1
 
 
 def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from connectors.sdk import registry
 from connectors.sdk.contract import ApiComparison, ConnectorKind
 from connectors.sdk.file_trust import write_access_fault
 from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion, toml_fault
+from console.config.paths import encoding_fault
 from console.config.sections import SystemSettings
 from console.config.validation import validate
 from console.text.redact import is_secret_name, mask_secrets
@@ -115,7 +116,9 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}. Fix: correct the path"
     except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 at byte {error.start}: save the file as UTF-8"
+        line, problem = encoding_fault(error)
+        reading.faults.append(ConfigFault(path, line, "", problem))
+        return None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reading.faults.append(toml_fault(path, reading.texts[path], error))
         return None

@@ -129,6 +129,10 @@ def test_a_new_profile_is_valid_and_an_existing_file_is_kept(tmp_path: Path) -> 
     assert (Exit.REFUSED, True) == (again.code, "File exists; nothing was written" in again.err)
     nowhere = headway("none.db", *new[:-1], str(tmp_path / "none"))
     assert (Exit.REFUSED, True) == (nowhere.code, "Fix: make the folder" in " ".join(nowhere.err.split()))
+    taken = headway("none.db", "connector", "new", "gitlab", "--profile", "--into", str(tmp_path))
+    assert Exit.REFUSED == taken.code
+    assert '"gitlab" is an installed kind; nothing was written. Fix: choose another name' in " ".join(taken.err.split())
+    assert not (tmp_path / "gitlab.toml").exists()
     checked = headway("none.db", "connector", "check", str(path))
     assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, native_dependencies, rerun" in checked.out)
 

@@ -50,7 +50,7 @@ def test_the_scaffolded_profile_is_valid_and_is_a_kind_in_a_config(file: Path) -
 HOSTILE = [
     # an unknown, missing or misspelled field
     ('limit = 100', 'limti = 100', "limti", 'limti: unknown key. Did you mean "limit"?'),
-    ('title = "Nightly"', "", None, 'title: is missing. Add it: title = "Nightly".'),
+    ('title = "Nightly"', "", "# Nightly as a kind", 'title: is missing. Add it: title = "Nightly".'),
     ('schedule = "cron"', 'shedule = "cron"', "shedule", 'jobs.shedule: unknown key. Did you mean "schedule"?'),
     ('base = "http"', 'base = "cron"', "base =", 'base: a profile has no base "cron". Write base = "http" or "sql".'),
     ('base = "http"', 'base = "../http"', "base =", 'base: a profile has no base "../http"'),
@@ -129,7 +129,9 @@ HOSTILE = [
      'oauth2.client_secret: a profile holds no account. Fix: remove it here, and write client_secret = { env ='),
     ('start = "Nightly starts', 'strat = "Nightly starts', "strat", 'lacks.strat: unknown key. Did you mean "start"?'),
     ('start = "Nightly starts', '# "', "[lacks]", "lacks: it has no start: add its call"),
-    ('kind = "nightly"', "", None, 'kind: is missing. Add it: kind = "nightly".'),
+    ('ladder = "', '# "', "# Nightly as a kind", "ladder: is missing. Add it: ladder ="),
+    ('grants = "', '# "', "# Nightly as a kind", "grants: is missing. Add it: grants ="),
+    ('kind = "nightly"', "", "# Nightly as a kind", 'kind: is missing. Add it: kind = "nightly".'),
     ("limit = 100", 'limit = "100"', "limit =", "limit: '100' is not a whole number"),
     ('one = "/api/{option.tenant}/runs/{id}"', 'attempt = "tries"', "[verbs.rerun]", 'runs.one the path of a single'),
     ('after = "{cursor}" }', 'after = "{curser}" }', "{curser}",
@@ -141,6 +143,9 @@ HOSTILE = [
     # a header with a secret
     ("limit = 100", 'limit = 100\nheaders = { X-Api-Key = "9f8e7d6c" }', "9f8e", "headers.X-Api-Key: holds a secret"),
     ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { X-Auth = "Bearer abcdef" }', "abcdef", "X-Auth: holds a secret"),
+    # a header that no request can have
+    ("limit = 100", 'limit = 100\nheaders = { X-Tide = "a\\r\\nb" }', "X-Tide",
+     "headers.X-Tide: a header has up to 200 characters of ASCII on one line. Fix: remove the others"),
     # a header that each request, or the sign-in, sets itself
     *(("limit = 100", f'limit = 100\nheaders = {{ {name} = "7" }}', f"{name} =",
        f"headers.{name}: the header {name} is set by HTTP itself. Fix: remove it.")
@@ -285,6 +290,27 @@ def test_what_may_be_a_mistake_is_a_warning_with_its_line(file: Path, old: str, 
     assert f"[{warning.key}]" == file.read_text().splitlines()[warning.line - 1]
 
 
+def test_the_fix_of_a_rerun_without_a_key_keeps_what_a_start_needs(file: Path) -> None:
+    text = file.read_text().replace('body = { request = "{key}" }', "").replace('start = "', '# "')
+    start = '[verbs.start]\npath = "/jobs/{job}/start"\nbody = { request = "{key}" }\n\n[lacks]'
+    file.write_text(text.replace('job = "job"', 'job = "job"\nattempt = "tries"').replace("[lacks]", start))
+    assert [] == read_profile(file)[1]
+    [warning] = profile_warnings(file)
+    assert warning.problem.endswith('at runs.key = "request". Fix: send {key}.')
+
+
+def test_a_system_without_its_address_gets_an_example_of_its_own_kind(file: Path) -> None:
+    config = file.parent / "headway.toml"
+    airflow = '[systems.a]\nkind = "airflow"\ntoken = { env = "TOKEN" }\n'
+    config.write_text(CONFIG.replace('url = "https://n.example"\n', "") + airflow)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(config)
+    assert [
+        f'{config}:2: systems.n.url: is missing. Add it: url = "https://scheduler.example.com".',
+        f'{config}:5: systems.a.url: is missing. Add it: url = "https://airflow.example.com".',
+    ] == [str(fault) for fault in raised.value.faults]
+
+
 def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
     file.write_text(file.read_text().replace("limit = 100", "limit = 0").replace('done = "succeeded"', 'done = "ok"'))
     results = faults(file, 'ended = "finished"', "ended = 7")
@@ -295,10 +321,10 @@ def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
     "data, text",
     [
         (b"kind = ", "is not valid TOML"),
-        (b"\xff\xfe", "is not UTF-8 at byte 0"),
+        (b"\nkind = '\xff'", "nightly.toml:2: is not UTF-8: it has the byte 0xff. Save the file as UTF-8."),
         (b"a = " + b"[" * 100_000, "nightly.toml:1: has too many tables and lists in each other"),
         (b"#" * 300_000, "has more than"),
-        (b"", 'a profile has no base ""'),
+        (b"", 'nightly.toml:1: base: a profile has no base "". Write base = "http" or "sql".'),
     ],
     ids=["no value", "bytes", "deep", "long", "empty"],
 )
