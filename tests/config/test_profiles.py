@@ -143,6 +143,9 @@ HOSTILE = [
     # a header with a secret
     ("limit = 100", 'limit = 100\nheaders = { X-Api-Key = "9f8e7d6c" }', "9f8e", "headers.X-Api-Key: holds a secret"),
     ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { X-Auth = "Bearer abcdef" }', "abcdef", "X-Auth: holds a secret"),
+    # two states that would be read as one
+    ('done = "succeeded"', 'done = "succeeded"\nDONE = "failed"', "[states]",
+     "states: 'done' and 'DONE' are the same state: capitals do not count. Fix: keep one of them."),
     # a header that no request can have
     ("limit = 100", 'limit = 100\nheaders = { X-Tide = "a\\r\\nb" }', "X-Tide",
      "headers.X-Tide: a header has up to 200 characters of ASCII on one line. Fix: remove the others"),
