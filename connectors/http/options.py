@@ -415,10 +415,8 @@ class HttpLogCall(HttpHeadersCall):
             )
         if ("file" in self.places) != (self.files is not None) or (self.files and (self.text or self.ranges)):
             raise ValueError("files: send {file} in the path of the log, and leave out text, parts and ranges")
-        if "offset" in self.places and (self.parts or self.ranges or {"file", "part", "cursor"} & self.places):
-            raise ValueError(
-                "path: {offset} is a byte of one log: leave out parts, ranges, {file}, {part} and {cursor}"
-            )
+        if "offset" in self.places and (self.parts or self.ranges or {"file", "cursor"} & self.places):
+            raise ValueError("path: {offset} is a byte of one log: leave out parts, ranges, {file} and {cursor}")
         if is_by_offset and not self.next:
             raise ValueError(
                 "next: a text by {offset} needs the byte behind it. Fix: name in next where an answer has it"
