@@ -282,9 +282,24 @@ TYPES_READ = {
     **dict.fromkeys(("exit_code", "duration"), frozenset({"integer", "number"})),
     **dict.fromkeys(("paused", "enabled"), SCALARS | {"boolean"}),
     **dict.fromkeys(
-        ("id", "job", "name", "state", "state_else", "attempt", "count", "next", "business_date", "schedule", "note"),
+        (
+            "id",
+            "job",
+            "name",
+            "parent",
+            "first",
+            "state",
+            "state_else",
+            "attempt",
+            "count",
+            "next",
+            "business_date",
+            "note",
+        ),
         SCALARS,
     ),
+    **dict.fromkeys(("key", "upstreams"), SCALARS | {"array"}),
+    **dict.fromkeys(("schedule", "schedule_zone", "url"), frozenset({"string"})),
 }
 """Key of a profile -> the types that it can read. Other keys read a value of any type as text."""
 TYPES_OF_TIMES = {"iso": frozenset({"string"}), "compact": frozenset({"string", "integer"})}
