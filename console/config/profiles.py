@@ -10,6 +10,7 @@ import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ SENT = ("query", "body", "form", "headers")
 """Tables of what a call sends."""
 OF_A_SYSTEM = ("client_id", "client_secret", "username", "password", "token")
 """Keys of the account, which a system of the config has."""
+SIGN_IN_FIX = "A profile holds none: declare its sign_in, and let the config refer to the token"
+RANDOM_CHARACTERS = 16
+RANDOM_CHANGES = 0.25
+"""Changes between small letters, capitals and digits per character of a random word; random digits of base 16 have
+0.47."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_COMMENT = re.compile(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*#(.*)""")
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
 _SIGNED_IN_PROSE = re.compile(
     r"\b(bearer|basic|digest)\s+(?=\S*\d)[\w.~+/=-]{8,}|\bbearer\s+[\w.~+/=-]{16,}", re.IGNORECASE
@@ -47,8 +55,11 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
     document = _document(path, reading)
     if document is None:
         return None, reading.faults
-    for key, problem in _secrets(document, ()):
-        reading.fault(key, problem)
+    for key in _secrets(document, ()):
+        reading.fault(key, f"holds a secret, or what looks like one. {SIGN_IN_FIX}.")
+    for line in _lines_with_secrets(reading.texts[path]):
+        problem = f"a comment holds a secret, or what looks like one. {SIGN_IN_FIX}."
+        reading.faults.append(ConfigFault(path, line, "", problem))
     try:
         model = registry.profile_model(document)
     except registry.UnknownKind as error:
@@ -166,18 +177,41 @@ def _of_a_system(fault: ConfigFault) -> ConfigFault:
     return replace(fault, problem=f"a profile holds no account. {fix}.")
 
 
-def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Texts that hold a secret: by their shape, and by the name of what is sent."""
+def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Keys of texts that hold a secret: by their shape, and by the name of what is sent."""
     for name, item in _items(value):
         yield from _secrets(item, (*key, name))
     if isinstance(value, str):
         is_prose = any(part in PROSE for part in key)
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
-        texts = value.split() if is_prose else [value]
-        is_signed = is_prose and _SIGNED_IN_PROSE.search(value) is not None
-        if is_sent or is_signed or any(mask_secrets(text) != text for text in texts):
-            fix = "A profile holds none: declare its sign_in, and let the config refer to the token"
-            yield key, f"holds a secret, or what looks like one. {fix}."
+        is_fixed = "headers" in key or (key[0] == "options" and key[-1] == "default")
+        is_secret = _prose_holds_secret(value) if is_prose else mask_secrets(value) != value
+        if is_sent or is_secret or (is_fixed and any(map(_is_random, value.split()))):
+            yield key
+
+
+def _prose_holds_secret(text: str) -> bool:
+    return _SIGNED_IN_PROSE.search(text) is not None or any(mask_secrets(word) != word for word in text.split())
+
+
+def _lines_with_secrets(text: str) -> Iterator[int]:
+    """Numbers of the lines with a comment that holds a secret; a text of several lines has none."""
+    is_within = False
+    for number, line in enumerate(text.splitlines(), 1):
+        begins_or_ends = (line.count('"""') + line.count("'''")) % 2 == 1
+        comment = None if is_within or begins_or_ends else _COMMENT.match(line)
+        if comment and _prose_holds_secret(comment[1]):
+            yield number
+        is_within ^= begins_or_ends
+
+
+def _is_random(word: str) -> bool:
+    """Whether small letters, capitals and digits alternate in a long word as in no name. A UUID is a public name."""
+    characters = re.sub(r"[\W_]", "", word)
+    kinds = ["digit" if character.isdigit() else character.isupper() for character in characters]
+    changes = sum(kind != following for kind, following in pairwise(kinds))
+    is_mixed = len(characters) >= RANDOM_CHARACTERS and changes >= RANDOM_CHANGES * len(characters)
+    return is_mixed and "digit" in kinds and not _UUID.fullmatch(word)
 
 
 def _names_secret(key: tuple[str, ...], value: str) -> bool:

@@ -177,6 +177,17 @@ HOSTILE = [
      "hold.job_path: '/./{job}' has a part"),
     ('sign_in = "bearer"', 'sign_in = "oauth2"\noauth2 = { token_url = "/a/../token" }', "a/../t",
      "oauth2.token_url: '/a/../token' has a part"),
+    # a secret of any shape in a header, a default or a comment
+    *((old, f"{more}\n{old}", word, f"{key}: holds a secret, or what looks like one. A profile holds none")
+      for word in ("4f9a0c17be23d58866a1e07bc94d2f31", "dGlkZTpodW50ZXIyaHVudGVy", "x7Kp2mQ9vL4nR8sT1wZ5",
+                   "x7K-p2mQ!9vL4n+R8sT=1w")
+      for old, more, key in (
+          ("limit = 100", f'headers = {{ X-Tide = "{word}" }}', "headers.X-Tide"),
+          ('body = { request', f'headers = {{ X-Tide = "id {word}" }}', "verbs.rerun.headers.X-Tide"),
+          ("[jobs]", f'[options.pw]\nabout = "Any option."\ndefault = "{word}"', "options.pw.default"),
+      )),
+    ("limit = 100", f"limit = 100      # as with ghp_{'a1B2c3D4' * 4}", "ghp_", "a comment holds a secret"),
+    ("limit = 100", 'limit = 100\n# path = "/api" # Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
     # one place of a list, where a run is repeated several times
     ('key = "request"', 'key = "retries[0].reason"\nattempt = "tries"', "key =", "Fix: write [*] for [0]."),
     ('id = "name"', 'id = "names[*]"', "id =", "has no single value. Fix: write [0] or [-1] for [*]"),
@@ -312,6 +323,24 @@ def test_a_system_without_its_address_gets_an_example_of_its_own_kind(file: Path
         f'{config}:2: systems.n.url: is missing. Add it: url = "https://scheduler.example.com".',
         f'{config}:5: systems.a.url: is missing. Add it: url = "https://airflow.example.com".',
     ] == [str(fault) for fault in raised.value.faults]
+
+
+PUBLIC = (
+    "application/vnd.travis-ci.3+json",
+    "2024-01-01T00:00:00Z",
+    "my-project-123456/europe-west3",
+    "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d",
+    "ReturnConsumedCapacity",
+    "production-cluster-02.example.com",
+    "Headway/2.14 (+https://headway.example.com)",
+)
+
+
+@pytest.mark.parametrize("text", PUBLIC)
+def test_a_public_text_in_a_header_or_a_default_is_no_secret(file: Path, text: str) -> None:
+    new = f'headers = {{ X-Tide = "{text}" }}\nlimit = 100        # "{text}" # {text}'
+    assert [] == faults(file, "limit = 100", new)
+    assert [] == faults(file, 'default = "main"', f'default = "{text}"')
 
 
 def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
