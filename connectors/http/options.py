@@ -645,7 +645,8 @@ class HttpMapping(StrictOptions):
     def require_own_headers(self, sign_in: Collection[str]) -> None:
         """Raises ValueError for a header of a call that would replace one of the sign-in."""
         taken = {name.lower() for name in sign_in}
-        calls = {"log": self.log, "hold": self.hold, **{f"verbs.{key}": call for key, call in self.verbs.named.items()}}
+        calls: dict[str, HttpHeadersCall | None] = {"log": self.log, "hold": self.hold}
+        calls |= {f"verbs.{key}": call for key, call in self.verbs.named.items()}
         if self.hold is not None:
             calls |= {"hold.pause": self.hold.pause, "hold.resume": self.hold.resume}
         for key, call in calls.items():

@@ -116,8 +116,8 @@ def _no_green_prefix(states: dict[str, RunState]) -> dict[str, RunState]:
 def _each_by_letters(states: dict[str, RunState]) -> dict[str, RunState]:
     by_letters: dict[str, str] = {}
     for name in states:
-        if (other := by_letters.setdefault(name.lower(), name)) != name:
-            raise ValueError(f"{other!r} and {name!r} are the same state: capitals do not count. Fix: keep one of them")
+        if (first := by_letters.setdefault(name.lower(), name)) != name:
+            raise ValueError(f"{first!r} and {name!r} are the same state: capitals do not count. Fix: keep one of them")
     return states
 
 

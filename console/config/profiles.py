@@ -191,7 +191,7 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _prose_holds_secret(text: str) -> bool:
-    return _SIGNED_IN_PROSE.search(text) is not None or any(mask_secrets(word) != word for word in text.split())
+    return _SIGNED_IN_PROSE.search(text) is not None or any(mask_secrets(part) != part for part in text.split())
 
 
 def _lines_with_secrets(text: str) -> Iterator[int]:
@@ -205,13 +205,13 @@ def _lines_with_secrets(text: str) -> Iterator[int]:
         is_within ^= begins_or_ends
 
 
-def _is_random(word: str) -> bool:
-    """Whether small letters, capitals and digits alternate in a long word as in no name. A UUID is a public name."""
-    characters = re.sub(r"[\W_]", "", word)
+def _is_random(text: str) -> bool:
+    """Whether small letters, capitals and digits alternate in a long text as in no name. A UUID is a public name."""
+    characters = re.sub(r"[\W_]", "", text)
     kinds = ["digit" if character.isdigit() else character.isupper() for character in characters]
     changes = sum(kind != following for kind, following in pairwise(kinds))
     is_mixed = len(characters) >= RANDOM_CHARACTERS and changes >= RANDOM_CHANGES * len(characters)
-    return is_mixed and "digit" in kinds and not _UUID.fullmatch(word)
+    return is_mixed and "digit" in kinds and not _UUID.fullmatch(text)
 
 
 def _names_secret(key: tuple[str, ...], value: str) -> bool:
