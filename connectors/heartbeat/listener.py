@@ -36,6 +36,7 @@ from connectors.sdk.transport.http_server import (
     RequestRateLimit,
     ServerReply,
 )
+from console.text.redact import mask_secrets
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Largest part of a body that is read; its end is kept. A larger report still counts."""
@@ -144,10 +145,10 @@ class PingListener:
         return [_response(exchange, is_stored) for exchange, is_stored in zip(exchanges, stored, strict=True)]
 
     def _masked(self, exchange: HttpExchange[PingRequest], ping: PingRequest) -> tuple[PingRequest, bytes, int]:
-        """A ping, the end of its body and the number of bytes before that, without our secrets."""
-        body = self._mask(exchange.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        unread = tuple((name, self._mask(text)) for name, text in ping.unread)
-        return replace(ping, unread=unread), body, exchange.left_out
+        """A ping, the end of its body and the number of bytes before that, without secrets."""
+        text = mask_secrets(self._mask(exchange.body.decode("utf-8", "surrogateescape")))
+        unread = tuple((name, mask_secrets(self._mask(value))) for name, value in ping.unread)
+        return replace(ping, unread=unread), text.encode("utf-8", "surrogateescape"), exchange.left_out
 
     def _beat(self) -> None:
         moment = time.monotonic()

@@ -78,6 +78,7 @@ class ApiDescription:
 
     def operations_at(self, method: str, path: str) -> list[DescribedOperation]:
         """Those that a path with names in braces may mean; a name may stand for several segments."""
+        path = path.partition("?")[0]
         concrete = PLACEHOLDER.sub("0", path)
         same = [item for item in self.operations if item.method == method and item.pattern.fullmatch(concrete)]
         if same:
@@ -111,25 +112,28 @@ class ApiDescription:
 
     def types_of(self, schemas: list[Schema]) -> frozenset[str]:
         """The JSON types that a value may have; empty where the description leaves one open. An integer in a text
-        (int64) is an integer."""
+        is int64."""
         types: set[str] = set()
         for variant in self._variants(schemas):
             kinds = variant.get("type") or (
                 "object" if "properties" in variant else "array" if "items" in variant else ""
             )
             is_long = kinds == "string" and variant.get("format") in ("int64", "uint64")
-            types |= {"integer"} if is_long else {kinds} if isinstance(kinds, str) else set(kinds)
+            types |= {"int64"} if is_long else {kinds} if isinstance(kinds, str) else set(kinds)
         return frozenset() if types & {"", "any"} else frozenset(types - {"null"})
 
-    def required_of(self, schema: Schema) -> frozenset[str]:
-        """The fields that a body must have, in all of its forms."""
-        forms = []
-        for variant in self._variants([schema]):
-            properties, listed = variant.get("properties", {}), variant.get("required", ())
-            named = {*listed} if isinstance(listed, list) else set()  # Google's properties say it themselves
-            named |= {name for name, item in properties.items() if _is_true(item, "required")}
-            forms.append({name for name in named if not _is_true(properties.get(name, {}), "readOnly")})
-        return frozenset(forms[0]) if len(forms) == 1 else frozenset()
+    def required_of(self, schema: Schema, depth: int = 0) -> frozenset[str]:
+        """The fields that a body must have, in each of its forms."""
+        schema = self._resolved(schema)
+        properties, listed = schema.get("properties", {}), schema.get("required", ())
+        named = {*listed} if isinstance(listed, list) else set()  # Google's properties say it themselves
+        named |= {name for name, item in properties.items() if _is_true(item, "required")}
+        required = frozenset(name for name in named if not _is_true(properties.get(name, {}), "readOnly"))
+        for kind in ("allOf", "oneOf", "anyOf"):
+            forms = [self.required_of(part, depth + 1) for part in schema.get(kind, ())] if depth < MAX_DEPTH else []
+            if forms:
+                required |= frozenset.union(*forms) if kind == "allOf" else frozenset.intersection(*forms)
+        return required
 
     def _below(self, schemas: list[Schema], name: str) -> list[Schema]:
         below, variants, is_closed = [], list(self._variants(schemas)), False
@@ -276,33 +280,20 @@ def _body_of(parameters: list[Schema]) -> Schema:
 
 
 INSTANTS = frozenset({"queued", "started", "first_started", "ended", "period", "changed", "next_at"})
-SCALARS = frozenset({"string", "integer", "number"})
+SCALARS = frozenset({"string", "integer", "number", "int64"})
 TYPES_READ = {
     **dict.fromkeys(("rows", "parts", "columns"), frozenset({"array", "object"})),
-    **dict.fromkeys(("exit_code", "duration"), frozenset({"integer", "number"})),
+    **dict.fromkeys(("exit_code", "duration", "attempt", "count"), frozenset({"integer", "number"})),
     **dict.fromkeys(("paused", "enabled"), SCALARS | {"boolean"}),
     **dict.fromkeys(
-        (
-            "id",
-            "job",
-            "name",
-            "parent",
-            "first",
-            "state",
-            "state_else",
-            "attempt",
-            "count",
-            "next",
-            "business_date",
-            "note",
-        ),
+        ("id", "job", "name", "parent", "first", "state", "state_else", "next", "business_date", "note"),
         SCALARS,
     ),
     **dict.fromkeys(("key", "upstreams"), SCALARS | {"array"}),
     **dict.fromkeys(("schedule", "schedule_zone", "url"), frozenset({"string"})),
 }
 """Key of a profile -> the types that it can read. Other keys read a value of any type as text."""
-TYPES_OF_TIMES = {"iso": frozenset({"string"}), "compact": frozenset({"string", "integer"})}
+TYPES_OF_TIMES = {"iso": frozenset({"string"}), "compact": frozenset({"string", "integer", "int64"})}
 
 
 def _query_of(path: str) -> dict[str, str]:
@@ -339,7 +330,6 @@ class ProfileComparison:
         if isinstance(call, HttpListCall) and call.next_path:
 
             def next_read(result: ProfileComparison, operation: DescribedOperation) -> None:
-                result._parameters((*key, "next_path"), _query_of(call.next_path), operation)
                 result._required((*key, "next_path"), _query_of(call.next_path), (), operation)
                 result.read(key, call, operation.answer, False)
 
@@ -368,13 +358,12 @@ class ProfileComparison:
             if row is not None:
                 result._schemas(row, key, hold.note, types=TYPES_READ["note"])
 
+        def alone(result: ProfileComparison, operation: DescribedOperation) -> None:
+            result._required(("hold", "job_path"), _query_of(hold.job_path), (), operation)
+            result._schemas(operation.answer, key, hold.note, types=TYPES_READ["note"])
+
         if hold.job_path:
-            self.compare_path(
-                ("hold", "job_path"),
-                "GET",
-                hold.job_path,
-                lambda result, at: result._schemas(at.answer, key, hold.note, types=TYPES_READ["note"]),
-            )
+            self.compare_path(("hold", "job_path"), "GET", hold.job_path, alone)
         if hold.note_in == "list" and self.api.operations_at(jobs.method, self.base + jobs.path):
             self.compare_path(("jobs", "path"), jobs.method, jobs.path, listed, is_counted=False)
 
@@ -396,22 +385,21 @@ class ProfileComparison:
         """A path, and with `check` what is sent and read there. `is_counted`: False where the call has a comparison of
         its own."""
         self.calls += is_counted
-        operations = self.api.operations_at(method, self.base + path.partition("?")[0])
+        operations = self.api.operations_at(method, self.base + path)
         if not operations:
             self.faults.append((key, f"{method} {path} is not in the description. Fix: correct it"))
             return
         results = [ProfileComparison(self.api, always=self.always) for _ in operations]
         for operation, result in zip(operations, results, strict=True):
+            result._parameters(key, _query_of(path), operation)
             check(result, operation)
         best = min(results, key=lambda result: (len(result.faults), len(result.undescribed)))
         self.faults += best.faults
         self.names, self.undescribed = self.names + best.names, self.undescribed + best.undescribed
 
     def sent(self, key: tuple[str, ...], call: HttpCall, operation: DescribedOperation) -> None:
-        in_path = _query_of(call.path)
-        self._parameters((*key, "path"), in_path, operation)
         self._parameters((*key, "query"), call.query, operation)
-        self._required(key, {*call.query, *in_path}, getattr(call, "headers", {}), operation)
+        self._required(key, {*call.query, *_query_of(call.path)}, getattr(call, "headers", {}), operation)
         self._body(operation.body, call.body, (*key, "body"))
 
     def _required(
@@ -507,7 +495,7 @@ class ProfileComparison:
             self.faults.append((key, f"{path!r} is not in the description. Fix: correct it"))
         elif types and described and described.isdisjoint(types):
             fix = f"name a field of type {' or '.join(sorted(types))}"
-            if key[-1] in INSTANTS and not described.isdisjoint({"integer", "number"}):
+            if key[-1] in INSTANTS and not described.isdisjoint({"integer", "number", "int64"}):
                 fix = 'set times = "seconds" or "milliseconds", or name another field'
             self.faults.append(
                 (key, f"{path!r} has type {' or '.join(sorted(described))} in the description. Fix: {fix}")

@@ -3,8 +3,10 @@ failed ones."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -185,7 +187,12 @@ def _lines(document: Any, call: HttpLogCall) -> str:
 
 def _log_text(row: Any, call: HttpLogCall) -> str:
     """The text of the log in an answer or a part of it, without halves of characters, which no encoding has."""
-    return text_at(row, call.text, MAX_LOG_CHARACTERS).encode("utf-8", "replace").decode()
+    text = text_at(row, call.text, MAX_LOG_CHARACTERS)
+    if call.text_is_json:
+        with suppress(ValueError, RecursionError):  # another text
+            content = json.loads(text)
+            text = content if isinstance(content, str) else "" if content is None else text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _byte_at(document: Any, call: HttpLogCall, reply: HttpReply) -> int | None:

@@ -391,6 +391,8 @@ class HttpLogCall(HttpHeadersCall):
 
     text: FieldPath = ""
     """Path to it in a JSON answer; empty: the answer is the log."""
+    text_is_json: StrictBool = False
+    """The text is JSON itself: a text in quotes, or null without a log."""
     parts: FieldPath = ""
     """Path to a list of parts, together the log; text is then a field of each."""
     next: FieldPath = ""
@@ -402,6 +404,8 @@ class HttpLogCall(HttpHeadersCall):
 
     @model_validator(mode="after")
     def text_of_each_part(self) -> Self:
+        if self.text_is_json and not self.text:
+            raise ValueError("text_is_json: name in text where an answer has the log")
         if self.parts and not self.text:
             raise ValueError("parts: say in text which field of each part is the log")
         if "offset" in self.places and self.next and not self.text:

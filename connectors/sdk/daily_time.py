@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator
 
-from connectors.sdk.option_errors import StrictOptions
+from connectors.sdk.option_errors import Duration, StrictOptions
 from connectors.sdk.records import Schedule
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -29,6 +29,12 @@ def _days(names: tuple[str, ...]) -> tuple[str, ...]:
         text = f'"{wrong[0]}" is not a day' if wrong else "no day at all is never"
         raise ValueError(f'{text}; days are some of {", ".join(DAYS)}, as in days = ["mon", "tue"]')
     return names
+
+
+def _half_a_day(early: timedelta) -> timedelta:
+    if early > timedelta(hours=12):
+        raise ValueError('a delivery more than half a day ahead may be a late one; write at most "12h"')
+    return early
 
 
 def _name(name: str) -> str:
@@ -61,11 +67,18 @@ class DailyTime(StrictOptions):
             if DAYS[day.weekday()] in self.days:
                 yield day, instant_of(day, self.at, zone)
 
-    def nearest(self, instant: datetime, zone: str) -> datetime:
-        """The expected instant that is nearest."""
-        day = instant.astimezone(ZoneInfo(zone)).date()
-        expected = self.instants(day - timedelta(days=8), day + timedelta(days=8), zone)
-        return min((at for _, at in expected), key=lambda at: abs(at - instant))
+
+class ExpectedDelivery(DailyTime):
+    """When new data is expected."""
+
+    early: Annotated[Duration, AfterValidator(_half_a_day)] = timedelta(hours=2)
+    """A delivery at most so long before an expected time belongs to that time, an earlier one to the time before."""
+
+    def time_of(self, delivered: datetime, zone: str) -> datetime:
+        """The expected instant that a delivery belongs to, however late it is."""
+        latest = delivered + self.early
+        day = latest.astimezone(ZoneInfo(zone)).date()
+        return max(at for _, at in self.instants(day - timedelta(days=8), day, zone) if at <= latest)
 
 
 def instant_of(day: date, clock: time, zone: str) -> datetime:

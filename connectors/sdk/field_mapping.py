@@ -517,12 +517,7 @@ def _upstreams(row: Row, path: str) -> tuple[str, ...]:
 
 
 def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
-    """Without its expression where the zone is unknown: the next start counts."""
     zone = text_at(row, fields.schedule_zone, 100) or fields.zone
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):
-        return Schedule("none", text=f"{expression} {zone}", next_at=next_at)
     return (
         Schedule(fields.dialect, expression, zone, expression, next_at)
         if expression

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import Probe, SourcePermission
-from connectors.sdk.daily_time import DailyTime, instant_of
+from connectors.sdk.daily_time import ExpectedDelivery, instant_of
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing, SystemUnreachable
 from connectors.sdk.fields import EPOCH, as_json, clean, cursor_or_first
 from connectors.sdk.option_errors import Duration
@@ -77,7 +77,7 @@ def _pattern(path: str) -> str:
     return path
 
 
-class FileOptions(DailyTime):
+class FileOptions(ExpectedDelivery):
     """One `[systems.NAME.files.FILE]`."""
 
     path: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_pattern)]
@@ -196,7 +196,7 @@ def run_of(job: str, file: FileOptions, zone: str, path: str, day: date | None, 
     if day is not None:
         at = instant_of(day + timedelta(days=file.days_after), file.at, zone)
     else:
-        at = file.nearest(began, zone)
+        at = file.time_of(began, zone)
     state, native, message = RunState.RUNNING, "being written", ""
     if seen.done:
         state, native = RunState.SUCCEEDED, "arrived"

@@ -22,7 +22,10 @@ class RestOptions(StrictOptions):
 
     @model_validator(mode="after")
     def one_origin(self) -> Self:
-        checked_origin(self.url, self.plain_http)
+        try:
+            checked_origin(self.url, self.plain_http)
+        except ValueError as error:
+            raise ValueError(f"url: {error}") from None
         return self
 
 

@@ -134,7 +134,10 @@ def _iceberg_commit(snapshot: Any) -> Commit:
     operation = summary.pop("operation", "(none)")
     by = str(summary.get("engine-name") or summary.get("spark.app.id") or "")
     operation = str(getattr(operation, "value", operation))
-    return Commit(str(snapshot.snapshot_id), snapshot.timestamp_ms, operation, _rows(summary), 0, by)
+    rows = _rows(summary)
+    if rows is None and "total-records" in summary:  # a count of 0 is left out
+        rows = 0
+    return Commit(str(snapshot.snapshot_id), snapshot.timestamp_ms, operation, rows, 0, by)
 
 
 def _rows(metrics: Mapping[str, Any]) -> int | None:
@@ -190,7 +193,8 @@ class TableReader:
         if self._catalog is None:
             from pyiceberg.catalog import load_catalog
 
-            self._catalog = load_catalog("headway", **dict(self._resolved(self._options.catalog)))
+            properties = {"name": "default", **dict(self._resolved(self._options.catalog))}
+            self._catalog = load_catalog(**properties)
         return self._catalog.load_table(name).metadata
 
     def _resolved(self, properties: Mapping[str, str | SecretRef]) -> Iterator[tuple[str, str]]:
@@ -217,7 +221,9 @@ def _sorted(name: str, error: Exception) -> ConnectorError:
     """By class name, since both libraries are imported at use."""
     text = f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if type(error).__name__ in ("TableNotFoundError", "NoSuchTableError", "NoSuchNamespaceError"):
-        return NotSupported(f"{text}. Fix: correct its address, or give our account the right to list it")
+        return NotSupported(
+            f"{text}. Fix: correct its address or the name of its catalog, or give our account the right to list it"
+        )
     if type(error).__name__ in ("UnauthorizedError", "ForbiddenError", "OAuthError") or _REFUSED.search(str(error)):
         return AccessRefused(f"{text}. Fix: check the account and its right to read the table")
     return SystemUnreachable(f"{text}. {REACH_FIX}")

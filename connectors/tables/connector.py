@@ -45,7 +45,7 @@ def run_of(name: str, table: TableOptions, zone: str, commit: Commit) -> RunReco
     if commit.is_known and not commit.brings_data:
         return None
     ended = commit.at
-    at = table.expected.nearest(ended, zone) if ended is not None and table.expected is not None else None
+    at = table.expected.time_of(ended, zone) if ended is not None and table.expected is not None else None
     return RunRecord(
         job=name,
         attempt_key=commit.key,
@@ -147,11 +147,9 @@ class TablesConnector(WatchOnly):
                 rights.append(SourcePermission(f"read {name}", True))
             except SystemUnreachable as error:
                 failure = error
-                fix = "check its address and the network"
-                rights.append(SourcePermission(f"read {name}", None, str(error), fix))
+                rights.append(_unread(name, None, error))
             except ConnectorError as error:
-                fix = "correct its address, or let our account read its metadata (_delta_log, metadata)"
-                rights.append(SourcePermission(f"read {name}", False, str(error), fix))
+                rights.append(_unread(name, False, error))
         if failure is not None and all(right.held is None for right in rights):
             raise failure
         return Probe(True, rights=tuple(rights), clock=self._clock())
@@ -163,6 +161,11 @@ class TablesConnector(WatchOnly):
         """Our own: commits carry the times of their writers."""
         now = self._now()
         return TargetClock(now, now, self._options.zone)
+
+
+def _unread(name: str, held: bool | None, error: ConnectorError) -> SourcePermission:
+    why, _, fix = str(error).partition(". Fix: ")
+    return SourcePermission(f"read {name}", held, why, fix)
 
 
 CONNECTOR = ConnectorKind(
@@ -177,7 +180,7 @@ CONNECTOR = ConnectorKind(
         Capability.MARK: "no scheduler has the run; Headway records its result as asserted",
         Capability.LOG: NO_LOG,
         Capability.TASKS: "a table has no tasks",
-        Capability.PERIODS: "a commit carries no date: it counts for the expected time that is nearest",
+        Capability.PERIODS: "a commit has no date: it is of the last expected time, or of one at most `early` ahead",
         Capability.NATIVE_DEPENDENCIES: "declare what writes it, and what reads it: [[dependencies]]",
     },
     proofs=frozenset({ProofLevel.EXIT}),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from connectors.sdk.daily_time import DailyTime, JobName
+from connectors.sdk.daily_time import ExpectedDelivery, JobName
 from connectors.sdk.option_errors import StrictOptions, Zone
 from connectors.sdk.secrets import SecretRef
 
@@ -34,7 +34,7 @@ class TableOptions(StrictOptions):
     """Address of a Delta table: "/lake/orders", "s3://acme-lake/orders"."""
     iceberg: str = ""
     """Name of an Iceberg table in the catalog: "sales.orders"."""
-    expected: DailyTime | None = None
+    expected: ExpectedDelivery | None = None
     """When new data is expected; without it, each commit is a run of its own."""
 
     @model_validator(mode="after")
@@ -52,7 +52,8 @@ class TablesOptions(StrictOptions):
     storage: Annotated[Properties, AfterValidator(_properties)] = {}
     """Storage options of Delta tables, as deltalake names them: AWS_REGION, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID."""
     catalog: Annotated[Properties, AfterValidator(_properties)] = {}
-    """Properties of the catalog of Iceberg tables, as pyiceberg names them: type, uri, credential, s3.region."""
+    """Properties of the catalog of Iceberg tables, as pyiceberg names them: type, uri, credential, s3.region; and
+    its name, by which a catalog of type "sql" finds its tables ("default")."""
     tables: Annotated[dict[JobName, TableOptions], Field(min_length=1)]
     """The tables, by name."""
 

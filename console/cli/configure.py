@@ -141,6 +141,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         results += probe_checks(config, secrets, arguments.timeout)
         results += probe_slack(config, secrets)
         results += probe_otlp(config, secrets)
+        results += probe_endpoints(config, secrets)
         results += probe_status_page(config)
     elsewhere = other_environment(arguments, secrets.variables)
     problems = problem_lines(results, elsewhere)
@@ -329,7 +330,8 @@ def page_text(route: str, receiver: str, dedup_key: str, until: float) -> tuple[
         if page.lists_acknowledged:
             return True, f"{page.service} can be read; it lists a page once a person acknowledges it"
         if monotonic() > until:
-            return False, f"{page.service} does not list it. Fix: write a read_key of the same account"
+            warning = ", and let a WARNING open an incident" if page.service == "Splunk On-Call" else ""
+            return False, f"{page.service} does not list it. Fix: write a read_key of the same account{warning}"
         sleep(1.0)
 
 
@@ -581,6 +583,17 @@ def probe_otlp(config: Config, secrets: SecretStore) -> list[ProbeResult]:
         return ProbeResult(f"otlp {signal}", "ok", "")
 
     return [_guarded(f"otlp {signal}", secrets, partial(probe, signal)) for signal in settings.signals]
+
+
+def probe_endpoints(config: Config, secrets: SecretStore) -> list[ProbeResult]:
+    """Whether each token, and the key of links, can be used."""
+    if config.endpoints is None:
+        return []
+    from console.engine.endpoints import endpoint_secrets
+
+    values, faults = endpoint_secrets(config.endpoints, secrets)
+    usable = [ProbeResult(key, "ok", "") for key in values]
+    return usable + [ProbeResult(key, "refused", "", (fault,)) for key, fault in faults.items()]
 
 
 def probe_status_page(config: Config) -> list[ProbeResult]:

@@ -182,6 +182,7 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
 
 def trial_lines(result: TrialResult) -> Iterator[str]:
     from connectors.sdk.records import instant_key
+    from console.timing.schedule import unreadable_schedules
 
     for request, count in result.requests.most_common(SHOWN):
         text = request if len(request) <= MAX_REQUEST_CHARACTERS else f"{request[:MAX_REQUEST_CHARACTERS]}…"
@@ -207,6 +208,9 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
         count = sum(len(job.upstreams) for job in result.inventory.jobs)
         yield from [f"  native dependencies {count}"] if count else []
         yield from _skipped(result.inventory)
+        unread = unreadable_schedules((job.native_id, job.schedule) for job in result.inventory.jobs)
+        yield from (f"  warning  {text}" for text in unread[:SHOWN])
+        yield from [f"  warning  {len(unread) - SHOWN} more schedules cannot be read"] if len(unread) > SHOWN else []
     if result.poll is not None:
         yield f"  runs     {len(result.poll.runs)} read{', more to come' if result.poll.more else ''}"
         for run in result.poll.runs[-SHOWN:]:

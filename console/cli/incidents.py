@@ -36,7 +36,6 @@ from console.control.explain.incident_report import (
 )
 from console.control.incidents.verdict import incident_verdict
 from console.domain.alert import DeliveryView
-from console.domain.external_alert import ExternalAlertView
 from console.domain.finding import FindingView
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.header import HeaderView
@@ -163,7 +162,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     sections = [
         ("changes since the last success", [f"  | {change}" for change in row.changes]),
         ("affected services", [*_service_lines(view, now)] or [NONE_TEXT]),
-        ("alerts of other monitors", [_external_alert_line(alert) for alert in view.external_alerts]),
+        ("alerts of other monitors", _external_alert_lines(view)),
         ("findings", [_finding_line(finding) for finding in view.findings]),
         ("runs", [line for member in view.members for line in _member_lines(member, now)]),
         ("log", [f"  | {line}" for line in log or [f"no log: {view.log_error or 'not available'}"]]),
@@ -194,8 +193,11 @@ def _related_lines(view: IncidentView) -> list[str]:
     return [" · ".join(parts)] if parts else []
 
 
-def _external_alert_line(alert: ExternalAlertView) -> str:
-    return f"  {timestamp(alert.started)}  {alert.status(timestamp)}  | {alert.text}"
+def _external_alert_lines(view: IncidentView) -> list[str]:
+    lines = [
+        f"  {timestamp(alert.started)}  {alert.status(timestamp)}  | {alert.text}" for alert in view.external_alerts
+    ]
+    return lines + ([f"  and {view.external_alerts_left_out} more"] if view.external_alerts_left_out else [])
 
 
 def _finding_line(finding: FindingView) -> str:

@@ -18,6 +18,8 @@ FORMS = {
 }
 """Scheme -> its shortest form, of receivers whose URLs are often mistyped."""
 
+COMMON_SCHEMES = "mailtos://, slack://, msteams://, pagerduty:// or jsons://"
+ALL_SCHEMES = "https://github.com/caronc/apprise/wiki"
 _UNREADABLE = "server or port: unreadable. Fix: in a user name or password write / as %2F, # as %23, @ as %40"
 
 
@@ -59,7 +61,8 @@ def wrong_part(url: str, schemes: Collection[str]) -> str:
     scheme = scheme.lower()
     if schemes and scheme not in schemes:
         near = get_close_matches(scheme, ["https", "http"], 1) or get_close_matches(scheme, sorted(schemes), 1)
-        return f"scheme: {scheme[:20]!a} is unknown. Fix: " + (f"did you mean {near[0]}://?" if near else "see apprise")
+        fix = f"did you mean {near[0]}://?" if near else f"write {COMMON_SCHEMES}, or one of {ALL_SCHEMES}"
+        return f"scheme: {scheme[:20]!a} is unknown. Fix: {fix}"
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -152,7 +152,7 @@ def _text_of(file: Path, reading: ConfigDocument) -> str:
 def _read_one(file: Path, reading: ConfigDocument) -> Table:
     try:
         reading.texts[file] = _text_of(file, reading)
-        return tomllib.loads(reading.texts[file])
+        return tomllib.loads(reading.texts[file] + "\n")  # faults of the last line have a line then
     except FileNotFoundError:
         reading.faults.append(ConfigFault(file, None, "", f"no such file. Fix: {NO_CONFIG}."))
     except OSError as error:
@@ -178,7 +178,8 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     line, lines = int(match[2]), text.split("\n")
     if not match[1].startswith(("Cannot ", "Duplicate ")):
         return ConfigFault(file, line, "", f"is not valid TOML: {match[1]} at column {match[3]}. Fix that line.")
-    line = next(at for at in range(line, 0, -1) if _is_toml("\n".join(lines[: at - 1])))  # where a long value begins
+    starts = (at for at in range(line, 0, -1) if _is_toml("\n".join(lines[at - 1 : line])))
+    line = next(starts, line)  # where a long value begins
     headers = [header[1] for header in map(_HEADER.match, lines[:line]) if header]
     key = "" if _HEADER.match(lines[line - 1]) else lines[line - 1].partition("=")[0]
     inline = match[1].removeprefix("Duplicate inline table key ") if match[1].startswith("Duplicate ") else ""
@@ -296,8 +297,11 @@ def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[s
         start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
         if start is not None:
             return start, key[depth:]
-    depth = min(2, len(key)) if key[0] not in SINGLE_FILE_TABLES else 1
-    return _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1), key[depth:]
+    for depth in range(min(2, len(key)) if key[0] not in SINGLE_FILE_TABLES else 1, 0, -1):
+        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1)
+        if start is not None:
+            return start, key[depth:]
+    return None, key
 
 
 def _dotted(key: tuple[str, ...]) -> str:

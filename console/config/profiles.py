@@ -23,7 +23,7 @@ from console.config.document import ConfigDocument, ConfigFault, line_in_tables,
 from console.config.paths import encoding_fault
 from console.config.sections import SystemSettings
 from console.config.validation import validate
-from console.text.redact import is_secret_name, mask_secrets
+from console.text.redact import SIGN_IN, is_secret_name, mask_secrets
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 30
@@ -42,10 +42,8 @@ RANDOM_CHANGES = 0.25
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COMMENT = re.compile(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*#(.*)""")
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
-_SIGNED_IN_PROSE = re.compile(
-    r"\b(bearer|basic|digest)\s+(?=\S*\d)[\w.~+/=-]{8,}|\bbearer\s+[\w.~+/=-]{16,}", re.IGNORECASE
-)
-"""After "Bearer" prose has no number and nothing as long."""
+_LETTERS_ONLY = re.compile(r"\bbearer\s+[A-Za-z0-9]{16,}\b", re.IGNORECASE)
+"""A token without a number, which SIGN_IN does not match."""
 
 
 def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:
@@ -122,7 +120,7 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
                 data = file.read(MAX_BYTES + 1)
             if len(data) <= MAX_BYTES:
                 reading.texts[path] = data.decode("utf-8-sig")
-                return _shallow(tomllib.loads(reading.texts[path]), reading)
+                return _shallow(tomllib.loads(reading.texts[path] + "\n"), reading)
             problem = f"has more than {MAX_BYTES} bytes: shorten it"
     except OSError as error:
         problem = f"cannot be read: {error.strerror}. Fix: correct the path"
@@ -191,7 +189,8 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _prose_holds_secret(text: str) -> bool:
-    return _SIGNED_IN_PROSE.search(text) is not None or any(mask_secrets(part) != part for part in text.split())
+    is_signed = any(pattern.search(text) for pattern in (SIGN_IN, _LETTERS_ONLY))
+    return is_signed or any(mask_secrets(part) != part for part in text.split())
 
 
 def _lines_with_secrets(text: str) -> Iterator[int]:

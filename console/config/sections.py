@@ -223,9 +223,10 @@ class EndpointSettings(StrictOptions):
     plain_http: bool = False
     """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
     token: SecretRef | None = None
-    """Each request must then send it: Authorization: Bearer TOKEN. 16 characters or more."""
+    """Monitors must then send it to /metrics, /alerts and POST /api/v1/lineage, and it opens nothing else:
+    Authorization: Bearer TOKEN. 16 characters or more, as all tokens."""
     readers: Mapping[_Login, SecretRef] = Field(default_factory=dict)
-    """Further tokens, by login, that may only read the HTTP API; [[permissions]] must give the login the role view."""
+    """Tokens, by login, that may only read the HTTP API; [[permissions]] must give the login the role view."""
     operators: Mapping[_Login, SecretRef] = Field(default_factory=dict)
     """As `readers`, and may acknowledge incidents and request plans where [[permissions]] give the role act."""
     job_metrics: str = ""
@@ -233,6 +234,8 @@ class EndpointSettings(StrictOptions):
     public_url: Annotated[str, AfterValidator(_web_address)] = ""
     """Address under which phones reach these endpoints; mails and chats then have a signed link to acknowledge. Empty:
     they name the command."""
+    link_key: SecretRef | None = None
+    """Signs these links; no client needs it. 32 characters or more."""
 
     @field_validator("job_metrics")
     @classmethod
@@ -244,16 +247,19 @@ class EndpointSettings(StrictOptions):
     def is_not_open_to_all(self) -> EndpointSettings:
         host, _ = checked_listen(self.listen, self.plain_http)
         if self.token is None and not is_loopback(host):
-            raise ValueError(f'listen = {self.listen!r}: add a token. Fix: token = {{ env = "HEADWAY_TOKEN" }}')
+            raise ValueError(f'listen: others reach {self.listen}. Fix: add token = {{ env = "HEADWAY_TOKEN" }}')
         if twice := sorted(self.readers.keys() & self.operators.keys()):
-            raise ValueError(f"readers and operators both name {twice[0]}. Fix: leave it out of readers")
+            raise ValueError(f"readers.{twice[0]}: operators has it too. Fix: leave it out of readers")
         address = urlsplit(self.public_url)
-        if self.public_url and self.token is None:
-            raise ValueError('public_url: links are signed by the token. Fix: token = { env = "HEADWAY_TOKEN" }')
         if address.query or address.fragment or address.username is not None:
-            raise ValueError("public_url: write only host and path, as https://ops.example.org/headway")
+            shown = f"{address.scheme}://{address.hostname}"
+            fix = "Fix: write only host and path, as https://ops.example.org/headway"
+            raise ValueError(f"public_url: {shown}… has a login, query or fragment. {fix}")
         if address.scheme == "http" and not is_loopback(address.hostname or ""):
-            raise ValueError("public_url: http:// shows the links to other readers of the network. Fix: https://")
+            raise ValueError(f"public_url: {self.public_url} shows the links to readers of the network. Fix: https://")
+        if self.public_url and self.link_key is None:
+            fix = 'Fix: link_key = { env = "HEADWAY_LINK_KEY" }'
+            raise ValueError(f"public_url: links to {self.public_url} need a key. {fix}")
         return self
 
 

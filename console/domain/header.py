@@ -128,15 +128,17 @@ def silenced_text(silenced: Sequence[tuple[int, str]]) -> str:
 
 
 def unseen_targets_text(header: HeaderView, clock: Callable[[datetime], str]) -> str:
-    """ "2 targets unreachable, 1 target not polled (paused by mara until 06:26)"; empty if all are polled."""
+    """ "2 targets are unreachable, 1 target is not polled (paused by mara until 06:26)"; empty if all are polled."""
     pauses = {pause.system: pause for pause in header.paused}
     by_system = [(target.name.partition("/")[0], target.status) for target in header.unseen_targets]
     paused = [pauses[system] for system, _ in by_system if system in pauses]
     by = {pause.system: f"{pause.by} until {clock(pause.until)}" for pause in paused}
     lost = Counter(status for system, status in by_system if system not in pauses)
-    texts = [f"{_targets(number)} {status}" for status, number in lost.items()]
+    texts = [f"{_targets(number)} {'is' if number == 1 else 'are'} {status}" for status, number in lost.items()]
     if paused:
-        texts.append(f"{_targets(len(paused))} not polled (paused{f' by {by.popitem()[1]}' if len(by) == 1 else ''})")
+        verb = "is" if len(paused) == 1 else "are"
+        pause = f"paused by {by.popitem()[1]}" if len(by) == 1 else "paused"
+        texts.append(f"{_targets(len(paused))} {verb} not polled ({pause})")
     return ", ".join(texts)
 
 

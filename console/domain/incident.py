@@ -293,7 +293,10 @@ class IncidentView:
     findings: tuple[FindingView, ...] = ()
     """Of its members, open during the incident, oldest first."""
     external_alerts: tuple[ExternalAlertView, ...] = ()
-    """About the targets of its failed runs, from an hour before the failure to its end, oldest first."""
+    """About the targets of its failed runs, from an hour before the failure to its end: firing ones first, of these the
+    most severe, then the oldest."""
+    external_alerts_left_out: int = 0
+    """How many more there are."""
     repairs: tuple[PastRepair, ...] = ()
     """Earlier failures of its root's job, newest first."""
     joint_restarts: tuple[JointRestart, ...] = ()

@@ -381,7 +381,7 @@ class PlanView:
     requested_from: str = ""
     """The host of the requester, "MCP" or "HTTP API"."""
     standstill: str = ""
-    """Why the running plan cannot go on now: "etl-hosts/db07 cannot be reached"; empty if it can."""
+    """Why the running plan cannot go on now: "etl-hosts/db07 is unreachable"; empty if it can."""
     awaits_approval: bool = field(init=False, default=False)
     """True for a plan that an assistant or the HTTP API proposed, while it is paused and no step was sent: also if a
     person resumed it and paused it again before its first step."""

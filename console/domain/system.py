@@ -66,6 +66,7 @@ class TargetView:
 
     @property
     def unseen_status(self) -> str:
+        """As `header.unseen_status`: of its last poll."""
         return unseen_status(self.error_kind, is_failing=self.failing_since is not None)
 
     @property

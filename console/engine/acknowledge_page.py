@@ -118,7 +118,7 @@ class AcknowledgePage:
         """The terms of a valid link, else the reply that refuses it."""
         [text, *_] = parse_qs(target.partition("?")[2]).get("link", [""])
         try:
-            terms = self._links.read(text)
+            terms = self._links.read(text, self._clock.now())
         except ConnectorError as error:
             log.warning("a link could not be checked", error=str(error))
             return message_page(503, "Not acknowledged", "Links cannot be checked now. Try again in a minute.")
@@ -143,8 +143,10 @@ class AcknowledgePage:
         except ReasonNeeded as error:
             return message_page(403, f"{name} is not acknowledged", f"{error} Run: headway ack {name} --why TEXT")
         except NotAllowed as error:
-            fix = f'Fix: add {{ who = ["{terms.person}"], role = "act" }} to [[permissions]].'
-            return message_page(403, f"{name} is not acknowledged", f"{error} {fix}")
+            log.warning("a link was refused", person=terms.person, error=str(error))
+            reader = "This link" if terms.person == UNKNOWN_PERSON else terms.person
+            text = f"{reader} may not acknowledge incidents. Ask your Headway administrator for the role act."
+            return message_page(403, f"{name} is not acknowledged", text)
         except StoreError as error:
             log.warning("a link waits for the store", error=str(error))
             return message_page(503, f"{name} is not acknowledged", "The store cannot be used now. Try again.")
@@ -180,9 +182,8 @@ class AcknowledgePage:
             if queries.incidents.has_acknowledgement(terms.incident_id, terms.key):
                 incident = queries.incidents.incident(terms.incident_id).row
                 return message_page(410, f"{name}: this link was used", "It works once.", self._facts(incident))
-        call.answer(
-            client.acknowledge(terms.incident_id, parse_duration(ACKNOWLEDGE_FOR).total_seconds(), "", call.key)
-        )
+        seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
+        call.answer(client.acknowledge(terms.incident_id, seconds, "", call.key, keeps_later=True))
         with open_queries(self._url) as queries:
             incident = queries.incidents.incident(terms.incident_id).row
         return page_reply(200, f"{name} is acknowledged", self._facts(incident))

@@ -14,12 +14,14 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.hosts import HostOptions
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import EPOCH, micros
 from console.engine.connector_pool import ConnectorTarget
 from console.engine.endpoints import Endpoint, body_fault
+from console.engine.polling.sanitize import sanitizer
 from console.store.db.database import Database
 from console.store.events import record_external_alerts
 from console.text.cleaning import clean_line
@@ -49,8 +51,10 @@ class _Webhook(BaseModel):
 class AlertReceiver:
     """Answers POST /alerts once the alerts are stored."""
 
-    def __init__(self, store: Database, clock: Clock, places: Mapping[int, ConnectorTarget]) -> None:
-        self._store, self._clock = store, clock
+    def __init__(
+        self, store: Database, clock: Clock, places: Mapping[int, ConnectorTarget], secrets: SecretStore
+    ) -> None:
+        self._store, self._clock, self._sanitized = store, clock, sanitizer(secrets)
         self._names = TargetNames(places)
 
     @property
@@ -77,19 +81,23 @@ class AlertReceiver:
         return replies
 
     def _of_targets(self, alert: _Alert) -> list[ExternalAlert]:
-        """The alert for each of its targets."""
-        name = clean_line(alert.labels.get("alertname", ""), NAME_LIMIT)
-        if name.startswith(OWN_ALERTS) or alert.started < EPOCH:
+        """The alert for each of its targets, without secrets."""
+        target_ids = self._names.targets_of(alert.labels)
+        if not target_ids or alert.labels.get("alertname", "").startswith(OWN_ALERTS) or alert.started < EPOCH:
             return []
-        severity = clean_line(alert.labels.get("severity", ""), NAME_LIMIT)
+        name = self._line(alert.labels.get("alertname", ""), NAME_LIMIT)
+        severity = self._line(alert.labels.get("severity", ""), NAME_LIMIT)
         texts = (alert.annotations.get(key, "").strip() for key in ("summary", "description", "message"))
-        summary = clean_line(next(filter(None, texts), "").partition("\n")[0], SUMMARY_LIMIT)
+        summary = self._line(next(filter(None, texts), "").partition("\n")[0], SUMMARY_LIMIT)
         fingerprint = clean_line(alert.fingerprint, NAME_LIMIT)
         ended = alert.ended if alert.status == "resolved" else None
         return [
             ExternalAlert(target_id, fingerprint, name, severity, summary, alert.started, ended)
-            for target_id in self._names.targets_of(alert.labels)
+            for target_id in target_ids
         ]
+
+    def _line(self, text: str, limit: int) -> str:
+        return clean_line(self._sanitized(text), limit)
 
 
 class TargetNames:

@@ -36,6 +36,7 @@ from connectors.sdk.transport.http_server import (
 )
 from connectors.sdk.transport.loopback import listen_address
 from console.config.sections import EndpointSettings
+from console.engine.notify.acknowledge_link import MIN_KEY
 from console.engine.worker import Pulse
 from console.store.errors import LeaseLost, StoreError
 
@@ -48,8 +49,8 @@ RETRY_SECONDS = 5.0
 REFUSED_PER_MINUTE = 60
 """Requests with a wrong token, of all clients together, until further ones are refused for a while."""
 MIN_TOKEN = 16
-MIN_SIGNING_TOKEN = 32
-"""Of the token that signs links: a reader of a link could try tokens offline."""
+LINK_KEY = "endpoints.link_key"
+NEW_VALUE = "Fix: openssl rand -hex 16"
 TOKEN_SECONDS = 60.0
 """Interval of reading the token again."""
 API = "/api/v1"
@@ -81,7 +82,7 @@ class ApiFault(Exception):
 
 
 class ApiRequest(NamedTuple):
-    """A request to the HTTP API. `login`: of the token; empty: the token for everything."""
+    """A request. `login`: of the token; empty outside of the HTTP API."""
 
     target: str
     login: str
@@ -140,6 +141,31 @@ def body_fault(error: ValidationError, fix: str) -> ServerReply:
     return ServerReply.of_text(400, f"{place}: {first['msg']}. Fix: {fix}")
 
 
+def endpoint_secrets(settings: EndpointSettings, secrets: SecretStore) -> tuple[dict[str, str], dict[str, str]]:
+    """The tokens, and the key of links, by their key in the config ("endpoints.operators.mara"); and for each that
+    cannot be used the fault with its fix."""
+    references = {"endpoints.token": settings.token, LINK_KEY: settings.link_key}
+    references |= {f"endpoints.readers.{login}": reference for login, reference in settings.readers.items()}
+    references |= {f"endpoints.operators.{login}": reference for login, reference in settings.operators.items()}
+    keys, faults = dict[str, str](), dict[str, str]()
+    for key, reference in references.items():
+        if reference is None:
+            continue
+        least = MIN_KEY if key == LINK_KEY else MIN_TOKEN
+        try:
+            value = secrets(reference)
+        except ConnectorError as error:
+            faults[key] = secrets.mask(str(error))
+            continue
+        if len(value) < least:
+            faults[key] = f"shorter than {least} characters. {NEW_VALUE}"
+        elif value in keys:
+            faults[key] = f"equal to {keys[value]}: it would have the rights of both. {NEW_VALUE}"
+        else:
+            keys[value] = key
+    return {key: value for value, key in keys.items()}, faults
+
+
 class EndpointWorker:
     """Listens at the configured address and passes requests to the endpoint of their path."""
 
@@ -158,7 +184,7 @@ class EndpointWorker:
         self._reads, self._writes = reads, writes
         self._wrong = RequestRateLimit(REFUSED_PER_MINUTE)
         self._tokens = dict[str, bytes]()
-        """By login; that of "" opens everything."""
+        """By login; that of "" is the token of monitors."""
         self._token_until = 0.0
         self.trouble = ""
         self.wake = threading.Event()
@@ -210,16 +236,11 @@ class EndpointWorker:
     def _read_tokens(self) -> None:
         """Raises ConnectorError."""
         self._token_until = time.monotonic() + TOKEN_SECONDS
-        settings, tokens = self._settings, dict[str, bytes]()
-        own = {} if settings.token is None else {"": settings.token}
-        for login, reference in {**own, **settings.readers, **settings.operators}.items():
-            value = self._secrets(reference)
-            least = MIN_SIGNING_TOKEN if settings.public_url and not login else MIN_TOKEN
-            if len(value) < least:
-                subject = f"the token of {login}" if login else "the token"
-                raise ConnectorError(f"{subject} is shorter than {least} characters. Fix: openssl rand -hex 16")
-            tokens[login] = value.encode()
-        self._tokens = tokens
+        values, faults = endpoint_secrets(self._settings, self._secrets)
+        if faults:
+            raise ConnectorError("; ".join(f"{key}: {fault}" for key, fault in faults.items()))
+        values.pop(LINK_KEY, None)
+        self._tokens = {"".join(key.split(".", 2)[2:]): value.encode() for key, value in values.items()}
 
     def _admit(self, head: RequestHead) -> _Admitted:
         """The endpoint of a request with a valid token. Raises HttpRefused."""
@@ -246,11 +267,14 @@ class EndpointWorker:
                 raise refuse(429, "too many requests with a wrong token", "try again in a minute")
             fix = "send Authorization: Bearer TOKEN"
             fix += "" if self._tokens else "; first set [endpoints] token, readers or operators in the config"
-            raise refuse(
-                401, "no such token", fix, ("WWW-Authenticate", 'Basic realm="Headway"' if takes_basic else "Bearer")
-            )
-        if login and not is_api:
-            raise refuse(403, f"the token of {login} is only for {API}", "use the token of [endpoints]")
+            error = "the token is unknown" if head.authorization else "the request has no token"
+            raise refuse(401, error, fix, ("WWW-Authenticate", 'Basic realm="Headway"' if takes_basic else "Bearer"))
+        if login and isinstance(endpoint, Endpoint):
+            raise refuse(403, f"the token of {login} is not for this path", "send the token of [endpoints]")
+        if login == "" and is_api:
+            error = f"the token of [endpoints] is only for {', '.join(sorted(self._endpoints))}"
+            fix = 'send the token of a reader; in the config: NAME = { env = "HEADWAY_READER_TOKEN" }'
+            raise refuse(403, error, f"{fix} in [endpoints.readers]")
         if not by_method:
             paths = sorted({*self._endpoints, *self._reads, *self._writes})
             raise refuse(404, "no such path", f"use {', '.join(paths)}")
@@ -267,11 +291,9 @@ class EndpointWorker:
         """Raises HttpRefused for a token that names no person who may act."""
         if login in self._settings.operators:
             return
-        error = f"the token of {login} may only read" if login else "the token of [endpoints] names no person"
-        name = login or "NAME"
-        fix = f'in the config, add {name} = {{ env = "HEADWAY_OPERATOR_TOKEN" }} to [endpoints.operators] and'
-        fix += f' {{ who = ["{name}"], role = "act" }} to [[permissions]]; send that token'
-        raise HttpRefused(error_reply(403, error, fix))
+        fix = f'in the config, add {login} = {{ env = "HEADWAY_OPERATOR_TOKEN" }} to [endpoints.operators] and'
+        fix += f' {{ who = ["{login}"], role = "act" }} to [[permissions]]; send that token'
+        raise HttpRefused(error_reply(403, f"the token of {login} may only read", fix))
 
     def _login_of(self, authorization: str, takes_basic: bool = False) -> str | None:
         """None for no token, or one that does not exist."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -30,6 +30,8 @@ NAME_LIMIT = 512
 TEXT_LIMIT = 300
 MAX_DATASETS = 1_000
 """Inputs, and outputs, of one event."""
+MAX_AHEAD = timedelta(minutes=5)
+"""How far the clock of a sender may be ahead of ours: the newest event time counts, so a wrong one would stay."""
 WRITE_ROWS = 1_000
 """Datasets, and facets, of one transaction: polls wait for no longer one."""
 FIX = "send OpenLineage events (specification 2-0-2), one or an array"
@@ -119,12 +121,12 @@ class LineageReceiver:
 
     def _answer(self, bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
         """Raises LeaseLost, StoreError."""
-        parsed = [_parse(body) for body in bodies]
+        now = self._clock.now()
+        parsed = [_parse(body, now + MAX_AHEAD) for body in bodies]
         events = [event for answer in parsed if not isinstance(answer, ServerReply) for event in answer]
         names = {name for event in events for _, name in event.job_names()}
         with self._store.read() as session:
             known = jobs_by_source_id(session, names)
-        now_us = micros(self._clock.now())
         replies: list[ServerReply] = []
         datasets: dict[DatasetUse, Reported] = {}
         facets: dict[FacetOf, Reported] = {}
@@ -136,7 +138,7 @@ class LineageReceiver:
             for event in answer:
                 if (job_id := _job_of(event, known)) is not None:
                     matched += 1
-                    seen_us = min(micros(max(event.time, EPOCH)), now_us)
+                    seen_us = micros(min(max(event.time, EPOCH), now))
                     _collect(event, job_id, seen_us, datasets, facets)
             replies.append(ServerReply.of_text(200, f"{len(answer)} received, {matched} about a known job"))
         uses, texts = sorted(datasets.items()), sorted(facets.items())
@@ -147,14 +149,19 @@ class LineageReceiver:
         return replies
 
 
-def _parse(body: bytes) -> list[_Event] | ServerReply:
-    """The events, or the refusal."""
+def _parse(body: bytes, latest: datetime) -> list[_Event] | ServerReply:
+    """The events, or the refusal. `latest`: accepted event time."""
+    is_array = body.lstrip()[:1] == b"["
     try:
-        if body.lstrip()[:1] == b"[":
-            return _EVENTS.validate_json(body)
-        return [_Event.model_validate_json(body)]
+        events = _EVENTS.validate_json(body) if is_array else [_Event.model_validate_json(body)]
     except ValidationError as error:
         return body_fault(error, FIX)
+    late = next((number for number, event in enumerate(events) if event.time > latest), None)
+    if late is None:
+        return events
+    place = f"{late}.eventTime" if is_array else "eventTime"
+    fault = f"{place}: {events[late].time.isoformat()} is more than 5 min ahead of Headway's clock"
+    return ServerReply.of_text(400, f"{fault}. Fix: set the clock of the sender")
 
 
 def _job_of(event: _Event, known: Mapping[str, Sequence[tuple[str, int]]]) -> int | None:

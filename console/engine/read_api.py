@@ -92,6 +92,10 @@ class ApiResource(NamedTuple):
     content_type: str = JSON
     """Of other types the document is the text."""
 
+    @property
+    def parameter_names(self) -> list[str]:
+        return [parameter.name for parameter in self.parameters]
+
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
@@ -140,7 +144,9 @@ class ReadApi:
         except ApiFault as fault:
             return fault.reply
         except NotFound as error:
-            return error_reply(404, str(error), "use a name that the list of its path has")
+            names = f"{API}/services" if "service" in resource.parameter_names else f"{API}/jobs and {API}/runs"
+            text = str(error).removesuffix(f"; {error.lists} lists what there is")
+            return error_reply(404, text, f"use a name of {names}")
         except StoreError:
             self.close()
             raise
@@ -167,9 +173,7 @@ class ReadApi:
 
 
 def _require_view(queries: Queries, login: str) -> None:
-    """Raises ApiFault unless the reader may view the whole estate; the token for everything has no reader."""
-    if not login:
-        return
+    """Raises ApiFault unless the reader may view the whole estate."""
     allowed = AccessRights(queries.link).may(Person(login), RequestKind.LOG)
     if isinstance(allowed, AccessRefusal):
         fix = f'add {{ who = ["{login}"], role = "view" }} to [[permissions]], without systems, services and tiers'
@@ -415,7 +419,7 @@ _NAMES = {"DeliveryView": DeliveryView, "SuppressionView": SuppressionView}
 """Names of types that their modules import for type checking only."""
 _STATUSES = {
     400: "a parameter is invalid",
-    401: "no such token",
+    401: "no token, or an unknown one",
     403: "the reader may not view",
     404: "no such service, job or run",
     429: "too many requests with a wrong token",
@@ -424,13 +428,14 @@ _STATUSES = {
 
 _WRITE_STATUSES = {
     400: "the body or the key is invalid, or a reason is missing",
-    401: "no such token",
+    401: "no token, or an unknown one",
     403: "the token names no operator, or the operator may not act",
     404: "no such incident",
     408: "the request was not whole in time",
     409: "the incident is closed, the same was requested already, or nothing can be sent",
     413: "the body is too long",
     415: "the body is not declared as JSON",
+    422: "the Idempotency-Key was used for another request",
     429: "too many requests in progress, or with a wrong token",
     503: "the store cannot be used now, or the engine does not answer",
 }

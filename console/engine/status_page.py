@@ -102,6 +102,8 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
     if timeliness == Timeliness.WILL_MISS:
         after = f", {rough_duration(view.expected - due)} after its deadline" if view.expected and expected else ""
         return f"Will be late: {expected or 'by an unknown time'}{after}{in_work}", "bad"
+    if view.act_by is not None and _can_be_repaired(view, now):
+        return f"Interrupted: on time if repaired by {_clock(view.act_by, view, now)}{in_work}", "warn"
     if timeliness == Timeliness.AT_RISK:
         risk = format_risk(view.p_late) if view.p_late is not None else ""
         return f"May be late: {', '.join(filter(None, (expected, risk))) or 'no forecast'}{in_work}", "warn"
@@ -109,7 +111,7 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
         return f"Unknown: something that it needs has failed{in_work}", "warn"
     if unverified_text(view):
         is_paused = waits_for_polls(view)
-        return f"Unknown: a system that it needs {'is paused' if is_paused else 'cannot be reached'}", "dim"
+        return f"Unknown: a system that it needs {'is paused' if is_paused else 'is unreachable'}", "dim"
     if timeliness == Timeliness.NO_ESTIMATE or not expected:
         return "No forecast yet", "dim"
     return (
@@ -126,7 +128,9 @@ def summary(views: Sequence[ServiceView], now: datetime) -> tuple[str, str]:
         verb = "is" if all(view.timeliness == Timeliness.BREACHED for view in late) else "will be"
         return f"{_named(late, len(views))} {verb if len(late) == 1 else 'are or will be'} late", "bad"
     if endangered:
-        return f"{_named(endangered, len(views))} may be late", "warn"
+        are = "is" if len(endangered) == 1 else "are"
+        is_open = all(_can_be_repaired(view, now) for view in endangered)
+        return f"{_named(endangered, len(views))} {f'{are} interrupted' if is_open else 'may be late'}", "warn"
     if unknown := [view for view in views if view.is_promised and outlook(view, now)[1] == "dim"]:
         return f"No service is known to be late; {len(unknown)} cannot be judged", "dim"
     if weak := [view for view in views if outlook(view, now)[1] == "warn"]:
@@ -134,6 +138,12 @@ def summary(views: Sequence[ServiceView], now: datetime) -> tuple[str, str]:
     if any(view.is_promised for view in views):
         return "All services on time", "ok"
     return ("No service is due today" if views else "No service is shown here"), "dim"
+
+
+def _can_be_repaired(view: ServiceView, now: datetime) -> bool:
+    """True while something that it needs has failed, and a repair is in time."""
+    in_time = view.act_by is not None and view.act_by > now
+    return view.timeliness == Timeliness.AT_RISK and view.incident_id is not None and in_time
 
 
 def _title(view: ServiceView) -> str:

@@ -35,6 +35,8 @@ from console.timing.durations import parse_duration
 log = structlog.get_logger("headway.endpoints")
 
 ANSWER_SECONDS = 45.0
+KEY_HALF = 20
+"""Characters of the first half of a derived key: "headway-" and 60 of its 120 bits."""
 MAX_REQUESTS = 8
 """Requests of one path in progress; further ones are refused."""
 
@@ -124,11 +126,22 @@ class WriteApi:
         in_progress.append(reply)
         return reply
 
+    def _key(self, login: str, path: str, given: str, values: _Body) -> str:
+        """The key of the acknowledgement or plan: the first half is of the Idempotency-Key, the second of the body.
+        Raises ApiFault if the Idempotency-Key was used with another body."""
+        prefix = derived_key(login, path, given)[:KEY_HALF]
+        key = prefix + derived_key(values.model_dump_json())[KEY_HALF:]
+        with open_queries(self._url) as queries:
+            is_used = queries.incidents.has_other_key(prefix, key)
+        if is_used:
+            raise ApiFault(f'Idempotency-Key: "{given[:40]}" was used for another request', "use a new key", 422)
+        return key
+
     def _reply(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> ServerReply:
         try:
             values = parsed_body(operation.body, body)
             given = request.idempotency_key
-            key = derived_key(request.login, operation.path, str(values.number), given) if given else new_action_key()
+            key = self._key(request.login, operation.path, given, values) if given else new_action_key()
             client = EngineClient(self._url, Person(request.login, is_visitor=True), HTTP_API)
             document = operation.request(EngineCall(self._url, client, key, self._closing), values)
             return ServerReply(operation.status, json_text(document).encode() + b"\n", JSON)
@@ -234,7 +247,7 @@ def parsed_body(kind: type[_Body], body: bytes) -> Any:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        first = error.errors(include_url=False)[0]
     place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     names = ", ".join(info.alias or name for name, info in kind.model_fields.items())
     if not place:
@@ -244,4 +257,14 @@ def parsed_body(kind: type[_Body], body: bytes) -> Any:
         raise ApiFault(f'no field "{place[:40]}"', f"use {names}")
     if first["type"] == "missing":
         raise ApiFault(f"{place} is missing", f'add "{place}"; fields: {names}')
-    raise ApiFault(f"{place}: {json_text(first['input'])[:60]} is invalid", message)
+    known = _BODY_FIXES.get(first["type"])
+    fix = known.format(**first.get("ctx", {})) if known else message.rpartition("; ")[2]
+    raise ApiFault(f"{place}: {json_text(first['input'])[:60]} is invalid", fix)
+
+
+_BODY_FIXES = {
+    "bool_type": "write true or false, without quotes",
+    "string_too_long": "write at most {max_length} characters",
+    "string_type": "write text in quotes",
+}
+"""Error type of pydantic -> the fix. Other errors are Headway's, and end with it."""

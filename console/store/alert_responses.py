@@ -14,7 +14,7 @@ from console.domain.ids import incident_name, micros
 from console.domain.noise import NoiseAlert, NoiseReport, noise_report
 from console.domain.request import RequestKind
 from console.store.audit import ChangeOrigin
-from console.store.db.session import Session
+from console.store.db.session import Row, Session
 from console.store.errors import ItemNotFound
 from console.store.events import record_event
 from console.text.cleaning import clean_line
@@ -38,10 +38,16 @@ class ActiveAcknowledgement(NamedTuple):
 
 
 def acknowledge(
-    store: Database, fence: int, incident_id: int, until_us: int, change: ChangeOrigin, key: str = ""
+    store: Database,
+    fence: int,
+    incident_id: int,
+    until_us: int,
+    change: ChangeOrigin,
+    key: str = "",
+    keeps_later: bool = False,
 ) -> str:
-    """Acknowledges the incident until then, once per key; the newest acknowledgement counts. The reason for refusal;
-    empty on success. Raises ItemNotFound."""
+    """Acknowledges the incident until then, once per key; the newest acknowledgement counts. `keeps_later`: it ends no
+    earlier than the one that it replaces. The reason for refusal; empty on success. Raises ItemNotFound."""
     name = incident_name(incident_id)
     with store.write(fence, durable=True) as session:
         incident = session.first("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
@@ -52,6 +58,9 @@ def acknowledge(
         of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
         if key and session.rows(of_key, (incident_id, key)):
             return ""
+        last = _last_acknowledgement(session, incident_id)
+        if keeps_later and last is not None and last.ended_us is None:
+            until_us = max(until_us, last.until_us)
         session.rows(
             "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_us, ended_by, key)"
             " VALUES (?, ?, ?, ?, ?, NULL, '', ?)",
@@ -61,6 +70,18 @@ def acknowledge(
         record_event(session, change.now_us, "acknowledged", text, incident_id=incident_id, actor=change.by)
         change.audit(session, RequestKind.ACKNOWLEDGE, name, {"until_us": until_us})
     return ""
+
+
+def acknowledged_until(store: Database, incident_id: int) -> int:
+    """End of the newest acknowledgement of an incident; 0: none."""
+    with store.read() as session:
+        last = _last_acknowledgement(session, incident_id)
+        return int(last.until_us) if last is not None else 0
+
+
+def _last_acknowledgement(session: Session, incident_id: int) -> Row | None:
+    newest = "SELECT until_us, ended_us FROM acknowledgement WHERE incident_id = ? ORDER BY id DESC LIMIT 1"
+    return session.first(newest, (incident_id,))
 
 
 def end_acknowledgement(store: Database, fence: int, incident_id: int, change: ChangeOrigin) -> str:

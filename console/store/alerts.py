@@ -23,7 +23,7 @@ TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway
 GROUP, NOISE = "group", "noise"
 """Kinds that are not about one incident's change (`console.domain.alert.AlertKind` has those)."""
 HEADWAY_RESOLVED = 2
-"""Version of an alert about Headway itself which says that the problem is resolved."""
+"""Version of an alert about Headway itself, or of a test, which says that it is resolved."""
 _ALERT = (
     "incident_id", "dedup_key", "kind", "version", "route", "title", "body", "plain_title", "plain_body", "made_us",
     "urgent", "waits", "let_us", "fallback_of", "zone_label", "commands",

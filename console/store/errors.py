@@ -65,7 +65,7 @@ class NotFound(StoreError):
     without similar names; `text`: the whole message, if it is another one."""
 
     def __init__(self, name: str, near: tuple[str, ...] = (), lists: str = "", text: str = "") -> None:
-        self.name, self.near = name, near
+        self.name, self.near, self.lists = name, near, lists
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; {lists} lists what there is" if lists else ""
         super().__init__(text or f'"{name}" not found{hint}')
 

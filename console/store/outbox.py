@@ -11,7 +11,7 @@ from console.domain.alert import NEEDS_PERSON, AlertKind
 from console.domain.estate import PlanFacts
 from console.domain.request import RequestKind
 from console.store import audit
-from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON
+from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON, TEST
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
 from console.store.row_values import from_row
@@ -70,14 +70,15 @@ MAX_PARTS = 20
 """Merged incidents named in the headers of a mail at most."""
 _NEEDS_PERSON = ", ".join(f"'{kind}'" for kind in (*NEEDS_PERSON, PERSON))
 _RANK_OF_KIND = (
-    f"CASE WHEN {_ORIGIN_KIND} = 'recovered' OR ({_ORIGIN_KIND} = '{HEADWAY}' AND {{0}}.version = {HEADWAY_RESOLVED})"
-    f" THEN 3 WHEN {{0}}.urgent THEN 0 WHEN {_ORIGIN_KIND} IN ({_NEEDS_PERSON}) THEN 1 ELSE 2 END"
+    f"CASE WHEN {_ORIGIN_KIND} = 'recovered' THEN 3 WHEN {{0}}.urgent THEN 0"
+    f" WHEN {_ORIGIN_KIND} IN ({_NEEDS_PERSON}) THEN 1 ELSE 2 END"
 )
 _RANK = (
     f"COALESCE((SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id),"
     f" {_RANK_OF_KIND.format('y')})"
 )
-"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part."""
+"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part. Problems of
+Headway and their ends have one rank, so that they keep their order."""
 
 
 class ReplacedAlert(NamedTuple):
@@ -291,7 +292,7 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
         resolves = tuple(key for key, kind in last.items() if kind == AlertKind.RECOVERED)
         is_resolved = len(resolves) == len(last) > 0
     else:
-        is_resolved = origin == AlertKind.RECOVERED or (origin == HEADWAY and row.version == HEADWAY_RESOLVED)
+        is_resolved = origin == AlertKind.RECOVERED or (origin in (HEADWAY, TEST) and row.version == HEADWAY_RESOLVED)
         resolves = parts if is_resolved else ()
     if is_resolved or resolves:
         resolves += tuple(digest.dedup_key for digest in session.rows(_CLOSED_DIGESTS, (first_id,) * 3))

@@ -44,7 +44,7 @@ _TOKENS = re.compile(
     r")"
 )
 _HOOK = re.compile(r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{1,200}+")
-_BEARER = re.compile(r"\b(bearer|basic|digest|negotiate)(\s{1,3})(?=[^\s]{0,200}[0-9=])([A-Za-z0-9._~+/=-]{8,}+)", re.I)
+SIGN_IN = re.compile(r"\b(bearer|basic|digest|negotiate)(\s{1,3})(?=[^\s]{0,200}[0-9=])([A-Za-z0-9._~+/=-]{8,}+)", re.I)
 _LOGIN = re.compile(r"(?<=://)([^\s/@:]{0,256}+:)([^\s/]{1,256})(?=@)")
 _LOGIN_ALONE = re.compile(r"(?<=://)[^\s/@:]{16,256}+(?=@)")
 _OPTION = re.compile(
@@ -108,7 +108,7 @@ def _masked_once(text: str) -> str:
     text = _HOOK.sub(_stars, _TOKENS.sub(MASK, text))
     low = text.lower()
     if any(hint in low for hint in ("bearer", "basic", "digest", "negotiate")):
-        text = _BEARER.sub(lambda match: match[1] + match[2] + MASK, text)
+        text = SIGN_IN.sub(lambda match: match[1] + match[2] + MASK, text)
     if "://" in text:
         text = _LOGIN.sub(lambda match: match[1] + _stars_for(match[2]), text)
         text = _LOGIN_ALONE.sub(MASK, text)

@@ -50,7 +50,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -200,6 +200,15 @@ def schedule_fault(schedule: Schedule) -> str | None:
     """Why the schedule has no instants though it should: an expression or zone that cannot be read. None when well."""
     rule = _rule(schedule)
     return rule if isinstance(rule, str) else None
+
+
+def unreadable_schedules(schedules: Iterable[tuple[str, Schedule]]) -> tuple[str, ...]:
+    """A warning for each job by which no start can be expected. `schedules`: native id and schedule of each job."""
+    return tuple(
+        f"{name[:60]}: its schedule cannot be read: {fault[:200]}; no start is expected by it. Fix: correct it"
+        for name, schedule in schedules
+        if schedule.next_at is None and (fault := schedule_fault(schedule)) and not fault.endswith(NO_SUCH_DAY)
+    )
 
 
 def is_interval(schedule: Schedule) -> bool:

@@ -142,7 +142,8 @@ def _request_figures(requests: int) -> Iterator[Figure]:
         with running_bench(folder, scheduler, estate_config(folder, scheduler)) as bench:
             bench.turn()
             [target] = bench.reads().estate.systems()
-            receiver = AlertReceiver(bench.store, bench.parts.clock, configured_places(bench.store, bench.config))
+            places = configured_places(bench.store, bench.config)
+            receiver = AlertReceiver(bench.store, bench.parts.clock, places, SecretStore())
             nothing = Endpoint(
                 frozenset({"GET", "POST"}), lambda bodies, _: [ServerReply.of_text(200, "")] * len(bodies)
             )

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_a_route_test_shows_what_the_on_call_service_has_of_the_page(
     with bench_of(tmp_path, oncall=route("PAGER")) as bench, at_work(bench):
 
         def answer(request: httpx.Request) -> httpx.Response:
-            [(key,)] = rows(bench, "SELECT dedup_key FROM alert")
+            [(key,)] = rows(bench, "SELECT DISTINCT dedup_key FROM alert")
             service.incidents = {Page(key).steps[0][0]: FakeIncident(17)}
             return service(request)
 
@@ -122,6 +123,31 @@ def test_a_route_test_shows_what_the_on_call_service_has_of_the_page(
         *_, last = (line for line in capsys.readouterr().out.splitlines() if line.startswith("env "))
         assert last.startswith(shown)
         assert [] == service.acknowledged
+
+
+def test_a_route_test_pages_with_the_lowest_severity_and_is_resolved_at_on_call_services_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUTE_PAGER", PAGERS["pagerduty"])
+    host = PAGERS["pagerduty"].split("//")[1]
+    with bench_of(tmp_path, oncall=route("ONE", "PAGER")) as bench:
+        with at_work(bench):
+            assert Exit.OK == main(["--store", bench.url, "alert", "test", "oncall", "--timeout", "20"])
+        assert {"one", host} == {name for name, _ in post_of(bench).pages}
+        post_of(bench).answers[host] = SendResult(False, "error=503")
+        with bench.store.read() as session:
+            [end] = session.rows(
+                "SELECT next_us - made_us AS wait_us FROM delivery d JOIN alert a ON a.id = d.alert_id"
+                " WHERE d.state = 'pending'"
+            )
+        assert 120_000_000 == end.wait_us
+        later(bench, timedelta(minutes=2))
+        del post_of(bench).answers[host]
+        later(bench, timedelta(minutes=1))
+        [(_, first), *ends] = [(name, page) for name, page in post_of(bench).pages if name == host]
+        assert ("open", 4, {("resolve", first.key)}) == (first.action, first.tier, {(e.action, e.key) for _, e in ends})
+        assert ["one"] == [name for name, _ in post_of(bench).pages if name == "one"]
+        assert [] == rows(bench, "SELECT 1 FROM delivery WHERE state <> 'sent'")
 
 
 def test_an_on_call_service_that_lists_no_page_is_not_awaited_past_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:

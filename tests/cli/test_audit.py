@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from connectors.sdk import registry
 from connectors.sdk.states import RunState, Verb
@@ -264,6 +267,41 @@ def test_the_grants_are_printed_as_they_are(what: str) -> None:
 
 def test_every_kind_with_an_endpoint_of_its_own_lists_its_grants() -> None:
     assert {"manual", "replay"} == set(registry.kinds()) - set(GRANT_FILES)
+
+
+COMMANDS = {
+    "airflow": ("airflow", "aws", "gcloud"), "azure_data_factory": ("az",), "azure_synapse": ("az",),
+    "control_m": ("ctm",), "gitlab": ("curl",),
+    **dict.fromkeys(("google_run_jobs", "google_scheduler", "google_workflows"), ("gcloud",)),
+    "google_data_transfer": ("gcloud", "bq"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_the_grants_of_a_cloud_are_commands_for_a_shell(kind: str) -> None:
+    text = headway("none.db", "connector", "grants", kind).out
+    read = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert (0, "") == (read.returncode, read.stderr)
+    assert set(COMMANDS[kind]) <= {line.split(" ")[0] for line in text.splitlines()}
+    for document in re.findall(r"(?s)<<'END'\n(.*?)\nEND\n|--policy-document '(.*?)'", text):
+        json.loads("".join(document))
+
+
+def test_the_grants_of_snowflake_are_statements_with_a_network_policy() -> None:
+    """A token of a SERVICE user can be created and used only under a network policy."""
+    text = headway("none.db", "connector", "grants", "snowflake_tasks").out
+    lines = [line.partition("--")[0].strip() for line in text.splitlines()]
+    statements = [line for line in lines if line]
+    assert [] == [line for line in statements if not line.endswith(";")]
+    policy = statements.index("ALTER USER headway SET NETWORK_POLICY = headway;")
+    token = next(n for n, line in enumerate(statements) if "ADD PROGRAMMATIC ACCESS TOKEN" in line)
+    assert (True, True) == (policy < token, "GRANT MONITOR EXECUTION ON ACCOUNT TO ROLE headway;" in statements)
+
+
+def test_the_grants_of_rundeck_are_an_acl_policy() -> None:
+    policies = list(yaml.safe_load_all(headway("none.db", "connector", "grants", "rundeck").out))
+    assert [{"application": "rundeck"}, {"project": "etl"}] == [policy["context"] for policy in policies]
+    assert [{"allow": ["read", "kill"]}] == policies[1]["for"]["job"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind, file in GRANT_FILES.items() if file.suffix == ".json"])

@@ -203,7 +203,7 @@ def test_a_folder_of_the_status_page_that_takes_no_file_is_a_problem(tmp_path: P
 
 LINKS = """
 [endpoints]
-token = { env = "HEADWAY_TOKEN" }
+link_key = { env = "HEADWAY_LINK_KEY" }
 public_url = "https://ops.example.org"
 """
 

@@ -98,3 +98,52 @@ def test_a_listening_endpoint_is_healthy(tmp_path: Path, monkeypatch: pytest.Mon
         config.write_text(ENDPOINT.format(port=opened.options.address[1]))
         done = headway(str(tmp_path / "none.db"), "--config", str(config), "check")
     assert (Exit.OK, True) == (done.code, "an engine listens at" in done.out), done
+
+
+HTTP = """
+[systems.people]
+kind = "manual"
+
+[systems.people.steps.count]
+at = "06:00"
+
+[endpoints]
+token = { env = "HEADWAY_TOKEN" }
+public_url = "https://ops.example.org"
+link_key = { env = "HEADWAY_LINK_KEY" }
+
+[endpoints.readers]
+wiki = { env = "HEADWAY_WIKI_TOKEN" }
+
+[endpoints.operators]
+mara = { env = "HEADWAY_MARA_TOKEN" }
+"""
+SECRETS = {"TOKEN": "t" * 16, "LINK_KEY": "k" * 32, "WIKI_TOKEN": "w" * 16, "MARA_TOKEN": "m" * 16}
+
+
+@pytest.mark.parametrize(
+    "changed, key, fault",
+    [
+        ({}, "", ""),
+        ({"TOKEN": None}, "endpoints.token", "secret env HEADWAY_TOKEN: the variable is not set"),
+        ({"LINK_KEY": "k" * 31}, "endpoints.link_key", "shorter than 32 characters. Fix: openssl rand -hex 16"),
+        ({"MARA_TOKEN": "zzz"}, "endpoints.operators.mara", "shorter than 16 characters. Fix: openssl rand -hex 16"),
+        ({"MARA_TOKEN": "w" * 16}, "endpoints.operators.mara", "equal to endpoints.readers.wiki: it would have"),
+        ({"TOKEN": "k" * 32}, "endpoints.link_key", "equal to endpoints.token: it would have the rights of both"),
+    ],
+)
+def test_a_secret_with_which_the_endpoints_would_not_listen_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], key: str, fault: str
+) -> None:
+    for name, value in {**SECRETS, **changed}.items():
+        monkeypatch.delenv(f"HEADWAY_{name}", raising=False)
+        if value is not None:
+            monkeypatch.setenv(f"HEADWAY_{name}", value)
+    config = tmp_path / "headway.toml"
+    config.write_text(HTTP)
+    done = headway(str(tmp_path / "none.db"), "--config", str(config), "check", "--json")
+    results = {target["target"]: target for target in done.data["targets"] if target["target"].startswith("endpoints")}
+    assert {"endpoints.token", "endpoints.link_key", "endpoints.readers.wiki", "endpoints.operators.mara"} == {*results}
+    assert ([key] if key else []) == [name for name, target in results.items() if target["verdict"] != "ok"]
+    assert not key or results[key]["text"][0].startswith(fault)
+    assert (Exit.PROBLEM if key else Exit.OK) == done.code

@@ -101,6 +101,18 @@ def test_a_field_that_no_row_has_is_named_with_its_near_match(tmp_path: Path, ur
     assert Exit.OK == done.code
 
 
+def test_a_schedule_that_cannot_be_read_is_a_warning_with_its_reason(tmp_path: Path, url: str, fake: HomeGrown) -> None:
+    fake.jobs[0] |= {"tz": "Mars/Olympus"}
+    fake.jobs[1] |= {"cron": "0 4 * *", "tz": "UTC"}
+    done = tried(tmp_path, url, "batch", wrong=('schedule = "cron"', 'schedule = "cron"\nschedule_zone = "tz"'))
+    text = " ".join(done.out.split())
+    end = "; no start is expected by it. Fix: correct it"
+    assert 'warning load: its schedule cannot be read: "10 3 * * *" in Mars/Olympus: "Mars/Olympus" is not a' in text
+    assert f'warning mart: its schedule cannot be read: "0 4 * *" is not an expression of five fields{end}' in text
+    fake.jobs = [{**fake.jobs[1], "name": f"mart{number}"} for number in range(SHOWN + 2)]
+    assert "warning 2 more schedules cannot be read" in " ".join(tried(tmp_path, url, "batch").out.split())
+
+
 def test_a_path_that_is_not_there_names_its_key(tmp_path: Path, url: str) -> None:
     done = tried(tmp_path, url, "batch", wrong=('path = "/api/jobs"', 'path = "/api/jobz"'))
     assert "(jobs.path). Fix: correct the path, or url of the system" in " ".join(done.out.split())

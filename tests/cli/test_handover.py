@@ -134,7 +134,7 @@ def test_what_changed_since_the_last_green_stays_with_the_incident(bench: Bench)
     bench.turn()
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, now - timedelta(minutes=1))
     bench.turn()
-    text = "nothing that Headway sees had changed since its last success"
+    text = "nothing that Headway saw had changed since its last success"
     assert text in headway(bench.url, "incident", "1").out
     assert text in headway(bench.url, "incident", "report", "1").out
     bench.send()

@@ -119,7 +119,7 @@ def test_a_calm_night_is_reported_unless_nothing_is_watched() -> None:
         (
             {},
             (UnseenTarget("etl-hosts/db02", None, "unreachable"),),
-            "No service is known to be at risk, but 1 target unreachable",
+            "No service is known to be at risk, but 1 target is unreachable",
         ),
         ({"timeliness": "no_estimate"}, (), "No service is known to be at risk; 1 without a verified forecast"),
         ({"timeliness": "met_late", "delivered": NOW}, (), "1 of 1 service met late"),

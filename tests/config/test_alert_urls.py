@@ -20,6 +20,7 @@ SECRET = "CANARY-hunter2"
     "url, part",
     [
         ("mail.example.com", "scheme: missing"),
+        (f"foo://{SECRET}", "scheme: 'foo' is unknown. Fix: write mailtos://, slack://,"),
         (f"mailtox://user:{SECRET}@mail.example.com", "scheme: 'mailtox' is unknown. Fix: did you mean mailto"),
         (f"mailtos://user:{SECRET}/x@mail.example.com?to=a@example.com", "server or port: unreadable"),
         (

@@ -288,6 +288,45 @@ def test_a_fault_within_a_table_names_its_line_and_what_may_be_meant(tmp_path: P
     assert any(expected in result for result in results), results
 
 
+ENDPOINTS = """
+[endpoints]
+public_url = "https://ops.example.org"
+listen = "0.0.0.0:9465"
+token = "abc"
+job_metrics = "stat:failed"
+[endpoints.readers]
+wiki = "abc"
+[status_page]
+folder = "/srv"
+services = ["nope"]
+[otlp]
+signals = ["metrics", "logs"]
+url = "otel.example.com"
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        ("", "", ":5: endpoints.token: a secret is written as a reference"),
+        ("", "", ":6: endpoints.job_metrics: no field \"stat:\""),
+        ("", "", ":8: endpoints.readers.wiki: a secret is written as a reference"),
+        ("", "", ":11: status_page.services: no service fits \"nope\""),
+        ("", "", ":13: otlp.signals.2: 'logs' is not one of"),
+        (', "logs"', "", ":14: otlp.url: url needs http:// or https:// and a host"),
+        ('"abc"', '{ env = "A" }', ":4: endpoints.listen: others reach 0.0.0.0:9465, and tokens"),
+        ('0.0.0.0:9465', "9465", ":4: endpoints.listen: '9465' is not an address to listen at"),
+        ('0.0.0.0', "127.0.0.1", ":3: endpoints.public_url: links to https://ops.example.org need a key"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_the_endpoints_and_exports_names_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    text = ENDPOINTS.replace(old, new) if old else ENDPOINTS
+    if old:
+        text = text.replace('"abc"', '{ env = "A" }').replace("stat:", "state:")
+    results = faults(tmp_path, text + GOOD)
+    assert any(f"headway.toml{expected}" in result for result in results), results
+
+
 def test_a_table_with_one_error_still_reports_the_others_under_their_own_numbers(tmp_path: Path) -> None:
     more = """
 [[dependencies]]

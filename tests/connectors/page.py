@@ -1,4 +1,5 @@
 """What the kinds promise and what their tests stand on, written down: docs/connectors.md and connectors/tested.json.
+Also the end of the page of each profile: what the kind does not offer, and the grants of its account.
 
     python -m tests.connectors.page
 
@@ -11,16 +12,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from connectors.sdk.conformance import ConformanceWorld
-from connectors.sdk.registry import FEATURES, TEST_LEVELS, KindEntry, describe_kind, kinds, load
+from connectors.sdk.registry import FEATURES, TEST_LEVELS, KindEntry, describe_kind, kinds, load, profiles
+from console.cli.connectors import GRANT_FILES, grants_text
 from tests.connectors.played import COLUMNS, LAB, LIMITS, OWN, Played, hook_of, played
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "connectors.md"
 TESTED = ROOT / "connectors" / "tested.json"
+GRANTED = [kind for kind in GRANT_FILES if grants_text(kind).count("\n") <= 50]
+"""Kinds whose pages end with their grants. Longer ones are scripts, which their pages describe."""
 
 HEAD = """\
 # Connectors: kind by kind
@@ -94,6 +100,20 @@ def page(against: dict[str, list[str]]) -> str:
     return "\n".join(lines)
 
 
+def page_of_kind(kind: str) -> Path:
+    return PAGE.parent / "connectors" / f"{kind}.md"
+
+
+def with_grants(kind: str, text: str) -> str:
+    """The page of a kind with its end written again: what is missing and why, and the grants of its account."""
+    written = re.split(r"^## (?:Not offered|Grants)$", text, maxsplit=1, flags=re.MULTILINE)[0].rstrip()
+    document = tomllib.loads(profiles()[kind].read_text(encoding="utf-8")) if kind in profiles() else {}
+    rows = [[name, reason] for name, reason in sorted(document.get("lacks", {}).items())]
+    lines = ["## Not offered", *_table(["missing", "because"], rows), ""] if rows else []
+    lines += ["## Grants", f"`headway connector grants {kind}` prints this text.", ""]
+    return "\n".join([written, "", *lines, "```text", grants_text(kind).strip(), "```", ""])
+
+
 def _table(titles: list[str], rows: list[list[str]]) -> list[str]:
     return [_line(titles), _line(["---"] * len(titles)), *map(_line, rows)]
 
@@ -103,7 +123,7 @@ def _marks(entry: KindEntry) -> list[str]:
 
 
 def _link(entry: KindEntry) -> str:
-    exists = (PAGE.parent / "connectors" / f"{entry.kind}.md").exists()
+    exists = page_of_kind(entry.kind).exists()
     return f"[{entry.kind}](connectors/{entry.kind}.md)" if exists else entry.kind
 
 
@@ -147,6 +167,9 @@ def main() -> None:
     result = basis_of_kinds()
     TESTED.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(result), encoding="utf-8")
+    for kind in GRANTED:
+        path = page_of_kind(kind)
+        path.write_text(with_grants(kind, path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

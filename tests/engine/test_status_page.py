@@ -34,6 +34,7 @@ def view_of(timeliness: Timeliness, **changes: Any) -> ServiceView:
         "delivered": None,
         "acknowledged_by": "",
         "incident_id": None,
+        "act_by": None,
     }
     plain |= {"reasons": (), "p_late": None, "data_state": "", "timeliness": timeliness, "zone": "UTC"}
     return replace(service(1, "supply", "Supply plan", 1, "06:30"), **{**plain, **changes})
@@ -55,6 +56,12 @@ def test_each_status_is_one_plain_sentence() -> None:
         f"May be late: expected {clock(due)}, 61 % risk of being late": view_of(
             Timeliness.AT_RISK, expected=due, p_late=0.61
         ),
+        f"Interrupted: on time if repaired by {clock(soon)}; the team is working on it": view_of(
+            Timeliness.AT_RISK, expected=due, p_late=0.02, act_by=soon, incident_id=3, acknowledged_by="mara"
+        ),
+        "May be late: 61 % risk of being late": view_of(
+            Timeliness.AT_RISK, p_late=0.61, act_by=NOW - MINUTES, incident_id=3
+        ),
         f"Will be late: expected {clock(late)}, 1 h after its deadline; the team is working on it": view_of(
             Timeliness.WILL_MISS, expected=late, acknowledged_by="mara"
         ),
@@ -64,7 +71,7 @@ def test_each_status_is_one_plain_sentence() -> None:
         "Unknown: a system that it needs is paused": view_of(
             Timeliness.ON_TIME, reasons=unseen(f"not polled {by}", ReasonKind.UNPOLLED)
         ),
-        "Unknown: a system that it needs cannot be reached": view_of(
+        "Unknown: a system that it needs is unreachable": view_of(
             Timeliness.ON_TIME, reasons=unseen("unreachable since 03:10")
         ),
         "Not due today": view_of(Timeliness.NO_PROMISE),
@@ -79,6 +86,10 @@ def test_the_headline_names_the_service_and_never_calls_the_unknown_on_time() ->
     assert ("All services on time", "ok") == summary([fine], NOW)
     assert ("Supply plan will be late", "bad") == summary([fine, missed], NOW)
     assert ("2 of 3 services may be late", "warn") == summary([fine, *[view_of(Timeliness.AT_RISK)] * 2], NOW)
+    interrupted = view_of(Timeliness.AT_RISK, act_by=NOW + MINUTES, incident_id=3)
+    assert ("Supply plan is interrupted", "warn") == summary([fine, interrupted], NOW)
+    assert ("2 of 2 services are interrupted", "warn") == summary([interrupted] * 2, NOW)
+    assert ("2 of 2 services may be late", "warn") == summary([interrupted, view_of(Timeliness.AT_RISK)], NOW)
     stale = view_of(Timeliness.MET, delivered=NOW, data_state="stale")
     assert ("Supply plan was delivered late or incomplete", "warn") == summary([fine, stale], NOW)
     assert ("No service is due today", "dim") == summary([view_of(Timeliness.NO_PROMISE)], NOW)

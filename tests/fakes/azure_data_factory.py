@@ -108,8 +108,8 @@ class FakeDataFactory:
         if method is None:
             return self._reply(404, _error("NotFound", "There is no such resource"))
         query = {name: value for name, value in request.url.params.items() if name != "$skiptoken"}  # of a nextLink
-        if unknown := described(self.api).unknown(method, query, json.loads(request.content or b"{}")):
-            return self._reply(400, _error("InvalidRequest", f"Not in the description: {unknown}"))
+        if faults := described(self.api).faults_of_request(method, query, json.loads(request.content or b"{}")):
+            return self._reply(400, _error("InvalidRequest", f"Not as described: {faults}"))
         reply = self._answer(request)
         if reply.is_success and "response" in method:
             assert [] == list(described(self.api).misfits(reply.json(), method["response"])), (

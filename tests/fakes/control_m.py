@@ -105,8 +105,8 @@ class FakeControlM:
         method = described("control_m").method(request.method, request.url.path.removeprefix(API))
         if method is None:
             return self._error(404, "Not found")
-        if unknown := described("control_m").unknown(method, dict(request.url.params), {}):
-            return self._error(400, f"Not in the description: {unknown}")
+        if faults := described("control_m").faults_of_request(method, dict(request.url.params), {}):
+            return self._error(400, f"Not as described: {faults}")
         reply = self._answer(request)
         if reply.is_success and "response" in method and self.is_judged:
             misfits = described("control_m").misfits(reply.json(), method["response"])

@@ -25,7 +25,7 @@ class Description:
 
     def row(self, schema: str, **values: Any) -> Row:
         """The values, and one for each other field of the schema. Instants, values of an enum, truth, objects and lists
-        are facts of a world: they are made only where each row has one."""
+        are left out unless given or required: each test sets them."""
         row: Row = self._made(self._schemas[schema], values)
         assert [] == list(self.misfits(row, {"$ref": schema}))
         return row
@@ -68,8 +68,8 @@ class Description:
                 methods[sum(map(len, texts))] = method
         return methods[max(methods)] if methods else None
 
-    def unknown(self, method: Row, query: Row, body: Row) -> list[str]:
-        """What of a request a method does not take, or requires."""
+    def faults_of_request(self, method: Row, query: Row, body: Row) -> list[str]:
+        """Parameters and fields that a method does not take, and required ones that are missing."""
         parameters: Row = {name: item for name, item in method["parameters"].items() if item["location"] == "query"}
         required = {name for name, item in parameters.items() if item.get("required")}
         names = {*query} ^ {*parameters} & ({*query} | required)

@@ -94,7 +94,7 @@ class FakeGoogle:
         if api is None or method is None:
             return self._error(404, "NOT_FOUND", "Requested entity was not found.")
         query, body = dict(request.url.params), json.loads(request.content or b"{}")
-        if problems := api.unknown(method, query, body):
+        if problems := api.faults_of_request(method, query, body):
             return self._error(400, "INVALID_ARGUMENT", f"Invalid JSON payload received: {problems}")
         answer = self.answer(request.method, path.removeprefix("/"), {**query, **body})
         if answer is None:

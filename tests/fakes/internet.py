@@ -1,5 +1,7 @@
 """A fake of the internet: every HTTP request of `requests` and httpx goes to one server on loopback, which counts it.
 
+Too long texts are refused as by the receiver of that host.
+
 Redirected below both libraries, so that what they would put on the wire is on a wire.
 """
 
@@ -18,6 +20,8 @@ from urllib.parse import urlsplit
 import httpx
 import requests
 
+from tests.fakes.receiver_limits import refusal
+
 SECONDS = 10.0
 PLAIN_REPLIES = {"hooks.slack.com": b"ok"}
 
@@ -34,14 +38,15 @@ class FakeInternet:
         return [body for _, _, body in self.requests]
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        data = handler.rfile.read(int(handler.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
+        content = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        data = content.decode("utf-8", "replace")
         try:
             body = json.loads(data)
         except ValueError:
             body = data
         _, host, path = handler.path.split("/", 2)
         self.requests.append((host, f"/{path}", body))
-        handler.send_response(self.status)
+        handler.send_response(refusal(host, f"/{path}", content) or self.status)
         reply = PLAIN_REPLIES.get(host, self.reply)
         handler.send_header("Content-Length", str(len(reply)))
         handler.end_headers()

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 import httpx
 
+from tests.fakes.receiver_limits import refusal
+
 READ_KEY = "reader:secret"
 
 
@@ -71,6 +73,8 @@ class FakeOnCall:
 
     def _acknowledge(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
+        if status := refusal(request.url.host, request.url.path, request.content):
+            return httpx.Response(status, json={"message": "too long"})
         match request.url.host:
             case "events.pagerduty.com":
                 key, verb = body["dedup_key"], body["event_action"]

@@ -47,7 +47,8 @@ def test_an_alert_of_a_host_comes_and_ends(bench: Bench, tmp_path: Path) -> None
     bench.scheduler.attempt("extract", "1", RunState.FAILED, failed - timedelta(minutes=1), ended_at=failed)
     bench.turn()
     [target] = bench.reads().estate.systems()
-    receiver = AlertReceiver(bench.store, bench.parts.clock, configured_places(bench.store, bench.config))
+    places = configured_places(bench.store, bench.config)
+    receiver = AlertReceiver(bench.store, bench.parts.clock, places, SecretStore())
     worker = EndpointWorker(
         EndpointSettings(listen=f"127.0.0.1:{free_port()}"), {"/alerts": receiver.endpoint}, SecretStore()
     )

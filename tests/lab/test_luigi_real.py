@@ -98,7 +98,9 @@ class TestLuigi(Reads, Logs, Deadlines, Faults):
         with self.opened() as connector:
             runs = {run.job: run for run in connector.poll("", (), 20).runs}
             states = {name: run.state for name, run in runs.items()}
-            text = connector.log(ref(runs["LoadStock"]), None, 65536, 20).text
+            logs = {name: connector.log(ref(run), None, 65536, 20).text for name, run in runs.items()}
         expected = {"LoadOrders": RunState.SUCCEEDED, "LoadStock": RunState.FAILED, "Mart": RunState.WAITING}
         assert expected == {name: states[name] for name in expected}
-        assert "ValueError: stock.csv has no rows" in text
+        lines = logs.pop("LoadStock").splitlines()
+        assert ("Runtime error:", "ValueError: stock.csv has no rows") == (lines[0], lines[-1])
+        assert {"LoadOrders": "", "Mart": ""} == logs

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from console.store import alert_routing, outbox
+from console.store import alert_responses, alert_routing, outbox
 from console.store.alert_routing import DeliveryOutcome
 from console.store.alerts import PERSON, NewAlert
+from console.store.audit import ChangeOrigin
 from console.store.queries import open_queries
 from tests.store.estate import Estate
 from tests.store.test_decisions import decide, incident
@@ -72,8 +73,8 @@ def test_after_an_outage_alerts_that_need_a_person_are_sent_first_and_ends_last(
         titles += [delivery.title for delivery in due]
         outbox.record_sent(night.store, FENCE, due[0].id, 5)
     assert [
-        "urgent", "opened", "plan stopped", "digest with an opening", "update", "own update", "reminder",
-        "resolved", "headway works again",
+        "headway works again", "urgent", "opened", "plan stopped", "digest with an opening", "update", "own update",
+        "reminder", "resolved",
     ] == titles  # fmt: skip
 
 
@@ -324,3 +325,34 @@ def test_what_left_from_memory_is_recorded_as_it_went(night: Estate) -> None:
 )
 def test_a_url_is_identified_by_its_text_wherever_it_is_placed(text: str, index: int, known: bool) -> None:
     assert known == alert_routing.is_configured_url(ROUTES, "oncall", text, index)
+
+
+def test_an_acknowledgement_keeps_a_later_end_on_request_until_it_is_ended(night: Estate) -> None:
+    decide(night, incidents=(incident(notices=()),))
+
+    def acknowledged(until: int, now: int, key: str, *, keeps_later: bool) -> int:
+        change = ChangeOrigin("bob", "cli", "", now)
+        assert "" == alert_responses.acknowledge(night.store, FENCE, 1, until, change, key, keeps_later)
+        return alert_responses.acknowledged_until(night.store, 1)
+
+    assert 0 == alert_responses.acknowledged_until(night.store, 1)
+    assert 900 == acknowledged(900, 1, "key-a1", keeps_later=True)
+    assert 900 == acknowledged(500, 2, "key-a2", keeps_later=True)
+    assert 950 == acknowledged(950, 3, "key-b1", keeps_later=True)
+    assert 600 == acknowledged(600, 4, "key-b2", keeps_later=False)
+    assert "" == alert_responses.end_acknowledgement(night.store, FENCE, 1, ChangeOrigin("bob", "cli", "", 5))
+    assert 550 == acknowledged(550, 6, "key-b3", keeps_later=True)
+
+
+def test_a_key_with_the_same_prefix_is_found(night: Estate, store_url: str) -> None:
+    decide(night, incidents=(incident(notices=()),))
+    for key in ("key-a1", "key-b1"):
+        change = ChangeOrigin("bob", "cli", "", 1)
+        assert "" == alert_responses.acknowledge(night.store, FENCE, 1, 900, change, key)
+    with open_queries(store_url) as queries:
+        has_other = queries.incidents.has_other_key
+        assert [True, False, False] == [
+            has_other("key-a", "key-a2"),
+            has_other("key-a", "key-a1"),
+            has_other("key-c", "key-c1"),
+        ]

@@ -334,5 +334,6 @@ def test_a_terminal_that_is_too_small(snap_compare: SnapCompare) -> None:
     assert shot(snap_compare, (), "terminal too small", size=(50, 12))
 
 
-def test_the_months_of_a_service(snap_compare: SnapCompare) -> None:
-    assert shot(snap_compare, ("Y",), "months of Supply plan")
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_months_of_a_service(snap_compare: SnapCompare, width: int) -> None:
+    assert shot(snap_compare, ("Y",), "months of Supply plan", size=(width, 24))

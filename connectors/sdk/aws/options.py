@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import StrictBool, model_validator
 
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
@@ -43,7 +43,7 @@ class AwsOptions(AwsIdentity):
 
     endpoint_url: str | None = None
     """Another address of the service: a VPC endpoint, or a moto server in tests."""
-    plain_http: bool = False
+    plain_http: StrictBool = False
     """Allows http:// to an address that is not this machine."""
     ca_file: FilePath | None = None
     """PEM file of the CA that signed endpoint_url's certificate; the machine's own CAs when not given."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from shlex import join, quote
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, field_validator, model_validator
 
 from connectors.sdk.contract import SecretResolver, ShellSession
 from connectors.sdk.errors import AccessRefused, OutcomeUnknown, SystemUnreachable
@@ -113,7 +113,7 @@ class Host(StrictOptions):
     """User to sign in as; the system's `user` if it is left out."""
     jump: tuple[JumpHost, ...] | None = None
     """As the system's `jump`; [] to go straight to this host."""
-    local: bool = False
+    local: StrictBool = False
     """True: this is the machine that the engine runs on. No sign-in; commands run as the engine's user."""
 
     @model_validator(mode="after")

@@ -84,6 +84,8 @@ class RequestHead(NamedTuple):
 TOO_SLOW = ServerReply.of_text(
     408, f"the request was not whole within {REQUEST_SECONDS:.0f} s. Fix: send head and body without pauses"
 )
+HEADERS_TOO_LONG = "request line and headers are too long. Fix: send fewer or shorter headers"
+UNREADABLE = "this is not a readable HTTP request. Fix: send HTTP/1.1"
 AdmitRequest = Callable[[RequestHead], Admitted]
 """The admitted request. Raises HttpRefused."""
 
@@ -138,7 +140,8 @@ class HttpExchange(Generic[Admitted]):
             self._http.receive_data(data)
             return self._read()
         except h11.RemoteProtocolError as error:
-            self.refused = HttpRefused.of_text(error.error_status_hint or 400, "this is not a readable HTTP request")
+            status = error.error_status_hint or 400
+            self.refused = HttpRefused.of_text(status, HEADERS_TOO_LONG if status == 431 else UNREADABLE)
         except HttpRefused as error:
             self.refused = error
         return b""

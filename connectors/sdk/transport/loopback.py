@@ -25,7 +25,7 @@ def listen_address(text: str) -> tuple[str, int]:
     """Host and port of an address to listen at. Raises ValueError."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[3]) > 65535:
-        raise ValueError(f'{text!r} is not an address to listen at; write "127.0.0.1:8787" or "[::1]:8787"')
+        raise ValueError(f'listen: {text!r} is not an address to listen at; write "127.0.0.1:8787" or "[::1]:8787"')
     return match[1] or match[2], int(match[3])
 
 
@@ -34,7 +34,7 @@ def checked_listen(text: str, plain_http: bool) -> tuple[str, int]:
     host, port = listen_address(text)
     if not plain_http and not is_loopback(host):
         raise ValueError(
-            f"listen = {text!r}: others reach this address, and tokens would cross the network unencrypted."
+            f"listen: others reach {text}, and tokens would cross the network unencrypted."
             " Listen at 127.0.0.1 behind a proxy with TLS, or write plain_http = true"
         )
     return host, port

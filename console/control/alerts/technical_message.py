@@ -142,10 +142,9 @@ def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
         yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)
     for repair in _other_repairs(context, subject):
         yield from _repair_commands(index, repair, _name(repair))
-    for step in (
-        releases(service.reasons for service in decision.services) if is_repaired_by_restart(index, match) else ()
-    ):
-        yield f"headway hold release {shlex.quote(step.job)}"
+    if is_repaired_by_restart(index, match):
+        for step in releases(service.reasons for service in decision.services):
+            yield f"headway hold release {shlex.quote(step.job)}"
     if (held := resumed_plan(index, match)) is not None:
         yield from resume_commands(held, ())
     elif (match.awaits or match.group.awaits) and decision.services:

@@ -54,7 +54,7 @@ def compare_runs_by_id(
     lines = changes[0][1] if len(roots) == 1 else _in_common(changes)
     if not lines:
         whose, success = "its" if len(roots) == 1 else "their", dated_time(max(at for _, _, at in known), zone)
-        return RunComparison((f"nothing that Headway sees had changed since {whose} last success, {success}",))
+        return RunComparison((f"nothing that Headway saw had changed since {whose} last success, {success}",))
     return RunComparison(tuple(lines[:MOST]), has_changes=True)
 
 

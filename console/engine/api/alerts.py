@@ -53,8 +53,10 @@ class AlertResponseHandlers(ChangeHandlers):
         origin = change_origin(arguments, self.clock)
         until = _end(origin.now_us, float(arguments["seconds"]))
         number = int(arguments["incident_id"])
-        key = str(arguments.get("key", ""))
-        self.finish(alert_responses.acknowledge(self.store, arguments["fence"], number, until, origin, key))
+        key, keeps_later = str(arguments.get("key", "")), bool(arguments.get("keeps_later"))
+        fence = arguments["fence"]
+        self.finish(alert_responses.acknowledge(self.store, fence, number, until, origin, key, keeps_later))
+        until = alert_responses.acknowledged_until(self.store, number)
         return {"incident": number, "until_us": until, "by": origin.by}
 
     def unacknowledge(self, arguments: dict[str, Any]) -> dict[str, Any]:

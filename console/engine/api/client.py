@@ -151,9 +151,13 @@ class EngineClient:
         """Pauses, resumes or aborts a plan; its new state. Raises as `plan_client.steer_plan`."""
         return steer_plan(self._queue, number, how, why)
 
-    def acknowledge(self, incident_id: int, seconds: float, why: str = "", key: str = "") -> int:
-        """Requests to acknowledge the incident for so long. The same key twice is one acknowledgement."""
+    def acknowledge(
+        self, incident_id: int, seconds: float, why: str = "", key: str = "", keeps_later: bool = False
+    ) -> int:
+        """Requests to acknowledge the incident for so long. The same key twice is one acknowledgement. `keeps_later`:
+        it ends no earlier than the one that it replaces."""
         arguments = {"incident_id": incident_id, "seconds": seconds, "why": why, "key": key}
+        arguments["keeps_later"] = keeps_later
         return self._queue.ask(RequestKind.ACKNOWLEDGE, {**arguments, "from": self._queue.origin})
 
     def unacknowledge(self, incident_id: int, why: str = "") -> int:

@@ -1,7 +1,7 @@
 """Signed links with which the reader of a mail or a chat message acknowledges an incident, without another login.
 
-A link names incident, delivery, expiry and person. Its key is derived from the token of `[endpoints]`: another token
-ends all links.
+A link names incident, delivery, expiry and person. It is signed by `link_key` of `[endpoints]`, which no client has:
+another key ends all links.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ log = structlog.get_logger("headway.outbox")
 
 PATH = "/acknowledge"
 VALID_FOR = timedelta(hours=24)
+MAX_AHEAD = timedelta(minutes=5)
+"""How far the clock of the engine that wrote a link may be ahead of the one that reads it."""
+MIN_KEY = 32
+"""Characters of the key: a reader of a link could try keys offline."""
 UNKNOWN_PERSON = "link"
 """The person of a link whose message has several possible readers."""
 KEY_SECONDS = 60.0
-"""Interval of reading the token again."""
+"""Interval of reading the key again."""
 _SIGNATURE_BYTES = 24
 _PROGRAMS = ("json://", "jsons://", "xml://", "xmls://", "form://", "forms://")
 _ROW = re.compile(r"^(?P<label>Acknowledge {2,})headway ack (?P<incident>INC-\d+)$", re.MULTILINE)
@@ -56,19 +60,20 @@ class LinkTerms(NamedTuple):
 class AcknowledgeLinks:
     """Writes and reads links. `people`: the person of each route that belongs to one person of a rota."""
 
-    def __init__(self, public_url: str, token: SecretRef, secrets: SecretStore, people: Mapping[str, str]) -> None:
-        self._base, self._token, self._secrets, self._people = public_url.rstrip("/"), token, secrets, people
+    def __init__(self, public_url: str, key: SecretRef, secrets: SecretStore, people: Mapping[str, str]) -> None:
+        self._base, self._reference, self._secrets, self._people = public_url.rstrip("/"), key, secrets, people
         self._key, self._key_until = b"", 0.0
         self._lock = threading.Lock()
 
     def link(self, terms: LinkTerms) -> str:
-        """Raises ConnectorError if the token is not available."""
+        """Raises ConnectorError if the key is not available."""
         values = (terms.incident_id, terms.delivery_id, micros(terms.expires), terms.person)
         signed = ".".join(map(str, values)).encode()
         return f"{self._base}{PATH}?link={_encoded(signed)}.{_encoded(self._signature(signed))}"
 
-    def read(self, text: str) -> LinkTerms | None:
-        """The terms, expired ones too; None for a link with another signature. Raises ConnectorError."""
+    def read(self, text: str, now: datetime) -> LinkTerms | None:
+        """The terms, expired ones too; None for a link with another signature, or valid for longer than one of Headway.
+        Raises ConnectorError."""
         try:
             signed, signature = map(_decoded, text[:_MAX_LINK].split("."))
         except ValueError:
@@ -76,11 +81,12 @@ class AcknowledgeLinks:
         if not hmac.compare_digest(signature, self._signature(signed)):
             return None
         incident, delivery, expires_us, person = signed.decode().split(".", 3)
-        return LinkTerms(int(incident), int(delivery), person, instant(int(expires_us)))
+        terms = LinkTerms(int(incident), int(delivery), person, instant(int(expires_us)))
+        return terms if terms.expires <= now + VALID_FOR + MAX_AHEAD else None
 
     def with_links(self, url: str, route: str, delivery_id: int, body: str, now: datetime) -> str:
         """The body for this URL: each command that acknowledges an incident is a link. Unchanged for programs and
-        on-call services, which have acknowledgements of their own, and while the token is not available."""
+        on-call services, which have acknowledgements of their own, and while the key is not available."""
         if not _ROW.search(body) or is_alertmanager(url) or is_webhook(url) or url.lower().startswith(_PROGRAMS):
             return body
         import apprise  # noqa: PLC0415 - see senders.send_by_apprise
@@ -99,7 +105,10 @@ class AcknowledgeLinks:
     def _signature(self, signed: bytes) -> bytes:
         with self._lock:
             if time.monotonic() >= self._key_until:
-                self._key = hmac.digest(self._secrets(self._token).encode(), b"Headway acknowledge link 1", "sha256")
+                key = self._secrets(self._reference)
+                if len(key) < MIN_KEY:
+                    raise ConnectorError(f"endpoints.link_key has less than {MIN_KEY} characters")
+                self._key = hmac.digest(key.encode(), b"Headway acknowledge link 1", "sha256")
                 self._key_until = time.monotonic() + KEY_SECONDS
             return hmac.digest(self._key, signed, "sha256")[:_SIGNATURE_BYTES]
 

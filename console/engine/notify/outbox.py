@@ -35,7 +35,7 @@ from console.engine.notify.alertmanager import (
 )
 from console.engine.notify.backoff import after_failure
 from console.engine.notify.mail import MailThread, mail_thread
-from console.engine.notify.paging import Page, PageAction
+from console.engine.notify.paging import Page, PageAction, is_pager_url
 from console.engine.notify.routing import AlertRouter
 from console.engine.notify.senders import Sender, SendResult, neutralise
 from console.engine.notify.slack import SlackButtons
@@ -44,7 +44,7 @@ from console.engine.worker import Pulse
 from console.failpoints import failpoint
 from console.store import alert_routing as routing_rows
 from console.store import outbox as rows
-from console.store.alerts import NOISE, TEST
+from console.store.alerts import HEADWAY_RESOLVED, NOISE, TEST, NewAlert
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
@@ -59,6 +59,10 @@ REPEAT_TEXT = "May be a duplicate: the answer to the first delivery was lost.\n\
 SPARE_THREADS = 2
 """Threads in addition to one per URL, for deliveries whose URL left the config: these are parked locally."""
 MESSAGE_LIMIT = 300
+TEST_TIER = 4
+"""Of a test: the lowest severity that each on-call service has."""
+TEST_LASTS = timedelta(minutes=2)
+"""A test is resolved at an on-call service after this: `headway alert test` has read it back by then."""
 UNAFFECTED_TIER = 3
 """The severity of a page about an incident without an affected service is that of this tier."""
 LATE_US = 60_000_000
@@ -218,11 +222,29 @@ class Outbox:
         if sent.arrived:
             failpoint("record.before_commit")
             sent_us = self._now()
+            if delivery.kind == TEST and not delivery.is_resolved and is_pager_url(url):
+                self._write(lambda: self._queue_test_end(delivery, fence, sent_us))
             self._write(lambda: rows.record_sent(self._store, fence, delivery.id, sent_us))
             failpoint("record.after_commit")
             log.info("alert sent", route=delivery.route, title=delivery.title, repeat=delivery.maybe_repeat)
         else:
             self._write(lambda: self._failed(delivery, fence, sent))
+
+    def _queue_test_end(self, delivery: rows.DueDelivery, fence: int, sent_us: int) -> None:
+        """Creates the alert that resolves a test at this URL."""
+        title, due_us = f"{delivery.title}; resolved", sent_us + TEST_LASTS // timedelta(microseconds=1)
+        alert = NewAlert(
+            delivery.route,
+            TEST,
+            title,
+            delivery.body,
+            delivery.dedup_key,
+            title,
+            delivery.body,
+            version=HEADWAY_RESOLVED,
+            not_before_us=due_us,
+        )
+        routing_rows.create_alert(self._store, fence, {delivery.route: (delivery.receiver,)}, alert, sent_us)
 
     def refresh_alertmanagers(self, fence: int) -> None:
         """Sends the alerts of open incidents again to each Alertmanager that received them, once a minute: they end
@@ -341,13 +363,13 @@ class Outbox:
             return None
 
     def _failed(self, delivery: rows.DueDelivery, fence: int, sent: SendResult) -> None:
-        """Retries with backoff, or parks the delivery. A test is tried once."""
+        """Retries with backoff, or parks the delivery. A test is tried once, its end until it arrives."""
         refusals = delivery.refusals + 1 if sent.for_good else 0
         error = clean_line(self._secrets.mask(sent.reason), MESSAGE_LIMIT)
         age = timedelta(microseconds=self._now() - delivery.since_us)
         give_up = self._routes[delivery.route].give_up_after if delivery.route in self._routes else timedelta(0)
         retry = after_failure(delivery.tries + 1, refusals, age, give_up, random.random())
-        if retry.wait is None or delivery.kind == TEST:
+        if retry.wait is None or (delivery.kind == TEST and not delivery.is_resolved):
             self._park(delivery, fence, f"{error} ({retry.why})" if retry.why else error, sent, refusals)
             return
         seconds = retry.wait.total_seconds()
@@ -382,4 +404,5 @@ def _page(delivery: rows.DueDelivery) -> Page:
     elif delivery.origin == AlertKind.UPDATED and not delivery.begins:
         action = PageAction.UPDATE
     tier = UNAFFECTED_TIER if delivery.incident_id is not None and delivery.tier is None else delivery.tier
+    tier = TEST_TIER if delivery.kind == TEST else tier
     return Page(delivery.dedup_key, action, delivery.resolves, tier)

@@ -71,6 +71,13 @@ def is_pager(plugin: Any) -> bool:
     return any(name in type(plugin).template_args for name in _KEYS)
 
 
+def is_pager_url(url: str) -> bool:
+    import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
+
+    plugin = apprise.Apprise.instantiate(url)
+    return plugin is not None and is_pager(plugin)
+
+
 def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
     """The apprise URL with the incident's key and the severity of its tier, unless it names its own. Alerts by alias
     are created each time: their service counts a known alias up."""
@@ -81,6 +88,15 @@ def page_url(url: str, key: str, plugin: Any, tier: int | None = None) -> str:
     own = _own_parameters(url)
     added = urlencode({name: value for name, value in parameters.items() if name not in own})
     return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
+
+
+def titled_details(plugin: Any, title: str, body: str) -> tuple[str, str]:
+    """Title and body for apprise's plugin, which sends both as the summary of PagerDuty's event: at most 1,024
+    characters. The body goes into the event's details."""
+    if plugin.secure_protocol != "pagerduty":
+        return title, body
+    plugin.details = {"text": body} | plugin.details
+    return "", title
 
 
 def _levels(plugin: Any, tier: int) -> dict[str, str]:

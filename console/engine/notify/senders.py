@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.request import getproxies
 
 from connectors.sdk.transport.loopback import is_loopback
-from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url
+from console.engine.notify.paging import Page, PageAction, alias_status, is_pager, page_url, titled_details
 from console.text.message import DISCORD, LINK_LABELS, SLACK, TEAMS, TELEGRAM, ChatMarkup, as_chat
 from console.text.redact import is_secret_name
 
@@ -38,6 +40,30 @@ _HTTP_STATUS = re.compile(r"error=(\d{3})\b")
 _SMTP_REPLY = re.compile(r"(?:\(|refused: )([245]\d\d),? (b'[^']*'|b\"[^\"]*\")")
 """`(550, b'no such user')` in smtplib's exceptions, `refused: 550 b'…'` in apprise's message about one of several
 recipients."""
+
+
+class TextLimit(NamedTuple):
+    """The longest text that a receiver accepts."""
+
+    body: int
+    is_json: bool = False
+    """In bytes of JSON, else in characters of UTF-16."""
+
+
+LIMITS = {
+    "pagerduty": TextLimit(500_000, is_json=True),  # 512 KB an event: PagerDuty, Events API v2
+    "splunk": TextLimit(20_480),  # help.victorops.com, Incident fields glossary
+    "squadcast": TextLimit(28_000, is_json=True),  # 30 KB a request: developers.squadcast.com, Payload format
+    "mmost": TextLimit(16_383),  # of a post, since Mattermost 5.0
+    "lark": TextLimit(19_000, is_json=True),  # 20 KB a request: open.larksuite.com, Custom bot
+    "ntfy": TextLimit(4_000, is_json=True),  # 4,096 bytes without an attachment: docs.ntfy.sh, Limitations
+    "workflow": TextLimit(24_000, is_json=True),  # 28 KB a request: learn.microsoft.com, Teams, Webhooks
+    "wxteams": TextLimit(7_000, is_json=True),  # 7,439 bytes: developer.webex.com, Messages
+}
+"""By scheme; of other receivers apprise knows the limit, but sends a longer text all the same."""
+SMS_PARTS = frozenset({140, 160})
+"""apprise's limits of SMS: one part. Services send a text of several."""
+SMS = TextLimit(1_600)  # twilio.com, error 21617
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +152,7 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
     schemes = _schemes(plugin)
     markup = next((CHATS[scheme] for scheme in schemes if scheme in CHATS), None)
     if DATA_SCHEMES.isdisjoint(schemes):
-        title, body = without_markup(title), without_markup(body)
+        title, body = fitting(plugin, schemes, markup, without_markup(title), without_markup(body))
     if markup is not None:
         title, body = as_chat(markup, title, body)
     if "slack" in schemes:
@@ -140,6 +166,52 @@ def send_by_apprise(url: str, title: str, body: str, page: Page) -> SendResult:
         if not result.arrived:
             return result
     return result
+
+
+def fitting(plugin: Any, schemes: Iterable[str], markup: ChatMarkup | None, title: str, body: str) -> tuple[str, str]:
+    """Title and body as far as the receiver accepts them; a shortened one says so. Receivers refuse longer ones."""
+    from apprise import NotifyFormat  # noqa: PLC0415 - see send_by_apprise
+    from apprise.conversion import convert_between  # noqa: PLC0415
+
+    usual = SMS if plugin.body_maxlen in SMS_PARTS else TextLimit(plugin.body_maxlen)
+    limit = next((LIMITS[scheme] for scheme in schemes if scheme in LIMITS), usual)
+    title = _shortened(title, max(plugin.title_maxlen, MIN_TITLE), _utf16_length, "…")
+    measure = _json_length if limit.is_json else _utf16_length
+
+    def length(text: str) -> int:
+        if markup is not None:
+            return measure("\n\n".join(as_chat(markup, title, text)))
+        convert: Any = convert_between
+        return measure(convert(NotifyFormat.TEXT, plugin.notify_format, f"{title}\n\n{text}"))
+
+    return title, _shortened(body, limit.body - MARGIN, length, "\n\nShortened: headway incident has the whole text.")
+
+
+MIN_TITLE = 250
+"""Characters of a title that stay: Headway's titles are shorter, and receivers shorten those they find too long."""
+MARGIN = 20
+"""Characters that apprise may add."""
+
+
+def _shortened(text: str, limit: int, length: Callable[[str], int], ending: str) -> str:
+    """The text, or as much of its beginning as fits into the limit with the ending, at the end of a line if it has
+    several. Where not even the ending fits, the ending."""
+    if length(text) <= limit:
+        return text
+
+    def head(count: int) -> str:
+        beginning = text[:count]
+        return (beginning.rpartition("\n")[0] or beginning).rstrip() + ending
+
+    return head(max(0, bisect(range(len(text)), limit, key=lambda count: length(head(count))) - 1))
+
+
+def _utf16_length(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _json_length(text: str) -> int:
+    return len(json.dumps(text))
 
 
 def _title_as_text(plugin: Any, buttons: Mapping[str, Any] | None) -> None:
@@ -180,7 +252,8 @@ def _send_page(
 
     by_alias = "alias" in type(plugin).template_args
     if not by_alias or action is not PageAction.RESOLVE:
-        opened = _notify(apprise.Apprise.instantiate(page_url(url, key, plugin, tier)), title, body, action)
+        pager: Any = apprise.Apprise.instantiate(page_url(url, key, plugin, tier))
+        opened = _notify(pager, *titled_details(pager, title, body), action)
         if not (by_alias and opened.arrived and action is PageAction.UPDATE):
             return opened
     return _alias_result(plugin, key, action, f"{title}\n\n{body}")

@@ -229,7 +229,8 @@ class SlackButtons:
     def _acknowledge(call: EngineCall, number: int) -> tuple[str, int]:
         call.open_incident(number)
         seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
-        return "Acknowledged", call.answer(call.client.acknowledge(number, seconds, "", call.key))["until_us"]
+        request_id = call.client.acknowledge(number, seconds, "", call.key, keeps_later=True)
+        return "Acknowledged", call.answer(request_id)["until_us"]
 
     @staticmethod
     def _silence(call: EngineCall, number: int, from_us: int) -> tuple[str, int]:

@@ -50,7 +50,7 @@ from console.store.ingest.batch import IngestBatch, LogTailText, PollCost, attem
 from console.store.ingest.inventory import known_jobs, write_inventory
 from console.timing.business_dates import EARLIEST_START, assign_periods, business_date_of
 from console.timing.clock import Clock, wait_seconds
-from console.timing.schedule import is_interval
+from console.timing.schedule import is_interval, unreadable_schedules
 
 VERIFY_SECONDS, VERIFY_EVERY_SECONDS, VERIFY_SPEED = 180.0, 5.0, 3.0
 """For so long after an action a target is polled more often, so that its end is soon seen: at most so many times as
@@ -276,6 +276,8 @@ class TargetPoller:
         self._doubted_hash = ""
         self._inventory_faults: tuple[str, ...] = ()
         """Problems of the last inventory, repeated with every poll until the next one."""
+        self._unread_schedules: tuple[str, ...] | None = None
+        """The same of its schedules; None before the first inventory of this engine."""
         self._shown = sanitizer(shared.secrets)
         self._tails = LogTailFetcher(shared.store, shared.clock, shared.secrets, place.target_id, self._waiting)
         self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place, self._waiting)
@@ -467,16 +469,22 @@ class TargetPoller:
 
     def _write_inventory(self, inventory: Inventory, fence: Fence) -> None:
         inventory = sanitize_inventory(inventory, self._shared.secrets.mask)
+        store, target_id = self._shared.store, self._place.target_id
         if inventory.unchanged:
             self._inventory_faults = inventory_text(inventory, "") or self._inventory_faults
+            if self._unread_schedules is None:
+                jobs = known_jobs(store, target_id)
+                self._unread_schedules = unreadable_schedules(
+                    (job.native_id, job.seen) for job in jobs if job.gone_since is None
+                )
             return
-        store, target_id = self._shared.store, self._place.target_id
         known = known_jobs(store, target_id)
         changes = match_inventory(known, inventory, self._doubted_hash, self._place.system.kind.kind)
         self._doubted_hash = inventory.hash if changes.doubted else ""
         if changes.doubted:
             self._log.warning("inventory doubted", text=changes.doubted)
         self._inventory_faults = inventory_text(inventory, changes.doubted)
+        self._unread_schedules = unreadable_schedules((job.native_id, job.schedule) for job in inventory.jobs)
         match_config = bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
         write_inventory(store, target_id, changes, self._shared.clock.now(), fence, match_config)
         if match_config:
@@ -553,7 +561,7 @@ class TargetPoller:
             zone=poll.clock.zone if poll.clock else "",
             booted=poll.clock.booted if poll.clock else None,
             skipped=poll.skipped,
-            warnings=tuple(dict.fromkeys((*self._inventory_faults, *poll.warnings))),
+            warnings=tuple(dict.fromkeys((*self._inventory_faults, *poll.warnings, *(self._unread_schedules or ())))),
             gaps=poll.gaps,
             poll_ms=poll_ms,
             spent=self._spending.spent,

@@ -194,7 +194,7 @@ class EngineAssembly:
         self._exporting = PeriodicTasks(self.otlp.step) if self.otlp is not None else None
         paths = {
             "/metrics": metrics.endpoint,
-            "/alerts": AlertReceiver(store, clock, places).endpoint,
+            "/alerts": AlertReceiver(store, clock, places, secrets).endpoint,
             LINEAGE_PATH: LineageReceiver(store, clock).endpoint,
         }
         reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, WriteApi(store.url).endpoints

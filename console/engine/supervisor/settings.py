@@ -62,14 +62,14 @@ def audience(config: Config) -> AlertRouting:
 def acknowledge_links(config: Config, secrets: SecretStore) -> AcknowledgeLinks | None:
     """None without a public address. A route names a person if a rota has it for that one alone."""
     settings = config.endpoints
-    if settings is None or settings.token is None or not settings.public_url:
+    if settings is None or settings.link_key is None or not settings.public_url:
         return None
     people: dict[str, set[str]] = {}
     for rota in config.rotas.values():
         for person, route in rota.people.items():
             people.setdefault(route, set()).add(person)
     known = {route: next(iter(names)) for route, names in people.items() if len(names) == 1}
-    return AcknowledgeLinks(settings.public_url, settings.token, secrets, known)
+    return AcknowledgeLinks(settings.public_url, settings.link_key, secrets, known)
 
 
 def _system(name: str, config: Config) -> SystemSetting:

@@ -150,11 +150,14 @@ ALERT_REPEATED = timedelta(days=1)
 ALERT_STARTED = timedelta(days=30)
 """One that began longer before is not read."""
 _EXTERNAL_ALERTS = (
-    "SELECT s.name || '/' || t.name AS target, x.name, x.severity, x.summary, x.started_us, x.ended_us, x.received_us"
-    " FROM external_alert x JOIN target t ON t.id = x.target_id JOIN system s ON s.id = t.system_id WHERE x.target_id"
-    " IN (SELECT j.target_id FROM incident_member m JOIN job j ON j.id = m.job_id WHERE m.incident_id = ? AND m.role <>"
-    " 'threatened' UNION SELECT i.root_target_id FROM incident i WHERE i.id = ?) AND (x.ended_us IS NULL OR x.ended_us"
-    " >= ?) AND x.started_us <= ? AND x.received_us >= ? AND x.started_us >= ? ORDER BY x.started_us DESC LIMIT ?"
+    "SELECT s.name || '/' || t.name AS target, x.name, x.severity, x.summary, x.started_us, x.ended_us,"
+    " x.received_us, COUNT(*) OVER () AS total FROM external_alert x JOIN target t ON t.id = x.target_id JOIN system s"
+    " ON s.id = t.system_id WHERE x.target_id IN (SELECT j.target_id FROM incident_member m JOIN job j ON j.id ="
+    " m.job_id WHERE m.incident_id = ? AND m.role <> 'threatened' UNION SELECT i.root_target_id FROM incident i WHERE"
+    " i.id = ?) AND (x.ended_us IS NULL OR x.ended_us >= ?) AND x.started_us <= ? AND x.received_us >= ? AND"
+    " x.started_us >= ? ORDER BY x.ended_us IS NOT NULL, CASE lower(x.severity) WHEN 'critical' THEN 0 WHEN 'page'"
+    " THEN 0 WHEN 'error' THEN 1 WHEN 'high' THEN 1 WHEN 'info' THEN 3 WHEN 'low' THEN 3 WHEN 'none' THEN 3 ELSE 2"
+    " END, x.started_us, x.target_id, x.fingerprint LIMIT ?"
 )
 
 
@@ -188,6 +191,12 @@ class IncidentQueries(ContextQueries):
         of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
         return bool(self.link.rows(of_key, (incident_id, key)))
 
+    def has_other_key(self, prefix: str, key: str) -> bool:
+        """Whether an acknowledgement or a plan has another key with this prefix."""
+        of_prefix = "SELECT 1 FROM {} WHERE key LIKE ? AND key <> ?"
+        values = (f"{prefix}%", key)
+        return any(self.link.rows(of_prefix.format(table), values) for table in ("acknowledgement", "plan"))
+
     def incident(self, incident_id: int) -> IncidentView:
         """One incident with everything about it. Raises NotFound."""
         rows = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))
@@ -217,6 +226,7 @@ class IncidentQueries(ContextQueries):
         runs = [(row.sort_us, _outcome(row)) for row in self.link.rows(_RED_BEFORE, (incident_id,))]
         earlier = self.link.rows(_SEEN_BEFORE, (incident_id,))
         seen_before = sorted([*runs, *((row.opened_us, row.close_reason) for row in earlier)], reverse=True)[:5]
+        alerts, alerts_left_out = self._external_alerts(row)
         return IncidentView(
             row=row,
             services=self._services(incident_id),
@@ -229,7 +239,8 @@ class IncidentQueries(ContextQueries):
             seen_before=tuple((instant(at), outcome) for at, outcome in seen_before),
             suppressed=tuple(from_row(SuppressionView, row) for row in suppressed),
             findings=self.findings.findings_of_incident(incident_id),
-            external_alerts=self._external_alerts(row),
+            external_alerts=alerts,
+            external_alerts_left_out=alerts_left_out,
             repairs=self._repairs(incident_id),
             joint_restarts=self._joint_restarts(incident_id),
             unreachable=row.root_job if row.cause == "target" and self._is_failing(incident_id) else "",
@@ -241,12 +252,13 @@ class IncidentQueries(ContextQueries):
         row = self.link.first(sql, (incident_id,))
         return row is not None and row.failing_since_us is not None
 
-    def _external_alerts(self, incident: IncidentRow) -> tuple[ExternalAlertView, ...]:
+    def _external_alerts(self, incident: IncidentRow) -> tuple[tuple[ExternalAlertView, ...], int]:
+        """The first MAX_ALERTS, and how many more there are."""
         since = incident.failed_since
         until = incident.closed if incident.closed is not None else self.store.now()
         times = [micros(at) for at in (since - ALERT_ENDED, until, since - ALERT_REPEATED, since - ALERT_STARTED)]
         rows = self.link.rows(_EXTERNAL_ALERTS, (incident.id, incident.id, *times, MAX_ALERTS))
-        return tuple(from_row(ExternalAlertView, row) for row in reversed(rows))
+        return tuple(from_row(ExternalAlertView, row) for row in rows), rows[0].total - len(rows) if rows else 0
 
     def _joint_restarts(self, incident_id: int) -> tuple[JointRestart, ...]:
         """Of the service day with the earliest act-by that has not passed, else of that with the earliest deadline."""

@@ -81,7 +81,7 @@ def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str
     """Why the step cannot be sent or verified; empty if it can."""
     if step.system in paused:
         return f"polls of {step.system} are paused"
-    return f"{step.failing} cannot be reached" if step.failing and step.target_id in stale else ""
+    return f"{step.failing} is unreachable" if step.failing and step.target_id in stale else ""
 
 
 def _places(after: str) -> tuple[int, ...]:

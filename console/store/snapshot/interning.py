@@ -23,7 +23,6 @@ STATES = {state.value: state for state in RunState}
 EVIDENCES = {evidence.value: evidence for evidence in RunEvidence}
 TIMELINESSES = {timeliness.value: timeliness for timeliness in Timeliness}
 PROOFS = {proof.value: proof for proof in ProofLevel}
-ORIGINS = {origin.value: origin for origin in DependencyOrigin}
 SAFETIES = {safety.value: safety for safety in Safety}
 
 date_of = lru_cache(maxsize=4096)(date.fromisoformat)

@@ -86,12 +86,13 @@ class RenderContext(NamedTuple):
         times = list[str]()
 
         def note(at: datetime) -> str:
-            times.append(self.due(at))
+            times.append(f"{self.due(at)} {self.clock.label(at)}")
             return ""
 
         formats.localized(text, note)
-        is_other = times and self.clock.mode is not ZoneMode.UTC
-        return f"{text} ({', '.join(times)} {self.clock.label(self.now)})" if is_other else text
+        if not times or self.clock.mode is ZoneMode.UTC:
+            return text
+        return f"{text} ({', '.join(dict.fromkeys(times))})"
 
     def other_zone(self, at: datetime) -> str:
         """ " CEST": the label of the zone at that time where it is not that of the header; else empty."""

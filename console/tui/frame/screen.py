@@ -66,7 +66,7 @@ class ScreenPart:
     def tick(self) -> None: ...
 
     def frame_painted(self) -> None:
-        """The header shows what was read last: a line that judges the same services must not lag behind."""
+        """The frame was painted: repaint what is drawn from the same services."""
 
     def typed(self, text: str) -> None: ...
 

@@ -114,7 +114,8 @@ def fit_middle(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     ends = (text[text.rindex(mark) :] for mark in "/:" if mark in text)
-    tail = next((size for end in ends if (size := cell_len(end)) < width - 1), max(0, (width - 1) // 2))
+    whole = next((size for end in ends if (size := cell_len(end)) < width - 1), 0)
+    tail = max(0, (width - 1) // 2, whole)
     end = text[-tail:] if tail else ""
     while cell_len(end) > tail:
         end = end[1:]

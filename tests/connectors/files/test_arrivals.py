@@ -176,10 +176,10 @@ def test_the_date_in_the_name_is_the_period() -> None:
     assert run.interval_start == datetime(2026, 11, 19, 11, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("hours, day", [(-3, 20), (0, 20), (9, 20), (13, 21)])
-def test_without_a_date_the_nearest_expected_time_is_the_period(hours: int, day: int) -> None:
+@pytest.mark.parametrize("hours, day", [(-3, 19), (-2, 20), (0, 20), (9, 20), (21, 20), (22, 21)])
+def test_without_a_date_a_file_is_of_the_last_expected_time_or_of_one_shortly_ahead(hours: int, day: int) -> None:
     folder = watched(path="/in/orders.csv")
-    folder.at = THREE + timedelta(hours=hours)
+    folder.at = THREE + timedelta(hours=hours, minutes=1)
     folder.files["/in/orders.csv"] = (300, folder.at)
     [run] = folder.poll().runs
     assert f"2026-11-{day}T02:00:00Z" == run.period_key

@@ -354,3 +354,12 @@ def test_our_own_secrets_do_not_reach_the_spool(tmp_path: Path) -> None:
         stored = b"".join(file.read_bytes() for file in tmp_path.glob("spool.db*"))
     assert 0 == stored.count(b"CANARY")
     assert "a ••• b ••• c ••• d ••• ".encode() + b"\xff e" in stored
+
+
+def test_values_shaped_like_secrets_do_not_reach_the_spool(tmp_path: Path) -> None:
+    """Nobody told Headway of them: the spool is a file that backups read."""
+    with open_at(tmp_path) as listener:
+        assert ping(listener, "/1?rows=password=hunter2secret", b"login password=hunter2secret\nrefused").startswith(OK)
+        stored = b"".join(file.read_bytes() for file in tmp_path.glob("spool.db*"))
+    assert b"hunter2secret" not in stored
+    assert b"login password=***\nrefused" in stored

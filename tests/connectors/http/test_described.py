@@ -67,8 +67,10 @@ def test_a_request_is_judged_by_its_parameters_and_its_body(api: Description) ->
     [listed, stop] = api.method("GET", "/runs/a:7"), api.method("POST", "/runs/a:stop")
     assert listed is not None
     assert stop is not None
-    assert [[], ["pgae"], ["v"]] == [api.unknown(listed, query, {}) for query in ({"v": 1}, {"v": 1, "pgae": 1}, {})]
-    assert [".kind is missing", ".made is missing", ".of is missing", ".x is not there"] == api.unknown(
+    assert [[], ["pgae"], ["v"]] == [
+        api.faults_of_request(listed, query, {}) for query in ({"v": 1}, {"v": 1, "pgae": 1}, {})
+    ]
+    assert [".kind is missing", ".made is missing", ".of is missing", ".x is not there"] == api.faults_of_request(
         stop, {}, {"x": 1}
     )
     assert api.method("POST", "/runs/a") is None

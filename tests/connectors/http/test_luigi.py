@@ -21,15 +21,28 @@ TASK = {
     "worker_running": None, "time_running": 1795535349.845291, "start_time": 1795535349.8292775,
     "last_updated": 1795535349.8538954, "params": {"day": "2026-11-19"}, "resources": {}, "workers": ["Worker(salt=1)"],
 }  # fmt: skip
+RUNTIME_ERROR = (
+    "Runtime error:\nTraceback (most recent call last):\n"
+    '  File "/srv/pipelines/night.py", line 27, in run\n    raise ValueError("café.csv has no rows")\n'
+    "ValueError: café.csv has no rows\n"
+)
+ERRORS = [
+    (json.dumps(RUNTIME_ERROR), RUNTIME_ERROR),
+    ("null", ""),
+    (None, ""),
+    ('"cut', '"cut'),
+    ("[" * 9999, "[" * 9999),
+]
+"""What `fetch_error` of luigid 3.8.1 has of a task that failed, that succeeded, that waits; and other texts."""
 NAME = 'Load"Stock"_2026_11_19'
 """With quotes, which no name of luigid has."""
 
 
-def opened(reply: Any, urls: list[httpx.URL]) -> Connector:
+def opened(reply: Any, urls: list[httpx.URL], error: str | None = "null") -> Connector:
     def handle(request: httpx.Request) -> httpx.Response:
         urls.append(request.url)
-        error = {"response": {"taskId": NAME, "error": "ValueError: no rows"}}
-        return httpx.Response(200, json=error if request.url.path == "/api/fetch_error" else reply)
+        failure = {"response": {"taskId": NAME, "error": error}}
+        return httpx.Response(200, json=failure if request.url.path == "/api/fetch_error" else reply)
 
     document = tomllib.loads(registry.profiles()["luigi"].read_text(encoding="utf-8"))
     profile = HttpProfile.model_validate(document, context={})
@@ -48,8 +61,15 @@ def test_a_table_in_a_query_is_sent_as_json() -> None:
     urls = list[httpx.URL]()
     connector = opened({"response": {NAME: TASK}}, urls)
     [run] = connector.poll("", (), 20).runs
-    assert "ValueError: no rows" == connector.log(ref(run), None, 1000, 20).text
+    connector.log(ref(run), None, 1000, 20)
     assert {"task_id": NAME} == json.loads(urls[-1].params["data"])
+
+
+@pytest.mark.parametrize("error, text", ERRORS, ids=("failed", "succeeded", "waits", "cut", "nested"))
+def test_the_error_of_a_task_is_its_log_line_by_line(error: str | None, text: str) -> None:
+    connector = opened({"response": {NAME: TASK}}, [], error)
+    [run] = connector.poll("", (), 20).runs
+    assert text == connector.log(ref(run), None, 20_000, 20).text
 
 
 @pytest.mark.parametrize("reply", [{"response": {"num_tasks": 200_000}}, {"response": [TASK]}, {"response": None}])

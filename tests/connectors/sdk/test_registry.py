@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Strict
 
 from connectors.pg_cron.connector import CONNECTOR
 from connectors.sdk import registry
@@ -142,3 +143,17 @@ def test_a_profile_is_loaded_by_its_path(tmp_path: Path) -> None:
         registry.profiles()["gitlab"].read_text(encoding="utf-8").replace('kind = "gitlab"', 'kind = "mine"')
     )
     assert "mine" == registry.load(str(path)).kind
+
+
+def test_no_option_takes_a_text_for_a_boolean() -> None:
+    """ "yes" would be true, and so allow what nobody meant to allow."""
+
+    def lax(model: type[BaseModel]) -> Iterator[str]:
+        for name, option in model.model_fields.items():
+            if option.annotation is bool and not any(isinstance(item, Strict) for item in option.metadata):
+                yield f"{model.__name__}.{name}"
+            for part in (option.annotation, *get_args(option.annotation)):
+                if isinstance(part, type) and issubclass(part, BaseModel):
+                    yield from lax(part)
+
+    assert [] == sorted({place for kind in registry.kinds() for place in lax(registry.load(kind).options)})

@@ -362,7 +362,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
             {"verbs": {"mark": {"query": "SELECT m({job})"}}},
             "names no {run}, so the call is the same for every run. Fix: send {run} in the statement",
         ),
-        ({"states": {"ok": "suceeded"}}, 'did you mean "succeeded"?'),
+        ({"states": {"ok": "suceeded"}}, 'Did you mean "succeeded"?'),
         ({"host": None}, "either dsn, or host and user"),
     ],
 )

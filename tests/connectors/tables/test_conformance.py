@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import Poll
 from connectors.sdk.states import RunState
 from connectors.tables.connector import CONNECTOR, NO_LOG, TARGET
+from console.timing.schedule import instants
 from tests.fakes.login import no_secret
 from tests.fakes.web_server import web_server
 
@@ -46,8 +48,8 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         self.delta = str(folder / "orders")
         properties = {"uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}"}
-        self.catalog = {"type": "sql", **properties}
-        self._catalog = SqlCatalog("headway", **properties)
+        self.catalog = {"type": "sql", "name": "lake", **properties}
+        self._catalog = SqlCatalog("lake", **properties)
         self._catalog.create_namespace("sales")
         self.iceberg = self._catalog.create_table("sales.stock", schema=ROWS.schema)
         for _ in range(2):
@@ -129,6 +131,8 @@ def test_only_commits_that_bring_data_are_runs(lake: Lake) -> None:
     table.delete("id = 2")
     write_deltalake(lake.delta, ROWS.slice(0, 0), mode="append")
     lake.iceberg.delete("id > 0")
+    lake.iceberg.append(ROWS.slice(0, 0))
+    assert "append" == lake.iceberg.current_snapshot().summary.operation.value
     second = polled(connector, first.cursor)
     assert ((), True) == (second.runs, second.complete)
     merge = table.merge(ROWS, "s.id = t.id", source_alias="s", target_alias="t")
@@ -221,11 +225,26 @@ def test_a_table_that_is_missing_leaves_the_others_alone(lake: Lake) -> None:
     poll = polled(connector)
     assert ({"orders"}, False, None) == ({run.job for run in poll.runs}, poll.complete, poll.seen_until)
     assert ["gone", "no"] == [item.where for item in poll.skipped]
-    assert [True, False, False] == [right.held for right in connector.probe(20).rights]
+    rights = connector.probe(20).rights
+    assert [True, False, False] == [right.held for right in rights]
+    assert [True, True] == [
+        "Fix" not in right.why and right.fix.startswith("correct its address") for right in rights[1:]
+    ]
     connector.close()
     alone = opened(tables={"gone": tables["gone"]})
     with pytest.raises(NotSupported, match="Fix: correct its address"):
         polled(alone)
+
+
+def test_a_catalog_in_sql_without_a_name_is_the_default_one(tmp_path: Path) -> None:
+    properties = {"uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": f"file://{tmp_path}"}
+    catalog = SqlCatalog("default", **properties)
+    catalog.create_namespace("sales")
+    catalog.create_table("sales.stock", schema=ROWS.schema).append(ROWS)
+    catalog.close()
+    connector = opened(catalog={"type": "sql", **properties}, tables={"stock": {"iceberg": "sales.stock"}})
+    assert ["stock"] == [run.job for run in polled(connector).runs]
+    connector.close()
 
 
 @pytest.fixture
@@ -238,14 +257,14 @@ def opened_tables(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         call = getattr(owner, method)
 
         def noting(*arguments: Any, **given: Any) -> Any:
-            names.append(name(arguments[-1]))
+            names.append(name(arguments[-1] if arguments else given))
             return call(*arguments, **given)
 
         monkeypatch.setattr(owner, method, noting)
 
     noted(DeltaTable, "__init__", str)
     noted(DeltaTable, "history", "{} commits".format)
-    noted(pyiceberg.catalog, "load_catalog", str)
+    noted(pyiceberg.catalog, "load_catalog", lambda _: "catalog")
     return names
 
 
@@ -266,7 +285,7 @@ def test_a_check_reads_one_commit_of_each_table(lake: Lake, opened_tables: list[
     connector.inventory("", 20)
     assert [lake.delta, "1 commits"] == opened_tables
     connector.probe(20)
-    assert [lake.delta, "1 commits", "1 commits", "headway"] == opened_tables
+    assert [lake.delta, "1 commits", "1 commits", "catalog"] == opened_tables
     connector.close()
 
 
@@ -286,6 +305,38 @@ def test_a_store_that_refuses_is_named_with_the_fix() -> None:
             polled(connector)
         [right] = connector.probe(20).rights
         assert (False, True) == (right.held, bool(right.fix))
+
+
+@pytest.mark.parametrize(
+    "commits, early, missing",
+    [
+        (("26 02:30", "26 22:53"), "2h", 27),  # 23:53 in Berlin, five hours ahead
+        (("26 02:30", "26 16:30"), "2h", 27),  # a second load, 13 hours late
+        (("26 16:30", "27 02:10"), "2h", None),
+        (("26 02:30", "27 01:01"), "2h", None),
+        (("25 22:53", "26 22:53"), "5h", None),
+    ],
+)
+def test_an_early_or_a_very_late_load_is_not_that_of_the_next_day(
+    lake: Lake, commits: Sequence[str], early: str, missing: int | None
+) -> None:
+    """Expected at 04:00 in Berlin, on the 26th and the 27th."""
+    for version, text in enumerate(commits):
+        path = Path(lake.delta, "_delta_log", f"{version:020}.json")
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        at = datetime.strptime(f"2026-11-{text}+0000", "%Y-%m-%d %H:%M%z")
+        for line in lines:
+            if "commitInfo" in line:
+                line["commitInfo"] |= {"timestamp": int(at.timestamp()) * 1000}
+        path.write_text("\n".join(map(json.dumps, lines)))
+    given = {"orders": {"delta": lake.delta, "expected": {"at": "04:00", "early": early}}}
+    connector = opened(zone="Europe/Berlin", tables=given)
+    [job] = connector.inventory("", 20).jobs
+    expected = instants(job.schedule, datetime(2026, 11, 25, 12, tzinfo=UTC), datetime(2026, 11, 27, 12, tzinfo=UTC))
+    loaded = {run.period_at for run in polled(connector).runs}
+    assert [missing] * (missing is not None) == [at.day for at in expected if at not in loaded]
+    assert loaded <= {*expected}
+    connector.close()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_the_page_shows_a_system_that_loads() -> None:
         ({"tables": DELTA, "catalog": {"credential": "id:secret"}}, "credential is a secret"),
         ({"tables": DELTA, "catalog": {"py-catalog-impl": "os.system"}}, "loads code; it is not supported"),
         ({"tables": {"a": {"delta": "/a", "expected": {"at": "25:00"}}}}, "is not a time of day"),
+        ({"tables": {"a": {"delta": "/a", "expected": {"at": "04:00", "early": "13h"}}}}, 'write at most "12h"'),
     ],
 )
 def test_wrong_settings_are_refused_with_an_example(given: dict[str, Any], text: str) -> None:

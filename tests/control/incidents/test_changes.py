@@ -31,7 +31,7 @@ def shown_changes(**past: Any) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     "past, text",
     [
-        ({}, "nothing that Headway sees had changed since its last success, 2026-11-19 03:20 UTC"),
+        ({}, "nothing that Headway saw had changed since its last success, 2026-11-19 03:20 UTC"),
         ({"good_at": None}, "no successful run of it was known: there was nothing to compare with"),
         (
             {"drift": ((at("01:00"), "definition", "command is now load.sh -v"),)},
@@ -77,7 +77,7 @@ def test_a_change_is_shown_with_both_values(past: dict[str, Any], text: str) -> 
     ],
 )
 def test_what_differs_from_run_to_run_is_no_change(past: dict[str, Any]) -> None:
-    assert shown_changes(**past)[0].startswith("nothing that Headway sees")
+    assert shown_changes(**past)[0].startswith("nothing that Headway saw")
 
 
 def test_a_plain_number_that_differs_is_a_change() -> None:
@@ -111,7 +111,7 @@ def test_the_change_shared_by_most_failed_jobs_comes_first() -> None:
 
 def test_for_many_jobs_an_absent_or_unknown_change_is_stated() -> None:
     assert (
-        "nothing that Headway sees had changed since their last success, 2026-11-19 03:20 UTC",
+        "nothing that Headway saw had changed since their last success, 2026-11-19 03:20 UTC",
     ) == shown_changes_of_three({}, {"good_at": None}, {})
     nothing = "no successful run of any of them was known: there was nothing to compare with"
     assert (nothing,) == shown_changes_of_three({"good_at": None}, {"good_at": None})

@@ -54,7 +54,8 @@ def webhook(*alerts: dict[str, Any]) -> bytes:
 @pytest.fixture
 def url(bench: Bench) -> Iterator[str]:
     settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}")
-    receiver = AlertReceiver(bench.store, bench.parts.clock, configured_places(bench.store, bench.config))
+    places = configured_places(bench.store, bench.config)
+    receiver = AlertReceiver(bench.store, bench.parts.clock, places, SecretStore())
     with listening(EndpointWorker(settings, {"/alerts": receiver.endpoint}, SecretStore())) as base:
         yield f"{base}/alerts"
 
@@ -141,12 +142,49 @@ def test_only_alerts_around_the_failure_are_evidence(
     assert is_shown == bool(bench.reads().incidents.incident(1).external_alerts)
 
 
+def test_firing_and_severe_alerts_are_shown_first_and_the_others_counted(bench: Bench, url: str) -> None:
+    failed = fail(bench)
+    [target] = bench.reads().estate.systems()
+
+    def sent(number: int, severity: str, minutes: int, ended: bool = False) -> dict[str, Any]:
+        end = failed if ended else None
+        labels = {"alertname": f"A{number}", "severity": severity}
+        return {**alert(target.name, failed - timedelta(minutes=minutes), end, **labels), "fingerprint": str(number)}
+
+    noise = [sent(number, "warning", 20 - number) for number in range(20)]
+    others = [
+        sent(50, "info", 90),
+        sent(51, "critical", 30, ended=True),
+        sent(52, "Critical", 300),
+        sent(53, "page", 310),
+    ]
+    assert httpx.post(url, content=webhook(*noise, *others)).is_success
+    view = bench.reads().incidents.incident(1)
+    assert ["A53", "A52", *(f"A{number}" for number in range(18))] == [shown.name for shown in view.external_alerts]
+    assert 4 == view.external_alerts_left_out
+    assert "  and 4 more" in incident_lines(view, datetime.now(UTC))
+
+
 def test_alerts_of_headway_itself_and_of_unknown_hosts_are_not_stored(bench: Bench, url: str) -> None:
     fail(bench)
     [target] = bench.reads().estate.systems()
     reply = httpx.post(url, content=webhook(alert(target.name, alertname="HeadwayDown"), alert("db08")))
     assert "2 received, 0 about a target\n" == reply.text
     assert () == bench.reads().incidents.incident(1).external_alerts
+
+
+def test_an_alert_is_stored_without_its_secrets(bench: Bench, url: str) -> None:
+    """The database holds what people and backups read."""
+    failed = fail(bench)
+    [target] = bench.reads().estate.systems()
+    summary = "postgresql://etl:S3cretPw99@dwh password=topsecret99 token ghp_0123456789abcdefghijABCDEFGHIJ012345"
+    sent = {**alert(target.name, failed, alertname="Pw secret=topsecret99"), "annotations": {"summary": summary}}
+    assert httpx.post(url, content=webhook(sent)).is_success
+    [shown] = bench.reads().incidents.incident(1).external_alerts
+    assert shown.summary.startswith("postgresql://etl:***@dwh password=***")
+    with bench.store.read() as session:
+        [row] = session.rows("SELECT * FROM external_alert")
+    assert not any(secret in repr(row) for secret in ("S3cretPw99", "topsecret99", "ghp_"))
 
 
 def test_a_fingerprint_is_stored_without_control_characters(bench: Bench, url: str) -> None:

@@ -143,17 +143,18 @@ def test_a_calendar_logs_in_with_the_token_as_password_on_its_path_alone(
         assert {"Supply plan: deadline"} == {str(event["SUMMARY"]) for event in calendar.events}
         assert 14 <= len(calendar.events) <= 16
         assert "Headway bench" == calendar["X-WR-CALNAME"]
-        known = {"If-None-Match": reply.headers["ETag"]} | basic(TOKEN)
+        known = {"If-None-Match": reply.headers["ETag"]} | basic(READER)
         assert 304 == httpx.get(f"{path}?service=supply", headers=known).status_code
-        assert 200 == httpx.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code
+        assert 200 == httpx.get(path, headers={"Authorization": f"Bearer {READER}"}).status_code
         for wrong in ({}, basic("wrong-0123456789abcdef"), basic(""), {"Authorization": "Basic =%%"}):
             refused = httpx.get(path, headers=wrong)
             assert (401, 'Basic realm="Headway"') == (refused.status_code, refused.headers["WWW-Authenticate"])
-        document = httpx.get(f"{url}{API}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+        document = httpx.get(f"{url}{API}/openapi.json", headers={"Authorization": f"Bearer {READER}"}).json()
         validate(document)
         described = document["paths"][f"{API}/calendar.ics"]["get"]
         assert {reply.headers["Content-Type"]} == described["responses"]["200"]["content"].keys()
-        other = httpx.get(f"{url}{API}/services", headers=basic(TOKEN))
+        assert 403 == httpx.get(path, headers=basic(TOKEN)).status_code
+        other = httpx.get(f"{url}{API}/services", headers=basic(READER))
         assert (401, "Bearer") == (other.status_code, other.headers["WWW-Authenticate"])
-        assert 404 == httpx.get(f"{path}?service=suply", headers=basic(TOKEN)).status_code
-        assert 400 == httpx.get(f"{path}?servce=supply", headers=basic(TOKEN)).status_code
+        assert 404 == httpx.get(f"{path}?service=suply", headers=basic(READER)).status_code
+        assert 400 == httpx.get(f"{path}?servce=supply", headers=basic(READER)).status_code

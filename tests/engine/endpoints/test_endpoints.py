@@ -113,12 +113,18 @@ def test_a_request_is_refused_by_its_head(bench: Bench, monkeypatch: pytest.Monk
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert 200 == httpx.get(f"{url}/metrics?x=1", headers=bearer).status_code
         assert "" == httpx.head(f"{url}/metrics", headers=bearer).text
-        assert 401 == httpx.get(f"{url}/metrics").status_code
+        absent, wrong = (
+            httpx.get(f"{url}/metrics", headers=headers) for headers in ({}, {"Authorization": "Bearer x"})
+        )
+        assert (401, 401) == (absent.status_code, wrong.status_code)
+        assert absent.text.startswith("the request has no token. Fix: send Authorization: Bearer TOKEN")
+        assert wrong.text.startswith("the token is unknown. Fix: ")
         assert 401 == httpx.get(f"{url}/metrics", headers={"Authorization": f"Basic {TOKEN}"}).status_code
         missing = httpx.get(f"{url}/metric", headers=bearer)
         assert (404, "no such path. Fix: use /metrics\n") == (missing.status_code, missing.text)
         assert 405 == httpx.post(f"{url}/metrics", headers=bearer).status_code
-        assert 431 == httpx.get(f"{url}/metrics", headers=bearer | {"X": "y" * 40_000}).status_code
+        long = httpx.get(f"{url}/metrics", headers=bearer | {"X": "y" * 40_000})
+        assert (431, "request line and headers are too long. Fix: ") == (long.status_code, long.text[:44])
         statuses = {httpx.get(f"{url}/metrics").status_code for _ in range(2 * module.REFUSED_PER_MINUTE)}
         assert 429 in statuses
         assert 200 == httpx.get(f"{url}/metrics", headers=bearer).status_code
@@ -200,7 +206,7 @@ def test_an_address_that_others_reach_needs_plain_http_and_a_token() -> None:
     assert ("127.0.0.1:9465", None) == (EndpointSettings().listen, EndpointSettings().token)
     with pytest.raises(ValidationError, match="proxy with TLS"):
         EndpointSettings(listen="0.0.0.0:9465", token=SecretRef(env="TOKEN"))
-    with pytest.raises(ValidationError, match="add a token"):
+    with pytest.raises(ValidationError, match=r"listen: others reach 0\.0\.0\.0:9465\. Fix: add token"):
         EndpointSettings(listen="0.0.0.0:9465", plain_http=True)
     with pytest.raises(ValidationError, match="not an address"):
         EndpointSettings(listen="9465")

@@ -126,6 +126,22 @@ def test_repeated_and_late_events_change_nothing(bench: Bench, other: None, url:
     assert jobs == bench.reads().jobs.job_ids(JobFilter())
 
 
+def test_an_event_from_the_future_is_refused_and_hides_no_later_one(bench: Bench, url: str) -> None:
+    for time in ("2099-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"):
+        ahead = {**event("extract", outputs=[ORDERS]), "eventTime": time}
+        for body, place in ((ahead, "eventTime"), ([event("extract"), ahead], "1.eventTime")):
+            reply = send(url, {**body, "producer": "wrong"} if isinstance(body, dict) else body)
+            assert 400 == reply.status_code
+            assert reply.text.startswith(
+                f"{place}: {time} is more than 5 min ahead of Headway's clock. Fix: set the clock"
+            )
+    assert () == tuple(reported(bench, "fake/extract").datasets)
+    near = datetime.now(UTC) + timedelta(minutes=4)
+    assert 200 == send(url, event("extract", outputs=[ORDERS], at=near)).status_code
+    [use] = reported(bench, "fake/extract").datasets
+    assert use.seen <= datetime.now(UTC), "its time is not ahead of Headway's clock"
+
+
 @pytest.fixture
 def dags(bench: Bench) -> None:
     for dag, task in (("producer", "make_orders"), ("consumer", "use_orders")):

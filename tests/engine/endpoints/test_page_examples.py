@@ -29,7 +29,7 @@ from tests.lab.process import free_port
 __all__ = ["mailed"]
 
 DOCS = Path(__file__).parents[3] / "docs"
-TOKENS = {f"HEADWAY_{name}TOKEN": f"{name.lower()}0123456789abcdef" for name in ("", "MARA_", "CALENDAR_")}
+TOKENS = {f"HEADWAY_{name}TOKEN": f"{name.lower()}0123456789abcdef" for name in ("", "MARA_", "WIKI_", "CALENDAR_")}
 PLACE = "127.0.0.1:9465"
 
 
@@ -41,7 +41,7 @@ def place(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     settings = EndpointSettings(
         listen=f"127.0.0.1:{free_port()}",
         token=SecretRef(env="HEADWAY_TOKEN"),
-        readers={"calendar": SecretRef(env="HEADWAY_CALENDAR_TOKEN")},
+        readers={name: SecretRef(env=f"HEADWAY_{name.upper()}_TOKEN") for name in ("calendar", "wiki")},
         operators={"mara": SecretRef(env="HEADWAY_MARA_TOKEN")},
     )
     bench.config = replace(bench.config, endpoints=settings)

@@ -42,7 +42,7 @@ nothing = Endpoint(frozenset({"GET", "POST"}), lambda bodies, _: [ServerReply.of
 
 @pytest.fixture
 def api(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """A client with the token for everything, of an estate in which a job has failed."""
+    """A client with a reader's token, of an estate in which a job has failed."""
     monkeypatch.setenv("TOKEN", TOKEN)
     monkeypatch.setenv("READER", READER)
     for number in range(3):
@@ -53,7 +53,7 @@ def api(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]
         listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="TOKEN"), readers={"wiki": SecretRef(env="READER")}
     )
     worker = EndpointWorker(settings, {"/metrics": nothing}, SecretStore(), ReadApi(bench.url).endpoints)
-    with listening(worker) as url, httpx.Client(base_url=f"{url}{API}", headers=bearer(TOKEN), timeout=30) as client:
+    with listening(worker) as url, httpx.Client(base_url=f"{url}{API}", headers=bearer(READER), timeout=30) as client:
         yield client
 
 
@@ -99,9 +99,16 @@ def test_a_reader_reads_the_api_alone_and_needs_the_role_view(api: httpx.Client,
     assert 403 == refused.status_code
     assert "needs role view on the whole estate; you (wiki)" in refused.json()["error"]
     assert 'who = ["wiki"], role = "view"' in refused.json()["fix"]
-    assert 200 == api.get("/services").status_code
     permit(bench, limited, PermissionRule("wiki", Role.VIEW))
     assert 200 == api.get("/services", headers=reader).status_code
+
+
+def test_the_token_of_monitors_reads_nothing(api: httpx.Client) -> None:
+    """Prometheus, Alertmanager, Airflow and dbt have it, in files that others read."""
+    for path in ("/services", "/jobs", "/openapi.json", "/nothing"):
+        refused = api.get(path, headers=bearer(TOKEN))
+        assert (403, "the token of [endpoints] is only for /metrics") == (refused.status_code, refused.json()["error"])
+        assert "[endpoints.readers]" in refused.json()["fix"]
 
 
 def permit(bench: Bench, *rules: PermissionRule) -> None:
@@ -206,12 +213,20 @@ def test_an_invalid_request_names_the_error_and_the_fix(api: httpx.Client, path:
 
 
 @pytest.mark.parametrize(
-    "path", ["/runs?job=extrct", "/services?service=dail", "/lineage?job=x", "/lineage?job=load&run=x"]
+    "path, error, lists",
+    [
+        ("/runs?job=extrct", '"extrct" not found; did you mean fake/extract?', "/api/v1/jobs and /api/v1/runs"),
+        ("/services?service=zzzzzz", '"zzzzzz" not found', "/api/v1/services"),
+        ("/lineage?job=zzzzzz", '"zzzzzz" not found', "/api/v1/jobs and /api/v1/runs"),
+        ("/lineage?job=load&run=x", '"run x of this job" not found', "/api/v1/jobs and /api/v1/runs"),
+    ],
 )
-def test_an_unknown_name_is_404(api: httpx.Client, path: str) -> None:
+def test_an_unknown_name_is_404_with_the_path_that_lists_names(
+    api: httpx.Client, path: str, error: str, lists: str
+) -> None:
     reply = api.get(path)
-    assert 404 == reply.status_code
-    assert reply.json()["error"]
+    assert (404, error) == (reply.status_code, reply.json()["error"])
+    assert f"use a name of {lists}" == reply.json()["fix"]
 
 
 def test_other_faults_are_json_too(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,13 +256,17 @@ def test_other_faults_are_json_too(api: httpx.Client, monkeypatch: pytest.Monkey
 def test_another_endpoint_may_have_the_same_path(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.turn()
     monkeypatch.setenv("TOKEN", TOKEN)
-    settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="TOKEN"))
+    monkeypatch.setenv("READER", READER)
+    settings = EndpointSettings(
+        listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="TOKEN"), readers={"wiki": SecretRef(env="READER")}
+    )
     received = Endpoint(frozenset({"POST"}), lambda bodies, _: [ServerReply.of_text(202, "received")] * len(bodies))
     worker = EndpointWorker(settings, {f"{API}/lineage": received}, SecretStore(), ReadApi(bench.url).endpoints)
     with listening(worker) as url, httpx.Client(base_url=url, headers=bearer(TOKEN)) as client:
         assert 202 == client.post(f"{API}/lineage", content=b"{}").status_code
-        assert 200 == client.get(f"{API}/lineage?job=extract").status_code
-        assert "GET, HEAD, POST" == client.put(f"{API}/lineage").headers["Allow"]
+        assert 403 == client.post(f"{API}/lineage", content=b"{}", headers=bearer(READER)).status_code
+        assert 200 == client.get(f"{API}/lineage?job=extract", headers=bearer(READER)).status_code
+        assert "GET, HEAD, POST" == client.put(f"{API}/lineage", headers=bearer(READER)).headers["Allow"]
 
 
 def test_the_description_is_valid_and_true_of_every_reply(api: httpx.Client, bench: Bench) -> None:

@@ -38,7 +38,7 @@ def test_a_change_seen_only_after_the_failure_is_added_to_its_open_incident(benc
     bench.turn()
     with bench.reads() as reads:
         [row] = reads.incidents.list_incidents()
-        assert row.changes[0].startswith("nothing that Headway sees had changed since its last success")
+        assert row.changes[0].startswith("nothing that Headway saw had changed since its last success")
     next_inventory(bench, "extract.sh --full")
     bench.turn()
     with bench.reads() as reads:

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import apprise
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.sdk.states import RunState
-from console.engine.notify import paging
+from console.engine.notify import paging, senders
 from console.engine.notify.paging import Page, PageAction, silent_fault
 from console.engine.notify.senders import SendResult, send_by_apprise
 from tests.deep import few
-from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route
+from tests.engine.notify.test_routing import bench_of, fail, later, post_of, route, rows
 from tests.fakes.internet import FakeInternet, fake_internet
 
 HEX = "8b799edf6f984d3a9be72862fb4e5752"
@@ -42,6 +45,7 @@ OTHERS = {
     "lark": f"lark://{HEX}",
     "mattermost": "mmosts://chat.example/abcdefghijklmnopqrstuvwx",
     "ntfy": "ntfys://night",
+    "pushover": "pover://abcdefghijklmnopqrstuvwxyzabcd@abcdefghijklmnopqrstuvwxyzabcd",
     "slack": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general",
     "spike": f"spike://{HEX}",
     "telegram": "tgram://123456789:abcdefghijklmnopqrstuvwxyz0123456789/12345",
@@ -79,6 +83,73 @@ def test_a_refused_request_is_not_sent(internet: FakeInternet, url: str, action:
     internet.status, internet.reply = 403, b"{}"
     sent = send(url, action)
     assert (True, False, True) == (bool(internet.requests), sent.arrived, sent.for_good), sent
+
+
+TRACEBACK = [f'  File "/srv/etl/step_{number}.py", line {number}, in load_{"ß" * 60}<&>' for number in range(20)]
+LONG_BODY = "\n".join(
+    [
+        "Do           headway recover INC-0001",
+        "Acknowledge  headway ack INC-0001",
+        "",
+        "Last log lines:",
+        "",
+        *(f"  | {line}{'.' * 80}" for line in TRACEBACK),
+        "",
+        *(f"note {number} 🙂 {'x*_' * 40}" for number in range(300)),
+        "",
+    ]
+)
+"""Some 40,000 characters, as of a digest of many incidents."""
+
+
+@pytest.mark.parametrize("action", [PageAction.OPEN, PageAction.RESOLVE])
+@pytest.mark.parametrize("url", [*PAGERS.values(), *OTHERS.values()], ids=[*PAGERS, *OTHERS])
+def test_no_receiver_refuses_a_long_alert(internet: FakeInternet, url: str, action: PageAction) -> None:
+    internet.status = 202 if "pagerduty" in url or "ilert" in url else 200
+    sent = send_by_apprise(url, f"Supply plan at risk {'ö' * 300}", LONG_BODY, Page(INCIDENT, action, tier=1))
+    assert sent.arrived, sent
+    if action is PageAction.OPEN:
+        assert "headway ack INC" in unquote_plus(str(internet.bodies))
+
+
+def test_a_shortened_alert_ends_at_a_line_and_says_so(internet: FakeInternet) -> None:
+    send_by_apprise(OTHERS["discord"], "Supply plan at risk", LONG_BODY, Page(INCIDENT))
+    [body] = internet.bodies
+    assert 1_500 < len(body["content"]) <= 2_000
+    *_, last, note = (line for line in body["content"].splitlines() if line.strip("` "))
+    assert (True, "Shortened: headway incident has the whole text.") == (last.endswith("." * 80), note)
+
+
+def test_the_page_of_a_job_with_a_long_traceback_reaches_pagerduty(
+    tmp_path: Path, internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    internet.status = 202
+    monkeypatch.setenv("ROUTE_PAGER", PAGERS["pagerduty"])
+    with bench_of(tmp_path, oncall=route("PAGER")) as bench:
+        bench.parts.outbox._send = send_by_apprise
+        bench.scheduler.logs["extract-1"] = "\n".join([*TRACEBACK, "OSError: no space left on device"])
+        fail(bench, "extract")
+        later(bench)
+        assert [("sent", "")] == rows(bench, "SELECT state, error FROM delivery")
+    [body] = internet.bodies
+    assert "OSError: no space left on device" in body["payload"]["custom_details"]["text"]
+    assert len(body["payload"]["custom_details"]["text"]) > 1_024
+
+
+@given(st.text("ab\n🙂\ud800", max_size=60), st.integers(0, 60))
+def test_a_shortened_text_fits_and_is_a_beginning_or_the_ending_alone(text: str, limit: int) -> None:
+    short = senders._shortened(text, limit, senders._utf16_length, "…")
+    assert senders._utf16_length(short) <= max(limit, 1)
+    assert short == text or text.startswith(short.removesuffix("…"))
+
+
+def test_pagerduty_has_the_title_as_summary_and_the_whole_body_in_the_details(internet: FakeInternet) -> None:
+    internet.status = 202
+    send_by_apprise(f"{PAGERS['pagerduty']}?+team=dwh", "Supply plan at risk", LONG_BODY, Page(INCIDENT))
+    [body] = internet.bodies
+    assert "Supply plan at risk" == body["payload"]["summary"]
+    details = body["payload"]["custom_details"]
+    assert ({"team", "text"}, "dwh", True) == ({*details}, details["team"], "note 299" in details["text"])
 
 
 def test_the_schemes_that_page_are_all_that_apprise_has() -> None:

@@ -91,6 +91,19 @@ def test_an_acknowledgement_at_the_service_arrives_once_with_the_name_and_is_not
         assert [] == service.acknowledged
 
 
+def test_a_response_at_the_service_does_not_shorten_a_longer_acknowledgement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with paged(tmp_path, monkeypatch, URLS["pagerduty"]) as (bench, _, incident):
+        now_us = micros(real_now())
+        until_us = now_us + 8 * 3_600_000_000
+        acknowledge(bench.store, bench.fence, 1, until_us, ChangeOrigin("bob", "cli", "", now_us))
+        incident.respond("acknowledged", "Ann Example")
+        compare(bench)
+        last = "SELECT made_by, until_us FROM acknowledgement ORDER BY id DESC LIMIT 1"
+        assert [("Ann Example (PagerDuty)", until_us)] == rows(bench, last)
+
+
 @pytest.mark.parametrize("name", URLS)
 def test_an_acknowledgement_here_is_sent_once_and_not_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

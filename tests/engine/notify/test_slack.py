@@ -20,10 +20,13 @@ from connectors.sdk.states import RunState
 from console.cli.configure import probe_slack
 from console.config.sections import AlertSettings, SlackSettings
 from console.domain.access import PermissionRule, Role
+from console.domain.ids import micros
 from console.engine.notify import slack as buttons
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import send_by_apprise
 from console.engine.notify.slack import ACKNOWLEDGE, OPEN, SILENCE
+from console.store.alert_responses import acknowledge
+from console.store.audit import ChangeOrigin
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_write_api import count, permit
 from tests.fakes.internet import fake_internet
@@ -110,6 +113,14 @@ def test_acknowledge_in_slack_is_the_persons_and_the_message_says_so(pressed: Fa
     with bench.store.read() as session:
         rows = session.rows("SELECT actor, origin, object FROM audit WHERE verb = 'acknowledge'")
     assert [("mara", "Slack", "INC-0001")] == [(row.actor, row.origin, row.object) for row in rows]
+
+
+def test_a_press_does_not_shorten_a_longer_acknowledgement(pressed: FakeSlack, bench: Bench) -> None:
+    now_us = micros(datetime.now(UTC))
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=8)
+    acknowledge(bench.store, bench.fence, 1, micros(until), ChangeOrigin("lee", "cli", "", now_us))
+    [text], _ = shown(press(pressed, ACKNOWLEDGE, MARA))
+    assert f"{until:%H:%M}" in text.partition(", until ")[2]
 
 
 @pytest.mark.parametrize("action_id, table", [(ACKNOWLEDGE, "acknowledgement"), (SILENCE, "silence")])

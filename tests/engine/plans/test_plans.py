@@ -992,7 +992,7 @@ def test_a_plan_that_cannot_go_on_says_why_and_promises_nothing(night: Bench) ->
     with night.store.write(None) as session:
         session.rows("DELETE FROM switch WHERE name = 'freeze anna'")
         session.rows("UPDATE target SET failing_since_us = 1, last_ok_us = 1")
-    assert re.fullmatch("Plan 1 waits: fake/.* cannot be reached, 0 of 2 steps", verdict_of(night))
+    assert re.fullmatch("Plan 1 waits: fake/.* is unreachable, 0 of 2 steps", verdict_of(night))
 
 
 def test_a_plan_stands_still_only_if_each_of_its_next_steps_does(night: Bench) -> None:

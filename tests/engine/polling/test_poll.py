@@ -431,6 +431,35 @@ def test_a_target_that_goes_on_failing_wakes_the_evaluator_once_and_again_when_i
     assert [True, True] == woken
 
 
+def test_a_schedule_that_cannot_be_read_is_a_warning_of_its_target_until_it_is_corrected(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warnings() -> list[str]:
+        with bench.store.read() as connection:
+            [text] = connection.rows("SELECT warnings FROM target WHERE id = ?", (bench.poller.target_id,))[0]
+        return list(json.loads(text))
+
+    jobs = {"short": "0 4 * *", "never": "0 0 31 2 *", "good": "0 4 * * *", "told": "0 4 * *"}
+    for name, expression in jobs.items():
+        next_at = present() + timedelta(hours=1) if name == "told" else None
+        bench.scheduler.job(name, Schedule("debian-cron", expression, "UTC", next_at=next_at))
+    bench.scheduler.job("far", Schedule("debian-cron", "0 4 * * *", "Mars/Olympus"))
+    again(bench)
+    reasons = {text.partition(": its schedule cannot be read: ")[0]: text for text in warnings()}
+    assert {"short", "far"} == set(reasons)
+    assert '"0 4 * *" is not an expression of five fields; no start is expected by it' in reasons["short"]
+    bench.restart()
+    read = FakeConnector.inventory
+    with monkeypatch.context() as unchanged:
+        unchanged.setattr(FakeConnector, "inventory", lambda *given: read(*given).unless_same(given[1]))
+        again(bench)
+    assert sorted(reasons.values()) == sorted(warnings())
+    for name in reasons:
+        bench.scheduler.job(name, Schedule("debian-cron", "0 4 * * *", "UTC"))
+    again(bench)
+    assert [] == warnings()
+
+
 def _jobs(bench: Bench) -> list[tuple[int, str]]:
     with bench.store.read() as connection:
         return [(row[0], row[1]) for row in connection.rows("SELECT id, native_id FROM job")]

@@ -89,6 +89,12 @@ def test_a_finding_of_summer_is_read_with_the_clock_of_its_day() -> None:
     assert "by 06:47" == berlin().localized("by 05:47 UTC")
 
 
+def test_a_literal_text_names_its_local_times_behind_it_each_once() -> None:
+    text = "hold 2026-10-20T03:00:00Z until 2026-11-20T03:00:00Z (2026-11-20T03:00:00Z)"
+    assert f"{text} (10-20 05:00 CEST, 04:00 CET)" == berlin().with_local_times(text)
+    assert text == berlin(ZoneMode.UTC).with_local_times(text)
+
+
 def test_the_findings_of_a_run_are_in_the_zone_of_its_screen() -> None:
     finding = FindingView(
         1, "stuck", "warning", "dwh/mart", 1, "", 1, NOW, NOW, None, "", "nothing in the log by 02:05 UTC", "", "", ""

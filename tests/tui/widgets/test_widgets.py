@@ -54,6 +54,8 @@ def test_a_line_is_always_exactly_as_wide_as_requested(runs: list[tuple[str, str
         ("warehouse-airflow/fx_rates.publish", 12, "wareho…blish"),
         ("日本語/日本語", 10, "日…/日本語"),
         ("abc/", 3, "a…/"),
+        ("batch-prod/etl/load_orders/1", 14, "batch-p…ders/1"),
+        ("batch-prod/etl/load_returns/1", 14, "batch-p…urns/1"),
     ],
 )
 def test_a_long_name_keeps_its_last_part_if_that_fits(name: str, width: int, cut: str) -> None:

@@ -48,6 +48,8 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
     for alert in view.external_alerts:
         times = f"   {ctx.hm(alert.started)} {alert.status(ctx.hm)}  "
         lines.append([(times, "dim"), (clean_line(alert.text), "warn")])
+    if view.external_alerts_left_out:
+        lines.append([(f"   and {view.external_alerts_left_out} more", "dim")])
     if view.findings:
         lines += [[], [(" DETECTED BY RULES", "key")]]
     for finding in view.findings:

@@ -215,9 +215,15 @@ class IncidentsScreen(HeadwayScreen):
             return self._why_none()
         return root_run(self.selected)
 
+    def _closed_by_plan(self) -> OpenIncident | None:
+        """Where none is open, the closed incident whose plan still runs, which the first line names."""
+        opened = self.verdict.opened
+        is_closed = opened is not None and opened.view.row.closed is not None
+        return opened if self.list.is_empty and is_closed else None
+
     def _first_id(self) -> int | None:
-        """Without an open incident that of the running plan, which the first line names."""
-        return self._selected_id() or (self.verdict.incident_id if self.list.is_empty else None)
+        opened = self._closed_by_plan()
+        return opened.view.row.id if opened is not None else self._selected_id()
 
     def _open_first(self) -> None:
         if (number := self._first_id()) is not None:
@@ -229,9 +235,9 @@ class IncidentsScreen(HeadwayScreen):
     def _why_none(self) -> str:
         if self.selected is not None:
             return ""
-        opened = self.verdict.opened if self.list.is_empty else None
-        if running := next((plan for plan in opened.plans if plan.state == "running"), None) if opened else None:
-            name = incident_name(self.verdict.incident_id or 0)
+        if (opened := self._closed_by_plan()) is not None:
+            running = next(plan for plan in opened.plans if plan.state == "running")  # else it is not opened
+            name = incident_name(opened.view.row.id)
             return f"{name} is closed, plan {running.id} still runs: {self.key_for('open')} opens it"
         return "no open incident" if self.list.loaded and not self.list.views else self.list.no_row
 

@@ -184,9 +184,6 @@ class VerdictLine(ScreenPart):
     def mounted(self) -> None:
         self.paint()
 
-    def tick(self) -> None:
-        self.paint()
-
     def frame_painted(self) -> None:
         self.paint()
 

@@ -337,22 +337,26 @@ MONTH_COLUMNS = {
     "in time": "days delivered by the deadline, of the days with a known result",
     "slack": "median time from delivery to the deadline",
     "incidents": "incidents opened",
+    "acknowledged": "mean time from the opening of an incident to its first acknowledgement",
     "recovered": "mean time from the failure to the end of its incident",
     "success": "runs that succeeded, of all ended runs of the jobs it needs",
     "changes": "changes of schedules and definitions at the schedulers",
+    "failed after": "changes whose first run within a week failed, of those with such a run",
     "cost": "sum over the runs, in the unit of the source",
 }
 """Meaning of each column of the months."""
 
 
-def months_text(figures: Sequence[MonthFigures], ctx: RenderContext) -> str:
-    """The months as a table with a bar for the share of days in time, as `headway report` has them."""
-    head = ("month", "in time", "", "slack", "incidents", "recovered", "success", "changes", "cost")
-    lines = [head, *(_month_cells(month, ctx) for month in figures)]
-    if all(month.cost is None for month in figures):
-        lines = [cells[:-1] for cells in lines]
-    key = [f"{name:<9}  {text}" for name, text in MONTH_COLUMNS.items() if name in lines[0]]
-    return "\n".join([*_aligned(lines), "", *key])
+def months_text(figures: Sequence[MonthFigures], ctx: RenderContext, width: int) -> str:
+    """The months as a table, as `headway report` has them, with a bar for the share of days in time; without columns
+    for which the width has no room."""
+    lines = [("month", *MONTH_COLUMNS), *(_month_cells(month, ctx) for month in figures)]
+    for name in ("failed after", "acknowledged"):
+        if max(map(len, _aligned(lines))) > width:
+            at = lines[0].index(name)
+            lines = [(*cells[:at], *cells[at + 1 :]) for cells in lines]
+    meanings = [(name, text) for name, text in MONTH_COLUMNS.items() if name in lines[0]]
+    return "\n".join([*_aligned(lines), "", *_aligned(meanings)])
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -362,11 +366,12 @@ def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _month_cells(month: MonthFigures, ctx: RenderContext) -> tuple[str, ...]:
     dash = ctx.sign("dash")
-    times = (month.slack_s, month.recover_s)
-    slack, recovered = (dash if time is None else format_short(timedelta(seconds=time)) for time in times)
+    times = (month.slack_s, month.acknowledge_s, month.recover_s)
+    slack, acknowledged, recovered = (dash if time is None else format_short(timedelta(seconds=time)) for time in times)
     bar = ("#" if ctx.plain else "█") * round((month.attainment or 0) * TREND_CELLS)
-    shares = (month.attainment, month.success_rate)
-    in_time, success = (dash if share is None else share_text(share) for share in shares)
+    shares = (month.attainment, month.success_rate, month.change_failure_rate)
+    in_time, success, failed = (dash if share is None else share_text(share) for share in shares)
     cost = dash if month.cost is None else f"{month.cost:,.0f}"
     counts = [str(number) if month.is_watched else dash for number in (month.incidents, month.changes)]
-    return month.month, in_time, bar, slack, counts[0], recovered, success, counts[1], cost
+    outcome = (acknowledged, recovered, success)
+    return month.month, f"{in_time:<5} {bar}", slack, counts[0], *outcome, counts[1], failed, cost

@@ -309,7 +309,7 @@ class ServicesScreen(HeadwayScreen):
         def shown(figures: Sequence[MonthFigures]) -> None:
             from console.tui.dialogs.overlay import TextScreen
 
-            text = rows.months_text(figures, self.ctx)
+            text = rows.months_text(figures, self.ctx, min(self.size.width * 9 // 10, 110) - 5)
             self.board.push_screen(TextScreen(f"months of {view.title or view.name}", text, text))
 
         self.ask("months", lambda reads: reads.reports.months(months, view.name, "service"), shown)

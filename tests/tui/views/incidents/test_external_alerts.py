@@ -18,7 +18,8 @@ def test_the_evidence_shows_when_a_firing_alert_was_last_reported() -> None:
     started, reported = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
     firing = ExternalAlertView("etl/db07", "DiskFull", "critical", "", started, None, reported)
     ended = replace(firing, name="Slow", ended=NOW - timedelta(minutes=5))
-    view = replace(incident(), external_alerts=(firing, ended))
+    view = replace(incident(), external_alerts=(firing, ended), external_alerts_left_out=3)
     lines = ["".join(text for text, _ in line) for line in evidence_lines(view, ctx)]
     assert f"   {ctx.hm(started)} firing, last reported {ctx.hm(reported)}  etl/db07: DiskFull (critical)" in lines
     assert f"   {ctx.hm(started)} until {ctx.hm(ended.ended)}  etl/db07: Slow (critical)" in lines
+    assert "   and 3 more" in lines

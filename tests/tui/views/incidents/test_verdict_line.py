@@ -590,7 +590,7 @@ async def test_a_small_page_without_an_open_incident_keeps_the_line_for_its_rows
     assert below_the_title(night).startswith(" state")
 
 
-@pytest.mark.parametrize("changes", [{"engine": None}, {"unseen_targets": ("etl-hosts/db07",)}, {}])
+@pytest.mark.parametrize("changes", [{"engine": None}, {"unseen_targets": header().unseen_targets}, {}])
 def test_a_job_is_called_well_only_while_an_engine_polls_everything(changes: dict[str, Any]) -> None:
     head = header(unseen_targets=())._replace(**changes)
     if changes.get("engine", head) is None:

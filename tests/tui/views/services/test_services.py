@@ -108,7 +108,7 @@ def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
 @pytest.mark.parametrize(
     "head, error, text",
     [
-        (header(at_risk=0), "", "no service is known to be at risk, but 1 target unreachable"),
+        (header(at_risk=0), "", "no service is known to be at risk, but 1 target is unreachable"),
         (CALM, "gone", None),
         (CALM._replace(engine=CALM.engine._replace(alive=False)), "", None),
     ],
@@ -124,7 +124,8 @@ def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> 
     text = all_well_text(many(3), header(at_risk=0, paused=paused), "", CONTEXT)
     assert text is not None
     assert text[0].startswith(
-        f"no service is known to be at risk, but 1 target not polled (paused by mara until {CONTEXT.hm(at('05:26'))})"
+        "no service is known to be at risk, but 1 target is not polled"
+        f" (paused by mara until {CONTEXT.hm(at('05:26'))})"
     )
     both = header(
         at_risk=0,
@@ -133,12 +134,12 @@ def test_a_target_of_a_paused_system_is_not_polled_rather_than_unreachable() -> 
     )
     text = all_well_text(many(3), both, "", CONTEXT)
     assert text is not None
-    assert "but 1 target refused, 1 target not polled (paused by mara until" in text[0]
+    assert "but 1 target is refused, 1 target is not polled (paused by mara until" in text[0]
     _, right = header_segments(both, CONTEXT, 200)
     assert {f"{name} not polled", "other/x refused"} < {text for text, _ in right}
 
 
-def test_without_an_engine_a_target_is_not_polled_rather_than_silent() -> None:
+def test_without_an_engine_a_target_is_not_polled_rather_than_unreachable() -> None:
     name = header().unseen_targets[0].name
     dead = header()._replace(engine=header().engine._replace(alive=False))
     texts = [{text for text, _ in header_segments(head, CONTEXT, 200)[1]} for head in (header(), dead)]
@@ -467,7 +468,7 @@ def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:
     passed = service(9, "x", "X", 3, "01:00", timeliness="no_estimate")
     reported = all_well_text([*many(2), passed], CALM, "", CONTEXT)
     assert ("delivery unknown: X, due 00:00 (2h17m ago), next: Service 0 03:00 in 42m", "warn") == reported
-    text = "delivery unknown: X, due 00:00 (2h17m ago) and 1 more; 1 target unreachable"
+    text = "delivery unknown: X, due 00:00 (2h17m ago) and 1 more; 1 target is unreachable"
     assert (text, "warn") == all_well_text([passed, passed], header(at_risk=0), "", CONTEXT)
 
 
