@@ -20,7 +20,7 @@ class MwaaOptions(AwsOptions):
 class AirflowOptions(RestOptions):
     """Airflow's address and the account: `username` with `password`, a ready `token`, or a cloud's identity."""
 
-    url: str
+    url: str = Field(examples=["https://airflow.example.com"])
     """Address of the web server, with its path if it has one, without /api/v2: "https://airflow.example.com"."""
     username: str | None = None
     """Account that asks for a token at /auth/token (Airflow 3), or that each request names (basic auth, Airflow 2)."""

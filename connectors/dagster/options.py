@@ -16,7 +16,7 @@ class DagsterOptions(AccountOptions):
     Dagster itself has no accounts: the username is of a proxy in front of it, the token a proxy's or a user token of
     Dagster+."""
 
-    url: str
+    url: str = Field(examples=["https://dagster.example.com"])
     """Address of the webserver, without /graphql: "https://dagster.example.com"; of Dagster+ with its deployment."""
     token_header: Annotated[str, formatted_like(r"[A-Za-z][A-Za-z0-9-]{0,63}", "Dagster-Cloud-Api-Token")] = (
         "Authorization"  # noqa: S105 - a name

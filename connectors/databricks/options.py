@@ -13,7 +13,7 @@ from connectors.sdk.secrets import SecretRef
 class DatabricksOptions(RestOptions):
     """The workspace and the account: a personal access token, or a service principal by OAuth (M2M)."""
 
-    url: str
+    url: str = Field(examples=["https://lakehouse.example.com"])
     """Address of the workspace: "https://lakehouse.example.com"."""
     token: SecretRef | None = None
     """A personal access token; read again when it is refused."""

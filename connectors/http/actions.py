@@ -217,9 +217,7 @@ class HttpActions(MappedActions[HttpVerbCall]):
 
     def shown(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
         copied = {name: f"<{name.removeprefix('run.')} of the run>" for name in call.copied}
-        source = self._client.source
-        secrets = {name: f"<{name}>" for name in source.secret_values}
-        given = {**source.values, **secrets, **values, **copied, "key": KEY_PLACEHOLDER}
+        given = {**self._client.shown_values(), **values, **copied, "key": KEY_PLACEHOLDER}
         path = self._client.path(call.path, {name: str(value) or f"<{name}>" for name, value in given.items()}, str)
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (self._client.shown(call, given),)
 

@@ -286,9 +286,11 @@ TYPES_READ = {
     **dict.fromkeys(("exit_code", "duration", "attempt", "count"), frozenset({"integer", "number"})),
     **dict.fromkeys(("paused", "enabled"), SCALARS | {"boolean"}),
     **dict.fromkeys(
-        ("id", "job", "name", "state", "state_else", "next", "business_date", "schedule", "note"),
+        ("id", "job", "name", "parent", "first", "state", "state_else", "next", "business_date", "note"),
         SCALARS,
     ),
+    **dict.fromkeys(("key", "upstreams"), SCALARS | {"array"}),
+    **dict.fromkeys(("schedule", "schedule_zone", "url"), frozenset({"string"})),
 }
 """Key of a profile -> the types that it can read. Other keys read a value of any type as text."""
 TYPES_OF_TIMES = {"iso": frozenset({"string"}), "compact": frozenset({"string", "integer", "int64"})}

@@ -30,6 +30,7 @@ from connectors.sdk.field_mapping import MappedFields, has_field, instant_at, ro
 from connectors.sdk.fields import EPOCH, digest
 from connectors.sdk.records import TargetClock
 from connectors.sdk.states import Capability
+from connectors.sdk.transport.call_limits import lists_requests
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, path_segment, refusal
 
 GONE_STATUSES = frozenset({404, 410})
@@ -320,6 +321,7 @@ class HttpApiClient(SignedClient):
     ) -> HttpReply:
         if missing := self.missing_secret(call):
             raise NotSupported(missing)
+        listed = self.shown(call, {**self.shown_values(), **values}) if lists_requests() else ""
         secrets = {name: self._secrets(ref) for name, ref in self.source.secret_values.items() if name in call.places}
         values = {**self.source.values, **secrets, **values}
         return self.read(
@@ -331,6 +333,7 @@ class HttpApiClient(SignedClient):
             body=None if call.body is None else fill_placeholders(call.body, values),
             once=once,
             end_bytes=end_bytes,
+            listed=listed,
             base_url=call.server,
         )
 
@@ -361,6 +364,10 @@ class HttpApiClient(SignedClient):
             return False
         own, names = (unquote(parts.path).split("/") for parts in (page, target))
         return bool(location) and is_same_server and ".." not in names and names[: len(own)] == own
+
+    def shown_values(self) -> dict[str, Any]:
+        """Place -> its value in every call, for people: of a secret its name."""
+        return {**self.source.values, **{name: f"<{name}>" for name in self.source.secret_values}}
 
     def shown(self, call: HttpCall, values: Mapping[str, Any]) -> str:
         """The text of a call for people: nothing in it is encoded."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from connectors.http.actions import HttpActions
 from connectors.http.client import HttpApiClient, HttpSource
@@ -126,6 +126,14 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     headers: dict[HeaderName, Annotated[HeaderText, AfterValidator(_fixed_text)]] = Field(default_factory=dict)
     """Headers of every request, the same for each system: no secrets."""
 
+    @model_validator(mode="after")
+    def headers_besides_the_sign_in(self) -> Self:
+        sign_in = {name.lower() for name in self.sign_in_headers()}
+        if replaced := [name for name in self.headers if name.lower() in sign_in]:
+            raise ValueError(f"headers.{replaced[0]}: the sign-in sends this header. Fix: remove it")
+        self.require_own_headers(sign_in)
+        return self
+
     @field_validator("url")
     @classmethod
     def one_origin(cls, url: str) -> str:
@@ -141,8 +149,8 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
     def compare(self, description: str) -> ApiComparison:
         from connectors.http.api_description import compare  # for start-up time
 
-        by_sign_in = (self.token_header, self.token_query, self.session.header if self.session else "")
-        return compare(self, self.url, description, self.session, [*self.headers, *filter(None, by_sign_in)])
+        always = [*self.headers, *self.sign_in_headers(), *filter(None, [self.token_query])]
+        return compare(self, self.url, description, self.session, always)
 
     def system_options(self) -> type[RestOptions]:
         return self.options_of_a_system(self.url)

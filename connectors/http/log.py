@@ -60,18 +60,14 @@ class HttpLogReader:
             if room <= 0:
                 is_cut = True
                 break
-            reply = self._request(call, run, part, end_bytes=room)
-            data, is_cut = reply.body[-room:] + data, is_cut or reply.cut or len(reply.body) > room
+            end, has_more = _end(self._api, call, _places(self._api, run, part.id), room)
+            data, is_cut = end + data, is_cut or has_more
         text = (from_character(data) if is_cut else data).decode("utf-8", "surrogateescape")
         return LogChunk(text, None, cut=is_cut)
 
     def _texts(self, call: HttpLogCall, run: RunRef, parts: list[PartTry]) -> Iterator[str]:
         for part in parts:
-            yield self._request(call, run, part).body.decode("utf-8", "surrogateescape")
-
-    def _request(self, call: HttpLogCall, run: RunRef, part: PartTry, end_bytes: int | None = None) -> HttpReply:
-        values = {"id": run.native_ref, "job": run.job, "part": part.id}
-        return self._api.request(call, values, ANY_TYPE, end_bytes=end_bytes)
+            yield from _texts(self._api, call, _places(self._api, run, part.id))
 
 
 def _read_run_log(
@@ -80,36 +76,59 @@ def _read_run_log(
     if call.files is not None:
         return chunk_of_parts(_file_texts(client, call, call.files, run), start, limit_bytes, is_open=False)
     begin = int(start) if start and start.isascii() and start.isdigit() else 0
-    window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
-    places = {"id": run.native_ref, "job": run.job, "attempt": str(attempt_of(run.attempt_key)), **window}
-    if "cursor" in call.places:
-        return chunk_of_parts(_pages(client, call, places), start, limit_bytes, is_open=False)
-    if "offset" in call.places and call.text:  # its bytes are not those of the source where one was replaced
-        return chunk_of_parts(_pieces(client, call, places, 0), start, limit_bytes, is_open=False)
-    if "offset" in call.places:
+    places = _places(client, run)
+    if "offset" in call.places and not call.text:
         chunk = chunk_of_parts(
             _pieces(client, call, places, begin), None if start is None else "0", limit_bytes, is_open=False
         )
         return replace(chunk, next=str(begin + int(chunk.next))) if chunk.next else chunk
+    if call.text:  # its bytes are not those of the source where one was replaced
+        return chunk_of_parts(_texts(client, call, places), start, limit_bytes, is_open=False)
     headers = dict(ANY_TYPE)
     if call.ranges:
         span = f"-{limit_bytes}" if start is None else f"{begin}-{begin + limit_bytes - 1}"
         headers |= {"Range": f"bytes={span}", "Accept-Encoding": "identity"}
-    is_end = start is None and not call.text and not call.ranges
+    is_end = start is None and not call.ranges
     reply = _log_reply(client, call, places, headers, limit_bytes if is_end else None)
     if reply.status == 416:
         return LogChunk("", None)
     if is_end:
         end = from_character(reply.body) if reply.cut else reply.body
         return LogChunk(end.decode("utf-8", "surrogateescape"), None, cut=reply.cut)
-    if reply.status == 206 and not call.text:
+    if reply.status == 206:
         return _partial_chunk(reply, start, limit_bytes)
-    if call.text:
-        document = _log_document(reply, call)
-        text = _lines(document, call) if call.parts else _log_text(document, call)
+    return chunk_of(reply.body.decode("utf-8", "surrogateescape"), start, limit_bytes, is_open=False)
+
+
+def _places(client: HttpApiClient, run: RunRef, part: str = "") -> dict[str, Any]:
+    """Place -> its value, for the log of a run or of a part."""
+    window = client.window((run.started_at or datetime.now(UTC)) - BEFORE_ITS_START)
+    attempt = str(attempt_of(run.attempt_key))
+    return {"id": run.native_ref, "job": run.job, "attempt": attempt, "part": part, **window}
+
+
+def _texts(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, Any]) -> Iterator[str]:
+    """The log from its beginning, one answer after the other."""
+    if "cursor" in call.places:
+        yield from _pages(client, call, places)
+    elif "offset" in call.places:
+        yield from _pieces(client, call, places, 0)
     else:
-        text = reply.body.decode("utf-8", "surrogateescape")
-    return chunk_of(text, start, limit_bytes, is_open=False)
+        reply = _log_reply(client, call, places, ANY_TYPE)
+        if reply.status != 416 and call.text:
+            document = _log_document(reply, call)
+            yield _lines(document, call) if call.parts else _log_text(document, call)
+        elif reply.status != 416:
+            yield reply.body.decode("utf-8", "surrogateescape")
+
+
+def _end(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, Any], limit_bytes: int) -> tuple[bytes, bool]:
+    """The last bytes of the log, and whether there are others before them."""
+    if call.text or "offset" in call.places:
+        chunk = chunk_of_parts(_texts(client, call, places), None, limit_bytes, is_open=False)
+        return chunk.text.encode("utf-8", "surrogateescape"), chunk.cut
+    reply = _log_reply(client, call, places, ANY_TYPE, limit_bytes)
+    return reply.body[-limit_bytes:], reply.cut or len(reply.body) > limit_bytes
 
 
 def _log_reply(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import quote, unquote
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
@@ -25,9 +26,35 @@ from connectors.sdk.secrets import SecretRef
 from connectors.sdk.transport.http import checked_origin
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
+ReadMethod = Literal["GET", "POST"]
+"""Of a call that changes nothing."""
 PlainValue = str | int | float | bool
-HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key")]
-HeaderText = Annotated[str, formatted_like(r"[ -~]{0,200}", "true")]
+PROTOCOL_HEADERS = frozenset({
+    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""In lower case: those that each HTTP request sets itself."""
+
+
+def _no_protocol_header(name: str) -> str:
+    if name.lower() in PROTOCOL_HEADERS or name.lower().startswith("proxy-"):
+        raise ValueError(f"the header {name} is set by HTTP itself. Fix: remove it")
+    return name
+
+
+HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key"), AfterValidator(_no_protocol_header)]
+
+
+def _header_text(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and len(text) <= MAX_HEADER_CHARACTERS):
+        raise ValueError(
+            f"a header has up to {MAX_HEADER_CHARACTERS} characters of ASCII on one line. Fix: remove the others"
+        )
+    return text
+
+
+MAX_HEADER_CHARACTERS = 200
+HeaderText = Annotated[str, AfterValidator(_header_text)]
 
 
 def without_code(value: Any, info: ValidationInfo) -> Any:
@@ -40,6 +67,21 @@ def without_code(value: Any, info: ValidationInfo) -> Any:
 
 
 _CODE = re.compile(r"[{}`]|\$\(|<%")
+
+
+def plain_path(path: str) -> str:
+    """The path, as it is sent. Raises ValueError for one that would be sent otherwise."""
+    if odd := next((mark for mark in path if mark.isspace() or not mark.isprintable() or mark in "\\#"), ""):
+        raise ValueError(f"no path has {odd!a}. Fix: write {quote(odd)}, or remove it")
+    if {".", ".."} & {*unquote(path.partition("?")[0]).split("/")}:
+        raise ValueError(f'{path!r} has a part "." or "..". Fix: write the path that it leads to')
+    return path
+
+
+CallPath = Annotated[
+    str, formatted_like(r"(?s)(/.*)?", "/api/runs"), AfterValidator(without_code), AfterValidator(plain_path)
+]
+"""Below the address of the system."""
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -60,9 +102,7 @@ class HttpCall(MappedCall):
 
     server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
     """Address of the server that answers it, where that is not `url` of the system."""
-    path: Annotated[str, formatted_like(r"(?s)/.*", "/api/runs"), AfterValidator(without_code)] = Field(
-        examples=["/api/runs"]
-    )
+    path: CallPath = Field(min_length=1, examples=["/api/runs"])
     """Below the address, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""
@@ -102,6 +142,8 @@ class HttpListCall(HttpCall):
     may_nest: ClassVar[bool] = False
     table: ClassVar[str]
     """Its key in the mapping."""
+    method: ReadMethod = "GET"
+    """GET, or POST where the API takes the filter in a body."""
 
     rows: FieldPath = ""
     """Path to their list in the answer; empty: the answer is the list; "tasks.*": an object of rows, whose names are
@@ -116,7 +158,7 @@ class HttpListCall(HttpCall):
     """Path to the token of the next page, for {cursor}; the first page is requested without it."""
     next_query: str = ""
     """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
-    next_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/pages/{cursor}"), AfterValidator(without_code)] = ""
+    next_path: CallPath = ""
     """Path of later pages, {cursor} in it, where they have one of their own. Of a link at `next`, the token is the last
     part of its path."""
     paging: Literal["none", "server", "capped"] | None = None
@@ -283,7 +325,7 @@ class HttpRunsCall(HttpListCall, MappedRunFields):
     """The list is sorted by change, the oldest first, and takes {since}: a poll goes on from the last change, so that
     rows that move to the end while it reads hide no others."""
 
-    one: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/runs/{id}"), AfterValidator(without_code)] = ""
+    one: CallPath = ""
     """Path of a single run, {id} in it, and {job}: open runs that the list does not show any more are looked up
     there."""
     gone_text: str = ""
@@ -342,6 +384,7 @@ class HttpLogCall(HttpHeadersCall):
     """The log of a run."""
 
     known_places = frozenset({"id", "job", "part", "file", "attempt", "since", "until", "offset", "cursor"})
+    method: ReadMethod = "GET"
 
     files: HttpLogFilesCall | None = None
     """The list of its files; the log is then each {file}, one after the other."""
@@ -376,10 +419,8 @@ class HttpLogCall(HttpHeadersCall):
             )
         if ("file" in self.places) != (self.files is not None) or (self.files and (self.text or self.ranges)):
             raise ValueError("files: send {file} in the path of the log, and leave out text, parts and ranges")
-        if "offset" in self.places and (self.parts or self.ranges or {"file", "part", "cursor"} & self.places):
-            raise ValueError(
-                "path: {offset} is a byte of one log: leave out parts, ranges, {file}, {part} and {cursor}"
-            )
+        if "offset" in self.places and (self.parts or self.ranges or {"file", "cursor"} & self.places):
+            raise ValueError("path: {offset} is a byte of one log: leave out parts, ranges, {file} and {cursor}")
         if is_by_offset and not self.next:
             raise ValueError(
                 "next: a text by {offset} needs the byte behind it. Fix: name in next where an answer has it"
@@ -439,6 +480,7 @@ class HttpAccountCall(HttpCall):
     """The account of the token at the API."""
 
     known_places = frozenset()
+    method: ReadMethod = "GET"
 
     name: FieldPath = Field(min_length=1)
     """Path to the account's name, as `parts.account` shows it."""
@@ -469,7 +511,7 @@ class HttpHoldCall(HttpWriteCall):
     known_places = frozenset({"job", "enabled", "paused", "note", "key"})
     method: Literal["POST", "PUT", "PATCH"] = "PUT"
 
-    job_path: Annotated[str, formatted_like(r"(?s)(/.*)?", "/api/jobs/{job}"), AfterValidator(without_code)] = ""
+    job_path: CallPath = ""
     """Path of the job, {job} in it: it is read again right before it is written. Empty: the list is read for it."""
     pause: HttpSwitchCall | None = None
     """The call that pauses the job, where that is one of its own: it is sent after the text."""
@@ -604,6 +646,18 @@ class HttpMapping(StrictOptions):
             raise ValueError("log: {attempt} is the number of an attempt. Fix: name it in runs.attempt, or remove it")
         return self
 
+    def require_own_headers(self, sign_in: Collection[str]) -> None:
+        """Raises ValueError for a header of a call that would replace one of the sign-in."""
+        taken = {name.lower() for name in sign_in}
+        calls: dict[str, HttpHeadersCall | None] = {"log": self.log, "hold": self.hold}
+        calls |= {f"verbs.{key}": call for key, call in self.verbs.named.items()}
+        if self.hold is not None:
+            calls |= {"hold.pause": self.hold.pause, "hold.resume": self.hold.resume}
+        for key, call in calls.items():
+            for name in call.headers if call is not None else ():
+                if name.lower() in taken:
+                    raise ValueError(f"{key}.headers.{name}: the sign-in sends this header. Fix: remove it")
+
     def _require_places(self) -> None:
         """Raises ValueError for a call that would be about another run or job."""
         self.verbs.require_places("id")
@@ -649,9 +703,9 @@ class HttpMapping(StrictOptions):
 class HttpOptions(AccountOptions, HttpMapping):
     """Address of the API, the account, and how its lists are read."""
 
-    url: str
+    url: str = Field(examples=["https://batch.example.com"])
     """Address, with the path that all calls share."""
-    headers: dict[str, SecretRef] = Field(default_factory=dict)
+    headers: dict[HeaderName, SecretRef] = Field(default_factory=dict)
     """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""
 
     @model_validator(mode="after")
@@ -666,4 +720,5 @@ class HttpOptions(AccountOptions, HttpMapping):
         name = next((name for name in self.headers if name.lower() == "authorization"), "")
         if account and name:
             raise ValueError(f'headers: "{name}" and {account} both set the Authorization header: remove one of them')
+        self.require_own_headers({*self.headers, *(["authorization"] if account else [])})
         return self

@@ -12,7 +12,7 @@ import httpx
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from connectors.http.client import fill_placeholders
-from connectors.http.options import PLACEHOLDER, HeaderName, HttpCall, without_code
+from connectors.http.options import PLACEHOLDER, HeaderName, HttpCall, plain_path, without_code
 from connectors.sdk.aws.options import AwsIdentity
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
@@ -63,7 +63,7 @@ class OAuth2Grant(MappedCall):
 
     known_places = frozenset()
 
-    token_url: Annotated[str, AfterValidator(without_code), AfterValidator(_token_url)] = ""
+    token_url: Annotated[str, AfterValidator(without_code), AfterValidator(plain_path), AfterValidator(_token_url)] = ""
     """Address of the token endpoint, or its path below `url`; without it, each system names it."""
     scope: FormValue = ""
     """Purpose of the token."""
@@ -135,6 +135,18 @@ class ProfileSignIn(StrictOptions):
                 raise ValueError(f'{setting}: {belong} set sign_in = "{name}", or remove it')
         return self
 
+    def sign_in_headers(self) -> tuple[str, ...]:
+        """Names of the headers that it sends with each request."""
+        match self.sign_in:
+            case "none" | "query":
+                return ()
+            case "session":
+                assert self.session is not None, "validated"
+                return ("Cookie" if self.session.cookie else self.session.header,)
+            case "aws":
+                return (AUTHORIZATION, "X-Amz-Date", "X-Amz-Security-Token")
+        return (self.token_header or AUTHORIZATION,)
+
     def account_fields(self) -> dict[str, Any]:
         """Options of a system for its account: name -> type and default."""
         match self.sign_in:
@@ -158,7 +170,12 @@ class ProfileSignIn(StrictOptions):
         """The options of every system: its address, by default `url`, and its account."""
         has_account = self.sign_in in ("bearer", "header", "query", "basic", "session")
         base: type[RestOptions] = AccountOptions if has_account else RestOptions
-        return create_model("SystemOptions", __base__=base, url=(str, url or ...), **self.account_fields())
+        return create_model(
+            "SystemOptions",
+            __base__=base,
+            url=(str, url or Field(examples=["https://scheduler.example.com"])),
+            **self.account_fields(),
+        )
 
     def signed_account(
         self,

@@ -13,7 +13,7 @@ class PrefectOptions(AccountOptions):
     The username is of a server with PREFECT_SERVER_API_AUTH_STRING, or of a proxy in front of it; the token an API key
     of Prefect Cloud, or a proxy's."""
 
-    url: str
+    url: str = Field(examples=["https://prefect.example.com/api"])
     """The value of PREFECT_API_URL: "https://prefect.example.com/api", or the address of a workspace of Prefect
     Cloud."""
     deployments: tuple[str, ...] = Field(default=("*",), min_length=1)

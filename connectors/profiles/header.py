@@ -110,8 +110,10 @@ class ProfileHeader(StrictOptions):
 
     @model_validator(mode="after")
     def options_fit_together(self) -> Self:
-        if taken := sorted(set(self.options) & set(self.system_options().model_fields)):
-            raise ValueError(f"options.{taken[0]}: every system has this option. Choose another name")
+        base = self.system_options()
+        if taken := sorted(set(self.options) & {*base.model_fields, *dir(base)}):
+            problem = "every system has this option" if taken[0] in base.model_fields else "this name is reserved"
+            raise ValueError(f"options.{taken[0]}: {problem}. Choose another name")
         lists = sorted(name for name, option in self.options.items() if option.type == "texts")
         if lists != ([self.targets] if self.targets else []):
             raise ValueError('targets names the one option of type "texts"; there are no others of this type')

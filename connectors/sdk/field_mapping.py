@@ -113,13 +113,22 @@ def _no_green_prefix(states: dict[str, RunState]) -> dict[str, RunState]:
     return states
 
 
+def _each_by_letters(states: dict[str, RunState]) -> dict[str, RunState]:
+    by_letters: dict[str, str] = {}
+    for name in states:
+        if (first := by_letters.setdefault(name.lower(), name)) != name:
+            raise ValueError(f"{first!r} and {name!r} are the same state: capitals do not count. Fix: keep one of them")
+    return states
+
+
 States = Annotated[
     dict[str, Annotated[RunState, BeforeValidator(_checked_state)]],
     AfterValidator(_some_green),
     AfterValidator(_no_green_prefix),
+    AfterValidator(_each_by_letters),
 ]
-"""Native state -> ours. A native state that is missing here is UNKNOWN and a warning, never green. A name that ends
-with "*" is every other state that begins so; the longest one counts."""
+"""Native state -> ours, whatever its capitals. A native state that is missing here is UNKNOWN and a warning, never
+green. A name that ends with "*" is every other state that begins so; the longest one counts."""
 
 
 _ZONE_PLACE = re.compile(r"\{(option\.[a-z_]+)\}")

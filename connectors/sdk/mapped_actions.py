@@ -158,7 +158,8 @@ class MappedVerbs(StrictOptions, Generic[Call]):
             warnings.append((("verbs", "cancel"), text))
         if self.rerun is not None and runs_key and "key" not in self.rerun.places:
             text = f'it sends no {{key}}, so no run shows it at runs.key = "{runs_key}". Fix: send {{key}}'
-            warnings.append((("verbs", "rerun"), f"{text}, or remove runs.key"))
+            or_else = "" if self.start is not None else ", or remove runs.key"  # a start needs it
+            warnings.append((("verbs", "rerun"), f"{text}{or_else}"))
         return warnings
 
     def require_places(self, run_place: str) -> None:

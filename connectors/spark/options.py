@@ -11,7 +11,7 @@ from connectors.sdk.rest_options import AccountOptions
 
 
 class SparkOptions(AccountOptions):
-    url: str
+    url: str = Field(examples=["https://spark-history.example.com"])
     """Address of the history server: "https://spark-history.example.com"."""
     applications: tuple[str, ...] = Field(default=("*",), min_length=1)
     """Patterns of application names to watch, as in a shell: ["load_*", "mart"]."""

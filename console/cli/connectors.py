@@ -114,6 +114,7 @@ def try_connector(arguments: argparse.Namespace) -> int:
 
 SHOWN = 10
 """Jobs and runs that are shown of each."""
+MAX_REQUEST_CHARACTERS = 500
 
 
 @dataclass
@@ -184,7 +185,8 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
     from console.timing.schedule import unreadable_schedules
 
     for request, count in result.requests.most_common(SHOWN):
-        yield f"  request  {request}{f' × {count}' if count > 1 else ''}"
+        text = request if len(request) <= MAX_REQUEST_CHARACTERS else f"{request[:MAX_REQUEST_CHARACTERS]}…"
+        yield f"  request  {text}{f' × {count}' if count > 1 else ''}"
     if len(result.requests) > SHOWN:
         yield f"  request  {len(result.requests) - SHOWN} more"
     if result.probe is not None:

@@ -291,7 +291,7 @@ class FileSettings(AgedSettings):
 
 class HttpSettings(CheckSettings):
     kind: Literal["http"]
-    url: Dated
+    url: Dated = Field(examples=["https://rates.example.com"])
     """Address; {business_date} and {business_date:%Y%m%d} are the business date. No credentials in it."""
     headers: Mapping[str, SecretRef] = Field(default_factory=dict)
     """Headers to send, as references."""

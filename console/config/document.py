@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -158,7 +159,7 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
         reading.faults.append(
             ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
         )
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         fault = toml_fault(file, reading.texts[file], error)
         reading.faults.append(replace(fault, problem=f"{fault.problem} The rest was not read."))
     reading.unread = True
@@ -167,6 +168,10 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
 
 def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     """The fault of a text that is not TOML: its line, and the key that is there twice."""
+    if isinstance(error, RecursionError):
+        lines = text.split("\n")
+        line = bisect_left(range(1, len(lines)), True, key=lambda count: _is_too_deep("\n".join(lines[:count]))) + 1
+        return ConfigFault(file, line, "", "has too many tables and lists in each other. Fix: remove some.")
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
     if match is None:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
@@ -184,6 +189,14 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
 
 
 _HEADER = re.compile(r"\s*\[+([^\[\]]+)\]")
+
+
+def _is_too_deep(text: str) -> bool:
+    try:
+        _is_toml(text)
+    except RecursionError:
+        return True
+    return False
 
 
 def _is_toml(text: str) -> bool:
@@ -265,15 +278,16 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
     return _key_line(lines, start, rest) or start + 1
 
 
-def line_in_tables(text: str, key: tuple[str, ...]) -> int | None:
-    """The same in a file whose tables are not those of an estate: the line of `key`, else of its innermost table."""
+def line_in_tables(text: str, key: tuple[str, ...]) -> int:
+    """The same in a file whose tables are not those of an estate: the line of `key`, else of its innermost table, else
+    the first."""
     lines = text.splitlines()
     for depth in range(len(key), 0, -1):
         start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*\]", 1)
         if start is not None:
             return _key_line(lines, start, key[depth:]) or start + 1
     below = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key)}\s*\.", 1) if key else None
-    return _key_line(lines, -1, key) if below is None else below + 1
+    return (_key_line(lines, -1, key) or 1) if below is None else below + 1
 
 
 def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:

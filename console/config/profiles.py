@@ -6,9 +6,11 @@ A profile that Headway ships is loaded by its name (`connectors.sdk.registry`); 
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,27 @@ from connectors.sdk import registry
 from connectors.sdk.contract import ApiComparison, ConnectorKind
 from connectors.sdk.file_trust import write_access_fault
 from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion, toml_fault
+from console.config.paths import encoding_fault
 from console.config.sections import SystemSettings
 from console.config.validation import validate
 from console.text.redact import SIGN_IN, is_secret_name, mask_secrets
 
 MAX_BYTES = 256 * 1024
+MAX_DEPTH = 30
+"""Of tables and lists in each other."""
 PROSE = ("about", "grants", "ladder", "lacks", "title")
 """Tables and keys whose texts are for people."""
 SENT = ("query", "body", "form", "headers")
 """Tables of what a call sends."""
 OF_A_SYSTEM = ("client_id", "client_secret", "username", "password", "token")
 """Keys of the account, which a system of the config has."""
+SIGN_IN_FIX = "A profile holds none: declare its sign_in, and let the config refer to the token"
+RANDOM_CHARACTERS = 16
+RANDOM_CHANGES = 0.25
+"""Changes between small letters, capitals and digits per character of a random word; random digits of base 16 have
+0.47."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_COMMENT = re.compile(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*#(.*)""")
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
 _LETTERS_ONLY = re.compile(r"\bbearer\s+[A-Za-z0-9]{16,}\b", re.IGNORECASE)
 """A token without a number, which SIGN_IN does not match."""
@@ -41,8 +53,11 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
     document = _document(path, reading)
     if document is None:
         return None, reading.faults
-    for key, problem in _secrets(document, ()):
-        reading.fault(key, problem)
+    for key in _secrets(document, ()):
+        reading.fault(key, f"holds a secret, or what looks like one. {SIGN_IN_FIX}.")
+    for line in _lines_with_secrets(reading.texts[path]):
+        problem = f"a comment holds a secret, or what looks like one. {SIGN_IN_FIX}."
+        reading.faults.append(ConfigFault(path, line, "", problem))
     try:
         model = registry.profile_model(document)
     except registry.UnknownKind as error:
@@ -96,21 +111,45 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
     problem = ""
     try:
         problem = write_access_fault(path)
-        data = path.read_bytes()
-        if problem or len(data) > MAX_BYTES:
-            problem = f"is not used, because {problem}" if problem else f"has more than {MAX_BYTES} bytes: shorten it"
+        if problem:
+            problem = f"is not used, because {problem}"
+        elif not stat.S_ISREG(path.stat().st_mode):
+            problem = "is not a regular file. Fix: correct the path"
         else:
-            reading.texts[path] = data.decode("utf-8-sig")
-            return tomllib.loads(reading.texts[path] + "\n")
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) <= MAX_BYTES:
+                reading.texts[path] = data.decode("utf-8-sig")
+                return _shallow(tomllib.loads(reading.texts[path] + "\n"), reading)
+            problem = f"has more than {MAX_BYTES} bytes: shorten it"
     except OSError as error:
         problem = f"cannot be read: {error.strerror}. Fix: correct the path"
     except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 at byte {error.start}: save the file as UTF-8"
+        line, problem = encoding_fault(error)
+        reading.faults.append(ConfigFault(path, line, "", problem))
+        return None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reading.faults.append(toml_fault(path, reading.texts[path], error))
         return None
     reading.faults.append(ConfigFault(path, None, "", f"{problem}."))
     return None
+
+
+def _shallow(document: dict[str, Any], reading: ConfigDocument) -> dict[str, Any] | None:
+    """The document; None, and a fault, where tables and lists are too deep in each other."""
+    level: list[tuple[tuple[str, ...], Any]] = [((), document)]
+    for _ in range(MAX_DEPTH):
+        level = [((*key, name), item) for key, value in level for name, item in _items(value)]
+    if not level:
+        return document
+    reading.fault(level[0][0][:3], "has too many tables and lists in each other. Fix: remove some.")
+    return None
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return [(str(number), item) for number, item in enumerate(value, 1)] if isinstance(value, list) else []
 
 
 def _check_names(path: Path, document: dict[str, Any], reading: ConfigDocument) -> None:
@@ -136,22 +175,42 @@ def _of_a_system(fault: ConfigFault) -> ConfigFault:
     return replace(fault, problem=f"a profile holds no account. {fix}.")
 
 
-def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Texts that hold a secret: by their shape, and by the name of what is sent."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _secrets(item, (*key, name))
-    elif isinstance(value, list):
-        for number, item in enumerate(value, 1):
-            yield from _secrets(item, (*key, str(number)))
-    elif isinstance(value, str):
+def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Keys of texts that hold a secret: by their shape, and by the name of what is sent."""
+    for name, item in _items(value):
+        yield from _secrets(item, (*key, name))
+    if isinstance(value, str):
         is_prose = any(part in PROSE for part in key)
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
-        texts = value.split() if is_prose else [value]
-        is_signed = is_prose and any(pattern.search(value) for pattern in (SIGN_IN, _LETTERS_ONLY))
-        if is_sent or is_signed or any(mask_secrets(text) != text for text in texts):
-            fix = "A profile holds none: declare its sign_in, and let the config refer to the token"
-            yield key, f"holds a secret, or what looks like one. {fix}."
+        is_fixed = "headers" in key or (key[0] == "options" and key[-1] == "default")
+        is_secret = _prose_holds_secret(value) if is_prose else mask_secrets(value) != value
+        if is_sent or is_secret or (is_fixed and any(map(_is_random, value.split()))):
+            yield key
+
+
+def _prose_holds_secret(text: str) -> bool:
+    is_signed = any(pattern.search(text) for pattern in (SIGN_IN, _LETTERS_ONLY))
+    return is_signed or any(mask_secrets(part) != part for part in text.split())
+
+
+def _lines_with_secrets(text: str) -> Iterator[int]:
+    """Numbers of the lines with a comment that holds a secret; a text of several lines has none."""
+    is_within = False
+    for number, line in enumerate(text.splitlines(), 1):
+        begins_or_ends = (line.count('"""') + line.count("'''")) % 2 == 1
+        comment = None if is_within or begins_or_ends else _COMMENT.match(line)
+        if comment and _prose_holds_secret(comment[1]):
+            yield number
+        is_within ^= begins_or_ends
+
+
+def _is_random(text: str) -> bool:
+    """Whether small letters, capitals and digits alternate in a long text as in no name. A UUID is a public name."""
+    characters = re.sub(r"[\W_]", "", text)
+    kinds = ["digit" if character.isdigit() else character.isupper() for character in characters]
+    changes = sum(kind != following for kind, following in pairwise(kinds))
+    is_mixed = len(characters) >= RANDOM_CHARACTERS and changes >= RANDOM_CHANGES * len(characters)
+    return is_mixed and "digit" in kinds and not _UUID.fullmatch(text)
 
 
 def _names_secret(key: tuple[str, ...], value: str) -> bool:

@@ -26,7 +26,7 @@ EXAMPLES = {
     "delivered_by": '["dwh/publish"]', "downstream": '"dwh/publish"', "from": '"22:00"', "hosts": '["db07"]',
     "ical": '{ env = "ONCALL_CALENDAR" }', "kind": '"cron"', "objective": "0.99",
     "people": '{ "ann" = "oncall" }', "role": '"act"', "timezone": '"Europe/Berlin"', "to": '"06:00"',
-    "url": '"https://rates.example.com"', "urls": '[{ env = "ONCALL_MAIL" }]', "what": '{ tier = "4" }',
+    "urls": '[{ env = "ONCALL_MAIL" }]', "what": '{ tier = "4" }',
     "who": '["ann"]', "why": '"monthly patches"', "within": '"2h"',
 }  # fmt: skip
 """Of keys that must be there."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
+from connectors.http.connector import HttpProfile
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import Probe
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.registry import kinds
+from connectors.sdk.secrets import SecretRef
 from console.cli.connectors import SHOWN, TrialResult, trial_lines, try_target
 from console.cli.exits import Exit
 from tests.fakes.homegrown import HomeGrown
@@ -23,6 +28,7 @@ from tests.hostile.world import harmful
 
 PAGE = Path(__file__).parents[2] / "docs" / "connectors" / "http.md"
 EXAMPLE = PAGE.read_text().partition("```toml\n")[2].partition("```")[0]
+EXAMPLE_SETTINGS = tomllib.loads(EXAMPLE)["systems"]["batch"]
 
 
 @pytest.fixture
@@ -66,6 +72,7 @@ def test_the_parsed_mapping_is_printed_line_by_line(tmp_path: Path, url: str) ->
     done = tried(tmp_path, url, "batch")
     assert (Exit.OK, "") == (done.code, done.err)
     assert f"request  GET {url}/api/jobs × 2" in done.out
+    assert re.search(rf"request  GET {url}/api/runs\?since=[-\w:]+&limit=100\n", done.out)
     assert "right    read runs: held" in done.out
     assert "load  'Load orders'  debian-cron '10 3 * * *' Europe/Berlin" in done.out
     assert "'crashed' -> failed" in done.out
@@ -141,6 +148,10 @@ def test_a_new_profile_is_valid_and_an_existing_file_is_kept(tmp_path: Path) -> 
     assert (Exit.REFUSED, True) == (again.code, "File exists; nothing was written" in again.err)
     nowhere = headway("none.db", *new[:-1], str(tmp_path / "none"))
     assert (Exit.REFUSED, True) == (nowhere.code, "Fix: make the folder" in " ".join(nowhere.err.split()))
+    taken = headway("none.db", "connector", "new", "gitlab", "--profile", "--into", str(tmp_path))
+    assert Exit.REFUSED == taken.code
+    assert '"gitlab" is an installed kind; nothing was written. Fix: choose another name' in " ".join(taken.err.split())
+    assert not (tmp_path / "gitlab.toml").exists()
     checked = headway("none.db", "connector", "check", str(path))
     assert (Exit.OK, True) == (checked.code, "kind nightly (Nightly): log, native_dependencies, rerun" in checked.out)
 
@@ -240,6 +251,37 @@ def test_a_trial_keeps_the_gaps_and_the_inventory_of_its_first_page(later: Inven
     assert trial.inventory is not None
     assert ["page after ''", "page after '1'"] == [gap.reason for gap in trial.poll.gaps]
     assert (shown, "2") == (trial.inventory.hash, trial.poll.cursor)
+
+
+class Posted(HomeGrown):
+    """Takes the query of its lists in a body."""
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        sent = json.loads(request.content) if request.content else {}
+        key = {"X-Api-Key": request.url.params["key"]}
+        return super().handle(httpx.Request("GET", request.url.copy_merge_params(sent), headers=key))
+
+
+def test_a_trial_lists_what_each_request_sends_and_no_secret() -> None:
+    lists = {name: {**EXAMPLE_SETTINGS[name], "method": "POST"} for name in ("jobs", "runs")}
+    lists["jobs"]["paging"] = "none"
+    lists["runs"]["body"], lists["runs"]["query"] = lists["runs"]["query"], {"tenant": "{option.tenant}"}
+    document = {
+        **lists, "kind": "posted", "base": "http", "title": "Posted", "ladder": "Proves a run's end.",
+        "grants": "# a token that reads",
+        "sign_in": "query", "token_query": "key", "limit": 4, "states": EXAMPLE_SETTINGS["states"],
+        "options": {"tenant": {"about": "Name of the tenant.", "default": "main"}},
+        "lacks": dict.fromkeys(("log", "rerun", "start", "cancel", "hold"), "Posted has no call for it."),
+    }  # fmt: skip
+    profile = HttpProfile.model_validate(document, context={})
+    options = profile.model_of_options()(url="https://posted.example", token=SecretRef(env="TOKEN"))
+    transport = httpx.MockTransport(Posted().handle)
+    trial = try_target(profile.open_target(options, "api", lambda _: "let-me-in", transport), "posted/api", 5)
+    lines = [line for line in trial_lines(trial) if "request" in line]
+    page = r'POST https://posted.example/api/runs\?tenant=main \{"since": "[-\w:]+", "limit": 4(, "after": "\d+")?\}'
+    assert "  request  POST https://posted.example/api/jobs × 2" == lines[0]
+    assert 2 <= len([line for line in lines if re.fullmatch(rf"  request  {page}", line)])
+    assert "let-me-in" not in "".join(lines)
 
 
 def test_requests_beyond_those_that_are_shown_are_counted() -> None:

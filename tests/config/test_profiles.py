@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,7 @@ def test_the_scaffolded_profile_is_valid_and_is_a_kind_in_a_config(file: Path) -
 HOSTILE = [
     # an unknown, missing or misspelled field
     ('limit = 100', 'limti = 100', "limti", 'limti: unknown key. Did you mean "limit"?'),
-    ('title = "Nightly"', "", None, 'title: is missing. Add it: title = "Nightly".'),
+    ('title = "Nightly"', "", "# Nightly as a kind", 'title: is missing. Add it: title = "Nightly".'),
     ('schedule = "cron"', 'shedule = "cron"', "shedule", 'jobs.shedule: unknown key. Did you mean "schedule"?'),
     ('base = "http"', 'base = "cron"', "base =", 'base: a profile has no base "cron". Write base = "http" or "sql".'),
     ('base = "http"', 'base = "../http"', "base =", 'base: a profile has no base "../http"'),
@@ -78,6 +80,12 @@ HOSTILE = [
     ("[lacks]", "[jobs]\n[lacks]", "[jobs]", "jobs: is defined twice. Fix: remove one of the two definitions."),
     ('{ limit = "{limit}", after', '{ limit = "{limit}", limit = "9", after', '"9"',
      "jobs.query.limit: is defined twice"),
+    # a list, a log or an account that would be changed by being read
+    *((f"[{table}]", f'[{table}]\nmethod = "{method}"', f'"{method}"',
+       f"{table}.method: '{method}' is not one of 'GET' or 'POST'.")
+      for table in ("jobs", "runs", "log") for method in ("DELETE", "PUT")),
+    ('[states]', '[account]\npath = "/me"\nname = "name"\nmethod = "PATCH"\n[states]', "PATCH",
+     "account.method: 'PATCH' is not one of 'GET' or 'POST'."),
     # a relation that is no path, a mark of no run
     ('upstreams = "needs"', 'upstreams = ["load"]', "upstreams =", "jobs.upstreams: a list is not text"),
     ('upstreams = "needs"', 'upstreams = "needs[].job"', "upstreams =", "jobs.upstreams: 'needs[].job' is not a path"),
@@ -121,7 +129,9 @@ HOSTILE = [
      'oauth2.client_secret: a profile holds no account. Fix: remove it here, and write client_secret = { env ='),
     ('start = "Nightly starts', 'strat = "Nightly starts', "strat", 'lacks.strat: unknown key. Did you mean "start"?'),
     ('start = "Nightly starts', '# "', "[lacks]", "lacks: it has no start: add its call"),
-    ('kind = "nightly"', "", None, 'kind: is missing. Add it: kind = "nightly".'),
+    ('ladder = "', '# "', "# Nightly as a kind", "ladder: is missing. Add it: ladder ="),
+    ('grants = "', '# "', "# Nightly as a kind", "grants: is missing. Add it: grants ="),
+    ('kind = "nightly"', "", "# Nightly as a kind", 'kind: is missing. Add it: kind = "nightly".'),
     ("limit = 100", 'limit = "100"', "limit =", "limit: '100' is not a whole number"),
     ('one = "/api/{option.tenant}/runs/{id}"', 'attempt = "tries"', "[verbs.rerun]", 'runs.one the path of a single'),
     ('after = "{cursor}" }', 'after = "{curser}" }', "{curser}",
@@ -133,6 +143,51 @@ HOSTILE = [
     # a header with a secret
     ("limit = 100", 'limit = 100\nheaders = { X-Api-Key = "9f8e7d6c" }', "9f8e", "headers.X-Api-Key: holds a secret"),
     ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { X-Auth = "Bearer abcdef" }', "abcdef", "X-Auth: holds a secret"),
+    # two states that would be read as one
+    ('done = "succeeded"', 'done = "succeeded"\nDONE = "failed"', "[states]",
+     "states: 'done' and 'DONE' are the same state: capitals do not count. Fix: keep one of them."),
+    # a header that no request can have
+    ("limit = 100", 'limit = 100\nheaders = { X-Tide = "a\\r\\nb" }', "X-Tide",
+     "headers.X-Tide: a header has up to 200 characters of ASCII on one line. Fix: remove the others"),
+    # a header that each request, or the sign-in, sets itself
+    *(("limit = 100", f'limit = 100\nheaders = {{ {name} = "7" }}', f"{name} =",
+       f"headers.{name}: the header {name} is set by HTTP itself. Fix: remove it.")
+      for name in ("Host", "content-length", "Transfer-Encoding", "Proxy-Authorization")),
+    ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { Host = "n.example" }', "n.example",
+     "log.headers.Host: the header Host is set"),
+    ("limit = 100", 'limit = 100\nheaders = { authorization = "7" }', '"7"',
+     "headers.authorization: the sign-in sends this header. Fix: remove it."),
+    ('body = { request = "{key}" }', 'body = { request = "{key}" }\nheaders = { Authorization = "{id}" }', "{id}",
+     "verbs.rerun.headers.Authorization: the sign-in sends this header. Fix: remove it."),
+    ('sign_in = "bearer"', 'sign_in = "header"\ntoken_header = "X-Tide"\nheaders = { x-tide = "7" }', '"7"',
+     "headers.x-tide: the sign-in sends this header. Fix: remove it."),
+    # a path that would be sent otherwise than it is written
+    *((f'"/api/{{option.tenant}}/{name}', f'"{path}', path, f"{key}: {text}")
+      for name, key in (("jobs", "jobs.path"), ("runs/{id}", "runs.one"), ("runs/{id}/log", "log.path"))
+      for path, text in (
+          ("/v1/flows\\r\\nX-Evil: 1", r"no path has '\r'. Fix: write %0D, or remove it"),
+          ("/v1/a b", "no path has ' '. Fix: write %20, or remove it"),
+          ("/v1/a#b", "no path has '#'. Fix: write %23, or remove it"),
+          ("/v1/../../admin", '\'/v1/../../admin\' has a part "." or "..". Fix: write the path that it leads to.'),
+          ("/v1/%2e%2E/admin", '\'/v1/%2e%2E/admin\' has a part "." or "..".'),
+      )),
+    ('next = "paging.after"', 'next = "paging.after"\nnext_path = "/../{cursor}"', "next_path =",
+     'jobs.next_path: \'/../{cursor}\' has a part'),
+    ('[lacks]', '[hold]\npath = "/j/{job}"\njob_path = "/./{job}"\nnote = "t"\n[lacks]', "job_path =",
+     "hold.job_path: '/./{job}' has a part"),
+    ('sign_in = "bearer"', 'sign_in = "oauth2"\noauth2 = { token_url = "/a/../token" }', "a/../t",
+     "oauth2.token_url: '/a/../token' has a part"),
+    # a secret of any shape in a header, a default or a comment
+    *((old, f"{more}\n{old}", word, f"{key}: holds a secret, or what looks like one. A profile holds none")
+      for word in ("4f9a0c17be23d58866a1e07bc94d2f31", "dGlkZTpodW50ZXIyaHVudGVy", "x7Kp2mQ9vL4nR8sT1wZ5",
+                   "x7K-p2mQ!9vL4n+R8sT=1w")
+      for old, more, key in (
+          ("limit = 100", f'headers = {{ X-Tide = "{word}" }}', "headers.X-Tide"),
+          ('body = { request', f'headers = {{ X-Tide = "id {word}" }}', "verbs.rerun.headers.X-Tide"),
+          ("[jobs]", f'[options.pw]\nabout = "Any option."\ndefault = "{word}"', "options.pw.default"),
+      )),
+    ("limit = 100", f"limit = 100      # as with ghp_{'a1B2c3D4' * 4}", "ghp_", "a comment holds a secret"),
+    ("limit = 100", 'limit = 100\n# path = "/api" # Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
     # one place of a list, where a run is repeated several times
     ('key = "request"', 'key = "retries[0].reason"\nattempt = "tries"', "key =", "Fix: write [*] for [0]."),
     ('id = "name"', 'id = "names[*]"', "id =", "has no single value. Fix: write [0] or [-1] for [*]"),
@@ -249,6 +304,45 @@ def test_what_may_be_a_mistake_is_a_warning_with_its_line(file: Path, old: str, 
     assert f"[{warning.key}]" == file.read_text().splitlines()[warning.line - 1]
 
 
+def test_the_fix_of_a_rerun_without_a_key_keeps_what_a_start_needs(file: Path) -> None:
+    text = file.read_text().replace('body = { request = "{key}" }', "").replace('start = "', '# "')
+    start = '[verbs.start]\npath = "/jobs/{job}/start"\nbody = { request = "{key}" }\n\n[lacks]'
+    file.write_text(text.replace('job = "job"', 'job = "job"\nattempt = "tries"').replace("[lacks]", start))
+    assert [] == read_profile(file)[1]
+    [warning] = profile_warnings(file)
+    assert warning.problem.endswith('at runs.key = "request". Fix: send {key}.')
+
+
+def test_a_system_without_its_address_gets_an_example_of_its_own_kind(file: Path) -> None:
+    config = file.parent / "headway.toml"
+    airflow = '[systems.a]\nkind = "airflow"\ntoken = { env = "TOKEN" }\n'
+    config.write_text(CONFIG.replace('url = "https://n.example"\n', "") + airflow)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(config)
+    assert [
+        f'{config}:2: systems.n.url: is missing. Add it: url = "https://scheduler.example.com".',
+        f'{config}:5: systems.a.url: is missing. Add it: url = "https://airflow.example.com".',
+    ] == [str(fault) for fault in raised.value.faults]
+
+
+PUBLIC = (
+    "application/vnd.travis-ci.3+json",
+    "2024-01-01T00:00:00Z",
+    "my-project-123456/europe-west3",
+    "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d",
+    "ReturnConsumedCapacity",
+    "production-cluster-02.example.com",
+    "Headway/2.14 (+https://headway.example.com)",
+)
+
+
+@pytest.mark.parametrize("text", PUBLIC)
+def test_a_public_text_in_a_header_or_a_default_is_no_secret(file: Path, text: str) -> None:
+    new = f'headers = {{ X-Tide = "{text}" }}\nlimit = 100        # "{text}" # {text}'
+    assert [] == faults(file, "limit = 100", new)
+    assert [] == faults(file, 'default = "main"', f'default = "{text}"')
+
+
 def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
     file.write_text(file.read_text().replace("limit = 100", "limit = 0").replace('done = "succeeded"', 'done = "ok"'))
     results = faults(file, 'ended = "finished"', "ended = 7")
@@ -259,10 +353,10 @@ def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:
     "data, text",
     [
         (b"kind = ", "is not valid TOML"),
-        (b"\xff\xfe", "is not UTF-8 at byte 0"),
-        (b"a = " + b"[" * 100_000, "is not valid TOML"),
+        (b"\nkind = '\xff'", "nightly.toml:2: is not UTF-8: it has the byte 0xff. Save the file as UTF-8."),
+        (b"a = " + b"[" * 100_000, "nightly.toml:1: has too many tables and lists in each other"),
         (b"#" * 300_000, "has more than"),
-        (b"", 'a profile has no base ""'),
+        (b"", 'nightly.toml:1: base: a profile has no base "". Write base = "http" or "sql".'),
     ],
     ids=["no value", "bytes", "deep", "long", "empty"],
 )
@@ -271,6 +365,45 @@ def test_a_file_that_is_no_profile_says_so(file: Path, data: bytes, text: str) -
     kind, results = read_profile(file)
     assert kind is None
     assert text in str(results[0])
+
+
+@pytest.mark.parametrize("name", ["model_config", "model_validate", "model_fields", "copy", "json", "schema"])
+def test_an_option_has_no_name_that_its_class_needs(file: Path, name: str) -> None:
+    """pydantic would warn of it, or fail when the kind is made."""
+    results = faults(file, "[jobs]", f'[options.{name}]\nabout = "Name of the tenant."\n[jobs]')
+    line = file.read_text().splitlines().index(f"[options.{name}]") + 1
+    assert [f"nightly.toml:{line}: options.{name}: this name is reserved. Choose another name."] == results
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["fifo", "folder"])
+def test_only_a_regular_file_is_a_profile(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    tmp_path.chmod(0o755)
+    make(tmp_path / "nightly.toml")
+    assert "is not a regular file. Fix: correct the path." in str(read_profile(tmp_path / "nightly.toml")[1])
+
+
+def test_no_more_of_a_long_file_is_read_than_shows_that_it_is_too_long(file: Path) -> None:
+    with file.open("r+b") as long:
+        long.truncate(2 * 1024**4)
+    assert "has more than 262144 bytes" in str(read_profile(file)[1])
+
+
+@pytest.mark.parametrize(
+    "old, new, place, key",
+    [
+        ('body = { request = "{key}" }', f"body = {{ x = {'[' * 3000 + ']' * 3000} }}", "body =", ""),
+        ('body = { request = "{key}" }', f"body = {{ x = {'[' * 40 + ']' * 40} }}", "body =", "verbs.rerun.body: "),
+        ("[lacks]", f"[verbs.cancel.body{'.a' * 3000}]\n[lacks]", "[verbs.cancel.body.a", "verbs.cancel.body: "),
+    ],
+    ids=["too deep for the parser", "lists", "tables"],
+)
+def test_tables_and_lists_too_deep_in_each_other_have_their_line(
+    file: Path, old: str, new: str, place: str, key: str
+) -> None:
+    [fault] = faults(file, old, new)
+    line, _, problem = fault.removeprefix("nightly.toml:").partition(": ")
+    assert file.read_text().splitlines()[int(line) - 1].startswith(place)
+    assert f"{key}has too many tables and lists in each other. Fix: remove some." == problem
 
 
 def test_a_profile_that_others_can_change_is_not_used(file: Path) -> None:

@@ -8,6 +8,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from connectors.sdk import registry
+
 NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
 
 
@@ -17,8 +19,7 @@ class ScaffoldError(Exception):
 
 def write(name: str, folder: Path) -> list[Path]:
     """Writes the package `headway-NAME` into a new folder; returns the files. Raises ScaffoldError."""
-    if not NAME.fullmatch(name):
-        raise ScaffoldError(f"{name[:40]!a} is not a valid kind: small letters, digits and _, as in my_scheduler")
+    _require_new_kind(name)
     if folder.exists():
         raise ScaffoldError(f"{folder} is there already; nothing was written. Name another folder with --into")
     written = []
@@ -35,8 +36,7 @@ def write(name: str, folder: Path) -> list[Path]:
 
 def write_profile(name: str, folder: Path) -> Path:
     """Writes the profile NAME.toml into an existing folder. Raises ScaffoldError."""
-    if not NAME.fullmatch(name):
-        raise ScaffoldError(f"{name[:40]!a} is not a valid kind: small letters, digits and _, as in my_scheduler")
+    _require_new_kind(name)
     path = folder / f"{name}.toml"
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -46,6 +46,13 @@ def write_profile(name: str, folder: Path) -> Path:
         fix = f"{missing}name {'one' if missing else 'another folder'} with --into"
         raise ScaffoldError(f"{path}: {error.strerror}; nothing was written. Fix: {fix}") from None
     return path
+
+
+def _require_new_kind(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ScaffoldError(f"{name[:40]!a} is not a valid kind: small letters, digits and _, as in my_scheduler")
+    if name in registry.kinds():
+        raise ScaffoldError(f'"{name}" is an installed kind; nothing was written. Fix: choose another name')
 
 
 def rendered(name: str) -> dict[str, str]:

@@ -135,7 +135,7 @@ class RequestTally:
     allowed: str = ""
     """ "4812 of 5000 left", by the last answer; empty where the API names no limit."""
     calls: Counter[str] | None = None
-    """HTTP request -> how often it was sent: "GET https://host/api/jobs"; None where they are not listed."""
+    """HTTP request -> how often it was sent: "GET https://host/api/jobs?limit=100"; None where they are not listed."""
 
 
 @contextmanager
@@ -145,6 +145,12 @@ def counting(tally: RequestTally) -> Iterator[None]:
         yield
     finally:
         _thread.tally = before
+
+
+def lists_requests() -> bool:
+    """Whether this thread's requests are listed, and not only counted."""
+    tally: RequestTally | None = getattr(_thread, "tally", None)
+    return tally is not None and tally.calls is not None
 
 
 def count_request(call: str = "") -> None:

@@ -349,6 +349,8 @@ FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 END_BYTES = "headway_end_bytes"
 """The extension of a request under which it says how much of its answer's end is kept."""
+LISTED = "headway_listed"
+"""The one with its text in a list of requests."""
 PIECE_BYTES = 1 << 20
 """Of a packed body, unpacked at a time."""
 
@@ -395,13 +397,15 @@ class HttpEndpoint:
         once: bool = False,
         shown: str | None = None,
         end_bytes: int | None = None,
+        listed: str = "",
         sign: Callable[[httpx.Request], None] | None = None,
         base_url: str = "",
     ) -> HttpReply:
         """The reply to one request below the base address, or below `base_url`. `path` parts are already
         percent-encoded, and so is a query behind them. `body` goes as JSON, `form` as a form, `content` unchanged.
         `shown`: its text in messages, where it has a query or is itself a secret. `end_bytes`: of a body, however long,
-        no more than its end is kept. `sign` completes the request.
+        no more than its end is kept. `listed`: its text in a list of requests, with what it sends and without secrets.
+        `sign` completes the request.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated but after a 429, and whatever is lost after the first byte
@@ -419,7 +423,9 @@ class HttpEndpoint:
             sign(request)
         call = f"{method} {base_url}{path if shown is None else shown}"
         if end_bytes is not None:
-            request.extensions = {END_BYTES: end_bytes}
+            request.extensions[END_BYTES] = end_bytes
+        if listed:
+            request.extensions[LISTED] = listed
         reply = self.exchange(request, call, deadline, once)
         if 200 <= reply.status < 300 or reply.status in accept:
             return reply
@@ -494,7 +500,7 @@ class HttpEndpoint:
             raise httpx.ConnectTimeout("no time left", request=request)
         self._backend.deadline = deadline
         request.extensions = {**request.extensions, "timeout": httpx.Timeout(deadline.left).as_dict()}
-        count_request(call)
+        count_request(request.extensions.get(LISTED, call))
         response = client.send(request, stream=True)
         try:
             body, cut = self._body(response, call, deadline, request.extensions.get(END_BYTES))

@@ -11,6 +11,7 @@ Host keys are read as OpenSSH reads them: an unreadable line spoils no other hos
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import stat
@@ -29,6 +30,8 @@ from paramiko.hostkeys import HostKeyEntry
 
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, PermissionMissing, RateLimited, SystemUnreachable
 from connectors.sdk.transport.call_limits import call_on_thread, count_request, watchdog
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its tracebacks: each failure is reported by its exception
 
 LINES_NAMED = 5
 

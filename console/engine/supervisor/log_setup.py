@@ -59,7 +59,7 @@ def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "in
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _UnbreakableStream(stream))),
         cache_logger_on_first_use=False,
     )
-    for noisy in ("paramiko", "apprise", "httpx", "botocore", "urllib3", "slack_sdk"):
+    for noisy in ("apprise", "httpx", "botocore", "urllib3", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     _log_uncaught_exceptions()
 

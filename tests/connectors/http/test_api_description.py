@@ -388,6 +388,31 @@ def test_a_field_of_a_type_that_a_profile_cannot_read_is_named(field_type: Any, 
     assert problem in "".join(text for _, text in faults)
 
 
+@pytest.mark.parametrize(
+    "field_type, key, problem",
+    [
+        ({"type": "string"}, "schedule", ""),
+        (
+            {"type": "integer"},
+            "schedule",
+            "'extra' has type integer in the description. Fix: name a field of type string",
+        ),
+        ({"type": "integer"}, "schedule_zone", "Fix: name a field of type string"),
+        ({"type": "object"}, "url", "Fix: name a field of type string"),
+        ({"type": "object"}, "parent", "Fix: name a field of type int"),
+        ({"type": "array", "items": {"type": "string"}}, "upstreams", ""),
+        ({"type": "object"}, "upstreams", "Fix: name a field of type array or int"),
+    ],
+)
+def test_a_field_of_a_job_has_a_type_that_a_profile_reads(field_type: Any, key: str, problem: str) -> None:
+    document = json.loads(DESCRIPTIONS["openapi 3"])
+    document["components"]["schemas"]["Job"]["properties"]["extra"] = field_type
+    changed = profile('enabled = "settings.on"', f'{key} = "extra"')
+    faults = compare(changed, "https://api.example.com", json.dumps(document)).faults
+    assert [f"jobs.{key}"] * bool(problem) == [".".join(place) for place, _ in faults]
+    assert problem in "".join(text for _, text in faults)
+
+
 def test_a_text_is_no_list_of_rows_and_a_required_field_of_a_body_is_sent() -> None:
     document = json.loads(DESCRIPTIONS["openapi 3"])
     document["components"]["schemas"]["Jobs"]["properties"]["items"] = {"type": "string"}

@@ -677,7 +677,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
         ),
         ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
         (
-            {"hold": {"path": "/{job}#{paused}", "job_path": "/{job}", "note": "n", "query": {"n": "{note}"}}},
+            {"hold": {"path": "/{job}/{paused}", "job_path": "/{job}", "note": "n", "query": {"n": "{note}"}}},
             "{paused} is true or false, which no path takes",
         ),
         (
@@ -708,7 +708,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "resume: the call at path writes {note} already. Fix: remove {note} here, or remove pause",
         ),
         (
-            {"hold": {"path": "/{job}", "note": "n", "body": {"n": "{note}"}, "resume": "/{job}#{paused}"}},
+            {"hold": {"path": "/{job}", "note": "n", "body": {"n": "{note}"}, "resume": "/{job}/{paused}"}},
             "{paused} means nothing here; there are {job}",
         ),
         (
@@ -737,7 +737,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "next: {cursor} and next belong together, for a log in parts",
         ),
         ({"runs.attempt_counts": "starts"}, 'attempt_counts = "starts": name in attempt the field with the number'),
-        ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one log: leave out parts"),
+        ({"log.query": {"from": "{offset}"}}, "{offset} is a byte of one log: leave out parts, ranges"),
         (
             {"log": {"path": "/{id}", "text": "text", "query": {"from": "{offset}"}}},
             "a text by {offset} needs the byte behind it. Fix: name in next",
@@ -775,6 +775,11 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             {"username": "me", "password": {"env": "PASSWORD"}, "headers": {"Authorization": {"env": "KEY"}}},
             'headers: "Authorization" and password both set the Authorization header: remove one of them',
         ),
+        (
+            {"headers": {"X-Key": {"env": "KEY"}}, "log.headers": {"x-key": "7"}},
+            "log.headers.x-key: the sign-in sends this header. Fix: remove it",
+        ),
+        ({"headers": {"Host": {"env": "KEY"}}}, "the header Host is set by HTTP itself. Fix: remove it"),
         ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
         ({"jobs.path": "api"}, "is not written like /api/runs"),
         ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted"),
@@ -1636,6 +1641,55 @@ def test_the_next_byte_of_a_log_is_a_number_or_is_refused_with_its_place(end: ob
             connector.log(run, "0", 1_000, 5)
     else:
         assert "a" * 17 + "b" * 5 * read == connector.log(run, "0", 1_000, 5).text
+
+
+PART_LOGS = {
+    "bytes from an offset": {"query": {"from": "{offset}"}},
+    "text from an offset": {"query": {"from": "{offset}"}, "text": "text", "next": "end"},
+    "lines by a token": {"query": {"after": "{cursor}"}, "parts": "lines", "text": "text", "next": "after"},
+    "text in one answer": {"query": {"whole": "yes"}, "text": "text"},
+    "bytes in one answer": {"query": {"whole": "yes", "since": "{since}"}},
+}
+
+
+@pytest.mark.parametrize("log", PART_LOGS.values(), ids=PART_LOGS)
+@pytest.mark.parametrize("piece", [9, 33, 4096])
+def test_the_log_of_each_part_is_read_to_its_end(log: dict[str, Any], piece: int) -> None:
+    """The first piece of each was read alone, and JSON was shown as it came."""
+    logs = {"7": "eins ä\n" * 5, "8": "zwei\n" * 6}
+    began = {"began": "2026-11-20T03:00:00Z", "end": "2026-11-20T03:09:00Z", "state": "crashed"}
+    rows = [{"id": number, "name": number, **began} for number in (7, 8)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        whole, params = logs.get(request.url.path.rpartition("/")[2]), request.url.params
+        if whole is None:
+            return httpx.Response(200, json=rows)
+        if "lines" in log.values():
+            first = int(params.get("after", 0))
+            lines = [{"text": line} for line in whole.splitlines()[first : first + 2]]
+            return httpx.Response(200, json={"lines": lines, "after": first + len(lines)})
+        first = int(params.get("from", 0))
+        text = whole if "whole" in params else whole.encode()[first : first + 12].decode("utf-8", "ignore")
+        if "text" not in log:
+            return httpx.Response(200, text=text)
+        return httpx.Response(200, json={"text": text, "end": first + len(text.encode())})
+
+    parts = {**PARTS, "started": "began"}
+    connector = opened(
+        HomeGrown(), httpx.MockTransport(answer), parts=parts, log={"path": "/api/logs/{part}", **log}, verbs={}
+    )
+    run, whole = RunRef("load", "", "1", "1"), "".join(logs.values())
+    tail = connector.log(run, None, piece, 5)
+    assert whole.endswith(tail.text)
+    assert (len(whole.encode()) > piece, True) == (tail.cut, bool(tail.text))
+    text, start = "", "0"
+    while True:
+        chunk = connector.log(run, start, piece, 5)
+        text += chunk.text
+        if not chunk.more:
+            break
+        start = str(chunk.next)
+    assert whole == text
 
 
 def test_half_a_character_in_a_json_log_is_replaced() -> None:

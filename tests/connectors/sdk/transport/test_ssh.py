@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -248,6 +249,24 @@ def test_a_key_from_a_reference_never_appears_in_messages(server: StubServer) ->
     assert made.run(b"", ARGV, 5).stdout == b"out"
     assert text.splitlines()[1] not in repr(made.address)
     made.close()
+
+
+def test_a_host_that_closes_the_connection_is_reported_by_its_error_alone(
+    server: StubServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """paramiko logs a traceback from its thread, which would be printed over the report of a command."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept_and_close() -> None:
+            listener.accept()[0].close()
+
+        closing = threading.Thread(target=accept_and_close)
+        closing.start()
+        session = SshSession(replace(address(server), port=listener.getsockname()[1]), limit_bytes=1000)
+        with pytest.raises(SshFailed):
+            session.run(b"", ARGV, 2.0, once=True)
+        closing.join(5)
+    assert [] == caplog.records
 
 
 def test_a_closed_port_is_unreachable_and_names_what_to_check(server: StubServer) -> None:
