@@ -128,6 +128,8 @@ def _end(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, Any], li
         chunk = chunk_of_parts(_texts(client, call, places), None, limit_bytes, is_open=False)
         return chunk.text.encode("utf-8", "surrogateescape"), chunk.cut
     reply = _log_reply(client, call, places, ANY_TYPE, limit_bytes)
+    if reply.status == 416:
+        return b"", False
     return reply.body[-limit_bytes:], reply.cut or len(reply.body) > limit_bytes
 
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import quote, unquote
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
@@ -23,7 +22,7 @@ from connectors.sdk.mapped_actions import MappedCall, MappedVerbs
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.rest_options import AccountOptions
 from connectors.sdk.secrets import SecretRef
-from connectors.sdk.transport.http import checked_origin
+from connectors.sdk.transport.http import FIELD_NAME, checked_origin, is_header_value, plain_path
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
 ReadMethod = Literal["GET", "POST"]
@@ -33,22 +32,25 @@ PROTOCOL_HEADERS = frozenset({
     "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
     "transfer-encoding", "upgrade",
 })  # fmt: skip
-"""In lower case: those that each HTTP request sets itself."""
+"""Headers that the HTTP client sets, in lower case."""
 
 
 def _no_protocol_header(name: str) -> str:
     if name.lower() in PROTOCOL_HEADERS or name.lower().startswith("proxy-"):
-        raise ValueError(f"the header {name} is set by HTTP itself. Fix: remove it")
+        raise ValueError(f"the HTTP client sets the header {name}. Fix: remove it")
     return name
 
 
-HeaderName = Annotated[str, formatted_like(r"[A-Za-z0-9-]{1,60}", "X-Api-Key"), AfterValidator(_no_protocol_header)]
+HeaderName = Annotated[
+    str, Field(max_length=60), formatted_like(FIELD_NAME.pattern, "X-Api-Key"), AfterValidator(_no_protocol_header)
+]
 
 
 def _header_text(text: str) -> str:
-    if not (text.isascii() and text.isprintable() and len(text) <= MAX_HEADER_CHARACTERS):
+    if not is_header_value(text) or len(text) > MAX_HEADER_CHARACTERS:
         raise ValueError(
-            f"a header has up to {MAX_HEADER_CHARACTERS} characters of ASCII on one line. Fix: remove the others"
+            f"the value of a header must be at most {MAX_HEADER_CHARACTERS} printable ASCII characters, without a space"
+            " at either end. Fix: shorten it, or remove the other characters"
         )
     return text
 
@@ -67,15 +69,6 @@ def without_code(value: Any, info: ValidationInfo) -> Any:
 
 
 _CODE = re.compile(r"[{}`]|\$\(|<%")
-
-
-def plain_path(path: str) -> str:
-    """The path, as it is sent. Raises ValueError for one that would be sent otherwise."""
-    if odd := next((mark for mark in path if mark.isspace() or not mark.isprintable() or mark in "\\#"), ""):
-        raise ValueError(f"no path has {odd!a}. Fix: write {quote(odd)}, or remove it")
-    if {".", ".."} & {*unquote(path.partition("?")[0]).split("/")}:
-        raise ValueError(f'{path!r} has a part "." or "..". Fix: write the path that it leads to')
-    return path
 
 
 CallPath = Annotated[

@@ -12,7 +12,7 @@ import httpx
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from connectors.http.client import fill_placeholders
-from connectors.http.options import PLACEHOLDER, HeaderName, HttpCall, plain_path, without_code
+from connectors.http.options import PLACEHOLDER, HeaderName, HttpCall, without_code
 from connectors.sdk.aws.options import AwsIdentity
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
@@ -29,6 +29,7 @@ from connectors.sdk.transport.http import (
     Transport,
     checked_origin,
     path_segment,
+    plain_path,
 )
 from connectors.sdk.transport.sign_in import (
     SIGN_IN_REFUSED,

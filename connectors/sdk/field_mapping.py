@@ -113,11 +113,13 @@ def _no_green_prefix(states: dict[str, RunState]) -> dict[str, RunState]:
     return states
 
 
-def _each_by_letters(states: dict[str, RunState]) -> dict[str, RunState]:
-    by_letters: dict[str, str] = {}
+def _distinct_ignoring_case(states: dict[str, RunState]) -> dict[str, RunState]:
+    by_lower_case: dict[str, str] = {}
     for name in states:
-        if (first := by_letters.setdefault(name.lower(), name)) != name:
-            raise ValueError(f"{first!r} and {name!r} are the same state: capitals do not count. Fix: keep one of them")
+        if (first := by_lower_case.setdefault(name.lower(), name)) != name:
+            raise ValueError(
+                f"{first!r} and {name!r} are the same state: states are case-insensitive. Fix: keep one of them"
+            )
     return states
 
 
@@ -125,9 +127,9 @@ States = Annotated[
     dict[str, Annotated[RunState, BeforeValidator(_checked_state)]],
     AfterValidator(_some_green),
     AfterValidator(_no_green_prefix),
-    AfterValidator(_each_by_letters),
+    AfterValidator(_distinct_ignoring_case),
 ]
-"""Native state -> ours, whatever its capitals. A native state that is missing here is UNKNOWN and a warning, never
+"""Native state -> ours, case-insensitive. A native state that is missing here is UNKNOWN and a warning, never
 green. A name that ends with "*" is every other state that begins so; the longest one counts."""
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import Probe, SourcePermission
@@ -90,6 +90,12 @@ class FileOptions(ExpectedDelivery):
     """A smaller file is a failure."""
     stable: Duration = timedelta(minutes=1)
     """So long its size and time must stay the same before it counts."""
+
+    @model_validator(mode="after")
+    def no_early_beside_a_date(self) -> Self:
+        if "early" in self.model_fields_set and "%" in self.path:
+            raise ValueError("early: the date in the path already says which day a file is of. Fix: remove it")
+        return self
 
     def folder(self, day: date) -> str:
         """The folder of a file with this date."""

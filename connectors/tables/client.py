@@ -193,7 +193,9 @@ class TableReader:
         if self._catalog is None:
             from pyiceberg.catalog import load_catalog
 
-            properties = {"name": "default", **dict(self._resolved(self._options.catalog))}
+            properties = dict(self._resolved(self._options.catalog))
+            # another name than "default": pyiceberg adds what this machine configures under a catalog's name
+            properties.setdefault("name", "default" if properties.get("type") == "sql" else "headway")
             self._catalog = load_catalog(**properties)
         return self._catalog.load_table(name).metadata
 

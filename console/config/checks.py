@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from connectors.checks.queries import (
     HttpQuery,
@@ -53,7 +53,7 @@ class LimitSettings(StrictOptions):
 
 
 class RowCountLimits(LimitSettings):
-    band: bool = False
+    band: StrictBool = False
     """By what past days of the same weekday had."""
     days: Annotated[int, Field(ge=2, le=26)] = 4
     """So many of them make a band."""
@@ -300,7 +300,7 @@ class HttpSettings(CheckSettings):
     username: str = ""
     password: SecretRef | None = None
     ca_file: FilePath | None = None
-    plain_http: bool = False
+    plain_http: StrictBool = False
     """Allows http:// to what is not this machine."""
     json_path: Annotated[str, AfterValidator(refuse_unreadable_path)] = ""
     """Where the value is in the answer: "data.items[0].rows"; a list counts as its length."""
@@ -347,7 +347,7 @@ class ObjectSettings(AgedSettings):
     region: str | None = None
     endpoint_url: str | None = None
     """Another S3 than that of AWS."""
-    plain_http: bool = False
+    plain_http: StrictBool = False
     ca_file: FilePath | None = None
     access_key_id: SecretRef | None = None
     """With secret_access_key; without both and profile: the usual chain of AWS (environment, instance role)."""

@@ -171,7 +171,7 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     if isinstance(error, RecursionError):
         lines = text.split("\n")
         line = bisect_left(range(1, len(lines)), True, key=lambda count: _is_too_deep("\n".join(lines[:count]))) + 1
-        return ConfigFault(file, line, "", "has too many tables and lists in each other. Fix: remove some.")
+        return ConfigFault(file, line, "", "has tables or lists that are nested too deep. Fix: remove levels.")
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
     if match is None:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")

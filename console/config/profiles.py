@@ -27,7 +27,7 @@ from console.text.redact import SIGN_IN, is_secret_name, mask_secrets
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 30
-"""Of tables and lists in each other."""
+"""Of nested tables and lists."""
 PROSE = ("about", "grants", "ladder", "lacks", "title")
 """Tables and keys whose texts are for people."""
 SENT = ("query", "body", "form", "headers")
@@ -142,7 +142,7 @@ def _shallow(document: dict[str, Any], reading: ConfigDocument) -> dict[str, Any
         level = [((*key, name), item) for key, value in level for name, item in _items(value)]
     if not level:
         return document
-    reading.fault(level[0][0][:3], "has too many tables and lists in each other. Fix: remove some.")
+    reading.fault(level[0][0][:3], f"has tables or lists nested more than {MAX_DEPTH} deep. Fix: remove levels.")
     return None
 
 
@@ -184,7 +184,8 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
         is_fixed = "headers" in key or (key[0] == "options" and key[-1] == "default")
         is_secret = _prose_holds_secret(value) if is_prose else mask_secrets(value) != value
-        if is_sent or is_secret or (is_fixed and any(map(_is_random, value.split()))):
+        words = re.split(r"[\s,;:/]+", _UUID.sub("", value)) if is_fixed else ()
+        if is_sent or is_secret or any(map(_alternates, words)):
             yield key
 
 
@@ -204,13 +205,13 @@ def _lines_with_secrets(text: str) -> Iterator[int]:
         is_within ^= begins_or_ends
 
 
-def _is_random(text: str) -> bool:
-    """Whether small letters, capitals and digits alternate in a long text as in no name. A UUID is a public name."""
+def _alternates(text: str) -> bool:
+    """Whether small letters, capitals and digits alternate in a long word as in no name."""
     characters = re.sub(r"[\W_]", "", text)
     kinds = ["digit" if character.isdigit() else character.isupper() for character in characters]
     changes = sum(kind != following for kind, following in pairwise(kinds))
     is_mixed = len(characters) >= RANDOM_CHARACTERS and changes >= RANDOM_CHANGES * len(characters)
-    return is_mixed and "digit" in kinds and not _UUID.fullmatch(text)
+    return is_mixed and "digit" in kinds
 
 
 def _names_secret(key: tuple[str, ...], value: str) -> bool:

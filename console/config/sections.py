@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, field_validator, model_validator
 
 from connectors.sdk.aws.options import AwsOptions
 from connectors.sdk.contract import ConnectorKind
@@ -220,10 +220,10 @@ class EndpointSettings(StrictOptions):
 
     listen: str = "127.0.0.1:9465"
     """Address and port."""
-    plain_http: bool = False
+    plain_http: StrictBool = False
     """Allows an address that others can reach: tokens cross it unencrypted, so put a proxy with TLS in front."""
     token: SecretRef | None = None
-    """Monitors must then send it to /metrics, /alerts and POST /api/v1/lineage, and it opens nothing else:
+    """Token that monitors must send to /metrics, /alerts and POST /api/v1/lineage; it gives no other access.
     Authorization: Bearer TOKEN. 16 characters or more, as all tokens."""
     readers: Mapping[_Login, SecretRef] = Field(default_factory=dict)
     """Tokens, by login, that may only read the HTTP API; [[permissions]] must give the login the role view."""
@@ -299,7 +299,7 @@ class StatusPageSettings(StrictOptions):
 class OtlpSettings(RestOptions):
     """Where the engine sends metrics and finished runs; without `[otlp]` nowhere."""
 
-    url: str
+    url: str = Field(examples=["https://otel.example.com"])
     """Of an OTLP/HTTP receiver, before /v1/metrics and /v1/traces."""
     headers: Mapping[str, SecretRef] = Field(default_factory=dict)
     signals: Annotated[tuple[Literal["metrics", "traces"], ...], Field(min_length=1)] = ("metrics", "traces")

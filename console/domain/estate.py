@@ -214,7 +214,7 @@ class PlanFacts(NamedTuple):
 
     @property
     def command(self) -> str:
-        """The next one once its incident is closed, while it is paused or stopped."""
+        """That of a paused or stopped plan whose incident is closed: resume, or abort if it is outdated."""
         return f"{ABORT if self.is_outdated else RESUME} {self.id}"
 
 

@@ -134,13 +134,12 @@ def unseen_targets_text(header: HeaderView, clock: Callable[[datetime], str]) ->
     paused = [pauses[system] for system, _ in by_system if system in pauses]
     by = {pause.system: f"{pause.by} until {clock(pause.until)}" for pause in paused}
     lost = Counter(status for system, status in by_system if system not in pauses)
-    texts = [f"{_targets(number)} {'is' if number == 1 else 'are'} {status}" for status, number in lost.items()]
+    texts = [f"{_targets(number)} {status}" for status, number in lost.items()]
     if paused:
-        verb = "is" if len(paused) == 1 else "are"
         pause = f"paused by {by.popitem()[1]}" if len(by) == 1 else "paused"
-        texts.append(f"{_targets(len(paused))} {verb} not polled ({pause})")
+        texts.append(f"{_targets(len(paused))} not polled ({pause})")
     return ", ".join(texts)
 
 
 def _targets(number: int) -> str:
-    return f"{number} target{'s' * (number != 1)}"
+    return "1 target is" if number == 1 else f"{number} targets are"

@@ -147,7 +147,7 @@ def endpoint_secrets(settings: EndpointSettings, secrets: SecretStore) -> tuple[
     references = {"endpoints.token": settings.token, LINK_KEY: settings.link_key}
     references |= {f"endpoints.readers.{login}": reference for login, reference in settings.readers.items()}
     references |= {f"endpoints.operators.{login}": reference for login, reference in settings.operators.items()}
-    keys, faults = dict[str, str](), dict[str, str]()
+    key_of_value, faults = dict[str, str](), dict[str, str]()
     for key, reference in references.items():
         if reference is None:
             continue
@@ -159,11 +159,11 @@ def endpoint_secrets(settings: EndpointSettings, secrets: SecretStore) -> tuple[
             continue
         if len(value) < least:
             faults[key] = f"shorter than {least} characters. {NEW_VALUE}"
-        elif value in keys:
-            faults[key] = f"equal to {keys[value]}: it would have the rights of both. {NEW_VALUE}"
+        elif value in key_of_value:
+            faults[key] = f"equal to {key_of_value[value]}: it would have the rights of both. {NEW_VALUE}"
         else:
-            keys[value] = key
-    return {key: value for value, key in keys.items()}, faults
+            key_of_value[value] = key
+    return {key: value for value, key in key_of_value.items()}, faults
 
 
 class EndpointWorker:
@@ -239,8 +239,10 @@ class EndpointWorker:
         values, faults = endpoint_secrets(self._settings, self._secrets)
         if faults:
             raise ConnectorError("; ".join(f"{key}: {fault}" for key, fault in faults.items()))
-        values.pop(LINK_KEY, None)
-        self._tokens = {"".join(key.split(".", 2)[2:]): value.encode() for key, value in values.items()}
+        logins = {"endpoints.token": ""}
+        logins |= {f"endpoints.readers.{login}": login for login in self._settings.readers}
+        logins |= {f"endpoints.operators.{login}": login for login in self._settings.operators}
+        self._tokens = {logins[key]: value.encode() for key, value in values.items() if key != LINK_KEY}
 
     def _admit(self, head: RequestHead) -> _Admitted:
         """The endpoint of a request with a valid token. Raises HttpRefused."""

@@ -156,11 +156,12 @@ def _parse(body: bytes, latest: datetime) -> list[_Event] | ServerReply:
         events = _EVENTS.validate_json(body) if is_array else [_Event.model_validate_json(body)]
     except ValidationError as error:
         return body_fault(error, FIX)
-    late = next((number for number, event in enumerate(events) if event.time > latest), None)
-    if late is None:
+    ahead = next((number for number, event in enumerate(events) if event.time > latest), None)
+    if ahead is None:
         return events
-    place = f"{late}.eventTime" if is_array else "eventTime"
-    fault = f"{place}: {events[late].time.isoformat()} is more than 5 min ahead of Headway's clock"
+    place = f"{ahead}.eventTime" if is_array else "eventTime"
+    minutes = MAX_AHEAD // timedelta(minutes=1)
+    fault = f"{place}: {events[ahead].time.isoformat()} is more than {minutes} min ahead of Headway's clock"
     return ServerReply.of_text(400, f"{fault}. Fix: set the clock of the sender")
 
 

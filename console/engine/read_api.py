@@ -92,10 +92,6 @@ class ApiResource(NamedTuple):
     content_type: str = JSON
     """Of other types the document is the text."""
 
-    @property
-    def parameter_names(self) -> list[str]:
-        return [parameter.name for parameter in self.parameters]
-
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
@@ -144,9 +140,9 @@ class ReadApi:
         except ApiFault as fault:
             return fault.reply
         except NotFound as error:
-            names = f"{API}/services" if "service" in resource.parameter_names else f"{API}/jobs and {API}/runs"
-            text = str(error).removesuffix(f"; {error.lists} lists what there is")
-            return error_reply(404, text, f"use a name of {names}")
+            is_service = any(parameter.name == "service" for parameter in resource.parameters)
+            names = f"{API}/services" if is_service else f"{API}/jobs or {API}/runs"
+            return error_reply(404, error.short, f"use a name that {names} lists")
         except StoreError:
             self.close()
             raise

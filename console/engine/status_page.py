@@ -129,8 +129,8 @@ def summary(views: Sequence[ServiceView], now: datetime) -> tuple[str, str]:
         return f"{_named(late, len(views))} {verb if len(late) == 1 else 'are or will be'} late", "bad"
     if endangered:
         are = "is" if len(endangered) == 1 else "are"
-        is_open = all(_can_be_repaired(view, now) for view in endangered)
-        return f"{_named(endangered, len(views))} {f'{are} interrupted' if is_open else 'may be late'}", "warn"
+        is_repairable = all(_can_be_repaired(view, now) for view in endangered)
+        return f"{_named(endangered, len(views))} {f'{are} interrupted' if is_repairable else 'may be late'}", "warn"
     if unknown := [view for view in views if view.is_promised and outlook(view, now)[1] == "dim"]:
         return f"No service is known to be late; {len(unknown)} cannot be judged", "dim"
     if weak := [view for view in views if outlook(view, now)[1] == "warn"]:

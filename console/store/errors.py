@@ -65,9 +65,12 @@ class NotFound(StoreError):
     without similar names; `text`: the whole message, if it is another one."""
 
     def __init__(self, name: str, near: tuple[str, ...] = (), lists: str = "", text: str = "") -> None:
-        self.name, self.near, self.lists = name, near, lists
-        hint = f"; did you mean {' or '.join(near)}?" if near else f"; {lists} lists what there is" if lists else ""
-        super().__init__(text or f'"{name}" not found{hint}')
+        self.name, self.near = name, near
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        self.short = text or f'"{name}" not found{hint}'
+        """Without the command that lists the existing ones."""
+        has_list = lists and not near and not text
+        super().__init__(f"{self.short}; {lists} lists what there is" if has_list else self.short)
 
 
 class ItemNotFound(NotFound):

@@ -14,7 +14,7 @@ from console.store import audit
 from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON, TEST
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
-from console.store.plan_steps import PLAN_FACTS, plan_facts
+from console.store.plan_steps import PLAN_FACTS
 from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -298,8 +298,8 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
     page = {"origin": origin, "origin_id": first_id, "is_resolved": is_resolved, "resolves": resolves}
     before = session.first(_REPLACED, (row.alert_id, row.url_index)) if origin == AlertKind.RECOVERED else None
     replaced = ReplacedAlert(before.title, before.plain_title, before.made_us) if before is not None else None
-    plans = session.rows(_PLAN, (row.incident_id,)) if row.incident_id is not None else []
-    page["plan"] = next(iter(plan_facts(session, plans)), None)
+    plan = session.first(_PLAN, (row.incident_id,)) if row.incident_id is not None else None
+    page["plan"] = PlanFacts(plan.id, plan.state, plan.done, plan.total) if plan is not None else None
     return from_row(DueDelivery, row, begins=not row.later, parts=parts, replaced=replaced, **page)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.sdk.states import OPEN_STATES, Verb
-from console.domain.estate import PlanFacts
 from console.domain.hold import held_start
 from console.domain.ids import exact_instant, incident_name, instant, optional_instant, utc_minute
 from console.domain.plan import StepProgress, StepRun, StepStatus, is_bad_run, is_outdated, parse_places
@@ -57,7 +56,7 @@ _FAILED_WAITS = (
 )
 _OPEN_STEPS = (
     f"SELECT s.plan_id, s.place, s.verb, s.after, s.state, r.id AS run_id, r.state AS run_state, r.stale_read"
-    f" {_RUNS_OF_STEPS} WHERE p.state IN ('running', 'paused', 'stopped') ORDER BY s.plan_id, s.place"
+    f" {_RUNS_OF_STEPS} WHERE p.state IN ('running', 'paused', 'stopped')"
 )
 PLAN_FACTS = (
     "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND s.verb"
@@ -65,8 +64,7 @@ PLAN_FACTS = (
     " plan_step s ON s.plan_id = p.id LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key AND"
     " (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT r.stale_read))"
 )
-"""Plans `p` with their steps `s` and the good runs `r` of these, for `plan_facts`; GROUP BY p.id, p.incident_id,
-p.state."""
+"""Plans `p` with their steps `s` and the good runs `r` of these; GROUP BY p.id, p.incident_id, p.state."""
 
 
 def failed_waits(session: Session, number: int) -> list[str]:
@@ -74,10 +72,12 @@ def failed_waits(session: Session, number: int) -> list[str]:
     return [clean_line(row.name) for row in session.rows(_FAILED_WAITS, (number,))]
 
 
-def open_plan_steps(session: Session) -> dict[int, list[Row]]:
-    """Plan -> `place`, `verb`, `after`, `state`, `run_id`, `run_state` and `stale_read` of its steps, of open plans."""
+def open_plan_steps(session: Session, number: int | None = None) -> dict[int, list[Row]]:
+    """Plan -> `place`, `verb`, `after`, `state`, `run_id`, `run_state` and `stale_read` of its steps, of open plans, or
+    of this one."""
     steps: dict[int, list[Row]] = defaultdict(list)
-    for row in session.rows(_OPEN_STEPS):
+    of_plan, values = ("", ()) if number is None else (" AND p.id = ?", (number,))
+    for row in session.rows(f"{_OPEN_STEPS}{of_plan} ORDER BY s.plan_id, s.place", values):
         steps[row.plan_id].append(row)
     return steps
 
@@ -100,14 +100,8 @@ def is_outdated_plan(steps: Sequence[Row]) -> bool:
 
 def replacing_incident(session: Session, number: int, incident_id: int | None) -> str:
     """The incident to recover in place of the open plan, which would not repair it any more; empty while it would."""
-    is_outdated = incident_id is not None and is_outdated_plan(open_plan_steps(session)[number])
+    is_outdated = incident_id is not None and is_outdated_plan(open_plan_steps(session, number)[number])
     return incident_name(incident_id) if incident_id is not None and is_outdated else ""
-
-
-def plan_facts(session: Session, rows: Sequence[Row]) -> list[PlanFacts]:
-    """`rows`: of PLAN_FACTS."""
-    steps = open_plan_steps(session) if rows else {}
-    return [PlanFacts(row.id, row.state, row.done, row.total, is_outdated_plan(steps.get(row.id, ()))) for row in rows]
 
 
 def known_places(after: str) -> tuple[int, ...]:

@@ -145,16 +145,16 @@ HOSTILE = [
     ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { X-Auth = "Bearer abcdef" }', "abcdef", "X-Auth: holds a secret"),
     # two states that would be read as one
     ('done = "succeeded"', 'done = "succeeded"\nDONE = "failed"', "[states]",
-     "states: 'done' and 'DONE' are the same state: capitals do not count. Fix: keep one of them."),
+     "states: 'done' and 'DONE' are the same state: states are case-insensitive. Fix: keep one of them."),
     # a header that no request can have
     ("limit = 100", 'limit = 100\nheaders = { X-Tide = "a\\r\\nb" }', "X-Tide",
-     "headers.X-Tide: a header has up to 200 characters of ASCII on one line. Fix: remove the others"),
+     "headers.X-Tide: the value of a header must be at most 200 printable ASCII characters, without a space"),
     # a header that each request, or the sign-in, sets itself
     *(("limit = 100", f'limit = 100\nheaders = {{ {name} = "7" }}', f"{name} =",
-       f"headers.{name}: the header {name} is set by HTTP itself. Fix: remove it.")
+       f"headers.{name}: the HTTP client sets the header {name}. Fix: remove it.")
       for name in ("Host", "content-length", "Transfer-Encoding", "Proxy-Authorization")),
     ('runs/{id}/log"', 'runs/{id}/log"\nheaders = { Host = "n.example" }', "n.example",
-     "log.headers.Host: the header Host is set"),
+     "log.headers.Host: the HTTP client sets the header Host"),
     ("limit = 100", 'limit = 100\nheaders = { authorization = "7" }', '"7"',
      "headers.authorization: the sign-in sends this header. Fix: remove it."),
     ('body = { request = "{key}" }', 'body = { request = "{key}" }\nheaders = { Authorization = "{id}" }', "{id}",
@@ -165,18 +165,18 @@ HOSTILE = [
     *((f'"/api/{{option.tenant}}/{name}', f'"{path}', path, f"{key}: {text}")
       for name, key in (("jobs", "jobs.path"), ("runs/{id}", "runs.one"), ("runs/{id}/log", "log.path"))
       for path, text in (
-          ("/v1/flows\\r\\nX-Evil: 1", r"no path has '\r'. Fix: write %0D, or remove it"),
-          ("/v1/a b", "no path has ' '. Fix: write %20, or remove it"),
-          ("/v1/a#b", "no path has '#'. Fix: write %23, or remove it"),
-          ("/v1/../../admin", '\'/v1/../../admin\' has a part "." or "..". Fix: write the path that it leads to.'),
-          ("/v1/%2e%2E/admin", '\'/v1/%2e%2E/admin\' has a part "." or "..".'),
+          ("/v1/flows\\r\\nX-Evil: 1", r"the path contains '\r'. Fix: write %0D, or remove it"),
+          ("/v1/a b", "the path contains ' '. Fix: write %20, or remove it"),
+          ("/v1/a#b", "the path contains '#'. Fix: write %23, or remove it"),
+          ("/v1/../../admin", '\'/v1/../../admin\' contains the segment "." or "..". Fix: write the resolved path.'),
+          ("/v1/%2e%2E/admin", '\'/v1/%2e%2E/admin\' contains the segment "." or "..".'),
       )),
     ('next = "paging.after"', 'next = "paging.after"\nnext_path = "/../{cursor}"', "next_path =",
-     'jobs.next_path: \'/../{cursor}\' has a part'),
+     'jobs.next_path: \'/../{cursor}\' contains the segment'),
     ('[lacks]', '[hold]\npath = "/j/{job}"\njob_path = "/./{job}"\nnote = "t"\n[lacks]', "job_path =",
-     "hold.job_path: '/./{job}' has a part"),
+     "hold.job_path: '/./{job}' contains the segment"),
     ('sign_in = "bearer"', 'sign_in = "oauth2"\noauth2 = { token_url = "/a/../token" }', "a/../t",
-     "oauth2.token_url: '/a/../token' has a part"),
+     "oauth2.token_url: '/a/../token' contains the segment"),
     # a secret of any shape in a header, a default or a comment
     *((old, f"{more}\n{old}", word, f"{key}: holds a secret, or what looks like one. A profile holds none")
       for word in ("4f9a0c17be23d58866a1e07bc94d2f31", "dGlkZTpodW50ZXIyaHVudGVy", "x7Kp2mQ9vL4nR8sT1wZ5",
@@ -333,6 +333,10 @@ PUBLIC = (
     "ReturnConsumedCapacity",
     "production-cluster-02.example.com",
     "Headway/2.14 (+https://headway.example.com)",
+    "api://2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default",
+    "https://login.microsoftonline.com/2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/v2.0",
+    "s3a://lake-eu1/raw/v2/d1",
+    "db1,db2,db3,db4,db5,db6,db7",
 )
 
 
@@ -389,21 +393,36 @@ def test_no_more_of_a_long_file_is_read_than_shows_that_it_is_too_long(file: Pat
 
 
 @pytest.mark.parametrize(
-    "old, new, place, key",
+    "old, new, place, start",
     [
-        ('body = { request = "{key}" }', f"body = {{ x = {'[' * 3000 + ']' * 3000} }}", "body =", ""),
-        ('body = { request = "{key}" }', f"body = {{ x = {'[' * 40 + ']' * 40} }}", "body =", "verbs.rerun.body: "),
-        ("[lacks]", f"[verbs.cancel.body{'.a' * 3000}]\n[lacks]", "[verbs.cancel.body.a", "verbs.cancel.body: "),
+        (
+            'body = { request = "{key}" }',
+            f"body = {{ x = {'[' * 3000 + ']' * 3000} }}",
+            "body =",
+            "has tables or lists",
+        ),
+        (
+            'body = { request = "{key}" }',
+            f"body = {{ x = {'[' * 40 + ']' * 40} }}",
+            "body =",
+            "verbs.rerun.body: has tables or lists nested more than 30 deep",
+        ),
+        (
+            "[lacks]",
+            f"[verbs.cancel.body{'.a' * 3000}]\n[lacks]",
+            "[verbs.cancel.body.a",
+            "verbs.cancel.body: has tables or lists nested more than 30 deep",
+        ),
     ],
     ids=["too deep for the parser", "lists", "tables"],
 )
 def test_tables_and_lists_too_deep_in_each_other_have_their_line(
-    file: Path, old: str, new: str, place: str, key: str
+    file: Path, old: str, new: str, place: str, start: str
 ) -> None:
     [fault] = faults(file, old, new)
     line, _, problem = fault.removeprefix("nightly.toml:").partition(": ")
     assert file.read_text().splitlines()[int(line) - 1].startswith(place)
-    assert f"{key}has too many tables and lists in each other. Fix: remove some." == problem
+    assert problem.startswith(start) and problem.endswith(" deep. Fix: remove levels.")
 
 
 def test_a_profile_that_others_can_change_is_not_used(file: Path) -> None:

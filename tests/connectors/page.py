@@ -25,8 +25,10 @@ from tests.connectors.played import COLUMNS, LAB, LIMITS, OWN, Played, hook_of, 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "connectors.md"
 TESTED = ROOT / "connectors" / "tested.json"
-GRANTED = [kind for kind in GRANT_FILES if grants_text(kind).count("\n") <= 50]
-"""Kinds whose pages end with their grants. Longer ones are scripts, which their pages describe."""
+SCRIPTS = {"cron", "kubernetes", "mysql_events", "oracle_scheduler", "pg_cron", "pgagent", "sql_server_agent"}
+"""Kinds whose grants are scripts: their pages describe them."""
+GRANTED = [kind for kind in GRANT_FILES if kind not in SCRIPTS]
+"""Kinds whose pages end with their grants."""
 
 HEAD = """\
 # Connectors: kind by kind

@@ -54,7 +54,7 @@ def test_an_urgent_alert_is_sent_before_others_for_the_same_url(night: Estate) -
     assert ["late", "late"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset())]
 
 
-def test_after_an_outage_alerts_that_need_a_person_are_sent_first_and_ends_last(night: Estate) -> None:
+def test_after_an_outage_alerts_that_need_a_person_are_sent_first_and_ends_of_incidents_last(night: Estate) -> None:
     """Each incident in its own order: the update of the last one does not overtake its opening."""
     decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 7)))
     made(night, waits=False, title="resolved", incident_id=1, kind="recovered")

@@ -336,8 +336,8 @@ def test_the_run_of_a_wait_without_a_period_decides_alike_wherever_it_is_read(se
         served.ingest(ingested, now="05:30")
         [(run_id,)] = rows(served, "SELECT max(id) FROM run WHERE job_id = :job", job=second.job_id)
         with served.store.read() as session:
-            by_run = facts.load_plans_by_run(session)[run_id].is_outdated
-            by_incident = facts.load_plans_by_incident(session)[1].is_outdated
+            by_run = facts.load_plans_by_run(plan_steps.open_plan_steps(session))[run_id].is_outdated
+            by_incident = facts.load_plans_by_incident(session, plan_steps.open_plan_steps(session))[1].is_outdated
             replaced = plan_steps.replacing_incident(session, number, 1)
         with reading(served) as reads:
             verdicts.append((by_run, by_incident, replaced, reads.plans.plan(number).is_outdated))

@@ -25,7 +25,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpcore
 import httpx
@@ -347,6 +347,10 @@ FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """Of RFC 9110, 5.1."""
 
 
+def is_header_value(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()
+
+
 END_BYTES = "headway_end_bytes"
 """The extension of a request under which it says how much of its answer's end is kept."""
 LISTED = "headway_listed"
@@ -595,6 +599,15 @@ def path_segment(raw: str) -> str:
     return quote(raw, safe="") if raw not in (".", "..") else raw.replace(".", "%2E")
 
 
+def plain_path(path: str) -> str:
+    """The path, as it is sent. Raises ValueError for one that would be sent otherwise."""
+    if odd := next((mark for mark in path if mark.isspace() or not mark.isprintable() or mark in "\\#"), ""):
+        raise ValueError(f"the path contains {odd!a}. Fix: write {quote(odd)}, or remove it")
+    if {".", ".."} & {*unquote(path.partition("?")[0]).split("/")}:
+        raise ValueError(f'{path!r} contains the segment "." or "..". Fix: write the resolved path')
+    return path
+
+
 def checked_origin(url: str, plain_http: bool) -> str:
     """`url` without a slash at its end. Raises ValueError for anything that could leak a credential."""
     parts = urlsplit(url)
@@ -604,6 +617,7 @@ def checked_origin(url: str, plain_http: bool) -> str:
         raise ValueError(f"url needs http:// or https:// and a host, as in https://airflow.example.com; got {url!r}")
     if parts.query or parts.fragment:
         raise ValueError("url must have no query and no fragment")
+    plain_path(parts.path)
     if parts.port == 0:
         raise ValueError("url names port 0")
     if parts.scheme == "http" and not is_loopback(parts.hostname) and not plain_http:

@@ -219,11 +219,11 @@ class Outbox:
         sent = sent or self._send(url, title, body, page)
         failpoint("send.after_wire")
         failpoint("send.after_reply")
+        sent_us = self._now()
+        if delivery.kind == TEST and not delivery.is_resolved and sent.arrived is not False and is_pager_url(url):
+            self._write(lambda: self._queue_test_end(delivery, fence, sent_us))
         if sent.arrived:
             failpoint("record.before_commit")
-            sent_us = self._now()
-            if delivery.kind == TEST and not delivery.is_resolved and is_pager_url(url):
-                self._write(lambda: self._queue_test_end(delivery, fence, sent_us))
             self._write(lambda: rows.record_sent(self._store, fence, delivery.id, sent_us))
             failpoint("record.after_commit")
             log.info("alert sent", route=delivery.route, title=delivery.title, repeat=delivery.maybe_repeat)

@@ -58,6 +58,7 @@ LIMITS = {
     "lark": TextLimit(19_000, is_json=True),  # 20 KB a request: open.larksuite.com, Custom bot
     "ntfy": TextLimit(4_000, is_json=True),  # 4,096 bytes without an attachment: docs.ntfy.sh, Limitations
     "workflow": TextLimit(24_000, is_json=True),  # 28 KB a request: learn.microsoft.com, Teams, Webhooks
+    "pushed": TextLimit(160),  # a push notification, not an SMS of several parts
     "wxteams": TextLimit(7_000, is_json=True),  # 7,439 bytes: developer.webex.com, Messages
 }
 """By scheme; of other receivers apprise knows the limit, but sends a longer text all the same."""

@@ -33,7 +33,7 @@ from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
 from console.store.new_actions import SENT_BY
-from console.store.plan_steps import PLAN_FACTS, is_outdated_plan, open_plan_steps, plan_facts
+from console.store.plan_steps import PLAN_FACTS, is_outdated_plan
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, interning
 
@@ -407,10 +407,11 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
-def load_plans_by_run(session: Session) -> dict[int, PlannedRun]:
-    """Run id -> the open plan with a requested or failed step for the run, or one that waits for it."""
+def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]]) -> dict[int, PlannedRun]:
+    """Run id -> the open plan with a requested or failed step for the run, or one that waits for it. `open_steps`: of
+    `open_plan_steps`."""
     planned: dict[int, PlannedRun] = {}
-    for plan_id, steps in open_plan_steps(session).items():
+    for plan_id, steps in open_steps.items():
         outdated = is_outdated_plan(steps)
         for step in steps:
             is_awaited = step.verb == WAIT and step.state == "planned"
@@ -426,10 +427,13 @@ _PLANS = (
 )
 
 
-def load_plans_by_incident(session: Session) -> dict[int, PlanFacts]:
-    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good."""
-    rows = session.rows(_PLANS)
-    return {row.incident_id: plan for row, plan in zip(rows, plan_facts(session, rows), strict=True)}
+def load_plans_by_incident(session: Session, open_steps: Mapping[int, Sequence[Row]]) -> dict[int, PlanFacts]:
+    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good.
+    `open_steps`: of `open_plan_steps`."""
+    return {
+        row.incident_id: PlanFacts(row.id, row.state, row.done, row.total, is_outdated_plan(open_steps[row.id]))
+        for row in session.rows(_PLANS)
+    }
 
 
 def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:

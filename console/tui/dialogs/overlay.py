@@ -24,6 +24,15 @@ from console.tui.widgets.pane import Pane
 DialogResult = TypeVar("DialogResult")
 
 
+def is_tight(size: Size) -> bool:
+    return size.width < 100 or size.height < 30
+
+
+def text_width(size: Size) -> int:
+    """Cells of a line in a dialog: its width without border, padding and scrollbar."""
+    return min(size.width if is_tight(size) else size.width * 9 // 10, 110) - 5
+
+
 class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bindings=False):
     """`WHERE` of each dialog names its keys in the table, as on a screen."""
 
@@ -116,7 +125,7 @@ class Overlay(ConsoleScreen[DialogResult], ModalScreen[DialogResult], inherit_bi
         self.call_after_refresh(self.paint_frame)
 
     def _tighten(self, size: Size) -> None:
-        self.set_class(size.width < 100 or size.height < 30, "-tight")
+        self.set_class(is_tight(size), "-tight")
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [ScreenCommand("back", lambda: self.dismiss(None)), ScreenCommand("leave", lambda: self.board.exit(0))]

@@ -779,7 +779,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             {"headers": {"X-Key": {"env": "KEY"}}, "log.headers": {"x-key": "7"}},
             "log.headers.x-key: the sign-in sends this header. Fix: remove it",
         ),
-        ({"headers": {"Host": {"env": "KEY"}}}, "the header Host is set by HTTP itself. Fix: remove it"),
+        ({"headers": {"Host": {"env": "KEY"}}}, "the HTTP client sets the header Host. Fix: remove it"),
         ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
         ({"jobs.path": "api"}, "is not written like /api/runs"),
         ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted"),

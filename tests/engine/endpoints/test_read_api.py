@@ -215,10 +215,10 @@ def test_an_invalid_request_names_the_error_and_the_fix(api: httpx.Client, path:
 @pytest.mark.parametrize(
     "path, error, lists",
     [
-        ("/runs?job=extrct", '"extrct" not found; did you mean fake/extract?', "/api/v1/jobs and /api/v1/runs"),
+        ("/runs?job=extrct", '"extrct" not found; did you mean fake/extract?', "/api/v1/jobs or /api/v1/runs"),
         ("/services?service=zzzzzz", '"zzzzzz" not found', "/api/v1/services"),
-        ("/lineage?job=zzzzzz", '"zzzzzz" not found', "/api/v1/jobs and /api/v1/runs"),
-        ("/lineage?job=load&run=x", '"run x of this job" not found', "/api/v1/jobs and /api/v1/runs"),
+        ("/lineage?job=zzzzzz", '"zzzzzz" not found', "/api/v1/jobs or /api/v1/runs"),
+        ("/lineage?job=load&run=x", '"run x of this job" not found', "/api/v1/jobs or /api/v1/runs"),
     ],
 )
 def test_an_unknown_name_is_404_with_the_path_that_lists_names(
@@ -226,7 +226,7 @@ def test_an_unknown_name_is_404_with_the_path_that_lists_names(
 ) -> None:
     reply = api.get(path)
     assert (404, error) == (reply.status_code, reply.json()["error"])
-    assert f"use a name of {lists}" == reply.json()["fix"]
+    assert f"use a name that {lists} lists" == reply.json()["fix"]
 
 
 def test_other_faults_are_json_too(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

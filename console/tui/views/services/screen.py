@@ -307,9 +307,9 @@ class ServicesScreen(HeadwayScreen):
         view, months = self.selected, months_back(self.ctx.now.date(), TREND_MONTHS)
 
         def shown(figures: Sequence[MonthFigures]) -> None:
-            from console.tui.dialogs.overlay import TextScreen
+            from console.tui.dialogs.overlay import TextScreen, text_width
 
-            text = rows.months_text(figures, self.ctx, min(self.size.width * 9 // 10, 110) - 5)
+            text = rows.months_text(figures, self.ctx, text_width(self.size))
             self.board.push_screen(TextScreen(f"months of {view.title or view.name}", text, text))
 
         self.ask("months", lambda reads: reads.reports.months(months, view.name, "service"), shown)
