@@ -76,14 +76,15 @@ def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivere
     assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 will still miss (")
 
 
-def test_the_end_of_a_cause_is_short_although_its_service_has_no_estimate() -> None:
+def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_not_yet_delivered() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, LOAD.id: replace(LOAD, expected=None)})
     ledger.evaluate("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.evaluate("03:36")
     notice = ledger.incident().notices[0]
-    assert "Resolved: hosts/extract recovered ({incident}, 23 min, attempt 2)" == notice.title == notice.plain_title
+    title = "Cause resolved: Daily 06:30 not yet delivered ({incident}, 23 min, attempt 2)"
+    assert title == notice.title == notice.plain_title
     assert "\nDaily    06:30      no estimate\n" in notice.body
 
 
