@@ -155,11 +155,17 @@ def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted
 def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_restored() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.evaluate("03:12")
-    ledger.target(1, failing_since=at("03:13"), last_ok_at=at("03:12"), error="no route", error_kind="unreachable")
-    index = EstateIndex(ledger.estate, at("03:20"))
-    matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
-    [match] = [match for match in matches if is_restartable(index, match)]
-    assert step_text(repair_step(index, match)) == "restore etl-hosts/db07, then restart extract"
+
+    def step(kind: str, clock: str) -> str:
+        ledger.target(1, failing_since=at("03:13"), last_ok_at=at("03:12:50"), error="no route", error_kind=kind)
+        index = EstateIndex(ledger.estate, at(clock))
+        matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
+        [match] = [match for match in matches if is_restartable(index, match)]
+        return step_text(repair_step(index, match))
+
+    restored = "restore etl-hosts/db07, then restart extract"
+    steps = [step("unreachable", "03:13"), step("limited", "03:13"), step("limited", "03:20")]
+    assert [restored, "restart extract", restored] == steps
 
 
 def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
