@@ -133,13 +133,16 @@ def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs
     ledger = failed(service("daily", "03:40", LOAD))
     ledger.evaluate("03:12")
     ledger.evaluate("03:50")
-    ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
+    ledger.target(2, failing_since=at("03:51"), error="refused. Fix: start it, then wait.", last_ok_at=at("03:50"))
     ledger.evaluate("03:55")
     [notice] = [
         notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_target_id
     ]
     assert notice.title.startswith("warehouse/warehouse does not answer, late Daily 03:40 needs it [")
-    assert "\nDo           headway system probe warehouse/warehouse\n" in notice.body
+    steps = "Do           start it, then wait\nDo           headway system probe warehouse/warehouse\n"
+    assert f"  | refused.\n\n{steps}" in notice.body
+    assert "start it" not in notice.plain_body
+    assert ("headway system probe warehouse/warehouse",) == notice.commands
 
 
 def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted() -> None:
