@@ -183,3 +183,16 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger.run(EXTRACT, "03:16", RunState.RUNNING, started_at=at("03:16"))
     ledger.estate = replace(ledger.estate, repairs={}, notifications=untold)
     assert "extract runs again since 03:16, done about 03:36" in title(ledger, "03:18")
+
+
+def test_the_period_of_a_later_failure_is_not_beside_the_time_of_the_first() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    assert title(ledger, "03:12")
+    first = ledger.incident().notices[0].body
+    ledger.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2))
+    untold = replace(ledger.estate.notifications, notified={})
+    ledger.estate = replace(ledger.estate, notifications=untold)
+    assert title(ledger, "03:23")
+    later = ledger.incident().notices[0].body
+    assert "Since          03:12 UTC\nPeriod         03:10 UTC\n" in first
+    assert "Since          03:12 UTC\nBusiness date" in later
