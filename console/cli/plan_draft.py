@@ -296,7 +296,7 @@ def follow_up_text(arguments: argparse.Namespace, plan: PlanView) -> list[str]:
         return []
     with store_reader(arguments) as reads:
         reasons = open_reason(reads.incidents.incident(plan.incident_id))
-    name = incident_name(plan.incident_id)
+    name, reasons = incident_name(plan.incident_id), list(map(in_display_zone, reasons))
     return [f"{name} stays open", *reasons, f"Next: headway recover {name} --all"] if reasons else []
 
 

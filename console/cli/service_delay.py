@@ -44,7 +44,7 @@ def explain_service(arguments: argparse.Namespace) -> int:
     lines = [*service_heading(view, breakdown, now), *(f"moved     {text}" for text in moved)]
     lines += [*alarm_lines(alarm), ""] if is_open else [""]
     parts: list[Part] = [lines]
-    if breakdown.parts:
+    if breakdown.parts and not is_unexplained(view, breakdown):
         heading = f"times: {zone_name(now)}"
         parts += [[heading], delay_table(breakdown, now), ["", delay_totals(breakdown)]]
     document = delay_document(view, breakdown) | {"moved": moved, "alarm": asdict(alarm)}
@@ -64,6 +64,9 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
     if not breakdown.parts:
         yield "path      no critical path is known for that date"
         return
+    if is_unexplained(view, breakdown):
+        yield f"cause     {clean_line(view.cause)}: not repaired, and its delay is not known yet"
+        return
     last = breakdown.parts[-1]
     if view.awaits:
         yield f"waits     for check {', '.join(map(clean_line, view.awaits))}; its jobs are done"
@@ -72,6 +75,11 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
         f"usually   {clock_text(last.usual_end, now)}; {ends} {clock_text(last.end, now)}:"
         f" {compared_with(breakdown.late, 'its usual')}, {compared_with(last.end - view.deadline, 'its deadline')}"
     )
+
+
+def is_unexplained(view: ServiceView, breakdown: LatenessBreakdown) -> bool:
+    """True if the service is endangered by a cause that has delayed no job of its critical path yet."""
+    return view.is_endangered and bool(view.cause) and not any(breakdown.total(kind) for kind in ADDED_COLUMN)
 
 
 def compared_with(late: timedelta, what: str) -> str:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -227,6 +227,9 @@ class MemberView:
     """When the open run of its job started that repeats it."""
     awaits_approval: bool = False
     """Whether its rerun or start was requested, and awaits approval."""
+    business_date: str = ""
+    has_periods: bool = False
+    """True if its kind gives runs their own period or input."""
 
     @property
     def present_role(self) -> str:
@@ -343,6 +346,22 @@ def open_steps(view: IncidentView) -> list[MemberView]:
     good = [member for member in live if member.state == RunState.SUCCEEDED and not member.stale_read]
     roots = [member for member in live if member.role == "root" and member not in good]
     return roots + [member for member in live if member.role in ("red", "stale")]
+
+
+def rerun_key(job_id: int, business_date: date | str, period_key: str, *, has_periods: bool) -> tuple[int, str]:
+    """The same for all runs that one rerun repeats: of a job without periods those of its business date."""
+    return job_id, period_key if has_periods else str(business_date)
+
+
+def further_reruns(view: IncidentView) -> int:
+    """The number of reruns of red and stale members that are possible besides those of the root."""
+    keys: dict[bool, set[tuple[int, str]]] = {True: set(), False: set()}
+    for member in view.members:
+        if member.role == "root" or (member.role in ("red", "stale") and member.can_rerun):
+            keys[member.role == "root"].add(
+                rerun_key(member.job_id, member.business_date, member.period_key, has_periods=member.has_periods)
+            )
+    return len(keys[False] - keys[True])
 
 
 def blocked_reason(view: IncidentView) -> str:

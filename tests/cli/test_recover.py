@@ -7,8 +7,9 @@ import json
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from connectors.sdk.states import RunState
 from console.cli import plan_draft
+from console.cli.clock_format import command_zone, share_service_zone
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config.sections import JobSettings
@@ -29,6 +31,7 @@ from tests.engine.conftest import bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import wait_until
 from tests.present import present
+from tests.tui.fake_reads import FakeReads, draft, plan_of
 
 __all__ = ["bench"]
 
@@ -387,3 +390,14 @@ def test_a_freeze_and_a_pause_of_polls_name_the_plan_in_progress(
     with bench.reads() as reads:
         assert "stopped" == reads.plans.plan(1).state
     assert Exit.OK == main(["--store", bench.url, "plan", "abort", "1", "--yes"])
+
+
+def test_the_period_of_a_remaining_run_is_in_the_zone_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_draft, "store_reader", lambda _: nullcontext(FakeReads()))
+    monkeypatch.setattr(plan_draft, "open_reason", lambda _: ["still red or stale: etl/load 2026-11-20T03:10:00Z"])
+    done = replace(plan_of(draft()), state="done", incident_id=412)
+    with command_zone(in_utc=False):
+        share_service_zone({"Europe/Berlin"})
+        [_, text, _] = plan_draft.follow_up_text(Namespace(), done)
+    assert text.startswith("still red or stale: etl/load ")
+    assert "04:10" in text

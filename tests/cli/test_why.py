@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,11 +14,14 @@ from console.cli.clock_format import command_zone, share_service_zone
 from console.cli.exits import Exit
 from console.cli.explain import reason_lines
 from console.cli.main import main
+from console.cli.service_delay import service_heading
+from console.control.explain.lateness import LatenessBreakdown, LatenessShare
 from console.domain.job import ExplanationStep
 from console.engine.api.explain import JobExplanation
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
+from tests.tui.fake_reads import EXTRACT, services
 
 __all__ = ["bench"]
 
@@ -116,6 +120,19 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
     assert document["late_minutes"] == pytest.approx(sum(document["added_minutes"].values()), abs=1e-4)
     assert 30 == round(document["added_minutes"]["repair"])
     assert document["added_minutes"]["ahead"] > 0  # somebody has to look first
+
+
+def test_a_cause_that_delayed_no_job_yet_is_named_instead_of_the_usual_finish() -> None:
+    [at_risk, *_] = services()
+    end = at_risk.deadline - timedelta(minutes=13)
+    on_time = LatenessBreakdown((LatenessShare(EXTRACT, end, end, False),))
+    lines = list(service_heading(at_risk, on_time, end))
+    assert f"cause     {EXTRACT}: not repaired, and its delay is not known yet" == lines[-1]
+    assert "its usual" not in "\n".join(lines)
+    for view in (replace(at_risk, cause=""), replace(at_risk, timeliness="on_time", incident_id=None)):
+        assert "at its usual, 13m before its deadline" in list(service_heading(view, on_time, end))[-1]
+    slow = LatenessBreakdown((LatenessShare(EXTRACT, end, end, False, slow=timedelta(minutes=1)),))
+    assert "at its usual" in list(service_heading(at_risk, slow, end))[-1]
 
 
 def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(

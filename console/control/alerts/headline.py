@@ -223,13 +223,17 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         status = (status_text if is_over else still_text)(worst.timeliness)
         promise = promise_text(index, decision.zone, decision.services, worst, f"{label} {status}")
         what = f"{promise} {status}{_plan_text(plan, worst, index, decision.zone)}"
-    elif not (safe := [service for service in decision.services if service.timeliness in SAFE]):
-        what = f"{cause_name(index, match)} {_end_of(match)}"
-    else:
+    elif safe := [service for service in decision.services if service.timeliness in SAFE]:
         plan_continues = plan is not None and any(service.timeliness is Timeliness.ON_TIME for service in safe)
         label, outcome = (CAUSE_RESOLVED_LABEL, " on time") if plan_continues else (label, " safe")
         what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(outcome))}{outcome}"
         what += _plan_text(plan, safe[0], index, decision.zone) if plan_continues else ""
+    elif unknown := next(iter(decision.services), None):
+        label, outcome = CAUSE_RESOLVED_LABEL, "not yet delivered"
+        promise = promise_text(index, decision.zone, decision.services, unknown, f"{label} {outcome}")
+        what = f"{promise} {outcome}{_plan_text(plan, unknown, index, decision.zone)}"
+    else:
+        what = f"{cause_name(index, match)} {_end_of(match)}"
     lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
     how = repair_text(index, match.group.root)
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"

@@ -148,9 +148,10 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
 
 def _unreachable(index: EstateIndex, job: JobFacts) -> str:
     target = index.estate.targets.get(job.target_id)
-    if target is None or target.failing_since is None or not is_out_of_reach(target, index.now, index.estate.settings):
+    if target is None or target.failing_since is None:
         return ""
-    return clean_line(f"{target.system}/{target.name}")
+    is_known = target.error_kind == "unreachable" or is_out_of_reach(target, index.now, index.estate.settings)
+    return clean_line(f"{target.system}/{target.name}") if is_known else ""
 
 
 def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:

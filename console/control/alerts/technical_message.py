@@ -65,6 +65,8 @@ def _blocks(
     root = match.to_repair
     if tail and root is not None and error == f"exit {root.exit_code}":  # its log was read later
         error = with_log_line(index, root, error, "\n".join(tail))
+    if match.group.target is not None and not decision.closed:
+        error = error.partition(" Fix: ")[0]  # the first of the next steps
     yield quote([error] if error and error not in title else [])
     yield table(_next_steps(context, subject, plain))
     yield services_table(context, subject, by_urgency(context, notification), decision.zone)
@@ -121,7 +123,9 @@ def _news(
 
 def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
     """ "Do", "Acknowledge" and "Open", each with its command."""
-    decision, link = subject.decision, context.alerting.link
+    decision, link, target = subject.decision, context.alerting.link, subject.match.group.target
+    if target is not None and not decision.closed and not plain and (fix := target.error.partition("Fix: ")[2]):
+        yield "Do", clean_line(fix.rstrip("."))
     for command in _commands(context, subject):
         yield "Do", command
     if not decision.closed and subject.ack is None:
@@ -234,7 +238,7 @@ def _facts(
     if place := _place(index, match):
         yield "Where", place
     yield "Since", zoned_time(since, zone, index.now)
-    if root is not None and root.period_at is not None:
+    if root is not None and root.period_at is not None and run_time(root) <= since:  # not of a later failure
         yield "Period", zoned_time(run_time(root), zone, index.now)
     yield "Business date", decision.business_date.isoformat()
     if match.feeds and not decision.services:

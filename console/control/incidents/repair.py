@@ -50,29 +50,23 @@ def _requested(index: EstateIndex, root: RunFacts | None) -> tuple[RepairFacts, 
     if own is not None and first.evidence is RunEvidence.ASSERTED:
         return own, first
     good = [first, *(index.repairing_runs(root) if first is not root else ())]
-    repairs = (
-        [own]
-        if own is not None
-        else [
-            repair for repair in index.estate.repairs.values() if repair.job_id == root.job_id and not repair.in_flight
-        ]
-    )
-    for repair in repairs:
-        run = _run_of(index, repair, root)
+    of_job = {run_id: repair for run_id, repair in index.estate.repairs.items() if repair.job_id == root.job_id}
+    for run_id, repair in ({root.id: own} if own is not None else of_job).items():
+        run = _run_of(index, repair, run_id)
         if run is not None and any(run.id == candidate.id for candidate in good):
             return repair, run
     return None
 
 
-def _run_of(index: EstateIndex, repair: RepairFacts, root: RunFacts) -> RunFacts | None:
-    """The job's first run that started since the repair was sent, without a red root, and once the repair is verified
-    without red runs."""
+def _run_of(index: EstateIndex, repair: RepairFacts, run_id: int) -> RunFacts | None:
+    """The job's first run that started since the repair was sent, without the run to repair while that is red, and once
+    the repair is verified without red runs."""
     starts = [
         run
-        for run in index.runs.get(root.job_id, ())
+        for run in index.runs.get(repair.job_id, ())
         if run.started_at is not None
         and run.started_at + CLOCK_SKEW >= repair.sent_at
-        and not (run.state.is_red and (run.id == root.id or not repair.in_flight))
+        and not (run.state.is_red and (run.id == run_id or not repair.in_flight))
     ]
     return min(starts, key=lambda run: (run.started_at or index.now, run.id), default=None)
 

@@ -18,6 +18,7 @@ from console.control.snapshot.runs import RunKey, has_started, run_key, run_time
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode
 from console.domain.estate import JobFacts, RunFacts
+from console.domain.incident import rerun_key
 from console.domain.plan import WAIT, ExcludedRun, SavedService
 from console.forecast.finish_times import ForecastNode, NodeState
 from console.text.cleaning import clean_line
@@ -32,18 +33,15 @@ _NAMED = 3
 def representative_runs(index: EstateIndex, runs: Iterable[RunFacts], can_act: CanAct) -> dict[RunKey, RunFacts]:
     """Each run -> the one to rerun for it: the newest of its job and business date, because every rerun of a job
     without periods does the same work; the run itself if its kind gives runs their own period or input."""
-    newest: dict[tuple[int, date], RunFacts] = {}
-    candidates = list(runs)
-    for run in candidates:
-        known = newest.get((run.job_id, run.business_date))
+    newest: dict[tuple[int, str], RunFacts] = {}
+    keys: dict[RunKey, tuple[int, str]] = {}
+    for run in runs:
+        has_periods = can_act(index.job(run.job_id), Capability.PERIODS)
+        key = rerun_key(run.job_id, run.business_date, run.period_key, has_periods=has_periods)
+        keys[run_key(run)], known = key, newest.get(key)
         if known is None or run_time(known) < run_time(run):
-            newest[run.job_id, run.business_date] = run
-    return {
-        run_key(run): run
-        if can_act(index.job(run.job_id), Capability.PERIODS)
-        else newest[run.job_id, run.business_date]
-        for run in candidates
-    }
+            newest[key] = run
+    return {key: newest[repeated] for key, repeated in keys.items()}
 
 
 def plan_zone(index: EstateIndex, job_id: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.sdk.states import RED_STATES, RunState, Verb
+from connectors.sdk.states import RED_STATES, Capability, RunState, Verb
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.external_alert import ExternalAlertView
 from console.domain.history import EstimateBasis
@@ -44,11 +44,11 @@ ACKNOWLEDGED_UNTIL = (
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _RUNNING = "'running', 'retrying', 'cancelling'"
 _RERUN = (
-    "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, (SELECT"
-    " max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN ('sending',"
-    " 'sent', 'unknown')) AS rerun_sent_us, EXISTS (SELECT 1 FROM action a WHERE a.run_id = r.id AND a.verb IN"
-    " ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval AND a.approved_by = '') AS awaits_approval,"
-    " (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
+    "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, t.error_kind,"
+    " (SELECT max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN"
+    " ('sending', 'sent', 'unknown')) AS rerun_sent_us, EXISTS (SELECT 1 FROM action a WHERE a.run_id = r.id AND"
+    " a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval AND a.approved_by = '') AS"
+    " awaits_approval, (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
     f" n.sort_us > r.sort_us AND n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
 )
 """Whether run `r` can be repeated on target `t` of system `s`, and whether it already is."""
@@ -56,8 +56,8 @@ _MEMBERS = (
     "SELECT m.role, j.name AS job, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned') AS state,"
     " COALESCE(r.evidence, 'native') AS evidence, COALESCE(r.stale_read, m.role = 'stale') AS stale_read, r.started_us,"
     " r.ended_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof, s.name || '/'"
-    " || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities,"
-    f" {_RERUN} FROM incident_member m JOIN"
+    " || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities, COALESCE(r.business_date,"
+    f" i.business_date) AS business_date, {_RERUN} FROM incident_member m JOIN incident i ON i.id = m.incident_id JOIN"
     " job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id JOIN system s ON s.id = t.system_id LEFT JOIN run r"
     " ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ? ORDER BY m.place, j.name"
 )
@@ -358,10 +358,12 @@ def _affected(row: Row, title: str) -> AffectedServiceView:
 
 
 def _unreachable(row: Row, stale: Container[int]) -> str:
-    return str(row.unreachable) if row.target_id in stale else ""
+    is_known = row.error_kind == "unreachable" or row.target_id in stale
+    return str(row.unreachable) if is_known else ""
 
 
 def _member(row: Row, state: str, evidence: str, stale: Container[int]) -> MemberView:
+    capabilities = (row.capabilities or "").split(",")
     return from_row(
         MemberView,
         row,
@@ -369,7 +371,8 @@ def _member(row: Row, state: str, evidence: str, stale: Container[int]) -> Membe
         state=state,
         evidence=evidence,
         observed=optional_instant(row.observed_us or None),
-        can_rerun=Verb.RERUN.needs in (row.capabilities or "").split(","),
+        can_rerun=Verb.RERUN.needs in capabilities,
+        has_periods=Capability.PERIODS in capabilities,
         unreachable=_unreachable(row, stale),
     )
 

@@ -76,14 +76,15 @@ def test_the_end_of_a_cause_names_the_worst_service_and_not_one_that_is_delivere
     assert closed.notices[0].title.startswith("Cause resolved: Daily 04:10 will still miss (")
 
 
-def test_the_end_of_a_cause_is_short_although_its_service_has_no_estimate() -> None:
+def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_not_yet_delivered() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, LOAD.id: replace(LOAD, expected=None)})
     ledger.evaluate("03:12")
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
     ledger.evaluate("03:36")
     notice = ledger.incident().notices[0]
-    assert "Resolved: hosts/extract recovered ({incident}, 23 min, attempt 2)" == notice.title == notice.plain_title
+    title = "Cause resolved: Daily 06:30 not yet delivered ({incident}, 23 min, attempt 2)"
+    assert title == notice.title == notice.plain_title
     assert "\nDaily    06:30      no estimate\n" in notice.body
 
 
@@ -132,13 +133,16 @@ def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs
     ledger = failed(service("daily", "03:40", LOAD))
     ledger.evaluate("03:12")
     ledger.evaluate("03:50")
-    ledger.target(2, failing_since=at("03:51"), error="connection refused", last_ok_at=at("03:50"))
+    ledger.target(2, failing_since=at("03:51"), error="refused. Fix: start it, then wait.", last_ok_at=at("03:50"))
     ledger.evaluate("03:55")
     [notice] = [
         notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_target_id
     ]
     assert notice.title.startswith("warehouse/warehouse does not answer, late Daily 03:40 needs it [")
-    assert "\nDo           headway system probe warehouse/warehouse\n" in notice.body
+    steps = "Do           start it, then wait\nDo           headway system probe warehouse/warehouse\n"
+    assert f"  | refused.\n\n{steps}" in notice.body
+    assert "start it" not in notice.plain_body
+    assert ("headway system probe warehouse/warehouse",) == notice.commands
 
 
 def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted() -> None:
@@ -154,11 +158,17 @@ def test_a_deadline_before_the_first_poll_of_what_does_not_answer_is_not_counted
 def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_restored() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.evaluate("03:12")
-    ledger.target(1, failing_since=at("03:13"), last_ok_at=at("03:12"), error="no route", error_kind="unreachable")
-    index = EstateIndex(ledger.estate, at("03:20"))
-    matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
-    [match] = [match for match in matches if is_restartable(index, match)]
-    assert step_text(repair_step(index, match)) == "restore etl-hosts/db07, then restart extract"
+
+    def step(kind: str, clock: str) -> str:
+        ledger.target(1, failing_since=at("03:13"), last_ok_at=at("03:12:50"), error="no route", error_kind=kind)
+        index = EstateIndex(ledger.estate, at(clock))
+        matches = match_incidents(index, causes_from_findings(index, root_causes(index)))
+        [match] = [match for match in matches if is_restartable(index, match)]
+        return step_text(repair_step(index, match))
+
+    restored = "restore etl-hosts/db07, then restart extract"
+    steps = [step("unreachable", "03:13"), step("limited", "03:13"), step("limited", "03:20")]
+    assert [restored, "restart extract", restored] == steps
 
 
 def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
@@ -173,3 +183,16 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger.run(EXTRACT, "03:16", RunState.RUNNING, started_at=at("03:16"))
     ledger.estate = replace(ledger.estate, repairs={}, notifications=untold)
     assert "extract runs again since 03:16, done about 03:36" in title(ledger, "03:18")
+
+
+def test_the_period_of_a_later_failure_is_not_beside_the_time_of_the_first() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    assert title(ledger, "03:12")
+    first = ledger.incident().notices[0].body
+    ledger.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2))
+    untold = replace(ledger.estate.notifications, notified={})
+    ledger.estate = replace(ledger.estate, notifications=untold)
+    assert title(ledger, "03:23")
+    later = ledger.incident().notices[0].body
+    assert "Since          03:12 UTC\nPeriod         03:10 UTC\n" in first
+    assert "Since          03:12 UTC\nBusiness date" in later

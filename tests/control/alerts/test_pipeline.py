@@ -700,6 +700,22 @@ def test_a_rerun_that_its_scheduler_shows_as_a_later_run_is_named_as_the_repair(
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
 
 
+def test_a_rerun_of_an_earlier_failure_is_the_repair_before_its_action_is_verified() -> None:
+    """As of a plan of two failures of pg_cron."""
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    first = ledger.state(EXTRACT, "03:10")
+    ledger.run(EXTRACT, "03:13", RunState.FAILED, **ended("03:13", 1))
+    sent_at(ledger, "03:14")
+    repair = RepairFacts(first.job_id, Verb.RERUN, "anna", at("03:15"), in_flight=True)
+    ledger.estate = replace(ledger.estate, repairs={first.id: repair})
+    ledger.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
+    assert ("recovered", "oncall") in sent_at(ledger, "03:23")
+    assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == only(ledger).notices[0].title
+    assert only(ledger).close_reason.startswith("green again (rerun by anna")
+
+
 def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
     ledger = night()
     fails(ledger)

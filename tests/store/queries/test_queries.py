@@ -492,11 +492,25 @@ def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served:
         connection.rows("UPDATE action SET state = 'requested', sent_us = NULL, needs_approval = TRUE")
     [member] = reads.incidents.incident(1).members
     assert (True, None) == (member.awaits_approval, member.rerun_sent)
-    record_failure(served.store, served.host, "no route", "unreachable", at("03:21"), None)
-    set_clock(served, "03:40")
+    assert ("2026-11-19", False) == (member.business_date, member.has_periods)
+
+
+@pytest.mark.parametrize(
+    "kind, clock, unreachable",
+    [("unreachable", "03:20", "etl-hosts/db07"), ("limited", "03:20", ""), ("limited", "03:40", "etl-hosts/db07")],
+)
+def test_a_host_is_unreachable_from_its_first_poll_without_an_answer_or_after_three_polls_with_an_error(
+    served: Estate, kind: str, clock: str, unreachable: str
+) -> None:
+    served.ingest(failed())
+    [root] = served.rows("SELECT id FROM run WHERE state = 'failed'")[0]
+    members = (MemberVerdict(1, instant_key(at("03:10")), "root", root),)
+    decide(served, incidents=(incident(root_run_id=root, members=members),))
+    record_failure(served.store, served.host, "no route", kind, at("03:20"), None)
+    set_clock(served, clock)
     with open_queries(served.store.url) as later:
         [member] = later.incidents.incident(1).members
-    assert "etl-hosts/db07" == member.unreachable
+    assert unreachable == member.unreachable
 
 
 def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Queries) -> None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from console.control.incidents.verdict import unsafe_services, without_advice
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
-from console.domain.incident import AffectedServiceView, IncidentView, MemberView, PastRepair, repair_methods
+from console.domain.incident import (
+    AffectedServiceView,
+    IncidentView,
+    MemberView,
+    PastRepair,
+    further_reruns,
+    repair_methods,
+)
 from console.domain.service import Timeliness, format_risk, limit_instances, reason_lines, timeliness_label
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
@@ -40,7 +47,6 @@ if TYPE_CHECKING:
 
 RISK_FROM = 60
 """Columns besides the name from which a row has room for "61 % risk of being late", and for the time left to act."""
-FOLLOWERS = ("red", "stale")
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
 
@@ -171,8 +177,8 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
 
 
 def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
-    followers = sum(member.role in FOLLOWERS and member.can_rerun for member in view.members)
-    note = f"after the root, {followers} to rerun: {ctx.key('incident', 'recover')} plans it" if followers else ""
+    further = further_reruns(view)
+    note = f"after the root, {further} to rerun: {ctx.key('incident', 'recover')} plans it" if further else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     role_width = max((len(ctx.mark("role", member.present_role)[1]) for member in view.members), default=0)
     state_width = max((len(_state_text(member, ctx)) for member in view.members), default=0)

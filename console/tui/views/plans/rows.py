@@ -440,7 +440,7 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
     services."""
     name, reasons = incident_name(view.row.id), open_reason(view)
     if reasons:
-        texts = (*reasons, f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
+        texts = (*map(ctx.localized, reasons), f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
         lines = (joined_segments(("left", at), [(f"   {text}", "warn")]) for at, text in enumerate(texts))
         return [heading("left", f"{name} STAYS OPEN"), *lines]
     closed = f"{name}: {recap_text(view, ctx)}" if view.row.closed is not None else ""

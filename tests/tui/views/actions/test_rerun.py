@@ -246,6 +246,22 @@ def _half_listens(night: Night) -> None:
     night.reads.incident_ = dataclasses.replace(incident, members=members)
 
 
+def _repeats(night: Night) -> None:
+    """Two more failures of the follower and one of the root's job, on the same date and of kinds without periods."""
+    incident = night.reads.incident_
+    root, stale, red, _ = incident.members
+    more = [dataclasses.replace(red, run_id=number, period_key=str(number)) for number in (21, 22)]
+    more.append(dataclasses.replace(root, role="red", run_id=23, period_key="23"))
+    night.reads.incident_ = dataclasses.replace(incident, members=(root, stale, red, *more))
+
+
+@on_the_night(prepare=_repeats)
+async def test_runs_that_one_rerun_repeats_are_counted_once(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("RUNS 6", "after the root, 2 to rerun: r plans it")
+
+
 @on_the_night(prepare=_half_listens)
 async def test_an_incident_counts_as_to_rerun_only_what_can_be(night: Night) -> None:
     await night.see("Supply plan")

@@ -13,6 +13,10 @@ from console.config.preferences import PersonalPreferences
 from console.domain.incident import open_reason, open_steps
 from console.domain.plan import WAIT
 from console.domain.request import RequestKind
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock
+from console.tui.frame.glyphs import GlyphSet
+from console.tui.views.plans.rows import ended_rows
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, plan_of
 from tests.tui.views.plans.test_proposed_plans import started
@@ -259,3 +263,16 @@ async def test_on_a_small_screen_the_jobs_and_starts_of_a_running_plan_are_whole
     await night.see("at 04:30", "└ warehouse-airflow/load_orders")
     steps = night.text.partition("says")[2].partition("───")[0]
     assert "…" not in steps
+
+
+def test_the_period_of_a_remaining_run_is_in_the_zone_of_the_screen() -> None:
+    view = incident()
+    first, *_ = open_steps(view)
+    members = tuple(
+        dataclasses.replace(first, run_id=number, period_key=f"2026-11-20T03:{number}:00Z") for number in (10, 20)
+    )
+    rows = ended_rows(
+        dataclasses.replace(view, actions=(), members=members), RenderContext(NOW, ZonedClock(), GlyphSet())
+    )
+    texts = ["".join(text for text, _ in row.cells) for row in rows[1:3]]
+    assert [f"   still red or stale: {first.job} {clock}" for clock in ("03:10", "03:20")] == texts
