@@ -518,8 +518,18 @@ def _upstreams(row: Row, path: str) -> tuple[str, ...]:
     return tuple(_text_of(value)[:MAX_ID_CHARACTERS] for value in values if value not in (None, ""))
 
 
+def _is_zone(zone: str) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError):
+        return False
+    return True
+
+
 def _schedule(row: Row, fields: MappedJobFields, expression: str, next_at: datetime | None) -> Schedule:
     zone = text_at(row, fields.schedule_zone, 100) or fields.zone
+    if next_at is not None and not _is_zone(zone):
+        return Schedule("none", text=f"{expression} {zone}", next_at=next_at)  # the next start counts
     return (
         Schedule(fields.dialect, expression, zone, expression, next_at)
         if expression

@@ -184,8 +184,8 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
         is_fixed = "headers" in key or (key[0] == "options" and key[-1] == "default")
         is_secret = _prose_holds_secret(value) if is_prose else mask_secrets(value) != value
-        words = re.split(r"[\s,;:/]+", _UUID.sub("", value)) if is_fixed else ()
-        if is_sent or is_secret or any(map(_alternates, words)):
+        texts_alone = re.split(r"[\s,;:/]+", _UUID.sub("", value)) if is_fixed else ()
+        if is_sent or is_secret or any(map(_alternates, texts_alone)):
             yield key
 
 

@@ -50,7 +50,9 @@ POLLED_SYSTEMS = 200
 POLL_SECONDS = 2.0
 JOBS = 1000
 TOKEN_ENV, TOKEN = "HEADWAY_BENCH_TOKEN", "bench-0123456789abcdef"
+READER_ENV, READER = "HEADWAY_BENCH_READER", "read-0123456789abcdef"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+AS_READER = {"Authorization": f"Bearer {READER}"}
 PAGES = [f"{API}/jobs?limit=100&offset={25 * page}" for page in range(2 * CACHED_REPLIES)]
 
 
@@ -136,7 +138,7 @@ def _request_figures(requests: int) -> Iterator[Figure]:
     scheduler.job("load")
     for number in range(JOBS):
         scheduler.job(f"other{number:04}")
-    os.environ[TOKEN_ENV] = TOKEN
+    os.environ |= {TOKEN_ENV: TOKEN, READER_ENV: READER}
     ending, port = threading.Event(), free_port()
     try:
         with running_bench(folder, scheduler, estate_config(folder, scheduler)) as bench:
@@ -149,7 +151,8 @@ def _request_figures(requests: int) -> Iterator[Figure]:
             )
             lineage = LineageReceiver(bench.store, bench.parts.clock)
             paths = {ALERTS_PATH: receiver.endpoint, LINEAGE_PATH: lineage.endpoint, "/nothing": nothing}
-            settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV))
+            reader = {"wiki": SecretRef(env=READER_ENV)}
+            settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV), readers=reader)
             worker = EndpointWorker(settings, paths, SecretStore(), ReadApi(bench.url).endpoints)
             thread = threading.Thread(target=worker.run, args=(bench.fence, ending.is_set))
             thread.start()
@@ -195,15 +198,15 @@ def _received_figures(
 
 
 def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Iterator[Figure]:
-    with urlopen(Request(url + PAGES[0], headers=HEADERS)) as reply:
+    with urlopen(Request(url + PAGES[0], headers=AS_READER)) as reply:
         etag, rows = reply.headers["ETag"], len(json.load(reply))
     assert rows == 100
     _, before = _measure(sender, [Request(f"{url}/nothing", headers=HEADERS)], requests)
-    sent, cost = _measure(sender, [Request(url + page, headers=HEADERS) for page in PAGES], requests)
+    sent, cost = _measure(sender, [Request(url + page, headers=AS_READER) for page in PAGES], requests)
     yield Figure("read_cpu_ms", cost, "ms for a page of 100 jobs", "requests that read nothing", before)
     yield Figure("reads_per_s", requests / sent.took, "pages/s, readers included")
     yield Figure("read_wait_p99_ms", _p99_ms(sent), "ms until the answer")
-    known = Request(url + PAGES[0], headers={**HEADERS, "If-None-Match": etag})
+    known = Request(url + PAGES[0], headers={**AS_READER, "If-None-Match": etag})
     sent, cost = _measure(sender, [known], requests)
     yield Figure("known_cpu_ms", cost, "ms for a page that the reader has", "requests that read nothing", before)
     yield Figure("known_reads_per_s", requests / sent.took, "pages/s, readers included")

@@ -674,7 +674,7 @@ def test_a_plan_requested_by_an_assistant_waits_for_a_person_who_is_notified(sha
     assert [event] == shared.rows("SELECT text, actor FROM event WHERE kind = 'plan'")
     assert [(REQUESTED.removeprefix("awaits approval: "),)] == shared.rows("SELECT text FROM plan")
     [(title,)] = shared.rows("SELECT title FROM alert WHERE kind = 'person'")
-    assert f"lan {number} awaits approval: {plan.title}" in title
+    assert f"lan {number} awaits approval: headway plan resume {number}" in title
     with shared.store.write(shared.fence) as session:
         audit.chain_waiting(session)
     assert [("propose plan", "alice")] == shared.rows("SELECT verb, actor FROM audit WHERE object LIKE 'plan %'")

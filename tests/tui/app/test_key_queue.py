@@ -154,6 +154,6 @@ async def test_a_key_that_finds_no_row_says_why_and_opens_the_one_that_comes(nig
     await night.until(lambda: night.text.splitlines()[-1].strip() == "no problem here; ! shows everything", "why not")
     night.reads.services_ = services()
     night.reads.changed()
-    await night.see("Supply plan")
+    await night.see("! Supply plan    06:30")  # in the list
     await night.act("open")
     await night.see("INC-0412")
