@@ -20,7 +20,7 @@ class AlertKind(StrEnum):
 
 
 NEEDS_PERSON = (AlertKind.OPENED, AlertKind.REPEATED, AlertKind.ESCALATED)
-"""Kinds that ask for a person, beside the alert that one is needed."""
+"""Kinds about an incident that need a person; alerts of kind "person" do too."""
 
 INCIDENT_PLACEHOLDER = "{incident}"
 """Placeholder for the incident's number, which the store assigns and fills in."""

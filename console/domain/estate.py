@@ -191,7 +191,7 @@ class PlannedRun(NamedTuple):
 
 
 class PlanFacts(NamedTuple):
-    """A plan of an incident that has sent steps."""
+    """A started plan of an incident, with its present progress."""
 
     id: int
     state: str

@@ -355,13 +355,15 @@ def rerun_key(job_id: int, business_date: date | str, period_key: str, *, has_pe
 
 def further_reruns(view: IncidentView) -> int:
     """The number of reruns of red and stale members that are possible besides those of the root."""
-    keys: dict[bool, set[tuple[int, str]]] = {True: set(), False: set()}
-    for member in view.members:
-        if member.role == "root" or (member.role in ("red", "stale") and member.can_rerun):
-            keys[member.role == "root"].add(
-                rerun_key(member.job_id, member.business_date, member.period_key, has_periods=member.has_periods)
-            )
-    return len(keys[False] - keys[True])
+
+    def keys(members: Iterable[MemberView]) -> set[tuple[int, str]]:
+        return {
+            rerun_key(member.job_id, member.business_date, member.period_key, has_periods=member.has_periods)
+            for member in members
+        }
+
+    followers = (member for member in view.members if member.role in ("red", "stale") and member.can_rerun)
+    return len(keys(followers) - keys(member for member in view.members if member.role == "root"))
 
 
 def blocked_reason(view: IncidentView) -> str:

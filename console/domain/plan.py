@@ -91,9 +91,18 @@ def steps_before(steps: Iterable[AnyStep], step: AnyStep) -> set[int]:
 def is_outdated(steps: Sequence[AnyStep]) -> bool:
     """True if a run that waits for steps still to be sent has failed or read stale data already: resuming the plan does
     not run it again."""
-    pending = {step.place for step in steps if step.verb not in (WAIT, *HOLD_VERBS) and step.state != "verified"}
-    waits = (step for step in steps if step.verb == WAIT and step.state == "planned" and step.is_bad)
-    return any(pending & steps_before(steps, wait) for wait in waits)
+    waits = {step.place for step in steps if step.verb == WAIT and step.state == "planned" and step.is_bad}
+    pending = [step.place for step in steps if step.verb not in (WAIT, *HOLD_VERBS) and step.state != "verified"]
+    next_places: dict[int, set[int]] = {}
+    for step in steps:
+        for place in step.after:
+            next_places.setdefault(place, set()).add(step.place)
+    after_pending: set[int] = set()
+    while pending:
+        following = next_places.get(pending.pop(), set()) - after_pending
+        after_pending |= following
+        pending += following
+    return bool(waits & after_pending)
 
 
 def resume_commands(number: int, failed_waits: Iterable[str], outdated: str = "") -> list[str]:

@@ -129,7 +129,7 @@ class DueDelivery:
     replaced: ReplacedAlert | None = None
     """The first undelivered alert that this one, the end of its incident, is sent in place of."""
     plan: PlanFacts | None = None
-    """The newest started plan of its incident, as it is now."""
+    """The plan of its incident that was started last."""
 
 
 class PagedIncident(NamedTuple):

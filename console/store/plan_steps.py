@@ -9,7 +9,7 @@ from typing import Any
 from connectors.sdk.states import OPEN_STATES, Verb
 from console.domain.hold import held_start
 from console.domain.ids import exact_instant, incident_name, instant, optional_instant, utc_minute
-from console.domain.plan import StepProgress, StepRun, StepStatus, is_bad_run, is_outdated, parse_places
+from console.domain.plan import WAIT, StepProgress, StepRun, StepStatus, is_bad_run, is_outdated, parse_places
 from console.store.db.session import Row, Session
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot.clock_skew import corrected_instant
@@ -84,24 +84,22 @@ def open_plan_steps(session: Session, number: int | None = None) -> dict[int, li
 
 def is_outdated_plan(steps: Sequence[Row]) -> bool:
     """True if resuming the plan would not repair its services. `steps`: of `open_plan_steps`."""
+    if not any(step.verb == WAIT and step.state == "planned" and _is_bad(step) for step in steps):
+        return False
     return is_outdated(
-        [
-            StepStatus(
-                step.place,
-                step.verb,
-                known_places(step.after),
-                step.state,
-                step.run_state is not None and is_bad_run(step.run_state, step.stale_read),
-            )
-            for step in steps
-        ]
+        [StepStatus(step.place, step.verb, known_places(step.after), step.state, _is_bad(step)) for step in steps]
     )
+
+
+def _is_bad(step: Row) -> bool:
+    return step.run_state is not None and is_bad_run(step.run_state, step.stale_read)
 
 
 def replacing_incident(session: Session, number: int, incident_id: int | None) -> str:
     """The incident to recover in place of the open plan, which would not repair it any more; empty while it would."""
-    is_outdated = incident_id is not None and is_outdated_plan(open_plan_steps(session, number)[number])
-    return incident_name(incident_id) if incident_id is not None and is_outdated else ""
+    if incident_id is None or not is_outdated_plan(open_plan_steps(session, number)[number]):
+        return ""
+    return incident_name(incident_id)
 
 
 def known_places(after: str) -> tuple[int, ...]:

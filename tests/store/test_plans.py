@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from connectors.sdk.states import RunState, Verb
+from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros, new_action_key
-from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, SavedService
+from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, SavedService, parse_places
 from console.domain.request import RequestKind
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
@@ -23,6 +24,7 @@ from console.store.new_actions import SENT_BY, NewAction, insert_action
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
 from console.store.snapshot import facts
+from console.store.snapshot.estate import load_estate
 from tests.action_requests import rerun_of
 from tests.store.estate import JOBS, Estate, at, failed, running
 from tests.store.test_decisions import decide, incident
@@ -336,12 +338,34 @@ def test_the_run_of_a_wait_without_a_period_decides_alike_wherever_it_is_read(se
         served.ingest(ingested, now="05:30")
         [(run_id,)] = rows(served, "SELECT max(id) FROM run WHERE job_id = :job", job=second.job_id)
         with served.store.read() as session:
-            by_run = facts.load_plans_by_run(plan_steps.open_plan_steps(session))[run_id].is_outdated
-            by_incident = facts.load_plans_by_incident(session, plan_steps.open_plan_steps(session))[1].is_outdated
+            steps = plan_steps.open_plan_steps(session)
+            outdated = {plan_id for plan_id, shown in steps.items() if plan_steps.is_outdated_plan(shown)}
+            by_run = facts.load_plans_by_run(steps, outdated)[run_id].is_outdated
+            by_incident = facts.load_plans_by_incident(session, outdated)[1].is_outdated
             replaced = plan_steps.replacing_incident(session, number, 1)
         with reading(served) as reads:
             verdicts.append((by_run, by_incident, replaced, reads.plans.plan(number).is_outdated))
     assert [(False, False, "", False), (True, True, "INC-0001", True)] == verdicts
+
+
+def test_only_a_plan_that_waits_for_a_bad_run_has_its_steps_parsed(
+    served: Estate, draft: PlanDraft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every evaluation asks this of every open plan."""
+    parsed: list[str] = []
+
+    def parse(after: str) -> tuple[int, ...]:
+        parsed.append(after)
+        return parse_places(after)
+
+    monkeypatch.setattr(plan_steps, "parse_places", parse)
+    start(served, draft)
+    assert load_estate(served.store, at("03:30"), EvaluationSettings()).plans_by_run == {}
+    assert parsed == []
+    with served.store.write(None) as session:
+        session.rows("UPDATE plan_step SET verb = 'wait' WHERE place = 1")
+    load_estate(served.store, at("03:30"), EvaluationSettings())
+    assert parsed == ["[]", "[1]"]
 
 
 def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Estate, draft: PlanDraft) -> None:

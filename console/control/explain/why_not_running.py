@@ -17,7 +17,7 @@ from connectors.sdk.states import RunState
 from console.control.expectations.expected_runs import cadence_of, grace_end
 from console.control.holds.conditions import awaited_edges, condition_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.holds import LINGERS, hold_text
+from console.control.snapshot.holds import LINGERS, held_start_of, hold_text
 from console.control.snapshot.pools import pool_of, slot_text
 from console.control.snapshot.reachability import NO_STATUS_REASONS, is_out_of_reach
 from console.control.snapshot.runs import has_no_clock, has_started, lookback_time, run_time
@@ -235,7 +235,9 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         text = f"no run is expected {dated_time(at, job.zone)}: {reason}"
         yield ExplanationStep(_name(job), "calendar", clean_line(text), until=_expected(index, job, at))
         return
-    is_held = any(hold.job_id == job.id and hold.state.holds_back and hold.until > at for hold in index.estate.holds)
+    is_held = held_start_of(index.estate, job.id, at, index.now) is not None or any(
+        hold.job_id == job.id and hold.state.holds_back and hold.until > at for hold in index.estate.holds
+    )
     start = "its start {} is held" if is_held else "its clock starts it next {}"
     text = f"{start.format(dated_time(at, job.zone))} ({which})"
     yield ExplanationStep(_name(job), "clock", text, until=at)

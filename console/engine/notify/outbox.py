@@ -297,8 +297,8 @@ class Outbox:
             log.warning("the lease could not be checked before the end of a mail", error=str(error))
 
     def _delay_text(self, delivery: rows.DueDelivery) -> str:
-        """How late it is, the alert that it is sent in place of, and of a late one or an end how far the incident's
-        plan is by now; empty for none."""
+        """Lines before the alert: its delay, the undelivered alert that it replaces, and in a late alert or an end the
+        present progress of the incident's plan; empty if there are none."""
         now, before, plan = self._now(), delivery.replaced, delivery.plan
         is_late = now - delivery.since_us >= LATE_US
         blocks = [[f"Delayed by {_age(now, delivery.since_us)}."] if is_late else []]

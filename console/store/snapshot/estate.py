@@ -40,7 +40,7 @@ from console.store.db.session import Row, Session
 from console.store.findings import CHANGED as FINDINGS_CHANGED
 from console.store.findings import OpenFindings
 from console.store.forecasts import DAILY_US, PeriodicRead, forecast_tallies, past_forecasts, peak_forecasts
-from console.store.plan_steps import open_plan_steps
+from console.store.plan_steps import is_outdated_plan, open_plan_steps
 from console.store.services import LastVerdicts
 from console.store.snapshot import correlation, facts
 from console.store.snapshot.correlation import ContextValues
@@ -337,6 +337,7 @@ def _load(
     since_us = micros(now - settings.lookback) // MINUTE_US * MINUTE_US
     earlier = _update_cache(session, is_sqlite, cache, since_us)
     plan_steps = open_plan_steps(session)
+    outdated = {number for number, steps in plan_steps.items() if is_outdated_plan(steps)}
     return Estate(
         jobs=cache.jobs,
         runs=RunsByJob(cache.lookback.runs, cache.lookback.red),
@@ -350,8 +351,8 @@ def _load(
         cancels=facts.load_cancels(session, since_us),
         repairs=facts.load_repairs(session, since_us),
         approvals=facts.load_approvals(session, since_us),
-        plans_by_run=facts.load_plans_by_run(plan_steps),
-        plans_by_incident=facts.load_plans_by_incident(session, plan_steps),
+        plans_by_run=facts.load_plans_by_run(plan_steps, outdated),
+        plans_by_incident=facts.load_plans_by_incident(session, outdated),
         earlier=earlier,
         extensions=facts.load_extensions(session, since_us),
         last_verdicts=cache.verdicts.by_day,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from sys import intern
@@ -33,7 +33,7 @@ from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
 from console.store.new_actions import SENT_BY
-from console.store.plan_steps import PLAN_FACTS, is_outdated_plan
+from console.store.plan_steps import PLAN_FACTS
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, interning
 
@@ -407,16 +407,15 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
 AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
-def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]]) -> dict[int, PlannedRun]:
+def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]], outdated: Set[int]) -> dict[int, PlannedRun]:
     """Run id -> the open plan with a requested or failed step for the run, or one that waits for it. `open_steps`: of
-    `open_plan_steps`."""
+    `open_plan_steps`; `outdated`: the plans that `is_outdated_plan`."""
     planned: dict[int, PlannedRun] = {}
     for plan_id, steps in open_steps.items():
-        outdated = is_outdated_plan(steps)
         for step in steps:
             is_awaited = step.verb == WAIT and step.state == "planned"
             if step.run_id is not None and (is_awaited or step.state in ("requested", "failed")):
-                planned[step.run_id] = PlannedRun(plan_id, step.verb == WAIT, outdated)
+                planned[step.run_id] = PlannedRun(plan_id, step.verb == WAIT, plan_id in outdated)
     return planned
 
 
@@ -427,11 +426,11 @@ _PLANS = (
 )
 
 
-def load_plans_by_incident(session: Session, open_steps: Mapping[int, Sequence[Row]]) -> dict[int, PlanFacts]:
-    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good.
-    `open_steps`: of `open_plan_steps`."""
+def load_plans_by_incident(session: Session, outdated: Set[int]) -> dict[int, PlanFacts]:
+    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good. `outdated`:
+    the plans that `is_outdated_plan`."""
     return {
-        row.incident_id: PlanFacts(row.id, row.state, row.done, row.total, is_outdated_plan(open_steps[row.id]))
+        row.incident_id: PlanFacts(row.id, row.state, row.done, row.total, row.id in outdated)
         for row in session.rows(_PLANS)
     }
 

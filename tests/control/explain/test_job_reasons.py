@@ -16,7 +16,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.domain.calendar import Calendar, MaintenanceWindow
 from console.domain.dependency import DependencyMode, DependencyOrigin, Requirement, UpstreamPeriod
 from console.domain.estate import DependencyFacts, Estate, JobFacts, RunFacts
-from console.domain.hold import HoldFacts, HoldState
+from console.domain.hold import HoldFacts, HoldReason, HoldState
 from console.domain.job import ExplanationStep, Safety
 from console.domain.settings import Declared, DeclaredPool
 from console.domain.switches import Modes, SwitchState
@@ -141,6 +141,18 @@ def test_a_start_during_a_hold_is_said_to_be_held(hours: int, text: str) -> None
     steps = chain(LOAD, night(run(1, EXTRACT, "03:10"), holds=(hold,)))
     [clock] = [step for step in steps if (step.job, step.kind) == ("warehouse/load", "clock")]
     assert f"{text}2026-11-21 04:00 UTC{' is held' * (hours > 0)} (daily at 04:00 UTC)" == clock.text
+
+
+def test_a_start_that_only_a_person_frees_is_said_to_be_held() -> None:
+    """The end of a hold says nothing once its release failed, and a pause at the source has none."""
+    stuck = HoldFacts(
+        "headway-2", 2, None, None, "person", DependencyMode.HOLD, HoldState.HELD, "mara", "", at("04:20"),
+        at("04:00"), "2026-11-20T04:00:00Z", placed_at=at("03:30"), reason=HoldReason.RELEASE_FAILED,
+    )  # fmt: skip
+    paused = replace(LOAD, paused_since=at("02:10"))
+    for seen in (night(holds=(stuck,)), night(jobs=(EXTRACT, paused, MART))):
+        [clock] = [step for step in chain(LOAD, seen) if (step.job, step.kind) == ("warehouse/load", "clock")]
+        assert clock.text.startswith("its start 2026-11-21 04:00 UTC is held (")
 
 
 def test_a_freeze_is_explained_with_the_hold_that_it_retains() -> None:

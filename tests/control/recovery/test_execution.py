@@ -7,9 +7,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from console.control.recovery.execution import next_moves
-from console.domain.plan import BeginWait, ChangePlanState, EndStep, PlanProgress, RequestStep, StepProgress, StepRun
+from console.domain.plan import (
+    BeginWait,
+    ChangePlanState,
+    EndStep,
+    PlanProgress,
+    RequestStep,
+    StepProgress,
+    StepRun,
+    is_outdated,
+    steps_before,
+)
 from tests.factories import at, minutes
 
 NOW = at("04:00")
@@ -69,11 +81,25 @@ def test_the_first_failed_step_stops_the_plan_and_nothing_more_is_requested() ->
 
 def test_only_a_wait_that_depends_on_steps_to_come_makes_a_plan_outdated() -> None:
     """Resuming runs again what a wait depends on, also through another step; another branch does not repair it."""
-    for after, is_outdated in (((1,), False), ((2,), True), ((4,), True)):
+    for after, is_replaced in (((1,), False), ((2,), True), ((4,), True)):
         wait = step(3, *after, verb="wait", run=RED)
         other = step(4, 2, verb="release")
         progress = plan(step(1, state="verified"), step(2, state="failed"), wait, other, state="stopped")
-        assert bool(progress.outdated) is is_outdated, after
+        assert bool(progress.outdated) is is_replaced, after
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["planned", "verified"]), st.booleans(), st.sets(st.integers(1, 6))), max_size=6)
+)
+def test_a_plan_is_outdated_by_the_steps_before_its_waits(drawn: Any) -> None:
+    """Also where steps wait for each other in a circle, or for a step that is not in the plan."""
+    steps = [
+        step(place, *after, state=state, verb="wait" if is_wait else "rerun")
+        for place, (state, is_wait, after) in enumerate(drawn, start=1)
+    ]
+    pending = {each.place for each in steps if each.verb == "rerun" and each.state == "planned"}
+    waits = [each for each in steps if each.verb == "wait" and each.state == "planned"]
+    assert is_outdated(steps) is any(pending & steps_before(steps, wait) for wait in waits)
 
 
 def test_a_step_that_ends_in_the_same_turn_is_not_to_come() -> None:

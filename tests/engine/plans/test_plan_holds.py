@@ -33,16 +33,20 @@ def night(tmp_path: Path) -> Iterator[Night]:
         yield made
 
 
-def plan(night: Night, looked_at_until: str = "") -> PlanDraft:
+def proposal(night: Night, incident: int = 1) -> PlanDraft:
     requests = EngineClient(night.bench.url)
-    question = requests.propose(1)
+    question = requests.propose(incident)
     night.bench.parts.answers.step(night.bench.fence)
     answer = requests.wait(question, 10)
     assert answer.ok, answer.error
-    draft = PlanDraft.read(answer.data)
+    return PlanDraft.read(answer.data)
+
+
+def plan(night: Night, looked_at_until: str = "") -> PlanDraft:
+    draft = proposal(night)
     if looked_at_until:
         night.at(looked_at_until)
-    requests.start_plan(draft, new_action_key())
+    EngineClient(night.bench.url).start_plan(draft, new_action_key())
     return draft
 
 
@@ -65,13 +69,20 @@ def service_day(night: Night) -> tuple[str, str]:
     return str(timeliness), reasons_text(parse_reasons(reasons))
 
 
-def succeeds(night: Night, job: str, clock: str) -> None:
-    """The run that the plan, or its hold, requested has ended well at that time."""
+def ends(night: Night, job: str, clock: str, state: RunState) -> None:
+    """The run that the plan, or its hold, requested has ended at that time."""
     verb = "rerun" if job == "extract" else "start"
     [key] = [item for (item,) in night.rows(f"SELECT key FROM action WHERE verb = '{verb}'")]
     night.bench.scheduler.attempt(
-        job, f"{job}-again", RunState.SUCCEEDED, at(clock), action_key=key, period_key=None, ended_at=at(clock)
+        job, f"{job}-again", state, at(clock), action_key=key, period_key=None, ended_at=at(clock)
     )
+
+
+def shown_verdict(night: Night, incident: int = 1) -> str:
+    """Of that incident, as `headway incident` says it."""
+    with open_queries(night.bench.url) as reads:
+        view, plans = reads.incidents.incident(incident), reads.plans.list_plans(incident, ended=False)
+        return incident_verdict(view, plans, reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
 
 
 @pytest.mark.deep
@@ -91,7 +102,7 @@ def test_what_starts_in_the_middle_of_a_repair_is_held_and_started_once_when_it_
     go_on(night)
     assert ("held", "verified") == (night.load()[0], steps(night)[0][1])
     assert "at_risk" == service_day(night)[0]
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.at("04:11")
     go_on(night)
     assert {} == night.bench.scheduler.marks
@@ -99,7 +110,7 @@ def test_what_starts_in_the_middle_of_a_repair_is_held_and_started_once_when_it_
     night.at("04:14")
     go_on(night)
     assert ([("start", "load")], "on_time") == (started(night), service_day(night)[0])
-    succeeds(night, "load", "04:20")
+    ends(night, "load", "04:20", RunState.SUCCEEDED)
     night.at("04:21")
     go_on(night)
     assert ["verified"] * 4 == [state for _, state, _ in steps(night)]
@@ -120,7 +131,7 @@ def test_a_repair_that_ends_in_time_touches_nothing_of_its_downstream(night: Nig
     night.at("03:40").rounds()
     plan(night)
     go_on(night)
-    succeeds(night, "extract", "03:45")
+    ends(night, "extract", "03:45", RunState.SUCCEEDED)
     night.at("03:46")
     go_on(night)
     assert ["verified", "verified", "verified", "planned"] == [state for _, state, _ in steps(night)]
@@ -161,7 +172,7 @@ def test_a_paused_plan_shows_what_is_about_to_be_held_and_not_what_is_released(n
     night.bench.parts.actions.step(night.bench.fence)
     assert (["load"], []) == ([*night.bench.scheduler.marks], night.rows("SELECT state FROM hold"))
     assert "fake/load stays held" in pause_text(night)
-    succeeds(night, "extract", "03:54")
+    ends(night, "extract", "03:54", RunState.SUCCEEDED)
     night.at("03:55").rounds()
     night.bench.parts.plans.step(night.bench.fence)
     night.bench.turn()
@@ -188,7 +199,7 @@ def test_a_refused_hold_requested_again_is_placed_before_its_start(night: Night)
     night.at("03:53")
     go_on(night)
     assert ["load"] == [*night.bench.scheduler.marks]
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.at("04:11")
     go_on(night)
     assert ({}, "verified") == (night.bench.scheduler.marks, steps(night)[2][1])
@@ -202,7 +213,7 @@ def test_an_engine_that_dies_after_each_move_of_a_plan_holds_lets_go_and_starts_
         night.at(clock)
         for ended, job in (("04:11", "extract"), ("04:21", "load")):
             if clock == ended:
-                succeeds(night, job, clock)
+                ends(night, job, clock, RunState.SUCCEEDED)
         for _ in range(2):
             night.bench.parts.plans.step(night.bench.fence)
             night.restart()
@@ -246,7 +257,7 @@ def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Ni
     with open_queries(night.bench.url) as reads:
         shown = reads.plans.plan(1)
     assert f"it is held already by {getpass.getuser()} until 2026-11-20 12:00Z" == shown.waits_for(shown.steps[0])
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.at("04:11")
     go_on(night)
     hold, _, release, wait = steps(night)
@@ -258,7 +269,7 @@ def test_a_hold_of_a_persons_own_is_enough_for_a_plan_and_stays_theirs(night: Ni
     go_on(night)
     night.at("04:14")
     go_on(night)
-    succeeds(night, "load", "04:20")
+    ends(night, "load", "04:20", RunState.SUCCEEDED)
     night.at("04:21")
     go_on(night)
     assert [("start", "load")] == started(night)
@@ -272,7 +283,7 @@ def test_a_plan_releases_its_hold_though_a_person_requests_a_hold_at_the_same_ti
     night.at("03:51")
     go_on(night)
     assert "held" == night.hold()[0]
-    succeeds(night, "extract", "03:54")
+    ends(night, "extract", "03:54", RunState.SUCCEEDED)
     night.at("03:55").rounds(2)
     request = ActionRequest(
         Verb.HOLD, job_id=night.job_id("load"), parameters={"until": "2026-11-20T12:00:00+00:00", "by": "mara"}
@@ -294,7 +305,7 @@ def test_a_persons_hold_that_ends_in_the_middle_of_a_repair_goes_on_until_it_is_
     go_on(night)
     assert (key, "held") == (night.bench.scheduler.marks["load"].id, night.load()[0])
     assert "fake/load is held on while a plan repairs what it reads: the hold by " in night.events()[-1]
-    succeeds(night, "extract", "04:40")
+    ends(night, "extract", "04:40", RunState.SUCCEEDED)
     night.at("04:41")
     go_on(night)
     night.at("04:44")
@@ -355,7 +366,7 @@ def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -
     night.at("03:50").rounds()
     plan(night)
     go_on(night)
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.bench.scheduler.on_act = refuse
     night.at("04:11")
     go_on(night)
@@ -382,16 +393,13 @@ def stopped_at_its_wait(night: Night) -> list[tuple[str, str]]:
     go_on(night)
     night.at("04:05")
     go_on(night)
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.at("04:11")
     go_on(night)
     night.at("04:14")
     go_on(night)
     sent(night)
-    [key] = [key for (key,) in night.rows("SELECT key FROM action WHERE verb = 'start'")]
-    night.bench.scheduler.attempt(
-        "load", "load-again", RunState.FAILED, at("04:15"), action_key=key, period_key=None, ended_at=at("04:20")
-    )
+    ends(night, "load", "04:20", RunState.FAILED)
     night.at("04:21")
     go_on(night)
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
@@ -404,34 +412,14 @@ def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(n
     assert [commands] == [re.findall(r"^Do +(.*)$", body, re.M) for _, body in mails], "one mail, one way"
     with open_queries(night.bench.url) as reads:
         view = reads.plans.plan(1)
-        assert view.incident_id is not None
-        opened = reads.incidents.incident(view.incident_id)
-        verdict = incident_verdict(opened, [view], reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
     assert ["fake/load"] == view.failed_waits
     assert view.text.endswith("; to go on: headway rerun fake/load, then headway plan resume 1, or plan abort")
+    assert view.incident_id is not None
+    verdict = shown_verdict(night, view.incident_id)
     assert verdict.startswith("Plan 1 stopped: 3 of 4 steps, restart load, then resume it by ")
-    requests = EngineClient(night.bench.url)
-    question = requests.propose(view.incident_id)
-    night.bench.parts.answers.step(night.bench.fence)
+    draft = proposal(night, view.incident_id)
     with pytest.raises(AlreadyRequested, match="it is stopped: headway rerun fake/load, then headway plan resume 1, "):
-        requests.start_plan(PlanDraft.read(requests.wait(question, 10).data), new_action_key())
-
-
-def shown_verdict(night: Night) -> str:
-    """Of the first incident, as `headway incident` says it."""
-    with open_queries(night.bench.url) as reads:
-        plans = reads.plans.list_plans(1, ended=False)
-        return incident_verdict(
-            reads.incidents.incident(1), plans, reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False
-        ).text
-
-
-def proposed_steps(night: Night) -> list[tuple[str, str]]:
-    requests = EngineClient(night.bench.url)
-    question = requests.propose(1)
-    night.bench.parts.answers.step(night.bench.fence)
-    draft = PlanDraft.read(requests.wait(question, 10).data)
-    return [(step.verb, step.job) for step in draft.steps]
+        EngineClient(night.bench.url).start_plan(draft, new_action_key())
 
 
 def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(night: Night) -> None:
@@ -444,13 +432,12 @@ def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(
     night.at("04:05")
     go_on(night)
     scheduler = night.bench.scheduler
-    [key] = [key for (key,) in night.rows("SELECT key FROM action WHERE verb = 'rerun'")]
     scheduler.marks.clear()  # a person released it there
     scheduler.attempt(
         "load", "l1", RunState.SUCCEEDED, at("04:06"), ended_at=at("04:07"), period_key="2026-11-20T04:00:00Z"
     )
     night.at("04:08").rounds()
-    scheduler.attempt("extract", "e2", RunState.FAILED, at("04:09"), action_key=key, period_key=None, exit_code=1)
+    ends(night, "extract", "04:09", RunState.FAILED)
     sent(night)
     night.at("04:10")
     go_on(night)
@@ -458,19 +445,17 @@ def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(
     assert shown_verdict(night).startswith(
         "Plan 1 stopped: 1 of 4 steps, abort it, then restart extract and load by 06:"
     )
-    assert [("rerun", "fake/extract"), ("rerun", "fake/load")] == proposed_steps(night)
+    draft = proposal(night)
+    assert [("rerun", "fake/extract"), ("rerun", "fake/load")] == [(step.verb, step.job) for step in draft.steps]
     commands = ["headway plan abort 1", "headway recover INC-0001"]
     mails = [re.findall(r"^Do +(.*)$", body, re.M) for _, body in sent(night)]
     assert mails
     assert all(commands == mail for mail in mails), mails
     [(text,)] = night.rows("SELECT text FROM plan")
     assert text.endswith("; to go on: headway plan abort 1, then headway recover INC-0001"), "and no second abort"
-    requests = EngineClient(night.bench.url)
-    question = requests.propose(1)
-    night.bench.parts.answers.step(night.bench.fence)
     replaced = "it is stopped: headway plan abort 1, then headway recover INC-0001$"
     with pytest.raises(AlreadyRequested, match=replaced):
-        requests.start_plan(PlanDraft.read(requests.wait(question, 10).data), new_action_key())
+        EngineClient(night.bench.url).start_plan(draft, new_action_key())
 
 
 def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) -> None:
@@ -486,10 +471,7 @@ def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) 
     assert shown_verdict(night).startswith("Restart extract, then release load by 06:")
     plan(night)
     go_on(night)
-    [key] = [key for (key,) in night.rows("SELECT key FROM action WHERE verb = 'rerun'")]
-    night.bench.scheduler.attempt(
-        "extract", "e2", RunState.FAILED, at("03:52"), action_key=key, period_key=None, ended_at=at("03:53")
-    )
+    ends(night, "extract", "03:53", RunState.FAILED)
     night.at("03:54")
     go_on(night)
     assert shown_verdict(night).startswith("Plan 1 stopped: 0 of 1 step, resume it, then release load by 06:")
@@ -513,7 +495,7 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     night.at("04:05")
     go_on(night)
     sent(night)
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.at("04:11").rounds()
     [(title, body)] = sent(night)
     assert title.startswith("Cause resolved: daily on time (INC-0001, ")
@@ -522,7 +504,7 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     assert "plan" not in reason  # it is read after the plan has ended
 
 
-def test_an_end_that_was_delayed_tells_how_its_plan_ended(night: Night) -> None:
+def test_an_end_that_was_delayed_says_how_its_plan_ended(night: Night) -> None:
     night.at("03:50").rounds()
     plan(night)
     night.at("03:51")
@@ -531,7 +513,7 @@ def test_an_end_that_was_delayed_tells_how_its_plan_ended(night: Night) -> None:
     go_on(night)
     sent(night)
     night.bench.sink.answer = SendResult(False, "451")
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.at("04:11").rounds()
     assert len(sent(night)) == 1
     night.bench.sink.answer = SendResult(True)
@@ -553,7 +535,7 @@ def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(n
     go_on(night)
     sent(night)
     EngineClient(night.bench.url).steer_plan(1, RequestKind.PAUSE_PLAN)
-    succeeds(night, "extract", "04:10")
+    ends(night, "extract", "04:10", RunState.SUCCEEDED)
     night.at("04:11").rounds()
     mails = sent(night)
     commands = {title: re.findall(r"^Do +(.*)$", body, re.M) for title, body in mails}
@@ -565,7 +547,4 @@ def test_a_cause_that_is_resolved_while_its_plan_does_not_run_names_the_resume(n
     )
     assert opened.startswith("daily 06:30 will miss: load is held by plan 1: headway plan resume 1 ")
     assert [["headway plan resume 1"]] * 2 == [*commands.values()]
-    with open_queries(night.bench.url) as reads:
-        opened_incident = reads.incidents.incident(2)
-        verdict = incident_verdict(opened_incident, (), reads.now(), lambda at: f"{at:%H:%M}", is_frozen=False).text
-    assert "load is held by plan 1: headway plan resume 1, daily 06:30 will miss" == verdict
+    assert "load is held by plan 1: headway plan resume 1, daily 06:30 will miss" == shown_verdict(night, 2)

@@ -737,7 +737,7 @@ def test_the_notification_of_a_stopped_plan_has_the_error_line_of_the_log(night:
     assert night.sink.got[-1][2].startswith("  | step 1, fake/extract: ended failed: FATAL: no route to db07\n\n")
 
 
-def test_a_delayed_opening_tells_that_its_plan_has_stopped_meanwhile(night: Bench) -> None:
+def test_a_delayed_opening_says_that_its_plan_has_stopped_meanwhile(night: Bench) -> None:
     """The state of the plan when the alert leaves, not when it was made."""
     night.sink.answer = SendResult(False, "451")
     with night.store.write(None) as session:

@@ -351,9 +351,9 @@ def months_text(figures: Sequence[MonthFigures], ctx: RenderContext, width: int)
     """The months as a table, as `headway report` has them, with a bar for the share of days in time; without columns
     for which the width has no room."""
     lines = [("month", *MONTH_COLUMNS), *(_month_cells(month, ctx) for month in figures)]
-    without_costs = ["cost"] if all(month.cost is None for month in figures) else []
-    for name in (*without_costs, "failed after", "acknowledged"):
-        if max(map(len, _aligned(lines))) > width:
+    has_costs = any(month.cost is not None for month in figures)
+    for name in (*([] if has_costs else ["cost"]), "failed after", "acknowledged"):
+        if name == "cost" or max(map(len, _aligned(lines))) > width:
             at = lines[0].index(name)
             lines = [(*cells[:at], *cells[at + 1 :]) for cells in lines]
     meanings = [(name, text) for name, text in MONTH_COLUMNS.items() if name in lines[0]]
