@@ -49,6 +49,7 @@ def list_alerts(arguments: argparse.Namespace) -> int:
         ValueColumn("state", lambda delivery: delivery.state),
         ValueColumn("attempts", lambda delivery: str(delivery.tries), drop=1),
         ValueColumn("created", lambda delivery: age_text(delivery.made, now), drop=3),
+        ValueColumn("next try", lambda delivery: until_text(delivery.next_try, now), drop=2),
         ValueColumn("alert", lambda delivery: delivery.title, 16),
         ValueColumn("last response", lambda delivery: delivery.error, 14),
     )

@@ -75,8 +75,8 @@ def run_engine(arguments: argparse.Namespace) -> int:
 
 
 def stop_engine(arguments: argparse.Namespace) -> int:
-    """Ends the engine that holds this store's lease, when it runs on this host; without one, the engine that still
-    works on a removed or replaced file of this store."""
+    """Ends the engine that holds this store's lease, when it runs on this host, and prints which others go on; without
+    one, the engine that still works on a removed or replaced file of this store."""
     from console.store.db.lease import is_provably_dead, living_holder, local_pid, noted_engine
     from console.store.db.location import POSTGRES_URLS, store_path
 
@@ -84,7 +84,7 @@ def stop_engine(arguments: argparse.Namespace) -> int:
     noted = None if url.startswith(POSTGRES_URLS) else noted_engine(store_path(url))
     try:
         with store_reader(arguments) as reads:
-            view = reads.estate.header().engine
+            view, engines = reads.estate.header().engine, reads.estate.engines()
     except CommandError:
         if noted is None:
             raise
@@ -101,7 +101,13 @@ def stop_engine(arguments: argparse.Namespace) -> int:
     if pid is None:
         host = view.holder.rpartition(":")[0]
         raise CommandError(Exit.REFUSED, f"the engine runs on {host}, not here; run headway engine stop there")
-    return _stop_process(view.holder, pid)
+    code = _stop_process(view.holder, pid)
+    for engine in engines:
+        if engine.alive and engine.holder != view.holder:
+            where = "" if local_pid(engine.holder) is not None else " there"
+            command = f"to stop it too, run headway engine stop{where}"
+            print_message(f"the engine on {lease_holder_text(engine.holder)}, goes on; {command}")
+    return code
 
 
 def _stop_process(holder: str, pid: int) -> int:

@@ -48,6 +48,7 @@ from console.domain.incident import (
     IncidentView,
     MemberView,
     PastRepair,
+    member_errors,
     sort_by_impact,
 )
 from console.domain.plan import PlanView
@@ -164,7 +165,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
         ("affected services", [*_service_lines(view, now)] or [NONE_TEXT]),
         ("alerts of other monitors", _external_alert_lines(view)),
         ("findings", [_finding_line(finding) for finding in view.findings]),
-        ("runs", [line for member in view.members for line in _member_lines(member, now)]),
+        ("runs", _run_lines(view, now)),
         ("log", [f"  | {line}" for line in log or [f"no log: {view.log_error or 'not available'}"]]),
         ("notified", [*(map(_notification_line, view.deliveries) if view.deliveries else [NONE_TEXT]), *suppressed]),
         ("timeline", events),
@@ -213,12 +214,21 @@ def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
             yield f"  and {omitted} more of {service.name}: headway service {service.name}"
 
 
-def _member_lines(member: MemberView, now: datetime) -> list[str]:
+def _run_lines(view: IncidentView, now: datetime) -> list[str]:
+    errors = member_errors(view)
+    return [
+        line
+        for member in view.members
+        for line in _member_lines(member, errors.get((member.job_id, member.period_key), ""), now)
+    ]
+
+
+def _member_lines(member: MemberView, error: str, now: datetime) -> list[str]:
     native = f'native state "{member.native_state}"' if member.native_state else ""
     observed = f"{member.reported_text} {age_text(member.observed, now)}" if member.observed is not None else ""
     facts = " · ".join(filter(None, (native, observed, member.reason)))
     first = f"  {member.state:<11} {member.job}  {member.present_role} (evidence: {evidence_text(member.evidence)})"
-    return [first, *([f"{'':<14}| {facts}"] if facts else [])]
+    return [first, *(f"{'':<14}| {text}" for text in (facts, "" if error in facts else error) if text)]
 
 
 def _past_repair_lines(repair: PastRepair) -> list[str]:

@@ -39,7 +39,7 @@ from console.cli.reader import fresh_store_reader, store_reader
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.runs import run_table
 from console.domain import job
-from console.domain.filter import split_filter
+from console.domain.filter import split_filter, state_hint
 from console.domain.finding import DetectionRule, FindingView, accept_command
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.run import RunRow, RunView, evidence_text
@@ -57,9 +57,8 @@ JOB_SORTS = ("name", "attention", "age", "deadline", "slack")
 
 
 def run_jobs(arguments: argparse.Namespace) -> int:
-    unknown = set(arguments.state) - set(RunState)
-    if unknown:
-        raise CommandError(Exit.USAGE, f"unknown state {', '.join(sorted(unknown))}; known: {', '.join(RunState)}")
+    if unknown := sorted(set(arguments.state) - set(RunState)):
+        raise CommandError(Exit.USAGE, "; ".join(f'no state "{state}"; {state_hint(state)}' for state in unknown))
     with fresh_store_reader(arguments) as reads:
         known = {
             "system": {system.system for system in reads.estate.systems()},

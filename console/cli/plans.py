@@ -304,6 +304,7 @@ HANDLERS = {
         flag("--all", "also rerun downstream jobs that no affected service needs"),
         *DRAFT_CHANGES,
         AT_ONCE,
+        PLAIN,
         *SENDING,
     ),
     "plan": Handler(
@@ -335,6 +336,7 @@ HANDLERS = {
         ),
         option("--reprocess", "with --native: existing runs to run again (none)", choices=REPROCESS),
         AT_ONCE,
+        PLAIN,
         *SENDING,
         usage=BACKFILL_USAGE,
     ),

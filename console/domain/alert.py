@@ -287,6 +287,8 @@ class AlertDeliveryView:
     made: datetime
     sent: datetime | None
     error: str
+    next_try: datetime | None = None
+    """None unless it is pending."""
 
     @property
     def is_over(self) -> bool:

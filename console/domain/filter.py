@@ -204,8 +204,16 @@ def _states(value: str) -> Sequence[str]:
     prefix = value.lower().replace("-", "_")
     states = [state.value for state in RunState if state.value.startswith(prefix)]
     if not states:
-        raise FilterError(f'no state begins with "{value}"; there are {", ".join(RunState)}')
+        raise FilterError(f'no state begins with "{value}"; {state_hint(value)}')
     return [prefix] if prefix in states else states
+
+
+def state_hint(value: str) -> str:
+    """ "did you mean failed?"; all states if none is spelled like that."""
+    from difflib import get_close_matches  # noqa: PLC0415 - no first paint waits for it
+
+    near = get_close_matches(value.lower().replace("-", "_"), list(RunState), n=1, cutoff=0.7)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(RunState)}"
 
 
 def _tiers(value: str) -> Sequence[int]:

@@ -240,6 +240,14 @@ class MemberView:
         return "rerun" if state.is_open else "superseded" if state.is_red else self.role
 
     @property
+    def error(self) -> str:
+        """The first line of the error of a failed run, else its exit code; empty if it reported none."""
+        if self.state not in RED_STATES:
+            return ""
+        exit_code = f"exit {self.exit_code}" if self.exit_code is not None else ""
+        return self.message.strip().partition("\n")[0] or exit_code
+
+    @property
     def reported_text(self) -> str:
         """The label of `observed`: a start that did not come is detected, other states are reported."""
         return "detected" if self.state == RunState.MISSED else "last reported"
@@ -377,6 +385,17 @@ def blocked_reason(view: IncidentView) -> str:
     if view.row.root_run_id is None:
         return "its root cause is not a run: nothing to rerun"
     return "no step is left to send: it closes as soon as its runs are seen to be green"
+
+
+def member_errors(view: IncidentView) -> dict[tuple[int, str], str]:
+    """Job and period of each failed member -> its error. An error that several runs of a job reported is there once,
+    and none that the title or the reason of the incident has."""
+    shown = {(member.job_id, member.error): member for member in reversed(view.members) if member.error}
+    return {
+        (job_id, member.period_key): error
+        for (job_id, error), member in shown.items()
+        if error not in view.row.title and error not in view.row.reason
+    }
 
 
 def repaired_at_end(members: Sequence[MemberView], end: str) -> list[MemberView]:

@@ -90,11 +90,11 @@ def run_of_period(session: Session, job_id: int, period_key: str) -> int | None:
 
 
 def open_incident(session: Session, job_id: int, period_key: str) -> int | None:
-    """The oldest open incident that the job's run of this period is a member of."""
+    """The oldest open incident that the job's run of this period is a member of; without a period, any run of it."""
     [row] = session.rows(
         "SELECT MIN(i.id) AS id FROM incident_member m JOIN incident i ON i.id = m.incident_id"
-        " WHERE m.job_id = ? AND m.period_key = ? AND i.closed_us IS NULL",
-        (job_id, period_key),
+        f" WHERE m.job_id = ? {'AND m.period_key = ? ' if period_key else ''}AND i.closed_us IS NULL",
+        (job_id, period_key) if period_key else (job_id,),
     )
     return None if row.id is None else int(row.id)
 

@@ -314,7 +314,7 @@ def test_a_state_that_there_is_none_of_is_refused_with_those_that_there_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Exit.USAGE == run_on_the_fake_night(monkeypatch, "job", "list", "--state", "broken")
-    assert "unknown state broken; known: planned, waiting," in capsys.readouterr().err
+    assert 'no state "broken"; there are planned, waiting,' in capsys.readouterr().err
 
 
 def test_an_unknown_attempt_is_reported_even_without_an_engine(

@@ -57,6 +57,7 @@ def test_what_is_typed_has_one_meaning(typed: str, meant: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     "typed,message",
     [
+        ("state:faild", 'no state begins with "faild"; did you mean failed?'),
         ("state:odd", 'no state begins with "odd"; there are planned, waiting,'),
         ("state:", "state: wants a value, as in state:failed"),
         ("stat:failed", 'no field "stat:"; did you mean state:? In quotes it is part of a name'),

@@ -360,6 +360,21 @@ def test_an_engine_that_is_ended_hands_its_shards_over_at_once(tmp_path: Path, s
         wait_until(lambda: "working" in second.events(), "the second to decide", 20)
 
 
+def test_engine_stop_names_the_engine_that_goes_on(
+    tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with two_engines(tmp_path, store_url) as (first, second):
+        assert Exit.OK == main(["--store", store_url, "engine", "stop"])
+        assert first.ended(5) == 0
+        stopped, goes_on = capsys.readouterr().err.splitlines()
+        assert stopped.endswith(f", process {first.pid}, stopped")
+        assert goes_on.endswith(f", process {second.pid}, goes on; to stop it too, run headway engine stop")
+        wait_until(lambda: "working" in second.events(), "the second to decide", 20)
+        assert Exit.OK == main(["--store", store_url, "engine", "stop"])
+        assert second.ended(5) == 0
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 @pytest.fixture
 def start_polling() -> Iterator[StartPolling]:
     """Shards whose polls run on threads of the test, while it makes each step itself."""

@@ -279,6 +279,7 @@ def test_parked_deliveries_are_counted_by_route_and_sent_on_request(night: Estat
             (alert_delivery.id, alert_delivery.state, alert_delivery.error)
             for alert_delivery in reads.alerts.undelivered()
         ]
+        assert [None, None] == [alert_delivery.next_try for alert_delivery in reads.alerts.undelivered()]
         assert ["pending", "pending"] == [alert_delivery.state for alert_delivery in reads.alerts.deliveries_of(own)]
     assert [first.id, second.id] == outbox.retry_parked(night.store, FENCE, None, 9, "ann", "here")
     assert ["pending", "pending"] == states(night, alert)

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification, deadline_passed_since
-from console.control.alerts.joint_repair import is_repaired_by_restart, joint_act_by, joint_instruction, rerun_of
+from console.control.alerts.joint_repair import (
+    is_repaired_by_restart,
+    joint_act_by,
+    joint_instruction,
+    other_repairs,
+    rerun_of,
+    running_plan,
+)
 from console.control.alerts.services_table import (
     delivery_text,
     is_only_unknown,
@@ -151,6 +158,9 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
         day = context.days.get(service.key)
         is_simulated = instruction is not None and day is not None and day.p_late is not None
         late = late_text(service.expected_at, service.deadline, now, clock, is_simulated=is_simulated)
+    plan = running_plan(index, match)
+    if instruction is not None and plan is not None and not other_repairs(context, subject, [service]):
+        return f"{plan.progress}{late}"
     if instruction is not None:
         return fix_text(instruction.step, act_by, now, clock, late)
     if text := _rerun_text(index, match, clock):

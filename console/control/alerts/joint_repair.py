@@ -17,7 +17,7 @@ from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import CLOCK_SKEW, run_time
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.estate import JobFacts, RepairFacts, RunFacts
+from console.domain.estate import JobFacts, PlanFacts, RepairFacts, RunFacts
 from console.text.cleaning import clean_line
 
 LEAST_MOVE = timedelta(minutes=5)
@@ -61,6 +61,13 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
 def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if it needs a restart and its run was not cancelled through Headway."""
     return needs_restart(index, match) and match.to_repair is not None and not cancelled_by(index, match.to_repair)
+
+
+def running_plan(index: EstateIndex, match: IncidentMatch) -> PlanFacts | None:
+    """The running plan of its incident; None without one, or if the plan is about to stop because of its run."""
+    plan = index.estate.plans_by_incident.get(match.incident.id) if match.incident is not None else None
+    is_stopping = match.to_repair is not None and match.to_repair.id in index.estate.plans_by_run
+    return plan if plan is not None and plan.state == "running" and not is_stopping else None
 
 
 def other_repairs(

@@ -13,7 +13,13 @@ from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import by_urgency, headline, most_urgent, resumed_plan
-from console.control.alerts.joint_repair import is_repaired_by_restart, needs_restart, other_repairs, repair_step
+from console.control.alerts.joint_repair import (
+    is_repaired_by_restart,
+    needs_restart,
+    other_repairs,
+    repair_step,
+    running_plan,
+)
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
@@ -172,7 +178,8 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
         return [f"headway action approve {approval.action_key}"]
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     if run is None or planned is None:
-        return [f"headway recover {incident}"]
+        plan = running_plan(index, subject.match)
+        return [f"headway plan {plan.id}" if plan is not None else f"headway recover {incident}"]
     waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []
     return resume_commands(planned.plan_id, waits, incident if planned.is_outdated else "")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from console.control.explain.lineage import LineageReach, services_below
 from console.domain.dependency import LineageJob
-from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name_terms
+from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name_terms, parse_terms
 from console.domain.incident import IncidentRow
 from console.domain.service import Reason, ServiceView, Timeliness, is_unverified
 from console.store.queries.services import NOT_EVALUATED
@@ -68,8 +68,16 @@ def incidents_list(reads: Queries, with_closed: bool) -> list[IncidentRow]:
 
 
 def unknown_field_fault(terms: Sequence[str], reads: Queries) -> str:
-    """Why a term `word:value` of a filter is invalid: neither a field nor part of any job's name. Empty if none is."""
-    for term in name_terms([term for argument in terms for term in argument_terms(argument)]):
+    """Why a term `word:value` of a filter is invalid: neither a field nor part of any job's name, or of no system or
+    kind. Empty if none is."""
+    split_terms = [term for argument in terms for term in argument_terms(argument)]
+    for system in parse_terms(term for term in split_terms if term.lower().startswith("system:")).systems:
+        names = {name for view in reads.estate.systems() for name in (view.system, view.kind)}
+        if not any(system.lower() in name.lower() for name in names):
+            near = get_close_matches(system.lower(), sorted(names), n=1)
+            hint = f"did you mean {near[0]}?" if near else "headway system lists them"
+            return f'"system:{system}" in the filter is invalid: no system or kind is named like that; {hint}'
+    for term in name_terms(split_terms):
         part = term.lstrip("-!~")
         if not reads.jobs.job_ids(JobFilter(terms=(part,))):
             field = part.partition(":")[0]

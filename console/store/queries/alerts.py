@@ -16,8 +16,8 @@ from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _DELIVERIES = (
-    "SELECT d.id, a.route, a.kind, a.title, d.receiver, d.state, d.tries, d.repeats, a.made_us, d.sent_us, d.error FROM"
-    " delivery d JOIN alert a ON a.id = d.alert_id"
+    "SELECT d.id, a.route, a.kind, a.title, d.receiver, d.state, d.tries, d.repeats, a.made_us, d.sent_us, d.error,"
+    " CASE WHEN d.state = 'pending' THEN d.next_us END AS next_try_us FROM delivery d JOIN alert a ON a.id = d.alert_id"
 )
 
 

@@ -19,7 +19,7 @@ from console.control.recovery.proposal import propose_recovery
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.calendar import MaintenanceWindow, PlannedException
 from console.domain.dependency import DependencyMode
-from console.domain.estate import Estate, EvaluationSettings, IncidentFacts, JobFacts, PlanFacts, RunFacts
+from console.domain.estate import Estate, EvaluationSettings, IncidentFacts, JobFacts, PlanFacts, PlannedRun, RunFacts
 from console.domain.finding import (
     DetectionRule,
     Finding,
@@ -452,6 +452,22 @@ def test_the_end_of_an_incident_names_the_command_for_its_stopped_plan(*, is_out
     (notice,) = closing.notices
     assert f", plan 7 stopped at 4 of 7 steps: {command} (" in notice.title
     assert [command] == re.findall(r"^Do +(.*)$", notice.body, re.M)
+
+
+@pytest.mark.parametrize("state, waits", [("running", False), ("running", True), ("stopped", False)])
+def test_an_update_names_the_running_plan_in_place_of_a_restart(*, state: str, waits: bool) -> None:
+    """`recover` is refused while the plan runs. Its own run that is red stops it: that is resumed."""
+    ledger = night((EXTRACT, "03:10", RunState.FAILED))
+    ledger.evaluate("03:26")
+    ledger.estate = replace(ledger.estate, plans_by_incident={1: PlanFacts(7, state, 1, 2)})
+    if waits:
+        ledger.estate = replace(ledger.estate, plans_by_run={1: PlannedRun(7, is_awaited=False)})
+    (notice,) = ledger.evaluate("08:30").incidents[0].notices
+    [command] = re.findall(r"^Do +(.*)$", notice.body, re.M)
+    is_named = state == "running" and not waits
+    resumed = "headway plan resume 7" if waits else "headway recover {incident}"
+    assert command == ("headway plan 7" if is_named else resumed)
+    assert (": plan 7 is at 1 of 2 steps" in notice.title, ": restart " in notice.title) == (is_named, not is_named)
 
 
 def test_a_successful_run_with_too_few_rows_is_notified_to_the_service_it_feeds() -> None:

@@ -468,6 +468,10 @@ def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) 
     night.rounds().at("03:51")
     sent(night)
     night.rounds(3)
+    with open_queries(night.bench.url) as reads:
+        assert f"fake/load is held by {getpass.getuser()}" in [
+            event.text for event in reads.incidents.incident(1).events
+        ]
     assert shown_verdict(night).startswith("Restart extract, then release load by 06:")
     plan(night)
     go_on(night)

@@ -18,6 +18,7 @@ from console.domain.incident import (
     MemberView,
     PastRepair,
     further_reruns,
+    member_errors,
     repair_methods,
 )
 from console.domain.service import Timeliness, format_risk, limit_instances, reason_lines, timeliness_label
@@ -176,15 +177,22 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
     ]
 
 
+_ERROR_INDENT = "     "
+
+
 def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     further = further_reruns(view)
     note = f"after the root, {further} to rerun: {ctx.key('incident', 'recover')} plans it" if further else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     role_width = max((len(ctx.mark("role", member.present_role)[1]) for member in view.members), default=0)
     state_width = max((len(_state_text(member, ctx)) for member in view.members), default=0)
+    errors = member_errors(view)
     for member in sorted(view.members, key=lambda member: _ORDER.get(member.role, len(_ORDER))):
         runs = [*_member(member, state_width, role_width, ctx), *_acknowledged_by(view, member, ctx)]
         yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
+        if error := errors.get((member.job_id, member.period_key)):
+            text = fit(clean_line(error), width - len(_ERROR_INDENT)).rstrip()
+            yield joined_segments(("error", member.job_id, member.period_key), [(f"{_ERROR_INDENT}{text}", "dim")])
     if repair := last_repair(view, ctx):
         yield from _wrapped(("before", 0), f"{repair}: {ctx.key('incident', 'before')}", "dim", width)
 
