@@ -72,6 +72,15 @@ def end(bench: Bench, key: str, state: RunState) -> None:
     bench.scheduler.attempt("extract", "a2", state, present(), action_key=key, period_key=None, message=message)
 
 
+def test_a_plain_proposal_has_one_fact_per_line(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(bench)
+    with at_work(bench):
+        assert main(["--store", bench.url, "recover", "INC-0001", "--dry-run", "--plain"]) == Exit.OK
+    lines = [line for line in capsys.readouterr().out.splitlines() if "[info " not in line]
+    assert [] == [line for line in lines if line.startswith(" ") or "  " in line]
+    assert any(line.startswith("why: ") for line in lines), lines
+
+
 @pytest.mark.deep
 def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench) -> None:
     fail(bench)

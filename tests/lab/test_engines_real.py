@@ -31,6 +31,8 @@ from connectors.sdk.contract import (
 from connectors.sdk.records import RunRecord
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Verb
+from console.cli.exits import Exit
+from console.cli.main import main
 from console.config.sections import Config
 from console.control.snapshot import incremental
 from console.domain.ids import micros, new_action_key

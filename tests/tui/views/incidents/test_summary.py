@@ -6,6 +6,7 @@ import dataclasses
 from datetime import timedelta
 from typing import Any
 
+from console.cli.incidents import incident_lines
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.incident import IncidentView
 from console.domain.service import Reason, ReasonKind
@@ -55,6 +56,25 @@ def test_a_root_that_runs_again_is_not_green() -> None:
     assert ["▶", "running", "rerun"] == line("running")[:3]
     assert ["●", "succeeded", "repaired"] == line("succeeded")[:3]
     assert ["✖", "failed", "superseded"] == line("failed")[:3]
+
+
+def test_each_failed_job_has_its_own_error_once() -> None:
+    """Not the error that the page begins with, and none of a job that is good again; the same in `incident`."""
+    view = incident()
+    first = view.members[0]
+    failed = dataclasses.replace(first, role="red", state="failed", job_id=90, message="")
+    members = (
+        dataclasses.replace(first, message=view.row.reason),
+        dataclasses.replace(failed, message='relation "stock" does not exist\nLINE 1'),
+        dataclasses.replace(failed, period_key="another", message='relation "stock" does not exist'),
+        dataclasses.replace(failed, job_id=91, exit_code=70),
+        dataclasses.replace(failed, job_id=92, state="succeeded", message="NOTICE: done"),
+    )
+    view = dataclasses.replace(view, members=members)
+    for page in (summary_text(view), "\n".join(incident_lines(view, NOW))):
+        text = page[page.lower().index("runs") :].partition("log")[0]
+        assert (1, 1, 0) == tuple(map(text.count, ('relation "stock" does not exist', "exit 70", "NOTICE"))), text
+        assert view.row.reason not in text
 
 
 def test_what_worked_before_is_what_worked() -> None:
