@@ -49,7 +49,7 @@ def list_alerts(arguments: argparse.Namespace) -> int:
         ValueColumn("state", lambda delivery: delivery.state),
         ValueColumn("attempts", lambda delivery: str(delivery.tries), drop=1),
         ValueColumn("created", lambda delivery: age_text(delivery.made, now), drop=3),
-        ValueColumn("next try", lambda delivery: until_text(delivery.next_try, now), drop=2),
+        ValueColumn("next try", lambda delivery: _next_try_text(delivery, now), drop=2),
         ValueColumn("alert", lambda delivery: delivery.title, 16),
         ValueColumn("last response", lambda delivery: delivery.error, 14),
     )
@@ -59,6 +59,10 @@ def list_alerts(arguments: argparse.Namespace) -> int:
             "parked deliveries are not retried automatically. Fix the route, then: headway alert retry --parked (or ID)"
         )
     return Exit.OK
+
+
+def _next_try_text(delivery: AlertDeliveryView, now: datetime) -> str:
+    return "now" if delivery.next_try is not None and delivery.next_try <= now else until_text(delivery.next_try, now)
 
 
 def list_suppressed(arguments: argparse.Namespace) -> int:

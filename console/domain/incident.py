@@ -388,14 +388,10 @@ def blocked_reason(view: IncidentView) -> str:
 
 
 def member_errors(view: IncidentView) -> dict[tuple[int, str], str]:
-    """Job and period of each failed member -> its error. An error that several runs of a job reported is there once,
-    and none that the title or the reason of the incident has."""
-    shown = {(member.job_id, member.error): member for member in reversed(view.members) if member.error}
-    return {
-        (job_id, member.period_key): error
-        for (job_id, error), member in shown.items()
-        if error not in view.row.title and error not in view.row.reason
-    }
+    """Job and period of each failed member besides the root -> its error: what several runs of a job reported, once."""
+    failed = (member for member in reversed(view.members) if member.error and member.run_id != view.row.root_run_id)
+    first = {(member.job_id, member.error): member for member in failed}
+    return {(job_id, member.period_key): error for (job_id, error), member in first.items()}
 
 
 def repaired_at_end(members: Sequence[MemberView], end: str) -> list[MemberView]:

@@ -181,6 +181,19 @@ def test_an_unknown_field_is_refused_and_part_of_a_name_is_not(
     assert Exit.OK == main(["--store", bench.url, "job", "list", '"foo:bar"'])
 
 
+def test_a_system_that_no_system_and_no_kind_is_named_like_is_refused(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (("job", "list", "system:faek"), ("run", "load", "system:fak,faek")):
+        assert Exit.USAGE == main(["--store", bench.url, *command])
+        shown = " ".join(capsys.readouterr().err.split())
+        assert (
+            '"system:faek" in the filter is invalid: no system or kind is named like that; did you mean fake?' in shown
+        )
+    for term in ("system:FAK", "-system:faek", '"system:faek"'):
+        assert Exit.OK == main(["--store", bench.url, "job", "list", "--", term])
+
+
 def test_the_fix_for_a_term_with_a_leading_dash_is_a_valid_line(bench: Bench) -> None:
     bench.scheduler.job("a-tmp")
     bench.turn()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.domain.ids import micros
 from console.store import alert_responses, alert_routing, outbox
 from console.store.alert_routing import DeliveryOutcome
 from console.store.alerts import PERSON, NewAlert
@@ -264,6 +270,26 @@ def test_what_all_urls_gave_up_is_handed_on_at_once(night: Estate) -> None:
     assert [alert] == [alert.id for alert in alert_routing.undelivered_alerts(night.store, "oncall", 0, -1)]
 
 
+def test_a_postponed_delivery_is_listed_with_its_next_try_and_a_parked_one_has_none(
+    night: Estate, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(night, waits=False, kind="opened")
+    mail, chat = outbox.claim_due(night.store, FENCE, 5, frozenset())
+    outbox.park(night.store, FENCE, chat.id, "400", 7, False, 3)
+    times: list[str] = []
+    for seconds in (600, -60):
+        outbox.postpone(
+            night.store, FENCE, mail.id, "451", micros(datetime.now(UTC) + timedelta(seconds=seconds)), False
+        )
+        assert main(["--store", store_url, "alert", "--json"]) == Exit.OK
+        assert [row["next_try"] is None for row in json.loads(capsys.readouterr().out)] == [True, False]
+        assert main(["--store", store_url, "alert"]) == Exit.OK
+        times += [line for line in capsys.readouterr().out.splitlines() if "451" in line]
+        outbox.claim_due(night.store, FENCE, 2**60, frozenset())
+    assert re.search(r" in (10m|9m\d+s) ", times[0]), times
+    assert " now " in times[1], times
+
+
 def test_parked_deliveries_are_counted_by_route_and_sent_on_request(night: Estate, store_url: str) -> None:
     alert, own = made(night, waits=False, kind="opened"), made(night, waits=False)
     first, second = outbox.claim_due(night.store, FENCE, 5, frozenset())
@@ -279,7 +305,6 @@ def test_parked_deliveries_are_counted_by_route_and_sent_on_request(night: Estat
             (alert_delivery.id, alert_delivery.state, alert_delivery.error)
             for alert_delivery in reads.alerts.undelivered()
         ]
-        assert [None, None] == [alert_delivery.next_try for alert_delivery in reads.alerts.undelivered()]
         assert ["pending", "pending"] == [alert_delivery.state for alert_delivery in reads.alerts.deliveries_of(own)]
     assert [first.id, second.id] == outbox.retry_parked(night.store, FENCE, None, 9, "ann", "here")
     assert ["pending", "pending"] == states(night, alert)
