@@ -95,7 +95,7 @@ class HttpCall(MappedCall):
 
     server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
     """Address of the server that answers it, where that is not `url` of the system."""
-    path: CallPath = Field(min_length=1, examples=["/api/runs"])
+    path: Annotated[CallPath, formatted_like(r"(?s)/.*", "/api/runs")] = Field(examples=["/api/runs"])
     """Below the address, beginning with a slash."""
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """GET, or what the API wants."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -178,9 +179,9 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     line, lines = int(match[2]), text.split("\n")
     if not match[1].startswith(("Cannot ", "Duplicate ")):
         return ConfigFault(file, line, "", f"is not valid TOML: {match[1]} at column {match[3]}. Fix that line.")
-    starts = (at for at in range(line, 0, -1) if _is_toml("\n".join(lines[at - 1 : line])))
-    line = next(starts, line)  # where a long value begins
-    headers = [header[1] for header in map(_HEADER.match, lines[:line]) if header]
+    starts = [*takewhile(lambda start: start <= line, _starts(text))]
+    line = starts[-1]  # where a long value begins
+    headers = [header[1] for start in starts if (header := _HEADER.match(lines[start - 1]))]
     key = "" if _HEADER.match(lines[line - 1]) else lines[line - 1].partition("=")[0]
     inline = match[1].removeprefix("Duplicate inline table key ") if match[1].startswith("Duplicate ") else ""
     names = [name.strip(" \t\"'") for name in (*headers[-1:], key, inline)]
@@ -189,22 +190,35 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
 
 
 _HEADER = re.compile(r"\s*\[+([^\[\]]+)\]")
+_TOKEN = re.compile(
+    r"""(?s)\"{3}(?:\\.|[^\\])*?\"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*|[\[\]{}\n]"""
+)
+
+
+def toml_tokens(text: str) -> Iterator[tuple[int, str]]:
+    """Line and text of each comment, string, bracket and line end of a TOML text."""
+    line = 1
+    for match in _TOKEN.finditer(text):
+        yield line, match[0]
+        line += match[0].count("\n")
+
+
+def _starts(text: str) -> Iterator[int]:
+    """The lines on which no value of an earlier line continues."""
+    yield 1
+    depth = 0
+    for line, part in toml_tokens(text):
+        depth += (part in ("[", "{")) - (part in ("]", "}"))
+        if part == "\n" and depth == 0:
+            yield line + 1
 
 
 def _is_too_deep(text: str) -> bool:
     try:
-        _is_toml(text)
-    except RecursionError:
-        return True
-    return False
-
-
-def _is_toml(text: str) -> bool:
-    try:
         tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return isinstance(error, RecursionError)
+    return False
 
 
 def _merge(document: Table, part: Table, file: Path, reading: ConfigDocument) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from connectors.sdk import registry
 from connectors.sdk.contract import ApiComparison, ConnectorKind
 from connectors.sdk.file_trust import write_access_fault
-from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion, toml_fault
+from console.config.document import ConfigDocument, ConfigFault, line_in_tables, suggestion, toml_fault, toml_tokens
 from console.config.paths import encoding_fault
 from console.config.sections import SystemSettings
 from console.config.validation import validate
@@ -40,7 +40,6 @@ RANDOM_CHANGES = 0.25
 """Changes between small letters, capitals and digits per character of a random word; random digits of base 16 have
 0.47."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_COMMENT = re.compile(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*#(.*)""")
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
 _LETTERS_ONLY = re.compile(r"\bbearer\s+[A-Za-z0-9]{16,}\b", re.IGNORECASE)
 """A token without a number, which SIGN_IN does not match."""
@@ -195,14 +194,10 @@ def _prose_holds_secret(text: str) -> bool:
 
 
 def _lines_with_secrets(text: str) -> Iterator[int]:
-    """Numbers of the lines with a comment that holds a secret; a text of several lines has none."""
-    is_within = False
-    for number, line in enumerate(text.splitlines(), 1):
-        begins_or_ends = (line.count('"""') + line.count("'''")) % 2 == 1
-        comment = None if is_within or begins_or_ends else _COMMENT.match(line)
-        if comment and _prose_holds_secret(comment[1]):
-            yield number
-        is_within ^= begins_or_ends
+    """Numbers of the lines with a comment that holds a secret."""
+    for line, part in toml_tokens(text):
+        if part.startswith("#") and _prose_holds_secret(part[1:]):
+            yield line
 
 
 def _alternates(text: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import Field, StrictBool, create_model
 
 from connectors.sdk.option_errors import StrictOptions
 from console.config.document import ConfigDocument, Table, suggestion
@@ -29,9 +29,9 @@ class RuleSettings(StrictOptions):
     runs        the fewest past runs on which a limit may rest
     """
 
-    on: bool | None = None
+    on: StrictBool | None = None
     """false: it finds nothing."""
-    notify: bool | None = None
+    notify: StrictBool | None = None
     """Whether a finding opens an incident; default: depends on the rule."""
 
     def thresholds(self) -> RuleThresholds:

@@ -77,8 +77,8 @@ MAX_CALLS = 4
 """Calls at the same time; further ones wait."""
 MAX_CHARS = 64_000
 """Of a reply."""
-MAX_SILENT = 20
-"""Silent systems that a reply names."""
+MAX_UNSEEN = 20
+"""Systems with unseen targets that a reply names."""
 SIZES = ((100, 8_192), (30, 2_000), (10, 500), (3, 200))
 """Items of a list and characters of a text, most generous first: the first that fit into MAX_CHARS apply. A list and a
 text keep their beginning, a log its end."""
@@ -303,8 +303,8 @@ class AssistantTools:
 
 
 def _data_age(queries: Queries) -> dict[str, Any]:
-    """The time of the reply, the silent systems, and the last heartbeat where no engine runs. No name in it is from
-    outside: systems are named by the config."""
+    """The time of the reply, the systems with unseen targets, and the last heartbeat where no engine runs. No name in
+    it is from outside: systems are named by the config."""
     engine, targets = queries.estate.engine(), queries.estate.unseen_targets()
     facts: dict[str, Any] = {"as_of": queries.now()}
     if not engine.alive:
@@ -313,8 +313,8 @@ def _data_age(queries: Queries) -> dict[str, Any]:
         oldest: dict[str, datetime | None] = {}
         for target in targets:
             oldest.setdefault(target.name.partition("/")[0], target.last_ok)
-        last_polls = dict(islice(oldest.items(), MAX_SILENT))
-        facts["silent"] = {"targets": len(targets), "last_poll_of_system": last_polls, "names": "see systems_health"}
+        last_polls = dict(islice(oldest.items(), MAX_UNSEEN))
+        facts["unseen"] = {"targets": len(targets), "last_poll_of_system": last_polls, "names": "see systems_health"}
     return facts
 
 

@@ -28,15 +28,15 @@ from console.engine.api.documents import json_text
 from console.engine.api.queue import ANSWER_CHECK_SECONDS
 from console.engine.api.server import WHY_LIMIT
 from console.engine.endpoints import API, JSON, ApiFault, ApiRequest, WriteEndpoint, error_reply
-from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
+from console.store.db.client import client_transaction
+from console.store.errors import KeyReused, NotAllowed, NotFound, ReasonNeeded, StoreError
 from console.store.queries import open_queries
+from console.store.request_queue import check_key
 from console.timing.durations import parse_duration
 
 log = structlog.get_logger("headway.endpoints")
 
 ANSWER_SECONDS = 45.0
-KEY_HALF = 20
-"""Characters of the first half of a derived key: "headway-" and 60 of its 120 bits."""
 MAX_REQUESTS = 8
 """Requests of one path in progress; further ones are refused."""
 
@@ -127,14 +127,10 @@ class WriteApi:
         return reply
 
     def _key(self, login: str, path: str, given: str, values: _Body) -> str:
-        """The key of the acknowledgement or plan: the first half is of the Idempotency-Key, the second of the body.
-        Raises ApiFault if the Idempotency-Key was used with another body."""
-        prefix = derived_key(login, path, given)[:KEY_HALF]
-        key = prefix + derived_key(values.model_dump_json())[KEY_HALF:]
-        with open_queries(self._url) as queries:
-            is_used = queries.incidents.has_other_key(prefix, key)
-        if is_used:
-            raise ApiFault(f'Idempotency-Key: "{given[:40]}" was used for another request', "use a new key", 422)
+        """The key of the acknowledgement or plan, as `check_key` reads it. Raises KeyReused."""
+        key = f"{derived_key(login, path, given)}.{derived_key(values.model_dump_json())}"
+        with client_transaction(self._url, writes=False) as session:
+            check_key(session, key)
         return key
 
     def _reply(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> ServerReply:
@@ -151,6 +147,9 @@ class WriteApi:
             return error_reply(404, str(error), f"use an open incident of {API}/incidents")
         except (AlreadyRequested, PlanRefused) as error:
             return error_reply(409, str(error), f"see {API}/incidents, or headway plan")
+        except KeyReused:
+            problem = f'Idempotency-Key: "{request.idempotency_key[:40]}" was used for another request'
+            return error_reply(422, problem, "use a new key")
         except ReasonNeeded as error:
             return error_reply(400, f"why is missing: {error}", 'add "why" to the body')
         except NotAllowed as error:
@@ -186,11 +185,13 @@ class EngineCall:
         return view
 
     def answer(self, request_id: int) -> dict[str, Any]:
-        """The engine's answer. Raises ApiFault if it refuses, or does not answer in time."""
+        """The engine's answer. Raises KeyReused, and ApiFault if it refuses otherwise, or does not answer in time."""
         until = time.monotonic() + ANSWER_SECONDS
         while (answer := self.client.answer(request_id)) is None:
             if time.monotonic() > until or self.closing.wait(ANSWER_CHECK_SECONDS):
                 raise ApiFault("the engine did not answer in time", self.late_fix, 503)
+        if answer.data.get("key_reused"):
+            raise KeyReused(answer.error)
         if not answer.ok:
             raise ApiFault(answer.error, f"see {self.incidents}", 404 if answer.data.get("not_found") else 409)
         return answer.data

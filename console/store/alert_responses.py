@@ -17,6 +17,7 @@ from console.store.audit import ChangeOrigin
 from console.store.db.session import Row, Session
 from console.store.errors import ItemNotFound
 from console.store.events import record_event
+from console.store.request_queue import check_key
 from console.text.cleaning import clean_line
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def acknowledge(
     keeps_later: bool = False,
 ) -> str:
     """Acknowledges the incident until then, once per key; the newest acknowledgement counts. `keeps_later`: it ends no
-    earlier than the one that it replaces. The reason for refusal; empty on success. Raises ItemNotFound."""
+    earlier than the one that it replaces. The reason for refusal; empty on success. Raises ItemNotFound, KeyReused."""
     name = incident_name(incident_id)
     with store.write(fence, durable=True) as session:
         incident = session.first("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
@@ -55,6 +56,7 @@ def acknowledge(
             raise ItemNotFound(name, f"there is no {name}; headway incident lists them")
         if incident.closed_us is not None:
             return f"{name} is closed and cannot be acknowledged"
+        check_key(session, key)
         of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
         if key and session.rows(of_key, (incident_id, key)):
             return ""

@@ -53,6 +53,8 @@ class NewAlert:
     fallback_of: int | None = None
     not_before_us: int = 0
     """Sent on its own, not before then; 0: now."""
+    first_url: int = 0
+    """Index in the route of the first URL that it is sent to."""
     zone_label: str = ""
     commands: tuple[str, ...] = ()
     """Its zone and commands, for a digest."""
@@ -84,7 +86,7 @@ def insert_alert(
         _DELIVERY,
         [
             (row.id, index, text, "pending", 0, alert.not_before_us, 0, "", alert.not_before_us or now_us, 0)
-            for index, text in enumerate(routes.get(alert.route, ()))
+            for index, text in enumerate(routes.get(alert.route, ()), alert.first_url)
         ],
     )
     return int(row.id)

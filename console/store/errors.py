@@ -52,6 +52,10 @@ class ReasonNeeded(NotAllowed):
     """Allowed with a reason only."""
 
 
+class KeyReused(StoreError):
+    """Another request has this Idempotency-Key."""
+
+
 class StoreTooNew(StoreUnusable):
     """It was written by a newer Headway; this one must not touch it."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from console.store import audit
 from console.store.db.database import Database
 from console.store.db.session import Row, Session
+from console.store.errors import KeyReused
 from console.store.row_values import parse_object
 
 
@@ -21,6 +22,21 @@ def insert_request(session: Session, kind: str, arguments: dict[str, Any], by: s
         (kind, json.dumps(arguments), by, now_us),
     )
     return int(rows[0].id)
+
+
+_OTHER_KEYS = " UNION ALL ".join(
+    f"SELECT 1 FROM {table} WHERE key BETWEEN ? AND ? AND key <> ?"  # noqa: S608 - our own names
+    for table in ("plan", "acknowledgement")
+)
+
+
+def check_key(session: Session, key: str) -> None:
+    """Raises KeyReused if a plan or an acknowledgement of the same Idempotency-Key has another body. A key of such a
+    request has two parts: of its Idempotency-Key before the dot, of its body after it. Write transactions run one after
+    another, so the result holds until the end of the one that inserts the row."""
+    given, dot, _ = key.partition(".")
+    if dot and session.rows(_OTHER_KEYS, 2 * (f"{given}.", f"{given}.z", key)):
+        raise KeyReused("the Idempotency-Key was used for another request")
 
 
 def load_answer(session: Session, request_id: int) -> Row | None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -504,11 +505,24 @@ def test_broken_toml_names_its_line(tmp_path: Path) -> None:
         ("[systems.a]\n# \u2028 [b]\nkind = 'cron'\n'kind' = [\n 'x',\n]\n", "4: systems.a.kind"),
         ("[a]\nb = { c = 1,\td = 2, c = 3 }\n", "2: a.b.c"),
         ("[a]\nb.c = 1\nb = 2\n", "3: a.b"),
+        ('[jobs]\nid="x"\nurls = [\n  ["a", "b"],\n]\nid="y"\n', "6: jobs.id"),
+        ('[jobs]\nid = 1\nabout = """\n[note] see\n"""\nid = 2\n', "6: jobs.id"),
+        ("[jobs]\nid = 1\nabout = '''\n[note] \"\"\" # see '''''\nid = 2 # \"\"\"\n", "5: jobs.id"),
+        ('[jobs]\nid = "[" # """ [\nabout = """\n\\""" [\n"""""\nid = 2\n', "6: jobs.id"),
+        ("[jobs]\nall = [\n  { a = 1 },\n  { a = 1, b = [\n  ], a = 2 },\n]\n", "2: jobs.all.a"),
     ],
 )
 def test_what_is_defined_twice_is_named_with_its_line(tmp_path: Path, text: str, place: str) -> None:
     problem = "is defined twice. Fix: remove one of the two definitions. The rest was not read."
     assert [f"headway.toml:{place}: {problem}"] == faults(tmp_path, text)
+
+
+def test_a_key_that_is_defined_twice_in_a_large_file_is_found_soon(tmp_path: Path) -> None:
+    rows = "".join(f"  {{ a = {number} }},\n" for number in range(6000))
+    begun = process_time()
+    (result,) = faults(tmp_path, f"[jobs]\nall = [\n{rows}  {{ a = 1, a = 2 }},\n]\n")
+    assert result.startswith("headway.toml:2: jobs.all.a: is defined twice.")
+    assert process_time() - begun < 5
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -188,6 +188,9 @@ HOSTILE = [
       )),
     ("limit = 100", f"limit = 100      # as with ghp_{'a1B2c3D4' * 4}", "ghp_", "a comment holds a secret"),
     ("limit = 100", 'limit = 100\n# path = "/api" # Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
+    ("limit = 100", 'limit = 100 # """\n# Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
+    ('title = "Nightly"', 'title = """\nNightly""" # Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
+    ('path = "/api/{option.tenant}/jobs"', 'path = ""', 'path = ""', "jobs.path: is not written like /api/runs"),
     # one place of a list, where a run is repeated several times
     ('key = "request"', 'key = "retries[0].reason"\nattempt = "tries"', "key =", "Fix: write [*] for [0]."),
     ('id = "name"', 'id = "names[*]"', "id =", "has no single value. Fix: write [0] or [-1] for [*]"),

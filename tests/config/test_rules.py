@@ -64,6 +64,8 @@ def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
         ("[rules.drift]\nthreshold = 3", "rules.drift.threshold: unknown key."),
         ("[rules.n_in_a_row]\nthreshold = 1", "rules.n_in_a_row.threshold: 1 is too small: at least 2."),
         ("[rules.overlap]\non = 2", "rules.overlap.on: 2 is neither true nor false."),
+        ('[rules.overlap]\non = "no"', "rules.overlap.on: 'no' is neither true nor false."),
+        ("[rules.overlap]\nnotify = 1", "rules.overlap.notify: 1 is neither true nor false."),
         (
             "[rules.too_long]\nwhere = 3",
             "rules.too_long.where: is not a list of tables. Write [[rules",

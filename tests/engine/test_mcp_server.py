@@ -402,7 +402,7 @@ def test_silent_systems_are_returned_with_their_last_poll(bench: Bench) -> None:
         session.rows("UPDATE target SET last_ok_us = 1000000")
     [(_, document, _)] = in_memory(bench, ("open_incidents", {}))
     polls = {"fake": "1970-01-01T00:00:01Z"}
-    assert {"targets": 1, "last_poll_of_system": polls, "names": "see systems_health"} == document["silent"]
+    assert {"targets": 1, "last_poll_of_system": polls, "names": "see systems_health"} == document["unseen"]
 
 
 def test_a_long_reply_is_cut_and_says_so_and_secrets_are_masked() -> None:

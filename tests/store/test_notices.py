@@ -9,7 +9,7 @@ import pytest
 
 from console.domain.estate import EvaluationSettings
 from console.domain.ids import micros
-from console.store import alert_responses, notification_state, switches
+from console.store import alert_responses, notification_state, request_queue, switches
 from console.store.alerts import AlertRouting, AttentionRequest, request_attention
 from console.store.audit import ChangeOrigin
 from console.store.db.database import Database
@@ -27,6 +27,12 @@ def test_no_growing_table_is_walked_through(served: Estate, name: str) -> None:
         rows = session.by_keys(query, [1], values) if "{keys}" in query else session.rows(query, values)
     steps = [str(row.detail) for row in rows]
     assert [] == [step for step in steps if step.startswith("SCAN") and any(name in f"{step} " for name in GROWING)]
+
+
+def test_another_request_with_the_same_idempotency_key_is_found_by_an_index(store: Database) -> None:
+    with store.read() as session:
+        steps = [row.detail for row in session.rows(f"EXPLAIN QUERY PLAN {request_queue._OTHER_KEYS}", ("",) * 6)]
+    assert 2 == sum("USING INDEX" in step or "USING COVERING INDEX" in step for step in steps), steps
 
 
 @pytest.mark.parametrize("until_us", [micros(datetime.max.replace(tzinfo=UTC)), 1 << 62])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from sqlalchemy import text
 
 from connectors.sdk.states import RunState, Verb
 from console.domain.estate import EvaluationSettings
-from console.domain.ids import micros, new_action_key
+from console.domain.ids import derived_key, micros, new_action_key
 from console.domain.plan import DraftStep, EndStep, PlanDraft, PlanRefused, SavedService, parse_places
 from console.domain.request import RequestKind
 from console.engine.api.action_request import AlreadyRequested
@@ -19,6 +21,7 @@ from console.engine.api.client import EngineClient
 from console.store import actions, assertions, jobs, plan_steps, plans
 from console.store.actions import ActionStep
 from console.store.db.session import Session
+from console.store.errors import KeyReused
 from console.store.events import record_event
 from console.store.new_actions import SENT_BY, NewAction, insert_action
 from console.store.queries import open_queries
@@ -405,3 +408,22 @@ def test_the_release_of_a_plan_knows_its_hold_also_one_requested_again(served: E
     [plan] = plans.active_plans(served.store, {})
     assert ("planned", None, None, "") == (
         plan.steps[0].state, plan.steps[0].action_key, plan.steps[0].due, plan.steps[0].hold_state)  # fmt: skip
+
+
+def test_of_plans_at_once_with_one_idempotency_key_and_different_bodies_one_is_stored(
+    served: Estate, draft: PlanDraft
+) -> None:
+    """Each was checked before any was written."""
+    ready = Barrier(2)
+
+    def started(step: DraftStep) -> bool:
+        key = f"{derived_key('a')}.{derived_key(step.job)}"
+        ready.wait(30)
+        try:
+            return start(served, replace(draft, steps=(replace(step, after=()),)), key) > 0
+        except KeyReused:
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [False, True] == sorted(pool.map(started, draft.steps))
+    assert [(1,)] == rows(served, "SELECT count(*) FROM plan")

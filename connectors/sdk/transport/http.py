@@ -469,7 +469,7 @@ class HttpEndpoint:
                 raise AccessRefused(
                     f"{self.source}: {name[:60]!r} is not a header name: correct token_header or headers"
                 )
-            if not (value.isascii() and value.isprintable() and value == value.strip()):
+            if not is_header_value(value):
                 raise AccessRefused(
                     f"{self.source}: the value of header {name} cannot be sent: it has a line end, a space at an end,"
                     " or a character that is not printable ASCII. Correct what the token or headers setting refers to."
@@ -600,7 +600,7 @@ def path_segment(raw: str) -> str:
 
 
 def plain_path(path: str) -> str:
-    """The path, as it is sent. Raises ValueError for one that would be sent otherwise."""
+    """The path, as it is sent. Raises ValueError for a path that a request would change."""
     if odd := next((mark for mark in path if mark.isspace() or not mark.isprintable() or mark in "\\#"), ""):
         raise ValueError(f"the path contains {odd!a}. Fix: write {quote(odd)}, or remove it")
     if {".", ".."} & {*unquote(path.partition("?")[0]).split("/")}:

@@ -220,7 +220,10 @@ class AlertSuppressed(SQLModel, table=True):
 class Acknowledgement(SQLModel, table=True):
     """Until it ends, nothing is repeated or escalated. The newest of an incident counts."""
 
-    __table_args__ = (Index("acknowledgement_incident", "incident_id", "id"),)
+    __table_args__ = (
+        Index("acknowledgement_incident", "incident_id", "id"),
+        Index("acknowledgement_key", "key"),
+    )
     id: int | None = big(default=None, primary_key=True)
     incident_id: int = big(foreign_key="incident.id")
     made_by: str = string()

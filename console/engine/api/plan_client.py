@@ -23,7 +23,7 @@ from console.domain.request import RequestKind
 from console.engine.access import AccessRights, all_granted
 from console.engine.api.action_request import EXCLUSIVE_VERBS, AlreadyRequested
 from console.engine.api.queue import RequestQueue, raise_if_refused
-from console.store import access, audit, new_plans
+from console.store import access, audit, new_plans, request_queue
 from console.store.db import client
 from console.store.db.session import Row, Session
 from console.store.errors import PlanNotFound
@@ -43,13 +43,14 @@ def start_plan(
     """Starts the plan under `key`, or stores it paused until a person resumes it; its number. A key is one plan.
 
     Raises PlanRefused if the plan cannot be executed, AlreadyRequested if one for this incident, or with one of its
-    runs, is open.
+    runs, is open, KeyReused for the Idempotency-Key of another request.
     """
     _refuse_empty_plan(draft, at_once)
     known = queue.subjects(lambda _: [step.job_id for step in draft.steps])
     with queue.transaction() as session:
         if (existing := new_plans.plan_by_key(session, key)) is not None:
             return existing
+        request_queue.check_key(session, key)
         now = client.store_now_us(session)
         person = queue.person(session)
         recent = access.recent_actions(session, person.name, now, key)

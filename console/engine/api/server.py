@@ -32,7 +32,7 @@ from console.store import access, actions, approvals, conflicts, request_queue
 from console.store.audit import ChangeOrigin
 from console.store.db.change_detector import open_change_detector
 from console.store.db.database import Database
-from console.store.errors import NotFound, StoreError
+from console.store.errors import KeyReused, NotFound, StoreError
 from console.store.jobs import DriftChanged
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock, wait_seconds
@@ -159,9 +159,10 @@ class RequestServer:
                     raise UnknownName(f'the engine knows no request "{kind}"')
                 self._check_right(request, arguments)
                 answer = self._by_kind[request](arguments)
-            except (RequestFailed, ConnectorError, NotFound, DriftChanged) as problem:
+            except (RequestFailed, ConnectorError, NotFound, DriftChanged, KeyReused) as problem:
                 error = self._shown(str(problem))
-                answer = {"not_found": True} if isinstance(problem, UnknownName | NotFound) else {}
+                flags = {"not_found": UnknownName | NotFound, "key_reused": KeyReused}
+                answer = {flag: True for flag, errors in flags.items() if isinstance(problem, errors)}
             except Exception as problem:
                 log.exception("request failed", kind=kind)
                 error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"

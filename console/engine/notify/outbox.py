@@ -243,6 +243,7 @@ class Outbox:
             delivery.body,
             version=HEADWAY_RESOLVED,
             not_before_us=due_us,
+            first_url=delivery.url_index,
         )
         routing_rows.create_alert(self._store, fence, {delivery.route: (delivery.receiver,)}, alert, sent_us)
 

@@ -522,7 +522,9 @@ class OnCallResponses:
         person = f"{clean_line(state.person, NAME_LIMIT)} ({name})"
         why = f"{state.status} in {name}"
         until_us = now_us + parse_duration(ACKNOWLEDGE_FOR) // timedelta(microseconds=1)
-        acknowledge(self._store, fence, incident_id, until_us, ChangeOrigin(person, name, why, now_us), key, True)
+        acknowledge(
+            self._store, fence, incident_id, until_us, ChangeOrigin(person, name, why, now_us), key, keeps_later=True
+        )
         self._recorded.add((incident_id, key))
         self._changed()
 

@@ -191,12 +191,6 @@ class IncidentQueries(ContextQueries):
         of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
         return bool(self.link.rows(of_key, (incident_id, key)))
 
-    def has_other_key(self, prefix: str, key: str) -> bool:
-        """Whether an acknowledgement or a plan has another key with this prefix."""
-        of_prefix = "SELECT 1 FROM {} WHERE key LIKE ? AND key <> ?"
-        values = (f"{prefix}%", key)
-        return any(self.link.rows(of_prefix.format(table), values) for table in ("acknowledgement", "plan"))
-
     def incident(self, incident_id: int) -> IncidentView:
         """One incident with everything about it. Raises NotFound."""
         rows = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))

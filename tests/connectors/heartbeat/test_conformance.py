@@ -36,7 +36,7 @@ def ping_endpoint(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("ping_endpoint")
 class TestHeartbeat(Reads, Logs, Faults):
     kind = CONNECTOR
-    against = "real: our own door, over HTTP"
+    against = "real: Headway's own endpoint, over HTTP"
     elsewhere: ClassVar[Mapping[str, str]] = {"answering": "tests/connectors/heartbeat/test_hostile_requests.py"}
     unplayed: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (BUSY, BUSY_7, ANY_STATUS, SHUFFLED),

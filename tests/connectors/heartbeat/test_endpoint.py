@@ -357,7 +357,7 @@ def test_our_own_secrets_do_not_reach_the_spool(tmp_path: Path) -> None:
 
 
 def test_values_shaped_like_secrets_do_not_reach_the_spool(tmp_path: Path) -> None:
-    """Nobody told Headway of them: the spool is a file that backups read."""
+    """They are in no config: the spool is a file that backups read."""
     with open_at(tmp_path) as listener:
         assert ping(listener, "/1?rows=password=hunter2secret", b"login password=hunter2secret\nrefused").startswith(OK)
         stored = b"".join(file.read_bytes() for file in tmp_path.glob("spool.db*"))

@@ -359,6 +359,16 @@ def test_each_required_parameter_and_header_is_sent(
     assert all("requires the" in problem and "Fix: send it in" in problem for _, problem in result.faults)
 
 
+def assert_named(schema: str, field_type: Any, replaced: str, place: str, problem: str) -> None:
+    """With a field of this type named at `place`, that is the only fault; none without a `problem`."""
+    document = json.loads(DESCRIPTIONS["openapi 3"])
+    document["components"]["schemas"][schema]["properties"]["extra"] = field_type
+    changed = profile(replaced, f'{place.partition(".")[2]} = "extra"')
+    faults = compare(changed, "https://api.example.com", json.dumps(document)).faults
+    assert [place] * bool(problem) == [".".join(key) for key, _ in faults]
+    assert problem in "".join(text for _, text in faults)
+
+
 @pytest.mark.parametrize(
     "field_type, key, problem",
     [
@@ -380,12 +390,7 @@ def test_each_required_parameter_and_header_is_sent(
     ],
 )
 def test_a_field_of_a_type_that_a_profile_cannot_read_is_named(field_type: Any, key: str, problem: str) -> None:
-    document = json.loads(DESCRIPTIONS["openapi 3"])
-    document["components"]["schemas"]["Run"]["properties"]["extra"] = field_type
-    changed = profile('message = "labels.why"', f'{key} = "extra"')
-    faults = compare(changed, "https://api.example.com", json.dumps(document)).faults
-    assert [f"runs.{key}"] * bool(problem) == [".".join(place) for place, _ in faults]
-    assert problem in "".join(text for _, text in faults)
+    assert_named("Run", field_type, 'message = "labels.why"', f"runs.{key}", problem)
 
 
 @pytest.mark.parametrize(
@@ -405,12 +410,7 @@ def test_a_field_of_a_type_that_a_profile_cannot_read_is_named(field_type: Any, 
     ],
 )
 def test_a_field_of_a_job_has_a_type_that_a_profile_reads(field_type: Any, key: str, problem: str) -> None:
-    document = json.loads(DESCRIPTIONS["openapi 3"])
-    document["components"]["schemas"]["Job"]["properties"]["extra"] = field_type
-    changed = profile('enabled = "settings.on"', f'{key} = "extra"')
-    faults = compare(changed, "https://api.example.com", json.dumps(document)).faults
-    assert [f"jobs.{key}"] * bool(problem) == [".".join(place) for place, _ in faults]
-    assert problem in "".join(text for _, text in faults)
+    assert_named("Job", field_type, 'enabled = "settings.on"', f"jobs.{key}", problem)
 
 
 def test_a_text_is_no_list_of_rows_and_a_required_field_of_a_body_is_sent() -> None:

@@ -1558,6 +1558,15 @@ def test_no_poll_asks_further_back_than_its_source_keeps_runs(oldest_first: bool
     assert oldest < datetime.fromisoformat(asked[0]) < oldest + timedelta(hours=2)
 
 
+def log_in_pieces(connector: HttpConnector, run: RunRef, piece: int) -> str:
+    """The whole log, read in chunks of so many bytes."""
+    text, start = "", "0"
+    while (chunk := connector.log(run, start, piece, 5)).more:
+        text += chunk.text
+        start = str(chunk.next)
+    return text + chunk.text
+
+
 class PiecewiseLog(HomeGrown):
     """Answers 10 bytes of a log from an offset on; 416 behind its end."""
 
@@ -1580,14 +1589,7 @@ def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) ->
     tail = connector.log(run, None, piece, 5)
     assert whole.decode().endswith(tail.text)
     assert (len(whole) > piece, True) == (tail.cut, len(tail.text.encode()) > min(len(whole), piece) - 2)
-    text, start = "", "0"
-    while True:
-        chunk = connector.log(run, start, piece, 5)
-        text += chunk.text
-        if not chunk.more:
-            break
-        start = str(chunk.next)
-    assert fake.log == text
+    assert fake.log == log_in_pieces(connector, run, piece)
 
 
 @pytest.mark.parametrize("ends", ["empty", "same", "null"])
@@ -1611,14 +1613,7 @@ def test_a_log_in_json_by_the_offset_of_its_bytes_is_read_to_its_end(piece: int,
     tail = connector.log(run, None, piece, 5)
     assert whole.endswith(tail.text)
     assert (len(whole.encode()) > piece, True) == (tail.cut, bool(tail.text))
-    text, start = "", "0"
-    while True:
-        chunk = connector.log(run, start, piece, 5)
-        text += chunk.text
-        if not chunk.more:
-            break
-        start = str(chunk.next)
-    assert whole == text
+    assert whole == log_in_pieces(connector, run, piece)
 
 
 @pytest.mark.parametrize(
@@ -1682,14 +1677,7 @@ def test_the_log_of_each_part_is_read_to_its_end(log: dict[str, Any], piece: int
     tail = connector.log(run, None, piece, 5)
     assert whole.endswith(tail.text)
     assert (len(whole.encode()) > piece, True) == (tail.cut, bool(tail.text))
-    text, start = "", "0"
-    while True:
-        chunk = connector.log(run, start, piece, 5)
-        text += chunk.text
-        if not chunk.more:
-            break
-        start = str(chunk.next)
-    assert whole == text
+    assert whole == log_in_pieces(connector, run, piece)
 
 
 def test_half_a_character_in_a_json_log_is_replaced() -> None:
@@ -1744,14 +1732,7 @@ def test_a_log_by_the_numbers_of_its_lines_is_read_to_its_end(lines: int, stays:
     fake.log, fake.stays = "".join(f"zeile {number} ä\n" for number in range(lines)), stays
     connector, run = opened(fake, log=NUMBERED), RunRef("load", "", "1", "1")
     assert fake.log == connector.log(run, None, 4096, 5).text
-    text, start = "", "0"
-    while True:
-        chunk = connector.log(run, start, 20, 5)
-        text += chunk.text
-        if not chunk.more:
-            break
-        start = str(chunk.next)
-    assert fake.log == text
+    assert fake.log == log_in_pieces(connector, run, 20)
 
 
 def test_a_log_by_numbers_that_never_ends_says_what_is_missing() -> None:

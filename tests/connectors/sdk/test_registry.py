@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import get_args
+from types import UnionType
+from typing import Union, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel, Strict
@@ -148,12 +149,20 @@ def test_a_profile_is_loaded_by_its_path(tmp_path: Path) -> None:
 def test_no_option_takes_a_text_for_a_boolean() -> None:
     """ "yes" would be true, and so allow what nobody meant to allow."""
 
-    def lax(model: type[BaseModel]) -> Iterator[str]:
-        for name, option in model.model_fields.items():
-            if option.annotation is bool and not any(isinstance(item, Strict) for item in option.metadata):
-                yield f"{model.__name__}.{name}"
-            for part in (option.annotation, *get_args(option.annotation)):
-                if isinstance(part, type) and issubclass(part, BaseModel):
-                    yield from lax(part)
+    def booleans(annotation: object, place: str, strict: bool = False) -> Iterator[tuple[str, bool]]:
+        strict |= any(isinstance(item, Strict) for item in getattr(annotation, "__metadata__", ()))
+        if annotation is bool:
+            yield place, strict
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            for name, option in annotation.model_fields.items():
+                is_strict = any(isinstance(item, Strict) for item in option.metadata)
+                yield from booleans(option.annotation, f"{annotation.__name__}.{name}", is_strict)
+        elif not (get_origin(annotation) in (Union, UnionType) and str in get_args(annotation)):  # a text stays one
+            for part in get_args(annotation):
+                yield from booleans(part, place, strict)
 
-    assert [] == sorted({place for kind in registry.kinds() for place in lax(registry.load(kind).options)})
+    options = {
+        place: strict for kind in registry.kinds() for place, strict in booleans(registry.load(kind).options, "")
+    }
+    assert options["Host.local"]
+    assert [] == [place for place, strict in options.items() if not strict]

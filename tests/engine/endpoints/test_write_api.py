@@ -26,7 +26,9 @@ from console.engine import endpoints, write_api
 from console.engine.endpoints import API, ApiRequest
 from console.engine.write_api import AcknowledgeBody, PlanBody, WriteApi
 from console.store.access import write_permissions
+from console.store.db.session import Session
 from console.store.errors import NotAllowed, StoreUnusable
+from console.store.request_queue import check_key
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_endpoints import TOKEN, listening
 from tests.engine.endpoints.test_read_api import bearer, check
@@ -146,6 +148,29 @@ def test_a_key_with_another_body_is_refused(api: httpx.Client, bench: Bench, pat
             refused.json()["error"],
         )
     assert api.post(path, json=INCIDENT, headers=headers).is_success
+    assert 1 == count(bench, table)
+
+
+@pytest.mark.parametrize("path, table", [(ACKNOWLEDGEMENTS, "acknowledgement"), (PLANS, "plan")])
+def test_of_two_requests_at_once_with_the_same_key_and_different_bodies_one_is_refused(
+    api: httpx.Client, bench: Bench, monkeypatch: pytest.MonkeyPatch, path: str, table: str
+) -> None:
+    unused = threading.Barrier(2)
+
+    def check_both_before_either_writes(session: Session, key: str) -> None:
+        check_key(session, key)
+        unused.wait(10)
+
+    monkeypatch.setattr(write_api, "check_key", check_both_before_either_writes)
+
+    def post(why: str) -> tuple[int, str]:
+        reply = api.post(path, json=INCIDENT | {"why": why}, headers={"Idempotency-Key": "a-1"})
+        return reply.status_code, reply.json().get("error", "")
+
+    with ThreadPoolExecutor(2) as pool:
+        [made, refused] = sorted(pool.map(post, ("disk full", "disk is free again")))
+    assert made[0] in (200, 201)
+    assert (422, 'Idempotency-Key: "a-1" was used for another request') == refused
     assert 1 == count(bench, table)
 
 
