@@ -45,8 +45,8 @@ from console.control.incidents.titles import (
 from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import NO_STATUS_REASONS
-from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
+from console.control.snapshot.reachability import NO_STATUS_REASONS, out_of_reach_since
+from console.control.snapshot.runs import RunKey, red_since, run_key, run_time, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
@@ -307,7 +307,7 @@ def _failures(
     red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if index.is_red_now(run)}
     for run in red.values():
         name = index.name(run.job_id)
-        if name not in failures and len(failures) >= MAX_ROOTS:
+        if _is_missed_out_of_reach(index, run) if name in failures else len(failures) >= MAX_ROOTS:
             continue
         error, success = _error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
@@ -332,6 +332,12 @@ def _error(index: EstateIndex, run: RunFacts) -> FailureError:
         return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
     task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
     return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
+
+
+def _is_missed_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:
+    """True for a start that did not come while its target was out of reach, which is not an error of the job."""
+    target_id = index.job(run.job_id).target_id
+    return run.state is RunState.MISSED and out_of_reach_since(index.estate, target_id, run_time(run)) is not None
 
 
 def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:

@@ -366,6 +366,23 @@ def test_a_failure_that_is_superseded_while_its_target_is_unreachable_is_noted()
     assert () == incidents[None].superseded
 
 
+def test_a_start_missed_while_its_target_was_out_of_reach_is_no_other_error() -> None:
+    ledger = night(OFTEN, deps=[], services=[])
+    ledger.run(OFTEN, "03:00", RunState.FAILED, **ended("03:00", 1), exit_code=3)
+    ledger.evaluate("03:02")
+    silent(ledger, "03:05")
+    ledger.evaluate("03:40")
+    ledger.target(1, failing_since=None, error="", error_kind="")
+    decisions = ledger.evaluate("03:44")
+    text = "nothing in the log by 03:35 UTC; etl-hosts/db07 was out of reach since 03:05 UTC"
+    assert (RunState.MISSED, text) == (ledger.state(OFTEN, "03:30").state, ledger.state(OFTEN, "03:30").reason)
+    failed = next(incident for incident in decisions.incidents if incident.root_job_id == OFTEN.id)
+    assert ((), False) == (failed.notices, "another error" in failed.event)
+    ledger.evaluate("03:51")
+    assert "failed with another error: hosts/often" in ledger.incident().event
+    assert "nothing in the log by 03:50 UTC" == ledger.state(OFTEN, "03:45").reason
+
+
 def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:
     ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD) + feeds(OTHER, LOAD), services=[])
     ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5))
