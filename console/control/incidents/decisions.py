@@ -32,7 +32,7 @@ from console.control.incidents.correlation import (
     parse_last_notification,
 )
 from console.control.incidents.impact import RepairBudgets, tightest_budget
-from console.control.incidents.root_cause import failed_tasks, threatened_runs, unfinished_runs_on
+from console.control.incidents.root_cause import run_error, threatened_runs, unfinished_runs_on
 from console.control.incidents.titles import (
     blamed_name,
     cause_name,
@@ -309,7 +309,7 @@ def _failures(
         name = index.name(run.job_id)
         if _is_missed_out_of_reach(index, run) if name in failures else len(failures) >= MAX_ROOTS:
             continue
-        error, success = _error(index, run), _last_success(index, run)
+        error, success = run_error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
         known = failures.setdefault(name, [failure])
         if known[-1].error == FailureError(None, ""):  # it is reported later than the failure
@@ -323,15 +323,6 @@ def _failures(
                 errors[name] = JobErrors(name, len(known) + 1, after_success, is_known)
             known.append(failure)
     return tuple(chain.from_iterable(failures.values())), tuple(errors.values())
-
-
-def _error(index: EstateIndex, run: RunFacts) -> FailureError:
-    """Its own error, else that of its first failed task."""
-    tasks = failed_tasks(index, run)
-    if run.message or run.exit_code is not None or not tasks:
-        return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
-    task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
-    return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
 
 
 def _is_missed_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:

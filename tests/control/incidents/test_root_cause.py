@@ -146,6 +146,20 @@ def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_
     assert [] == notices(ledger.evaluate("04:08"))
 
 
+@pytest.mark.parametrize("message", ["relation stockgone does not exist", "no input file"])
+def test_a_job_that_failed_before_its_upstream_is_a_symptom_only_if_it_fails_with_another_error(message: str) -> None:
+    load = replace(OFTEN, id=7, native_id="load")
+    ledger = night(OFTEN, load, deps=feeds(OFTEN, load), services=[])
+    ledger.run(OFTEN, "03:00", RunState.SUCCEEDED, **ended("03:00", 1))
+    ledger.run(load, "03:00", RunState.FAILED, **ended("03:00", 2), message="relation stockgone does not exist")
+    ledger.evaluate("03:05")
+    ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1), exit_code=1)
+    ledger.run(load, "03:15", RunState.FAILED, **ended("03:15", 2), message=message)
+    decisions = ledger.evaluate("03:20")
+    roots = {incident.root_job_id for incident in decisions.incidents if not incident.closed}
+    assert roots == ({OFTEN.id, load.id} if message == "relation stockgone does not exist" else {OFTEN.id})
+
+
 def test_a_merge_names_the_root_cause_only_if_it_was_not_notified() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
