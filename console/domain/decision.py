@@ -49,7 +49,7 @@ class ServiceDayVerdict:
     deadline: datetime
     timeliness: Timeliness
     data_state: str = ""
-    """ "open", "complete", "partial", "stale", "failed"."""
+    """ "open", "complete", "partial", "unknown", "stale", "failed"."""
     delivered_at: datetime | None = None
     expected_at: datetime | None = None
     late_at: datetime | None = None

@@ -178,6 +178,8 @@ class RepairFacts:
     sent_at: datetime
     in_flight: bool = False
     """True until its result is known."""
+    unknown: str = ""
+    """Its key while it is unknown whether it arrived."""
 
 
 class PlannedRun(NamedTuple):

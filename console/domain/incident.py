@@ -223,6 +223,8 @@ class MemberView:
     """Its target, while that does not answer."""
     rerun_sent: datetime | None = None
     """When its rerun or start was sent; None once that action has ended."""
+    unknown_rerun: str = ""
+    """The key of that action while its outcome is unknown."""
     rerun_started: datetime | None = None
     """When the open run of its job started that repeats it."""
     awaits_approval: bool = False
@@ -280,6 +282,7 @@ class JointRestart:
     act_by: datetime | None
     unreachable: str = ""
     rerun_sent: datetime | None = None
+    unknown_rerun: str = ""
     rerun_started: datetime | None = None
     awaits_approval: bool = False
 

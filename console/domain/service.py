@@ -260,8 +260,8 @@ def format_risk(p_late: float, is_short: bool = False) -> str:
     return f"{format_probability(p_late)} {'risk' if is_short else 'risk of being late'}"
 
 
-INCOMPLETE_DATA = ("partial", "stale")
-"""States of data that was delivered, though not as promised."""
+INCOMPLETE_DATA = ("partial", "stale", "unknown")
+"""States of data that was delivered, though not as promised; "unknown": not known to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +354,8 @@ class ServiceView:
 
     @property
     def delivery_text(self) -> str:
-        """ "delivered", "delivered, partial", "delivered, stale"; empty if not delivered."""
+        """ "delivered", "delivered, partial", "delivered, data unknown"; empty if not delivered."""
         if not self.has_delivered:
             return ""
-        return f"delivered, {self.data_state}" if self.data_state in INCOMPLETE_DATA else "delivered"
+        state = "data unknown" if self.data_state == "unknown" else self.data_state
+        return f"delivered, {state}" if self.data_state in INCOMPLETE_DATA else "delivered"

@@ -25,16 +25,17 @@ MOVED_SHARE = 1 / 8
 """An act-by that moves forward by less than this part of the time that was left waits for the next notification."""
 
 
-def rerun_of(index: EstateIndex, run: RunFacts) -> tuple[datetime | None, datetime | None] | None:
-    """Start of the open run that repeats this one, and when its rerun was sent; None if nothing repeats it."""
+def rerun_of(index: EstateIndex, run: RunFacts) -> tuple[datetime | None, datetime | None, str] | None:
+    """Start of the open run that repeats this one, when its rerun was sent, and the key of that action while its
+    outcome is unknown; None if nothing repeats it."""
     if run.state.is_open:
-        return run.started_at, None
+        return run.started_at, None, ""
     later = (known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run))
     started = next((known.started_at for known in later if known.state.is_open and known.started_at), None)
     repair = index.estate.repairs.get(run.id)
-    is_sent = repair is not None and repair.in_flight and repair.verb in STARTING and not _has_failed(run, repair)
-    sent = repair.sent_at if repair is not None and is_sent else None
-    return (started, sent) if started is not None or sent is not None else None
+    if repair is not None and repair.in_flight and repair.verb in STARTING and not _has_failed(run, repair):
+        return started, repair.sent_at, repair.unknown
+    return (started, None, "") if started is not None else None
 
 
 def _has_failed(run: RunFacts, repair: RepairFacts) -> bool:

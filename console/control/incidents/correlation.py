@@ -149,6 +149,11 @@ class IncidentMatch:
         """Runs that nothing upstream explains any more."""
         return [self.unrepaired] if self.unrepaired is not None else self.group.roots()
 
+    def is_root_since(self, job_id: int, at: datetime) -> bool:
+        """True if the job is its root, and it began before that instant."""
+        is_root = any(root.job_id == job_id for root in self.group.roots())
+        return is_root and self.incident is not None and self.incident.failed_since < at
+
     def broken(self) -> list[RunFacts]:
         """The root and every red or stale run, each once."""
         runs = [*([self.group.root] if self.group.root is not None else []), *self.group.red, *self.stale]
@@ -518,13 +523,15 @@ class KnownFailure(NamedTuple):
 
 
 class JobErrors(NamedTuple):
-    """A job that failed with more than one error."""
+    """A job that failed with more than one error, or again after a success."""
 
     job: str
     notified: int
-    """Number of different errors, at most `MAX_ERRORS`."""
+    """Number of failures, at most `MAX_ERRORS`."""
     after_success: bool
-    """True if the job had succeeded before it failed with the last of them."""
+    """True if the job had succeeded before the last of them."""
+    is_known: bool = False
+    """True if the last of them has an error that was notified before."""
 
 
 class ServiceActBy(NamedTuple):
@@ -548,7 +555,7 @@ class LastNotification:
     """Suppressed by a maintenance: "new", if nothing was notified; "known", if only later changes were not."""
     errors: tuple[JobErrors, ...] = ()
     failures: tuple[KnownFailure, ...] = ()
-    """Different failures of each job, oldest first: those notified, and the first one that is not."""
+    """Failures of each job, different or after a success, oldest first: those notified, and the first that is not."""
     causes: tuple[str, ...] = ()
     """Jobs left to repair after the root, in the order in which they became the cause; at most `MAX_ERRORS`."""
     act_bys: tuple[ServiceActBy, ...] = ()

@@ -32,7 +32,7 @@ from console.control.incidents.correlation import (
     parse_last_notification,
 )
 from console.control.incidents.impact import RepairBudgets, tightest_budget
-from console.control.incidents.root_cause import failed_tasks, threatened_runs, unfinished_runs_on
+from console.control.incidents.root_cause import run_error, threatened_runs, unfinished_runs_on
 from console.control.incidents.titles import (
     blamed_name,
     cause_name,
@@ -45,8 +45,8 @@ from console.control.incidents.titles import (
 from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import NO_STATUS_REASONS
-from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
+from console.control.snapshot.reachability import NO_STATUS_REASONS, out_of_reach_since
+from console.control.snapshot.runs import RunKey, red_since, run_key, run_time, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
@@ -266,19 +266,28 @@ def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | Non
         return "resolved"
     if match.reopened:
         return "reopened"
-    return ", ".join(_news_of_cause(before, now, {True: "failed again after a success, with another error"}))
+    return ", ".join(_news_of_cause(before, now, {_ANOTHER_AFTER_SUCCESS: _FAILURE_TEXTS[_ANOTHER_AFTER_SUCCESS]}))
 
 
-_ANOTHER_ERROR = {True: "failed again after a success, with another error", False: "failed with another error"}
+_ANOTHER_AFTER_SUCCESS = (True, False)
+_FAILURE_TEXTS = {
+    _ANOTHER_AFTER_SUCCESS: "failed again after a success, with another error",
+    (True, True): "failed again after a success",
+    (False, False): "failed with another error",
+}
 
 
 def _news_of_cause(
-    before: LastNotification, now: LastNotification, texts: Mapping[bool, str] = _ANOTHER_ERROR, shown: str = ""
+    before: LastNotification,
+    now: LastNotification,
+    texts: Mapping[tuple[bool, bool], str] = _FAILURE_TEXTS,
+    shown: str = "",
 ) -> list[str]:
-    """`texts`: by whether the job had succeeded in between. `shown`: the title above it."""
+    """`texts`: by whether the job had succeeded in between, and whether the error is known. `shown`: the title above
+    it."""
     news = [cause_text("root cause is", now.root, before.root, shown)] if now.root != before.root else []
-    for after_success, text in texts.items():
-        jobs = [error.job for error in now.new_errors(before) if error.after_success is after_success]
+    for kind, text in texts.items():
+        jobs = [error.job for error in now.new_errors(before) if (error.after_success, error.is_known) == kind]
         news += [f"{text}: {', '.join(jobs)}"] if jobs else []
     return news
 
@@ -286,7 +295,8 @@ def _news_of_cause(
 def _failures(
     index: EstateIndex, match: IncidentMatch, before: LastNotification | None
 ) -> tuple[tuple[KnownFailure, ...], tuple[JobErrors, ...]]:
-    """Different failures of the red jobs, and the jobs notified of more than one error. A known error is not news."""
+    """Different failures of the red jobs, and the jobs notified of more than one. A known error is news only if a root
+    fails with it again after a success."""
     if match.close_reason or match.group.target is not None:
         return (before.failures, before.errors) if before is not None else ((), ())
     is_continued = before is not None and not match.reopened
@@ -297,28 +307,28 @@ def _failures(
     red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if index.is_red_now(run)}
     for run in red.values():
         name = index.name(run.job_id)
-        if name not in failures and len(failures) >= MAX_ROOTS:
+        if _is_missed_out_of_reach(index, run) if name in failures else len(failures) >= MAX_ROOTS:
             continue
-        error, success = _error(index, run), _last_success(index, run)
+        error, success = run_error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
         known = failures.setdefault(name, [failure])
         if known[-1].error == FailureError(None, ""):  # it is reported later than the failure
             known[-1] = failure
-        elif len(known) <= MAX_ERRORS and all(failure.differs_from(known_error) for known_error in known):
+            continue
+        is_known = not all(failure.differs_from(known_error) for known_error in known)
+        after_success = failure.succeeded_at > known[-1].succeeded_at
+        is_again = after_success and success is not None and match.is_root_since(run.job_id, success)
+        if len(known) <= MAX_ERRORS and (is_again or not is_known):
             if len(known) < MAX_ERRORS:
-                after_success = failure.succeeded_at > known[-1].succeeded_at
-                errors[name] = JobErrors(name, len(known) + 1, after_success)
+                errors[name] = JobErrors(name, len(known) + 1, after_success, is_known)
             known.append(failure)
     return tuple(chain.from_iterable(failures.values())), tuple(errors.values())
 
 
-def _error(index: EstateIndex, run: RunFacts) -> FailureError:
-    """Its own error, else that of its first failed task."""
-    tasks = failed_tasks(index, run)
-    if run.message or run.exit_code is not None or not tasks:
-        return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
-    task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
-    return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
+def _is_missed_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:
+    """True for a start that did not come while its target was out of reach, which is not an error of the job."""
+    target_id = index.job(run.job_id).target_id
+    return run.state is RunState.MISSED and out_of_reach_since(index.estate, target_id, run_time(run)) is not None
 
 
 def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:
@@ -351,7 +361,7 @@ def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: 
         Counter(failure.job for failure in notification.failures) for notification in (now, before)
     )
     jobs = [job for job, count in counts.items() if count > MAX_ERRORS >= counts_before[job]]
-    texts += [f"not notified of further errors of {job}: {MAX_ERRORS} different ones were notified" for job in jobs]
+    texts += [f"not notified of further errors of {job}: {MAX_ERRORS} were notified" for job in jobs]
     return "; ".join(texts)
 
 

@@ -1,8 +1,8 @@
 """Root causes: which red runs explain which, and the target, host, database or credential that many jobs share.
 
 A red run is a symptom of another if that one is upstream on the same business date and was due or started before the
-symptom was red. A failed task is reported with its DAG. Runs that turned red on an unreachable target, or downstream
-of its missing runs, belong to the target.
+symptom was red: its first run that failed with the same error as its latest. A failed task is reported with its DAG.
+Runs that turned red on an unreachable target, or downstream of its missing runs, belong to the target.
 
 Failing target: it answers, its jobs name no common cause, and nearly all fail at once. Conservative: at least five of
 its jobs turned red close together, they are most of the runs that ended there in that time, and next to nothing was
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 from connectors.sdk.states import RunState
 from console.control.snapshot.downstream import JobDate, affected_below, read_bad_input
@@ -35,6 +36,7 @@ from console.control.snapshot.failures import (
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import Finding
+from console.domain.incident import FailureError
 from console.domain.service import UNMET_PROMISE
 from console.domain.settings import IncidentGrouping
 from console.timing.business_dates import business_date_of
@@ -213,6 +215,15 @@ def failed_tasks(index: EstateIndex, run: RunFacts) -> list[JobFacts]:
     return [task for _, _, task in sorted(tasks, key=lambda item: item[:2])]
 
 
+def run_error(index: EstateIndex, run: RunFacts) -> FailureError:
+    """Its own error, else that of its first failed task."""
+    tasks = failed_tasks(index, run)
+    if run.message or run.exit_code is not None or not tasks:
+        return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
+    task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
+    return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
+
+
 def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) -> list[RootCause]:
     """Causes among the red jobs of each date, the oldest date first and from the sources down: a cause is found
     before its symptoms, also before those that read it on a later date."""
@@ -230,9 +241,16 @@ def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) ->
             begun = min(run_time(run) for run in runs)
             below = affected_below(index, [job_id], business_date) - {(job_id, business_date)}
             for place in sorted(place for place in below if place[0] in red.get(place[1], ())):
-                if max(map(red_since, red[place[1]][place[0]])) >= begun:
+                if _fails_since(index, red[place[1]][place[0]]) >= begun:
                     owners.setdefault(place, []).append(group)
     return causes
+
+
+def _fails_since(index: EstateIndex, runs: Sequence[RunFacts]) -> datetime:
+    """When the job first failed with the error that its latest red run has."""
+    error = run_error(index, runs[-1])
+    streak = takewhile(lambda run: not run_error(index, run).differs_from(error), reversed(runs))
+    return min(map(red_since, streak))
 
 
 def _of_target(index: EstateIndex, target: TargetFacts) -> RootCause:

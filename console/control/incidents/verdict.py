@@ -316,7 +316,7 @@ def _running_verdict(
     if started is None:
         text = f"{label} is {root.state}"
     elif started > view.row.failed_since:
-        text = rerun_text(label, started, None, _usual_s(root, view), now, clock)
+        text = rerun_text(label, started, None, "", _usual_s(root, view), now, clock)
     else:
         text = f"{label} is still running since {clock(started)}"
     return Verdict(((text, "run"), *_must_succeed(view, now, clock)))
@@ -324,8 +324,11 @@ def _running_verdict(
 
 def _rerun_verdict(step: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """Of a step whose rerun was sent, or is a later run of its job."""
-    text = rerun_text(job_label(step.job), step.rerun_started, step.rerun_sent, _usual_s(step, view), now, clock)
-    return Verdict(((_capital(text) if step.rerun_started is None else text, "run"), *_must_succeed(view, now, clock)))
+    is_seen, unknown = step.rerun_started is not None, step.unknown_rerun
+    rerun = step.rerun_started, step.rerun_sent, unknown
+    text = rerun_text(job_label(step.job), *rerun, _usual_s(step, view), now, clock)
+    style = "warn" if unknown and not is_seen else "run"
+    return Verdict(((text if is_seen else _capital(text), style), *_must_succeed(view, now, clock)))
 
 
 def _must_succeed(view: IncidentView, now: datetime, clock: Clock) -> list[tuple[str, str]]:
@@ -349,9 +352,18 @@ def _usual_s(run: MemberView, view: IncidentView) -> float | None:
 
 
 def rerun_text(
-    label: str, started: datetime | None, sent: datetime | None, usual_s: float | None, now: datetime, clock: Clock
+    label: str,
+    started: datetime | None,
+    sent: datetime | None,
+    unknown: str,
+    usual_s: float | None,
+    now: datetime,
+    clock: Clock,
 ) -> str:
-    """ "extract runs again since 03:15, done about 03:35"; "rerun of extract sent 03:14" before it is seen to run."""
+    """ "extract runs again since 03:15, done about 03:35"; "rerun of extract sent 03:14" before it is seen to run.
+    `unknown`: the key of its action while it is unknown whether that arrived."""
+    if started is None and unknown:
+        return f"outcome of the rerun of {label} unknown: check its scheduler, then headway action withdraw {unknown}"
     if started is None:
         return f"rerun of {label} sent {clock(sent)}" if sent is not None else f"{label} is queued again"
     done = started + timedelta(seconds=usual_s) if usual_s is not None else now

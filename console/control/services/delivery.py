@@ -1,7 +1,8 @@
 """Delivery of a service: the runs that deliver it, what its checks still miss, and the state of its data.
 
 A promise is kept by good data only: a delivery of stale data is late until it was rerun, and is called "delivered,
-stale" meanwhile. A partial delivery in time is called partial, never complete.
+stale" meanwhile. A partial delivery in time is called partial, never complete. The data of one that read a job out of
+reach is unknown.
 
 An instance of an end-to-end service sees only its own runs. A member whose runs carry no key is taken in order: of
 its runs that began after what they wait for was done, the first that no earlier instance has.
@@ -17,9 +18,9 @@ from connectors.sdk.states import RunState
 from console.control.snapshot.checks import PendingChecks, all_proved_at, pending_checks_of
 from console.control.snapshot.estate_index import EstateIndex, correlation_key_of
 from console.control.snapshot.runs import RunKey, run_key
-from console.domain.estate import DependencyFacts, RunFacts, ServiceFacts
+from console.domain.estate import DependencyFacts, JobFacts, RunFacts, ServiceFacts
 from console.domain.service import ServiceInstance
-from console.forecast.finish_times import ServiceForecast
+from console.forecast.finish_times import ServiceForecast, indispensable_jobs
 from console.timing.formats import zoned_time
 
 
@@ -76,15 +77,26 @@ def partial_text(index: EstateIndex, day: ServiceForecast) -> str:
 
 
 def data_state_of(index: EstateIndex, day: ServiceForecast, done: datetime | None, fails: bool) -> str:
-    """ "complete", "partial", "stale", "failed", "open". `done`: when it was delivered; `fails`: a check does."""
+    """ "complete", "partial", "unknown", "stale", "failed", "open". `done`: when it was delivered; `fails`: a check
+    does."""
     if done is not None:
-        return "partial" if partial_text(index, day) else "complete"
+        return "partial" if partial_text(index, day) else "unknown" if unseen_input(index, day, done) else "complete"
     ends = [day.nodes[end] for end in day.ends if end in day.nodes]
     if fails or any(node.run is not None and node.run.state.is_red for node in ends):
         return "failed"
     if any(node.stale for node in ends):
         return "stale"
     return "partial" if any(node.run is not None and node.run.state is RunState.PARTIAL for node in ends) else "open"
+
+
+def unseen_input(index: EstateIndex, day: ServiceForecast, done: datetime) -> JobFacts | None:
+    """The first job out of reach that it needed before it was delivered and that is not known to have ended."""
+    needed = indispensable_jobs(index, day)
+    for node in day.unfinished():
+        job, is_open = index.job(node.job_id), node.run is None or node.run.state.is_open
+        if is_open and node.job_id in needed and index.is_unseen(job) and node.at is not None and node.at <= done:
+            return job
+    return None
 
 
 def stale_delivery_text(index: EstateIndex, day: ServiceForecast) -> str:

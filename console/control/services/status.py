@@ -15,6 +15,7 @@ from console.control.services.delivery import (
     partial_text,
     pending_checks,
     stale_delivery_text,
+    unseen_input,
     view_of_instance,
 )
 from console.control.services.risk import distrust_reason, has_passed, judge_risk, risk_alarm_of
@@ -151,8 +152,10 @@ def timeliness_of(
         late = done > day.deadline
         partial = partial_text(index, day)
         at, how = zoned_time(done, zone, day.deadline), f", partial: {partial}" if partial else ""
+        if not partial and (unseen := unseen_input(index, day, done)) is not None:
+            how = f", data unknown: {_unseen_text(index, unseen, zone)}"
         text = f"delivered {at}{', after its deadline' if late else ''}{how}"
-        kind = ReasonKind.TEXT if partial else ReasonKind.TIMES
+        kind = ReasonKind.TEXT if how else ReasonKind.TIMES
         return (Timeliness.MET_LATE if late else Timeliness.MET), (Reason(text, kind),)
     overdue = Reason(f"not delivered by {zoned_time(day.deadline, zone, index.now)}", ReasonKind.TIMES)
     if checks := pending_checks(index, day):
@@ -291,6 +294,13 @@ def _unverified(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
             is_paused = target.paused(index.now)
             return (Reason(text, ReasonKind.UNPOLLED if is_paused else ReasonKind.UNVERIFIED),)
     return ()
+
+
+def _unseen_text(index: EstateIndex, job: JobFacts, zone: str) -> str:
+    """ "etl-hosts/db07 unreachable since 03:10 CET, result of etl-hosts/extract not seen"."""
+    name, target = index.name(job.id), index.estate.targets.get(job.target_id)
+    where = out_of_reach_text(target, index.now, lambda at: zoned_time(at, zone, index.now)) if target else ""
+    return f"{where}, result of {name} not seen".removeprefix(", ")
 
 
 def _because(threat: Threat | None) -> tuple[Reason, ...]:

@@ -292,10 +292,10 @@ class EstateIndex:
 
     def is_unknown(self, run: RunFacts, by: datetime | None = None) -> bool:
         """True for what is neither green nor red: not proved, excused, or open and unobserved. `by`: for what read it
-        then: until the last successful poll it was still open."""
+        then: until the last successful poll it was still open, or the job's last known run of that date is red."""
         if run.state.is_open:
             if self.job(run.job_id).target_id in self._unseen:
-                return by is None or not self._was_open(run, by)
+                return by is None or not (self._was_open(run, by) or self._follows_red(run))
             return run.evidence is RunEvidence.STALE
         return run.state in _NEITHER or self.is_excused(run)
 
@@ -307,6 +307,12 @@ class EstateIndex:
             return by <= target.last_ok_at
         is_lost = target.lost is not None and run_time(run) <= target.lost[1]
         return target.seen_until is not None and by <= target.seen_until and not is_lost
+
+    def _follows_red(self, run: RunFacts) -> bool:
+        day = self.of_day(run.job_id, run.business_date)
+        ended = (known for known in reversed(day) if run_time(known) < run_time(run) and not known.state.is_open)
+        last = next(ended, None)
+        return last is not None and last.state.is_red and not self.is_excused(last)
 
     def is_unseen(self, job: JobFacts) -> bool:
         """True where its source has not answered lately."""

@@ -4,7 +4,7 @@ Staleness. A run is good from the end of its first success that started after al
 downstream run that has started is stale while it has no such success: it started before its upstream of that
 business date had succeeded, or the upstream is red, or stale itself. An upstream that is UNKNOWN, PARTIAL, SKIPPED
 or unreachable is neither green nor red, and makes no downstream stale: unless the downstream started before the last
-poll that still found it open.
+poll that still found it open, or the upstream's last known run of that date is red.
 
 Partial inputs. A run that is PARTIAL, or whose output shrank, is reported by everything that read it, transitively:
 a run has a partial input until it has started after all of its inputs were whole. That alone does not make it

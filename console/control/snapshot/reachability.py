@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from console.domain.estate import EvaluationSettings, TargetFacts
+from console.domain.estate import Estate, EvaluationSettings, TargetFacts
 from console.text.cleaning import clean_line
 
 NO_STATUS_REASONS = {
@@ -45,3 +45,11 @@ def out_of_reach_text(target: TargetFacts, now: datetime, clock: Callable[[datet
         return f"{name} not polled until {clock(pause.until)}, paused by {pause.by or 'somebody'}"
     status = NO_STATUS_REASONS.get(target.error_kind, "unreachable") if target.failing_since else "not seen"
     return f"{name} {status}{f' since {clock(since)}' if since is not None else ''}"
+
+
+def out_of_reach_since(estate: Estate, target_id: int, at: datetime) -> datetime | None:
+    """Since when the target was out of reach at that instant, by its open and recently closed incidents; None if it
+    was not."""
+    outages = (facts for facts in (*estate.incidents, *estate.closed) if facts.root_target_id == target_id)
+    during = (o.failed_since for o in outages if o.failed_since <= at and (o.closed_at is None or at <= o.closed_at))
+    return min(during, default=None)

@@ -60,7 +60,7 @@ class ServiceDay(SQLModel, table=True):
     """User and reason of its extension; empty: not extended."""
     timeliness: str = string("no_estimate")
     data_state: str = string()
-    """ "complete", "stale", "failed", "open"."""
+    """ "complete", "partial", "unknown", "stale", "failed", "open"."""
     delivered_us: int | None = big(default=None)
     expected_us: int | None = big(default=None)
     """p50 of the finish; `late_us`: p90."""

@@ -46,9 +46,10 @@ _RUNNING = "'running', 'retrying', 'cancelling'"
 _RERUN = (
     "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, t.error_kind,"
     " (SELECT max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN"
-    " ('sending', 'sent', 'unknown')) AS rerun_sent_us, EXISTS (SELECT 1 FROM action a WHERE a.run_id = r.id AND"
-    " a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval AND a.approved_by = '') AS"
-    " awaits_approval, (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
+    " ('sending', 'sent', 'unknown')) AS rerun_sent_us, COALESCE((SELECT max(a.key) FROM action a WHERE a.run_id = r.id"
+    " AND a.verb IN ('rerun', 'start') AND a.state = 'unknown'), '') AS unknown_rerun, EXISTS (SELECT 1 FROM"
+    " action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval"
+    " AND a.approved_by = '') AS awaits_approval, (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
     f" n.sort_us > r.sort_us AND n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
 )
 """Whether run `r` can be repeated on target `t` of system `s`, and whether it already is."""

@@ -379,7 +379,7 @@ def _action(row: Row, of: str) -> HoldActionFacts | None:
 
 
 _SENT_ACTIONS = (
-    f"SELECT a.run_id, a.job_id, a.verb, {SENT_BY} AS sent_by, a.why, a.sent_us, a.state FROM action a"
+    f"SELECT a.run_id, a.job_id, a.verb, {SENT_BY} AS sent_by, a.why, a.sent_us, a.state, a.key FROM action a"
     " WHERE a.requested_us >= ?"
     " AND run_id IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified')"
 )
@@ -398,7 +398,12 @@ def load_repairs(session: Session, since_us: int) -> dict[int, RepairFacts]:
     )
     return {
         row.run_id: RepairFacts(
-            row.job_id, Verb(row.verb), row.sent_by, instant(row.sent_us), row.state in IN_FLIGHT_STATES
+            row.job_id,
+            Verb(row.verb),
+            row.sent_by,
+            instant(row.sent_us),
+            row.state in IN_FLIGHT_STATES,
+            row.key if row.state == "unknown" else "",
         )
         for row in rows
     }

@@ -180,6 +180,10 @@ def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger.estate = replace(ledger.estate, repairs={root.id: sent}, notifications=untold)
     assert title(ledger, "03:16").startswith("Daily 06:30 at risk: rerun of extract sent 03:15 [")
     assert "headway recover" not in ledger.incident().notices[0].body
+    unknown = replace(sent, unknown="3f0a91c2")
+    ledger.estate = replace(ledger.estate, repairs={root.id: unknown}, notifications=untold)
+    text = "outcome of the rerun of extract unknown: check its scheduler, then headway action withdraw 3f0a91c2"
+    assert title(ledger, "03:17").startswith(f"Daily 06:30 at risk: {text} [")
     ledger.run(EXTRACT, "03:16", RunState.RUNNING, started_at=at("03:16"))
     ledger.estate = replace(ledger.estate, repairs={}, notifications=untold)
     assert "extract runs again since 03:16, done about 03:36" in title(ledger, "03:18")

@@ -160,6 +160,29 @@ def test_what_began_after_the_last_poll_of_a_running_upstream_is_not_called_stal
     assert not reported.state(rates, "04:00").stale_read
 
 
+@pytest.mark.parametrize("last_seen, data_state", [(FAILED, "stale"), (DONE, "unknown")])
+def test_a_host_out_of_reach_makes_no_data_complete(last_seen: RunState, data_state: str) -> None:
+    eu = replace(EU, schedule=Schedule("debian-cron", "0,10 3 * * *"))
+    rates = replace(RATES, target_id=2)
+    hosts = [target(1, "feeds", "feeds"), target(2, "dwh", "dwh")]
+    night = estate(eu, rates, feeds=feeds(eu, rates), services=[service("daily", "06:30", rates)], targets=hosts)
+    ledger = Ledger(night)
+    ledger.evaluate("02:00")
+    ledger.run(eu, "03:00", last_seen, **ended("03:00", 2))
+    ledger.evaluate("03:03")
+    ledger.target(1, failing_since=at("03:04"), error="timed out")
+    ledger.run(rates, "04:00", DONE, **ended("04:00", 20))
+    ledger.evaluate("06:31")
+    timeliness = Timeliness.BREACHED if last_seen is FAILED else Timeliness.MET
+    assert (timeliness, data_state) == service_timeliness(ledger)
+    if last_seen is FAILED:
+        assert 1 == sum(incident.root_job_id == eu.id for incident in ledger.decisions.incidents)
+    ledger.target(1, failing_since=None, error="")
+    ledger.run(eu, "03:10", DONE, **ended("03:10", 2))
+    ledger.evaluate("06:40")
+    assert (Timeliness.MET, "complete") == service_timeliness(ledger)
+
+
 def test_an_intraday_loop_is_one_incident_and_what_came_after_is_stale() -> None:
     load = job(5, "dwh/load", Schedule("debian-cron", "0 4-6 * * *"), expected=minutes(10))
     publish = job(6, "dwh/publish", Schedule("debian-cron", "20 4-6 * * *"), expected=minutes(10))

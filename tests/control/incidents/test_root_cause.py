@@ -146,6 +146,20 @@ def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_
     assert [] == notices(ledger.evaluate("04:08"))
 
 
+@pytest.mark.parametrize("message", ["relation stockgone does not exist", "no input file"])
+def test_a_job_that_failed_before_its_upstream_is_a_symptom_only_if_it_fails_with_another_error(message: str) -> None:
+    load = replace(OFTEN, id=7, native_id="load")
+    ledger = night(OFTEN, load, deps=feeds(OFTEN, load), services=[])
+    ledger.run(OFTEN, "03:00", RunState.SUCCEEDED, **ended("03:00", 1))
+    ledger.run(load, "03:00", RunState.FAILED, **ended("03:00", 2), message="relation stockgone does not exist")
+    ledger.evaluate("03:05")
+    ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1), exit_code=1)
+    ledger.run(load, "03:15", RunState.FAILED, **ended("03:15", 2), message=message)
+    decisions = ledger.evaluate("03:20")
+    roots = {incident.root_job_id for incident in decisions.incidents if not incident.closed}
+    assert roots == ({OFTEN.id, load.id} if message == "relation stockgone does not exist" else {OFTEN.id})
+
+
 def test_a_merge_names_the_root_cause_only_if_it_was_not_notified() -> None:
     ledger = night()
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2))
@@ -364,6 +378,23 @@ def test_a_failure_that_is_superseded_while_its_target_is_unreachable_is_noted()
     line = f"not notified: {failure}; a later run succeeded before its target was reachable again"
     assert (True, (line,)) == (incidents[1].closed, incidents[1].superseded)
     assert () == incidents[None].superseded
+
+
+def test_a_start_missed_while_its_target_was_out_of_reach_is_no_other_error() -> None:
+    ledger = night(OFTEN, deps=[], services=[])
+    ledger.run(OFTEN, "03:00", RunState.FAILED, **ended("03:00", 1), exit_code=3)
+    ledger.evaluate("03:02")
+    silent(ledger, "03:05")
+    ledger.evaluate("03:40")
+    ledger.target(1, failing_since=None, error="", error_kind="")
+    decisions = ledger.evaluate("03:44")
+    text = "nothing in the log by 03:35 UTC; etl-hosts/db07 was out of reach since 03:05 UTC"
+    assert (RunState.MISSED, text) == (ledger.state(OFTEN, "03:30").state, ledger.state(OFTEN, "03:30").reason)
+    failed = next(incident for incident in decisions.incidents if incident.root_job_id == OFTEN.id)
+    assert ((), False) == (failed.notices, "another error" in failed.event)
+    ledger.evaluate("03:51")
+    assert "failed with another error: hosts/often" in ledger.incident().event
+    assert "nothing in the log by 03:50 UTC" == ledger.state(OFTEN, "03:45").reason
 
 
 def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:

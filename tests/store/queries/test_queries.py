@@ -487,7 +487,11 @@ def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served:
         )
     [member] = reads.incidents.incident(1).members
     assert ("", at("03:14"), at("03:15")) == (member.unreachable, member.rerun_sent, member.rerun_started)
-    assert member.awaits_approval is False
+    assert (False, "") == (member.awaits_approval, member.unknown_rerun)
+    with served.store.write(None) as connection:
+        connection.rows("UPDATE action SET state = 'unknown'")
+    [member] = reads.incidents.incident(1).members
+    assert (at("03:14"), "headway-0123456789") == (member.rerun_sent, member.unknown_rerun)
     with served.store.write(None) as connection:
         connection.rows("UPDATE action SET state = 'requested', sent_us = NULL, needs_approval = TRUE")
     [member] = reads.incidents.incident(1).members

@@ -387,6 +387,10 @@ def test_a_rerun_in_progress_says_when_it_is_usually_done() -> None:
     [
         ({"rerun_sent": at("03:14")}, " Rerun of extract_orders sent 03:14, must succeed by 04:21"),
         ({"rerun_sent": at("03:14"), "rerun_started": at("03:15")}, " extract_orders runs again since 03:15, must"),
+        (
+            {"rerun_sent": at("03:14"), "unknown_rerun": "3f0a91c2"},
+            " Outcome of the rerun of extract_orders unknown: check its scheduler, then headway action withdraw",
+        ),
         ({"awaits_approval": True}, " Approve the rerun of extract_orders by 03:58 (in 40 min), saves Supply plan"),
         ({"state": "queued", "started": None}, " extract_orders is queued, must succeed by 04:21"),
         (
