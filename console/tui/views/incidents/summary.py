@@ -177,7 +177,7 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
 
 
 def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
-    further = further_reruns(view)
+    further = further_reruns(view) if view.row.closed is None else 0
     note = f"after the root, {further} to rerun: {ctx.key('incident', 'recover')} plans it" if further else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     role_width = max((len(ctx.mark("role", member.present_role)[1]) for member in view.members), default=0)
@@ -186,7 +186,7 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
         runs = [*_member(member, state_width, role_width, ctx), *_acknowledged_by(view, member, ctx)]
         yield joined_segments(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     if repair := last_repair(view, ctx):
-        yield from _wrapped(("before", 0), f"{repair}: {ctx.key('incident', 'before')}", "dim", width)
+        yield from _wrapped(("before", 0), repair, "dim", width)
 
 
 def _changed(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:

@@ -370,9 +370,9 @@ PROGRESS_COLUMNS = (
     Column("", 1, 1),
     Column("state", 9, 1),
     Column("action", 7, 2),
-    Column("job", 40, 1, flex=3, most=64, middle=True),
+    Column("job", 27, 1, flex=3, most=64, middle=True),
     Column("after", 5, 3),
-    Column("says", 12, 2, flex=4),
+    Column("says", 28, 2, flex=4),
 )
 
 
@@ -476,8 +476,9 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
 
 
 def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
-    if step.text:
-        return ctx.localized(step.text.removesuffix("; nothing was sent") if step.is_needless else step.text)
+    if step.text:  # the state says that nothing was sent
+        text = step.text.removesuffix("; nothing was sent").removesuffix(", nothing was sent")
+        return ctx.localized(text if step.is_needless else step.text)
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":

@@ -126,7 +126,7 @@ def test_a_row_of_lineage_takes_as_many_lines_as_all_rows_have(height: int, has_
 async def test_lineage_says_beside_each_job_how_likely_it_decides_and_what_is_left(night: Night) -> None:
     await night.see("Supply plan")
     await night.act("lineage")
-    await night.see("slack +9m ", "critical 97 %", "slack -4m", "Supply plan 06:30 at risk slack +9m, critical 97 %")
+    await night.see("slack +9m ", "critical 97 %", "slack -4m", "Supply plan 06:30 at risk act by 03:58 40m")
     await night.press("right")
     await night.see("Daily revenue 07:30")
 
