@@ -185,6 +185,8 @@ async def test_the_cursor_keeps_its_run_and_its_line_when_the_root_changes(night
     grid: Any = night.widget("#grid")
     await night.until(lambda: len(grid.source) > grid.page, "more rows than lines")
     place = grid.source.index_of(("run", 3, MART), 0)
+    grid.move_to(len(grid.source) - 1)
+    await night.at_rest()
     grid.move_to(place)
     await night.at_rest()
     line = next(at for at, text in enumerate(night.text.splitlines()) if MART in text)
