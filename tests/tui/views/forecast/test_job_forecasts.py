@@ -44,7 +44,7 @@ def test_the_services_of_a_job_are_rows_of_a_table_the_tightest_first() -> None:
 
 
 def test_a_failed_job_has_no_slack_beside_its_act_by() -> None:
-    """"slack +1h5m" beside "act by 04:07 54m" were two answers to one question."""
+    """ "slack +1h5m" beside "act by 04:07 54m" were two answers to one question."""
     views = [view for view in all_ahead() if view.job == EXTRACT]
     finish, head, supply, _ = text(forecast.forecast_lines(views, CONTEXT, 160)).splitlines()
     assert " expected 03:12, p80 03:20, p95 03:41 if repaired as usual" == finish
