@@ -13,7 +13,7 @@ from connectors.sdk.states import Verb
 from console.cli.clock_format import clock_text, in_display_zone
 from console.cli.commands import Argument, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import Part, Table, TableColumn, counted, print_message, print_parts, set_document
+from console.cli.output import Part, Table, TableColumn, counted, print_message, print_page, print_parts, set_document
 from console.cli.prompts import confirm, prompt
 from console.cli.reader import store_reader, store_url_of
 from console.cli.requests import (
@@ -160,7 +160,7 @@ def execute_plan(
     if arguments.json:
         set_document(arguments, {**plan_document(draft, None), "outlook": outlook.as_json()})
     else:
-        print_parts(draft_lines(draft), *outlook_table(outlook))
+        print_page(arguments, draft_lines(draft), *outlook_table(outlook))
     for step in draft.steps:
         if refused := step.refusal_now:
             raise CommandError(Exit.REFUSED, f"step {step.place}, {step.job}: {refused}; nothing was sent")

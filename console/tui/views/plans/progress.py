@@ -88,6 +88,7 @@ class StartedScreen(HeadwayScreen):
     def _show(self, answer: tuple[PlanView, IncidentView | None]) -> None:
         view, self.incident = answer
         self.view = view
+        self.grid.set_columns(rows.progress_columns(view, self.ctx))
         if not self.grid.touched:
             self.grid.show(self._rows(view))
             at = next((step.place for step in view.steps if step.state in ("requested", "failed")), None)

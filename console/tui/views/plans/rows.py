@@ -370,10 +370,22 @@ PROGRESS_COLUMNS = (
     Column("", 1, 1),
     Column("state", 9, 1),
     Column("action", 7, 2),
-    Column("job", 27, 1, flex=3, most=64, middle=True),
+    Column("job", 40, 1, flex=3, most=64, middle=True),
     Column("after", 5, 3),
-    Column("says", 28, 2, flex=4),
+    Column("says", 12, 2, flex=4),
 )
+
+
+def progress_columns(plan: PlanView, ctx: RenderContext) -> tuple[Column, ...]:
+    """The column of the jobs is as wide as its longest name: the rest is for what the steps say."""
+    deep = depths({step.place: step.after for step in plan.steps})
+    longest = max((length_of([(name_at(step.job, deep[step.place], ctx), "")]) for step in plan.steps), default=0)
+    return tuple(
+        column._replace(width=min(column.width, longest), most=min(column.most, longest))
+        if column.title == "job"
+        else column
+        for column in PROGRESS_COLUMNS
+    )
 
 
 def step_mark(step: PlanStepView, ctx: RenderContext) -> tuple[str, str, str]:
