@@ -118,10 +118,12 @@ class JobForecastView:
     p80: datetime
     p95: datetime
     slack_s: float | None
-    """As in JobForecast, as are the next three."""
+    """As in JobForecast, as are the next three; None of one that has failed."""
     act_by: datetime | None
     green_by: datetime | None
     basis: EstimateBasis
+    has_failed: bool = False
+    """True if its last run has: it is not in time until it is restarted."""
 
 
 @dataclass(frozen=True, slots=True)

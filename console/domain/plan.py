@@ -484,7 +484,7 @@ class PlanView:
         if before or step.state != "planned" or self.state != "running":
             return ""
         if step.verb == WAIT:
-            return f"waits until it is good: it is {step.run_state}" if step.run_state else "waits until it has run"
+            return f"{step.run_state}, waits until it is good" if step.run_state else "waits until it has run"
         if step.run_state == RunState.PLANNED and step.verb == Verb.RERUN:
             return "waits for its own start"
         if step.run_state == RunState.RUNNING:

@@ -80,6 +80,7 @@ def test_a_job_upstream_of_a_service_is_shown_with_its_remaining_slack(
     job = json.loads(forecast_output(bench, capsys, "fake/extract", "--json"))
     assert ["fake/extract", "fake/load"] == [job["job"] for job in own["jobs"]]
     assert {"job": "fake/extract", "services": own["jobs"][:1]} == job
+    assert [(True, True), (False, False)] == [(job["has_failed"], job["slack_s"] is None) for job in own["jobs"]]
     assert (own["act_by"], own["green_by"], 1.0) == tuple(
         job["services"][0][it] for it in ("act_by", "green_by", "decides")
     )

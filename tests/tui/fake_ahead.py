@@ -25,6 +25,7 @@ def ahead(service: str, job: str, **changes: Any) -> JobForecastView:
     details: dict[str, Any] = {
         "late": 0.0, "decides": 1.0, "done": ("04:12", "04:20", "04:41"), "slack": 9, "act_by": "03:58",
         "green_by": "04:21", "basis": EstimateBasis(EstimateKind.HISTORY, 31),
+        "has_failed": False,
     } | changes  # fmt: skip
     p50, p80, p95 = map(minute, details["done"])
     act_by, green_by = (None if details[name] is None else minute(details[name]) for name in ("act_by", "green_by"))
@@ -45,17 +46,19 @@ def ahead(service: str, job: str, **changes: Any) -> JobForecastView:
         act_by,
         green_by,
         details["basis"],
+        details["has_failed"],
     )
 
 
 def all_ahead() -> list[JobForecastView]:
     return [
-        ahead("supply-plan", EXTRACT, late=0.38, decides=0.97),
+        ahead("supply-plan", EXTRACT, late=0.38, decides=0.97, slack=None, has_failed=True),
         ahead("supply-plan", LOAD, late=0.38, decides=0.97, done=("04:24", "04:33", "04:57"), act_by="04:18",
               green_by="04:30"),
         ahead("supply-plan", SUPPLY, late=0.38, done=("06:21", "06:40", "07:02"), act_by="04:30", green_by="06:30",
               basis=EstimateBasis(EstimateKind.DECLARED)),
-        ahead("daily-revenue", EXTRACT, late=0.04, decides=0.61, slack=82, act_by="04:40", green_by="04:54"),
+        ahead("daily-revenue", EXTRACT, late=0.04, decides=0.61, slack=None, act_by="04:40", green_by="04:54",
+              has_failed=True),
         ahead("daily-revenue", LOAD, late=0.04, decides=0.61, slack=82, done=("04:24", "04:33", "04:57"),
               act_by="05:02", green_by="05:14"),
         ahead("daily-revenue", MART, late=0.04, slack=-4, done=("06:08", "06:19", "06:47"), act_by="05:20",

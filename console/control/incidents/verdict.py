@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
         if not at:
             return [f"{text}, then {job}", f"{short}, then {job}", short]
         earlier = text.replace(self.until, f" by {at}") if self.until and is_first else text
-        ends = (f", then {job} unless fixed by {at}", f", {job} too after {at}")
+        ends = (f", then {job} unless fixed by {at}", f", then {job} unless by {at}")
         return [*(action + end for end in ends for action in (text, short)), earlier]
 
     @property

@@ -47,7 +47,7 @@ def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Map
     release = _other_of(plan, step, Verb.RELEASE)
     before = [place for place in release.after if place != step.place] if release is not None else []
     if release is not None and all(states.get(place) == "verified" for place in before):
-        return EndStep(step, "verified", "not needed: its inputs were good before its start; nothing was sent")
+        return EndStep(step, "verified", "inputs good before its start; nothing was sent")
     if begun := _begun(plan, step):
         return EndStep(step, "verified", f"{begun}; nothing was sent")
     due = step.due or plan.requested + timedelta(seconds=step.wait_s)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from connectors.sdk.states import RED_STATES, RunState
 from console.domain.estate import EvaluationSettings
 from console.domain.forecast import ForecastDay, JobForecastView, PeakForecast, PublishedForecast
 from console.domain.history import EstimateBasis
@@ -88,6 +89,13 @@ _SELECT_NIGHT_RUNS = _ATTEMPTS.format(due="r.period_us", where=_ON_DATE)
 _SELECT_RUNS = _ATTEMPTS.format(due=_DEMANDED, where=_ON_DATE)
 _OWN = _ATTEMPTS.format(due=_DEMANDED, where="r.id = k.a")
 
+# ruff: noqa: S608  (only our own states)
+_FAILED_STATES = ", ".join(f"'{state}'" for state in sorted(RED_STATES - {RunState.BLOCKED}))
+_FAILED = (
+    "SELECT l.job_id AS id FROM {keys} JOIN latest_run l ON l.job_id = k.a JOIN run r ON r.id = l.run_id"
+    f" WHERE r.state IN ({_FAILED_STATES})"
+)
+
 
 class ServiceDayQueries(ContextQueries):
     def __init__(self, store: ReadStore, services: ServiceQueries) -> None:
@@ -108,6 +116,7 @@ class ServiceDayQueries(ContextQueries):
     def _ahead(self, rows: Iterable[Row], only: int | None = None) -> list[JobForecastView]:
         forecasts = [(row, job) for row in rows for job in json.loads(row.jobs) if only in (None, job["job"])]
         names = self.job_names(job["job"] for _, job in forecasts)
+        failed = {row.id for row in self.link.by_keys(_FAILED, sorted(names))}
         views = []
         for row, job in forecasts:
             if job["job"] in names:
@@ -127,10 +136,11 @@ class ServiceDayQueries(ContextQueries):
                         p50=instant(job["p50_us"]),
                         p80=instant(job["p80_us"]),
                         p95=instant(job["p95_us"]),
-                        slack_s=job["slack_s"],
+                        slack_s=None if job["job"] in failed else job["slack_s"],
                         act_by=optional_instant(job["act_by_us"]),
                         green_by=optional_instant(job["green_by_us"]),
                         basis=EstimateBasis.from_json(job.get("basis")),
+                        has_failed=job["job"] in failed,
                     )
                 )
         return views

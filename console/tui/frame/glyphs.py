@@ -130,12 +130,24 @@ SIGNS: dict[str, Glyph] = {
     "red_hour": Glyph("▪", "!", "hour with a failed run", "bad"),
 }
 
-FINISH_LABELS = (
-    Glyph("!", "!", "if good", "warn", "in time if the next scheduled starts of its jobs succeed"),
-    Glyph("!", "!", "partial", "warn", "without the data of a step that is skipped"),
-    Glyph("!", "!", "asserted", "warn", "by a run that is marked OK, which its scheduler does not confirm"),
+OTHER_SIGNS = (
+    ("finish", Glyph("!", "!", "if good", "warn", "in time if the next scheduled starts of its jobs succeed")),
+    ("finish", Glyph("!", "!", "partial", "warn", "without the data of a step that is skipped")),
+    ("finish", Glyph("!", "!", "asserted", "warn", "by a run marked OK, which its scheduler does not confirm")),
+    ("finish", Glyph("‼", "W", "late", "bad", "after its deadline")),
+    ("finish", Glyph("✖", "X", "not delivered", "bad")),
+    ("act by", Glyph("passed", "passed", "no restart keeps the deadline any more", "bad")),
+    ("left", Glyph("done", "done", "delivered", "ok")),
+    ("deadline", Glyph("+", "+", "extended by a person", "plain")),
+    ("slack", Glyph("any", "any", "the job cannot make the service late", "dim")),
+    ("step", Glyph("~", "~", "its usual duration", "dim")),
+    ("attempt", Glyph("ours", "ours", "Headway sent it", "plain")),
+    ("bars", Glyph("▁", "1", "the least", "dim", "a duration or a number of runs")),
+    ("bars", Glyph("█", "8", "the most", "dim", "of a month: days in time")),
+    ("lineage", Glyph("─", "-", "dependency", "dim")),
+    ("lineage", Glyph("━", "=", "critical path", "warn", "or the blast radius")),
 )
-"""Labels in the cells of a plan's finishes."""
+"""Signs and short cells outside the columns, with their subjects."""
 
 COLUMNS = {
     "state": STATES,
@@ -164,7 +176,7 @@ def legend() -> Iterator[tuple[str, Glyph]]:
     for column, marks in COLUMNS.items():
         title = COLUMN_TITLES.get(column, column)
         yield from ((title, mark) for mark in marks.values() if mark.glyph.strip())
-    yield from (("plan finish", mark) for mark in FINISH_LABELS)
+    yield from OTHER_SIGNS
 
 
 class GlyphSet:

@@ -280,7 +280,13 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     @property
     def footer_actions(self) -> Sequence[key_table.KeyAction]:
         """The actions whose keys the footer lists."""
-        return key_table.footer_actions(self.WHERE, self.board.own.remap)
+        finished = self.finished_keys
+        return [act for act in key_table.footer_actions(self.WHERE, self.board.own.remap) if act.name not in finished]
+
+    @property
+    def finished_keys(self) -> Sequence[str]:
+        """Actions that its subject, which has ended, never takes again: the footer leaves them out."""
+        return ()
 
     def _foot(self) -> header_footer.Sides:
         actions = self.footer_actions

@@ -148,6 +148,8 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self.cursor = self._pickable(max(0, position), 1)
         self.virtual_size = Size(self.room, len(source) + self._head)
         stays = key is not None and self.key == key and not before[2].y <= before[1] < before[2].y + self.page
+        if self.touched and not stays and key is not None and self.key == key and before[1] != self.cursor:
+            self.scroll_to(y=before[2].y + self.cursor - before[1], animate=False)
         if (stays or not self._follow()) and len(source) and before == (len(source), self.cursor, self.scroll_offset):
             self.row_changed(*self.visible_rows)
         else:
@@ -335,6 +337,12 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _above(self) -> bool:
         return any((row := self.source.row(index)) is None or row.pick for index in range(self.cursor))
+
+    def on_mouse_scroll_down(self) -> None:
+        self.touched = True
+
+    def on_mouse_scroll_up(self) -> None:
+        self.touched = True
 
     def on_click(self, event: events.Click) -> None:
         index = self.scroll_offset.y + event.y - self._head

@@ -303,7 +303,9 @@ def test_nothing_is_held_where_the_repair_ends_before_its_start() -> None:
     progress = holding({"due": at("04:10")}, rerun="verified")
     assert [("verified", 1), ("verified", 3)] == moves(progress)
     ends = [move.text for move in next_moves(progress, NOW) if isinstance(move, EndStep)]
-    assert ["not needed", "no hold to release, nothing was sent"] == [text.partition(":")[0] for text in ends]
+    assert ["inputs good before its start", "no hold to release, nothing was sent"] == [
+        text.partition(";")[0] for text in ends
+    ]
 
 
 def test_what_has_begun_by_its_own_clock_is_not_held_any_more() -> None:

@@ -78,7 +78,8 @@ def _service(
     yield from ([(f"   {clean_line(text)}", style)] for text, style in _forecast(service, ctx))
     for estimate in service.estimates:
         line: list[Segment] = [(f"   {_estimate(estimate)}", "dim")]
-        if known := by_job.get(str(estimate.get("job", ""))):
+        known = by_job.get(str(estimate.get("job", "")))
+        if known is not None and not known.has_failed:
             share = f"critical {format_percent(known.decides)}, " if SHOWN_SHARE <= known.decides < 1 else ""
             text = f"; {share}slack {slack_text(known)}"
             line.append((text, slack_style(known)))

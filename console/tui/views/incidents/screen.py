@@ -214,9 +214,11 @@ class IncidentScreen(HeadwayScreen):
             self._go_to(tab)
 
     def _is_over(self, before: IncidentView | None) -> bool:
-        """True if the run under the cursor was a step to send and no longer is."""
-        run_id = self.selected.run_id if self.selected else None
-        return before is not None and run_id in _step_ids(before) and run_id not in _step_ids(self.view)
+        """True if the run under the cursor was a step to send and no longer is, under the same root cause."""
+        run_id, view = self.selected.run_id if self.selected else None, self.view
+        if before is None or view is None or before.row.root_run_id != view.row.root_run_id:
+            return False
+        return run_id in _step_ids(before) and run_id not in _step_ids(view)
 
     def _step_index(self) -> int | None:
         steps = open_steps(self.view) if self.view else []
@@ -292,6 +294,11 @@ class IncidentScreen(HeadwayScreen):
 
     def selected_links(self) -> list[tuple[str, str]]:
         return incident_links(self.view.row if self.view else None)
+
+    @property
+    def finished_keys(self) -> Sequence[str]:
+        is_closed = self.view is not None and self.view.row.closed is not None
+        return ("cancel", "ack", *([] if self.plans else ["recover"])) if is_closed else ()
 
     def why_not(self, name: str) -> str:
         if name == "cancel" and self.view is not None and self.view.row.closed is not None:

@@ -181,7 +181,7 @@ _ERROR_INDENT = "     "
 
 
 def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
-    further = further_reruns(view)
+    further = further_reruns(view) if view.row.closed is None else 0
     note = f"after the root, {further} to rerun: {ctx.key('incident', 'recover')} plans it" if further else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     role_width = max((len(ctx.mark("role", member.present_role)[1]) for member in view.members), default=0)
@@ -194,7 +194,7 @@ def _members(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
             text = fit(clean_line(error), width - len(_ERROR_INDENT)).rstrip()
             yield joined_segments(("error", member.job_id, member.period_key), [(f"{_ERROR_INDENT}{text}", "dim")])
     if repair := last_repair(view, ctx):
-        yield from _wrapped(("before", 0), f"{repair}: {ctx.key('incident', 'before')}", "dim", width)
+        yield from _wrapped(("before", 0), repair, "dim", width)
 
 
 def _changed(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:

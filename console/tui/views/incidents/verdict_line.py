@@ -79,7 +79,7 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
     """With the restart that follows, even if the time left must go; with its further parts that fit; and with the names
     of the services that it still saves if they fit, else their number, else nothing."""
     (_, style), *further = verdict.parts
-    texts = [text for text in verdict.actions if len(text) < width] or verdict.actions[-1:]
+    texts = [text for text in verdict.actions if len(text) < width] or [_with_act_by(verdict, width - 1)]
     if verdict.then is None and verdict.saves and not further:  # the name of a service before the time left
         saves = saved_text(verdict.saves, 1)
         texts = [text for text in texts if length_of([(f" {text}, {saves}", "")]) <= width] or texts
@@ -92,6 +92,14 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
         if length_of(with_services := [*line, (f", {saves}", "strong")]) <= width:
             return with_services
     return line
+
+
+def _with_act_by(verdict: Verdict, width: int) -> str:
+    """Its shortest text, cut before the act-by, which stays."""
+    text, by = verdict.actions[-1], verdict.until.partition(" (in ")[0]
+    before, _, after = text.rpartition(by) if by else (text, "", "")
+    excess = length_of([(text, "")]) - width
+    return f"{before[: max(0, len(before) - excess - 1)].rstrip()}…{by}{after}" if by and excess > 0 else text
 
 
 ROOMY = 25

@@ -13,7 +13,7 @@ from console.control.explain.lineage_layout import FOLDED, LayerPair, LayoutNode
 from console.control.incidents.verdict import job_label
 from console.domain.dependency import LineageJob, LineageRun, RunInput
 from console.domain.forecast import JobForecastView
-from console.domain.service import ServiceView
+from console.domain.service import INCOMPLETE_DATA, ServiceView
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import CyclicChoice, format_short
 from console.tui.views.runs import forecast
@@ -68,12 +68,12 @@ def node_label(spot: LayoutNode, context: NodeContext) -> NodeSign:
     promised = _promised(context.delivers[job.id], context.ctx, is_terse) if job.id in context.delivers else []
     [known, *_] = context.ahead.get(job.name) or (None,)
     ends = job.id in context.delivers
-    slack, *decides = forecast.slack_segments(known, not is_terse, ends) if known is not None else ([],)
+    figures = forecast.slack_segments(known, not is_terse, ends) if known is not None else []
     tail: Segment = ("", "plain")
-    if known is not None and context.lines == 1:
+    if known is not None and not known.has_failed and context.lines == 1:
         tail = (f" {forecast.slack_text(known)}", forecast.slack_style(known))
-    parts = [part for part in (promised, slack, status) if part]
-    parts += decides[: max(0, context.lines - 1 - len(parts))]
+    parts = [part for part in (promised, *figures[:1], status) if part]
+    parts += figures[1:][: max(0, context.lines - 1 - len(parts))]
     below = [list(part) for part in parts[: max(context.lines - 1, 0)]]
     for part in parts[len(below) :] if below else ():
         below[-1] += [("  ", "plain"), *part]  # surplus parts follow the last one
@@ -355,7 +355,8 @@ def _joined(parts: Sequence[Sequence[Segment]]) -> list[Segment]:
 def _service_due(service: ServiceView, ctx: RenderContext) -> list[Segment]:
     mark, _, style = ctx.status(service)
     due = f" {service.title or service.name} {ctx.due(service.deadline)}"
-    return [(mark, style), (due, style if style in ("bad", "warn") else "plain")]
+    data: Segment = (f" {service.data_state}" * (service.data_state in INCOMPLETE_DATA), "warn")
+    return [(mark, style), (due, style if style in ("bad", "warn") else "plain"), data]
 
 
 def _service(service: ServiceView, forecast: JobForecastView | None, ends: bool, ctx: RenderContext) -> list[Segment]:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from console.config.key_table import KeyAction
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
 from console.domain.plan import STEERING, PlanStepView, PlanView, unpolled_warning
@@ -65,10 +64,9 @@ class StartedScreen(HeadwayScreen):
         ]
 
     @property
-    def footer_actions(self) -> Sequence[KeyAction]:
-        """Without those that steer the plan once it has ended."""
+    def finished_keys(self) -> Sequence[str]:
         is_over = self.view is not None and all(self.view.state not in states for states, *_ in STEERING.values())
-        return [action for action in super().footer_actions if not (is_over and action.name in STEERING_KEYS)]
+        return STEERING_KEYS if is_over else ()
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
@@ -90,6 +88,7 @@ class StartedScreen(HeadwayScreen):
     def _show(self, answer: tuple[PlanView, IncidentView | None]) -> None:
         view, self.incident = answer
         self.view = view
+        self.grid.set_columns(rows.progress_columns(view, self.ctx))
         if not self.grid.touched:
             self.grid.show(self._rows(view))
             at = next((step.place for step in view.steps if step.state in ("requested", "failed")), None)

@@ -376,6 +376,18 @@ PROGRESS_COLUMNS = (
 )
 
 
+def progress_columns(plan: PlanView, ctx: RenderContext) -> tuple[Column, ...]:
+    """The column of the jobs is as wide as its longest name: the rest is for what the steps say."""
+    deep = depths({step.place: step.after for step in plan.steps})
+    longest = max((length_of([(name_at(step.job, deep[step.place], ctx), "")]) for step in plan.steps), default=0)
+    return tuple(
+        column._replace(width=min(column.width, longest), most=min(column.most, longest))
+        if column.title == "job"
+        else column
+        for column in PROGRESS_COLUMNS
+    )
+
+
 def step_mark(step: PlanStepView, ctx: RenderContext) -> tuple[str, str, str]:
     return ctx.mark("plan step" if step.status in PLAN_STEPS else "action", step.status)
 
@@ -476,8 +488,9 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
 
 
 def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
-    if step.text:
-        return ctx.localized(step.text.removesuffix("; nothing was sent") if step.is_needless else step.text)
+    if step.text:  # the state says that nothing was sent
+        text = step.text.removesuffix("; nothing was sent").removesuffix(", nothing was sent")
+        return ctx.localized(text if step.is_needless else step.text)
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import chain
 
+from console.control.incidents.verdict import IF_REPAIRED
 from console.domain.forecast import JobForecastView
 from console.domain.history import EstimateKind
 from console.domain.service import format_percent, format_probability
@@ -40,7 +42,9 @@ def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
 
 
 def slack_text(forecast: JobForecastView) -> str:
-    """ "+12m", "-4m"; "any" if the job cannot make the service late."""
+    """ "+12m", "-4m"; "any" if the job cannot make the service late, "–" if it has failed."""
+    if forecast.has_failed:
+        return "–"
     return "any" if forecast.slack_s is None else format_signed(timedelta(seconds=forecast.slack_s))
 
 
@@ -53,7 +57,9 @@ def slack_style(forecast: JobForecastView) -> str:
 
 def slack_segments(forecast: JobForecastView, is_whole: bool, ends: bool) -> list[list[Segment]]:
     """ "slack +12m, critical 84 %", in one line if `is_whole`, else in two. The share only of a job that may well
-    decide the finish: not of one that delivers the service (`ends`), which always does."""
+    decide the finish: not of one that delivers the service (`ends`), which always does. Empty of a failed job."""
+    if forecast.has_failed:
+        return []
     texts = [f"slack {slack_text(forecast)}"]
     if forecast.decides >= SHOWN_SHARE and not ends:
         texts.append(f"critical {format_percent(forecast.decides)}")
@@ -61,7 +67,8 @@ def slack_segments(forecast: JobForecastView, is_whole: bool, ends: bool) -> lis
 
 
 def in_service(forecast: JobForecastView, ends: bool) -> list[Segment]:
-    return [(" ", "plain"), *slack_segments(forecast, is_whole=True, ends=ends)[0], *_basis(forecast, ", ")]
+    slack = [[(" ", "plain"), *line] for line in slack_segments(forecast, is_whole=True, ends=ends)]
+    return [*chain.from_iterable(slack), *_basis(forecast, ", ")]
 
 
 def _basis(view: JobForecastView, before: str = "") -> list[Segment]:
@@ -72,9 +79,7 @@ def _basis(view: JobForecastView, before: str = "") -> list[Segment]:
     return [(f"{before}{text}", "warn")]
 
 
-FORECAST_HEAD: tuple[Segment, ...] = tuple(
-    (title, "head") for title in ("service", "due", "own risk", "slack", "act by", "green by", "critical")
-)
+FORECAST_HEAD = ("service", "due", "own risk", "slack", "act by", "green by", "critical")
 
 
 def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: int) -> SegmentLines:
@@ -82,7 +87,12 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
     that this job makes it late. Needs a view."""
     ordered = least_slack(views)
     lines = flowing_groups([_finish(ordered[0], ctx), *([segment] for segment in _basis(ordered[0]))], width)
-    lines += aligned([FORECAST_HEAD, *(_service_cells(view, ctx) for view in ordered[:MAX_SERVICES])], width)
+    head: list[Segment] = [(title, "head") for title in FORECAST_HEAD]
+    rows = [head, *(_service_cells(view, ctx) for view in ordered[:MAX_SERVICES])]
+    if ordered[0].has_failed:
+        slack = FORECAST_HEAD.index("slack")
+        rows = [[*row[:slack], *row[slack + 1 :]] for row in rows]
+    lines += aligned(rows, width)
     hidden = len(ordered) - MAX_SERVICES
     return [*lines, [(f" and {counted(hidden, 'service')} more", "dim")]] if hidden > 0 else lines
 
@@ -90,7 +100,7 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
 def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
     p50, p80, p95 = (ctx.due(at) for at in (view.p50, view.p80, view.p95))
     text = f"{p50}, p80 {p80}, p95 {p95}" if p50 != p95 else p50
-    return [("expected ", "dim"), (text, "plain")]
+    return [("expected ", "dim"), (text, "plain"), (f" {IF_REPAIRED}" * view.has_failed, "dim")]
 
 
 def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from textual._styles_cache import StylesCache
@@ -14,7 +15,7 @@ from console.domain.service import Reason, ReasonKind
 from console.store.errors import StoreUnusable
 from console.tui.views.incidents.evidence import evidence_lines
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, NOW, at, draft, incident, incident_row, plan_of
+from tests.tui.fake_reads import EXTRACT, MART, NOW, at, draft, incident, incident_row, plan_of
 from tests.tui.views.runs.test_durations import render_context
 
 
@@ -175,6 +176,50 @@ async def test_past_repairs_use_the_terms_of_their_tab(night: Night) -> None:
 
 
 # the list
+
+
+@on_the_night(size=(80, 24))
+async def test_the_cursor_keeps_its_run_and_its_line_when_the_root_changes(night: Night) -> None:
+    """The list is read at 3 am while causes are still sorted out: the run under the eyes must not move away."""
+    await _open(night)
+    grid: Any = night.widget("#grid")
+    await night.until(lambda: len(grid.source) > grid.page, "more rows than lines")
+    place = grid.source.index_of(("run", 3, MART), 0)
+    grid.move_to(len(grid.source) - 1)
+    await night.at_rest()
+    grid.move_to(place)
+    await night.at_rest()
+    line = next(at for at, text in enumerate(night.text.splitlines()) if MART in text)
+    view = night.reads.incident_
+    old_root, stale, new_root, *others = view.members
+    members = (
+        dataclasses.replace(new_root, role="root"),
+        *(dataclasses.replace(stale, job=f"{stale.job}_{number}", run_id=20 + number) for number in range(4)),
+        dataclasses.replace(old_root, role="stale"),
+        *others,
+    )
+    row = dataclasses.replace(view.row, root_run_id=3, root_job=MART)
+    night.reads.incident_ = dataclasses.replace(view, row=row, members=members, services=view.services * 2)
+    await night.act("redraw")
+    await night.see("RUNS 7")
+    await night.at_rest()
+    assert (("run", 3, MART), line) == (
+        grid.key, next(at for at, text in enumerate(night.text.splitlines()) if f"root cause {MART}" in text)
+    )  # fmt: skip
+
+
+@on_the_night(size=(80, 24))
+async def test_a_closed_incident_offers_no_key_that_it_never_takes(night: Night) -> None:
+    row = dataclasses.replace(night.reads.incident_.row, closed=NOW)
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
+    night.reads.plans_ = []
+    await _open(night)
+    await night.see("closed 03:17", "<INC-0412>")
+    await night.at_rest()
+    footer = night.text.splitlines()[-1]
+    assert [] == [label for label in ("cancel", "acknowledge", "recover") if label in footer]
+    await night.act("ack")
+    await night.see("it is closed")
 
 
 def _with_closed(night: Night) -> None:

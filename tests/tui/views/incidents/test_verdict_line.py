@@ -80,8 +80,8 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     assert "unless fixed" not in verdict(safe)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 76, is_frozen=False)
     assert " Restart extract_orders by 03:58, then load_orders unless fixed by 03:50" == text_of(line)
-    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 62, is_frozen=False)
-    assert " Restart extract_orders by 03:58, load_orders too after 03:50" == text_of(line)
+    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
+    assert " Restart extract_orders by 03:58, then load_orders unless by 03:50" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
     assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
@@ -89,6 +89,12 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     assert "then load_orders unless fixed by 02:50, saves" in text_of(line), "one zone"
     command = incident_verdict(view, (), NOW, render_context().hm, is_frozen=False)
     assert f" {command.text}" == verdict(view), "as the commands print it"
+
+
+def test_a_long_name_is_cut_before_the_act_by() -> None:
+    view = with_root(job="cron-db07/batch-extract.sh-headway-extract_orders", unreachable="cron-db07/db07")
+    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 56, is_frozen=False)
+    assert " Restore cron-db07/db07, then restart batch-ex… by 03:58" == text_of(line)
 
 
 def test_a_start_that_has_passed_is_a_restart_without_a_time() -> None:
@@ -794,7 +800,7 @@ def _second_restart(night: Night) -> None:
 
 @on_the_night(size=(80, 24), prepare=_second_restart)
 async def test_a_narrow_screen_names_the_second_restart(night: Night) -> None:
-    line = " Restart extract_orders by 03:58, load_orders too after 03:50"
+    line = " Restart extract_orders by 03:58, then load_orders unless by 03:50"
     await night.see("SERVICES", line, "r recover")
     for key, title in (("3", "JOBS"), ("4", "TONIGHT")):
         await night.press(key)

@@ -49,7 +49,7 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
 @pytest.mark.parametrize(
     "changes, text",
     [
-        ({"verb": WAIT, "run_state": "running"}, "waits until it is good: it is running"),
+        ({"verb": WAIT, "run_state": "running"}, "running, waits until it is good"),
         ({"verb": WAIT}, "waits until it has run"),
         ({"system": "cloud"}, "waits for its turn at cloud, after step 1"),
         ({"system": "pg-dwh"}, ""),
