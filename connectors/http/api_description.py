@@ -38,8 +38,8 @@ from connectors.sdk.field_mapping import (
 Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_DEPTH = 30
-SENT_BY_HTTP = frozenset({"accept", "authorization", "content-type"})
-"""Headers that OpenAPI describes elsewhere."""
+SENT_BY_HTTP = frozenset({"accept", "authorization", "content-type", "user-agent"})
+"""Headers that OpenAPI describes elsewhere, and our own name."""
 
 
 class Undescribed(Exception):

@@ -184,14 +184,15 @@ class RunReader:
         """Whether this poll can send no more of these requests."""
         return self.requests >= MAX_PART_READS or self._api.deadline.is_below(RESERVED_SHARE)
 
-    def learn_jobs(self, rows: Iterable[Any], search: JobSearch | None = None) -> JobSearch | None:
-        """Reads which job each of these runs is of, where the rows do not say it. Where the time of the call ends
-        first, returns the search to go on with in the next one."""
-        return None if self._jobs is None else self._jobs.learn(self._changes(rows), search)
-
-    def unlisted_since(self, rows: Iterable[Any]) -> datetime | None:
-        """The oldest change of a run among these that its job may list in a moment; None without one."""
-        return None if self._jobs is None else self._jobs.unlisted_since(self._changes(rows))
+    def learn_jobs(
+        self, rows: Iterable[Any], search: JobSearch | None = None
+    ) -> tuple[JobSearch | None, datetime | None]:
+        """Reads which job each of these runs is of, where the rows do not say it. The search to go on with in the next
+        call where the time of this one ends first; and the oldest change of a run that its job may list in a moment."""
+        if self._jobs is None:
+            return None, None
+        changes = self._changes(rows)
+        return self._jobs.learn(changes, search), self._jobs.unlisted_since(changes)
 
     def _changes(self, rows: Iterable[Any]) -> dict[str, datetime | None]:
         """Run -> its last change; None where that cannot be read."""

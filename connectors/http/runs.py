@@ -86,18 +86,15 @@ class HttpPoller:
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
             result.warn(f"runs: {ENDLESS_PAGES}")
             return page, at, self._poll_of(open_runs, result, HttpCursor(since=at.since), page, None)
-        search = self._reader.learn_jobs(page.rows, at.search)
+        search, unlisted = self._reader.learn_jobs(page.rows, at.search)
         if search is not None:
             return page, at, self._poll_of(open_runs, result, replace(at, page=number, search=search), page, None)
-        return page, self._with_jobs(at, page), None
+        # runs that no job lists yet are read again in time
+        oldest = min((change for change in (at.unlisted, unlisted) if change is not None), default=None)
+        return page, replace(at, search=None, unlisted=oldest), None
 
     def _ids(self, page: HttpPage) -> str:
         return page.ids_digest(self._options.runs.id)
-
-    def _with_jobs(self, at: HttpCursor, page: HttpPage) -> HttpCursor:
-        """After the jobs of the page's runs were looked for: runs that no job lists yet are read again in time."""
-        unlisted = [change for change in (at.unlisted, self._reader.unlisted_since(page.rows)) if change is not None]
-        return replace(at, search=None, unlisted=min(unlisted, default=None))
 
     def _first_cursor(self) -> HttpCursor:
         days = self._options.runs.history_days

@@ -419,7 +419,9 @@ def _items_with(row: Any, field: str, value: str) -> list[Any]:
 def _text_of(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else json.dumps(value, ensure_ascii=False)  # an encoder costs 20 times that
 
 
 def id_at(row: Row, path: str, what: str) -> str:

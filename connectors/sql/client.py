@@ -16,7 +16,7 @@ from connectors.sdk.field_mapping import text_at
 from connectors.sdk.log_chunks import chunk_of_parts
 from connectors.sdk.records import LogChunk, RunRef, TargetClock
 from connectors.sdk.states import Capability
-from connectors.sdk.transport.call_limits import Deadline
+from connectors.sdk.transport.call_limits import Deadline, list_call, lists_requests
 from connectors.sdk.transport.postgres import session_name
 from connectors.sql.options import PLACE, SqlMapping, SqlRunsQuery, SqlVerbQuery
 
@@ -60,6 +60,12 @@ class BoundQuery:
         """Its text with each place written as `place` says ("%({name})s"), in a form that pyformat leaves alone."""
         bare = self.text.strip().rstrip(";").replace("%", "%%")
         return PLACE.sub(lambda match: place.format(name=match[1]) if match[1] in self.values else match[0], bare)
+
+    @property
+    def shown(self) -> str:
+        """The statement for people, on one line: its values stand in their places."""
+        text = PLACE.sub(lambda match: repr(self.values.get(match[1], match[0])), self.text.strip().rstrip(";"))
+        return " ".join(text.split())
 
 
 class SqlDatabase(Protocol):
@@ -128,7 +134,7 @@ class SqlClient:
         assert self.options.runs.lost is not None
         values = {**self.values, "cursor": after, "until": until}
         query = BoundQuery(self.options.runs.lost.query, values, 1, {"cursor": "number", "until": "number"})
-        _, _, [rows] = self.database.read([query], self.deadline.left)
+        _, _, [rows] = self._read(query)
         return int(next(iter(rows[0].values())) or 0) if rows else 0
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int) -> LogChunk | None:
@@ -148,7 +154,7 @@ class SqlClient:
         runs = self.options.runs
         alive = self.database.senders(session_name(key), self.deadline.left)
         query = self._runs(FIRST[runs.cursor_is], 1, "key", key=key)
-        _, _, [rows] = self.database.read([query], self.deadline.left)
+        _, _, [rows] = self._read(query)
         if rows:
             return text_at(rows[0], runs.id), ""
         if alive:
@@ -178,8 +184,14 @@ class SqlClient:
         types = {"cursor": runs.cursor_is, "open": "texts"}
         return BoundQuery(runs.query, values, limit, types, runs.key if only == "key" else runs.cursor, only)
 
+    def _read(self, *queries: BoundQuery) -> tuple[datetime, str, list[list[Any]]]:
+        if lists_requests():
+            for query in queries:
+                list_call(query.shown)
+        return self.database.read(queries, self.deadline.left)
+
     def _rows(self, bite: BoundQuery, *apart: BoundQuery) -> SqlRows:
-        now, version, (rows, *again) = self.database.read([bite, *apart], self.deadline.left)
+        now, version, (rows, *again) = self._read(bite, *apart)
         clock = TargetClock(now, datetime.now(UTC))
         return SqlRows(rows, len(rows) >= bite.limit, clock, version, [row for part in again for row in part])
 

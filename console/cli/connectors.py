@@ -127,7 +127,7 @@ class TrialResult:
     poll: Poll | None = None
     error: str = ""
     requests: Counter[str] = field(default_factory=Counter)
-    """HTTP request -> how often it was sent."""
+    """HTTP request, or SQL statement, -> how often it was sent."""
     states: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(native state, our state) -> number of runs."""
     fields: Collection[str] = ()

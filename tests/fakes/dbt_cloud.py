@@ -56,7 +56,7 @@ class FakeDbtCloud:
             "id": number, "job_definition_id": job, "job_id": job, "status": status, "status_message": None,
             "created_at": shown(at), "started_at": None if status == QUEUED else shown(at + timedelta(seconds=20)),
             "finished_at": shown(at + timedelta(minutes=3)) if ended else None, "run_steps": [],
-            "trigger": {"id": number + 1, "cause": cause}, "href": f"https://dbt.example.com/deploy/12345/runs/{number}",
+            "trigger": {"cause": cause}, "href": f"https://dbt.example.com/deploy/12345/runs/{number}",
         }  # fmt: skip
         self.runs.append(row)
         return row

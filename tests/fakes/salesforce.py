@@ -1,5 +1,6 @@
-"""A small Salesforce with a state, behind httpx: answers the queries of AsyncApexJob by its Object Reference and the
-examples of the REST API Developer Guide. It gives the selected fields alone and refuses others, as SOQL does.
+"""A small Salesforce with a state, behind httpx: records of AsyncApexJob made from Salesforce's own types, which judge
+each query and answer; texts by the examples of the REST API Developer Guide. It gives the selected fields alone and
+refuses others, as SOQL does.
 
 Specified, not recorded: nobody here saw Salesforce itself. Its clock is moved by hand.
 """
@@ -14,16 +15,14 @@ from urllib.parse import parse_qs
 
 import httpx
 
-Row = dict[str, Any]
+from tests.fakes.described import Row, described
+
+API = described("salesforce")
+RECORD = {"$ref": "AsyncApexJob"}
 DATA = "/services/data/v62.0"
 LOAD, MART = "01pRO0000005QcLYAU", "01pRO0000005QcQYAU"
 CLASSES = {LOAD: "LoadOrdersBatch", MART: "MartQueueable"}
 ENDED = ("Completed", "Failed", "Aborted")
-FIELDS = frozenset({
-    "Id", "ApexClassId", "CompletedDate", "CronTriggerId", "ExtendedStatus", "JobItemsProcessed", "JobType",
-    "LastProcessed", "LastProcessedOffset", "MethodName", "NumberOfErrors", "ParentJobId", "Status", "TotalJobItems",
-    "CreatedDate", "CreatedById",
-})  # fmt: skip
 READ = re.compile(
     r"SELECT ([\w, ]+) FROM AsyncApexJob WHERE JobType IN \('BatchApex', 'Queueable'\) AND ApexClassId != null"
     r" AND \(CompletedDate >= (\S+) OR CompletedDate = null\) ORDER BY CreatedDate"
@@ -59,13 +58,17 @@ class FakeSalesforce:
 
     def job(self, apex_class: str | None, status: str, at: datetime, kind: str = "BatchApex", errors: Any = 0) -> Row:
         failed = status == "Failed"
-        row: Row = {
-            "Id": f"707RO000{len(self.records):07}YAU", "ApexClassId": apex_class, "JobType": kind, "Status": status,
-            "MethodName": None, "TotalJobItems": 10, "JobItemsProcessed": 10, "NumberOfErrors": errors,
-            "CreatedDate": written(at), "CreatedById": "005RO000000J8PkYAK", "ParentJobId": None,
-            "CompletedDate": written(at + timedelta(minutes=3)) if status in ENDED else None,
-            "ExtendedStatus": "First error: Update failed" if failed or errors else None,
-        }  # fmt: skip
+        row = API.row(
+            "AsyncApexJob",
+            Id=f"707RO000{len(self.records):07}YAU",
+            ApexClassId=apex_class,
+            JobType=kind,
+            Status=status,
+            NumberOfErrors=errors,
+            CreatedDate=written(at),
+            CompletedDate=written(at + timedelta(minutes=3)) if status in ENDED else None,
+            ExtendedStatus="First error: Update failed" if failed or errors else None,
+        )
         self.records.append(row)
         return row
 
@@ -89,6 +92,11 @@ class FakeSalesforce:
             return self._error(401, "INVALID_SESSION_ID", "Session expired or invalid")
         if self.forbidden and re.search(self.forbidden, call):
             return self._error(403, "INSUFFICIENT_ACCESS", "insufficient access rights")
+        method = API.method(request.method, request.url.path)
+        if method is None:
+            return self._error(404, "NOT_FOUND", "The requested resource does not exist")
+        if faults := API.faults_of_request(method, dict(request.url.params), {}):
+            return self._error(400, "MALFORMED_QUERY", f"Not as described: {faults}")
         return self._answer(request)
 
     def _token(self, request: httpx.Request) -> httpx.Response:
@@ -132,8 +140,8 @@ class FakeSalesforce:
         if match is None or not LITERAL.fullmatch(match[2]):
             return self._error(400, "MALFORMED_QUERY", "unexpected token")
         fields = match[1].split(", ")
-        if unknown := sorted(set(fields) - FIELDS):
-            return self._error(400, "INVALID_FIELD", f"No such column '{unknown[0]}' on entity 'AsyncApexJob'")
+        if unknown := [*API.misfits(dict.fromkeys(fields), RECORD)]:
+            return self._error(400, "INVALID_FIELD", f"No such column on entity 'AsyncApexJob': {unknown[0]}")
         since = datetime.fromisoformat(match[2])
         ends = [(row, row["CompletedDate"]) for row in sorted(rows, key=lambda row: str(row["CreatedDate"]))]
         rows = [row for row, end in ends if end is None or datetime.fromisoformat(end) >= since]
@@ -146,4 +154,6 @@ class FakeSalesforce:
         if last < len(rows):
             self.locators[following := f"{locator.rpartition('-')[0] or f'01gRO{len(self.locators)}'}-{last}"] = rows
             body["nextRecordsUrl"] = f"{DATA}/query/{following}"
+        records = [{name: value for name, value in row.items() if name != "attributes"} for row in page]
+        assert [] == list(API.misfits(body | {"records": records}, {"$ref": "QueryResult"}))
         return self._reply(body)

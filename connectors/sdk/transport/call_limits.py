@@ -135,7 +135,8 @@ class RequestTally:
     allowed: str = ""
     """ "4812 of 5000 left", by the last answer; empty where the API names no limit."""
     calls: Counter[str] | None = None
-    """HTTP request -> how often it was sent: "GET https://host/api/jobs?limit=100"; None where they are not listed."""
+    """HTTP request, or SQL statement, -> how often it was sent: "GET https://host/api/jobs?limit=100"; None where they
+    are not listed."""
 
 
 @contextmanager
@@ -158,8 +159,14 @@ def count_request(call: str = "") -> None:
     tally: RequestTally | None = getattr(_thread, "tally", None)
     if tally is not None:
         tally.requests += 1
-        if tally.calls is not None and call:
-            tally.calls[call] += 1
+        list_call(call)
+
+
+def list_call(call: str) -> None:
+    """Lists what a counted request sends, where requests are listed."""
+    tally: RequestTally | None = getattr(_thread, "tally", None)
+    if tally is not None and tally.calls is not None and call:
+        tally.calls[call] += 1
 
 
 def note_limit(headers: Mapping[str, str]) -> None:

@@ -321,7 +321,7 @@ def test_fields_of_the_items_of_a_list_and_of_the_run_alone_are_described() -> N
 
 
 PAGED, BY_SERVER = 'query = { per_page = "{limit}", ', 'paging = "server"\nquery = { '
-REQUIRED = {"per_page": "query", "X-Tenant": "header", "X-Any": "header"}
+REQUIRED = {"per_page": "query", "X-Tenant": "header", "X-Any": "header", "User-Agent": "header"}
 
 
 @pytest.mark.parametrize("format_name", DESCRIPTIONS)

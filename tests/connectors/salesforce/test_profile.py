@@ -1,4 +1,4 @@
-"""Salesforce by its profile, on a fake by its Object Reference and the examples of its REST API."""
+"""Salesforce by its profile, on a fake whose records are made from Salesforce's own types."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def opened(fake: FakeSalesforce, transport: httpx.BaseTransport | None = None, s
 
 class TestSalesforce(Reads, Deadlines, Faults):
     kind = KIND
-    against = "fake: a Salesforce of ours, by its Object Reference and the examples of its REST API"
+    against = "described: a Salesforce of ours, its records made from and judged by Salesforce's own types"
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("crowded", "with_a_run_behind"), "tests/connectors/http/test_mapped.py"
     )

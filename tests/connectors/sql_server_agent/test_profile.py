@@ -35,6 +35,7 @@ from connectors.sdk.errors import (
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from connectors.sql import drivers
+from console.cli.connectors import trial_lines, try_target
 from tests.connectors.polls import read_at_once
 from tests.connectors.sql.spoiled import spoiled
 from tests.fakes.sql_server import LOAD, MART, ZONE, FakeSqlServer, failure
@@ -146,6 +147,17 @@ class TestSqlServerAgent(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds,
 
     def advance(self) -> None:
         self.fake.tick()
+
+
+def test_a_trial_shows_each_statement_with_its_values_and_no_secret(fake: FakeSqlServer) -> None:
+    lines = [*trial_lines(try_target(opened(fake), "msdb/database", 10))]
+    jobs, runs = [line.removeprefix("  request  ") for line in lines if line.startswith("  request")]
+    columns = "job_id, name, enabled, owner, note, next_at, definition"
+    assert f"SELECT {columns} FROM headway.jobs × 2" == jobs
+    assert " FROM headway.runs WHERE instance_id > '-1' OR instance_id IS NULL OR run_id IN " in runs
+    assert "{" not in runs
+    assert any(line.startswith("  state    'failed'") for line in lines)
+    assert "p@ss" not in "".join(lines)
 
 
 def test_rows_that_were_deleted_before_they_were_read_are_a_gap(fake: FakeSqlServer) -> None:

@@ -3,10 +3,13 @@
 All are in Google's discovery format. Google publishes it (google-api-python-client, Apache License 2.0, Google LLC);
 of Azure and Control-M it is made from the models of the vendor's client, which is generated from the vendor's OpenAPI
 description (azure-mgmt-datafactory and azure-synapse-artifacts, MIT License, Microsoft; ctm-python-client, BSD
-3-Clause, BMC Software). Made on 2026-11-26. To renew:
+3-Clause, BMC Software). Of Salesforce it has the record of the vendor's types, which are generated from its WSDL
+(@salesforce/types, Apache License 2.0, Salesforce, Inc.); its paths are those of the REST API Developer Guide. Made on
+2026-11-27. To renew:
 
     pip install --no-deps --target FOLDER google-api-python-client==2.202.0 azure-mgmt-datafactory==9.2.0 \
         azure-synapse-artifacts==0.22.0 ctm-python-client==2.6.6
+    npm pack --silent @salesforce/types@1.9.0 | xargs tar --extract --directory FOLDER --file
     python -m tests.fakes.descriptions.renew FOLDER
 """
 
@@ -56,6 +59,8 @@ CLIENTS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         {"run": ("get_jobs_status_by_filter", "get_job_status", "get_job_output", "rerun_job")},
     ),
 }  # fmt: skip
+SALESFORCE = {"query": "query", "query_more": "query/{locator}", "get": "sobjects/AsyncApexJob/{id}"}
+SCRIPT = {"string": "string", "ID": "string", "Date": "string", "number": "number", "boolean": "boolean"}
 PLAIN = {"str": "string", "int": "integer", "long": "integer", "float": "number", "bool": "boolean"}
 
 
@@ -152,6 +157,36 @@ def _operation(source: str, name: str) -> Row:
     return found | ({"request": {"$ref": sent[1]}} if sent else {}) | ({"response": {"$ref": reply}} if reply else {})
 
 
+def of_salesforce(folder: Path) -> Row:
+    """Of the one object that the profile queries. Objects that its fields name are left open."""
+    text = (folder / "package/lib/tooling.d.ts").read_text(encoding="utf-8")
+    schemas: Row = {}
+    for name in ("sObject", "AsyncApexJob", "QueryResult"):
+        body = re.search(rf"(?ms)^export type {name} = (?:sObject & )?\{{\n(.*?)^\}};", text)
+        assert body is not None, name
+        fields = re.findall(r"(?m)^    (\w+)\??: (\w+);", body[1])
+        schemas[name] = {"type": "object", "properties": {field: _script_type(kind) for field, kind in fields}}
+    schemas["AsyncApexJob"]["properties"] |= schemas.pop("sObject")["properties"]
+    schemas["QueryResult"]["properties"]["records"] = {"type": "array", "items": {"$ref": "AsyncApexJob"}}
+    methods = {}
+    for name, path in SALESFORCE.items():
+        places = {place: {"location": "path", "required": True} for place in re.findall(r"\{(\w+)\}", path)}
+        methods[name] = {
+            "httpMethod": "GET",
+            "flatPath": f"services/data/v{{version}}/{path}",
+            "parameters": {"version": {"location": "path", "required": True}} | places,
+            "response": {"$ref": "AsyncApexJob" if name == "get" else "QueryResult"},
+        }
+    methods["query"]["parameters"]["q"] = {"location": "query", "required": True}
+    return {"rootUrl": "", "servicePath": "", "schemas": schemas, "methods": methods}
+
+
+def _script_type(kind: str) -> Row:
+    if kind not in SCRIPT:
+        return {"type": "object", "additionalProperties": {"type": "any"}}
+    return {"type": SCRIPT[kind]} | ({"format": "date-time"} if kind == "Date" else {})
+
+
 def reduced(document: Row) -> Row:
     """The document with the schemas that its methods need, and no texts."""
     methods = {name: _cut(item) for name, item in document.pop("methods").items()}
@@ -170,6 +205,7 @@ if __name__ == "__main__":
     source = Path(sys.argv[1])
     documents = {api: of_google(source, api, pattern) for api, pattern in GOOGLE.items()}
     documents |= {api: of_client(source / folder, operations) for api, (folder, operations) in CLIENTS.items()}
+    documents["salesforce"] = of_salesforce(source)
     for api, document in documents.items():
         text = json.dumps(reduced(document), separators=(",", ":"), sort_keys=True)
         Path(__file__).with_name(f"{api}.json").write_text(f"{text}\n", encoding="utf-8")
