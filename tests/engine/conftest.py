@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import httpx
 import pytest
 
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_tls_context() -> Iterator[None]:
+    """httpx reads the certificates of this machine once: for each client and call it took 23 ms."""
+    make, machine = httpx.create_ssl_context, httpx.create_ssl_context()
+
+    def made(verify: ssl.SSLContext | str | bool = True, **options: Any) -> ssl.SSLContext:
+        return machine if verify is True else make(verify, **options)
+
+    with mock.patch("httpx._transports.default.create_ssl_context", made):
+        yield
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def fake_internet() -> Iterator[FakeInternet]:
             return
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
 
         def redirected(url: str) -> str:

@@ -129,7 +129,7 @@ class FakeSlack:
         app.router.add_post("/api/chat.postMessage", self._post)
         app.router.add_post("/actions/{tail:.*}", self._reply)
         app.router.add_get("/link/", self._link)
-        runner = web.AppRunner(app, shutdown_timeout=1)
+        runner = web.AppRunner(app, shutdown_timeout=0.05)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

@@ -30,7 +30,7 @@ def rotel(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     daemon = Daemon(argv, log, clean_environment(HOME=str(tmp_path)))
     daemon.start()
     try:
-        wait_until(lambda: accepts(http), "Rotel listens", 60)
+        daemon.wait_ready(lambda: accepts(http), "Rotel listens", 60)
         yield f"http://127.0.0.1:{http}", log
     finally:
         daemon.stop()

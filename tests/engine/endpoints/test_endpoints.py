@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
@@ -34,18 +35,19 @@ TOKEN = "canary-0123456789abcdef"
 
 @contextmanager
 def listening(worker: EndpointWorker, fence: int = 1) -> Iterator[str]:
-    """The worker on its thread; its base URL."""
+    """The worker on its thread, which ends at once; its base URL."""
     ended = threading.Event()
     thread = threading.Thread(target=worker.run, args=(fence, ended.is_set))
-    thread.start()
     port = int(worker._settings.listen.rpartition(":")[2])
-    try:
-        wait_until(lambda: accepts(port), "the endpoints listen")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        ended.set()
-        worker.wake.set()
-        thread.join(10)
+    with mock.patch.object(module, "CHECK_SECONDS", 0.02):
+        thread.start()
+        try:
+            wait_until(lambda: accepts(port), "the endpoints listen")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            ended.set()
+            worker.wake.set()
+            thread.join(10)
 
 
 def worker_of(bench: Bench, reason: str = "", token: bool = False) -> EndpointWorker:
