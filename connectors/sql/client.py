@@ -63,7 +63,7 @@ class BoundQuery:
 
     @property
     def shown(self) -> str:
-        """The statement for people, on one line: its values stand in their places."""
+        """The statement for people, on one line, with its values in their places."""
         text = PLACE.sub(lambda match: repr(self.values.get(match[1], match[0])), self.text.strip().rstrip(";"))
         return " ".join(text.split())
 

@@ -168,7 +168,7 @@ def of_salesforce(folder: Path) -> Row:
         schemas[name] = {"type": "object", "properties": {field: _script_type(kind) for field, kind in fields}}
     schemas["AsyncApexJob"]["properties"] |= schemas.pop("sObject")["properties"]
     schemas["QueryResult"]["properties"]["records"] = {"type": "array", "items": {"$ref": "AsyncApexJob"}}
-    methods = {}
+    methods: Row = {}
     for name, path in SALESFORCE.items():
         places = {place: {"location": "path", "required": True} for place in re.findall(r"\{(\w+)\}", path)}
         methods[name] = {
