@@ -391,7 +391,7 @@ def blocked_reason(view: IncidentView) -> str:
 
 
 def member_errors(view: IncidentView) -> dict[tuple[int, str], str]:
-    """Job and period of each failed member besides the root -> its error: what several runs of a job reported, once."""
+    """Job and period of each failed member besides the root -> its error; the same error of a job only once."""
     failed = (member for member in reversed(view.members) if member.error and member.run_id != view.row.root_run_id)
     first = {(member.job_id, member.error): member for member in failed}
     return {(job_id, member.period_key): error for (job_id, error), member in first.items()}
