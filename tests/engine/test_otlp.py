@@ -315,6 +315,7 @@ def test_check_names_an_unset_header_and_a_receiver_that_does_not_take_a_signal(
     assert [] == probe_otlp(bench.config, SecretStore())
 
 
+@pytest.mark.deep
 def test_an_engine_without_the_extra_starts_and_names_the_fix(bench: Bench) -> None:
     code = "import sys; sys.modules['opentelemetry'] = None; import console.engine.supervisor.assembly"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import StatusPageSettings
 from console.domain.promise import Attainment, AttainmentDay, AttainmentView, AttainmentWindow
@@ -154,6 +156,7 @@ def test_files_are_written_on_change_and_every_five_minutes(bench: Bench, tmp_pa
     assert "Another plan" in page.read_text()
 
 
+@pytest.mark.deep
 def test_an_engine_without_the_extra_aws_starts() -> None:
     script = "import sys; sys.modules['botocore'] = None; import console.engine.supervisor.assembly"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
