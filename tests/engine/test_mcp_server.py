@@ -396,7 +396,7 @@ def test_a_shortened_log_ends_with_the_error(bench: Bench) -> None:
         assert len(text) <= MAX_CHARS
 
 
-def test_silent_systems_are_returned_with_their_last_poll(bench: Bench) -> None:
+def test_systems_with_unseen_targets_are_returned_with_their_last_poll(bench: Bench) -> None:
     bench.turn()
     with bench.store.write(None) as session:
         session.rows("UPDATE target SET last_ok_us = 1000000")

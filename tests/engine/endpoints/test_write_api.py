@@ -155,11 +155,11 @@ def test_a_key_with_another_body_is_refused(api: httpx.Client, bench: Bench, pat
 def test_of_two_requests_at_once_with_the_same_key_and_different_bodies_one_is_refused(
     api: httpx.Client, bench: Bench, monkeypatch: pytest.MonkeyPatch, path: str, table: str
 ) -> None:
-    unused = threading.Barrier(2)
+    both_checked = threading.Barrier(2)
 
     def check_both_before_either_writes(session: Session, key: str) -> None:
         check_key(session, key)
-        unused.wait(10)
+        both_checked.wait(10)
 
     monkeypatch.setattr(write_api, "check_key", check_both_before_either_writes)
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from console.control.incidents.verdict import job_label
 from console.domain.report import MonthFigures, share_text
 from console.domain.service import (
-    INCOMPLETE_DATA,
     Reason,
     ServiceView,
     Timeliness,
@@ -184,7 +183,7 @@ def time_left(view: ServiceView, ctx: RenderContext) -> Segment:
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
     if view.has_delivered:
-        return (view.data_state, "warn") if view.data_state in INCOMPLETE_DATA else ("done", "ok")
+        return (view.data_text, "warn") if view.data_text else ("done", "ok")
     return format_short(view.deadline - ctx.now), "plain" if view.deadline > ctx.now else "bad"
 
 
@@ -204,8 +203,8 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (ctx.localized(view.reason, zone=view.zone) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
-    if not is_wide and view.has_delivered and view.data_state in INCOMPLETE_DATA:
-        return f"{view.data_state}{short and f': {short}'}", "warn"
+    if not is_wide and view.has_delivered and view.data_text:
+        return f"{view.data_text}{short and f': {short}'}", "warn"
     return cause_text(view, short) if is_wide else short, "plain"
 
 
