@@ -305,7 +305,6 @@ HANDLERS = {
         PLAIN,
         *DRAFT_CHANGES,
         AT_ONCE,
-        PLAIN,
         *SENDING,
     ),
     "plan": Handler(
