@@ -402,7 +402,7 @@ def test_an_engine_that_leads_is_refused_by_the_schema_of_a_newer_one(tmp_path: 
 
         def holder() -> str:
             with store.read() as session:
-                return session.rows("SELECT holder FROM lease")[0].holder
+                return str(session.rows("SELECT holder FROM lease")[0].holder)
 
         assert first.pid == pid_of(holder())
         set_schema("0999")

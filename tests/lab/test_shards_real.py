@@ -95,10 +95,9 @@ def test_hand_overs_are_the_shards_that_an_engine_has_taken_over_from_others(sto
 def hand_overs(url: str) -> dict[str, tuple[int, float | None]]:
     """By engine: their number, and when the last was, as `tick` counts seconds."""
     with open_queries(url) as reads:
-        return {
-            engine.holder: (engine.hand_overs, engine.handed_over and micros(engine.handed_over) / SECOND - 1_000)
-            for engine in reads.estate.engines()
-        }
+        engines = reads.estate.engines()
+    ats = [None if engine.handed_over is None else micros(engine.handed_over) / SECOND - 1_000 for engine in engines]
+    return {engine.holder: (engine.hand_overs, at) for engine, at in zip(engines, ats, strict=True)}
 
 
 def test_a_process_that_wakes_too_late_can_write_nothing_and_gets_no_shard_back_by_itself(store: Database) -> None:
