@@ -304,7 +304,6 @@ HANDLERS = {
         flag("--all", "also rerun downstream jobs that no affected service needs"),
         *DRAFT_CHANGES,
         AT_ONCE,
-        PLAIN,
         *SENDING,
     ),
     "plan": Handler(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -314,13 +315,18 @@ def _read_system(reads: Queries, target: str) -> SystemAnswer:
     return view, tuple(drift for drift in reads.estate.drift() if drift.job.startswith(f"{view.system}/"))
 
 
-def engine_segment(engine: EngineShare) -> Segment:
-    """ "db07 128 shards, 128 hand-overs, 2s ago": host, share and age of the last heartbeat."""
-    host = engine.holder.partition(":")[0]
-    age = format_duration(engine.heartbeat_age_s)
-    is_well = engine.alive and not engine.trouble
-    shards = f"{counted(engine.shards, 'shard')}, {counted(engine.hand_overs, 'hand-over')}"
-    return f" {host} {shards}, {age} ago", "plain" if is_well else "warn"
+def engine_segments(engines: Sequence[EngineShare]) -> list[Segment]:
+    """ "db07 128 shards, 3 hand-overs, 2s ago": host, share and age of the last heartbeat. With "db07 process 4711"
+    where several share the host."""
+    hosts = Counter(engine.host for engine in engines)
+    segments: list[Segment] = []
+    for engine in engines:
+        name = f"{engine.host} process {engine.process}" if hosts[engine.host] > 1 else engine.host
+        age = format_duration(engine.heartbeat_age_s)
+        shards = f"{counted(engine.shards, 'shard')}, {counted(engine.hand_overs, 'hand-over')}"
+        status = f"{shards}, {age} ago" if engine.alive else f"{engine.role} for {age}"
+        segments.append((f" {name} {status}", "plain" if engine.alive and not engine.trouble else "warn"))
+    return segments
 
 
 class SystemsScreen(HeadwayScreen):
@@ -389,7 +395,7 @@ class SystemsScreen(HeadwayScreen):
             title.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
         if self.engines:
             title.append((f"  {counted(len(self.engines), 'engine')}:", "dim"))
-            title += [engine_segment(engine) for engine in self.engines]
+            title += engine_segments(self.engines)
         return title, self.list.title_marks()
 
     def selected_name(self) -> str:
