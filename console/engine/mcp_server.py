@@ -192,7 +192,8 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
         ),
         ReadTool(
             "deadlines_today",
-            "Every service on its current business date, by deadline: timeliness, forecast, delivery.",
+            "Every service on its current business date, by deadline: timeliness, forecast, delivery. Of an interrupted"
+            " service p_late assumes a repair now: act_by is the latest.",
             _PAGING,
             _deadlines,
         ),

@@ -24,6 +24,7 @@ from tests.tui.fake_reads import NOW, service
 
 __all__ = ["bench"]
 
+LEGEND = "One bar per day"
 EVIL = '<script>alert("1")</script>'
 HOUR, MINUTES = timedelta(hours=1), timedelta(minutes=30)
 
@@ -122,6 +123,8 @@ def test_the_page_has_the_history_and_nothing_from_inside() -> None:
     known = AttainmentView("supply", "Supply", 1, attainment, days=(day,))
     made = page_files("prod", "UTC", [view], {"supply": known}, NOW)
     assert "Last 30 days: 2 of 3 in time" in made["index.html"]
+    assert LEGEND in made["index.html"]
+    assert LEGEND not in page_files("prod", "UTC", [view], {}, NOW)["index.html"], "without bars"
     [document] = json.loads(made["status.json"])["services"]
     assert [{"date": past.isoformat(), "result": "late"}] == document["days"]
     for text in made.values():

@@ -36,6 +36,7 @@ from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import jobs_source
 from console.tui.views.lists import ViewList
+from console.tui.views.months import show_months
 from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
 from console.tui.views.runs.preview import runs_source
 from console.tui.widgets.paint import Segment
@@ -201,7 +202,7 @@ def _each_line(texts: Sequence[str], style: str) -> SegmentLines:
     return [[(f"  {text}", style)] for text in texts]
 
 
-def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | None]) -> list[ScreenCommand]:
+def system_commands(screen: HeadwayScreen, target: Callable[[], TargetView | None]) -> list[ScreenCommand]:
     def on_target(run: Callable[[HeadwayScreen, TargetView], None]) -> None:
         if (view := target()) is not None:
             run(screen, view)
@@ -213,12 +214,17 @@ def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | No
         ScreenCommand("probe", lambda: on_target(probe), no_target),
         ScreenCommand("pause_polling", lambda: on_target(pause_polling), no_target),
         ScreenCommand("jobs_here", lambda: on_target(list_jobs), no_target),
+        ScreenCommand("months", lambda: on_target(months_of_system), no_target),
         ScreenCommand("shell", lambda: on_target(open_session), no_target),
     ]
 
 
 def list_jobs(screen: HeadwayScreen, view: TargetView) -> None:
     screen.navigation.open_jobs(field_term("system", view.system))
+
+
+def months_of_system(screen: HeadwayScreen, view: TargetView) -> None:
+    show_months(screen, "system", view.system, view.system)
 
 
 def open_session(screen: HeadwayScreen, view: TargetView) -> None:
@@ -354,7 +360,7 @@ class SystemsScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            *polling_commands(self, lambda: self.list.selected),
+            *system_commands(self, lambda: self.list.selected),
             ScreenCommand("open", lambda: self.navigation.open_system(self.selected_name()), self.list.why_not_open),
         ]
 
@@ -443,7 +449,7 @@ class SystemScreen(HeadwayScreen):
         return runs_source(view.system)
 
     def commands(self) -> Sequence[ScreenCommand]:
-        own = polling_commands(self, lambda: self.view)
+        own = system_commands(self, lambda: self.view)
         jobs = next(command for command in own if command.name == "jobs_here")
         return [*common_commands(self), *own, jobs._replace(name="open")]
 
