@@ -8,7 +8,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # Groups of tests on several workers (tests/runner.py); more or fewer: make check WORKERS=6
 WORKERS := auto
-BENCH := --quick
+BENCH :=
 SUITE := env -u PYTHONDONTWRITEBYTECODE $(PYTEST) -q -n $(WORKERS) --durations=10
 PACKAGES := console connectors tests
 
@@ -55,7 +55,7 @@ lab: setup-dev packages lab-venvs lab-kubernetes ## start the same estate and op
 lab-test: setup-dev packages lab-venvs lab-kubernetes ## only the tests on the real estate
 	@$(SUITE) -m lab
 
-bench: setup-dev ## the figures beside the recorded ones; BENCH="--quick control" for one, --record to keep them
+bench: setup-dev ## what is recorded, measured again beside its record (15 min); BENCH="--quick control" for one, --record to keep it
 	@$(BIN)/python -m tests.bench.table $(BENCH)
 
 fmt: setup-dev ## put the code into shape

@@ -237,7 +237,7 @@ def pending_start(store: Database, start_key: str) -> PendingStart | None:
         since = min([action.requested_us, *instants]) - AROUND // timedelta(microseconds=1)
         query = f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.job_id = ? AND r.sort_us >= ?"
         runs = ((run.sort_us, facts.run_facts(run, ())) for run in session.rows(query, (job.id, since)))
-        corrected = clock_skew.correct_runs(runs, {job.id: job}, clock_skew.target_skews(session))
+        corrected = clock_skew.correct_runs(runs, {job.id: job}, clock_skew.target_skews(session, {job.target_id}))
         target = facts.load_target(session, job.target_id)
         return PendingStart(hold, tuple(run for _, run in corrected), target)
 

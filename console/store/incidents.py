@@ -143,9 +143,10 @@ class IncidentWriter:
         return stored.id, stored.key, version
 
     def _open(self, decision: IncidentDecision) -> tuple[int, str, int]:
-        escaped = decision.key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        order = ' COLLATE "C"' if self._session.is_postgres else ""
         earlier = self._session.rows(
-            "SELECT key FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'", (decision.key, f"{escaped}#%")
+            f"SELECT key FROM incident WHERE key = ? OR (key >= ?{order} AND key < ?{order})",
+            (decision.key, f"{decision.key}#", f"{decision.key}$"),  # "$" is next to "#"
         )
         numbers = [row.key[len(decision.key) + 1 :] for row in earlier]  # not their count: retention deletes old ones
         last = max((int(number) if number.isdecimal() else 1 for number in numbers), default=0)

@@ -1,8 +1,10 @@
-"""One table of all benchmarks beside their last recorded figures: `python -m tests.bench.table [NAME …] [--record]`.
+"""One table of benchmarks beside their last recorded figures: `python -m tests.bench.table [NAME …] [--record]`.
 
-A figure with an anchor is compared by its ratio to it, a time without one in units of this machine: CPU seconds of a
-fixed loop, run before each benchmark. Everything else is compared as it is. What moved by more than 15 % is marked;
-which way is good only people know. --record writes the figures of this run into `recorded.json`.
+Without a name all that are recorded run, each at the scale of its record. A figure with an anchor is compared by its
+ratio to it, a CPU time without one in units of this machine: CPU seconds of a fixed loop, run before each benchmark.
+Wall time without an anchor is not compared, everything else as it is. What moved by more than 15 % is marked; which way
+is good only people know. --record writes the figures of this run into `recorded.json`. --against COMMIT runs each
+benchmark in turn with that of a commit (A B A B) and prints the medians of both instead: the closest comparison.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.bench.figures import rounded
@@ -31,6 +36,8 @@ GAUGE_STEPS = 5_000_000
 TIME_UNITS = frozenset({"ms", "us", "s", "cpu-s", "cpu-ms"})
 RATES = ("/cpu-s", "a second", "per second", "/s")
 LIMIT_SECONDS = 1_800
+PAIRS = 2
+"""Runs of each side of --against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Comparison:
     @property
     def mark(self) -> str:
         if self.moved is None:
-            return "new" if self.recorded is None else ""
+            return "new" if self.recorded is None else "wall time" if is_wall_time(self.unit) else ""
         text = f"{self.moved:+.0%}"
         return f"{text} <<" if abs(self.moved) > MOVED else text
 
@@ -68,11 +75,14 @@ def gauge_seconds() -> float:
     return time.process_time() - started
 
 
-def run_benchmark(name: str, scale: str) -> list[dict[str, Any]]:
-    """Its figures; none where it fails, which is reported on standard error."""
+def run_benchmark(name: str, scale: str, root: Path = HERE.parents[1]) -> list[dict[str, Any]]:
+    """Its figures; none where it fails, which is reported on standard error. `root`: of the code that is measured."""
     argv = [sys.executable, "-m", f"tests.bench.{name}", "--json", *([scale] if scale else [])]
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         print(f"{name}: no figures within {LIMIT_SECONDS} s", file=sys.stderr)
         return []
@@ -84,14 +94,27 @@ def run_benchmark(name: str, scale: str) -> list[dict[str, Any]]:
     return figures
 
 
+def is_time(unit: str) -> bool:
+    return bool(TIME_UNITS & {*unit.replace(",", " ").split()[:2]})
+
+
+def is_rate(unit: str) -> bool:
+    return any(rate in unit for rate in RATES)
+
+
+def is_wall_time(unit: str) -> bool:
+    """True if a figure depends on what else the machine does."""
+    return (is_time(unit) or is_rate(unit)) and "cpu" not in unit.lower()
+
+
 def comparable(figure: Mapping[str, Any], gauge: float) -> float | None:
-    """The figure in a unit that does not depend on the machine; None if it has no value."""
+    """The figure in a unit that does not depend on the machine; None if it has no value, or is of wall time."""
     if figure["value"] is None or figure["ratio"] is not None:
         return None if figure["value"] is None else figure["ratio"]
     value, unit = float(figure["value"]), str(figure["unit"])
-    if TIME_UNITS & {*unit.replace(",", " ").split()[:2]}:
-        return value / gauge
-    return value * gauge if any(rate in unit for rate in RATES) else value
+    if is_wall_time(unit):
+        return None
+    return value / gauge if is_time(unit) else value * gauge if is_rate(unit) else value
 
 
 def compare(bench: str, figures: list[dict[str, Any]], gauge: float, record: Mapping[str, Any]) -> Iterator[Comparison]:
@@ -105,21 +128,61 @@ def compare(bench: str, figures: list[dict[str, Any]], gauge: float, record: Map
         yield Comparison(bench, figure["name"], figure["unit"], figure["value"], known and known["value"], moved)
 
 
+@contextmanager
+def worktree(commit: str) -> Iterator[Path]:
+    """The files of a commit, for as long as the context lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        git = ("git", "-C", str(HERE), "worktree")
+        subprocess.run([*git, "add", "--quiet", "--detach", folder, commit], check=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run([*git, "remove", "--force", folder], check=True)
+
+
+def run_pairs(name: str, scale: str, other: Path) -> Iterator[tuple[str, str, float, float]]:
+    """(name, unit, this value, the other's) of each figure that both have: medians of runs in turn."""
+    sides: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
+    units: dict[str, str] = {}
+    for _ in range(PAIRS):
+        for values, root in zip(sides, (HERE.parents[1], other), strict=True):
+            for figure in run_benchmark(name, scale, root):
+                if figure["value"] is not None:
+                    values.setdefault(figure["name"], []).append(figure["value"])
+                    units[figure["name"]] = figure["unit"]
+    here, there = sides
+    for figure_name in here:
+        if figure_name in there:
+            yield figure_name, units[figure_name], median(here[figure_name]), median(there[figure_name])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run; without one all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run; without one those recorded")
     scale = parser.add_mutually_exclusive_group()
     for name in ("--quick", "--smoke"):
         scale.add_argument(name, dest="scale", action="store_const", const=name, default="")
     parser.add_argument("--record", action="store_true", help="record the figures of this run")
+    parser.add_argument("--against", metavar="COMMIT", help="compare with the code of a commit, in turn")
     given = parser.parse_args()
     if unknown := set(given.names) - {*benchmarks()}:
         parser.error(f"no benchmark: {', '.join(sorted(unknown))}; there are {', '.join(benchmarks())}")
     records: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
-    for bench in given.names or benchmarks():
+    titles = [f"{name} {given.scale}".strip() for name in given.names]
+    titles = titles or [title for title in records if given.scale in title]
+    if given.against is not None:
+        with worktree(given.against) as other:
+            for title in titles:
+                bench, _, scale = title.partition(" ")
+                print(f"{title}, against {given.against}", flush=True)
+                for name, unit, here, there in run_pairs(bench, scale, other):
+                    moved = f"{here / there - 1:+.0%}" if there else ""
+                    print(f"  {name:<36} {here:>12g} {there:>12g}  {moved:<9} {unit}", flush=True)
+        return 0
+    for title in titles:
+        bench, _, scale = title.partition(" ")
         gauge = gauge_seconds()
-        title = f"{bench} {given.scale}".strip()
-        figures, record = run_benchmark(bench, given.scale), records.get(title, {})
+        figures, record = run_benchmark(bench, scale), records.get(title, {})
         print(f"{title}, recorded {record.get('date', 'never')}", flush=True)
         for row in compare(bench, figures, gauge, record):
             recorded = "" if row.recorded is None else f"{row.recorded:g}"

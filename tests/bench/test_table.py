@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.bench import table
 
 
-def figure(value: float | None, unit: str = "ms", ratio: float | None = None, name: str = "step") -> dict[str, Any]:
+def figure(value: float | None, unit: str = "cpu-ms", ratio: float | None = None, name: str = "step") -> dict[str, Any]:
     return {"name": name, "value": value, "unit": unit, "ratio": ratio}
 
 
@@ -33,6 +34,9 @@ def marks(now: dict[str, Any], then: dict[str, Any], gauge: float = 1.0, recorde
         (figure(200, "bytes"), figure(200, "bytes"), 2.0, "+0%"),
         (figure(200, ratio=2.0), figure(90, ratio=1.5), 2.0, "+33% <<"),
         (figure(200, ratio=1.5), figure(90, ratio=1.5), 1.0, "+0%"),
+        (figure(107, "ms, p95"), figure(27, "ms, p95"), 1.0, "wall time"),
+        (figure(107, "polls/s"), figure(27, "polls/s"), 1.0, "wall time"),
+        (figure(107, "ms", ratio=4.0), figure(27, "ms", ratio=1.0), 1.0, "+300% <<"),
         (figure(None), figure(90), 1.0, ""),
         (figure(1), figure(1, name="other"), 1.0, "new"),
     ],
@@ -56,6 +60,37 @@ def test_each_record_is_of_a_benchmark() -> None:
     assert all(record["figures"] and record["gauge"] > 0 for record in records.values())
 
 
-def test_make_bench_runs_the_scale_of_the_records() -> None:
-    [scale] = re.findall(r"^BENCH := *(.*)$", (table.HERE.parents[1] / "Makefile").read_text(), re.MULTILINE)
-    assert {" ".join(title.split()[1:]) for title in json.loads(table.RECORDED.read_text())} == {scale}
+def test_make_bench_runs_what_is_recorded_the_evaluation_at_full_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[str] = []
+
+    def run(name: str, scale: str) -> list[dict[str, Any]]:
+        ran.append(f"{name} {scale}".strip())
+        return []
+
+    [options] = re.findall(r"^BENCH := *(.*)$", (table.HERE.parents[1] / "Makefile").read_text(), re.MULTILINE)
+    monkeypatch.setattr(table, "run_benchmark", run)
+    monkeypatch.setattr(sys, "argv", ["table", *options.split()])
+    assert 0 == table.main()
+    assert {*ran} == {*json.loads(table.RECORDED.read_text())} > {"control", "forecast_speed"}
+    monkeypatch.setattr(sys, "argv", ["table", "--quick", "control"])
+    ran.clear()
+    assert (0, ["control --quick"]) == (table.main(), ran)
+
+
+def test_a_commit_is_measured_in_turn_with_this_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ratio of medians, with the other's figures from its own files."""
+    roots: list[Path] = []
+
+    def run(name: str, scale: str, root: Path) -> list[dict[str, Any]]:
+        roots.append(root)
+        assert (root / "console/__init__.py").exists()
+        return [figure(10 + len(roots)), figure(None, name="without")]
+
+    monkeypatch.setattr(table, "run_benchmark", run)
+    with table.worktree("HEAD") as other:
+        rows = list(table.run_pairs("control", "", other))
+    here = table.HERE.parents[1]
+    assert ([here, other, here, other], [("step", "cpu-ms", 12, 13)]) == (roots, rows)
+    assert not other.exists()

@@ -369,6 +369,14 @@ def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served
     assert f"\n{DIVIDER}\nt 2\n\nb2\n" in body  # two blanks would part cells of a table
 
 
+def test_incidents_with_one_key_are_numbered_beside_keys_that_look_like_it(served: Estate) -> None:
+    others = ("run:a0b0c#7", "RUN:A_B%C#7", "run:a_b%c!#7", "run:a_b%c$7", "run:a_b%c2", "run:a_b%")
+    for key in (*others, *["run:a_b%c"] * 3):
+        decide(served, incidents=(incident(key=key, closed=True),))
+    keys = served.rows("SELECT key FROM incident ORDER BY id")
+    assert [(key,) for key in (*others, "run:a_b%c", "run:a_b%c#2", "run:a_b%c#3")] == keys
+
+
 def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))

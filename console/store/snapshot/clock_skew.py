@@ -7,7 +7,7 @@ instants need no correction.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import overload
@@ -21,13 +21,18 @@ _MIN_INSTANT, _MAX_INSTANT = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1,
 MIN_SKEW_SECONDS = 2
 """A smaller skew is within measurement error, and within what the rules tolerate."""
 
+_SKEWED = "SELECT t.id, t.skew_s FROM {targets} WHERE abs(t.skew_s) >= ?"
 _STEP_SECONDS = 10
 """A step so coarse that the jitter of polls does not make every job of the target be evaluated again."""
 
 
-def target_skews(session: Session) -> dict[int, timedelta]:
-    """Target -> how far its clock is ahead, in whole seconds; only of skewed ones."""
-    rows = session.rows("SELECT id, skew_s FROM target WHERE abs(skew_s) >= ?", (MIN_SKEW_SECONDS,))
+def target_skews(session: Session, target_ids: Set[int] | None) -> dict[int, timedelta]:
+    """Target -> how far its clock is ahead, in whole seconds; only of skewed ones. `target_ids`: None for all."""
+    if target_ids is None:
+        rows = session.rows(_SKEWED.format(targets="target t"), (MIN_SKEW_SECONDS,))
+    else:
+        of_these = _SKEWED.format(targets="{keys} JOIN target t ON t.id = k.a")
+        rows = session.by_keys(of_these, sorted(target_ids), (MIN_SKEW_SECONDS,))
     return {int(row.id): _skew(row.skew_s) for row in rows}
 
 

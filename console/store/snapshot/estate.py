@@ -91,8 +91,7 @@ class PeerDurations:
 
 _JOBS_VERSION = (
     "SELECT (SELECT MAX(changed_seq) FROM job) AS seq, (SELECT MAX(id) FROM job), (SELECT MAX(id) FROM schedule),"
-    " (SELECT MAX(id) FROM drift), (SELECT count(*) FROM system WHERE NOT removed) AS systems,"
-    " (SELECT count(*) FROM target WHERE NOT removed) AS targets"
+    " (SELECT MAX(id) FROM drift)"
 )
 _SHAPE_VERSION = "SELECT (SELECT MAX(id) FROM dependency), (SELECT MAX(id) FROM service)"
 MAX_CHANGES = 1_000
@@ -105,7 +104,7 @@ class SnapshotCache:
 
     jobs_version: Row | None = None
     jobs_scope: tuple[object, ...] = ()
-    """Config, systems and targets that the jobs were loaded for; with another one all are loaded again."""
+    """Config that the jobs were loaded for, systems and targets included; with another one all are loaded again."""
     jobs: dict[int, JobFacts] = field(default_factory=dict)
     """Every watched job, by id, in their order."""
     lookback: RecentRuns = field(default_factory=RecentRuns)
@@ -200,7 +199,7 @@ class SnapshotCache:
 
     def _refresh_jobs(self, session: Session, meta: dict[str, str]) -> set[int]:
         [version] = session.rows(_JOBS_VERSION)
-        scope = (meta.get("config_digest"), meta.get("config_seq"), version.systems, version.targets)
+        scope = (meta.get("config_digest"), meta.get("config_seq"))
         last, before = self.jobs_version, self.jobs
         if (version, scope) == (last, self.jobs_scope) and before:
             return set()

@@ -266,8 +266,7 @@ class Targets:
         """The same mapping while nothing changes."""
 
     def refresh(self, session: Session, config: tuple[object, ...]) -> set[int]:
-        """The targets that changed, appeared or disappeared. `config`: differs when the config or the number of targets
-        does."""
+        """The targets that changed, appeared or disappeared. `config`: differs when the config does."""
         scope = (*config, *session.rows(switches.SELECT_PAUSES))
         if scope == self._scope:
             rows = session.rows(f"{_SELECT_TARGETS} AND t.changed_seq > ?", (self._seq,))
@@ -454,8 +453,9 @@ def load_approvals(session: Session, since_us: int) -> dict[int, ApprovalFacts]:
 _INCIDENTS = (
     "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.business_date, i.opened_us,"
     " i.failed_since_us, i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
-    " i.flaps_since_us FROM {keys} JOIN incident i ON i.id = k.a WHERE i.merged_into IS NULL"
+    " i.flaps_since_us FROM {keys} JOIN incident i ON i.id = k.a WHERE +i.merged_into IS NULL"
 )
+"""`+`: SQLite would begin with the index of `merged_into`, in which nearly every incident is NULL."""
 _INCIDENT_MEMBERS = (
     "SELECT m.incident_id, r.id AS run_id, m.role, m.job_id FROM {keys} JOIN incident_member m ON m.incident_id = k.a"
     " JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key"

@@ -117,7 +117,7 @@ class HistoryCache:
         self.unread |= {job_id: None for job_id in changed if job_id in self.known and job_id in jobs}
         job_ids = sorted((first & self.unread.keys()) | set(islice(self.unread, READ_BATCH)))
         if job_ids:
-            skews = clock_skew.target_skews(session)
+            skews = clock_skew.target_skews(session, {jobs[job_id].target_id for job_id in job_ids})
             ahead = {job_id: skews[jobs[job_id].target_id] for job_id in job_ids if jobs[job_id].target_id in skews}
             histories: dict[int, RunHistory] = {}
             for at in range(0, len(job_ids), READ_JOBS):  # rows are larger than columns

@@ -65,7 +65,7 @@ class RecentRuns:
         seq, removed = int(meta.get("changed_seq", 0)), meta.get("runs_removed", "")
         removed_ids: set[int] = set()
         if self.is_full_refresh(since_us):
-            skews = clock_skew.target_skews(session).values()  # a wrong clock may put a run that much earlier
+            skews = clock_skew.target_skews(session, None).values()  # a wrong clock may put a run that much earlier
             bound = since_us - max((abs(skew) // _US for skew in skews), default=0)
             rows = session.stream(SELECT_RUNS, (bound, bound))
             self.runs, self.red, self.leaving = LayeredMap(), frozenset(), {}
@@ -141,7 +141,9 @@ def _read_runs(session: Session, rows: Iterator[Row], jobs: Mapping[int, JobFact
     runs: dict[int, list[RunFacts]] = {}
     skews: Mapping[int, timedelta] | None = None
     while batch := list(islice(rows, RUN_BATCH)):
-        skews = clock_skew.target_skews(session) if skews is None else skews
+        if skews is None:
+            targets = {jobs[row.job_id].target_id for row in batch if row.job_id in jobs}
+            skews = clock_skew.target_skews(session, targets if len(batch) < RUN_BATCH else None)
         for _, run in clock_skew.correct_runs(_build_runs(session, batch, jobs), jobs, skews):
             known = runs.get(run.job_id)
             if known is None:
@@ -255,7 +257,9 @@ def _read_earlier(
     rows |= {row.id: row for row in session.by_keys(_SINCE, sorted(first_us.items()), (since_us + REREAD_US,))}
     ended = facts.ended_attempts(session, [row.id for row in rows.values() if row.attempts > 1])
     read = ((row.sort_us, facts.run_facts(row, ended.get(row.id, ()))) for row in rows.values())
-    runs = clock_skew.correct_runs(read, jobs, clock_skew.target_skews(session))
+    runs = clock_skew.correct_runs(
+        read, jobs, clock_skew.target_skews(session, {jobs[job_id].target_id for job_id in required})
+    )
     by_job: dict[int, tuple[RunFacts, ...]] = {}
     for _, run in sorted(runs, key=lambda pair: (pair[0], pair[1].period_key)):
         by_job[run.job_id] = (*by_job.get(run.job_id, ()), run)

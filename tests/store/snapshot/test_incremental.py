@@ -26,7 +26,7 @@ from console.store.ingest.targets import record_failure
 from console.store.snapshot import estate as looks
 from console.store.snapshot.estate import refresh_estate
 from console.store.switches import set_pause
-from tests.store.estate import JOBS, MIDNIGHT, SERVED, Estate, at, run
+from tests.store.estate import JOBS, MIDNIGHT, SERVED, SYSTEMS, Estate, at, run
 
 STATES = (RunState.SUCCEEDED, RunState.SUCCEEDED, RunState.FAILED, RunState.RUNNING, RunState.UNKNOWN)
 PERIODS = ("02:10", "03:10", "04:10")
@@ -176,9 +176,8 @@ def test_a_system_that_left_the_config_is_skipped_and_read_again_when_it_is_back
     served.ingest(run())
     extract = served.job_id()
     assert extract in refresh_estate(served.store, at("03:30"), EvaluationSettings()).estate.jobs
-    for removed, there in (("TRUE", False), ("FALSE", True)):
-        with served.store.write(None) as connection:
-            connection.rows(f"UPDATE system SET removed = {removed} WHERE name = 'etl-hosts'")
+    for settings, there in ((replace(SERVED, systems=SYSTEMS[1:]), False), (SERVED, True)):
+        sync_config(served.store, settings, at("03:30"), None)
         loaded_estate = refresh_estate(served.store, at("03:30"), EvaluationSettings(), 0)
         assert there == (extract in loaded_estate.estate.jobs)
     assert extract in loaded_estate.estate.history
