@@ -10,7 +10,7 @@ from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges
 from console.store import run_export
 from console.store.ingest.inventory import write_inventory
-from console.store.run_export import FinishedRun, next_finished_runs, save_export_cursor
+from console.store.run_export import FinishedRun, count_open_runs, next_finished_runs, save_export_cursor
 from tests.store.estate import EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
 
 SINCE_US = micros(at("00:00"))
@@ -78,3 +78,7 @@ def test_runs_of_tasks_and_of_unwatched_jobs_are_left_out(night: Estate) -> None
     exported(night)
     night.ingest(run(task.native_id), run(JOBS[1]), run(JOBS[2], state=RunState.SKIPPED, started_at=None))
     assert [("skipped", micros(at("03:15")))] == [(run.state, run.started_us) for run in exported(night)]
+    assert {} == count_open_runs(night.store)
+    night.ingest(*(running(job, "02:00", "2") for job in (task.native_id, *JOBS)))
+    night.ingest(running(JOBS[2], "02:10", "3", state=RunState.QUEUED, started_at=None))
+    assert {"running": 2, "queued": 1} == count_open_runs(night.store)

@@ -178,8 +178,8 @@ class SlackButtons:
         return client
 
     def _received(self, client: BaseSocketModeClient, request: SocketModeRequest) -> None:
-        """Stores what was pressed, confirms the message within Slack's 3 s, then waits for the engine. Slack sends a
-        message that nobody confirmed again."""
+        """Stores what was pressed, confirms the message within Slack's 3 s, then waits for the engine. Slack sends an
+        unconfirmed message again."""
         from slack_sdk.socket_mode.response import SocketModeResponse  # noqa: PLC0415 - an extra
 
         press = request.payload
