@@ -39,7 +39,7 @@ Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_DEPTH = 30
 SENT_BY_HTTP = frozenset({"accept", "authorization", "content-type", "user-agent"})
-"""Headers that OpenAPI describes elsewhere, and our own name."""
+"""Headers that OpenAPI describes elsewhere, and User-Agent, which every request has."""
 
 
 class Undescribed(Exception):

@@ -64,8 +64,8 @@ class BoundQuery:
     @property
     def shown(self) -> str:
         """The statement for people, on one line, with its values in their places."""
-        text = PLACE.sub(lambda match: repr(self.values.get(match[1], match[0])), self.text.strip().rstrip(";"))
-        return " ".join(text.split())
+        text = PLACE.sub(lambda match: repr(self.values[match[1]]) if match[1] in self.values else match[0], self.text)
+        return " ".join(text.strip().rstrip(";").split())
 
 
 class SqlDatabase(Protocol):

@@ -1,6 +1,6 @@
 """A small Salesforce with a state, behind httpx: records of AsyncApexJob made from Salesforce's own types, which judge
-each query and answer; texts by the examples of the REST API Developer Guide. It gives the selected fields alone and
-refuses others, as SOQL does.
+the fields of each query of jobs and each page of its answer; texts by the examples of the REST API Developer Guide. It
+gives the selected fields alone and refuses others, as SOQL does.
 
 Specified, not recorded: nobody here saw Salesforce itself. Its clock is moved by hand.
 """

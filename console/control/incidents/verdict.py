@@ -61,7 +61,7 @@ class Verdict(NamedTuple):
         job, at, is_first = self.then
         if not at:
             return [f"{text}, then {job}", f"{short}, then {job}", short]
-        earlier = text.replace(self.until, f" by {at}") if self.until and is_first else text
+        earlier = text.replace(self.until, f" by {at}") if self.until and is_first else short
         ends = (f", then {job} unless fixed by {at}", f", then {job} if after {at}")
         return [*(action + end for end in ends for action in (text, short)), earlier]
 

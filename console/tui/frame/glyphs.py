@@ -142,10 +142,10 @@ OTHER_SIGNS = (
     ("slack", Glyph("any", "any", "the job cannot make the service late", "dim")),
     ("step", Glyph("~", "~", "its usual duration", "dim")),
     ("attempt", Glyph("ours", "ours", "Headway sent it", "plain")),
-    ("bars", Glyph("▁", "1", "the least", "dim", "a duration or a number of runs")),
-    ("bars", Glyph("█", "8", "the most", "dim", "of a month: days in time")),
+    ("bars", Glyph("▁", "1", "lowest value", "dim")),
+    ("bars", Glyph("█", "8", "highest value", "dim", "duration, number of runs, or share of a month")),
     ("lineage", Glyph("─", "-", "dependency", "dim")),
-    ("lineage", Glyph("━", "=", "critical path", "warn", "or the blast radius")),
+    ("lineage", Glyph("━", "=", "critical path or blast radius", "warn")),
 )
 """Signs and short cells outside the columns, with their subjects."""
 

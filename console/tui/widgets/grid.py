@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Sequence
 
-from textual import events
+from textual import events, on
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -123,7 +123,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self.source: RowSource = FixedRows()
         self.cursor = 0
         self.touched = False
-        """True once the user has moved the cursor: it then stays on its row; before, on the first."""
+        """True once the user has moved the cursor or scrolled: the cursor then stays on its row, not on the first."""
         self._wanted_key: Hashable | None = None
         self._wanted_top: int | None = None
         self._lit_rows = Highlights()
@@ -147,8 +147,9 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         position = self._wanted(position)
         self.cursor = self._pickable(max(0, position), 1)
         self.virtual_size = Size(self.room, len(source) + self._head)
-        stays = key is not None and self.key == key and not before[2].y <= before[1] < before[2].y + self.page
-        if self.touched and not stays and key is not None and self.key == key and before[1] != self.cursor:
+        is_kept, is_seen = key is not None and self.key == key, before[2].y <= before[1] < before[2].y + self.page
+        stays = is_kept and not is_seen
+        if self.touched and is_kept and is_seen and before[1] != self.cursor:
             self.scroll_to(y=before[2].y + self.cursor - before[1], animate=False)
         if (stays or not self._follow()) and len(source) and before == (len(source), self.cursor, self.scroll_offset):
             self.row_changed(*self.visible_rows)
@@ -338,10 +339,9 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     def _above(self) -> bool:
         return any((row := self.source.row(index)) is None or row.pick for index in range(self.cursor))
 
-    def on_mouse_scroll_down(self) -> None:
-        self.touched = True
-
-    def on_mouse_scroll_up(self) -> None:
+    @on(events.MouseScrollDown)
+    @on(events.MouseScrollUp)
+    def scrolled(self) -> None:
         self.touched = True
 
     def on_click(self, event: events.Click) -> None:

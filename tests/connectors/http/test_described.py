@@ -89,7 +89,8 @@ def test_each_path_parameter_and_field_is_in_the_models_or_types_of_the_vendor(
     kind: str, calls: int, faults: list[str]
 ) -> None:
     """$skiptoken is of the nextLink, which Azure's models do not take apart; a job of Salesforce has as its title
-    a name that our query gives to a field of another object."""
+    a name that our query gives to a field of another object. Salesforce's types name no paths: those are ours, by its
+    REST API Developer Guide."""
     profile = HttpProfile.model_validate(tomllib.loads(registry.profiles()[kind].read_text("utf-8")), context={})
     result = profile.compare(Description(kind).text)
     assert (faults, calls, []) == ([".".join(key) for key, _ in result.faults], result.calls, result.undescribed)

@@ -49,7 +49,7 @@ async def test_the_wheel_scrolls_three_rows_and_the_view_stays_there(night: Nigh
     await night.until(lambda: grid.max_scroll_y >= 3, "more jobs than fit")
     await wheel(night, grid)
     await night.until(lambda: grid.scroll_offset.y == 3, "three rows")
-    assert 0 == grid.cursor
+    assert (0, True) == (grid.cursor, grid.touched)
     grid.show(grid.source)
     await night.pilot.pause()
     assert 3 == grid.scroll_offset.y

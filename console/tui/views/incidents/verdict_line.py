@@ -25,7 +25,7 @@ from console.tui.frame import service_groups
 from console.tui.frame.cells import RenderContext, counted
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
 from console.tui.widgets.bar import Bar
-from console.tui.widgets.paint import Segment, length_of
+from console.tui.widgets.paint import Segment, fit, length_of
 
 
 class OpenIncident(NamedTuple):
@@ -96,10 +96,11 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
 
 def _with_act_by(verdict: Verdict, width: int) -> str:
     """Its shortest text, cut before the act-by, which stays."""
-    text, by = verdict.actions[-1], verdict.until.partition(" (in ")[0]
-    before, _, after = text.rpartition(by) if by else (text, "", "")
-    excess = length_of([(text, "")]) - width
-    return f"{before[: max(0, len(before) - excess - 1)].rstrip()}…{by}{after}" if by and excess > 0 else text
+    text = verdict.actions[-1]
+    before, by, rest = text.rpartition(" by ") if verdict.until else (text, "", "")
+    end = f"{by}{rest}"
+    is_cut = by and length_of([(text, "")]) > width
+    return fit(before, width - length_of([(end, "")])) + end if is_cut else text
 
 
 ROOMY = 25

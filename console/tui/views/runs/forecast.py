@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 
 from console.control.incidents.verdict import IF_REPAIRED
@@ -31,7 +31,14 @@ def by_job(views: Iterable[JobForecastView]) -> dict[str, list[JobForecastView]]
 
 
 def least_slack(views: Iterable[JobForecastView]) -> list[JobForecastView]:
-    return sorted(views, key=lambda view: (FAR if view.slack_s is None else view.slack_s, -view.decides, view.deadline))
+    """Failed jobs first, by their act-by; then the least slack."""
+
+    def urgency(view: JobForecastView) -> tuple[bool, float, float, datetime]:
+        slack = FAR if view.slack_s is None else view.slack_s
+        first = (view.act_by or view.deadline).timestamp() if view.has_failed else slack
+        return not view.has_failed, first, -view.decides, view.deadline
+
+    return sorted(views, key=urgency)
 
 
 def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
@@ -42,9 +49,7 @@ def tonight_segments(views: Iterable[JobForecastView]) -> list[JobForecastView]:
 
 
 def slack_text(forecast: JobForecastView) -> str:
-    """ "+12m", "-4m"; "any" if the job cannot make the service late, "–" if it has failed."""
-    if forecast.has_failed:
-        return "–"
+    """ "+12m", "-4m"; "any" if the job cannot make the service late."""
     return "any" if forecast.slack_s is None else format_signed(timedelta(seconds=forecast.slack_s))
 
 
@@ -89,7 +94,7 @@ def forecast_lines(views: Sequence[JobForecastView], ctx: RenderContext, width: 
     lines = flowing_groups([_finish(ordered[0], ctx), *([segment] for segment in _basis(ordered[0]))], width)
     head: list[Segment] = [(title, "head") for title in FORECAST_HEAD]
     rows = [head, *(_service_cells(view, ctx) for view in ordered[:MAX_SERVICES])]
-    if ordered[0].has_failed:
+    if all(view.has_failed for view in ordered):
         slack = FORECAST_HEAD.index("slack")
         rows = [[*row[:slack], *row[slack + 1 :]] for row in rows]
     lines += aligned(rows, width)
@@ -104,13 +109,13 @@ def _finish(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
 
 
 def _service_cells(view: JobForecastView, ctx: RenderContext) -> list[Segment]:
-    slack = slack_text(view)
+    slack = ctx.sign("dash") if view.has_failed else slack_text(view)
     late_style = slack_style(view) if view.p_late >= FORECAST_TEXTS else "plain"
     return [
         (view.title, "strong"),
         (ctx.due(view.deadline), "plain"),
         (format_probability(view.p_late), late_style),
-        (slack, "bad" if slack.startswith("-") else "plain"),
+        (slack, "bad" if slack.startswith("-") and not view.has_failed else "plain"),
         act_by(view.act_by, ctx),
         (ctx.day(view.green_by), "plain"),
         (format_percent(view.decides), "plain"),

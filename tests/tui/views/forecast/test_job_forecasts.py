@@ -297,3 +297,12 @@ def test_a_time_is_the_next_one_on_the_wall_that_is_shown(typed: str, clock: str
     assert instant is not None
     assert instant.strftime("%H:%M") == clock
     assert NOW <= instant <= NOW + timedelta(days=1)
+
+
+def test_a_job_that_failed_comes_first_by_its_act_by() -> None:
+    """Above its next date, which has slack."""
+    soon, late = (
+        left("daily-revenue", EXTRACT, slack=None, has_failed=True, act_by=act_by) for act_by in ("03:40", "04:50")
+    )
+    next_date = left("supply-plan", EXTRACT, slack=9)
+    assert [soon, late, next_date] == forecast.least_slack([next_date, late, soon])

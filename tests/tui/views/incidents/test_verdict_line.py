@@ -26,7 +26,7 @@ from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.summary import header_lines, incident_title, summary_lines
 from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine, service_verdict, verdict_lines
 from console.tui.views.plans.rows import saved_services
-from console.tui.widgets.paint import Segment
+from console.tui.widgets.paint import Segment, length_of
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import (
     NOW,
@@ -95,6 +95,12 @@ def test_a_long_name_is_cut_before_the_act_by() -> None:
     view = with_root(job="cron-db07/batch-extract.sh-headway-extract_orders", unreachable="cron-db07/db07")
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 56, is_frozen=False)
     assert " Restore cron-db07/db07, then restart batch-ex… by 03:58" == text_of(line)
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
+    first, *others = view.services
+    earlier = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=(start,)), *others))
+    [line] = verdict_lines(OpenIncident(earlier, ()), render_context(), 80, is_frozen=False)
+    assert text_of(line).endswith("… by 03:50")
+    assert length_of(line) <= 80
 
 
 def test_a_start_that_has_passed_is_a_restart_without_a_time() -> None:
