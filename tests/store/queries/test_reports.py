@@ -12,7 +12,7 @@ from sqlmodel import Session, SQLModel
 from connectors.sdk.states import RunState
 from console.domain.ids import micros
 from console.domain.report import months_back
-from console.domain.schema.estate import Drift, JobDay
+from console.domain.schema.estate import Drift, JobDay, System
 from console.domain.schema.incidents import Acknowledgement, Incident, IncidentService
 from console.domain.schema.services import ServiceDay
 from console.domain.settings import DeclaredPool
@@ -68,11 +68,8 @@ def test_unknown_and_skipped_runs_are_no_failures(served: Estate, reads: Queries
 
 
 def test_a_system_without_jobs_has_empty_months(served: Estate, reads: Queries) -> None:
-    with served.store.write(None) as session:
-        session.rows("DELETE FROM run")
-        session.rows("DELETE FROM latest_run")
-        session.rows("DELETE FROM job")
-    [figures] = reads.reports.months([MONTH], "etl-hosts")
+    insert(served, System(name="new-hosts"))
+    [figures] = reads.reports.months([MONTH], "new-hosts")
     assert not figures.is_watched
 
 
