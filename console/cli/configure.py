@@ -210,8 +210,8 @@ def _grouped(noun: str, names: Sequence[str]) -> str:
     """ "system a"; "40 systems (a, b, c, …)"; empty without one."""
     if len(names) < 2:
         return f"{noun} {names[0]}" if names else ""
-    more = ", …" if len(names) > MAX_NAMES else ""
-    return f"{counted(names, noun)} ({', '.join(names[:MAX_NAMES])}{more})"
+    ending = ", …" if len(names) > MAX_NAMES else ""
+    return f"{counted(names, noun)} ({', '.join(names[:MAX_NAMES])}{ending})"
 
 
 def machine_bound_targets(config: Config, store_url: str) -> list[str]:

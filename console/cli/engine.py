@@ -95,15 +95,17 @@ def stop_engine(arguments: argparse.Namespace) -> int:
         return _stop_processes(dict([noted]))
     engines: list[EngineShare | EngineView] = [view, *shares]
     processes = {engine.holder: pid for engine in engines if (pid := _process_here(engine)) is not None}
-    others = dict.fromkeys(engine.holder for engine in engines if engine.alive and local_pid(engine.holder) is None)
+    far_holders = dict.fromkeys(
+        engine.holder for engine in engines if engine.alive and local_pid(engine.holder) is None
+    )
     if processes:
         code = _stop_processes(processes)
-        for holder in others:
+        for holder in far_holders:
             command = "to stop it too, run headway engine stop there"
             print_message(f"the engine on {lease_holder_text(holder)}, goes on; {command}")
         return code
-    if others:
-        hosts = " and ".join(dict.fromkeys(holder.rpartition(":")[0] for holder in others))
+    if far_holders:
+        hosts = " and ".join(dict.fromkeys(holder.rpartition(":")[0] for holder in far_holders))
         raise CommandError(Exit.REFUSED, f"the engine runs on {hosts}, not here; run headway engine stop there")
     dead = f"the engine on {lease_holder_text(view.holder)}, is not running any more"
     print_message(dead if is_provably_dead(view.holder) else no_engine_text(view, ""))

@@ -74,8 +74,8 @@ def grouped_reasons(reasons: Mapping[str, str]) -> str:
         workers_by_reason[reason].append(worker)
     groups = sorted(workers_by_reason.items(), key=lambda group: -len(group[1]))
     texts = [f"{_named(workers)}: {reason}" for reason, workers in groups[:MAX_REASONS]]
-    more = sum(len(workers) for _, workers in groups[MAX_REASONS:])
-    return "; ".join([*texts, f"{more} more, see the log"] if more else texts)
+    omitted = sum(len(workers) for _, workers in groups[MAX_REASONS:])
+    return "; ".join([*texts, f"{omitted} more, see the log"] if omitted else texts)
 
 
 def _named(workers: list[str]) -> str:
