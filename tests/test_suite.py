@@ -80,6 +80,7 @@ def suite(folder: Path, text: str, *options: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
+@pytest.mark.deep
 def test_the_last_lines_name_each_failure_as_pytest_takes_it_and_nothing_is_tried_again(tmp_path: Path) -> None:
     status, lines = suite(tmp_path, TESTS)
     assert 1 == status, lines

@@ -45,7 +45,7 @@ None holds a secret; `pass_env` names others."""
 _CONTROL_STRING = r"[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
 _HIDDEN_CHARACTER = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffd\U000e0000-\U000e007f]"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffd\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
 _CONTROL_SEQUENCE = r"(?<=\x1b)(?:\[[0-?]*+[ -/]*+[@-~]|[ -/]*+[0-Z\\`-~])|(?<=\x9b)[0-?]*+[ -/]*+[@-~]"
 _SPLITS = (

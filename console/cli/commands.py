@@ -140,7 +140,7 @@ COMMANDS: dict[str, Command] = {
     "datacheck": Command("checks", "List data checks; show one, or run it now", "headway datacheck supply-rows --now"),
     "engine": Command("engine", "Run the engine: watch, evaluate, notify and send",
         "headway engine --log-level warning"),
-    "engine stop": Command("engine", "Stop the engine that runs on this machine", "headway engine stop"),
+    "engine stop": Command("engine", "Stop the engines that run on this machine", "headway engine stop"),
     "status": Command("status", "Show the engine, systems, services and open incidents", "watch -n 30 headway status"),
     "system": Command("systems", "List systems with their polling health, or show one",
         "headway system etl-hosts/db07"),

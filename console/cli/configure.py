@@ -76,6 +76,8 @@ def _configured_times(config: Config) -> Iterator[tuple[str, time, str]]:
 MISSING_RIGHTS = "missing rights"
 NOT_TRIED = "no alert yet"
 """Verdict of a route that could be used and has accepted nothing yet; not a problem."""
+MAX_NAMES = 3
+"""Named in a warning about several systems."""
 OPEN_PERMISSIONS = "no [[permissions]]: everybody who can write the store has every permission"
 
 
@@ -185,11 +187,31 @@ def weakened_transport(config: Config, store_url: str) -> list[str]:
     """Settings of the config and the store's URL by which secrets or data cross a network unprotected."""
     from connectors.sdk.transport.libpq import unverified_store
 
-    places = {f"system {name}": system.options for name, system in config.systems.items()}
-    places |= {f"check {name}": settings for name, settings in config.checks.items()} | {"otlp": config.otlp}
-    plain = [name for name, options in places.items() if getattr(options, "plain_http", False)]
-    texts = [f"{name}: plain_http = true: requests and replies cross the network unencrypted" for name in plain]
+    systems = [name for name, system in config.systems.items() if _is_unencrypted(system.options)]
+    checks = [name for name, settings in config.checks.items() if _is_unencrypted(settings)]
+    places = [_grouped("system", systems), _grouped("check", checks), "otlp" if _is_unencrypted(config.otlp) else ""]
+    plain = "plain_http = true: requests and replies cross the network unencrypted"
+    texts = [f"{place}: {plain}" for place in filter(None, places)]
     return [*texts, *(f"store: {text}" for text in unverified_store(store_url))]
+
+
+def _is_unencrypted(options: object) -> bool:
+    """Whether plain_http lets these settings use an address beyond this machine."""
+    from connectors.sdk.transport.loopback import is_loopback, listen_address
+
+    if not getattr(options, "plain_http", False):
+        return False
+    addresses = [text for name, text in vars(options).items() if name in ("url", "listen") or "endpoint_url" in name]
+    hosts = [urlsplit(text).hostname if "://" in text else listen_address(text)[0] for text in filter(None, addresses)]
+    return not all(host and is_loopback(host) for host in hosts)
+
+
+def _grouped(noun: str, names: Sequence[str]) -> str:
+    """ "system a"; "40 systems (a, b, c, …)"; empty without one."""
+    if len(names) < 2:
+        return f"{noun} {names[0]}" if names else ""
+    more = ", …" if len(names) > MAX_NAMES else ""
+    return f"{counted(names, noun)} ({', '.join(names[:MAX_NAMES])}{more})"
 
 
 def machine_bound_targets(config: Config, store_url: str) -> list[str]:
@@ -199,21 +221,18 @@ def machine_bound_targets(config: Config, store_url: str) -> list[str]:
 
     if not store_url.startswith(POSTGRES_URLS):
         return []
-    texts = []
+    local, loopback = list[str](), list[str]()
     for system in config.systems.values():
         targets = [ConnectorTarget(0, system, target) for target in system.kind.targets(system.options)]
-        texts += [
-            f"{target.name} is polled by the engine that leads, on its own machine. Fix, with engines on several"
-            " machines: give it an address"
-            for target in targets
-            if target.is_local and system.kind.listen is None
-        ]
-        texts += [
-            f"system {system.name}: {value} is a different server on each machine. Fix, with engines on several"
-            " machines: name the server's host"
-            for value in loopback_addresses(system.options.model_dump())
-        ]
-    return texts
+        local += [target.name for target in targets if target.is_local and system.kind.listen is None]
+        addresses = loopback_addresses(system.options.model_dump())
+        loopback += [f"{system.name} at {address}" for address in addresses[:1]]
+    several = "Fix, with engines on several machines:"
+    warnings = {
+        _grouped("target", local): f"only the engine that leads polls it, on its own machine. {several} add an address",
+        _grouped("system", loopback): f"a different server on each machine. {several} name the server's host",
+    }
+    return [f"{places}: {warning}" for places, warning in warnings.items() if places]
 
 
 def loopback_addresses(options: object) -> list[str]:

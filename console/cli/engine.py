@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from console.cli.output import counted, print_message
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader, store_url_of
 
 if TYPE_CHECKING:
+    from console.domain.header import EngineShare, EngineView
     from console.store.db.lease import LeaseHolder
 
 
@@ -75,8 +77,8 @@ def run_engine(arguments: argparse.Namespace) -> int:
 
 
 def stop_engine(arguments: argparse.Namespace) -> int:
-    """Ends the engine that holds this store's lease, when it runs on this host, and prints which others go on; without
-    one, the engine that still works on a removed or replaced file of this store."""
+    """Ends every engine of this store that runs on this host, and prints which go on elsewhere; without one, the engine
+    that still works on a removed or replaced file of this store."""
     from console.store.db.lease import is_provably_dead, living_holder, local_pid, noted_engine
     from console.store.db.location import POSTGRES_URLS, store_path
 
@@ -84,51 +86,70 @@ def stop_engine(arguments: argparse.Namespace) -> int:
     noted = None if url.startswith(POSTGRES_URLS) else noted_engine(store_path(url))
     try:
         with store_reader(arguments) as reads:
-            view, engines = reads.estate.header().engine, reads.estate.engines()
+            view, shares = reads.estate.header().engine, reads.estate.engines()
     except CommandError:
         if noted is None:
             raise
-        return _stop_process(*noted)
+        return _stop_processes(dict([noted]))
     if noted is not None and living_holder(view.holder, view.since) is None:
-        return _stop_process(*noted)
-    if is_provably_dead(view.holder):
-        print_message(f"the engine on {lease_holder_text(view.holder)}, is not running any more")
-        return Exit.NO_ENGINE
-    if not view.alive and living_holder(view.holder, view.since) is None:
-        print_message(no_engine_text(view, ""))
-        return Exit.NO_ENGINE
-    pid = local_pid(view.holder)
-    if pid is None:
-        host = view.holder.rpartition(":")[0]
-        raise CommandError(Exit.REFUSED, f"the engine runs on {host}, not here; run headway engine stop there")
-    code = _stop_process(view.holder, pid)
-    for engine in engines:
-        if engine.alive and engine.holder != view.holder:
-            where = "" if local_pid(engine.holder) is not None else " there"
-            command = f"to stop it too, run headway engine stop{where}"
-            print_message(f"the engine on {lease_holder_text(engine.holder)}, goes on; {command}")
-    return code
+        return _stop_processes(dict([noted]))
+    engines: list[EngineShare | EngineView] = [view, *shares]
+    processes = {engine.holder: pid for engine in engines if (pid := _process_here(engine)) is not None}
+    others = dict.fromkeys(engine.holder for engine in engines if engine.alive and local_pid(engine.holder) is None)
+    if processes:
+        code = _stop_processes(processes)
+        for holder in others:
+            command = "to stop it too, run headway engine stop there"
+            print_message(f"the engine on {lease_holder_text(holder)}, goes on; {command}")
+        return code
+    if others:
+        hosts = " and ".join(dict.fromkeys(holder.rpartition(":")[0] for holder in others))
+        raise CommandError(Exit.REFUSED, f"the engine runs on {hosts}, not here; run headway engine stop there")
+    dead = f"the engine on {lease_holder_text(view.holder)}, is not running any more"
+    print_message(dead if is_provably_dead(view.holder) else no_engine_text(view, ""))
+    return Exit.NO_ENGINE
 
 
-def _stop_process(holder: str, pid: int) -> int:
+def _process_here(engine: EngineShare | EngineView) -> int | None:
+    """The process of an engine that runs on this machine."""
+    from console.store.db.lease import living_holder, local_pid
+
+    return local_pid(engine.holder) if engine.alive else living_holder(engine.holder, engine.since)
+
+
+def _stop_processes(processes: Mapping[str, int]) -> int:
+    """Ends all of them at once, by the holder's name, and prints each that has ended."""
     from console.store.db.lease import is_alive
 
+    refused = [pid for pid in processes.values() if not _signal_to_stop(pid)]
+    running = {holder: pid for holder, pid in processes.items() if pid not in refused}
+    for _ in range(100):
+        for holder in [holder for holder, pid in running.items() if not is_alive(pid)]:
+            del running[holder]
+            print_message(f"the engine on {lease_holder_text(holder)}, stopped")
+        if not running:
+            break
+        time.sleep(0.1)
+    if refused:
+        raise CommandError(
+            Exit.REFUSED, f"the engine, process {refused[0]}, belongs to another user, who has to stop it"
+        )
+    for holder in running:
+        raise CommandError(
+            Exit.PROBLEM, f"the engine on {lease_holder_text(holder)}, still runs 10 s after the signal to stop"
+        )
+    return Exit.OK
+
+
+def _signal_to_stop(pid: int) -> bool:
+    """False if the process belongs to another user."""
     try:
         os.kill(pid, signal.SIGTERM)
     except PermissionError:
-        raise CommandError(
-            Exit.REFUSED, f"the engine, process {pid}, belongs to another user, who has to stop it"
-        ) from None
+        return False
     except ProcessLookupError:
         pass  # it has ended just now
-    for _ in range(100):
-        if not is_alive(pid):
-            print_message(f"the engine on {lease_holder_text(holder)}, stopped")
-            return Exit.OK
-        time.sleep(0.1)
-    raise CommandError(
-        Exit.PROBLEM, f"the engine on {lease_holder_text(holder)}, still runs 10 s after the signal to stop"
-    )
+    return True
 
 
 HANDLERS = {

@@ -302,10 +302,8 @@ HANDLERS = {
         run_recover,
         option("name", "INC-0001", "INCIDENT"),
         flag("--all", "also rerun downstream jobs that no affected service needs"),
-        PLAIN,
         *DRAFT_CHANGES,
         AT_ONCE,
-        PLAIN,
         *SENDING,
     ),
     "plan": Handler(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,21 @@ from console.cli.commands import JSON, Handler, argument, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Table, ValueColumn, print_result, table
 from console.cli.reader import fresh_store_reader
-from console.domain.report import TREND_MONTHS, MonthFigures, PoolFigures, months_back, share_text
+from console.domain.report import (
+    BARS_TEXT,
+    TREND_MONTHS,
+    MonthFigures,
+    PoolFigures,
+    ReportFigure,
+    Unit,
+    figures_of,
+    months_back,
+    share_text,
+)
 from console.timing.durations import format_duration
+
+_DROPS = {"cost": 1, "changes": 2, "failed after": 2, "acknowledged": 3, "slack": 4, "missed": 5, "unknown": 6}
+"""Order in which a narrow terminal loses figures."""
 
 
 def run_report(arguments: argparse.Namespace) -> int:
@@ -29,7 +43,7 @@ def run_report(arguments: argparse.Namespace) -> int:
         pools = [] if name else reads.reports.pools(months[-1])
     services, systems = ([row for row in figures if row.kind == kind] for kind in ("service", "system"))
     tables = [
-        (title, figures_table(rows, bool(name)))
+        (title, figures_table(rows, bool(name), has_bars=bool(arguments.html)))
         for title, rows in (("Services", services), ("Systems", systems))
         if rows
     ]
@@ -42,9 +56,8 @@ def run_report(arguments: argparse.Namespace) -> int:
         from console.text.html_page import rendered_page, replace_file
 
         template = files("console.cli").joinpath("report.html").read_text()
-        page = rendered_page(
-            template, None, estate=estate, now=now, as_of=timestamp(now), headline=headline, tables=tables
-        )
+        texts = {"headline": headline, "bars_text": BARS_TEXT if name else ""}
+        page = rendered_page(template, None, estate=estate, now=now, as_of=timestamp(now), tables=tables, **texts)
         try:
             replace_file(Path(arguments.html), page)
         except OSError as error:
@@ -56,24 +69,15 @@ def run_report(arguments: argparse.Namespace) -> int:
     return print_result(arguments, document, [headline], *(parts or [["nothing is recorded"]]))
 
 
-def figures_table(rows: Sequence[MonthFigures], is_trend: bool) -> Table:
-    """One row per service or system; a trend has one per month."""
-    return table(
-        rows,
-        ValueColumn("month", lambda row: row.month) if is_trend else ValueColumn("name", lambda row: row.title, 12),
-        ValueColumn("in time", lambda row: _share(row.attainment, row.in_time, row.judged)),
-        ValueColumn("slack", _duration(lambda row: row.slack_s), drop=4),
-        ValueColumn("incidents", _count(lambda row: row.incidents)),
-        ValueColumn("acknowledged in", _duration(lambda row: row.acknowledge_s), drop=3),
-        ValueColumn("recovered in", _duration(lambda row: row.recover_s)),
-        ValueColumn("success", lambda row: _share(row.success_rate, row.succeeded, row.runs)),
-        ValueColumn("missed", _count(lambda row: row.missed), drop=5),
-        ValueColumn("changes", _count(lambda row: row.changes), drop=2),
-        ValueColumn(
-            "failed after", lambda row: _share(row.change_failure_rate, row.failed_changes, row.tried_changes), drop=2
-        ),
-        ValueColumn("cost", lambda row: "–" if row.cost is None else f"{row.cost:,.2f}", drop=1),
-    )
+def figures_table(rows: Sequence[MonthFigures], is_trend: bool, has_bars: bool = False) -> Table:
+    """One row per service or system; a trend has one per month, and with `has_bars` a last one of bars."""
+    figures = figures_of(rows)
+    name = ValueColumn[MonthFigures]("name", lambda row: row.title, 18)
+    first = ValueColumn[MonthFigures]("month", lambda row: row.month) if is_trend else name
+    columns = [ValueColumn(figure.name, partial(_cell, figure), drop=_DROPS.get(figure.name, 0)) for figure in figures]
+    made = table(rows, first, *columns)
+    bars = ["trend", *(figure.trend(rows) for figure in figures)]
+    return made._replace(rows=[*made.rows, bars]) if is_trend and has_bars else made
 
 
 def pool_table(rows: Sequence[PoolFigures]) -> Table:
@@ -86,21 +90,17 @@ def pool_table(rows: Sequence[PoolFigures]) -> Table:
     )
 
 
-def _share(share: float | None, part: int, whole: int) -> str:
-    """ "97 % (29 of 30)"; a dash without any."""
-    return "–" if share is None else f"{share_text(share)} ({part:,} of {whole:,})"
-
-
-def _count(number: Callable[[MonthFigures], int]) -> Callable[[MonthFigures], str]:
-    return lambda row: f"{number(row):,}" if row.is_watched else "–"
-
-
-def _duration(seconds: Callable[[MonthFigures], float | None]) -> Callable[[MonthFigures], str]:
-    def cell(row: MonthFigures) -> str:
-        length = seconds(row)
-        return "–" if length is None else format_duration(length)
-
-    return cell
+def _cell(figure: ReportFigure, row: MonthFigures) -> str:
+    """ "97 % (29 of 30)", "12m", "4"; a dash without any."""
+    value = figure.value(row)
+    if value is None:
+        return "–"
+    if figure.unit is Unit.SHARE:
+        part, whole = (getattr(row, name) for name in figure.parts)
+        return f"{share_text(value)} ({part:,} of {whole:,})"
+    if figure.unit is Unit.SECONDS:
+        return format_duration(value)
+    return f"{value:,.2f}" if figure.unit is Unit.COST else f"{value:,}"
 
 
 def _document(row: MonthFigures | PoolFigures) -> dict[str, Any]:

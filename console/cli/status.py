@@ -52,8 +52,12 @@ def run_status(arguments: argparse.Namespace) -> int:
         write_page(render_page(page), arguments.html)
         return code
     document = {
-        "header": {**header._asdict(), "engine": header.engine._asdict()},
-        "engines": engines,
+        "header": {
+            **header._asdict(),
+            "engine": header.engine._asdict(),
+            "unseen_targets": [target._asdict() for target in header.unseen_targets],
+        },
+        "engines": [engine._asdict() for engine in engines],
         "systems": systems,
         "services": [service_document(service) for service in services],
         "incidents": incidents,
@@ -152,10 +156,16 @@ def _engine_table(engines: Sequence[EngineShare]) -> Table:
         ValueColumn("engine", lambda engine: lease_holder_text(engine.holder), 20, middle=True),
         ValueColumn("role", lambda engine: engine.role, 12),
         ValueColumn("shards", lambda engine: str(engine.shards)),
-        ValueColumn("hand-overs", lambda engine: str(engine.hand_overs), drop=1),
+        ValueColumn("hand-overs", _hand_overs_text, drop=1),
         ValueColumn("heartbeat", lambda engine: f"{format_duration(engine.heartbeat_age_s)} ago"),
         ValueColumn("message", lambda engine: in_display_zone(engine.trouble) or "–", 12),
     )
+
+
+def _hand_overs_text(engine: EngineShare) -> str:
+    """ "128, last 06:30 CET"."""
+    last = f", last {clock_cell(engine.handed_over, engine.heartbeat)}" if engine.handed_over else ""
+    return f"{engine.hand_overs}{last}"
 
 
 def health_text(target: TargetView, now: datetime, is_engine_alive: bool) -> str:

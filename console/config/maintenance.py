@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from connectors.sdk.option_errors import StrictOptions, Zone
 from console.config.value_types import Duration
@@ -38,6 +38,8 @@ def _time_shown_once(local: datetime, zone: str) -> datetime:
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Why = Annotated[str, Field(min_length=1)]
+_INVALID = "reported"
+"""In place of a value that was refused, so that no fault follows from it."""
 
 
 class MaintenanceSettings(StrictOptions):
@@ -47,7 +49,7 @@ class MaintenanceSettings(StrictOptions):
     """Names of systems, * for any text."""
     targets: tuple[str, ...] = ()
     """Names of targets: "etl-hosts/db07"."""
-    jobs: tuple[str, ...] = ()
+    jobs: Annotated[tuple[str, ...], Field(validate_default=True)] = ()
     """Names of jobs: "dwh/*"."""
     since: Annotated[Instant | None, Field(alias="from")] = None
     """When it begins."""
@@ -55,15 +57,25 @@ class MaintenanceSettings(StrictOptions):
     """When it ends."""
     timezone: Zone = "UTC"
     """Of `from` and `to`, where they have no offset."""
-    calendar: str = ""
+    calendar: Annotated[str, Field(validate_default=True)] = ""
     """It recurs: in the windows of this calendar, or on its whole days."""
 
+    @field_validator("jobs")
+    @classmethod
+    def matches_something(cls, jobs: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not (jobs or info.data.get("systems", _INVALID) or info.data.get("targets", _INVALID)):
+            raise ValueError('is missing; add systems = ["…"], targets or jobs; "*" is everything')
+        return jobs
+
+    @field_validator("calendar")
+    @classmethod
+    def has_end(cls, calendar: str, info: ValidationInfo) -> str:
+        if not calendar and None in (info.data.get("since", _INVALID), info.data.get("until", _INVALID)):
+            raise ValueError("is missing; write from and to, or the calendar by which it recurs")
+        return calendar
+
     @model_validator(mode="after")
-    def has_bounds(self) -> MaintenanceSettings:
-        if not (self.systems or self.targets or self.jobs):
-            raise ValueError('matches nothing; add systems = ["…"], targets or jobs; "*" is everything')
-        if not self.calendar and (self.since is None or self.until is None):
-            raise ValueError("has no end; write from and to, or the calendar by which it recurs")
+    def has_length(self) -> MaintenanceSettings:
         since, until = self._aware(self.since), self._aware(self.until)
         if since is not None and until is not None and since >= until:
             raise ValueError("ends before it begins; its to lies after its from")
@@ -84,30 +96,36 @@ class ExceptionSettings(StrictOptions):
     """Shown with what it moves."""
     dates: tuple[date, ...] = ()
     """The business dates that it is for."""
-    calendar: str = ""
+    calendar: Annotated[str, Field(validate_default=True)] = ""
     """Or every date of this calendar."""
-    services: tuple[str, ...] = ()
-    """Names of services, * for any text."""
-    jobs: tuple[str, ...] = ()
-    """Names of jobs, * for any text."""
     more_time: Duration = timedelta(0)
     """Of these services: so much later is their deadline."""
     starts_later: Duration = timedelta(0)
     """Of these jobs: so much later than by its clock a start counts as missed."""
     takes_longer: Duration = timedelta(0)
     """Of these jobs: so much is added to what they usually take."""
+    services: Annotated[tuple[str, ...], Field(validate_default=True)] = ()
+    """Names of services, * for any text."""
+    jobs: Annotated[tuple[str, ...], Field(validate_default=True)] = ()
+    """Names of jobs, * for any text."""
 
-    @model_validator(mode="after")
-    def moves_something(self) -> ExceptionSettings:
-        if not (self.dates or self.calendar):
-            raise ValueError("has no days; write dates = [2026-12-31], or a calendar")
-        if self.more_time and not self.services:
-            raise ValueError('more_time is for services; name them: services = ["…"]')
-        if (self.starts_later or self.takes_longer) and not self.jobs:
-            raise ValueError('starts_later and takes_longer are for jobs; name them: jobs = ["…"]')
-        if not (self.more_time or self.starts_later or self.takes_longer):
-            raise ValueError('moves nothing; write more_time = "90m", starts_later or takes_longer')
-        return self
+    @field_validator("calendar")
+    @classmethod
+    def has_days(cls, calendar: str, info: ValidationInfo) -> str:
+        if not (calendar or info.data.get("dates", _INVALID)):
+            raise ValueError("is missing; write dates = [2026-12-31], or a calendar")
+        return calendar
+
+    @field_validator("services", "jobs")
+    @classmethod
+    def are_moved(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        moved = [key for key in ("more_time", "starts_later", "takes_longer") if info.data.get(key, _INVALID)]
+        if info.field_name == "jobs" and not moved:
+            raise ValueError('nothing is moved; write more_time = "90m", starts_later or takes_longer')
+        needed_by = [key for key in moved if (key == "more_time") is (info.field_name == "services")]
+        if needed_by and not names:
+            raise ValueError(f'is missing; needed by {" and ".join(needed_by)}: {info.field_name} = ["…"]')
+        return names
 
     def declared(self) -> PlannedException:
         return PlannedException(**self.model_dump())

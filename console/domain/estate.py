@@ -190,6 +190,8 @@ class PlannedRun(NamedTuple):
     """True if the plan only waits for it: a failed one is rerun before the plan is resumed."""
     is_outdated: bool = False
     """True if resuming the plan would not repair its services (`console.domain.plan.is_outdated`)."""
+    is_requested: bool = False
+    """True while its step is requested and has not failed."""
 
 
 class PlanFacts(NamedTuple):

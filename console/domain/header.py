@@ -48,7 +48,17 @@ class EngineShare(NamedTuple):
     trouble: str = ""
     """Why it polls nothing, or what fails in its polling; empty if all is well."""
     hand_overs: int = 0
-    """How often its shards have passed from one engine to another."""
+    """How many shards it has taken over from other engines since it joined."""
+    handed_over: datetime | None = None
+    """When it took over the last of them."""
+
+    @property
+    def host(self) -> str:
+        return self.holder.rpartition(":")[0]
+
+    @property
+    def process(self) -> str:
+        return self.holder.rpartition(":")[2].partition("~")[0]
 
     @property
     def role(self) -> str:

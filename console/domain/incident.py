@@ -84,6 +84,11 @@ class FailureError(NamedTuple):
         return is_known and not self.differs_from(error)
 
 
+def error_line(exit_code: int | None, message: str) -> str:
+    """The first line of an error, else its exit code; empty if it reported none."""
+    return message.strip().partition("\n")[0] or (f"exit {exit_code}" if exit_code is not None else "")
+
+
 def repair_methods(repairs: Sequence[PastRepair]) -> list[tuple[str, int, float | None]]:
     """(method, count, usual seconds to success), the most frequent first."""
     counts = Counter(repair.how for repair in repairs if repair.how)
@@ -244,10 +249,7 @@ class MemberView:
     @property
     def error(self) -> str:
         """The first line of the error of a failed run, else its exit code; empty if it reported none."""
-        if self.state not in RED_STATES:
-            return ""
-        exit_code = f"exit {self.exit_code}" if self.exit_code is not None else ""
-        return self.message.strip().partition("\n")[0] or exit_code
+        return error_line(self.exit_code, self.message) if self.state in RED_STATES else ""
 
     @property
     def reported_text(self) -> str:
@@ -391,7 +393,7 @@ def blocked_reason(view: IncidentView) -> str:
 
 
 def member_errors(view: IncidentView) -> dict[tuple[int, str], str]:
-    """Job and period of each failed member besides the root -> its error: what several runs of a job reported, once."""
+    """Job and period of each failed member besides the root -> its error; the same error of a job only once."""
     failed = (member for member in reversed(view.members) if member.error and member.run_id != view.row.root_run_id)
     first = {(member.job_id, member.error): member for member in failed}
     return {(job_id, member.period_key): error for (job_id, error), member in first.items()}

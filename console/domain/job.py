@@ -148,7 +148,7 @@ class JobMonth:
     month: str
     """ISO: "2026-03"."""
     runs: int
-    """Those that began."""
+    """Those that began and whose result is known."""
     succeeded: int
     p50_s: float | None
     """Mean of its daily medians; None without a success."""

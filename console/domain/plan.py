@@ -53,12 +53,12 @@ RESUME = "headway plan resume"
 ABORT = "headway plan abort"
 
 
-_ENDED_BADLY = RED_STATES - {RunState.BLOCKED}
+ENDED_BADLY = RED_STATES - {RunState.BLOCKED}
 
 
 def is_bad_run(state: str, read_stale: bool) -> bool:
     """True if it has failed, or succeeded on stale data; a blocked one still runs by itself."""
-    return state in _ENDED_BADLY or (state == RunState.SUCCEEDED and read_stale)
+    return state in ENDED_BADLY or (state == RunState.SUCCEEDED and read_stale)
 
 
 class StepStatus(NamedTuple):

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
+from typing import NamedTuple
 
+from connectors.sdk.states import RunState
 from console.domain.service import format_percent, format_probability
 
 TREND_MONTHS = 6
 """Months that are shown of one service or system."""
+NEUTRAL_STATES = frozenset({RunState.SKIPPED, RunState.UNKNOWN})
+"""Ended runs that count as neither success nor failure."""
+BARS = "▁▂▃▄▅▆▇█"
+PLAIN_BARS = "12345678"
+"""Heights of a bar, for terminals without block characters."""
+BARS_TEXT = "Bars: shares up to 100 %, others up to the highest month."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +44,10 @@ class MonthFigures:
     recover_s: float | None
     """Mean from the failure to the close of its incident."""
     runs: int
-    """Runs that began and ended; `succeeded`: those of them that succeeded."""
+    """Runs that began and ended in a state that is not neutral; `succeeded`: those of them that succeeded."""
     succeeded: int
+    unknown: int
+    """Stored runs that began and whose result is unknown."""
     missed: int
     """Expected runs that never began."""
     changes: int
@@ -49,7 +61,7 @@ class MonthFigures:
     @property
     def is_watched(self) -> bool:
         """False for a month without anything in the store."""
-        return bool(self.judged or self.incidents or self.runs or self.missed or self.changes)
+        return any((self.judged, self.incidents, self.runs, self.unknown, self.missed, self.changes))
 
     @property
     def attainment(self) -> float | None:
@@ -62,6 +74,64 @@ class MonthFigures:
     @property
     def change_failure_rate(self) -> float | None:
         return _share(self.failed_changes, self.tried_changes)
+
+
+class Unit(StrEnum):
+    SHARE = "share"
+    SECONDS = "seconds"
+    COUNT = "count"
+    COST = "cost"
+
+
+class ReportFigure(NamedTuple):
+    """One figure of a month, in the order of the report."""
+
+    name: str
+    unit: Unit
+    attribute: str
+    """Of MonthFigures."""
+    meaning: str
+    parts: tuple[str, str] = ("", "")
+    """Attributes whose quotient a share is."""
+    is_optional: bool = False
+    """Left out where no month has it."""
+
+    def value(self, month: MonthFigures) -> float | None:
+        """None without anything to measure; of an optional count also for 0."""
+        number: float | None = getattr(month, self.attribute)
+        is_none = self.unit is Unit.COUNT and (not month.is_watched or (self.is_optional and not number))
+        return None if is_none else number
+
+    def trend(self, months: Sequence[MonthFigures], bars: str = BARS) -> str:
+        """A bar for each month, of shares up to 100 %, else up to the highest."""
+        values = [self.value(month) for month in months]
+        return bar_text(values, 1.0 if self.unit is Unit.SHARE else max(value or 0.0 for value in values), bars)
+
+
+FIGURES = (
+    ReportFigure("in time", Unit.SHARE, "attainment", "judged days delivered by the deadline",
+                 ("in_time", "judged"), is_optional=True),
+    ReportFigure("slack", Unit.SECONDS, "slack_s", "median time from delivery to the deadline", is_optional=True),
+    ReportFigure("incidents", Unit.COUNT, "incidents", "incidents opened"),
+    ReportFigure("acknowledged", Unit.SECONDS, "acknowledge_s", "mean time from opening to acknowledgement"),
+    ReportFigure("recovered", Unit.SECONDS, "recover_s", "mean time from the failure to the end of the incident"),
+    ReportFigure("success", Unit.SHARE, "success_rate", "succeeded runs, of ended runs with a known result",
+                 ("succeeded", "runs")),
+    ReportFigure("unknown", Unit.COUNT, "unknown", "runs whose result is unknown", is_optional=True),
+    ReportFigure("missed", Unit.COUNT, "missed", "expected runs that never began"),
+    ReportFigure("changes", Unit.COUNT, "changes", "changes of schedules and definitions"),
+    ReportFigure("failed after", Unit.SHARE, "change_failure_rate", "changes whose first run within a week failed",
+                 ("failed_changes", "tried_changes")),
+    ReportFigure("cost", Unit.COST, "cost", "sum over the runs, in the unit of the source", is_optional=True),
+)  # fmt: skip
+
+
+def figures_of(months: Sequence[MonthFigures]) -> list[ReportFigure]:
+    """The figures to show of these months."""
+    return [
+        figure for figure in FIGURES
+        if not figure.is_optional or any(figure.value(month) is not None for month in months)
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +153,12 @@ class PoolFigures:
 
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def bar_text(values: Sequence[float | None], top: float, bars: str = BARS) -> str:
+    """One of `bars` for each value, by its share of `top`; a space for None."""
+    shares = (None if value is None else max(0.0, min(value, top)) / max(top, 1e-9) for value in values)
+    return "".join(" " if share is None else bars[min(len(bars) - 1, int(share * len(bars)))] for share in shares)
 
 
 def share_text(share: float) -> str:

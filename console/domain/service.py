@@ -261,7 +261,7 @@ def format_risk(p_late: float, is_short: bool = False) -> str:
 
 
 INCOMPLETE_DATA = ("partial", "stale", "unknown")
-"""States of data that was delivered, though not as promised; "unknown": not known to be."""
+"""States of delivered data that is not, or not known to be, as promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,5 +357,11 @@ class ServiceView:
         """ "delivered", "delivered, partial", "delivered, data unknown"; empty if not delivered."""
         if not self.has_delivered:
             return ""
-        state = "data unknown" if self.data_state == "unknown" else self.data_state
-        return f"delivered, {state}" if self.data_state in INCOMPLETE_DATA else "delivered"
+        return f"delivered, {self.data_text}" if self.data_text else "delivered"
+
+    @property
+    def data_text(self) -> str:
+        """ "partial", "stale", "data unknown"; empty of complete or undelivered data."""
+        if self.data_state not in INCOMPLETE_DATA:
+            return ""
+        return "data unknown" if self.data_state == "unknown" else self.data_state

@@ -20,7 +20,7 @@ from connectors.sdk.transport.http_server import ServerReply
 from console.domain.external_alert import ExternalAlert
 from console.domain.ids import EPOCH, micros
 from console.engine.connector_pool import ConnectorTarget
-from console.engine.endpoints import Endpoint, body_fault
+from console.engine.endpoints import Endpoint, ahead_fault, body_fault
 from console.engine.polling.sanitize import sanitizer
 from console.store.db.database import Database
 from console.store.events import record_external_alerts
@@ -70,6 +70,10 @@ class AlertReceiver:
                 alerts = _Webhook.model_validate_json(body).alerts
             except ValidationError as error:
                 replies.append(body_fault(error, "send a webhook of Alertmanager (version 4) or Grafana"))
+                continue
+            starts = ((f"alerts.{number}.startsAt", alert.started) for number, alert in enumerate(alerts))
+            if refused := ahead_fault(starts, self._clock.now()):
+                replies.append(refused)
                 continue
             by_alert = [self._of_targets(alert) for alert in alerts]
             matched = sum(map(bool, by_alert))

@@ -13,10 +13,11 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -53,6 +54,8 @@ LINK_KEY = "endpoints.link_key"
 NEW_VALUE = "Fix: openssl rand -hex 16"
 TOKEN_SECONDS = 60.0
 """Interval of reading the token again."""
+MAX_AHEAD = timedelta(minutes=5)
+"""How far the clock of a sender may be ahead of ours."""
 API = "/api/v1"
 READ_METHODS = ("GET", "HEAD")
 JSON = "application/json"
@@ -139,6 +142,16 @@ def body_fault(error: ValidationError, fix: str) -> ServerReply:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"])) or "body"
     return ServerReply.of_text(400, f"{place}: {first['msg']}. Fix: {fix}")
+
+
+def ahead_fault(times: Iterable[tuple[str, datetime]], now: datetime) -> ServerReply | None:
+    """The refusal of the first time, with its place, that is too far ahead; None if none is."""
+    for place, at in times:
+        if at > now + MAX_AHEAD:
+            minutes = MAX_AHEAD // timedelta(minutes=1)
+            fault = f"{place}: {at.isoformat()} is more than {minutes} min ahead of Headway's clock"
+            return ServerReply.of_text(400, f"{fault}. Fix: set the clock of the sender")
+    return None
 
 
 def endpoint_secrets(settings: EndpointSettings, secrets: SecretStore) -> tuple[dict[str, str], dict[str, str]]:
@@ -269,7 +282,8 @@ class EndpointWorker:
                 raise refuse(429, "too many requests with a wrong token", "try again in a minute")
             fix = "send Authorization: Bearer TOKEN"
             fix += "" if self._tokens else "; first set [endpoints] token, readers or operators in the config"
-            error = "the token is unknown" if head.authorization else "the request has no token"
+            is_given = len(head.authorization.split()) > 1
+            error = "the token is unknown" if is_given else "the request has no token"
             raise refuse(401, error, fix, ("WWW-Authenticate", 'Basic realm="Headway"' if takes_basic else "Bearer"))
         if login and isinstance(endpoint, Endpoint):
             raise refuse(403, f"the token of {login} is not for this path", "send the token of [endpoints]")

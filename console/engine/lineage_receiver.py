@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.ids import EPOCH, micros
 from console.domain.service import DEADLINE_FACET, ReportedDeadline
-from console.engine.endpoints import API, Endpoint, body_fault
+from console.engine.endpoints import API, Endpoint, ahead_fault, body_fault
 from console.store.db.database import Database
 from console.store.events import DatasetUse, FacetOf, Reported, jobs_by_source_id, record_lineage
 from console.text.cleaning import clean_line
@@ -30,8 +30,6 @@ NAME_LIMIT = 512
 TEXT_LIMIT = 300
 MAX_DATASETS = 1_000
 """Inputs, and outputs, of one event."""
-MAX_AHEAD = timedelta(minutes=5)
-"""How far the clock of a sender may be ahead of ours: the newest event time counts, so a wrong one would stay."""
 WRITE_ROWS = 1_000
 """Datasets, and facets, of one transaction: polls wait for no longer one."""
 FIX = "send OpenLineage events (specification 2-0-2), one or an array"
@@ -122,7 +120,7 @@ class LineageReceiver:
     def _answer(self, bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
         """Raises LeaseLost, StoreError."""
         now = self._clock.now()
-        parsed = [_parse(body, now + MAX_AHEAD) for body in bodies]
+        parsed = [_parse(body, now) for body in bodies]
         events = [event for answer in parsed if not isinstance(answer, ServerReply) for event in answer]
         names = {name for event in events for _, name in event.job_names()}
         with self._store.read() as session:
@@ -149,20 +147,16 @@ class LineageReceiver:
         return replies
 
 
-def _parse(body: bytes, latest: datetime) -> list[_Event] | ServerReply:
-    """The events, or the refusal. `latest`: accepted event time."""
+def _parse(body: bytes, now: datetime) -> list[_Event] | ServerReply:
+    """The events, or the refusal."""
     is_array = body.lstrip()[:1] == b"["
     try:
         events = _EVENTS.validate_json(body) if is_array else [_Event.model_validate_json(body)]
     except ValidationError as error:
         return body_fault(error, FIX)
-    ahead = next((number for number, event in enumerate(events) if event.time > latest), None)
-    if ahead is None:
-        return events
-    place = f"{ahead}.eventTime" if is_array else "eventTime"
-    minutes = MAX_AHEAD // timedelta(minutes=1)
-    fault = f"{place}: {events[ahead].time.isoformat()} is more than {minutes} min ahead of Headway's clock"
-    return ServerReply.of_text(400, f"{fault}. Fix: set the clock of the sender")
+    places = (f"{number}." if is_array else "" for number in range(len(events)))
+    times = ((f"{place}eventTime", event.time) for place, event in zip(places, events, strict=True))
+    return ahead_fault(times, now) or events
 
 
 def _job_of(event: _Event, known: Mapping[str, Sequence[tuple[str, int]]]) -> int | None:

@@ -102,13 +102,14 @@ def _of_services(queries: Queries, now: datetime) -> Iterable[Metric]:
     labels = ("service", "tier")
     yield _gauge(
         "headway_service_late_probability",
-        "Probability that the service finishes after its deadline; undelivered services with a forecast only.",
+        "Probability that the service finishes after its deadline; undelivered services with a forecast only. Of an"
+        " interrupted service it assumes a repair now: see headway_service_act_by_seconds.",
         labels,
         [((s.name, str(s.tier)), s.p_late) for s in pending if s.p_late is not None],
     )
     yield _gauge(
         "headway_service_act_by_seconds",
-        "Seconds until the latest restart that keeps the promise; negative once passed.",
+        "Seconds until the latest restart that keeps the promise, of services that need one; negative once passed.",
         labels,
         [((s.name, str(s.tier)), (s.act_by - now).total_seconds()) for s in pending if s.act_by is not None],
     )

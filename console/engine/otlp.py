@@ -1,14 +1,19 @@
-"""Export by OTLP/HTTP: the metrics of /metrics at intervals, and each finished run as a span.
+"""Export by OTLP/HTTP: the metrics of /metrics and of runs at intervals, and each finished run as a span.
 
-Source: opentelemetry.io, OTLP and semantic conventions for CI/CD spans (in development). Runs are read from the store
-behind a cursor, saved once they are accepted: none is left out, and some may be sent twice, under the same ids.
+Source: opentelemetry.io, OTLP and semantic conventions for CI/CD spans and metrics (in development). Runs are read from
+the store behind a cursor, saved once they are accepted: none is left out, and some may be sent twice, under the same
+ids.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
@@ -24,7 +29,7 @@ from connectors.sdk.transport.http import HttpEndpoint, HttpReply
 from console.config.sections import OtlpSettings
 from console.domain.ids import micros
 from console.store.db.database import Database
-from console.store.run_export import FinishedRun, next_finished_runs, save_export_cursor
+from console.store.run_export import FinishedRun, count_open_runs, next_finished_runs, save_export_cursor
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
 
@@ -45,6 +50,11 @@ RESULTS = {
     RunState.BLOCKED: "skip",
 }  # fmt: skip
 """cicd.pipeline.result by state; a run in another state has not finished."""
+OPEN_RUN_STATES = {RunState.RUNNING: "executing", RunState.RETRYING: "executing", RunState.CANCELLING: "finalizing"}
+"""cicd.pipeline.run.state by state; other open runs are pending."""
+BOUNDS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+"""Upper bounds of the buckets of cicd.pipeline.run.duration, in seconds."""
+CUMULATIVE = {"aggregation_temporality": "AGGREGATION_TEMPORALITY_CUMULATIVE"}
 
 
 def post_signal(settings: OtlpSettings, secrets: SecretStore, signal: str, fields: Callable[[], dict[str, Any]]) -> str:
@@ -91,6 +101,21 @@ def _partial_success(reply: HttpReply, response_type: Any) -> str:
     return f"{reply.place}: the receiver accepted it and warns: {reason}" if partial.error_message else ""
 
 
+@dataclass
+class _Durations:
+    """A histogram, with the names of OTLP."""
+
+    count: int = 0
+    sum: float = 0.0
+    """Seconds."""
+    bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.sum += seconds
+        self.bucket_counts[bisect_left(BOUNDS, seconds)] += 1
+
+
 class OtlpExporter:
     """Sends the signals that the settings name. `metrics`: prometheus_client's metrics now."""
 
@@ -103,15 +128,21 @@ class OtlpExporter:
         names = {"service.name": "headway", "service.instance.id": estate, "service.version": version("headway")}
         self._resource = {"attributes": _attributes(names)}
         self._sent: dict[FinishedRun, None] = {}
+        self._started_ns = time.time_ns()
+        self._durations: defaultdict[str, _Durations] = defaultdict(_Durations)
+        """Of the runs that finished since, by state."""
         self._troubles: dict[str, str] = {}
         self.trouble = ""
         """Why the last export of a signal failed, with the fix; empty if none did."""
 
     def step(self, fence: int) -> None:
         """Sends the metrics if they are due, and the next runs. Raises StoreError."""
-        for signal in self._settings.signals:
+        exports: dict[str, Callable[[], str]] = {"traces": partial(self._export_runs, fence)}
+        if "metrics" in self._settings.signals:
+            exports["metrics"] = self._export_metrics
+        for signal, export in exports.items():
             try:
-                text = self._export_metrics() if signal == "metrics" else self._export_runs(fence)
+                text = export()
             except ConnectorError as error:
                 text = str(error)
             trouble = clean_line(self._secrets.mask(text), MESSAGE_LIMIT)
@@ -126,20 +157,51 @@ class OtlpExporter:
         self._metrics_due = time.monotonic() + self._settings.every.total_seconds()
 
         def fields() -> dict[str, Any]:
-            scope = {"metrics": [_metric(family, time.time_ns()) for family in self._metrics() if family.samples]}
+            now_ns = time.time_ns()
+            metrics = [_metric(family, now_ns) for family in self._metrics() if family.samples]
+            scope = {"metrics": [*metrics, *self._run_metrics(now_ns)]}
             return {"resource_metrics": [{"resource": self._resource, "scope_metrics": [scope]}]}
 
         return post_signal(self._settings, self._secrets, "metrics", fields)
 
+    def _run_metrics(self, now_ns: int) -> Iterator[dict[str, Any]]:
+        """The metrics of the conventions that have a value, of all jobs together."""
+
+        def point(attributes: Mapping[str, str], **values: Any) -> dict[str, Any]:
+            times = {"start_time_unix_nano": self._started_ns, "time_unix_nano": now_ns}
+            return {"attributes": _attributes(attributes), **times, **values}
+
+        active = dict.fromkeys(("pending", "executing", "finalizing"), 0)
+        for state, runs in count_open_runs(self._store).items():
+            active[OPEN_RUN_STATES.get(RunState(state), "pending")] += runs
+        numbers = [point({"cicd.pipeline.run.state": state}, as_int=runs) for state, runs in active.items()]
+        yield {"name": "cicd.pipeline.run.active", "unit": "{run}", "sum": CUMULATIVE | {"data_points": numbers}}
+        histograms, errors = list[dict[str, Any]](), list[dict[str, Any]]()
+        for state, durations in self._durations.items():
+            finished = {"cicd.pipeline.run.state": "executing", "cicd.pipeline.result": RESULTS[RunState(state)]}
+            error = {"error.type": state} if state in RED_STATES else {}
+            histograms.append(point(finished | error, explicit_bounds=BOUNDS, **asdict(durations)))
+            errors += [point(error, as_int=durations.count)] if error else []
+        if histograms:
+            histogram = CUMULATIVE | {"data_points": histograms}
+            yield {"name": "cicd.pipeline.run.duration", "unit": "s", "histogram": histogram}
+        if errors:
+            counter = CUMULATIVE | {"data_points": errors, "is_monotonic": True}
+            yield {"name": "cicd.pipeline.run.errors", "unit": "{error}", "sum": counter}
+
     def _export_runs(self, fence: int) -> str:
+        """Counts the next runs, once they are sent where traces are."""
         changed, cursor = next_finished_runs(self._store, micros(self._clock.now() - MAX_AGE))
         runs = [run for run in changed if run.state in RESULTS and run not in self._sent]
         scope = {"spans": [_span(self._estate, run) for run in runs]}
         fields = {"resource_spans": [{"resource": self._resource, "scope_spans": [scope]}]}
         before = self._troubles.get("traces", "")
-        refused = post_signal(self._settings, self._secrets, "traces", lambda: fields) if runs else before
+        sends = runs and "traces" in self._settings.signals
+        refused = post_signal(self._settings, self._secrets, "traces", lambda: fields) if sends else before
         save_export_cursor(self._store, cursor, fence)
         self._sent |= dict.fromkeys(runs)
+        for run in runs:
+            self._durations[run.state].add(max(0, run.ended_us - run.started_us) / 1_000_000)
         for run in list(self._sent)[:-MEMORY]:
             del self._sent[run]
         return refused

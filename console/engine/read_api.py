@@ -209,7 +209,7 @@ def parsed_values(parameters: Sequence[QueryParameter], pairs: Sequence[tuple[st
         if name not in known:
             raise ApiFault(f'no parameter "{name[:40]}"', f"use {', '.join(known) or 'none'}")
         if names.count(name) > 1:
-            raise ApiFault(f"{name} is there twice", f"write {name} once")
+            raise ApiFault(f"{name} is given twice", f"write {name} once")
         try:
             values[name] = known[name].parse(text)
         except ValueError as error:
@@ -280,7 +280,7 @@ def _filter_of(queries: Queries, values: Values) -> JobFilter:
     except FilterError as error:
         raise ApiFault(error.text('"{}" in the filter is invalid:'), "see docs/filters.md") from None
     if ME in parsed.owners or ME in parsed.not_owners:
-        raise ApiFault(f"owner:{ME} has no meaning here", "write owner:TEAM")
+        raise ApiFault(f"owner:{ME} is not supported here", "write owner:TEAM")
     if fault := unknown_field_fault(split_filter(text), queries):
         raise ApiFault(fault, "see docs/filters.md")
     return parsed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -22,6 +23,10 @@ RETRY_CAP_SECONDS = 30.0
 STABLE_SECONDS = 60.0
 """A worker that has run this long since its last failure counts as healthy."""
 MESSAGE_LIMIT = 160
+MAX_REASONS = 3
+"""Different reasons in one text; the log has all."""
+POLL = "poll "
+"""Begins the name of the worker that polls one target."""
 BREAKS_TO_REPORT = 3
 """A worker that failed this often is reported."""
 BEAT_TOLERANCE_SECONDS = 60.0
@@ -62,6 +67,25 @@ def retry_seconds(failures: int) -> float:
     return float(min(FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 30), RETRY_CAP_SECONDS))
 
 
+def grouped_reasons(reasons: Mapping[str, str]) -> str:
+    """ "15 polls: REASON; evaluate: REASON": the most frequent reasons in one line. `reasons`: by worker."""
+    workers_by_reason: dict[str, list[str]] = defaultdict(list)
+    for worker, reason in sorted(reasons.items()):
+        workers_by_reason[reason].append(worker)
+    groups = sorted(workers_by_reason.items(), key=lambda group: -len(group[1]))
+    texts = [f"{_named(workers)}: {reason}" for reason, workers in groups[:MAX_REASONS]]
+    more = sum(len(workers) for _, workers in groups[MAX_REASONS:])
+    return "; ".join([*texts, f"{more} more, see the log"] if more else texts)
+
+
+def _named(workers: list[str]) -> str:
+    """ "evaluate, 15 polls"; one poll by its target."""
+    polls = [worker for worker in workers if worker.startswith(POLL)]
+    return ", ".join(
+        [worker for worker in workers if worker not in polls] + ([f"{len(polls)} polls"] if polls[1:] else polls)
+    )
+
+
 class WorkerFailures:
     """Which workers failed lately, and why."""
 
@@ -70,6 +94,7 @@ class WorkerFailures:
         self._lock = threading.Lock()
         self._broken: dict[str, tuple[float, str]] = {}
         """Worker -> (time of its last failure by `time.monotonic`, text)."""
+        self._last_at = ""
         self._repeated: dict[str, tuple[str, bool]] = {}
         """Workers that failed BREAKS_TO_REPORT times without being healthy in between: text, and whether the store
         was the reason."""
@@ -79,13 +104,14 @@ class WorkerFailures:
         """Records and logs a failure, the last of so many in a row, once while it stays the same; an unavailable store
         is logged without a traceback."""
         reason = clean_line(self._secrets.mask(str(error).partition("\n")[0]), MESSAGE_LIMIT)
-        text = reason if isinstance(error, StoreError) else f"broke: {type(error).__name__}: {reason}"
+        text = reason if isinstance(error, StoreError) else f"{type(error).__name__}: {reason}"
         with self._lock:
             if failures >= BREAKS_TO_REPORT:
                 self._repeated[name] = (text, isinstance(error, StoreError))
             else:
                 self._repeated.pop(name, None)
-            self._broken[name] = (time.monotonic(), f"{text} (last at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)")
+            self._broken[name] = (time.monotonic(), text)
+            self._last_at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z"
             is_known = failures > 1 and self._logged.get(name) == text
             self._logged[name] = text
         if not is_known and isinstance(error, StoreError):
@@ -94,11 +120,12 @@ class WorkerFailures:
             log.error("part broke, starting it again", part=name, error=text, exc_info=error)
 
     def trouble(self) -> str:
-        """Workers that failed lately, with the reason, in one line; empty if none."""
+        """Workers that failed lately, as `grouped_reasons`, with the time of the last failure; empty if none."""
         with self._lock:
             lately = time.monotonic() - STABLE_SECONDS
             self._broken = {name: broken for name, broken in self._broken.items() if broken[0] > lately}
-            return "; ".join(f"{name} {broken[1]}" for name, broken in sorted(self._broken.items()))
+            text = grouped_reasons({name: reason for name, (_, reason) in self._broken.items()})
+            return f"{text} (last at {self._last_at})" if text else ""
 
     def keeps_breaking(self) -> tuple[str, dict[str, str]]:
         """Repeated failures: the store's, as text, and every other reason by worker."""

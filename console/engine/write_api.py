@@ -198,9 +198,9 @@ class EngineCall:
 
 
 def _acknowledge(call: EngineCall, body: AcknowledgeBody) -> IncidentRow:
-    call.open_incident(body.number)
     seconds = parse_duration(body.length).total_seconds()
-    call.answer(call.client.acknowledge(body.number, seconds, body.why, call.key))
+    keeps_later = "length" not in body.model_fields_set
+    call.answer(call.client.acknowledge(body.number, seconds, body.why, call.key, keeps_later))
     with open_queries(call.url) as queries:
         return queries.incidents.incident(body.number).row
 
@@ -258,14 +258,13 @@ def parsed_body(kind: type[_Body], body: bytes) -> Any:
         raise ApiFault(f'no field "{place[:40]}"', f"use {names}")
     if first["type"] == "missing":
         raise ApiFault(f"{place} is missing", f'add "{place}"; fields: {names}')
-    known = _BODY_FIXES.get(first["type"])
-    fix = known.format(**first.get("ctx", {})) if known else message.rpartition("; ")[2]
-    raise ApiFault(f"{place}: {json_text(first['input'])[:60]} is invalid", fix)
+    problem, fix = _BODY_FAULTS.get(first["type"], ("is invalid", message.rpartition("; ")[2]))
+    raise ApiFault(f"{place}: {json_text(first['input'])[:60]} {problem}", fix.format(**first.get("ctx", {})))
 
 
-_BODY_FIXES = {
-    "bool_type": "write true or false, without quotes",
-    "string_too_long": "write at most {max_length} characters",
-    "string_type": "write text in quotes",
+_BODY_FAULTS = {
+    "bool_type": ("is neither true nor false", "write true or false, without quotes"),
+    "string_too_long": ("is too long", "write at most {max_length} characters"),
+    "string_type": ("is not text", "write text in quotes"),
 }
-"""Error type of pydantic -> the fix. Other errors are Headway's, and end with it."""
+"""Error type of pydantic -> the fault and its fix. Other errors are Headway's, and end with the fix."""

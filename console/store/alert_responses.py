@@ -54,12 +54,12 @@ def acknowledge(
         incident = session.first("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
         if incident is None:
             raise ItemNotFound(name, f"there is no {name}; headway incident lists them")
-        if incident.closed_us is not None:
-            return f"{name} is closed and cannot be acknowledged"
         check_key(session, key)
         of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
         if key and session.rows(of_key, (incident_id, key)):
             return ""
+        if incident.closed_us is not None:
+            return f"{name} is closed and cannot be acknowledged"
         last = _last_acknowledgement(session, incident_id)
         if keeps_later and last is not None and last.ended_us is None:
             until_us = max(until_us, last.until_us)

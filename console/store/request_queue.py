@@ -31,8 +31,8 @@ _OTHER_KEYS = " UNION ALL ".join(
 
 
 def check_key(session: Session, key: str) -> None:
-    """Raises KeyReused if a plan or an acknowledgement of the same Idempotency-Key has another body. A key of such a
-    request has two parts: of its Idempotency-Key before the dot, of its body after it. Write transactions run one after
+    """Raises KeyReused if a plan or an acknowledgement of the same Idempotency-Key has another body. A key is its
+    digest, a dot, and the digest of the body; without a dot the request has none. Write transactions run one after
     another, so the result holds until the end of the one that inserts the row."""
     given, dot, _ = key.partition(".")
     if dot and session.rows(_OTHER_KEYS, 2 * (f"{given}.", f"{given}.z", key)):

@@ -21,6 +21,12 @@ _ENDED = (
     " ORDER BY r.changed_seq, r.id LIMIT ?"
 )  # CROSS JOIN: SQLite then begins with the changed runs, not with all jobs
 
+_OPEN = (
+    "SELECT r.state, count(*) AS runs FROM run r JOIN job j ON j.id = r.job_id WHERE"
+    " r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"  # as the index run_open says it
+    " AND j.parent_id IS NULL AND NOT j.unwatched GROUP BY r.state"
+)
+
 
 class FinishedRun(NamedTuple):
     """A run with an end; times and exit code are of its latest attempt. An unknown start is the end."""
@@ -47,6 +53,13 @@ def next_finished_runs(store: Database, ended_since_us: int) -> tuple[list[Finis
         rows = session.rows(_ENDED, (after_seq, after_seq, after_id, ended_since_us, BATCH))
     runs = [from_row(FinishedRun, row, period_key=clean_name(row.period_key)) for row in rows]
     return runs, f"{seq + 1} 0" if len(rows) < BATCH else f"{rows[-1].changed_seq} {rows[-1].id}"
+
+
+def count_open_runs(store: Database) -> dict[str, int]:
+    """Runs that are not only planned and have not ended, by state; without runs of tasks."""
+    with store.read() as session:
+        rows = session.rows(_OPEN)
+    return {row.state: row.runs for row in rows}
 
 
 def save_export_cursor(store: Database, cursor: str, fence: Fence | None) -> None:

@@ -134,10 +134,26 @@ def test_check_names_targets_that_another_engine_of_a_shared_store_cannot_poll(
     path.write_text(MACHINE_BOUND)
     texts = machine_bound_targets(load_config(path), store)
     starts = [
-        "crons/here is polled by the engine that leads",
-        "system flows: http://127.0.0.1:8080 is a different server",
+        "target crons/here: only the engine that leads polls it",
+        "system flows at http://127.0.0.1:8080: a different server",
     ]
     assert starts[:expected] == [text[: len(start)] for text, start in zip(texts, starts, strict=False)]
+
+
+def test_one_cause_in_many_systems_is_one_line_with_their_number_and_the_first_three(tmp_path: Path) -> None:
+    path = tmp_path / "headway.toml"
+    server = 'kind = "airflow"\nusername = "headway"\npassword = { env = "FLOWS" }\nplain_http = true\n'
+    local = [f'[systems.local{number}]\nurl = "http://127.0.0.1:{8080 + number}"\n{server}' for number in range(40)]
+    far = [f'[systems.far{number}]\nurl = "http://far{number}.example"\n{server}' for number in range(3)]
+    path.write_text("\n".join(['[estate]\nname = "night"', *local, *far]))
+    config = load_config(path)
+    [bound] = machine_bound_targets(config, "postgresql://hw@db.example/hw")
+    first = ", ".join(f"local{number} at http://127.0.0.1:{8080 + number}" for number in range(3))
+    assert bound.startswith(f"40 systems ({first}, …): a different server on each machine. Fix")
+    [plain] = weakened_transport(config, "headway.db")
+    assert plain.startswith("3 systems (far0, far1, far2): plain_http = true: "), (
+        "a loopback address crosses no network"
+    )
 
 
 def test_the_config_is_counted_before_anything_is_probed_and_the_probes_after(

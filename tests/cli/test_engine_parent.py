@@ -32,6 +32,7 @@ os.kill(os.getpid(), int(sys.argv[2]))
 """Dies before the new process can have loaded anything."""
 
 
+@pytest.mark.deep
 def test_the_log_of_an_engine_that_does_not_start_has_the_reason(tmp_path: Path) -> None:
     config, log = tmp_path / "headway.toml", tmp_path / "engine.log"
     config.write_text(CONFIG.replace("cron", "corn"))

@@ -91,6 +91,21 @@ def test_a_job_upstream_of_a_service_is_shown_with_its_remaining_slack(
     assert Exit.NOT_FOUND == main(["--store", bench.url, "forecast", "no-such"])
 
 
+def test_a_job_that_failed_today_has_its_slack_in_the_forecast_of_tomorrow(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red(bench)
+    with bench.store.write(None) as session:
+        columns = [row.name for row in session.rows("PRAGMA table_info(service_day)") if row.name != "id"]
+        tomorrow = {"business_date": "date(business_date, '+1 day')", "deadline_us": "deadline_us + 86400000000"}
+        values = ", ".join(tomorrow.get(column, column) for column in columns)
+        session.rows(
+            f"INSERT INTO service_day ({', '.join(columns)}) SELECT {values} FROM service_day WHERE jobs <> '[]'"
+        )
+    services = json.loads(forecast_output(bench, capsys, "fake/extract", "--json"))["services"]
+    assert [(True, True), (False, False)] == [(day["has_failed"], day["slack_s"] is None) for day in services]
+
+
 def test_forecasts_are_scored_once_their_day_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     red(bench)
     assert "has ended yet" in forecast_output(bench, capsys, "score")

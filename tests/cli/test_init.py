@@ -204,6 +204,7 @@ def test_the_route_becomes_the_default_in_the_file_of_a_folder_that_has_alerts(
     assert alerts == (folder / "zz-alerts.toml.before-init").read_text()
 
 
+@pytest.mark.deep
 def test_a_refusal_follows_the_fix_that_it_refers_to_in_one_file(home: Home, tmp_path: Path) -> None:
     with airflow_server("") as other, (tmp_path / "all.log").open("w+") as log:
         text = ["init", "--yes", "--airflow", f"{other}/typo"]

@@ -91,7 +91,14 @@ def test_a_pipe_gets_lines(red: Bench) -> None:
     assert "affected services" in process.stdout
 
 
-@pytest.mark.parametrize("texts", [("incident", "99"), ("job", "fake/extrct"), ("job", JOB, "--date", "2020-01-01")])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("incident", "99"),
+        pytest.param(("job", "fake/extrct"), marks=pytest.mark.deep),
+        pytest.param(("job", JOB, "--date", "2020-01-01"), marks=pytest.mark.deep),
+    ],
+)
 def test_an_unknown_name_is_reported_without_opening_a_screen(red: Bench, texts: tuple[str, ...]) -> None:
     with Terminal(headway(red, *texts)) as terminal:
         assert Exit.NOT_FOUND == terminal.wait_for_end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from console.cli.exits import Exit
+from console.domain.report import BARS_TEXT
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -18,6 +19,8 @@ def test_the_report_is_a_self_contained_file(bench: Bench, tmp_path: Path) -> No
     assert Exit.OK == headway(bench.url, "report", "supply", "--month", "2026-10", "--html", str(page)).code
     text = page.read_text()
     assert "Supply plan 2026-05 to 2026-10" in text
+    assert '<tr class="bars"><td data-title="month">trend</td>' in text
+    assert BARS_TEXT in text
     assert ("<script" in text, 'http-equiv="refresh"' in text, "//" in text.partition("</style>")[2]) == (False,) * 3
     done = headway(bench.url, "report", "--html", str(tmp_path / "gone" / "report.html"))
     assert (Exit.USAGE, True) == (done.code, "No such file or directory; nothing was written" in done.err)

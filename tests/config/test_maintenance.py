@@ -66,8 +66,11 @@ def test_the_store_holds_every_maintenance_setting(tmp_path: Path) -> None:
     "text, expected",
     [
         ('[[maintenance]]\nsystems = ["dwh"]', "maintenance.1.why: is missing."),
-        ('[[maintenance]]\nwhy = "x"', "maintenance.1: matches nothing; add systems"),
-        ('[[maintenance]]\nwhy = "x"\nsystems = ["dwh"]', "has no end; write from and to, or the calendar"),
+        ('[[maintenance]]\nwhy = "x"', "maintenance.1.jobs: is missing; add systems"),
+        (
+            '[[maintenance]]\nwhy = "x"\nsystems = ["dwh"]',
+            "maintenance.1.calendar: is missing; write from and to, or the calendar",
+        ),
         (
             '[[maintenance]]\nwhy = "x"\njobs = ["*"]\nfrom = 2026-11-22T00:00:00Z\nto = 2026-11-21T00:00:00Z',
             "ends before it begins; its to lies after its from",
@@ -85,10 +88,22 @@ def test_the_store_holds_every_maintenance_setting(tmp_path: Path) -> None:
             '[[exceptions]]\nwhy = "x"\nservices = ["ss"]\ncalendar = "c"\nmore_time = "1h"',
             'exceptions.1.services: no service "ss". Did you mean "s"?',
         ),
-        ('[[exceptions]]\nwhy = "x"\nservices = ["s"]\nmore_time = "1h"', "has no days; write dates = [2026-12-31]"),
-        ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\nmore_time = "1h"', "more_time is for services; name them"),
-        ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\ntakes_longer = "1h"', "are for jobs; name them"),
-        ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\njobs = ["*"]', 'moves nothing; write more_time = "90m"'),
+        (
+            '[[exceptions]]\nwhy = "x"\nservices = ["s"]\nmore_time = "1h"',
+            "exceptions.1.calendar: is missing; write dates = [2026-12-31]",
+        ),
+        (
+            '[[exceptions]]\nwhy = "x"\ncalendar = "c"\nmore_time = "1h"',
+            "exceptions.1.services: is missing; needed by more_time: services",
+        ),
+        (
+            '[[exceptions]]\nwhy = "x"\ncalendar = "c"\ntakes_longer = "1h"',
+            "exceptions.1.jobs: is missing; needed by takes_longer: jobs",
+        ),
+        (
+            '[[exceptions]]\nwhy = "x"\ncalendar = "c"\njobs = ["*"]',
+            'exceptions.1.jobs: nothing is moved; write more_time = "90m"',
+        ),
         (
             '[[maintenance]]\nwhy = "x"\ntargets = ["dwh/databas"]\ncalendar = "c"',
             'maintenance.1.targets: "dwh" has no "databas". Did you mean "database"?',
@@ -131,6 +146,27 @@ def test_the_store_holds_every_maintenance_setting(tmp_path: Path) -> None:
 def test_an_invalid_setting_is_reported_with_its_fix(tmp_path: Path, text: str, expected: str) -> None:
     results = faults(tmp_path, f"{GOOD}[calendars.c]\n{text}\n")
     assert [] != [line for line in results if expected in line], results
+
+
+def test_all_faults_of_an_entry_are_reported_at_once(tmp_path: Path) -> None:
+    entries = '[[exceptions]]\nreason = "x"\nmore_time = "1h"\ntakes_longer = "2x"\n[[maintenance]]\nfrom = "soon"\n'
+    results = "\n".join(faults(tmp_path, f"{GOOD}{entries}"))
+    for expected in (
+        "exceptions.1.why: is missing.", "exceptions.1.reason: unknown key.", "exceptions.1.calendar: is missing",
+        'exceptions.1.takes_longer: "2x" is not a duration', "exceptions.1.services: is missing; needed by more_time",
+        "exceptions.1.jobs: is missing; needed by takes_longer:", "maintenance.1.why: is missing.",
+        "maintenance.1.jobs: is missing", "maintenance.1.from: is not an instant", "maintenance.1.calendar: is missing",
+    ):  # fmt: skip
+        assert results.count(expected) == 1, (expected, results)
+    assert 10 == results.count("\n") + 1
+
+
+@pytest.mark.parametrize("wrong", ["dates = [1]", 'more_time = "2x"', "services = 1", "jobs = 1", "calendar = 1"])
+def test_no_fault_follows_from_a_wrong_value(tmp_path: Path, wrong: str) -> None:
+    keys = {"why": '"x"', "dates": "[2026-12-31]", "more_time": '"1h"', "services": '["s"]'}
+    name, _, value = wrong.partition(" = ")
+    entry = "\n".join(f"{key} = {text}" for key, text in (keys | {name: value}).items())
+    assert 1 == len(faults(tmp_path, f"{GOOD}[[exceptions]]\n{entry}\n"))
 
 
 STARS = """[calendars.c]

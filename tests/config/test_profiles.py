@@ -482,6 +482,7 @@ def test_each_shipped_profile_is_valid(name: str) -> None:
     assert name == kind.kind
 
 
+@pytest.mark.deep
 def test_loading_a_kind_reads_no_profile() -> None:
     """Start-up does not depend on how many profiles there are."""
     script = """

@@ -17,7 +17,7 @@ from tests.fakes.scheduler import FakeScheduler
 
 @pytest.fixture(autouse=True, scope="package")
 def one_tls_context() -> Iterator[None]:
-    """httpx reads the certificates of this machine once: for each client and call it took 23 ms."""
+    """One TLS context for all clients of a package: httpx reads the machine's certificates for each one."""
     make, machine = httpx.create_ssl_context, httpx.create_ssl_context()
 
     def made(verify: ssl.SSLContext | str | bool = True, **options: Any) -> ssl.SSLContext:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -28,6 +29,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from structlog.testing import capture_logs
 
@@ -131,7 +133,8 @@ def test_the_metrics_of_the_scrape_arrive_as_gauges_with_the_headers(
         for point in metric.gauge.data_points
     }
     families = {family.name: family for family in MetricsEndpoint(bench.url, lambda: "").collect() if family.samples}
-    assert families.keys() == {metric.name for metric in resource.scope_metrics[0].metrics}
+    names = {metric.name for metric in resource.scope_metrics[0].metrics}
+    assert families.keys() | {"cicd.pipeline.run.active"} == names
     [target] = bench.reads().estate.systems()
     assert 1 == values["headway_target_up", ("system", "fake"), ("target", target.name)]
     assert 2 == values["headway_jobs",]
@@ -183,6 +186,48 @@ def test_a_finished_run_is_a_span_by_the_conventions_for_ci_cd_without_its_messa
         plain(again.attributes)["cicd.pipeline.result"], again.status.code,
     )  # fmt: skip
     assert (span.trace_id, False) == (again.trace_id, span.span_id == again.span_id)
+
+
+@pytest.mark.parametrize("signals", [("metrics",), ("metrics", "traces")])
+def test_runs_are_metrics_by_the_conventions_for_ci_cd_of_all_jobs_together(
+    bench: Bench, receiver: Receiver, signals: tuple[str, ...]
+) -> None:
+    exporting = exporter(bench, receiver.url, signals=signals)
+    exporting.step(bench.fence)
+    runs = [("succeeded", 1), ("succeeded", 5), ("failed", 2), ("running", None), ("queued", None)]
+    for number, (state, minutes) in enumerate(runs):
+        begun = ago(20 - number)
+        ended = None if minutes is None else begun + timedelta(minutes=minutes)
+        job, key = "extract" if number % 2 else "load", str(number)
+        bench.scheduler.attempt(job, key, RunState(state), begun, ended_at=ended, period_key=key)
+    bench.turn()
+    for _ in range(2):
+        with bench.store.write(None) as session:
+            session.rows("UPDATE run SET changed_seq = ?", (next_changed_seq(session),))
+        exporting._metrics_due = 0.0
+        exporting.step(bench.fence)
+    assert "" == exporting.trouble
+    metrics = {metric.name: metric for metric in receiver.metrics[-1].resource_metrics[0].scope_metrics[0].metrics}
+    duration, errors, active = (metrics[f"cicd.pipeline.run.{name}"] for name in ("duration", "errors", "active"))
+    assert ("s", "{error}", "{run}") == (duration.unit, errors.unit, active.unit)
+    assert {AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE} == {
+        data.aggregation_temporality for data in (duration.histogram, errors.sum, active.sum)
+    }
+    assert (True, False) == (errors.sum.is_monotonic, active.sum.is_monotonic)
+    succeeded, failed = sorted(duration.histogram.data_points, key=lambda point: len(point.attributes))
+    finished = {"cicd.pipeline.run.state": "executing"}
+    assert {**finished, "cicd.pipeline.result": "success"} == plain(succeeded.attributes)
+    assert {**finished, "cicd.pipeline.result": "failure", "error.type": "failed"} == plain(failed.attributes)
+    assert [(2, 360.0), (1, 120.0)] == [(point.count, point.sum) for point in (succeeded, failed)]
+    bounds = [*succeeded.explicit_bounds, inf]
+    assert [(60.0, 1), (300.0, 1)] == [pair for pair in zip(bounds, succeeded.bucket_counts, strict=True) if pair[1]]
+    [error] = errors.sum.data_points
+    assert ({"error.type": "failed"}, 1) == (plain(error.attributes), error.as_int)
+    assert {("pending", 1), ("executing", 1), ("finalizing", 0)} == {
+        (plain(point.attributes)["cicd.pipeline.run.state"], point.as_int) for point in active.sum.data_points
+    }
+    assert 0 < error.start_time_unix_nano < error.time_unix_nano
+    assert (3 if "traces" in signals else 0) == len(receiver.spans)
 
 
 @pytest.mark.parametrize("status", [404, 503])
@@ -315,6 +360,7 @@ def test_check_names_an_unset_header_and_a_receiver_that_does_not_take_a_signal(
     assert [] == probe_otlp(bench.config, SecretStore())
 
 
+@pytest.mark.deep
 def test_an_engine_without_the_extra_starts_and_names_the_fix(bench: Bench) -> None:
     code = "import sys; sys.modules['opentelemetry'] = None; import console.engine.supervisor.assembly"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import StatusPageSettings
 from console.domain.promise import Attainment, AttainmentDay, AttainmentView, AttainmentWindow
@@ -22,6 +24,7 @@ from tests.tui.fake_reads import NOW, service
 
 __all__ = ["bench"]
 
+LEGEND = "One bar per day"
 EVIL = '<script>alert("1")</script>'
 HOUR, MINUTES = timedelta(hours=1), timedelta(minutes=30)
 
@@ -120,6 +123,8 @@ def test_the_page_has_the_history_and_nothing_from_inside() -> None:
     known = AttainmentView("supply", "Supply", 1, attainment, days=(day,))
     made = page_files("prod", "UTC", [view], {"supply": known}, NOW)
     assert "Last 30 days: 2 of 3 in time" in made["index.html"]
+    assert LEGEND in made["index.html"]
+    assert LEGEND not in page_files("prod", "UTC", [view], {}, NOW)["index.html"], "without bars"
     [document] = json.loads(made["status.json"])["services"]
     assert [{"date": past.isoformat(), "result": "late"}] == document["days"]
     for text in made.values():
@@ -154,6 +159,7 @@ def test_files_are_written_on_change_and_every_five_minutes(bench: Bench, tmp_pa
     assert "Another plan" in page.read_text()
 
 
+@pytest.mark.deep
 def test_an_engine_without_the_extra_aws_starts() -> None:
     script = "import sys; sys.modules['botocore'] = None; import console.engine.supervisor.assembly"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)

@@ -90,6 +90,7 @@ def fake_internet() -> Iterator[FakeInternet]:
                 mock.patch.object(requests.adapters.HTTPAdapter, "send", by_requests),
                 mock.patch.object(httpx.HTTPTransport, "handle_request", by_httpx),
                 mock.patch("console.engine.notify.senders.unreachable_reason", return_value=""),
+                mock.patch("apprise.url.URLBase.throttle"),  # it waits up to 5.5 s between two requests
             ):
                 yield internet
         finally:

@@ -45,11 +45,13 @@ from console.engine.supervisor.engine import exit_process, exit_with_parent, sto
 from console.engine.supervisor.log_setup import set_up_logs
 from console.engine.supervisor.settings import estate_settings
 from console.engine.supervisor.shard_polling import RELEASE_SECONDS, ShardPolling
+from console.engine.worker import MAX_REASONS
 from console.failpoints import VARIABLE
 from console.store.config_sync import sync_config
 from console.store.db.database import Database
 from console.store.db.fence import ShardFence
 from console.store.db.lease import HeldLease, acquire_lease, database_now_us, release_lease
+from console.store.db.schema_version import SCHEMA
 from console.store.db.shards import shard_of
 from console.store.errors import LeaseLost, StoreUnusable
 from console.store.ingest import targets
@@ -59,6 +61,7 @@ from tests.action_requests import rerun_of
 from tests.engine.bench import poll_all
 from tests.invariants.engines import Child, engine_of, forked, in_thread
 from tests.invariants.worlds import Sink, World, WorldConnector, config_of
+from tests.lab.postgres import PostgresServer
 from tests.lab.process import wait_until
 from tests.lab.test_store_postgres import migrated, store_url
 from tests.store.ready import open_ready
@@ -362,19 +365,76 @@ def test_an_engine_that_is_ended_hands_its_shards_over_at_once(tmp_path: Path, s
         wait_until(lambda: "working" in second.events(), "the second to decide", 20)
 
 
-def test_engine_stop_names_the_engine_that_goes_on(
+def test_engine_stop_ends_every_engine_of_this_machine(
     tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with two_engines(tmp_path, store_url) as (first, second):
+    with two_engines(tmp_path, store_url) as engines:
         assert Exit.OK == main(["--store", store_url, "engine", "stop"])
-        assert first.ended(5) == 0
-        stopped, goes_on = capsys.readouterr().err.splitlines()
-        assert stopped.endswith(f", process {first.pid}, stopped")
-        assert goes_on.endswith(f", process {second.pid}, goes on; to stop it too, run headway engine stop")
-        wait_until(lambda: "working" in second.events(), "the second to decide", 20)
+        assert [0, 0] == [engine.ended(5) for engine in engines]
+        ends = sorted(line.rpartition(", process ")[2] for line in capsys.readouterr().err.splitlines())
+        assert sorted(f"{engine.pid}, stopped" for engine in engines) == ends
+    assert Exit.NO_ENGINE == main(["--store", store_url, "engine", "stop"])
+
+
+def test_engine_stop_ends_an_engine_without_the_lease_and_names_the_one_elsewhere(
+    tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(open_ready(store_url)) as store:
+        assert isinstance(acquire_lease(store, "db08:4711~c0ffee", 600), HeldLease)
+    with forked(tmp_path / "engine.log", work, tmp_path, tmp_path / "engine.log", store_url) as engine:
+        wait_until(lambda: list(heartbeats(store_url)) == [engine.pid], "the engine to join", 20)
         assert Exit.OK == main(["--store", store_url, "engine", "stop"])
-        assert second.ended(5) == 0
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        assert 0 == engine.ended(5)
+    stopped, goes_on = capsys.readouterr().err.splitlines()
+    assert stopped.endswith(f", process {engine.pid}, stopped")
+    assert "the engine on db08, process 4711, goes on; to stop it too, run headway engine stop there" == goes_on
+    assert Exit.REFUSED == main(["--store", store_url, "engine", "stop"])
+    assert "the engine runs on db08, not here; run headway engine stop there" in capsys.readouterr().err
+
+
+def test_an_engine_that_leads_is_refused_by_the_schema_of_a_newer_one(tmp_path: Path, store_url: str) -> None:
+    """It releases its lease, so that a newer engine decides; it goes on once the schema is its own."""
+    with two_engines(tmp_path, store_url) as (first, second), closing(open_ready(store_url)) as store:
+
+        def set_schema(number: str) -> None:
+            with store.write(None) as session:
+                session.rows("UPDATE alembic_version SET version_num = ?", (number,))
+
+        def holder() -> str:
+            with store.read() as session:
+                return str(session.rows("SELECT holder FROM lease")[0].holder)
+
+        assert first.pid == pid_of(holder())
+        set_schema("0999")
+        wait_until(lambda: refusals(first) and refusals(second), "both to be refused", 20)
+        assert "" == holder()
+        assert "working" not in second.events()
+        set_schema(SCHEMA)
+        wait_until(lambda: holder() != "", "an engine to have the lease again", 20)
+
+
+def refusals(engine: Child) -> list[str]:
+    """Why the engine does not get the lease."""
+    waits = [line["error"] for line in engine.lines() if line["event"] == "the engine waits for its store"]
+    return [error for error in waits if "has schema 0999, written by" in error]
+
+
+def test_a_store_that_fails_all_polls_is_one_message_of_the_status(
+    tmp_path: Path, store_url: str, postgres: PostgresServer
+) -> None:
+    with two_engines(tmp_path, store_url):
+        postgres.stop(crash=True)
+        time.sleep(2)
+        postgres.start()
+        wait_until(lambda: all("4 polls: the store at" in text for text in troubles(store_url)), "the message", 30)
+        for text in troubles(store_url):
+            assert text.count("the store at") <= MAX_REASONS
+
+
+def troubles(url: str) -> list[str]:
+    """The message of each engine, as `headway status` prints it."""
+    with open_queries(url) as reads:
+        return [engine.trouble for engine in reads.estate.engines()]
 
 
 @pytest.fixture

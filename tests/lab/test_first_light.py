@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from tests.pty.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(900)
 
-TO_THE_NEXT_START = 100.0
+UNTIL_ALL_IS_READ = timedelta(seconds=45)
+"""The least time before the first start: on a busy machine the jobs of every system are read in it."""
+TO_THE_NEXT_START = 150.0
 AIRFLOW_RUN = 150.0
 
 
@@ -94,7 +97,7 @@ def fail_everything(estate: Estate, story: Story) -> None:
     story.cron.behave("extract_orders", "fail")
     story.machines.behave("fail")
     estate.airflow.behave("load_orders", "fail")
-    story.schedule(next_minute())
+    story.schedule(next_minute(UNTIL_ALL_IS_READ))
 
 
 def repair_everything(estate: Estate, story: Story) -> None:

@@ -34,6 +34,7 @@ timezone = "UTC"
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install prometheus")
 
 
+INTERRUPTED = '{service="stock",tier="1"}'
 NO_ENGINE = "No Headway engine answers: nothing is watched and nobody is notified"
 
 
@@ -57,8 +58,23 @@ def test_promtool_takes_the_rules_the_config_and_the_metrics_that_they_name(tmp_
                         "input_series": [
                             {"series": 'up{job="headway",instance="a"}', "values": "1 1 0 0 0"},
                             {"series": 'up{job="headway",instance="b"}', "values": "1 0 0 0 0"},
+                            {"series": f"headway_service_late_probability{INTERRUPTED}", "values": "0x7"},
+                            {"series": f"headway_service_act_by_seconds{INTERRUPTED}", "values": "7200-60x7"},
                         ],
                         "alert_rule_test": [
+                            {"eval_time": "6m", "alertname": "HeadwayServiceLikelyLate"},
+                            {
+                                "eval_time": "6m",
+                                "alertname": "HeadwayServiceInterrupted",
+                                "exp_alerts": [
+                                    {
+                                        "exp_labels": {"severity": "warning", "service": "stock", "tier": "1"},
+                                        "exp_annotations": {
+                                            "summary": "stock is interrupted: 1h 54m 0s until its act-by"
+                                        },
+                                    }
+                                ],
+                            },
                             {"eval_time": "3m", "alertname": "HeadwayDown"},
                             {
                                 "eval_time": "4m",

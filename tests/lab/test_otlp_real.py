@@ -46,11 +46,13 @@ def test_a_collector_accepts_metrics_and_the_span_of_a_failed_run(bench: Bench, 
         "extract", "extract-1", RunState.FAILED, end - timedelta(minutes=2), ended_at=end, exit_code=3
     )
     bench.turn()
+    exporting._metrics_due = 0.0
     exporting.step(bench.fence)
     assert "" == exporting.trouble
     for text in (
         "-> service.name: Str(headway)", "-> Name: headway_target_up", "DataType: Gauge",
         "cicd.pipeline.name: Str(fake/extract)", "cicd.pipeline.result: Str(failure)", "process.exit.code: Int(3)",
+        "-> Name: cicd.pipeline.run.active", "-> Name: cicd.pipeline.run.duration", "DataType: Histogram",
     ):  # fmt: skip
         wait_until(partial(prints, log, text), text, 20)
 

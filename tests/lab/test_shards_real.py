@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from connectors.sdk.states import Verb
-from console.domain.ids import instant, new_action_key
+from console.domain.ids import instant, micros, new_action_key
 from console.store.actions import ActionStep, step_action
 from console.store.db.database import Database, open_database
 from console.store.db.fence import ShardFence
@@ -17,6 +17,7 @@ from console.store.errors import LeaseLost, StoreTooNew
 from console.store.ingest.batch import IngestBatch
 from console.store.ingest.records import ingest_batch
 from console.store.new_actions import NewAction, insert_action
+from console.store.queries import open_queries
 from tests.lab.test_store_postgres import migrated, store_url
 from tests.store.estate import build
 
@@ -78,6 +79,25 @@ def test_the_shards_of_a_dead_engine_go_to_the_others_when_its_lease_has_expired
     second = tick(store, "two:2", second, at=2 + LEASE + 0.1)
     assert (256, ()) == (len(second.fences), second.surplus)
     assert {2} == {second.fences[shard] for shard in first.fences}
+
+
+def test_hand_overs_are_the_shards_that_an_engine_has_taken_over_from_others(store: Database, store_url: str) -> None:
+    first = tick(store, "one:1")
+    tick(store, "two:2", at=1)
+    drop_surplus(store, "one:1", tick(store, "one:1", first, at=2))
+    second = tick(store, "two:2", at=3)
+    assert {"one:1": (0, None), "two:2": (128, 3)} == hand_overs(store_url)
+    second = tick(store, "two:2", second, at=2 + LEASE + 1)
+    tick(store, "two:2", second, at=3 + LEASE + 1)
+    assert {"one:1": (0, None), "two:2": (256, 3 + LEASE)} == hand_overs(store_url)
+
+
+def hand_overs(url: str) -> dict[str, tuple[int, float | None]]:
+    """By engine: their number, and when the last was, as `tick` counts seconds."""
+    with open_queries(url) as reads:
+        engines = reads.estate.engines()
+    ats = [None if engine.handed_over is None else micros(engine.handed_over) / SECOND - 1_000 for engine in engines]
+    return {engine.holder: (engine.hand_overs, at) for engine, at in zip(engines, ats, strict=True)}
 
 
 def test_a_process_that_wakes_too_late_can_write_nothing_and_gets_no_shard_back_by_itself(store: Database) -> None:

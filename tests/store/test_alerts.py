@@ -378,7 +378,7 @@ def test_an_acknowledgement_keeps_a_later_end_on_request_until_it_is_ended(night
 def test_of_acknowledgements_at_once_with_one_idempotency_key_and_different_bodies_one_is_made(
     night: Estate, store_url: str
 ) -> None:
-    """Each was checked before any was written."""
+    """All are sent at the same moment."""
     decide(night, incidents=(incident(notices=()),))
     ready = Barrier(4)
 

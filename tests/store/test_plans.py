@@ -413,7 +413,7 @@ def test_the_release_of_a_plan_knows_its_hold_also_one_requested_again(served: E
 def test_of_plans_at_once_with_one_idempotency_key_and_different_bodies_one_is_stored(
     served: Estate, draft: PlanDraft
 ) -> None:
-    """Each was checked before any was written."""
+    """All are sent at the same moment."""
     ready = Barrier(2)
 
     def started(step: DraftStep) -> bool:

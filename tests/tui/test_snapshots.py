@@ -337,3 +337,8 @@ def test_a_terminal_that_is_too_small(snap_compare: SnapCompare) -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_months_of_a_service(snap_compare: SnapCompare, width: int) -> None:
     assert shot(snap_compare, ("Y",), "months of Supply plan", size=(width, 24))
+
+
+@pytest.mark.parametrize("keys", [("5", "Y"), ("5", "enter", "see:CAN", "Y")])
+def test_the_months_of_a_system(snap_compare: SnapCompare, keys: tuple[str, ...]) -> None:
+    assert shot(snap_compare, keys, "months of etl-hosts", size=(80, 24))

@@ -211,7 +211,7 @@ def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:
         return ""
     usual = index.estimate(run.job_id).p50
     usual_s = usual.total_seconds() if usual is not None else None
-    return rerun_text(cause_label(index, match), *rerun, usual_s, index.now, clock)
+    return rerun_text(cause_label(index, match), rerun, usual_s, index.now, clock)
 
 
 def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision, label: str, plain: bool) -> str:

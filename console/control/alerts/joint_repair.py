@@ -10,7 +10,7 @@ from connectors.sdk.states import STARTING, RunState
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.incidents.correlation import IncidentMatch, ServiceActBy, notified_content
 from console.control.incidents.titles import cancelled_by
-from console.control.incidents.verdict import Instruction, RepairStep, releases, restart_instruction
+from console.control.incidents.verdict import Instruction, RepairStep, Rerun, releases, restart_instruction
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
@@ -25,17 +25,16 @@ MOVED_SHARE = 1 / 8
 """An act-by that moves forward by less than this part of the time that was left waits for the next notification."""
 
 
-def rerun_of(index: EstateIndex, run: RunFacts) -> tuple[datetime | None, datetime | None, str] | None:
-    """Start of the open run that repeats this one, when its rerun was sent, and the key of that action while its
-    outcome is unknown; None if nothing repeats it."""
+def rerun_of(index: EstateIndex, run: RunFacts) -> Rerun | None:
+    """The open run that repeats this one, or the rerun that was sent; None if nothing repeats it."""
     if run.state.is_open:
-        return run.started_at, None, ""
+        return Rerun(run.started_at)
     later = (known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run))
     started = next((known.started_at for known in later if known.state.is_open and known.started_at), None)
     repair = index.estate.repairs.get(run.id)
     if repair is not None and repair.in_flight and repair.verb in STARTING and not _has_failed(run, repair):
-        return started, repair.sent_at, repair.unknown
-    return (started, None, "") if started is not None else None
+        return Rerun(started, repair.sent_at, repair.unknown)
+    return Rerun(started) if started is not None else None
 
 
 def _has_failed(run: RunFacts, repair: RepairFacts) -> bool:
@@ -67,7 +66,8 @@ def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:
 def running_plan(index: EstateIndex, match: IncidentMatch) -> PlanFacts | None:
     """The running plan of its incident; None without one, or if the plan is about to stop because of its run."""
     plan = index.estate.plans_by_incident.get(match.incident.id) if match.incident is not None else None
-    is_stopping = match.to_repair is not None and match.to_repair.id in index.estate.plans_by_run
+    planned = index.estate.plans_by_run.get(match.to_repair.id) if match.to_repair is not None else None
+    is_stopping = planned is not None and not planned.is_requested
     return plan if plan is not None and plan.state == "running" and not is_stopping else None
 
 

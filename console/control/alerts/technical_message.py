@@ -177,8 +177,8 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
         return [f"headway action approve {approval.action_key}"]
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
-    if run is None or planned is None:
-        plan = running_plan(index, subject.match)
+    plan = running_plan(index, subject.match)
+    if run is None or planned is None or plan is not None:
         return [f"headway plan {plan.id}" if plan is not None else f"headway recover {incident}"]
     waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []
     return resume_commands(planned.plan_id, waits, incident if planned.is_outdated else "")

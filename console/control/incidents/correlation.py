@@ -150,7 +150,7 @@ class IncidentMatch:
         return [self.unrepaired] if self.unrepaired is not None else self.group.roots()
 
     def is_root_since(self, job_id: int, at: datetime) -> bool:
-        """True if the job is its root, and it began before that instant."""
+        """True if the job is a root, and the incident began before that instant."""
         is_root = any(root.job_id == job_id for root in self.group.roots())
         return is_root and self.incident is not None and self.incident.failed_since < at
 

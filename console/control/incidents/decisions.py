@@ -312,12 +312,12 @@ def _failures(
         error, success = run_error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
         known = failures.setdefault(name, [failure])
-        if known[-1].error == FailureError(None, ""):  # it is reported later than the failure
+        after_success = failure.succeeded_at > known[-1].succeeded_at
+        is_again = after_success and success is not None and match.is_root_since(run.job_id, success)
+        if known[-1].error == FailureError(None, "") and not is_again:  # it is reported later than the failure
             known[-1] = failure
             continue
         is_known = not all(failure.differs_from(known_error) for known_error in known)
-        after_success = failure.succeeded_at > known[-1].succeeded_at
-        is_again = after_success and success is not None and match.is_root_since(run.job_id, success)
         if len(known) <= MAX_ERRORS and (is_again or not is_known):
             if len(known) < MAX_ERRORS:
                 errors[name] = JobErrors(name, len(known) + 1, after_success, is_known)

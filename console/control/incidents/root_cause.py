@@ -217,8 +217,7 @@ def failed_tasks(index: EstateIndex, run: RunFacts) -> list[JobFacts]:
 
 def run_error(index: EstateIndex, run: RunFacts) -> FailureError:
     """Its own error, else that of its first failed task."""
-    tasks = failed_tasks(index, run)
-    if run.message or run.exit_code is not None or not tasks:
+    if run.message or run.exit_code is not None or not (tasks := failed_tasks(index, run)):
         return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
     task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
     return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
@@ -248,6 +247,8 @@ def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) ->
 
 def _fails_since(index: EstateIndex, runs: Sequence[RunFacts]) -> datetime:
     """When the job first failed with the error that its latest red run has."""
+    if len(runs) == 1:
+        return red_since(runs[0])
     error = run_error(index, runs[-1])
     streak = takewhile(lambda run: not run_error(index, run).differs_from(error), reversed(runs))
     return min(map(red_since, streak))

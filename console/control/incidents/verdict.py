@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
         if not at:
             return [f"{text}, then {job}", f"{short}, then {job}", short]
         earlier = text.replace(self.until, f" by {at}") if self.until and is_first else text
-        ends = (f", then {job} unless fixed by {at}", f", then {job} unless by {at}")
+        ends = (f", then {job} unless fixed by {at}", f", then {job} if after {at}")
         return [*(action + end for end in ends for action in (text, short)), earlier]
 
     @property
@@ -70,6 +70,14 @@ class Verdict(NamedTuple):
         parts = [self.actions[0], *(text for text, _ in self.parts[1:])]
         text = ", ".join(filter(None, ["".join(parts), saved_text(self.saves)]))
         return "; ".join(filter(None, [text, self.proposal]))
+
+
+class Rerun(NamedTuple):
+    """The rerun of a run: when it started, when it was sent, and the key of its action while its outcome is unknown."""
+
+    started: datetime | None
+    sent: datetime | None = None
+    unknown: str = ""
 
 
 class LaterRestart(NamedTuple):
@@ -316,7 +324,7 @@ def _running_verdict(
     if started is None:
         text = f"{label} is {root.state}"
     elif started > view.row.failed_since:
-        text = rerun_text(label, started, None, "", _usual_s(root, view), now, clock)
+        text = rerun_text(label, Rerun(started), _usual_s(root, view), now, clock)
     else:
         text = f"{label} is still running since {clock(started)}"
     return Verdict(((text, "run"), *_must_succeed(view, now, clock)))
@@ -324,10 +332,10 @@ def _running_verdict(
 
 def _rerun_verdict(step: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """Of a step whose rerun was sent, or is a later run of its job."""
-    is_seen, unknown = step.rerun_started is not None, step.unknown_rerun
-    rerun = step.rerun_started, step.rerun_sent, unknown
-    text = rerun_text(job_label(step.job), *rerun, _usual_s(step, view), now, clock)
-    style = "warn" if unknown and not is_seen else "run"
+    is_seen = step.rerun_started is not None
+    rerun = Rerun(step.rerun_started, step.rerun_sent, step.unknown_rerun)
+    text = rerun_text(job_label(step.job), rerun, _usual_s(step, view), now, clock)
+    style = "warn" if rerun.unknown and not is_seen else "run"
     return Verdict(((text if is_seen else _capital(text), style), *_must_succeed(view, now, clock)))
 
 
@@ -351,23 +359,15 @@ def _usual_s(run: MemberView, view: IncidentView) -> float | None:
     return usual if isinstance(usual, float | int) else None
 
 
-def rerun_text(
-    label: str,
-    started: datetime | None,
-    sent: datetime | None,
-    unknown: str,
-    usual_s: float | None,
-    now: datetime,
-    clock: Clock,
-) -> str:
-    """ "extract runs again since 03:15, done about 03:35"; "rerun of extract sent 03:14" before it is seen to run.
-    `unknown`: the key of its action while it is unknown whether that arrived."""
-    if started is None and unknown:
-        return f"outcome of the rerun of {label} unknown: check its scheduler, then headway action withdraw {unknown}"
-    if started is None:
-        return f"rerun of {label} sent {clock(sent)}" if sent is not None else f"{label} is queued again"
-    done = started + timedelta(seconds=usual_s) if usual_s is not None else now
-    return f"{label} runs again since {clock(started)}{f', done about {clock(done)}' if done > now else ''}"
+def rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, clock: Clock) -> str:
+    """ "extract runs again since 03:15, done about 03:35"; "rerun of extract sent 03:14" before it is seen to run."""
+    if rerun.started is None and rerun.unknown:
+        check = f"check its scheduler, then headway action withdraw {rerun.unknown}"
+        return f"outcome of the rerun of {label} unknown: {check}"
+    if rerun.started is None:
+        return f"rerun of {label} sent {clock(rerun.sent)}" if rerun.sent is not None else f"{label} is queued again"
+    done = rerun.started + timedelta(seconds=usual_s) if usual_s is not None else now
+    return f"{label} runs again since {clock(rerun.started)}{f', done about {clock(done)}' if done > now else ''}"
 
 
 def _saved_titles(

@@ -91,12 +91,16 @@ def data_state_of(index: EstateIndex, day: ServiceForecast, done: datetime | Non
 
 def unseen_input(index: EstateIndex, day: ServiceForecast, done: datetime) -> JobFacts | None:
     """The first job out of reach that it needed before it was delivered and that is not known to have ended."""
-    needed = indispensable_jobs(index, day)
-    for node in day.unfinished():
-        job, is_open = index.job(node.job_id), node.run is None or node.run.state.is_open
-        if is_open and node.job_id in needed and index.is_unseen(job) and node.at is not None and node.at <= done:
-            return job
-    return None
+    unseen = [
+        node.job_id
+        for node in day.unfinished()
+        if node.at is not None
+        and node.at <= done
+        and (node.run is None or node.run.state.is_open)
+        and index.is_unseen(index.job(node.job_id))
+    ]
+    needed = indispensable_jobs(index, day) if unseen else frozenset()
+    return next((index.job(job_id) for job_id in unseen if job_id in needed), None)
 
 
 def stale_delivery_text(index: EstateIndex, day: ServiceForecast) -> str:

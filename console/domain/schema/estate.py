@@ -298,7 +298,7 @@ class JobDay(SQLModel, table=True):
     job_id: int = big(primary_key=True)
     business_date: str = Field(primary_key=True, sa_type=Text)
     runs: int
-    """Runs that began; `missed`: those that never did."""
+    """Runs that began and ended in a state that is not neutral (`domain.report`); `missed`: those that never did."""
     succeeded: int
     missed: int
     p50_s: float | None = None

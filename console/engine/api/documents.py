@@ -68,8 +68,8 @@ def incidents_list(reads: Queries, with_closed: bool) -> list[IncidentRow]:
 
 
 def unknown_field_fault(terms: Sequence[str], reads: Queries) -> str:
-    """Why a term `word:value` of a filter is invalid: neither a field nor part of any job's name, or of no system or
-    kind. Empty if none is."""
+    """Why a term `word:value` of a filter is invalid: not a field and not part of any job's name, or without a system
+    or kind of that name. Empty if none is."""
     split_terms = [term for argument in terms for term in argument_terms(argument)]
     for system in parse_terms(term for term in split_terms if term.lower().startswith("system:")).systems:
         names = {name for view in reads.estate.systems() for name in (view.system, view.kind)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -177,27 +178,30 @@ class SlackButtons:
         return client
 
     def _received(self, client: BaseSocketModeClient, request: SocketModeRequest) -> None:
-        """Confirms a message within Slack's 3 s, then does what was pressed."""
+        """Stores what was pressed, confirms the message within Slack's 3 s, then waits for the engine. Slack sends a
+        message that nobody confirmed again."""
         from slack_sdk.socket_mode.response import SocketModeResponse  # noqa: PLC0415 - an extra
 
-        client.send_socket_mode_response(SocketModeResponse(envelope_id=request.envelope_id))
         press = request.payload
-        if request.type != "interactive" or press.get("type") != "block_actions":
-            return
-        action, user = press["actions"][0], str(press["user"]["id"])
-        if action["action_id"] not in (ACKNOWLEDGE, SILENCE):
-            return
-        try:
-            text, is_done = self._done(action, user), True
-        except _Refused as error:
-            text, is_done = f"Nothing was changed: {error}", False
-        except Exception:
-            log.exception("a press of a button failed")
-            text, is_done = "Nothing was changed, or not all: the engine's log has the details.", False
+        with ExitStack() as unconfirmed:
+            response = SocketModeResponse(envelope_id=request.envelope_id)
+            unconfirmed.callback(client.send_socket_mode_response, response)
+            if request.type != "interactive" or press.get("type") != "block_actions":
+                return
+            action, user = press["actions"][0], str(press["user"]["id"])
+            if action["action_id"] not in (ACKNOWLEDGE, SILENCE):
+                return
+            try:
+                text, is_done = self._done(action, user, unconfirmed.close), True
+            except _Refused as error:
+                text, is_done = f"Nothing was changed: {error}", False
+            except Exception:
+                log.exception("a press of a button failed")
+                text, is_done = "Nothing was changed, or not all: the engine's log has the details.", False
         self._reply(press, action["action_id"], text, is_done)
 
-    def _done(self, action: Mapping[str, Any], user: str) -> str:
-        """Makes the request; a text that describes the change. Raises _Refused."""
+    def _done(self, action: Mapping[str, Any], user: str, confirm: Callable[[], None]) -> str:
+        """Makes the request, and confirms once it is stored; a text that describes the change. Raises _Refused."""
         person = self._settings.people.get(user)
         if person is None:
             fix = (
@@ -210,9 +214,11 @@ class SlackButtons:
         call = EngineCall(self._url, client, key, self._closing, "headway incident", "press again")
         try:
             if action["action_id"] == SILENCE:
-                verb, until_us = self._silence(call, number, micros(_press_time(action)))
+                verb, request_id = self._silence(call, number, micros(_press_time(action)))
             else:
-                verb, until_us = self._acknowledge(call, number)
+                verb, request_id = self._acknowledge(call, number)
+            confirm()
+            until_us = call.answer(request_id)["until_us"]
         except ApiFault as fault:
             raise _Refused(f"{fault.error}. Fix: {fault.fix}.") from None
         except ReasonNeeded as error:
@@ -227,10 +233,8 @@ class SlackButtons:
 
     @staticmethod
     def _acknowledge(call: EngineCall, number: int) -> tuple[str, int]:
-        call.open_incident(number)
         seconds = parse_duration(ACKNOWLEDGE_FOR).total_seconds()
-        request_id = call.client.acknowledge(number, seconds, "", call.key, keeps_later=True)
-        return "Acknowledged", call.answer(request_id)["until_us"]
+        return "Acknowledged", call.client.acknowledge(number, seconds, "", call.key, keeps_later=True)
 
     @staticmethod
     def _silence(call: EngineCall, number: int, from_us: int) -> tuple[str, int]:
@@ -240,8 +244,7 @@ class SlackButtons:
             raise _Refused(f"{incident_name(number)} has no failed run at its root. Run: headway silence add")
         matchers = {"system": root.root_job.partition("/")[0], "job": root.root_job}
         why = f"{incident_name(number)}, by a button in Slack"
-        answer = call.answer(call.client.silence(matchers, SILENCE_SECONDS, why, from_us))
-        return f"{root.root_job} silenced", answer["until_us"]
+        return f"{root.root_job} silenced", call.client.silence(matchers, SILENCE_SECONDS, why, from_us)
 
     def _reply(self, press: Mapping[str, Any], action: str, text: str, is_done: bool) -> None:
         """Replaces the pressed button by the text, or sends the text to the user alone if nothing was done."""

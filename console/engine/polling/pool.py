@@ -19,7 +19,7 @@ from itertools import count
 from queue import SimpleQueue
 
 from console.engine.polling.poller import VERIFY_SECONDS, TargetPoller
-from console.engine.worker import Pulse, WorkerFailures, retry_seconds
+from console.engine.worker import POLL, Pulse, WorkerFailures, retry_seconds
 from console.store.db.fence import Fence
 from console.store.errors import LeaseLost
 
@@ -265,7 +265,7 @@ class PollPool:
             return 0.0
         except Exception as error:  # noqa: BLE001 - a surprise in one poll must not end the watch
             target.failures += 1
-            self._failures.record(f"poll {target.poller.name}", error, target.failures)
+            self._failures.record(f"{POLL}{target.poller.name}", error, target.failures)
             return retry_seconds(target.failures)
 
     def _end(self, target: _Polled, pause: float | None) -> None:

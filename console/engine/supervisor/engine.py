@@ -23,11 +23,11 @@ from console.engine.notify.self_monitoring import OUTBOX, PARTS, STORE, SelfMoni
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.config_reload import ConfigWatcher
 from console.engine.supervisor.supervisor import WorkerSupervisor
-from console.engine.worker import MESSAGE_LIMIT, WorkerFailures
+from console.engine.worker import MESSAGE_LIMIT, WorkerFailures, grouped_reasons
 from console.failpoints import failpoint
 from console.store.db import lease as leases
 from console.store.db.lease import HeldLease, LeaseHolder, holder_name, is_provably_dead
-from console.store.errors import LeaseLost, StoreError
+from console.store.errors import LeaseLost, StoreError, StoreOutdated, StoreTooNew
 from console.text.cleaning import clean_line
 
 log = structlog.get_logger("headway.engine")
@@ -275,7 +275,7 @@ class Engine:
 
     def _renew_until_over(self, lease: HeldLease, watch: LeaseWatch, workers: WorkerSupervisor) -> None:
         """Renews the lease until the engine stops, or until the workers have ended and must restart. Raises
-        LeaseLost."""
+        LeaseLost; StoreTooNew or StoreOutdated for a store that this version must not write."""
         recorded = ""
         while not self._end.wait(self._renew_seconds):
             if watch.stopping():
@@ -297,7 +297,7 @@ class Engine:
                 failures = [self._parts.failures, *([self._shards.failures] if self._shards is not None else [])]
                 troubles = _persistent_troubles(failures, evaluator.trouble, evaluator.unforeseen)
                 self._own.report(self._parts, lease.fence, troubles)
-            except LeaseLost:
+            except (LeaseLost, StoreTooNew, StoreOutdated):
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
@@ -330,7 +330,7 @@ def _persistent_troubles(failures: Sequence[WorkerFailures], *troubles: str) -> 
         of_store, of_parts = workers.keeps_breaking()
         store, parts = store or of_store, parts | of_parts
     outbox = parts.pop("outbox", "")
-    part_troubles = "; ".join([*(f"{name} {text}" for name, text in sorted(parts.items())), *filter(None, troubles)])
+    part_troubles = "; ".join(filter(None, [grouped_reasons(parts), *troubles]))
     return {key: text for key, text in ((STORE, store), (OUTBOX, outbox), (PARTS, part_troubles)) if text}
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.ids import instant, micros
 from console.store.db.location import engine_note, free_bytes
+from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.db.session import Session
 from console.store.errors import LeaseLost
 from console.store.meta import set_meta
@@ -152,12 +153,14 @@ class LeaseHolder(NamedTuple):
 
 
 def acquire_lease(store: Database, holder: str, seconds: float, now_us: int | None = None) -> HeldLease | LeaseHolder:
-    """The lease for `seconds` with a new fence, or its holder. `now_us` is for tests."""
+    """The lease for `seconds` with a new fence, or its holder. `now_us` is for tests. Raises StoreTooNew or
+    StoreOutdated for a free lease of a store that an engine of another version has migrated meanwhile."""
     with store.write(None) as session:
         at_us = _now(session, store) if now_us is None else now_us
         row = session.first("SELECT holder, fence, until_us, since_us FROM lease WHERE name = 'engine'")
         if row is not None and row.holder and row.until_us > at_us:
             return LeaseHolder(row.holder, instant(row.since_us), instant(row.until_us))
+        check_schema(session.rows(SCHEMA_QUERY), store.place)
         fence = 1 if row is None else row.fence + 1
         until = at_us + round(seconds * 1_000_000)
         session.rows(
@@ -171,9 +174,10 @@ def acquire_lease(store: Database, holder: str, seconds: float, now_us: int | No
 
 
 def renew_lease(store: Database, lease: HeldLease, seconds: float, now_us: int | None = None) -> HeldLease:
-    """Extends the lease. Raises LeaseLost if another holder has it; an expired one without a new holder is ours
-    again."""
+    """Extends the lease. Raises LeaseLost if another holder has it, and StoreTooNew or StoreOutdated as
+    `acquire_lease`; an expired one without a new holder is ours again."""
     with store.write(None) as session:
+        check_schema(session.rows(SCHEMA_QUERY), store.place)
         now = _now(session, store) if now_us is None else now_us
         until = now + round(seconds * 1_000_000)
         renewed = session.rows(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from connectors.sdk.states import OPEN_STATES, RED_STATES
 from console.domain.ids import instant, micros, optional_instant
+from console.domain.report import NEUTRAL_STATES
 from console.domain.settings import RetentionRules
 from console.failpoints import failpoint
 from console.store.db.session import Row, Session, Values, WriteSession
@@ -325,9 +326,9 @@ def _figures(runs: Sequence[Row]) -> Values:
         for run in runs
         if run.period_us is not None and run.first_started_us is not None
     ]
-    began = sum(run.attempts > 0 for run in runs)
+    counted = sum(run.attempts > 0 and run.state not in NEUTRAL_STATES for run in runs)
     p50, p95 = (seconds[int(len(seconds) * share)] if seconds else None for share in (0.5, 0.95))
-    return began, len(good), sum(run.state == "missed" for run in runs), p50, p95, max(late, default=None)
+    return counted, len(good), sum(run.state == "missed" for run in runs), p50, p95, max(late, default=None)
 
 
 def _delete_runs(session: WriteSession, runs: Sequence[Row], days: Sequence[Values]) -> int:

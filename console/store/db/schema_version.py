@@ -7,7 +7,7 @@ from typing import Any
 
 from console.store.errors import StoreOutdated, StoreTooNew, StoreUnusable
 
-SCHEMA = "0114"
+SCHEMA = "0115"
 """The schema of this program: the newest in `console/store/db/migrations` (a test compares)."""
 FIRST_SCHEMA = "0104"
 """The initial schema; lower numbers belong to development versions, whose stores cannot be migrated."""

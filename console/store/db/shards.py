@@ -23,6 +23,7 @@ _RENEW = (
     "INSERT INTO engine (holder, since_us, heartbeat_us, until_us, trouble) VALUES (?, ?, ?, ?, ?) ON CONFLICT (holder)"
     " DO UPDATE SET heartbeat_us = excluded.heartbeat_us, until_us = excluded.until_us, trouble = excluded.trouble"
 )
+_TAKE_OVER = "UPDATE engine SET hand_overs = hand_overs + ?, handed_over_us = ? WHERE holder = ?"
 _SENDING = "SELECT j.system_id FROM action a JOIN job j ON j.id = a.job_id WHERE a.state = 'sending'"
 
 
@@ -67,6 +68,8 @@ def hold_shards(
         session.many(
             "UPDATE shard SET holder = ?, fence = fence + 1 WHERE id = ?", [(holder, row.id) for row in claimed]
         )
+        if taken_over := sum(row.fence > 0 for row in claimed):  # an engine had them before
+            session.rows(_TAKE_OVER, (taken_over, now, holder))
         fences |= {row.id: row.fence + 1 for row in claimed}
         busy = {shard_of(row.system_id) for row in session.rows(_SENDING)} if len(fences) > share else set()
     surplus = tuple(shard for shard in sorted(fences)[share:] if shard not in busy)

@@ -49,10 +49,9 @@ _ENDED = (
 )
 
 _ENGINES = (
-    "SELECT e.holder, e.since_us, e.heartbeat_us, e.trouble, count(s.id) AS shards,"
-    " SUM(CASE WHEN s.fence > 1 THEN s.fence - 1 ELSE 0 END) AS hand_overs, EXISTS (SELECT 1 FROM lease l WHERE"
-    " l.name = 'engine' AND l.holder = e.holder) AS leads FROM engine e LEFT JOIN shard s ON s.holder = e.holder"
-    " GROUP BY e.holder, e.since_us, e.heartbeat_us, e.trouble ORDER BY leads DESC, e.since_us, e.holder"
+    "SELECT e.holder, e.since_us, e.heartbeat_us, e.trouble, e.hand_overs, e.handed_over_us,"
+    " (SELECT count(*) FROM shard s WHERE s.holder = e.holder) AS shards, EXISTS (SELECT 1 FROM lease l WHERE"
+    " l.name = 'engine' AND l.holder = e.holder) AS leads FROM engine e ORDER BY leads DESC, e.since_us, e.holder"
 )
 _SILENCED = (
     "SELECT incident_id, max(why) AS why FROM alert_suppressed WHERE ended_us IS NULL AND stage = 'silence' AND"
@@ -157,7 +156,8 @@ class EstateQueries(ContextQueries):
                 row.leads,
                 row.shards,
                 row.trouble,
-                int(row.hand_overs),
+                row.hand_overs,
+                optional_instant(row.handed_over_us),
             )
             for row in rows
         ]

@@ -22,6 +22,7 @@ from console.domain.incident import (
     JointRestart,
     MemberView,
     PastRepair,
+    error_line,
     repaired_at_end,
 )
 from console.domain.service import instance_name
@@ -374,7 +375,7 @@ def _member(row: Row, state: str, evidence: str, stale: Container[int]) -> Membe
 
 def _repair(row: Row, error_now: FailureError) -> PastRepair:
     ended, failed, fresh, by = row.ended_us, row.failed_us, row.fresh_us, row.by or ""
-    error = str(row.message).partition("\n")[0] or (f"exit {row.exit_code}" if row.exit_code is not None else "")
+    error = error_line(row.exit_code, str(row.message))
     succeeded = row.state in (RunState.SUCCEEDED, RunState.SKIPPED)
     how = str(row.verb).replace("_", " ") if row.verb else "its scheduler's own retry"
     if not succeeded and fresh and failed and fresh > failed:

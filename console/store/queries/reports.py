@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from connectors.sdk.states import OPEN_STATES, RED_STATES, RunState
 from console.domain.ids import instant, micros
-from console.domain.report import MonthFigures, PoolFigures
+from console.domain.report import NEUTRAL_STATES, MonthFigures, PoolFigures
 from console.domain.service import Timeliness
 from console.store.db.session import Row
 from console.store.errors import NotFound
@@ -23,6 +23,7 @@ from console.timing.maintenance import matches_any
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _JUDGED_SQL = ", ".join(f"'{state.value}'" for state in sorted({RunState.SUCCEEDED, *RED_STATES}))
+_NEUTRAL_SQL = ", ".join(f"'{state.value}'" for state in sorted(NEUTRAL_STATES))
 _SERVICES = "SELECT id, name, title, terminals FROM service WHERE NOT removed ORDER BY tier, name"
 _JOBS = "SELECT id, system_id, name FROM job WHERE parent_id IS NULL"
 _DAYS = (
@@ -40,9 +41,10 @@ _OF_SYSTEM = (
     " OR EXISTS (SELECT 1 FROM target t WHERE t.id = i.root_target_id AND t.system_id = ?))"
 )
 _RUNS = (
-    "SELECT k.a AS job, substr(r.business_date, 1, 7) AS month, SUM(CASE WHEN r.attempts > 0 THEN 1 ELSE 0"
-    " END) AS runs, SUM(CASE WHEN r.state = 'succeeded' THEN 1 ELSE 0 END) AS succeeded, SUM(CASE WHEN r.state ="
-    " 'missed' THEN 1 ELSE 0 END) AS missed FROM {keys} JOIN run r ON r.job_id = k.a WHERE r.sort_us >= ?"
+    "SELECT k.a AS job, substr(r.business_date, 1, 7) AS month, SUM(CASE WHEN r.attempts > 0 AND r.state NOT IN"
+    f" ({_NEUTRAL_SQL}) THEN 1 ELSE 0 END) AS runs, SUM(CASE WHEN r.state = 'succeeded' THEN 1 ELSE 0 END) AS"
+    " succeeded, SUM(CASE WHEN r.attempts > 0 AND r.state = 'unknown' THEN 1 ELSE 0 END) AS unknown, SUM(CASE WHEN"
+    " r.state = 'missed' THEN 1 ELSE 0 END) AS missed FROM {keys} JOIN run r ON r.job_id = k.a WHERE r.sort_us >= ?"
     " AND r.sort_us < ?"
     f" AND r.business_date >= ? AND r.business_date < ? AND r.state NOT IN ({OPEN_STATES_SQL}) AND NOT EXISTS"
     " (SELECT 1 FROM job_day d WHERE d.job_id = r.job_id AND d.business_date = r.business_date) GROUP BY 1, 2"
@@ -50,7 +52,7 @@ _RUNS = (
 """Dates whose runs are deleted count by `job_day`."""
 _PRUNED = (
     "SELECT k.a AS job, substr(d.business_date, 1, 7) AS month, SUM(d.runs) AS runs, SUM(d.succeeded) AS succeeded,"
-    " SUM(d.missed) AS missed FROM {keys} JOIN job_day d ON d.job_id = k.a WHERE d.business_date >= ?"
+    " 0 AS unknown, SUM(d.missed) AS missed FROM {keys} JOIN job_day d ON d.job_id = k.a WHERE d.business_date >= ?"
     " AND d.business_date < ? GROUP BY 1, 2"
 )
 _CHANGES = (
@@ -137,9 +139,7 @@ class ReportQueries(ContextQueries):
             _Subject("service", row.id, row.name, row.title or row.name, sorted(needed[row.name])) for row in services
         ]
         systems = self.link.rows("SELECT id, name FROM system WHERE NOT removed ORDER BY name")
-        return subjects + [
-            _Subject("system", row.id, row.name, row.name, of_system[row.id]) for row in systems if of_system[row.id]
-        ]
+        return subjects + [_Subject("system", row.id, row.name, row.name, of_system[row.id]) for row in systems]
 
     def _of_jobs(self, jobs: Sequence[int], first: datetime, until: datetime) -> _JobFigures:
         dates, instants = (f"{first:%Y-%m-%d}", f"{until:%Y-%m-%d}"), (micros(first), micros(until))
@@ -185,6 +185,7 @@ class ReportQueries(ContextQueries):
                 ),
                 runs=int(sum(row.runs for row in runs)),
                 succeeded=int(sum(row.succeeded for row in runs)),
+                unknown=int(sum(row.unknown for row in runs)),
                 missed=int(sum(row.missed for row in runs)),
                 changes=len(changes),
                 tried_changes=sum(state is not None for state in changes),

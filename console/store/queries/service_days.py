@@ -9,11 +9,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from connectors.sdk.states import RED_STATES, RunState
 from console.domain.estate import EvaluationSettings
 from console.domain.forecast import ForecastDay, JobForecastView, PeakForecast, PublishedForecast
 from console.domain.history import EstimateBasis
 from console.domain.ids import instant, micros, optional_instant
+from console.domain.plan import ENDED_BADLY
 from console.domain.promise import (
     WINDOWS,
     AttainmentDay,
@@ -90,10 +90,10 @@ _SELECT_RUNS = _ATTEMPTS.format(due=_DEMANDED, where=_ON_DATE)
 _OWN = _ATTEMPTS.format(due=_DEMANDED, where="r.id = k.a")
 
 # ruff: noqa: S608  (only our own states)
-_FAILED_STATES = ", ".join(f"'{state}'" for state in sorted(RED_STATES - {RunState.BLOCKED}))
+_FAILED_STATES = ", ".join(f"'{state}'" for state in sorted(ENDED_BADLY))
 _FAILED = (
-    "SELECT l.job_id AS id FROM {keys} JOIN latest_run l ON l.job_id = k.a JOIN run r ON r.id = l.run_id"
-    f" WHERE r.state IN ({_FAILED_STATES})"
+    "SELECT l.job_id AS id, r.business_date FROM {keys} JOIN latest_run l ON l.job_id = k.a"
+    f" JOIN run r ON r.id = l.run_id WHERE r.state IN ({_FAILED_STATES})"
 )
 
 
@@ -116,11 +116,12 @@ class ServiceDayQueries(ContextQueries):
     def _ahead(self, rows: Iterable[Row], only: int | None = None) -> list[JobForecastView]:
         forecasts = [(row, job) for row in rows for job in json.loads(row.jobs) if only in (None, job["job"])]
         names = self.job_names(job["job"] for _, job in forecasts)
-        failed = {row.id for row in self.link.by_keys(_FAILED, sorted(names))}
+        failed = {(row.id, row.business_date) for row in self.link.by_keys(_FAILED, sorted(names))}
         views = []
         for row, job in forecasts:
             if job["job"] in names:
                 title, name = row.title or row.name, names[job["job"]]
+                has_failed = (job["job"], row.business_date) in failed
                 if name == row.cause and job["act_by_us"] is None:  # to be restarted: the times of its service day
                     job |= {"act_by_us": row.act_by_us, "green_by_us": row.green_by_us}
                 views.append(
@@ -136,11 +137,11 @@ class ServiceDayQueries(ContextQueries):
                         p50=instant(job["p50_us"]),
                         p80=instant(job["p80_us"]),
                         p95=instant(job["p95_us"]),
-                        slack_s=None if job["job"] in failed else job["slack_s"],
+                        slack_s=None if has_failed else job["slack_s"],
                         act_by=optional_instant(job["act_by_us"]),
                         green_by=optional_instant(job["green_by_us"]),
                         basis=EstimateBasis.from_json(job.get("basis")),
-                        has_failed=job["job"] in failed,
+                        has_failed=has_failed,
                     )
                 )
         return views

@@ -419,7 +419,8 @@ def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]], outdated: Set[int
         for step in steps:
             is_awaited = step.verb == WAIT and step.state == "planned"
             if step.run_id is not None and (is_awaited or step.state in ("requested", "failed")):
-                planned[step.run_id] = PlannedRun(plan_id, step.verb == WAIT, plan_id in outdated)
+                is_requested = step.state == "requested"
+                planned[step.run_id] = PlannedRun(plan_id, step.verb == WAIT, plan_id in outdated, is_requested)
     return planned
 
 

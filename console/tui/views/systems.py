@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +36,7 @@ from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import jobs_source
 from console.tui.views.lists import ViewList
+from console.tui.views.months import show_months
 from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
 from console.tui.views.runs.preview import runs_source
 from console.tui.widgets.paint import Segment
@@ -200,7 +202,7 @@ def _each_line(texts: Sequence[str], style: str) -> SegmentLines:
     return [[(f"  {text}", style)] for text in texts]
 
 
-def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | None]) -> list[ScreenCommand]:
+def system_commands(screen: HeadwayScreen, target: Callable[[], TargetView | None]) -> list[ScreenCommand]:
     def on_target(run: Callable[[HeadwayScreen, TargetView], None]) -> None:
         if (view := target()) is not None:
             run(screen, view)
@@ -212,12 +214,17 @@ def polling_commands(screen: HeadwayScreen, target: Callable[[], TargetView | No
         ScreenCommand("probe", lambda: on_target(probe), no_target),
         ScreenCommand("pause_polling", lambda: on_target(pause_polling), no_target),
         ScreenCommand("jobs_here", lambda: on_target(list_jobs), no_target),
+        ScreenCommand("months", lambda: on_target(months_of_system), no_target),
         ScreenCommand("shell", lambda: on_target(open_session), no_target),
     ]
 
 
 def list_jobs(screen: HeadwayScreen, view: TargetView) -> None:
     screen.navigation.open_jobs(field_term("system", view.system))
+
+
+def months_of_system(screen: HeadwayScreen, view: TargetView) -> None:
+    show_months(screen, "system", view.system, view.system)
 
 
 def open_session(screen: HeadwayScreen, view: TargetView) -> None:
@@ -314,13 +321,18 @@ def _read_system(reads: Queries, target: str) -> SystemAnswer:
     return view, tuple(drift for drift in reads.estate.drift() if drift.job.startswith(f"{view.system}/"))
 
 
-def engine_segment(engine: EngineShare) -> Segment:
-    """ "db07 128 shards, 128 hand-overs, 2s ago": host, share and age of the last heartbeat."""
-    host = engine.holder.partition(":")[0]
-    age = format_duration(engine.heartbeat_age_s)
-    is_well = engine.alive and not engine.trouble
-    shards = f"{counted(engine.shards, 'shard')}, {counted(engine.hand_overs, 'hand-over')}"
-    return f" {host} {shards}, {age} ago", "plain" if is_well else "warn"
+def engine_segments(engines: Sequence[EngineShare]) -> list[Segment]:
+    """ "db07 128 shards, 3 hand-overs, 2s ago": host, share and age of the last heartbeat. With "db07 process 4711"
+    where several share the host."""
+    hosts = Counter(engine.host for engine in engines)
+    segments: list[Segment] = []
+    for engine in engines:
+        name = f"{engine.host} process {engine.process}" if hosts[engine.host] > 1 else engine.host
+        age = format_duration(engine.heartbeat_age_s)
+        shards = f"{counted(engine.shards, 'shard')}, {counted(engine.hand_overs, 'hand-over')}"
+        status = f"{shards}, {age} ago" if engine.alive else f"{engine.role} for {age}"
+        segments.append((f" {name} {status}", "plain" if engine.alive and not engine.trouble else "warn"))
+    return segments
 
 
 class SystemsScreen(HeadwayScreen):
@@ -348,7 +360,7 @@ class SystemsScreen(HeadwayScreen):
     def commands(self) -> Sequence[ScreenCommand]:
         return [
             *common_commands(self),
-            *polling_commands(self, lambda: self.list.selected),
+            *system_commands(self, lambda: self.list.selected),
             ScreenCommand("open", lambda: self.navigation.open_system(self.selected_name()), self.list.why_not_open),
         ]
 
@@ -389,7 +401,7 @@ class SystemsScreen(HeadwayScreen):
             title.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
         if self.engines:
             title.append((f"  {counted(len(self.engines), 'engine')}:", "dim"))
-            title += [engine_segment(engine) for engine in self.engines]
+            title += engine_segments(self.engines)
         return title, self.list.title_marks()
 
     def selected_name(self) -> str:
@@ -437,7 +449,7 @@ class SystemScreen(HeadwayScreen):
         return runs_source(view.system)
 
     def commands(self) -> Sequence[ScreenCommand]:
-        own = polling_commands(self, lambda: self.view)
+        own = system_commands(self, lambda: self.view)
         jobs = next(command for command in own if command.name == "jobs_here")
         return [*common_commands(self), *own, jobs._replace(name="open")]
 

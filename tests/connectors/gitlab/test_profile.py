@@ -248,10 +248,10 @@ def test_a_long_history_is_read_in_several_polls(
     monkeypatch.setattr("connectors.sdk.composed.Deadline", partial(Deadline, monotonic=lambda: fake.seconds))
     recent, fake.pipelines = fake.pipelines, []
     old = fake.now - timedelta(days=200)
-    for number in range(3000):
+    for number in range(1200):
         fake.pipeline(13 + number % 2, "success", old)
     for row in recent:
-        row["id"] += 3000
+        row["id"] += 1200
     fake.pipelines += recent
     fake.schedules += [{**fake.schedules[0], "id": 20 + number} for number in range(58)]
     recent[-1]["schedule"] = fake.schedules[-1]["id"]

@@ -536,9 +536,10 @@ def test_the_same_error_after_a_success_stays_acknowledged() -> None:
     assert [("acknowledgement", "acknowledged by ann until 06:00 UTC")] == held(ledger)
 
 
-def test_the_same_error_after_a_success_is_notified_for_a_cause_only() -> None:
+@pytest.mark.parametrize("error", [{"exit_code": 1, "message": "disk full on /var"}, {}])
+def test_the_same_error_after_a_success_is_notified_for_a_cause_only(error: dict[str, Any]) -> None:
     ledger = night()
-    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=1, message="disk full on /var")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), **error)
     ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 5), exit_code=1, message="no orders")
     sent_at(ledger, "03:26")
     ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:30", 5))
@@ -546,7 +547,7 @@ def test_the_same_error_after_a_success_is_notified_for_a_cause_only() -> None:
     assert [] == sent_at(ledger, "03:39")
     rerun(ledger, "03:40", RunState.SUCCEEDED)
     assert [] == sent_at(ledger, "03:43")
-    rerun(ledger, "03:44", RunState.FAILED, exit_code=1, message="disk full on /var")
+    rerun(ledger, "03:44", RunState.FAILED, **error)
     assert [("updated", "oncall")] == sent_at(ledger, "03:47")
     assert "Failed again after a success: hosts/extract" in only(ledger).notices[0].body
     assert [] == sent_at(ledger, "03:50")

@@ -454,18 +454,24 @@ def test_the_end_of_an_incident_names_the_command_for_its_stopped_plan(*, is_out
     assert [command] == re.findall(r"^Do +(.*)$", notice.body, re.M)
 
 
-@pytest.mark.parametrize("state, waits", [("running", False), ("running", True), ("stopped", False)])
-def test_an_update_names_the_running_plan_in_place_of_a_restart(*, state: str, waits: bool) -> None:
-    """`recover` is refused while the plan runs. Its own run that is red stops it: that is resumed."""
+RED_STEP, SENT_STEP = PlannedRun(7, is_awaited=False), PlannedRun(7, is_awaited=False, is_requested=True)
+
+
+@pytest.mark.parametrize(
+    "state, step", [("running", None), ("running", RED_STEP), ("running", SENT_STEP), ("stopped", None)]
+)
+def test_an_update_names_the_running_plan_in_place_of_a_restart(state: str, step: PlannedRun | None) -> None:
+    """`recover` is refused while the plan runs. Its own run that is red stops it: that is resumed. A step that is about
+    to be sent for the run does not."""
     ledger = night((EXTRACT, "03:10", RunState.FAILED))
     ledger.evaluate("03:26")
     ledger.estate = replace(ledger.estate, plans_by_incident={1: PlanFacts(7, state, 1, 2)})
-    if waits:
-        ledger.estate = replace(ledger.estate, plans_by_run={1: PlannedRun(7, is_awaited=False)})
+    if step is not None:
+        ledger.estate = replace(ledger.estate, plans_by_run={1: step})
     (notice,) = ledger.evaluate("08:30").incidents[0].notices
     [command] = re.findall(r"^Do +(.*)$", notice.body, re.M)
-    is_named = state == "running" and not waits
-    resumed = "headway plan resume 7" if waits else "headway recover {incident}"
+    is_named = state == "running" and step is not RED_STEP
+    resumed = "headway plan resume 7" if step is RED_STEP else "headway recover {incident}"
     assert command == ("headway plan 7" if is_named else resumed)
     assert (": plan 7 is at 1 of 2 steps" in notice.title, ": restart " in notice.title) == (is_named, not is_named)
 

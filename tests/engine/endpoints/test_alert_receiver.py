@@ -219,6 +219,19 @@ def test_what_is_no_webhook_is_refused_with_the_place(bench: Bench, url: str, fa
     assert "Fix: send a webhook" in reply.text
 
 
+def test_an_alert_from_the_future_is_refused(bench: Bench, url: str) -> None:
+    failed = fail(bench)
+    [target] = bench.reads().estate.systems()
+    for time in ("2099-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"):
+        reply = httpx.post(url, content=webhook(alert(target.name, failed), alert(target.name) | {"startsAt": time}))
+        problem = f"alerts.1.startsAt: {time} is more than 5 min ahead of Headway's clock. Fix: set the clock of the"
+        assert (400, True) == (reply.status_code, reply.text.startswith(problem))
+    with bench.store.read() as session:
+        assert [] == list(session.rows("SELECT fingerprint FROM external_alert"))
+    near = alert(target.name, datetime.now(UTC) + timedelta(minutes=4))
+    assert 200 == httpx.post(url, content=webhook(near)).status_code
+
+
 def test_control_sequences_in_an_alert_are_harmless(bench: Bench, url: str) -> None:
     failed = fail(bench)
     [target] = bench.reads().estate.systems()

@@ -121,6 +121,7 @@ def test_a_request_is_refused_by_its_head(bench: Bench, monkeypatch: pytest.Monk
         assert (401, 401) == (absent.status_code, wrong.status_code)
         assert absent.text.startswith("the request has no token. Fix: send Authorization: Bearer TOKEN")
         assert wrong.text.startswith("the token is unknown. Fix: ")
+        assert absent.text == httpx.get(f"{url}/metrics", headers={"Authorization": "Bearer"}).text
         assert 401 == httpx.get(f"{url}/metrics", headers={"Authorization": f"Basic {TOKEN}"}).status_code
         missing = httpx.get(f"{url}/metric", headers=bearer)
         assert (404, "no such path. Fix: use /metrics\n") == (missing.status_code, missing.text)

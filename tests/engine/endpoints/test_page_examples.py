@@ -109,6 +109,7 @@ def test_the_example_of_the_link_on_a_phone(mailed: str, monkeypatch: pytest.Mon
     assert [MARA, "link"] == config["permissions"][0]["who"]
 
 
+@pytest.mark.deep
 def test_the_example_of_the_report(bench: Bench, tmp_path: Path) -> None:
     bench.turn()
     script = example("report.md", "sh").replace("supply-plan", "supply")
@@ -121,6 +122,7 @@ def test_the_example_of_the_report(bench: Bench, tmp_path: Path) -> None:
     assert "Services" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.deep
 def test_the_example_of_mcp(place: str, bench: Bench, tmp_path: Path) -> None:
     config = tmp_path / "headway.toml"
     config.write_text('[systems.fake]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n')

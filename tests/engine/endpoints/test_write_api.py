@@ -87,6 +87,12 @@ def audited(bench: Bench) -> list[tuple[str, str, str, str, str]]:
     return [(row.actor, row.origin, row.verb, row.object, row.why) for row in rows if row.actor in ("pager", "guest")]
 
 
+def close_incident(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "x1", RunState.SUCCEEDED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+    assert 0 == len(printed(bench, "incident", "list"))
+
+
 def count(bench: Bench, table: str) -> int:
     with bench.store.read() as session:
         return int(session.rows(f"SELECT count(*) AS total FROM {table}")[0].total)
@@ -104,6 +110,14 @@ def test_an_operator_acknowledges_an_incident_in_their_own_name(api: httpx.Clien
 def test_without_a_duration_it_is_acknowledged_as_long_as_by_the_command(api: httpx.Client) -> None:
     until = datetime.fromisoformat(api.post(ACKNOWLEDGEMENTS, json=INCIDENT).json()["acknowledged_until"])
     assert abs(until - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
+
+
+def test_only_a_duration_shortens_an_acknowledgement(api: httpx.Client) -> None:
+    def until(**fields: str) -> str:
+        return str(api.post(ACKNOWLEDGEMENTS, json={**INCIDENT, **fields}).json()["acknowledged_until"])
+
+    long = until(**{"for": "8h"})
+    assert (long, True) == (until(), until(**{"for": "1h"}) < long)
 
 
 def test_a_requested_plan_sends_nothing_until_a_person_resumes_it(api: httpx.Client, bench: Bench) -> None:
@@ -138,6 +152,20 @@ def test_a_repeated_request_with_the_same_key_is_one(api: httpx.Client, bench: B
 
 
 @pytest.mark.parametrize("path, table", [(ACKNOWLEDGEMENTS, "acknowledgement"), (PLANS, "plan")])
+def test_a_request_repeated_after_the_incident_closed_is_still_one(
+    api: httpx.Client, bench: Bench, path: str, table: str
+) -> None:
+    headers = {"Idempotency-Key": "a-1"}
+    first = api.post(path, json=INCIDENT, headers=headers)
+    close_incident(bench)
+    again = api.post(path, json=INCIDENT, headers=headers)
+    assert (first.status_code, 1) == (again.status_code, count(bench, table))
+    assert 409 == api.post(path, json=INCIDENT, headers={"Idempotency-Key": "a-2"}).status_code
+    assert 422 == api.post(path, json=INCIDENT | {"why": "x"}, headers=headers).status_code
+    assert 1 == count(bench, table)
+
+
+@pytest.mark.parametrize("path, table", [(ACKNOWLEDGEMENTS, "acknowledgement"), (PLANS, "plan")])
 def test_a_key_with_another_body_is_refused(api: httpx.Client, bench: Bench, path: str, table: str) -> None:
     headers = {"Idempotency-Key": "a-1"}
     assert api.post(path, json=INCIDENT, headers=headers).is_success
@@ -155,11 +183,11 @@ def test_a_key_with_another_body_is_refused(api: httpx.Client, bench: Bench, pat
 def test_of_two_requests_at_once_with_the_same_key_and_different_bodies_one_is_refused(
     api: httpx.Client, bench: Bench, monkeypatch: pytest.MonkeyPatch, path: str, table: str
 ) -> None:
-    unused = threading.Barrier(2)
+    both_checked = threading.Barrier(2)
 
     def check_both_before_either_writes(session: Session, key: str) -> None:
         check_key(session, key)
-        unused.wait(10)
+        both_checked.wait(10)
 
     monkeypatch.setattr(write_api, "check_key", check_both_before_either_writes)
 
@@ -233,10 +261,11 @@ def test_a_missing_reason_is_named(api: httpx.Client, bench: Bench) -> None:
         (ACKNOWLEDGEMENTS, b"[1]", "the body is not a JSON object", "INC-0001"),
         (ACKNOWLEDGEMENTS, b"\xff", "the body is not a JSON object", "INC-0001"),
         (ACKNOWLEDGEMENTS, b"{}", "incident is missing", 'add "incident"; fields: incident, why, for'),
-        (ACKNOWLEDGEMENTS, b'{"incident": 1}', "incident: 1 is invalid", "write text in quotes"),
+        (ACKNOWLEDGEMENTS, b'{"incident": 1}', "incident: 1 is not text", "write text in quotes"),
         (ACKNOWLEDGEMENTS, b'{"incident": "{x}; {0}"}', "is invalid", "write INC-0001"),
         (ACKNOWLEDGEMENTS, b'{"incident": "x"}', 'incident: "x" is invalid', "write INC-0001"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": "soon"}', 'for: "soon" is invalid', "write 15s, 14m"),
+        (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": 7}', "for: 7 is not text", "write text in quotes"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": "0s"}', 'for: "0s" is invalid', "of at most 90 days"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "for": "91d"}', 'for: "91d" is invalid', "of at most 90 days"),
         (ACKNOWLEDGEMENTS, b'{"incident": "1", "to": 1}', 'no field "to"', "use incident, why, for"),
@@ -246,7 +275,12 @@ def test_a_missing_reason_is_named(api: httpx.Client, bench: Bench) -> None:
             "why: ",
             "write at most 300 characters",
         ),
-        (PLANS, b'{"incident": "1", "all": "yes"}', 'all: "yes" is invalid', "write true or false, without quotes"),
+        (
+            PLANS,
+            b'{"incident": "1", "all": "yes"}',
+            'all: "yes" is neither true nor false',
+            "write true or false, without quotes",
+        ),
         (PLANS, b'{"incident": "1", "for": "1h"}', 'no field "for"', "use incident, why, all"),
     ],
 )
@@ -279,11 +313,10 @@ def test_an_unknown_or_closed_incident_is_named(api: httpx.Client, bench: Bench,
     unknown = api.post(path, json={"incident": "INC-4711"})
     assert 404 == unknown.status_code
     assert "4711" in unknown.json()["error"]
-    bench.scheduler.attempt("extract", "x1", RunState.SUCCEEDED, datetime.now(UTC) - timedelta(minutes=1))
-    bench.turn()
-    assert 0 == len(printed(bench, "incident", "list"))
+    close_incident(bench)
     closed = api.post(path, json=INCIDENT)
-    assert (409, "incident: INC-0001 is closed") == (closed.status_code, closed.json()["error"])
+    assert 409 == closed.status_code
+    assert "INC-0001 is closed" in closed.json()["error"]
     assert f"{API}/incidents" in closed.json()["fix"]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from time import sleep
 from typing import Any, cast
 
 import pytest
@@ -131,6 +132,31 @@ def test_an_envelope_that_slack_sends_twice_is_one_change(
     pressed.press(action_id, MARA, pressed.messages[-1], again=True)
     wait_until(lambda: len(pressed.replies) == 2, "two replies")
     assert 1 == count(bench, table)
+
+
+@pytest.mark.parametrize("action_id, table", [(ACKNOWLEDGE, "acknowledgement"), (SILENCE, "silence")])
+def test_a_press_is_confirmed_only_once_it_is_stored(
+    pressed: FakeSlack, bench: Bench, action_id: str, table: str
+) -> None:
+    wait_until(lambda: pressed.is_connected, "a connection")
+    with bench.store.write(bench.fence) as session:
+        session.rows("UPDATE incident SET title = title")  # no other writer until it ends
+        envelope = pressed.press(action_id, MARA, pressed.messages[-1])
+        sleep(0.5)
+        assert envelope not in pressed.confirmed
+    wait_until(lambda: envelope in pressed.confirmed, "a confirmation")
+    wait_until(lambda: len(pressed.replies) == 1, "a reply")
+    assert 1 == count(bench, table)
+
+
+def test_a_press_is_confirmed_before_the_engine_answers(
+    pressed: FakeSlack, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.parts.answers, "_answer", lambda *_: None)  # claimed, and never answered
+    wait_until(lambda: pressed.is_connected, "a connection")
+    envelope = pressed.press(ACKNOWLEDGE, MARA, pressed.messages[-1])
+    wait_until(lambda: envelope in pressed.confirmed, "a confirmation", 3)
+    assert [] == pressed.replies
 
 
 def test_silence_is_of_the_failed_job_for_an_hour(pressed: FakeSlack, bench: Bench) -> None:

@@ -19,6 +19,7 @@ from console.config.sections import JobSettings, SystemConfig
 from console.domain.ids import micros, new_action_key
 from console.engine.api.queue import RequestAnswer
 from tests.action_requests import rerun_of
+from tests.deep import some
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
 from tests.fakes.ssh_local import ME, LocalHost
@@ -115,7 +116,7 @@ def minutes_ago(minutes: int) -> datetime:
     return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes)
 
 
-@pytest.mark.parametrize("accepted, moved", [(60, 61), (60, 30), (60, 200), (200, 60)])
+@pytest.mark.parametrize("accepted, moved", some([(60, 61), (60, 30), (60, 200), (200, 60)], (60, 61)))
 def test_the_run_of_a_moved_line_is_todays_and_its_rerun_resolves_the_incident(
     tmp_path: Path, accepted: int, moved: int
 ) -> None:

@@ -165,7 +165,7 @@ def test_a_poll_that_the_store_cannot_keep_is_named_and_tried_again(monkeypatch:
     stub = StubPoller(1, keep)
     with working(stub) as (_, failures):
         wait_until(lambda: stub.polls > 3, "more tries", SECONDS)
-        assert failures.trouble().startswith("poll stub/1 the disk is full (last at ")
+        assert failures.trouble().startswith("poll stub/1: the disk is full (last at ")
         assert ("the disk is full", {}) == failures.keeps_breaking()
         broken[0] = False
         before = stub.polls
@@ -246,7 +246,7 @@ def test_after_a_crash_of_the_worker_each_target_is_polled_at_its_interval_by_on
         wait_until(lambda: not crashes[0] and all(stub.polls for stub in stubs), "polls after the crashes", SECONDS)
         time.sleep(0.3)
         assert {1} == {stub.polls for stub in stubs}
-        assert "polls broke: ValueError: a surprise" in failures.trouble()
+        assert "polls: ValueError: a surprise" in failures.trouble()
     finally:
         over.set()
         assert [] == workers.join(time.monotonic() + SECONDS)
@@ -271,7 +271,7 @@ def test_where_the_system_refuses_threads_all_targets_share_those_there_are(
     monkeypatch.setattr(threading.Thread, "start", start)
     stubs = [StubPoller(number, lambda: names.add(threading.get_ident())) for number in range(60)]
     with working(*stubs) as (made, failures):
-        wait_until(lambda: "polls broke: RuntimeError: can't start new thread" in failures.trouble(), "report", SECONDS)
+        wait_until(lambda: "polls: RuntimeError: can't start new thread" in failures.trouble(), "report", SECONDS)
         if not granted:
             assert 0 == sum(stub.polls for stub in stubs)
             remaining[0] = 1

@@ -1,4 +1,4 @@
-"""`headway engine stop` ends the engine that holds the lease, and no other process that has its number."""
+"""`headway engine stop` ends the engines of this machine, and no other process that has its number."""
 
 from __future__ import annotations
 

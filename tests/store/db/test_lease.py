@@ -14,7 +14,7 @@ from console.store.db.lease import (
     renew_fence,
     renew_lease,
 )
-from console.store.errors import LeaseLost
+from console.store.errors import LeaseLost, StoreTooNew
 
 SECOND = 1_000_000
 
@@ -67,6 +67,19 @@ def test_a_restarted_lease_was_held_by_nobody_in_between_and_ends_its_old_fence(
     with pytest.raises(LeaseLost, match="fence 1"):
         renew_fence(store, first)
     assert second.fence == renew_lease(store, second, 10, now_us=102 * SECOND).fence
+
+
+def test_a_store_that_a_newer_engine_has_migrated_gives_no_lease_and_renews_none(store: Database) -> None:
+    """Another holder is named all the same: an older engine waits for it without a complaint."""
+    lease = acquired(store, "host-1:17", 100)
+    with store.write(None) as session:
+        session.rows("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreTooNew, match="has schema 9999, written by"):
+        renew_lease(store, lease, 10, now_us=101 * SECOND)
+    assert isinstance(acquire_lease(store, "host-2:9", 10, now_us=102 * SECOND), LeaseHolder)
+    release_lease(store, lease)
+    with pytest.raises(StoreTooNew, match="has schema 9999, written by"):
+        acquire_lease(store, "host-1:17", 10, now_us=103 * SECOND)
 
 
 def test_the_clock_of_a_lease_is_the_real_one(store: Database) -> None:

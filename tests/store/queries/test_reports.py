@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, SQLModel
 
+from connectors.sdk.states import RunState
 from console.domain.ids import micros
 from console.domain.report import months_back
 from console.domain.schema.estate import Drift, JobDay
@@ -16,6 +17,7 @@ from console.domain.schema.incidents import Acknowledgement, Incident, IncidentS
 from console.domain.schema.services import ServiceDay
 from console.domain.settings import DeclaredPool
 from console.store.config_sync import sync_config
+from console.store.db.retention import day_figures
 from console.store.errors import NotFound
 from console.store.queries.reader import Queries
 from tests.store.estate import MIDNIGHT, SERVED, Estate, at, failed, run, running
@@ -46,6 +48,32 @@ def test_runs_of_all_needed_jobs_count_and_deleted_ones_by_their_days(served: Es
     [system] = reads.reports.months([MONTH], "etl-hosts")
     assert (19, 14, 2) == (system.runs, system.succeeded, system.missed)
     assert system.attainment is None
+
+
+def test_unknown_and_skipped_runs_are_no_failures(served: Estate, reads: Queries) -> None:
+    """Partial and cancelled ones did not succeed. Deleted runs count the same."""
+    states = ("succeeded", "failed", "partial", "cancelled", "unknown", "unknown", "skipped")
+    runs = [
+        run(period=f"02:{minute:02}", attempt=str(minute), state=RunState(state)) for minute, state in enumerate(states)
+    ]
+    served.ingest(*runs)
+    for name in ("supply", "etl-hosts"):
+        [figures] = reads.reports.months([MONTH], name)
+        assert (4, 1, 2) == (figures.runs, figures.succeeded, figures.unknown)
+        assert 0.25 == figures.success_rate
+    with served.store.read() as session:
+        stored = session.rows("SELECT id, job_id, sort_us, business_date FROM run WHERE attempts > 0")
+        [(*_, counted, succeeded, missed, _p50, _p95, _late)] = day_figures(session, stored)
+    assert (4, 1, 0) == (counted, succeeded, missed)
+
+
+def test_a_system_without_jobs_has_empty_months(served: Estate, reads: Queries) -> None:
+    with served.store.write(None) as session:
+        session.rows("DELETE FROM run")
+        session.rows("DELETE FROM latest_run")
+        session.rows("DELETE FROM job")
+    [figures] = reads.reports.months([MONTH], "etl-hosts")
+    assert not figures.is_watched
 
 
 def test_days_incidents_and_changes_are_measured(served: Estate, reads: Queries) -> None:

@@ -63,6 +63,7 @@ def test_a_change_by_another_process_is_on_the_screen_without_a_key(store: Path)
         terminal.wait_for("Changed by an")
 
 
+@pytest.mark.deep
 def test_a_job_that_another_process_changed_is_repainted_in_place(store: Path) -> None:
     with Terminal(console(store), size=(120, 36)) as terminal:
         terminal.press("3")
@@ -142,7 +143,13 @@ def test_a_tiny_terminal_gets_a_status_of_the_services(store: Path) -> None:
         terminal.wait_for("on time")
 
 
-@pytest.mark.parametrize("env", [{"TERM": "linux"}, {"LC_ALL": "C"}], ids=["terminal", "locale"])
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param({"TERM": "linux"}, id="terminal"),
+        pytest.param({"LC_ALL": "C"}, id="locale", marks=pytest.mark.deep),
+    ],
+)
 def test_letters_where_the_terminal_is_plain(store: Path, env: dict[str, str]) -> None:
     with Terminal(console(store), env=env) as terminal:
         terminal.wait_for("Enter open")

@@ -13,7 +13,7 @@ from console.control.explain.lineage_layout import FOLDED, LayerPair, LayoutNode
 from console.control.incidents.verdict import job_label
 from console.domain.dependency import LineageJob, LineageRun, RunInput
 from console.domain.forecast import JobForecastView
-from console.domain.service import INCOMPLETE_DATA, ServiceView
+from console.domain.service import ServiceView
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import CyclicChoice, format_short
 from console.tui.views.runs import forecast
@@ -355,7 +355,7 @@ def _joined(parts: Sequence[Sequence[Segment]]) -> list[Segment]:
 def _service_due(service: ServiceView, ctx: RenderContext) -> list[Segment]:
     mark, _, style = ctx.status(service)
     due = f" {service.title or service.name} {ctx.due(service.deadline)}"
-    data: Segment = (f" {service.data_state}" * (service.data_state in INCOMPLETE_DATA), "warn")
+    data: Segment = (f" {service.data_text}" if service.data_text else "", "warn")
     return [(mark, style), (due, style if style in ("bad", "warn") else "plain"), data]
 
 

@@ -8,15 +8,12 @@ from connectors.sdk.states import RunState, is_open
 from console.domain.finding import FindingView
 from console.domain.forecast import JobForecastView
 from console.domain.job import JobMonth, JobRow, JobView
+from console.domain.report import BARS, PLAIN_BARS, bar_text
 from console.domain.run import AttemptView, RunRow, RunView
 from console.timing.durations import format_duration, rank_text
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, duration_text, flowing_groups, state_cells
 from console.tui.views.runs import forecast
 from console.tui.widgets.paint import Segment, length_of
-
-BARS = "▁▂▃▄▅▆▇█"
-PLAIN_BARS = "12345678"
-
 
 PROVES = {"start": "that it started", "exit": "its end and exit code", "full": "its end, exit code and output"}
 
@@ -97,17 +94,13 @@ def duration_plot(view: JobView | RunView, ctx: RenderContext) -> tuple[list[Seg
 def months_plot(months: Sequence[JobMonth], ctx: RenderContext) -> list[Segment]:
     """A bar for each month before the runs that are kept, with its typical duration, and what they come to as text."""
     seconds = [month.p50_s for month in months if month.p50_s is not None]
-    longest, bars = max([1.0, *seconds]), PLAIN_BARS if ctx.plain else BARS
-    plot: list[Segment] = [(" ", "plain")]
-    for month in months:
-        height = " " if month.p50_s is None else bars[min(len(bars) - 1, int(month.p50_s / longest * len(bars)))]
-        plot.append((height, "dim"))
+    bars = bar_text([month.p50_s for month in months], max([1.0, *seconds]), PLAIN_BARS if ctx.plain else BARS)
     runs, good = sum(month.runs for month in months), sum(month.succeeded for month in months)
     first, last = months[0].month, months[-1].month
     span = first if first == last else f"{first} to {last}"
     share = f", {100 * good / runs:.0f} % succeeded" if runs else ""
     usual = f", usually {_range(seconds)}" if seconds else ""
-    return [*plot, (f"  {span}: {counted(runs, 'run')}{share}{usual}", "dim")]
+    return [(f" {bars}  {span}: {counted(runs, 'run')}{share}{usual}", "dim")]
 
 
 def _between(seconds: list[float]) -> str:

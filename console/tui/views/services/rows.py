@@ -5,14 +5,12 @@ The forecast cell: the present at the left edge, the deadline always in the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from console.control.incidents.verdict import job_label
-from console.domain.report import MonthFigures, share_text
 from console.domain.service import (
-    INCOMPLETE_DATA,
     Reason,
     ServiceView,
     Timeliness,
@@ -30,7 +28,6 @@ from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_
 from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, column_widths
 
 CELLS_BEFORE_DEADLINE = 0.7
-TREND_CELLS = 5
 
 
 def forecast_bar(view: ServiceView, ctx: RenderContext, width: int) -> Segment:
@@ -184,7 +181,7 @@ def time_left(view: ServiceView, ctx: RenderContext) -> Segment:
     if not view.is_promised:
         return ctx.sign("dash"), "dim"
     if view.has_delivered:
-        return (view.data_state, "warn") if view.data_state in INCOMPLETE_DATA else ("done", "ok")
+        return (view.data_text, "warn") if view.data_text else ("done", "ok")
     return format_short(view.deadline - ctx.now), "plain" if view.deadline > ctx.now else "bad"
 
 
@@ -204,8 +201,8 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
         return (ctx.localized(view.reason, zone=view.zone) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
-    if not is_wide and view.has_delivered and view.data_state in INCOMPLETE_DATA:
-        return f"{view.data_state}{short and f': {short}'}", "warn"
+    if not is_wide and view.has_delivered and view.data_text:
+        return f"{view.data_text}{short and f': {short}'}", "warn"
     return cause_text(view, short) if is_wide else short, "plain"
 
 
@@ -331,48 +328,3 @@ def _people(view: ServiceView, ctx: RenderContext) -> list[Segment]:
     if view.incident_id is not None and view.is_endangered:
         runs.append(("  unacknowledged", "warn"))
     return runs
-
-
-MONTH_COLUMNS = {
-    "in time": "days delivered by the deadline, of the days with a known result",
-    "slack": "median time from delivery to the deadline",
-    "incidents": "incidents opened",
-    "acknowledged": "mean time from the opening of an incident to its first acknowledgement",
-    "recovered": "mean time from the failure to the end of its incident",
-    "success": "runs that succeeded, of all ended runs of the jobs it needs",
-    "changes": "changes of schedules and definitions at the schedulers",
-    "failed after": "changes whose first run within a week failed, of those with such a run",
-    "cost": "sum over the runs, in the unit of the source",
-}
-"""Meaning of each column of the months."""
-
-
-def months_text(figures: Sequence[MonthFigures], ctx: RenderContext, width: int) -> str:
-    """The months as a table, as `headway report` has them, with a bar for the share of days in time; without columns
-    for which the width has no room."""
-    lines = [("month", *MONTH_COLUMNS), *(_month_cells(month, ctx) for month in figures)]
-    has_costs = any(month.cost is not None for month in figures)
-    for name in (*([] if has_costs else ["cost"]), "failed after", "acknowledged"):
-        if name == "cost" or max(map(len, _aligned(lines))) > width:
-            at = lines[0].index(name)
-            lines = [(*cells[:at], *cells[at + 1 :]) for cells in lines]
-    meanings = [(name, text) for name, text in MONTH_COLUMNS.items() if name in lines[0]]
-    return "\n".join([*_aligned(lines), "", *_aligned(meanings)])
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in lines)
-
-
-def _month_cells(month: MonthFigures, ctx: RenderContext) -> tuple[str, ...]:
-    dash = ctx.sign("dash")
-    times = (month.slack_s, month.acknowledge_s, month.recover_s)
-    slack, acknowledged, recovered = (dash if time is None else format_short(timedelta(seconds=time)) for time in times)
-    bar = ("#" if ctx.plain else "█") * round((month.attainment or 0) * TREND_CELLS)
-    shares = (month.attainment, month.success_rate, month.change_failure_rate)
-    in_time, success, failed = (dash if share is None else share_text(share) for share in shares)
-    cost = dash if month.cost is None else f"{month.cost:,.0f}"
-    counts = [str(number) if month.is_watched else dash for number in (month.incidents, month.changes)]
-    outcome = (acknowledged, recovered, success)
-    return month.month, f"{in_time:<5} {bar}", slack, counts[0], *outcome, counts[1], failed, cost

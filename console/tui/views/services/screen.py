@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from console.config.saved_views import SavedView
 from console.domain.filter import field_term
 from console.domain.header import HeaderView
-from console.domain.report import TREND_MONTHS, MonthFigures, months_back
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
@@ -24,6 +23,7 @@ from console.tui.views.incidents.timeline import timeline_below
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.lanes import path_lines
 from console.tui.views.lists import ViewList
+from console.tui.views.months import show_months
 from console.tui.views.preview import PreviewBeside, PreviewSource, list_width
 from console.tui.views.services import rows
 from console.tui.views.services.preview import service_source
@@ -304,15 +304,7 @@ class ServicesScreen(HeadwayScreen):
     # the selected service
 
     def show_months(self) -> None:
-        view, months = self.selected, months_back(self.ctx.now.date(), TREND_MONTHS)
-
-        def shown(figures: Sequence[MonthFigures]) -> None:
-            from console.tui.dialogs.overlay import TextScreen, text_width
-
-            text = rows.months_text(figures, self.ctx, text_width(self.size))
-            self.board.push_screen(TextScreen(f"months of {view.title or view.name}", text, text))
-
-        self.ask("months", lambda reads: reads.reports.months(months, view.name, "service"), shown)
+        show_months(self, "service", self.selected.name, self.selected.title or self.selected.name)
 
     def selected_name(self) -> str:
         return str(self.selected.name) if self.selected else ""

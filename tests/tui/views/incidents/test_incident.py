@@ -172,7 +172,7 @@ async def test_a_page_to_hand_over_is_on_the_wall_that_z_means(night: Night) -> 
 async def test_past_repairs_use_the_terms_of_their_tab(night: Night) -> None:
     await _open(night)
     [newest, *_] = incident().repairs
-    await night.see("last repair: 2026-11-11 03:12, ", f"{newest.how} by", "after 18m, and 2 more: p")
+    await night.see("last repair: 2026-11-11 03:12, ", f"{newest.how} by", "after 18m, and 2 more")
 
 
 # the list

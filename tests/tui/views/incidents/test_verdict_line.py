@@ -81,7 +81,7 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 76, is_frozen=False)
     assert " Restart extract_orders by 03:58, then load_orders unless fixed by 03:50" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
-    assert " Restart extract_orders by 03:58, then load_orders unless by 03:50" == text_of(line)
+    assert " Restart extract_orders by 03:58, then load_orders if after 03:50" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
     assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
@@ -800,7 +800,7 @@ def _second_restart(night: Night) -> None:
 
 @on_the_night(size=(80, 24), prepare=_second_restart)
 async def test_a_narrow_screen_names_the_second_restart(night: Night) -> None:
-    line = " Restart extract_orders by 03:58, then load_orders unless by 03:50"
+    line = " Restart extract_orders by 03:58, then load_orders if after 03:50"
     await night.see("SERVICES", line, "r recover")
     for key, title in (("3", "JOBS"), ("4", "TONIGHT")):
         await night.press(key)

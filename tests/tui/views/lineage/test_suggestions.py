@@ -49,8 +49,13 @@ def command(store: Path, config: Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "console", "--config", str(config), "--store", str(store))
 
 
-@pytest.mark.parametrize("size", [(80, 24), SIZE])
-@pytest.mark.parametrize("choice, table", [("Accept", "dependencies"), ("Reject", "rejected_dependencies")])
+@pytest.mark.parametrize(
+    "choice, table, size",
+    [
+        ("Accept", "dependencies", SIZE),
+        pytest.param("Reject", "rejected_dependencies", (80, 24), marks=pytest.mark.deep),
+    ],
+)
 def test_a_pair_is_decided_in_the_console(
     store: Path, config: Path, choice: str, table: str, size: tuple[int, int]
 ) -> None:
@@ -68,6 +73,7 @@ def test_a_pair_is_decided_in_the_console(
     assert PAIR == (pair["upstream"], pair["downstream"])
 
 
+@pytest.mark.deep
 def test_back_changes_nothing_and_a_config_that_cannot_be_written_is_named(store: Path, config: Path) -> None:
     async def steps(night: Night) -> None:
         await night.act("suggestions")

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.domain.header import UnseenTarget
-from console.domain.report import MonthFigures
 from console.domain.service import Reason, ReasonKind, ServiceView
 from console.domain.switches import SystemPause
 from console.tui.frame.cells import RenderContext
@@ -54,15 +53,6 @@ def test_a_bar_reaches_over_the_deadline_only_where_the_forecast_does() -> None:
     assert "──────░▏░ " == bar("06:30", "06:25", "06:35")
     assert "───────▏░░" == bar("06:30", "06:31", "07:30")
     assert "───────▏─»" == bar("06:30", "07:50", "11:00")
-
-
-def test_the_months_have_a_column_of_costs_only_where_a_source_reports_them() -> None:
-    with_cost = MonthFigures(
-        "service", "s", "S", "2026-11", 29, 30, 754.0, 2, 240.0, 1560.0, 120, 118, 1, 3, 2, 1, 12.0
-    )
-    without = dataclasses.replace(with_cost, month="2026-10", cost=None)
-    for months, has_costs in (([without], False), ([without, with_cost], True)):
-        assert ("cost" in rows.months_text(months, CONTEXT, 200)) is has_costs
 
 
 def test_after_the_deadline_the_bar_begins_at_it_and_all_of_it_is_late() -> None:

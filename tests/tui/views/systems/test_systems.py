@@ -58,16 +58,28 @@ async def test_an_open_target_shows_its_error_with_the_fix_and_what_it_skipped(n
 
 
 def shared(night: Night) -> None:
-    working = EngineShare("db07:11~aa", NOW, NOW, 2.0, True, True, 171, hand_overs=171)
+    working = EngineShare("db07:11~aa", NOW, NOW, 2.0, True, True, 171, hand_overs=3)
     night.reads.engines_ = [working, EngineShare("db08:12~bb", NOW, NOW, 64.0, False, False, 85)]
+
+
+def sharing_a_host(night: Night) -> None:
+    shared(night)
+    night.reads.engines_.insert(1, EngineShare("db07:13~aa", NOW, NOW, 1.0, True, False, 0))
 
 
 @on_the_night(size=(140, 36), prepare=shared)
 async def test_the_engines_of_a_shared_store_stand_above_its_systems(night: Night) -> None:
     await night.press("5")
+    await night.see("SYSTEMS 5", "2 engines: db07 171 shards, 3 hand-overs, 2s ago db08 no heartbeat for 1m4s")
+
+
+@on_the_night(size=(160, 36), prepare=sharing_a_host)
+async def test_engines_of_one_host_are_told_apart_by_their_process(night: Night) -> None:
+    await night.press("5")
     await night.see(
-        "SYSTEMS 5", "2 engines: db07 171 shards, 171 hand-overs, 2s ago db08 85 shards, 0 hand-overs, 1m4s ago"
+        "3 engines: db07 process 11 171 shards, 3 hand-overs, 2s ago db07 process 13 0 shards, 0 hand-overs, 1s ago"
     )
+    await night.see("db08 no heartbeat for 1m4s")
 
 
 @on_the_night()
