@@ -55,7 +55,7 @@ lab: setup-dev packages lab-venvs lab-kubernetes ## start the same estate and op
 lab-test: setup-dev packages lab-venvs lab-kubernetes ## only the tests on the real estate
 	@$(SUITE) -m lab
 
-bench: setup-dev ## what is recorded, measured again beside its record (15 min); BENCH="--quick control" for one, --record to keep it
+bench: setup-dev ## what is recorded, measured again beside its record; BENCH="--quick control" for one, --record to keep it
 	@$(BIN)/python -m tests.bench.table $(BENCH)
 
 fmt: setup-dev ## put the code into shape

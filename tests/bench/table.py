@@ -149,7 +149,7 @@ def run_pairs(name: str, scale: str, other: Path) -> Iterator[tuple[str, str, fl
             for figure in run_benchmark(name, scale, root):
                 if figure["value"] is not None:
                     values.setdefault(figure["name"], []).append(figure["value"])
-                    units[figure["name"]] = figure["unit"]
+                    units.setdefault(figure["name"], figure["unit"])
     here, there = sides
     for figure_name in here:
         if figure_name in there:
@@ -159,9 +159,9 @@ def run_pairs(name: str, scale: str, other: Path) -> Iterator[tuple[str, str, fl
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run; without one those recorded")
-    scale = parser.add_mutually_exclusive_group()
+    scales = parser.add_mutually_exclusive_group()
     for name in ("--quick", "--smoke"):
-        scale.add_argument(name, dest="scale", action="store_const", const=name, default="")
+        scales.add_argument(name, dest="scale", action="store_const", const=name, default="")
     parser.add_argument("--record", action="store_true", help="record the figures of this run")
     parser.add_argument("--against", metavar="COMMIT", help="compare with the code of a commit, in turn")
     given = parser.parse_args()
