@@ -14,6 +14,7 @@ from console.domain.history import NO_ESTIMATE
 from console.domain.service import Reason, ReasonKind
 from console.store.errors import StoreUnusable
 from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.widgets.grid import Grid
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, incident_row, plan_of
 from tests.tui.views.runs.test_durations import render_context
@@ -232,7 +233,7 @@ async def test_only_a_run_that_has_not_ended_offers_cancel(night: Night) -> None
     assert "c cancel" not in night.text.splitlines()[-1], "the root has failed"
     await night.act("cancel")
     await night.see("it has ended: nothing of it runs")
-    grid = night.widget("#grid")
+    grid = night.app.screen.query_one(Grid)
     grid.move_to(grid.source.index_of(("run", 2, LOAD), 0))
     await night.see("c cancel")
 
