@@ -234,7 +234,9 @@ async def test_only_a_run_that_has_not_ended_offers_cancel(night: Night) -> None
     await night.act("cancel")
     await night.see("it has ended: nothing of it runs")
     grid = night.app.screen.query_one(Grid)
-    grid.move_to(grid.source.index_of(("run", 2, LOAD), 0))
+    index = grid.source.index_of(("run", 2, LOAD), 0)
+    assert index is not None
+    grid.move_to(index)
     await night.see("c cancel")
 
 
