@@ -201,16 +201,11 @@ class MarkedPause:
     def check_release(self, now: PauseState, plan: Mapping[str, Any]) -> None:
         """Raises NotSupported where the mark of the hold no longer exists."""
         if not now.has_mark(str(plan["hold"])):
-            what = f"no {self.place} of {plan['job']} shows this hold any more"
+            what = f"the {self.place} of {plan['job']} no longer records this hold"
             raise NotSupported(f"{self.source}: {what}; nothing was sent")
 
     def receipt(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        messages = {
-            "hold": f"is {self.paused} under our mark",
-            "release": "is released",
-            "clear": "has no mark any more",
-        }
-        return Receipt(_ref(plan, key), f"{plan['job']} {messages[plan['how']]}")
+        return Receipt(_ref(plan, key), self._outcome(plan))
 
     def look_up(self, now: PauseState | None, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """Whether it arrived, by the mark and the pause. A pause without the mark is a person's."""
@@ -219,13 +214,21 @@ class MarkedPause:
             return ActionUnknown(f"{self.source} no longer has {job}")
         if plan["how"] == "hold":
             is_held = now.is_paused and now.has_mark(key)
-            return ActionFound(ref, f"{job} is {self.paused} under our mark") if is_held else ActionAbsent()
+            return ActionFound(ref, self._outcome(plan)) if is_held else ActionAbsent()
         if now.has_mark(str(plan["hold"])):
             return ActionAbsent()
-        nothing = f"no {self.place} of {job} shows this hold"
         if plan["how"] == "release" and now.is_paused:
-            return ActionUnknown(f"{job} is {self.paused}, and {nothing}: someone else paused it")
-        return ActionFound(ref, nothing)
+            unrecorded = f"its {self.place} does not record this hold"
+            return ActionUnknown(f"{job} is {self.paused}, and {unrecorded}: someone else paused it")
+        return ActionFound(ref, self._outcome(plan))
+
+    def _outcome(self, plan: Mapping[str, Any]) -> str:
+        outcomes = {
+            "hold": f"is {self.paused}, and its {self.place} records this hold",
+            "release": "is released",
+            "clear": f"is as before, and its {self.place} no longer records this hold",
+        }
+        return f"{plan['job']} {outcomes[plan['how']]}"
 
 
 def native_holds(job: str, now: PauseState, where: str) -> list[NativeHold]:

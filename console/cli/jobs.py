@@ -37,7 +37,7 @@ from console.cli.output import (
 from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, store_reader
 from console.cli.requests import require_engine, wait_for_answer
-from console.cli.runs import run_table
+from console.cli.runs import period_text, run_table
 from console.domain import job
 from console.domain.filter import split_filter, state_hint
 from console.domain.finding import DetectionRule, FindingView, accept_command
@@ -160,7 +160,7 @@ def _print_runs(arguments: argparse.Namespace) -> int:
 
 
 def _attempt_lines(view: RunView) -> list[str]:
-    lines = ["", f"run {view.row.id}, {in_display_zone(view.row.period_key)}"]
+    lines = ["", f"run {view.row.id}, {period_text(view.row)}"]
     for attempt in view.attempts:
         native = f", native state {attempt.native_state}" if attempt.native_state else ""
         state = f"{attempt.state} ({evidence_text(attempt.evidence)}){native}"

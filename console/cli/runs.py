@@ -59,6 +59,11 @@ def _job_id(name: str, reads: Queries) -> int:
         raise
 
 
+def period_text(run: RunRow) -> str:
+    """Its planned start; the period key of a run without one."""
+    return timestamp(run.planned) if run.planned else in_display_zone(run.period_key)
+
+
 def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> Table:
     """The runs of one job, or `with_job` of several, in their order."""
 
@@ -74,7 +79,7 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
         ValueColumn("job", lambda run: run.job, 24, middle=True),
         ValueColumn("run", lambda run: str(run.id)),
         ValueColumn("date", lambda run: run.business_date, drop=3),
-        ValueColumn("period", lambda run: in_display_zone(run.period_key), 24),
+        ValueColumn("period", period_text, 24),
         ValueColumn("state", lambda run: f"{run.state} · {run.flags}" if run.flags else run.state, 10),
         ValueColumn("evidence", lambda run: evidence_text(run.evidence), drop=2),
         ValueColumn("started", lambda run: timestamp(run.started or run.first_started)),

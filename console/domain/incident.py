@@ -237,6 +237,8 @@ class MemberView:
     business_date: str = ""
     has_periods: bool = False
     """True if its kind gives runs their own period or input."""
+    period: datetime | None = None
+    """The instant of its period."""
 
     @property
     def present_role(self) -> str:

@@ -17,6 +17,7 @@ from console.cli import clock_format
 from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.incidents import shift_start
 from console.cli.main import main
+from console.cli.runs import period_text
 from console.domain.ids import micros
 from console.domain.switches import SwitchState, format_freeze
 from tests.cli.lines import LINES
@@ -26,6 +27,7 @@ from tests.deep import few
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
+from tests.tui.fake_reads import at, run_row
 
 HOME = "Asia/Kathmandu"
 """An hour and minute that no other zone shows."""
@@ -202,3 +204,10 @@ def test_the_console_starts_in_utc_where_requested(tmp_path: Path, monkeypatch: 
 def test_the_second_of_a_freeze_is_shown() -> None:
     frozen = SwitchState("on", "mara", "", datetime(2026, 11, 26, 11, 43, 50, 123, tzinfo=UTC))
     assert ":43:50" in in_display_zone(format_freeze(frozen))
+
+
+def test_the_period_of_a_run_is_its_planned_start_else_its_key() -> None:
+    planned = run_row(1, 1, "airflow/load", period_key="scheduled__2026-11-20T02:00:00Z", period=at("03:00"))
+    assert [timestamp(at("03:00")), "load-7"] == [
+        period_text(run) for run in (planned, replace(planned, period=None, period_key="load-7"))
+    ]

@@ -282,6 +282,15 @@ def test_what_its_clock_starts_too_early_is_named() -> None:
     assert 0.05 < verdict.p_late < 0.95
 
 
+@pytest.mark.parametrize("now, status", [("04:11", Timeliness.AT_RISK), ("04:30", Timeliness.WILL_MISS)])
+def test_after_the_act_by_a_service_will_miss_only_if_it_is_likelier_late(now: str, status: Timeliness) -> None:
+    """Act-by keeps P(late) within the service's risk: right after it, a restart is still likely in time."""
+    service_day = verdict_after(now, [30.0, 45.0, 60.0, 90.0], run(1, EXTRACT, "03:10", RunState.FAILED))
+    assert "its act-by 04:10 UTC has passed" in service_day.reason
+    assert service_day.p_late is not None
+    assert (status, status is Timeliness.WILL_MISS) == (service_day.timeliness, service_day.p_late > 0.5)
+
+
 def test_at_risk_is_from_the_services_risk_on_and_stays_until_half_of_it() -> None:
     assert Timeliness.ON_TIME is judge_risk(0.09, 0.1, None)
     assert Timeliness.AT_RISK is judge_risk(0.1, 0.1, None)

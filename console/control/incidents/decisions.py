@@ -196,9 +196,12 @@ def decide_incident(
     current = match.to_repair
     owner, runbook = _owner(index, match, services)
     flapped, flapping_since = count_flaps(index, match)
-    pending = (service for service in services if service.timeliness is not Timeliness.BREACHED)
-    known = [service.act_by for service in pending if service.act_by is not None]
-    act_by = min((at for at in known if at >= index.now), default=max(known, default=None))
+    known = [
+        (service.act_by, service.act_by >= index.now or service.timeliness is Timeliness.AT_RISK)
+        for service in services
+        if service.act_by is not None and service.timeliness is not Timeliness.BREACHED
+    ]
+    act_by = min((at for at, is_open in known if is_open), default=max((at for at, _ in known), default=None))
     roles = _roles(index, match)
     ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({member.job_id for member in roles}))}
     groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}

@@ -24,7 +24,7 @@ from console.domain.incident import (
     open_steps,
     sort_by_impact,
 )
-from console.domain.plan import RESUME, PlanView
+from console.domain.plan import HOLD_VERBS, RESUME, WAIT, PlanView
 from console.domain.service import UNMET_PROMISE, Reason, ReasonKind, ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
 
@@ -91,10 +91,14 @@ class LaterRestart(NamedTuple):
 
 
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
-    """The endangered service to act on first: the earliest act-by, without one the deadline, that has not passed, else
-    the earliest that has. Also one that got stale data: only a rerun delivers it."""
-    endangered = [view for view in services if view.is_endangered and view.delivered is None]
-    return min(endangered, key=lambda view: (view.last_chance <= now, view.last_chance), default=None)
+    """The endangered service to act on first: the earliest act-by, without one the deadline, of those that a restart
+    may still deliver in time, else the earliest that has passed. Also one that got stale data: only a rerun delivers
+    it."""
+
+    def urgency(view: ServiceView) -> tuple[bool, datetime]:
+        return view.last_chance <= now and not _is_savable(view, now), view.last_chance
+
+    return min((view for view in services if view.is_endangered and view.delivered is None), key=urgency, default=None)
 
 
 def urgent_incident(
@@ -122,7 +126,7 @@ def incident_verdict(
         (text, style), *outlook = verdict.parts
         verdict = verdict._replace(parts=((f"Frozen, thaw first: {text}", style), *outlook))
     if verdict.needs_sending and not plans:
-        verdict = verdict._replace(then=_later_restart(view.services, now, clock))
+        verdict = verdict._replace(then=_later_restart(view, now, clock))
     awaits = next((plan for plan in plans if plan.awaits_approval and view.row.closed is None), None)
     if awaits is None:
         return verdict
@@ -130,15 +134,22 @@ def incident_verdict(
     return verdict._replace(proposal=proposal)
 
 
-def _later_restart(services: Sequence[AffectedServiceView], now: datetime, clock: Clock) -> LaterRestart | None:
-    """Of the service with the earliest act-by that is ahead: its first job that starts on stale data."""
-    ahead = [(service.act_by, service) for service in services if service.act_by is not None and service.act_by > now]
-    act_by, service = min(ahead, key=lambda timed: timed[0], default=(now, None))
-    for start in service.reasons if service is not None else ():
-        if start.stale_from is not None:
-            at = clock(start.stale_from) if start.stale_from > now else ""
-            return LaterRestart(job_label(start.job), at, start.stale_from < act_by)
-    return None
+def _later_restart(view: IncidentView, now: datetime, clock: Clock) -> LaterRestart | None:
+    """Of the service with the earliest act-by that may still be in time: its first job that starts on stale data; once
+    a job has read stale data, that one."""
+    timed = ((service.act_by, service) for service in view.services if service.act_by is not None)
+    open_times = [(act_by, service) for act_by, service in timed if act_by > now or _is_savable(service, now)]
+    act_by, service = min(open_times, key=lambda timed: timed[0], default=(now, None))
+    starts = ((reason.stale_from, reason.job) for reason in (service.reasons if service is not None else ()))
+    stale_from, job = next(((at, job) for at, job in starts if at is not None), (None, ""))
+    if stale_from is None:
+        return None
+    if stale_from > now:
+        steps = (step for step in open_steps(view) if step.role == "stale" and _repair_step(step).needs_sending)
+        stale = next((job_label(step.job) for step in steps), "")
+        if stale and stale not in (job_label(job), job_label(view.row.root_job)):
+            return LaterRestart(stale, "", is_first=False)
+    return LaterRestart(job_label(job), clock(stale_from) if stale_from > now else "", stale_from < act_by)
 
 
 def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
@@ -171,7 +182,7 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
     if instruction is None:
         return _rerun_verdict(steps[0], view, now, clock)
     act_by = instruction.act_by or view.row.act_by
-    needs_sending = any(repair.can_rerun and not repair.is_running for repair in repairs)
+    needs_sending = any(repair.needs_sending for repair in repairs)
     if view.joint_restarts or steps[0].role != "root" or steps[0].state != RunState.SUCCEEDED:
         verdict = step_verdict(instruction.step, act_by, view.services, now, clock)
         return verdict._replace(needs_sending=needs_sending)
@@ -186,6 +197,18 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
 def without_advice(reason: str) -> str:
     """A title or reason without the rerun at its end, which the verdict names while the incident is open."""
     return reason.removesuffix(f": {RERUN_NOW}").removesuffix(f": {RERUN_LATER}")
+
+
+def planned_reason(text: str, job: str, plans: Sequence[PlanView]) -> str:
+    """ "it read data before load_orders finished: plan 1 reruns it": a title or reason of an incident whose rerun a
+    running plan sends, or waits for; else the text as it is. `job`: its root's."""
+    without = without_advice(text)
+    steps = ((plan.id, step) for plan in plans if plan.state == "running" for step in plan.steps if step.job == job)
+    pending = ((number, step.verb) for number, step in steps if step.state in ("planned", "requested"))
+    number, verb = next((pair for pair in pending if pair[1] not in HOLD_VERBS), (0, ""))
+    if not verb or without == text:
+        return text
+    return f"{without}: plan {number} {'waits for its rerun' if verb == WAIT else 'reruns it'}"
 
 
 def _repair_step(run: MemberView | JointRestart) -> RepairStep:
@@ -210,6 +233,9 @@ def step_verdict(
     `step`: `step_text`. `condition`: "once its upstream has finished", instead of now.
     """
     late = _lost_services(services, now)
+    passed = [service.act_by for service in services if service.act_by is not None and service.act_by <= now
+              and _is_savable(service, now)]  # fmt: skip
+    act_by = min(passed, default=act_by)
     if act_by is not None and act_by > now:
         is_near = (act_by - now).total_seconds() < LATE_MINUTES * 60
         until = until_text(act_by, now, clock)
@@ -217,11 +243,12 @@ def step_verdict(
         outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
         return Verdict(((action, "bad" if is_near else "warn"), *outlook), _saved_titles(services, now), until=until)
     action = f"{step} {condition or 'now'}"
-    if late:
+    if late and not passed:
         return Verdict(tuple(_outlook(late, now, clock, action=f": {action}", is_simulated=True)))
     if act_by is not None:
         action = f"{_capital(action)}{passed_text(act_by, now, clock)}"
-        return Verdict(((action, "bad"),), _saved_titles(services, now))
+        outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+        return Verdict(((action, "bad"), *outlook), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
         return Verdict(((f"{_capital(action)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
     unaffected = "" if services else ", affects no service"
@@ -410,7 +437,9 @@ def _lost_services(services: Sequence[ServiceOfVerdict], now: datetime) -> list[
 
 
 def _is_savable(service: ServiceOfVerdict, now: datetime) -> bool:
-    return service.timeliness in _SAVABLE and service.act_by is not None and service.act_by > now
+    """True if a restart may deliver it in time: until its act-by, and at risk after it."""
+    is_at_risk = service.timeliness == Timeliness.AT_RISK
+    return service.timeliness in _SAVABLE and service.act_by is not None and (is_at_risk or service.act_by > now)
 
 
 def _capital(text: str) -> str:
@@ -470,6 +499,11 @@ class RepairStep(NamedTuple):
     awaits_approval: bool = False
     is_held: bool = False
     """True for a job that a person holds: it is released."""
+
+    @property
+    def needs_sending(self) -> bool:
+        """True if Headway can send it, and has not."""
+        return self.can_rerun and not self.is_running
 
     @property
     def verb(self) -> str:

@@ -39,11 +39,16 @@ AHEAD = timedelta(minutes=5)
 """An act-by that has passed is one that lies ahead again only by more than this."""
 
 
+def misses(late: float, before: Timeliness | None) -> bool:
+    """True from even odds on, and until they are clearly better. `before`: its last status."""
+    return late > (BETTER if before is Timeliness.WILL_MISS else EVEN)
+
+
 def judge_risk(late: float, alarm: float, was: LastVerdict | None) -> Timeliness:
     """Status by the forecast alone. `alarm`: P(late) from which it is at risk; `was`: last status by forecast, None
     if it was not at risk. A risk whose cause is resolved counts as never."""
     before = was.timeliness if was is not None and not was.has_cause else None
-    if late > (BETTER if before is Timeliness.WILL_MISS else EVEN):
+    if misses(late, before):
         return Timeliness.WILL_MISS
     return Timeliness.AT_RISK if late >= (alarm * CALM if before is not None else alarm) else Timeliness.ON_TIME
 

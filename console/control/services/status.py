@@ -18,7 +18,7 @@ from console.control.services.delivery import (
     unseen_input,
     view_of_instance,
 )
-from console.control.services.risk import distrust_reason, has_passed, judge_risk, risk_alarm_of
+from console.control.services.risk import distrust_reason, has_passed, judge_risk, misses, risk_alarm_of
 from console.control.snapshot.deadlines import clock_start, judged_dates, scheduled_starts, sla_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
@@ -217,7 +217,8 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.last_verdicts.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
-        return Timeliness.WILL_MISS, (
+        is_lost = day.odds is None or misses(day.odds.late, was.timeliness if was is not None else None)
+        return Timeliness.WILL_MISS if is_lost else Timeliness.AT_RISK, (
             Reason(f"{cause}: its act-by {act_by} has passed", ReasonKind.TIMES),
             *after,
         )

@@ -57,11 +57,12 @@ _RERUN = (
 _MEMBERS = (
     "SELECT m.role, j.name AS job, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned') AS state,"
     " COALESCE(r.evidence, 'native') AS evidence, COALESCE(r.stale_read, m.role = 'stale') AS stale_read, r.started_us,"
-    " r.ended_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof, s.name || '/'"
-    " || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities, COALESCE(r.business_date,"
-    f" i.business_date) AS business_date, {_RERUN} FROM incident_member m JOIN incident i ON i.id = m.incident_id JOIN"
-    " job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id JOIN system s ON s.id = t.system_id LEFT JOIN run r"
-    " ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ? ORDER BY m.place, j.name"
+    " r.ended_us, r.period_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof,"
+    " s.name || '/' || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities,"
+    f" COALESCE(r.business_date, i.business_date) AS business_date, {_RERUN} FROM incident_member m JOIN incident i"
+    " ON i.id = m.incident_id JOIN job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id"
+    " JOIN system s ON s.id = t.system_id LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key"
+    " WHERE m.incident_id = ? ORDER BY m.place, j.name"
 )
 _BEFORE = (
     "SELECT recent.id AS run_id, recent.sort_us AS at_us, recent.state, recent.ended_us, t.ended_us AS failed_us,"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from console.domain.run import RunView
 
 RUN_VERBS = (Verb.RERUN, Verb.CANCEL, Verb.MARK_OK, Verb.SKIP)
+HAS_ENDED = "it has ended: nothing of it runs"
 NO_SHELL = "a console in a browser has no shell"
 MAX_MARKED = 1_000
 """Limit of one plan (`engine.api.plan_client.MAX_RUNS`)."""

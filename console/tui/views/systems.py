@@ -55,6 +55,8 @@ SYSTEM_COLUMNS = (
     Column("says", 24, 1, flex=3),
 )
 
+WIDEST_CAN = 22
+"""Columns that the verbs of a system get before its kind gets more."""
 
 READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
 
@@ -71,7 +73,9 @@ def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
         if column.title == "system":
             return column._replace(width=max(column.width, min(system, WIDEST_NAME)), flex=1, most=system)
         if column.title in longest:
-            return column._replace(most=max(column.width, longest[column.title]), flex=6)
+            whole = max(column.width, longest[column.title])
+            width = min(whole, WIDEST_CAN) if column.title == "can" and not speaks else column.width
+            return column._replace(width=width, most=whole, flex=6)
         return column._replace(width=4, flex=0) if column.title == "says" and not speaks else column
 
     return tuple(map(fitted, SYSTEM_COLUMNS))

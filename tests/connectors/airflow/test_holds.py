@@ -156,7 +156,7 @@ def test_a_person_who_takes_the_mark_away_has_the_pause() -> None:
     preview = allowed(connector, release(key))
     fake.runs[0]["note"] = "mine now, Ada"
     assert "someone else paused it" in str(connector.preview(release(key), 5).refused)
-    with pytest.raises(NotSupported, match="shows this hold any more; nothing was sent"):
+    with pytest.raises(NotSupported, match="no longer records this hold; nothing was sent"):
         connector.act(preview, new_key(), 5)
     assert {"stock_count"} == fake.paused
     assert isinstance(connector.look_up(preview, new_key(), 5), ActionUnknown)
@@ -196,7 +196,7 @@ def test_a_pause_whose_answer_is_lost_is_found() -> None:
     with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
-    assert "stock_count is paused under our mark" == connector.act(preview, key, 5).message
+    assert "stock_count is paused, and its note records this hold" == connector.act(preview, key, 5).message
 
 
 def test_a_pause_that_is_refused_leaves_the_note_as_it_was() -> None:
@@ -272,5 +272,5 @@ def test_the_mark_alone_goes_and_a_later_pause_stays_the_persons(paused_again: b
     connector.act(preview, new_key(), 5)
     assert ("seen by Ada", paused_again) == (fake.runs[0]["note"], "stock_count" in fake.paused)
     assert isinstance(connector.look_up(preview, new_key(), 5), ActionFound)
-    with pytest.raises(NotSupported, match="shows this hold any more"):
+    with pytest.raises(NotSupported, match="no longer records this hold"):
         connector.act(preview, new_key(), 5)

@@ -121,6 +121,19 @@ def test_the_outcome_is_determined_by_mark_and_pause(
     assert expected is type(KUBE.look_up(now, plan, OURS))
 
 
+@pytest.mark.parametrize(
+    "now, plan, text",
+    [
+        (HELD, HOLD, "ns/load is suspended, and its annotation records this hold"),
+        (FREE, RELEASE, "ns/load is released"),
+        (PAUSED, CLEAR, "ns/load is as before, and its annotation no longer records this hold"),
+    ],
+)
+def test_a_proved_outcome_reads_as_the_answer_to_its_request(now: PauseState, plan: dict[str, Any], text: str) -> None:
+    ref = KUBE.receipt(plan, OURS).native_ref
+    assert (text, ActionFound(ref, text)) == (KUBE.receipt(plan, OURS).message, KUBE.look_up(now, plan, OURS))
+
+
 @pytest.mark.parametrize("now, expected", [(FREE, mark()), (BARE, mark()), (HELD, None)])
 def test_the_mark_is_written_unless_it_is_held_under_that_key(now: PauseState, expected: HoldMark | None) -> None:
     assert expected == KUBE.to_write(now, HOLD, OURS)
@@ -142,7 +155,7 @@ def test_a_plan_that_makes_no_mark_is_not_sent() -> None:
 def test_a_hold_whose_mark_was_removed_is_not_released(now: PauseState) -> None:
     with pytest.raises(NotSupported) as caught:
         KUBE.check_release(now, RELEASE)
-    assert "Kubernetes: no annotation of ns/load shows this hold any more; nothing was sent" == str(caught.value)
+    assert "Kubernetes: the annotation of ns/load no longer records this hold; nothing was sent" == str(caught.value)
 
 
 @pytest.mark.parametrize("now", [HELD, BARE, OUTLIVED])

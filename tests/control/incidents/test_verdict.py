@@ -13,11 +13,12 @@ from console.control.incidents.verdict import (
     incident_verdict,
     job_label,
     late_text,
+    planned_reason,
     saved_text,
     step_text,
 )
 from console.domain.incident import AffectedServiceView
-from tests.tui.fake_reads import incident
+from tests.tui.fake_reads import EXTRACT, draft, incident, plan_of
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -90,3 +91,24 @@ def test_what_it_saves_names_two_and_counts_the_others() -> None:
     assert saved_text([]) == ""
     assert saved_text(["Supply plan", "Daily revenue"]) == "saves Supply plan, Daily revenue"
     assert saved_text(["A", "B", "C", "D", "E"]) == "saves A, B and 3 more"
+
+
+@pytest.mark.parametrize(
+    "verb, state, plan_state, end",
+    [
+        ("rerun", "planned", "running", "plan 1 reruns it"),
+        ("rerun", "requested", "running", "plan 1 reruns it"),
+        ("wait", "planned", "running", "plan 1 waits for its rerun"),
+        ("hold", "planned", "running", "rerun it"),
+        ("rerun", "verified", "running", "rerun it"),
+        ("rerun", "planned", "paused", "rerun it"),
+    ],
+)
+def test_a_reason_names_the_running_plan_that_reruns_its_root(verb: str, state: str, plan_state: str, end: str) -> None:
+    plan = plan_of(draft(), state=plan_state)
+    first, *further = plan.steps
+    plan = replace(plan, steps=(replace(first, verb=verb, state=state), *further))
+    read = "it read data before load_orders finished"
+    assert f"{read}: {end}" == planned_reason(f"{read}: rerun it", EXTRACT, (plan,))
+    assert "exit 1" == planned_reason("exit 1", EXTRACT, (plan,)), "nothing in it asks for a rerun"
+    assert f"{read}: rerun it" == planned_reason(f"{read}: rerun it", "etl/other", (plan,))

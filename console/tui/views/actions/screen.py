@@ -159,6 +159,9 @@ def _lines(answer: ActionAnswer, ctx: RenderContext, width: int, height: int) ->
     return [title, *action_lines(view, history, ctx)]
 
 
+ACTION_KEYS = ("withdraw", "approve")
+
+
 def action_commands(screen: HeadwayScreen, selected: Callable[[], ActionDetailView | None]) -> list[ScreenCommand]:
     def why_not_withdraw() -> str:
         action = selected()
@@ -260,6 +263,11 @@ class ActionsScreen(HeadwayScreen):
         yield from self.verdict.widgets()
         yield from self.run_preview.beside(self.list.widgets(), self.preview.widgets())
 
+    @property
+    def finished_keys(self) -> Sequence[str]:
+        is_over = self.list.is_empty or (self.selected is not None and self.selected.is_over)
+        return ACTION_KEYS if is_over else ()
+
     def _preview_source(self) -> PreviewSource | None:
         key = self.selected_name()
         if not key:
@@ -307,6 +315,10 @@ class ActionScreen(HeadwayScreen):
         self.run_preview = PreviewBeside(self, lambda: _run_or_job(self.view))
         self.job_preview = PreviewBelow(self, self._job_source, self.text.pane, PREVIEW_FROM)
         self.parts = (self.text, self.run_preview, self.job_preview)
+
+    @property
+    def finished_keys(self) -> Sequence[str]:
+        return ACTION_KEYS if self.view is not None and self.view.is_over else ()
 
     def body(self) -> ComposeResult:
         yield from self.run_preview.beside(self.text.widgets(), self.job_preview.widgets())

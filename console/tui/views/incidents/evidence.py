@@ -121,7 +121,7 @@ def _estimate(estimate: Mapping[str, object]) -> str:
 def _member(member: MemberView, ctx: RenderContext) -> Iterator[list[Segment]]:
     _, role, role_style = ctx.mark("role", member.present_role)
     mark, state, style = ctx.mark("state", member.state)
-    period = ctx.period(member.period_key)
+    period = ctx.stamp(member.period) if member.period else ctx.period(member.period_key)
     native = f'; native state "{clean_line(member.native_state)}"' if member.native_state else ""
     exits = f", exit {member.exit_code}" if member.exit_code is not None else ""
     rung = member.evidence.upper()

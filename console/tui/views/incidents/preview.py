@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console.control.incidents.verdict import planned_reason
 from console.tui.frame.cells import RenderContext, SegmentLines, is_heading
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import incident_title, summary_lines
@@ -33,7 +34,8 @@ def _lines(
     """`above`: the incident of the verdict line; its verdict is not repeated."""
     view = opened.view
     title, _ = incident_title(view, ctx, 0)
-    reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
+    text = planned_reason(view.row.reason or view.row.title, view.row.root_job, opened.plans)
+    reason: list[Segment] = [(f" {text}", "plain")]
     summary = summary_lines(view, ctx, width)
     is_above = above is not None and above.view.row.id == view.row.id
     verdict = [] if is_above else verdict_lines(opened, ctx, width, is_frozen=is_frozen)

@@ -20,7 +20,7 @@ from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, joined_segments
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import READING_TEXT, HeadwayScreen
-from console.tui.views.commands import common_commands, recover_incident
+from console.tui.views.commands import HAS_ENDED, common_commands, recover_incident
 from console.tui.views.incidents import summary
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.evidence import evidence_lines
@@ -297,12 +297,21 @@ class IncidentScreen(HeadwayScreen):
 
     @property
     def finished_keys(self) -> Sequence[str]:
-        is_closed = self.view is not None and self.view.row.closed is not None
-        return ("cancel", "ack", *([] if self.plans else ["recover"])) if is_closed else ()
+        if self.view is not None and self.view.row.closed is not None:
+            return ("cancel", "ack", *([] if self.plans else ["recover"]))
+        return ("cancel",) if self._has_ended else ()
+
+    @property
+    def _has_ended(self) -> bool:
+        """True if the run under the cursor, else the root's, has ended."""
+        run = self.selected_run()
+        if self.view is None or not isinstance(run, RunChoice):
+            return False
+        return any(member.run_id == run.run_id and member.ended is not None for member in self.view.members)
 
     def why_not(self, name: str) -> str:
-        if name == "cancel" and self.view is not None and self.view.row.closed is not None:
-            return "it is closed"
+        if name == "cancel" and name in self.finished_keys:
+            return "it is closed" if self.view is not None and self.view.row.closed is not None else HAS_ENDED
         return super().why_not(name)
 
     def _why_not_loaded(self) -> str:

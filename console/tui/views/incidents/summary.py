@@ -9,7 +9,7 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from console.control.incidents.verdict import unsafe_services, without_advice
+from console.control.incidents.verdict import planned_reason, unsafe_services, without_advice
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import (
@@ -110,7 +110,8 @@ def header_lines(
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
     verdict = verdict_lines(opened, ctx, width, is_frozen=is_frozen)
     is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict[0])
-    text = row.title if is_said or not row.reason else row.reason
+    reason = row.title if is_said or not row.reason else row.reason
+    text = planned_reason(reason, row.root_job, opened.plans)
     error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
     return [
         *verdict,

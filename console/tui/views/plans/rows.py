@@ -455,8 +455,8 @@ def ended_rows(view: IncidentView, ctx: RenderContext) -> list[TableRow]:
         texts = (*map(ctx.localized, reasons), f"the rest: {ctx.key('incident', 'recover')} on the incident plans it")
         lines = (joined_segments(("left", at), [(f"   {text}", "warn")]) for at, text in enumerate(texts))
         return [heading("left", f"{name} STAYS OPEN"), *lines]
-    closed = f"{name}: {recap_text(view, ctx)}" if view.row.closed is not None else ""
-    says = closed or f"{name} closes once what starts by itself has run"
+    closed = view.row.closed
+    says = f"{name} closed {ctx.hm(closed)}" if closed else f"{name} closes once what starts by itself has run"
     return [
         heading("saved", says),
         *(joined_segments(("saved", at), _service_line(reason, ctx)) for at, reason in enumerate(view.services)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from console.domain.run import RunRow
-from console.timing.formats import localized
 from console.tui.frame.cells import RenderContext, duration_text, marked_row, state_cells
 from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, widened
 
@@ -53,8 +52,5 @@ def run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
 
 def any_run_row(view: RunRow, ctx: RenderContext, marked: bool = False) -> TableRow:
     mark, sign, _, *cells = run_row(view, ctx, marked=marked).cells
-    period = ctx.day(view.planned) if view.planned else localized(view.period_key, ctx.day).removeprefix("start ")
-    return TableRow(
-        view.id,
-        (mark, sign, (view.job, "key" if marked else "plain"), (period, "plain"), *cells, (view.native_state, "dim")),
-    )
+    job = view.job, "key" if marked else "plain"
+    return TableRow(view.id, (mark, sign, job, (ctx.day(view.planned), "plain"), *cells, (view.native_state, "dim")))

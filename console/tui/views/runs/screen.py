@@ -15,7 +15,7 @@ from console.tui.frame.console_app import EngineAnswer
 from console.tui.frame.engine_request import PendingRequest
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_READ, HeadwayScreen
-from console.tui.views.commands import common_commands, order, show_links
+from console.tui.views.commands import HAS_ENDED, common_commands, order, show_links
 from console.tui.views.details import SearchLine
 from console.tui.views.incidents.preview import incident_source
 from console.tui.views.incidents.verdict_line import VerdictLine
@@ -305,9 +305,13 @@ class RunScreen(HeadwayScreen):
             return ""
         return self.view.missing.get(verb.needs, f"its system cannot {verb}")
 
+    @property
+    def finished_keys(self) -> Sequence[str]:
+        return ("cancel",) if self.view is not None and self.view.row.ended is not None else ()
+
     def _why_not_cancel(self) -> str:
-        if self.view is not None and self.view.row.ended is not None:
-            return "it has ended: nothing of it runs"
+        if self.finished_keys:
+            return HAS_ENDED
         return self._lacks(Verb.CANCEL)
 
     def show_previous_attempt(self) -> None:

@@ -237,3 +237,12 @@ async def test_escape_from_the_holds_goes_back_to_the_actions(night: Night) -> N
     await night.see(" HOLDS")
     await night.press("escape")
     await night.see("ACTIONS 6")
+
+
+@on_the_night(size=(120, 36))
+async def test_without_an_open_action_there_is_none_to_withdraw_or_approve(night: Night) -> None:
+    night.reads.asked_ = []
+    await night.press("6")
+    await night.see("ACTIONS 0", "no action yet")
+    await night.at_rest()
+    assert [] == [label for label in ("withdraw", "approve") if label in night.text.splitlines()[-1]]

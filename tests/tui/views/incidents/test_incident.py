@@ -14,8 +14,9 @@ from console.domain.history import NO_ESTIMATE
 from console.domain.service import Reason, ReasonKind
 from console.store.errors import StoreUnusable
 from console.tui.views.incidents.evidence import evidence_lines
+from console.tui.widgets.grid import Grid
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, MART, NOW, at, draft, incident, incident_row, plan_of
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, incident_row, plan_of
 from tests.tui.views.runs.test_durations import render_context
 
 
@@ -220,6 +221,23 @@ async def test_a_closed_incident_offers_no_key_that_it_never_takes(night: Night)
     assert [] == [label for label in ("cancel", "acknowledge", "recover") if label in footer]
     await night.act("ack")
     await night.see("it is closed")
+
+
+@on_the_night(size=(120, 36))
+async def test_only_a_run_that_has_not_ended_offers_cancel(night: Night) -> None:
+    view = night.reads.incident_
+    members = (*view.members[:1], dataclasses.replace(view.members[1], state="running", ended=None), *view.members[2:])
+    night.reads.incident_ = dataclasses.replace(view, members=members)
+    await _open(night)
+    await night.at_rest()
+    assert "c cancel" not in night.text.splitlines()[-1], "the root has failed"
+    await night.act("cancel")
+    await night.see("it has ended: nothing of it runs")
+    grid = night.app.screen.query_one(Grid)
+    index = grid.source.index_of(("run", 2, LOAD), 0)
+    assert index is not None
+    grid.move_to(index)
+    await night.see("c cancel")
 
 
 def _with_closed(night: Night) -> None:

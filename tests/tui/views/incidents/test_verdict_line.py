@@ -112,22 +112,48 @@ def test_a_start_that_has_passed_is_a_restart_without_a_time() -> None:
     assert " Restart extract_orders by 03:58" == text_of(line)
 
 
-@pytest.mark.parametrize("changes", [{"act_by": at("03:10")}, {"act_by": None}, {"timeliness": "no_estimate"}])
+@pytest.mark.parametrize(
+    "changes", [{"act_by": at("03:10"), "timeliness": "will_miss"}, {"act_by": None}, {"timeliness": "no_estimate"}]
+)
 def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]) -> None:
     assert verdict(incident()).endswith("(in 40 min), saves Supply plan, Daily revenue")
-    assert verdict(with_service(incident(), **changes)).endswith("(in 40 min), saves Supply plan")
+    assert verdict(with_service(incident(), **changes)).endswith(", saves Supply plan")
     first, second, *others = services()
     views = [first, dataclasses.replace(second, **changes), *others]
     assert text_of(service_verdict(views, render_context(), 200)).endswith("saves Supply plan")
 
 
+def test_a_restart_is_due_now_for_a_service_whose_act_by_has_passed_while_it_is_likely_in_time() -> None:
+    """Not until the act-by of the other service; the job that read stale data at its start is restarted after it."""
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:15"))
+    overdue = with_service(incident(), act_by=at("03:10"), reasons=(start,))
+    line = " Restart extract_orders now, act-by 03:10 has passed, then load_orders"
+    assert f"{line}, saves Supply plan, Daily revenue" == verdict(overdue)
+    [narrow] = verdict_lines(OpenIncident(overdue, ()), render_context(), 80, is_frozen=False)
+    assert line == text_of(narrow), "the act-by is never cut"
+
+
+def test_a_job_that_has_read_stale_data_is_restarted_before_a_later_start_is_awaited() -> None:
+    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="dwh/revenue_mart", stale_from=at("05:20"))
+    view = with_service(incident(), reasons=(start,), act_by=at("04:40"))
+    lost, *others = view.services
+    view = dataclasses.replace(
+        view, services=(dataclasses.replace(lost, act_by=at("03:10"), timeliness="will_miss"), *others)
+    )
+    assert "then load_orders, " in verdict(view)
+    fresh = dataclasses.replace(view, members=tuple(run for run in view.members if run.role != "stale"))
+    assert "then revenue_mart unless fixed by 05:20, " in verdict(fresh)
+
+
 def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> None:
     supply, revenue, *_ = services()
-    passed = dataclasses.replace(supply, act_by=at("03:10"))
+    passed = dataclasses.replace(supply, act_by=at("03:10"), timeliness="will_miss")
     unknown = dataclasses.replace(supply, act_by=None)
     assert urgent_service([supply, revenue], NOW) is supply
     assert urgent_service([passed, revenue], NOW) is revenue
     assert urgent_service([passed, unknown], NOW) is unknown
+    overdue = dataclasses.replace(passed, timeliness="at_risk")
+    assert urgent_service([revenue, overdue], NOW) is overdue, "a restart now may still save it"
     soonest = dataclasses.replace(revenue, act_by=None, deadline=at("03:30"))
     assert urgent_service([supply, soonest], NOW) is soonest, "without an act-by its deadline counts"
     assert by_urgency([supply, soonest, dataclasses.replace(soonest, timeliness="breached")])[:2] == (soonest, supply)

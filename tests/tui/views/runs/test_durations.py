@@ -18,6 +18,7 @@ from console.tui.views.runs.overview import (
     source_segments,
     status_segments,
 )
+from console.tui.views.runs.rows import any_run_row
 from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
 
 
@@ -118,3 +119,9 @@ def test_a_run_that_ended_before_its_accepted_instant_is_placed_by_its_start() -
     row = dataclasses.replace(run_row(1, 1, EXTRACT), period=NOW, started=began, ended=NOW - timedelta(hours=1))
     assert began == row.planned
     assert NOW == dataclasses.replace(row, ended=NOW).planned
+
+
+def test_a_run_without_a_planned_start_has_no_period_in_the_list_of_all_runs() -> None:
+    planned = run_row(1, 1, EXTRACT)
+    execution = dataclasses.replace(planned, period=None, period_key="fraud_score-20261120T000000")
+    assert ["03:10", "–"] == [any_run_row(row, render_context()).cells[3][0] for row in (planned, execution)]

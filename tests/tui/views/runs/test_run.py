@@ -15,8 +15,22 @@ import pytest
 from console.tui.app.navigation import HeadwayApp
 from console.tui.views.runs import overview
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import LOG_PAGE, at, run_view
+from tests.tui.fake_reads import EXTRACT, LOG_PAGE, at, run_row, run_view
 from tests.tui.views.runs.test_durations import render_context
+
+
+@on_the_night(size=(120, 36))
+async def test_a_run_that_has_ended_offers_no_cancel(night: Night) -> None:
+    running = run_view(7, row=run_row(7, 1, EXTRACT, state="running", ended=None))
+    night.reads.runs_[7] = running
+    night.app.navigation.open_run(7)
+    await night.see("c cancel")
+    night.app.navigation.open_run(1)
+    await night.see("✖ failed", "r rerun")
+    await night.at_rest()
+    assert "c cancel" not in night.text.splitlines()[-1]
+    await night.act("cancel")
+    await night.see("it has ended: nothing of it runs")
 
 
 def log_notices(view_width: int, **changes: Any) -> list[str]:

@@ -236,3 +236,13 @@ async def test_a_screen_that_shrinks_keeps_the_rows_of_its_list(night: Night) ->
     await night.at_rest()
     assert "reachable" in night.text.splitlines()[4]
     assert "? keys" in night.text.splitlines()[-1]
+
+
+@on_the_night(size=(120, 36))
+async def test_what_a_system_can_is_whole_beside_a_long_name_and_kind(night: Night) -> None:
+    verbs = ("hold", "log", "rerun", "start")
+    night.reads.targets_ = [
+        target("payments-aws", "eu-central-1", "replay", version="replay of AWS Step Functions", capabilities=verbs)
+    ]
+    await night.press("5")
+    await night.see("SYSTEMS 1", "hold log rerun start ")
