@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from console.cli.arguments import (
@@ -61,7 +61,8 @@ def _job_id(name: str, reads: Queries) -> int:
 
 def period_text(run: RunRow) -> str:
     """Its planned start; the period key of a run without one."""
-    return timestamp(run.planned) if run.planned else in_display_zone(run.period_key)
+    key = f"{run.planned.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if run.planned else run.period_key
+    return in_display_zone(key)
 
 
 def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> Table:
