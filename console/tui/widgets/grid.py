@@ -147,9 +147,9 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         position = self._wanted(position)
         self.cursor = self._pickable(max(0, position), 1)
         self.virtual_size = Size(self.room, len(source) + self._head)
-        is_kept, is_seen = key is not None and self.key == key, before[2].y <= before[1] < before[2].y + self.page
-        stays = is_kept and not is_seen
-        if self.touched and is_kept and is_seen and before[1] != self.cursor:
+        is_same, is_seen = key is not None and self.key == key, before[2].y <= before[1] < before[2].y + self.page
+        stays = is_same and not is_seen
+        if self.touched and is_same and is_seen and before[1] != self.cursor:
             self.scroll_to(y=before[2].y + self.cursor - before[1], animate=False)
         if (stays or not self._follow()) and len(source) and before == (len(source), self.cursor, self.scroll_offset):
             self.row_changed(*self.visible_rows)
