@@ -304,6 +304,7 @@ HANDLERS = {
         flag("--all", "also rerun downstream jobs that no affected service needs"),
         *DRAFT_CHANGES,
         AT_ONCE,
+        PLAIN,
         *SENDING,
     ),
     "plan": Handler(
