@@ -449,7 +449,7 @@ def _verdict(
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
         why = f"; {put_off.text}" if put_off.text else ""
         missed = _missed_text(job, put_off.at, ours.overdue, due.at)
-        outage = out_of_reach_since(estate, job.target_id, due.at)
+        outage = out_of_reach_since(estate, job.target_id, due.at, put_off.at)
         if target is not None and outage is not None:
             why += f"; {target.system}/{target.name} was out of reach since {zoned_time(outage, job.zone, due.at)}"
         state, reason = RunState.MISSED, f"{missed}{why}{ours.why_missed(due.key)}"

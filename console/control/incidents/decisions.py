@@ -32,7 +32,7 @@ from console.control.incidents.correlation import (
     parse_last_notification,
 )
 from console.control.incidents.impact import RepairBudgets, tightest_budget
-from console.control.incidents.root_cause import run_error, threatened_runs, unfinished_runs_on
+from console.control.incidents.root_cause import is_lost_out_of_reach, run_error, threatened_runs, unfinished_runs_on
 from console.control.incidents.titles import (
     blamed_name,
     cause_name,
@@ -45,8 +45,8 @@ from console.control.incidents.titles import (
 from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import NO_STATUS_REASONS, out_of_reach_since
-from console.control.snapshot.runs import RunKey, red_since, run_key, run_time, success_spans
+from console.control.snapshot.reachability import NO_STATUS_REASONS
+from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
@@ -310,7 +310,7 @@ def _failures(
     red = {run.job_id: run for run in [*match.group.red, *match.group.roots()] if index.is_red_now(run)}
     for run in red.values():
         name = index.name(run.job_id)
-        if _is_missed_out_of_reach(index, run) if name in failures else len(failures) >= MAX_ROOTS:
+        if is_lost_out_of_reach(index, run) if name in failures else len(failures) >= MAX_ROOTS:
             continue
         error, success = run_error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
@@ -326,12 +326,6 @@ def _failures(
                 errors[name] = JobErrors(name, len(known) + 1, after_success, is_known)
             known.append(failure)
     return tuple(chain.from_iterable(failures.values())), tuple(errors.values())
-
-
-def _is_missed_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:
-    """True for a start that did not come while its target was out of reach, which is not an error of the job."""
-    target_id = index.job(run.job_id).target_id
-    return run.state is RunState.MISSED and out_of_reach_since(index.estate, target_id, run_time(run)) is not None
 
 
 def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:

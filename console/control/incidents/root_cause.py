@@ -33,6 +33,7 @@ from console.control.snapshot.failures import (
     run_signature,
     target_label,
 )
+from console.control.snapshot.reachability import out_of_reach_since
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import Finding
@@ -221,6 +222,13 @@ def run_error(index: EstateIndex, run: RunFacts) -> FailureError:
         return FailureError.of(run.exit_code, run.message or ("" if run.state is RunState.FAILED else run.state.value))
     task = next((task for task in index.runs.get(tasks[0].id, ()) if task.period_key == run.period_key), run)
     return FailureError.of(task.exit_code, f"task {tasks[0].native_id}: {task.message}")
+
+
+def is_lost_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:
+    """True for a start missed, or a run lost, while its target was out of reach: not an error of the job."""
+    if run.state not in (RunState.MISSED, RunState.LOST):
+        return False
+    return out_of_reach_since(index.estate, index.job(run.job_id).target_id, run_time(run), index.now) is not None
 
 
 def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) -> list[RootCause]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connectors.sdk.states import ProofLevel, RunState
 from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
-from console.control.incidents.root_cause import failed_tasks
+from console.control.incidents.root_cause import failed_tasks, is_lost_out_of_reach
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
@@ -283,7 +283,17 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     reasons = [by] if by else []
     reasons += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
     reasons += [one_line(text, REASON_LIMIT) for text in (_reason_of(index, root, zone), root.message) if text]
-    return "; ".join(reasons) or with_log_line(index, root, _why(index, root, zone), root.tail)
+    reasons = reasons or [failure_text(index, root, zone)]
+    earlier = [run for run in match.group.red if run.job_id == root.job_id and not is_lost_out_of_reach(index, run)]
+    if earlier and is_lost_out_of_reach(index, root):
+        why = failure_text(index, earlier[-1], zone)
+        reasons.append(f"before that it {_FAILED[earlier[-1].state]}{f': {why}' if why else ''}")
+    return "; ".join(filter(None, reasons))
+
+
+def failure_text(index: EstateIndex, run: RunFacts, zone: str) -> str:
+    """ "exit 3: could not connect to db07": why the run is red, with the error line of its log."""
+    return with_log_line(index, run, _why(index, run, zone), run.tail)
 
 
 def with_log_line(index: EstateIndex, run: RunFacts, why: str, log: str) -> str:

@@ -47,9 +47,13 @@ def out_of_reach_text(target: TargetFacts, now: datetime, clock: Callable[[datet
     return f"{name} {status}{f' since {clock(since)}' if since is not None else ''}"
 
 
-def out_of_reach_since(estate: Estate, target_id: int, at: datetime) -> datetime | None:
-    """Since when the target was out of reach at that instant, by its open and recently closed incidents; None if it
-    was not."""
+def out_of_reach_since(estate: Estate, target_id: int, since: datetime, until: datetime) -> datetime | None:
+    """Since when the target was out of reach at some time between these instants, by its open and recently closed
+    incidents; None if it was not."""
     outages = (facts for facts in (*estate.incidents, *estate.closed) if facts.root_target_id == target_id)
-    during = (o.failed_since for o in outages if o.failed_since <= at and (o.closed_at is None or at <= o.closed_at))
+    during = (
+        outage.failed_since
+        for outage in outages
+        if outage.failed_since <= until and (outage.closed_at is None or since <= outage.closed_at)
+    )
     return min(during, default=None)

@@ -397,6 +397,23 @@ def test_a_start_missed_while_its_target_was_out_of_reach_is_no_other_error() ->
     assert "nothing in the log by 03:50 UTC" == ledger.state(OFTEN, "03:45").reason
 
 
+def test_a_run_that_its_host_lost_is_no_other_error_and_the_earlier_error_stays() -> None:
+    """The start is due before the first failed poll, and by the end of its grace the host is out of reach."""
+    ledger = night(OFTEN, deps=[], services=[])
+    ledger.run(OFTEN, "03:00", RunState.FAILED, **ended("03:00", 1), exit_code=22, tail="error: 503\n")
+    ledger.evaluate("03:02")
+    silent(ledger, "03:16", seen="03:15")
+    ledger.evaluate("03:25")
+    ledger.target(1, failing_since=None, error="", error_kind="")
+    incident = next(found for found in ledger.evaluate("03:29").incidents if found.root_job_id == OFTEN.id)
+    missed = "nothing in the log by 03:20 UTC; etl-hosts/db07 was out of reach since 03:16 UTC"
+    assert (f"{missed}; before that it failed: exit 22: error: 503", ()) == (incident.reason, incident.notices)
+    ledger.run(OFTEN, "03:15", RunState.LOST, started_at=at("03:15"), message="process 4065 is gone")
+    ledger.evaluate("03:29:30")
+    reason = "process 4065 is gone; before that it failed: exit 22: error: 503"
+    assert (reason, ()) == (ledger.incident().reason, ledger.incident().notices)
+
+
 def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:
     ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD) + feeds(OTHER, LOAD), services=[])
     ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5))
