@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunEvidence, Verb
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW
+from console.control.snapshot.runs import CLOCK_SKEW, red_since
 from console.domain.estate import RepairFacts, RunFacts
 from console.text.cleaning import clean_line
 
@@ -41,8 +41,8 @@ def repair_length(index: EstateIndex, root: RunFacts | None) -> timedelta | None
 
 
 def _requested(index: EstateIndex, root: RunFacts | None) -> tuple[RepairFacts, RunFacts] | None:
-    """The repair that was requested through Headway, with its run; also that of an earlier failure of the job, and
-    beside a scheduled run that was good as early."""
+    """The repair that was requested through Headway, with its run; also that of an earlier failure of the job, even if
+    its run is the earlier one that was tried again, and beside a scheduled run that was good as early."""
     first = index.repairing_run(root) if root is not None and not root.state.is_open else None
     if root is None or first is None:
         return None
@@ -53,9 +53,16 @@ def _requested(index: EstateIndex, root: RunFacts | None) -> tuple[RepairFacts, 
     of_job = {run_id: repair for run_id, repair in index.estate.repairs.items() if repair.job_id == root.job_id}
     for run_id, repair in ({root.id: own} if own is not None else of_job).items():
         run = _run_of(index, repair, run_id)
-        if run is not None and any(run.id == candidate.id for candidate in good):
+        if run is not None and (run in good or _is_good_by(index, run, red_since(root), first.ended_at)):
             return repair, run
     return None
+
+
+def _is_good_by(index: EstateIndex, run: RunFacts, since: datetime, by: datetime | None) -> bool:
+    """True if it started after `since` and succeeded by then."""
+    if run.started_at is None or run.ended_at is None or by is None:
+        return False
+    return since <= run.started_at and run.ended_at <= by and index.is_green(run)
 
 
 def _run_of(index: EstateIndex, repair: RepairFacts, run_id: int) -> RunFacts | None:

@@ -717,6 +717,53 @@ def test_a_rerun_of_an_earlier_failure_is_the_repair_before_its_action_is_verifi
     assert only(ledger).close_reason.startswith("green again (rerun by anna")
 
 
+def test_a_verified_rerun_of_an_earlier_run_is_the_repair_if_the_scheduled_run_was_good_later() -> None:
+    """As of a cron job of every minute: the rerun is attempt 2 of the earlier run."""
+    ledger = night()
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    first = ledger.state(EXTRACT, "03:10")
+    ledger.run(EXTRACT, "03:13", RunState.FAILED, **ended("03:13", 1))
+    sent_at(ledger, "03:14")
+    repair = RepairFacts(first.job_id, Verb.RERUN, "anna", at("03:15"))
+    ledger.estate = replace(ledger.estate, repairs={first.id: repair})
+    recovers(ledger, started="03:15", takes=2)
+    ledger.run(EXTRACT, "03:16", RunState.SUCCEEDED, **ended("03:16", 2))
+    sent_at(ledger, "03:19")
+    assert "green again (rerun by anna, ran 2 min), with all affected runs" == only(ledger).close_reason
+
+
+def test_a_rerun_that_began_before_the_next_failure_or_ended_after_the_scheduled_success_did_not_repair_it() -> None:
+    for failed, succeeded in (("03:16", "03:18"), ("03:13", "03:15")):
+        ledger = night()
+        fails(ledger)
+        sent_at(ledger, "03:12")
+        first = ledger.state(EXTRACT, "03:10")
+        ledger.run(EXTRACT, failed, RunState.FAILED, **ended(failed, 1))
+        sent_at(ledger, "03:17")
+        repair = RepairFacts(first.job_id, Verb.RERUN, "anna", at("03:15"))
+        ledger.estate = replace(ledger.estate, repairs={first.id: repair})
+        recovers(ledger, started="03:15", takes=2)
+        ledger.run(EXTRACT, succeeded, RunState.SUCCEEDED, **ended(succeeded, 1))
+        sent_at(ledger, "03:20")
+        assert "superseded: a later run of the same job went well" == only(ledger).close_reason
+
+
+def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected() -> None:
+    ledger = night()
+    fails(ledger)
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 1))
+    sent_at(ledger, "03:22")
+    ledger.run(EXTRACT, "03:25", RunState.SUCCEEDED, **ended("03:25", 1))
+    sent_at(ledger, "03:27")
+    load = ledger.state(LOAD, "03:20")
+    ledger.estate = replace(ledger.estate, repairs={load.id: RepairFacts(load.job_id, Verb.RERUN, "anna", at("03:28"))})
+    ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:28", 1))
+    sent_at(ledger, "03:30")
+    reason = "superseded: a later run of the same job went well; affected runs rerun by anna"
+    assert reason == only(ledger).close_reason
+
+
 def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
     ledger = night()
     fails(ledger)
