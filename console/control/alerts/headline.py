@@ -239,9 +239,9 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         what = f"{_titles(index, safe, PUSH_LENGTH - len(label) - len(outcome))}{outcome}"
         what += _plan_text(plan, safe[0], index, decision.zone) if plan_continues else ""
     elif unknown := next(iter(decision.services), None):
-        label, outcome = CAUSE_RESOLVED_LABEL, "not yet delivered"
-        promise = promise_text(index, decision.zone, decision.services, unknown, f"{label} {outcome}")
-        what = f"{promise} {outcome}{_plan_text(plan, unknown, index, decision.zone)}"
+        label = CAUSE_RESOLVED_LABEL
+        promise = promise_text(index, decision.zone, decision.services, unknown, label)
+        what = f"{promise} not yet delivered{_plan_text(plan, unknown, index, decision.zone)}"
     else:
         what = f"{cause_name(index, match)} {_end_of(match)}"
     lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)

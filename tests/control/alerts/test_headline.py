@@ -88,6 +88,19 @@ def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_not_yet_deliv
     assert "\nDaily    06:30      no estimate\n" in notice.body
 
 
+def test_the_name_of_a_service_not_yet_delivered_is_whole_where_it_and_its_deadline_fit() -> None:
+    for name, shown in (
+        ("daily-revenue", "Daily revenue"),
+        ("daily-revenue-of-all-the-shops", "Daily revenue of all the sh…"),
+    ):
+        ledger = failed(service(name, "06:30", LOAD))
+        ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, LOAD.id: replace(LOAD, expected=None)})
+        ledger.evaluate("03:12")
+        ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+        title_text = title(ledger, "03:36")
+        assert title_text.startswith(f"Cause resolved: {shown} 06:30 not yet delivered ("), title_text
+
+
 def test_the_end_of_a_cause_names_a_service_as_safe_only_if_that_is_known() -> None:
     unknown = job(3, "warehouse/unknown", target_id=2)
     ledger = failed(service("blind", "06:00", unknown), service("daily", "06:30", LOAD), more=(unknown,))
