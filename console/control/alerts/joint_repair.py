@@ -17,7 +17,7 @@ from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import CLOCK_SKEW, run_time
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.estate import JobFacts, PlanFacts, RepairFacts, RunFacts
+from console.domain.estate import PlanFacts, RepairFacts, RunFacts, TargetFacts
 from console.text.cleaning import clean_line
 
 LEAST_MOVE = timedelta(minutes=5)
@@ -143,23 +143,24 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
     """The restart of an incident that `is_repaired_by_restart`."""
     assert match.to_repair is not None
     run = match.to_repair
-    job = index.job(run.job_id)
+    job, target = index.job(run.job_id), unreachable_target(index, run)
     return RepairStep(
         clean_line(job.name),
         not job.cannot_rerun,
         run.state is RunState.MISSED,
-        _unreachable(index, job),
+        clean_line(f"{target.system}/{target.name}") if target is not None else "",
         is_running=rerun_of(index, run) is not None,
         awaits_approval=run.id in index.estate.approvals,
     )
 
 
-def _unreachable(index: EstateIndex, job: JobFacts) -> str:
-    target = index.estate.targets.get(job.target_id)
+def unreachable_target(index: EstateIndex, run: RunFacts) -> TargetFacts | None:
+    """The target of the run's job, if it does not answer: it is restored before a restart."""
+    target = index.estate.targets.get(index.job(run.job_id).target_id)
     if target is None or target.failing_since is None:
-        return ""
+        return None
     is_known = target.error_kind == "unreachable" or is_out_of_reach(target, index.now, index.estate.settings)
-    return clean_line(f"{target.system}/{target.name}") if is_known else ""
+    return target if is_known else None
 
 
 def _restartable(context: AlertContext, service: AffectedServiceVerdict) -> Sequence[AlertSubject]:

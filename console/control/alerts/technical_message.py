@@ -19,6 +19,7 @@ from console.control.alerts.joint_repair import (
     other_repairs,
     repair_step,
     running_plan,
+    unreachable_target,
 )
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
@@ -30,6 +31,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
+from console.domain.estate import TargetFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.ids import incident_name
 from console.domain.plan import resume_commands
@@ -129,7 +131,8 @@ def _news(
 
 def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
     """ "Do", "Acknowledge" and "Open", each with its command."""
-    decision, link, target = subject.decision, context.alerting.link, subject.match.group.target
+    decision, link = subject.decision, context.alerting.link
+    target = _target_to_restore(context.index, subject.match)
     if target is not None and not decision.closed and not plain and (fix := target.error.partition("Fix: ")[2]):
         yield "Do", clean_line(fix.rstrip("."))
     for command in _commands(context, subject):
@@ -142,12 +145,14 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
 
 
 def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
-    """Commands that repair it, or show why it waits; its own repair first."""
+    """Commands that repair it, or show why it waits; its own repair first, after the probe of its target."""
     decision, match, index = subject.decision, subject.match, context.index
     plan = index.estate.plans_by_incident.get(decision.incident_id or 0)
     if decision.closed:
         yield from [plan.command] if plan is not None and plan.state != "running" else ()
         return
+    if (target := _target_to_restore(index, match)) is not None and target.failing_since is not None:
+        yield f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if needs_restart(index, match):
         yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)
     for repair in _other_repairs(context, subject):
@@ -159,9 +164,12 @@ def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
         yield from resume_commands(held, ())
     elif (match.awaits or match.group.awaits) and decision.services:
         yield f"headway why {clean_line(decision.services[0].service)}"
-    target = match.group.target
-    if target is not None and target.failing_since is not None:
-        yield f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
+
+
+def _target_to_restore(index: EstateIndex, match: IncidentMatch) -> TargetFacts | None:
+    """The target that is its cause, or that does not answer and has its run to restart."""
+    run = match.to_repair
+    return unreachable_target(index, run) if run is not None and needs_restart(index, match) else match.group.target
 
 
 def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSubject]:

@@ -184,6 +184,21 @@ def test_a_job_on_a_host_that_does_not_answer_is_restarted_after_the_host_is_res
     assert [restored, "restart extract", restored] == steps
 
 
+def test_the_fix_of_a_host_that_does_not_answer_comes_before_the_restart_on_it() -> None:
+    ledger = failed(service("daily", "03:40", EXTRACT))
+    ledger.evaluate("03:12")
+    error = "refused. Fix: check that sshd runs there."
+    ledger.target(1, failing_since=at("03:38"), last_ok_at=at("03:38"), error=error, error_kind="unreachable")
+    ledger.evaluate("03:41")
+    [notice] = [
+        notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_job_id
+    ]
+    assert "restore etl-hosts/db07, then restart extract now" in notice.title
+    steps = ["check that sshd runs there", "headway system probe etl-hosts/db07", "headway recover {incident}"]
+    assert steps == [line.split(maxsplit=1)[1] for line in notice.body.splitlines() if line.startswith("Do ")]
+    assert "sshd" not in notice.plain_body
+
+
 def test_a_rerun_that_was_sent_or_runs_is_named_instead_of_a_restart() -> None:
     ledger = failed(service("daily", "06:30", LOAD))
     ledger.evaluate("03:12")
