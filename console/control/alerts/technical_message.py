@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import islice
 from operator import attrgetter
 
+from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import by_urgency, headline, most_urgent, resumed_plan
 from console.control.alerts.joint_repair import (
@@ -25,13 +26,13 @@ from console.control.alerts.services_table import service_title, service_zone, s
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
 from console.control.incidents.root_cause import failed_tasks
-from console.control.incidents.titles import cause_name, finding_text, with_log_line
+from console.control.incidents.titles import cause_name, failure_text, finding_text, with_log_line
 from console.control.incidents.verdict import MAX_STEPS, releases, step_text
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import red_since, run_time
+from console.control.snapshot.runs import completed_at, red_since, run_time
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.estate import TargetFacts
+from console.domain.estate import RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.ids import incident_name
 from console.domain.plan import resume_commands
@@ -43,7 +44,7 @@ from console.timing.formats import dated_time, in_zone, local_time, rough_durati
 TAIL_LINES = 20
 TAIL_WIDTH = 160
 MAX_FINDINGS = 3
-"""Findings of other rules, one line each."""
+"""Findings of other rules, and symptoms that failed before their root, one line each."""
 
 
 def technical_text(
@@ -260,6 +261,8 @@ def _facts(
         yield "Feeds", f"{clean_line(', '.join(match.feeds))}: not late yet"
     if decision.split_from is not None:
         yield "Split from", incident_name(decision.split_from)
+    for run in _failed_before(match) if not decision.closed else ():
+        yield "Failed before", f"{index.name(run.job_id)}: {failure_text(index, run, zone)}"
     drift = [finding for finding in match.evidence if finding.rule is DetectionRule.DRIFT and not decision.closed]
     for finding in islice((finding for finding in match.evidence if finding not in drift), MAX_FINDINGS):
         text = finding_text(index, finding, zone, with_source=True)
@@ -275,6 +278,16 @@ def _facts(
     if decision.owner:
         yield "Owner", clean_line(decision.owner)
     yield "Rate", f"headway alert rate {ALERT_PLACEHOLDER} yes|no"
+
+
+def _failed_before(match: IncidentMatch) -> list[RunFacts]:
+    """The symptoms that failed before the first attempt of their root did: their errors may be their own."""
+    root, red = match.group.root, match.group.red
+    if root is None:
+        return []
+    ends = [completed_at(run) or red_since(run) for run in red if run.job_id == root.job_id]
+    symptoms = (run for run in red if run.job_id != root.job_id and run.state is RunState.FAILED)
+    return [run for run in symptoms if ends and red_since(run) < min(ends)][:MAX_FINDINGS]
 
 
 def _is_change(drift: Finding, decision: IncidentDecision) -> bool:

@@ -764,6 +764,28 @@ def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected()
     assert reason == only(ledger).close_reason
 
 
+def test_the_error_of_a_symptom_that_failed_before_its_root_is_in_the_alert() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("03:10"))
+    ledger.run(LOAD, "03:11", RunState.FAILED, **ended("03:11", 1), message='relation "gone" does not exist')
+    sent_at(ledger, "03:12")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 4), exit_code=3)
+    sent_at(ledger, "03:15")
+    (incident,) = ledger.decisions.incidents
+    assert 'Failed before  warehouse/load: relation "gone" does not exist\n' in incident.notices[0].body
+    assert "Failed before" not in incident.notices[0].plain_body
+
+
+def test_the_error_of_a_symptom_that_failed_between_two_attempts_of_its_root_is_not_in_the_alert() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3)
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 1), message="no input")
+    sent_at(ledger, "03:22")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:25", 1), exit_code=9)
+    assert [("updated", "oncall")] == sent_at(ledger, "03:27")
+    assert "Failed before" not in only(ledger).notices[0].body
+
+
 def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
     ledger = night()
     fails(ledger)
