@@ -6,6 +6,7 @@ that a profile reads there are named; they are not faults.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 from collections import deque
@@ -121,6 +122,16 @@ class ApiDescription:
             is_long = kinds == "string" and variant.get("format") in ("int64", "uint64")
             types |= {"int64"} if is_long else {kinds} if isinstance(kinds, str) else set(kinds)
         return frozenset() if types & {"", "any"} else frozenset(types - {"null"})
+
+    def values_of(self, schemas: list[Schema]) -> frozenset[str]:
+        """The values that a field may have; empty where the description does not name them all."""
+        values: set[str] = set()
+        for variant in self._variants(schemas):
+            named = variant.get("enum", [variant["const"]] if "const" in variant else None)
+            if not isinstance(named, list):
+                return frozenset()
+            values |= {str(value).lower() for value in named}
+        return frozenset(values)
 
     def required_of(self, schema: Schema, depth: int = 0) -> frozenset[str]:
         """The fields that a body must have, in each of its forms."""
@@ -296,6 +307,22 @@ TYPES_READ = {
 TYPES_OF_TIMES = {"iso": frozenset({"string"}), "compact": frozenset({"string", "integer", "int64"})}
 
 
+STATES = ("state", "state_else")
+
+
+def _types_sent(value: Any) -> frozenset[str]:
+    """The JSON types of a value of a body; empty where that is known only when it is sent."""
+    if value is None or (isinstance(value, str) and PLACEHOLDER.search(value)):
+        return frozenset()
+    if isinstance(value, bool):
+        return frozenset({"boolean"})
+    if isinstance(value, int | float):
+        return frozenset({"number", "int64", "integer"} if value == int(value) else {"number"})
+    if isinstance(value, str):
+        return frozenset({"string", "int64"})
+    return frozenset({"array" if isinstance(value, list) else "object"})
+
+
 def _query_of(path: str) -> dict[str, str]:
     return dict(parse_qsl(path.partition("?")[2], keep_blank_values=True))
 
@@ -320,6 +347,8 @@ class ProfileComparison:
     calls: int = 0
     names: int = 0
     undescribed: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    states: list[frozenset[str]] = field(default_factory=list)
+    """The values of each field with a state, as `ApiDescription.values_of`."""
 
     def compare(self, key: tuple[str, ...], call: HttpCall) -> None:
         def sent_and_read(result: ProfileComparison, operation: DescribedOperation) -> None:
@@ -396,6 +425,7 @@ class ProfileComparison:
         best = min(results, key=lambda result: (len(result.faults), len(result.undescribed)))
         self.faults += best.faults
         self.names, self.undescribed = self.names + best.names, self.undescribed + best.undescribed
+        self.states += best.states
 
     def sent(self, key: tuple[str, ...], call: HttpCall, operation: DescribedOperation) -> None:
         self._parameters((*key, "query"), call.query, operation)
@@ -428,6 +458,11 @@ class ProfileComparison:
         for name, item in items:
             schemas = self._schemas(schema, (*key, name), name)
             is_list = isinstance(item, list)
+            described, types = self.api.types_of(schemas or []), _types_sent(item)
+            if described and types and described.isdisjoint(types):
+                problem = f"has type {' or '.join(sorted(described))} in the description"
+                self.faults.append(((*key, name), f"{problem}. Fix: send that instead of {json.dumps(item)[:60]}"))
+                continue
             nested = self.api.items(schemas) if schemas and is_list else schemas
             for below in item if is_list else [item]:
                 if nested and isinstance(below, dict):
@@ -459,7 +494,32 @@ class ProfileComparison:
                     schema = outer if part.startswith("*.") else row
                     if schema is not None and part != "*":  # that is the name of a row
                         types = SCALARS | {"boolean"} if part != path else _types_read(call, name)
-                        self._schemas(schema, (*key, name), part.removeprefix("*."), name in OF_SEVERAL_VALUES, types)
+                        found = self._schemas(
+                            schema, (*key, name), part.removeprefix("*."), name in OF_SEVERAL_VALUES, types
+                        )
+                        values = self.api.values_of(found) if found and part == path else frozenset()
+                        self._values(key, call, name, values)
+                    elif name in STATES:
+                        self.states.append(frozenset())
+
+    def _values(self, key: tuple[str, ...], call: HttpCall, name: str, values: frozenset[str]) -> None:
+        """`values`: those that the field `name` of a row may have; empty where they are open."""
+        if name in STATES:
+            self.states.append(values)
+        elif name == "paused" and isinstance(call, HttpJobsCall):
+            self._in_enum({(*key, "paused_if"): call.paused_if}, values)
+
+    def compare_states(self, states: Collection[str]) -> None:
+        """The names in `states`, where the description names the values of each field with a state."""
+        if all(self.states):
+            self._in_enum({("states", name): [name] for name in states}, frozenset().union(*self.states))
+
+    def _in_enum(self, names: Mapping[tuple[str, ...], Collection[str]], values: frozenset[str]) -> None:
+        for key, texts in names.items():
+            for text in texts if values else ():
+                if not fnmatch.filter(values, text.lower()):
+                    fix = f"use one of {', '.join(sorted(values)[:20])}"
+                    self.faults.append((key, f"{text!r} is no value of the field in the description. Fix: {fix}"))
 
     def _row(self, reached: list[Schema] | None, call: HttpListCall | HttpLogCall, is_single: bool) -> Schema | None:
         """None where fields cannot be compared: rows are lists of values, or their list is wrong itself."""
@@ -535,6 +595,8 @@ def compare(
             result.compare_hold(profile.hold, profile.jobs)
         if session is not None and not own:
             result.compare_sign_in(session)
+        if not own:
+            result.compare_states(profile.states)
     except (AttributeError, KeyError, TypeError, re.error) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"is not valid OpenAPI or discovery format: {reason}. Fix: validate the file") from None

@@ -321,7 +321,7 @@ class HttpApiClient(SignedClient):
     ) -> HttpReply:
         if missing := self.missing_secret(call):
             raise NotSupported(missing)
-        listed = self.shown(call, {**self.shown_values(), **values}) if lists_requests() else ""
+        listed = self.shown(call, {**self.shown_values(), **values}, path_segment) if lists_requests() else ""
         secrets = {name: self._secrets(ref) for name, ref in self.source.secret_values.items() if name in call.places}
         values = {**self.source.values, **secrets, **values}
         return self.read(
@@ -369,9 +369,9 @@ class HttpApiClient(SignedClient):
         """Place -> its value in every call, for people: of a secret its name."""
         return {**self.source.values, **{name: f"<{name}>" for name in self.source.secret_values}}
 
-    def shown(self, call: HttpCall, values: Mapping[str, Any]) -> str:
-        """The text of a call for people: nothing in it is encoded."""
-        path = self.path(call.path, {name: str(value) or f"<{name}>" for name, value in values.items()}, str)
+    def shown(self, call: HttpCall, values: Mapping[str, Any], encode: Callable[[str], str] = str) -> str:
+        """The text of a call for people: nothing in it is encoded, except by `encode` the values in its path."""
+        path = self.path(call.path, {name: str(value) or f"<{name}>" for name, value in values.items()}, encode)
         query = {name: _plain(value) for name, value in fill_placeholders(call.query, values).items()}
         params = f"?{unquote_plus(str(QueryParams(query)))}" if query else ""
         headers = "".join(f" {name}: {value}" for name, value in filled_headers(call, values).items())

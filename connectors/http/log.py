@@ -20,7 +20,7 @@ from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, 
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.states import Capability
-from connectors.sdk.transport.http import HttpReply
+from connectors.sdk.transport.http import HttpAnswerTooLarge, HttpReply
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 BEFORE_ITS_START = timedelta(days=1)
@@ -166,13 +166,19 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
     """The log from the byte `begin` on, piece by piece; the last line says so where the time of the call ends first."""
     offset = begin
     while True:
-        reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
-        document = _log_document(reply, call) if call.text and reply.status != 416 else {}
-        body = _log_text(document, call).encode() if call.text else reply.body
-        if reply.status == 416 or not body:
-            return
+        try:
+            reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
+        except HttpAnswerTooLarge as error:
+            if call.text:
+                raise
+            body, following = error.begin, offset + len(error.begin)
+        else:
+            document = _log_document(reply, call) if call.text and reply.status != 416 else {}
+            body = _log_text(document, call).encode() if call.text else reply.body
+            if reply.status == 416 or not body:
+                return
+            following = _byte_at(document, call, reply) if call.text else offset + len(body)
         yield body.decode("utf-8", "surrogateescape")
-        following = _byte_at(document, call, reply) if call.text else offset + len(body)
         if following is None or following <= offset:
             return
         offset = following

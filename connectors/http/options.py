@@ -531,13 +531,22 @@ class HttpHoldCall(HttpWriteCall):
     @model_validator(mode="before")
     @classmethod
     def switches_by_path(cls, document: Any) -> Any:
-        """A path alone is a POST. A call that names no `server` or `redirects` has those of the hold."""
+        """A path alone is a POST."""
         if not isinstance(document, dict):
             return document
-        shared = {name: document[name] for name in ("server", "redirects") if name in document}
-        calls = {name: document[name] for name in ("pause", "resume") if isinstance(document.get(name), str | dict)}
-        tables = {name: call if isinstance(call, dict) else {"path": call} for name, call in calls.items()}
-        return {**document, **{name: {**shared, **table} for name, table in tables.items()}}
+        calls = {name: document[name] for name in ("pause", "resume") if isinstance(document.get(name), str)}
+        return {**document, **{name: {"path": path} for name, path in calls.items()}}
+
+    @model_validator(mode="after")
+    def switches_have_its_server(self) -> Self:
+        """A call that names no `server` or `redirects` has those of the hold."""
+        shared = {"server": self.server, "redirects": self.redirects}
+        calls: dict[str, HttpSwitchCall] = {}
+        for name, call in (("pause", self.pause), ("resume", self.resume)):
+            if call is not None:
+                inherited = {key: shared[key] for key in shared.keys() - call.model_fields_set}
+                calls[name] = call.model_copy(update=inherited)
+        return self.model_copy(update=calls)
 
     @model_validator(mode="after")
     def writes_both(self) -> Self:

@@ -144,10 +144,11 @@ def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], cha
     proving = [part for part in latest if not part.is_child or run.state is RunState.SUCCEEDED]
     ends = [part.ended_at for part in proving if part.ended_at is not None]
     unproved = [part for part in latest if part.is_child and (part.state.is_open or part.state is RunState.UNKNOWN)]
+    unproved.sort(key=lambda part: (part.state.is_open, part.state is RunState.WAITING, part.id))
     state, native_state = run.state, run.native_state
     if state is RunState.SUCCEEDED and unproved:
-        child = min(unproved, key=lambda part: (part.state.is_open, part.id))
-        state = RunState.RUNNING if child.state.is_open else RunState.UNKNOWN
+        child = unproved[0]
+        state = RunState.RUNNING if child.state.is_open and child.state is not RunState.WAITING else child.state
         native_state = f"{native_state}, {child.name}: {child.native_state}"
     elif state is RunState.SUCCEEDED and any(part.state.is_red or part.state is RunState.PARTIAL for part in latest):
         state = RunState.PARTIAL

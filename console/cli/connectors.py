@@ -65,8 +65,9 @@ def check_profile(arguments: argparse.Namespace) -> int:
         calls, names = comparison.calls, comparison.names
         fields = [{"line": item.line, "key": item.key, "problem": item.problem} for item in undescribed]
         counts = {"calls": calls, "names": names, "undescribed": fields}
-        summary = f"{calls} calls, {names} parameters and fields, {len(undescribed)} not described"
-        compared = [*map(str, undescribed), f"{arguments.api}: {summary}"]
+        summary = f"faults: {len(faults)}, not described: {len(undescribed)}"
+        checked = f"{arguments.api}: {calls} calls, {names} parameters and fields; {summary}"
+        compared = [*map(str, undescribed), checked]
     report: dict[str, Any] = {
         "file": str(path),
         "warnings": [],
@@ -204,7 +205,7 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             named = f"next start {instant_key(job.schedule.next_at)}" if job.schedule.next_at else "no schedule"
             schedule = clock if job.schedule.expression else named
             title = f"  {job.title!r}" if job.title not in job.native_id else ""
-            yield f"    {job.native_id}{title}  {schedule}{'  paused' if job.paused else ''}"
+            yield f"    {_one_line(job.native_id)}{title}  {schedule}{'  paused' if job.paused else ''}"
         count = sum(len(job.upstreams) for job in result.inventory.jobs)
         yield from [f"  native dependencies {count}"] if count else []
         yield from _skipped(result.inventory)
@@ -218,7 +219,8 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             exit_code = f"  exit {run.exit_code}" if run.exit_code is not None else ""
             message = f"  {run.message[:60]!r}" if run.message else ""
             state = f"{run.native_state!r} -> {run.state}"
-            yield f"    {run.attempt_key}  {run.job}  {state}  {began} … {ended}{exit_code}{message}"
+            ids = f"{_one_line(run.attempt_key)}  {_one_line(run.job)}"
+            yield f"    {ids}  {state}  {began} … {ended}{exit_code}{message}"
         yield from _skipped(result.poll)
         for (native, state), count in result.states.items():
             hint = ": unknown; name it in states" if state == RunState.UNKNOWN else ""
@@ -232,6 +234,10 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
     yield from (f"  warning  {text}" for text in result.fields)
     if result.error:
         yield f"{result.target}: FAILED: {result.error}"
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _skipped(part: Inventory | Poll) -> Iterator[str]:

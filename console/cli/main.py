@@ -100,7 +100,8 @@ class CommandParser(HeadwayParser):
         known = {name.lstrip("-"): name for name in (*self._option_string_actions, *verbs)}
         near = get_close_matches(OTHER_NAMES.get(option, option).lstrip("-"), known, n=1)
         if not near and verbs and not first.startswith("-"):
-            return f"{message}; verbs: {', '.join(verbs)}"
+            added = f"{message}; did you mean {self.prog} add {first}?" if "/" in first and "add" in verbs else ""
+            return added or f"{message}; verbs: {', '.join(verbs)}"
         return f"{message}; did you mean {known[near[0]]}?" if near else message
 
 

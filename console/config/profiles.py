@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -43,6 +43,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
 _LETTERS_ONLY = re.compile(r"\bbearer\s+[A-Za-z0-9]{16,}\b", re.IGNORECASE)
 """A token without a number, which SIGN_IN does not match."""
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
+"""Of a comment, which is read line by line."""
 
 
 def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[ConnectorKind | None, list[ConfigFault]]:
@@ -65,6 +67,7 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
     assert issubclass(model, BaseModel), "profiles are pydantic models"
     profile = validate(model, document, (), reading)
     reading.faults = [_of_a_system(fault) for fault in reading.faults]
+    _hint_at_misplaced(reading.faults, model.model_fields)
     _check_names(path, document, reading)
     kind = profile.connector_kind() if profile is not None and not reading.faults else None
     assert kind is None or isinstance(kind, ConnectorKind), "a profile makes a kind"
@@ -174,6 +177,16 @@ def _of_a_system(fault: ConfigFault) -> ConfigFault:
     return replace(fault, problem=f"a profile holds no account. {fix}.")
 
 
+def _hint_at_misplaced(faults: list[ConfigFault], names: Collection[str]) -> None:
+    """Adds a hint to the first key of the profile itself that is below a table. `names`: of these keys."""
+    for place, fault in enumerate(faults):
+        table, _, name = fault.key.rpartition(".")
+        if table and name in names and fault.problem.startswith("unknown key"):
+            hint = f"Keys below [{table}] belong to it; move those of the profile above its first table."
+            faults[place] = replace(fault, problem=f"{fault.problem} {hint}")
+            return
+
+
 def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Keys of texts that hold a secret: by their shape, and by the name of what is sent."""
     for name, item in _items(value):
@@ -189,7 +202,7 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _prose_holds_secret(text: str) -> bool:
-    is_signed = any(pattern.search(text) for pattern in (SIGN_IN, _LETTERS_ONLY))
+    is_signed = any(pattern.search(text) for pattern in (SIGN_IN, _LETTERS_ONLY, _PRIVATE_KEY))
     return is_signed or any(mask_secrets(part) != part for part in text.split())
 
 

@@ -13,14 +13,19 @@ import httpx
 import pytest
 
 from connectors.http.connector import HttpProfile
+from connectors.s3.connector import open_s3
+from connectors.s3.options import S3Options
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import Probe
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef
+from connectors.sdk.records import HistoryGap, Inventory, JobRecord, LogChunk, Poll, RunRecord, RunRef
 from connectors.sdk.registry import kinds
 from connectors.sdk.secrets import SecretRef
+from connectors.sdk.states import RunState
 from console.cli.connectors import SHOWN, TrialResult, trial_lines, try_target
 from console.cli.exits import Exit
+from tests.connectors.gitlab.test_profile import opened as opened_gitlab
+from tests.fakes.gitlab import FakeGitLab
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.web_server import web_server
 from tests.hostile.commands import Done, headway
@@ -194,7 +199,10 @@ def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> 
     assert (Exit.PROBLEM, []) == (done.code, harmful(done.out))
     assert f"{path}:17: jobs.path: GET /api/{{option." in done.out
     assert "is not in the description. Fix: correct it." in done.out
-    assert re.search(r"api\.json: \d+ calls, \d+ parameters and fields, \d+ not described", " ".join(done.out.split()))
+    assert re.search(
+        r"api\.json: \d+ calls, \d+ parameters and fields; faults: [1-9]\d*, not described: \d+",
+        " ".join(done.out.split()),
+    )
     report = headway("none.db", "connector", "check", str(path), "--api", str(description), "--json").data
     assert {"calls", "names", "undescribed"} == set(report["compared"])
     description.write_text('{"paths": {"/api/{t}/jobs": {"get": {"responses": {"200": {"description": "jobs"}}}}}}')
@@ -282,6 +290,33 @@ def test_a_trial_lists_what_each_request_sends_and_no_secret() -> None:
     assert "  request  POST https://posted.example/api/jobs × 2" == lines[0]
     assert 2 <= len([line for line in lines if re.fullmatch(rf"  request  {page}", line)])
     assert "let-me-in" not in "".join(lines)
+
+
+def test_a_request_is_listed_as_it_is_sent() -> None:
+    trial = try_target(opened_gitlab(FakeGitLab()), "gitlab/acme", 5)
+    assert any("/projects/acme%2Fetl/pipeline_schedules?" in request for request in trial.requests), trial.requests
+
+
+def test_a_call_of_aws_is_listed_with_its_operation_and_names() -> None:
+    page = b"<ListBucketResult><Name>acme-landing</Name><KeyCount>0</KeyCount></ListBucketResult>"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "application/xml"}, stream=httpx.ByteStream(page))
+
+    system = {"region": "eu-central-1", "buckets": ["acme-landing"], "files": {"a": {"path": "/in/a", "at": "04:00"}}}
+    keys = {"access_key_id": {"env": "ID"}, "secret_access_key": {"env": "KEY"}}
+    options = S3Options.model_validate({**system, **keys})
+    trial = try_target(open_s3(options, "acme-landing", lambda _: "key", httpx.MockTransport(answer)), "s3/acme", 20)
+    assert any(request.startswith("s3 ListObjectsV2 Bucket=acme-landing") for request in trial.requests), trial.requests
+
+
+def test_an_id_with_a_line_break_stays_on_its_line() -> None:
+    jobs = (JobRecord("load\nrm -rf"),)
+    runs = (RunRecord("a\r\nb", "1\n2", RunState.SUCCEEDED, "ok"),)
+    trial = TrialResult("batch/api", inventory=Inventory(jobs, True), poll=Poll(runs, "{}"))
+    lines = [*trial_lines(trial)]
+    assert [] == [line for line in lines if not line.isprintable()]
+    assert any(r"1\n2  a\r\nb" in line for line in lines)
 
 
 def test_requests_beyond_those_that_are_shown_are_counted() -> None:

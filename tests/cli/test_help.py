@@ -135,6 +135,11 @@ def test_a_topic_that_is_none_names_those_there_are() -> None:
     assert "headway rerun --help" in headway("none.db", "help", "rerun").err
 
 
+def test_a_job_to_hold_without_the_verb_names_the_command() -> None:
+    done = headway("none.db", "hold", "moor/load")
+    assert (Exit.USAGE, True) == (done.code, "did you mean headway hold add moor/load?" in " ".join(done.err.split()))
+
+
 def usage_of(name: str) -> str:
     parser = build_parser(name)
     [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]

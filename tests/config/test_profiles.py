@@ -188,6 +188,7 @@ HOSTILE = [
       )),
     ("limit = 100", f"limit = 100      # as with ghp_{'a1B2c3D4' * 4}", "ghp_", "a comment holds a secret"),
     ("limit = 100", 'limit = 100\n# path = "/api" # Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
+    ("limit = 100", "limit = 100\n# -----BEGIN RSA PRIVATE KEY-----", "BEGIN", "a comment holds a secret"),
     ("limit = 100", 'limit = 100 # """\n# Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
     ('title = "Nightly"', 'title = """\nNightly""" # Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
     ('path = "/api/{option.tenant}/jobs"', 'path = ""', 'path = ""', "jobs.path: is not written like /api/runs"),
@@ -229,6 +230,18 @@ def test_a_bad_profile_gets_its_line_and_fix(file: Path, old: str, new: str, pla
     if place is not None:
         line = int(fault.removeprefix("nightly.toml:").partition(":")[0])
         assert place in file.read_text().splitlines()[line - 1], fault
+
+
+def test_a_server_of_a_hold_that_is_refused_is_one_fault(file: Path) -> None:
+    hold = '[hold]\nserver = "http://n.example"\npath = "/j/{job}"\nbody = { n = "{note}" }\nnote = "t"\n'
+    results = faults(file, "[lacks]", f'{hold}pause = "/p/{{job}}"\nresume = "/r/{{job}}"\n[lacks]')
+    assert ["hold.server"] == [line.split(": ")[1] for line in results if "server" in line]
+
+
+def test_keys_below_a_table_by_mistake_get_one_hint(file: Path) -> None:
+    results = faults(file, "[options.tenant]", '[options.tenant]\nlimit = 100\nslash = "-"  #')
+    hint = "Keys below [options.tenant] belong to it; move those of the profile above its first table."
+    assert [True, False] == [hint in line for line in results if "unknown key" in line]
 
 
 TABLES = """

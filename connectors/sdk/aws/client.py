@@ -54,7 +54,7 @@ from connectors.sdk.errors import (
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import LATER as LATER_STATUSES
-from connectors.sdk.transport.http import NEVER_5XX, HttpEndpoint, HttpReply, Transport, retry_after
+from connectors.sdk.transport.http import LISTED, NEVER_5XX, HttpEndpoint, HttpReply, Transport, retry_after
 from connectors.sdk.transport.http import REFUSED as REFUSED_STATUSES
 
 NO_IDENTITY = (
@@ -127,6 +127,17 @@ def permission_of(service: str, operation: str) -> str:
     return PERMISSIONS.get(operation, f"{SERVICES.get(service, service)}:{operation}")
 
 
+def operation_of(method: str) -> str:
+    """AWS's name of an operation, by that of its method in boto3."""
+    return method.title().replace("_", "")
+
+
+def _listed(service: str, method: str, parameters: Mapping[str, Any]) -> str:
+    """A call in a list of requests: its service, operation, and parameters that are names or numbers."""
+    plain = (f" {name}={value}" for name, value in parameters.items() if isinstance(value, str | int))
+    return f"{service} {operation_of(method)}{''.join(plain)}"
+
+
 def sorted_client_error(error: ClientError, place: str, service: str, once: bool) -> ConnectorError:
     """The contract's error for an error answer. `once`: an action was sent; a server error leaves it unknown."""
     details, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
@@ -183,6 +194,8 @@ class AwsSender:
         """The service's clock by the last answer's Date header."""
         self.once = False
         """True while an action is sent: on a fresh connection, and what is lost after its first byte is unknown."""
+        self.listed = ""
+        """The call in a list of requests."""
         self._endpoint = HttpEndpoint(place, "", transport=transport, ca_file=ca_file)
 
     def send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
@@ -190,7 +203,9 @@ class AwsSender:
         url, body = str(request.url), cast("bytes | None", request.body)
         headers = [(_text(name), _text(value)) for name, value in request.headers.items()]
         try:
-            message = httpx.Request(str(request.method), url, headers=headers, content=body)
+            message = httpx.Request(
+                str(request.method), url, headers=headers, content=body, extensions={LISTED: self.listed}
+            )
         except httpx.InvalidURL as error:
             raise RecordUnreadable(f"{self.place}: a name that no address can hold: {error}"[:300]) from None
         call = f"{request.method} {url.partition('?')[0]}"
@@ -274,6 +289,7 @@ class AwsClient:
                 self._clients[service] = self._made(service)
             call: Callable[..., AwsReply] = getattr(self._clients[service], method)
             self._sender.deadline, self._sender.once = self.deadline, once
+            self._sender.listed = _listed(service, method, parameters)
             reply = call(**parameters)
         except ClientError as error:
             result = sorted_client_error(error, self.place, service, once)
@@ -304,7 +320,7 @@ class AwsClient:
             if token in seen:
                 break
             seen.add(token)
-        operation = method.title().replace("_", "")
+        operation = operation_of(method)
         raise InvalidAnswer(f"{self.place}: {operation} never ends: its pages repeat")
 
     def identity(self) -> str:

@@ -68,7 +68,7 @@ NASTY = (
     LONG_LINE, JOB_DELETED,
 )  # fmt: skip
 LONG_BYTES = 10_000_000
-MAX_NASTY_BITES = 60
+MAX_NASTY_POLLS = 60
 MAX_COMPARISONS = 4
 MANY_RUNS = 40_000
 MAX_MORE_MIB = 24
@@ -208,28 +208,28 @@ class Faults(ConformanceWorld):
     def test_many_runs_take_bounded_memory(self) -> None:
         with self.opened(self.crowded(MANY_RUNS)) as connector:
             begins = self.crowd_begins(connector)
-            count, bites, sizes = 0, 0, []
+            count, polls, sizes = 0, 0, []
             for poll in self.bites(connector, begins):
-                count, bites = count + len(poll.runs), bites + 1
+                count, polls = count + len(poll.runs), polls + 1
                 if count >= MANY_RUNS // 10:
                     sizes.append(resident_bytes())
         assert count >= MANY_RUNS, f"{MANY_RUNS} runs, and {count} are reported"
         grown_mib = (max(sizes) - sizes[0]) / 1024**2
-        assert len(sizes) >= 4, f"{MANY_RUNS} runs in {bites} polls: too many at once"
+        assert len(sizes) >= 4, f"{MANY_RUNS} runs in {polls} polls: too many at once"
         assert grown_mib < MAX_MORE_MIB, f"{grown_mib:.0f} MiB more from {MANY_RUNS // 10} to {MANY_RUNS} runs"
 
     def trace_of(self, how: str) -> PollTrace:
         trace, cursor = PollTrace(), ""
         with self.opened(self.answering(how)) as connector:
             try:
-                for _ in range(MAX_NASTY_BITES):
+                for _ in range(MAX_NASTY_POLLS):
                     trace.polls.append(connector.poll(cursor, (), self.timeout_seconds))
                     if not trace.polls[-1].more:
                         return trace
                     cursor = trace.polls[-1].cursor
             except ConnectorError as error:
                 trace.error = error
-        assert trace.error is not None, f"{how}: does not end within {MAX_NASTY_BITES} bites"
+        assert trace.error is not None, f"{how}: does not end within {MAX_NASTY_POLLS} polls"
         assert str(trace.error), f"{how}: an error without a message"
         return trace
 

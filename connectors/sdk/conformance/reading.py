@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from connectors.sdk.conformance.world import (
     CHECKED,
-    MAX_BITES,
     ConformanceWorld,
     check_clock,
     check_instant,
@@ -29,6 +28,7 @@ from connectors.sdk.transport.call_limits import RequestTally, counting
 
 SCHEDULES = ("", "next", "expression")
 MAX_REQUESTS = 25
+MAX_CHUNKS = 500
 LOG_BYTES = 50_000_000
 LOG_PIECE_BYTES = 1024**2
 SHORT_SECONDS = 0.3
@@ -178,7 +178,7 @@ class Reads(ConformanceWorld):
             with self.opened() as connector:
                 whole |= {identity(run): run for run in connector.poll(cursor, (), self.timeout_seconds).runs}
         truth = {key: run for key, run in self.truth().items() if is_long_over(run)}
-        assert set(truth) <= set(whole), f"lost between the bites: {sorted(set(truth) - set(whole))}"
+        assert set(truth) <= set(whole), f"lost between the polls: {sorted(set(truth) - set(whole))}"
         assert states(truth) == {key: whole[key].state for key in truth}
 
     def test_incremental_equals_full(self) -> None:
@@ -244,7 +244,7 @@ class Logs(ConformanceWorld):
         assert len(tail.text.encode("utf-8", "surrogateescape")) <= LOG_PIECE_BYTES
 
     def read_on(self, connector: Connector, run: RunRecord, start: str | None) -> None:
-        for _ in range(MAX_BITES):
+        for _ in range(MAX_CHUNKS):
             if start is None:
                 return
             chunk = connector.log(ref(run), start, 64, self.timeout_seconds)
@@ -253,7 +253,7 @@ class Logs(ConformanceWorld):
                 return
             assert chunk.next not in (None, start), "there is more, and no way to ask for it"
             start = chunk.next
-        raise AssertionError(f"the log of an ended run does not end within {MAX_BITES} chunks")
+        raise AssertionError(f"the log of an ended run does not end within {MAX_CHUNKS} chunks")
 
 
 class Deadlines(ConformanceWorld):

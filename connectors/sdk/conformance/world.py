@@ -35,7 +35,8 @@ from connectors.sdk.states import RunEvidence, RunState, Verb
 
 T = TypeVar("T")
 
-MAX_BITES = 500
+MAX_POLLS = 4000
+"""Of a walk over history: 40,000 runs in pages of ten."""
 ACTS = ("rerun", "start", "cancel", "hold", "due")
 CHECKED = ("log", "network", "rerun", "start", "cancel", "hold")
 """Values of `ConformanceWorld.checks`."""
@@ -218,8 +219,8 @@ class ConformanceWorld:
             connector.close()
 
     def bites(self, connector: Connector, cursor: str) -> Iterator[Poll]:
-        """Polls until there is no more. Fails when a bite moves the cursor nowhere, or when bites never end."""
-        for _ in range(MAX_BITES):
+        """Polls until there is no more. Fails when a poll moves the cursor nowhere, or when polls never end."""
+        for _ in range(MAX_POLLS):
             poll = connector.poll(cursor, (), self.timeout_seconds)
             json.loads(poll.cursor)
             yield poll
@@ -227,7 +228,7 @@ class ConformanceWorld:
                 return
             assert poll.cursor != cursor, f"more is promised and the cursor stays at {cursor}"
             cursor = poll.cursor
-        raise AssertionError(f"history does not end within {MAX_BITES} bites")
+        raise AssertionError(f"history does not end within {MAX_POLLS} polls")
 
     def whole_inventory(self, connector: Connector) -> Inventory:
         return connector.inventory("", self.timeout_seconds)

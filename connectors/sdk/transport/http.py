@@ -362,6 +362,9 @@ PIECE_BYTES = 1 << 20
 class HttpAnswerTooLarge(InvalidAnswer):
     """The same question has the same answer: ask for less."""
 
+    begin = b""
+    """Its first LIMIT_BYTES."""
+
 
 class HttpEndpoint:
     """All requests to one server. Not thread safe. Close it when done."""
@@ -529,7 +532,9 @@ class HttpEndpoint:
                 if deadline.left <= 0:
                     raise SystemUnreachable(f"{text} did not end within {deadline.seconds:g} s")
         except BodyTooLarge:
-            raise HttpAnswerTooLarge(f"{text} is larger than {LIMIT_BYTES // 1024**2} MiB") from None
+            error = HttpAnswerTooLarge(f"{text} is larger than {LIMIT_BYTES // 1024**2} MiB")
+            error.begin = bytes(unpacked.body[:LIMIT_BYTES])
+            raise error from None
         except zlib.error as error:
             raise InvalidAnswer(f"{text} cannot be unpacked: {error}") from None
         if not unpacked.whole:

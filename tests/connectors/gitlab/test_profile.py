@@ -451,7 +451,8 @@ def test_a_start_is_refused_with_the_reason_of_the_profile() -> None:
         ("canceled", RunState.PARTIAL, "failed: deploy (canceled: https://"),
         ("skipped", RunState.SUCCEEDED, ""),
         ("running", RunState.RUNNING, ""),
-        ("manual", RunState.RUNNING, ""),
+        ("manual", RunState.WAITING, ""),
+        ("waiting_for_resource", RunState.WAITING, ""),
         ("hibernating", RunState.UNKNOWN, ""),
         (None, RunState.SUCCEEDED, ""),
     ],
@@ -469,6 +470,14 @@ def test_a_success_is_as_good_as_its_child_pipelines(child: str | None, state: R
     assert ("success" if not (state.is_open or child == "hibernating") else f"success, deploy: {child}") == (
         run.native_state
     )
+
+
+def test_a_parent_is_running_while_one_child_runs_and_another_waits_for_a_person() -> None:
+    fake = FakeGitLab()
+    row = fake.pipelines[-1]
+    fake.bridge(row, "checks", "manual")
+    fake.bridge(row, "deploy", "running")
+    assert RunState.RUNNING is walked(opened(fake))[0][f"{row['id']}.1"].state
 
 
 def test_a_child_pipeline_that_ends_after_its_parent_is_read_again() -> None:

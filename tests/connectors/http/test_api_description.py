@@ -35,6 +35,7 @@ key = "labels.key"
 
 [states]
 ok = "succeeded"
+"retry_*" = "running"
 
 [log]
 path = "/v1/{id}/log"
@@ -47,8 +48,10 @@ body = { labels = { key = "{key}" }, force = true }
 """
 STEPS = {"type": "array", "items": {"allOf": [{"$ref": "STATE"}, {"properties": {"n": {"type": "integer"}}}]}}
 SCHEMAS: dict[str, Any] = {
-    "State": {"properties": {"state": {"type": "string"}}},
-    "Job": {"properties": {"name": {"type": "string"}, "settings": {"properties": {"on": {"type": "boolean"}}}}},
+    "State": {"properties": {"state": {"type": "string", "enum": ["OK", "RETRY_OF_A", "RETRY_OF_B", "BAD"]}}},
+    "Job": {"properties": {"name": {"type": "string"}, "settings": {"properties": {
+        "on": {"type": "boolean"}, "mode": {"enum": ["ON", "OFF"]}
+    }}}},
     "Run": {
         "properties": {
             "name": {"type": "string"}, "job": {"type": "string"}, "steps": STEPS,
@@ -148,6 +151,13 @@ def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> N
         ('rows = "items"', 'rows = "list"', "jobs.rows", "'list' is not in the description"),
         ('one = "/v1/{id}"', 'one = "/v1/runs/{id}"', "runs.one", "GET /v1/runs/{id} is not in the description"),
         ('text = "text"', 'text = "line"', "log.text", "'line' is not in the description"),
+        # a value of another type, or that the field never has
+        ("force = true", 'force = "yes"', "verbs.start.body.force", "has type boolean in the description. Fix: send"),
+        ("force = true", "force = 1", "verbs.start.body.force", "has type boolean in the description. Fix: send"),
+        ('labels = { key = "{key}" }', 'labels = ["{key}"]', "verbs.start.body.labels", "has type object in the descr"),
+        ('ok = "succeeded"', 'ok = "succeeded"\nbed = "failed"', "states.bed", "Fix: use one of bad, ok, retry_of_a"),
+        ('"retry_*"', '"rerun_*"', "states.rerun_*", "'rerun_*' is no value of the field in the description"),
+        ('enabled = "settings.on"', 'paused = "settings.mode"\npaused_if = ["OF"]', "jobs.paused_if", "one of off, on"),
     ],
 )
 def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new: str, key: str, problem: str) -> None:

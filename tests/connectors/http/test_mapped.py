@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import re
@@ -1590,6 +1591,30 @@ def test_a_log_that_comes_in_pieces_is_read_to_its_end(size: int, piece: int) ->
     assert whole.decode().endswith(tail.text)
     assert (len(whole) > piece, True) == (tail.cut, len(tail.text.encode()) > min(len(whole), piece) - 2)
     assert fake.log == log_in_pieces(connector, run, piece)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_piece_of_a_log_that_is_too_long_is_read_on_from_where_it_was_cut(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer above the limit was an error, also where only the end of the log was read."""
+    monkeypatch.setattr("connectors.sdk.transport.http.LIMIT_BYTES", 1001)
+    fake = HomeGrown()
+    whole = "zeile ä\n" * 400
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/log"):
+            return fake.handle(request)
+        body = whole.encode()[int(request.url.params["from"]) :]
+        headers = {"content-encoding": "gzip"} if packed else {}
+        stream = httpx.ByteStream(gzip.compress(body) if packed else body)
+        return httpx.Response(200, stream=stream, headers=headers)
+
+    connector = opened(
+        fake, httpx.MockTransport(answer), log={"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}}
+    )
+    assert whole.endswith(connector.log(RunRef("load", "", "1", "1"), None, 500, 5).text[1:])
+    assert whole == log_in_pieces(connector, RunRef("load", "", "1", "1"), 700)
 
 
 @pytest.mark.parametrize("ends", ["empty", "same", "null"])

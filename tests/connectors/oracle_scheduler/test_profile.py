@@ -19,6 +19,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, P
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState, Verb
 from connectors.sql import drivers
+from console.cli.connectors import grants_text
 from tests.connectors.polls import read_at_once
 from tests.connectors.sql.spoiled import spoiled
 from tests.fakes.oracle import LOAD, MART, FakeOracleScheduler, failure
@@ -27,6 +28,12 @@ from tests.fakes.unsent import UNSENT_BY_A_DRIVER
 KIND = registry.load("oracle_scheduler")
 OWN = "tests/connectors/sql/test_oracle.py"
 KEY = "headway-0123456789abcdef"
+
+
+def test_the_grants_stop_at_an_error_and_are_made_in_the_database_of_the_jobs() -> None:
+    """SYSDBA connects to the root, where CREATE USER fails, and sqlplus goes on after an error."""
+    statements = [line for line in grants_text("oracle_scheduler").splitlines() if line and not line.startswith("--")]
+    assert ["WHENEVER SQLERROR EXIT FAILURE", "ALTER SESSION SET CONTAINER = ORCLPDB1;"] == statements[:2]
 
 
 def opened(port: int = 1521) -> Connector:

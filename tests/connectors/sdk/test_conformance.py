@@ -237,6 +237,18 @@ def test_each_fault_fails_its_test(index: int) -> None:
         getattr(ConformanceRun(**{method: fault}), test)()
 
 
+def test_a_flood_in_small_pages_is_walked_to_its_end() -> None:
+    """40,000 runs in pages of 50 are 800 polls; 500 were allowed."""
+    numbers = iter(range(1, 801))
+
+    def page(poll: Poll, _: Faulty) -> Poll:
+        number = next(numbers)
+        return replace(poll, cursor=f'"{number}"', more=number < 800)
+
+    world = ConformanceRun()
+    assert 800 == len([*world.bites(Faulty(world.fake, {"poll": page}), "")])
+
+
 def test_a_missing_capability_needs_a_reason() -> None:
     class Sullen(ConformanceRun):
         kind = replace(CONNECTOR, capabilities=frozenset(), missing={Capability.HOLD: "no"})

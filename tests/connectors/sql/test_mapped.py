@@ -343,12 +343,16 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
             {"verbs": {"start": {"query": "SELECT s({job}, {key})"}}, "runs.key": "detail.key"},
             "runs.key = 'detail.key' is not a column",
         ),
-        (
-            {
-                "verbs": {"start": {"query": "SELECT s({job}, {key})"}},
-                "runs": {**settings()["runs"], "key": "k", "query": settings()["runs"]["query"] + " LIMIT 500"},
-            },
-            "runs.query ends with LIMIT 500: a requested run may be behind it",
+        *(
+            ({f"{table}.query": query}, f"query has {cut}: rows behind it would be missing")
+            for table, query, cut in (
+                ("runs", settings()["runs"]["query"] + " LIMIT 500", "LIMIT"),
+                ("runs", settings()["runs"]["query"] + " limit (2) ;", "LIMIT"),
+                ("runs", settings()["runs"]["query"] + " LIMIT 5 -- (all", "LIMIT"),
+                ("runs", settings()["runs"]["query"] + " ORDER BY 1 FETCH FIRST 9 ROWS ONLY", "FETCH FIRST"),
+                ("jobs", "SELECT TOP (5) id FROM jobs", "TOP"),
+                ("jobs", "SELECT DISTINCT TOP 5 id FROM jobs", "TOP"),
+            )
         ),
         (
             {"verbs": {"cancel": {"query": "SELECT s({run})"}}, "runs": {**settings()["runs"], **TIMES}},
@@ -374,6 +378,19 @@ def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], text: str) 
     with pytest.raises(ValidationError) as raised:
         SqlOptions.model_validate(result)
     assert text in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT id, limit_mib, t.limit FROM jobs t  -- LIMIT 5",
+        "SELECT id, 'LIMIT 5' AS title FROM jobs /* TOP 5 */",
+        "WITH last AS (SELECT id FROM jobs ORDER BY id LIMIT 5) SELECT * FROM last",
+        "SELECT id, (SELECT TOP (1) name FROM names) AS title FROM jobs",
+    ],
+)
+def test_a_limit_inside_of_a_query_of_a_list_is_accepted(query: str) -> None:
+    assert query == SqlOptions.model_validate({**settings(), "jobs": {**settings()["jobs"], "query": query}}).jobs.query
 
 
 class Recorded:
