@@ -302,8 +302,12 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
         outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
-        awaited = (service.title or service.name for service in services_in_time(plan, view))
-        return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
+        saved, uncertain = (
+            tuple(dict.fromkeys(service.title or service.name for service in services_in_time(plan, view, is_saved)))
+            for is_saved in (True, None)
+        )
+        may = [(f", {saved_text(uncertain, verb='may save')}", "warn")] if uncertain else []
+        return Verdict(((state, "run"), *outlook, *may), saved)
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
     if plan.is_outdated:
@@ -418,11 +422,13 @@ _MISSABLE = (*_LATE, Timeliness.AT_RISK)
 _WORST_FIRST = (*_MISSABLE, Timeliness.NO_ESTIMATE)
 
 
-def services_in_time(plan: PlanView, view: IncidentView) -> list[AffectedServiceView]:
-    """Those that the running plan saves, as it was shown: not delivered, and not expected after their deadline; by
-    deadline."""
+def services_in_time(plan: PlanView, view: IncidentView, is_saved: bool | None) -> list[AffectedServiceView]:
+    """Those that the plan saves, as it was shown, with None those that it may save: not delivered, and not expected
+    after their deadline; by deadline. None of a plan that has stopped."""
+    if plan.standstill or plan.state == "stopped":
+        return []
     services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
-    saved = (service for service in services if not plan.standstill and plan.saves(service.name, service.business_date))
+    saved = (service for service in services if plan.saves(service.name, service.business_date) is is_saved)
     return sorted(saved, key=lambda service: service.deadline)
 
 
@@ -574,9 +580,9 @@ def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, la
     return f"{step}{until or ' now'}{late or passed_text(act_by, now, clock)}"
 
 
-def saved_text(services: Sequence[str], at_most: int = 2) -> str:
+def saved_text(services: Sequence[str], at_most: int = 2, *, verb: str = "saves") -> str:
     """ "saves Supply plan, Daily revenue and 3 more"; empty without one."""
     if not services:
         return ""
     further = f" and {len(services) - at_most} more" if len(services) > at_most else ""
-    return f"saves {', '.join(services[:at_most])}{further}"
+    return f"{verb} {', '.join(services[:at_most])}{further}"

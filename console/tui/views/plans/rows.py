@@ -437,9 +437,13 @@ def _promises_text(view: IncidentView) -> str:
 
 
 def saved_services(plan: PlanView, view: IncidentView | None, ctx: RenderContext) -> str:
-    """ "saves Supply plan 06:30, Daily revenue 07:30": those that the running plan saves, by deadline."""
-    services = services_in_time(plan, view) if view is not None else []
-    return saved_text([f"{service.title or service.name} {ctx.due(service.deadline)}" for service in services])
+    """ "saves Supply plan 06:30, may save Daily revenue 07:30": those that the plan in progress saves, by deadline."""
+    texts = (
+        saved_text([f"{service.title or service.name} {ctx.due(service.deadline)}" for service in services], verb=verb)
+        for verb, is_saved in (("saves", True), ("may save", None))
+        if view is not None and (services := services_in_time(plan, view, is_saved))
+    )
+    return ", ".join(texts)
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:

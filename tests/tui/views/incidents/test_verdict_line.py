@@ -237,6 +237,23 @@ def test_a_running_plan_saves_no_service_day_that_it_was_shown_not_to_save() -> 
     assert "" == saved_services(plan_of(plan), dataclasses.replace(view, services=(yesterday,)), render_context())
 
 
+def test_a_plan_promises_no_service_that_it_only_may_save_and_a_stopped_plan_none() -> None:
+    view, plan, hm = without_act_by("no_estimate", "on_time"), draft(), render_context().hm
+    unknown, certain = view.services
+    days = {save.day: save for step in plan.steps for save in step.saves}
+    saves = tuple(
+        dataclasses.replace(save, saved=None if save.service == unknown.name else True) for save in days.values()
+    )
+    steps = tuple(dataclasses.replace(step, saves=saves) for step in plan.steps)
+    started = plan_of(dataclasses.replace(plan, steps=steps))
+    text = f"saves {certain.title} {hm(certain.deadline)}, may save {unknown.title} {hm(unknown.deadline)}"
+    assert text == saved_services(started, view, render_context())
+    shown = incident_verdict(view, (started,), NOW, hm, is_frozen=False)
+    assert (certain.title,) == shown.saves
+    assert f", may save {unknown.title}, saves {certain.title}" in shown.text
+    assert "" == saved_services(dataclasses.replace(started, state="stopped"), view, render_context())
+
+
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
 def test_title_and_verdict_agree_on_an_unknown_act_by(timeliness: str) -> None:
     view = without_act_by(timeliness, "on_time")
