@@ -62,8 +62,7 @@ class Verdict(NamedTuple):
         if not at:
             return [f"{text}, then {job}", f"{short}, then {job}", short]
         earlier = text.replace(self.until, f" by {at}") if self.until and is_first else short
-        ends = (f", then {job} unless fixed by {at}", f", then {job} if after {at}")
-        return [*(action + end for end in ends for action in (text, short)), earlier]
+        return [*(f"{action}, after {at} {job} too" for action in (text, short)), earlier]
 
     @property
     def text(self) -> str:
