@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
     needs_sending: bool = False
     """True if it names a restart, a start or a resume, which a freeze stops."""
     until: str = ""
-    """The act-by in its text: " by 04:07 (in 54 min)"."""
+    """The act-by in its text, " by 04:07 (in 54 min)"; without one the next deadline, ", Daily revenue due 07:30"."""
     then: LaterRestart | None = None
     """The restart that follows its own."""
 
@@ -227,7 +227,7 @@ def step_verdict(
 ) -> Verdict:
     """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by, with the services that are late all the
     same; after it, or without one, "Daily revenue 07:30 will miss: restart extract_orders now, expected 07:40, 10 min
-    late" or "Restart extract_orders now (act-by unknown), Daily revenue due 07:30".
+    late" or "Restart extract_orders now, Daily revenue due 07:30".
 
     `step`: `step_text`. `condition`: "once its upstream has finished", instead of now.
     """
@@ -249,7 +249,8 @@ def step_verdict(
         outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
         return Verdict(((action, "bad"), *outlook), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
-        return Verdict(((f"{_capital(action)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
+        due = f", {_promises(unsafe, ' due ', clock)}"
+        return Verdict(((f"{_capital(action)}{due}", "warn"),), until=due)
     unaffected = "" if services else ", affects no service"
     return Verdict(((f"{_capital(step)}{f' {condition}' if condition else ''}{unaffected}", "warn"),))
 

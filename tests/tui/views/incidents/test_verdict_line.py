@@ -190,8 +190,10 @@ def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> No
 
 def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> None:
     unknown = without_act_by("at_risk", "on_time")
-    assert verdict(unknown) == " Restart extract_orders now (act-by unknown), Supply plan due 06:30"
+    assert verdict(unknown) == " Restart extract_orders now, Supply plan due 06:30"
     assert text_of(incident_title(unknown, render_context(), 120)[1]) == "act-by unknown "
+    [line] = verdict_lines(OpenIncident(unknown, ()), render_context(), 44, is_frozen=False)
+    assert text_of(line) == " Restart extract_o…, Supply plan due 06:30", "cut before the deadline"
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
     unaffecting = dataclasses.replace(without_act_by("on_time", "on_time"), services=())
     assert verdict(unaffecting) == " Restart extract_orders, affects no service"
