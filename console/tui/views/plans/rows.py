@@ -218,10 +218,12 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     ]
     lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
     planned_jobs = {step.job for step in draft.steps}
-    if excluded := [run.job for run in draft.excluded if run.job not in planned_jobs]:
-        names = ", ".join(job.partition("/")[2] or job for job in excluded)
-        lines.append([("not in it ", "dim"), (names, "dim")])
-    return lines
+    names: dict[str, list[str]] = {}
+    for run in draft.excluded:
+        if run.job not in planned_jobs:
+            names.setdefault(run.why, []).append(run.job.partition("/")[2] or run.job)
+    excluded = "; ".join(f"{', '.join(jobs)}: {ctx.localized(why)}" for why, jobs in names.items())
+    return [*lines, [("not in it ", "dim"), (excluded, "dim")]] if excluded else lines
 
 
 def _promise(day: SavedService, ctx: RenderContext) -> str:
