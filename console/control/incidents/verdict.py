@@ -315,13 +315,17 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         fix, needs_sending = (f"abort it, then {again.step}", True) if again is not None else ("abort it", False)
     else:
         restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
+        if not restart and any(step.state == "failed" for step in plan.steps):
+            restart = "fix the cause, then "
         fix, needs_sending = f"{restart}resume it{_then(_releases(view))}", True
-    fix = f"{fix}{until_text(act_by, now, clock) or ' now'}{passed}"
+    until = until_text(act_by, now, clock)
+    fix = f"{fix}{until or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+    unsafe = unsafe_services(view.services) if act_by is None and not outlook else []
+    due = f", {_promises(unsafe, ' due ', clock)}" if unsafe else ""
     style = "bad" if plan.state == "stopped" else "warn"
-    return Verdict(
-        ((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=needs_sending
-    )
+    saves = _saved_titles(view.services, now)
+    return Verdict(((f"{state}, {fix}{due}", style), *outlook), saves, needs_sending=needs_sending, until=until or due)
 
 
 def _releases(view: IncidentView) -> list[RepairStep]:

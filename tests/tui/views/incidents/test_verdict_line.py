@@ -254,6 +254,18 @@ def test_a_plan_promises_no_service_that_it_only_may_save_and_a_stopped_plan_non
     assert "" == saved_services(dataclasses.replace(started, state="stopped"), view, render_context())
 
 
+def test_a_stopped_plan_names_the_fix_of_its_cause_and_the_next_deadline() -> None:
+    view, plan = without_act_by("no_estimate", "on_time"), plan_of(draft(), state="stopped")
+    first, *others = plan.steps
+    failed = dataclasses.replace(plan, steps=(dataclasses.replace(first, state="failed"), *others))
+    state = f"Plan 1 stopped: 0 of {len(plan.steps)} steps"
+    texts = [incident_verdict(view, (each,), NOW, render_context().hm, is_frozen=False).text for each in (failed, plan)]
+    fix = f"{state}, fix the cause, then resume it now, Supply plan due 06:30"
+    assert [fix, f"{state}, resume it now, Supply plan due 06:30"] == texts
+    [line] = verdict_lines(OpenIncident(view, (failed,)), render_context(), 66, is_frozen=False)
+    assert text_of(line).endswith("…, Supply plan due 06:30")
+
+
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
 def test_title_and_verdict_agree_on_an_unknown_act_by(timeliness: str) -> None:
     view = without_act_by(timeliness, "on_time")
