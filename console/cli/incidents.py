@@ -226,7 +226,7 @@ def _run_lines(view: IncidentView, now: datetime) -> list[str]:
 def _member_lines(member: MemberView, error: str, now: datetime) -> list[str]:
     native = f'native state "{member.native_state}"' if member.native_state else ""
     observed = f"{member.reported_text} {age_text(member.observed, now)}" if member.observed is not None else ""
-    facts = " · ".join(filter(None, (native, observed, member.reason)))
+    facts = " · ".join(filter(None, (native, observed, in_display_zone(member.reason, now))))
     first = f"  {member.state:<11} {member.job}  {member.present_role} (evidence: {evidence_text(member.evidence)})"
     return [first, *(f"{'':<14}| {text}" for text in (facts, "" if error in facts else error) if text)]
 

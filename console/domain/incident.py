@@ -389,6 +389,9 @@ def blocked_reason(view: IncidentView) -> str:
     ahead = [member.job for member in first or view.members if _is_in_flight(view, member)]
     if ahead:
         return f"no step to send now: it waits for {', '.join(ahead)}"
+    if view.unreachable:
+        probe = f"restore it, then headway system probe {view.unreachable}"
+        return f"{view.unreachable} does not answer: nothing to rerun. Fix: {probe}"
     if view.row.root_run_id is None:
         return "its root cause is not a run: nothing to rerun"
     return "no step is left to send: it closes as soon as its runs are seen to be green"

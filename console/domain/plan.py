@@ -376,6 +376,8 @@ class PlanStepView:
     """When the last service that it saves was expected at the plan's start."""
     saves: tuple[tuple[str, str], ...] = ()
     """Service and business date of the service days that the plan was shown to save with it."""
+    may_save: tuple[tuple[str, str], ...] = ()
+    """Those that it was shown to save perhaps."""
     read_stale: bool = False
     """True if its run read stale data."""
 
@@ -463,9 +465,12 @@ class PlanView:
         """True if resuming it would not repair its services."""
         return is_outdated(self.steps)
 
-    def saves(self, service: str, business_date: str) -> bool:
-        """True for a service day that the plan was shown to save, or might save, when it was started."""
-        return any((service, business_date) in step.saves for step in self.steps)
+    def saves(self, service: str, business_date: str) -> bool | None:
+        """True for a service day that the plan was shown to save when it was started, None for one that it may save."""
+        day = service, business_date
+        if any(day in step.may_save for step in self.steps):
+            return None
+        return any(day in step.saves for step in self.steps)
 
     @property
     def planned_end(self) -> datetime | None:

@@ -65,7 +65,8 @@ def root_job(session: Session, incident_id: int) -> int | None:
     row = session.first("SELECT root_job_id FROM incident WHERE id = ?", (incident_id,))
     if row is None:
         newest = session.rows("SELECT id FROM incident WHERE closed_us IS NULL ORDER BY id DESC LIMIT 3")
-        raise NotFound(incident_name(incident_id), tuple(incident_name(incident.id) for incident in newest))
+        names = tuple(incident_name(incident.id) for incident in newest)
+        raise NotFound(incident_name(incident_id), names, "headway incident list --all")
     return None if row.root_job_id is None else int(row.root_job_id)
 
 

@@ -153,6 +153,11 @@ def test_an_incident_of_services_in_two_zones_is_in_the_zone_of_the_most_urgent_
 
 def test_an_incident_as_lines_shows_the_source_of_each_fact_and_past_repairs() -> None:
     view = FakeReads().incident_
+    first, *members = view.members  # a reason in UTC on a page in CET
+    unseen = replace(first, reason="etl-hosts/db07 not seen since 02:39 UTC")
+    with command_zone(in_utc=False):
+        share_service_zone({"Europe/Berlin"})
+        assert "not seen since 03:39 CET" in "\n".join(incident_lines(replace(view, members=(unseen, *members)), NOW))
     lines = incident_lines(view, NOW)
     runs = lines[lines.index("runs") + 1 : lines.index("log")]
     assert any(line.startswith(f"{'':<14}| ") and "last reported " in line for line in runs), runs

@@ -155,6 +155,16 @@ def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: E
     assert "03:00" not in facts["Saves"]
 
 
+def test_a_started_plan_keeps_which_services_it_only_may_save(served: Estate, draft: PlanDraft) -> None:
+    first, second = draft.steps
+    may = replace(SAVE, service="refunds", saved=None)
+    lost = replace(SAVE, service="late", saved=False)
+    number = start(served, replace(draft, steps=(replace(first, saves=(SAVE, may, lost)), second)))
+    plan = reading(served).plans.plan(number)
+    saved = {name: plan.saves(name, SAVE.business_date) for name in ("plan", "refunds", "late")}
+    assert {"plan": True, "refunds": None, "late": False} == saved
+
+
 def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft) -> None:
     number = start(served, draft)
     with served.store.write(None) as session:

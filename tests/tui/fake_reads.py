@@ -557,7 +557,8 @@ def plan_of(draft: PlanDraft, number: int = 1, **changes: Any) -> PlanView:
             "",
             None,
             None,
-            saves=tuple(save.day for save in step.saves if save.saved is not False),
+            saves=tuple(save.day for save in step.saves if save.saved),
+            may_save=tuple(save.day for save in step.saves if save.saved is None),
         )
         for step in draft.steps
     )

@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
     needs_sending: bool = False
     """True if it names a restart, a start or a resume, which a freeze stops."""
     until: str = ""
-    """The act-by in its text: " by 04:07 (in 54 min)"."""
+    """The act-by in its text, " by 04:07 (in 54 min)"; without one the next deadline, ", Daily revenue due 07:30"."""
     then: LaterRestart | None = None
     """The restart that follows its own."""
 
@@ -62,8 +62,7 @@ class Verdict(NamedTuple):
         if not at:
             return [f"{text}, then {job}", f"{short}, then {job}", short]
         earlier = text.replace(self.until, f" by {at}") if self.until and is_first else short
-        ends = (f", then {job} unless fixed by {at}", f", then {job} if after {at}")
-        return [*(action + end for end in ends for action in (text, short)), earlier]
+        return [*(f"{action}, after {at} {job} too" for action in (text, short)), earlier]
 
     @property
     def text(self) -> str:
@@ -228,7 +227,7 @@ def step_verdict(
 ) -> Verdict:
     """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by, with the services that are late all the
     same; after it, or without one, "Daily revenue 07:30 will miss: restart extract_orders now, expected 07:40, 10 min
-    late" or "Restart extract_orders now (act-by unknown), Daily revenue due 07:30".
+    late" or "Restart extract_orders now, Daily revenue due 07:30".
 
     `step`: `step_text`. `condition`: "once its upstream has finished", instead of now.
     """
@@ -250,7 +249,8 @@ def step_verdict(
         outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
         return Verdict(((action, "bad"), *outlook), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
-        return Verdict(((f"{_capital(action)} (act-by unknown), {_promises(unsafe, ' due ', clock)}", "warn"),))
+        due = f", {_promises(unsafe, ' due ', clock)}"
+        return Verdict(((f"{_capital(action)}{due}", "warn"),), until=due)
     unaffected = "" if services else ", affects no service"
     return Verdict(((f"{_capital(step)}{f' {condition}' if condition else ''}{unaffected}", "warn"),))
 
@@ -302,8 +302,12 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
         outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
-        awaited = (service.title or service.name for service in services_in_time(plan, view))
-        return Verdict(((state, "run"), *outlook), tuple(dict.fromkeys(awaited)))
+        saved, uncertain = (
+            tuple(dict.fromkeys(service.title or service.name for service in services_in_time(plan, view, is_saved)))
+            for is_saved in (True, None)
+        )
+        may = [(f", {saved_text(uncertain, verb='may save')}", "warn")] if uncertain else []
+        return Verdict(((state, "run"), *outlook, *may), saved)
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
     if plan.is_outdated:
@@ -311,13 +315,17 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         fix, needs_sending = (f"abort it, then {again.step}", True) if again is not None else ("abort it", False)
     else:
         restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
+        if not restart and any(step.state == "failed" for step in plan.steps):
+            restart = "fix the cause, then "
         fix, needs_sending = f"{restart}resume it{_then(_releases(view))}", True
-    fix = f"{fix}{until_text(act_by, now, clock) or ' now'}{passed}"
+    until = until_text(act_by, now, clock)
+    fix = f"{fix}{until or ' now'}{passed}"
     outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+    unsafe = unsafe_services(view.services) if act_by is None and not outlook else []
+    due = f", {_promises(unsafe, ' due ', clock)}" if unsafe else ""
     style = "bad" if plan.state == "stopped" else "warn"
-    return Verdict(
-        ((f"{state}, {fix}", style), *outlook), _saved_titles(view.services, now), needs_sending=needs_sending
-    )
+    saves = _saved_titles(view.services, now)
+    return Verdict(((f"{state}, {fix}{due}", style), *outlook), saves, needs_sending=needs_sending, until=until or due)
 
 
 def _releases(view: IncidentView) -> list[RepairStep]:
@@ -418,11 +426,13 @@ _MISSABLE = (*_LATE, Timeliness.AT_RISK)
 _WORST_FIRST = (*_MISSABLE, Timeliness.NO_ESTIMATE)
 
 
-def services_in_time(plan: PlanView, view: IncidentView) -> list[AffectedServiceView]:
-    """Those that the running plan saves, as it was shown: not delivered, and not expected after their deadline; by
-    deadline."""
+def services_in_time(plan: PlanView, view: IncidentView, is_saved: bool | None) -> list[AffectedServiceView]:
+    """Those that the plan saves, as it was shown, with None those that it may save: not delivered, and not expected
+    after their deadline; by deadline. None of a plan that has stopped."""
+    if plan.standstill or plan.state == "stopped":
+        return []
     services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
-    saved = (service for service in services if not plan.standstill and plan.saves(service.name, service.business_date))
+    saved = (service for service in services if plan.saves(service.name, service.business_date) is is_saved)
     return sorted(saved, key=lambda service: service.deadline)
 
 
@@ -574,9 +584,9 @@ def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, la
     return f"{step}{until or ' now'}{late or passed_text(act_by, now, clock)}"
 
 
-def saved_text(services: Sequence[str], at_most: int = 2) -> str:
+def saved_text(services: Sequence[str], at_most: int = 2, *, verb: str = "saves") -> str:
     """ "saves Supply plan, Daily revenue and 3 more"; empty without one."""
     if not services:
         return ""
     further = f" and {len(services) - at_most} more" if len(services) > at_most else ""
-    return f"saves {', '.join(services[:at_most])}{further}"
+    return f"{verb} {', '.join(services[:at_most])}{further}"

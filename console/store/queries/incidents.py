@@ -199,7 +199,7 @@ class IncidentQueries(ContextQueries):
         rows = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))
         if not rows:
             newest = tuple(incident_name(incident.id) for incident in self.list_incidents()[:3])
-            raise NotFound(incident_name(incident_id), newest)
+            raise NotFound(incident_name(incident_id), newest, "headway incident list --all")
         [row] = self._current(rows)
         log, log_error = self._log(row.root_run_id)
         stale, members = self.store.stale_targets(), []

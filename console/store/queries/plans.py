@@ -93,20 +93,23 @@ def _step(row: Row) -> PlanStepView:
         after=known_places(row.after),
         others=(row.others or "").replace("_", " "),
         held_by=format_other_hold(row.beside),
-        saves_by=max((at for _, at in saved if at is not None), default=None),
-        saves=tuple(day for day, _ in saved),
+        saves_by=max((at for _, at, _ in saved if at is not None), default=None),
+        saves=tuple(day for day, _, is_certain in saved if is_certain),
+        may_save=tuple(day for day, _, is_certain in saved if not is_certain),
         read_stale=bool(row.stale_read),
     )
 
 
-def _saved_days(stored: str) -> list[tuple[tuple[str, str], datetime | None]]:
-    """The service days that the step saves, with their expected finishes; entries of another form are left out."""
+def _saved_days(stored: str) -> list[tuple[tuple[str, str], datetime | None, bool]]:
+    """The service days that the step saves, with their expected finishes and whether it is certain to save them;
+    entries of another form are left out."""
     try:
         saves = [save for save in json.loads(stored) if save["saved"] is not False]
         return [
             (
                 (str(save["service"]), str(save["business_date"])),
                 datetime.fromisoformat(save["expected"]) if save.get("expected") else None,
+                save["saved"] is not None,
             )
             for save in saves
         ]

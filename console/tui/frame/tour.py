@@ -137,7 +137,7 @@ class GuidedTour:
             if seen.at_risk or seen.incidents:
                 where = "services" if seen.at_risk else "incidents"
                 return f"The night goes on: {key(seen.where, where)} shows what needs attention now"
-            own_estate = f"Your own estate{skipped}: {key(seen.where, 'leave')}, then headway init"
+            own_estate = f"Your own estate{skipped}: {key(seen.where, 'leave')}, then .venv/bin/headway init"
             return self._rest_of_plan(seen, key) + own_estate
         if seen.where == "preview" and self.step < len(NAMES) - 1:
             return f"Nothing is sent yet. {key('preview', 'back')} closes it"

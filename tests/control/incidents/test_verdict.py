@@ -17,7 +17,7 @@ from console.control.incidents.verdict import (
     saved_text,
     step_text,
 )
-from console.domain.incident import AffectedServiceView
+from console.domain.incident import AffectedServiceView, blocked_reason
 from tests.tui.fake_reads import EXTRACT, draft, incident, plan_of
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
@@ -84,7 +84,14 @@ def test_a_host_out_of_reach_endangers_also_the_service_whose_run_may_still_go_o
     later = replace(first, title="Supply plan", deadline=NOW + 3 * HOUR, act_by=NOW + HOUR, timeliness="at_risk")
     sooner = replace(second, title="Segments", deadline=NOW + 2 * HOUR, act_by=None, timeliness="at_risk")
     assert unreachable(later, sooner) == "Restore etl-hosts/db07 by 04:13 (in 1 h), saves Segments, Supply plan"
-    assert unreachable(sooner) == "Restore etl-hosts/db07 now (act-by unknown), Segments due 05:13"
+    assert unreachable(sooner) == "Restore etl-hosts/db07 now, Segments due 05:13"
+
+
+def test_an_incident_of_a_host_names_the_command_that_probes_it() -> None:
+    view = replace(incident(), row=replace(incident().row, root_run_id=None), members=(), unreachable="etl-hosts/db07")
+    fix = "Fix: restore it, then headway system probe etl-hosts/db07"
+    assert blocked_reason(view) == f"etl-hosts/db07 does not answer: nothing to rerun. {fix}"
+    assert blocked_reason(replace(view, unreachable="")) == "its root cause is not a run: nothing to rerun"
 
 
 def test_what_it_saves_names_two_and_counts_the_others() -> None:

@@ -478,7 +478,9 @@ def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) 
     ends(night, "extract", "03:53", RunState.FAILED)
     night.at("03:54")
     go_on(night)
-    assert shown_verdict(night).startswith("Plan 1 stopped: 0 of 1 step, resume it, then release load by 06:")
+    assert shown_verdict(night).startswith(
+        "Plan 1 stopped: 0 of 1 step, fix the cause, then resume it, then release load by 06:"
+    )
 
 
 def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> None:

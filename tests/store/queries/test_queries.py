@@ -207,6 +207,8 @@ def test_an_unknown_job_is_reported_with_near_matches(reads: Queries) -> None:
     with pytest.raises(NotFound, match="did you mean etl-hosts/db07:extract_orders") as caught:
         reads.jobs.job("etl-hosts/db07:extract_order")
     assert (EXTRACT,) == caught.value.near
+    with pytest.raises(NotFound, match=r'"INC-0009" not found; headway incident list --all lists what there is$'):
+        reads.incidents.incident(9)
     with pytest.raises(NotFound, match=r'"etl-hosts/zzzz" not found; headway job list lists what there is$'):
         reads.jobs.job("etl-hosts/zzzz")
     with pytest.raises(NotFound):

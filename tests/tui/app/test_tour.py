@@ -103,7 +103,7 @@ def test_it_never_contradicts_the_header() -> None:
     progress.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
     assert "Failed 03:12, repaired 03:26. Expected on time: Supply plan" == progress.recap
     assert not progress.awaits_plans
-    assert "then headway init" in progress.text(seen("run", 0), key)
+    assert "then .venv/bin/headway init" in progress.text(seen("run", 0), key)
     assert "shows what needs attention now" in progress.text(at_risk, key)
 
 
@@ -166,10 +166,10 @@ def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     assert guided_tour.awaits_plans
     assert "The plan finishes by itself" in guided_tour.text(seen("recovery", 0), key)
     guided_tour.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
-    assert "Above: the recap of the plan. Your own estate: ^C, then headway init" == guided_tour.text(
+    assert "Above: the recap of the plan. Your own estate: ^C, then .venv/bin/headway init" == guided_tour.text(
         seen("recovery", 0), key
     )
-    assert ":plan 1 opens the recap. Your own estate: ^C, then headway init" == guided_tour.text(
+    assert ":plan 1 opens the recap. Your own estate: ^C, then .venv/bin/headway init" == guided_tour.text(
         seen("services", 0), key
     )
     assert not guided_tour.awaits_plans

@@ -95,11 +95,11 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
 
 
 def _with_act_by(verdict: Verdict, width: int) -> str:
-    """Its shortest text, cut before the act-by, which stays."""
-    text = verdict.actions[-1]
-    before, by, rest = text.rpartition(" by ") if verdict.until else (text, "", "")
+    """Its shortest text, cut before the act-by, or the deadline, which stays."""
+    text, until = verdict.actions[-1], verdict.until
+    before, by, rest = text.rpartition(" by " if until.startswith(" by ") else until) if until else (text, "", "")
     end = f"{by}{rest}"
-    is_cut = by and length_of([(text, "")]) > width
+    is_cut = by and length_of([(end, "")]) < width < length_of([(text, "")])
     return fit(before, width - length_of([(end, "")])) + end if is_cut else text
 
 

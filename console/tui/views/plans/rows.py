@@ -218,10 +218,12 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
     ]
     lines += [[(f"does not save {name}: ", "bad"), (text, "plain")] for name, text in lost.items()]
     planned_jobs = {step.job for step in draft.steps}
-    if excluded := [run.job for run in draft.excluded if run.job not in planned_jobs]:
-        names = ", ".join(job.partition("/")[2] or job for job in excluded)
-        lines.append([("not in it ", "dim"), (names, "dim")])
-    return lines
+    names: dict[str, list[str]] = {}
+    for run in draft.excluded:
+        if run.job not in planned_jobs:
+            names.setdefault(run.why, []).append(run.job.partition("/")[2] or run.job)
+    excluded = "; ".join(f"{', '.join(jobs)}: {ctx.localized(why)}" for why, jobs in names.items())
+    return [*lines, [("not in it ", "dim"), (excluded, "dim")]] if excluded else lines
 
 
 def _promise(day: SavedService, ctx: RenderContext) -> str:
@@ -437,9 +439,13 @@ def _promises_text(view: IncidentView) -> str:
 
 
 def saved_services(plan: PlanView, view: IncidentView | None, ctx: RenderContext) -> str:
-    """ "saves Supply plan 06:30, Daily revenue 07:30": those that the running plan saves, by deadline."""
-    services = services_in_time(plan, view) if view is not None else []
-    return saved_text([f"{service.title or service.name} {ctx.due(service.deadline)}" for service in services])
+    """ "saves Supply plan 06:30, may save Daily revenue 07:30": those that the plan in progress saves, by deadline."""
+    texts = (
+        saved_text([f"{service.title or service.name} {ctx.due(service.deadline)}" for service in services], verb=verb)
+        for verb, is_saved in (("saves", True), ("may save", None))
+        if view is not None and (services := services_in_time(plan, view, is_saved))
+    )
+    return ", ".join(texts)
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:

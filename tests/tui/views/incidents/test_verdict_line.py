@@ -76,17 +76,15 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
-    assert "(in 40 min), then load_orders unless fixed by 03:50, saves Supply plan" in verdict(view)
-    assert "unless fixed" not in verdict(safe)
-    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 76, is_frozen=False)
-    assert " Restart extract_orders by 03:58, then load_orders unless fixed by 03:50" == text_of(line)
+    assert "(in 40 min), after 03:50 load_orders too, saves Supply plan" in verdict(view)
+    assert "load_orders too" not in verdict(safe)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
-    assert " Restart extract_orders by 03:58, then load_orders if after 03:50" == text_of(line)
+    assert " Restart extract_orders by 03:58, after 03:50 load_orders too" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
     assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
-    assert "then load_orders unless fixed by 02:50, saves" in text_of(line), "one zone"
+    assert "after 02:50 load_orders too, saves" in text_of(line), "one zone"
     command = incident_verdict(view, (), NOW, render_context().hm, is_frozen=False)
     assert f" {command.text}" == verdict(view), "as the commands print it"
 
@@ -142,7 +140,7 @@ def test_a_job_that_has_read_stale_data_is_restarted_before_a_later_start_is_awa
     )
     assert "then load_orders, " in verdict(view)
     fresh = dataclasses.replace(view, members=tuple(run for run in view.members if run.role != "stale"))
-    assert "then revenue_mart unless fixed by 05:20, " in verdict(fresh)
+    assert "after 05:20 revenue_mart too, " in verdict(fresh)
 
 
 def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> None:
@@ -192,8 +190,10 @@ def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> No
 
 def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> None:
     unknown = without_act_by("at_risk", "on_time")
-    assert verdict(unknown) == " Restart extract_orders now (act-by unknown), Supply plan due 06:30"
+    assert verdict(unknown) == " Restart extract_orders now, Supply plan due 06:30"
     assert text_of(incident_title(unknown, render_context(), 120)[1]) == "act-by unknown "
+    [line] = verdict_lines(OpenIncident(unknown, ()), render_context(), 44, is_frozen=False)
+    assert text_of(line) == " Restart extract_ord…, Supply plan due 06:30", "cut before the deadline"
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
     unaffecting = dataclasses.replace(without_act_by("on_time", "on_time"), services=())
     assert verdict(unaffecting) == " Restart extract_orders, affects no service"
@@ -237,10 +237,39 @@ def test_a_running_plan_saves_no_service_day_that_it_was_shown_not_to_save() -> 
     assert "" == saved_services(plan_of(plan), dataclasses.replace(view, services=(yesterday,)), render_context())
 
 
+def test_a_plan_promises_no_service_that_it_only_may_save_and_a_stopped_plan_none() -> None:
+    view, plan, hm = without_act_by("no_estimate", "on_time"), draft(), render_context().hm
+    unknown, certain = view.services
+    days = {save.day: save for step in plan.steps for save in step.saves}
+    saves = tuple(
+        dataclasses.replace(save, saved=None if save.service == unknown.name else True) for save in days.values()
+    )
+    steps = tuple(dataclasses.replace(step, saves=saves) for step in plan.steps)
+    started = plan_of(dataclasses.replace(plan, steps=steps))
+    text = f"saves {certain.title} {hm(certain.deadline)}, may save {unknown.title} {hm(unknown.deadline)}"
+    assert text == saved_services(started, view, render_context())
+    shown = incident_verdict(view, (started,), NOW, hm, is_frozen=False)
+    assert (certain.title,) == shown.saves
+    assert f", may save {unknown.title}, saves {certain.title}" in shown.text
+    assert "" == saved_services(dataclasses.replace(started, state="stopped"), view, render_context())
+
+
+def test_a_stopped_plan_names_the_fix_of_its_cause_and_the_next_deadline() -> None:
+    view, plan = without_act_by("no_estimate", "on_time"), plan_of(draft(), state="stopped")
+    first, *others = plan.steps
+    failed = dataclasses.replace(plan, steps=(dataclasses.replace(first, state="failed"), *others))
+    state = f"Plan 1 stopped: 0 of {len(plan.steps)} steps"
+    texts = [incident_verdict(view, (each,), NOW, render_context().hm, is_frozen=False).text for each in (failed, plan)]
+    fix = f"{state}, fix the cause, then resume it now, Supply plan due 06:30"
+    assert [fix, f"{state}, resume it now, Supply plan due 06:30"] == texts
+    [line] = verdict_lines(OpenIncident(view, (failed,)), render_context(), 66, is_frozen=False)
+    assert text_of(line).endswith("…, Supply plan due 06:30")
+
+
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
 def test_title_and_verdict_agree_on_an_unknown_act_by(timeliness: str) -> None:
     view = without_act_by(timeliness, "on_time")
-    is_unknown = "(act-by unknown)" in verdict(view)
+    is_unknown = "Supply plan due 06:30" in verdict(view)
     assert is_unknown == (timeliness not in ("on_time", "met_late"))
     assert text_of(incident_title(view, render_context(), 120)[1]) == (
         "act-by unknown " if is_unknown else "no act-by "
@@ -832,7 +861,7 @@ def _second_restart(night: Night) -> None:
 
 @on_the_night(size=(80, 24), prepare=_second_restart)
 async def test_a_narrow_screen_names_the_second_restart(night: Night) -> None:
-    line = " Restart extract_orders by 03:58, then load_orders if after 03:50"
+    line = " Restart extract_orders by 03:58, after 03:50 load_orders too"
     await night.see("SERVICES", line, "r recover")
     for key, title in (("3", "JOBS"), ("4", "TONIGHT")):
         await night.press(key)
