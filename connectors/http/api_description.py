@@ -494,10 +494,10 @@ class ProfileComparison:
                     schema = outer if part.startswith("*.") else row
                     if schema is not None and part != "*":  # that is the name of a row
                         types = SCALARS | {"boolean"} if part != path else _types_read(call, name)
-                        found = self._schemas(
+                        schemas = self._schemas(
                             schema, (*key, name), part.removeprefix("*."), name in OF_SEVERAL_VALUES, types
                         )
-                        values = self.api.values_of(found) if found and part == path else frozenset()
+                        values = self.api.values_of(schemas) if schemas and part == path else frozenset()
                         self._values(key, call, name, values)
                     elif name in STATES:
                         self.states.append(frozenset())
@@ -519,7 +519,7 @@ class ProfileComparison:
             for text in texts if values else ():
                 if not fnmatch.filter(values, text.lower()):
                     fix = f"use one of {', '.join(sorted(values)[:20])}"
-                    self.faults.append((key, f"{text!r} is no value of the field in the description. Fix: {fix}"))
+                    self.faults.append((key, f"{text!r} is not a value of the field in the description. Fix: {fix}"))
 
     def _row(self, reached: list[Schema] | None, call: HttpListCall | HttpLogCall, is_single: bool) -> Schema | None:
         """None where fields cannot be compared: rows are lists of values, or their list is wrong itself."""

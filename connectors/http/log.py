@@ -165,6 +165,7 @@ def _log_document(reply: HttpReply, call: HttpLogCall) -> Any:
 def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str], begin: int) -> Iterator[str]:
     """The log from the byte `begin` on, piece by piece; the last line says so where the time of the call ends first."""
     offset = begin
+    following: int | None
     while True:
         try:
             reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)

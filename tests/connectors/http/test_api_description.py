@@ -156,7 +156,7 @@ def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> N
         ("force = true", "force = 1", "verbs.start.body.force", "has type boolean in the description. Fix: send"),
         ('labels = { key = "{key}" }', 'labels = ["{key}"]', "verbs.start.body.labels", "has type object in the descr"),
         ('ok = "succeeded"', 'ok = "succeeded"\nbed = "failed"', "states.bed", "Fix: use one of bad, ok, retry_of_a"),
-        ('"retry_*"', '"rerun_*"', "states.rerun_*", "'rerun_*' is no value of the field in the description"),
+        ('"retry_*"', '"rerun_*"', "states.rerun_*", "'rerun_*' is not a value of the field in the description"),
         ('enabled = "settings.on"', 'paused = "settings.mode"\npaused_if = ["OF"]', "jobs.paused_if", "one of off, on"),
     ],
 )
