@@ -58,14 +58,13 @@ def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_hear
 ) -> None:
     now_us = micros(datetime.now(UTC))
     engines = [
-        ("test", now_us, ""),
-        ("db08:12~bb", now_us - 1_200_000_000, ""),
-        ("db09:13~cc", now_us, "polls nothing"),
+        ("test", now_us, "", 0),
+        ("db08:12~bb", now_us - 1_200_000_000, "", 170),
+        ("db09:13~cc", now_us, "polls nothing", 0),
     ]
     with bench.store.write(None) as session:
-        session.many(
-            "INSERT INTO engine (holder, since_us, heartbeat_us, until_us, trouble) VALUES (?, 0, ?, 0, ?)", engines
-        )
+        columns = "holder, since_us, heartbeat_us, until_us, trouble, hand_overs"
+        session.many(f"INSERT INTO engine ({columns}) VALUES (?, 0, ?, 0, ?, ?)", engines)
         session.rows("UPDATE shard SET holder = 'test' WHERE id < 171")
         session.rows("UPDATE shard SET holder = 'db08:12~bb', fence = 3 WHERE id >= 171")
     main(["--store", bench.url, "status"])

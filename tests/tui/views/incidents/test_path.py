@@ -28,7 +28,7 @@ def test_tonight_begins_with_the_most_urgent_services_with_and_without_an_incide
 @pytest.mark.parametrize("others", [0, 1, 9])
 def test_the_path_is_of_the_same_service_with_and_without_others(others: int) -> None:
     passed, *remaining = services()
-    passed = replace(passed, act_by=at("03:10"))
+    passed = replace(passed, act_by=at("03:10"), timeliness="will_miss")
     assert ["daily-revenue", "supply-plan"][: others + 1] == shown(412, [passed, *remaining], others)[:2]
 
 

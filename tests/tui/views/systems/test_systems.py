@@ -245,4 +245,4 @@ async def test_what_a_system_can_is_whole_beside_a_long_name_and_kind(night: Nig
         target("payments-aws", "eu-central-1", "replay", version="replay of AWS Step Functions", capabilities=verbs)
     ]
     await night.press("5")
-    await night.see("SYSTEMS 1", "hold log rerun start ")
+    await night.see("SYSTEMS 1", "12 hold log rerun start")
