@@ -78,10 +78,8 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
 
 
 def is_unexplained(view: ServiceView, breakdown: LatenessBreakdown) -> bool:
-    """True if the service is endangered by a cause that has delayed no job of its critical path yet, or has no
-    estimate."""
-    is_known = view.expected is not None and any(breakdown.total(kind) for kind in ADDED_COLUMN)
-    return view.is_endangered and bool(view.cause) and not is_known
+    """True if the service is endangered by a cause that has delayed no job of its critical path yet."""
+    return view.is_endangered and bool(view.cause) and not any(breakdown.total(kind) for kind in ADDED_COLUMN)
 
 
 def compared_with(late: timedelta, what: str) -> str:

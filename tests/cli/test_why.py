@@ -133,8 +133,6 @@ def test_a_cause_that_delayed_no_job_yet_is_named_instead_of_the_usual_finish() 
         assert "at its usual, 13m before its deadline" in list(service_heading(view, on_time, end))[-1]
     slow = LatenessBreakdown((LatenessShare(EXTRACT, end, end, False, slow=timedelta(minutes=1)),))
     assert "at its usual" in list(service_heading(at_risk, slow, end))[-1]
-    unknown = list(service_heading(replace(at_risk, expected=None), slow, end))
-    assert f"cause     {EXTRACT}: not repaired, and its delay is not known yet" == unknown[-1]
 
 
 def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(
