@@ -277,7 +277,8 @@ def test_the_host_itself_is_an_incident_after_three_polls_without_an_answer(nigh
 
 def test_no_run_of_a_silent_host_is_an_incident_of_its_own(night: Night) -> None:
     assert {DARK, REMOVED} == {incident["root_job"] for incident in night.dark_incidents}
-    assert [[DARK, night.dark[LONG]["stale_since"], "unreachable"]] == night.dark_header["header"]["unseen_targets"]
+    [unseen] = night.dark_header["header"]["unseen_targets"]
+    assert {"name": DARK, "last_ok": night.dark[LONG]["stale_since"], "status": "unreachable"} == unseen
 
 
 # -- and back ---------------------------------------------------------------------------------------------------------
