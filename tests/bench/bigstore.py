@@ -10,8 +10,9 @@ import sqlite3
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,29 @@ def schema_version() -> str:
 
 def big_store(jobs: int, runs: int) -> Path:
     """The path of a store with so many jobs and runs; made when it is not there yet."""
-    folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"store-{schema_version()}-{FORM}-{jobs}-{runs}.db"
-    if not path.exists():
-        making = path.with_suffix(".making")
-        for old in folder.glob(f"{making.name}*"):
-            old.unlink()
-        make_store(making, jobs, runs)
-        making.rename(path)
+    path = bench_folder() / f"store-{schema_version()}-{FORM}-{jobs}-{runs}.db"
+    made_once(path, lambda making: make_store(making, jobs, runs))
     beat(path)
     return path
+
+
+def bench_folder() -> Path:
+    """The user's folder of temporary stores."""
+    folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def made_once(path: Path, make: Callable[[Path], None]) -> None:
+    """Lets `make` write the file unless it is there; by one process while others wait for it."""
+    with path.with_suffix(".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not path.exists():
+            making = path.with_suffix(".making")
+            for old in path.parent.glob(f"{making.name}*"):
+                old.unlink()
+            make(making)
+            making.rename(path)
 
 
 def make_store(path: Path, jobs: int, runs: int, services: int = 12) -> None:

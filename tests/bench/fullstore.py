@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.bench.bigstore import FORM, beat, insert, make_store, schema_version
+from tests.bench.bigstore import FORM, beat, bench_folder, insert, made_once, make_store, schema_version
 
 
 def full_store(count: int, jobs: int = 0, runs: int = 0) -> Path:
     """The path of a store with so many services and actions, an open incident of every other, and so many jobs and
     runs (as many as services, if not given); made when it is not there yet."""
-    folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
     jobs, runs = jobs or count, runs or count
-    path = folder / f"full-{schema_version()}-{FORM}-{count}-{jobs}-{runs}.db"
-    if not path.exists():
-        making = path.with_suffix(".making")
-        for old in folder.glob(f"{making.name}*"):
-            old.unlink()
+    path = bench_folder() / f"full-{schema_version()}-{FORM}-{count}-{jobs}-{runs}.db"
+
+    def make(making: Path) -> None:
         make_store(making, jobs, runs, services=count)
         with closing(sqlite3.connect(making)) as db, db:
             _incidents_and_actions(db, count, time.time_ns() // 1_000)
             db.execute("ANALYZE")
-        making.rename(path)
+
+    made_once(path, make)
     beat(path)
     return path
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 from random import Random
 
@@ -23,7 +22,7 @@ from platformdirs import user_cache_path
 from console.domain.ids import micros
 from console.domain.run import CALM_RANK
 from console.store.db.database import open_database
-from tests.bench.bigstore import DAY_US, drop_indexes, insert, schema_version
+from tests.bench.bigstore import DAY_US, drop_indexes, insert, made_once, schema_version
 
 NOW = datetime(2026, 11, 20, 3, 40, tzinfo=UTC)
 MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -70,19 +69,11 @@ class Night:
 
 
 def night_store(jobs: int) -> Path:
-    """The path of a store with so many jobs and ten nights of their runs; made when it is not there yet, by one process
-    while others wait for it."""
+    """The path of a store with so many jobs and ten nights of their runs; made when it is not there yet."""
     folder = user_cache_path("headway-bench", appauthor=False)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"night-{schema_version()}-{FORM}-{jobs}.db"
-    with path.with_suffix(".lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        if not path.exists():
-            making = path.with_suffix(".making")
-            for old in folder.glob(f"{making.name}*"):
-                old.unlink()
-            _write(making, Estate(jobs).night())
-            making.rename(path)
+    made_once(path, lambda making: _write(making, Estate(jobs).night()))
     return path
 
 

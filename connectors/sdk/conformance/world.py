@@ -303,7 +303,7 @@ class ConformanceWorld:
             sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
             answer = self.found(connector, sent, new_key())
         assert not isinstance(answer, ActionAbsent), f"{spec.verb}: called absent while its sender may still connect"
-        late = datetime.now(UTC) - timedelta(seconds=SEND_SECONDS + 1)  # suspended since: others called it absent
+        late = datetime.now(UTC) - timedelta(seconds=SEND_SECONDS + 10)  # suspended since: others called it absent
         with self.opened() as connector:
             try:
                 connector.act(replace(preview, plan={**preview.plan, SENT_AT: instant_key(late)}), new_key(), 20)
