@@ -6,7 +6,6 @@ that a profile reads there are named; they are not faults.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 from collections import deque
@@ -34,7 +33,9 @@ from connectors.sdk.field_mapping import (
     STEP,
     MappedFields,
     is_field_path,
+    state_of,
 )
+from connectors.sdk.states import RunState
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -130,7 +131,7 @@ class ApiDescription:
             named = variant.get("enum", [variant["const"]] if "const" in variant else None)
             if not isinstance(named, list):
                 return frozenset()
-            values |= {str(value).lower() for value in named}
+            values |= {str(value).lower() if isinstance(value, bool) else str(value) for value in named}
         return frozenset(values)
 
     def required_of(self, schema: Schema, depth: int = 0) -> frozenset[str]:
@@ -317,7 +318,7 @@ def _types_sent(value: Any) -> frozenset[str]:
     if isinstance(value, bool):
         return frozenset({"boolean"})
     if isinstance(value, int | float):
-        return frozenset({"number", "int64", "integer"} if value == int(value) else {"number"})
+        return frozenset({"number", "int64", "integer"} if float(value).is_integer() else {"number"})
     if isinstance(value, str):
         return frozenset({"string", "int64"})
     return frozenset({"array" if isinstance(value, list) else "object"})
@@ -506,20 +507,21 @@ class ProfileComparison:
         """`values`: those that the field `name` of a row may have; empty where they are open."""
         if name in STATES:
             self.states.append(values)
-        elif name == "paused" and isinstance(call, HttpJobsCall):
-            self._in_enum({(*key, "paused_if"): call.paused_if}, values)
+        elif name == "paused" and isinstance(call, HttpJobsCall) and values:
+            for text in call.paused_if:
+                if text not in values:
+                    self._no_value((*key, "paused_if"), text, values)
 
     def compare_states(self, states: Collection[str]) -> None:
         """The names in `states`, where the description names the values of each field with a state."""
-        if all(self.states):
-            self._in_enum({("states", name): [name] for name in states}, frozenset().union(*self.states))
+        values = frozenset().union(*self.states) if all(self.states) else frozenset()
+        for name in states if values else ():
+            if all(state_of(value, {name: RunState.RUNNING}) is RunState.UNKNOWN for value in values):
+                self._no_value(("states", name), name, values)
 
-    def _in_enum(self, names: Mapping[tuple[str, ...], Collection[str]], values: frozenset[str]) -> None:
-        for key, texts in names.items():
-            for text in texts if values else ():
-                if not fnmatch.filter(values, text.lower()):
-                    fix = f"use one of {', '.join(sorted(values)[:20])}"
-                    self.faults.append((key, f"{text!r} is not a value of the field in the description. Fix: {fix}"))
+    def _no_value(self, key: tuple[str, ...], text: str, values: frozenset[str]) -> None:
+        fix = f"use one of {', '.join(sorted(values)[:20])}"
+        self.faults.append((key, f"{text!r} is not a value of the field in the description. Fix: {fix}"))
 
     def _row(self, reached: list[Schema] | None, call: HttpListCall | HttpLogCall, is_single: bool) -> Schema | None:
         """None where fields cannot be compared: rows are lists of values, or their list is wrong itself."""

@@ -170,7 +170,7 @@ def _pieces(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str],
         try:
             reply = _log_reply(client, call, {**places, "offset": str(offset)}, ANY_TYPE)
         except HttpAnswerTooLarge as error:
-            if call.text:
+            if call.text or not error.begin:
                 raise
             body, following = error.begin, offset + len(error.begin)
         else:

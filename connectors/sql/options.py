@@ -18,9 +18,11 @@ _TEMPLATE = re.compile(r"\{\{|\$\{|\{%")
 COLUMN = re.compile(r"[^.\[\]{}%]+")
 _QUERY = re.compile(r"\s*(select|with|table|values)\b", re.IGNORECASE)
 _CUT = re.compile(
-    r"(?<![.\w])(?:(limit)\s+[\d{]|(fetch\s+(?:first|next))\b|select\s+(?:distinct\s+)?(top)\b)", re.IGNORECASE
+    r"(?<![.\w])(?:(limit)\s+[\d{(]|(fetch\s+(?:first|next))\b|select\s+(?:(?:all|distinct)\s+)?(top)\s+[\d{(])",
+    re.IGNORECASE,
 )
-_NOT_TOP_LEVEL = re.compile(r"--[^\n]*|/\*.*?\*/|'[^']*'|\"[^\"]*\"|\([^()]*\)", re.DOTALL)
+_COMMENT_OR_QUOTED = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*'|\"[^\"]*\"", re.DOTALL)
+_PARENTHESIS = re.compile(r"([()])")
 _ACTING = re.compile(r"\s*(select|with|call|exec|insert|update|delete)\b", re.IGNORECASE)
 PROCEDURE = re.compile(r"\s*exec\s+([\w.\[\]]+)", re.IGNORECASE)
 
@@ -56,15 +58,22 @@ class SqlSelect(MappedCall):
         return self
 
 
+def _top_level(sql: str) -> str:
+    """The SQL without comments, strings, quoted names and what is in parentheses; each "(" is kept."""
+    pieces, depth = [], 0
+    for piece in _PARENTHESIS.split(_COMMENT_OR_QUOTED.sub(" ", sql)):
+        if depth == 0:
+            pieces.append(piece)
+        depth += (piece == "(") - (piece == ")")
+    return " ".join(pieces)
+
+
 class SqlListQuery(SqlSelect):
     """All rows of a list."""
 
     @model_validator(mode="after")
     def has_all_rows(self) -> Self:
-        text, replaced = self.query, 1
-        while replaced:
-            text, replaced = _NOT_TOP_LEVEL.subn(" 0 ", text)
-        if cut := _CUT.search(text):
+        if cut := _CUT.search(_top_level(self.query)):
             raise ValueError(
                 f"query has {cut[cut.lastindex or 0].upper()}: rows behind it would be missing, and a requested run be "
                 "called absent. Fix: remove it, Headway reads a limited number of rows at a time itself"

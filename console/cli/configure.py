@@ -202,7 +202,8 @@ def _is_unencrypted(options: object) -> bool:
     if not getattr(options, "plain_http", False):
         return False
     addresses = [text for name, text in vars(options).items() if name in ("url", "listen") or "endpoint_url" in name]
-    hosts = [urlsplit(text).hostname if "://" in text else listen_address(text)[0] for text in filter(None, addresses)]
+    plain = [text for text in addresses if text and not text.startswith("https:")]
+    hosts = [urlsplit(text).hostname if "://" in text else listen_address(text)[0] for text in plain]
     return not all(host and is_loopback(host) for host in hosts)
 
 
@@ -227,9 +228,10 @@ def machine_bound_targets(config: Config, store_url: str) -> list[str]:
         local += [target.name for target in targets if target.is_local and system.kind.listen is None]
         addresses = loopback_addresses(system.options.model_dump())
         loopback += [f"{system.name} at {address}" for address in addresses[:1]]
+    leads = "polled only by the engine that leads, on its own machine"
     several = "Fix, with engines on several machines:"
     warnings = {
-        _grouped("target", local): f"only the engine that leads polls it, on its own machine. {several} add an address",
+        _grouped("target", local): f"{leads}. {several} add an address",
         _grouped("system", loopback): f"a different server on each machine. {several} name the server's host",
     }
     return [f"{places}: {warning}" for places, warning in warnings.items() if places]

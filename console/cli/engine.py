@@ -132,14 +132,12 @@ def _stop_processes(processes: Mapping[str, int]) -> int:
         if not running:
             break
         time.sleep(0.1)
-    if refused:
-        raise CommandError(
-            Exit.REFUSED, f"the engine, process {refused[0]}, belongs to another user, who has to stop it"
-        )
-    for holder in running:
-        raise CommandError(
-            Exit.PROBLEM, f"the engine on {lease_holder_text(holder)}, still runs 10 s after the signal to stop"
-        )
+    problems = [
+        *(f"the engine, process {pid}, belongs to another user, who has to stop it" for pid in refused),
+        *(f"the engine on {lease_holder_text(holder)}, still runs 10 s after the signal to stop" for holder in running),
+    ]
+    if problems:
+        raise CommandError(Exit.REFUSED if refused else Exit.PROBLEM, "; ".join(problems))
     return Exit.OK
 
 

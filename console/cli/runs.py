@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from connectors.sdk.records import instant_key
 from console.cli.arguments import (
     FILTER,
     JOB_HELP,
@@ -61,8 +62,7 @@ def _job_id(name: str, reads: Queries) -> int:
 
 def period_text(run: RunRow) -> str:
     """Its planned start; the period key of a run without one."""
-    key = f"{run.planned.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if run.planned else run.period_key
-    return in_display_zone(key)
+    return in_display_zone(instant_key(run.planned) if run.planned else run.period_key)
 
 
 def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> Table:

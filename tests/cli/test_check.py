@@ -109,6 +109,16 @@ def test_check_names_each_setting_that_weakens_the_transport(tmp_path: Path, sto
     assert all(text.startswith(start) for text, start in zip(texts, expected, strict=True))
 
 
+@pytest.mark.parametrize("url, expected", [("https://flows.example.com", 0), ("http://flows.example.com", 1)])
+def test_an_https_address_is_encrypted_whatever_plain_http_says(tmp_path: Path, url: str, expected: int) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(
+        f"""[systems.flows]\nkind = "airflow"\nurl = "{url}"\nplain_http = true
+username = "headway"\npassword = {{ env = "FLOWS" }}\n"""
+    )
+    assert expected == len(weakened_transport(load_config(path), "headway.db"))
+
+
 MACHINE_BOUND = """
 [estate]
 name = "night"
@@ -134,7 +144,7 @@ def test_check_names_targets_that_another_engine_of_a_shared_store_cannot_poll(
     path.write_text(MACHINE_BOUND)
     texts = machine_bound_targets(load_config(path), store)
     starts = [
-        "target crons/here: only the engine that leads polls it",
+        "target crons/here: polled only by the engine that leads",
         "system flows at http://127.0.0.1:8080: a different server",
     ]
     assert starts[:expected] == [text[: len(start)] for text, start in zip(texts, starts, strict=False)]

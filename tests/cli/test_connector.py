@@ -15,6 +15,8 @@ import pytest
 from connectors.http.connector import HttpProfile
 from connectors.s3.connector import open_s3
 from connectors.s3.options import S3Options
+from connectors.sdk.aws.client import AwsClient
+from connectors.sdk.aws.options import AwsOptions
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import Probe
 from connectors.sdk.errors import NotSupported
@@ -22,6 +24,7 @@ from connectors.sdk.records import HistoryGap, Inventory, JobRecord, LogChunk, P
 from connectors.sdk.registry import kinds
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
+from connectors.sdk.transport.call_limits import Deadline, RequestTally, counting
 from console.cli.connectors import SHOWN, TrialResult, trial_lines, try_target
 from console.cli.exits import Exit
 from tests.connectors.gitlab.test_profile import opened as opened_gitlab
@@ -308,6 +311,19 @@ def test_a_call_of_aws_is_listed_with_its_operation_and_names() -> None:
     options = S3Options.model_validate({**system, **keys})
     trial = try_target(open_s3(options, "acme-landing", lambda _: "key", httpx.MockTransport(answer)), "s3/acme", 20)
     assert any(request.startswith("s3 ListObjectsV2 Bucket=acme-landing") for request in trial.requests), trial.requests
+
+
+def test_tokens_are_left_out_of_a_listed_call_of_aws() -> None:
+    page = httpx.ByteStream(b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>")
+    answer = lambda _: httpx.Response(200, headers={"content-type": "application/xml"}, stream=page)  # noqa: E731
+    keys = {"access_key_id": {"env": "ID"}, "secret_access_key": {"env": "KEY"}}
+    options = AwsOptions.model_validate({"region": "eu-central-1", **keys})
+    client = AwsClient("S3", options, lambda _: "key", httpx.MockTransport(answer))
+    client.deadline = Deadline(20)
+    tally = RequestTally(calls=Counter())
+    with counting(tally):
+        client.call("s3", "list_objects_v2", "KeyCount", Bucket="acme", ContinuationToken="secret-page")
+    assert ["s3 ListObjectsV2 Bucket=acme"] == list(tally.calls or ())
 
 
 def test_an_id_with_a_line_break_stays_on_its_line() -> None:

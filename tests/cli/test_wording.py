@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from console.cli import connectors, exits, plan_draft, reader, requests, runs
+from console.cli import connectors, engine, exits, plan_draft, reader, requests, runs
 from console.cli import console as console_command
 from console.cli.alerts import suppressed_until
 from console.cli.clock_format import clock_cell, clock_text, command_zone, share_service_zone
 from console.cli.console import engine_starter
 from console.cli.engine_process import StartedEngine
-from console.cli.exits import Exit
+from console.cli.exits import CommandError, Exit
 from console.cli.incidents import incident_lines
 from console.cli.jobs import hold_text, job_lines, next_line
 from console.cli.main import main
@@ -298,6 +298,18 @@ def test_an_ended_engine_counts_as_stopped_before_its_parent_reaps_it() -> None:
     assert not is_alive(child.pid)
     child.communicate()
     assert not is_alive(child.pid)
+
+
+def test_each_engine_that_cannot_be_stopped_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that still runs was not named where another one belongs to another user."""
+    monkeypatch.setattr(engine, "_signal_to_stop", lambda pid: pid != 7)
+    monkeypatch.setattr("console.store.db.lease.is_alive", lambda _: True)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(
+        CommandError, match=r"process 7, belongs to another user.*; the engine on .*b.* still runs"
+    ) as raised:
+        engine._stop_processes({"a:7~c0ffee": 7, "b:8~c0ffee": 8})
+    assert Exit.REFUSED == raised.value.code
 
 
 def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 import connectors
 import console
 from connectors.checks.queries import refuse_no_condition
+from connectors.sql.options import SqlListQuery
 
 LIMITS = {2**12: 0.05, 2**14: 0.2, 2**16: 0.8, 2**20: 12.8}
 """Seconds per size: 12 µs a character. A quadratic pattern is found at the first sizes; at the last one each pattern is
@@ -152,12 +153,15 @@ def test_every_pattern_takes_linear_time_to_a_megabyte() -> None:
     assert {} == {name: fault for name, fault in results.items() if fault}
 
 
-@pytest.mark.parametrize("piece", ["/*", "$a$b", "$", "e'\\'", "'", '"'])
-def test_the_sql_of_a_check_is_read_in_linear_time(piece: str) -> None:
-    for text in (piece * (2**16 // len(piece)), "".join(f"{piece}{number}" for number in range(2**13))):
+@pytest.mark.parametrize("read", [refuse_no_condition, lambda sql: SqlListQuery(query=f"select {sql}")])
+@pytest.mark.parametrize("piece", ["/*", "$a$b", "$", "e'\\'", "'", '"', "("])
+def test_sql_is_read_in_linear_time(piece: str, read: Callable[[str], object]) -> None:
+    repeated = piece * (2**16 // len(piece))
+    numbered = "".join(f"{piece}{number}" for number in range(2**13))
+    for text in (repeated, numbered, repeated + repeated.replace("(", ")")):
         begun = time.process_time()
         with suppress(ValueError):
-            refuse_no_condition(text)
+            read(text)
         assert time.process_time() - begun < LIMITS[2**16]
 
 

@@ -52,7 +52,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
-from connectors.sdk.transport.call_limits import Deadline
+from connectors.sdk.transport.call_limits import Deadline, lists_requests
 from connectors.sdk.transport.http import LATER as LATER_STATUSES
 from connectors.sdk.transport.http import LISTED, NEVER_5XX, HttpEndpoint, HttpReply, Transport, retry_after
 from connectors.sdk.transport.http import REFUSED as REFUSED_STATUSES
@@ -133,8 +133,12 @@ def operation_of(method: str) -> str:
 
 
 def _listed(service: str, method: str, parameters: Mapping[str, Any]) -> str:
-    """A call in a list of requests: its service, operation, and parameters that are names or numbers."""
-    plain = (f" {name}={value}" for name, value in parameters.items() if isinstance(value, str | int))
+    """A call in a list of requests: its service, operation, and parameters that are names or numbers, no tokens."""
+    plain = (
+        f" {name}={value}"
+        for name, value in parameters.items()
+        if isinstance(value, str | int) and not name.endswith("Token")
+    )
     return f"{service} {operation_of(method)}{''.join(plain)}"
 
 
@@ -289,7 +293,7 @@ class AwsClient:
                 self._clients[service] = self._made(service)
             call: Callable[..., AwsReply] = getattr(self._clients[service], method)
             self._sender.deadline, self._sender.once = self.deadline, once
-            self._sender.listed = _listed(service, method, parameters)
+            self._sender.listed = _listed(service, method, parameters) if lists_requests() else ""
             reply = call(**parameters)
         except ClientError as error:
             result = sorted_client_error(error, self.place, service, once)

@@ -363,7 +363,7 @@ class HttpAnswerTooLarge(InvalidAnswer):
     """The same question has the same answer: ask for less."""
 
     begin = b""
-    """Its first LIMIT_BYTES."""
+    """The first LIMIT_BYTES of what was asked for; empty where the answer is an error."""
 
 
 class HttpEndpoint:
@@ -533,7 +533,8 @@ class HttpEndpoint:
                     raise SystemUnreachable(f"{text} did not end within {deadline.seconds:g} s")
         except BodyTooLarge:
             error = HttpAnswerTooLarge(f"{text} is larger than {LIMIT_BYTES // 1024**2} MiB")
-            error.begin = bytes(unpacked.body[:LIMIT_BYTES])
+            if response.is_success:
+                error.begin = bytes(unpacked.body[:LIMIT_BYTES])
             raise error from None
         except zlib.error as error:
             raise InvalidAnswer(f"{text} cannot be unpacked: {error}") from None

@@ -155,9 +155,18 @@ def test_a_profile_that_fits_its_description_has_no_fault(format_name: str) -> N
         ("force = true", 'force = "yes"', "verbs.start.body.force", "has type boolean in the description. Fix: send"),
         ("force = true", "force = 1", "verbs.start.body.force", "has type boolean in the description. Fix: send"),
         ('labels = { key = "{key}" }', 'labels = ["{key}"]', "verbs.start.body.labels", "has type object in the descr"),
-        ('ok = "succeeded"', 'ok = "succeeded"\nbed = "failed"', "states.bed", "Fix: use one of bad, ok, retry_of_a"),
+        ('ok = "succeeded"', 'ok = "succeeded"\nbed = "failed"', "states.bed", "Fix: use one of BAD, OK, RETRY_OF_A"),
         ('"retry_*"', '"rerun_*"', "states.rerun_*", "'rerun_*' is not a value of the field in the description"),
-        ('enabled = "settings.on"', 'paused = "settings.mode"\npaused_if = ["OF"]', "jobs.paused_if", "one of off, on"),
+        ("force = true", "force = inf", "verbs.start.body.force", "has type boolean in the description. Fix: send"),
+        *(
+            (
+                'enabled = "settings.on"',
+                f'paused = "settings.mode"\npaused_if = ["{text}"]',
+                "jobs.paused_if",
+                "OFF, ON",
+            )
+            for text in ("OF*", "off")
+        ),
     ],
 )
 def test_what_is_not_in_the_description_is_named(format_name: str, old: str, new: str, key: str, problem: str) -> None:

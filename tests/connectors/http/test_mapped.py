@@ -52,6 +52,7 @@ from connectors.sdk.fields import digest
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
+from connectors.sdk.transport.http import HttpAnswerTooLarge
 from console.cli.connectors import TrialResult, trial_lines, try_target
 from tests.connectors.polls import walked
 from tests.fakes.homegrown import HomeGrown
@@ -1599,7 +1600,7 @@ def test_a_piece_of_a_log_that_is_too_long_is_read_on_from_where_it_was_cut(
 ) -> None:
     """An answer above the limit was an error, also where only the end of the log was read."""
     monkeypatch.setattr("connectors.sdk.transport.http.LIMIT_BYTES", 1001)
-    fake = HomeGrown()
+    fake, status = HomeGrown(), 200
     whole = "zeile ä\n" * 400
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -1608,13 +1609,16 @@ def test_a_piece_of_a_log_that_is_too_long_is_read_on_from_where_it_was_cut(
         body = whole.encode()[int(request.url.params["from"]) :]
         headers = {"content-encoding": "gzip"} if packed else {}
         stream = httpx.ByteStream(gzip.compress(body) if packed else body)
-        return httpx.Response(200, stream=stream, headers=headers)
+        return httpx.Response(status, stream=stream, headers=headers)
 
     connector = opened(
         fake, httpx.MockTransport(answer), log={"path": "/api/runs/{id}/log", "query": {"from": "{offset}"}}
     )
     assert whole.endswith(connector.log(RunRef("load", "", "1", "1"), None, 500, 5).text[1:])
     assert whole == log_in_pieces(connector, RunRef("load", "", "1", "1"), 700)
+    status = 500
+    with pytest.raises(HttpAnswerTooLarge):
+        connector.log(RunRef("load", "", "1", "1"), None, 500, 5)
 
 
 @pytest.mark.parametrize("ends", ["empty", "same", "null"])

@@ -352,6 +352,7 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
                 ("runs", settings()["runs"]["query"] + " ORDER BY 1 FETCH FIRST 9 ROWS ONLY", "FETCH FIRST"),
                 ("jobs", "SELECT TOP (5) id FROM jobs", "TOP"),
                 ("jobs", "SELECT DISTINCT TOP 5 id FROM jobs", "TOP"),
+                ("jobs", "SELECT ALL /* it's */ TOP(5) id FROM jobs", "TOP"),
             )
         ),
         (
@@ -387,6 +388,8 @@ def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], text: str) 
         "SELECT id, 'LIMIT 5' AS title FROM jobs /* TOP 5 */",
         "WITH last AS (SELECT id FROM jobs ORDER BY id LIMIT 5) SELECT * FROM last",
         "SELECT id, (SELECT TOP (1) name FROM names) AS title FROM jobs",
+        "SELECT id FROM jobs WHERE id IN (SELECT id FROM (VALUES (1)) v LIMIT 5) -- it's (",
+        "SELECT top FROM jobs",
     ],
 )
 def test_a_limit_inside_of_a_query_of_a_list_is_accepted(query: str) -> None:
