@@ -18,6 +18,7 @@ from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted, print_message
 from console.cli.reader import lease_holder_text, no_engine_text, store_reader, store_url_of
+from console.domain.header import split_holder
 
 if TYPE_CHECKING:
     from console.domain.header import EngineShare, EngineView
@@ -105,7 +106,7 @@ def stop_engine(arguments: argparse.Namespace) -> int:
             print_message(f"the engine on {lease_holder_text(holder)}, goes on; {command}")
         return code
     if far_holders:
-        hosts = " and ".join(dict.fromkeys(holder.rpartition(":")[0] for holder in far_holders))
+        hosts = " and ".join(dict.fromkeys(split_holder(holder)[0] for holder in far_holders))
         raise CommandError(Exit.REFUSED, f"the engine runs on {hosts}, not here; run headway engine stop there")
     dead = f"the engine on {lease_holder_text(view.holder)}, is not running any more"
     print_message(dead if is_provably_dead(view.holder) else no_engine_text(view, ""))

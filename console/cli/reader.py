@@ -14,6 +14,7 @@ from console.cli.clock_format import timestamp
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted, print_message
 from console.config.paths import NoStore, config_path, known_store, store_url
+from console.domain.header import split_holder
 from console.timing.durations import format_duration
 
 if TYPE_CHECKING:
@@ -92,6 +93,5 @@ def staleness_text(engine: EngineView, now: datetime) -> str:
 
 def lease_holder_text(holder: str) -> str:
     """The holder of a lease for people: "db-ops, process 4711" for "db-ops:4711~3f0a91"."""
-    host, _, process = holder.rpartition(":")
-    pid = process.partition("~")[0]
-    return f"{host}, process {pid}" if host and pid.isdigit() else holder
+    host, process = split_holder(holder)
+    return f"{host}, process {process}" if host and process.isdigit() else holder

@@ -95,8 +95,8 @@ def _cell(figure: ReportFigure, row: MonthFigures) -> str:
     value = figure.value(row)
     if value is None:
         return "–"
-    if figure.unit is Unit.SHARE:
-        part, whole = (getattr(row, name) for name in figure.parts)
+    if figure.parts is not None:
+        part, whole = figure.parts(row)
         return f"{share_text(value)} ({part:,} of {whole:,})"
     if figure.unit is Unit.SECONDS:
         return format_duration(value)

@@ -118,7 +118,7 @@ class JobForecastView:
     p80: datetime
     p95: datetime
     slack_s: float | None
-    """As in JobForecast, as are the next three; None of one that has failed."""
+    """As in JobForecast, as are the next three; None for a job that has failed."""
     act_by: datetime | None
     green_by: datetime | None
     basis: EstimateBasis

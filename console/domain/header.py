@@ -14,6 +14,12 @@ MAX_SILENCED = 3
 """Silenced incidents named in the banner."""
 
 
+def split_holder(holder: str) -> tuple[str, str]:
+    """Host and process of a holder's name: "db-ops" and "4711" of "db-ops:4711~3f0a91"."""
+    host, _, process = holder.rpartition(":")
+    return host, process.partition("~")[0]
+
+
 class EngineView(NamedTuple):
     """The holder of the engine's lease. `alive` is judged on real time, not on a replay's clock."""
 
@@ -48,17 +54,18 @@ class EngineShare(NamedTuple):
     trouble: str = ""
     """Why it polls nothing, or what fails in its polling; empty if all is well."""
     hand_overs: int = 0
-    """How many shards it has taken over from other engines since it joined."""
+    """How many shards it has claimed since it joined that were held before, by any engine: after a restart, all of
+    them."""
     handed_over: datetime | None = None
-    """When it took over the last of them."""
+    """When it claimed the last of them."""
 
     @property
     def host(self) -> str:
-        return self.holder.rpartition(":")[0]
+        return split_holder(self.holder)[0]
 
     @property
     def process(self) -> str:
-        return self.holder.rpartition(":")[2].partition("~")[0]
+        return split_holder(self.holder)[1]
 
     @property
     def role(self) -> str:

@@ -465,12 +465,14 @@ class PlanView:
         """True if resuming it would not repair its services."""
         return is_outdated(self.steps)
 
-    def saves(self, service: str, business_date: str) -> bool | None:
-        """True for a service day that the plan was shown to save when it was started, None for one that it may save."""
-        day = service, business_date
-        if any(day in step.may_save for step in self.steps):
-            return None
-        return any(day in step.saves for step in self.steps)
+    def saves(self, service: str, business_date: str) -> bool:
+        """True for a service day that the plan was shown to save when it was started, not only perhaps."""
+        is_saved = any((service, business_date) in step.saves for step in self.steps)
+        return is_saved and not self.may_save(service, business_date)
+
+    def may_save(self, service: str, business_date: str) -> bool:
+        """True for a service day that the plan was shown to save perhaps when it was started."""
+        return any((service, business_date) in step.may_save for step in self.steps)
 
     @property
     def planned_end(self) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -18,7 +18,7 @@ NEUTRAL_STATES = frozenset({RunState.SKIPPED, RunState.UNKNOWN})
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN_BARS = "12345678"
 """Heights of a bar, for terminals without block characters."""
-BARS_TEXT = "Bars: shares up to 100 %, others up to the highest month."
+BARS_TEXT = "Bars: full height is 100 % for shares, the highest month for other figures."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +88,16 @@ class ReportFigure(NamedTuple):
 
     name: str
     unit: Unit
-    attribute: str
-    """Of MonthFigures."""
+    measure: Callable[[MonthFigures], float | None]
     meaning: str
-    parts: tuple[str, str] = ("", "")
-    """Attributes whose quotient a share is."""
+    parts: Callable[[MonthFigures], tuple[int, int]] | None = None
+    """The numbers whose quotient a share is."""
     is_optional: bool = False
     """Left out where no month has it."""
 
     def value(self, month: MonthFigures) -> float | None:
         """None without anything to measure; of an optional count also for 0."""
-        number: float | None = getattr(month, self.attribute)
+        number = self.measure(month)
         is_none = self.unit is Unit.COUNT and (not month.is_watched or (self.is_optional and not number))
         return None if is_none else number
 
@@ -109,20 +108,27 @@ class ReportFigure(NamedTuple):
 
 
 FIGURES = (
-    ReportFigure("in time", Unit.SHARE, "attainment", "judged days delivered by the deadline",
-                 ("in_time", "judged"), is_optional=True),
-    ReportFigure("slack", Unit.SECONDS, "slack_s", "median time from delivery to the deadline", is_optional=True),
-    ReportFigure("incidents", Unit.COUNT, "incidents", "incidents opened"),
-    ReportFigure("acknowledged", Unit.SECONDS, "acknowledge_s", "mean time from opening to acknowledgement"),
-    ReportFigure("recovered", Unit.SECONDS, "recover_s", "mean time from the failure to the end of the incident"),
-    ReportFigure("success", Unit.SHARE, "success_rate", "succeeded runs, of ended runs with a known result",
-                 ("succeeded", "runs")),
-    ReportFigure("unknown", Unit.COUNT, "unknown", "runs whose result is unknown", is_optional=True),
-    ReportFigure("missed", Unit.COUNT, "missed", "expected runs that never began"),
-    ReportFigure("changes", Unit.COUNT, "changes", "changes of schedules and definitions"),
-    ReportFigure("failed after", Unit.SHARE, "change_failure_rate", "changes whose first run within a week failed",
-                 ("failed_changes", "tried_changes")),
-    ReportFigure("cost", Unit.COST, "cost", "sum over the runs, in the unit of the source", is_optional=True),
+    ReportFigure("in time", Unit.SHARE, lambda month: month.attainment,
+                 "judged days delivered by the deadline",
+                 lambda month: (month.in_time, month.judged), is_optional=True),
+    ReportFigure("slack", Unit.SECONDS, lambda month: month.slack_s,
+                 "median time from delivery to the deadline", is_optional=True),
+    ReportFigure("incidents", Unit.COUNT, lambda month: month.incidents, "incidents opened"),
+    ReportFigure("acknowledged", Unit.SECONDS, lambda month: month.acknowledge_s,
+                 "mean time from opening to acknowledgement"),
+    ReportFigure("recovered", Unit.SECONDS, lambda month: month.recover_s,
+                 "mean time from the failure to the end of the incident"),
+    ReportFigure("success", Unit.SHARE, lambda month: month.success_rate,
+                 "succeeded runs, of ended runs with a known result",
+                 lambda month: (month.succeeded, month.runs)),
+    ReportFigure("unknown", Unit.COUNT, lambda month: month.unknown, "runs whose result is unknown", is_optional=True),
+    ReportFigure("missed", Unit.COUNT, lambda month: month.missed, "expected runs that never began"),
+    ReportFigure("changes", Unit.COUNT, lambda month: month.changes, "changes of schedules and definitions"),
+    ReportFigure("failed after", Unit.SHARE, lambda month: month.change_failure_rate,
+                 "changes whose first run within a week failed",
+                 lambda month: (month.failed_changes, month.tried_changes)),
+    ReportFigure("cost", Unit.COST, lambda month: month.cost,
+                 "sum over the runs, in the unit of the source", is_optional=True),
 )  # fmt: skip
 
 

@@ -154,8 +154,7 @@ def _parse(body: bytes, now: datetime) -> list[_Event] | ServerReply:
         events = _EVENTS.validate_json(body) if is_array else [_Event.model_validate_json(body)]
     except ValidationError as error:
         return body_fault(error, FIX)
-    places = (f"{number}." if is_array else "" for number in range(len(events)))
-    times = ((f"{place}eventTime", event.time) for place, event in zip(places, events, strict=True))
+    times = ((f"{number}.eventTime" if is_array else "eventTime", event.time) for number, event in enumerate(events))
     return ahead_fault(times, now) or events
 
 

@@ -7,7 +7,6 @@ make an assistant act: every reply is one JSON object, and everything that comes
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -192,8 +191,8 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
         ),
         ReadTool(
             "deadlines_today",
-            "Every service on its current business date, by deadline: timeliness, forecast, delivery. Of an interrupted"
-            " service p_late assumes a repair now: act_by is the latest.",
+            "Every service on its current business date, by deadline: timeliness, forecast, delivery. For an"
+            " interrupted service, p_late assumes a repair now; act_by is the latest time for it.",
             _PAGING,
             _deadlines,
         ),
@@ -401,13 +400,9 @@ class _SizeLimits:
         return clean(_masked(text), self._chars)
 
 
-_VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""Invisible: they choose the glyph of the character before them, and may carry hidden text."""
-
-
 def _masked(text: str) -> str:
     """A text of several words is masked as for a third party; a single one may be a name to ask with."""
-    cleaned = _VARIATION_SELECTORS.sub("", clean(text))
+    cleaned = clean(text)
     return mask_strictly(cleaned) if any(map(str.isspace, cleaned)) else mask_secrets(cleaned)
 
 

@@ -130,7 +130,7 @@ class OtlpExporter:
         self._sent: dict[FinishedRun, None] = {}
         self._started_ns = time.time_ns()
         self._durations: defaultdict[str, _Durations] = defaultdict(_Durations)
-        """Of the runs that finished since, by state."""
+        """Of the runs exported since, by state."""
         self._troubles: dict[str, str] = {}
         self.trouble = ""
         """Why the last export of a signal failed, with the fix; empty if none did."""
@@ -193,11 +193,14 @@ class OtlpExporter:
         """Counts the next runs, once they are sent where traces are."""
         changed, cursor = next_finished_runs(self._store, micros(self._clock.now() - MAX_AGE))
         runs = [run for run in changed if run.state in RESULTS and run not in self._sent]
-        scope = {"spans": [_span(self._estate, run) for run in runs]}
-        fields = {"resource_spans": [{"resource": self._resource, "scope_spans": [scope]}]}
+
+        def fields() -> dict[str, Any]:
+            scope = {"spans": [_span(self._estate, run) for run in runs]}
+            return {"resource_spans": [{"resource": self._resource, "scope_spans": [scope]}]}
+
         before = self._troubles.get("traces", "")
         sends = runs and "traces" in self._settings.signals
-        refused = post_signal(self._settings, self._secrets, "traces", lambda: fields) if sends else before
+        refused = post_signal(self._settings, self._secrets, "traces", fields) if sends else before
         save_export_cursor(self._store, cursor, fence)
         self._sent |= dict.fromkeys(runs)
         for run in runs:

@@ -9,6 +9,7 @@ from console.store.db.fence import Fence
 from console.store.meta import get_meta, set_meta
 from console.store.queries.base import clean_name
 from console.store.row_values import from_row
+from console.store.snapshot.runs import BEGUN_SQL
 
 BATCH = 500
 """Most runs of one call."""
@@ -22,8 +23,7 @@ _ENDED = (
 )  # CROSS JOIN: SQLite then begins with the changed runs, not with all jobs
 
 _OPEN = (
-    "SELECT r.state, count(*) AS runs FROM run r JOIN job j ON j.id = r.job_id WHERE"
-    " r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"  # as the index run_open says it
+    f"SELECT r.state, count(*) AS runs FROM run r JOIN job j ON j.id = r.job_id WHERE {BEGUN_SQL}"  # noqa: S608
     " AND j.parent_id IS NULL AND NOT j.unwatched GROUP BY r.state"
 )
 

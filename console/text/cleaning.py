@@ -32,11 +32,13 @@ _UNSAFE = (
     "\U000e0000-\U000e007f"  # tags
     "]"
 )
+_VARIATION_SELECTORS = "[\ufe00-\ufe0f\U000e0100-\U000e01ef]"  # shown as nothing, after a character that they alter
 _SURROGATE = "[\ud800-\udfff]"
 
 
 def clean(text: str | bytes, limit: int | None = None) -> str:
     """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD.
+    Variation selectors, which may split a secret or carry hidden text, are removed.
 
     Bytes that are not UTF-8 become `\\xNN`. At most `limit` characters, the last of them "…" when something was cut.
     """
@@ -45,6 +47,7 @@ def clean(text: str | bytes, limit: int | None = None) -> str:
     if not (text.isascii() and text.isprintable()):
         text = _compiled(_SEQUENCE).sub("", text.replace("\r\n", "\n"))
         text = _compiled(_UNSAFE).sub(REPLACED, text)
+        text = _compiled(_VARIATION_SELECTORS).sub("", text)
         if "\t" in text:
             text = text.expandtabs(TAB_SIZE)
         text = _compiled(_SURROGATE).sub(_escaped, text)

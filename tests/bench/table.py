@@ -167,9 +167,13 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := set(given.names) - {*benchmarks()}:
         parser.error(f"no benchmark: {', '.join(sorted(unknown))}; there are {', '.join(benchmarks())}")
+    if given.against and given.record:
+        parser.error("--against records nothing")
     records: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
     titles = [f"{name} {given.scale}".strip() for name in given.names]
     titles = titles or [title for title in records if given.scale in title]
+    if not titles:
+        parser.error(f"nothing is recorded with {given.scale}; name a benchmark")
     if given.against is not None:
         with worktree(given.against) as other:
             for title in titles:

@@ -79,6 +79,23 @@ def test_make_bench_runs_what_is_recorded_the_evaluation_at_full_size(
     assert (0, ["control --quick"]) == (table.main(), ran)
 
 
+@pytest.mark.parametrize(
+    "options, fault",
+    [
+        (["--smoke"], "nothing is recorded with --smoke; name a benchmark"),
+        (["control", "--against", "HEAD", "--record"], "--against records nothing"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    options: list[str], fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table, "run_benchmark", lambda *_: [])
+    monkeypatch.setattr(sys, "argv", ["table", *options])
+    with pytest.raises(SystemExit, match="2"):
+        table.main()
+    assert fault in capsys.readouterr().err
+
+
 def test_a_commit_is_measured_in_turn_with_this_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ratio of medians, with the other's figures from its own files."""
     roots: list[Path] = []

@@ -26,6 +26,7 @@ from console.config.sections import (
 from console.domain.ids import micros
 from console.engine.api import queue
 from console.engine.api.client import EngineClient
+from console.engine.notify.outbox import Outbox
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.polling.poller import TargetPoller
@@ -36,6 +37,7 @@ from console.store.db.database import Database
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
+from console.timing.clock import wait_seconds
 from tests.fakes.scheduler import FakeScheduler, NoOptions
 from tests.store.ready import open_ready
 
@@ -51,6 +53,12 @@ class Sink:
     def __call__(self, url: str, title: str, body: str, page: Page) -> SendResult:
         self.got.append((url, title, body))
         return self.answer
+
+
+def wait_until_sent(outbox: Outbox) -> None:
+    """Waits until nothing is being sent."""
+    while outbox.hanging(-1):
+        wait_seconds(0.001)
 
 
 def poll_all(parts: EngineAssembly, fence: int) -> None:
@@ -91,7 +99,7 @@ class Bench:
 
     def send(self) -> None:
         while self.parts.outbox.step(self.fence):
-            self.parts.outbox.wait_idle()
+            wait_until_sent(self.parts.outbox)
 
     def restart(self, dead: bool = False) -> None:
         """A new engine on the same store: the old one's lease is over. `dead`: so is its process, and nobody knows any

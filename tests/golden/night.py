@@ -26,6 +26,7 @@ from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
 from console.store.db.database import Database
 from console.timing.clock import ClockSetting, real_now
+from tests.engine.bench import wait_until_sent
 from tests.golden.command_line import Result, fixed_environment, headway
 from tests.store.ready import place_ready
 
@@ -224,7 +225,7 @@ class Night:
 
     def _send(self) -> None:
         while self.parts.outbox.step(self.fence):
-            self.parts.outbox.wait_idle()
+            wait_until_sent(self.parts.outbox)
 
     def _poll(self) -> None:
         for _, poller in sorted(self.parts.pollers.items()):

@@ -20,7 +20,7 @@ from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
 from tests.action_requests import rerun_of
-from tests.engine.bench import poll_all
+from tests.engine.bench import poll_all, wait_until_sent
 from tests.invariants.engines import child, store_of, successor
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
@@ -52,7 +52,7 @@ def approved_rerun(tmp_path: Path) -> str:
     poll_all(parts, got.fence)
     parts.evaluator.step(got.fence)
     parts.outbox.step(got.fence)
-    parts.outbox.wait_idle()
+    wait_until_sent(parts.outbox)
     key = approve(parts, got.fence, store.url)
     lease.release_lease(store, got)
     parts.finish()

@@ -39,6 +39,7 @@ from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
 from tests.action_requests import rerun_of
+from tests.engine.bench import wait_until_sent
 from tests.invariants.worlds import ROUTE, Trouble, World, WorldConnector, config_of
 from tests.store.ready import open_ready
 
@@ -169,7 +170,7 @@ class Night:
         self.poller.poll_once(self.fence)
         self.parts.evaluator.step(self.fence)
         self.parts.outbox.step(self.fence)
-        self.parts.outbox.wait_idle()
+        wait_until_sent(self.parts.outbox)
 
     def poll_whatever_comes(self) -> None:
         self.poller.step(self.fence)

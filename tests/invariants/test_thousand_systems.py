@@ -23,6 +23,7 @@ from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.ingest import records
 from console.store.queries import open_queries
+from tests.engine.bench import wait_until_sent
 from tests.invariants.test_isolation import flooding
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
@@ -81,9 +82,9 @@ def test_f40_of_a_thousand_systems_three_hundred_become_unreachable_at_once(tmp_
             event.set()
             parts.evaluator.step(fence)
             while parts.outbox.step(fence):
-                parts.outbox.wait_idle()
+                wait_until_sent(parts.outbox)
         wait_until(lambda: parts.outbox.step(fence) or len(Sink(tmp_path).got) > AT_ONCE, "the digest", 20)
-        parts.outbox.wait_idle()
+        wait_until_sent(parts.outbox)
     got = Sink(tmp_path).got
     assert AT_ONCE + 1 == len(got)
     assert got[-1].title.endswith(f", and {LOST_SYSTEMS - AT_ONCE - 1} more alerts")

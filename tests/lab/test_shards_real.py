@@ -81,7 +81,7 @@ def test_the_shards_of_a_dead_engine_go_to_the_others_when_its_lease_has_expired
     assert {2} == {second.fences[shard] for shard in first.fences}
 
 
-def test_hand_overs_are_the_shards_that_an_engine_has_taken_over_from_others(store: Database, store_url: str) -> None:
+def test_hand_overs_are_the_claimed_shards_that_an_engine_held_before(store: Database, store_url: str) -> None:
     first = tick(store, "one:1")
     tick(store, "two:2", at=1)
     drop_surplus(store, "one:1", tick(store, "one:1", first, at=2))

@@ -38,7 +38,7 @@ from console.store.errors import NotAllowed, StoreUnusable
 from console.store.new_actions import SENT_BY
 from console.store.queries import open_queries
 from console.web.visitor import login_url
-from tests.engine.bench import Sink, estate_config, poll_all
+from tests.engine.bench import Sink, estate_config, poll_all, wait_until_sent
 from tests.engine.test_mcp_server import answering, called, tool_calls
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.estate import Estate
@@ -242,7 +242,7 @@ def test_an_engine_with_no_more_than_its_role_polls_judges_sends_and_answers(sha
     assert (True, "") == shared.answer("alice", shared.requests("alice").accept_drift(1, 0))
     assert [("open",)] == shared.rows("SELECT CASE WHEN closed_us IS NULL THEN 'open' END FROM incident")
     while shared.parts.outbox.step(shared.fence):
-        shared.parts.outbox.wait_idle()
+        wait_until_sent(shared.parts.outbox)
     assert [("sent",)] == shared.rows("SELECT state FROM delivery")
 
 

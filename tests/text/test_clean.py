@@ -54,6 +54,7 @@ def test_any_cleaned_bytes_are_text_that_can_be_written(raw: bytes) -> None:
         ("zero\u200bwidth", "zero\ufffdwidth"),
         ("[/x] [b] $(rm) '; --", "[/x] [b] $(rm) '; --"),
         ("漢字 é 👍", "漢字 é 👍"),
+        ("pass\ufe0fword=\U000e0101hunter2 \u26a0\ufe0f", "password=hunter2 \u26a0"),
         ("\x1b\x1b[2J[31m", "\ufffd[31m"),
         ("\ud800", "\\ud800"),
     ],

@@ -397,10 +397,10 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
     elif not red and not _stale(index, match) and not _retried(index, incident) and not _is_unproven(index, incident):
         match.close_reason = _settled(index, root, index.estate.plans_by_incident.get(incident.id))
         match.recovered = bool(match.close_reason)
-        symptoms = (run for run in affected_runs(index, incident) if run.job_id != root.job_id)
-        repairs = {requested_repair(index, run) for run in symptoms} - {""}
-        if match.close_reason == LATER_RUN_GOOD and repairs:
-            match.close_reason += f"; affected runs {', '.join(sorted(repairs))}"
+        if match.close_reason == LATER_RUN_GOOD:
+            symptoms = (run for run in affected_runs(index, incident) if run.job_id != root.job_id)
+            if repairs := {requested_repair(index, run) for run in symptoms} - {""}:
+                match.close_reason += f"; affected runs {', '.join(sorted(repairs))}"
     return match
 
 

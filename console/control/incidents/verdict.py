@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
         if not at:
             return [f"{text}, then {job}", f"{short}, then {job}", short]
         earlier = text.replace(self.until, f" by {at}") if self.until and is_first else short
-        return [*(f"{action}, after {at} {job} too" for action in (text, short)), earlier]
+        return [*(f"{action}, after {at} also {job}" for action in (text, short)), earlier]
 
     @property
     def text(self) -> str:
@@ -200,7 +200,7 @@ def without_advice(reason: str) -> str:
 
 def planned_reason(text: str, job: str, plans: Sequence[PlanView]) -> str:
     """ "it read data before load_orders finished: plan 1 reruns it": a title or reason of an incident whose rerun a
-    running plan sends, or waits for; else the text as it is. `job`: its root's."""
+    running plan sends, or waits for; else the text unchanged. `job`: that of its root."""
     without = without_advice(text)
     steps = ((plan.id, step) for plan in plans if plan.state == "running" for step in plan.steps if step.job == job)
     pending = ((number, step.verb) for number, step in steps if step.state in ("planned", "requested"))
@@ -303,8 +303,8 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         done = delivery_estimate(plan, view, clock)
         outlook = _outlook(late, now, clock, before=", ") or ([(f", {done}", "plain")] if done else [])
         saved, uncertain = (
-            tuple(dict.fromkeys(service.title or service.name for service in services_in_time(plan, view, is_saved)))
-            for is_saved in (True, None)
+            tuple(dict.fromkeys(service.title or service.name for service in services))
+            for services in services_in_time(plan, view)
         )
         may = [(f", {saved_text(uncertain, verb='may save')}", "warn")] if uncertain else []
         return Verdict(((state, "run"), *outlook, *may), saved)
@@ -426,14 +426,15 @@ _MISSABLE = (*_LATE, Timeliness.AT_RISK)
 _WORST_FIRST = (*_MISSABLE, Timeliness.NO_ESTIMATE)
 
 
-def services_in_time(plan: PlanView, view: IncidentView, is_saved: bool | None) -> list[AffectedServiceView]:
-    """Those that the plan saves, as it was shown, with None those that it may save: not delivered, and not expected
-    after their deadline; by deadline. None of a plan that has stopped."""
+def services_in_time(plan: PlanView, view: IncidentView) -> tuple[list[AffectedServiceView], list[AffectedServiceView]]:
+    """Those that the plan saves, as it was shown, and those that it may save: not delivered, and not expected after
+    their deadline; by deadline. None of a plan that has stopped."""
     if plan.standstill or plan.state == "stopped":
-        return []
-    services = (service for service in view.services if service.delivered is None and service.timeliness not in _LATE)
-    saved = (service for service in services if plan.saves(service.name, service.business_date) is is_saved)
-    return sorted(saved, key=lambda service: service.deadline)
+        return [], []
+    services = [service for service in view.services if service.delivered is None and service.timeliness not in _LATE]
+    services.sort(key=lambda service: service.deadline)
+    saved = [service for service in services if plan.saves(service.name, service.business_date)]
+    return saved, [service for service in services if plan.may_save(service.name, service.business_date)]
 
 
 def unsafe_services(services: Sequence[ServiceOfVerdict]) -> list[ServiceOfVerdict]:

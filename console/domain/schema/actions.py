@@ -247,7 +247,7 @@ class EngineRow(SQLModel, table=True):
     trouble: str = string()
     """Why it polls nothing, or what fails in its polling; empty if all is well."""
     hand_overs: int = 0
-    """How many shards it has taken over from other engines, the last at `handed_over_us`."""
+    """How many shards it has claimed that were held before, the last at `handed_over_us`."""
     handed_over_us: int | None = big(default=None)
 
 

@@ -144,11 +144,6 @@ class Outbox:
             self._pool.submit(self._deliver_guarded, delivery, fence)
         return len(due)
 
-    def wait_idle(self) -> None:
-        """Waits until nothing is being sent."""
-        while self._busy:
-            wait_seconds(0.001)
-
     def hanging(self, seconds: float) -> dict[str, float]:
         """Sends that take longer than `seconds`, with their duration."""
         now = time.monotonic()

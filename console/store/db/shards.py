@@ -68,7 +68,7 @@ def hold_shards(
         session.many(
             "UPDATE shard SET holder = ?, fence = fence + 1 WHERE id = ?", [(holder, row.id) for row in claimed]
         )
-        if taken_over := sum(row.fence > 0 for row in claimed):  # an engine had them before
+        if taken_over := sum(row.fence > 0 for row in claimed):  # held before, by any engine
             session.rows(_TAKE_OVER, (taken_over, now, holder))
         fences |= {row.id: row.fence + 1 for row in claimed}
         busy = {shard_of(row.system_id) for row in session.rows(_SENDING)} if len(fences) > share else set()

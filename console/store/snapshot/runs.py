@@ -24,10 +24,11 @@ from console.store.snapshot.interning import LayeredMap
 MINUTE_US = 60_000_000
 RUN_BATCH = 5_000
 """Rows converted at a time: the first refresh reads hundreds of thousands, and a row is larger than its value."""
-_OPEN = "r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"  # as the index says it
+BEGUN_SQL = "r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"
+"""The text of the index run_open."""
 SELECT_RUNS = (
     f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.id IN (SELECT r.id FROM run r WHERE r.sort_us >= ?"
-    f" UNION SELECT r.id FROM run r WHERE r.ended_us >= ? UNION SELECT r.id FROM run r WHERE {_OPEN})"
+    f" UNION SELECT r.id FROM run r WHERE r.ended_us >= ? UNION SELECT r.id FROM run r WHERE {BEGUN_SQL})"
 )
 SELECT_CHANGED_RUNS = f"SELECT {facts.RUN_COLUMNS} FROM run r WHERE r.changed_seq > ?"
 MAX_ISOLATED_SUCCESSES = 100

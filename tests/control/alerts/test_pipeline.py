@@ -701,16 +701,22 @@ def test_a_rerun_that_its_scheduler_shows_as_a_later_run_is_named_as_the_repair(
     assert "Repaired       rerun by anna, good at 03:22 UTC, ran 2 min\n" in notice.body
 
 
-def test_a_rerun_of_an_earlier_failure_is_the_repair_before_its_action_is_verified() -> None:
-    """As of a plan of two failures of pg_cron."""
+def first_of_two_is_rerun(*, in_flight: bool) -> Ledger:
+    """The job failed twice, both are notified, and anna reran the first."""
     ledger = night()
     fails(ledger)
     sent_at(ledger, "03:12")
     first = ledger.state(EXTRACT, "03:10")
     ledger.run(EXTRACT, "03:13", RunState.FAILED, **ended("03:13", 1))
     sent_at(ledger, "03:14")
-    repair = RepairFacts(first.job_id, Verb.RERUN, "anna", at("03:15"), in_flight=True)
+    repair = RepairFacts(first.job_id, Verb.RERUN, "anna", at("03:15"), in_flight=in_flight)
     ledger.estate = replace(ledger.estate, repairs={first.id: repair})
+    return ledger
+
+
+def test_a_rerun_of_an_earlier_failure_is_the_repair_before_its_action_is_verified() -> None:
+    """As of a plan of two failures of pg_cron."""
+    ledger = first_of_two_is_rerun(in_flight=True)
     ledger.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 2))
     assert ("recovered", "oncall") in sent_at(ledger, "03:23")
     assert "Resolved: Daily safe ({incident}, 10 min, rerun by anna)" == only(ledger).notices[0].title
@@ -719,14 +725,7 @@ def test_a_rerun_of_an_earlier_failure_is_the_repair_before_its_action_is_verifi
 
 def test_a_verified_rerun_of_an_earlier_run_is_the_repair_if_the_scheduled_run_was_good_later() -> None:
     """As of a cron job of every minute: the rerun is attempt 2 of the earlier run."""
-    ledger = night()
-    fails(ledger)
-    sent_at(ledger, "03:12")
-    first = ledger.state(EXTRACT, "03:10")
-    ledger.run(EXTRACT, "03:13", RunState.FAILED, **ended("03:13", 1))
-    sent_at(ledger, "03:14")
-    repair = RepairFacts(first.job_id, Verb.RERUN, "anna", at("03:15"))
-    ledger.estate = replace(ledger.estate, repairs={first.id: repair})
+    ledger = first_of_two_is_rerun(in_flight=False)
     recovers(ledger, started="03:15", takes=2)
     ledger.run(EXTRACT, "03:16", RunState.SUCCEEDED, **ended("03:16", 2))
     sent_at(ledger, "03:19")

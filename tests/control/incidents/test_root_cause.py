@@ -414,6 +414,22 @@ def test_a_run_that_its_host_lost_is_no_other_error_and_the_earlier_error_stays(
     assert (reason, ()) == (ledger.incident().reason, ledger.incident().notices)
 
 
+def test_a_run_lost_long_after_an_outage_that_it_outlived_is_another_error() -> None:
+    ledger = night(EXTRACT, deps=[], services=[])
+    silent(ledger, "03:13")
+    ledger.evaluate("03:20")
+    ledger.target(1, failing_since=None, error="", error_kind="")
+    ledger.evaluate("03:25")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:26", 1), exit_code=22)
+    ledger.evaluate("03:30")
+    lost = {"started_at": at("03:14"), "ended_at": at("07:00"), "message": "killed by the OOM killer"}
+    ledger.run(EXTRACT, "03:14", RunState.LOST, **lost)
+    ledger.evaluate("07:00")
+    incident = ledger.incident()
+    assert (1, "killed by the OOM killer") == (len(incident.notices), incident.reason)
+    assert incident.event.startswith("failed with another error: hosts/extract")
+
+
 def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:
     ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD) + feeds(OTHER, LOAD), services=[])
     ledger.run(OTHER, "03:00", RunState.FAILED, **ended("03:00", 5))

@@ -23,7 +23,7 @@ from console.engine.notify.senders import SendResult
 from console.engine.supervisor.assembly import EngineAssembly
 from console.store.db import lease
 from console.store.db.lease import HeldLease, LeaseHolder
-from tests.engine.bench import Bench, Sink, estate_config, running_bench
+from tests.engine.bench import Bench, Sink, estate_config, running_bench, wait_until_sent
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port
 from tests.lab.sinks import SmtpSink
@@ -268,7 +268,7 @@ def test_an_engine_that_was_stopped_in_mid_mail_does_not_end_it_after_another_to
     stopped.pollers[next(iter(stopped.pollers))].poll_once(first.fence)
     stopped.evaluator.step(first.fence)
     assert 1 == stopped.outbox.step(first.fence)
-    stopped.outbox.wait_idle()
+    wait_until_sent(stopped.outbox)
     assert [] == server.mails
     [second] = leases
     assert isinstance(second, HeldLease)

@@ -22,7 +22,7 @@ from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult, send_by_apprise
 from console.store import outbox as rows
 from console.store.errors import StoreUnusable
-from tests.engine.bench import Bench, estate_config, running_bench
+from tests.engine.bench import Bench, estate_config, running_bench, wait_until_sent
 from tests.fakes.scheduler import FakeScheduler
 from tests.fakes.web_server import web_server
 from tests.lab.process import wait_until
@@ -210,7 +210,7 @@ def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monk
             wait_until(lambda: len(bench.parts.outbox.hanging(0.0)) == 60, "the others to hang still", SECONDS)
         finally:
             free.set()
-        bench.parts.outbox.wait_idle()
+        wait_until_sent(bench.parts.outbox)
 
 
 def test_a_receiver_that_is_down_for_a_month_is_tried_on(bench: Bench) -> None:
@@ -250,12 +250,12 @@ def test_what_was_claimed_when_the_answer_to_the_claim_was_lost_is_sent_all_the_
     bench.poller.poll_once(bench.fence)
     bench.parts.evaluator.step(bench.fence)
     bench.parts.outbox.step(bench.fence)
-    bench.parts.outbox.wait_idle()
+    wait_until_sent(bench.parts.outbox)
     assert 1 == len(bench.sink.got)
     with bench.store.write(None) as connection:
         connection.rows("UPDATE delivery SET state = 'claimed', wire_us = NULL")
     rounds = iter([False, False, True])
     bench.parts.outbox.wake.set()
     bench.parts.outbox.run(bench.fence, lambda: next(rounds))
-    bench.parts.outbox.wait_idle()
+    wait_until_sent(bench.parts.outbox)
     assert 2 == len(bench.sink.got)

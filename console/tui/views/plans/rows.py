@@ -440,12 +440,13 @@ def _promises_text(view: IncidentView) -> str:
 
 def saved_services(plan: PlanView, view: IncidentView | None, ctx: RenderContext) -> str:
     """ "saves Supply plan 06:30, may save Daily revenue 07:30": those that the plan in progress saves, by deadline."""
-    texts = (
-        saved_text([f"{service.title or service.name} {ctx.due(service.deadline)}" for service in services], verb=verb)
-        for verb, is_saved in (("saves", True), ("may save", None))
-        if view is not None and (services := services_in_time(plan, view, is_saved))
+    if view is None:
+        return ""
+    saved, uncertain = (
+        [f"{service.title or service.name} {ctx.due(service.deadline)}" for service in services]
+        for services in services_in_time(plan, view)
     )
-    return ", ".join(texts)
+    return ", ".join(filter(None, [saved_text(saved), saved_text(uncertain, verb="may save")]))
 
 
 def recap_text(view: IncidentView, ctx: RenderContext) -> str:

@@ -76,15 +76,15 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
-    assert "(in 40 min), after 03:50 load_orders too, saves Supply plan" in verdict(view)
+    assert "(in 40 min), after 03:50 also load_orders, saves Supply plan" in verdict(view)
     assert "load_orders too" not in verdict(safe)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
-    assert " Restart extract_orders by 03:58, after 03:50 load_orders too" == text_of(line)
+    assert " Restart extract_orders by 03:58, after 03:50 also load_orders" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
     assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
-    assert "after 02:50 load_orders too, saves" in text_of(line), "one zone"
+    assert "after 02:50 also load_orders, saves" in text_of(line), "one zone"
     command = incident_verdict(view, (), NOW, render_context().hm, is_frozen=False)
     assert f" {command.text}" == verdict(view), "as the commands print it"
 
@@ -140,7 +140,7 @@ def test_a_job_that_has_read_stale_data_is_restarted_before_a_later_start_is_awa
     )
     assert "then load_orders, " in verdict(view)
     fresh = dataclasses.replace(view, members=tuple(run for run in view.members if run.role != "stale"))
-    assert "after 05:20 revenue_mart too, " in verdict(fresh)
+    assert "after 05:20 also revenue_mart, " in verdict(fresh)
 
 
 def test_a_service_that_can_still_be_saved_ranks_before_one_that_cannot() -> None:
@@ -861,7 +861,7 @@ def _second_restart(night: Night) -> None:
 
 @on_the_night(size=(80, 24), prepare=_second_restart)
 async def test_a_narrow_screen_names_the_second_restart(night: Night) -> None:
-    line = " Restart extract_orders by 03:58, after 03:50 load_orders too"
+    line = " Restart extract_orders by 03:58, after 03:50 also load_orders"
     await night.see("SERVICES", line, "r recover")
     for key, title in (("3", "JOBS"), ("4", "TONIGHT")):
         await night.press(key)

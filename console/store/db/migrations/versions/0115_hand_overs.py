@@ -1,4 +1,4 @@
-"""How many shards an engine has taken over from others, and when last."""
+"""How many shards an engine has claimed that were held before, and when last."""
 
 from __future__ import annotations
 
