@@ -315,7 +315,7 @@ def reconcile_marks(
 
     `missed`: of the check before; `checked_at`: when this one began: holds placed or ended since are left to the next.
     A hold without its mark in two checks was released by a person, and is not placed again for its period. If its job
-    was enabled under our mark, the mark is cleared. A mark that is back is held again; one unknown to
+    was enabled under the hold mark, the mark is cleared. A mark that is back is held again; one unknown to
     the store becomes "foreign" and is reported, never removed. Requests that are not adopted yet are left to the next
     evaluation. A mark known from another target is a copy (a cloned crontab): it changes nothing, and its job counts as
     paused. Raises LeaseLost.
@@ -380,7 +380,7 @@ def _move(
         detail = f"recovered: its mark is at its source, though it was {hold.state}: {clean_line(mark.where)}"
     event = reason.text(detail)
     if after is HoldState.CLEARING:
-        event += ": the hold has ended, and our mark is removed there"
+        event += ": the hold has ended, and the hold mark is removed there"
     ended = now_us if after.is_over else None
     is_held, is_clearing = after is HoldState.HELD, after is HoldState.CLEARING
     released = session.rows(
