@@ -229,16 +229,15 @@ _NOTIFIED_STEP = (
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
     " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed' AND m.role IN"
-    " ('root', 'red') AND i.closed_us IS NULL AND EXISTS (SELECT 1 FROM incident o WHERE o.id = ? AND o.closed_us IS"
-    " NOT NULL) ORDER BY m.role <> 'root', m.incident_id LIMIT 1"
+    " ('root', 'red') AND i.closed_us IS NULL ORDER BY m.incident_id <> ?, m.role <> 'root', m.incident_id LIMIT 1"
 )
 
 
 def _with_open_incident(session: WriteSession, plan: PlanProgress, now: datetime) -> PlanProgress:
-    """The plan; if its incident is resolved, as one of the incident that the run of its failed step has opened, so that
-    the notification and the screens of both name one repair. The resolved one says where it continues."""
-    rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id))
-    if not rows:
+    """The plan; if its incident is repaired, as one of the incident that the run of its failed step has opened, so that
+    the notification and the screens of both name one repair. The repaired one says where it continues."""
+    rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id)) if plan.incident_id is not None else []
+    if not rows or rows[0].incident_id == plan.incident_id:
         return plan
     session.rows("UPDATE plan SET incident_id = ? WHERE id = ?", (rows[0].incident_id, plan.id))
     _record_event(session, plan, f"its plan {plan.id} continues at {incident_name(rows[0].incident_id)}", now)

@@ -488,6 +488,9 @@ def changed_jobs(
     changed |= {cancel.job_id for _, cancel in before.cancels.items() ^ after.cancels.items()}
     changed |= {repair.job_id for _, repair in before.repairs.items() ^ after.repairs.items()}
     changed |= {approval.job_id for _, approval in before.approvals.items() ^ after.approvals.items()}
+    planned = _differing(before.plans_by_incident, after.plans_by_incident)
+    for incident in (incident for incident in after.incidents if incident.id in planned):
+        changed |= after.jobs.keys() & {incident.root_job_id, *incident.member_job_ids}
     targets = [(before.targets[number], after.targets[number]) for number in polled if number in after.targets]
     if cache is not None:
         changed.update(*(cache.memo.reached_by(target) for _, target in targets))

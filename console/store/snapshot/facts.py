@@ -427,12 +427,13 @@ def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]], outdated: Set[int
 _PLANS = (
     f"{PLAN_FACTS} WHERE p.incident_id IS NOT NULL AND p.state IN ('running', 'paused', 'stopped') GROUP BY p.id,"
     " p.incident_id, p.state HAVING SUM(CASE WHEN s.action_key IS NOT NULL THEN 1 ELSE 0 END) > 0 AND SUM(CASE WHEN"
-    " s.state <> 'verified' AND s.verb NOT IN ('hold', 'release') AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
+    " s.state <> 'verified' AND s.verb <> 'hold' AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
 )
 
 
 def load_plans_by_incident(session: Session, outdated: Set[int]) -> dict[int, PlanFacts]:
-    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good. `outdated`:
+    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good and
+    not released. `outdated`:
     the plans that `is_outdated_plan`."""
     return {
         row.incident_id: PlanFacts(row.id, row.state, row.done, row.total, row.id in outdated)

@@ -16,7 +16,16 @@ from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, Silen
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
-from console.domain.estate import ApprovalFacts, CancelFacts, Estate, EstateChanges, JobFacts, RepairFacts
+from console.domain.estate import (
+    ApprovalFacts,
+    CancelFacts,
+    Estate,
+    EstateChanges,
+    IncidentFacts,
+    JobFacts,
+    PlanFacts,
+    RepairFacts,
+)
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.promise import DeadlineExtension, DeadlineRule, Promise
 from console.domain.service import service_of_instance
@@ -194,6 +203,16 @@ def test_a_repair_or_cancel_that_was_sent_or_ended_touches_its_job() -> None:
     assert {2} == changed_jobs(sent, replace(WHOLE, repairs={1: repair, 3: repair})), "two runs repaired alike"
     assert {2} == changed_jobs(WHOLE, replace(WHOLE, cancels={1: CancelFacts(2, "root", "stuck", at("03:15"))}))
     assert {2} == changed_jobs(WHOLE, replace(WHOLE, approvals={1: ApprovalFacts(2, "3f0a91c2")}))
+
+
+def test_a_plan_that_moves_touches_the_jobs_of_its_incident() -> None:
+    known = IncidentFacts(
+        1, "run:a1", A.id, "2026-11-20T03:10:00Z", None, frozenset(), NIGHT, at("03:11"), at("03:11"), "",
+        member_job_ids=frozenset({A.id, B.id}),
+    )  # fmt: skip
+    before = replace(WHOLE, incidents=(known,))
+    planned = replace(before, plans_by_incident={1: PlanFacts(7, "running", 2, 4)})
+    assert {A.id, B.id} == changed_jobs(before, planned) == changed_jobs(planned, before)
 
 
 def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:

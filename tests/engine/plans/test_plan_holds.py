@@ -409,6 +409,9 @@ def stopped_at_its_wait(night: Night) -> list[tuple[str, str]]:
 def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(night: Night) -> None:
     mails = stopped_at_its_wait(night)
     commands = ["headway rerun fake/load", "headway plan resume 1"]
+    [ended] = [title for title, _ in mails if "(INC-0001, " in title]
+    assert ended.startswith("Cause resolved: daily 06:30 still at risk (INC-0001, ")
+    mails = [(title, body) for title, body in mails if title != ended]
     assert [commands] == [re.findall(r"^Do +(.*)$", body, re.M) for _, body in mails], "one mail, one way"
     with open_queries(night.bench.url) as reads:
         view = reads.plans.plan(1)
@@ -493,7 +496,8 @@ def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> No
     assert [("running",)] == night.rows("SELECT state FROM plan")
 
 
-def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_safe(night: Night) -> None:
+def to_the_last_step(night: Night) -> None:
+    """The root is good, and the plan runs until it has only load to wait for; nobody is notified of that."""
     night.at("03:50").rounds()
     plan(night)
     night.at("03:51")
@@ -502,33 +506,39 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     go_on(night)
     sent(night)
     ends(night, "extract", "04:10", RunState.SUCCEEDED)
-    night.at("04:11").rounds()
+    for clock in ("04:11", "04:14", "04:18"):
+        night.at(clock)
+        go_on(night)
+    assert [] == sent(night)
+    assert [(None,)] == night.rows("SELECT closed_us FROM incident")
+    assert shown_verdict(night).startswith("Plan 1 running: 3 of 4 steps, services done about 04:2")
+    ends(night, "load", "04:20", RunState.SUCCEEDED)
+
+
+def test_an_incident_is_resolved_at_the_end_of_its_plan_and_the_mail_says_safe(night: Night) -> None:
+    to_the_last_step(night)
+    night.at("04:21")
+    go_on(night)
+    night.at("04:22").rounds()
     [(title, body)] = sent(night)
-    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
-    assert body.startswith("Plan 1 is at 2 of 4 steps.\n"), "with the rerun that succeeded, as the title counts it"
+    assert title.startswith("Resolved: daily safe (INC-0001, ")
+    assert body.startswith("Plan 1 is at 4 of 4 steps.\n"), "with the run of load, which the plan has not judged yet"
     [(reason,)] = night.rows("SELECT close_reason FROM incident")
-    assert "plan" not in reason  # it is read after the plan has ended
+    assert "plan" not in reason
 
 
 def test_an_end_that_was_delayed_says_how_its_plan_ended(night: Night) -> None:
-    night.at("03:50").rounds()
-    plan(night)
-    night.at("03:51")
-    go_on(night)
-    night.at("04:05")
-    go_on(night)
-    sent(night)
+    to_the_last_step(night)
     night.bench.sink.answer = SendResult(False, "451")
-    ends(night, "extract", "04:10", RunState.SUCCEEDED)
-    night.at("04:11").rounds()
-    assert len(sent(night)) == 1
+    night.at("04:21")
+    go_on(night)
+    assert {"Resolved: daily safe"} == {title.partition(" (INC-0001, ")[0] for title, _ in sent(night)}
     night.bench.sink.answer = SendResult(True)
     with night.bench.store.write(None) as session:
-        session.rows("UPDATE plan SET state = 'done' WHERE id = 1")
         session.rows("UPDATE delivery SET next_us = 0")
         session.rows("UPDATE delivery SET since_us = since_us - 1190000000 WHERE state = 'pending'")
     [(title, body)] = sent(night)
-    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
+    assert title.startswith("Resolved: daily safe (INC-0001, ")
     assert body.startswith("Delayed by 20 min.\n\nPlan 1 is done.\n")
 
 
