@@ -69,19 +69,17 @@ def read_preferences(path: Path | None = None) -> PersonalPreferences:
     except FileNotFoundError:
         return PersonalPreferences(path)
     except OSError as error:
-        return PersonalPreferences(
-            path, faults=(f"{path}: cannot be read: {error.strerror}. Make it readable for you.",)
-        )
+        fault = f"{path}: cannot be read: {error.strerror}. Make it readable for you."
     except UnicodeDecodeError as error:
         number, problem = encoding_fault(error)
-        return PersonalPreferences(path, faults=(f"{path}:{number}: {problem}",))
+        fault = f"{path}:{number}: {problem}"
     except ValueError as error:
         line = re.search(r"at line (\d+)", str(error))
         place = f"{path}:{line[1]}" if line else f"{path}"
-        return PersonalPreferences(
-            path, faults=(f"{place}: is not valid TOML: {error}. Fix that line; nothing of it is used.",)
-        )
-    return _checked(PersonalPreferences(path, text=text), document)
+        fault = f"{place}: is not valid TOML: {error}. Fix that line; nothing of it is used."
+    else:
+        return _checked(PersonalPreferences(path, text=text), document)
+    return PersonalPreferences(path, faults=(fault,))
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -108,8 +106,8 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
         view, view_faults = read_view(name, table, mine=True)
         if view is not None:
             views[name] = view
-        for fault in view_faults:
-            report(fault.problem, "views", name, fault.field)
+        for field, problem in view_faults:
+            report(problem, "views", name, field)
     theme = document.get("theme", "")
     if theme and theme not in THEMES:
         near = get_close_matches(str(theme), THEMES, 1)
@@ -117,8 +115,8 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
         report(f"unknown theme; {hint}", "theme")
         theme = ""
     signals, signal_faults = read_signals(document.get("signals", {}))
-    for signal_fault in signal_faults:
-        report(signal_fault.problem, "signals", signal_fault.name)
+    for name, problem in signal_faults.items():
+        report(problem, "signals", name)
     return PersonalPreferences(
         preferences.path, keys if isinstance(keys, dict) else {}, views, signals, tuple(faults), preferences.text, theme
     )
@@ -232,7 +230,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _line(text: str, key: tuple[str, ...]) -> int:
-    """The line of a key."""
     lines, inside = text.splitlines(), 0
     for at, line in enumerate(lines, 1):
         if re.match(rf"\s*\[.*{re.escape(key[1] if len(key) > 2 else key[0])}", line):

@@ -235,6 +235,11 @@ def validate_named(model: type[Model], document: Table, top: str, reading: Confi
     return {name: value for name, value in checked.items() if value is not None}
 
 
+def validate_section(model: type[Model], document: Table, top: str, reading: ConfigDocument) -> Model | None:
+    """The settings of a single table; None where it is missing, or has faults."""
+    return validate(model, document[top], (top,), reading) if top in document else None
+
+
 def validate(
     model: type[Model], table: Any, key: tuple[str, ...], reading: ConfigDocument, also: tuple[str, ...] = ()
 ) -> Model | None:
