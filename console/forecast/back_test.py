@@ -205,7 +205,8 @@ class BackTest:
         self._targets = [
             estate.targets[target] for target in sorted({job.target_id for job in self._estate.jobs.values()})
         ]
-        self._is_read = all(job_id in estate.history for job_id in members[0])
+        self.is_read = all(job_id in estate.history for job_id in members[0])
+        """False while the history of one of its jobs is not loaded."""
         self._history = {job: estate.history.get(job, NO_HISTORY) for job in jobs}
         self._ran = {job_id: list(past_successes(history)) for job_id, history in self._history.items()}
         self._members = [tuple(sorted(job_ids)) for job_ids in members]
@@ -213,13 +214,7 @@ class BackTest:
         self._ends = services[0].terminals
 
     @property
-    def is_read(self) -> bool:
-        """False while the history of one of its jobs is not loaded."""
-        return self._is_read
-
-    @property
     def jobs(self) -> Mapping[int, JobFacts]:
-        """The jobs of the service."""
         return {job: self._estate.jobs[job] for job in self._members[0]}
 
     def dates(self) -> list[date]:

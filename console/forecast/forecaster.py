@@ -19,7 +19,7 @@ from console.control.snapshot.incremental import SourceMemo
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.forecast import JobForecast
 from console.domain.history import EstimateKind
-from console.forecast.calibration import learned_slopes, publish_odds
+from console.forecast.calibration import fit_slopes, publish_odds
 from console.forecast.finish_times import ActByTimes, FinishTimes, NodeState, ServiceForecast, ServiceOdds
 from console.forecast.night_graph import (
     NightGraph,
@@ -252,7 +252,7 @@ class Forecaster:
         tonight = Tonight(phase, ready, start, end, failed)
         sim = run_simulation(tonight, index.now.timestamp() - origin, prepared.night, chunks=1)
         past_forecasts = index.estate.forecasts
-        slopes = self._slopes.get("slopes", (past_forecasts,), lambda: learned_slopes(past_forecasts))
+        slopes = self._slopes.get("slopes", (past_forecasts,), lambda: fit_slopes(past_forecasts))
         forecasts = []
         for place, day in group:
             job_of = {job_id: jobs[point] for job_id, point in night.places[place].items() if point in jobs}
