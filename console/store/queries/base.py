@@ -13,7 +13,7 @@ from console.domain.ids import instant, optional_instant
 from console.domain.switches import SystemPause
 from console.store import meta
 from console.store.db import schema_version
-from console.store.db.location import LIST_TABLES, incomplete_text, is_incomplete, no_store_text
+from console.store.db.location import incomplete_text, no_store_text
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.errors import NO_TABLE, StoreMissing, StoreUnusable
@@ -56,7 +56,8 @@ class ReadStore:
             rows = self.link.rows(schema_version.SCHEMA_QUERY)
         except StoreUnusable as error:
             try:
-                is_half_made = not self.link.is_postgres and is_incomplete(self.link.rows(LIST_TABLES))
+                tables = "SELECT 1 FROM sqlite_master WHERE type = 'table'"
+                is_half_made = not self.link.is_postgres and not self.link.rows(tables)
             except StoreUnusable:
                 is_half_made = False
             if is_half_made:
