@@ -246,7 +246,10 @@ def validate(
     try:
         return model.model_validate(table, context={"folder": reading.folder(key)})
     except ValidationError as error:
-        faults = [(fault, _location(model, fault)) for fault in error.errors(include_url=False)]
+        faults = [
+            (fault, fault_location(model, fault["loc"], is_unknown=fault["type"] == "extra_forbidden"))
+            for fault in error.errors(include_url=False)
+        ]
         unknown = [place for fault, place in faults if fault["type"] == "extra_forbidden"]
         misspelled = {
             (*place.keys[:-1], *get_close_matches(place.keys[-1], _known_keys(place, also), n=1)) for place in unknown
@@ -270,10 +273,6 @@ def _named_place(place: FaultLocation, text: str) -> tuple[tuple[str, ...], str]
     for name in names:
         shapes = _below(shapes, name) or ()
     return ((*place.keys, *names), match[2]) if match and shapes else (place.keys, text)
-
-
-def _location(model: type[BaseModel], error: Any) -> FaultLocation:
-    return fault_location(model, error["loc"], is_unknown=error["type"] == "extra_forbidden")
 
 
 def _is_reported_deeper(error: Any, place: FaultLocation, faults: list[tuple[Any, FaultLocation]]) -> bool:
