@@ -46,7 +46,6 @@ OVERLAYS = {
 FORM_DIALOGS = ("preview", "ask", "pick")
 """Modal dialogs with an answer, most of them with a line to type in."""
 READING_DIALOGS = ("text", "what_if")
-"""Modal dialogs with text to read."""
 RUN_SCREENS = ("services", "incidents", "incident", "jobs", "runs", "job", "run")
 """Where `l` and `o` refer to a run."""
 RECOVERY_SCREENS = ("services", "incidents", "incident")
@@ -335,7 +334,6 @@ def _default_footer(screen: str) -> tuple[KeyAction, ...]:
 
 
 def footer_actions(screen: str, remap: Remap = NO_REMAP) -> tuple[KeyAction, ...]:
-    """The actions of the footer, in its order."""
     if not remap:
         return _default_footer(screen)
     return tuple(act._replace(keys=remap.get(f"{screen}.{act.id}", act.keys)) for act in _default_footer(screen))

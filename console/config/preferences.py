@@ -144,32 +144,18 @@ def save_theme(name: str, path: Path | None = None) -> None:
         lines[at] = line
     else:
         lines[:0] = [line, "\n"] if lines else [_FIRST, "\n", line]
-    after = "".join(lines)
-    try:
-        is_whole = _parsed(after) == {**before, "theme": name}
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise PreferencesNotSaved(f"{path}: theme is written in a way that only you can change: edit it there")
-    _write(path, after)
+    _write(path, "".join(lines), {**before, "theme": name}, "theme")
 
 
 def _change(path: Path, name: str, fields: Mapping[str, Any] | None) -> None:
     text, before = _read_unchanged(path)
-    other_settings = {top: value for top, value in before.items() if top != "views"}
     views = {key: value for key, value in before.get("views", {}).items() if key != name}
     views |= {name: dict(fields)} if fields is not None else {}
     after = _without(text, name)
     if fields is not None:
         block = "\n".join((_header(name), *(f"{key} = {_toml(value)}" for key, value in fields.items())))
         after = f"{after.rstrip()}\n\n{block}\n" if after.strip() else f"{_FIRST}\n{block}\n"
-    try:
-        parsed = _parsed(after)
-    except ValueError:
-        parsed = {}
-    if {**parsed, "views": parsed.get("views", {})} != {**other_settings, "views": views}:
-        raise PreferencesNotSaved(f"{path}: [views.{name}] is written in a way that only you can change: edit it there")
-    _write(path, after)
+    _write(path, after, {**before, "views": views}, f"[views.{name}]")
 
 
 def _read_unchanged(path: Path) -> tuple[str, dict[str, Any]]:
@@ -207,8 +193,14 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _write(path: Path, text: str) -> None:
-    """Atomic: a new file replaces the old one, also behind a link."""
+def _write(path: Path, text: str, settings: Mapping[str, Any], what: str) -> None:
+    """Writes the text if these are all of its settings. Atomic: a new file replaces the old one, also behind a link."""
+    try:
+        written = _parsed(text)
+    except ValueError:
+        written = {}
+    if {"views": {}, **written} != {"views": {}, **settings}:
+        raise PreferencesNotSaved(f"{path}: {what} is written in a way that only you can change: edit it there")
     real = path.resolve()
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
