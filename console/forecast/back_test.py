@@ -47,10 +47,6 @@ class PastSuccess:
     ended: datetime
     takes: float
 
-    @property
-    def was_repaired(self) -> bool:
-        return self.began < self.started
-
 
 def past_successes(history: RunHistory) -> Iterator[PastSuccess]:
     """The successes of a history. The end of a failed first attempt is known only where it was a run of its own."""
@@ -98,7 +94,7 @@ def run_as_of(job: JobFacts, ran: PastSuccess, at: datetime, usual: float) -> Ru
         return (
             replace(first, state=RunState.FAILED, ended_at=red) if red <= at else replace(first, state=RunState.RUNNING)
         )
-    number = 2 if ran.was_repaired else 1
+    number = 2 if ran.began < ran.started else 1
     run = replace(run, state=RunState.RUNNING, attempt=number, first_started_at=ran.began, started_at=ran.started)
     if at < ran.ended:
         return run
@@ -163,8 +159,6 @@ class BackTestedNight:
 
 @dataclass(frozen=True, slots=True)
 class _TestedNight:
-    """A past night that can be tested."""
-
     business_date: date
     deadline: datetime
     finish: datetime

@@ -203,7 +203,6 @@ class Forecaster:
         return forecasts
 
     def _of_date(self, index: EstateIndex, days: Sequence[ServiceForecast]) -> Sequence[ServiceForecast]:
-        """Forecasts of the service days of one business date."""
         forecasts, night = list(days), build_night_graph(index, days, self._usual_starts)
         for group in independent_groups(night):
             members = [(place, days[place]) for place in group]
@@ -226,7 +225,6 @@ class Forecaster:
     def _of_group(
         self, index: EstateIndex, night: NightGraph, group: Sequence[tuple[int, ServiceForecast]]
     ) -> Sequence[ServiceForecast]:
-        """Forecasts of service days of one business date that share jobs."""
         days = [day for _, day in group]
         ends = [night.places[place][end] for place, day in group for end in day.ends if end in day.nodes]
         ahead, needed = list(ends), set[int]()

@@ -258,8 +258,6 @@ def as_fallback(alert: UndeliveredAlert, fallback: str, first_line: str, plain_l
 
 @dataclass(frozen=True, slots=True)
 class RotaReading:
-    """One rota as read from its calendar."""
-
     name: str
     source: str
     shifts: str

@@ -152,7 +152,6 @@ def _write(session: WriteSession, seq: Callable[[], int], decision: HoldDecision
 
 
 def _insert(session: WriteSession, values: Mapping[str, Any]) -> bool:
-    """Whether the hold is new."""
     sql = f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     return bool(session.rows(f"{sql} ON CONFLICT (key) DO NOTHING RETURNING key", tuple(values.values())))
 
@@ -245,8 +244,6 @@ def pending_start(store: Database, start_key: str) -> PendingStart | None:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """Result of one check."""
-
     changed: bool
     """True if a difference was written."""
     missed: frozenset[str] = frozenset()

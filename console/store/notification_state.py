@@ -57,7 +57,6 @@ def load_notification_state(session: Session, now_us: int, closed_since_us: int 
 
 
 def last_notifications(session: Session, incidents: Sequence[int]) -> dict[int, tuple[RouteNotification, ...]]:
-    """The last notification of each route by incident."""
     notifications: dict[int, list[RouteNotification]] = defaultdict(list)
     for row in session.by_keys(_SELECT_NOTIFICATIONS, incidents):
         until = instant(row.let_us) if row.let_us and row.let_us > row.last_us else None

@@ -40,8 +40,6 @@ class RunVisibility(NamedTuple):
 
 
 class ReadStore:
-    """A store open for reading."""
-
     def __init__(self, link: ReadConnection) -> None:
         self.link = link
         self._clock = Clock(self.clock_setting)
@@ -120,11 +118,9 @@ class ReadStore:
 
     def declared(self) -> Declared:
         """Calendars and other declarations of the config; empty before the first."""
-        from console.domain.settings import NOTHING_DECLARED  # noqa: PLC0415
-        from console.store.config_documents import parse_declared  # noqa: PLC0415 - pydantic is slow to import
+        from console.store.config_documents import load_declared  # noqa: PLC0415 - pydantic is slow to import
 
-        document = self.meta("declared")
-        return parse_declared(document) if document is not None else NOTHING_DECLARED
+        return load_declared(self.link)
 
     def paused(self) -> dict[str, SystemPause]:
         """System -> its active pause of polling."""
@@ -213,7 +209,6 @@ def fuzzy_pattern(text: str) -> str:
 
 
 def exact_pattern(text: str) -> str:
-    """Pattern for exactly this text."""
     return _escaped(encode_name(text))
 
 

@@ -108,7 +108,6 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
 _NONE = Schedule("none")
 
 EndedAttempt = tuple[datetime | None, datetime, RunState]
-"""Start, end and state of an ended attempt."""
 
 
 def ended_attempts(session: Session, run_ids: list[int]) -> dict[int, tuple[EndedAttempt, ...]]:
