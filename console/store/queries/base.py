@@ -19,7 +19,7 @@ from console.store.db.session import Row
 from console.store.errors import NO_TABLE, StoreMissing, StoreUnusable
 from console.store.names import decode_name, encode_name
 from console.store.queries.watched_jobs import unwatched_condition
-from console.store.row_values import json_object
+from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock, ClockSetting
 
@@ -126,13 +126,10 @@ class ReadStore:
         """System -> its active pause of polling."""
         now = self.now()
         rows = self.link.rows(
-            "SELECT s.name, w.set_by, w.why, w.at_us, w.until_us FROM system s JOIN switch w"
+            "SELECT s.name AS system, w.set_by AS by, w.why, w.at_us, w.until_us FROM system s JOIN switch w"
             " ON w.name = 'polling ' || s.name WHERE w.until_us IS NOT NULL AND NOT s.removed ORDER BY s.name"
         )
-        pauses = (
-            SystemPause(row.name, row.set_by, row.why, optional_instant(row.at_us), instant(row.until_us))
-            for row in rows
-        )
+        pauses = (from_row(SystemPause, row) for row in rows)
         return {pause.system: pause for pause in pauses if pause.lasts(now)}
 
 
