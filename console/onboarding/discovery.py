@@ -173,8 +173,8 @@ def _find_cron_database(
     for name in names:
         with suppress(psycopg.Error):
             if deadline.left > 0:
-                with connect(dbname=name) as other:
-                    if other.execute(PG_CRON_QUERY).fetchone() is not None:
+                with connect(dbname=name) as database_connection:
+                    if database_connection.execute(PG_CRON_QUERY).fetchone() is not None:
                         return name, ""
     searched = ", ".join([connection.info.dbname, *names])
     return "", (

@@ -120,7 +120,7 @@ def send_as_group(
 
 
 def put_into_digest(session: WriteSession, alert_ids: Sequence[int], digest_id: int | None) -> None:
-    """Releases alerts as parts of a digest or group: what is pending of them is not sent on its own."""
+    """Releases alerts as parts of a digest or group, in place of their own pending deliveries."""
     session.many(
         "UPDATE alert SET waits = ?, digest_id = ? WHERE id = ?", [(False, digest_id, number) for number in alert_ids]
     )
