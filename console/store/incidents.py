@@ -267,8 +267,6 @@ class IncidentWriter:
 
 
 class _IncidentService(NamedTuple):
-    """One row of `incident_service`."""
-
     incident_id: int
     service_id: int
     business_date: str
@@ -283,7 +281,6 @@ class _IncidentService(NamedTuple):
 
     @property
     def day(self) -> Values:
-        """Its key."""
         return self.incident_id, self.service_id, self.business_date, self.submission
 
 

@@ -69,7 +69,7 @@ def active_plans(store: Database, unreadable: dict[int, str]) -> list[PlanProgre
     with store.read() as session:
         for row in session.rows(_PLANS):
             try:
-                plans.append(_plan(row, _steps(session, row)))
+                plans.append(from_row(PlanProgress, row, steps=_steps(session, row)))
             except UNREADABLE as error:
                 unreadable[row.id] = clean_line(str(error))
     return plans
@@ -85,7 +85,8 @@ def step_before_sending(store: Database, key: str) -> tuple[PlanProgress, StepPr
         near = [row.place, *parse_places(row.after)]
         rows = session.rows(STEPS, (row.id,))
     steps = [parse_step(step) for step in rows if step.place in near]
-    return _plan(row, tuple(steps)), next(step for step in steps if step.place == row.place)
+    own = next(step for step in steps if step.place == row.place)
+    return from_row(PlanProgress, row, steps=tuple(steps)), own
 
 
 def _steps(session: Session, plan: Any) -> tuple[StepProgress, ...]:
@@ -104,10 +105,6 @@ def _with_newest(session: Session, plan: Any, row: Any, starters: tuple[int, ...
         return step
     newest = session.first(_NEWEST, (row.job_id, row.run_id or 0, plan.requested_us - _LOOKBACK_US))
     return replace(step, newest=parse_run(newest, row.skew_s) if newest is not None else None)
-
-
-def _plan(row: Any, steps: tuple[StepProgress, ...]) -> PlanProgress:
-    return from_row(PlanProgress, row, steps=steps)
 
 
 _REQUEST_STEP = (

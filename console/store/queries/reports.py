@@ -110,7 +110,6 @@ class ReportQueries(ContextQueries):
         return [figures for subject in subjects for figures in self._figures(subject, months, of_jobs)]
 
     def pools(self, month: str) -> list[PoolFigures]:
-        """The pools of the config."""
         first, until = _span(month)
         seconds = (min(until, max(first, self.store.now())) - first).total_seconds()
         jobs = self.link.rows(_JOBS) if self.store.declared().pools else []

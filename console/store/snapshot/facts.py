@@ -108,7 +108,6 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
 _NONE = Schedule("none")
 
 EndedAttempt = tuple[datetime | None, datetime, RunState]
-"""Start, end and state of an ended attempt."""
 
 
 def ended_attempts(session: Session, run_ids: list[int]) -> dict[int, tuple[EndedAttempt, ...]]:
@@ -306,17 +305,13 @@ def _target(row: Row) -> TargetFacts:
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
     """The latest extension of each service day or submission, unless it ended before `since_us`."""
     rows = session.rows(
-        "SELECT s.name, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON s.id"
-        " = e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, business_date, submission)"
-        " AND e.until_us >= ? AND NOT s.removed ORDER BY s.name, e.business_date, e.submission",
+        "SELECT s.name AS service, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e"
+        " JOIN service s ON s.id = e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id,"
+        " business_date, submission) AND e.until_us >= ? AND NOT s.removed ORDER BY s.name, e.business_date,"
+        " e.submission",
         (since_us,),
     )
-    return tuple(
-        DeadlineExtension(
-            row.name, date.fromisoformat(row.business_date), instant(row.until_us), row.by, row.why, row.submission
-        )
-        for row in rows
-    )
+    return tuple(from_row(DeadlineExtension, row, business_date=date.fromisoformat(row.business_date)) for row in rows)
 
 
 _AWAITING = (
