@@ -419,7 +419,7 @@ def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(n
     assert view.text.endswith("; to go on: headway rerun fake/load, then headway plan resume 1, or plan abort")
     assert view.incident_id is not None
     verdict = shown_verdict(night, view.incident_id)
-    assert verdict.startswith("Plan 1 stopped: 3 of 4 steps, restart load, then resume it by ")
+    assert verdict.startswith("Plan 1 stopped: restart load, then resume it by ")
     draft = proposal(night, view.incident_id)
     with pytest.raises(AlreadyRequested, match="it is stopped: headway rerun fake/load, then headway plan resume 1, "):
         EngineClient(night.bench.url).start_plan(draft, new_action_key())
@@ -445,9 +445,7 @@ def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(
     night.at("04:10")
     go_on(night)
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
-    assert shown_verdict(night).startswith(
-        "Plan 1 stopped: 1 of 4 steps, abort it, then restart extract and load by 06:"
-    )
+    assert shown_verdict(night).startswith("Plan 1 stopped: abort it, then restart extract and load by 06:")
     draft = proposal(night)
     assert [("rerun", "fake/extract"), ("rerun", "fake/load")] == [(step.verb, step.job) for step in draft.steps]
     commands = ["headway plan abort 1", "headway recover INC-0001"]
@@ -481,9 +479,7 @@ def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) 
     ends(night, "extract", "03:53", RunState.FAILED)
     night.at("03:54")
     go_on(night)
-    assert shown_verdict(night).startswith(
-        "Plan 1 stopped: 0 of 1 step, fix the cause, then resume it, then release load by 06:"
-    )
+    assert shown_verdict(night).startswith("Plan 1 stopped: fix extract, then resume it, then release load by 06:")
 
 
 def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> None:
