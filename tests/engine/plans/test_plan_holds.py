@@ -69,12 +69,12 @@ def service_day(night: Night) -> tuple[str, str]:
     return str(timeliness), reasons_text(parse_reasons(reasons))
 
 
-def ends(night: Night, job: str, clock: str, state: RunState) -> None:
+def ends(night: Night, job: str, clock: str, state: RunState, message: str = "") -> None:
     """The run that the plan, or its hold, requested has ended at that time."""
     verb = "rerun" if job == "extract" else "start"
     [key] = [item for (item,) in night.rows(f"SELECT key FROM action WHERE verb = '{verb}'")]
     night.bench.scheduler.attempt(
-        job, f"{job}-again", state, at(clock), action_key=key, period_key=None, ended_at=at(clock)
+        job, f"{job}-again", state, at(clock), action_key=key, period_key=None, ended_at=at(clock), message=message
     )
 
 
@@ -476,9 +476,11 @@ def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) 
     assert shown_verdict(night).startswith("Restart extract, then release load by 06:")
     plan(night)
     go_on(night)
-    ends(night, "extract", "03:53", RunState.FAILED)
+    ends(night, "extract", "03:53", RunState.FAILED, "No space left on device\nTraceback")
     night.at("03:54")
     go_on(night)
+    with open_queries(night.bench.url) as reads:
+        assert "step 1, fake/extract: No space left on device" == reads.plans.plan(1).stop_reason
     assert shown_verdict(night).startswith("Plan 1 stopped: fix extract, then resume it, then release load by 06:")
 
 

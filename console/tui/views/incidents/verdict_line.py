@@ -40,7 +40,7 @@ class OpenIncident(NamedTuple):
 
     @property
     def recover_label(self) -> str:
-        """What the key for recovery leads to: a proposal, or its plan, to watch, approve or resume."""
+        """The label of its recovery key, which opens a proposal, else its plan: to resume, watch or approve it."""
         plan = next(iter(self.plans), None)
         if plan is None:
             return "recover"

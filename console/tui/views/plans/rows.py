@@ -497,6 +497,7 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
 
 def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     """Its error or its times, else why nothing was sent or what it waits for; the detail has the whole text."""
+    usual = f"~{format_duration(step.expected_s)}" if step.expected_s else ""
     if step.error:
         return step.error
     if step.is_needless:
@@ -504,14 +505,14 @@ def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     if step.state == "verified" and step.started is not None and step.ended is not None:
         return "–".join(dict.fromkeys((ctx.hm(step.started), ctx.hm(step.ended))))
     if step.state == "requested" and step.started is not None:
-        return f"since {ctx.hm(step.started)} ({format_short(ctx.now - step.started)})"
+        return f"{format_short(ctx.now - step.started)}{f' of {usual}' if usual else ''}"
     if step.text:
         return ctx.localized(step.text)
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":
         return f"at {ctx.day(step.due)}"
-    return f"~{format_duration(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""
+    return usual if step.state == "planned" else ""
 
 
 def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> SegmentLines:
