@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.sdk.states import RunState, Verb
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import build_cache, changed_jobs, part_with
-from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, SilenceFacts
+from console.domain.alert import AcknowledgementFacts, AlertingSettings, InhibitRule, RouteRule, SilenceFacts
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
@@ -233,7 +233,8 @@ THINGS = st.one_of(
     st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, ERRORS),
     st.tuples(st.just("is silent"), st.sampled_from([1, 2, 3]), st.booleans()),
     st.tuples(st.just("is looked at"), st.sampled_from(CheckState)),
-    st.tuples(st.just("is silenced"), st.sampled_from(["etl-hosts/db07:*", "crm/*"])),
+    st.tuples(st.just("is silenced"), st.sampled_from(["", "etl-hosts/db07:*", "crm/*"])),
+    st.tuples(st.just("is acknowledged"), st.booleans()),
     st.tuples(st.just("gets more time"), st.sampled_from(["one", "two"])),
     st.tuples(st.just("costs"), st.sampled_from([0.5, 4.0])),
 )
@@ -276,7 +277,11 @@ def happens(ledger: Ledger, thing: tuple[Any, ...], clock: str) -> None:
         ledger.estate = replace(known, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (result_span,))})
     elif what == "is silenced":
         mute = SilenceFacts(1, (("job", results[0]),), at("03:00"), at("08:00"), "ann")
-        ledger.estate = replace(known, notifications=replace(known.notifications, silences=(mute,)))
+        silences = (mute,) if results[0] else ()
+        ledger.estate = replace(known, notifications=replace(known.notifications, silences=silences))
+    elif what == "is acknowledged":
+        acks = {incident.id: AcknowledgementFacts("ann", at("08:00")) for incident in known.incidents[: results[0]]}
+        ledger.estate = replace(known, notifications=replace(known.notifications, acks=acks))
     elif what == "gets more time":
         ledger.estate = replace(
             known, extensions=(DeadlineExtension(results[0], NIGHT, at("08:00"), "ann", "quarter end"),)
