@@ -57,7 +57,6 @@ SMOKE_FAULTS = ("kill", "stop")
 CUT_SECONDS = 40.0
 CLOCK_AHEAD = timedelta(seconds=90)
 EVEN_LIMIT_SECONDS = 120.0
-MAX_CALM_SECONDS = 180.0
 TICKS = 200
 """Renewals that are measured."""
 
@@ -347,7 +346,7 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
 
 
 def _calm(fleet: Fleet) -> Iterator[Figure]:
-    seconds = min(6 * fleet.sizes.interval, MAX_CALM_SECONDS)
+    seconds = 6 * fleet.sizes.interval
     before, began = sum(engine.cpu_seconds() for engine in fleet.engines), time.monotonic()
     time.sleep(seconds)
     polls = fleet.polls(began)
