@@ -72,6 +72,9 @@ def headline(context: AlertContext, notification: Notification, plain: bool) -> 
         return _end(context, match, decision, label, plain)
     service = most_urgent(context, notification)
     if service is None or service.timeliness in SAFE:
+        if match.awaited_plan is not None and service is not None:
+            promise = _promise_status(context, decision, service)
+            return f"{label}{promise}: {cause_label(index, match)} repaired, {match.awaited_plan.progress}{REFERENCE}"
         problem, colon, why = _problem(index, match, decision, plain).partition(": ")
         outcome = _not_late(index, match) if service is None else _promise_status(context, decision, service)
         return f"{label}{problem}, {outcome}{colon}{why}{REFERENCE}"

@@ -579,18 +579,22 @@ class LastNotification:
     """Jobs left to repair after the root, in the order in which they became the cause; at most `MAX_ERRORS`."""
     act_bys: tuple[ServiceActBy, ...] = ()
     """Until when the restart saves each service, as the route was notified of it."""
+    repaired: bool = False
+    """Its plan has repaired the cause, and goes on with all services safe."""
 
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)
         act_bys = [(name, business_date.isoformat(), at.isoformat()) for name, business_date, at in self.act_bys]
-        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures, self.causes, act_bys]
+        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures, self.causes, act_bys, self.repaired]
         while optional and not optional[-1]:
             optional.pop()
         return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
 
     def news(self) -> LastNotification:
         """The content without routes in shadow, known failures and act-bys: they alone cause no notification."""
-        return LastNotification(self.root, self.services, self.closed, errors=self.errors, causes=self.causes)
+        return LastNotification(
+            self.root, self.services, self.closed, errors=self.errors, causes=self.causes, repaired=self.repaired
+        )
 
     def new_errors(self, before: LastNotification) -> list[JobErrors]:
         return [error for error in self.errors if error not in before.errors]
@@ -613,9 +617,9 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
     """Reads the result of `LastNotification.text`. Raises ValueError or TypeError for anything else."""
     root, days, closed, *rest = json.loads(fingerprint)
     notified = frozenset((name, date.fromisoformat(business_date)) for name, business_date in days)
-    optional: list[Any] = [[], "", [], [], [], []]
+    optional: list[Any] = [[], "", [], [], [], [], False]
     optional[: len(rest)] = rest
-    shadow, quiet, errors, failures, causes, act_bys = optional
+    shadow, quiet, errors, failures, causes, act_bys, repaired = optional
     return LastNotification(
         root,
         notified,
@@ -629,4 +633,5 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
             ServiceActBy(name, date.fromisoformat(business_date), datetime.fromisoformat(at))
             for name, business_date, at in act_bys
         ),
+        bool(repaired),
     )

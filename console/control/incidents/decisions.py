@@ -59,7 +59,7 @@ from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
-from console.domain.service import UNMET_PROMISE, Reason, ReasonKind, Timeliness, limit_instances
+from console.domain.service import SAFE, UNMET_PROMISE, Reason, ReasonKind, Timeliness, limit_instances
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
 from console.timing.maintenance import (
@@ -188,10 +188,11 @@ def decide_incident(
     notified = frozenset(threats) | (before.services if before else frozenset())
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
     causes = _further_causes(index, match, before, cause)
-    content = LastNotification(
-        cause, notified, bool(match.close_reason), errors=errors, failures=failures, causes=causes
-    )
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
+    is_saved = match.awaited_plan is not None and all(service.timeliness in SAFE for service in services)
+    content = LastNotification(
+        cause, notified, bool(match.close_reason), errors=errors, failures=failures, causes=causes, repaired=is_saved
+    )
     root, zone = match.group.root, _zone(index, services)
     current = match.to_repair
     owner, runbook = _owner(index, match, services)

@@ -291,7 +291,6 @@ def _short_line(service: ServiceView, ctx: RenderContext, width: int, is_old: bo
 
 
 TOUR_BAR_ID = "tour"
-MORE_STEPS = "short"
 
 
 def tour_bar(board: ConsoleApp, where: str) -> Iterator[Bar]:
@@ -332,13 +331,10 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
 
 
 def _plan_states(reads: Queries) -> tuple[dict[int, str], IncidentView | None]:
-    """The state of each plan, `MORE_STEPS` if it is done and its incident needs another one; and the newest incident
-    of a plan, else the newest closed one."""
+    """The state of each plan, `MORE_STEPS` if it is done and its incident needs another one, `REPAIRED` if it runs and
+    nothing of its incident is red or stale; and the newest incident of a plan, else the newest closed one."""
     plans = reads.plans.list_plans()
-    states = {
-        plan.id: MORE_STEPS if plan.state == "done" and _needs_another_plan(plan, reads) else plan.state
-        for plan in plans
-    }
+    states = {plan.id: _plan_state(plan, reads) for plan in plans}
     numbers = [plan.incident_id for plan in plans if plan.incident_id is not None]
     numbers = numbers or [row.id for row in reads.incidents.list_incidents(closed=True)]
     return states, reads.incidents.incident(numbers[0]) if numbers else None
@@ -351,10 +347,16 @@ def _take_plans(board: ConsoleApp, tour: GuidedTour, answer: tuple[dict[int, str
     tour.take_plans(states, repair_times(incident, board.ctx.hm) if incident is not None else "")
 
 
-def _needs_another_plan(plan: PlanView, reads: Queries) -> bool:
-    from console.domain.incident import open_reason
+def _plan_state(plan: PlanView, reads: Queries) -> str:
+    from console.domain.incident import open_reason, open_steps
+    from console.tui.frame.tour import MORE_STEPS, REPAIRED
 
-    return plan.incident_id is not None and bool(open_reason(reads.incidents.incident(plan.incident_id)))
+    if plan.incident_id is None or plan.state not in ("done", "running"):
+        return plan.state
+    incident = reads.incidents.incident(plan.incident_id)
+    if plan.state == "done":
+        return MORE_STEPS if open_reason(incident) else plan.state
+    return plan.state if open_steps(incident) else REPAIRED
 
 
 def _tour_lines(board: ConsoleApp, tour: GuidedTour, seen: TourState, width: int) -> list[BarLine]:

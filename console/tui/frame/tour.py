@@ -19,6 +19,9 @@ NAMES = (
     "Start it, and see it verified",
 )
 Keys = Callable[[str, str], str]
+MORE_STEPS, REPAIRED = "short", "repaired"
+"""States of a plan for the tour: done, but its incident needs another one; running, but nothing is red or stale."""
+_RUNS = {"running", REPAIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class GuidedTour:
     delivered: dict[str, str] = field(default_factory=dict)
     """As in `TourState`, of all that was seen: a service begins its next business date meanwhile."""
     is_repaired: bool = False
-    """True while the header counts no incident after it counted one."""
+    """True while the header counts no incident after it counted one, or its plan has repaired the cause."""
     times: str = ""
     """ "failed 03:12, repaired 03:26", as the recap of the plan has it; empty before it is read."""
     plans: frozenset[str] = frozenset()
@@ -76,13 +79,14 @@ class GuidedTour:
         return self.on and self.had_incident and not self.is_done and not self.plans
 
     def notice(self, seen: TourState) -> None:
-        """Advances to what was done. It ends only when the header counts no incident and no service at risk."""
+        """Advances to what was done. It ends only when the header counts no service at risk, and no incident or one
+        whose plan has only successful runs to wait for."""
         self.delivered.update(seen.delivered)
         if self.is_done:
             return
         self.were_at_risk += tuple(title for title in seen.at_risk if title not in self.were_at_risk)
         self.had_incident = self.had_incident or seen.incidents > 0
-        self.is_repaired = self.had_incident and not seen.incidents
+        self.is_repaired = self.had_incident and (not seen.incidents or REPAIRED in self.plans)
         if self.is_repaired and not seen.at_risk:
             self._done(len(NAMES))
         else:
@@ -97,7 +101,7 @@ class GuidedTour:
     @property
     def awaits_plans(self) -> bool:
         """True while its text depends on the state of a plan: from the step that starts one until it has ended."""
-        return self.step == len(NAMES) - 1 or (self.is_done and ("running" in self.plans or not self.times))
+        return self.step == len(NAMES) - 1 or (self.is_done and (bool(_RUNS & self.plans) or not self.times))
 
     def skip(self) -> None:
         if not self.is_done:
@@ -134,7 +138,7 @@ class GuidedTour:
     def text(self, seen: TourState, key: Keys) -> str:
         if self.is_done:
             skipped = f" ({self.skipped} skipped)" if self.skipped else ""
-            if seen.at_risk or seen.incidents:
+            if seen.at_risk or (seen.incidents and REPAIRED not in self.plans):
                 where = "services" if seen.at_risk else "incidents"
                 return f"The night goes on: {key(seen.where, where)} shows what needs attention now"
             own_estate = f"Your own estate{skipped}: {key(seen.where, 'leave')}, then .venv/bin/headway init"
@@ -146,7 +150,7 @@ class GuidedTour:
     def _rest_of_plan(self, seen: TourState, key: Keys) -> str:
         if self.newest_plan is None or self.skipped:
             return ""
-        if "running" in self.plans:
+        if _RUNS & self.plans:
             return "The plan finishes by itself. "
         if seen.where == "recovery":
             return "Above: the recap of the plan. "
@@ -211,7 +215,7 @@ def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
         if seen.where == "recovery":
             return _proves(seen, key)
         return f"The plan runs by itself; {key(seen.where, 'incidents')} shows its status"
-    if "short" in tour.plans and seen.where in ("recovery", "incident"):
+    if MORE_STEPS in tour.plans and seen.where in ("recovery", "incident"):
         recover = key("incident", "recover")
         return f"Verified, but later jobs had started: {recover} on the incident plans their reruns"
     if seen.where == "recovery":

@@ -495,7 +495,7 @@ def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> No
 
 
 def to_the_last_step(night: Night) -> None:
-    """The root is good, and the plan runs until it has only load to wait for; nobody is notified of that."""
+    """The root is good, of which one mail tells, and the plan runs until it has only load to wait for."""
     night.at("03:50").rounds()
     plan(night)
     night.at("03:51")
@@ -507,7 +507,10 @@ def to_the_last_step(night: Night) -> None:
     for clock in ("04:11", "04:14", "04:18"):
         night.at(clock)
         go_on(night)
-    assert [] == sent(night)
+    [(title, _)] = sent(night)
+    assert title == (
+        "Update: daily 06:30 on time, expected 04:21: extract repaired, plan 1 is at 2 of 4 steps [INC-0001]"
+    )
     assert [(None,)] == night.rows("SELECT closed_us FROM incident")
     assert shown_verdict(night).startswith("Plan 1 running: 3 of 4 steps, services done about 04:2")
     ends(night, "load", "04:20", RunState.SUCCEEDED)

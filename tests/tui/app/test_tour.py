@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from console.config import key_table
-from console.tui.frame.tour import NAMES, GuidedTour, TourState
+from console.tui.frame.tour import NAMES, REPAIRED, GuidedTour, TourState
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import draft, plan_of
 from tests.tui.test_snapshots import SMALL, WIDE, SnapCompare, shot
@@ -161,7 +161,10 @@ def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     guided_tour = tour()
     guided_tour.notice(seen("services", 1))
     guided_tour.take_plans({1: "running"})
-    guided_tour.notice(seen("recovery", 0))
+    guided_tour.notice(seen("recovery", 1))
+    assert not guided_tour.is_done
+    guided_tour.take_plans({1: REPAIRED})
+    guided_tour.notice(seen("recovery", 1))
     assert guided_tour.is_done
     assert guided_tour.awaits_plans
     assert "The plan finishes by itself" in guided_tour.text(seen("recovery", 0), key)
@@ -184,16 +187,14 @@ async def test_a_plan_that_left_something_red_ends_no_tour(night: Night) -> None
     await night.see("TOUR 5/5  Done in", "Expected on time: ")
 
 
-def _is_enough(night: Night) -> None:
-    night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
-
-
 @pytest.mark.deep
-@on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_is_enough)
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4))
 async def test_the_tour_ends_wherever_one_is_once_all_is_good(night: Night) -> None:
     await night.see("TOUR 5/5  Start it", "2 then r shows the plan")
     night.reads.plans_ = [plan_of(draft(), 7)]
     await night.see("runs by itself")
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, members=())
+    await night.see("Repaired. The forecasts are computed again")
     night.reads.plans_ = [plan_of(draft(), 7, state="done")]
     await night.see("2 shows the incident that is still open")
     _all_is_good(night)
