@@ -74,6 +74,11 @@ def _pattern(path: str) -> str:
     folder, _, name = path.rpartition("/")
     if not path.startswith("/") or not name or "*" in folder:
         raise ValueError(f"{path!r} is not /FOLDER/FILE with * in the file name only; write /in/orders_%Y%m%d*.csv")
+    if {".", ".."} & {*path.split("/")}:
+        raise ValueError(f'{path!r} contains the segment "." or "..". Fix: write the resolved path')
+    fields = re.findall("%(.)", name.replace("%y", "%Y"))
+    if repeated := next((field for field in fields if fields.count(field) > 1), ""):
+        raise ValueError(f"its file name has %{repeated} twice; keep one date, and write * for the other")
     return path
 
 
