@@ -225,7 +225,7 @@ class SqlConnector(ComposedConnector):
         ahead = self._add_runs(rows, result)
         still = (*(run.attempt_key for run in result.records.values() if run.state.is_open), *ahead)
         result.complete = not result.skipped
-        if "{open}" in self._options.runs.query and not rows.is_full and result.complete:
+        if "open" in self._options.runs.places and not rows.is_full and result.complete:
             reported = {run.attempt_key for run in result.records.values()}
             for key, ref in sorted(refs.items()):
                 if key not in reported and key in requested:

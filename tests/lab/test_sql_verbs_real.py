@@ -196,6 +196,14 @@ def test_the_preview_shows_the_statement_and_its_values(opened: Callable[..., Co
     assert (None, ()) == (preview.refused, preview.notes)
 
 
+def test_a_place_in_a_comment_is_not_sent(batch: Batch, opened: Callable[..., Connector]) -> None:
+    connector = opened(**verb("SELECT batch.retry({run}, {key} || '--') /* {job} */ -- {period}"))
+    preview = connector.preview(FAILED, 10)
+    assert (None, "-- run = '2', key = '<key>'") == (preview.refused, preview.native_calls[1])
+    connector.act(preview, new_key(), 10)
+    assert 1 == batch.request_count()
+
+
 def test_a_value_is_bound_and_never_a_part_of_the_statement(batch: Batch, opened: Callable[..., Connector]) -> None:
     name = "x'); DROP TABLE batch.jobs; -- {key} %(key)s"
     connector = opened()

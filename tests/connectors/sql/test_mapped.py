@@ -338,6 +338,13 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
             {"verbs": {"rerun": {"query": "SELECT retry({run})"}}},
             "verbs.rerun: the outcome of a lost reply",
         ),
+        (
+            {"verbs": {"rerun": {"query": "SELECT retry({run}) -- {key}"}}, "runs.key": "request"},
+            "verbs.rerun: the outcome of a lost reply",
+        ),
+        ({"verbs": {"mark": {"query": "SELECT m('--', 1) /* {run} */"}}}, "names no {run}, so the call is the same"),
+        ({"runs.query": "SELECT * FROM runs -- WHERE runid > {cursor}"}, "query needs {cursor}"),
+        ({"log.query": "SELECT 1 FROM logs -- WHERE run = {run}"}, "query needs {run}"),
         ({"verbs": {"start": {"query": "SELECT start({job}, {key})"}}}, "name in runs.key where a run shows it"),
         ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, EXEC, INSERT, UPDATE or DELETE"),
         ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing here"),
