@@ -337,8 +337,25 @@ def test_the_probe_of_who_may_act_runs_nothing(batch: Batch, opened: Callable[..
     rights = opened().probe(10).rights
     assert {True} == {right.held for right in rights}
     assert ["rerun", "start", "cancel", "mark"] == [right.name for right in rights if right.needed_for == "act"]
-    assert 6 == len(rights)
+    assert ["read jobs", "read runs", "read log"] == [right.name for right in rights if right.needed_for == "view"]
     assert 0 == batch.request_count()
+
+
+def test_a_log_that_may_not_be_read_is_a_missing_right(batch: Batch, opened: Callable[..., Connector]) -> None:
+    batch.sql("CREATE TABLE batch.lines (run bigint, line text)")
+    for query, why in (
+        ("SELECT line FROM batch.lines WHERE run = {run}", "permission denied for table lines"),
+        ("SELECT text FROM batch.lines WHERE run = {run}", 'column "text" does not exist'),
+    ):
+        rights = {right.name: right for right in opened(log={"query": query}).probe(10).rights}
+        assert (True, False) == (rights["read runs"].held, rights["read log"].held)
+        assert why in rights["read log"].why
+        assert rights["read log"].fix.startswith("GRANT SELECT on the tables that log.query names")
+    batch.sql("GRANT SELECT ON batch.lines TO headway_act")
+    assert {
+        right.name: right.held
+        for right in opened(log={"query": "SELECT line FROM batch.lines WHERE run = {run}"}).probe(10).rights
+    }["read log"]
 
 
 def test_a_log_of_many_rows_comes_in_pieces(opened: Callable[..., Connector]) -> None:

@@ -27,7 +27,7 @@ from connectors.sdk.conformance.faults import (
     TWICE,
 )
 from connectors.sdk.contract import ActionSpec, Connector
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.log_chunks import chunk_of
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, TargetClock
@@ -296,6 +296,16 @@ def test_a_success_in_the_future_is_skipped_and_read_again_until_its_time() -> N
     assert str(row["runid"]) not in {run.attempt_key for run in poll.runs}
     row["end_time"] = tables.clock.isoformat()
     assert str(row["runid"]) in {run.attempt_key for run in connector.poll(poll.cursor, (), 5).runs}
+
+
+def test_a_log_that_takes_too_long_leaves_the_other_rights_of_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: Any) -> LogChunk:
+        raise SystemUnreachable("no answer within 10 s")
+
+    tables = FakeTables()
+    monkeypatch.setattr(tables, "log", late)
+    rights = {right.name: right.held for right in SqlConnector(tables).probe(5).rights}
+    assert {"read jobs": True, "read runs": True, "read log": None} == rights
 
 
 def test_jobs_are_read_as_the_config_says() -> None:
