@@ -17,7 +17,7 @@ import paramiko
 from paramiko.sftp import CMD_CLOSE, CMD_OPENDIR, CMD_READDIR
 
 from connectors.sdk.errors import AccessRefused, PermissionMissing, SystemUnreachable
-from connectors.sdk.file_arrivals import MAX_NAMES, FileEntry, FolderUnreachable
+from connectors.sdk.file_arrivals import MAX_NAMES, FileEntry, FolderMissing, FolderUnreachable
 from connectors.sdk.transport.call_limits import Deadline, UninterruptedCalls, count_request, watchdog
 from connectors.sdk.transport.ssh import SshAddress, connect, error_class, error_text
 
@@ -37,7 +37,7 @@ class LocalFolders:
         try:
             return _READS.call(folder, lambda: list(islice(_scan(folder), MAX_NAMES + 1)), SHARE * self.deadline.left)
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            raise FolderMissing(self.name, folder) from None
         except PermissionError:
             raise PermissionMissing(f"{self.name}: {folder} may not be read. {permission(folder)[1]}") from None
         except (OSError, ValueError) as error:
@@ -90,7 +90,7 @@ class SftpFolders:
                 count_request()
                 return list(islice(_listed(sftp, folder), MAX_NAMES + 1))
         except FileNotFoundError:
-            return []
+            raise FolderMissing(self._place, folder) from None
         except PermissionError:
             raise PermissionMissing(f"{self._place}: {folder} may not be read. {permission(folder)[1]}") from None
         except (OSError, EOFError, paramiko.SSHException, AttributeError) as error:

@@ -20,7 +20,7 @@ from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, SystemUnreachable
 from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import (
@@ -30,7 +30,7 @@ from connectors.sdk.mapped_actions import (
     UNMAPPED_CAPABILITIES,
     VERB_NAMES,
 )
-from connectors.sdk.records import Inventory, RunRecord
+from connectors.sdk.records import Inventory, RunRecord, RunRef
 from connectors.sdk.rest_options import RestOptions
 from connectors.sdk.states import Capability, ProofLevel
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, checked_origin
@@ -50,13 +50,13 @@ class HttpConnector(ComposedConnector):
     ) -> None:
         self._options, self._api = source.mapping, HttpApiClient(source, secrets, endpoint, account)
         self._reader = reader = RunReader(self._api)
-        hold = source.mapping.hold
+        self._log_reader, hold = HttpLogReader(self._api, reader), source.mapping.hold
         self._holder = None if hold is None else HttpHolder(self._api, hold)
         super().__init__(
             self._api,
             inventory=self._read_inventory,
             poll=HttpPoller(self._api, reader).poll,
-            log=HttpLogReader(self._api, reader).read,
+            log=self._log_reader.read,
             acts=HttpActions(self._api, reader, self._holder),
             holds=self._holder.all_holds if self._holder else unsupported(source.lacks.get(Capability.HOLD, NO_HOLD)),
             probe=self._permissions,
@@ -75,8 +75,10 @@ class HttpConnector(ComposedConnector):
         try:
             page = self._api.runs_page(None, datetime.now(UTC) - RECENT)
             rights.append(SourcePermission("read runs", True))
-            run = next(self._reader.runs_of(page), None) if options.runs.one else None
-            rights += [self._right_to_read_alone(run)] if run is not None else []
+            runs = [*self._reader.runs_of(page)]
+            rights += [self._right_to_read_alone(run) for run in runs[:1] if options.runs.one]
+            ended = [run for run in runs if not run.state.is_open]
+            rights += [self._right_to_read_log(run, options.log.path) for run in ended[:1] if options.log]
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
         rights += [
@@ -104,6 +106,18 @@ class HttpConnector(ComposedConnector):
             is_found, why = False, str(error)
         fix = f"let the account read {self._options.runs.one}, or correct runs.one"
         return SourcePermission.checked("read one run", is_found, why, fix, is_grantable=False)
+
+    def _right_to_read_log(self, run: RunRecord, path: str) -> SourcePermission:
+        """Whether the log of this run can be read; unknown where the run has none."""
+        ref = RunRef(run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at)
+        fix = f"let the account read {path}, or correct log"
+        try:
+            self._log_reader.read(ref, None, 1)
+        except (AccessRefused, InvalidAnswer) as error:
+            return SourcePermission("read log", False, str(error), fix)
+        except (NotSupported, SystemUnreachable) as error:
+            return SourcePermission("read log", None, str(error), fix)
+        return SourcePermission("read log", True)
 
 
 def _fixed_text(text: str) -> str:

@@ -74,6 +74,11 @@ def _pattern(path: str) -> str:
     folder, _, name = path.rpartition("/")
     if not path.startswith("/") or not name or "*" in folder:
         raise ValueError(f"{path!r} is not /FOLDER/FILE with * in the file name only; write /in/orders_%Y%m%d*.csv")
+    if {".", ".."} & {*path.split("/")}:
+        raise ValueError(f'{path!r} contains the segment "." or "..". Fix: write the resolved path')
+    fields = re.findall("%(.)", name.replace("%y", "%Y"))
+    if repeated := next((field for field in fields if fields.count(field) > 1), ""):
+        raise ValueError(f"its file name has %{repeated} twice; keep one date, and write * for the other")
     return path
 
 
@@ -96,6 +101,11 @@ class FileOptions(ExpectedDelivery):
         if "early" in self.model_fields_set and "%" in self.path:
             raise ValueError("early: the date in the path already says which day a file is of. Fix: remove it")
         return self
+
+    @property
+    def fixed_folder(self) -> str:
+        """The folder that exists on every day: without those with a date, and those below."""
+        return re.split("/[^/]*%", self.path.rpartition("/")[0])[0] or "/"
 
     def folder(self, day: date) -> str:
         """The folder of a file with this date."""
@@ -120,7 +130,14 @@ class FolderUnreachable(SystemUnreachable):
     """One folder gives no answer; others of its system may."""
 
 
-_OF_ONE_FOLDER = (FolderUnreachable, PermissionMissing, NotSupported)
+class FolderMissing(SystemUnreachable):
+    """A folder that does not exist."""
+
+    def __init__(self, place: str, folder: str) -> None:
+        super().__init__(f"{place}: {folder} does not exist. Fix: correct its path, or mount it")
+
+
+_OF_ONE_FOLDER = (FolderUnreachable, FolderMissing, PermissionMissing, NotSupported)
 
 
 class FolderReader(Protocol):
@@ -129,7 +146,8 @@ class FolderReader(Protocol):
     deadline: Deadline
 
     def entries(self, folder: str) -> Iterable[FileEntry]:
-        """Its files, links followed; empty where it does not exist. Raises ConnectorError."""
+        """Its files, links followed; FolderMissing, or empty in a bucket, where it does not exist. Raises
+        ConnectorError."""
         ...
 
     def close(self) -> None: ...
@@ -319,9 +337,7 @@ class ArrivalConnector(WatchOnly):
         matches, pattern = list[tuple[FileEntry, date | None]](), _matcher(file.path)
         is_one = "*" not in file.path
         for folder in file.folders(today):
-            if folder not in listed:
-                listed[folder] = self._listed(folder)
-            entries = listed[folder]
+            entries = self._entries(file, folder, listed)
             if isinstance(entries, ConnectorError):
                 raise entries
             for entry in entries:
@@ -337,12 +353,26 @@ class ArrivalConnector(WatchOnly):
                     matches.append((entry._replace(modified=max(0.0, entry.modified)), day))
         return matches
 
-    def _listed(self, folder: str) -> list[FileEntry] | ConnectorError:
-        """Its files, or why it alone cannot be read."""
-        try:
-            return list(_limited(folder, self._reader.entries(folder)))
-        except _OF_ONE_FOLDER as error:
-            return error
+    def _entries(
+        self, file: FileOptions, folder: str, listed: dict[str, list[FileEntry] | ConnectorError]
+    ) -> list[FileEntry] | ConnectorError:
+        """The files of a folder, or why it alone cannot be read. A folder with a date may be missing on a day, the one
+        above it may not."""
+        entries = self._listed(folder, listed)
+        if isinstance(entries, FolderMissing) and folder != file.fixed_folder:
+            above = self._listed(file.fixed_folder, listed)
+            return above if isinstance(above, SystemUnreachable) else []
+        return entries
+
+    def _listed(
+        self, folder: str, listed: dict[str, list[FileEntry] | ConnectorError]
+    ) -> list[FileEntry] | ConnectorError:
+        if folder not in listed:
+            try:
+                listed[folder] = list(_limited(folder, self._reader.entries(folder)))
+            except _OF_ONE_FOLDER as error:
+                listed[folder] = error
+        return listed[folder]
 
     def _gone(
         self, open_runs: Sequence[RunRef], after: Mapping[str, Mapping[str, SeenFile]], unread: Collection[str]
@@ -363,12 +393,14 @@ class ArrivalConnector(WatchOnly):
         """Whether each folder can be read. Raises SystemUnreachable."""
         self._reader.deadline = Deadline(timeout_seconds)
         today, rights = self._today(self._now()), dict[str, SourcePermission]()
+        listed = dict[str, list[FileEntry] | ConnectorError]()
         for file in self._files.values():
             folder = file.folder(today)
             name, fix = self._permission(folder)
-            entries = self._listed(folder)
-            if isinstance(entries, FolderUnreachable):
-                rights[folder] = SourcePermission(name, None, str(entries), "check the folder's disk or share")
+            entries = self._entries(file, folder, listed)
+            if isinstance(entries, SystemUnreachable):
+                reason, _, remedy = str(entries).partition(". Fix: ")
+                rights[folder] = SourcePermission(name, None, reason, remedy or "check the folder's disk or share")
             elif isinstance(entries, ConnectorError):
                 rights[folder] = SourcePermission(name, False, str(entries), fix)
             else:

@@ -22,7 +22,7 @@ from connectors.sdk.contract import (
     SecretResolver,
     SourcePermission,
 )
-from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import (
     RESULTS,
     AheadOfClock,
@@ -47,7 +47,7 @@ from connectors.sdk.mapped_actions import (
     missing_log,
 )
 from connectors.sdk.poll_result import PollResult
-from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRef
+from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.postgres import PostgresOptions, psql_shell, targets
@@ -225,7 +225,7 @@ class SqlConnector(ComposedConnector):
         ahead = self._add_runs(rows, result)
         still = (*(run.attempt_key for run in result.records.values() if run.state.is_open), *ahead)
         result.complete = not result.skipped
-        if "{open}" in self._options.runs.query and not rows.is_full and result.complete:
+        if "open" in self._options.runs.places and not rows.is_full and result.complete:
             reported = {run.attempt_key for run in result.records.values()}
             for key, ref in sorted(refs.items()):
                 if key not in reported and key in requested:
@@ -306,16 +306,32 @@ class SqlConnector(ComposedConnector):
 
     def _permissions(self) -> Probe:
         jobs = self._database.jobs()
-        rights = [SourcePermission("read jobs", True)]
+        rights, result = [SourcePermission("read jobs", True)], PollResult()
         try:
-            self._database.runs("", (), ())
+            self._add_runs(self._database.runs("", (), ()), result)
             rights.append(SourcePermission("read runs", True))
         except AccessRefused as error:
             fix = "GRANT SELECT on the tables that runs.query names"
             rights.append(SourcePermission("read runs", False, str(error), fix))
-        rights += self._actions.permissions()
+        acting = [*self._actions.permissions()]
+        run = next((run for run in result.records.values() if not run.state.is_open), None)
+        if run is not None and self._options.log is not None:
+            rights.append(self._permission_to_read_log(run))
+        rights += acting
         database = self._database.database
         return Probe(True, f"{database.product} {jobs.version}", tuple(rights), database.unverified, clock=jobs.clock)
+
+    def _permission_to_read_log(self, run: RunRecord) -> SourcePermission:
+        """Whether `log.query` may be run for this run, which may have no log; unknown where it takes too long."""
+        ref = RunRef(run.job, run.period_key or "", run.attempt_key, run.native_ref, run.started_at)
+        fix = "GRANT SELECT on the tables that log.query names, or correct log.query"
+        try:
+            self._database.log(ref, "0", 1)
+        except (AccessRefused, NotSupported) as error:
+            return SourcePermission("read log", False, str(error), fix)
+        except SystemUnreachable as error:
+            return SourcePermission("read log", None, str(error), fix)
+        return SourcePermission("read log", True)
 
 
 class SqlProfile(ProfileHeader, SqlMapping):

@@ -40,7 +40,9 @@ class SqlSelect(MappedCall):
 
     @property
     def places(self) -> list[str]:
-        return list(dict.fromkeys(PLACE.findall(self.query)))
+        """The names in braces outside of comments."""
+        without_comments = _COMMENT_OR_QUOTED.sub(lambda match: match[0] if match[0][0] in "'\"" else " ", self.query)
+        return list(dict.fromkeys(PLACE.findall(without_comments)))
 
     @model_validator(mode="after")
     def without_code(self, info: ValidationInfo) -> Self:
@@ -106,11 +108,11 @@ class SqlRunsQuery(SqlListQuery, MappedRunFields):
 
     @model_validator(mode="after")
     def cursor_and_open_runs(self) -> Self:
-        if "{cursor}" not in self.query:
+        if "cursor" not in self.places:
             raise ValueError(f"query needs {{cursor}}, as in WHERE {self.cursor} > {{cursor}}: it says how far we are")
         if self.lost is not None and self.cursor_is != "number":
             raise ValueError('lost: it counts numbers, and cursor_is = "time". Remove it')
-        if self.cursor_is == "number" and "{open}" not in self.query:
+        if self.cursor_is == "number" and "open" not in self.places:
             raise ValueError(
                 f"a run that was open is read again by its id: WHERE {self.cursor} > {{cursor}} OR "
                 f"{self.id}::text = ANY({{open}})"

@@ -60,7 +60,7 @@ class PostgresDatabase:
     def check(self, query: BoundQuery, timeout_seconds: float) -> None:
         """Has the server plan it, not execute it."""
         numbers = {name: f"${number}" for number, name in enumerate(query.values, 1)}
-        text = PLACE.sub(lambda match: numbers[match[1]], query.text.strip().rstrip(";"))
+        text = PLACE.sub(lambda match: numbers.get(match[1], match[0]), query.text.strip().rstrip(";"))
         self._session.read(lambda reader: reader.plan(SQL(text), len(numbers)), timeout_seconds)
 
     def send(self, query: BoundQuery, timeout_seconds: float, name: str) -> str:

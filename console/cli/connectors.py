@@ -131,6 +131,8 @@ class TrialResult:
     """HTTP request, or SQL statement, -> how often it was sent."""
     states: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(native state, our state) -> number of runs."""
+    is_mapped: bool = False
+    """Whether a mapping of ours, in the config or in a profile, reads the runs: it names the states."""
     fields: Collection[str] = ()
     """For each field that a mapping names and no row has, a sentence."""
 
@@ -175,7 +177,7 @@ def try_target(connector: Connector, target: str, timeout_seconds: float, works:
             result.inventory = result.poll.inventory
     except ConnectorError as error:
         result.error = str(error)
-    result.fields = [*tally.missing()]
+    result.fields, result.is_mapped = [*tally.missing()], tally.rows["runs"] > 0
     for run in result.poll.runs if result.poll else ():
         result.states[run.native_state, run.state] += 1
     return result
@@ -223,7 +225,7 @@ def trial_lines(result: TrialResult) -> Iterator[str]:
             yield f"    {ids}  {state}  {began} … {ended}{exit_code}{message}"
         yield from _skipped(result.poll)
         for (native, state), count in result.states.items():
-            hint = ": unknown; name it in states" if state == RunState.UNKNOWN else ""
+            hint = ": unknown; name it in states" if state == RunState.UNKNOWN and result.is_mapped else ""
             yield f"  state    {native!r} × {count} -> {state}{hint}"
         yield from (f"  warning  {warning}" for warning in result.poll.warnings)
         if result.inventory is not None and result.inventory.complete:  # usually because of a wrong path

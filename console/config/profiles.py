@@ -39,6 +39,10 @@ RANDOM_CHARACTERS = 16
 RANDOM_CHANGES = 0.25
 """Changes between small letters, capitals and digits per character of a random word; random digits of base 16 have
 0.47."""
+RANDOM_REST = 0.4
+"""Share of its characters that no part of a name ("Job", "runs") takes; ListJobRunsForProjectV2 has 0.1."""
+_NAME_PART = re.compile("[A-Z]?[a-z]{2,}")
+_SEPARATOR = re.compile(r"\{[^{}]*\}|[\s,;:/?&=]+")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SIGNED = re.compile(r"\s*(bearer|basic|token|apikey|digest)\s+\S", re.IGNORECASE)
 _LETTERS_ONLY = re.compile(r"\bbearer\s+[A-Za-z0-9]{16,}\b", re.IGNORECASE)
@@ -193,9 +197,11 @@ def _secrets(value: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     if isinstance(value, str):
         is_prose = any(part in PROSE for part in key)
         is_sent = len(key) > 1 and not {*key}.isdisjoint(SENT) and "{" not in value and _names_secret(key, value)
-        is_fixed = "headers" in key or (key[0] == "options" and key[-1] == "default")
+        is_fixed = (
+            not {*key}.isdisjoint(SENT) or value.startswith("/") or (key[0] == "options" and key[-1] == "default")
+        )
         is_secret = _prose_holds_secret(value) if is_prose else mask_secrets(value) != value
-        texts_alone = re.split(r"[\s,;:/]+", _UUID.sub("", value)) if is_fixed else ()
+        texts_alone = _SEPARATOR.split(_UUID.sub("", value)) if is_fixed and not is_prose else ()
         if is_sent or is_secret or any(map(_alternates, texts_alone)):
             yield key
 
@@ -218,7 +224,8 @@ def _alternates(text: str) -> bool:
     kinds = ["digit" if character.isdigit() else character.isupper() for character in characters]
     changes = sum(kind != following for kind, following in pairwise(kinds))
     is_mixed = len(characters) >= RANDOM_CHARACTERS and changes >= RANDOM_CHANGES * len(characters)
-    return is_mixed and "digit" in kinds
+    rest = len(_NAME_PART.sub("", characters))
+    return is_mixed and "digit" in kinds and rest >= RANDOM_REST * len(characters)
 
 
 def _names_secret(key: tuple[str, ...], value: str) -> bool:

@@ -186,6 +186,18 @@ HOSTILE = [
           ('body = { request', f'headers = {{ X-Tide = "id {word}" }}', "verbs.rerun.headers.X-Tide"),
           ("[jobs]", f'[options.pw]\nabout = "Any option."\ndefault = "{word}"', "options.pw.default"),
       )),
+    # and in a path, or a parameter of any name
+    *((old, new, word, f"{key}: holds a secret, or what looks like one. A profile holds none")
+      for word in ("9f8a7d6c5b4e3f2a1b0c9d8e7f6a5b4c", "q8Zk3mPx7vTn2LwR5yBc9dHf", "dGlkZTpodW50ZXIyaHVudGVy")
+      for old, new, key in (
+          ('"/api/{option.tenant}/jobs"', f'"/api/{{option.tenant}}/jobs?k={word}"', "jobs.path"),
+          ('"/api/{option.tenant}/jobs"', f'"/services/T024BE7LD/B0PXY1234/{word}/jobs"', "jobs.path"),
+          ('runs/{id}"', f'runs/{{id}}/{word}"', "runs.one"),
+          ('query = { limit', f'query = {{ k = "{{limit}}{word}", limit', "jobs.query.k"),
+          ('query = { limit', f'query = {{ k = {{ v = "{word}" }}, limit', "jobs.query.k.v"),
+          ('body = { request = "{key}" }', f'body = {{ request = "{{key}}", list = ["{word}"] }}', "body.list.1"),
+          ('sign_in = "bearer"', f'sign_in = "oauth2"\noauth2 = {{ form = {{ k = "{word}" }} }}', "oauth2.form.k"),
+      )),
     ("limit = 100", f"limit = 100      # as with ghp_{'a1B2c3D4' * 4}", "ghp_", "a comment holds a secret"),
     ("limit = 100", 'limit = 100\n# path = "/api" # Bearer 9f8e7d6c5b4a3928', "9f8e", "a comment holds a secret"),
     ("limit = 100", "limit = 100\n# -----BEGIN RSA PRIVATE KEY-----", "BEGIN", "a comment holds a secret"),
@@ -361,6 +373,21 @@ def test_a_public_text_in_a_header_or_a_default_is_no_secret(file: Path, text: s
     new = f'headers = {{ X-Tide = "{text}" }}\nlimit = 100        # "{text}" # {text}'
     assert [] == faults(file, "limit = 100", new)
     assert [] == faults(file, 'default = "main"', f'default = "{text}"')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ListJobRunsForProjectV2/EventBridgeSchedulerV2API",
+        "subscriptions/2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/providers/Microsoft.DataFactory",
+        "runs?api-version=2018-06-01&fields=jobRunId,startTime2,endTimeUtc",
+        "Sheet1CellRangeA1B2/getEc2InstancesById",
+        "batch_2026_11_27_T04_00_00/{option.tenant}q8Zk3mPx7",
+    ],
+)
+def test_a_name_in_a_path_or_a_parameter_is_no_secret(file: Path, text: str) -> None:
+    assert [] == faults(file, '"/api/{option.tenant}/jobs"', f'"/api/{{option.tenant}}/{text}"')
+    assert [] == faults(file, "query = { limit", f'query = {{ k = "{text}", limit')
 
 
 def test_all_faults_of_a_profile_come_at_once(file: Path) -> None:

@@ -12,6 +12,7 @@ from connectors.files.connector import CONNECTOR
 from connectors.sdk.conformance import Deadlines, Faults, Reads
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused, PermissionMissing
+from connectors.sdk.file_arrivals import FolderMissing
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.call_limits import Deadline
 from tests.connectors.files.test_conformance import UNPLAYED
@@ -85,7 +86,8 @@ def test_names_that_are_no_text_links_and_folders_leave_the_rest_alone(db07: Cro
         assert ["/srv/odd/a.csv", "/srv/odd/link", "/srv/odd/\udcff\udcfe"] == sorted(
             item.path for item in reader.entries("/srv/odd")
         )
-        assert [] == reader.entries("/srv/nothing")
+        with pytest.raises(FolderMissing, match=r"/srv/nothing does not exist\. Fix: correct its path, or mount it"):
+            reader.entries("/srv/nothing")
         db07.run("root", "chmod 700 /srv/odd")
         with pytest.raises(PermissionMissing, match="Fix: give the user r and x on /srv/odd"):
             reader.entries("/srv/odd")
@@ -101,7 +103,8 @@ def test_a_pooled_connection_that_ended_is_reopened(db07: CronHost) -> None:
         assert reader._signed_in()
         db07.stop_sshd()
         db07.start_sshd()
-        assert [] == reader.entries("/srv/nothing")
+        with pytest.raises(FolderMissing):
+            reader.entries("/srv/nothing")
     finally:
         reader.close()
 

@@ -196,6 +196,14 @@ def test_the_preview_shows_the_statement_and_its_values(opened: Callable[..., Co
     assert (None, ()) == (preview.refused, preview.notes)
 
 
+def test_a_place_in_a_comment_is_not_sent(batch: Batch, opened: Callable[..., Connector]) -> None:
+    connector = opened(**verb("SELECT batch.retry({run}, {key} || '--') /* {job} */ -- {period}"))
+    preview = connector.preview(FAILED, 10)
+    assert (None, "-- run = '2', key = '<key>'") == (preview.refused, preview.native_calls[1])
+    connector.act(preview, new_key(), 10)
+    assert 1 == batch.request_count()
+
+
 def test_a_value_is_bound_and_never_a_part_of_the_statement(batch: Batch, opened: Callable[..., Connector]) -> None:
     name = "x'); DROP TABLE batch.jobs; -- {key} %(key)s"
     connector = opened()
@@ -329,8 +337,25 @@ def test_the_probe_of_who_may_act_runs_nothing(batch: Batch, opened: Callable[..
     rights = opened().probe(10).rights
     assert {True} == {right.held for right in rights}
     assert ["rerun", "start", "cancel", "mark"] == [right.name for right in rights if right.needed_for == "act"]
-    assert 6 == len(rights)
+    assert ["read jobs", "read runs", "read log"] == [right.name for right in rights if right.needed_for == "view"]
     assert 0 == batch.request_count()
+
+
+def test_a_log_that_may_not_be_read_is_a_missing_right(batch: Batch, opened: Callable[..., Connector]) -> None:
+    batch.sql("CREATE TABLE batch.lines (run bigint, line text)")
+    for query, why in (
+        ("SELECT line FROM batch.lines WHERE run = {run}", "permission denied for table lines"),
+        ("SELECT text FROM batch.lines WHERE run = {run}", 'column "text" does not exist'),
+    ):
+        rights = {right.name: right for right in opened(log={"query": query}).probe(10).rights}
+        assert (True, False) == (rights["read runs"].held, rights["read log"].held)
+        assert why in rights["read log"].why
+        assert rights["read log"].fix.startswith("GRANT SELECT on the tables that log.query names")
+    batch.sql("GRANT SELECT ON batch.lines TO headway_act")
+    assert {
+        right.name: right.held
+        for right in opened(log={"query": "SELECT line FROM batch.lines WHERE run = {run}"}).probe(10).rights
+    }["read log"]
 
 
 def test_a_log_of_many_rows_comes_in_pieces(opened: Callable[..., Connector]) -> None:

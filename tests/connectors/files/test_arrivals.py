@@ -16,11 +16,12 @@ from connectors.files.client import LocalFolders
 from connectors.files.connector import CONNECTOR
 from connectors.files.options import FilesOptions
 from connectors.sdk import file_arrivals
-from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
-from connectors.sdk.file_arrivals import ArrivalConnector, FileEntry, FolderUnreachable
+from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing, SystemUnreachable
+from connectors.sdk.file_arrivals import ArrivalConnector, FileEntry, FolderMissing, FolderUnreachable
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.call_limits import Deadline
+from tests.fakes.login import no_secret
 
 THREE = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 """03:00 in Berlin."""
@@ -251,7 +252,37 @@ def test_a_name_that_is_no_text_and_links_leave_the_rest_alone(tmp_path: Path) -
     reader = LocalFolders("here")
     reader.deadline = Deadline(5)
     assert 3 == len(reader.entries(str(tmp_path)))
-    assert [] == reader.entries(str(tmp_path / "nothing"))
+    for name in ("nothing", "orders.csv"):
+        with pytest.raises(
+            FolderMissing, match=rf"^here: {tmp_path}/{name} does not exist\. Fix: correct its path, or"
+        ):
+            reader.entries(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "folder, path",
+    [("in", "in/orders_%Y%m%d.csv"), ("in", "in/%Y/%m%d/orders.csv"), ("in/new", "in/new/%Y%m%d/orders.csv")],
+)
+def test_a_folder_without_a_date_that_is_missing_is_unreachable(tmp_path: Path, folder: str, path: str) -> None:
+    """A typo, or a share that is not mounted, was an empty folder: its files were MISSED."""
+    root = tmp_path / folder
+    options = FilesOptions.model_validate(
+        {"hosts": [{"name": "here", "local": True}], "files": {"orders": {"path": f"{tmp_path}/{path}", "at": "03:00"}}}
+    )
+    connector = CONNECTOR.open(options, "here", no_secret)
+    text = f"here: {root} does not exist"
+    with pytest.raises(SystemUnreachable, match=rf"^{text}\. Fix: correct its path, or mount it$"):
+        connector.poll("", (), 5)
+    [right] = connector.probe(5).rights
+    assert (None, text, "correct its path, or mount it") == (right.held, right.why, right.fix)
+    root.mkdir(parents=True)
+    assert connector.poll("", (), 5).complete
+    [right] = connector.probe(5).rights
+    assert right.held
+    root.rename(tmp_path / "unmounted")
+    with pytest.raises(SystemUnreachable, match=text):
+        connector.poll("", (), 5)
+    connector.close()
 
 
 def test_folders_do_not_count_towards_the_limit_of_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -288,6 +319,9 @@ def test_a_share_that_hangs_ends_the_call_alone(monkeypatch: pytest.MonkeyPatch,
         ({"path": "/in/orders_%H.csv", "at": "03:00"}, '"%H" is not part of a date'),
         ({"path": "in/orders.csv", "at": "03:00"}, "write /in/orders_%Y%m%d"),
         ({"path": "/in/*/orders.csv", "at": "03:00"}, "in the file name only"),
+        ({"path": "/in/../x_%Y%m%d.csv", "at": "03:00"}, 'contains the segment "." or "..". Fix: write the resolved'),
+        ({"path": "/in/%Y%m%d_%Y%m%d.csv", "at": "03:00"}, "its file name has %Y twice; keep one date"),
+        ({"path": "/in/%Y%m%d_%y.csv", "at": "03:00"}, "its file name has %Y twice; keep one date"),
         ({"path": "/in/", "at": "03:00"}, "write /in/orders_%Y%m%d"),
         ({"path": "/in/orders.csv"}, "Field required"),
         ({"path": "/in/orders.csv", "at": "03:00", "stable": "soon"}, "is not a duration"),

@@ -1251,17 +1251,35 @@ def test_a_probe_names_the_right_to_one_run_where_its_request_fails(status: int,
     fake = HomeGrown()
 
     def answer(request: httpx.Request) -> httpx.Response:
-        is_single = request.url.path.startswith("/api/runs/")
+        is_single = request.url.path.startswith("/api/runs/") and not request.url.path.endswith("/log")
         return httpx.Response(status, json={"message": "no"}) if is_single else fake.handle(request)
 
-    probe = opened(fake, FaultyTransport(answer, "")).probe(5)
+    probe = opened(fake, httpx.MockTransport(answer)).probe(5)
     rights = {right.name: right for right in probe.rights if right.needed_for == "view"}
-    assert {"read jobs": True, "read runs": True, "read one run": False} == {
+    assert {"read jobs": True, "read runs": True, "read one run": False, "read log": True} == {
         name: right.held for name, right in rights.items()
     }
     one = rights["read one run"]
     assert f"({status}) {why}" in one.why
     assert "let the account read /api/runs/{id}, or correct runs.one" == one.fix
+
+
+@pytest.mark.parametrize("status, held, why", [(403, False, "(403)"), (404, None, "has no log"), (503, False, "(503)")])
+def test_a_probe_names_the_right_to_the_log_where_it_is_missing(status: int, held: bool | None, why: str) -> None:
+    """The probe passed, and the log of each failed run was refused."""
+    fake = HomeGrown()
+    fake.run("load", "done", fake.now)
+    assert True is {right.name: right.held for right in opened(fake).probe(5).rights}["read log"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_log = request.url.path.endswith("/log")
+        return httpx.Response(status, json={"message": "no"}) if is_log else fake.handle(request)
+
+    rights = {right.name: right for right in opened(fake, httpx.MockTransport(answer)).probe(5).rights}
+    log = rights["read log"]
+    assert (True, held) == (rights["read runs"].held, log.held)
+    assert why in log.why
+    assert log.fix.startswith("let the account read /api/")
 
 
 def test_a_trial_reads_a_second_page_of_runs() -> None:
@@ -1272,7 +1290,7 @@ def test_a_trial_reads_a_second_page_of_runs() -> None:
         conflicts = {"since", "after"} <= set(request.url.params)
         return httpx.Response(400, json={"message": "cursor_conflict"}) if conflicts else fake.handle(request)
 
-    trial = try_target(opened(fake, FaultyTransport(answer, "")), "batch/api", 5)
+    trial = try_target(opened(fake, httpx.MockTransport(answer)), "batch/api", 5)
     assert "cursor_conflict" in trial.error
     assert trial.poll is not None
     assert 4 == len(trial.poll.runs)

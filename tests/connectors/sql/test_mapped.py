@@ -27,7 +27,7 @@ from connectors.sdk.conformance.faults import (
     TWICE,
 )
 from connectors.sdk.contract import ActionSpec, Connector
-from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.fields import cursor_or_first
 from connectors.sdk.log_chunks import chunk_of
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, TargetClock
@@ -298,6 +298,16 @@ def test_a_success_in_the_future_is_skipped_and_read_again_until_its_time() -> N
     assert str(row["runid"]) in {run.attempt_key for run in connector.poll(poll.cursor, (), 5).runs}
 
 
+def test_a_log_that_takes_too_long_leaves_the_other_rights_of_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: Any) -> LogChunk:
+        raise SystemUnreachable("no answer within 10 s")
+
+    tables = FakeTables()
+    monkeypatch.setattr(tables, "log", late)
+    rights = {right.name: right.held for right in SqlConnector(tables).probe(5).rights}
+    assert {"read jobs": True, "read runs": True, "read log": None} == rights
+
+
 def test_jobs_are_read_as_the_config_says() -> None:
     jobs = {job.native_id: job for job in SqlConnector(FakeTables()).inventory("", 5).jobs}
     item = jobs["lab.load_orders"]
@@ -338,6 +348,13 @@ def test_a_system_can_what_its_config_names_a_statement_for() -> None:
             {"verbs": {"rerun": {"query": "SELECT retry({run})"}}},
             "verbs.rerun: the outcome of a lost reply",
         ),
+        (
+            {"verbs": {"rerun": {"query": "SELECT retry({run}) -- {key}"}}, "runs.key": "request"},
+            "verbs.rerun: the outcome of a lost reply",
+        ),
+        ({"verbs": {"mark": {"query": "SELECT m('--', 1) /* {run} */"}}}, "names no {run}, so the call is the same"),
+        ({"runs.query": "SELECT * FROM runs -- WHERE runid > {cursor}"}, "query needs {cursor}"),
+        ({"log.query": "SELECT 1 FROM logs -- WHERE run = {run}"}, "query needs {run}"),
         ({"verbs": {"start": {"query": "SELECT start({job}, {key})"}}}, "name in runs.key where a run shows it"),
         ({"verbs": {"rerun": {"query": "DROP TABLE runs"}}}, "SELECT, WITH, CALL, EXEC, INSERT, UPDATE or DELETE"),
         ({"verbs": {"cancel": {"query": "SELECT stop({id})"}}}, "{id} means nothing here"),

@@ -23,6 +23,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.records import Poll
 from connectors.sdk.states import RunState
 from connectors.tables.connector import CONNECTOR, NO_LOG, TARGET
+from console.cli.connectors import trial_lines, try_target
 from console.timing.schedule import instants
 from tests.fakes.login import no_secret
 from tests.fakes.web_server import web_server
@@ -118,6 +119,15 @@ class TestTables(Reads, Deadlines, Faults):
 
 def polled(connector: Connector, cursor: str = "") -> Poll:
     return connector.poll(cursor, (), 20)
+
+
+def test_a_trial_names_no_setting_for_an_operation_that_nobody_knows(lake: Lake) -> None:
+    """It named `states`, which this kind does not have."""
+    lake.odd()
+    connector = lake.connector()
+    trial = try_target(connector, "lake/tables", 20)
+    assert "  state    'REWEAVE' × 1 -> unknown" in [*trial_lines(trial)]
+    connector.close()
 
 
 def test_only_commits_that_bring_data_are_runs(lake: Lake) -> None:
