@@ -93,7 +93,7 @@ class HttpCall(MappedCall):
 
     known_places = frozenset({"id"})
 
-    server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
+    server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url))] = ""
     """Address of the server that answers it, where that is not `url` of the system."""
     path: Annotated[CallPath, formatted_like(r"(?s)/.*", "/api/runs")] = Field(examples=["/api/runs"])
     """Below the address, beginning with a slash."""

@@ -782,9 +782,9 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "log.headers.x-key: the sign-in sends this header. Fix: remove it",
         ),
         ({"headers": {"Host": {"env": "KEY"}}}, "the HTTP client sets the header Host. Fix: remove it"),
-        ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
+        ({"url": "http://batch.example.com"}, "unencrypted: use https://, or say plain_http = true"),
         ({"jobs.path": "api"}, "is not written like /api/runs"),
-        ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted"),
+        ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted: use https:// ["),
         ({"runs.state": "steps[name=]"}, "is not a path into a row"),
         ({"verbs": {"cancel": {"path": "/{id}", "body": {"why": "{run.why}"}}}}, "only rerun sends a field of a run"),
         (
