@@ -143,7 +143,7 @@ class HttpApiClient(SignedClient):
         values: dict[str, Any] = {
             "cursor": page or None,
             "offset": page or 0,
-            "page": page or 1,
+            "page": call.first_page if page is None else page,
             "limit": self.options.limit,
         }
         values["end"] = int(page or 0) + self.options.limit if "end" in call.places else None
@@ -263,7 +263,7 @@ class HttpApiClient(SignedClient):
             return None
         if "offset" in call.places:
             return int(page or 0) + count
-        return int(page or 1) + 1 if "page" in call.places else None
+        return int(call.first_page if page is None else page) + 1 if "page" in call.places else None
 
     def _token(self, call: HttpListCall, document: Any) -> Any:
         """The token of the next page, as the answer has it."""

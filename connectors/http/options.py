@@ -154,6 +154,8 @@ class HttpListCall(HttpCall):
     next_path: CallPath = ""
     """Path of later pages, {cursor} in it, where they have one of their own. Of a link at `next`, the token is the last
     part of its path."""
+    first_page: int = Field(default=1, ge=0, le=1, strict=True)
+    """The first {page}: 1, or 0 where the API counts pages from 0."""
     paging: Literal["none", "server", "capped"] | None = None
     """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has.
     "capped": it gives {limit} rows at most and no others, so as many are reported. Else it pages by {cursor}, {offset}
@@ -199,6 +201,8 @@ class HttpListCall(HttpCall):
                 "or {page}; or say paging = "
                 '"none" where one answer is the whole list'
             )
+        if self.first_page == 0 and "page" not in self.places:
+            raise ValueError("first_page: no page is requested by its number. Fix: send {page}, or remove first_page")
         if len(paging) > 1:
             raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
         if paging and self.paging in ("none", "capped"):

@@ -472,24 +472,72 @@ def test_a_wrong_key_needs_a_person() -> None:
         opened(fake).poll("", (), 5)
 
 
-def test_a_page_by_number_and_by_offset_is_walked_too() -> None:
-    for place, name in (("{offset}", "after"), ("{page}", "page")):
-        fake = HomeGrown()
-        call = {**settings()["runs"], "query": {"since": "{since}", "limit": "{limit}", name: place}}
-        del call["next"]
-        connector = opened(fake, _ByNumber(fake) if name == "page" else None, runs=call)
-        runs = {identity(run) for poll in TestHomeGrown().bites(connector, "") for run in poll.runs}
-        assert 10 == len(runs), place
+def test_a_list_by_offset_is_walked_too() -> None:
+    call = {**settings()["runs"], "query": {"since": "{since}", "limit": "{limit}", "after": "{offset}"}}
+    del call["next"]
+    connector = opened(HomeGrown(), runs=call)
+    runs = {identity(run) for poll in TestHomeGrown().bites(connector, "") for run in poll.runs}
+    assert 10 == len(runs)
 
 
-class _ByNumber(FaultyTransport):
-    def __init__(self, fake: HomeGrown) -> None:
-        super().__init__(fake.handle, "")
+class Numbered(HomeGrown):
+    """Pages by number, from `first` on, of at most `most` rows whatever is requested. `beyond`: the status of a page
+    behind the last one."""
 
-    def handle_request(self, request: Any) -> Any:
-        number = int(request.url.params["page"])
-        request.url = request.url.copy_merge_params({"after": str((number - 1) * 4)})
-        return self.handler(request)
+    def __init__(self, first: int = 1, most: int = 100, jobs: int = 23, beyond: int = 200) -> None:
+        super().__init__()
+        self.first, self.most, self.beyond, self.pages = first, most, beyond, list[str]()
+        self.jobs = [{"name": f"job{number:02d}", "on": True} for number in range(jobs)]
+
+    def _answer(self, request: httpx.Request, path: str, query: dict[str, Any]) -> tuple[int, Any]:
+        if path not in ("/api/jobs", "/api/runs"):
+            return super()._answer(request, path, query)
+        rows = self.jobs
+        if path == "/api/runs":
+            rows = [row for row in self.runs if row["changed"] >= query.get("since", "")]
+            rows.sort(key=lambda row: str(row["changed"]))
+        size = min(int(query["limit"]), self.most)
+        start = (int(query["page"]) - self.first) * size
+        shown = rows[start : start + size] if start >= 0 else []
+        self.pages.append(f"{path} {query['page']}")
+        if start and not shown and self.beyond != 200:
+            return self.beyond, {"message": "no such page"}
+        return 200, {path.rpartition("/")[2]: shown, "total": len(rows)}
+
+
+def by_number(
+    fake: HomeGrown, transport: Any = None, limit: int = 4, place: str = "{page}", **calls: Any
+) -> HttpConnector:
+    """Jobs and runs of pages by number. `calls`: what both lists say besides."""
+    tables = {name: {**settings()[name], **calls} for name in ("jobs", "runs")}
+    del tables["runs"]["next"]
+    tables["jobs"]["query"] = {"limit": "{limit}", "page": place}
+    tables["runs"]["query"] = {"since": "{since}", **tables["jobs"]["query"]}
+    return opened(fake, transport, limit=limit, **tables)
+
+
+def names_and_runs(connector: HttpConnector) -> tuple[list[str], int, list[Poll]]:
+    """The jobs, how many runs there are, and the polls that read them."""
+    names = [job.native_id for job in connector.inventory("", 5).jobs]
+    polls = [*TestHomeGrown().bites(connector, "")]
+    return names, len({identity(run) for poll in polls for run in poll.runs}), polls
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_pages_are_numbered_from_0_or_1(first: int, oldest_first: bool) -> None:
+    """Of an API that counts from 0 the first page was lost in silence."""
+    fake = Numbered(first)
+    connector = by_number(fake, first_page=first)
+    if oldest_first:
+        runs = {**settings()["runs"], "oldest_first": True, "first_page": first, "next": ""}
+        runs["query"] = {"since": "{since}", "limit": "{limit}", "page": "{page}"}
+        connector = opened(fake, runs=runs)
+        assert 10 == len({identity(run) for poll in TestHomeGrown().bites(connector, "") for run in poll.runs})
+        return
+    names, runs_read, _ = names_and_runs(connector)
+    assert ([row["name"] for row in fake.jobs], 10) == (names, runs_read)
+    assert f"/api/jobs {first}" == fake.pages[0]
 
 
 def test_an_unconfigured_action_is_refused_with_the_fix() -> None:
@@ -645,6 +693,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
         ({"states": {"done": "succeeded", "CC *": "succeeded"}}, "so that no other is green"),
         ({"states": {"done": "succeeded", "C* 4": "failed"}}, "has a * before its end"),
         ({"runs.next_path": "/runs/more"}, "next_path: send {cursor} in it"),
+        ({"runs.first_page": 0}, "first_page: no page is requested by its number. Fix: send {page}"),
         ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
