@@ -78,6 +78,44 @@ MAX_EMPTY_PAGES = 20  # pages in a row without a row that a walk asks for: some 
 TOO_MANY_PAGES = f"more than {MAX_PAGES} pages: no more are read"
 ENDLESS_PAGES = "the pages do not end: one repeated under another token, so no more are read; correct next and query"
 
+BEHIND_THE_LAST = frozenset({400, 404, 416, 422})
+"""Statuses by which a server refuses a page behind the last one."""
+
+
+@dataclass(slots=True)
+class ListPages:
+    """The pages of a list by {page} or {offset}: a server may give fewer rows a page than `limit`. So a page is the
+    last one where it has fewer rows than another page had."""
+
+    most: int = 0
+    """Rows of the largest page."""
+    size: int = 0
+    """Rows of each page, fewer than `limit`, behind one of which another page had rows; 0 where none had."""
+    list_of: Mapping[str, str] | None = None
+    """Of what the list is that was read last: the values of its places."""
+    following: int | None = None
+    """The page behind the one that was read last."""
+    count: int = 0
+    """Rows of that one."""
+
+    def is_next(self, page: str | int | None, places: Mapping[str, str] | None) -> bool:
+        return page is not None and (page, places) == (self.following, self.list_of)
+
+    def may_be_last(self, limit: int) -> bool:
+        """Whether the page that was read last had fewer rows than requested, as no page behind one had rows yet."""
+        return 0 < self.count < limit and self.most < limit and not self.size
+
+    def add(self, count: int, is_next: bool, limit: int, is_one_of_many: bool) -> bool:
+        """Adds a page. Returns whether another one may follow. `is_one_of_many`: lists of this path are read for many
+        runs or jobs, and one proves for all that a page of so many rows may be the last."""
+        if is_next and count and self.may_be_last(limit):
+            self.size = self.count
+        if is_next and not count and is_one_of_many and self.count == self.most < limit:
+            self.most += 1
+        self.most = max(self.most, count)
+        self.size = self.size if self.most < limit else 0
+        return count > 0 and (self.size > 0 or count >= min(self.most, limit))
+
 
 class ListNotFound(NotSupported):
     """Nothing is at the path of a list: it is wrong, or what it names was deleted."""
@@ -133,6 +171,8 @@ class HttpApiClient(SignedClient):
         self.options, self.source, self._secrets = source.mapping, source, secrets
         self._paged: set[str] = set()
         """Paths of the lists whose answers had the token of a next page."""
+        self._pages: dict[str, ListPages] = {}
+        """Path of a list by {page} or {offset} -> its pages."""
         super().__init__(endpoint, account)
 
     def page(
@@ -153,8 +193,16 @@ class HttpApiClient(SignedClient):
         expiries = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
         window = self.window(since) if call.places & {"since", "until"} else {}
         values |= {**window, **(places or {})}
-        reply = self.request(request, values, accept={*expiries, HTTPStatus.NOT_FOUND})
-        if reply.status == HTTPStatus.NOT_FOUND:
+        pages = self._pages.setdefault(call.path, ListPages())
+        is_next = pages.is_next(page, places)
+        ends = {HTTPStatus.NOT_FOUND, *(BEHIND_THE_LAST if pages.may_be_last(self._requested_rows(call)) else ())}
+        if page is not None and not (call.next or pages.most or ("page" in call.places and page == call.first_page)):
+            expiries |= BEHIND_THE_LAST  # the pages before were read by an earlier process
+        reply = self.request(request, values, accept={*expiries, *(ends if is_next else ()), HTTPStatus.NOT_FOUND})
+        if is_next and reply.status in ends:
+            self._add_page(call, pages, page, 0, places)
+            return HttpPage([], None, reply.clock)
+        if reply.status == HTTPStatus.NOT_FOUND and reply.status not in expiries:
             key = f"{call.table}.{'next_path' if is_later else 'path'}"
             raise ListNotFound(f"{refusal(reply)} ({key}). Fix: correct the path, or url of the system")
         if reply.status in expiries:
@@ -168,7 +216,9 @@ class HttpApiClient(SignedClient):
             where += f" with names at columns = {call.columns!r}" if call.columns else ""
             raise InvalidAnswer(f"{reply.place} has no list {where}. Correct rows; headway connector try shows it.")
         count = max(map(len, lists_of(rows)), default=0) if call.is_nested else len(rows)
-        following = self._following(call, document, page, count)
+        following = (
+            self._token_of(call, document, page) if call.next else self._add_page(call, pages, page, count, places)
+        )
         cut, total = "", value_at(document, call.count) if call.count else None
         if isinstance(total, int) and total > count:
             cut = f"{call.path} has {total} rows and gave {count}: the rest cannot be read"
@@ -255,15 +305,42 @@ class HttpApiClient(SignedClient):
                 return rows, result.clock, result.cut
         return rows, None, TOO_MANY_PAGES
 
-    def _following(self, call: HttpListCall, document: Any, page: str | int | None, count: int) -> str | int | None:
-        if call.next:
-            token = self._token(call, document)
-            return token if isinstance(token, str | int) and token not in ("", page) else None
-        if count < self.options.limit:
+    def _token_of(self, call: HttpListCall, document: Any, page: str | int | None) -> str | int | None:
+        token = self._token(call, document)
+        return token if isinstance(token, str | int) and token not in ("", page) else None
+
+    def _add_page(
+        self,
+        call: HttpListCall,
+        pages: ListPages,
+        page: str | int | None,
+        count: int,
+        places: Mapping[str, str] | None,
+    ) -> int | None:
+        """Adds a page of a list by {page} or {offset}. Returns the number of the next one; None for none."""
+        if not {"offset", "page"} & call.places:
             return None
-        if "offset" in call.places:
-            return int(page or 0) + count
-        return int(call.first_page if page is None else page) + 1 if "page" in call.places else None
+        limit, is_one_of_many = self._requested_rows(call), bool({"id", "job"} & call.places)
+        has_more = pages.add(count, pages.is_next(page, places), limit, is_one_of_many)
+        if "end" in call.places:  # the request names its last row
+            has_more = count >= self.options.limit
+        number = call.first_page if page is None else int(page)
+        following = int(page or 0) + count if "offset" in call.places else number + 1
+        pages.list_of, pages.count, pages.following = places, count, following if has_more else None
+        return pages.following
+
+    def _requested_rows(self, call: HttpListCall) -> int:
+        """Rows that a page has unless it is the last one; 0 where the server decides."""
+        return 0 if call.paging == "server" else self.options.limit
+
+    def page_warnings(self) -> list[str]:
+        """A warning for each list whose server gives fewer rows a page than requested."""
+        return [
+            f"{path} gives {pages.size} rows a page, and limit is {self.options.limit}; all pages were read. "
+            f'Fix: set limit = {pages.size}, or say paging = "server"'
+            for path, pages in self._pages.items()
+            if pages.size
+        ]
 
     def _token(self, call: HttpListCall, document: Any) -> Any:
         """The token of the next page, as the answer has it."""

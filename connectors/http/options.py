@@ -157,9 +157,9 @@ class HttpListCall(HttpCall):
     first_page: int = Field(default=1, ge=0, le=1, strict=True)
     """The first {page}: 1, or 0 where the API counts pages from 0."""
     paging: Literal["none", "server", "capped"] | None = None
-    """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has.
-    "capped": it gives {limit} rows at most and no others, so as many are reported. Else it pages by {cursor}, {offset}
-    or {page}, and takes {limit}."""
+    """"none": it gives all rows at once, however many. "server": it decides how many rows a page has; by {offset} or
+    {page} the list is read up to a page without rows. "capped": it gives {limit} rows at most and no others, so as
+    many are reported. Else it pages by {cursor}, {offset} or {page}, and takes {limit}."""
 
     def _found_places(self) -> set[str]:
         return super()._found_places() | set(PLACEHOLDER.findall(self.next_path))
@@ -192,7 +192,7 @@ class HttpListCall(HttpCall):
         if "cursor" in self.places and not self.next:
             key = self._key_with("{cursor}")
             raise ValueError(f"{key}{{cursor}} is the token of the next page. Fix: name in next where an answer has it")
-        by_server = self.paging == "server" and "cursor" in self.places
+        by_server = self.paging == "server" and paging
         takes_limit = (paging or self.paging == "capped") and {"limit", "end"} & self.places
         is_bounded = self.paging == "none" or by_server or takes_limit
         if PROFILE_PLACES in (info.context or {}) and not is_bounded:

@@ -179,7 +179,8 @@ class HttpPoller:
         these end in the same poll."""
         self._add_superseded(open_runs, result)
         self._shown_open |= {run.native_ref for run in result.records.values() if run.state.is_open}
-        for text in (*unknown_states(result.records.values()), *([page.cut] if page.cut else [])):
+        cut = [page.cut] if page.cut else []
+        for text in (*unknown_states(result.records.values()), *cut, *self._api.page_warnings()):
             result.warn(text)
         result.complete = not result.skipped and not page.cut
         seen_until = seen_until if result.complete else None

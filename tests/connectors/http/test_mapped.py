@@ -481,8 +481,8 @@ def test_a_list_by_offset_is_walked_too() -> None:
 
 
 class Numbered(HomeGrown):
-    """Pages by number, from `first` on, of at most `most` rows whatever is requested. `beyond`: the status of a page
-    behind the last one."""
+    """Pages by number, from `first` on, or by offset, of at most `most` rows whatever is requested. `beyond`: the
+    status of a page behind the last one."""
 
     def __init__(self, first: int = 1, most: int = 100, jobs: int = 23, beyond: int = 200) -> None:
         super().__init__()
@@ -497,23 +497,21 @@ class Numbered(HomeGrown):
             rows = [row for row in self.runs if row["changed"] >= query.get("since", "")]
             rows.sort(key=lambda row: str(row["changed"]))
         size = min(int(query["limit"]), self.most)
-        start = (int(query["page"]) - self.first) * size
+        start = int(query["offset"]) if "offset" in query else (int(query["page"]) - self.first) * size
         shown = rows[start : start + size] if start >= 0 else []
-        self.pages.append(f"{path} {query['page']}")
+        self.pages.append(f"{path} {query.get('page')}")
         if start and not shown and self.beyond != 200:
             return self.beyond, {"message": "no such page"}
         return 200, {path.rpartition("/")[2]: shown, "total": len(rows)}
 
 
-def by_number(
-    fake: HomeGrown, transport: Any = None, limit: int = 4, place: str = "{page}", **calls: Any
-) -> HttpConnector:
-    """Jobs and runs of pages by number. `calls`: what both lists say besides."""
+def by_number(fake: HomeGrown, limit: int = 4, place: str = "{page}", **calls: Any) -> HttpConnector:
+    """Jobs and runs by {page} or {offset}. `calls`: what both lists say besides."""
     tables = {name: {**settings()[name], **calls} for name in ("jobs", "runs")}
     del tables["runs"]["next"]
-    tables["jobs"]["query"] = {"limit": "{limit}", "page": place}
+    tables["jobs"]["query"] = {"limit": "{limit}", place.strip("{}"): place}
     tables["runs"]["query"] = {"since": "{since}", **tables["jobs"]["query"]}
-    return opened(fake, transport, limit=limit, **tables)
+    return opened(fake, limit=limit, **tables)
 
 
 def names_and_runs(connector: HttpConnector) -> tuple[list[str], int, list[Poll]]:
@@ -538,6 +536,57 @@ def test_pages_are_numbered_from_0_or_1(first: int, oldest_first: bool) -> None:
     names, runs_read, _ = names_and_runs(connector)
     assert ([row["name"] for row in fake.jobs], 10) == (names, runs_read)
     assert f"/api/jobs {first}" == fake.pages[0]
+
+
+@pytest.mark.parametrize("beyond", [200, 400, 404, 416, 422])
+@pytest.mark.parametrize("place", ["{page}", "{offset}"])
+@pytest.mark.parametrize("most, jobs", [(3, 23), (3, 24), (3, 3), (10, 10), (10, 9), (10, 23), (10, 0)])
+def test_a_server_that_gives_fewer_rows_a_page_than_requested_loses_none(
+    most: int, jobs: int, place: str, beyond: int
+) -> None:
+    """Its first page was taken for the whole list, without a warning."""
+    fake = Numbered(most=most, jobs=jobs, beyond=beyond)
+    if beyond in (400, 416, 422) and jobs > most:
+        return  # a refusal of a page behind known ones may be another fault, and is reported
+    fake.runs = fake.runs[: jobs and 3]
+    names, runs_read, polls = names_and_runs(by_number(fake, 20, place))
+    assert ([row["name"] for row in fake.jobs], len(fake.runs)) == (names, runs_read)
+    assert all(poll.complete for poll in polls)
+    texts = [text for poll in polls for text in poll.warnings]
+    fix = f"/api/jobs gives {most} rows a page, and limit is 20; all pages were read. Fix: set limit = {most}, or say"
+    assert (jobs > most) == any(fix in text for text in texts)
+    declared = by_number(fake, 20, place, paging="server")
+    if beyond in (200, 404):
+        names, runs_read, polls = names_and_runs(declared)
+        assert ([row["name"] for row in fake.jobs], len(fake.runs)) == (names, runs_read)
+        assert [()] * len(polls) == [poll.warnings for poll in polls]
+
+
+def test_a_list_whose_pages_are_as_long_as_requested_takes_no_request_more() -> None:
+    """Where a page was full, a shorter one is the last; without one, a page as long as the longest is read on."""
+    for jobs, limit, pages in ((10, 4, "123"), (3, 4, "12"), (8, 4, "123")):
+        fake = Numbered(jobs=jobs)
+        connector = by_number(fake, limit)
+        for _ in range(2):
+            fake.pages.clear()
+            connector.inventory("", 5)
+            assert [f"/api/jobs {page}" for page in pages] == fake.pages
+        fake.jobs, fake.pages = fake.jobs[:2], []
+        connector.inventory("", 5)
+        assert ["/api/jobs 1"] == fake.pages
+
+
+@pytest.mark.parametrize("beyond", [400, 404])
+def test_a_walk_that_another_process_began_ends_where_its_next_page_is_refused(beyond: int) -> None:
+    """Its poll would have failed at the same page for ever."""
+    fake = Numbered(beyond=beyond)
+    first = by_number(fake, 20).poll("", (), 5)
+    assert first.more
+    connector = by_number(fake, 20)
+    again = connector.poll(first.cursor, (), 5)
+    assert "runs are read again from the last change that was read completely" in again.warnings[0]
+    assert 10 == len(again.runs)
+    assert not connector.poll(again.cursor, (), 5).more
 
 
 def test_an_unconfigured_action_is_refused_with_the_fix() -> None:
