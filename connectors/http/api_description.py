@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.http.options import (
+    NEXT_HEADER,
     PLACEHOLDER,
     HttpCall,
     HttpHoldCall,
@@ -488,6 +489,8 @@ class ProfileComparison:
                 continue
             if name == "started" and isinstance(call, HttpRunsCall) and call.first_started and not is_single:
                 continue  # the single run shows it
+            if name == "next" and path == NEXT_HEADER and isinstance(call, HttpListCall):
+                continue  # a header
             if name in OF_THE_ANSWER and name not in ("rows", "one_row", "parts"):
                 self._schemas(answer, (*key, name), path, types=_types_read(call, name))
             elif name not in OF_THE_ANSWER:

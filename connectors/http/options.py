@@ -25,6 +25,8 @@ from connectors.sdk.secrets import SecretRef
 from connectors.sdk.transport.http import FIELD_NAME, checked_origin, is_header_value, plain_path
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
+NEXT_HEADER = "Link"
+"""In `next`, the header that names the next page."""
 ReadMethod = Literal["GET", "POST"]
 """Of a call that changes nothing."""
 PlainValue = str | int | float | bool
@@ -146,9 +148,10 @@ class HttpListCall(HttpCall):
     columns: FieldPath = ""
     """Path to the columns, where each row is a list of values: the `name` of each is the field of its value."""
     count: FieldPath = ""
-    """Path to the number of rows: where fewer came, rows are missing, and that is reported."""
+    """Path to the number of rows: where fewer came on all pages together, rows are missing, and that is reported."""
     next: FieldPath = ""
-    """Path to the token of the next page, for {cursor}; the first page is requested without it."""
+    """Path to the token of the next page, for {cursor}; the first page is requested without it. "Link": the header of
+    that name, whose link of the relation "next" has the token."""
     next_query: str = ""
     """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
     next_path: CallPath = ""
@@ -188,6 +191,11 @@ class HttpListCall(HttpCall):
             raise ValueError(
                 f'next: "{self.next}" is the token of the next page, which no page is requested with. '
                 "Fix: send {cursor} in query or body, or in next_path"
+            )
+        if self.next == NEXT_HEADER and not (self.next_query or self.next_path):
+            raise ValueError(
+                f'next: "{NEXT_HEADER}" is the header with the link of the next page. '
+                "Fix: name in next_query the parameter of that link that has the token"
             )
         if "cursor" in self.places and not self.next:
             key = self._key_with("{cursor}")

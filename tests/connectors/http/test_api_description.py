@@ -201,6 +201,10 @@ def test_the_query_of_a_path_of_later_pages_is_compared_by_its_parameters(name: 
     assert faults == [key for key, _ in compared(openapi(3), old, new)]
 
 
+def test_a_header_that_names_the_next_page_is_no_field() -> None:
+    assert [] == compared(openapi(3), 'next = "next"', 'next = "Link"\nnext_query = "after"')
+
+
 @pytest.mark.parametrize("path, faults", [("/v1/projects/p/jobs/j:run", ["session.body.user"]), ("/login", [])])
 def test_a_login_is_compared_where_the_description_has_it(path: str, faults: list[str]) -> None:
     body = {"user": "{username}", "labels": {"password": "{password}"}}

@@ -25,7 +25,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from connectors.http.actions import MAX_SEARCHED_PAGES
-from connectors.http.client import format_instant
+from connectors.http.client import format_instant, next_link
 from connectors.http.connector import CONNECTOR, HttpConnector, HttpProfile, open_system
 from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, HttpOptions, HttpPartsCall, HttpRunsCall
 from connectors.http.runs import NOT_FOUND_ALONE
@@ -487,6 +487,7 @@ class Numbered(HomeGrown):
     def __init__(self, first: int = 1, most: int = 100, jobs: int = 23, beyond: int = 200) -> None:
         super().__init__()
         self.first, self.most, self.beyond, self.pages = first, most, beyond, list[str]()
+        self.total, self.link = 0, ""
         self.jobs = [{"name": f"job{number:02d}", "on": True} for number in range(jobs)]
 
     def _answer(self, request: httpx.Request, path: str, query: dict[str, Any]) -> tuple[int, Any]:
@@ -497,21 +498,37 @@ class Numbered(HomeGrown):
             rows = [row for row in self.runs if row["changed"] >= query.get("since", "")]
             rows.sort(key=lambda row: str(row["changed"]))
         size = min(int(query["limit"]), self.most)
+        query = {"page": str(self.first), **query}
         start = int(query["offset"]) if "offset" in query else (int(query["page"]) - self.first) * size
         shown = rows[start : start + size] if start >= 0 else []
         self.pages.append(f"{path} {query.get('page')}")
         if start and not shown and self.beyond != 200:
             return self.beyond, {"message": "no such page"}
-        return 200, {path.rpartition("/")[2]: shown, "total": len(rows)}
+        more = start + size < len(rows)
+        self.link = f"<https://batch.internal{path}?Page={int(query['page']) + 1}&n=1>" if more else ""
+        return 200, {path.rpartition("/")[2]: shown, "total": self.total or len(rows), "more": more, "link": self.link}
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.link = ""
+        reply = super().handle(request)
+        if self.link:
+            reply.headers["Link"] = f'<https://x/?page=1>; rel="first", {self.link}; title="a, b"; rel="prev NEXT"'
+        return reply
 
 
-def by_number(fake: HomeGrown, limit: int = 4, place: str = "{page}", **calls: Any) -> HttpConnector:
+def by_number(
+    fake: HomeGrown, limit: int = 4, place: str = "{page}", transport: Any = None, **calls: Any
+) -> HttpConnector:
     """Jobs and runs by {page} or {offset}. `calls`: what both lists say besides."""
     tables = {name: {**settings()[name], **calls} for name in ("jobs", "runs")}
     del tables["runs"]["next"]
     tables["jobs"]["query"] = {"limit": "{limit}", place.strip("{}"): place}
     tables["runs"]["query"] = {"since": "{since}", **tables["jobs"]["query"]}
-    return opened(fake, limit=limit, **tables)
+    if place == "{cursor}":
+        for table in tables.values():
+            table["query"]["page"] = table["query"].pop("cursor")
+            table.update(calls)
+    return opened(fake, transport, limit=limit, **tables)
 
 
 def names_and_runs(connector: HttpConnector) -> tuple[list[str], int, list[Poll]]:
@@ -574,6 +591,83 @@ def test_a_list_whose_pages_are_as_long_as_requested_takes_no_request_more() -> 
         fake.jobs, fake.pages = fake.jobs[:2], []
         connector.inventory("", 5)
         assert ["/api/jobs 1"] == fake.pages
+
+
+@pytest.mark.parametrize("place, next_at", [("{page}", ""), ("{offset}", ""), ("{cursor}", "Link")])
+@pytest.mark.parametrize("most", [3, 4, 100])
+def test_a_number_of_rows_is_that_of_all_pages_together(place: str, next_at: str, most: int) -> None:
+    """Each page but a single one was reported as incomplete."""
+    more = {"count": "total", **({"next": next_at, "next_query": "page"} if next_at else {})}
+    fake = Numbered(most=most)
+    names, runs_read, polls = names_and_runs(by_number(fake, 4, place, **more))
+    assert (23, 10) == (len(names), runs_read)
+    assert all(poll.complete for poll in polls)
+    fake.total = 24
+    inventory = by_number(fake, 4, place, **more).inventory("", 5)
+    assert ["/api/jobs has 24 rows and gave 23: the rest cannot be read"] == [
+        record.reason for record in inventory.skipped
+    ]
+
+
+def test_a_refused_page_is_not_the_end_of_a_list_that_has_more_rows() -> None:
+    inventory = by_number(Numbered(most=10, jobs=10, beyond=400), 20, count="total").inventory("", 5)
+    assert inventory.complete
+    fake = Numbered(most=10, jobs=10, beyond=400)
+    fake.total = 23
+    inventory = by_number(fake, 20, count="total").inventory("", 5)
+    assert ["/api/jobs has 23 rows and gave 10: the rest cannot be read"] == [
+        record.reason for record in inventory.skipped
+    ]
+
+
+@pytest.mark.parametrize(
+    "next_at, next_query, reason",
+    [
+        ("Link", "page", ""),
+        ("link", "page", ""),
+        ("Link", "token", '/api/jobs names its next page by a link without "token" (jobs.next_query)'),
+        ("link", "token", '/api/jobs names its next page by a link without "token" (jobs.next_query)'),
+        ("Linked", "page", 'no answer has the field "Linked" (jobs.next)'),
+        ("more", "", '/api/jobs has true at "more" (jobs.next), which is no token: later pages are not read. Fix: '),
+    ],
+)
+def test_the_next_page_is_named_by_a_header_or_a_field_and_nothing_else(
+    next_at: str, next_query: str, reason: str
+) -> None:
+    """Pages that only a header names could not be read; `true` was sent as the token of a page."""
+    fake = Numbered()
+    inventory = by_number(fake, 4, "{cursor}", next=next_at, next_query=next_query).inventory("", 5)
+    assert (not reason, 4 if reason else 23) == (inventory.complete, len(inventory.jobs))
+    assert reason in " ".join(record.reason for record in inventory.skipped)
+    assert not any("/api/jobs True" in page for page in fake.pages)
+
+
+def test_a_full_page_without_a_link_is_the_last_only_where_a_shorter_one_has_a_link() -> None:
+    inventory = by_number(Numbered(jobs=4), 4, "{cursor}", next="Link", next_query="page").inventory("", 5)
+    assert (True, 4) == (inventory.complete, len(inventory.jobs))
+    fake = Numbered(jobs=23)
+    transport = httpx.MockTransport(lambda request: HomeGrown.handle(fake, request))
+    silent = by_number(fake, 4, "{cursor}", transport, next="Link", next_query="page").inventory("", 5)
+    assert 'no answer has the header "Link" (jobs.next)' in silent.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    "header, link",
+    [
+        ('<https://a/b?page=2>; rel="next"', "https://a/b?page=2"),
+        ("</b?page=2>;rel=next", "/b?page=2"),
+        ('<b>; rel="prev", <c>; rel="next"', "c"),
+        ('<b>; title="x; rel=next"; rel="prev"', ""),
+        ('<b>; rel="nextish"', ""),
+        ("<" * 50_000, ""),
+        ("<>;" * 20_000 + " " * 20_000, ""),
+        ("", ""),
+    ],
+)
+def test_the_link_of_the_next_page_is_read_from_its_header(header: str, link: str) -> None:
+    begun = time.monotonic()
+    assert link == next_link(header)
+    assert time.monotonic() - begun < 1
 
 
 @pytest.mark.parametrize("beyond", [400, 404])
@@ -742,6 +836,7 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
         ({"states": {"done": "succeeded", "CC *": "succeeded"}}, "so that no other is green"),
         ({"states": {"done": "succeeded", "C* 4": "failed"}}, "has a * before its end"),
         ({"runs.next_path": "/runs/more"}, "next_path: send {cursor} in it"),
+        ({"runs.next": "Link"}, "Fix: name in next_query the parameter of that link that has the token"),
         ({"runs.first_page": 0}, "first_page: no page is requested by its number. Fix: send {page}"),
         ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
