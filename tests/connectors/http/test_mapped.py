@@ -555,6 +555,26 @@ def test_pages_are_numbered_from_0_or_1(first: int, oldest_first: bool) -> None:
     assert f"/api/jobs {first}" == fake.pages[0]
 
 
+@pytest.mark.parametrize("jobs", [3, 23])
+def test_a_probe_names_a_page_0_that_is_not_read(jobs: int) -> None:
+    def missing(connector: HttpConnector) -> list[str]:
+        return [right.fix for right in connector.probe(5).rights if right.held is False]
+
+    def as_page_1(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("page") == "0":
+            request.url = request.url.copy_merge_params({"page": "1"})
+        return Numbered(jobs=jobs).handle(request)
+
+    def refused(request: httpx.Request) -> httpx.Response:
+        is_0 = request.url.params.get("page") == "0"
+        return httpx.Response(500, json={}) if is_0 else Numbered(jobs=jobs).handle(request)
+
+    assert ["set first_page = 0 in jobs, and in runs if so"] == missing(by_number(Numbered(0, jobs=jobs)))
+    assert [] == missing(by_number(Numbered(0, jobs=jobs), first_page=0))
+    for answer in (Numbered(jobs=jobs).handle, as_page_1, refused):
+        assert [] == missing(by_number(Numbered(), transport=httpx.MockTransport(answer)))
+
+
 @pytest.mark.parametrize("beyond", [200, 400, 404, 416, 422])
 @pytest.mark.parametrize("place", ["{page}", "{offset}"])
 @pytest.mark.parametrize("most, jobs", [(3, 23), (3, 24), (3, 3), (10, 10), (10, 9), (10, 23), (10, 0)])
