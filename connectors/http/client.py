@@ -94,7 +94,7 @@ class ListPages:
     size: int = 0
     """Rows of each page, fewer than `limit`, behind one of which another page had rows; 0 where none had."""
     list_of: Mapping[str, str] | None = None
-    """Of what the list is that was read last: the values of its places."""
+    """The values of the places of the list that was read last."""
     following: str | int | None = None
     """The page behind the one that was read last."""
     count: int = 0
@@ -247,8 +247,8 @@ class HttpApiClient(SignedClient):
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
         elif token is True:
             cut = (
-                f'{call.path} has true at "{call.next}" ({call.table}.next), which is no token: later pages are not '
-                "read. Fix: name the field of the token, or page by {page} or {offset}"
+                f'{call.path} has true at "{call.next}" ({call.table}.next), which is not a token: later pages are '
+                "not read. Fix: name the field of the token, or page by {page} or {offset}"
             )
         elif token == "" and value_at(names, call.next):
             cut = (

@@ -96,7 +96,7 @@ class HttpConnector(ComposedConnector):
         return Probe(True, "", tuple(rights), clock=jobs.clock)
 
     def _page_before(self, first: HttpPage) -> list[SourcePermission]:
-        """What is missing where a list of jobs by {page} has a page 0, with none of the jobs of its page 1."""
+        """A missing right where the list of jobs by {page} has a page 0 without the jobs of page 1; or none."""
         call = self._options.jobs
         if "page" not in call.places or call.first_page == 0:
             return []

@@ -648,7 +648,7 @@ def test_a_refused_page_is_not_the_end_of_a_list_that_has_more_rows() -> None:
         ("Link", "token", '/api/jobs names its next page by a link without "token" (jobs.next_query)'),
         ("link", "token", '/api/jobs names its next page by a link without "token" (jobs.next_query)'),
         ("Linked", "page", 'no answer has the field "Linked" (jobs.next)'),
-        ("more", "", '/api/jobs has true at "more" (jobs.next), which is no token: later pages are not read. Fix: '),
+        ("more", "", '/api/jobs has true at "more" (jobs.next), which is not a token: later pages are not read. Fix'),
     ],
 )
 def test_the_next_page_is_named_by_a_header_or_a_field_and_nothing_else(
