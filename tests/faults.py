@@ -99,7 +99,7 @@ FAULTS: dict[int, Fault] = {
         "1,000 systems flood at once",
         (
             "test_f08_of_many_that_flood_at_once_one_waits_for_the_store",
-            "test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll",
+            "test_a_flood_that_was_cut_between_two_transactions_is_whole_after_the_next_poll",
             "test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert",
             "test_f08_of_a_thousand_systems_that_flood_at_once_one_writes_at_a_time",
         ),

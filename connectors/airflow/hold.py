@@ -1,4 +1,4 @@
-"""HOLD pauses a DAG under our mark; RELEASE resumes it if the mark is present, or removes only the mark.
+"""HOLD pauses a DAG under the hold mark; RELEASE resumes it if the mark is present, or removes only the mark.
 
 Airflow has no note on a DAG: the mark is a line in the note of one of its newest runs. It is written before the pause
 and removed after the resume, so a failure in between never leaves a pause of ours without a mark. Airflow's PATCH
@@ -105,13 +105,13 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
     def preview_release_of(self, job: str, pause: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
         held = next(note for note in pause.notes if note.mark.id == plan["hold"])
         if plan["how"] == "clear":
-            summary = f"remove our line from the note of {held.run} of {job}; its pause is left unchanged"
+            summary = f"remove the hold mark from the note of {held.run} of {job}; its pause is left unchanged"
         elif resumes:
-            summary = f"resume {job} and remove our line from the note of its run {held.run}"
+            summary = f"resume {job} and remove the hold mark from the note of its run {held.run}"
         else:
-            summary = f"{job} was resumed by another user: only our line is removed from the note of its run {held.run}"
+            summary = f"{job} was resumed by another user: only the mark is removed from the note of its run {held.run}"
         resume = self._client.calls("PATCH", dag_path(job), {"is_paused": False}) if resumes else ()
-        rest = self._client.calls("PATCH", run_path(job, held.run), {"note": "its note without our line"})
+        rest = self._client.calls("PATCH", run_path(job, held.run), {"note": "its note without the hold mark"})
         return Preview(
             verb="resume the DAG" if resumes else "remove the mark",
             summary=summary,
@@ -167,7 +167,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
         if pause is not None and plan["how"] == "release" and not pause.is_paused:
             return ActionFound(job, f"{job} is not paused")
         if pause is not None and plan["how"] == "hold" and pause.is_paused and not self.state(pause).has_mark(key):
-            return ActionUnknown(f"{job} is paused, but no note of its newest runs shows our mark")
+            return ActionUnknown(f"{job} is paused, but no note of its newest runs shows the hold mark")
         return self.marking.look_up(None if pause is None else self.state(pause), plan, key)
 
     def tidy(self, plan: Mapping[str, Any], key: str) -> None:

@@ -1,4 +1,4 @@
-"""Replies of Airflow to records, and the notes that carry our marks. Pure; an unreadable row raises
+"""Replies of Airflow to records, and the notes that carry Headway's marks. Pure; an unreadable row raises
 RecordUnreadable.
 
 A DAG run is one record per attempt. A task is one record per run, however many mapped instances it has: the worst
@@ -46,7 +46,7 @@ STATES_SET_BY_US: dict[tuple[str, str], tuple[RunState, str]] = {
     ("success", "mark_ok"): (RunState.SUCCEEDED, "marked OK by Headway"),
     ("success", "skip"): (RunState.SKIPPED, "skipped by Headway"),
 }
-"""By the native state and the word of our mark."""
+"""By the native state and the word of Headway's mark."""
 
 NO_STATE = "none"
 """Our name for the native state null: the scheduler has not examined the task instance yet."""
@@ -622,7 +622,7 @@ def run_id_for_key(key: str) -> str:
 
 
 def action_mark(key: str, was: str = "", now: str = "", verb: str = "rerun") -> str:
-    """Our mark in a note: the action, the attempt it found, and the attempt it created."""
+    """Headway's mark in a note: the action, the attempt it found, and the attempt it created."""
     return f"[{key} {verb}{f'; was {was}' if was else ''}{f'; is {now}' if now else ''}]"
 
 
@@ -661,7 +661,7 @@ def note_text(row: Mapping[str, Any]) -> str:
 
 
 def note_with_mark(mark: str, note: str, keep_reruns: bool = False) -> str:
-    """The note with our mark at its head, in the place of our older ones (`keep_reruns`: but those of reruns)."""
+    """The note with Headway's mark at its head, in the place of our older ones (`keep_reruns`: but those of reruns)."""
     old = [match for match in ACTION_MARK.finditer(note) if keep_reruns and match["word"] == "rerun"]
     holds = [match[0] for match in HOLD_MARK.finditer(note)]
     people = HOLD_MARK.sub("", ACTION_MARK.sub("", note)).strip()

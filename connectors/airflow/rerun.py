@@ -31,7 +31,7 @@ ACCEPTED_PARAMETERS = {"scope", "version", "why", "period_at"}
 
 LATEST_KEY = "headway_latest"
 """Beside the columns of a run's row: whether the newest code was requested."""
-NOTE_REPLACED = "a note that people wrote on these tasks is replaced by our mark"
+NOTE_REPLACED = "a note that people wrote on these tasks is replaced by Headway's mark"
 UNTOUCHED_NOTE = "tasks that succeeded are kept; the conf of the run stays"
 
 
@@ -139,7 +139,7 @@ class AirflowRerunner:
         if reply.status == 409:
             return _refuse(f"Airflow refuses while a task of it runs: {reply.error}")
         if reply.status == 422:
-            return _refuse(f"this Airflow cannot clear a single task under our mark ({reply.error}): rerun its DAG run")
+            return _refuse(f"this Airflow cannot clear a single task under a mark ({reply.error}): rerun its DAG run")
         affected = inventory.readable_instances(reply.table().get("task_instances")) if reply.status == 200 else []
         if not affected:
             return _refuse(f"nothing to do: Airflow would clear no task ({reply.error or 'an empty list'})")

@@ -1,5 +1,5 @@
-"""Rerun and start: the host finds a crontab line by its hash and runs it once as its own user, under our mark. Cancel:
-SIGTERM to the session of one attempt, once pid, start and boot prove that it is still that attempt's.
+"""Rerun and start: the host finds a crontab line by its hash and runs it once as its own user, under Headway's mark.
+Cancel: SIGTERM to the session of one attempt, once pid, start and boot prove that it is still that attempt's.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class CronClient(ScriptClient[CronOptions]):
         return self._ask(calls, "rights.sh")
 
     def mark(self, user: str, key: str) -> list[ScriptSection]:
-        """The host's clock, then whether our mark of that action exists."""
+        """The host's clock, then whether Headway's mark of that action exists."""
         call = ("look_for", self.options.spool, user, key, self._sudo)
         return self._ask([("now",), call], "rights.sh")
 

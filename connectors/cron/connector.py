@@ -322,7 +322,7 @@ CONNECTOR = ConnectorKind(
         Verb.RERUN: "run once",
         Verb.START: "run once",
         Verb.CANCEL: "SIGTERM",
-        Verb.HOLD: "comment the line out, with our mark",
+        Verb.HOLD: "comment the line out, with the hold mark",
         Verb.RELEASE: "the line as it was",
     },
     schedules="expression",

@@ -1,4 +1,4 @@
-"""HOLD stops a job's schedules under our mark; RELEASE starts them again, or removes only the mark.
+"""HOLD stops a job's schedules under the hold mark; RELEASE starts them again, or removes only the mark.
 
 A Dagster schedule has no field for a note. The mark is the latest observation of an asset of ours,
 `headway/holds/JOB`: people find it in Dagster's catalog, and it survives a restart. It names the schedules that were

@@ -1,4 +1,4 @@
-"""HOLD pauses what starts a job by itself, under our mark; RELEASE unpauses it, or removes only the mark.
+"""HOLD pauses what starts a job by itself, under the hold mark; RELEASE unpauses it, or removes only the mark.
 
 The mark is the job's tag `headway_hold`. Tag and pause are set in one request, so neither exists without the other.
 A workspace that does not accept such a tag (Google Cloud allows fewer characters) rejects the whole request, and

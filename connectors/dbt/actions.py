@@ -127,7 +127,7 @@ class DbtActions:
         raise NotSupported(f"dbt was not started: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
-        """By our mark on the host; absence is proved by time alone."""
+        """By Headway's mark on the host; absence is proved by time alone."""
         check_action_key(key)
         outcome = self._client.marked(key).value
         if outcome.get("half"):

@@ -55,7 +55,7 @@ class ScheduleReader:
         return Poll((), CURSOR, clock=self._client.clock)
 
     def holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
-        """Our marks in descriptions, bare ones as well."""
+        """The hold marks in descriptions, bare ones as well."""
         return tuple(hold for item in self._chosen() for hold in scheduler.holds(schedules.full_name(item), [item]))
 
     def chooses(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""HOLD disables a workflow under our mark; RELEASE enables it, or removes only the mark.
+"""HOLD disables a workflow under the hold mark; RELEASE enables it, or removes only the mark.
 
 A workflow has no field for a note. The mark is a variable of the repository's Actions, HEADWAY_HOLD_ and the
 workflow's id, visible in the repository's settings. It is written before the workflow is disabled and removed after

@@ -1,4 +1,4 @@
-"""HOLD suspends a CronJob under our mark; RELEASE resumes it, or removes only the mark.
+"""HOLD suspends a CronJob under the hold mark; RELEASE resumes it, or removes only the mark.
 
 The mark is an annotation of the CronJob. It is written and removed in the request that suspends and resumes, and only
 if the CronJob is unchanged since it was read (its resourceVersion is sent along).

@@ -3,7 +3,7 @@
 A rerun is a one-shot event whose name is our key. It runs the event's body once more, as its definer, and stays after
 its run (ON COMPLETION PRESERVE), so that a lost answer is found by its name; a poll removes it a day later.
 
-A hold is `ALTER EVENT … DISABLE` with its definer kept, under our mark in the table `events_held` that grants.sql
+A hold is `ALTER EVENT … DISABLE` with its definer kept, under the hold mark in the table `events_held` that grants.sql
 makes: an event's comment has 64 characters, too few for a mark.
 """
 
@@ -117,7 +117,7 @@ def _visible(
 
 
 class MySqlEventHolds(JobAgentHolds[MySqlEventsClient]):
-    agent, enabled, disabled, restored, is_marked_first = "MariaDB", "enabled", "disabled", "without our mark", True
+    agent, enabled, disabled, restored, is_marked_first = "MariaDB", "enabled", "disabled", "without the mark", True
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
         super().__init__(client)
@@ -204,7 +204,7 @@ def _agent_job(row: Row, marks: Mapping[str, HoldMark]) -> AgentJob:
 
 
 def holds(place: str, snapshot: ServerSnapshot) -> tuple[NativeHold, ...]:
-    """The events that bear our mark; bare where a user enabled them under it."""
+    """The events that bear the hold mark; bare where a user enabled them under it."""
     marks = _marks(snapshot)
     jobs = (_agent_job(row, marks) for row in snapshot.events)
     return marked_jobs((job.ref, job, f"row of {job.ref} in table events_held at {place}") for job in jobs)

@@ -15,7 +15,7 @@ from connectors.mysql_events.parse import ServerSnapshot, run_log
 from connectors.mysql_events.session import MySqlReader, MySqlSession
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import PermissionMissing
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, JobAgentClient, Plan, Row, act_permission, mark_values
+from connectors.sdk.job_agent import PAGE_ROWS, GiveLog, JobAgentClient, Plan, Row, act_permission, mark_values
 from connectors.sdk.log_chunks import read_through
 from connectors.sdk.records import LogChunk
 
@@ -211,8 +211,8 @@ class MySqlEventsClient(JobAgentClient):
         return self._session.read(lambda reader: self._snapshot(reader, 0, (), 0), self.deadline.left)
 
     def page(self, after: int, again: Sequence[int]) -> ServerSnapshot:
-        """As `snapshot`, with the next bite of the log table after a run_id, and the rows `again` as they are now."""
-        return self._session.read(lambda reader: self._snapshot(reader, after, again, BITE_ROWS), self.deadline.left)
+        """As `snapshot`, with the next page of the log table after a run_id, and the rows `again` as they are now."""
+        return self._session.read(lambda reader: self._snapshot(reader, after, again, PAGE_ROWS), self.deadline.left)
 
     def situation(self, schema: str, name: str, key: str) -> ServerSnapshot:
         """As `snapshot`, with the open log rows of one event, and with a key whether it may still arrive."""

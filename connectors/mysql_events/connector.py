@@ -65,7 +65,7 @@ class MySqlEventsConnector(JobAgentConnector):
         return snapshot.log_is_readable and parse.is_logged(row, self._options.log_table)
 
     def read_page(self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int]) -> Poll:
-        """The next bite of the log table, and the last start of each event that logs nothing."""
+        """The next page of the log table, and the last start of each event that logs nothing."""
         snapshot, schemas = self._server.page(position.after, again), self._options.schemas
         client.require_view(snapshot, schemas, self._server.place)
         clock = _clock(snapshot)

@@ -43,7 +43,7 @@ class ServerSnapshot:
     uptime_seconds: float = 0.0
     running: Sequence[Row] = ()
     held: Sequence[Row] | None = None
-    """Our marks, by event; None where the table of them may not be read, or is not there."""
+    """The hold marks, by event; None where the table of them may not be read, or is not there."""
     senders: int = 0
 
 

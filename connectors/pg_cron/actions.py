@@ -6,7 +6,7 @@ minute of one day, of every year: it is removed when its run has ended (not befo
 goes away). A cancel is `pg_cancel_backend` of the process that the run's row names, by the function of grants.sql,
 which proves first that this process is still that run's.
 
-A hold is `cron.alter_job(active := false)` under our mark, a comment before the job's command: pg_cron
+A hold is `cron.alter_job(active := false)` under the hold mark, a comment before the job's command: pg_cron
 has no place for a note, and the command is where everybody sees it. The functions of grants.sql hold
 only what is active, idle and as it was seen, and release only what bears the mark that is named.
 """
@@ -245,12 +245,12 @@ class PgCronHolds(PostgresAgentHolds[PgCronClient]):
             alter = f"active := false, command := '/* {shown_mark_of_plan(plan)} */ ' || command"
         elif plan["enables"]:
             permission, call = "may_hold", f"release({jobid}, '{plan['hold']}')"
-            text = f"make pg_cron job {job} active again and take our comment from its command"
-            alter = "active := true, command := the command without our comment"
+            text = f"make pg_cron job {job} active again and remove the hold mark from its command"
+            alter = "active := true, command := the command without the hold mark"
         else:
             permission, call = "may_clear", f"clear({jobid}, '{plan['hold']}')"
-            text = f"take our comment from the command of pg_cron job {job}; active or not is unchanged"
-            alter = "command := the command without our comment"
+            text = f"remove the hold mark from the command of pg_cron job {job}; active or not is unchanged"
+            alter = "command := the command without the hold mark"
         own_run = next((run["runid"] for run in now.running if run["jobid"] == jobid), None)
         consequence = "pg_cron would call its run failed and leave its statement running"
         unfit = f"{job} runs now (run {own_run}): {consequence}. Hold it when it has ended"
@@ -277,6 +277,6 @@ def _missing_grant(now: PgCronSituation, job: str, permission: str) -> str | Non
     if now.access["is_standby"]:
         return STANDBY.why
     if not now.access[permission]:
-        action = f"hold {job}" if permission == "may_hold" else f"take our mark from {job} alone"
+        action = f"hold {job}" if permission == "may_hold" else f"remove the hold mark from {job} alone"
         return f"role {now.access['role']} may not {action}: {granted(now.access)}"
     return None

@@ -16,7 +16,7 @@ from connectors.pg_cron.parse import ENTRY_PREFIX, is_entry, is_open, run_log
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
 from connectors.sdk.job_agent import (
-    BITE_ROWS,
+    PAGE_ROWS,
     GiveLog,
     Plan,
     Row,
@@ -249,20 +249,20 @@ class PgCronClient(PostgresAgentClient):
         return self.read(self.read_access)
 
     def page(self, after: int, again: Sequence[int]) -> PgCronPage:
-        """The next bite of runs after a runid, and the runs `again` as they are now."""
+        """The next page of runs after a runid, and the runs `again` as they are now."""
 
         def work(reader: PostgresReader) -> PgCronPage:
             access = self.checked(reader)
             jobs = self.read_jobs(reader)
-            runs = reader.rows(RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
-            old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
+            runs = reader.rows(RUNS_AFTER, {"after": after, "limit": PAGE_ROWS})
+            old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": PAGE_ROWS}) if again else []
             newest = reader.row(NEWEST)["runid"]
             parameters = {
                 "after": (newest or 0) - RECENT_RUNS,
                 "jobids": [row["jobid"] for row in jobs if is_entry(row)],
             }
             entries = reader.rows(STARTED_ENTRIES, parameters) if parameters["jobids"] else []
-            return PgCronPage(access, jobs, runs, old, newest, entries, is_full=len(runs) >= BITE_ROWS)
+            return PgCronPage(access, jobs, runs, old, newest, entries, is_full=len(runs) >= PAGE_ROWS)
 
         return self.read(work)
 

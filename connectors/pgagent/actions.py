@@ -4,7 +4,7 @@ A rerun makes the job due now, as pgAdmin's "Run now" does, with our key beside 
 key. The function of grants.sql writes key, job and the newest jlgid of that job in the transaction that sets
 `jobnextrun`; it acts only on a job that is idle and not due, so the job's next row is that run.
 
-A hold is `jobenabled = false` under our mark, the first line of the job's comment (jobdesc).
+A hold is `jobenabled = false` under the hold mark, the first line of the job's comment (jobdesc).
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ class PgAgentHolds(PostgresAgentHolds[PgAgentClient]):
         else:
             enables = bool(plan["enables"])
             call = f"release({jobid}, '{plan['hold']}', {str(enables).lower()})"
-            sets = f"{'jobenabled = true, ' if enables else ''}jobdesc less our line"
-            text = f"take our line from the comment of pgAgent job {job}; enabled or not is unchanged"
-            text = f"enable pgAgent job {job} again and take our line from its comment" if enables else text
+            sets = f"{'jobenabled = true, ' if enables else ''}jobdesc without the hold mark"
+            text = f"remove the hold mark from the comment of pgAgent job {job}; enabled or not is unchanged"
+            text = f"enable pgAgent job {job} again and remove the hold mark from its comment" if enables else text
         is_due = now.job is not None and now.job["is_due"] and now.job["agent"] is None
         return self.preview_of(
             spec,

@@ -17,7 +17,7 @@ from connectors.pgagent.parse import run_log
 from connectors.sdk.contract import HoldMark, SourcePermission
 from connectors.sdk.errors import NotSupported, PermissionMissing
 from connectors.sdk.job_agent import (
-    BITE_ROWS,
+    PAGE_ROWS,
     GiveLog,
     Plan,
     Row,
@@ -256,20 +256,20 @@ class PgAgentClient(PostgresAgentClient):
         return self.read(work)
 
     def page(self, after: int, again: Sequence[int]) -> PgAgentPage:
-        """The next bite of log rows after a jlgid, and the rows `again` as they are now."""
+        """The next page of log rows after a jlgid, and the rows `again` as they are now."""
 
         def work(reader: PostgresReader) -> PgAgentPage:
             access = self.checked(reader)
-            rows = reader.rows(RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
-            old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
-            runs, steps, unread = _bite(reader, rows)
+            rows = reader.rows(RUNS_AFTER, {"after": after, "limit": PAGE_ROWS})
+            old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": PAGE_ROWS}) if again else []
+            runs, steps, unread = _with_steps(reader, rows)
             old_steps, old_unread = _all_steps(reader, [row["jlgid"] for row in old])
             jobids = sorted({row["jobid"] for row in (*runs, *old)})
             may_read = jobids and access["may_read_started"]
             started = reader.rows(self._in_schema(STARTED_OF_JOBS), {"jobids": jobids}) if may_read else []
             newest = reader.row(NEWEST)["jlgid"]
             agents = reader.rows(AGENTS)
-            is_full = len(rows) >= BITE_ROWS or len(runs) < len(rows)
+            is_full = len(rows) >= PAGE_ROWS or len(runs) < len(rows)
             steps = [*old_steps, *steps]
             return PgAgentPage(
                 access, agents, self.read_jobs(reader), runs, old, steps, started, newest, is_full, unread | old_unread
@@ -321,7 +321,7 @@ class PgAgentClient(PostgresAgentClient):
         return sql.SQL(statement).format(sql.Identifier(self.act_schema))
 
 
-def _bite(reader: PostgresReader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row], frozenset[int]]:
+def _with_steps(reader: PostgresReader, runs: Sequence[Row]) -> tuple[Sequence[Row], list[Row], frozenset[int]]:
     """As many of the runs, oldest first, as have their steps in one reply; of one that no reply holds, the run alone,
     unread."""
     steps = _steps(reader, [row["jlgid"] for row in runs], OUTPUT_CHARACTERS, MAX_STEPS + 1)
@@ -339,7 +339,7 @@ def _all_steps(reader: PostgresReader, ids: Sequence[int]) -> tuple[list[Row], f
     unread: set[int] = set()
     rest = [{"jlgid": jlgid} for jlgid in sorted(ids)]
     while rest:
-        runs, steps, cut = _bite(reader, rest)
+        runs, steps, cut = _with_steps(reader, rest)
         rows += steps
         unread |= cut
         rest = [row for row in rest if row["jlgid"] > runs[-1]["jlgid"]]

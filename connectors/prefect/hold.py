@@ -1,4 +1,4 @@
-"""HOLD pauses a deployment's schedules under our mark; RELEASE resumes them, or removes only the mark.
+"""HOLD pauses a deployment's schedules under the hold mark; RELEASE resumes them, or removes only the mark.
 
 The mark is a line in the deployment's description. Mark and pause are set in one request and one transaction, so
 neither exists without the other. The request takes no condition, so the deployment is read again immediately before.
@@ -72,13 +72,13 @@ class PrefectHolder(MarkedPauseActions[fields.Row]):
         )
 
     def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
-        calls = {**({"paused": False} if enables else {}), "description": "its description without our line"}
+        calls = {**({"paused": False} if enables else {}), "description": "its description without the hold mark"}
         alone = "whether it is paused stays as it is" if not enables else "it was resumed meanwhile"
         return Preview(
             verb="resume the deployment" if resumes else "remove the mark",
-            summary=f"resume all schedules of {job} and remove our line from its description"
+            summary=f"resume all schedules of {job} and remove the hold mark from its description"
             if resumes
-            else f"remove our line from the description of {job}; {alone}",
+            else f"remove the hold mark from the description of {job}; {alone}",
             scope=f"all schedules of {job}" if resumes else f"the description of {job}",
             native_calls=(_call_text(row, calls),),
             notes=(STARTED_LATER,) if resumes else (),

@@ -80,7 +80,7 @@ class PrefectRunState:
 
     @property
     def action(self) -> tuple[str, str] | None:
-        """Key and verb of our mark in the message; None without one."""
+        """Key and verb of Headway's mark in the message; None without one."""
         match = ACTION_MARK.search(self.message)
         return (match[1], match[2]) if match else None
 

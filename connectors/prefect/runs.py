@@ -67,7 +67,7 @@ class PrefectPoller:
     def _walk(
         self, mark: PrefectCursor, now: datetime, known: dict[str, str], result: PollResult
     ) -> tuple[PrefectCursor, bool]:
-        """A bite of history; the feed begins where the walk began."""
+        """A page of history; the feed begins where the walk began."""
         until = mark.until or now
         for _ in range(PAGES_PER_POLL):
             where = {"expected_start_time": {"after_": mark.at.isoformat(), "before_": until.isoformat()}}

@@ -61,7 +61,7 @@ def lines(job: JobDef, attempt: ReplayAttempt, zone: str) -> list[str]:
     return [begun, f"{stamp(attempt.ended_at)} {attempt.ending.message or 'done'}"] if attempt.ended_at else [begun]
 
 
-BITE = 1000
+PAGE_RUNS = 1000
 """Attempts in one poll."""
 
 
@@ -93,7 +93,7 @@ class ReplayConnector:
             and job.key in jobs
             and (at.at is None or item.position > (at.at, at.key))
         ]
-        reported, has_more = changed[:BITE], len(changed) > BITE
+        reported, has_more = changed[:PAGE_RUNS], len(changed) > PAGE_RUNS
         last = reported[-1][0].position if reported else (at.at, at.key)
         records = (vocabulary.record(self._kind, job, item) for item, job in reported)
         return Poll(

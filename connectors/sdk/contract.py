@@ -141,7 +141,7 @@ class HoldMark:
 
 @dataclass(frozen=True, slots=True)
 class NativeHold:
-    """A job that bears our mark at its source."""
+    """A job that bears the hold mark at its source."""
 
     job: str
     """Native id."""
@@ -254,7 +254,7 @@ class Connector(Protocol):
         ...
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        """All jobs of this target held under our mark, by any engine; and bare marks where they cost no extra call, at
+        """All jobs of this target held under a mark, by any engine; and bare marks where they cost no extra call, at
         least those of `known` (native ids of jobs that the engine lists as held). Raises NotSupported without
         Capability.HOLD."""
         ...

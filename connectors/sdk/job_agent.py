@@ -51,8 +51,8 @@ Row = dict[str, Any]
 NO_MARK = "it cannot set a run's result; Headway records it as asserted"
 
 
-BITE_ROWS = 1000
-"""Rows of one bite of history, and rows read once more in one poll."""
+PAGE_ROWS = 1000
+"""Rows of one page of history, and rows read once more in one poll."""
 GiveLog = Callable[[Iterable[str], bool], LogChunk]
 """Makes the chunk of a run's log from its parts, and whether more may still be written."""
 
@@ -94,11 +94,11 @@ class JobAgentClient:
         raise NotImplementedError
 
     def hold(self, plan: Plan, mark: HoldMark) -> None:
-        """Disables the job of the plan under our mark by grants.sql, if it is enabled and unchanged since its read."""
+        """Disables the job of the plan under the mark by grants.sql, if it is enabled and unchanged since its read."""
         raise NotImplementedError
 
     def release(self, plan: Plan, hold: str, key: str, enable: bool) -> None:
-        """Removes our mark, if the one with this id is there; `enable`: and enables the job again."""
+        """Removes the hold mark, if the one with this id is there; `enable`: and enables the job again."""
         raise NotImplementedError
 
 
@@ -162,7 +162,7 @@ class JobAgentConnector(ComposedConnector):
         raise NotImplementedError
 
     def read_page(self, position: SequenceCursor, open_runs: Mapping[int, RunRef], again: Sequence[int]) -> Poll:
-        """The next bite of history after `position`, and the rows `again`. `open_runs`: by the number of their row."""
+        """The next page of history after `position`, and the rows `again`. `open_runs`: by the number of their row."""
         raise NotImplementedError
 
     def read_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
@@ -172,11 +172,11 @@ class JobAgentConnector(ComposedConnector):
         raise NotImplementedError
 
     def read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        """The next bite of history after the cursor's number, and what may have come or changed below it."""
+        """The next page of history after the cursor's number, and what may have come or changed below it."""
         position, warnings = cursor_or_first(SequenceCursor(), cursor)
         numbered = ((number_in(ref, self.number), ref) for ref in open_runs)
         refs = {number: ref for number, ref in numbered if number is not None and number <= position.after}
-        again = sorted({*position.again, *refs})[:BITE_ROWS]
+        again = sorted({*position.again, *refs})[:PAGE_ROWS]
         poll = self.read_page(position, refs, again)
         return replace(poll, warnings=(*warnings, *poll.warnings))
 
@@ -372,7 +372,7 @@ def target_clock(at: datetime | None, zone: str = "UTC") -> TargetClock:
 
 def add_deleted(result: PollResult, open_runs: Mapping[int, RunRef], existing: Collection[int]) -> None:
     """Adds those of the open runs whose row no longer exists."""
-    for number in sorted({*open_runs} - {*existing})[:BITE_ROWS]:
+    for number in sorted({*open_runs} - {*existing})[:PAGE_ROWS]:
         result.add(row_deleted(open_runs[number]))
 
 

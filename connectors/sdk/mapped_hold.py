@@ -1,4 +1,4 @@
-"""Holds of the kinds that only the config defines: a call pauses a job and writes our mark into a text of the job, or
+"""Holds of the kinds that only the config defines: a call pauses a job and writes the mark into a text of the job, or
 gives it as the reason of the pause."""
 
 from __future__ import annotations
@@ -110,10 +110,10 @@ class MappedHolder(MarkedPauseActions[Row]):
         )
 
     def preview_release(self, job: str, row: Row, resumes: bool, enables: bool) -> Preview:
-        ends = "; our mark ends with its pause" if self._is_reason else " and remove our mark"
+        ends = "; the hold mark ends with its pause" if self._is_reason else " and remove the hold mark"
         return Preview(
             verb="resume the job" if resumes else "remove the mark",
-            summary=f"resume {job}{ends}" if resumes else f"remove our mark of {job}; its pause stays",
+            summary=f"resume {job}{ends}" if resumes else f"remove the hold mark of {job}; its pause stays",
             scope=f"every start of {job}" if resumes else f"the {self._note_field} of {job}",
             native_calls=self.shown(self._released(job, row, resumes, without_holds(self._counted_text(row)))),
             notes=(STARTED_LATER if self._starts else NOT_STARTED_LATER,) if resumes else (),

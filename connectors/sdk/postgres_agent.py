@@ -53,7 +53,7 @@ class PostgresAgentClient(JobAgentClient):
     """Role, permissions and version in one row, even without any permission."""
     jobs_query: ClassVar[LiteralString]
     hold_prefix: ClassVar[str]
-    """The text of a held job that begins with our mark, as a regular expression."""
+    """The text of a held job that begins with the hold mark, as a regular expression."""
     tables: ClassVar[tuple[str, ...]] = ()
     _session: PostgresSession
 
@@ -147,7 +147,7 @@ class PostgresAgentHolds(JobAgentHolds[Client]):
         return ActionAbsent() if plan["jobid"] is None else super().look_up(plan, key)
 
     def holds(self, place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
-        """The jobs that bear our mark; bare where a user enabled them under it."""
+        """The jobs that bear the hold mark; bare where a user enabled them under it."""
         ids = native_ids(rows)
         jobs = ((ids[row["jobid"]], self.job(row), f"{self.marked_place} {row['jobid']} at {place}") for row in rows)
         return marked_jobs(jobs)

@@ -1,4 +1,4 @@
-"""Holds: the waiting submissions of a job are held by scontrol, under our mark at the end of their comment."""
+"""Holds: the waiting submissions of a job are held by scontrol, under the hold mark at the end of their comment."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ class SlurmHolds:
         refused = release_refusal(job, hold, mark, not all(line.is_held for line in waiting), by_hand)
         return Preview(
             verb="release" if enables else "clear",
-            summary=f"release the waiting submissions of {job} and remove our mark from their comments"
+            summary=f"release the waiting submissions of {job} and remove the hold mark from their comments"
             if enables
-            else f"remove our mark from the comments of {job}; its submissions are not changed otherwise",
+            else f"remove the hold mark from the comments of {job}; its submissions are not changed otherwise",
             scope=f"hold {hold} of {job}",
             affected=tuple(ids[:100]),
             native_calls=tuple(f"on {self._selection.target}: {command}" for command in calls),

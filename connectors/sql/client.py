@@ -20,7 +20,7 @@ from connectors.sdk.transport.call_limits import Deadline, list_call, lists_requ
 from connectors.sdk.transport.postgres import session_name
 from connectors.sql.options import PLACE, SqlMapping, SqlRunsQuery, SqlVerbQuery
 
-BITE_ROWS = 1000
+PAGE_ROWS = 1000
 MAX_JOBS = 20_000
 LOG_CHARACTERS = 64 * 1024**2
 FIRST = {"number": "-1", "time": "1970-01-01T00:00:00+00:00"}
@@ -33,7 +33,7 @@ MAX_AGAIN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SqlRows:
-    """Rows as JSON objects, and the server's clock. `again`: rows requested apart from the bite."""
+    """Rows as JSON objects, and the server's clock. `again`: rows requested apart from the page."""
 
     rows: list[Any]
     is_full: bool
@@ -117,7 +117,7 @@ class SqlClient:
         return self._rows(BoundQuery(self.options.jobs.query, self.values, MAX_JOBS))
 
     def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int]) -> SqlRows:
-        """The next rows by the cursor's column; and apart, so that they take no place in the bite, the runs with these
+        """The next rows by the cursor's column; and apart, so that they take no place in the page, the runs with these
         ids and the rows with these numbers."""
         runs = self.options.runs
         if "%" in runs.cursor:
@@ -127,7 +127,7 @@ class SqlClient:
             apart.append(self._runs(LAST[runs.cursor_is], MAX_AGAIN, open=list(open_ids)))
         if missing:
             apart.append(self._runs(str(min(missing) - 1), MAX_AGAIN, "missing", missing=list(missing)))
-        return self._rows(self._runs(after or FIRST[runs.cursor_is], BITE_ROWS), *apart)
+        return self._rows(self._runs(after or FIRST[runs.cursor_is], PAGE_ROWS), *apart)
 
     def lost(self, after: str, until: str) -> int:
         """How many rows between two positions were deleted before they were read."""
@@ -190,10 +190,10 @@ class SqlClient:
                 list_call(query.shown)
         return self.database.read(queries, self.deadline.left)
 
-    def _rows(self, bite: BoundQuery, *apart: BoundQuery) -> SqlRows:
-        now, version, (rows, *again) = self._read(bite, *apart)
+    def _rows(self, page: BoundQuery, *apart: BoundQuery) -> SqlRows:
+        now, version, (rows, *again) = self._read(page, *apart)
         clock = TargetClock(now, datetime.now(UTC))
-        return SqlRows(rows, len(rows) >= bite.limit, clock, version, [row for part in again for row in part])
+        return SqlRows(rows, len(rows) >= page.limit, clock, version, [row for part in again for row in part])
 
 
 def _lines(first: str, texts: Iterable[str]) -> Iterator[str]:

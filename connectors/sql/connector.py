@@ -63,7 +63,7 @@ MAX_STORED = 1000  # ids and numbers in a cursor; the engine hands open runs bac
 @dataclass(frozen=True, slots=True)
 class SqlCursor:
     """`after`: the furthest value of the cursor's column. `again`: ids of runs that were open. `missing`: numbers below
-    `after` that were not there, and since when they are missed. `at`: of times, where a walk over bites goes on."""
+    `after` that were not there, and since when they are missed. `at`: of times, where a walk over pages goes on."""
 
     after: str = ""
     again: tuple[str, ...] = ()
@@ -206,7 +206,7 @@ class SqlConnector(ComposedConnector):
         return inventory_of(rows, self._options.jobs, proof, previous_hash, result.clock, cut)
 
     def _read_runs(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
-        """The next bite of rows by the cursor's column; the runs that were open, as they are now; and rows that were
+        """The next page of rows by the cursor's column; the runs that were open, as they are now; and rows that were
         committed behind others."""
         result = PollResult()
         at = result.cursor_or_first(cursor, SqlCursor())
@@ -221,7 +221,7 @@ class SqlConnector(ComposedConnector):
             why = f"have {runs.cursor} {start}: use a number as cursor"
             if runs.cursor_is == "number":
                 why = f"have no whole number above {start or 0} as {runs.cursor}: correct cursor"
-            raise NotSupported(f"more rows than one bite {why}")
+            raise NotSupported(f"more rows than one page {why}")
         ahead = self._add_runs(rows, result)
         still = (*(run.attempt_key for run in result.records.values() if run.state.is_open), *ahead)
         result.complete = not result.skipped

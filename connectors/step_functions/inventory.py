@@ -94,7 +94,7 @@ class StateMachines:
             return {}, str(error)
 
     def holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
-        """Our marks in descriptions of schedules. Raises AccessRefused or NotSupported where they are not read."""
+        """The hold marks in descriptions of schedules. Raises AccessRefused or NotSupported where they are not read."""
         listed = [item for item in self.listed() if item.get("stateMachineArn")]
         by_machine, unreadable = self.schedules(listed)
         if unreadable:

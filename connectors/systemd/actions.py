@@ -1,4 +1,4 @@
-"""Starts and stops a service: previewed, sent once, looked up by our mark in the journal."""
+"""Starts and stops a service: previewed, sent once, looked up by Headway's mark in the journal."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ class SystemdActions:
             "RUNS": f"it runs now ({section.rest[:40]})",
             "OVER": "it does not run any more",
             "OTHER": "another run of it runs now",
-            "NOMARK": "our mark could not be written to the journal (systemd-cat), so nothing was sent to systemd",
+            "NOMARK": "its mark could not be written to the journal (systemd-cat), so nothing was sent to systemd",
         }.get(section.kind, f"unknown answer {section.kind[:40]}")
         return NotSupported(f"{unit} on {self._target}: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
-        """By our mark in the journal; only time proves its absence."""
+        """By Headway's mark in the journal; only time proves its absence."""
         check_action_key(key)
         since, _ = host_window(preview.plan)
         answer = self._client.mark(key, since, str(preview.plan["unit"]))[0]

@@ -11,7 +11,7 @@ from connectors.sdk.transport.hosts import ScriptCall, ScriptClient, scripts_bes
 from connectors.sdk.transport.script_output import ScriptSection
 from connectors.systemd.options import SystemdOptions
 
-BITE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 4 * 1024 * 1024
 """Of the journal in one poll: about 8,000 entries."""
 
 
@@ -20,7 +20,7 @@ class SystemdClient(ScriptClient[SystemdOptions]):
 
     def snapshot(self, cursor: str, since: int, units: Iterable[str]) -> list[ScriptSection]:
         """Clock, timers, their services and `units`, and the journal since its cursor."""
-        journal = ("journal", cursor, str(since), str(BITE_BYTES))
+        journal = ("journal", cursor, str(since), str(PAGE_BYTES))
         # The journal first: an end that it lacks is in the manager's answer a moment later.
         return self._ask(["host", "me", journal, ("timers", " ".join(units))])
 

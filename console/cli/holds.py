@@ -129,7 +129,7 @@ def _list_from_store(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class MarkedJob:
-    """A job with our mark at its source; or why a target could not be read (then `job` is empty)."""
+    """A job with the hold mark at its source; or why a target could not be read (then `job` is empty)."""
 
     target: str
     job: str

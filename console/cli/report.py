@@ -38,6 +38,8 @@ def run_report(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
         now, estate = reads.now(), reads.estate.header().estate
         last = arguments.month or now.date()
+        if last > now.date():
+            raise CommandError(Exit.USAGE, f"--month {last:%Y-%m} is in the future. Fix: a month up to {now:%Y-%m}")
         months = months_back(last, TREND_MONTHS if name else 1)
         figures = reads.reports.months(months, name or "")
         pools = [] if name else reads.reports.pools(months[-1])
@@ -107,8 +109,13 @@ def _document(row: MonthFigures | PoolFigures) -> dict[str, Any]:
     """The figures with their shares."""
     if isinstance(row, PoolFigures):
         return {**asdict(row), "utilization": row.utilization}
-    shares = {name: getattr(row, name) for name in ("attainment", "success_rate", "change_failure_rate")}
-    return {**asdict(row), **shares}
+    return {
+        **asdict(row),
+        "attainment": row.attainment,
+        "sla_attainment": row.sla_attainment,
+        "success_rate": row.success_rate,
+        "change_failure_rate": row.change_failure_rate,
+    }
 
 
 def month(text: str) -> date:

@@ -70,6 +70,10 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
     last = breakdown.parts[-1]
     if view.awaits:
         yield f"waits     for check {', '.join(map(clean_line, view.awaits))}; its jobs are done"
+    if last.awaits_repair:
+        job = next(part.job for part in breakdown.parts if part.awaits_repair)
+        yield f"usually   {clock_text(last.usual_end, now)}; its end is unknown until {job} is repaired"
+        return
     ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "expected"
     yield (
         f"usually   {clock_text(last.usual_end, now)}; {ends} {clock_text(last.end, now)}:"
@@ -102,7 +106,7 @@ def delay_table(breakdown: LatenessBreakdown, now: datetime) -> Table:
     return table(
         breakdown.parts,
         ValueColumn("job", lambda part: part.job, 12, middle=True),
-        ValueColumn("ends", lambda part: local_clock_cell(part.end, now) + " …" * (not part.is_over), drop=3),
+        ValueColumn("ends", lambda part: _end_cell(part, now), drop=3),
         ValueColumn("usually", lambda part: local_clock_cell(part.usual_end, now), drop=2),
         ValueColumn("delay", lambda part: signed_delay_text(part.late)),
         *(
@@ -110,6 +114,10 @@ def delay_table(breakdown: LatenessBreakdown, now: datetime) -> Table:
             for kind in (*DELAY_KINDS, *(["ahead"] if has_minutes("ahead") else []))
         ),
     )
+
+
+def _end_cell(part: LatenessShare, now: datetime) -> str:
+    return "–" if part.awaits_repair else local_clock_cell(part.end, now) + " …" * (not part.is_over)
 
 
 def _delay_cell(kind: str, part: LatenessShare) -> str:

@@ -83,17 +83,15 @@ class NotificationSettings(StrictOptions):
             raise ValueError("escalate_after and escalate_to go together: write both, or neither")
         return self
 
-    def _escalate_after(self) -> tuple[tuple[int, timedelta], ...]:
-        return tuple((0 if tier == "other" else int(tier), after) for tier, after in self.escalate_after.items())
-
     def declared_as(self, name: str, fallback: str) -> RouteRule:
+        by_tier = ((0 if tier == "other" else int(tier), after) for tier, after in self.escalate_after.items())
         return RouteRule(
             name=name,
             style=self.style,
             wait=self.wait,
             group_wait=self.group_wait,
             repeat_every=self.repeat_every,
-            escalate_after=self._escalate_after(),
+            escalate_after=tuple(by_tier),
             escalate_to=self.escalate_to,
             quiet=self.quiet_hours.declared() if self.quiet_hours is not None else None,
             rota=self.rota,

@@ -70,7 +70,7 @@ def _differs(
     for name in DependencySettings.model_fields:
         earlier_value, value = getattr(before[1], name), getattr(here[1], name)
         if earlier_value != value:
-            text = f'"{pair[0]}" → "{pair[1]}" is declared at {_places([before[0]], name, reading)} already, and'
+            text = f'"{pair[0]}" → "{pair[1]}" is declared at {reading.place(_key(before[0], name))} already, and'
             differ = f"there {name} is {_shown(earlier_value)}, here {_shown(value)}"
             reading.fault(_key(here[0], name), f"{text} {differ}. Keep one of them.")
             return
@@ -85,7 +85,7 @@ def _check_engine_down(numbered: Mapping[int, DependencySettings], reading: Conf
         before = first.setdefault(dependency.downstream, number)
         earlier = numbered[before]
         if dependency.engine_down != earlier.engine_down and dependency.feeding != earlier.feeding:
-            place = _places([before], "engine_down", reading)
+            place = reading.place(_key(before, "engine_down"))
             text = f'"{dependency.engine_down}", and "{earlier.engine_down}" at {place} for the same'
             text += f' downstream "{dependency.downstream}": without an engine it starts or it does not.'
             reading.fault(_key(number, "engine_down"), f"{text} Write the same in both.")
@@ -118,10 +118,6 @@ def _end(number: int, dependency: DependencySettings) -> tuple[str, ...]:
 
 def _key(number: int, name: str) -> tuple[str, ...]:
     return ("dependencies", str(number), name)
-
-
-def _places(numbers: list[int], name: str, reading: ConfigDocument) -> str:
-    return ", ".join(reading.place(_key(number, name)) for number in numbers)
 
 
 def _shown(value: object) -> str:

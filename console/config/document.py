@@ -86,6 +86,10 @@ class ConfigDocument:
         file, line, key = self._locate(key)
         self.faults.append(ConfigFault(file, line, dotted(key), problem))
 
+    def report(self, file: Path, problem: str, line: int | None = None, key: str = "") -> None:
+        """Adds a fault whose line is not looked up by its key."""
+        self.faults.append(ConfigFault(file, line, key, problem))
+
     def place(self, key: tuple[str, ...]) -> str:
         """ "headway.toml:12", for a fault that concerns more places than its own."""
         file, line, key = self._locate(key)
@@ -126,12 +130,12 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
     files = sorted({*config_files(path), *reading.instead})
     if not files:
         reading.unread = True
-        reading.faults.append(ConfigFault(path, None, "", f"no *.toml file in this folder. Fix: {NO_CONFIG}."))
+        reading.report(path, f"no *.toml file in this folder. Fix: {NO_CONFIG}.")
     for fault in dict.fromkeys(
         filter(None, map(write_access_fault, [path, *(file for file in files if file not in reading.instead)]))
     ):
         reading.unread = True
-        reading.faults.append(ConfigFault(path, None, "", f"is not used, because {fault}."))
+        reading.report(path, f"is not used, because {fault}.")
     for file in () if reading.unread else files:
         _merge(document, _read_one(file, reading), file, reading)
     return document
@@ -146,7 +150,7 @@ def _text_of(file: Path, reading: ConfigDocument) -> str:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         line, problem = encoding_fault(error)
-        reading.faults.append(ConfigFault(file, line, "", problem))
+        reading.report(file, problem, line)
         return file.read_text("utf-8-sig", errors="replace")
 
 
@@ -155,11 +159,9 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
         reading.texts[file] = _text_of(file, reading)
         return tomllib.loads(reading.texts[file] + "\n")  # faults of the last line have a line then
     except FileNotFoundError:
-        reading.faults.append(ConfigFault(file, None, "", f"no such file. Fix: {NO_CONFIG}."))
+        reading.report(file, f"no such file. Fix: {NO_CONFIG}.")
     except OSError as error:
-        reading.faults.append(
-            ConfigFault(file, None, "", f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
-        )
+        reading.report(file, f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         fault = toml_fault(file, reading.texts[file], error)
         reading.faults.append(replace(fault, problem=f"{fault.problem} The rest was not read."))
@@ -226,16 +228,14 @@ def _merge(document: Table, part: Table, file: Path, reading: ConfigDocument) ->
         reading.homes.setdefault((top,), file)
         wrong = _shape_fault(top, value)
         if wrong:
-            reading.faults.append(ConfigFault(file, _line_of_value(reading.texts[file], top), top, wrong))
+            reading.report(file, wrong, _line_of_value(reading.texts[file], top), top)
             document.setdefault(top, [] if top in LISTS else {})
         elif isinstance(value, list):
             _append(document.setdefault(top, []), top, value, file, reading)
         elif isinstance(value, dict) and top not in SINGLE_FILE_TABLES:
             _merge_named(document.setdefault(top, {}), top, value, file, reading)
         elif top in document:
-            reading.faults.append(
-                ConfigFault(file, None, top, f"is declared in {reading.homes[(top,)]} too. Keep one.")
-            )
+            reading.report(file, f"is declared in {reading.homes[(top,)]} too. Keep one.", key=top)
         else:
             document[top] = value
 
@@ -264,10 +264,7 @@ def _append(into: list[Any], top: str, tables: list[Any], file: Path, reading: C
 def _merge_named(into: Table, top: str, named: Table, file: Path, reading: ConfigDocument) -> None:
     for name, value in named.items():
         if name in into:
-            earlier_file = reading.homes[(top, name)]
-            reading.faults.append(
-                ConfigFault(file, None, f"{top}.{name}", f"is declared in {earlier_file} too. Keep one.")
-            )
+            reading.report(file, f"is declared in {reading.homes[(top, name)]} too. Keep one.", key=f"{top}.{name}")
         else:
             reading.homes[(top, name)] = file
             into[name] = value

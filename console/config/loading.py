@@ -45,7 +45,7 @@ from console.config.sections import (
     SystemSettings,
 )
 from console.config.signals import read_signals
-from console.config.validation import validate, validate_list, validate_named
+from console.config.validation import validate, validate_list, validate_named, validate_section
 from console.domain.settings import Declared
 
 NO_TEXTS: Mapping[Path, str] = MappingProxyType({})
@@ -81,7 +81,7 @@ DECLARED_TABLES = (
 def declared_values(document: Table, reading: ConfigDocument, checks: Mapping[str, CheckSettings]) -> Declared:
     """The declarations of the document; faults go into the reading. `checks`: those without faults."""
     known = calendars(document, validate_named(CalendarSettings, document, "calendars", reading), reading)
-    incidents = validate(IncidentSettings, document.get("incidents", {}), ("incidents",), reading) or IncidentSettings()
+    incidents = validate_section(IncidentSettings, document, "incidents", reading) or IncidentSettings()
     maintenance = validate_list(MaintenanceSettings, document, "maintenance", reading).values()
     exceptions = validate_list(ExceptionSettings, document, "exceptions", reading).values()
     return Declared(
@@ -110,13 +110,13 @@ def shared_preferences(document: Table, reading: ConfigDocument) -> str:
     views = {}
     for name, table in document.get("views", {}).items():
         view, faults = read_view(name, table)
-        for fault in faults:
-            reading.fault(("views", name, *filter(None, [fault.field])), fault.problem)
+        for field, problem in faults:
+            reading.fault(("views", name, *filter(None, [field])), problem)
         if view is not None:
             views[name] = view.fields()
     signals, signal_faults = read_signals(document.get("console", {}).get("signals", {}))
-    for signal_fault in signal_faults:
-        reading.fault(("console", "signals", *filter(None, [signal_fault.name])), signal_fault.problem)
+    for name, problem in signal_faults.items():
+        reading.fault(("console", "signals", *filter(None, [name])), problem)
     parts = {name: part for name, part in (("keys", keys), ("views", views), ("signals", signals)) if part}
     return json.dumps(parts, sort_keys=True) if parts else ""
 
@@ -159,22 +159,18 @@ TABLES = (
 
 
 def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
-    estate = validate(EstateSection, document.get("estate", {}), ("estate",), reading)
+    estate = validate_section(EstateSection, document, "estate", reading) or EstateSection()
     systems = dict(_systems(document.get("systems", {}), reading))
     jobs = validate_named(JobSettings, document, "jobs", reading)
     services = validate_named(ServiceSettings, document, "services", reading)
     routes = validate_named(RouteSettings, document, "routes", reading)
-    alerts = validate(AlertSettings, document.get("alerts", {}), ("alerts",), reading)
-    acting = validate(ActingSettings, document.get("acting", {}), ("acting",), reading)
-    retention = validate(RetentionSettings, document.get("retention", {}), ("retention",), reading)
-    section = document.get("endpoints")
-    endpoints = validate(EndpointSettings, section, ("endpoints",), reading) if section is not None else None
-    section = document.get("slack")
-    slack = validate(SlackSettings, section, ("slack",), reading) if section is not None else None
-    section = document.get("status_page")
-    status_page = validate(StatusPageSettings, section, ("status_page",), reading) if section is not None else None
-    section = document.get("otlp")
-    otlp = validate(OtlpSettings, section, ("otlp",), reading) if section is not None else None
+    alerts = validate_section(AlertSettings, document, "alerts", reading) or AlertSettings()
+    acting = validate_section(ActingSettings, document, "acting", reading) or ActingSettings()
+    retention = validate_section(RetentionSettings, document, "retention", reading) or RetentionSettings()
+    endpoints = validate_section(EndpointSettings, document, "endpoints", reading)
+    slack = validate_section(SlackSettings, document, "slack", reading)
+    status_page = validate_section(StatusPageSettings, document, "status_page", reading)
+    otlp = validate_section(OtlpSettings, document, "otlp", reading)
     dependencies = validate_list(DependencySettings, document, "dependencies", reading)
     permissions = validate_list(PermissionSettings, document, "permissions", reading)
     inhibit = validate_list(InhibitSettings, document, "inhibit", reading)
@@ -183,13 +179,12 @@ def _build(path: Path, document: Table, reading: ConfigDocument) -> Config:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
     texts = [*(reading.texts[file] for file in sorted(reading.texts)), *reading.profiles.values()]
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    estate, alerts, acting = estate or EstateSection(), alerts or AlertSettings(), acting or ActingSettings()
     checks = read_checks(document, reading)
     declared = declared_values(document, reading, checks)
     declared = replace(declared, alerting=alerting(routes, inhibit.values(), rotas, alerts.noise_report, alerts.link))
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, declared, rotas, checks, retention or RetentionSettings(), endpoints,
+        tuple(permissions.values()), acting, declared, rotas, checks, retention, endpoints,
         slack, status_page, otlp, shared_preferences(document, reading), tuple(reading.profiles),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)

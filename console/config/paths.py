@@ -34,7 +34,6 @@ def user_config() -> Path:
 
 
 def user_folder() -> Path:
-    """The user's own folder of config."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headway"
 
 

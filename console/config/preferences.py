@@ -69,19 +69,17 @@ def read_preferences(path: Path | None = None) -> PersonalPreferences:
     except FileNotFoundError:
         return PersonalPreferences(path)
     except OSError as error:
-        return PersonalPreferences(
-            path, faults=(f"{path}: cannot be read: {error.strerror}. Make it readable for you.",)
-        )
+        fault = f"{path}: cannot be read: {error.strerror}. Make it readable for you."
     except UnicodeDecodeError as error:
         number, problem = encoding_fault(error)
-        return PersonalPreferences(path, faults=(f"{path}:{number}: {problem}",))
+        fault = f"{path}:{number}: {problem}"
     except ValueError as error:
         line = re.search(r"at line (\d+)", str(error))
         place = f"{path}:{line[1]}" if line else f"{path}"
-        return PersonalPreferences(
-            path, faults=(f"{place}: is not valid TOML: {error}. Fix that line; nothing of it is used.",)
-        )
-    return _checked(PersonalPreferences(path, text=text), document)
+        fault = f"{place}: is not valid TOML: {error}. Fix that line; nothing of it is used."
+    else:
+        return _checked(PersonalPreferences(path, text=text), document)
+    return PersonalPreferences(path, faults=(fault,))
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -108,8 +106,8 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
         view, view_faults = read_view(name, table, mine=True)
         if view is not None:
             views[name] = view
-        for fault in view_faults:
-            report(fault.problem, "views", name, fault.field)
+        for field, problem in view_faults:
+            report(problem, "views", name, field)
     theme = document.get("theme", "")
     if theme and theme not in THEMES:
         near = get_close_matches(str(theme), THEMES, 1)
@@ -117,8 +115,8 @@ def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> P
         report(f"unknown theme; {hint}", "theme")
         theme = ""
     signals, signal_faults = read_signals(document.get("signals", {}))
-    for signal_fault in signal_faults:
-        report(signal_fault.problem, "signals", signal_fault.name)
+    for name, problem in signal_faults.items():
+        report(problem, "signals", name)
     return PersonalPreferences(
         preferences.path, keys if isinstance(keys, dict) else {}, views, signals, tuple(faults), preferences.text, theme
     )
@@ -146,32 +144,18 @@ def save_theme(name: str, path: Path | None = None) -> None:
         lines[at] = line
     else:
         lines[:0] = [line, "\n"] if lines else [_FIRST, "\n", line]
-    after = "".join(lines)
-    try:
-        is_whole = _parsed(after) == {**before, "theme": name}
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise PreferencesNotSaved(f"{path}: theme is written in a way that only you can change: edit it there")
-    _write(path, after)
+    _write(path, "".join(lines), {**before, "theme": name}, "theme")
 
 
 def _change(path: Path, name: str, fields: Mapping[str, Any] | None) -> None:
     text, before = _read_unchanged(path)
-    other_settings = {top: value for top, value in before.items() if top != "views"}
     views = {key: value for key, value in before.get("views", {}).items() if key != name}
     views |= {name: dict(fields)} if fields is not None else {}
     after = _without(text, name)
     if fields is not None:
         block = "\n".join((_header(name), *(f"{key} = {_toml(value)}" for key, value in fields.items())))
         after = f"{after.rstrip()}\n\n{block}\n" if after.strip() else f"{_FIRST}\n{block}\n"
-    try:
-        parsed = _parsed(after)
-    except ValueError:
-        parsed = {}
-    if {**parsed, "views": parsed.get("views", {})} != {**other_settings, "views": views}:
-        raise PreferencesNotSaved(f"{path}: [views.{name}] is written in a way that only you can change: edit it there")
-    _write(path, after)
+    _write(path, after, {**before, "views": views}, f"[views.{name}]")
 
 
 def _read_unchanged(path: Path) -> tuple[str, dict[str, Any]]:
@@ -209,8 +193,14 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _write(path: Path, text: str) -> None:
-    """Atomic: a new file replaces the old one, also behind a link."""
+def _write(path: Path, text: str, settings: Mapping[str, Any], what: str) -> None:
+    """Writes the text if these are all of its settings. Atomic: a new file replaces the old one, also behind a link."""
+    try:
+        written = _parsed(text)
+    except ValueError:
+        written = {}
+    if {"views": {}, **written} != {"views": {}, **settings}:
+        raise PreferencesNotSaved(f"{path}: {what} is written in a way that only you can change: edit it there")
     real = path.resolve()
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +222,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _line(text: str, key: tuple[str, ...]) -> int:
-    """The line of a key."""
     lines, inside = text.splitlines(), 0
     for at, line in enumerate(lines, 1):
         if re.match(rf"\s*\[.*{re.escape(key[1] if len(key) > 2 else key[0])}", line):

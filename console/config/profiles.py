@@ -57,8 +57,7 @@ def read_profile(path: Path, texts: dict[Path, str] | None = None) -> tuple[Conn
     for key in _secrets(document, ()):
         reading.fault(key, f"holds a secret, or what looks like one. {SIGN_IN_FIX}.")
     for line in _lines_with_secrets(reading.texts[path]):
-        problem = f"a comment holds a secret, or what looks like one. {SIGN_IN_FIX}."
-        reading.faults.append(ConfigFault(path, line, "", problem))
+        reading.report(path, f"a comment holds a secret, or what looks like one. {SIGN_IN_FIX}.", line)
     try:
         model = registry.profile_model(document)
     except registry.UnknownKind as error:
@@ -133,12 +132,12 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
         problem = f"cannot be read: {error.strerror}. Fix: correct the path"
     except UnicodeDecodeError as error:
         line, problem = encoding_fault(error)
-        reading.faults.append(ConfigFault(path, line, "", problem))
+        reading.report(path, problem, line)
         return None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reading.faults.append(toml_fault(path, reading.texts[path], error))
         return None
-    reading.faults.append(ConfigFault(path, None, "", f"{problem}."))
+    reading.report(path, f"{problem}.")
     return None
 
 

@@ -59,20 +59,11 @@ class SavedView(NamedTuple):
         return {name: value for name in FIELDS if (value := getattr(self, name)) != getattr(plain, name)}
 
 
-class ViewFault(NamedTuple):
-    """A fault of one view: field, value and fix."""
-
-    name: str
-    field: str
-    problem: str
-
-
-def read_view(name: str, table: Any, mine: bool = False) -> tuple[SavedView | None, list[ViewFault]]:
-    """The view of `[views.NAME]`; None with any fault, and all faults."""
+def read_view(name: str, table: Any, mine: bool = False) -> tuple[SavedView | None, list[tuple[str, str]]]:
+    """The view of `[views.NAME]`; None with any fault, and all faults: (field, problem)."""
     if not isinstance(table, Mapping):
-        return None, [ViewFault(name, "", f'is not a table. Write [views.{name}] with table = "jobs" below.')]
-    faults = [ViewFault(name, field, problem) for field, problem in _faults(name, table)]
-    if faults:
+        return None, [("", f'is not a table. Write [views.{name}] with table = "jobs" below.')]
+    if faults := _faults(name, table):
         return None, faults
     return SavedView(name, **{field: table[field] for field in FIELDS if field in table}, mine=mine), []
 

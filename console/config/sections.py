@@ -338,7 +338,6 @@ class ActingSettings(StrictOptions):
 
 
 _RULES = RetentionRules()
-"""The defaults."""
 
 
 def _at_least(days: int, why: str) -> AfterValidator:

@@ -16,18 +16,12 @@ class Signals(NamedTuple):
     """The same as a notification, if the terminal is not focused."""
 
 
-class SignalFault(NamedTuple):
-    name: str
-    problem: str
-
-
-def read_signals(table: object) -> tuple[dict[str, bool], list[SignalFault]]:
-    """The signals of a table and its faults; the valid part is used."""
+def read_signals(table: object) -> tuple[dict[str, bool], dict[str, str]]:
+    """The valid signals of a table, and the problem of each other one, by name."""
     if not isinstance(table, Mapping):
-        return {}, [SignalFault("", "is not a table. Write bell = false below a header of that name.")]
-    faults = [SignalFault(name, _problem(name, value)) for name, value in table.items() if _problem(name, value)]
-    wrong = {fault.name for fault in faults}
-    return {name: value for name, value in table.items() if name not in wrong}, faults
+        return {}, {"": "is not a table. Write bell = false below a header of that name."}
+    faults = {name: problem for name, value in table.items() if (problem := _problem(name, value))}
+    return {name: value for name, value in table.items() if name not in faults}, faults
 
 
 def _problem(name: str, value: Any) -> str:

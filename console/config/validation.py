@@ -235,13 +235,21 @@ def validate_named(model: type[Model], document: Table, top: str, reading: Confi
     return {name: value for name, value in checked.items() if value is not None}
 
 
+def validate_section(model: type[Model], document: Table, top: str, reading: ConfigDocument) -> Model | None:
+    """The settings of a single table; None where it is missing, or has faults."""
+    return validate(model, document[top], (top,), reading) if top in document else None
+
+
 def validate(
     model: type[Model], table: Any, key: tuple[str, ...], reading: ConfigDocument, also: tuple[str, ...] = ()
 ) -> Model | None:
     try:
         return model.model_validate(table, context={"folder": reading.folder(key)})
     except ValidationError as error:
-        faults = [(fault, _location(model, fault)) for fault in error.errors(include_url=False)]
+        faults = [
+            (fault, fault_location(model, fault["loc"], is_unknown=fault["type"] == "extra_forbidden"))
+            for fault in error.errors(include_url=False)
+        ]
         unknown = [place for fault, place in faults if fault["type"] == "extra_forbidden"]
         misspelled = {
             (*place.keys[:-1], *get_close_matches(place.keys[-1], _known_keys(place, also), n=1)) for place in unknown
@@ -265,10 +273,6 @@ def _named_place(place: FaultLocation, text: str) -> tuple[tuple[str, ...], str]
     for name in names:
         shapes = _below(shapes, name) or ()
     return ((*place.keys, *names), match[2]) if match and shapes else (place.keys, text)
-
-
-def _location(model: type[BaseModel], error: Any) -> FaultLocation:
-    return fault_location(model, error["loc"], is_unknown=error["type"] == "extra_forbidden")
 
 
 def _is_reported_deeper(error: Any, place: FaultLocation, faults: list[tuple[Any, FaultLocation]]) -> bool:

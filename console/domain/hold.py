@@ -21,7 +21,7 @@ class HoldState(StrEnum):
     """Enabled again; its native start is awaited."""
     STARTING = "starting"
     CLEARING = "clearing"
-    """A person enabled the job at its source and left our mark, which we take away: a later pause is theirs."""
+    """A person enabled the job at its source and left the hold mark, which we take away: a later pause is theirs."""
     RELEASED = "released"
     FAILED = "failed"
     """Never placed."""
@@ -61,11 +61,11 @@ class HoldReason(StrEnum):
     RELEASE_FAILED = "release_failed"
     """Detail: the refusal."""
     ENABLED_AT_SOURCE = "enabled_at_source"
-    """A person enabled the job; our mark remained. Detail: MARK_REMOVED once it is removed."""
+    """A person enabled the job; the hold mark remained. Detail: MARK_REMOVED once it is removed."""
     MARK_LEFT = "mark_left"
-    """The hold had ended in the store; our mark remained. Detail as before."""
+    """The hold had ended in the store; the hold mark remained. Detail as before."""
     MARK_GONE = "mark_gone"
-    """A person removed our mark."""
+    """A person removed the hold mark."""
 
     @classmethod
     def _missing_(cls, value: object) -> HoldReason:
@@ -85,11 +85,11 @@ _REASON_TEXT = {
     HoldReason.NOT_NEEDED: "not needed: ",
     HoldReason.RELEASE_FAILED: "it cannot be released: ",
     HoldReason.ENABLED_AT_SOURCE: "a person enabled it at its source",
-    HoldReason.MARK_LEFT: "our mark was left at its source",
+    HoldReason.MARK_LEFT: "the hold mark was left at its source",
     HoldReason.MARK_GONE: "its mark is gone from its source: released by a person",
 }
 """The detail follows."""
-MARK_REMOVED = "; our mark is gone"
+MARK_REMOVED = "; the hold mark is gone"
 RELEASED_BY_PERSON = frozenset({HoldReason.ENABLED_AT_SOURCE, HoldReason.MARK_GONE})
 """Their period is not held again."""
 
@@ -285,7 +285,7 @@ _STATE_TEXT = {
     "releasing": "is being released",
     "watching": "was released: its own start is awaited",
     "starting": "was released: it is being started",
-    "clearing": "was enabled at its source: our mark there is taken away",
+    "clearing": "was enabled at its source: the hold mark there is being removed",
     "foreign": "is held under a mark that this store did not make",
     "released": "is not held any more",
     "failed": "was not held",

@@ -219,6 +219,8 @@ AWAITS_APPROVAL = "awaits approval"
 UNTIL_RESUMED = "nothing is sent until a person resumes it"
 REQUESTED = f"{AWAITS_APPROVAL}: {UNTIL_RESUMED}"
 """Text of a plan that an assistant or the HTTP API proposed, before a person is notified of it."""
+TO_GO_ON = "; to go on: "
+"""Before the commands in the text of a stopped plan."""
 RESUMED_BY = "resumed by "
 """Start of the text of a running plan that this person resumed."""
 MCP, HTTP_API = "MCP", "HTTP API"
@@ -380,6 +382,8 @@ class PlanStepView:
     """Those that it was shown to save perhaps."""
     read_stale: bool = False
     """True if its run read stale data."""
+    error: str = ""
+    """The first line of the error of its run, else its exit code, if the step failed."""
 
     @property
     def is_bad(self) -> bool:
@@ -445,9 +449,25 @@ class PlanView:
         return AWAITS_APPROVAL if self.awaits_approval else f"is {self.state}"
 
     @property
+    def can_resume(self) -> bool:
+        """True once it was paused or has stopped; not while it awaits its approval."""
+        return self.state in STEERING[RequestKind.RESUME_PLAN][0] and not self.awaits_approval
+
+    @property
     def done(self) -> int:
         """Number of verified steps."""
         return sum(step.state == "verified" for step in self.steps)
+
+    @property
+    def failed_step(self) -> PlanStepView | None:
+        """The first step that failed; None if none has."""
+        return next((step for step in self.steps if step.state == "failed"), None)
+
+    @property
+    def stop_reason(self) -> str:
+        """ "step 2, dwh/load: No space left on device": its text with the error, without the commands that follow."""
+        text, step = self.text.partition(TO_GO_ON)[0], self.failed_step
+        return text.replace(step.text.rstrip("."), step.error) if step and step.text and step.error else text
 
     @property
     def failed_waits(self) -> list[str]:
@@ -491,13 +511,13 @@ class PlanView:
         if before or step.state != "planned" or self.state != "running":
             return ""
         if step.verb == WAIT:
-            return f"{step.run_state}, waits until it is good" if step.run_state else "waits until it has run"
+            return f"waits, {step.run_state} now" if step.run_state else "waits for its run"
         if step.run_state == RunState.PLANNED and step.verb == Verb.RERUN:
-            return "waits for its own start"
+            return "waits for its start"
         if step.run_state == RunState.RUNNING:
-            return "its run goes on already: waits for its end"
+            return "runs already, waits for its end"
         if step.others:
-            return f"waits for an action in flight on its run: {step.others}"
+            return f"waits for {step.others}, an action in flight on its run"
         if step.verb in HOLD_VERBS:
             return f"it is held already by {step.held_by}" if step.held_by else ""
         requested = (peer for peer in self.steps if peer.state == "requested" and peer.system == step.system)

@@ -35,6 +35,9 @@ class MonthFigures:
     in_time: int
     """Days in time of `judged` days; of a system none is judged."""
     judged: int
+    sla_in_time: int
+    """Days in time by the SLA, whatever was extended, of `sla_judged` days."""
+    sla_judged: int
     slack_s: float | None
     """Median of deadline less delivery; negative where most were late."""
     incidents: int
@@ -66,6 +69,10 @@ class MonthFigures:
     @property
     def attainment(self) -> float | None:
         return _share(self.in_time, self.judged)
+
+    @property
+    def sla_attainment(self) -> float | None:
+        return _share(self.sla_in_time, self.sla_judged)
 
     @property
     def success_rate(self) -> float | None:
@@ -111,6 +118,9 @@ FIGURES = (
     ReportFigure("in time", Unit.SHARE, lambda month: month.attainment,
                  "judged days delivered by the deadline",
                  lambda month: (month.in_time, month.judged), is_optional=True),
+    ReportFigure("SLA kept", Unit.SHARE, lambda month: month.sla_attainment,
+                 "days delivered by the time of the SLA, whatever was extended",
+                 lambda month: (month.sla_in_time, month.sla_judged), is_optional=True),
     ReportFigure("slack", Unit.SECONDS, lambda month: month.slack_s,
                  "median time from delivery to the deadline", is_optional=True),
     ReportFigure("incidents", Unit.COUNT, lambda month: month.incidents, "incidents opened"),

@@ -47,10 +47,6 @@ class PastSuccess:
     ended: datetime
     takes: float
 
-    @property
-    def was_repaired(self) -> bool:
-        return self.began < self.started
-
 
 def past_successes(history: RunHistory) -> Iterator[PastSuccess]:
     """The successes of a history. The end of a failed first attempt is known only where it was a run of its own."""
@@ -98,7 +94,7 @@ def run_as_of(job: JobFacts, ran: PastSuccess, at: datetime, usual: float) -> Ru
         return (
             replace(first, state=RunState.FAILED, ended_at=red) if red <= at else replace(first, state=RunState.RUNNING)
         )
-    number = 2 if ran.was_repaired else 1
+    number = 2 if ran.began < ran.started else 1
     run = replace(run, state=RunState.RUNNING, attempt=number, first_started_at=ran.began, started_at=ran.started)
     if at < ran.ended:
         return run
@@ -163,8 +159,6 @@ class BackTestedNight:
 
 @dataclass(frozen=True, slots=True)
 class _TestedNight:
-    """A past night that can be tested."""
-
     business_date: date
     deadline: datetime
     finish: datetime
@@ -205,7 +199,8 @@ class BackTest:
         self._targets = [
             estate.targets[target] for target in sorted({job.target_id for job in self._estate.jobs.values()})
         ]
-        self._is_read = all(job_id in estate.history for job_id in members[0])
+        self.is_read = all(job_id in estate.history for job_id in members[0])
+        """False while the history of one of its jobs is not loaded."""
         self._history = {job: estate.history.get(job, NO_HISTORY) for job in jobs}
         self._ran = {job_id: list(past_successes(history)) for job_id, history in self._history.items()}
         self._members = [tuple(sorted(job_ids)) for job_ids in members]
@@ -213,13 +208,7 @@ class BackTest:
         self._ends = services[0].terminals
 
     @property
-    def is_read(self) -> bool:
-        """False while the history of one of its jobs is not loaded."""
-        return self._is_read
-
-    @property
     def jobs(self) -> Mapping[int, JobFacts]:
-        """The jobs of the service."""
         return {job: self._estate.jobs[job] for job in self._members[0]}
 
     def dates(self) -> list[date]:

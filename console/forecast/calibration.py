@@ -20,7 +20,7 @@ SURE = 0.002
 """Shares are clipped to this and to 1 minus this."""
 
 
-def logit(share: Floats | float) -> Floats:
+def logit(share: Floats | Sequence[float] | float) -> Floats:
     sane = clip_within(np.asarray(share), SURE, 1 - SURE)
     return np.asarray(np.log(sane / (1 - sane)))
 
@@ -43,23 +43,12 @@ STEPS, NEAR = 30, 1e-4
 """Limits of the Newton iteration; smaller steps change no published figure."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastNight:
-    """The forecasts of one service on one night, and its outcome."""
-
-    late: Floats
-    """P(late) before recalibration, by forecast."""
-    was_late: bool
-    night: int | None = None
-    """The same for services of one night; None: the only service of its night."""
-
-
-def fit_slopes(past: list[ForecastNight]) -> Floats:
-    """The coefficients; `past`: oldest first."""
+def fit_slopes(past: Sequence[PastForecasts]) -> Floats:
+    """The coefficients of the recalibration by the estate's own forecasts, oldest first."""
     if not past:
         return PRIOR
     services = Counter(night.night for night in past)
-    peers = np.array([0 if night.night is None else services[night.night] - 1 for night in past])
+    peers = np.array([services[night.night] - 1 for night in past])
     nights = np.asarray(1 / (1 + peers * CORRELATION))
     ages = nights * 0.5 ** ((nights.sum() - np.cumsum(nights)) / HALF_LIFE)
     rows = np.concatenate([np.column_stack([np.ones(len(night.late)), logit(night.late)]) for night in past])
@@ -103,13 +92,6 @@ def recalibrated(late: float, slopes: Floats) -> float:
         return late
     constant, slope = slopes
     return float(share_of_logit(constant + max(slope, LEAST_SLOPE) * logit(late)))
-
-
-def learned_slopes(forecasts: Sequence[PastForecasts]) -> Floats:
-    """The recalibration by the estate's own forecasts, oldest first."""
-    return fit_slopes(
-        [ForecastNight(np.array(forecast.late), forecast.was_late, forecast.night) for forecast in forecasts]
-    )
 
 
 @dataclass(frozen=True, slots=True)

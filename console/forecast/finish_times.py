@@ -416,7 +416,6 @@ def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:
     return run, None if has_started(run) else run_time(run)
 
 
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -487,7 +486,7 @@ def forecast(index: EstateIndex, service: ServiceFacts, members: Iterable[int], 
         longer, _ = takes_longer(index.estate.declared, index.job(job_id).name, business_date)
         nodes[job_id] = _node(index, nodes, job_id, *chosen[job_id], business_date, longer)
     last = _latest([nodes[end] for end in ends if end in nodes])
-    finish = _all_done([nodes[end] for end in ends if end in nodes], _BEGINNING) if last else None
+    finish = _all_done([nodes[end] for end in ends if end in nodes], BEGINNING) if last else None
     path, job = list[int](), last.job_id if last else None
     while job is not None:
         path.append(job)

@@ -19,7 +19,7 @@ from console.control.snapshot.incremental import SourceMemo
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.forecast import JobForecast
 from console.domain.history import EstimateKind
-from console.forecast.calibration import learned_slopes, publish_odds
+from console.forecast.calibration import fit_slopes, publish_odds
 from console.forecast.finish_times import ActByTimes, FinishTimes, NodeState, ServiceForecast, ServiceOdds
 from console.forecast.night_graph import (
     NightGraph,
@@ -203,7 +203,6 @@ class Forecaster:
         return forecasts
 
     def _of_date(self, index: EstateIndex, days: Sequence[ServiceForecast]) -> Sequence[ServiceForecast]:
-        """Forecasts of the service days of one business date."""
         forecasts, night = list(days), build_night_graph(index, days, self._usual_starts)
         for group in independent_groups(night):
             members = [(place, days[place]) for place in group]
@@ -226,7 +225,6 @@ class Forecaster:
     def _of_group(
         self, index: EstateIndex, night: NightGraph, group: Sequence[tuple[int, ServiceForecast]]
     ) -> Sequence[ServiceForecast]:
-        """Forecasts of service days of one business date that share jobs."""
         days = [day for _, day in group]
         ends = [night.places[place][end] for place, day in group for end in day.ends if end in day.nodes]
         ahead, needed = list(ends), set[int]()
@@ -252,7 +250,7 @@ class Forecaster:
         tonight = Tonight(phase, ready, start, end, failed)
         sim = run_simulation(tonight, index.now.timestamp() - origin, prepared.night, chunks=1)
         past_forecasts = index.estate.forecasts
-        slopes = self._slopes.get("slopes", (past_forecasts,), lambda: learned_slopes(past_forecasts))
+        slopes = self._slopes.get("slopes", (past_forecasts,), lambda: fit_slopes(past_forecasts))
         forecasts = []
         for place, day in group:
             job_of = {job_id: jobs[point] for job_id, point in night.places[place].items() if point in jobs}

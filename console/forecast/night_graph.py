@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
 from operator import attrgetter
 
@@ -18,6 +18,7 @@ from console.control.snapshot.graph import UpstreamGate
 from console.control.snapshot.pools import pool_of
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import RunFacts
+from console.domain.ids import EPOCH
 from console.domain.job import Safety
 from console.domain.settings import JobPool
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast, comes_from, read_point_of_node
@@ -25,7 +26,6 @@ from console.forecast.simulation.values import GateRule, GateThreshold, JobPhase
 from console.forecast.usual import UsualStarts
 from console.timing.maintenance import takes_longer
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = float("inf")
 UNKNOWN = float("nan")
 """One value everywhere, and one object: points that are the same are equal then."""
@@ -263,11 +263,11 @@ class _NightGraphBuilder:
 
 
 def _seconds(at: datetime) -> float:
-    return (at - _EPOCH) / timedelta(seconds=1)
+    return (at - EPOCH) / timedelta(seconds=1)
 
 
 def instant_of(seconds: float) -> datetime:
-    return _EPOCH + timedelta(seconds=seconds)
+    return EPOCH + timedelta(seconds=seconds)
 
 
 def saturable_pools(points: Iterable[NightPoint]) -> dict[JobPool, list[int]]:

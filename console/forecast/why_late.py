@@ -25,7 +25,6 @@ from console.timing.formats import zoned_time
 MIN_SECONDS = 60.0
 """Delay from which on a reason is reported."""
 CostedReason = tuple[str, float]
-"""A reason and the seconds that it costs."""
 
 
 def slot_waits(
@@ -158,7 +157,6 @@ def _finished_predecessors(points: Sequence[NightPoint], sim: SimulationRun, job
 
 
 def _reasons(night: _Night, job: int) -> Iterator[CostedReason]:
-    """Everything that delays the job, with its cost."""
     index, point = night.index, night.points[job]
     name = index.name(point.job_id)
     slots = list(slot_waits(index, night.sim, night.points, night.weights, job))

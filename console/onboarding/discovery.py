@@ -11,8 +11,9 @@ import pwd
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,12 +141,14 @@ def _cron_database(machine: Machine, host: str, port: int, user: str) -> tuple[s
         import psycopg  # noqa: PLC0415 - an extra
     except ImportError:
         return "", 'Fix: pip install "headway[pg_cron]"'
+    # autocommit: a refused query does not abort a transaction
+    connect = partial(psycopg.connect, host=host, port=port, user=user, connect_timeout=3, autocommit=True)
     first = ""
     for database in dict.fromkeys((machine.env.get("PGDATABASE") or "postgres", "postgres")):
-        login = _ServerLogin(host, port, user, machine.seconds)
+        deadline = Deadline(machine.seconds)
         try:
-            with login.connect(database) as connection:
-                return login.cron_database(connection)
+            with connect(dbname=database) as connection:
+                return _find_cron_database(connection, connect, deadline)
         except psycopg.errors.UndefinedObject:
             return "", ""
         except psycopg.Error as error:
@@ -153,52 +156,31 @@ def _cron_database(machine: Machine, host: str, port: int, user: str) -> tuple[s
     return "", f"{first}. Fix: a login for {user}, or PGUSER and PGPASSWORD; see headway connector grants pg_cron"
 
 
-class _ServerLogin:
-    """Connects to the databases of one server, as one user, with a time limit."""
+def _find_cron_database(
+    connection: psycopg.Connection[Any], connect: Callable[..., psycopg.Connection[Any]], deadline: Deadline
+) -> tuple[str, str]:
+    """As `_cron_database`, by a connection to one of the server's databases. Raises UndefinedObject without pg_cron."""
+    import psycopg  # noqa: PLC0415 - an extra
 
-    def __init__(self, host: str, port: int, user: str, seconds: float) -> None:
-        self._host, self._port, self._user = host, port, user
-        self._deadline = Deadline(seconds)
-
-    def connect(self, database: str) -> psycopg.Connection[Any]:
-        """A connection in autocommit mode, so that a refused query does not abort a transaction. Raises
-        psycopg.Error."""
-        import psycopg  # noqa: PLC0415 - an extra
-
-        return psycopg.connect(
-            host=self._host, port=self._port, user=self._user, dbname=database, connect_timeout=3, autocommit=True
-        )
-
-    def cron_database(self, connection: psycopg.Connection[Any]) -> tuple[str, str]:
-        """The database of pg_cron, or why it is not known. Raises UndefinedObject where the server has none."""
-        import psycopg  # noqa: PLC0415 - an extra
-
-        try:
-            row = connection.execute("SHOW cron.database_name").fetchone()
-            return str(row[0]) if row else "", ""
-        except psycopg.errors.InsufficientPrivilege:  # the setting is hidden from this user, its extension is not
-            pass
-        if connection.execute(PG_CRON_QUERY).fetchone() is not None:
-            return connection.info.dbname, ""
-        names = [str(name) for (name,) in connection.execute(ENTER)]
-        if database := next(filter(self._has_it, names), ""):
-            return database, ""
-        searched = ", ".join([connection.info.dbname, *names])
-        return "", (
-            f"the server has pg_cron, in none of the databases that {self._user} may enter ({searched}). "
-            f"Fix: GRANT CONNECT on the one that SHOW cron.database_name names to a superuser"
-        )
-
-    def _has_it(self, database: str) -> bool:
-        import psycopg  # noqa: PLC0415 - an extra
-
-        if self._deadline.left <= 0:
-            return False
-        try:
-            with self.connect(database) as connection:
-                return connection.execute(PG_CRON_QUERY).fetchone() is not None
-        except psycopg.Error:
-            return False
+    try:
+        row = connection.execute("SHOW cron.database_name").fetchone()
+        return str(row[0]) if row else "", ""
+    except psycopg.errors.InsufficientPrivilege:  # the setting is hidden from this user, its extension is not
+        pass
+    if connection.execute(PG_CRON_QUERY).fetchone() is not None:
+        return connection.info.dbname, ""
+    names = [str(name) for (name,) in connection.execute(ENTER)]
+    for name in names:
+        with suppress(psycopg.Error):
+            if deadline.left > 0:
+                with connect(dbname=name) as database_connection:
+                    if database_connection.execute(PG_CRON_QUERY).fetchone() is not None:
+                        return name, ""
+    searched = ", ".join([connection.info.dbname, *names])
+    return "", (
+        f"the server has pg_cron, in none of the databases that {connection.info.user} may enter ({searched}). "
+        f"Fix: GRANT CONNECT on the one that SHOW cron.database_name names to a superuser"
+    )
 
 
 def _settings(machine: Machine, host: str, port: int, user: str) -> dict[str, Any]:

@@ -91,16 +91,8 @@ def propose(jobs: Sequence[JobHistory], zone: str) -> ServiceProposal | None:
     ends = nightly[chosen]
     name, title = _name_and_title(chosen)
     deadline, why = _deadline(ends)
-    return ServiceProposal(
-        name=name,
-        title=title,
-        job=chosen,
-        deadline=deadline,
-        zone=zone,
-        reason=", ".join(
-            filter(None, (_reads_text(chosen, above[chosen]), _last_to_end_text(last.get(chosen, 0), len(ends)), why))
-        ),
-    )
+    reasons = (_reads_text(chosen, above[chosen]), _last_to_end_text(last.get(chosen, 0), len(ends)), why)
+    return ServiceProposal(name, title, chosen, deadline, zone, ", ".join(filter(None, reasons)))
 
 
 def propose_reported(job: str, reported: ReportedDeadline, zone: str, cutoff: time) -> ServiceProposal | None:

@@ -136,10 +136,10 @@ def kube(machine: Machine) -> Iterator[DetectedScheduler]:
         except OSError:
             continue
         contexts = _contexts(text)
-        if not contexts and re.search(r"contexts[\"']?\s*:\s*(?:\n?\s*-|\[\s*[^\s\]])", text):
+        if contexts is None:
             note = "its contexts cannot be read; rewrite it: kubectl config view --flatten"
             yield DetectedScheduler(f"kube:{path.name}", "Kubernetes", str(path), WatchReadiness.NEEDS, note)
-        for context in contexts:
+        for context in contexts or ():
             yield _context(machine, path, context)
 
 
@@ -154,16 +154,16 @@ def _context(machine: Machine, path: Path, context: str) -> DetectedScheduler:
     return DetectedScheduler(f"kube:{context}", title, str(path), ready, note, None, name, "kubernetes", settings)
 
 
-def _contexts(text: str) -> list[str]:
-    """Names of the contexts, from YAML as kubectl writes it or in flow style, or from JSON."""
+def _contexts(text: str) -> list[str] | None:
+    """Names of the contexts; None if they cannot be read."""
+    import yaml  # noqa: PLC0415 - only where a kubeconfig is
+
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        return [str(load["name"]) for load in json.loads(text)["contexts"]]
-    except (ValueError, KeyError, TypeError):
-        pass
-    if flow := re.search(r"(?:^|[{,]\s*)[\"']?contexts[\"']?:\s*\[([^\]]*)\]", text, re.MULTILINE):
-        return re.findall(r"(?:^|[\s{,])[\"']?name[\"']?:\s*[\"']?([^\s\"',}]+)", flow[1])
-    block = re.search(r"^contexts:[ \t]*\n((?:[ \t-].*\n?)*)", text, re.MULTILINE)
-    return re.findall(r"^(?:- |  )name:[ \t]*[\"']?([^\s\"']+)", block[1], re.MULTILINE) if block else []
+        config = yaml.load(text, loader)  # noqa: S506 - texts alone: no tag is obeyed, and no merge grows
+        return [str(context["name"]) for context in config.get("contexts") or ()] if config else []
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def timers(machine: Machine) -> Iterator[DetectedScheduler]:

@@ -52,7 +52,6 @@ def write_permissions(session: Session, permissions: Sequence[PermissionRule], r
 
 
 def load_permissions(session: Session) -> tuple[list[PermissionRule], ActingRules]:
-    """The permissions and acting rules of the config."""
     permissions = [
         PermissionRule(
             row.who,

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from console.domain.alert import OnCallShift, PendingAlert
-from console.domain.ids import incident_name, instant
+from console.domain.ids import incident_name
 from console.domain.request import RequestKind
 from console.store import audit
-from console.store.alerts import DIGEST, FALLBACK, HEADWAY, HEADWAY_RESOLVED, PERSON, NewAlert, insert_alert
+from console.store.alerts import (
+    DIGEST,
+    FALLBACK,
+    HEADWAY,
+    HEADWAY_RESOLVED,
+    PERSON,
+    NewAlert,
+    insert_alert,
+    put_into_digest,
+)
 from console.store.db.database import Database
 from console.store.events import record_event
+from console.store.notification_state import parse_shifts
 from console.store.row_values import from_row
 from console.text.message import without_countdown
 
@@ -64,15 +73,8 @@ def pending_alerts(store: Database) -> list[PendingAlert]:
             " WHERE waits = ? ORDER BY id",
             (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
-    return [
-        from_row(
-            PendingAlert,
-            row,
-            made_at=instant(row.made_us),
-            incident=incident_name(row.incident_id) if row.incident_id else "",
-        )
-        for row in rows
-    ]
+    names = (incident_name(row.incident_id) if row.incident_id else "" for row in rows)
+    return [from_row(PendingAlert, row, incident=name) for row, name in zip(rows, names, strict=True)]
 
 
 def released_since(store: Database, route: str, since_us: int) -> tuple[int, int | None]:
@@ -100,15 +102,7 @@ def release_alerts(
             "UPDATE alert SET waits = ?, let_us = ? WHERE id = ?", [(False, now_us, alert_id) for alert_id in alone]
         )
         for digest, alert_ids in digests:
-            digest_id = insert_alert(session, routes, digest, now_us)
-            session.many(
-                "UPDATE alert SET waits = ?, digest_id = ? WHERE id = ?",
-                [(False, digest_id, alert_id) for alert_id in alert_ids],
-            )
-            session.many(
-                "UPDATE delivery SET state = 'digested' WHERE alert_id = ? AND state = 'pending'",
-                [(alert_id,) for alert_id in alert_ids],
-            )
+            put_into_digest(session, alert_ids, insert_alert(session, routes, digest, now_us))
 
 
 def undelivered_alerts(store: Database, route: str, before_us: int, not_before_us: int) -> list[UndeliveredAlert]:
@@ -264,8 +258,6 @@ def as_fallback(alert: UndeliveredAlert, fallback: str, first_line: str, plain_l
 
 @dataclass(frozen=True, slots=True)
 class RotaReading:
-    """One rota as read from its calendar."""
-
     name: str
     source: str
     shifts: str
@@ -297,6 +289,4 @@ def record_rota_failure(
             " tried_us = excluded.tried_us, error = excluded.error RETURNING shifts",
             (name, source, now_us, error),
         )
-    return tuple(
-        OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(rows[0].shifts)
-    )
+    return parse_shifts(rows[0].shifts)

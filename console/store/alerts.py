@@ -100,7 +100,6 @@ def send_as_group(
     session: WriteSession, routes: Mapping[str, tuple[str, ...]], alerts: Sequence[tuple[int, NewAlert]], now_us: int
 ) -> int | None:
     """Creates one alert for these alerts of one route; its id. `alerts`: (id, as it was created)."""
-
     titles, plain_titles = [new.title for _, new in alerts], [new.plain_title for _, new in alerts]
     bodies = [with_alert_number(new.body, alert_id) for alert_id, new in alerts]
     plain_bodies = [with_alert_number(new.plain_body, alert_id) for alert_id, new in alerts]
@@ -116,10 +115,17 @@ def send_as_group(
         urgent=any(new.urgent for _, new in alerts),
     )
     group_id = insert_alert(session, routes, group, now_us)
-    for alert_id, _ in alerts:
-        session.rows("UPDATE alert SET waits = ?, digest_id = ? WHERE id = ?", (False, group_id, alert_id))
-        session.rows("UPDATE delivery SET state = 'digested' WHERE alert_id = ? AND state = 'pending'", (alert_id,))
+    put_into_digest(session, [alert_id for alert_id, _ in alerts], group_id)
     return group_id
+
+
+def put_into_digest(session: WriteSession, alert_ids: Sequence[int], digest_id: int | None) -> None:
+    """Releases alerts as parts of a digest or group, in place of their own pending deliveries."""
+    session.many(
+        "UPDATE alert SET waits = ?, digest_id = ? WHERE id = ?", [(False, digest_id, number) for number in alert_ids]
+    )
+    digested = "UPDATE delivery SET state = 'digested' WHERE alert_id = ? AND state = 'pending'"
+    session.many(digested, [(number,) for number in alert_ids])
 
 
 @dataclass(frozen=True, slots=True)

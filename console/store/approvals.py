@@ -51,8 +51,6 @@ _LAST_USED = (
 
 @dataclass(frozen=True, slots=True)
 class CoveredPeriod:
-    """One period covered by an approval."""
-
     period: str
     """Period key of the run, else of the step; parameters that differ from it in brackets."""
     key: str

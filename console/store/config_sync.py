@@ -36,7 +36,6 @@ from console.store.names import (
     matching_names,
     renamed_json,
     unknown_jobs,
-    unknown_jobs_json,
 )
 from console.text.cleaning import clean_line
 from console.timing.business_dates import business_date_of
@@ -129,7 +128,7 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
             "console": settings.console,
             "unmatched": json.dumps([clean_line(name) for name in jobs.unmatched]),
             RENAMED_KEY: renamed_json(jobs.renamed),
-            UNKNOWN_JOBS_KEY: unknown_jobs_json(unknown),
+            UNKNOWN_JOBS_KEY: json.dumps(unknown),
         }
         set_meta(session, values)
         if changed:

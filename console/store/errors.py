@@ -85,8 +85,6 @@ class ItemNotFound(NotFound):
 
 
 class PlanNotFound(NotFound):
-    """No plan has this number."""
-
     def __init__(self, number: int) -> None:
         super().__init__(str(number), text=f"there is no plan {number}; headway plan --all lists them")
 

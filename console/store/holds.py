@@ -28,6 +28,7 @@ from console.store.names import decode_name, encode_name
 from console.store.new_actions import NewAction, insert_action, open_incident, run_of_period
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, facts
+from console.store.subjects import name_of_job
 from console.text.cleaning import clean, clean_line
 
 POLICY_ACTOR = "headway"
@@ -151,7 +152,6 @@ def _write(session: WriteSession, seq: Callable[[], int], decision: HoldDecision
 
 
 def _insert(session: WriteSession, values: Mapping[str, Any]) -> bool:
-    """Whether the hold is new."""
     sql = f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     return bool(session.rows(f"{sql} ON CONFLICT (key) DO NOTHING RETURNING key", tuple(values.values())))
 
@@ -175,7 +175,7 @@ def _request_action(session: WriteSession, action: PolicyAction, now_us: int) ->
     if insert_action(session, request):
         detail = {"key": action.key, "as": action.origin, "parameters": parameters}
         verb, origin = f"request {action.verb}", audit.ENGINE_ORIGIN
-        audit.append(session, now_us, POLICY_ACTOR, origin, verb, _job_name(session, job_id), detail, action.why)
+        audit.append(session, now_us, POLICY_ACTOR, origin, verb, name_of_job(session, job_id), detail, action.why)
 
 
 def _request_attention(session: WriteSession, audience: AlertRouting, decision: HoldDecision, now_us: int) -> None:
@@ -244,8 +244,6 @@ def pending_start(store: Database, start_key: str) -> PendingStart | None:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """Result of one check."""
-
     changed: bool
     """True if a difference was written."""
     missed: frozenset[str] = frozenset()
@@ -315,7 +313,7 @@ def reconcile_marks(
 
     `missed`: of the check before; `checked_at`: when this one began: holds placed or ended since are left to the next.
     A hold without its mark in two checks was released by a person, and is not placed again for its period. If its job
-    was enabled under our mark, the mark is cleared. A mark that is back is held again; one unknown to
+    was enabled under the hold mark, the mark is cleared. A mark that is back is held again; one unknown to
     the store becomes "foreign" and is reported, never removed. Requests that are not adopted yet are left to the next
     evaluation. A mark known from another target is a copy (a cloned crontab): it changes nothing, and its job counts as
     paused. Raises LeaseLost.
@@ -380,7 +378,7 @@ def _move(
         detail = f"recovered: its mark is at its source, though it was {hold.state}: {clean_line(mark.where)}"
     event = reason.text(detail)
     if after is HoldState.CLEARING:
-        event += ": the hold has ended, and our mark is removed there"
+        event += ": the hold has ended, and the hold mark is removed there"
     ended = now_us if after.is_over else None
     is_held, is_clearing = after is HoldState.HELD, after is HoldState.CLEARING
     released = session.rows(
@@ -391,7 +389,7 @@ def _move(
          hold.key, hold.state.value),
     )  # fmt: skip
     for row in released:
-        name = _job_name(session, hold.job_id)
+        name = name_of_job(session, hold.job_id)
         _record_event(session, now_us, f"{name} (hold {hold.key}): {event}", hold.job_id, row.period_key)
 
 
@@ -413,7 +411,3 @@ def _record_foreign_mark(session: WriteSession, target_id: int, mark: NativeHold
     if is_new:
         _record_event(session, now_us, f"{job.name} is held by {by} under {mark.mark.id}: {text}", job.id, "")
     return is_new
-
-
-def _job_name(session: WriteSession, job_id: int) -> str:
-    return str(session.rows("SELECT name FROM job WHERE id = ?", (job_id,))[0].name)

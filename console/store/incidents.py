@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from console.domain.alert import INCIDENT_PLACEHOLDER
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, Notice
 from console.domain.ids import incident_name, micros, optional_micros
-from console.domain.service import Timeliness, service_of_instance
+from console.domain.service import ReasonKind, Timeliness, service_of_instance
 from console.store.alerts import NewAlert, insert_alert, send_as_group
 from console.store.db.session import Values, WriteSession
 from console.store.events import record_event
@@ -236,7 +236,9 @@ class IncidentWriter:
         for row, verdict in rows.items():
             if verdict.timeliness in _MISSED and row.day not in missed:
                 deadline = f"{verdict.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-                text = f"{verdict.service} of {verdict.business_date}: not delivered by its deadline, {deadline}"
+                is_bad = any(reason.kind is ReasonKind.DELIVERY for reason in verdict.reasons)
+                missed_text = f"not delivered{' with good data' if is_bad else ''} by its deadline, {deadline}"
+                text = f"{verdict.service} of {verdict.business_date}: {missed_text}"
                 self._event(incident_id, "breached", text, None)
 
     def _event(self, incident_id: int, kind: str, event: str, job_id: int | None) -> None:
@@ -265,8 +267,6 @@ class IncidentWriter:
 
 
 class _IncidentService(NamedTuple):
-    """One row of `incident_service`."""
-
     incident_id: int
     service_id: int
     business_date: str
@@ -281,7 +281,6 @@ class _IncidentService(NamedTuple):
 
     @property
     def day(self) -> Values:
-        """Its key."""
         return self.incident_id, self.service_id, self.business_date, self.submission
 
 

@@ -75,46 +75,39 @@ def edit_card(
         row = session.first("SELECT name, config_says, owner, runbook, rerun FROM job WHERE id = ?", (job_id,))
         if row is None:
             return f"there is no job {job_id}"
-        known = {field: getattr(row, field) for field in job.CARD_FIELDS}
         rows = session.rows("SELECT field, value, was FROM job_card WHERE job_id = ?", (job_id,))
         before = {entry.field: CardEntry(entry.value, entry.was) for entry in rows}
-        refusal = _refusal(row.name, session, row.config_says, known, given, before, may_loosen)
+        refusal = _refusal(session, row, given, before, may_loosen)
         if not refusal:
-            _write_card(session, job_id, row.name, known, given, before, change)
+            _write_card(session, job_id, row, given, before, change)
     return refusal
 
 
 def _refusal(
-    name: str,
-    session: WriteSession,
-    config_says: str,
-    known: Mapping[str, str],
-    given: Mapping[str, str],
-    before: Mapping[str, CardEntry],
-    may_loosen: bool,
+    session: WriteSession, row: Row, given: Mapping[str, str], before: Mapping[str, CardEntry], may_loosen: bool
 ) -> str:
-    allowed = load_permissions(session)[1].cards
+    allowed, name = load_permissions(session)[1].cards, row.name
     for field, value in given.items():
-        locked = job.card_fault(field, value) or job.card_locked_reason(field, config_says.split(","), allowed)
+        locked = job.card_fault(field, value) or job.card_locked_reason(field, row.config_says.split(","), allowed)
         if locked:
             return f"{name} {field}: {locked}" if not locked.startswith(field) else locked
         if not value and field not in before:
             return f"{name} {field}: it was not set, so there is nothing to reset"
         then = value or before[field].was
-        if field == "rerun" and not may_loosen and job.is_less_cautious(known[field], then):
-            return f"{name}: rerun {then} is less strict than {known[field]}, which was set meanwhile; read it again"
+        if field == "rerun" and not may_loosen and job.is_less_cautious(row.rerun, then):
+            return f"{name}: rerun {then} is less strict than {row.rerun}, which was set meanwhile; read it again"
     return ""
 
 
 def _write_card(
     session: WriteSession,
     job_id: int,
-    name: str,
-    known: Mapping[str, str],
+    row: Row,
     given: Mapping[str, str],
     before: Mapping[str, CardEntry],
     change: ChangeOrigin,
 ) -> None:
+    known = {field: getattr(row, field) for field in job.CARD_FIELDS}
     now = dict(known)
     for field, value in given.items():
         was = before[field].was if field in before else known[field]
@@ -130,7 +123,7 @@ def _write_card(
         (*now.values(), next_changed_seq(session), job_id),
     )
     detail = {field: {"was": known[field], "is": now[field]} for field in given}
-    change.audit(session, RequestKind.EDIT_CARD, name, detail)
+    change.audit(session, RequestKind.EDIT_CARD, row.name, detail)
 
 
 _OPEN = "SELECT id, what, text FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL ORDER BY id"

@@ -69,7 +69,6 @@ def set_clock(session: Session, setting: ClockSetting) -> None:
 
 
 def count_attempts(session: Session) -> int:
-    """Number of stored attempts."""
     return int(session.rows("SELECT count(*) AS total FROM attempt")[0].total)
 
 

@@ -181,12 +181,8 @@ def _unknown_text(job: str, names: Collection[str]) -> str:
     return f"delivered_by names an unknown job: {clean_line(job)}{hint}"
 
 
-def unknown_jobs_json(unknown: Sequence[UnknownJob]) -> str:
-    """The value of UNKNOWN_JOBS_KEY."""
-    return json.dumps(unknown)
-
-
 def parse_unknown_jobs(text: str | None) -> tuple[UnknownJob, ...]:
+    """The value of UNKNOWN_JOBS_KEY, which is their JSON."""
     return tuple(UnknownJob(*job) for job in json.loads(text or "[]"))
 
 

@@ -57,15 +57,10 @@ def load_notification_state(session: Session, now_us: int, closed_since_us: int 
 
 
 def last_notifications(session: Session, incidents: Sequence[int]) -> dict[int, tuple[RouteNotification, ...]]:
-    """The last notification of each route by incident."""
     notifications: dict[int, list[RouteNotification]] = defaultdict(list)
     for row in session.by_keys(_SELECT_NOTIFICATIONS, incidents):
         until = instant(row.let_us) if row.let_us and row.let_us > row.last_us else None
-        notifications[row.incident_id].append(
-            RouteNotification(
-                row.route, row.style, row.fingerprint, instant(row.first_us), instant(row.last_us), row.times, until
-            )
-        )
+        notifications[row.incident_id].append(from_row(RouteNotification, row, until=until))
     return {number: tuple(facts) for number, facts in notifications.items()}
 
 
@@ -86,26 +81,21 @@ def _acks(session: Session) -> dict[int, AcknowledgementFacts]:
 
 def _silences(session: Session, now_us: int) -> tuple[SilenceFacts, ...]:
     rows = session.rows(
-        "SELECT id, matchers, from_us, until_us, made_by, why FROM silence WHERE until_us > ? AND ended_us IS NULL"
-        " ORDER BY id",
+        "SELECT id, matchers, from_us AS begins_us, until_us, made_by AS by, why FROM silence WHERE until_us > ?"
+        " AND ended_us IS NULL ORDER BY id",
         (now_us,),
     )
-    return tuple(
-        SilenceFacts(
-            row.id, tuple(sorted(json.loads(row.matchers).items())), instant(row.from_us), instant(row.until_us),
-            row.made_by, row.why,
-        )
-        for row in rows
-    )  # fmt: skip
+    return tuple(from_row(SilenceFacts, row, matchers=tuple(sorted(json.loads(row.matchers).items()))) for row in rows)
 
 
 def _shifts(session: Session) -> dict[str, tuple[OnCallShift, ...]]:
-    return {
-        rota.name: tuple(
-            OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(rota.shifts)
-        )
-        for rota in session.rows("SELECT name, shifts FROM rota ORDER BY name")
-    }
+    rotas = session.rows("SELECT name, shifts FROM rota ORDER BY name")
+    return {rota.name: parse_shifts(rota.shifts) for rota in rotas}
+
+
+def parse_shifts(stored: str) -> tuple[OnCallShift, ...]:
+    """The shifts of a rota, as `record_rota` stores them."""
+    return tuple(OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(stored))
 
 
 def record_notified(session: WriteSession, incident_id: int, decision: IncidentDecision, now_us: int) -> None:

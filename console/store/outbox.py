@@ -154,7 +154,6 @@ class AlertedIncident:
     service: str
     """The most important affected service; empty without one."""
     tier: int | None
-    """Its tier."""
     cause: str
     """ "run", "target", "shared", "check", "rule" or "undelivered"."""
     rule: str

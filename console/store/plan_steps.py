@@ -59,10 +59,10 @@ _OPEN_STEPS = (
     f" {_RUNS_OF_STEPS} WHERE p.state IN ('running', 'paused', 'stopped')"
 )
 PLAN_FACTS = (
-    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.state = 'requested' AND s.verb"
-    " NOT IN ('hold', 'release') AND r.id IS NOT NULL) THEN 1 ELSE 0 END) AS done, COUNT(*) AS total FROM plan p JOIN"
-    " plan_step s ON s.plan_id = p.id LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key AND"
-    " (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT r.stale_read))"
+    "SELECT p.id, p.incident_id, p.state, SUM(CASE WHEN s.state = 'verified' OR (s.verb = 'wait' OR s.state ="
+    " 'requested' AND s.verb NOT IN ('hold', 'release')) AND r.id IS NOT NULL THEN 1 ELSE 0 END) AS done,"
+    " COUNT(*) AS total FROM plan p JOIN plan_step s ON s.plan_id = p.id LEFT JOIN run r ON r.job_id = s.job_id"
+    " AND r.period_key = s.period_key AND (r.state = 'skipped' OR (r.state = 'succeeded' AND NOT r.stale_read))"
 )
 """Plans `p` with their steps `s` and the good runs `r` of these; GROUP BY p.id, p.incident_id, p.state."""
 

@@ -69,7 +69,7 @@ def active_plans(store: Database, unreadable: dict[int, str]) -> list[PlanProgre
     with store.read() as session:
         for row in session.rows(_PLANS):
             try:
-                plans.append(_plan(row, _steps(session, row)))
+                plans.append(from_row(PlanProgress, row, steps=_steps(session, row)))
             except UNREADABLE as error:
                 unreadable[row.id] = clean_line(str(error))
     return plans
@@ -85,7 +85,8 @@ def step_before_sending(store: Database, key: str) -> tuple[PlanProgress, StepPr
         near = [row.place, *parse_places(row.after)]
         rows = session.rows(STEPS, (row.id,))
     steps = [parse_step(step) for step in rows if step.place in near]
-    return _plan(row, tuple(steps)), next(step for step in steps if step.place == row.place)
+    own = next(step for step in steps if step.place == row.place)
+    return from_row(PlanProgress, row, steps=tuple(steps)), own
 
 
 def _steps(session: Session, plan: Any) -> tuple[StepProgress, ...]:
@@ -104,10 +105,6 @@ def _with_newest(session: Session, plan: Any, row: Any, starters: tuple[int, ...
         return step
     newest = session.first(_NEWEST, (row.job_id, row.run_id or 0, plan.requested_us - _LOOKBACK_US))
     return replace(step, newest=parse_run(newest, row.skew_s) if newest is not None else None)
-
-
-def _plan(row: Any, steps: tuple[StepProgress, ...]) -> PlanProgress:
-    return from_row(PlanProgress, row, steps=steps)
 
 
 _REQUEST_STEP = (
@@ -229,16 +226,15 @@ _NOTIFIED_STEP = (
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
     " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed' AND m.role IN"
-    " ('root', 'red') AND i.closed_us IS NULL AND EXISTS (SELECT 1 FROM incident o WHERE o.id = ? AND o.closed_us IS"
-    " NOT NULL) ORDER BY m.role <> 'root', m.incident_id LIMIT 1"
+    " ('root', 'red') AND i.closed_us IS NULL ORDER BY m.incident_id <> ?, m.role <> 'root', m.incident_id LIMIT 1"
 )
 
 
 def _with_open_incident(session: WriteSession, plan: PlanProgress, now: datetime) -> PlanProgress:
-    """The plan; if its incident is resolved, as one of the incident that the run of its failed step has opened, so that
-    the notification and the screens of both name one repair. The resolved one says where it continues."""
-    rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id))
-    if not rows:
+    """The plan; if its incident is repaired, as one of the incident that the run of its failed step has opened, so that
+    the notification and the screens of both name one repair. The repaired one says where it continues."""
+    rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id)) if plan.incident_id is not None else []
+    if not rows or rows[0].incident_id == plan.incident_id:
         return plan
     session.rows("UPDATE plan SET incident_id = ? WHERE id = ?", (rows[0].incident_id, plan.id))
     _record_event(session, plan, f"its plan {plan.id} continues at {incident_name(rows[0].incident_id)}", now)

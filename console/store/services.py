@@ -85,7 +85,6 @@ def write_days(
 
 
 def service_ids(session: Session, names: Iterable[str]) -> dict[str, int]:
-    """The ids of these services by name."""
     return dict(session.by_keys("SELECT s.name, s.id FROM {keys} JOIN service s ON s.name = k.a", sorted(set(names))))
 
 

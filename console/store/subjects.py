@@ -58,7 +58,6 @@ def silence_matchers(session: Session, number: int) -> Any:
 
 
 def has_system(session: Session, name: str) -> bool:
-    """Whether config has the system."""
     return bool(session.rows("SELECT 1 FROM system WHERE name = ? AND NOT removed", (name,)))
 
 

@@ -96,7 +96,8 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
     """Sets one switch, audited in the caller's transaction; False if it had the value already. Setting the mode of the
     whole estate sets every scope too."""
     if session.is_restricted:
-        return _set_restricted(session, name, value, why, origin)
+        call = "SELECT headway_switch(?, ?, ?, ?) AS is_new"  # audits it under the login's name
+        return bool(session.rows(call, (name, value, why, origin))[0].is_new)
     before = session.first("SELECT value FROM switch WHERE name = ?", (name,))
     scopes = _set_along(session, name, value)
     if before is not None and before.value == value and not scopes:
@@ -106,11 +107,6 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
     detail = {"before": before.value if before is not None else "", "after": value, "with it": scopes}
     audit.append(session, now_us, by, origin, switch_request(name, value), name, detail, why)
     return True
-
-
-def _set_restricted(session: Session, name: str, value: str, why: str, origin: str) -> bool:
-    """By the database's function, which audits it under the login's name; False if it had the value already."""
-    return bool(session.rows("SELECT headway_switch(?, ?, ?, ?) AS is_new", (name, value, why, origin))[0].is_new)
 
 
 def _set_along(session: Session, name: str, value: str) -> list[str]:

@@ -29,7 +29,7 @@ from tests.lab.process import private_folder, remove_folder
 SERVERS = {"airflow2": Airflow2Server, "airflow3": AirflowServer}
 DAGS, RUNS, QUICK_RUNS = 500, 1_000_000, 20_000
 WAITING, RUNNING, ENDING = 60, 40, 4
-POLLS, QUICK_POLLS, BITES = 6, 2, 3
+POLLS, QUICK_POLLS, PAGES = 6, 2, 3
 INTERVAL_SECONDS, QUICK_INTERVAL_SECONDS = 15.0, 3.0
 PATIENCE_SECONDS = 120.0
 
@@ -102,7 +102,7 @@ def _history(name: str, connector: Connector) -> Iterator[Figure]:
     """The first pages of a first poll."""
     cursor, count, tally, began = "", 0, RequestTally(), time.monotonic()
     with counting(tally):
-        for _ in range(BITES):
+        for _ in range(PAGES):
             poll = connector.poll(cursor, (), PATIENCE_SECONDS)
             count += sum("." not in run.job for run in poll.runs)
             cursor = poll.cursor

@@ -81,7 +81,7 @@ def _cut(url: str) -> None:
         )
 
 
-def _small_bites() -> None:
+def _small_batches() -> None:
     """One record in a transaction: two attempts are a long batch."""
     patch.object(poller, "CHUNK_RUNS", 1).start()
 
@@ -106,7 +106,7 @@ def _pages() -> None:
 
 
 SELDOM: dict[str, Callable[[], None]] = {
-    "ingest.mid_batch": _small_bites,
+    "ingest.mid_batch": _small_batches,
     "checkpoint.before": _log_moved_always,
     "poll.mid_pages": _pages,
 }

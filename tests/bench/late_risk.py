@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, publish_odds
+from console.domain.forecast import PastForecasts
+from console.forecast.calibration import PRIOR, fit_slopes, publish_odds
 from console.forecast.simulation.simulator import (
     SimulatedNight,
     SimulationRun,
@@ -68,7 +69,7 @@ class Teller:
             finishes, deadlines = h.svc.get(name, (None, None))
             if number in rows and finishes is not None and np.isfinite(finishes[rows[number]]):
                 was_late = bool(finishes[rows[number]] > deadlines[rows[number]])
-                went.append(ForecastNight(np.array(evaluations), was_late, number))
+                went.append(PastForecasts(evaluations, was_late, number))
         self._slopes = fit_slopes(went)
 
     def __call__(self, h: Any, seen: SimulationRun, promise: ServicePromise) -> tuple[float, Any]:

@@ -29,6 +29,8 @@ def test_the_report_is_a_self_contained_file(bench: Bench, tmp_path: Path) -> No
 def test_a_month_that_is_not_one_is_refused(bench: Bench) -> None:
     done = headway(bench.url, "report", "--month", "2026-13")
     assert (Exit.USAGE, True) == (done.code, '"2026-13" is not a month; write it as 2026-10' in done.err)
+    done = headway(bench.url, "report", "--month", "2126-10")
+    assert (Exit.USAGE, True) == (done.code, "--month 2126-10 is in the future. Fix: a month up to 20" in done.err)
 
 
 def test_the_service_may_be_an_option(bench: Bench) -> None:

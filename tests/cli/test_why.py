@@ -14,8 +14,8 @@ from console.cli.clock_format import command_zone, share_service_zone
 from console.cli.exits import Exit
 from console.cli.explain import reason_lines
 from console.cli.main import main
-from console.cli.service_delay import service_heading
-from console.control.explain.lateness import LatenessBreakdown, LatenessShare
+from console.cli.service_delay import delay_table, service_heading
+from console.control.explain.lateness import LatenessBreakdown, LatenessShare, PathStep, RunTry, break_down_lateness
 from console.domain.job import ExplanationStep
 from console.engine.api.explain import JobExplanation
 from tests.engine.bench import Bench
@@ -133,6 +133,24 @@ def test_a_cause_that_delayed_no_job_yet_is_named_instead_of_the_usual_finish() 
         assert "at its usual, 13m before its deadline" in list(service_heading(view, on_time, end))[-1]
     slow = LatenessBreakdown((LatenessShare(EXTRACT, end, end, False, slow=timedelta(minutes=1)),))
     assert "at its usual" in list(service_heading(at_risk, slow, end))[-1]
+
+
+def test_a_red_run_without_a_forecast_has_no_expected_end_and_keeps_its_delay() -> None:
+    [view, *_] = services()
+    now, takes = view.deadline - timedelta(minutes=20), timedelta(minutes=10)
+    start = view.deadline - timedelta(minutes=60)
+    load = PathStep("dwh/load", None, takes, ())
+    red = PathStep(EXTRACT, start, takes, (RunTry(start, start + takes, good=False),))
+    breakdown = break_down_lateness([red, load], now, delivered=False)
+    assert list(service_heading(view, breakdown, now))[-1].endswith(f"; its end is unknown until {EXTRACT} is repaired")
+    table = delay_table(breakdown, now)
+    ends = [column.title for column in table.columns].index("ends")
+    assert ["–", "–"] == [row[ends] for row in table.rows]
+    assert timedelta(minutes=40) == breakdown.total("repair")
+    good = replace(red, tries=(RunTry(start, start + takes, good=True),))
+    for first, expected in ((red, now + takes), (good, None)):
+        breakdown = break_down_lateness([first, load], now, delivered=False, expected=expected)
+        assert "; expected " in list(service_heading(view, breakdown, now))[-1]
 
 
 def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(

@@ -22,7 +22,7 @@ def walked(connector: Connector, cursor: str = "", *known: RunRecord) -> tuple[R
 
 
 def read_at_once(connector: Connector, cursor: str = "") -> tuple[Runs, str]:
-    """The same of one bite, after which there is no more."""
+    """The same of one page, after which there is no more."""
     poll = connector.poll(cursor, (), 10)
     assert (True, False) == (poll.complete, poll.more), poll
     return {run.attempt_key: run for run in poll.runs}, poll.cursor

@@ -38,7 +38,7 @@ class FakeEvents:
         self.by_table = True
         self.log_is_readable = True
         self.senders = 0
-        self.bite_rows = 2  # so that history comes in bites
+        self.page_rows = 2  # so that history comes in pages
 
     @property
     def newest(self) -> int:
@@ -132,9 +132,9 @@ class FakeClient(MySqlEventsClient):
     def page(self, after: int, again: Sequence[int]) -> ServerSnapshot:
         fake, seen = self._fake, self.snapshot()
         log = sorted((row for row in fake.log if row["run_id"] > after), key=lambda row: int(row["run_id"]))
-        bite = log[: fake.bite_rows] if fake.log_is_readable else []
+        page = log[: fake.page_rows] if fake.log_is_readable else []
         old = [row for row in fake.log if row["run_id"] in again]
-        return copy.deepcopy(replace(seen, log=bite, again=old, is_full=len(bite) >= fake.bite_rows))
+        return copy.deepcopy(replace(seen, log=page, again=old, is_full=len(page) >= fake.page_rows))
 
     def situation(self, schema: str, name: str, key: str) -> ServerSnapshot:
         running = [row for row in self._fake.log if row["event_name"] == name and row["status"] == "running"]

@@ -15,7 +15,7 @@ from connectors.pg_cron.client import HOLD_PREFIX, ActionTrace, EntryTrace, PgCr
 from connectors.pg_cron.parse import ENTRY_PREFIX, is_open, run_log
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, Row
+from connectors.sdk.job_agent import PAGE_ROWS, GiveLog, Plan, Row
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import PostgresSession
 
@@ -33,7 +33,7 @@ class FakePgCron:
         self.runs: list[Row] = by_key["runs"]
         self.sessions = 0
         """Our own sessions that still send."""
-        self.bite_rows = 5  # so that history comes in bites
+        self.page_rows = 5  # so that history comes in pages
 
     @property
     def newest(self) -> int:
@@ -114,7 +114,7 @@ class FakePgCron:
 
 
 def shown(row: Row) -> Row:
-    """An entry as the client's SQL returns it: our mark apart from the command."""
+    """An entry as the client's SQL returns it: the hold mark apart from the command."""
     match = re.match(HOLD_PREFIX, row["command"])
     return row | {"command": row["command"][match.end() if match else 0 :], "hold": match[1] if match else None}
 
@@ -135,7 +135,7 @@ class FakeClient(PgCronClient):
 
     def page(self, after: int, again: Sequence[int]) -> PgCronPage:
         self._require_access()
-        limit = min(BITE_ROWS, self._fake.bite_rows)
+        limit = min(PAGE_ROWS, self._fake.page_rows)
         runs = [row for row in self._fake.runs if row["runid"] > after]
         runs = sorted(runs, key=lambda row: int(row["runid"]))[:limit]
         old = [row for row in self._fake.runs if row["runid"] in again]

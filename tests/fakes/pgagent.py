@@ -15,7 +15,7 @@ from connectors.pgagent.client import HOLD_PREFIX, JobPlan, PgAgentClient, PgAge
 from connectors.pgagent.parse import run_log
 from connectors.sdk.contract import HoldMark
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.job_agent import BITE_ROWS, GiveLog, Plan, Row
+from connectors.sdk.job_agent import PAGE_ROWS, GiveLog, Plan, Row
 from connectors.sdk.records import LogChunk
 from connectors.sdk.transport.postgres import PostgresSession
 
@@ -37,7 +37,7 @@ class FakePgAgent:
         self.started: list[Row] = []
         self.sessions = 0
         """Our own sessions that still send."""
-        self.bite_rows = 3  # so that history comes in bites
+        self.page_rows = 3  # so that history comes in pages
 
     @property
     def newest(self) -> int:
@@ -100,7 +100,7 @@ class FakePgAgent:
 
 
 def shown(row: Row) -> Row:
-    """A job as the client's SQL returns it: our mark apart from the comment."""
+    """A job as the client's SQL returns it: the hold mark apart from the comment."""
     match = re.match(HOLD_PREFIX, row["comment"])
     return row | {"comment": row["comment"][match.end() if match else 0 :], "hold": match[1] if match else None}
 
@@ -122,7 +122,7 @@ class FakeClient(PgAgentClient):
 
     def page(self, after: int, again: Sequence[int]) -> PgAgentPage:
         self._require_access()
-        fake, limit = self._fake, min(BITE_ROWS, self._fake.bite_rows)
+        fake, limit = self._fake, min(PAGE_ROWS, self._fake.page_rows)
         runs = sorted((row for row in fake.runs if row["jlgid"] > after), key=lambda row: int(row["jlgid"]))[:limit]
         old = [row for row in fake.runs if row["jlgid"] in again]
         ids = {row["jlgid"] for row in (*runs, *old)}

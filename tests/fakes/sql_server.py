@@ -48,7 +48,7 @@ class FakeSqlServer:
         self.number = 100
         self.statements: list[str] = []
         self.spoil: Any = None
-        self.limit_of_bites = 10**6
+        self.limit_of_pages = 10**6
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.port = self.listener.getsockname()[1]
         for hours in range(6, 1, -1):
@@ -220,7 +220,7 @@ class FakeCursor:
             rows = server.spoil([dict(row) for row in rows], "headway.jobs" in statement)
         match = re.match(r"SELECT TOP \((\d+)\) q\.\*", statement)
         assert match, f"unbounded: {statement}"
-        return rows[: min(int(match[1]), server.limit_of_bites)]
+        return rows[: min(int(match[1]), server.limit_of_pages)]
 
     def _runs(self, statement: str, given: Row) -> list[Row]:
         document, after = json.loads(given["open"]), int(given["cursor"])

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, recalibrated
+from console.domain.forecast import PastForecasts
+from console.forecast.calibration import PRIOR, fit_slopes, recalibrated
 from console.forecast.simulation.critical_path import act_by_times, slack_of
 from console.forecast.simulation.simulator import UNSEEN, p_late, quantiles, reweight
 from tests.forecast.test_joint_simulation import PROMISE, seen_at
 
-LATE = [ForecastNight(np.array([0.3, 0.4]), was_late=True, night=night) for night in range(60)]
-CALM = [ForecastNight(np.array([0.6, 0.7]), was_late=False, night=night) for night in range(60)]
+LATE = [PastForecasts([0.3, 0.4], was_late=True, night=night) for night in range(60)]
+CALM = [PastForecasts([0.6, 0.7], was_late=False, night=night) for night in range(60)]
 
 
 def test_the_past_corrects_in_both_directions() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.forecast.calibration import PRIOR, ForecastNight, fit_slopes, publish_odds, recalibrated
+from console.domain.forecast import PastForecasts
+from console.forecast.calibration import PRIOR, fit_slopes, publish_odds, recalibrated
 from console.forecast.past_nights import night_similarity
 from console.forecast.simulation.critical_path import act_by_times, critical_path, slack_of
 from console.forecast.simulation.draws import fit_repair_times, residual_times, restarts
@@ -219,7 +220,7 @@ def test_a_failure_later_tonight_is_as_likely_as_on_earlier_nights() -> None:
 )
 def test_an_extended_deadline_never_raises_p_late(seed: int, now: float, deadlines: list[float], lost: bool) -> None:
     """Whatever the recalibration."""
-    slopes = fit_slopes([ForecastNight(np.array([0.3, 0.6]), lost, night) for night in range(30)])
+    slopes = fit_slopes([PastForecasts([0.3, 0.6], lost, night) for night in range(30)])
     seen = seen_at(now, seed, factor=1.0 + seed / 40)
     promises = [replace(PROMISE, deadline=now + deadline) for deadline in sorted(deadlines)]
     results = [p_late(publish_odds(seen, promise, slopes).sim, promise) for promise in promises]
@@ -227,18 +228,18 @@ def test_an_extended_deadline_never_raises_p_late(seed: int, now: float, deadlin
 
 
 def test_few_own_forecasts_change_little_and_many_wrong_ones_much() -> None:
-    wrong = ForecastNight(np.array([0.8, 0.8]), was_late=False)
-    at = [recalibrated(0.8, fit_slopes([wrong] * count)) for count in (0, 1, 60)]
+    wrong = [PastForecasts([0.8, 0.8], False, night) for night in range(60)]
+    at = [recalibrated(0.8, fit_slopes(wrong[:count])) for count in (0, 1, 60)]
     assert at[0] == pytest.approx(0.8)
     assert at[1] > 0.65
     assert at[2] < 0.4
-    assert recalibrated(0.9, fit_slopes([wrong] * 60)) > at[2], "what was more likely stays so"
+    assert recalibrated(0.9, fit_slopes(wrong)) > at[2], "what was more likely stays so"
 
 
 def test_one_night_on_which_everything_was_late_does_not_turn_forecasts_round() -> None:
     """One very late night keeps the calibrated risks in order and away from the extremes."""
-    calm, lost = (ForecastNight(np.append(np.full(10, 0.02), [ends] * 2), ends > 0.5) for ends in (0.02, 0.9))
-    slopes = fit_slopes([calm] * 150 + [lost] * 50)
+    ends = [0.02] * 150 + [0.9] * 50
+    slopes = fit_slopes([PastForecasts([0.02] * 10 + [end] * 2, end > 0.5, night) for night, end in enumerate(ends)])
     at = [recalibrated(late, slopes) for late in (0.02, 0.1, 0.5, 0.9)]
     assert at == sorted(at)
     assert 0.02 < at[0] < 0.5 < at[2] < at[3] < 0.95
@@ -246,10 +247,10 @@ def test_one_night_on_which_everything_was_late_does_not_turn_forecasts_round() 
 
 def test_an_outage_that_affected_every_service_of_a_night_is_one_outage() -> None:
     """Else the next night, of which next to nothing is feared, is at risk for all of them."""
-    lost = [ForecastNight(np.append(np.full(10, 0.02), [0.9] * 2), True, night=6)] * 50
-    calm = [ForecastNight(np.full(12, 0.02), False, night) for night in range(6) for _ in range(50)]
+    lost = [PastForecasts([0.02] * 10 + [0.9] * 2, True, night=6)] * 50
+    calm = [PastForecasts([0.02] * 12, False, night) for night in range(6) for _ in range(50)]
     assert 0.02 < recalibrated(0.02, fit_slopes(calm + lost)) < 0.1
-    apart = [ForecastNight(night.late, night.was_late) for night in lost]
+    apart = [night._replace(night=number) for number, night in enumerate(lost, 100)]
     assert recalibrated(0.02, fit_slopes(calm + apart)) > 0.25, "fifty nights of that are another matter"
 
 

@@ -17,7 +17,7 @@ from connectors.sdk.errors import AccessRefused, SystemUnreachable
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunState
 from console.engine.polling.poller import CHUNK_RUNS
-from console.engine.polling.poller import FLOOD as FLOOD_BITE
+from console.engine.polling.poller import FLOOD as FLOOD_RUNS
 from console.store.db.database import Database
 from console.store.errors import StoreUnusable
 from console.store.ingest import records
@@ -130,39 +130,39 @@ def test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_aler
     assert value < 2 + SHARED_MACHINE
 
 
-def test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll(
+def test_a_flood_that_was_cut_between_two_transactions_is_whole_after_the_next_poll(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cursor moves with the last page: the source sends all of it again, and duplicates change nothing."""
     rows = flooding(3 * CHUNK_RUNS)
     bad = World(tmp_path, "bad", lambda _: rows)
     real = records.ingest_batch
-    bites: list[tuple[int, str]] = []
+    batches: list[tuple[int, str]] = []
 
     def cut(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
-        bites.append((len(batch.runs), batch.cursor))
-        if len(bites) == 2:
+        batches.append((len(batch.runs), batch.cursor))
+        if len(batches) == 2:
             raise StoreUnusable("the store at x: database or disk is full")
         return real(store, target_id, batch, fence)
 
     monkeypatch.setattr(records, "ingest_batch", cut)
     with running(tmp_path, bad, poll_every=PERIOD) as engine:
-        wait_until(lambda: len(bites) > 4, "the next poll", 15)
+        wait_until(lambda: len(batches) > 4, "the next poll", 15)
         wait_until(lambda: engine.rows("SELECT count(*) FROM run") == [(3 * CHUNK_RUNS,)], "all rows", 15)
-    assert [(CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, "{}")] == bites[:5]
+    assert [(CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, ""), (CHUNK_RUNS, "{}")] == batches[:5]
 
 
 def test_f08_of_many_that_flood_at_once_one_waits_for_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lease, alerts and small polls do not wait for the large ones; all records arrive."""
-    real, count, lock = records.ingest_batch, FLOOD_BITE * 2, threading.Lock()
+    real, count, lock = records.ingest_batch, FLOOD_RUNS * 2, threading.Lock()
     waiting: list[int] = []
     most: list[int] = []
     alone = threading.Event()
 
     def seen(store: Database, target_id: int, batch: IngestBatch, fence: int | None) -> IngestResult:
-        if len(batch.runs) < FLOOD_BITE:
+        if len(batch.runs) < FLOOD_RUNS:
             if waiting:
                 alone.set()  # what is small goes on beside them
             return real(store, target_id, batch, fence)

@@ -86,7 +86,7 @@ class Kubelet:
 
 
 def polled(connector: Connector, cursor: str = "", open_runs: Sequence[RunRef] = ()) -> Poll:
-    """The last bite, with the runs and gaps of all."""
+    """The last page, with the runs and gaps of all."""
     runs: dict[tuple[str, str], RunRecord] = {}
     gaps: list[HistoryGap] = []
     while True:

@@ -40,7 +40,7 @@ class CrowdConformance(Faults):
     def crowd_begins(self, connector: Connector) -> str:
         if self.crowd.come is None:
             return ""
-        cursor = [*self.bites(connector, "")][-1].cursor
+        cursor = [*self.polls_until_end(connector, "")][-1].cursor
         self.crowd.come()
         return cursor
 

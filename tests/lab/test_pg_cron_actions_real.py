@@ -117,7 +117,7 @@ def test_a_hold_is_let_go_by_the_functions_of_an_older_grants_sql(
     try:
         ask = release_ask("acts-plain", key)
         preview = act.preview(replace(ask, parameters={"hold": key} | alone), 10)
-        assert "may not take our mark from acts-plain alone" in str(preview.refused)
+        assert "may not remove the hold mark from acts-plain alone" in str(preview.refused)
         release(act, "acts-plain", key)
     finally:
         postgres.execute("ALTER FUNCTION headway.not_yet(bigint, text) RENAME TO clear")

@@ -68,7 +68,7 @@ def connect(cluster: SlurmCluster, **changes: Any) -> SlurmConnector:
 
 
 def polled(connector: Connector, cursor: str = "") -> Poll:
-    """The last bite, with the runs of all."""
+    """The last page, with the runs of all."""
     runs: dict[tuple[str, str], RunRecord] = {}
     while True:
         poll = connector.poll(cursor, (), 30)

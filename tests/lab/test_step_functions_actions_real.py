@@ -122,7 +122,7 @@ def test_a_description_without_room_is_refused(machines: Machines, connector: Co
     machines.schedule("mart", Description="x" * 500)
     refused = connector.preview(hold_ask(name), 20).refused
     assert refused is not None
-    assert "leaves no room for our mark" in refused
+    assert "leaves no room for the hold mark" in refused
 
 
 def test_a_hold_is_looked_up_by_its_mark_and_its_release_by_the_missing_mark(

@@ -151,6 +151,7 @@ def test_a_kubeconfig_may_be_json_and_several(tmp_path: Path) -> None:
         ("{apiVersion: v1, contexts: [{name: a, context: {cluster: c, user: u}}, {context: {}, name: 'b'}]}", "ab"),
         ('contexts: [{"name": "a", "context": {"namespace": "x"}}]\nclusters: [{name: c, cluster: {}}]\n', "a"),
         ("contexts: []\nclusters: [{name: c}]\n", ""),
+        ("contexts:\n-\n  ? name\n  : o\n", "o"),
     ],
 )
 def test_a_kubeconfig_may_be_in_flow_style(tmp_path: Path, text: str, contexts: str) -> None:
@@ -159,7 +160,7 @@ def test_a_kubeconfig_may_be_in_flow_style(tmp_path: Path, text: str, contexts: 
 
 
 def test_a_kubeconfig_with_unreadable_contexts_is_reported(tmp_path: Path) -> None:
-    put(tmp_path / ".kube/config", "contexts:\n-\n  ? name\n  : odd\n")
+    put(tmp_path / ".kube/config", "contexts: [{name: odd")
     [scheduler] = local_files.kube(Machine(tmp_path, {}))
     assert (WatchReadiness.NEEDS, True) == (scheduler.ready, "cannot be read" in scheduler.note)
 

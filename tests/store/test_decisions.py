@@ -28,7 +28,7 @@ from console.domain.forecast import ForecastTally, JobForecast, PeakForecast
 from console.domain.history import DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJob
-from console.domain.service import Reason, Timeliness
+from console.domain.service import Reason, ReasonKind, Timeliness
 from console.store.db import lease
 from console.store.decisions import AppliedDecisions, apply_decisions
 from console.store.errors import LeaseLost
@@ -261,6 +261,15 @@ def test_the_same_decision_again_writes_nothing(served: Estate) -> None:
         served, now="03:31", **again, incidents=(incident(incident_id=1, notices=(), event=""),)
     )
     assert before == tables(served)
+
+
+def test_a_deadline_that_passes_with_stale_data_is_not_called_undelivered(served: Estate) -> None:
+    served.ingest(failed())
+    given = Reason("delivered 05:10 UTC, stale", ReasonKind.DELIVERY)
+    missed = replace(incident().services[0], timeliness=Timeliness.BREACHED, reasons=(given,))
+    decide(served, "05:31", incidents=(incident(services=(missed,)),))
+    text = f"supply of {DATE}: not delivered with good data by its deadline, 2026-11-20 05:30 UTC"
+    assert [(text,)] == served.rows("SELECT text FROM event WHERE kind = 'breached'")
 
 
 def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_late_after_that(served: Estate) -> None:

@@ -214,7 +214,7 @@ def test_a_job_that_a_person_enabled_under_our_mark_is_held_no_more_and_its_mark
     [hold_facts] = stored(night)
     assert (HoldState.CLEARING, None, at("03:30")) == (hold_facts.state, hold_facts.ended_at, hold_facts.released_at)
     [event] = events(night)
-    assert event.endswith("a person enabled it at its source: the hold has ended, and our mark is removed there")
+    assert event.endswith("a person enabled it at its source: the hold has ended, and the hold mark is removed there")
     assert (STOCK,) == marked_jobs(night.store, night.host, at("03:31"))
 
 
@@ -238,10 +238,10 @@ def test_a_mark_left_by_our_own_release_is_removed_after_all(night: Estate) -> N
     assert poll_hold(night, mark(bare=True))
     [hold_facts] = stored(night)
     expected = (hold_facts.state, hold_facts.released_at, hold_facts.text, hold_facts.ended_at)
-    assert (HoldState.CLEARING, at("03:30"), "our mark was left at its source", None) == expected
+    assert (HoldState.CLEARING, at("03:30"), "the hold mark was left at its source", None) == expected
     assert not poll_hold(night, looked="03:31", now="03:31")
     assert poll_hold(night, looked="03:32", now="03:32", missed=KEY)
-    assert (HoldState.RELEASED, "our mark was left at its source; our mark is gone") == (
+    assert (HoldState.RELEASED, "the hold mark was left at its source; the hold mark is gone") == (
         stored(night)[0].state,
         stored(night)[0].text,
     )

@@ -641,7 +641,7 @@ class FakeReads(FakeOps, FakeAhead, Queries):
         return _find(name, (view for view in self.services_ if view.name == name))
 
     def months(self, months: Sequence[str], name: str = "", kind: str = "") -> list[MonthFigures]:
-        figures = (29, 30, 754.0, 2, 240.0, 1560.0, 1200, 1199, 14, 1, 3, 2, 1, 1204.5)
+        figures = (29, 30, 30, 30, 754.0, 2, 240.0, 1560.0, 1200, 1199, 14, 1, 3, 2, 1, 1204.5)
         return [MonthFigures(kind, name, name, month, *figures) for month in months]
 
     def list_incidents(self, closed: bool = False) -> Sequence[IncidentRow]:

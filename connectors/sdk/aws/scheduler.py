@@ -1,6 +1,6 @@
 """EventBridge Scheduler's calls, and holds of what its schedules start.
 
-A hold disables every enabled schedule of a target with our mark in its description; a release goes by the mark's id.
+A hold disables every enabled schedule of a target with the mark in its description; a release goes by the mark's id.
 UpdateSchedule replaces a whole schedule and knows no condition: each is read again right before it is written, and
 written with all that was read. Other starters of the target (EventBridge rules, universal targets, callers) stay
 open. Page sizes: API reference. ListSchedules gives target and state of each schedule, neither expression nor
@@ -115,7 +115,7 @@ HOLD_NOTE = "EventBridge rules, universal targets and other callers are not held
 
 
 def hold(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
-    """The preview of a hold; refused where no schedule is enabled, or one has no room for our mark."""
+    """The preview of a hold; refused where no schedule is enabled, or one has no room for the hold mark."""
     chosen = [item for item in replies if schedules.is_enabled(item) and not schedules.is_over(item, datetime.now(UTC))]
     names = tuple(schedules.full_name(item) for item in chosen)
     seen = [[*schedules.place(item), schedules.seen(item)] for item in chosen]
@@ -156,9 +156,9 @@ def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
         refused = f"{spec.run.job} is held by another: {marks[0].text}"
     return Preview(
         verb="enable its schedules" if enables else "remove the mark",
-        summary=f"enable {_count(names)} of {spec.run.job} again and take our mark from the description"
+        summary=f"enable {_count(names)} of {spec.run.job} again and remove the mark from the description"
         if enables
-        else f"take our mark from the description of {_count(names)} of {spec.run.job}; enabled or not is unchanged",
+        else f"remove the mark from the description of {_count(names)} of {spec.run.job}; enabled or not is unchanged",
         scope=f"hold {requested} of {spec.run.job}",
         affected=names,
         native_calls=tuple(
@@ -206,7 +206,7 @@ def _unfit(schedule: AwsReply, mark: HoldMark) -> str | None:
     if turn := schedules.turn_before(schedule, datetime.now(UTC), mark.until):
         return f"schedule {name} {turn} while it would be held: AWS may refuse to write it back after that"
     if len(str(schedules.with_mark(schedule, mark)["Description"])) > schedules.DESCRIPTION_CHARACTERS:
-        return f"the description of schedule {name} leaves no room for our mark: shorten it"
+        return f"the description of schedule {name} leaves no room for the hold mark: shorten it"
     return None
 
 
@@ -228,7 +228,7 @@ def send(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> Receipt:
             raise
         done.append(item)
     names = ", ".join(f"{group}/{name}" for group, name, *_ in plan["schedules"])
-    done_text = "disabled" if plan["way"] == "hold" else "enabled" if _enables(plan) else "our mark is removed"
+    done_text = "disabled" if plan["way"] == "hold" else "enabled" if _enables(plan) else "the hold mark is removed"
     return Receipt(names, f"{done_text}: {names}")
 
 
@@ -292,13 +292,13 @@ def look_up(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> LookU
         return ActionFound(names, f"{'enabled, ' if enabled else ''}without the mark: {names}")
     if marked and len(marked) < len(now):
         return ActionUnknown(
-            f"only {', '.join(schedules.full_name(item) for item in marked)} of {names} bears our mark"
+            f"only {', '.join(schedules.full_name(item) for item in marked)} of {names} bears the hold mark"
         )
-    return ActionFound(names, f"disabled with our mark: {names}") if marked else ActionAbsent()
+    return ActionFound(names, f"disabled with the hold mark: {names}") if marked else ActionAbsent()
 
 
 def holds(job: str, replies: Sequence[AwsReply]) -> list[NativeHold]:
-    """Our marks at the schedules of one job: one hold for each id; bare where all of them are enabled."""
+    """The hold marks at the schedules of one job: one hold for each id; bare where all of them are enabled."""
     by_id: dict[str, tuple[HoldMark, list[AwsReply]]] = {}
     for item in replies:
         if (mark := schedules.mark_in(item)) is not None:

@@ -1,4 +1,4 @@
-"""EventBridge Scheduler schedules: their targets and next starts, and our mark in their description. Pure.
+"""EventBridge Scheduler schedules: their targets and next starts, and the hold mark in their description. Pure.
 
 Sources: EventBridge Scheduler User Guide, "Schedule types": fields and their wildcards, what a change of the clocks
 skips and does not repeat, days of a rate as 24 hours, StartDate as the first occurrence of a rate; API reference,
@@ -235,7 +235,7 @@ def with_mark(schedule: Mapping[str, Any], mark: HoldMark) -> AwsReply:
 
 
 def without_mark(schedule: Mapping[str, Any], enable: bool = True) -> AwsReply:
-    """The fields that release it: the description without our mark; enabled, or with its present state."""
+    """The fields that release it: the description without the hold mark; enabled, or with its present state."""
     cached = {name: value for name, value in fields(schedule).items() if name != "Description"}
     description = plain(schedule)
     return cached | ({"State": "ENABLED"} if enable else {}) | ({"Description": description} if description else {})

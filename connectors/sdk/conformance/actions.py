@@ -53,9 +53,11 @@ class Reruns(ConformanceWorld):
         run = self.latest(self.a_rerunnable_failure())
         trace = self.native_trace()
         with self.opened() as connector:
-            before = {identity(item) for poll in self.bites(connector, "") for item in poll.runs}
+            before = {identity(item) for poll in self.polls_until_end(connector, "") for item in poll.runs}
             preview = connector.preview(self.ask(run), self.timeout_seconds)
-            after = {identity(item) for poll in self.bites(connector, "") for item in poll.runs if item.action_key}
+            after = {
+                identity(item) for poll in self.polls_until_end(connector, "") for item in poll.runs if item.action_key
+            }
         check_preview(preview)
         assert after <= before, f"the preview started {sorted(after - before)}"
         assert self.native_trace() == trace, "the preview changed the world"
@@ -78,7 +80,7 @@ class Reruns(ConformanceWorld):
     def test_rerun_is_sent_once_found_again_and_becomes_an_attempt(self) -> None:
         run, key = self.latest(self.a_rerunnable_failure()), new_key()
         with self.opened() as connector:
-            before = list(self.bites(connector, ""))
+            before = list(self.polls_until_end(connector, ""))
             preview = through_json(connector.preview(self.ask(run), self.timeout_seconds))
             receipt = connector.act(preview, key, self.timeout_seconds)
             assert receipt.native_ref, f"no native reference: {receipt}"
@@ -101,7 +103,7 @@ class Reruns(ConformanceWorld):
         refused, because it was repaired."""
         key, answer = new_key(), ActionFound if self.shows_reruns else ActionUnknown
         with self.opened() as connector:
-            before = list(self.bites(connector, ""))
+            before = list(self.polls_until_end(connector, ""))
             preview = through_json(connector.preview(self.ask(run), self.timeout_seconds))
             if preview.refused:
                 raise SkipTest(preview.refused)
@@ -122,7 +124,9 @@ class Reruns(ConformanceWorld):
         """The ended attempt of the rerun of `run` under `key`; None before. `before`: the polls up to its sending; the
         attempts in them are reported again with the run."""
         known = {identity(item) for poll in before for item in poll.runs}
-        since = {identity(item): item for poll in self.bites(connector, before[-1].cursor) for item in poll.runs}
+        since = {
+            identity(item): item for poll in self.polls_until_end(connector, before[-1].cursor) for item in poll.runs
+        }
         ended = [item for item in since.values() if is_rerun(item, run, key) and not item.state.is_open]
         return next((item for item in ended if item.action_key == key or identity(item) not in known), None)
 
@@ -135,7 +139,7 @@ class Starts(ConformanceWorld):
     def test_job_starts_once_under_its_key_and_becomes_a_run(self) -> None:
         job_id, key = self.a_startable_job(), new_key()
         with self.opened() as connector:
-            cursor = list(self.bites(connector, ""))[-1].cursor
+            cursor = list(self.polls_until_end(connector, ""))[-1].cursor
             preview = self.allowed(connector, self.start_ask(job_id))
             assert not self.arrived(connector, preview, key), "an unsent key was found"
             assert self.sent(connector, preview, key), "no native reference"
@@ -164,7 +168,7 @@ class Starts(ConformanceWorld):
             for odd in (["a"], "text", {"much": "x" * 100_000}, {"at": float("nan")}):
                 reported = connector.preview(replace(request, parameters={**request.parameters, "conf": odd}), 5)
                 assert reported.refused, f"a conf that cannot be sent is not refused: {str(odd)[:40]}"
-            cursor = list(self.bites(connector, ""))[-1].cursor
+            cursor = list(self.polls_until_end(connector, ""))[-1].cursor
             preview = self.allowed(connector, replace(request, parameters={**request.parameters, "conf": GIVEN}))
             calls = "\n".join(preview.native_calls)
             assert all(f'"{name}"' in calls and json.dumps(value) in calls for name, value in GIVEN.items()), calls
@@ -353,7 +357,7 @@ class Holds(ConformanceWorld):
     def test_job_that_is_held_starts_under_our_key_and_stays_held(self) -> None:
         job_id, start = self.a_job_to_start_held(), new_key()
         with self.held(job_id) as (key, _), self.opened() as connector:
-            cursor = list(self.bites(connector, ""))[-1].cursor
+            cursor = list(self.polls_until_end(connector, ""))[-1].cursor
             self.sent(connector, self.allowed(connector, self.start_ask(job_id)), start)
             self.wait("the run of the held job", lambda: self.ended_under(connector, cursor, start))
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key], "started, and held no more"

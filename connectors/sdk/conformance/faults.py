@@ -200,8 +200,8 @@ class Faults(ConformanceWorld):
         with self.opened(connector):
             cursor = connector.poll("", (), self.timeout_seconds).cursor
             key = put()
-            walked = list(self.bites(connector, cursor))
-            walked += self.bites(connector, walked[-1].cursor)
+            walked = list(self.polls_until_end(connector, cursor))
+            walked += self.polls_until_end(connector, walked[-1].cursor)
         assert key in {run.attempt_key for poll in walked for run in poll.runs}, f"run {key} is never reported"
 
     @requires("crowded")
@@ -209,7 +209,7 @@ class Faults(ConformanceWorld):
         with self.opened(self.crowded(MANY_RUNS)) as connector:
             begins = self.crowd_begins(connector)
             count, polls, sizes = 0, 0, []
-            for poll in self.bites(connector, begins):
+            for poll in self.polls_until_end(connector, begins):
                 count, polls = count + len(poll.runs), polls + 1
                 if count >= MANY_RUNS // 10:
                     sizes.append(resident_bytes())

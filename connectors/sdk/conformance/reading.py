@@ -122,7 +122,7 @@ class Reads(ConformanceWorld):
         if "failure" not in self.limits:
             self.make_failure()
         with self.opened() as connector:
-            for poll in self.bites(connector, ""):
+            for poll in self.polls_until_end(connector, ""):
                 check_clock(poll.clock)
                 for run in poll.runs:
                     check_run(run)
@@ -131,7 +131,7 @@ class Reads(ConformanceWorld):
     def test_cursor_is_json_text_and_leads_to_the_end(self) -> None:
         self.make_success()
         with self.opened() as connector:
-            polls = list(self.bites(connector, ""))
+            polls = list(self.polls_until_end(connector, ""))
             rest = connector.poll(polls[-1].cursor, (), self.timeout_seconds)
         assert any(poll.runs for poll in polls), "no history in the first poll"
         known = {identity(run) for poll in polls for run in poll.runs}
@@ -143,16 +143,16 @@ class Reads(ConformanceWorld):
     def test_the_same_cursor_again_loses_nothing(self) -> None:
         self.make_success()
         with self.opened() as connector:
-            first = {identity(run) for poll in self.bites(connector, "") for run in poll.runs}
+            first = {identity(run) for poll in self.polls_until_end(connector, "") for run in poll.runs}
         with self.opened() as connector:
-            again = {identity(run) for poll in self.bites(connector, "") for run in poll.runs}
+            again = {identity(run) for poll in self.polls_until_end(connector, "") for run in poll.runs}
         assert first <= again, f"gone from the second reading: {sorted(first - again)}"
 
     @requires("runs")
     def test_runs_handed_back_as_open_are_reported_again(self) -> None:
         job_id = self.make_success()
         with self.opened() as connector:
-            polls = list(self.bites(connector, ""))
+            polls = list(self.polls_until_end(connector, ""))
             run = [run for poll in polls for run in poll.runs if run.job == job_id][-1]
             rest = connector.poll(polls[-1].cursor, (ref(run),), self.timeout_seconds)
         reported = {identity(item): item for item in rest.runs}
@@ -163,16 +163,16 @@ class Reads(ConformanceWorld):
     @requires("unknown_word")
     def test_unknown_native_state_is_unknown_and_a_warning(self) -> None:
         with self.opened(self.connector_with_an_unknown_state()) as connector:
-            polls = list(self.bites(connector, ""))
+            polls = list(self.polls_until_end(connector, ""))
         states = [run.state for poll in polls for run in poll.runs]
         assert RunState.UNKNOWN in states, f"no run is UNKNOWN: {states}"
         assert any(poll.warnings for poll in polls), "no warning about the unknown state"
 
     def test_what_is_read_twice_and_from_before_is_the_same(self) -> None:
-        """Each bite once more by a connector of its own, from its cursor: repeated and overlapping pages converge."""
+        """Each page once more by a connector of its own, from its cursor: repeated and overlapping pages converge."""
         self.make_success()
         with self.opened() as connector:
-            cursors = ["", *(poll.cursor for poll in self.bites(connector, ""))]
+            cursors = ["", *(poll.cursor for poll in self.polls_until_end(connector, ""))]
         whole: dict[tuple[str, str], RunRecord] = {}
         for cursor in (*cursors, *reversed(cursors)):
             with self.opened() as connector:
@@ -184,12 +184,14 @@ class Reads(ConformanceWorld):
     def test_incremental_equals_full(self) -> None:
         self.make_success()
         with self.opened() as connector:
-            polls = list(self.bites(connector, ""))
+            polls = list(self.polls_until_end(connector, ""))
         if "failure" not in self.limits:
             self.make_failure()
         self.advance()
         with self.opened() as connector:
-            reported = [run for poll in (*polls, *self.bites(connector, polls[-1].cursor)) for run in poll.runs]
+            reported = [
+                run for poll in (*polls, *self.polls_until_end(connector, polls[-1].cursor)) for run in poll.runs
+            ]
         full = {key: run for key, run in self.truth().items() if is_long_over(run)}
         latest = {identity(run): run.state for run in reported}
         assert states(full) == {key: state for key, state in latest.items() if key in full}
@@ -197,7 +199,7 @@ class Reads(ConformanceWorld):
     def test_requests_of_a_quiet_poll_are_counted(self) -> None:
         """Prints (pytest -rP) the requests of a poll without news, in a world of a few jobs."""
         with self.opened() as connector:
-            cursor = [*self.bites(connector, "")][-1].cursor
+            cursor = [*self.polls_until_end(connector, "")][-1].cursor
             tally = RequestTally()
             with counting(tally):
                 connector.poll(cursor, (), self.timeout_seconds)

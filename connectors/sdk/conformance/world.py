@@ -218,7 +218,7 @@ class ConformanceWorld:
         finally:
             connector.close()
 
-    def bites(self, connector: Connector, cursor: str) -> Iterator[Poll]:
+    def polls_until_end(self, connector: Connector, cursor: str) -> Iterator[Poll]:
         """Polls until there is no more. Fails when a poll moves the cursor nowhere, or when polls never end."""
         for _ in range(MAX_POLLS):
             poll = connector.poll(cursor, (), self.timeout_seconds)
@@ -235,11 +235,13 @@ class ConformanceWorld:
 
     def runs_of(self, connector: Connector, job_id: str) -> dict[tuple[str, str], RunRecord]:
         """Last record of each attempt of the job, in the order of their first reports."""
-        return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs if run.job == job_id}
+        return {
+            identity(run): run for poll in self.polls_until_end(connector, "") for run in poll.runs if run.job == job_id
+        }
 
     def latest(self, job_id: str) -> RunRecord:
         with self.opened() as connector:  # the last attempt of a run that has several
-            polls = list(self.bites(connector, ""))
+            polls = list(self.polls_until_end(connector, ""))
             last = {run.native_ref or run.attempt_key: run for poll in polls for run in poll.runs if run.job == job_id}
         runs = [run for run in last.values() if run.state.is_red]
         skipped = [record for poll in polls for record in poll.skipped]
@@ -280,7 +282,7 @@ class ConformanceWorld:
 
     def started_under(self, connector: Connector, cursor: str, key: str) -> dict[tuple[str, str], RunRecord]:
         """The runs since `cursor` that carry our key, by identity."""
-        runs = (run for poll in self.bites(connector, cursor) for run in poll.runs if run.action_key == key)
+        runs = (run for poll in self.polls_until_end(connector, cursor) for run in poll.runs if run.action_key == key)
         return {identity(run): run for run in runs}
 
     def ended_under(self, connector: Connector, cursor: str, key: str) -> RunRecord | None:
@@ -314,7 +316,7 @@ class ConformanceWorld:
     def truth(self) -> Runs:
         """The runs of the same world with correct replies."""
         with self.opened() as connector:
-            return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs}
+            return {identity(run): run for poll in self.polls_until_end(connector, "") for run in poll.runs}
 
 
 def identity(run: RunRecord) -> tuple[str, str]:

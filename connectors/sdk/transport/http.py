@@ -363,7 +363,7 @@ class HttpAnswerTooLarge(InvalidAnswer):
     """The same question has the same answer: ask for less."""
 
     begin = b""
-    """The first LIMIT_BYTES of what was requested; empty where the answer is an error."""
+    """The first LIMIT_BYTES of a successful answer."""
 
 
 class HttpEndpoint:

@@ -135,7 +135,7 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequenc
         return _data_failure(context, subject, affected)
     if group.awaits:
         return "nothing failed, but not all jobs have finished"
-    if subject.match.awaits:
+    if subject.match.is_repaired:
         return "the failure is fixed, but not all jobs have finished"
     if group.shared:
         return _SHARED[identity_blame(group.shared)]

@@ -30,7 +30,7 @@ from console.control.incidents.correlation import ServiceDayKey, notified_conten
 from console.control.incidents.decisions import list_names
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.service import NOT_AT_RISK, UNMET_PROMISE, Timeliness
+from console.domain.service import NOT_AT_RISK, SAFE, UNMET_PROMISE, Timeliness
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
 
@@ -110,10 +110,12 @@ def _is_business_news(context: AlertContext, notification: Notification) -> bool
 
 
 def _changed_services(context: AlertContext, notification: Notification) -> Iterable[AffectedServiceVerdict]:
-    """Services that are news for a business route, whatever other incidents announce."""
+    """Services that are news for a business route, whatever other incidents announce. While a plan runs that has
+    repaired the cause none is announced as safe: the end of the incident does that."""
     subject, route = notification.subject, notification.route
     if notification.before is not None:
-        return business_news.changed_services(context, subject, notification.before)
+        changed = business_news.changed_services(context, subject, notification.before)
+        return (day for day in changed if subject.match.awaited_plan is None or day.timeliness not in SAFE)
     if not business_news.is_worth_notifying(context, subject, route):
         return ()
     return (day for day in affected_services(context, subject, route) if day.timeliness not in NOT_AT_RISK)
@@ -226,7 +228,7 @@ def candidates_for(context: AlertContext, subject: AlertSubject) -> Iterator[Not
         notification = _for_route(context, subject, route, style)
         if notification is not None:
             yield notification
-    if not subject.decision.closed and not subject.match.awaits:
+    if not subject.decision.closed and not subject.match.is_repaired:
         yield from escalations(context, subject)
 
 
@@ -280,7 +282,7 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
         return Notification(
             subject, route, text, AlertKind.UPDATED, last, errors_only=_is_error(context, subject, last)
         )
-    is_repeated = text not in (BUSINESS, SHADOW) and not subject.match.awaits  # there, nothing is left to fix
+    is_repeated = text not in (BUSINESS, SHADOW) and not subject.match.is_repaired
     again = repeat_reason(context, subject, last) if is_repeated else ""
     return Notification(subject, route, text, AlertKind.REPEATED, last, again) if again else None
 

@@ -189,6 +189,8 @@ def resumed_plan(index: EstateIndex, match: IncidentMatch) -> int | None:
 
 def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision, plain: bool) -> str:
     group = match.group
+    if match.awaited_plan is not None:
+        return match.awaited_plan.progress
     if match.awaits or group.awaits:
         waits_for = _awaited_job(match)
         if waits_for is None:

@@ -128,7 +128,7 @@ def earlier_act_by(
 def is_repaired_by_restart(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if it needs a restart, or its run is repeated already."""
     run, group = match.to_repair, match.group
-    is_other_cause = group.finding is not None or group.target is not None or group.awaits or match.awaits
+    is_other_cause = group.finding is not None or group.target is not None or group.awaits or match.is_repaired
     return is_restartable(index, match) or (
         run is not None and not is_other_cause and not group.shared and rerun_of(index, run) is not None
     )

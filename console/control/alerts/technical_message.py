@@ -107,7 +107,7 @@ def _error(match: IncidentMatch, decision: IncidentDecision) -> str:
     """The error that the source reported; empty for an unmet promise, which the title and the services explain."""
     if decision.closed:
         return decision.close_reason if match.group.check else ""
-    return "" if match.group.awaits or match.awaits else decision.reason
+    return "" if match.group.awaits or match.is_repaired else decision.reason
 
 
 def _news(
@@ -118,7 +118,7 @@ def _news(
     is_shown = match.group.check or match.group.awaits or requested_repair(index, match.group.root)
     if decision.closed and match.recovered and not plain and not is_shown:
         yield f"{decision.close_reason[:1].upper()}{decision.close_reason[1:]}."
-    if match.awaits and not plain:
+    if match.is_repaired and not plain:
         yield "The failure is repaired; not all jobs have finished."
     if changes:
         yield f"{changes[:1].upper()}{changes[1:].rstrip('.')}."
@@ -161,7 +161,9 @@ def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
     if is_repaired_by_restart(index, match):
         for step in releases(service.reasons for service in decision.services):
             yield f"headway hold release {shlex.quote(step.job)}"
-    if (held := resumed_plan(index, match)) is not None:
+    if match.awaited_plan is not None:
+        yield f"headway plan {match.awaited_plan.id}"
+    elif (held := resumed_plan(index, match)) is not None:
         yield from resume_commands(held, ())
     elif (match.awaits or match.group.awaits) and decision.services:
         yield f"headway why {clean_line(decision.services[0].service)}"

@@ -54,6 +54,11 @@ class PathStep:
     expected: datetime | None = None
     """Forecast end; None without a forecast."""
 
+    @property
+    def needs_repair(self) -> bool:
+        """True if its last attempt failed."""
+        return bool(self.tries) and self.tries[-1].ended is not None and not self.tries[-1].good
+
 
 @dataclass(frozen=True, slots=True)
 class LatenessShare:
@@ -78,6 +83,8 @@ class LatenessShare:
     """Time from a failure or stale read until it was run again."""
     ahead: timedelta = _ZERO
     """Difference to its forecast; negative: it will catch up."""
+    awaits_repair: bool = False
+    """True if it or an upstream failed and the service has no forecast: when it ends is unknown."""
 
     @property
     def late(self) -> timedelta:
@@ -130,8 +137,10 @@ def break_down_lateness(
     """`steps`: the critical path, first to last. `delivered`: its service day is; then what started before its upstream
     was done did not have to wait. `expected`: when its forecast says that it will be done; None: it has none."""
     parts: list[LatenessShare] = []
+    awaits_repair = False
     for step in steps:
-        part = _part(step, parts[-1] if parts else None, now, delivered)
+        awaits_repair = awaits_repair or (expected is None and not delivered and step.needs_repair)
+        part = replace(_part(step, parts[-1] if parts else None, now, delivered), awaits_repair=awaits_repair)
         parts.append(part if step is steps[-1] else _foreseen(part, step.expected, WORTH))
     if parts:
         parts[-1] = _foreseen(parts[-1], expected, _ZERO)

@@ -171,7 +171,7 @@ class HoldRelease(OpenHold):
                         start_key=action.key)  # fmt: skip
 
     def clearing(self) -> HoldDecision | None:
-        """Removes only our mark: from now on a pause of the job is a person's."""
+        """Removes only the hold mark: from now on a pause of the job is a person's."""
         last, since = self._hold.release, self._hold.released_at or self._now
         if last is not None and (last.ended_at is None or last.ended_at > since):  # an earlier request does not count
             if last.state == "verified":

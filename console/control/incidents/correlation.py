@@ -4,7 +4,8 @@ One incident per cause; if two turn out to be one, the older stays. An open inci
 it was opened for; with the cause of which its root is a symptom after all; or, its root repaired, with the
 followers that the root left red or stale: then the first of them is what people repair. It is resolved when all of them
 are green, not while one is queued or running again. A follower that was tried again on the repaired data and failed has
-a cause of its own: it is split off. A root that is red again soon after its incident closed reopens it.
+a cause of its own: it is split off. It stays open while its plan runs, which verifies what it affected.
+A root that is red again soon after its incident closed reopens it.
 
 Findings that notify, and that no red run, failing target or upstream's finding explains, are causes of their own.
 """
@@ -133,6 +134,8 @@ class IncidentMatch:
     awaits: tuple[tuple[str, date], ...] = ()
     """Service days that it made late: its cause is resolved, and it stays open until they are delivered."""
     awaits_text: str = ""
+    awaited_plan: PlanFacts | None = None
+    """Its running plan: its cause is resolved, and it stays open until that is done."""
     superseded: list[RunFacts] = field(default_factory=list)
     """Runs that failed on its target while that was unreachable, and were superseded before it was seen again."""
     unrepaired: RunFacts | None = None
@@ -144,6 +147,11 @@ class IncidentMatch:
     def to_repair(self) -> RunFacts | None:
         """The root, or what it left broken, if it is repaired; None if its cause is not a run."""
         return self.unrepaired or self.group.root
+
+    @property
+    def is_repaired(self) -> bool:
+        """True if its cause is resolved and it only waits, for a late service or for its plan."""
+        return bool(self.awaits) or self.awaited_plan is not None
 
     def roots(self) -> list[RunFacts]:
         """Runs that nothing upstream explains any more."""
@@ -190,9 +198,17 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
         _incident_match(index, groups[place], held, split_from.get(place), before) for place, held in owners.items()
     ]
     for match in matches:
+        _await_plan(index, match)
         match.stale = _stale(index, match)
         _set_unrepaired(index, match)
     return sorted(matches, key=_age)
+
+
+def _await_plan(index: EstateIndex, match: IncidentMatch) -> None:
+    """Keeps a resolved one open while its plan runs. One that a person has to resume is named at its end."""
+    plan = index.estate.plans_by_incident.get(match.incident.id) if match.incident is not None else None
+    if match.recovered and plan is not None and plan.state == "running" and not plan.is_outdated:
+        match.awaited_plan, match.close_reason, match.recovered = plan, "", False
 
 
 def _set_unrepaired(index: EstateIndex, match: IncidentMatch) -> None:
@@ -395,7 +411,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
     elif root is None:
         match.close_reason = _out_of_view(index, incident)
     elif not red and not _stale(index, match) and not _retried(index, incident) and not _is_unproven(index, incident):
-        match.close_reason = _settled(index, root, index.estate.plans_by_incident.get(incident.id))
+        match.close_reason = _settled(index, root)
         match.recovered = bool(match.close_reason)
         if match.close_reason == LATER_RUN_GOOD:
             symptoms = (run for run in affected_runs(index, incident) if run.job_id != root.job_id)
@@ -419,22 +435,21 @@ def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target_id: i
     ]
 
 
-def _settled(index: EstateIndex, root: RunFacts, plan: PlanFacts | None = None) -> str:
-    """Why the run is settled; empty if it is not. `plan`: one that still has runs to come."""
+def _settled(index: EstateIndex, root: RunFacts) -> str:
+    """Why the run is settled; empty if it is not."""
     if index.is_excused(root):
         return "the new schedule is accepted: no run is missing"
     by, took = requested_repair(index, root), repair_length(index, root)
     how = f" ({by}{f', ran {rough_duration(took)}' if took is not None else ''})" if by else ""
-    rest = ", with all affected runs" if plan is None else ""
     if index.is_green(root):
         if root.evidence is RunEvidence.ASSERTED:
             return f"{by or 'marked OK by a person'}, and no affected run is red or stale"
-        return f"{GREEN_AGAIN}{how}{rest}"
+        return f"{GREEN_AGAIN}{how}, with all affected runs"
     if root.state is RunState.SKIPPED and root.evidence is RunEvidence.ASSERTED:
         return f"{by or 'skipped by a person'}, and no affected run is red or stale"
     if not index.is_superseded(root):
         return ""
-    return f"{GREEN_AGAIN}{how}{rest}" if by else LATER_RUN_GOOD
+    return f"{GREEN_AGAIN}{how}, with all affected runs" if by else LATER_RUN_GOOD
 
 
 MAX_RED = 3

@@ -26,7 +26,7 @@ from console.control.incidents.correlation import (
 from console.control.incidents.impact import affected_days
 from console.control.incidents.root_cause import RootCause
 from console.control.incidents.titles import REASON_LIMIT, TITLE_LIMIT
-from console.control.services.delivery import pending_checks
+from console.control.services.delivery import overdue_text, pending_checks
 from console.control.services.risk import risk_alarm_of
 from console.control.services.status import MovedStart, moved_starts, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
@@ -118,8 +118,7 @@ def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Seque
 def _late_text(index: EstateIndex, day: ServiceForecast) -> str:
     """ "Supply plan was not delivered by 06:30 CET and waits for warehouse/load_orders"."""
     waits = _awaited_job(index, day)
-    by = zoned_time(day.deadline, day.service.zone, index.now)
-    late = f"{_title(day)} was not delivered by {by}"
+    late = f"{_title(day)} was {overdue_text(index, day)}"
     return f"{late} and waits for {waits}" if waits else late
 
 
@@ -264,7 +263,7 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     by = zoned_time(day.deadline, day.service.zone, index.now)
     is_late = day.finish is None or day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
-    text = f"was not delivered by {by}" if index.now > day.deadline else ahead
+    text = f"was {overdue_text(index, day)}" if index.now > day.deadline else ahead
     offered = _offered_start(index, day)
     if offered is not None:
         starts_at = zoned_time(offered.due, day.service.zone, index.now)

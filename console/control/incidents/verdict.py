@@ -293,11 +293,12 @@ def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
 
 
 def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
-    """Its progress, end and services while it runs; of a paused or stopped one what resuming it still saves."""
-    state = f"Plan {plan.id} {plan.state}: {plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
+    """Its progress, end and services while it runs; of a paused or stopped one the fix, and what resuming still
+    saves."""
+    progress = f"{plan.done} of {len(plan.steps)} step{'s' * (len(plan.steps) != 1)}"
     late = _lost_services(view.services, now)
     if plan.standstill:
-        state = f"Plan {plan.id} waits: {plan.standstill}, {state.partition(': ')[2]}"
+        state = f"Plan {plan.id} waits: {plan.standstill}, {progress}"
         return Verdict(((state, "warn"), *_outlook(late, now, clock, before=", ")))
     if plan.state == "running":
         done = delivery_estimate(plan, view, clock)
@@ -307,7 +308,7 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
             for services in services_in_time(plan, view)
         )
         may = [(f", {saved_text(uncertain, verb='may save')}", "warn")] if uncertain else []
-        return Verdict(((state, "run"), *outlook, *may), saved)
+        return Verdict(((f"Plan {plan.id} running: {progress}", "run"), *outlook, *may), saved)
     act_by = view.row.act_by
     passed = "" if late else passed_text(act_by, now, clock)
     if plan.is_outdated:
@@ -315,8 +316,8 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         fix, needs_sending = (f"abort it, then {again.step}", True) if again is not None else ("abort it", False)
     else:
         restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
-        if not restart and any(step.state == "failed" for step in plan.steps):
-            restart = "fix the cause, then "
+        if not restart and plan.failed_step is not None:
+            restart = f"fix {job_label(plan.failed_step.job)}, then "
         fix, needs_sending = f"{restart}resume it{_then(_releases(view))}", True
     until = until_text(act_by, now, clock)
     fix = f"{fix}{until or ' now'}{passed}"
@@ -325,7 +326,8 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
     due = f", {_promises(unsafe, ' due ', clock)}" if unsafe else ""
     style = "bad" if plan.state == "stopped" else "warn"
     saves = _saved_titles(view.services, now)
-    return Verdict(((f"{state}, {fix}{due}", style), *outlook), saves, needs_sending=needs_sending, until=until or due)
+    text = f"Plan {plan.id} {plan.state}: {fix}{due}"
+    return Verdict(((text, style), *outlook), saves, needs_sending=needs_sending, until=until or due)
 
 
 def _releases(view: IncidentView) -> list[RepairStep]:

@@ -20,6 +20,7 @@ from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.hold import HoldReason, HoldState
 from console.domain.plan import (
     HOLD_VERBS,
+    TO_GO_ON,
     WAIT,
     BeginWait,
     ChangePlanState,
@@ -47,7 +48,7 @@ def hold_move(plan: PlanProgress, step: StepProgress, now: datetime, states: Map
     release = _other_of(plan, step, Verb.RELEASE)
     before = [place for place in release.after if place != step.place] if release is not None else []
     if release is not None and all(states.get(place) == "verified" for place in before):
-        return EndStep(step, "verified", "inputs good before its start; nothing was sent")
+        return EndStep(step, "verified", "inputs were good; nothing was sent")
     if begun := _begun(plan, step):
         return EndStep(step, "verified", f"{begun}; nothing was sent")
     due = step.due or plan.requested + timedelta(seconds=step.wait_s)
@@ -84,11 +85,11 @@ def release_move(plan: PlanProgress, step: StepProgress) -> PlanMove | None:
     awaited: it may fail. A hold of a person is not released."""
     hold = _other_of(plan, step, Verb.HOLD)
     if hold is None or hold.action_key is None or hold.action_state == "refused":
-        return EndStep(step, "verified", _theirs(step, hold) or "no hold to release, nothing was sent")
+        return EndStep(step, "verified", _theirs(step, hold) or "it was not held; nothing was sent")
     if hold.hold_state in _HOLDING:
         return RequestStep(step)
     if hold.hold_state and hold.hold_state not in _MOVES:
-        return EndStep(step, "verified", _theirs(step, hold) or "it was released already: nothing was sent")
+        return EndStep(step, "verified", _theirs(step, hold) or "it was released; nothing was sent")
     return None
 
 
@@ -305,4 +306,4 @@ def _stopped(plan: PlanProgress, moves: Sequence[PlanMove], states: Mapping[int,
     texts = {move.step.place: move.text for move in moves if isinstance(move, EndStep)}
     step = next(step for step in steps if step.state == "failed")
     text = texts.get(step.place, step.text).rstrip(".")
-    return f"step {step.place}, {step.job}: {text}{held}; to go on: {go_on}"
+    return f"step {step.place}, {step.job}: {text}{held}{TO_GO_ON}{go_on}"

@@ -172,7 +172,7 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
         return f"a person completes it: headway action complete {clean_line(job.name)}"
     if node.how is NodeState.CLOCK and node.due is not None:
         start = zoned_time(node.due, plan_zone(index, job.id), index.now)
-        return f"its schedule starts it at {start}: if it starts before its upstreams succeed, rerun it"
+        return f"its schedule starts it at {start}: rerun it if that is too early"
     if node.how is NodeState.WAITS:
         is_held = node.run is not None and node.run.state is RunState.HELD
         return "it is held, and started once it is released" if is_held else "its own scheduler starts it"

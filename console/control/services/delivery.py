@@ -118,6 +118,12 @@ def stale_delivery_text(index: EstateIndex, day: ServiceForecast) -> str:
     return ""
 
 
+def overdue_text(index: EstateIndex, day: ServiceForecast) -> str:
+    """ "not delivered by 06:30 UTC"; of stale or partial data "not delivered with good data by 06:30 UTC"."""
+    data = " with good data" if stale_delivery_text(index, day) else ""
+    return f"not delivered{data} by {zoned_time(day.deadline, day.service.zone, index.now)}"
+
+
 def _ends(index: EstateIndex, day: ServiceForecast) -> Iterator[RunFacts]:
     return (run for run in delivering_runs(index, day) if run is not None)
 

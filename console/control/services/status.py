@@ -12,6 +12,7 @@ from console.control.services.delivery import (
     InstanceClaims,
     data_state_of,
     delivered_at,
+    overdue_text,
     partial_text,
     pending_checks,
     stale_delivery_text,
@@ -157,18 +158,18 @@ def timeliness_of(
         text = f"delivered {at}{', after its deadline' if late else ''}{how}"
         kind = ReasonKind.TEXT if how else ReasonKind.TIMES
         return (Timeliness.MET_LATE if late else Timeliness.MET), (Reason(text, kind),)
-    overdue = Reason(f"not delivered by {zoned_time(day.deadline, zone, index.now)}", ReasonKind.TIMES)
+    overdue = (Reason(overdue_text(index, day), ReasonKind.TIMES),) if index.now > day.deadline else ()
     if checks := pending_checks(index, day):
         pending = tuple(Reason(check.text) for check in checks)
-        if index.now > day.deadline:
-            return Timeliness.BREACHED, (overdue, *pending)
+        if overdue:
+            return Timeliness.BREACHED, (*overdue, *pending)
         failing = any(check.since is not None for check in checks)
         return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), (Reason("its jobs are done"), *pending)
     unproved = _unproved(index, day)
     if unproved:
         return Timeliness.NO_ESTIMATE, (Reason(unproved),)
-    if index.now > day.deadline:
-        return Timeliness.BREACHED, (overdue, *_because(threat))
+    if overdue:
+        return Timeliness.BREACHED, (*overdue, *_because(threat))
     if held := held_too_long_text(index, day):
         return Timeliness.WILL_MISS, (Reason(held),)
     if threat is not None and threat.waits_for_restart:

@@ -143,7 +143,7 @@ class Hold(SQLModel, table=True):
     """ "hold", or "trigger": started on completion."""
     state: str = string("placing")
     """placing, held, releasing, watching (enabled again; is the native start coming?), starting, clearing (a person
-    enabled it, and our mark is being removed), released, failed, shadow, foreign."""
+    enabled it, and the hold mark is being removed), released, failed, shadow, foreign."""
     held_by: str = string()
     why: str = string()
     placed_us: int | None = big(default=None)

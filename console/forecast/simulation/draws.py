@@ -209,8 +209,6 @@ class Draws:
 
 @dataclass(frozen=True, slots=True)
 class NightState:
-    """The state of the night by place."""
-
     order: Integers
     """Job by place."""
     tonight: Tonight
@@ -274,6 +272,5 @@ def _red(seen: NightState, draws: Draws, places: Integers) -> Floats:
 
 
 def _beyond(draws: Draws, times: Floats, elapsed: Floats, spreads: Floats, grows: float = 0.0) -> Floats:
-    """View by view."""
     parts = zip(np.split(times, draws.views, axis=1), np.split(draws.weights, draws.views), spreads, strict=True)
     return np.hstack([residual_times(part, weights, elapsed, spread, grows) for part, weights, spread in parts])

@@ -114,9 +114,9 @@ def seconds(logarithms: Floats) -> Floats:
     return np.maximum(np.exp(logarithms) - OFFSET, 0.0)
 
 
-def recent(times: Floats, similarity: Floats | None = None, half_life: float = RECENT_HALF_LIFE) -> UsualDurations:
+def recent(times: Floats, similarity: Floats | None = None) -> UsualDurations:
     """`times`: nights x jobs, s, NaN where a job did not run. `similarity`: additional weight of each night."""
-    past, ran, weights = _window(times, similarity, half_life)
+    past, ran, weights = _window(times, similarity, RECENT_HALF_LIFE)
     filled = np.where(ran, past, 0.0)
     level, spread = _weighted(filled, ran * weights[:, None])
     for _ in range(2):
@@ -125,15 +125,10 @@ def recent(times: Floats, similarity: Floats | None = None, half_life: float = R
     return UsualDurations(level, spread, np.where(ran, filled - level, 0.0), ran.sum(axis=0), weights)
 
 
-def followed(
-    times: Floats,
-    similarity: Floats | None = None,
-    half_life: float = LEVEL_HALF_LIFE,
-    missed_half_life: float = MISSED_HALF_LIFE,
-) -> UsualDurations:
+def followed(times: Floats, similarity: Floats | None = None) -> UsualDurations:
     """As `recent`, with each night's deviation measured from the level known before it."""
-    past, ran, weights = _window(times, similarity, missed_half_life)
-    level, missed = _follow(past, ran, 1 - 0.5 ** (1 / half_life))
+    past, ran, weights = _window(times, similarity, MISSED_HALF_LIFE)
+    level, missed = _follow(past, ran, 1 - 0.5 ** (1 / LEVEL_HALF_LIFE))
     weight = ran * weights[:, None]
     spread = np.sqrt((weight * missed**2).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-9))
     return UsualDurations(level, spread, missed, ran.sum(axis=0), weights)

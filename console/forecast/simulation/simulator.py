@@ -49,7 +49,6 @@ class ServiceOutcome:
     weights: Floats
 
     def late(self, deadline: float, now: float) -> float:
-        """P(late)."""
         blur = max(DEADLINE_BLUR * (deadline - now), 1.0)
         return float(self.weights @ (1 / (1 + np.exp(-clip_within((self.finish - deadline) / blur, -30, 30)))))
 
@@ -200,7 +199,6 @@ def run_simulation(tonight: Tonight, now: float, night: SimulatedNight, chunks: 
 def simulate(
     tonight: Tonight, now: float, night: SimulatedNight, draws: Draws, shift: Floats, chunks: int | None = None
 ) -> SimulationRun:
-    """The simulation run with these draws."""
     keep = night.chunks if chunks is None else max(1, min(chunks, night.chunks))
     finish = unwritten(keep, night.plan.size, CHUNK)
     ends = unwritten(night.chunks, len(night.ends), CHUNK)
@@ -265,6 +263,5 @@ def reweight(sim: SimulationRun, promise: ServicePromise, late: float) -> Simula
 
 
 def p_late(sim: SimulationRun, promise: ServicePromise) -> float:
-    """P(late) of the service."""
     late = sim.tilt.late if sim.tilt is not None else sim.outcome(promise).late(promise.deadline, sim.now)
     return min(max(float(late), 0.0), 1.0)

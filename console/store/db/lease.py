@@ -145,8 +145,6 @@ class HeldLease(NamedTuple):
 
 
 class LeaseHolder(NamedTuple):
-    """Another holder."""
-
     holder: str
     since: datetime
     until: datetime

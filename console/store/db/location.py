@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from console.store.errors import StoreGone, StoreMissing, StoreUnusable, replaced_text
 
 MIN_FREE_BYTES = 1024 * 1024
 """Below this no store can be created."""
-LIST_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
-"""Its rows are for `is_incomplete`."""
 POSTGRES_URLS = ("postgresql://", "postgres://")
 
 
@@ -80,12 +76,8 @@ def free_bytes(folder: Path) -> int:
     return filesystem.f_bavail * filesystem.f_frsize
 
 
-def is_incomplete(tables: Iterable[tuple[Any, ...]]) -> bool:
-    """Whether a file has no tables yet: they are written all at once."""
-    return not [*tables]
-
-
 def incomplete_text(place: str) -> str:
+    """The message for a file without tables, which are created all at once."""
     return (
         f"the store at {place} has no tables yet: an engine that has just started creates them. Fix: try again in a few"
         " seconds; if this stays, run headway engine, whose log names the reason"

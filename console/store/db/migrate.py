@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -22,6 +21,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from console.failpoints import failpoint
+from console.store.db.location import sqlite_uri
 from console.store.db.schema_version import FIRST_SCHEMA, development_text, too_new_text
 from console.store.errors import StoreUnusable, is_not_permitted
 
@@ -114,8 +114,7 @@ def _current(connection: Connection) -> str | None:
 
 def _back_up(source: Path, target: Path) -> None:
     os.close(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
-    read_only = f"file:{quote(str(source.absolute()))}?mode=ro"
-    with sqlite3.connect(read_only, uri=True) as old, sqlite3.connect(target) as new:
+    with sqlite3.connect(sqlite_uri(source), uri=True) as old, sqlite3.connect(target) as new:
         old.backup(new)
     old.close()
     new.close()

@@ -54,7 +54,7 @@ class Session(Protocol):
     """Reads a store, and runs single statements. A `Database` session is one transaction."""
 
     is_postgres: bool
-    is_restricted: bool
+    is_restricted: bool = False
     """True for a login that writes through the functions of grants.sql only."""
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
@@ -63,7 +63,7 @@ class Session(Protocol):
 
     def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """The first row of one statement; None without rows."""
-        ...
+        return next(iter(self.rows(sql, values)), None)
 
     def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         """Rows as the database finds them, few in memory at a time; to be read to the end at once."""
@@ -84,11 +84,11 @@ class WriteSession(Session, Protocol):
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         """New rows; a key that exists already is an error."""
-        ...
+        self.many(_insert(table, tuple(columns)), rows)
 
     def update(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         """Rows by their first column, which is the key; the other columns are set."""
-        ...
+        self.many(_update(table, tuple(columns)), [(*values, key) for key, *values in rows])
 
     def new_ids(self, table: str, count: int) -> range:
         """Ids for new rows of a table with the key `id`. The id of a deleted row is never used again."""
@@ -96,7 +96,7 @@ class WriteSession(Session, Protocol):
 
     def delete(self, table: str, ids: Sequence[int]) -> None:
         """Removes rows by their id."""
-        ...
+        self.many(f"DELETE FROM {table} WHERE id = ?", [(number,) for number in ids])  # noqa: S608  (our own names)
 
 
 def lock_writers(session: Session) -> None:
@@ -108,35 +108,13 @@ def lock_writers(session: Session) -> None:
         session.rows(_LOCK_WRITERS)
 
 
-class _Statements:
-    is_restricted = False
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        raise NotImplementedError
-
-    def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
-        return next(iter(self.rows(sql, values)), None)
-
-    def many(self, sql: str, rows: Sequence[Values]) -> None:
-        raise NotImplementedError
-
-    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
-        self.many(_insert(table, tuple(columns)), rows)
-
-    def update(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
-        self.many(_update(table, tuple(columns)), [(*values, key) for key, *values in rows])
-
-    def delete(self, table: str, ids: Sequence[int]) -> None:
-        self.many(f"DELETE FROM {table} WHERE id = ?", [(number,) for number in ids])  # noqa: S608  (our own names)
-
-
-class SqliteAdapter(_Statements):
+class SqliteAdapter(WriteSession):
     """Over one sqlite3 connection."""
 
     is_postgres = False
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         return list(self.stream(sql, values))
@@ -170,10 +148,13 @@ class SqliteAdapter(_Statements):
         )
 
 
-class PostgresAdapter(_Statements):
+class PostgresAdapter(WriteSession):
     """Over one psycopg connection."""
 
     is_postgres = True
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         with self._raw.cursor(row_factory=_named_rows) as cursor:

@@ -31,7 +31,6 @@ class HeldShards(NamedTuple):
     """The shards that an engine holds after a renewal."""
 
     fences: Mapping[int, int]
-    """Shard -> fence."""
     surplus: tuple[int, ...] = ()
     """Those of them beyond an even share, to be released once their polls have ended. One with an action that is being
     sent stays until its outcome is written."""

@@ -30,7 +30,6 @@ class PollCost:
     """Requests that the polls of a target cost its source."""
 
     requests: int
-    """Of this poll."""
     a_minute: float
     """Average over the last ten minutes."""
     allowed: str = ""

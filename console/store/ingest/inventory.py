@@ -87,7 +87,6 @@ JOB_COLUMNS = (
     "match_keys", "proof", "run_as", "native_url", "pool", "slots", "first_seen_us", "paused_since_us",
     "gone_since_us", "owner", "notify", "runbook", "rerun", "grace_s", "changed_seq",
 )  # fmt: skip
-"""Columns of a new job."""
 
 
 def job_ids(session: WriteSession, target_id: int, names: AbstractSet[str], now: datetime) -> dict[str, int]:

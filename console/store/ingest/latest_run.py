@@ -86,7 +86,6 @@ def _newest(session: WriteSession, job_ids: list[int]) -> dict[int, LatestRunSum
 
 
 def add_counts(session: WriteSession, changes: Mapping[tuple[int, str], int]) -> None:
-    """Adds to `job_counts`."""
     session.many(
         "INSERT INTO job_counts (system_id, state, n) VALUES (?, ?, ?)"
         " ON CONFLICT (system_id, state) DO UPDATE SET n = job_counts.n + excluded.n",

@@ -44,8 +44,6 @@ class AttemptContent(NamedTuple):
 
 
 class StoredAttempt(NamedTuple):
-    """One row of `attempt`."""
-
     id: int
     run_id: int
     job_id: int
@@ -63,16 +61,12 @@ ATTEMPT_COLUMNS = ("id", "run_id", "job_id", "attempt_key", "number", *AttemptCo
 
 
 class RunKey(NamedTuple):
-    """Identity of a run."""
-
     id: int
     job_id: int
     period_key: str
 
 
 class StoredRun(NamedTuple):
-    """One row of `run`."""
-
     id: int
     job_id: int
     period_key: str

@@ -72,7 +72,6 @@ class IngestWork:
     births: dict[int, dict[str, IncomingAttempt]] = field(default_factory=lambda: defaultdict(dict))
     """Run id -> attempt key -> observation, for runs that may get a new first attempt."""
     lost_attempt: set[int] = field(default_factory=set)
-    """Runs that lost an attempt."""
     keys: dict[int, RunKey] = field(default_factory=dict)
     """Key of each new run, by id."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
-from console.domain.alert import AlertDeliveryView, OnCallShift, RotaView, SilenceView, SuppressionView, on_call
+from console.domain.alert import AlertDeliveryView, RotaView, SilenceView, SuppressionView, on_call
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.noise import NoiseReport
 from console.store.alert_responses import noise_since
 from console.store.db.session import Row
+from console.store.notification_state import parse_shifts
 from console.store.queries.base import ContextQueries
 from console.store.queries.incidents import SELECT_SUPPRESSIONS
 from console.store.row_values import from_row
@@ -86,7 +86,7 @@ class AlertQueries(ContextQueries):
 
 
 def _rota(row: Row, at: datetime) -> RotaView:
-    shifts = [OnCallShift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(row.shifts)]
+    shifts = parse_shifts(row.shifts)
     now = on_call(shifts, at)
     return from_row(
         RotaView,

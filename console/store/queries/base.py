@@ -13,13 +13,13 @@ from console.domain.ids import instant, optional_instant
 from console.domain.switches import SystemPause
 from console.store import meta
 from console.store.db import schema_version
-from console.store.db.location import LIST_TABLES, incomplete_text, is_incomplete, no_store_text
+from console.store.db.location import incomplete_text, no_store_text
 from console.store.db.read_connection import ReadConnection
 from console.store.db.session import Row
 from console.store.errors import NO_TABLE, StoreMissing, StoreUnusable
 from console.store.names import decode_name, encode_name
 from console.store.queries.watched_jobs import unwatched_condition
-from console.store.row_values import json_object
+from console.store.row_values import from_row, json_object
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock, ClockSetting
 
@@ -40,8 +40,6 @@ class RunVisibility(NamedTuple):
 
 
 class ReadStore:
-    """A store open for reading."""
-
     def __init__(self, link: ReadConnection) -> None:
         self.link = link
         self._clock = Clock(self.clock_setting)
@@ -56,7 +54,8 @@ class ReadStore:
             rows = self.link.rows(schema_version.SCHEMA_QUERY)
         except StoreUnusable as error:
             try:
-                is_half_made = not self.link.is_postgres and is_incomplete(self.link.rows(LIST_TABLES))
+                tables = "SELECT 1 FROM sqlite_master WHERE type = 'table'"
+                is_half_made = not self.link.is_postgres and not self.link.rows(tables)
             except StoreUnusable:
                 is_half_made = False
             if is_half_made:
@@ -119,23 +118,18 @@ class ReadStore:
 
     def declared(self) -> Declared:
         """Calendars and other declarations of the config; empty before the first."""
-        from console.domain.settings import NOTHING_DECLARED  # noqa: PLC0415
-        from console.store.config_documents import parse_declared  # noqa: PLC0415 - pydantic is slow to import
+        from console.store.config_documents import load_declared  # noqa: PLC0415 - pydantic is slow to import
 
-        document = self.meta("declared")
-        return parse_declared(document) if document is not None else NOTHING_DECLARED
+        return load_declared(self.link)
 
     def paused(self) -> dict[str, SystemPause]:
         """System -> its active pause of polling."""
         now = self.now()
         rows = self.link.rows(
-            "SELECT s.name, w.set_by, w.why, w.at_us, w.until_us FROM system s JOIN switch w"
+            "SELECT s.name AS system, w.set_by AS by, w.why, w.at_us, w.until_us FROM system s JOIN switch w"
             " ON w.name = 'polling ' || s.name WHERE w.until_us IS NOT NULL AND NOT s.removed ORDER BY s.name"
         )
-        pauses = (
-            SystemPause(row.name, row.set_by, row.why, optional_instant(row.at_us), instant(row.until_us))
-            for row in rows
-        )
+        pauses = (from_row(SystemPause, row) for row in rows)
         return {pause.system: pause for pause in pauses if pause.lasts(now)}
 
 
@@ -212,7 +206,6 @@ def fuzzy_pattern(text: str) -> str:
 
 
 def exact_pattern(text: str) -> str:
-    """Pattern for exactly this text."""
     return _escaped(encode_name(text))
 
 

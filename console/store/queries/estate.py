@@ -147,17 +147,11 @@ class EstateQueries(ContextQueries):
         rows = self.link.rows(_ENGINES)
         now = self.link.real_now_us()
         return [
-            EngineShare(
-                row.holder,
-                instant(row.since_us),
-                instant(row.heartbeat_us),
-                max(0.0, (now - row.heartbeat_us) / 1_000_000),
-                now - row.heartbeat_us < HEARTBEAT_LIMIT_US and not is_provably_dead(row.holder),
-                row.leads,
-                row.shards,
-                row.trouble,
-                row.hand_overs,
-                optional_instant(row.handed_over_us),
+            from_row(
+                EngineShare,
+                row,
+                heartbeat_age_s=max(0.0, (now - row.heartbeat_us) / 1_000_000),
+                alive=now - row.heartbeat_us < HEARTBEAT_LIMIT_US and not is_provably_dead(row.holder),
             )
             for row in rows
         ]

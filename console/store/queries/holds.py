@@ -15,7 +15,7 @@ from console.domain.dependency import (
     UpstreamView,
 )
 from console.domain.hold import HoldReason, HoldView
-from console.domain.ids import instant, micros, optional_instant
+from console.domain.ids import instant, micros
 from console.store.db.session import Row
 from console.store.errors import ItemNotFound
 from console.store.names import encode_name
@@ -156,12 +156,7 @@ def _is_good(run: Row) -> bool:
 
 
 def _upstream(row: Row, run: Row | None, is_unseen: bool) -> UpstreamView:
-    schedule = None
-    if row.dialect is not None and row.dialect != "none":
-        schedule = ScheduleView(
-            row.dialect, row.expression, row.schedule_zone, optional_instant(row.next_us), instant(row.accepted_us),
-            row.zone, row.cutoff,
-        )  # fmt: skip
+    schedule = from_row(ScheduleView, row) if row.dialect is not None and row.dialect != "none" else None
     period_key, state, reason = ("", "", "") if run is None else (clean_name(run.period_key), run.state, run.reason)
     stale_read = run is not None and bool(run.stale_read)
     return UpstreamView(row.id, row.name, schedule, period_key, state, reason, stale_read, is_unseen)

@@ -320,7 +320,6 @@ class JobQueries(ContextQueries):
 
     @staticmethod
     def _joins(sql: str) -> str:
-        """The joins that this SQL needs."""
         aliases = set(re.findall(r"\b([jr])\.", sql))
         joins = " JOIN job j ON j.id = l.job_id" if "j" in aliases else ""
         return joins + (" JOIN run r ON r.id = l.run_id" if "r" in aliases else "")

@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from connectors.sdk.states import RED_STATES
+from console.domain.incident import error_line
 from console.domain.plan import PlanStepView, PlanView
 from console.store.db.session import Row
 from console.store.errors import PlanNotFound
@@ -25,13 +27,13 @@ _STEPS = (
     "SELECT s.place, s.verb, j.name AS job, s.job_id, COALESCE(s.run_id, r.id) AS run_id, s.period_key, s.after,"
     " s.wait_s, s.due_us, s.safety, s.expected_s, s.state, s.action_key, a.state AS action_state, CASE WHEN s.text <>"
     " '' THEN s.text ELSE a.text END AS text, s.started_us, s.ended_us, y.name AS system, r.state AS run_state,"
-    " r.stale_read, j.target_id, CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' || t.name END AS failing,"
-    " CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
-    " AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END AS others, CASE"
-    f" WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s JOIN plan p ON p.id ="
-    " s.plan_id LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN target t ON t.id"
-    f" = j.target_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.id = {RUN_OF_STEP}"
-    " WHERE s.plan_id = ? ORDER BY s.place"
+    " r.exit_code, r.message, r.stale_read, j.target_id, CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' ||"
+    " t.name END AS failing, CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o"
+    " WHERE o.run_id = r.id AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1)"
+    f" END AS others, CASE WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s JOIN"
+    " plan p ON p.id = s.plan_id LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN"
+    " target t ON t.id = j.target_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.id ="
+    f" {RUN_OF_STEP} WHERE s.plan_id = ? ORDER BY s.place"
 )
 
 
@@ -86,6 +88,7 @@ def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str
 
 def _step(row: Row) -> PlanStepView:
     saved = _saved_days(row.saves)
+    has_failed = row.state == "failed" and row.run_state in RED_STATES
     return from_row(
         PlanStepView,
         row,
@@ -97,6 +100,7 @@ def _step(row: Row) -> PlanStepView:
         saves=tuple(day for day, _, is_certain in saved if is_certain),
         may_save=tuple(day for day, _, is_certain in saved if not is_certain),
         read_stale=bool(row.stale_read),
+        error=error_line(row.exit_code, row.message or "") if has_failed else "",
     )
 
 

@@ -27,7 +27,7 @@ _NEUTRAL_SQL = ", ".join(f"'{state.value}'" for state in sorted(NEUTRAL_STATES))
 _SERVICES = "SELECT id, name, title, terminals FROM service WHERE NOT removed ORDER BY tier, name"
 _JOBS = "SELECT id, system_id, name FROM job WHERE parent_id IS NULL"
 _DAYS = (
-    "SELECT substr(business_date, 1, 7) AS month, deadline_us, delivered_us, timeliness FROM service_day"
+    "SELECT substr(business_date, 1, 7) AS month, deadline_us, agreed_us, delivered_us, timeliness FROM service_day"
     " WHERE service_id = ? AND business_date >= ? AND business_date < ? AND timeliness <> 'no_promise'"
 )
 _INCIDENTS = (
@@ -110,7 +110,6 @@ class ReportQueries(ContextQueries):
         return [figures for subject in subjects for figures in self._figures(subject, months, of_jobs)]
 
     def pools(self, month: str) -> list[PoolFigures]:
-        """The pools of the config."""
         first, until = _span(month)
         seconds = (min(until, max(first, self.store.now())) - first).total_seconds()
         jobs = self.link.rows(_JOBS) if self.store.declared().pools else []
@@ -162,6 +161,8 @@ class ReportQueries(ContextQueries):
         for row in self._incidents(subject, (micros(first), micros(until))):
             incidents[_month(row.opened_us)].append(row)
         for month in months:
+            judged = [row for row in days[month] if self._is_over(row, row.deadline_us)]
+            agreed = [row for row in days[month] if row.agreed_us is not None and self._is_over(row, row.agreed_us)]
             slacks = [row.deadline_us - row.delivered_us for row in days[month] if row.delivered_us is not None]
             runs = [row for job in subject.jobs for row in of_jobs.runs.get((month, job), ())]
             changes = [state for job in subject.jobs for state in of_jobs.changes.get((month, job), ())]
@@ -171,10 +172,10 @@ class ReportQueries(ContextQueries):
                 name=subject.name,
                 title=subject.title,
                 month=month,
-                in_time=sum(
-                    row.delivered_us is not None and row.delivered_us <= row.deadline_us for row in days[month]
-                ),
-                judged=len(days[month]),
+                in_time=sum(_is_by(row, row.deadline_us) for row in judged),
+                judged=len(judged),
+                sla_in_time=sum(_is_by(row, row.agreed_us) for row in agreed),
+                sla_judged=len(agreed),
                 slack_s=median(slacks) / 1_000_000 if slacks else None,
                 incidents=len(incidents[month]),
                 acknowledge_s=_mean_s(
@@ -194,14 +195,15 @@ class ReportQueries(ContextQueries):
             )
 
     def _days(self, subject: _Subject, dates: tuple[str, str]) -> dict[str, list[Row]]:
-        """Those of a service that are over and were judged, by month."""
+        """Those of a service that were judged, by month."""
         days: dict[str, list[Row]] = defaultdict(list)
-        now_us = micros(self.store.now())
         for row in self.link.rows(_DAYS, (subject.id, *dates)) if subject.kind == "service" else []:
-            is_over = row.delivered_us is not None or row.deadline_us <= now_us
-            if is_over and row.timeliness != Timeliness.NO_ESTIMATE:
+            if row.timeliness != Timeliness.NO_ESTIMATE:
                 days[row.month].append(row)
         return days
+
+    def _is_over(self, day: Row, due_us: int) -> bool:
+        return day.delivered_us is not None or due_us <= micros(self.store.now())
 
     def _incidents(self, subject: _Subject, instants: tuple[int, int]) -> list[Row]:
         if subject.kind == "service":
@@ -221,6 +223,10 @@ def _bounds(months: Sequence[str]) -> tuple[datetime, datetime]:
 
 def _month(at_us: int) -> str:
     return f"{instant(at_us):%Y-%m}"
+
+
+def _is_by(day: Row, due_us: int) -> bool:
+    return day.delivered_us is not None and day.delivered_us <= due_us
 
 
 def _mean_s(lengths_us: Iterable[int]) -> float | None:

@@ -60,7 +60,7 @@ class MemberQueries(ContextQueries):
         services = self._services_by_terminal()
         if not services:
             return ()
-        below = self._walk([job_id], "upstream_id", "downstream_id")
+        below = set(self._edges([job_id], "upstream_id", "downstream_id"))
         jobs = below | self.tasks_of(below).keys()
         affected = {service for terminal in jobs & services.keys() for service in services[terminal]}
         return tuple(name for _, name in sorted(affected))
@@ -86,18 +86,15 @@ class MemberQueries(ContextQueries):
             and (not tiers or row.tier in tiers)
             for job_id in json.loads(row.terminals)
         ]
-        return self.upstream_of(terminals)
-
-    def upstream_of(self, terminals: Sequence[int]) -> set[int]:
-        """These jobs and all their upstreams, direct or not."""
-        return self._walk(terminals, "downstream_id", "upstream_id")
+        return set(self._edges(terminals, "downstream_id", "upstream_id"))
 
     def lies_below(self, job_id: int, upstream_id: int) -> bool:
         """True if the job is the upstream itself, or downstream of it."""
-        return bool(self._units([job_id]) & self._walk([upstream_id], "upstream_id", "downstream_id"))
+        below = self._edges([upstream_id], "upstream_id", "downstream_id")
+        return any(unit in below for unit in self._unit_of([job_id]).values())
 
     def upstream_of_each(self, terminals: Mapping[str, Sequence[int]]) -> dict[str, set[int]]:
-        """`upstream_of` for each of these names, with one walk for all."""
+        """These jobs and all their upstreams, direct or not, for each of these names."""
         edges = self._edges({job_id for ids in terminals.values() for job_id in ids}, "downstream_id", "upstream_id")
         units = self._unit_of({job_id for ids in terminals.values() for job_id in ids})
         return {
@@ -105,12 +102,9 @@ class MemberQueries(ContextQueries):
             for name, ids in terminals.items()
         }
 
-    def _walk(self, start: Iterable[int], from_column: str, to_column: str) -> set[int]:
-        return set(self._edges(start, from_column, to_column))
-
     def _edges(self, start: Iterable[int], from_column: str, to_column: str) -> dict[int, set[int]]:
         """Each unit that is reached -> the next ones."""
-        edges: dict[int, set[int]] = {unit: set() for unit in self._units(start)}
+        edges: dict[int, set[int]] = {unit: set() for unit in self._unit_of(start).values()}
         frontier = set(edges)
         while frontier:
             tasks = self.tasks_of(frontier)
@@ -132,9 +126,6 @@ class MemberQueries(ContextQueries):
         return dict(
             self.link.by_keys("SELECT j.id, k.a FROM {keys} CROSS JOIN job j WHERE j.parent_id = k.a", sorted(ids))
         )
-
-    def _units(self, ids: Iterable[int]) -> set[int]:
-        return set(self._unit_of(ids).values())
 
     def _unit_of(self, ids: Iterable[int]) -> dict[int, int]:
         """Job -> its parent, or itself."""

@@ -108,7 +108,6 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
 _NONE = Schedule("none")
 
 EndedAttempt = tuple[datetime | None, datetime, RunState]
-"""Start, end and state of an ended attempt."""
 
 
 def ended_attempts(session: Session, run_ids: list[int]) -> dict[int, tuple[EndedAttempt, ...]]:
@@ -306,17 +305,13 @@ def _target(row: Row) -> TargetFacts:
 def load_extensions(session: Session, since_us: int) -> tuple[DeadlineExtension, ...]:
     """The latest extension of each service day or submission, unless it ended before `since_us`."""
     rows = session.rows(
-        "SELECT s.name, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e JOIN service s ON s.id"
-        " = e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, business_date, submission)"
-        " AND e.until_us >= ? AND NOT s.removed ORDER BY s.name, e.business_date, e.submission",
+        "SELECT s.name AS service, e.business_date, e.until_us, e.by, e.why, e.submission FROM extension e"
+        " JOIN service s ON s.id = e.service_id WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id,"
+        " business_date, submission) AND e.until_us >= ? AND NOT s.removed ORDER BY s.name, e.business_date,"
+        " e.submission",
         (since_us,),
     )
-    return tuple(
-        DeadlineExtension(
-            row.name, date.fromisoformat(row.business_date), instant(row.until_us), row.by, row.why, row.submission
-        )
-        for row in rows
-    )
+    return tuple(from_row(DeadlineExtension, row, business_date=date.fromisoformat(row.business_date)) for row in rows)
 
 
 _AWAITING = (
@@ -427,12 +422,13 @@ def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]], outdated: Set[int
 _PLANS = (
     f"{PLAN_FACTS} WHERE p.incident_id IS NOT NULL AND p.state IN ('running', 'paused', 'stopped') GROUP BY p.id,"
     " p.incident_id, p.state HAVING SUM(CASE WHEN s.action_key IS NOT NULL THEN 1 ELSE 0 END) > 0 AND SUM(CASE WHEN"
-    " s.state <> 'verified' AND s.verb NOT IN ('hold', 'release') AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
+    " s.state <> 'verified' AND s.verb <> 'hold' AND r.id IS NULL THEN 1 ELSE 0 END) > 0 ORDER BY p.id"
 )
 
 
 def load_plans_by_incident(session: Session, outdated: Set[int]) -> dict[int, PlanFacts]:
-    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good. `outdated`:
+    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good and
+    not released. `outdated`:
     the plans that `is_outdated_plan`."""
     return {
         row.incident_id: PlanFacts(row.id, row.state, row.done, row.total, row.id in outdated)

@@ -92,8 +92,6 @@ _FAILED = (
 
 @dataclass(slots=True)
 class HistoryCache:
-    """Cached histories."""
-
     known: LayeredMap[RunHistory] = field(default_factory=LayeredMap)
     unread: dict[int, None] = field(default_factory=dict)
     """Jobs whose history is unknown or outdated."""

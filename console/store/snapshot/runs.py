@@ -252,7 +252,6 @@ class EarlierRuns:
 def _read_earlier(
     session: Session, jobs: Mapping[int, JobFacts], required: Mapping[int, Sequence[RequiredPeriod]], since_us: int
 ) -> dict[int, tuple[RunFacts, ...]]:
-    """The earlier runs of these upstreams, by job."""
     first_us = {job_id: since_us - max(map(_reach, periods)) // _US for job_id, periods in required.items()}
     rows = {row.id: row for row in session.by_keys(_LAST, sorted(first_us), (since_us,))}
     rows |= {row.id: row for row in session.by_keys(_SINCE, sorted(first_us.items()), (since_us + REREAD_US,))}

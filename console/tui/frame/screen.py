@@ -280,8 +280,14 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     @property
     def footer_actions(self) -> Sequence[key_table.KeyAction]:
         """The actions whose keys the footer lists."""
-        finished = self.finished_keys
-        return [act for act in key_table.footer_actions(self.WHERE, self.board.own.remap) if act.name not in finished]
+        finished, labels = self.finished_keys, self.key_labels
+        actions = key_table.footer_actions(self.WHERE, self.board.own.remap)
+        return [act._replace(label=labels.get(act.name, act.label)) for act in actions if act.name not in finished]
+
+    @property
+    def key_labels(self) -> Mapping[str, str]:
+        """Labels of actions that depend on its subject, in the footer."""
+        return {}
 
     @property
     def finished_keys(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Notes: our marks and people's words live side by side, and people's words come out as they were."""
+"""Notes: the hold marks and people's words live side by side, and people's words come out as they were."""
 
 from __future__ import annotations
 

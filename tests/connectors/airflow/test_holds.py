@@ -1,4 +1,4 @@
-"""Holds: a paused DAG with our mark in a note, what a person did before us, and every place where we may break."""
+"""Holds: a paused DAG with the hold mark in a note, what a person did before us, and every place where we may break."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_too_many_paused_dags_are_reported_and_not_partly_searched(monkeypatch: 
 
 @pytest.mark.parametrize("paused_again", [False, True])
 def test_the_mark_alone_goes_and_a_later_pause_stays_the_persons(paused_again: bool) -> None:
-    """A person resumed the DAG in Airflow's own screens: our line stays in the note, and their next pause is theirs."""
+    """A person resumed the DAG in Airflow's own screens: the mark stays in the note, and their next pause is theirs."""
     fake, connector, key = held_night()
     fake.paused.discard("stock_count")
     assert () == connector.holds(5)

@@ -107,7 +107,7 @@ def test_seen_until_is_the_servers_own_clock_less_the_overlap() -> None:
     assert START == poll.clock.target
 
 
-def test_history_comes_in_bites_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_comes_in_pages_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "PAGES_PER_POLL", 1)
     fake = FakeAirflow(stock_count=("count",))
     for number in range(250):
@@ -119,7 +119,7 @@ def test_history_comes_in_bites_that_end(monkeypatch: pytest.MonkeyPatch) -> Non
         polls.append(connector.poll(cursor, (), 5))
         cursor, more = polls[-1].cursor, polls[-1].more
     assert 3 == len(polls)
-    assert [None, None] == [poll.seen_until for poll in polls[:-1]], "absence is proved only by the last bite"
+    assert [None, None] == [poll.seen_until for poll in polls[:-1]], "absence is proved only by the last poll"
     assert 250 == len({run.attempt_key for poll in polls for run in poll.runs if run.job == "stock_count"})
 
 
@@ -153,7 +153,7 @@ def test_a_failed_task_is_named_once_where_a_run_comes_with_two_lists() -> None:
     assert ["tasks not green: copy (failed)"] == [run.message for run in results.values() if run.job == "load"]
 
 
-def test_a_slow_server_is_read_in_smaller_bites() -> None:
+def test_a_slow_server_is_read_in_smaller_pages() -> None:
     fake = FakeAirflow(stock_count=("count",))
     for number in range(250):
         fake.start("stock_count", f"manual__{number:03}")
@@ -166,8 +166,8 @@ def test_a_slow_server_is_read_in_smaller_bites() -> None:
     endpoint = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(slow))
     client = AirflowClient(endpoint, HttpAccount(lambda _: "good", None, None, "token"))
     client.deadline = Deadline(20.0, lambda: now[0])
-    bite = changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(EPOCH), keep=0.7)
-    assert (100, True) == (len(bite.rows), bite.has_more)
+    result = changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(EPOCH), keep=0.7)
+    assert (100, True) == (len(result.rows), result.has_more)
 
 
 def test_a_clear_is_a_further_attempt_of_the_same_period() -> None:
@@ -487,7 +487,7 @@ def test_history_is_read_in_the_order_of_its_making_and_what_changed_by_change()
 def walked(
     page: Callable[[int, httpx.URL], tuple[list[Any], str | None]], since: datetime
 ) -> list[changes.AirflowChangePages]:
-    """All bites of a walk through pages that `page` gives by their number."""
+    """Each poll's part of a walk through pages that `page` gives by their number."""
     request_count = 0
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -500,23 +500,23 @@ def walked(
     endpoint = HttpEndpoint("Airflow", URL, transport=httpx.MockTransport(handle))
     client = AirflowClient(endpoint, HttpAccount(lambda _: "good", None, None, "token"))
     client.deadline = Deadline(60.0)
-    bites = [changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(since), keep=0.0)]
-    while bites[-1].has_more and len(bites) < 50:
-        bites.append(changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", bites[-1].mark, keep=0.0))
-    return bites
+    results = [changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", changes.AirflowCursor(since), keep=0.0)]
+    while results[-1].has_more and len(results) < 50:
+        results.append(changes.read_changes(client, ALL_RUNS_PATH, "dag_runs", results[-1].mark, keep=0.0))
+    return results
 
 
-def test_rows_that_come_again_in_a_circle_longer_than_a_bite_end_the_walk() -> None:
+def test_rows_that_come_again_in_a_circle_longer_than_a_page_end_the_walk() -> None:
     """Under cursors that are ever new."""
-    bites = walked(lambda number, _: ([{"dag_run_id": f"r{number % 23}"}], f"c{number}"), START)
-    assert (True, False) == (bites[-1].broken.endswith("a page repeats"), bites[-1].has_more)
-    assert 5 <= len(bites) <= 8, "found within a few times its length"
-    assert 23 == len({row["dag_run_id"] for bite in bites for row in bite.rows}), "what was read is kept"
+    results = walked(lambda number, _: ([{"dag_run_id": f"r{number % 23}"}], f"c{number}"), START)
+    assert (True, False) == (results[-1].broken.endswith("a page repeats"), results[-1].has_more)
+    assert 5 <= len(results) <= 8, "found within a few times its length"
+    assert 23 == len({row["dag_run_id"] for result in results for row in result.rows}), "what was read is kept"
 
 
 def test_a_page_without_rows_that_names_another_ends_the_walk() -> None:
-    bites = walked(lambda number, _: ([], f"c{number}"), START)
-    assert ["dag_runs: a page without rows names another"] == [bite.broken for bite in bites]
+    results = walked(lambda number, _: ([], f"c{number}"), START)
+    assert ["dag_runs: a page without rows names another"] == [result.broken for result in results]
 
 
 def test_runs_that_are_touched_at_each_page_do_not_keep_a_walk_going() -> None:
@@ -528,7 +528,7 @@ def test_runs_that_are_touched_at_each_page_do_not_keep_a_walk_going() -> None:
         is_over = url.params.get("updated_at_lte") is not None and number > 0
         return ([], None) if is_over else (running, f"c{number}")
 
-    bites = walked(page, START)
-    assert [("", False)] == [(bite.broken, bite.has_more) for bite in bites]
+    results = walked(page, START)
+    assert [("", False)] == [(result.broken, result.has_more) for result in results]
     assert ["", "2026-11-20T04:00:10"] == [request[:19] for request in requests]
-    assert bites[0].mark.since == datetime(2026, 11, 20, 4, 0, 10, tzinfo=UTC) - changes.OVERLAP
+    assert results[0].mark.since == datetime(2026, 11, 20, 4, 0, 10, tzinfo=UTC) - changes.OVERLAP

@@ -73,7 +73,7 @@ class TestDataFactory(Reads, Logs, Deadlines, Reruns, Cancels, Faults):
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add("mart")
         row = self.fake.run("mart", "InProgress", self.fake.now - timedelta(minutes=5))
-        polls = self.bites(self.open_on(), "")
+        polls = self.polls_until_end(self.open_on(), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == row["runId"])
 
     def answering(self, how: str) -> Connector:

@@ -163,7 +163,7 @@ class TestCronConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds
     def a_running_run(self) -> RunRecord:
         """A run that we started ourselves: it is proved by pid and start, as the wrapper wrote them."""
         with self.opened() as connector:
-            cursor = list(self.bites(connector, ""))[-1].cursor
+            cursor = list(self.polls_until_end(connector, ""))[-1].cursor
             preview = self.allowed(connector, self.start_ask("db07:long_job"))
             key = new_key()
             connector.act(preview, key, self.timeout_seconds)

@@ -103,7 +103,7 @@ def test_a_log_that_appears_is_used_and_repeats_nothing(host: JournalHost) -> No
     assert second.seen_until is not None
 
 
-def test_a_long_journal_comes_in_bites_over_several_polls(host: JournalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_journal_comes_in_pages_over_several_polls(host: JournalHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectors.cron.client.LOG_BYTES", 900)
     for n in range(9):
         host.says(f"({ME}) CMD (/opt/load)", 100 + n, at=time.time() - 900 + 60 * n)

@@ -1,4 +1,4 @@
-"""Reruns by hash: the host's own crontab is the only source of what is run, once, under our mark."""
+"""Reruns by hash: the host's own crontab is the only source of what is run, once, under Headway's mark."""
 
 from __future__ import annotations
 

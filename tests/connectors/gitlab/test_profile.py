@@ -68,7 +68,7 @@ class TestGitLab(Reads, Logs, Deadlines, Reruns, Cancels, Holds, Faults):
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add(14)
         row = self.fake.pipeline(14, "running", self.fake.now - timedelta(minutes=5))
-        polls = self.bites(opened(self.fake), "")
+        polls = self.polls_until_end(opened(self.fake), "")
         return next(run for poll in polls for run in poll.runs if run.native_ref == str(row["id"]))
 
     def pause_by_hand(self, job_id: str) -> None:

@@ -95,7 +95,7 @@ class GoogleWorld(Deadlines, Reads, Faults):
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add(MART)
         row = self.fake.run(MART, RUNNING, self.fake.now - timedelta(minutes=5))
-        polls = self.bites(self.open_on(), "")
+        polls = self.polls_until_end(self.open_on(), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == number_of(row))
 
     def answering(self, how: str) -> Connector:

@@ -67,7 +67,7 @@ class TestDbtCloud(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add(502)
         row = self.fake.run(502, RUNNING, self.fake.now - timedelta(minutes=5))
-        polls = self.bites(opened(self.fake), "")
+        polls = self.polls_until_end(opened(self.fake), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == str(row["id"]))
 
     def answering(self, how: str) -> Connector:

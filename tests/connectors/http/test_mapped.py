@@ -113,7 +113,7 @@ class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
 
     def a_running_run(self) -> RunRecord:
         row = self.fake.run("load", "active", self.fake.now)
-        polls = self.bites(opened(self.fake), "")
+        polls = self.polls_until_end(opened(self.fake), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == str(row["id"]))
 
     def answering(self, how: str) -> Connector:
@@ -137,7 +137,7 @@ class TestHomeGrown(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Faults):
 
     def long_log(self, size: int) -> tuple[Connector, RunRecord]:
         self.fake.log = "0123456789abcde\n" * (size // 16)
-        return opened(self.fake), next(run for poll in self.bites(opened(self.fake), "") for run in poll.runs)
+        return opened(self.fake), next(run for poll in self.polls_until_end(opened(self.fake), "") for run in poll.runs)
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
         fake = NewestFirst()
@@ -207,7 +207,7 @@ def test_f36_polls_whose_connection_is_reset_anywhere_end_in_the_runs_of_a_calm_
     """The pages of a poll arrive whole or the poll fails and leaves its cursor: nothing is lost or doubled."""
     chance = random.Random(36)
     fake = HomeGrown()
-    calm = [run for poll in TestHomeGrown().bites(opened(fake), "") for run in poll.runs]
+    calm = [run for poll in TestHomeGrown().polls_until_end(opened(fake), "") for run in poll.runs]
     with resetting(fake) as (port, reset_after):
         options = HttpOptions.model_validate(settings(url=f"http://127.0.0.1:{port}"))
         connector = CONNECTOR.open(options, "api", lambda _: "let-me-in")
@@ -317,7 +317,7 @@ def test_a_parent_is_another_job_of_the_list_or_reported() -> None:
 def test_a_mark_sets_the_result_of_an_ended_run_once(verb: Verb) -> None:
     fake, key = HomeGrown(), new_key()
     connector = opened(fake)
-    runs = {run.attempt_key: run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs}
+    runs = {run.attempt_key: run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs}
     failed = next(run for run in runs.values() if run.state is RunState.FAILED)
     spec = replace(TestHomeGrown().ask(failed), verb=verb)
     preview = connector.preview(spec, 5)
@@ -363,10 +363,10 @@ def test_a_run_that_fails_behind_a_walk_over_several_polls_is_reported_by_the_ne
     connector = opened(fake)
     begun, first = fake.now, connector.poll("", (), 5)
     key = behind(fake)
-    *_, last = TestHomeGrown().bites(connector, first.cursor)
+    *_, last = TestHomeGrown().polls_until_end(connector, first.cursor)
     assert last.seen_until is not None
     assert begun >= last.seen_until
-    keys = [run.attempt_key for poll in TestHomeGrown().bites(connector, last.cursor) for run in poll.runs]
+    keys = [run.attempt_key for poll in TestHomeGrown().polls_until_end(connector, last.cursor) for run in poll.runs]
     assert key in keys
 
 
@@ -382,7 +382,7 @@ def behind(fake: HomeGrown) -> str:
 def test_an_open_run_missing_from_the_list_is_looked_up_alone() -> None:
     fake = HomeGrown()
     connector = opened(fake, overlap=0)
-    cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
+    cursor = list(TestHomeGrown().polls_until_end(connector, ""))[-1].cursor
     open_runs = [RunRef("load", "", "1", "1"), RunRef("load", "", "999", "999")]
     states = {run.attempt_key: run.state for run in connector.poll(cursor, open_runs, 5).runs}
     assert (RunState.SUCCEEDED, RunState.UNKNOWN) == (states["1"], states["999"])
@@ -402,7 +402,7 @@ def test_an_instant_of_nan_is_skipped_with_its_reason_and_the_rest_is_kept() -> 
         return httpx.Response(200, headers={"content-type": "application/json"},
                               content=body.replace(f'"{fake.runs[0]["began"]}"'.encode(), b"NaN"))  # fmt: skip
 
-    polls = [*TestHomeGrown().bites(opened(fake, FaultyTransport(answer, "")), "")]
+    polls = [*TestHomeGrown().polls_until_end(opened(fake, FaultyTransport(answer, "")), "")]
     assert [
         "'nan' at 'began' is not an instant written as iso (times = …). Fix: name another field, or correct times"
     ] == [skip.reason for poll in polls for skip in poll.skipped]
@@ -416,14 +416,14 @@ def test_a_run_in_the_future_is_skipped_with_its_reason_until_its_time(field: st
     fake = HomeGrown()
     row = fake.run("load", "done", fake.now)
     row[field] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    polls = [*TestHomeGrown().bites(opened(fake), "")]
+    polls = [*TestHomeGrown().polls_until_end(opened(fake), "")]
     reasons = [skip.reason for poll in polls for skip in poll.skipped]
     assert 1 == len(reasons)
     assert "min in the future: correct zone or times in the config, or the clock that wrote it" in reasons[0]
     assert str(row["id"]) not in {run.attempt_key for poll in polls for run in poll.runs}
     assert (False, None) == (polls[-1].complete, polls[-1].seen_until)
     row[field] = fake.now.isoformat()
-    again = [*TestHomeGrown().bites(opened(fake), polls[-1].cursor)]
+    again = [*TestHomeGrown().polls_until_end(opened(fake), polls[-1].cursor)]
     assert str(row["id"]) in {run.attempt_key for poll in again for run in poll.runs}
 
 
@@ -443,7 +443,7 @@ def test_a_run_of_ours_whose_times_cannot_be_read_was_sent_all_the_same() -> Non
 def test_an_instant_that_means_none_is_no_success_without_a_start() -> None:
     fake = HomeGrown()
     fake.run("load", "done", fake.now)["began"] = "0001-01-01T00:00:00Z"
-    reasons = [skip.reason for poll in TestHomeGrown().bites(opened(fake), "") for skip in poll.skipped]
+    reasons = [skip.reason for poll in TestHomeGrown().polls_until_end(opened(fake), "") for skip in poll.skipped]
     assert ["'0001-01-01T00:00:00Z' at 'began' is not a run's time: leave it empty without one"] == reasons
 
 
@@ -459,7 +459,7 @@ def test_pages_without_end_are_named_and_cost_few_requests(circle: int, most: in
         return httpx.Response(200, json={"runs": [row] if circle else [], "paging": {"after": str(request_count)}})
 
     connector = opened(HomeGrown(), FaultyTransport(answer, ""))
-    polls = [*TestHomeGrown().bites(connector, "")]
+    polls = [*TestHomeGrown().polls_until_end(connector, "")]
     assert request_count <= most
     assert "the pages do not end" in polls[-1].warnings[0]
     assert (False, None) == (polls[-1].complete, polls[-1].seen_until)
@@ -476,7 +476,7 @@ def test_a_list_by_offset_is_walked_too() -> None:
     call = {**settings()["runs"], "query": {"since": "{since}", "limit": "{limit}", "after": "{offset}"}}
     del call["next"]
     connector = opened(HomeGrown(), runs=call)
-    runs = {identity(run) for poll in TestHomeGrown().bites(connector, "") for run in poll.runs}
+    runs = {identity(run) for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs}
     assert 10 == len(runs)
 
 
@@ -534,7 +534,7 @@ def by_number(
 def names_and_runs(connector: HttpConnector) -> tuple[list[str], int, list[Poll]]:
     """The jobs, how many runs there are, and the polls that read them."""
     names = [job.native_id for job in connector.inventory("", 5).jobs]
-    polls = [*TestHomeGrown().bites(connector, "")]
+    polls = [*TestHomeGrown().polls_until_end(connector, "")]
     return names, len({identity(run) for poll in polls for run in poll.runs}), polls
 
 
@@ -548,7 +548,9 @@ def test_pages_are_numbered_from_0_or_1(first: int, oldest_first: bool) -> None:
         runs = {**settings()["runs"], "oldest_first": True, "first_page": first, "next": ""}
         runs["query"] = {"since": "{since}", "limit": "{limit}", "page": "{page}"}
         connector = opened(fake, runs=runs)
-        assert 10 == len({identity(run) for poll in TestHomeGrown().bites(connector, "") for run in poll.runs})
+        assert 10 == len(
+            {identity(run) for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs}
+        )
         return
     names, runs_read, _ = names_and_runs(connector)
     assert ([row["name"] for row in fake.jobs], 10) == (names, runs_read)
@@ -754,7 +756,7 @@ def test_a_list_that_fills_the_limit_without_pages_is_not_accepted_as_complete()
 def test_an_open_run_with_an_unreadable_row_is_reported_as_skipped(change: dict[str, Any], text: str) -> None:
     fake = HomeGrown()
     connector = opened(fake, overlap=0)
-    cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
+    cursor = list(TestHomeGrown().polls_until_end(connector, ""))[-1].cursor
     odd = fake.runs[0] | change
     connector = opened(fake, FaultyTransport(lambda asked: _single(fake, asked, odd), ""), overlap=0)
     poll = connector.poll(cursor, [RunRef("load", "", "1", "1")], 5)
@@ -771,7 +773,7 @@ def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
     fake = HomeGrown()
     row = fake.run("load", "active", fake.now)
     connector = opened(fake)
-    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
+    run = next(run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs if run.state.is_open)
     preview = connector.preview(replace(TestHomeGrown().ask(run), verb=Verb.CANCEL), 5)
     row |= {"status": "crashed", "finished": row["began"]}
     lookup = connector.look_up(preview, "headway-" + "a" * 20, 5)
@@ -785,7 +787,7 @@ def test_a_cancel_is_found_by_the_state_alone() -> None:
     fake = HomeGrown()
     row = fake.run("load", "active", fake.now)
     connector = opened(fake)
-    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
+    run = next(run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs if run.state.is_open)
     preview = connector.preview(replace(TestHomeGrown().ask(run), verb=Verb.CANCEL), 5)
     row |= {"status": "stopped", "finished": "soon"}
     assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), ActionFound)
@@ -795,7 +797,7 @@ def test_a_cancelled_action_is_not_reported_as_conflicting_with_itself() -> None
     fake = HomeGrown()
     fake.run("load", "active", fake.now)
     connector = opened(fake)
-    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
+    run = next(run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs if run.state.is_open)
     spec = TestHomeGrown().ask(run)
     overlaps = {verb: connector.preview(replace(spec, verb=verb), 5).overlap for verb in (Verb.CANCEL, Verb.RERUN)}
     assert {Verb.CANCEL: None, Verb.RERUN: "a run of it is running"} == overlaps
@@ -1545,7 +1547,7 @@ def test_a_rerun_that_makes_a_run_is_looked_up_by_its_key_in_the_list_of_actions
 
 def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
     row = fake.runs[-1]
-    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs
+    run = next(run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs
                if run.native_ref == str(row["id"]))  # fmt: skip
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 5)
     assert preview.refused is None
@@ -1595,7 +1597,7 @@ def test_a_run_keeps_the_start_of_its_first_attempt_where_no_other_is_listed(cou
     began = datetime.fromisoformat(row["began"])
 
     def starts() -> dict[str, tuple[RunState, datetime | None]]:
-        records = [run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs]
+        records = [run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs]
         own = [run for run in records if run.native_ref == str(row["id"])]
         return {run.attempt_key.partition(".")[2]: (run.state, run.started_at) for run in own}
 
@@ -1718,7 +1720,7 @@ def test_a_page_token_that_expired_between_polls_starts_the_walk_again(
     ]
     assert [run.attempt_key for run in first.runs] == [run.attempt_key for run in second.runs]
     expired.clear()
-    rest = [run.attempt_key for poll in TestHomeGrown().bites(connector, second.cursor) for run in poll.runs]
+    rest = [run.attempt_key for poll in TestHomeGrown().polls_until_end(connector, second.cursor) for run in poll.runs]
     assert {str(row["id"]) for row in fake.runs} == {*rest, *(run.attempt_key for run in second.runs)}
 
 
@@ -2015,7 +2017,7 @@ def test_a_token_with_a_slash_that_is_not_a_link_stays_whole() -> None:
         return httpx.Response(200, json={**fake.handle(request).json(), "paging": {"after": "ab/cd+e="}})
 
     runs = {**settings()["runs"], "next_path": "/api/more?token={cursor}"}
-    [*_] = TestHomeGrown().bites(opened(fake, FaultyTransport(answer, ""), runs=runs), "")
+    [*_] = TestHomeGrown().polls_until_end(opened(fake, FaultyTransport(answer, ""), runs=runs), "")
     assert ["ab/cd+e="] == tokens
 
 
@@ -2095,7 +2097,7 @@ def test_a_repeated_attempt_begins_when_the_run_alone_says_and_takes_no_request_
     fake.tick()
     began = datetime.fromisoformat(row["attempts"][-1]["began"])
     for _ in range(2):
-        runs = {run.attempt_key: run for poll in TestRetried().bites(connector, "") for run in poll.runs}
+        runs = {run.attempt_key: run for poll in TestRetried().polls_until_end(connector, "") for run in poll.runs}
     assert (began, RunState.FAILED) == (runs[f"{row['id']}.2"].started_at, runs[f"{row['id']}.2"].state)
     assert datetime.fromisoformat(row["began"]) == runs[f"{row['id']}.1"].started_at
     assert 1 == fake.requested.count(f"GET /api/runs/{row['id']}") - 2, "the preview and the action read it as well"
@@ -2141,7 +2143,7 @@ def test_a_mark_of_an_attempt_that_is_not_the_latest_is_refused_and_not_found(ve
     row = fake.become(fake.run("load", "crashed", fake.now), "crashed", 1)
     mark = {"verbs": {"mark": settings()["verbs"]["mark"]}}
     connector = opened(fake, limit=100, runs={**settings()["runs"], "attempt": "tries"}, **mark)
-    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs
+    run = next(run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs
                if run.native_ref == str(row["id"]))  # fmt: skip
     spec = ActionSpec(verb, ref(run), run.state)
     preview, key = connector.preview(spec, 5), new_key()

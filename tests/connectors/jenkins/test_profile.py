@@ -80,7 +80,7 @@ class TestJenkins(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Faults
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add(MART)
         row = self.fake.build(MART, None, self.fake.now - timedelta(minutes=5))
-        polls = self.bites(opened(self.fake), "")
+        polls = self.polls_until_end(opened(self.fake), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == f"{MART}/{row['number']}")
 
     def pause_by_hand(self, job_id: str) -> None:

@@ -31,7 +31,7 @@ from connectors.sdk.conformance.faults import (
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionFound, ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
-from connectors.sdk.job_agent import BITE_ROWS
+from connectors.sdk.job_agent import PAGE_ROWS
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunEvidence, RunState, Verb
@@ -52,8 +52,8 @@ def connector_on(fake: FakeEvents, options: MySqlEventsOptions = OPTIONS) -> MyS
 
 
 def polled_runs(fake: FakeEvents, cursor: str = "") -> dict[tuple[str, str], RunRecord]:
-    """Every run by job and attempt, read in one bite."""
-    fake.bite_rows = 100
+    """Every run by job and attempt, read in one page."""
+    fake.page_rows = 100
     return {(run.job, run.attempt_key): run for run in connector_on(fake).poll(cursor, (), 5).runs}
 
 
@@ -61,11 +61,11 @@ class CrowdedClient(FakeClient):
     """Numbers without a gap: a page is a slice."""
 
     def page(self, after: int, again: Sequence[int]) -> ServerSnapshot:
-        fake, rows = self._fake, [dict(row) for row in self._fake.log[after : after + BITE_ROWS]]
+        fake, rows = self._fake, [dict(row) for row in self._fake.log[after : after + PAGE_ROWS]]
         log, fake.log = fake.log, fake.log[-1:]
         seen = self.snapshot()
         fake.log = log
-        return replace(seen, log=rows, again=[], is_full=len(rows) == BITE_ROWS)
+        return replace(seen, log=rows, again=[], is_full=len(rows) == PAGE_ROWS)
 
 
 def nasty_tables(fake: FakeEvents, how: str) -> None:
@@ -80,7 +80,7 @@ def nasty_tables(fake: FakeEvents, how: str) -> None:
     elif how == LONG_LINE:
         last |= {"message": "x" * LONG_BYTES}
     elif how == TWICE:
-        fake.bite_rows, fake.log = 1000, [row for row in fake.log for _ in range(2)]
+        fake.page_rows, fake.log = 1000, [row for row in fake.log for _ in range(2)]
     elif how == HOUR_OFF:
         fake.pass_time(time.time() + 3600 - fake.about["clock"])
     elif how == JOB_DELETED:
@@ -122,7 +122,7 @@ class TestRecordedEvents(Reads, Logs, Deadlines, Reruns, Starts, Holds, Faults):
         return connector_on(self.fake), self.latest("ops.bad")
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
-        self.fake.bite_rows = 100
+        self.fake.page_rows = 100
         after = self.fake.newest
         self.fake.write("good", "succeeded", run_id=after + 2)
         return connector_on(self.fake), lambda: str(self.fake.write("bad", "failed", run_id=after + 1)["run_id"])
@@ -194,7 +194,7 @@ def test_a_running_row_is_lost_when_its_connection_or_its_server_ended(fake: Fak
 
 
 def test_an_open_row_is_read_again_until_it_ends(fake: FakeEvents) -> None:
-    fake.bite_rows = 100
+    fake.page_rows = 100
     first = connector_on(fake).poll("", (), 5)
     fake.log[2] |= {"status": "succeeded", "ended": fake.about["clock"], "row_count": 7}
     second = connector_on(fake).poll(first.cursor, (), 5)
@@ -205,7 +205,7 @@ def test_an_open_row_is_read_again_until_it_ends(fake: FakeEvents) -> None:
 
 
 def test_starts_that_lie_between_two_polls_are_a_gap(fake: FakeEvents) -> None:
-    fake.bite_rows = 100
+    fake.page_rows = 100
     cursor = connector_on(fake).poll("", (), 5).cursor
     fake.named("often")["last_executed"] += 1
     assert () == connector_on(fake).poll(cursor, (), 5).gaps
@@ -215,7 +215,7 @@ def test_starts_that_lie_between_two_polls_are_a_gap(fake: FakeEvents) -> None:
 
 
 def test_a_number_allocated_first_and_committed_last_is_not_lost(fake: FakeEvents) -> None:
-    fake.bite_rows = 100
+    fake.page_rows = 100
     fake.write("good", "succeeded", run_id=7)
     first = connector_on(fake).poll("", (), 5)
     fake.write("bad", "failed", run_id=5)
@@ -226,7 +226,7 @@ def test_a_number_allocated_first_and_committed_last_is_not_lost(fake: FakeEvent
 
 
 def test_rows_that_were_deleted_are_unknown_and_a_gap(fake: FakeEvents) -> None:
-    fake.bite_rows = 100
+    fake.page_rows = 100
     cursor = connector_on(fake).poll("", (), 5).cursor
     lost = RunRef("ops.good", "x", "0", '{"run_id": 0}')
     runs = {run.attempt_key: run for run in connector_on(fake).poll(cursor, (lost,), 5).runs}
@@ -240,7 +240,7 @@ def test_rows_that_were_deleted_are_unknown_and_a_gap(fake: FakeEvents) -> None:
 
 def test_restarted_numbers_are_a_gap_however_few_were_read(fake: FakeEvents) -> None:
     """TRUNCATE of a log table with 3 rows: the new row 1 is read, not waited for until 4."""
-    fake.bite_rows = 100
+    fake.page_rows = 100
     connector = connector_on(fake)
     cursor = connector.poll("", (), 5).cursor
     fake.log = []
@@ -268,7 +268,7 @@ def test_a_foreign_cursor_restarts_the_read_with_a_notice(fake: FakeEvents, curs
 )
 def test_an_unreadable_row_is_skipped_and_the_rest_is_kept(fake: FakeEvents, change: dict[str, Any]) -> None:
     fake.log[2 if "connection_id" in change else 0] |= change
-    fake.bite_rows = 100
+    fake.page_rows = 100
     poll = connector_on(fake).poll("", (), 5)
     assert 1 == len(poll.skipped)
     assert ("ops.bad", RunState.FAILED) in {(run.job, run.state) for run in poll.runs}

@@ -85,7 +85,7 @@ class TestOracleScheduler(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add(MART)
         self.fake.running[MART] = self.fake.begins(MART, self.fake.now)
-        polls = self.bites(opened(), "")
+        polls = self.polls_until_end(opened(), "")
         return next(run for poll in polls for run in poll.runs if run.state is RunState.RUNNING)
 
     def pause_by_hand(self, job_id: str) -> None:

@@ -26,7 +26,7 @@ JOB = "load_orders"
 @pytest.fixture
 def fake() -> FakePgCron:
     made = FakePgCron()
-    made.bite_rows = 100
+    made.page_rows = 100
     return made
 
 
@@ -188,7 +188,7 @@ def test_what_is_held_is_let_go_where_an_older_grants_sql_knows_no_clear(fake: F
     connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
     alone = replace(release_ask(JOB, KEY), parameters={"hold": KEY, "enable": "no"})
     text = refused(connector, alone)
-    assert f"may not take our mark from {JOB} alone: as a superuser, headway connector grants pg_cron" in text
+    assert f"may not remove the hold mark from {JOB} alone: as a superuser, headway connector grants pg_cron" in text
     missing = [right.name for right in connector.probe(5).rights if right.held is False]
     assert ["take a mark alone from a job"] == missing
     connector.act(allowed(connector, release_ask(JOB, KEY)), new_key(), 5)

@@ -26,7 +26,7 @@ from connectors.sdk.conformance.faults import (
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.job_agent import BITE_ROWS
+from connectors.sdk.job_agent import PAGE_ROWS
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
@@ -48,8 +48,8 @@ class CrowdedClient(FakeClient):
 
     def page(self, after: int, again: Sequence[int]) -> PgCronPage:
         del again
-        rows = [dict(row) for row in self._fake.runs[after : after + BITE_ROWS]]
-        is_full = len(rows) == BITE_ROWS
+        rows = [dict(row) for row in self._fake.runs[after : after + PAGE_ROWS]]
+        is_full = len(rows) == PAGE_ROWS
         return PgCronPage(dict(self._fake.access), self._jobs(), rows, [], len(self._fake.runs), [], is_full)
 
 
@@ -65,7 +65,7 @@ def nasty_tables(fake: FakePgCron, how: str) -> None:
     elif how == LONG_LINE:
         last |= {"message": "x" * LONG_BYTES}
     elif how == TWICE:
-        fake.bite_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
+        fake.page_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
     elif how == HOUR_OFF:
         fake.access |= {"clock": str(float(time.time()) + 3600)}
     elif how == JOB_DELETED:
@@ -127,7 +127,7 @@ class TestRecordedPgCron(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds,
 
     def a_running_run(self) -> RunRecord:
         row = self.fake.run(2, "running")
-        self.fake.bite_rows = 100
+        self.fake.page_rows = 100
         runs = connector_on(self.fake).poll("", (), 5).runs
         return next(run for run in runs if run.attempt_key == str(row["runid"]))
 
@@ -152,7 +152,7 @@ class TestRecordedPgCron(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds,
         self.fake.start_entries()
 
 
-def test_history_comes_in_bites_until_there_is_no_more(fake: FakePgCron) -> None:
+def test_history_comes_in_pages_until_there_is_no_more(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     first = connector.poll("", (), 5)
     assert (5, True, None) == (len(first.runs), first.more, first.seen_until)
@@ -192,7 +192,7 @@ def test_a_success_that_a_later_statement_undoes_is_seen_as_failed(fake: FakePgC
 
 def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgCron) -> None:
     connector = connector_on(fake)
-    fake.bite_rows = 100
+    fake.page_rows = 100
     run = connector.poll("", (), 5).runs[-1]
     cursor = connector.poll("", (), 5).cursor
     lost = RunRef(run.job, "x", "20", '{"runid": 20, "jobid": 4}')
@@ -224,15 +224,15 @@ def test_a_removed_job_keeps_its_name_for_late_rows(fake: FakePgCron) -> None:
     connector = connector_on(fake)
     connector.inventory("", 5)
     fake.jobs = [row for row in fake.jobs if row["jobname"] != "bad"]
-    fake.bite_rows = 100
+    fake.page_rows = 100
     assert "bad" in {run.job for run in connector.poll("", (), 5).runs}
 
 
 def test_a_mark_in_anothers_command_makes_no_attempt(fake: FakePgCron) -> None:
-    """Whoever may schedule jobs could write our mark: it counts only in runs of the marked job's own owner."""
+    """Whoever may schedule jobs could write Headway's mark: it counts only in runs of the marked job's own owner."""
     row = fake.run(7, "succeeded", "1 row")  # app's job claims to be a rerun of lab's job 3
     row["command"] = f"/* headway:rerun:3:{new_key()} */ select current_user"
-    fake.bite_rows = 100
+    fake.page_rows = 100
     runs = connector_on(fake).poll("", (), 5).runs
     assert [("app:load_orders", None)] == [
         (run.job, run.action_key) for run in runs if run.attempt_key == str(row["runid"])
@@ -241,7 +241,7 @@ def test_a_mark_in_anothers_command_makes_no_attempt(fake: FakePgCron) -> None:
 
 def test_log_off_proves_nothing_and_refuses_reruns(fake: FakePgCron) -> None:
     fake.access |= {"log_run": "off"}
-    fake.bite_rows = 100
+    fake.page_rows = 100
     connector = connector_on(fake)
     poll = connector.poll("", (), 5)
     assert (False, None) == (poll.complete, poll.seen_until)
@@ -254,7 +254,7 @@ def test_log_off_proves_nothing_and_refuses_reruns(fake: FakePgCron) -> None:
 
 def test_a_standby_proves_no_missing_start(fake: FakePgCron) -> None:
     fake.access |= {"is_standby": True}
-    fake.bite_rows = 100
+    fake.page_rows = 100
     assert connector_on(fake).poll("", (), 5).seen_until is None
 
 

@@ -26,7 +26,7 @@ from connectors.sdk.conformance.faults import (
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionSpec, ActionUnknown, Connector
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
-from connectors.sdk.job_agent import BITE_ROWS
+from connectors.sdk.job_agent import PAGE_ROWS
 from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunEvidence, RunState, Verb
@@ -44,8 +44,8 @@ def connector_on(fake: FakePgAgent) -> PgAgentConnector:
 
 
 def polled_runs(fake: FakePgAgent, cursor: str = "") -> dict[str, RunRecord]:
-    """Every run by its jlgid, read in one bite."""
-    fake.bite_rows = 100
+    """Every run by its jlgid, read in one page."""
+    fake.page_rows = 100
     return {run.attempt_key: run for run in connector_on(fake).poll(cursor, (), 5).runs}
 
 
@@ -55,9 +55,9 @@ class CrowdedClient(FakeClient):
     def page(self, after: int, again: Sequence[int]) -> PgAgentPage:
         del again
         fake = self._fake
-        rows = [dict(row) for row in fake.runs[after : after + BITE_ROWS]]
-        steps = [dict(row) for row in fake.step_log[after : after + BITE_ROWS]]
-        is_full = len(rows) == BITE_ROWS
+        rows = [dict(row) for row in fake.runs[after : after + PAGE_ROWS]]
+        steps = [dict(row) for row in fake.step_log[after : after + PAGE_ROWS]]
+        is_full = len(rows) == PAGE_ROWS
         return PgAgentPage(dict(fake.access), fake.agents, self._jobs(), rows, [], steps, [], len(fake.runs), is_full)
 
 
@@ -74,7 +74,7 @@ def nasty_tables(fake: FakePgAgent, how: str) -> None:
     elif how == LONG_LINE:
         step |= {"output": "x" * LONG_BYTES}
     elif how == TWICE:
-        fake.bite_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
+        fake.page_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
     elif how == HOUR_OFF:
         fake.access |= {"clock": str(time.time() + 3600)}
     elif how == JOB_DELETED:
@@ -119,7 +119,7 @@ class TestRecordedPgAgent(Reads, Logs, Deadlines, Reruns, Starts, Holds, Faults)
         return connector_on(self.fake), run
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
-        self.fake.bite_rows = 100
+        self.fake.page_rows = 100
         after = self.fake.newest
         self.fake.run(1, "s", jlgid=after + 2)
         self.fake.pass_time(5)
@@ -202,7 +202,7 @@ def test_a_step_failed_by_its_result_whatever_its_letter(status: str, kind: str,
 
 def test_an_open_run_of_an_ended_agent_is_lost_and_read_again(fake: FakePgAgent) -> None:
     fake.agents[0]["alive"] = False
-    fake.bite_rows = 100
+    fake.page_rows = 100
     poll = connector_on(fake).poll("", (), 5)
     lost = next(run for run in poll.runs if run.job == "long")
     assert (RunState.LOST, RunEvidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
@@ -214,7 +214,7 @@ def test_an_open_run_of_an_ended_agent_is_lost_and_read_again(fake: FakePgAgent)
 
 def test_a_number_allocated_first_and_written_last_is_not_lost(fake: FakePgAgent) -> None:
     """Threads of the agent take a jlgid and write its row moments later, in no order."""
-    fake.bite_rows = 100
+    fake.page_rows = 100
     fake.run(1, "s", jlgid=12)
     first = connector_on(fake).poll("", (), 5)
     fake.run(2, "f", -1, jlgid=10)
@@ -229,12 +229,12 @@ def test_gaps_in_old_history_are_never_requested(fake: FakePgAgent) -> None:
     """A sequence has gaps, and people delete old rows: a gap means nothing."""
     fake.pass_time(3600)
     fake.runs = [row for row in fake.runs if row["jlgid"] in (2, 6)]
-    fake.bite_rows = 100
+    fake.page_rows = 100
     assert {} == json.loads(connector_on(fake).poll("", (), 5).cursor)["again"]
 
 
 def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgAgent) -> None:
-    fake.bite_rows = 100
+    fake.page_rows = 100
     cursor = connector_on(fake).poll("", (), 5).cursor
     lost = RunRef("script", "x", "99", '{"jlgid": 0, "jobid": 3}')
     runs = {run.attempt_key: run for run in connector_on(fake).poll(cursor, (lost,), 5).runs}
@@ -252,7 +252,7 @@ def test_replaced_rows_are_a_gap_and_are_read_again(fake: FakePgAgent) -> None:
 
 def test_restarted_numbers_are_a_gap_however_few_were_read(fake: FakePgAgent) -> None:
     """TRUNCATE … RESTART IDENTITY of a log with 8 rows: the new rows 1 and 2 are read, not waited for until 9."""
-    fake.bite_rows = 100
+    fake.page_rows = 100
     connector = connector_on(fake)
     cursor = connector.poll("", (), 5).cursor
     fake.runs, fake.step_log = [], []
@@ -290,7 +290,7 @@ def test_an_unreadable_row_is_skipped_or_kept_without_its_times(fake: FakePgAgen
 
 
 def test_a_row_that_cannot_be_read_leaves_the_others_alone(fake: FakePgAgent) -> None:
-    fake.bite_rows = 100
+    fake.page_rows = 100
     fake.runs[0] |= {"jobid": "x"}
     poll = connector_on(fake).poll("", (), 5)
     assert ["jlgid 1"] == [item.where for item in poll.skipped]
@@ -316,7 +316,7 @@ def test_a_renamed_job_is_known_by_its_number_and_a_removed_one_keeps_its_name(f
     after = {job.native_id: job.match_keys for job in connector.inventory("", 5).jobs}
     assert before["script"] == after["script_v2"] == ("jobid:3",)
     fake.jobs = [row for row in fake.jobs if row["jobid"] != 2]
-    fake.bite_rows = 100
+    fake.page_rows = 100
     assert "bad" in {run.job for run in connector.poll("", (), 5).runs}
 
 
@@ -352,7 +352,7 @@ def test_a_database_without_a_pgagent_that_we_know(fake: FakePgAgent, change: di
 
 def test_a_standby_proves_no_missing_start_and_starts_nothing(fake: FakePgAgent) -> None:
     fake.access |= {"is_standby": True}
-    fake.bite_rows = 100
+    fake.page_rows = 100
     connector = connector_on(fake)
     assert connector.poll("", (), 5).seen_until is None
     preview = connector.preview(ActionSpec(Verb.START, RunRef("load_orders", "x", "", ""), RunState.PLANNED), 5)

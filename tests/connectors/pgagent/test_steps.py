@@ -71,26 +71,26 @@ def add(fake: FakePgAgent, steps: int, status: str = "s") -> None:
 
 
 def read_all(fake: FakePgAgent) -> tuple[dict[str, RunRecord], list[SkippedRecord], int]:
-    """All runs, what was skipped, and in how many bites."""
+    """All runs, what was skipped, and in how many polls."""
     connector = PgAgentConnector(PgAgentClient(Session(fake), "headway"))
     runs: dict[str, RunRecord] = {}
     skipped: list[SkippedRecord] = []
-    cursor, more, bites = "", True, 0
+    cursor, more, polls = "", True, 0
     while more:
         poll = connector.poll(cursor, (), 5)
         runs |= {run.attempt_key: run for run in poll.runs}
         skipped += poll.skipped
-        cursor, more, bites = poll.cursor, poll.more, bites + 1
+        cursor, more, polls = poll.cursor, poll.more, polls + 1
         assert more is (poll.seen_until is None)
-    return runs, skipped, bites
+    return runs, skipped, polls
 
 
-def test_runs_whose_steps_do_not_fit_into_one_reply_come_in_more_bites(fake: FakePgAgent) -> None:
+def test_runs_whose_steps_do_not_fit_into_one_reply_come_in_more_polls(fake: FakePgAgent) -> None:
     """Each ends PARTIAL by its last step: without that it would be green, and without all of them skipped."""
     for steps in (4, 4, MOST, 1, 2, 3):
         add(fake, steps)
-    runs, skipped, bites = read_all(fake)
-    assert ([RunState.PARTIAL] * 6, [], 4) == ([run.state for run in runs.values()], skipped, bites)
+    runs, skipped, polls = read_all(fake)
+    assert ([RunState.PARTIAL] * 6, [], 4) == ([run.state for run in runs.values()], skipped, polls)
 
 
 def test_a_run_of_more_steps_than_any_reply_holds_is_not_judged(fake: FakePgAgent) -> None:

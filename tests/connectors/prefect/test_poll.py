@@ -116,7 +116,7 @@ def test_many_events_are_read_in_pages_by_their_token_and_none_is_lost() -> None
 
 
 @pytest.mark.deep
-def test_a_long_history_is_walked_in_bites_each_run_once() -> None:
+def test_a_long_history_is_walked_in_pages_each_run_once() -> None:
     fake = FakePrefect(ORDERS)
     at = fake.now.isoformat()
     runs = {fake.start(ORDERS, expected_start_time=at)["id"] for _ in range(450)}

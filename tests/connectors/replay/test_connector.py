@@ -48,12 +48,12 @@ def the_failure(connector: ReplayConnector, job: str = "db07:extract") -> RunRec
 
 @given(st.lists(st.floats(0, 24), min_size=1, max_size=6), st.integers(1, 4))
 def test_polls_at_any_pace_and_size_end_with_the_same_state(
-    tmp_path_factory: pytest.TempPathFactory, hours: list[float], bite: int
+    tmp_path_factory: pytest.TempPathFactory, hours: list[float], page: int
 ) -> None:
     folder = tmp_path_factory.mktemp("night")
     runs: dict[str, RunRecord] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "BITE", bite)
+        patch.setattr(room, "PAGE_RUNS", page)
         cursor = ""
         for hour in [*sorted(hours), 24.0]:
             reported, cursor = follow(opened(folder, at(hour)), cursor)

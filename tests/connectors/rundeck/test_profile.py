@@ -67,7 +67,7 @@ class TestRundeck(Reads, Logs, Deadlines, Cancels, Faults):
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add(MART)
         row = self.fake.execution(MART, "running", self.fake.now - timedelta(minutes=5))
-        polls = self.bites(opened(self.fake), "")
+        polls = self.polls_until_end(opened(self.fake), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == str(row["id"]))
 
     def answering(self, how: str) -> Connector:

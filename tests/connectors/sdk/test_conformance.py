@@ -102,7 +102,7 @@ class ConformanceRun(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds, Fau
         return "bad"
 
     def a_running_run(self) -> RunRecord:
-        row, self.fake.bite_rows = self.fake.run(LOAD, "running"), 100
+        row, self.fake.page_rows = self.fake.run(LOAD, "running"), 100
         runs = PgCronConnector(FakeClient(self.fake)).poll("", (), 5).runs
         return next(run for run in runs if run.attempt_key == str(row["runid"]))
 
@@ -246,7 +246,7 @@ def test_a_flood_in_small_pages_is_walked_to_its_end() -> None:
         return replace(poll, cursor=f'"{number}"', more=number < 800)
 
     world = ConformanceRun()
-    assert 800 == len([*world.bites(Faulty(world.fake, {"poll": page}), "")])
+    assert 800 == len([*world.polls_until_end(Faulty(world.fake, {"poll": page}), "")])
 
 
 def test_a_missing_capability_needs_a_reason() -> None:

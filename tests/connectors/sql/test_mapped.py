@@ -34,7 +34,7 @@ from connectors.sdk.records import LogChunk, RunRecord, RunRef, TargetClock
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.postgres import PostgresSession
-from connectors.sql.client import BITE_ROWS, SqlClient, SqlRows
+from connectors.sql.client import PAGE_ROWS, SqlClient, SqlRows
 from connectors.sql.connector import CONNECTOR, SqlConnector, SqlCursor
 from connectors.sql.options import SqlOptions
 from connectors.sql.postgres import PostgresDatabase
@@ -56,12 +56,12 @@ def settings(**more: Any) -> dict[str, Any]:
 class FakeTables(SqlClient):
     """The client's three questions answered from recorded rows, as PostgreSQL would give them as JSON."""
 
-    def __init__(self, bite_rows: int = 5, **more: Any) -> None:
+    def __init__(self, page_rows: int = 5, **more: Any) -> None:
         super().__init__(
             SqlOptions.model_validate(settings(**more)), PostgresDatabase(PostgresSession(dict, "headway"))
         )
         document = json.loads(RECORDING.read_text())
-        self.bite_rows = bite_rows
+        self.page_rows = page_rows
         self.clock = datetime.now(UTC)
         self.refuse_runs = False
         named = [row for row in document["jobs"] if row["jobname"]]
@@ -82,8 +82,8 @@ class FakeTables(SqlClient):
         requested = {*open_ids, *map(str, missing)}
         again = [dict(row) for row in self.run_rows if str(row["runid"]) in requested]
         rows = sorted(filter(self._is_after(after), self.run_rows), key=itemgetter(self.options.runs.cursor))
-        rows = [dict(row) for row in rows[: self.bite_rows]]
-        return SqlRows(rows, len(rows) >= self.bite_rows, self._clock(), "15.20", again)
+        rows = [dict(row) for row in rows[: self.page_rows]]
+        return SqlRows(rows, len(rows) >= self.page_rows, self._clock(), "15.20", again)
 
     def _is_after(self, after: str) -> Callable[[Any], bool]:
         if self.options.runs.cursor_is == "time":
@@ -114,7 +114,7 @@ def nasty(tables: FakeTables, how: str) -> None:
     elif how == LONG_LINE:
         last |= {"return_message": "x" * LONG_BYTES}
     elif how == TWICE:
-        tables.bite_rows, tables.run_rows = 1000, [row for row in tables.run_rows for _ in range(2)]
+        tables.page_rows, tables.run_rows = 1000, [row for row in tables.run_rows for _ in range(2)]
     elif how == HOUR_OFF:
         tables.clock += timedelta(hours=1)
     elif how == JOB_DELETED:
@@ -161,7 +161,7 @@ class TestMappedTables(Reads, Logs, Deadlines, Faults):
         return SqlConnector(self.tables)
 
     def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
-        tables = FakeTables(bite_rows=1000)
+        tables = FakeTables(page_rows=1000)
         late = tables.run_rows.pop(-2)
 
         def commit() -> str:
@@ -184,7 +184,7 @@ class TestMappedTables(Reads, Logs, Deadlines, Faults):
 
 
 class Crowd(FakeTables):
-    """Runs without a gap in their numbers: a bite is a slice."""
+    """Runs without a gap in their numbers: a page is a slice."""
 
     def __init__(self, runs: int) -> None:
         super().__init__()
@@ -192,12 +192,12 @@ class Crowd(FakeTables):
 
     def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int]) -> SqlRows:
         first = int(after or -1) + 1
-        rows = [dict(row) for row in self.run_rows[first : first + BITE_ROWS]]
-        return SqlRows(rows, len(rows) == BITE_ROWS, self._clock(), "15.20")
+        rows = [dict(row) for row in self.run_rows[first : first + PAGE_ROWS]]
+        return SqlRows(rows, len(rows) == PAGE_ROWS, self._clock(), "15.20")
 
 
 def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_deleted() -> None:
-    tables = FakeTables(bite_rows=1000)
+    tables = FakeTables(page_rows=1000)
     tables.run_rows[-1] |= {"status": "running", "end_time": None}
     key, connector = str(tables.run_rows[-1]["runid"]), SqlConnector(tables)
     cursor = connector.poll("", (), 5).cursor
@@ -212,23 +212,25 @@ def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_
     assert [RunState.UNKNOWN] == [run.state for run in poll.runs]
 
 
-def test_more_open_rows_than_a_bite_do_not_keep_the_newer_ones_away() -> None:
-    tables = FakeTables(bite_rows=5)
+def test_more_open_rows_than_a_page_do_not_keep_the_newer_ones_away() -> None:
+    tables = FakeTables(page_rows=5)
     for row in tables.run_rows[:5]:
         row |= {"status": "running", "end_time": None}
-    bites = {run.attempt_key for poll in TestMappedTables().bites(SqlConnector(tables), "") for run in poll.runs}
-    assert {str(row["runid"]) for row in tables.run_rows} == bites
+    pages = {
+        run.attempt_key for poll in TestMappedTables().polls_until_end(SqlConnector(tables), "") for run in poll.runs
+    }
+    assert {str(row["runid"]) for row in tables.run_rows} == pages
 
 
 def test_a_full_page_that_leads_nowhere_is_never_reported_as_complete() -> None:
-    tables = FakeTables(bite_rows=5, runs={**settings()["runs"], "cursor": "nowhere"})
+    tables = FakeTables(page_rows=5, runs={**settings()["runs"], "cursor": "nowhere"})
     tables.run_rows = [{**row, "nowhere": "x"} for row in tables.run_rows]
     with pytest.raises(NotSupported, match="have no whole number above 0 as nowhere: correct cursor"):
         SqlConnector(tables).poll("", (), 5)
 
 
 def test_a_row_whose_number_was_allocated_first_and_committed_second_is_reported() -> None:
-    tables = FakeTables(bite_rows=1000)
+    tables = FakeTables(page_rows=1000)
     late, connector = tables.run_rows.pop(-2), SqlConnector(tables)
     cursor = connector.poll("", (), 5).cursor
     cursor = connector.poll(cursor, (), 5).cursor
@@ -239,7 +241,7 @@ def test_a_row_whose_number_was_allocated_first_and_committed_second_is_reported
 
 
 def test_a_number_that_never_comes_is_requested_no_longer_than_a_commit_may_take() -> None:
-    tables = FakeTables(bite_rows=1000, overlap=30)
+    tables = FakeTables(page_rows=1000, overlap=30)
     late, connector = tables.run_rows.pop(-2), SqlConnector(tables)
     cursor = connector.poll("", (), 5).cursor
     assert late["runid"] in read(cursor).missing
@@ -257,23 +259,23 @@ TIMES = {"query": "SELECT * FROM r WHERE end_time >= {cursor}", "cursor": "end_t
 
 
 def test_a_row_with_a_time_before_the_last_read_is_reported_within_the_overlap() -> None:
-    """A transaction's now() is its beginning; a bite is far smaller than what the overlap holds."""
-    tables = FakeTables(bite_rows=5, runs={**settings()["runs"], **TIMES})
+    """A transaction's now() is its beginning; a page is far smaller than what the overlap holds."""
+    tables = FakeTables(page_rows=5, runs={**settings()["runs"], **TIMES})
     first = tables.clock - timedelta(hours=1)
     tables.run_rows = [
         {**tables.run_rows[0], "runid": number, "start_time": first.isoformat(), "status": "succeeded",
          "end_time": (first + timedelta(seconds=number)).isoformat()} for number in range(100, 130)
     ]  # fmt: skip
     late, connector = tables.run_rows.pop(10), SqlConnector(tables)
-    cursor = list(TestMappedTables().bites(connector, ""))[-1].cursor
+    cursor = list(TestMappedTables().polls_until_end(connector, ""))[-1].cursor
     tables.run_rows.append(late)
-    polls = list(TestMappedTables().bites(connector, cursor))
+    polls = list(TestMappedTables().polls_until_end(connector, cursor))
     assert str(late["runid"]) in {run.attempt_key for poll in polls for run in poll.runs}
     assert read(cursor).after == read(polls[-1].cursor).after
 
 
 def test_a_row_in_the_future_does_not_hide_those_of_now() -> None:
-    tables = FakeTables(bite_rows=1000, runs={**settings()["runs"], **TIMES})
+    tables = FakeTables(page_rows=1000, runs={**settings()["runs"], **TIMES})
     row = {**tables.run_rows[0], "status": "succeeded", "start_time": tables.clock.isoformat()}
     tables.run_rows = [{**row, "runid": 7, "end_time": (tables.clock + timedelta(days=1)).isoformat()}]
     connector = SqlConnector(tables)
@@ -283,7 +285,7 @@ def test_a_row_in_the_future_does_not_hide_those_of_now() -> None:
 
 
 def test_a_success_in_the_future_is_skipped_and_read_again_until_its_time() -> None:
-    tables = FakeTables(bite_rows=1000)
+    tables = FakeTables(page_rows=1000)
     row = tables.run_rows[-1]
     row |= {"status": "succeeded", "start_time": tables.clock.isoformat()}
     row |= {"end_time": (tables.clock + timedelta(hours=1)).isoformat()}
@@ -413,12 +415,12 @@ class Recorded:
         return []
 
 
-def test_open_runs_and_missing_numbers_take_no_place_in_the_bite() -> None:
+def test_open_runs_and_missing_numbers_take_no_place_in_the_page() -> None:
     session = Recorded()
     client = SqlClient(SqlOptions.model_validate(settings()), PostgresDatabase(session))  # type: ignore[arg-type]  # it is used as one
     client.runs("7", ["3", "4"], [5, 6])
-    bite, opened, missing = session.bound
-    assert ("7", [], BITE_ROWS) == (bite["cursor"], bite["open"], bite["limit"])
+    page, opened, missing = session.bound
+    assert ("7", [], PAGE_ROWS) == (page["cursor"], page["open"], page["limit"])
     assert ["3", "4"] == opened["open"]
     assert int(opened["cursor"]) > 10**18
     assert ("4", [], [5, 6]) == (missing["cursor"], missing["open"], missing["missing"])

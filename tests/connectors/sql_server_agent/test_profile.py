@@ -90,7 +90,7 @@ class TestSqlServerAgent(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds,
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add(MART)
         self.fake.activity[MART] = self.fake.now
-        polls = self.bites(opened(self.fake), "")
+        polls = self.polls_until_end(opened(self.fake), "")
         return next(run for poll in polls for run in poll.runs if run.state is RunState.RUNNING)
 
     def pause_by_hand(self, job_id: str) -> None:

@@ -123,7 +123,7 @@ def test_a_partial_hold_of_two_schedules_is_unknown_and_reported(fake: FakeState
     with pytest.raises(OutcomeUnknown, match="default/nightly was written, then"):
         connector.act(preview, key, 20)
     look_up = connector.look_up(preview, key, 20)
-    assert ActionUnknown("only default/nightly of default/nightly, default/noon bears our mark") == look_up
+    assert ActionUnknown("only default/nightly of default/nightly, default/noon bears the hold mark") == look_up
     assert [(key, "mart")] == [(hold.mark.id, hold.job) for hold in connector.holds(20)]
     connector.act(connector.preview(release_ask("mart", key), 20), new_key(), 20)
     assert {"ENABLED"} == {schedule["State"] for schedule in fake.schedules}

@@ -173,7 +173,7 @@ def test_a_poll_without_news_lists_and_reports_only_open_runs(fake: FakeStates) 
     assert ["ListExecutions"] * 5 == [operation for operation, _ in fake.calls]
 
 
-def test_long_histories_come_in_bites_and_keep_their_page(fake: FakeStates) -> None:
+def test_long_histories_come_in_pages_and_keep_their_page(fake: FakeStates) -> None:
     for number in range(20):
         fake.add(f"more-{number}", "SUCCEEDED")
     connector = fake.connector()

@@ -269,19 +269,19 @@ def test_an_unreadable_line_is_skipped_and_the_rest_is_kept(db07: SystemdHost, l
     assert poll.skipped or poll.warnings
 
 
-def test_a_bite_that_is_cut_goes_on_where_it_was_cut(db07: SystemdHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.systemd.client.BITE_BYTES", 3000)
+def test_a_page_that_is_cut_goes_on_where_it_was_cut(db07: SystemdHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.systemd.client.PAGE_BYTES", 3000)
     for number in range(8):
         db07.ran("backup", 4000 - 100 * number)
-    cursor, bites = "", 0
+    cursor, polls = "", 0
     seen: list[RunRecord] = []
     while True:
         poll = polled(db07, cursor)
-        bites, seen, cursor = bites + 1, [*seen, *poll.runs], poll.cursor
+        polls, seen, cursor = polls + 1, [*seen, *poll.runs], poll.cursor
         if not poll.more:
             break
         assert poll.seen_until is None
-    assert (8, True) == (len({run.attempt_key for run in seen if run.state is RunState.SUCCEEDED}), bites > 2)
+    assert (8, True) == (len({run.attempt_key for run in seen if run.state is RunState.SUCCEEDED}), polls > 2)
 
 
 def test_a_journal_that_hides_entries_is_refused_with_its_fix(db07: SystemdHost) -> None:

@@ -72,7 +72,7 @@ class TestZosmf(Reads, Logs, Deadlines, Cancels, Faults):
     def a_running_run(self) -> RunRecord:
         self.fake.hangs.add("PAYMART")
         row = self.fake.job("PAYMART", None, self.fake.now - timedelta(minutes=5), "ACTIVE")
-        polls = self.bites(opened(self.fake), "")
+        polls = self.polls_until_end(opened(self.fake), "")
         return next(run for poll in polls for run in poll.runs if run.attempt_key == row["job-correlator"])
 
     def answering(self, how: str) -> Connector:

@@ -439,19 +439,51 @@ def test_a_hung_run_before_a_service_is_notified_once_with_rule_figures_and_sour
     assert None is ledger.finding(DetectionRule.TOO_LONG)
 
 
+def with_plan(ledger: Ledger, plan: PlanFacts | None) -> None:
+    ledger.estate = replace(ledger.estate, plans_by_incident={1: plan} if plan is not None else {})
+
+
 @pytest.mark.parametrize("is_outdated, command", [(False, "headway plan resume 7"), (True, "headway plan abort 7")])
 def test_the_end_of_an_incident_names_the_command_for_its_stopped_plan(*, is_outdated: bool, command: str) -> None:
     """Resuming an outdated plan repairs nothing; of a closed incident there is nothing to recover."""
     ledger = night((EXTRACT, "03:10", RunState.FAILED))
     ledger.evaluate("03:26")
-    ledger.estate = replace(ledger.estate, plans_by_incident={1: PlanFacts(7, "stopped", 4, 7, is_outdated)})
+    with_plan(ledger, PlanFacts(7, "stopped", 4, 7, is_outdated))
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
-    ledger.evaluate("03:43")
-    closing = ledger.incident()
-    assert closing.closed
-    (notice,) = closing.notices
+    (notice,) = ledger.evaluate("03:43").incidents[0].notices
+    assert ledger.incident().closed
     assert f", plan 7 stopped at 4 of 7 steps: {command} (" in notice.title
     assert [command] == re.findall(r"^Do +(.*)$", notice.body, re.M)
+
+
+def test_an_incident_is_resolved_once_its_plan_is_done_and_only_then_a_mail_says_safe() -> None:
+    ledger = night((EXTRACT, "03:10", RunState.FAILED))
+    ledger.evaluate("03:26")
+    with_plan(ledger, PlanFacts(7, "running", 2, 4))
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
+    ledger.evaluate("03:43")
+    assert (False, ()) == (ledger.incident().closed, ledger.incident().notices)
+    with_plan(ledger, PlanFacts(7, "running", 3, 4))
+    ledger.evaluate("03:50")
+    assert (False, ()) == (ledger.incident().closed, ledger.incident().notices)
+    with_plan(ledger, None)
+    (notice,) = ledger.evaluate("03:58").incidents[0].notices
+    assert ledger.incident().closed
+    assert notice.title == "Resolved: Day safe ({incident}, 32 min)"
+
+
+def test_a_service_that_misses_its_deadline_while_a_plan_runs_names_the_plan_and_no_repaired_error() -> None:
+    ledger = night((EXTRACT, "03:10", RunState.FAILED))
+    ledger.evaluate("03:26")
+    with_plan(ledger, PlanFacts(7, "running", 2, 4))
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
+    ledger.evaluate("03:43")
+    notices = ledger.evaluate("06:31").incidents[0].notices
+    (notice,) = [notice for notice in notices if notice.style == "technical"]
+    assert notice.title.startswith("Update: Day 06:30 breached: plan 7 is at 2 of 4 steps"), notice.title
+    assert "exit" not in notice.body.partition("-----")[0]
+    assert "The failure is repaired; not all jobs have finished." in notice.body
+    assert ["headway plan 7"] == re.findall(r"^Do +(.*)$", notice.body, re.M)
 
 
 RED_STEP, SENT_STEP = PlannedRun(7, is_awaited=False), PlannedRun(7, is_awaited=False, is_requested=True)

@@ -117,6 +117,7 @@ def test_what_was_delivered_stale_is_called_so_and_breaks_its_promise_unless_it_
     assert affected_service.reason.startswith("delivered 05:20 UTC, stale: it read what its upstream had not finished")
     ledger.evaluate("06:31")
     assert (Timeliness.BREACHED, "stale") == service_timeliness(ledger)
+    assert "; not delivered with good data by 06:30 UTC" in ledger.day("daily").reason
 
 
 @pytest.mark.parametrize("cause", ["hangs", "runs again", "has not started"])

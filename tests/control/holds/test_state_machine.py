@@ -368,7 +368,7 @@ def test_a_hold_that_a_person_undid_ends_and_is_not_placed_again() -> None:
 
 
 def test_a_hold_that_a_person_undid_loses_its_mark_and_a_later_pause_stays_theirs() -> None:
-    """The note of a DAG that a person resumed still bears our line: their next pause must not be taken for ours."""
+    """The note of a DAG that a person resumed still bears the mark: their next pause must not be taken for ours."""
     stage = repaired(failed(Stage()), "04:20")
     stage.when("03:54", lambda: setattr(stage.source, "undone", True))
     stage.when("03:56", stage.reconciled)
@@ -381,7 +381,7 @@ def test_a_hold_that_a_person_undid_loses_its_mark_and_a_later_pause_stays_their
     stage.until("06:00")
     assert ([], None, True) == (stage.started(), stage.source.mark, stage.source.paused)
     assert [Verb.HOLD, Verb.RELEASE] == stage.sent()
-    text = "a person enabled it at its source; our mark is gone"
+    text = "a person enabled it at its source; the hold mark is gone"
     assert (HoldState.RELEASED, text) == (stage.hold().state, stage.hold().text)
 
 

@@ -218,7 +218,7 @@ def test_a_held_job_enabled_by_a_person_stays_enabled_and_a_later_pause_is_their
     night.at("03:55").rounds(2)
     assert "clearing" == night.hold()[0]
     night.at("03:56").rounds(4)
-    assert ("released", "a person enabled it at its source; our mark is gone") == (
+    assert ("released", "a person enabled it at its source; the hold mark is gone") == (
         night.hold()[0],
         night.hold()[3],
     )
@@ -232,7 +232,7 @@ def test_a_held_job_enabled_by_a_person_stays_enabled_and_a_later_pause_is_their
 
 
 def test_a_mark_that_returns_repeatedly_is_removed_each_time(night: Night) -> None:
-    """An old crontab is put back, and the job enabled below our mark."""
+    """An old crontab is put back, and the job enabled below the hold mark."""
     scheduler = night.bench.scheduler
     night.at("03:51").rounds()
     mark = scheduler.marks["load"]

@@ -69,12 +69,12 @@ def service_day(night: Night) -> tuple[str, str]:
     return str(timeliness), reasons_text(parse_reasons(reasons))
 
 
-def ends(night: Night, job: str, clock: str, state: RunState) -> None:
+def ends(night: Night, job: str, clock: str, state: RunState, message: str = "") -> None:
     """The run that the plan, or its hold, requested has ended at that time."""
     verb = "rerun" if job == "extract" else "start"
     [key] = [item for (item,) in night.rows(f"SELECT key FROM action WHERE verb = '{verb}'")]
     night.bench.scheduler.attempt(
-        job, f"{job}-again", state, at(clock), action_key=key, period_key=None, ended_at=at(clock)
+        job, f"{job}-again", state, at(clock), action_key=key, period_key=None, ended_at=at(clock), message=message
     )
 
 
@@ -409,6 +409,9 @@ def stopped_at_its_wait(night: Night) -> list[tuple[str, str]]:
 def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(night: Night) -> None:
     mails = stopped_at_its_wait(night)
     commands = ["headway rerun fake/load", "headway plan resume 1"]
+    [ended] = [title for title, _ in mails if "(INC-0001, " in title]
+    assert ended.startswith("Cause resolved: daily 06:30 still at risk (INC-0001, ")
+    mails = [(title, body) for title, body in mails if title != ended]
     assert [commands] == [re.findall(r"^Do +(.*)$", body, re.M) for _, body in mails], "one mail, one way"
     with open_queries(night.bench.url) as reads:
         view = reads.plans.plan(1)
@@ -416,7 +419,7 @@ def test_a_plan_stopped_at_a_wait_names_the_rerun_of_its_job_before_the_resume(n
     assert view.text.endswith("; to go on: headway rerun fake/load, then headway plan resume 1, or plan abort")
     assert view.incident_id is not None
     verdict = shown_verdict(night, view.incident_id)
-    assert verdict.startswith("Plan 1 stopped: 3 of 4 steps, restart load, then resume it by ")
+    assert verdict.startswith("Plan 1 stopped: restart load, then resume it by ")
     draft = proposal(night, view.incident_id)
     with pytest.raises(AlreadyRequested, match="it is stopped: headway rerun fake/load, then headway plan resume 1, "):
         EngineClient(night.bench.url).start_plan(draft, new_action_key())
@@ -442,9 +445,7 @@ def test_a_stopped_plan_whose_job_ran_on_stale_data_is_replaced_and_not_resumed(
     night.at("04:10")
     go_on(night)
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
-    assert shown_verdict(night).startswith(
-        "Plan 1 stopped: 1 of 4 steps, abort it, then restart extract and load by 06:"
-    )
+    assert shown_verdict(night).startswith("Plan 1 stopped: abort it, then restart extract and load by 06:")
     draft = proposal(night)
     assert [("rerun", "fake/extract"), ("rerun", "fake/load")] == [(step.verb, step.job) for step in draft.steps]
     commands = ["headway plan abort 1", "headway recover INC-0001"]
@@ -475,12 +476,12 @@ def test_a_verdict_names_the_release_of_a_job_that_a_person_holds(night: Night) 
     assert shown_verdict(night).startswith("Restart extract, then release load by 06:")
     plan(night)
     go_on(night)
-    ends(night, "extract", "03:53", RunState.FAILED)
+    ends(night, "extract", "03:53", RunState.FAILED, "No space left on device\nTraceback")
     night.at("03:54")
     go_on(night)
-    assert shown_verdict(night).startswith(
-        "Plan 1 stopped: 0 of 1 step, fix the cause, then resume it, then release load by 06:"
-    )
+    with open_queries(night.bench.url) as reads:
+        assert "step 1, fake/extract: No space left on device" == reads.plans.plan(1).stop_reason
+    assert shown_verdict(night).startswith("Plan 1 stopped: fix extract, then resume it, then release load by 06:")
 
 
 def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> None:
@@ -493,7 +494,8 @@ def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> No
     assert [("running",)] == night.rows("SELECT state FROM plan")
 
 
-def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_safe(night: Night) -> None:
+def to_the_last_step(night: Night) -> None:
+    """The root is good, and the plan runs until it has only load to wait for; nobody is notified of that."""
     night.at("03:50").rounds()
     plan(night)
     night.at("03:51")
@@ -502,33 +504,39 @@ def test_a_cause_that_is_resolved_in_the_middle_of_its_plan_is_not_reported_as_s
     go_on(night)
     sent(night)
     ends(night, "extract", "04:10", RunState.SUCCEEDED)
-    night.at("04:11").rounds()
+    for clock in ("04:11", "04:14", "04:18"):
+        night.at(clock)
+        go_on(night)
+    assert [] == sent(night)
+    assert [(None,)] == night.rows("SELECT closed_us FROM incident")
+    assert shown_verdict(night).startswith("Plan 1 running: 3 of 4 steps, services done about 04:2")
+    ends(night, "load", "04:20", RunState.SUCCEEDED)
+
+
+def test_an_incident_is_resolved_at_the_end_of_its_plan_and_the_mail_says_safe(night: Night) -> None:
+    to_the_last_step(night)
+    night.at("04:21")
+    go_on(night)
+    night.at("04:22").rounds()
     [(title, body)] = sent(night)
-    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
-    assert body.startswith("Plan 1 is at 2 of 4 steps.\n"), "with the rerun that succeeded, as the title counts it"
+    assert title.startswith("Resolved: daily safe (INC-0001, ")
+    assert body.startswith("Plan 1 is at 4 of 4 steps.\n"), "with the run of load, which the plan has not judged yet"
     [(reason,)] = night.rows("SELECT close_reason FROM incident")
-    assert "plan" not in reason  # it is read after the plan has ended
+    assert "plan" not in reason
 
 
 def test_an_end_that_was_delayed_says_how_its_plan_ended(night: Night) -> None:
-    night.at("03:50").rounds()
-    plan(night)
-    night.at("03:51")
-    go_on(night)
-    night.at("04:05")
-    go_on(night)
-    sent(night)
+    to_the_last_step(night)
     night.bench.sink.answer = SendResult(False, "451")
-    ends(night, "extract", "04:10", RunState.SUCCEEDED)
-    night.at("04:11").rounds()
-    assert len(sent(night)) == 1
+    night.at("04:21")
+    go_on(night)
+    assert {"Resolved: daily safe"} == {title.partition(" (INC-0001, ")[0] for title, _ in sent(night)}
     night.bench.sink.answer = SendResult(True)
     with night.bench.store.write(None) as session:
-        session.rows("UPDATE plan SET state = 'done' WHERE id = 1")
         session.rows("UPDATE delivery SET next_us = 0")
         session.rows("UPDATE delivery SET since_us = since_us - 1190000000 WHERE state = 'pending'")
     [(title, body)] = sent(night)
-    assert title.startswith("Cause resolved: daily on time (INC-0001, ")
+    assert title.startswith("Resolved: daily safe (INC-0001, ")
     assert body.startswith("Delayed by 20 min.\n\nPlan 1 is done.\n")
 
 

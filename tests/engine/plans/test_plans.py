@@ -795,6 +795,7 @@ def test_a_repair_names_who_requested_its_plan_and_who_approved_it(night: Bench)
     turn(night)
     ends(night, 1)
     ends(night, 2)
+    night.turn()  # the plan is done
     title, body = night.sink.got[-1][1:]
     assert title.startswith("Resolved: ")
     assert title.endswith("rerun by assistant of anna, approved by ben)")
@@ -809,6 +810,7 @@ def test_a_repair_by_its_only_requester_names_one_person(night: Bench) -> None:
     turn(night)
     ends(night, 1)
     ends(night, 2)
+    night.turn()  # the plan is done
     assert night.sink.got[-1][1].endswith("rerun by anna)")
 
 

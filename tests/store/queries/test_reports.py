@@ -77,7 +77,11 @@ def test_days_incidents_and_changes_are_measured(served: Estate, reads: Queries)
     [[service_id]] = served.rows("SELECT id FROM service")
     day: dict[str, Any] = {"service_id": service_id, "timeliness": "met", "deadline_us": micros(at("03:00"))}
     insert(served, ServiceDay(business_date="2026-11-18", delivered_us=micros(at("02:40")), **day))
-    insert(served, ServiceDay(business_date="2026-11-17", delivered_us=micros(at("03:10")), **day))
+    extended: dict[str, Any] = {"delivered_us": micros(at("02:55")), "agreed_us": micros(at("02:50"))}
+    insert(served, ServiceDay(business_date="2026-11-15", **day, **extended))
+    agreed_us = micros(at("03:15"))
+    insert(served, ServiceDay(business_date="2026-11-17", delivered_us=micros(at("03:10")), agreed_us=agreed_us, **day))
+    insert(served, ServiceDay(business_date="2026-11-14", agreed_us=micros(at("03:30")), **day))
     insert(served, ServiceDay(business_date="2026-11-16", **{**day, "timeliness": "no_estimate"}))
     times: dict[str, Any] = {"failed_since_us": micros(at("01:00")), "opened_us": micros(at("01:05"))}
     job: dict[str, Any] = {"root_job_id": served.job_id(), "cause": "run"}
@@ -101,7 +105,8 @@ def test_days_incidents_and_changes_are_measured(served: Estate, reads: Queries)
         assert (1, 600.0, 3600.0) == (figures.incidents, figures.acknowledge_s, figures.recover_s)
         assert (2, 1, 1) == (figures.changes, figures.tried_changes, figures.failed_changes)
     [service] = reads.reports.months([MONTH], "supply")
-    assert (1, 2, timedelta(minutes=5).total_seconds()) == (service.in_time, service.judged, service.slack_s)
+    assert (2, 4, timedelta(minutes=5).total_seconds()) == (service.in_time, service.judged, service.slack_s)
+    assert (1, 2) == (service.sla_in_time, service.sla_judged)
 
 
 def test_costs_are_summed_and_other_values_are_none(served: Estate, reads: Queries) -> None:

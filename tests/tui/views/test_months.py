@@ -17,7 +17,7 @@ from tests.tui.views.runs.test_durations import render_context
 
 NARROW = text_width(Size(80, 24))
 MONTHS = ("2026-06", "2026-07", "2026-08", "2026-09", "2026-10", "2026-11")
-NEW = MonthFigures("system", "etl", "etl", MONTHS[0], 0, 0, None, 0, None, None, 0, 0, 0, 0, 0, 0, 0, None)
+NEW = MonthFigures("system", "etl", "etl", MONTHS[0], 0, 0, 0, 0, None, 0, None, None, 0, 0, 0, 0, 0, 0, 0, None)
 
 
 def month(at: int, **figures: Any) -> MonthFigures:

@@ -115,4 +115,4 @@ def test_the_reasons_of_a_service_of_another_zone_are_in_the_zone_of_the_screen(
     lines = [*evidence_lines(view, berlin()), service_verdict([listed], berlin(), 200)]
     lines += [list(row.cells) for row in summary_lines(view, berlin(), 200)]
     text = "\n".join("".join(part for part, *_ in line) for line in lines)
-    assert (3, 0) == (text.count("load starts 04:30"), text.count("JST")), text
+    assert (2, 0) == (text.count("load starts 04:30"), text.count("JST")), text

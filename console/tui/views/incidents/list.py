@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from textual.app import ComposeResult
@@ -143,6 +143,12 @@ class IncidentsScreen(HeadwayScreen):
     def _selected_view(self) -> IncidentView | None:
         opened: OpenIncident | None = self.preview.answer
         return opened.view if opened is not None else None
+
+    @property
+    def key_labels(self) -> Mapping[str, str]:
+        number = self.verdict.incident_id
+        is_selected = number is not None and self._verdict_command(number)
+        return {"recover": self.verdict.recover_label} if is_selected else {}
 
     def _verdict_command(self, incident_id: int) -> str:
         return "recover" if self.selected is not None and self.selected.id == incident_id else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from textual import events, on
@@ -109,7 +109,7 @@ class IncidentTabs(Vertical):
 
     def show_log(self, view: IncidentView) -> None:
         why = f": {view.log_error}" if view.log_error else ""
-        self.log_pane.show(view.log or f"log not available{why}")
+        self.log_pane.show(view.log.rstrip() or f"log not available{why}")
 
     def show(
         self, view: IncidentView, ctx: RenderContext, focused: Widget | None, forecasts: Sequence[JobForecastView] = ()
@@ -134,8 +134,8 @@ class IncidentTabs(Vertical):
 class IncidentScreen(HeadwayScreen):
     WHERE = "incident"
     DEFAULT_CSS = """
-    IncidentScreen #story { height: 3fr; }
-    IncidentScreen #side { height: 2fr; }
+    IncidentScreen #story { height: 2fr; }
+    IncidentScreen #side { height: 1fr; }
     IncidentScreen.-narrow.-aside #story { display: none; }
     IncidentScreen.-wide #panels { layout: horizontal; }
     IncidentScreen.-wide #story { width: 1fr; height: 1fr; }
@@ -256,6 +256,8 @@ class IncidentScreen(HeadwayScreen):
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in head])
             show_path(self.bar("path"), self.view, self.night, self.ctx, self.size)
             self.tabs.show(self.view, self.ctx, self.focused, self.forecasts)
+            is_below = not self.has_class("-wide") and not self.has_class("-aside")
+            self.tabs.styles.max_height = self.tabs.log_pane.row_count + 1 if is_below else None
             self.job_preview.moved()
 
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
@@ -294,6 +296,10 @@ class IncidentScreen(HeadwayScreen):
 
     def selected_links(self) -> list[tuple[str, str]]:
         return incident_links(self.view.row if self.view else None)
+
+    @property
+    def key_labels(self) -> Mapping[str, str]:
+        return {"recover": OpenIncident(self.view, self.plans).recover_label} if self.view is not None else {}
 
     @property
     def finished_keys(self) -> Sequence[str]:

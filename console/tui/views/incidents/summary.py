@@ -21,7 +21,7 @@ from console.domain.incident import (
     member_errors,
     repair_methods,
 )
-from console.domain.service import Timeliness, format_risk, limit_instances, reason_lines, timeliness_label
+from console.domain.service import Timeliness, format_risk, limit_instances, timeliness_label
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import (
@@ -111,7 +111,8 @@ def header_lines(
     verdict = verdict_lines(opened, ctx, width, is_frozen=is_frozen)
     is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict[0])
     reason = row.title if is_said or not row.reason else row.reason
-    text = planned_reason(reason, row.root_job, opened.plans)
+    stopped = (plan.stop_reason for plan in opened.plans if plan.state == "stopped")
+    text = next(stopped, planned_reason(reason, row.root_job, opened.plans))
     error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
     return [
         *verdict,
@@ -141,8 +142,10 @@ def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
 
 
 def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
-    """A row each; `evidence_lines` has the reasons."""
+    """A row each; `evidence_lines` has the reasons, and what an estimate needs."""
     note = f"{counted(view.row.affected_runs, 'run')} left red or stale" if view.row.affected_runs else ""
+    if any(service.basis == NO_ESTIMATE for service in view.services):
+        note = "; ".join(filter(None, [note, f"{ctx.key('incident', 'evidence')} shows what an estimate needs"]))
     many, days = len({service.name for service in view.services}), len(view.services)
     dates = f" {ctx.sign('dot')} {days} deadlines" if days > many else ""
     yield heading("services", f"AFFECTED SERVICES {many}{dates}", note)
@@ -153,10 +156,6 @@ def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Ta
     for (service, hidden), line in zip(shown, lines, strict=True):
         mark, _, style = ctx.mark("timeliness", service.timeliness)
         yield joined_segments(("service", service.name, service.instance), [(f" {mark}", style), *line], pick=True)
-        if service.basis == NO_ESTIMATE:
-            for number, reason in enumerate(reason_lines(service.reasons)):
-                text = clean_line(ctx.localized(reason, zone=service.zone))
-                yield from _wrapped((f"why {service.name}", number), text, "plain", width)
         if hidden:
             yield joined_segments(("more", service.name), [(f"   and {hidden} more of {service.name}", "dim")])
 
@@ -168,6 +167,7 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
     if is_narrow and service.act_by is not None and service.act_by > ctx.now:
         when = ctx.hm(service.act_by)
     risk = format_risk(service.p_late, is_narrow) if service.p_late is not None else ""
+    risk = "no estimate" if service.basis == NO_ESTIMATE and service.delivered is None else risk
     data = "" if is_over else service.incomplete_data
     return [
         (service.title or service.name, "strong"),
@@ -213,7 +213,7 @@ def _changed(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[Tab
 
 
 def _state_text(member: MemberView, ctx: RenderContext) -> str:
-    return f"{ctx.mark('state', member.state)[1]} {ctx.hm(member.ended or member.started)}"
+    return f"{ctx.mark('state', member.state)[1]} {ctx.hm(member.ended or member.started or member.period)}"
 
 
 def _member(member: MemberView, state_width: int, role_width: int, ctx: RenderContext) -> list[Segment]:

@@ -38,6 +38,14 @@ class OpenIncident(NamedTuple):
     def read(cls, reads: Queries, number: int) -> OpenIncident:
         return cls(reads.incidents.incident(number), tuple(reads.plans.list_plans(number, ended=False)))
 
+    @property
+    def recover_label(self) -> str:
+        """The label of its recovery key, which opens a proposal, else its plan: to resume, watch or approve it."""
+        plan = next(iter(self.plans), None)
+        if plan is None:
+            return "recover"
+        return "resume" if plan.can_resume else "plan"
+
 
 def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: int) -> list[Segment]:
     """Of the most urgent service, before its incident is read; without one those that were delivered late."""
@@ -152,6 +160,10 @@ class VerdictLine(ScreenPart):
         return self.opened.view if self.opened is not None else None
 
     @property
+    def recover_label(self) -> str:
+        return self.opened.recover_label if self.opened is not None else "recover"
+
+    @property
     def incident_id(self) -> int | None:
         return self.view.row.id if self.view is not None else None
 
@@ -238,5 +250,6 @@ class VerdictLine(ScreenPart):
         is_requested = bool(steps) and all(step.awaits_approval for step in steps)
         is_actionable = view.row.closed is None and not is_requested
         if (command := self._command(number)) and is_actionable:
-            return [(self._screen.key_for(command), "key"), (f" {command} ", "plain")]
+            label = self.recover_label if command == "recover" else command
+            return [(self._screen.key_for(command), "key"), (f" {label} ", "plain")]
         return [(f"{incident_name(number)} ", "key")]

@@ -123,7 +123,7 @@ class StartedScreen(HeadwayScreen):
     def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
         """Its services, requester and reason on two lines at most; of an ended plan its recap."""
         style = STYLES.get(view.state, "plain")
-        parts: list[Segment] = [(f" {view.text} ", style)] if view.text and view.state != "done" else []
+        parts: list[Segment] = [(f" {view.stop_reason} ", style)] if view.text and view.state != "done" else []
         if view.ended is not None:
             parts += [(f" {text} ", style) for text in rows.plan_recap(view, self.incident, self.ctx)]
         else:

@@ -19,6 +19,7 @@ from console.domain.plan_editing import PLAN_CHANGED, UNCHANGED, PlanChange, Pla
 from console.domain.service import Timeliness
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, heading, joined_segments, labelled_lines
+from console.tui.frame.clock_format import format_short
 from console.tui.frame.glyphs import PLAN_STEPS
 from console.tui.frame.intent import verb_label
 from console.tui.views.actions.preview_lines import safety_text
@@ -223,7 +224,7 @@ def summary_lines(draft: PlanDraft, outlook: PlanOutlook, ctx: RenderContext) ->
         if run.job not in planned_jobs:
             names.setdefault(run.why, []).append(run.job.partition("/")[2] or run.job)
     excluded = "; ".join(f"{', '.join(jobs)}: {ctx.localized(why)}" for why, jobs in names.items())
-    return [*lines, [("not in it ", "dim"), (excluded, "dim")]] if excluded else lines
+    return [*lines, [("excluded ", "dim"), (excluded, "dim")]] if excluded else lines
 
 
 def _promise(day: SavedService, ctx: RenderContext) -> str:
@@ -495,16 +496,23 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
 
 
 def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
-    if step.text:  # the state says that nothing was sent
-        text = step.text.removesuffix("; nothing was sent").removesuffix(", nothing was sent")
-        return ctx.localized(text if step.is_needless else step.text)
+    """Its error or its times, else why nothing was sent or what it waits for; the detail has the whole text."""
+    usual = f"~{format_duration(step.expected_s)}" if step.expected_s else ""
+    if step.error:
+        return step.error
+    if step.is_needless:
+        return ctx.localized(step.text.partition("; nothing was sent")[0])
+    if step.state == "verified" and step.started is not None and step.ended is not None:
+        return "–".join(dict.fromkeys((ctx.hm(step.started), ctx.hm(step.ended))))
+    if step.state == "requested" and step.started is not None:
+        return f"{format_short(ctx.now - step.started)}{f' of {usual}' if usual else ''}"
+    if step.text:
+        return ctx.localized(step.text)
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":
         return f"at {ctx.day(step.due)}"
-    if step.state == "requested" and step.started is not None:
-        return f"since {ctx.clock.hms(step.started)}, {format_duration((ctx.now - step.started).total_seconds())}"
-    return f"~{format_duration(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""
+    return usual if step.state == "planned" else ""
 
 
 def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> SegmentLines:
@@ -516,6 +524,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
     since = ctx.clock.hms(step.started) if step.started and not step.ended else ""
     return lines + labelled_lines(
         [
+            ("error", step.error, "bad"),
             ("says", ctx.localized(step.text), "plain"),
             ("now", why if (why := plan.waits_for(step)) != step.text else "", "plain"),
             ("period", ctx.period(step.period_key), "plain"),

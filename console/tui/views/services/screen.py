@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -254,6 +254,12 @@ class ServicesScreen(HeadwayScreen):
         if self.is_whole and self.query("#detail"):  # mounted later, inside a container
             self.verdict.paint()
             self._paint_detail()
+
+    @property
+    def key_labels(self) -> Mapping[str, str]:
+        number = self.verdict.incident_id
+        is_selected = number is not None and self._verdict_command(number)
+        return {"recover": self.verdict.recover_label} if is_selected else {}
 
     def _verdict_command(self, incident_id: int) -> str:
         return "recover" if self.selected is not None and self.selected.incident_id == incident_id else ""

@@ -296,18 +296,28 @@ async def test_a_note_and_the_page_are_there_in_the_list_too(night: Night) -> No
     await night.see("handover of INC-0412", EXTRACT)
 
 
-@on_the_night()
-async def test_a_missing_estimate_is_stated_once(night: Night) -> None:
-    incident_view = night.reads.incident(412)
-    assert incident_view is not None
-    [first, *_] = incident_view.services
-    why = "no estimate: cloud/load has 0 runs, an estimate needs 5"
-    why += '; declare its duration: expected = "…" in [jobs."cloud/load"]'
-    service = dataclasses.replace(first, basis=NO_ESTIMATE, reasons=(Reason(why),))
-    night.reads.incident = lambda number: dataclasses.replace(incident_view, services=(service,))  # type: ignore[method-assign, assignment]
+def _without_estimates(night: Night) -> None:
+    """Four services whose act-by is unknown, each for five reasons."""
+    why = 'no estimate: cloud/load has {} runs, an estimate needs 5; declare its duration: [jobs."cloud/load"]'
+    reasons = tuple(Reason(why.format(number)) for number in range(5))
+    view = night.reads.incident_
+    first = dataclasses.replace(
+        view.services[0], act_by=None, green_by=None, p_late=None, basis=NO_ESTIMATE, timeliness="no_estimate",
+        reasons=reasons,
+    )  # fmt: skip
+    titles = ("Price list", "Stock cover", "Supply plan", "Daily revenue")
+    services = tuple(dataclasses.replace(first, name=title, title=title) for title in titles)
+    row = dataclasses.replace(view.row, act_by=None)
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=services)
+
+
+@on_the_night(prepare=_without_estimates)
+async def test_reasons_for_missing_estimates_are_in_the_evidence_and_leave_room_for_the_runs(night: Night) -> None:
     await _open(night)
-    await night.see("no estimate: cloud/load has 0 runs, an estimate needs 5")
-    assert 1 == night.text.count("no estimate")
+    await night.see("e shows what an estimate needs", "Daily revenue", "root cause", "extract_orders failed, exit 1")
+    assert 4 == night.text.count("no estimate")
+    await night.act("evidence")
+    await night.see("no estimate: cloud/load has 4 runs, an estimate needs 5")
 
 
 @pytest.mark.parametrize("delivered, forecast", [(None, "5 % risk of being late: expected"), (at("05:50"), "")])

@@ -258,12 +258,18 @@ def test_a_stopped_plan_names_the_fix_of_its_cause_and_the_next_deadline() -> No
     view, plan = without_act_by("no_estimate", "on_time"), plan_of(draft(), state="stopped")
     first, *others = plan.steps
     failed = dataclasses.replace(plan, steps=(dataclasses.replace(first, state="failed"), *others))
-    state = f"Plan 1 stopped: 0 of {len(plan.steps)} steps"
     texts = [incident_verdict(view, (each,), NOW, render_context().hm, is_frozen=False).text for each in (failed, plan)]
-    fix = f"{state}, fix the cause, then resume it now, Supply plan due 06:30"
-    assert [fix, f"{state}, resume it now, Supply plan due 06:30"] == texts
+    resume = "resume it now, Supply plan due 06:30"
+    assert [f"Plan 1 stopped: fix extract_orders, then {resume}", f"Plan 1 stopped: {resume}"] == texts
     [line] = verdict_lines(OpenIncident(view, (failed,)), render_context(), 66, is_frozen=False)
     assert text_of(line).endswith("…, Supply plan due 06:30")
+
+
+@pytest.mark.parametrize("state, label", [("running", "plan"), ("paused", "resume"), ("stopped", "resume")])
+def test_the_key_of_a_recovery_is_named_after_what_it_leads_to(state: str, label: str) -> None:
+    assert label == OpenIncident(incident(), (plan_of(draft(), 7, state=state),)).recover_label
+    assert "recover" == OpenIncident(incident(), ()).recover_label
+    assert "plan" == OpenIncident(incident(), (plan_of(draft(), 7, **PROPOSED),)).recover_label, "it awaits approval"
 
 
 @pytest.mark.parametrize("timeliness", ["no_estimate", "on_time", "at_risk", "met_late"])
@@ -282,15 +288,13 @@ def test_services_that_are_late_in_any_case_are_named_beside_those_that_the_step
     assert verdict(view) == f" Restart extract_orders by 03:58 (in 40 min){late}, saves Supply plan"
     stopped = plan_of(draft(), 7, state="stopped")
     assert first_line(verdict_lines(OpenIncident(view, (stopped,)), render_context(), 200, is_frozen=False)) == (
-        f" Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min){late}, saves Supply plan"
+        f" Plan 7 stopped: resume it by 03:58 (in 40 min){late}, saves Supply plan"
     )
     passed = without_act_by("will_miss", "on_time")
     paused = verdict_lines(
         OpenIncident(passed, (dataclasses.replace(stopped, state="paused"),)), render_context(), 200, is_frozen=False
     )
-    assert first_line(paused).startswith(
-        " Plan 7 paused: 0 of 4 steps, resume it now, Supply plan 06:30 will miss, expected 07:34"
-    )
+    assert first_line(paused).startswith(" Plan 7 paused: resume it now, Supply plan 06:30 will miss, expected 07:34")
 
 
 def outdated_plan() -> PlanView:
@@ -313,7 +317,7 @@ def test_the_verdict_of_an_outdated_plan_names_only_restarts_that_are_not_sent()
         changed = dataclasses.replace(view, members=members)
         result = incident_verdict(changed, (plan,), NOW, render_context().hm, is_frozen=True)
         texts.append(result.text.partition(" by 03:58")[0])
-    stopped = "Plan 7 stopped: 0 of 2 steps, abort it"
+    stopped = "Plan 7 stopped: abort it"
     assert texts[0].startswith(f"Frozen, thaw first: {stopped}, then restart extract_orders and load_orders")
     assert [stopped] * 2 == texts[1:], "an abort is not stopped by a freeze"
 
@@ -394,11 +398,11 @@ def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
     assert f"{restart}{services}\n plan 7 of assistant of anna {command}" == proposed_verdict(110)
     short = restart.removesuffix(" (in 40 min)")
     assert f"{short}{services}\n plan 7 of assistant of anna {command}" == proposed_verdict(71)
-    assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: 0 of "), "a person paused it"
+    assert proposed_verdict(200, requested_from="db07").startswith(" Plan 7 paused: resume it"), "a person paused it"
     begun = plan_of(draft(), 7, **PROPOSED)
     begun = dataclasses.replace(begun, steps=(dataclasses.replace(begun.steps[0], state="verified"), *begun.steps[1:]))
     assert incident_verdict(incident(), (begun,), NOW, render_context().hm, is_frozen=False).text.startswith(
-        "Plan 7 paused: 1 of "
+        "Plan 7 paused: resume it"
     )
     assert (
         incident_verdict(
@@ -602,7 +606,7 @@ def test_restarts_that_one_service_needs_are_one_verdict_by_the_earliest_act_by(
 def test_a_stopped_plan_says_until_when_it_is_resumed_and_what_that_saves() -> None:
     stopped = plan_of(draft(), 7, state="stopped")
     line = first_line(verdict_lines(OpenIncident(incident(), (stopped,)), render_context(), 200, is_frozen=False))
-    assert line == " Plan 7 stopped: 0 of 4 steps, resume it by 03:58 (in 40 min), saves Supply plan, Daily revenue"
+    assert line == " Plan 7 stopped: resume it by 03:58 (in 40 min), saves Supply plan, Daily revenue"
 
 
 RESTART = " Restart extract_orders by 03:58"

@@ -45,7 +45,7 @@ def test_an_excluded_run_of_a_planned_job_is_not_denied_and_a_removed_one_has_it
     first = plan.steps[0]
     excluded = (ExcludedRun(first.job, 7, "superseded"), ExcludedRun("etl-airflow/other", 8, "left out by hand"))
     lines = summary_lines(replace(plan, excluded=excluded), PlanOutlook((), ()), render_context())
-    assert "not in it other: left out by hand" == "".join(text for text, _ in lines[-1])
+    assert "excluded other: left out by hand" == "".join(text for text, _ in lines[-1])
     earlier = replace(plan, steps=(replace(first, period_key="2026-11-19T03:14:00Z"), *plan.steps[1:]))
     shown = "\n".join("".join(text for text, _ in line) for line in changed_lines(earlier, plan, render_context()))
     assert f"removed  rerun {first.job} 2026-11-19 04:14" in shown

@@ -243,7 +243,7 @@ async def test_the_start_dialog_shows_what_is_done_how_and_what_is_not_done_or_s
         "START INC-0412", "3 reruns in 3 systems", "does not save weekly-finance: its act-by 02:50 has passed"
     )
     await night.see(
-        "not in it supply-mart: its schedule starts it at 04:30; revenue_mart: ",
+        "excluded supply-mart: its schedule starts it at 04:30; revenue_mart: left ",
         "It stops at the first step that fails",
     )
     assert "✓ rerun: safe" not in night.text

@@ -29,7 +29,7 @@ async def test_a_plan_that_was_started_is_watched_step_by_step(night: Night) -> 
     night.requests.go_on(1, state="requested", action_key="headway-1", action_state="sent", started=NOW)
     await night.see("▶ sent", "0 of 4 steps")
     night.requests.go_on(1, state="verified", action_state="verified", text="succeeded (native)", ended=NOW)
-    await night.see("● verified", "succeeded (native)", "1 of 4 steps")
+    await night.see("● verified", "03:17", "says     succeeded (native)", "1 of 4 steps")
 
 
 def _runs_already(night: Night) -> None:
@@ -41,7 +41,7 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
     night.app.navigation.open_plan(7)
     await night.see("PLAN 7 running", "~22m")
     night.requests.go_on(1, others="mara rerun")
-    await night.see("waits for an action in flight", "now      waits for an action in flight on its run: mara rerun")
+    await night.see("now      waits for mara rerun, an action in flight on its run")
     night.requests.go_on(1, others="", state="requested", action_state="sent", started=NOW)
     await night.see("now      waits for its scheduler's word on how it ended")
 
@@ -49,8 +49,8 @@ async def test_a_step_that_waits_says_for_what(night: Night) -> None:
 @pytest.mark.parametrize(
     "changes, text",
     [
-        ({"verb": WAIT, "run_state": "running"}, "running, waits until it is good"),
-        ({"verb": WAIT}, "waits until it has run"),
+        ({"verb": WAIT, "run_state": "running"}, "waits, running now"),
+        ({"verb": WAIT}, "waits for its run"),
         ({"system": "cloud"}, "waits for its turn at cloud, after step 1"),
         ({"system": "pg-dwh"}, ""),
         ({"after": (1,), "others": "mara rerun"}, ""),
