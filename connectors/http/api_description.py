@@ -11,10 +11,12 @@ import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.http.options import (
+    NEXT_HEADER,
     PLACEHOLDER,
     HttpCall,
     HttpHoldCall,
@@ -52,7 +54,8 @@ class Undescribed(Exception):
 class DescribedOperation:
     method: str
     path: str
-    query: frozenset[str]
+    query: Mapping[str, Schema]
+    """Parameter -> its schema."""
     required: frozenset[tuple[str, str]]
     """("query", name) or ("header", name) of each parameter that every request has."""
     body: Schema
@@ -134,6 +137,14 @@ class ApiDescription:
             values |= {str(value).lower() if isinstance(value, bool) else str(value) for value in named}
         return frozenset(values)
 
+    def maximum_of(self, schema: Schema) -> float:
+        """The largest number that a parameter may have; infinite where the description does not say."""
+        named = [variant["maximum"] for variant in self._variants([schema]) if "maximum" in variant]
+        return max(map(float, named), default=inf)
+
+    def is_date(self, schema: Schema) -> bool:
+        return any("date" in str(variant.get("format", "")) for variant in self._variants([schema]))
+
     def required_of(self, schema: Schema, depth: int = 0) -> frozenset[str]:
         """The fields that a body must have, in each of its forms."""
         schema = self._resolved(schema)
@@ -204,7 +215,7 @@ class ApiDescription:
                     parameters = [
                         self._resolved(item) for item in (*methods.get("parameters", ()), *own.get("parameters", ()))
                     ]
-                    query = frozenset(item["name"] for item in parameters if item.get("in") == "query")
+                    query = {item["name"]: item.get("schema", item) for item in parameters if item.get("in") == "query"}
                     required = frozenset(
                         (item["in"], item["name"]) for item in parameters if _is_true(item, "required")
                     )
@@ -217,19 +228,19 @@ class ApiDescription:
                     )
 
     def _discovered(self) -> Iterator[DescribedOperation]:
-        common, resources = frozenset(self._document.get("parameters", ())), [self._document]
+        common, resources = self._document.get("parameters", {}), [self._document]
         base = "/" + self._document.get("servicePath", "")
         while resources:
             resource = resources.pop()
             resources += resource.get("resources", {}).values()
             for method in resource.get("methods", {}).values():
                 parameters = method.get("parameters", {}).items()
-                query = {name for name, item in parameters if item.get("location") == "query"}
+                query = {name: item for name, item in parameters if item.get("location") == "query"}
                 path = base + method.get("flatPath", method.get("path", ""))
                 yield DescribedOperation(
                     method.get("httpMethod", ""),
                     path,
-                    common | query,
+                    {**common, **query},
                     frozenset(
                         (item.get("location", ""), name) for name, item in parameters if _is_true(item, "required")
                     ),
@@ -344,6 +355,11 @@ class ProfileComparison:
     """Path of the profile's address."""
     always: frozenset[str] = frozenset()
     """Names of headers and parameters that every request sends, in lower case."""
+    limit: int = 0
+    """Rows of a page: {limit}."""
+    times: str = "iso"
+    """How {since} and {until} are written."""
+    notes: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
     faults: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
     calls: int = 0
     names: int = 0
@@ -419,7 +435,9 @@ class ProfileComparison:
         if not operations:
             self.faults.append((key, f"{method} {path} is not in the description. Fix: correct it"))
             return
-        results = [ProfileComparison(self.api, always=self.always) for _ in operations]
+        results = [
+            ProfileComparison(self.api, always=self.always, limit=self.limit, times=self.times) for _ in operations
+        ]
         for operation, result in zip(operations, results, strict=True):
             result._parameters(key, _query_of(path), operation)
             check(result, operation)
@@ -444,13 +462,33 @@ class ProfileComparison:
                 fix = f"send it in {'query' if place == 'query' else 'headers'}"
                 self.faults.append((key, f"{operation.path} requires the {what} {name!r}. Fix: {fix}"))
 
-    def _parameters(self, key: tuple[str, ...], names: Collection[str], operation: DescribedOperation) -> None:
-        known = {name.removesuffix("[]") for name in operation.query}
-        for name in names:
+    def _parameters(self, key: tuple[str, ...], query: Mapping[str, Any], operation: DescribedOperation) -> None:
+        known = {name.removesuffix("[]"): schema for name, schema in operation.query.items()}
+        for name, value in query.items():
             self.names += 1
-            if name.removesuffix("[]") not in known:
+            schema = known.get(name.removesuffix("[]"))
+            if schema is None:
                 fix = f"use one of {', '.join(sorted(known)[:20])}" if known else "remove it: there are none"
-                self.faults.append(((*key, name), f"no parameter of {operation.path}. Fix: {fix}"))
+                problem = f"no parameter of {operation.path}. Fix: {fix}"
+            else:
+                problem = self._problem_of(value, schema)
+            self.faults += [((*key, name), problem)] if problem else []
+
+    def _problem_of(self, value: Any, schema: Schema) -> str:
+        """Why a parameter cannot have this value in a query; "" where it can."""
+        if value == "{limit}" and self.limit > (maximum := self.api.maximum_of(schema)):
+            return f"{value} is {self.limit}, and the maximum in the description is {maximum:g}. Fix: set limit to that"
+        if value not in ("{since}", "{until}"):
+            return ""
+        described = self.api.types_of([schema])
+        if self.times in TYPES_OF_TIMES:
+            fits = not described or not described.isdisjoint(TYPES_OF_TIMES[self.times])
+            fix = '"seconds" or "milliseconds"'
+        else:
+            fits, fix = described != {"string"} or not self.api.is_date(schema), '"iso"'
+        types = " or ".join(sorted(described))
+        problem = f'is written by times = "{self.times}", and the description has the type {types}'
+        return "" if fits else f"{value} {problem}. Fix: set runs.times = {fix}"
 
     def _body(self, schema: Schema, value: Any, key: tuple[str, ...]) -> None:
         items = value.items() if isinstance(value, dict) else ()
@@ -488,6 +526,8 @@ class ProfileComparison:
                 continue
             if name == "started" and isinstance(call, HttpRunsCall) and call.first_started and not is_single:
                 continue  # the single run shows it
+            if name == "next" and path == NEXT_HEADER and isinstance(call, HttpListCall):
+                continue  # a header
             if name in OF_THE_ANSWER and name not in ("rows", "one_row", "parts"):
                 self._schemas(answer, (*key, name), path, types=_types_read(call, name))
             elif name not in OF_THE_ANSWER:
@@ -518,6 +558,10 @@ class ProfileComparison:
         for name in states if values else ():
             if all(state_of(value, {name: RunState.RUNNING}) is RunState.UNKNOWN for value in values):
                 self._no_value(("states", name), name, values)
+        named = dict.fromkeys(states, RunState.RUNNING)
+        if unnamed := sorted(value for value in values if state_of(value, named) is RunState.UNKNOWN):
+            text = f"the description has these values too, which are UNKNOWN until named: {', '.join(unnamed)}"
+            self.notes.append((("states",), text))
 
     def _no_value(self, key: tuple[str, ...], text: str, values: frozenset[str]) -> None:
         fix = f"use one of {', '.join(sorted(values)[:20])}"
@@ -588,7 +632,8 @@ def compare(
         own = {call.server for call in calls.values() if call is not None} & api.origins
         present = {key: call for key, call in calls.items() if call is not None and call.server in (own or {""})}
         sent = frozenset(name.lower() for name in always)
-        result = ProfileComparison(api, urlsplit(url).path.rstrip("/"), SENT_BY_HTTP | sent)
+        base = urlsplit(url).path.rstrip("/")
+        result = ProfileComparison(api, base, SENT_BY_HTTP | sent, profile.limit, runs.times)
         for key, call in present.items():
             result.compare(key, call)
         if runs.one and ("runs",) in present:
@@ -603,4 +648,4 @@ def compare(
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"is not valid OpenAPI or discovery format: {reason}. Fix: validate the file") from None
     undescribed = [*dict.fromkeys(result.undescribed)]
-    return ApiComparison([*dict.fromkeys(result.faults)], result.calls, result.names, undescribed)
+    return ApiComparison([*dict.fromkeys(result.faults)], result.calls, result.names, undescribed, result.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 from httpx import QueryParams
 
 from connectors.http.options import (
+    NEXT_HEADER,
     PLACEHOLDER,
     HttpCall,
     HttpHeadersCall,
@@ -78,6 +80,60 @@ MAX_EMPTY_PAGES = 20  # pages in a row without a row that a walk asks for: some 
 TOO_MANY_PAGES = f"more than {MAX_PAGES} pages: no more are read"
 ENDLESS_PAGES = "the pages do not end: one repeated under another token, so no more are read; correct next and query"
 
+BEHIND_THE_LAST = frozenset({400, 404, 416, 422})
+"""Statuses by which a server refuses a page behind the last one."""
+
+
+@dataclass(slots=True)
+class ListPages:
+    """The pages of a list. By {page} or {offset}, one is the last that has fewer rows than another page had: a server
+    may give fewer than `limit`."""
+
+    most: int = 0
+    """Rows of the largest page."""
+    size: int = 0
+    """Rows of each page, fewer than `limit`, behind one of which another page had rows; 0 where none had."""
+    list_of: Mapping[str, str] | None = None
+    """The values of the places of the list that was read last."""
+    following: str | int | None = None
+    """The page behind the one that was read last."""
+    count: int = 0
+    """Rows of that one."""
+    rows: int = 0
+    """Rows from the first page to that one."""
+    total: int = 0
+    """Rows of the list by that one; 0 where it does not say."""
+
+    def is_next(self, page: str | int | None, places: Mapping[str, str] | None) -> bool:
+        return page is not None and (page, places) == (self.following, self.list_of)
+
+    def may_be_last(self, limit: int) -> bool:
+        """Whether the page that was read last had fewer rows than requested, as no page behind one had rows yet."""
+        return 0 < self.count < limit and self.most < limit and not self.size
+
+    def may_go_on(self, count: int, is_next: bool, limit: int, is_one_of_many: bool) -> bool:
+        """Whether another page may follow one by {page} or {offset} with `count` rows. `is_one_of_many`: lists of this
+        path are read for many runs or jobs, and one proves for all that a page of so many rows may be the last."""
+        if is_next and count and self.may_be_last(limit):
+            self.size = self.count
+        if is_next and not count and is_one_of_many and self.count == self.most < limit:
+            self.most += 1
+        self.most = max(self.most, count)
+        self.size = self.size if self.most < limit else 0
+        return count > 0 and (self.size > 0 or count >= min(self.most, limit))
+
+    def add_read(
+        self, list_of: Mapping[str, str] | None, count: int, following: str | int | None, is_next: bool, total: int
+    ) -> None:
+        self.rows = count + (self.rows if is_next else 0)
+        self.list_of, self.count, self.following, self.total = list_of, count, following, total
+
+    def missing_text(self, path: str) -> str:
+        """Which rows are missing behind the last page; "" for none."""
+        if self.total <= self.rows:
+            return ""
+        return f"{path} has {self.total} rows and gave {self.rows}: the rest cannot be read"
+
 
 class ListNotFound(NotSupported):
     """Nothing is at the path of a list: it is wrong, or what it names was deleted."""
@@ -133,6 +189,8 @@ class HttpApiClient(SignedClient):
         self.options, self.source, self._secrets = source.mapping, source, secrets
         self._paged: set[str] = set()
         """Paths of the lists whose answers had the token of a next page."""
+        self._pages: dict[str, ListPages] = {}
+        """Path of a list -> its pages."""
         super().__init__(endpoint, account)
 
     def page(
@@ -143,7 +201,7 @@ class HttpApiClient(SignedClient):
         values: dict[str, Any] = {
             "cursor": page or None,
             "offset": page or 0,
-            "page": page or 1,
+            "page": call.first_page if page is None else page,
             "limit": self.options.limit,
         }
         values["end"] = int(page or 0) + self.options.limit if "end" in call.places else None
@@ -153,8 +211,18 @@ class HttpApiClient(SignedClient):
         expiries = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
         window = self.window(since) if call.places & {"since", "until"} else {}
         values |= {**window, **(places or {})}
-        reply = self.request(request, values, accept={*expiries, HTTPStatus.NOT_FOUND})
-        if reply.status == HTTPStatus.NOT_FOUND:
+        pages = self._pages.setdefault(call.path, ListPages())
+        is_next = pages.is_next(page, places)
+        is_first = page is None or ("page" in call.places and page == call.first_page)
+        ends = {HTTPStatus.NOT_FOUND, *(BEHIND_THE_LAST if pages.may_be_last(self._requested_rows(call)) else ())}
+        ends = ends if is_next and not call.next else set()
+        if not (is_first or call.next or pages.most):
+            expiries |= BEHIND_THE_LAST  # the pages before were read by an earlier process
+        reply = self.request(request, values, accept={*expiries, *ends, HTTPStatus.NOT_FOUND})
+        if reply.status in ends:
+            self._following(call, pages, page, 0, is_next)
+            return HttpPage([], None, reply.clock, pages.missing_text(call.path))
+        if reply.status == HTTPStatus.NOT_FOUND and reply.status not in expiries:
             key = f"{call.table}.{'next_path' if is_later else 'path'}"
             raise ListNotFound(f"{refusal(reply)} ({key}). Fix: correct the path, or url of the system")
         if reply.status in expiries:
@@ -168,15 +236,29 @@ class HttpApiClient(SignedClient):
             where += f" with names at columns = {call.columns!r}" if call.columns else ""
             raise InvalidAnswer(f"{reply.place} has no list {where}. Correct rows; headway connector try shows it.")
         count = max(map(len, lists_of(rows)), default=0) if call.is_nested else len(rows)
-        following = self._following(call, document, page, count)
-        cut, total = "", value_at(document, call.count) if call.count else None
-        if isinstance(total, int) and total > count:
-            cut = f"{call.path} has {total} rows and gave {count}: the rest cannot be read"
-        if count and page is not None and call.next and self._token(call, document) == page:
+        names = _next_names(call, reply, document)
+        token = self._token(call, names) if call.next else None
+        is_token = isinstance(token, str | int) and not isinstance(token, bool) and token not in ("", page)
+        following = (token if is_token else None) if call.next else self._following(call, pages, page, count, is_next)
+        total = value_at(document, call.count) if call.count else None
+        pages.add_read(places, count, following, is_next, total if isinstance(total, int) else 0)
+        cut = pages.missing_text(call.path) if following is None and (is_first or is_next) else ""
+        if count and page is not None and call.next and token == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
-        elif call.next and not (following or page) and self._never_names_next(call, document, count, values):
+        elif token is True:
             cut = (
-                f'{call.path} gave {count} rows, and no answer has the field "{call.next}" ({call.table}.next): later '
+                f'{call.path} has true at "{call.next}" ({call.table}.next), which is not a token: later pages are '
+                "not read. Fix: name the field of the token, or page by {page} or {offset}"
+            )
+        elif token == "" and value_at(names, call.next):
+            cut = (
+                f'{call.path} names its next page by a link without "{call.next_query}" ({call.table}.next_query): '
+                "later pages are not read. Fix: name the parameter of the link that has the token"
+            )
+        elif call.next and not (following or page) and self._never_names_next(call, names, count, values):
+            what = "header" if call.next == NEXT_HEADER else "field"
+            cut = (
+                f'{call.path} gave {count} rows, and no answer has the {what} "{call.next}" ({call.table}.next): later '
                 "pages are not read. Fix: name in next where an answer has the token of the next page"
             )
         elif count >= self.options.limit and call.paging == "capped":
@@ -190,16 +272,17 @@ class HttpApiClient(SignedClient):
             rows = [row for row in rows if value_at(row, call.only_with) is not None or value_at(row, call.id) is None]
         return HttpPage(rows, following, reply.clock, cut)
 
-    def _never_names_next(self, call: HttpListCall, document: Any, count: int, values: Mapping[str, Any]) -> bool:
+    def _never_names_next(self, call: HttpListCall, names: Any, count: int, values: Mapping[str, Any]) -> bool:
         """True where `next` is probably wrong: the first page is full, has no such field, and a page of one row has
         none either."""
-        if has_field(document, call.next) or call.path in self._paged:
+        if has_field(names, call.next) or call.path in self._paged:
             self._paged.add(call.path)
             return False
         if count < max(self.options.limit, 2) or "limit" not in call.places or call.is_nested:
             return False
-        first = self.request(call, {**values, "limit": 1}).json(float)
-        if has_field(first, call.next):
+        reply = self.request(call, {**values, "limit": 1})
+        first = reply.json(float)
+        if has_field(_next_names(call, reply, first), call.next):
             self._paged.add(call.path)
             return False
         return len(_named_rows(first, call) or ()) == 1
@@ -255,19 +338,35 @@ class HttpApiClient(SignedClient):
                 return rows, result.clock, result.cut
         return rows, None, TOO_MANY_PAGES
 
-    def _following(self, call: HttpListCall, document: Any, page: str | int | None, count: int) -> str | int | None:
-        if call.next:
-            token = self._token(call, document)
-            return token if isinstance(token, str | int) and token not in ("", page) else None
-        if count < self.options.limit:
+    def _following(
+        self, call: HttpListCall, pages: ListPages, page: str | int | None, count: int, is_next: bool
+    ) -> int | None:
+        """The number of the next page of a list by {page} or {offset}; None for none."""
+        if not {"offset", "page"} & call.places:
             return None
-        if "offset" in call.places:
-            return int(page or 0) + count
-        return int(page or 1) + 1 if "page" in call.places else None
+        has_more = pages.may_go_on(count, is_next, self._requested_rows(call), bool({"id", "job"} & call.places))
+        if "end" in call.places:  # the request names its last row
+            has_more = count >= self.options.limit
+        number = call.first_page if page is None else int(page)
+        following = int(page or 0) + count if "offset" in call.places else number + 1
+        return following if has_more else None
 
-    def _token(self, call: HttpListCall, document: Any) -> Any:
-        """The token of the next page, as the answer has it."""
-        token = value_at(document, call.next)
+    def _requested_rows(self, call: HttpListCall) -> int:
+        """Rows that a page has unless it is the last one; 0 where the server decides."""
+        return 0 if call.paging == "server" else self.options.limit
+
+    def page_warnings(self) -> list[str]:
+        """A warning for each list whose server gives fewer rows a page than requested."""
+        return [
+            f"{path} gives {pages.size} rows a page, and limit is {self.options.limit}; all pages were read. "
+            f'Fix: set limit = {pages.size}, or say paging = "server"'
+            for path, pages in self._pages.items()
+            if pages.size
+        ]
+
+    def _token(self, call: HttpListCall, names: Any) -> Any:
+        """The token of the next page, as `_next_names` has it."""
+        token = value_at(names, call.next)
         if not isinstance(token, str):
             return token
         if call.next_path and ("://" in token or token.startswith("/")):
@@ -422,6 +521,27 @@ def _named_rows(document: Any, call: HttpListCall) -> list[Any] | None:
         return None
     fits = [isinstance(row, list) and len(row) == len(names) for row in rows]
     return [dict(zip(names, row, strict=True)) if fit else row for row, fit in zip(rows, fits, strict=True)]
+
+
+def _next_names(call: HttpListCall, reply: HttpReply, document: Any) -> Any:
+    """Where an answer names its next page: the document, or its header Link as a document."""
+    if call.next != NEXT_HEADER:
+        return document
+    link = next_link(reply.headers.get("link", ""))
+    return {NEXT_HEADER: link} if link else {}
+
+
+def next_link(header: str) -> str:
+    """The link of a header Link (RFC 8288) whose relation is next; "" without one."""
+    for link, parameters in _LINK.findall(header):
+        relations = (value for name, value in _LINK_PARAMETER.findall(parameters) if name.lower() == "rel")
+        if "next" in next(relations, "").strip('"').lower().split():
+            return str(link)
+    return ""
+
+
+_LINK = re.compile(r"<([^<>]*)>([^<>]*)")
+_LINK_PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*("[^"]*"|[^\s;,"]+)')
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

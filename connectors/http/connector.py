@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from connectors.http.actions import HttpActions
-from connectors.http.client import HttpApiClient, HttpSource
+from connectors.http.client import HttpApiClient, HttpPage, HttpSource
 from connectors.http.hold import HttpHolder
 from connectors.http.log import HttpLogReader
 from connectors.http.options import PLACEHOLDER, HeaderName, HeaderText, HttpMapping, HttpOptions
@@ -20,8 +20,8 @@ from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
-from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, SystemUnreachable
-from connectors.sdk.field_mapping import inventory_of, value_at, with_zones
+from connectors.sdk.errors import AccessRefused, ConnectorError, InvalidAnswer, NotSupported, SystemUnreachable
+from connectors.sdk.field_mapping import inventory_of, text_at, value_at, with_zones
 from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import (
     EXPLAINED_CAPABILITIES,
@@ -71,7 +71,7 @@ class HttpConnector(ComposedConnector):
     def _permissions(self) -> Probe:
         options = self._options
         jobs = self._api.page(options.jobs, None, EPOCH)
-        rights = [SourcePermission("read jobs", True)]
+        rights = [SourcePermission("read jobs", True), *self._page_before(jobs)]
         try:
             page = self._api.runs_page(None, datetime.now(UTC) - RECENT)
             rights.append(SourcePermission("read runs", True))
@@ -96,6 +96,23 @@ class HttpConnector(ComposedConnector):
                 fix += f". {STALE_REASON}"
             rights.append(SourcePermission("hold", None, "unknown until first sent", fix, "act"))
         return Probe(True, "", tuple(rights), clock=jobs.clock)
+
+    def _page_before(self, first: HttpPage) -> list[SourcePermission]:
+        """A missing right where the list of jobs by {page} has a page 0 without the jobs of page 1; or none."""
+        call = self._options.jobs
+        if "page" not in call.places or call.first_page == 0:
+            return []
+        try:
+            before = self._api.page(call, 0, EPOCH)
+        except ConnectorError:  # there is no such page
+            return []
+        ids, ids_before = (
+            {text_at(row, call.id) for row in page.rows if isinstance(row, dict)} for page in (first, before)
+        )
+        if not ids_before or not ids.isdisjoint(ids_before):
+            return []
+        why = "page 0 of jobs has rows that page 1 does not, and it is not read"
+        return [SourcePermission("read the first page", False, why, "set first_page = 0 in jobs, and in runs if so")]
 
     def _right_to_read_alone(self, run: RunRecord) -> SourcePermission:
         """Whether `runs.one` finds this run of the list."""

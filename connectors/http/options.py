@@ -25,6 +25,8 @@ from connectors.sdk.secrets import SecretRef
 from connectors.sdk.transport.http import FIELD_NAME, checked_origin, is_header_value, plain_path
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
+NEXT_HEADER = "Link"
+"""In `next`, the header that names the next page."""
 ReadMethod = Literal["GET", "POST"]
 """Of a call that changes nothing."""
 PlainValue = str | int | float | bool
@@ -93,7 +95,7 @@ class HttpCall(MappedCall):
 
     known_places = frozenset({"id"})
 
-    server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url, plain_http=False))] = ""
+    server: Annotated[str, AfterValidator(lambda url: url and checked_origin(url))] = ""
     """Address of the server that answers it, where that is not `url` of the system."""
     path: Annotated[CallPath, formatted_like(r"(?s)/.*", "/api/runs")] = Field(examples=["/api/runs"])
     """Below the address, beginning with a slash."""
@@ -146,18 +148,21 @@ class HttpListCall(HttpCall):
     columns: FieldPath = ""
     """Path to the columns, where each row is a list of values: the `name` of each is the field of its value."""
     count: FieldPath = ""
-    """Path to the number of rows: where fewer came, rows are missing, and that is reported."""
+    """Path to the number of rows: where fewer came on all pages together, rows are missing, and that is reported."""
     next: FieldPath = ""
-    """Path to the token of the next page, for {cursor}; the first page is requested without it."""
+    """Path to the token of the next page, for {cursor}; the first page is requested without it. "Link": the header of
+    that name, whose link of the relation "next" has the token."""
     next_query: str = ""
     """At `next` is a link, and the token is the value of this name in its query; the link is never followed."""
     next_path: CallPath = ""
     """Path of later pages, {cursor} in it, where they have one of their own. Of a link at `next`, the token is the last
     part of its path."""
+    first_page: int = Field(default=1, ge=0, le=1, strict=True)
+    """The first {page}: 1, or 0 where the API counts pages from 0."""
     paging: Literal["none", "server", "capped"] | None = None
-    """"none": it gives all rows at once, however many. "server": it decides how many rows a page of {cursor} has.
-    "capped": it gives {limit} rows at most and no others, so as many are reported. Else it pages by {cursor}, {offset}
-    or {page}, and takes {limit}."""
+    """"none": it gives all rows at once, however many. "server": it decides how many rows a page has; by {offset} or
+    {page} the list is read up to a page without rows. "capped": it gives {limit} rows at most and no others, so as
+    many are reported. Else it pages by {cursor}, {offset} or {page}, and takes {limit}."""
 
     def _found_places(self) -> set[str]:
         return super()._found_places() | set(PLACEHOLDER.findall(self.next_path))
@@ -187,10 +192,15 @@ class HttpListCall(HttpCall):
                 f'next: "{self.next}" is the token of the next page, which no page is requested with. '
                 "Fix: send {cursor} in query or body, or in next_path"
             )
+        if self.next == NEXT_HEADER and not (self.next_query or self.next_path):
+            raise ValueError(
+                f'next: "{NEXT_HEADER}" is the header with the link of the next page. '
+                "Fix: name in next_query the parameter of that link that has the token"
+            )
         if "cursor" in self.places and not self.next:
             key = self._key_with("{cursor}")
             raise ValueError(f"{key}{{cursor}} is the token of the next page. Fix: name in next where an answer has it")
-        by_server = self.paging == "server" and "cursor" in self.places
+        by_server = self.paging == "server" and paging
         takes_limit = (paging or self.paging == "capped") and {"limit", "end"} & self.places
         is_bounded = self.paging == "none" or by_server or takes_limit
         if PROFILE_PLACES in (info.context or {}) and not is_bounded:
@@ -199,6 +209,8 @@ class HttpListCall(HttpCall):
                 "or {page}; or say paging = "
                 '"none" where one answer is the whole list'
             )
+        if self.first_page == 0 and "page" not in self.places:
+            raise ValueError("first_page: no page is requested by its number. Fix: send {page}, or remove first_page")
         if len(paging) > 1:
             raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
         if paging and self.paging in ("none", "capped"):

@@ -418,7 +418,8 @@ class RunJobs:
             known = run_ids & self._job_of.keys()
             self.know(dict.fromkeys(run_ids, walk.job))
             missing -= run_ids
-            if not walk.stops_early and (walk.page is None or walk.job in self._pages):  # with all pages before
+            # with all pages before; one without rows has none to go on from
+            if not walk.stops_early and (walk.page is None or (result.rows and walk.job in self._pages)):
                 self._pages[walk.job] = walk.page
             ids = result.ids_digest(self._call.id)
             if walk.repeats(ids):

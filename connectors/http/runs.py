@@ -114,15 +114,17 @@ class HttpPoller:
             result.gaps.append(HistoryGap(at.since, oldest, f"runs are kept for {days} days: older ones were not read"))
 
     def _poll_by_change(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
-        """The next rows by their change. A walk goes on from the last change that it read, so `page` is above 1 only
-        where a whole page has the same change."""
+        """The next rows by their change. A walk goes on from the last change that it read, so `page` is a later one
+        only where a whole page has the same change."""
+        first_page = self._options.runs.first_page
         begun = at.begun if at.page is not None else max(at.since, self._oldest_stored())
-        page, at, poll = self._read_page(replace(at, begun=begun), at.page or 1, open_runs, result)
+        number = first_page if at.page is None else at.page
+        page, at, poll = self._read_page(replace(at, begun=begun), number, open_runs, result)
         if poll is not None:
             return poll
         last, has_rest = self._add_changed(page, begun, result)
         if has_rest or page.following is not None:
-            following = 1 if last > begun else page.following or 1
+            following = first_page if last > begun or page.following is None else page.following
             walk = at if has_rest else at.after(self._ids(page))  # the rest may be a page with the same rows
             at = replace(walk, begun=max(last, begun), page=following)
             return self._poll_of(open_runs, result, at, page, None)
@@ -177,7 +179,8 @@ class HttpPoller:
         these end in the same poll."""
         self._add_superseded(open_runs, result)
         self._shown_open |= {run.native_ref for run in result.records.values() if run.state.is_open}
-        for text in (*unknown_states(result.records.values()), *([page.cut] if page.cut else [])):
+        cut = [page.cut] if page.cut else []
+        for text in (*unknown_states(result.records.values()), *cut, *self._api.page_warnings()):
             result.warn(text)
         result.complete = not result.skipped and not page.cut
         seen_until = seen_until if result.complete else None

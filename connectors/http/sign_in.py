@@ -48,12 +48,12 @@ def _token_url(url: str) -> str:
         return url
     if "{" in (urlsplit(url).netloc or url):
         raise ValueError("its host has a name in braces: leave token_url out, then each system names it")
-    checked_origin(PLACEHOLDER.sub("x", url), plain_http=False)
+    checked_origin(PLACEHOLDER.sub("x", url))
     return url
 
 
 def _whole_url(url: str) -> str:
-    return checked_origin(url, plain_http=False)
+    return checked_origin(url)
 
 
 FormValue = Annotated[str, AfterValidator(without_code)]

@@ -316,6 +316,8 @@ class ApiComparison:
     """Parameters and fields that were looked up."""
     undescribed: list[tuple[tuple[str, ...], str]]
     """Those among them that a description leaves open: the key of the profile, and the field."""
+    notes: list[tuple[tuple[str, ...], str]]
+    """The key of the profile, and what the description has besides."""
 
 
 class ProfileModel(Protocol):

@@ -7,7 +7,7 @@ import os
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from connectors.sdk.contract import Connector, Probe
     from connectors.sdk.records import Inventory, Poll
     from connectors.sdk.registry import KindEntry
+    from console.config.document import ConfigFault
 
 
 NOT_STATED = "not stated"
@@ -59,28 +60,31 @@ def check_profile(arguments: argparse.Namespace) -> int:
     kind, faults = read_profile(path)
     if kind is not None and arguments.api:
         try:
-            comparison, faults, undescribed = compare_profile(path, Path(arguments.api).expanduser())
+            comparison, faults, undescribed, notes = compare_profile(path, Path(arguments.api).expanduser())
         except ValueError as error:
             raise CommandError(Exit.PROBLEM, str(error)) from None
         calls, names = comparison.calls, comparison.names
-        fields = [{"line": item.line, "key": item.key, "problem": item.problem} for item in undescribed]
-        counts = {"calls": calls, "names": names, "undescribed": fields}
+        counts = {"calls": calls, "names": names, "undescribed": _as_rows(undescribed), "notes": _as_rows(notes)}
         summary = f"faults: {len(faults)}, not described: {len(undescribed)}"
         checked = f"{arguments.api}: {calls} calls, {names} parameters and fields; {summary}"
-        compared = [*map(str, undescribed), checked]
+        compared = [*map(str, undescribed), *(f"note: {item}" for item in notes), checked]
     report: dict[str, Any] = {
         "file": str(path),
         "warnings": [],
-        "faults": [{"line": fault.line, "key": fault.key, "problem": fault.problem} for fault in faults],
+        "faults": _as_rows(faults),
         "compared": counts,
     }
     if kind is None or faults:
         return print_result(arguments, report, [*map(str, faults), *compared], code=Exit.PROBLEM)
     warnings = profile_warnings(path)
-    report["warnings"] = [{"line": item.line, "key": item.key, "problem": item.problem} for item in warnings]
+    report["warnings"] = _as_rows(warnings)
     can = ", ".join(sorted(capability.value for capability in kind.capabilities)) or "observe only"
     texts = [f"{path}: kind {kind.kind} ({kind.title}): {can}", *(f"warning: {item}" for item in warnings)]
     return print_result(arguments, report, [*texts, *compared])
+
+
+def _as_rows(faults: Iterable[ConfigFault]) -> list[dict[str, Any]]:
+    return [{"line": fault.line, "key": fault.key, "problem": fault.problem} for fault in faults]
 
 
 def try_connector(arguments: argparse.Namespace) -> int:

@@ -87,9 +87,11 @@ def profile_warnings(path: Path) -> list[ConfigFault]:
     return reading.faults
 
 
-def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[ConfigFault], list[ConfigFault]]:
-    """A valid profile and a description of its API, with the faults of the profile, and the fields that the
-    description leaves open. Raises ValueError."""
+def compare_profile(
+    path: Path, description: Path
+) -> tuple[ApiComparison, list[ConfigFault], list[ConfigFault], list[ConfigFault]]:
+    """A valid profile and a description of its API, with the faults of the profile, the fields that the description
+    leaves open, and what it has besides. Raises ValueError."""
     reading = ConfigDocument({}, default=path, find_line=line_in_tables)
     document = _document(path, reading)
     assert document is not None, "the profile is valid"
@@ -100,12 +102,15 @@ def compare_profile(path: Path, description: Path) -> tuple[ApiComparison, list[
         raise ValueError(f"{description}: cannot be read: {error.strerror}. Fix: correct the path") from None
     except ValueError as error:
         raise ValueError(f"{description}: {error}") from None
-    for key, problem in comparison.faults:
-        reading.fault(key, f"{problem}.")
-    faults, reading.faults = reading.faults, []
-    for key, name in comparison.undescribed:
-        reading.fault(key, f"{name!r} is not described.")
-    return comparison, sorted(faults, key=_line_of), sorted(reading.faults, key=_line_of)
+    undescribed = [(key, f"{name!r} is not described") for key, name in comparison.undescribed]
+    sorted_faults: list[list[ConfigFault]] = []
+    for texts in (comparison.faults, undescribed, comparison.notes):
+        reading.faults = []
+        for key, text in texts:
+            reading.fault(key, f"{text}.")
+        sorted_faults.append(sorted(reading.faults, key=_line_of))
+    faults, fields, notes = sorted_faults
+    return comparison, faults, fields, notes
 
 
 def _line_of(fault: ConfigFault) -> int:

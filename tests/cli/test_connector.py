@@ -207,12 +207,19 @@ def test_a_profile_is_compared_with_a_description_of_its_api(tmp_path: Path) -> 
         " ".join(done.out.split()),
     )
     report = headway("none.db", "connector", "check", str(path), "--api", str(description), "--json").data
-    assert {"calls", "names", "undescribed"} == set(report["compared"])
+    assert {"calls", "names", "undescribed", "notes"} == set(report["compared"])
     description.write_text('{"paths": {"/api/{t}/jobs": {"get": {"responses": {"200": {"description": "jobs"}}}}}}')
     open_ended = ("connector", "check", str(path), "--api", str(description))
     assert f"{path}:19: jobs.rows: 'jobs' is not described." in headway("none.db", *open_ended).out
     [field, *_] = headway("none.db", *open_ended, "--json").data["compared"]["undescribed"]
     assert {"line": 19, "key": "jobs.rows", "problem": "'jobs' is not described."} == field
+    rows = {"type": "array", "items": {"properties": {"status": {"enum": ["done", "lost"]}}}}
+    answer = {"200": {"content": {"application/json": {"schema": {"properties": {"runs": rows}}}}}}
+    description.write_text(json.dumps({"paths": {"/api/{t}/runs": {"get": {"responses": answer}}}}))
+    text = "the description has these values too, which are UNKNOWN until named: lost."
+    assert f"note: {path}:41: states: {text}" in " ".join(headway("none.db", *open_ended).out.split())
+    [note] = headway("none.db", *open_ended, "--json").data["compared"]["notes"]
+    assert {"line": 41, "key": "states", "problem": text} == note
     assert headway("none.db", "connector", "check", str(path), "--json").data["compared"] is None
     missing = headway("none.db", "connector", "check", str(path), "--api", str(tmp_path / "none.json"))
     assert (Exit.PROBLEM, True) == (missing.code, "none.json: cannot be read: No such file" in missing.err)

@@ -616,8 +616,9 @@ def plain_path(path: str) -> str:
     return path
 
 
-def checked_origin(url: str, plain_http: bool) -> str:
-    """`url` without a slash at its end. Raises ValueError for anything that could leak a credential."""
+def checked_origin(url: str, plain_http: bool | None = None) -> str:
+    """`url` without a slash at its end. `plain_http`: the setting of that name; None where there is none, and http://
+    is refused. Raises ValueError for anything that could leak a credential."""
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         raise ValueError("url must hold no credentials; give them as references (username, password, token)")
@@ -629,10 +630,8 @@ def checked_origin(url: str, plain_http: bool) -> str:
     if parts.port == 0:
         raise ValueError("url names port 0")
     if parts.scheme == "http" and not is_loopback(parts.hostname) and not plain_http:
-        raise ValueError(
-            f"http:// to {parts.hostname} would send the credentials unencrypted: use https://, "
-            "or say plain_http = true if the network in between is yours"
-        )
+        setting = "" if plain_http is None else ", or say plain_http = true if the network in between is yours"
+        raise ValueError(f"http:// to {parts.hostname} would send the credentials unencrypted: use https://{setting}")
     return url.rstrip("/")
 
 

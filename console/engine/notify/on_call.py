@@ -213,7 +213,7 @@ def _fetch(url: str) -> bytes:
     host: the rest of the URL gives access to the calendar."""
     parts = urlsplit(url)
     try:
-        origin = checked_origin(f"{parts.scheme}://{parts.netloc}", plain_http=False)
+        origin = checked_origin(f"{parts.scheme}://{parts.netloc}")
     except ValueError:
         raise ValueError("the address must be https, or http on this machine") from None
     endpoint = HttpEndpoint("the rota", origin)

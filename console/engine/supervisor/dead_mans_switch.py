@@ -62,7 +62,7 @@ def _origin(url: str) -> str:
     """Scheme, host and port: https, or http on this machine. Raises PingFailed."""
     try:
         parts = urlsplit(url)
-        return checked_origin(f"{parts.scheme}://{parts.netloc}", plain_http=False)
+        return checked_origin(f"{parts.scheme}://{parts.netloc}")
     except ValueError as error:
         raise PingFailed(str(error).replace(url, "the URL")) from None
 

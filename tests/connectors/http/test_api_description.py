@@ -7,6 +7,7 @@ import tomllib
 from typing import Any
 
 import pytest
+import yaml
 
 from connectors.http.api_description import compare
 from connectors.http.options import HttpMapping
@@ -96,8 +97,6 @@ def openapi(version: int) -> str:
             operation["responses"] = {"200": {"content": {"application/json": {"schema": schema}}}} if answer else {}
         paths.setdefault(f"/{path}", {})[method.lower()] = operation
     if version == 2:
-        import yaml
-
         document = {"swagger": "2.0", "basePath": "/v1", "paths": paths, "definitions": schemas(prefix)}
         return str(yaml.safe_dump(document))
     servers = [{"url": "https://api.example.com/v1"}]
@@ -199,6 +198,10 @@ def test_the_query_of_a_path_of_later_pages_is_compared_by_its_parameters(name: 
     path = f"/v1/{{option.project}}/jobs/-/runs?per_page=9&{name}={{cursor}}"
     new = f'per_page = "{{limit}}" }}\nnext_path = "{path}"\nrows'
     assert faults == [key for key, _ in compared(openapi(3), old, new)]
+
+
+def test_a_header_that_names_the_next_page_is_no_field() -> None:
+    assert [] == compared(openapi(3), 'next = "next"', 'next = "Link"\nnext_query = "after"')
 
 
 @pytest.mark.parametrize("path, faults", [("/v1/projects/p/jobs/j:run", ["session.body.user"]), ("/login", [])])
@@ -445,6 +448,69 @@ def test_a_text_is_no_list_of_rows_and_a_required_field_of_a_body_is_sent() -> N
 def test_a_field_that_the_description_leaves_open_is_named() -> None:
     result = compare(profile(), "https://api.example.com", DESCRIPTIONS["openapi 3"])
     assert [(("verbs", "start", "body", "labels", "key"), "key")] == result.undescribed
+
+
+def described_query(format_name: str, name: str, schema: dict[str, Any]) -> str:
+    """A description in which a parameter of the list of runs has this schema."""
+    document = json.loads(DESCRIPTIONS[format_name]) if format_name != "openapi 2" else yaml.safe_load(openapi(2))
+    if format_name == "discovery":
+        method = document["resources"]["projects"]["resources"]["jobs"]["methods"]["2"]
+        numbers = {key: str(value) for key, value in schema.items()}
+        method["parameters"][name] = {"location": "query", **numbers}
+        return json.dumps(document)
+    parameter = {"name": name, "in": "query", **({"schema": schema} if format_name == "openapi 3" else schema)}
+    listed = document["paths"]["/projects/{p}/jobs/{j}/runs"]["get"]["parameters"]
+    listed[:] = [*(item for item in listed if item["name"] != name), parameter]
+    return json.dumps(document) if format_name == "openapi 3" else str(yaml.safe_dump(document))
+
+
+@pytest.mark.parametrize("format_name", DESCRIPTIONS)
+@pytest.mark.parametrize(
+    "times, schema, problem",
+    [
+        ("iso", {"type": "string", "format": "date-time"}, ""),
+        ("iso", {"type": "string"}, ""),
+        (
+            "iso",
+            {"type": "integer"},
+            'times = "iso", and the description has the type integer. Fix: set runs.times = "s',
+        ),
+        ("iso", {"type": "string", "format": "int64"}, "has the type int64"),
+        ("compact", {"type": "number"}, "has the type number"),
+        ("compact", {"type": "string"}, ""),
+        ("seconds", {"type": "integer"}, ""),
+        ("seconds", {"type": "string"}, ""),
+        ("milliseconds", {"type": "string", "format": "date-time"}, 'type string. Fix: set runs.times = "iso"'),
+        ("seconds", {}, ""),
+        ("iso", {}, ""),
+    ],
+)
+def test_an_instant_is_sent_as_its_parameter_is_written(
+    format_name: str, times: str, schema: dict[str, Any], problem: str
+) -> None:
+    new = f'query = {{ after = "{{cursor}}", per_page = "{{limit}}", begun = "{{since}}" }}\ntimes = "{times}"'
+    old = 'query = { per_page = "{limit}", after = "{cursor}" }'
+    faults = compared(described_query(format_name, "begun", schema), old, new)
+    assert ["runs.query.begun"] * bool(problem) == [key for key, _ in faults]
+    assert problem in str(faults)
+
+
+@pytest.mark.parametrize("format_name", DESCRIPTIONS)
+@pytest.mark.parametrize("maximum, is_fault", [(100, False), (99, True), (None, False)])
+def test_the_rows_of_a_page_are_not_above_the_maximum(format_name: str, maximum: int | None, is_fault: bool) -> None:
+    schema = {"type": "integer", **({"maximum": maximum} if maximum else {})}
+    faults = compare(profile(), "https://api.example.com", described_query(format_name, "per_page", schema)).faults
+    problem = "{limit} is 100, and the maximum in the description is 99. Fix: set limit to that"
+    assert [(("runs", "query", "per_page"), problem)] * is_fault == faults
+
+
+@pytest.mark.parametrize("format_name", DESCRIPTIONS)
+def test_states_that_the_description_has_and_the_profile_does_not_are_a_note(format_name: str) -> None:
+    """A run in such a state was UNKNOWN when it happened first."""
+    text = "the description has these values too, which are UNKNOWN until named: BAD"
+    assert [(("states",), text)] == compare(profile(), "https://api.example.com", DESCRIPTIONS[format_name]).notes
+    named = profile('ok = "succeeded"', 'ok = "succeeded"\nbad = "failed"')
+    assert [] == compare(named, "https://api.example.com", DESCRIPTIONS[format_name]).notes
 
 
 @pytest.mark.parametrize("sent, faults", [("", ["runs.next_path", "runs.one"]), ("?v=1", [])])

@@ -25,7 +25,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from connectors.http.actions import MAX_SEARCHED_PAGES
-from connectors.http.client import format_instant
+from connectors.http.client import format_instant, next_link
 from connectors.http.connector import CONNECTOR, HttpConnector, HttpProfile, open_system
 from connectors.http.options import HttpHoldCall, HttpJobsCall, HttpLogCall, HttpOptions, HttpPartsCall, HttpRunsCall
 from connectors.http.runs import NOT_FOUND_ALONE
@@ -472,24 +472,237 @@ def test_a_wrong_key_needs_a_person() -> None:
         opened(fake).poll("", (), 5)
 
 
-def test_a_page_by_number_and_by_offset_is_walked_too() -> None:
-    for place, name in (("{offset}", "after"), ("{page}", "page")):
-        fake = HomeGrown()
-        call = {**settings()["runs"], "query": {"since": "{since}", "limit": "{limit}", name: place}}
-        del call["next"]
-        connector = opened(fake, _ByNumber(fake) if name == "page" else None, runs=call)
-        runs = {identity(run) for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs}
-        assert 10 == len(runs), place
+def test_a_list_by_offset_is_walked_too() -> None:
+    call = {**settings()["runs"], "query": {"since": "{since}", "limit": "{limit}", "after": "{offset}"}}
+    del call["next"]
+    connector = opened(HomeGrown(), runs=call)
+    runs = {identity(run) for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs}
+    assert 10 == len(runs)
 
 
-class _ByNumber(FaultyTransport):
-    def __init__(self, fake: HomeGrown) -> None:
-        super().__init__(fake.handle, "")
+class Numbered(HomeGrown):
+    """Pages by number, from `first` on, or by offset, of at most `most` rows whatever is requested. `beyond`: the
+    status of a page behind the last one."""
 
-    def handle_request(self, request: Any) -> Any:
-        number = int(request.url.params["page"])
-        request.url = request.url.copy_merge_params({"after": str((number - 1) * 4)})
-        return self.handler(request)
+    def __init__(self, first: int = 1, most: int = 100, jobs: int = 23, beyond: int = 200) -> None:
+        super().__init__()
+        self.first, self.most, self.beyond, self.pages = first, most, beyond, list[str]()
+        self.total, self.link = 0, ""
+        self.jobs = [{"name": f"job{number:02d}", "on": True} for number in range(jobs)]
+
+    def _answer(self, request: httpx.Request, path: str, query: dict[str, Any]) -> tuple[int, Any]:
+        if path not in ("/api/jobs", "/api/runs"):
+            return super()._answer(request, path, query)
+        rows = self.jobs
+        if path == "/api/runs":
+            rows = [row for row in self.runs if row["changed"] >= query.get("since", "")]
+            rows.sort(key=lambda row: str(row["changed"]))
+        size = min(int(query["limit"]), self.most)
+        query = {"page": str(self.first), **query}
+        start = int(query["offset"]) if "offset" in query else (int(query["page"]) - self.first) * size
+        shown = rows[start : start + size] if start >= 0 else []
+        self.pages.append(f"{path} {query.get('page')}")
+        if start and not shown and self.beyond != 200:
+            return self.beyond, {"message": "no such page"}
+        more = start + size < len(rows)
+        self.link = f"<https://batch.internal{path}?Page={int(query['page']) + 1}&n=1>" if more else ""
+        return 200, {path.rpartition("/")[2]: shown, "total": self.total or len(rows), "more": more, "link": self.link}
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.link = ""
+        reply = super().handle(request)
+        if self.link:
+            reply.headers["Link"] = f'<https://x/?page=1>; rel="first", {self.link}; title="a, b"; rel="prev NEXT"'
+        return reply
+
+
+def by_number(
+    fake: HomeGrown, limit: int = 4, place: str = "{page}", transport: Any = None, **calls: Any
+) -> HttpConnector:
+    """Jobs and runs by {page} or {offset}. `calls`: what both lists say besides."""
+    tables = {name: {**settings()[name], **calls} for name in ("jobs", "runs")}
+    del tables["runs"]["next"]
+    tables["jobs"]["query"] = {"limit": "{limit}", place.strip("{}"): place}
+    tables["runs"]["query"] = {"since": "{since}", **tables["jobs"]["query"]}
+    if place == "{cursor}":
+        for table in tables.values():
+            table["query"]["page"] = table["query"].pop("cursor")
+            table.update(calls)
+    return opened(fake, transport, limit=limit, **tables)
+
+
+def names_and_runs(connector: HttpConnector) -> tuple[list[str], int, list[Poll]]:
+    """The jobs, how many runs there are, and the polls that read them."""
+    names = [job.native_id for job in connector.inventory("", 5).jobs]
+    polls = [*TestHomeGrown().polls_until_end(connector, "")]
+    return names, len({identity(run) for poll in polls for run in poll.runs}), polls
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_pages_are_numbered_from_0_or_1(first: int, oldest_first: bool) -> None:
+    """Of an API that counts from 0 the first page was lost in silence."""
+    fake = Numbered(first)
+    connector = by_number(fake, first_page=first)
+    if oldest_first:
+        runs = {**settings()["runs"], "oldest_first": True, "first_page": first, "next": ""}
+        runs["query"] = {"since": "{since}", "limit": "{limit}", "page": "{page}"}
+        connector = opened(fake, runs=runs)
+        assert 10 == len(
+            {identity(run) for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs}
+        )
+        return
+    names, runs_read, _ = names_and_runs(connector)
+    assert ([row["name"] for row in fake.jobs], 10) == (names, runs_read)
+    assert f"/api/jobs {first}" == fake.pages[0]
+
+
+@pytest.mark.parametrize("jobs", [3, 23])
+def test_a_probe_names_a_page_0_that_is_not_read(jobs: int) -> None:
+    def missing(connector: HttpConnector) -> list[str]:
+        return [right.fix for right in connector.probe(5).rights if right.held is False]
+
+    def as_page_1(request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("page") == "0":
+            request.url = request.url.copy_merge_params({"page": "1"})
+        return Numbered(jobs=jobs).handle(request)
+
+    def refused(request: httpx.Request) -> httpx.Response:
+        is_0 = request.url.params.get("page") == "0"
+        return httpx.Response(500, json={}) if is_0 else Numbered(jobs=jobs).handle(request)
+
+    assert ["set first_page = 0 in jobs, and in runs if so"] == missing(by_number(Numbered(0, jobs=jobs)))
+    assert [] == missing(by_number(Numbered(0, jobs=jobs), first_page=0))
+    for answer in (Numbered(jobs=jobs).handle, as_page_1, refused):
+        assert [] == missing(by_number(Numbered(), transport=httpx.MockTransport(answer)))
+
+
+@pytest.mark.parametrize("beyond", [200, 400, 404, 416, 422])
+@pytest.mark.parametrize("place", ["{page}", "{offset}"])
+@pytest.mark.parametrize("most, jobs", [(3, 23), (3, 24), (3, 3), (10, 10), (10, 9), (10, 23), (10, 0)])
+def test_a_server_that_gives_fewer_rows_a_page_than_requested_loses_none(
+    most: int, jobs: int, place: str, beyond: int
+) -> None:
+    """Its first page was taken for the whole list, without a warning."""
+    fake = Numbered(most=most, jobs=jobs, beyond=beyond)
+    if beyond in (400, 416, 422) and jobs > most:
+        return  # a refusal of a page behind known ones may be another fault, and is reported
+    fake.runs = fake.runs[: jobs and 3]
+    names, runs_read, polls = names_and_runs(by_number(fake, 20, place))
+    assert ([row["name"] for row in fake.jobs], len(fake.runs)) == (names, runs_read)
+    assert all(poll.complete for poll in polls)
+    texts = [text for poll in polls for text in poll.warnings]
+    fix = f"/api/jobs gives {most} rows a page, and limit is 20; all pages were read. Fix: set limit = {most}, or say"
+    assert (jobs > most) == any(fix in text for text in texts)
+    declared = by_number(fake, 20, place, paging="server")
+    if beyond in (200, 404):
+        names, runs_read, polls = names_and_runs(declared)
+        assert ([row["name"] for row in fake.jobs], len(fake.runs)) == (names, runs_read)
+        assert [()] * len(polls) == [poll.warnings for poll in polls]
+
+
+def test_a_list_whose_pages_are_as_long_as_requested_takes_no_request_more() -> None:
+    """Where a page was full, a shorter one is the last; without one, a page as long as the longest is read on."""
+    for jobs, limit, pages in ((10, 4, "123"), (3, 4, "12"), (8, 4, "123")):
+        fake = Numbered(jobs=jobs)
+        connector = by_number(fake, limit)
+        for _ in range(2):
+            fake.pages.clear()
+            connector.inventory("", 5)
+            assert [f"/api/jobs {page}" for page in pages] == fake.pages
+        fake.jobs, fake.pages = fake.jobs[:2], []
+        connector.inventory("", 5)
+        assert ["/api/jobs 1"] == fake.pages
+
+
+@pytest.mark.parametrize("place, next_at", [("{page}", ""), ("{offset}", ""), ("{cursor}", "Link")])
+@pytest.mark.parametrize("most", [3, 4, 100])
+def test_a_number_of_rows_is_that_of_all_pages_together(place: str, next_at: str, most: int) -> None:
+    """Each page but a single one was reported as incomplete."""
+    more = {"count": "total", **({"next": next_at, "next_query": "page"} if next_at else {})}
+    fake = Numbered(most=most)
+    names, runs_read, polls = names_and_runs(by_number(fake, 4, place, **more))
+    assert (23, 10) == (len(names), runs_read)
+    assert all(poll.complete for poll in polls)
+    fake.total = 24
+    inventory = by_number(fake, 4, place, **more).inventory("", 5)
+    assert ["/api/jobs has 24 rows and gave 23: the rest cannot be read"] == [
+        record.reason for record in inventory.skipped
+    ]
+
+
+def test_a_refused_page_is_not_the_end_of_a_list_that_has_more_rows() -> None:
+    inventory = by_number(Numbered(most=10, jobs=10, beyond=400), 20, count="total").inventory("", 5)
+    assert inventory.complete
+    fake = Numbered(most=10, jobs=10, beyond=400)
+    fake.total = 23
+    inventory = by_number(fake, 20, count="total").inventory("", 5)
+    assert ["/api/jobs has 23 rows and gave 10: the rest cannot be read"] == [
+        record.reason for record in inventory.skipped
+    ]
+
+
+@pytest.mark.parametrize(
+    "next_at, next_query, reason",
+    [
+        ("Link", "page", ""),
+        ("link", "page", ""),
+        ("Link", "token", '/api/jobs names its next page by a link without "token" (jobs.next_query)'),
+        ("link", "token", '/api/jobs names its next page by a link without "token" (jobs.next_query)'),
+        ("Linked", "page", 'no answer has the field "Linked" (jobs.next)'),
+        ("more", "", '/api/jobs has true at "more" (jobs.next), which is not a token: later pages are not read. Fix'),
+    ],
+)
+def test_the_next_page_is_named_by_a_header_or_a_field_and_nothing_else(
+    next_at: str, next_query: str, reason: str
+) -> None:
+    """Pages that only a header names could not be read; `true` was sent as the token of a page."""
+    fake = Numbered()
+    inventory = by_number(fake, 4, "{cursor}", next=next_at, next_query=next_query).inventory("", 5)
+    assert (not reason, 4 if reason else 23) == (inventory.complete, len(inventory.jobs))
+    assert reason in " ".join(record.reason for record in inventory.skipped)
+    assert not any("/api/jobs True" in page for page in fake.pages)
+
+
+def test_a_full_page_without_a_link_is_the_last_only_where_a_shorter_one_has_a_link() -> None:
+    inventory = by_number(Numbered(jobs=4), 4, "{cursor}", next="Link", next_query="page").inventory("", 5)
+    assert (True, 4) == (inventory.complete, len(inventory.jobs))
+    fake = Numbered(jobs=23)
+    transport = httpx.MockTransport(lambda request: HomeGrown.handle(fake, request))
+    silent = by_number(fake, 4, "{cursor}", transport, next="Link", next_query="page").inventory("", 5)
+    assert 'no answer has the header "Link" (jobs.next)' in silent.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    "header, link",
+    [
+        ('<https://a/b?page=2>; rel="next"', "https://a/b?page=2"),
+        ("</b?page=2>;rel=next", "/b?page=2"),
+        ('<b>; rel="prev", <c>; rel="next"', "c"),
+        ('<b>; title="x; rel=next"; rel="prev"', ""),
+        ('<b>; rel="nextish"', ""),
+        ("<" * 50_000, ""),
+        ("<>;" * 20_000 + " " * 20_000, ""),
+        ("", ""),
+    ],
+)
+def test_the_link_of_the_next_page_is_read_from_its_header(header: str, link: str) -> None:
+    begun = time.monotonic()
+    assert link == next_link(header)
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize("beyond", [400, 404])
+def test_a_walk_that_another_process_began_ends_where_its_next_page_is_refused(beyond: int) -> None:
+    """Its poll would have failed at the same page for ever."""
+    fake = Numbered(beyond=beyond)
+    first = by_number(fake, 20).poll("", (), 5)
+    assert first.more
+    connector = by_number(fake, 20)
+    again = connector.poll(first.cursor, (), 5)
+    assert "runs are read again from the last change that was read completely" in again.warnings[0]
+    assert 10 == len(again.runs)
+    assert not connector.poll(again.cursor, (), 5).more
 
 
 def test_an_unconfigured_action_is_refused_with_the_fix() -> None:
@@ -645,6 +858,8 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
         ({"states": {"done": "succeeded", "CC *": "succeeded"}}, "so that no other is green"),
         ({"states": {"done": "succeeded", "C* 4": "failed"}}, "has a * before its end"),
         ({"runs.next_path": "/runs/more"}, "next_path: send {cursor} in it"),
+        ({"runs.next": "Link"}, "Fix: name in next_query the parameter of that link that has the token"),
+        ({"runs.first_page": 0}, "first_page: no page is requested by its number. Fix: send {page}"),
         ({"runs.state": "a..b"}, "is not a path into a row"),
         ({"runs.zone": "Europe/Belin"}, '"Europe/Belin" is not a time zone'),
         ({"runs.key": ""}, "the outcome of a lost reply could not be checked"),
@@ -782,9 +997,9 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             "log.headers.x-key: the sign-in sends this header. Fix: remove it",
         ),
         ({"headers": {"Host": {"env": "KEY"}}}, "the HTTP client sets the header Host. Fix: remove it"),
-        ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
+        ({"url": "http://batch.example.com"}, "unencrypted: use https://, or say plain_http = true"),
         ({"jobs.path": "api"}, "is not written like /api/runs"),
-        ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted"),
+        ({"jobs.server": "http://batch.example.com"}, "would send the credentials unencrypted: use https:// ["),
         ({"runs.state": "steps[name=]"}, "is not a path into a row"),
         ({"verbs": {"cancel": {"path": "/{id}", "body": {"why": "{run.why}"}}}}, "only rerun sends a field of a run"),
         (

@@ -131,7 +131,8 @@ def test_pages_of_open_runs_without_an_end_are_reported() -> None:
     fake = FakeRundeck()
     fake.execution(MART, "running", fake.now)
     repeated = FaultyTransport(fake.handle, "endless pages", "/running$", "description", endless)
-    poll = opened(fake, repeated).poll("", (), 10)
+    connector = opened(fake, repeated)
+    poll = connector.poll(connector.poll("", (), 10).cursor, (), 10)  # behind the runs that ended, the open ones
     assert not poll.complete
     assert "open runs" in [item.where for item in poll.skipped]
 
