@@ -1,7 +1,7 @@
 """HTTP endpoints of the engine, while it holds the lease: one thread answers, so that no request delays a poll.
 
-A request is refused by its head: an unknown path, another method, a wrong token. Those that arrive together are
-answered together.
+A request is refused by its head: an unknown path, another method, a wrong token, a web page of another host. Those that
+arrive together are answered together.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import ValidationError
@@ -35,7 +36,7 @@ from connectors.sdk.transport.http_server import (
     RequestRateLimit,
     ServerReply,
 )
-from connectors.sdk.transport.loopback import listen_address
+from connectors.sdk.transport.loopback import is_loopback, listen_address
 from console.config.sections import EndpointSettings
 from console.engine.notify.acknowledge_link import MIN_KEY
 from console.engine.worker import Pulse
@@ -277,11 +278,21 @@ class EndpointWorker:
         def refuse(status: int, error: str, fix: str, *headers: tuple[str, str]) -> HttpRefused:
             return HttpRefused(_refusal(is_api, status, error, fix, *headers))
 
-        if login is None and (is_api or "" in self._tokens) and not page:
+        if head.origin and not page and head.origin.partition("://")[2].lower() != head.host.lower():
+            error = f"the request is for a page of {head.origin[:80]}"
+            raise refuse(403, error, "send it from a program, without the header Origin")
+        needs_token = path.startswith(f"{API}/") or "" in self._tokens
+        if login is None and not needs_token and not page and not self._is_own_host(head.host):
+            error = f'"{head.host[:80]}" is not a name of this machine'
+            raise refuse(403, error, "use 127.0.0.1 or localhost, or set [endpoints] token in the config")
+        if login is None and needs_token and not page:
             if not self._wrong.allows():
                 raise refuse(429, "too many requests with a wrong token", "try again in a minute")
             fix = "send Authorization: Bearer TOKEN"
-            fix += "" if self._tokens else "; first set [endpoints] token, readers or operators in the config"
+            if isinstance(endpoint, Endpoint) and "" not in self._tokens:
+                fix += "; first set [endpoints] token in the config"
+            elif not self._tokens:
+                fix += "; first set [endpoints] readers or operators in the config"
             is_given = len(head.authorization.split()) > 1
             error = "the token is unknown" if is_given else "the request has no token"
             raise refuse(401, error, fix, ("WWW-Authenticate", 'Basic realm="Headway"' if takes_basic else "Bearer"))
@@ -310,6 +321,13 @@ class EndpointWorker:
         fix = f'in the config, add {login} = {{ env = "HEADWAY_OPERATOR_TOKEN" }} to [endpoints.operators] and'
         fix += f' {{ who = ["{login}"], role = "act" }} to [[permissions]]; send that token'
         raise HttpRefused(error_reply(403, f"the token of {login} may only read", fix))
+
+    def _is_own_host(self, host: str) -> bool:
+        """False for the name of a web page that resolves to this machine (DNS rebinding)."""
+        with suppress(ValueError):
+            name = urlsplit(f"//{host}").hostname or ""
+            return is_loopback(name) or name == urlsplit(self._settings.public_url).hostname
+        return False
 
     def _login_of(self, authorization: str, takes_basic: bool = False) -> str | None:
         """None for no token, or one that does not exist."""

@@ -168,6 +168,36 @@ def test_an_escalation_ends_the_alert_with_the_labels_before(
     assert [] == firing()
 
 
+@pytest.mark.parametrize("recovers", [True, False])
+def test_an_engine_ends_the_alert_with_other_labels_of_the_engine_before(
+    bench: Bench, alertmanager: Alertmanager, monkeypatch: pytest.MonkeyPatch, recovers: bool
+) -> None:
+    """After a restart, or a reload of the config that changes a tier; not that of another Headway."""
+
+    def firing() -> list[tuple[str, str]]:
+        document = httpx.get(f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
+        return sorted((alert["labels"]["job"], alert["labels"]["severity"]) for alert in document)
+
+    monkeypatch.setattr(outbox, "REFRESH_SECONDS", 0.0)
+    bench.scheduler.attempt("extract", "1", RunState.FAILED, minutes_ago(5), ended_at=minutes_ago(4))
+    bench.turn()
+    other = {"alertname": "HeadwayIncident", "incident": "INC-0001", "job": "elsewhere/load", "severity": "critical"}
+    until = (datetime.now(UTC) + timedelta(minutes=9)).isoformat()
+    foreign = {"labels": other, "annotations": {"failed_since": minutes_ago(7).isoformat()}, "endsAt": until}
+    assert post_alerts(alertmanager.url, [foreign]).arrived
+    assert [("elsewhere/load", "critical"), ("fake/extract", "warning")] == firing()
+    bench.restart()
+    with bench.store.write(bench.fence) as session:
+        session.rows("UPDATE service SET tier = 5")
+    if recovers:
+        bench.scheduler.attempt("extract", "1", RunState.SUCCEEDED, minutes_ago(2), ended_at=minutes_ago(1))
+        bench.turn()
+    else:
+        bench.parts.outbox.refresh_alertmanagers(bench.fence)
+    own = [] if recovers else [("fake/extract", "info")]
+    wait_until(lambda: [("elsewhere/load", "critical"), *own] == firing(), "only the alert with the new labels", 3)
+
+
 def test_alertmanager_groups_and_inhibits_by_our_labels(bench: Bench, alertmanager: Alertmanager) -> None:
     for job in ("other", "third", "extract"):
         bench.scheduler.attempt(job, job, RunState.FAILED, minutes_ago(5), ended_at=minutes_ago(4))

@@ -39,7 +39,8 @@ TEXT = "text/plain; charset=utf-8"
 GZIP_FORMAT = 31
 """`wbits` of zlib for one gzip stream."""
 _READ_HEADERS = (
-    b"authorization", b"content-encoding", b"content-length", b"content-type", b"idempotency-key", b"if-none-match",
+    b"authorization", b"content-encoding", b"content-length", b"content-type", b"host", b"idempotency-key",
+    b"if-none-match", b"origin",
 )  # fmt: skip
 
 Admitted = TypeVar("Admitted")
@@ -79,6 +80,9 @@ class RequestHead(NamedTuple):
     if_none_match: str = ""
     content_type: str = ""
     idempotency_key: str = ""
+    host: str = ""
+    origin: str = ""
+    """Of the web page that a browser sends it for."""
 
 
 TOO_SLOW = ServerReply.of_text(
@@ -174,7 +178,7 @@ class HttpExchange(Generic[Admitted]):
     def _begin(self, request: h11.Request) -> None:
         headers = {name: value for name, value in request.headers if name in _READ_HEADERS}
         self._is_head = request.method == b"HEAD"
-        names = (b"authorization", b"if-none-match", b"content-type", b"idempotency-key")
+        names = (b"authorization", b"if-none-match", b"content-type", b"idempotency-key", b"host", b"origin")
         values = (headers.get(name, b"").decode("ascii", "replace") for name in names)
         self.request = self._admit(RequestHead(request.method.decode("ascii"), request.target.decode("ascii"), *values))
         encoding = headers.get(b"content-encoding", b"").lower()

@@ -2,7 +2,8 @@
 
 An alert ends by itself unless it is sent again before `endsAt`, so that a dead engine leaves nothing open. Those of
 open incidents are refreshed each minute; a recovery ends its alert at once. Sending is idempotent: Alertmanager knows
-an alert by its labels, so one whose labels change is ended. Source: prometheus.io, Alertmanager, API v2.
+an alert by its labels, so one whose labels change is ended; those sent before the engine's start are read from it once
+(GET /api/v2/alerts). Source: prometheus.io, Alertmanager, API v2.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from connectors.sdk.transport.loopback import is_loopback
-from console.domain.ids import incident_name
+from console.domain.ids import incident_id, incident_name
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
 
+if TYPE_CHECKING:
+    import httpx
+
 SCHEMES = {"alertmanager": "http", "alertmanagers": "https"}
 PORT = 9093
+INCIDENT_ALERT = "HeadwayIncident"
+"""Name of the alert of an incident."""
 SECONDS = 5.0
 """Timeout of a request."""
 REFRESH_SECONDS = 60.0
@@ -57,20 +63,41 @@ def post_alerts(url: str, alerts: list[dict[str, Any]]) -> SendResult:
 
     if fault := alertmanager_fault(url):
         return SendResult(False, fault, for_good=True)
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    scheme = SCHEMES[parts.scheme.lower()]
-    address = f"{scheme}://{host}:{parts.port or PORT}{parts.path.rstrip('/')}/api/v2/alerts"
     try:
-        verify = tls_context() if scheme == "https" else False
-        reply = httpx.post(address, json=alerts, auth=login, timeout=SECONDS, verify=verify)
+        reply = _request(url, "POST", json=alerts)
     except httpx.HTTPError as error:
         return lost_answer(error)
     if reply.is_success:
         return SendResult(True)
     reason = f"HTTP {reply.status_code}: {reply.text[:200]}"
     return SendResult(False, reason, for_good=reply.status_code in PERMANENT_STATUSES)
+
+
+def active_alerts(url: str) -> list[dict[str, Any]] | None:
+    """The incidents that this Alertmanager has as alerts, also of other senders; None if they cannot be read."""
+    import httpx  # noqa: PLC0415 - only where such an alert is sent
+
+    if alertmanager_fault(url):
+        return None
+    try:
+        reply = _request(url, "GET", params={"filter": f'alertname="{INCIDENT_ALERT}"'})
+        alerts = reply.json() if reply.is_success else None
+    except (httpx.HTTPError, ValueError):
+        return None
+    return alerts if isinstance(alerts, list) else None
+
+
+def _request(url: str, method: str, **content: Any) -> httpx.Response:
+    """The reply of its API to a request about alerts. Raises httpx.HTTPError."""
+    import httpx  # noqa: PLC0415 - only where such an alert is sent
+
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    scheme = SCHEMES[parts.scheme.lower()]
+    address = f"{scheme}://{host}:{parts.port or PORT}{parts.path.rstrip('/')}/api/v2/alerts"
+    verify = tls_context() if scheme == "https" else False
+    return httpx.request(method, address, auth=login, timeout=SECONDS, verify=verify, **content)
 
 
 class AlertMessage(NamedTuple):
@@ -91,6 +118,8 @@ class AlertmanagerSender:
         """By URL: held from the reading of messages until they are sent."""
         self._open: dict[str, dict[int | None, dict[str, Any]]] = {}
         """URL -> incident -> its alert as sent last, until it ends."""
+        self._read: set[str] = set()
+        """URLs whose alerts of an engine before are in `_open`."""
 
     def send(
         self, url: str, title: str, body: str, page: Page, incident_id: int | None, lasts: timedelta = LASTS
@@ -104,11 +133,12 @@ class AlertmanagerSender:
         """Sends the messages that `read` returns and ends the alerts of all other incidents. Nothing else is sent to
         the URL meanwhile, so that no alert that was read as open is sent after its recovery. Raises StoreError."""
         with self._locks.setdefault(url, threading.Lock()):
-            return self._send(url, read(), list(self._open.get(url, ())))
+            return self._send(url, read(), None)
 
-    def _send(self, url: str, messages: list[AlertMessage], ids: list[int | None]) -> SendResult:
-        """`ids`: incidents whose alerts end unless they are sent again with the same labels."""
-        open_alerts = self._open.setdefault(url, {})
+    def _send(self, url: str, messages: list[AlertMessage], ids: list[int | None] | None) -> SendResult:
+        """`ids`: incidents whose alerts end unless they are sent again with the same labels; None: all."""
+        open_alerts = self._open_alerts(url)
+        ids = list(open_alerts) if ids is None else ids
         incidents = self._incidents(message.incident_id for message in messages)
         alerts = {}
         for message in messages:
@@ -126,6 +156,21 @@ class AlertmanagerSender:
                 open_alerts.pop(key, None)
             open_alerts.update({key: alert for key, alert in firing.items() if key in incidents})
         return result
+
+    def _open_alerts(self, url: str) -> dict[int | None, dict[str, Any]]:
+        """As sent last; at first those that an engine before has left there, until they could be read."""
+        own = self._open.setdefault(url, {})
+        if self._store is None or url in self._read or (active := active_alerts(url)) is None:
+            return own
+        self._read.add(url)
+        incidents = self._incidents(map(_incident_of, active)).values()
+        # another Headway may send there, whose incidents have the same names
+        ids = {(incident.id, _text(incident.failed_since)): incident.id for incident in incidents}
+        for alert in active:
+            known = ids.get((_incident_of(alert) or 0, alert["annotations"].get("failed_since", "")))
+            if known is not None:
+                own.setdefault(known, {key: alert[key] for key in ("labels", "annotations", "startsAt", "endsAt")})
+        return own
 
     def _incidents(self, ids: Iterable[int | None]) -> dict[int | None, AlertedIncident]:
         incident_ids = sorted({incident_id for incident_id in ids if incident_id is not None})
@@ -150,7 +195,7 @@ class AlertmanagerSender:
             labels["key"] = message.page.steps[-1][0]
             return alert
         name = incident_name(incident.id)
-        labels |= {"alertname": "HeadwayIncident", "incident": name, "severity": _severity(incident.tier)}
+        labels |= {"alertname": INCIDENT_ALERT, "incident": name, "severity": _severity(incident.tier)}
         labels |= {"system": incident.root_job.partition("/")[0], "job": incident.root_job, "owner": incident.owner}
         labels |= {"service": incident.service}
         annotations |= {"failed_since": _text(incident.failed_since), "runbook": incident.runbook}
@@ -160,6 +205,14 @@ class AlertmanagerSender:
         alert["labels"] = before["labels"] if is_end and before else own_labels
         alert["annotations"] = {key: value for key, value in annotations.items() if value}
         return alert
+
+
+def _incident_of(alert: dict[str, Any]) -> int | None:
+    """The id by its labels; None if they name none."""
+    try:
+        return incident_id(alert["labels"]["incident"])
+    except (KeyError, ValueError):
+        return None
 
 
 def _severity(tier: int | None) -> str:

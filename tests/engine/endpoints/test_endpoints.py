@@ -133,6 +133,50 @@ def test_a_request_is_refused_by_its_head(bench: Bench, monkeypatch: pytest.Monk
         assert 200 == httpx.get(f"{url}/metrics", headers=bearer).status_code
 
 
+@pytest.mark.parametrize(
+    "headers, error",
+    [
+        ({"Origin": "http://evil.example"}, "the request is for a page of http://evil.example"),
+        ({"Origin": "http://evil.example", "Host": "127.0.0.1"}, "the request is for a page of http://evil.example"),
+        ({"Origin": "http://[evil"}, "the request is for a page of http://[evil"),
+        ({"Origin": "null"}, "the request is for a page of null"),
+        ({"Host": "evil.example"}, '"evil.example" is not a name of this machine'),
+        ({"Host": "evil.example:80", "Origin": "http://evil.example:80"}, '"evil.example:80" is not a name of this'),
+        ({"Host": "[evil"}, '"[evil" is not a name of this machine'),
+        ({"Host": "localhost:9465"}, ""),
+        ({"Host": "[::1]:9465", "Origin": "http://[::1]:9465"}, ""),
+        ({"Host": "ops.example.org"}, ""),
+    ],
+)
+def test_web_pages_of_other_hosts_are_refused(bench: Bench, headers: dict[str, str], error: str) -> None:
+    """A browser sends a POST of text without asking; a name that resolves to this machine makes a page "own"."""
+    received = list[bytes]()
+
+    def answer(bodies: Sequence[bytes], fence: int) -> list[ServerReply]:
+        received.extend(bodies)
+        return [ServerReply(200, b"")] * len(bodies)
+
+    worker = worker_of(bench)
+    worker._settings = worker._settings.model_copy(update={"public_url": "https://ops.example.org/headway"})
+    worker._endpoints = {"/alerts": Endpoint(frozenset({"POST"}), answer)}
+    with listening(worker) as url:
+        reply = httpx.post(f"{url}/alerts", content=b"{}", headers=headers | {"Content-Type": "text/plain"})
+    assert ((200, [b"{}"]) if not error else (403, [])) == (reply.status_code, received)
+    assert reply.text.startswith(error)
+    assert not error or ". Fix: " in reply.text
+
+
+def test_with_a_token_any_host_name_reaches_the_endpoints_but_no_page_of_another_host(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", TOKEN)
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "proxy.example"}
+    with listening(worker_of(bench, token=True)) as url:
+        assert 200 == httpx.get(f"{url}/metrics", headers=headers).status_code
+        assert 403 == httpx.get(f"{url}/metrics", headers=headers | {"Origin": "https://evil.example"}).status_code
+        assert 401 == httpx.get(f"{url}/metrics", headers={"Host": "evil.example"}).status_code
+
+
 def test_a_missing_or_short_token_is_a_problem_and_nobody_gets_access(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

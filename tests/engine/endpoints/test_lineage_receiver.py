@@ -287,3 +287,12 @@ def test_foreign_facets_and_control_sequences_are_harmless(bench: Bench, url: st
     view = reported(bench, "fake/extract")
     assert ["documentation"] == [facet.name for facet in view.facets]
     assert "\x1b" not in view.facets[0].text + view.datasets[0].dataset
+
+
+def test_events_need_the_token_also_where_none_is_set(bench: Bench) -> None:
+    settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}")
+    receiver = LineageReceiver(bench.store, bench.parts.clock)
+    with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, SecretStore())) as base:
+        refused = send(base, [])
+    assert 401 == refused.status_code
+    assert refused.text.endswith("Fix: send Authorization: Bearer TOKEN; first set [endpoints] token in the config\n")
