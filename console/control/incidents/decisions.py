@@ -190,6 +190,7 @@ def decide_incident(
     causes = _further_causes(index, match, before, cause)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     is_saved = match.awaited_plan is not None and all(service.timeliness in SAFE for service in services)
+    is_saved |= match.is_repaired and before is not None and before.repaired
     content = LastNotification(
         cause, notified, bool(match.close_reason), errors=errors, failures=failures, causes=causes, repaired=is_saved
     )

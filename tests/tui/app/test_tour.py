@@ -162,7 +162,7 @@ def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     guided_tour.notice(seen("services", 1))
     guided_tour.take_plans({1: "running"})
     guided_tour.notice(seen("recovery", 1))
-    assert not guided_tour.is_done
+    assert guided_tour.step < len(NAMES)
     guided_tour.take_plans({1: REPAIRED})
     guided_tour.notice(seen("recovery", 1))
     assert guided_tour.is_done
