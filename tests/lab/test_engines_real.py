@@ -4,6 +4,7 @@ ones are replaced within a lease, and nothing is sent twice or lost."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +50,7 @@ from console.engine.supervisor.shard_polling import RELEASE_SECONDS, ShardPollin
 from console.engine.worker import MAX_REASONS
 from console.failpoints import VARIABLE
 from console.store.config_sync import sync_config
+from console.store.db import migrate, schema_version
 from console.store.db.database import Database
 from console.store.db.fence import ShardFence
 from console.store.db.lease import HeldLease, acquire_lease, database_now_us, release_lease
@@ -411,6 +414,67 @@ def test_an_engine_that_leads_is_refused_by_the_schema_of_a_newer_one(tmp_path: 
         assert "working" not in second.events()
         set_schema(SCHEMA)
         wait_until(lambda: holder() != "", "an engine to have the lease again", 20)
+
+
+NEWER_SCHEMA = "0999"
+NEWER_MIGRATION = f"""
+from alembic import op
+
+revision, down_revision = "{NEWER_SCHEMA}", "{SCHEMA}"
+
+
+def upgrade():
+    op.execute("CREATE TABLE of_the_next_version (id INTEGER)")
+"""
+
+
+def work_newer(folder: Path, log: Path, url: str) -> None:
+    """An engine of the next version, which has one table more."""
+    migrations = folder / "migrations"
+    shutil.copytree(migrate.FOLDER, migrations)
+    (migrations / "versions" / f"{NEWER_SCHEMA}_next.py").write_text(NEWER_MIGRATION)
+    migrate.migrate.__defaults__ = (migrations,)
+    schema_version.SCHEMA = NEWER_SCHEMA
+    work(folder, log, url)
+
+
+def test_a_newer_engine_migrates_the_store_and_takes_all_over_from_the_older_ones(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rolling upgrade: no system waits longer than a lease for its next poll, and each action arrives once."""
+    with two_engines(tmp_path, store_url) as older, ExitStack() as stack:
+        world = system_of(tmp_path, older[1])
+        world.fail("extract")
+        wait_until(lambda: alerts(tmp_path, world) == 1, "the alert by the older ones", 20)
+        keys = [rerun(store_url)]
+        log = tmp_path / "newer.log"
+        newer = stack.enter_context(forked(log, work_newer, tmp_path, log, store_url))
+        wait_until(lambda: alone(tmp_path, newer), "the newer one to poll all", 20)
+        assert longest_gap(tmp_path) < LEASE + 1
+        monkeypatch.setattr(schema_version, "SCHEMA", NEWER_SCHEMA)
+        wait_until(lambda: state_of(store_url, keys[0]) == "verified", "the first rerun to be verified", 20)
+        wait_until(lambda: "working" in newer.events(), "the newer one to decide", 20)
+        keys.append(rerun(store_url))
+        wait_until(lambda: state_of(store_url, keys[1]) == "verified", "the second rerun to be verified", 30)
+        assert keys == world.sent
+        titles = [alert.title for alert in Sink(tmp_path).got if world.name in alert.title]
+        assert len(set(titles)) == len(titles)
+        with open_queries(store_url) as reads:
+            engines = {int(engine.process): engine for engine in reads.estate.engines()}
+        assert ("leads", 256) == (engines[newer.pid].role, engines[newer.pid].shards)
+        for engine in older:
+            text = engines[engine.pid].trouble
+            assert text.startswith("polls nothing: the store at ")
+            assert f"has schema {NEWER_SCHEMA}, written by a newer Headway; this is Headway" in text
+            assert refusals(engine)
+
+
+def longest_gap(folder: Path) -> float:
+    """Seconds between two polls of a system."""
+    polls: dict[str, list[float]] = {}
+    for _, system, at in (line.split() for line in (folder / "polls").read_text().splitlines()):
+        polls.setdefault(system, []).append(float(at))
+    return max(after - before for times in polls.values() for before, after in pairwise(sorted(times)))
 
 
 def refusals(engine: Child) -> list[str]:

@@ -282,6 +282,15 @@ class EstateShape:
         """The numbers of the components with jobs of the target."""
         return self.components_with(self.on_target(target_id))
 
+    def components_of_incident(self, incident: IncidentFacts) -> Set[int]:
+        """The numbers of the components of its root, of all jobs on a target that is its root, of its members, of
+        services that wait for its check."""
+        roots = () if incident.root_job_id is None else (incident.root_job_id,)
+        components = self.components_with((*roots, *incident.member_job_ids))
+        if incident.root_target_id is not None:
+            components |= self.components_on(incident.root_target_id)
+        return components | self.components_reading(incident.root_check)
+
     def on_target(self, target_id: int) -> Sequence[int]:
         """The jobs of a target, in the order of the jobs."""
         return self._on_target.get(target_id, ())
@@ -470,8 +479,9 @@ def changed_jobs(
     before: Estate, after: Estate, known: EstateChanges | None = None, cache: EvaluationCache | None = None
 ) -> set[int] | None:
     """Jobs with a new fact since `before`; None if a change affects any job: config, an extension, or which jobs and
-    targets exist. `known`: all that may differ; None: everything is compared. `cache`: of `after`; with it also the
-    jobs that waited for what a poll now proves."""
+    targets exist. An acknowledgement, silence or on-call shift concerns one job of each component of its incidents.
+    `known`: all that may differ; None: everything is compared. `cache`: of `after`; with it also the jobs that waited
+    for what a poll now proves."""
     if _estate_wide(before) != _estate_wide(after):
         return None
     compared = before.jobs.keys() | after.jobs.keys() if known is None else known.jobs
@@ -495,18 +505,33 @@ def changed_jobs(
     if cache is not None:
         changed.update(*(cache.memo.reached_by(target) for _, target in targets))
     with_other_health = [target.id for old, target in targets if _health(old) != _health(target)]
-    if not with_other_health:
+    with_other_responses = _incidents_with_other_responses(before, after)
+    if not with_other_health and not with_other_responses:
         return changed
     shape = cache.shape if cache is not None else EstateShape(after)
+    for components in map(shape.components_of_incident, with_other_responses):
+        if not components:
+            return None
+        changed.update(min(shape.components[number]) for number in components)
     return changed.union(*map(shape.on_target, with_other_health))
 
 
 def _estate_wide(estate: Estate) -> tuple[object, ...]:
-    """Facts that may concern every job or incident."""
+    """Facts that may concern every job."""
     return (
         estate.dependencies, estate.services, estate.settings, estate.modes, estate.extensions, estate.declared,
-        estate.notifications.acks, estate.notifications.silences, estate.notifications.shifts,
     )  # fmt: skip
+
+
+def _incidents_with_other_responses(before: Estate, after: Estate) -> Sequence[IncidentFacts]:
+    """The open incidents with another acknowledgement; all of them if a silence or an on-call shift differs."""
+    old, new = before.notifications, after.notifications
+    acknowledged = _differing(old.acks, new.acks)
+    concern_all = (old.silences, old.shifts) != (new.silences, new.shifts)
+    if not acknowledged and not concern_all:
+        return ()
+    incidents = (*before.incidents, *after.incidents)
+    return [incident for incident in incidents if concern_all or incident.id in acknowledged]
 
 
 def _health(target: TargetFacts) -> tuple[object, ...]:
@@ -542,7 +567,7 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
     cache = cache or build_cache(estate)
     shape, links = cache.shape, cache.links
     explaining = estate.incidents if estate.declared.alerting.inhibit else ()
-    reached = shape.components_with(job_ids).union(*map(links.components_of_incident, explaining))
+    reached = shape.components_with(job_ids).union(*map(shape.components_of_incident, explaining))
     components = links.connected_with(reached)
     ids = shape.jobs_in(components)
     if len(ids) == len(estate.jobs):
@@ -621,8 +646,8 @@ class PassingLinks:
 
     def __init__(self, shape: EstateShape) -> None:
         self._shape = shape
-        self.incidents = FactsByComponent[IncidentFacts](self.components_of_incident)
-        self.closed = FactsByComponent[IncidentFacts](self.components_of_incident)
+        self.incidents = FactsByComponent[IncidentFacts](shape.components_of_incident)
+        self.closed = FactsByComponent[IncidentFacts](shape.components_of_incident)
         self.findings = FactsByComponent[StoredFinding](lambda stored: shape.components_with([stored.finding.job_id]))
         self.earlier: Mapping[int, Sequence[RunFacts]] = {}
         """Earlier runs by job."""
@@ -650,7 +675,7 @@ class PassingLinks:
         ended, new = self.incidents.update(estate.incidents)
         for count, incidents in ((-1, ended), (1, new)):
             for incident in incidents:
-                self._connect(("incident", incident.id), self.components_of_incident(incident), count)
+                self._connect(("incident", incident.id), self._shape.components_of_incident(incident), count)
                 if incident.shared:
                     members = self._shape.components_with(incident.member_job_ids)
                     self._connect(incident.shared, members, count)
@@ -667,15 +692,6 @@ class PassingLinks:
             self._red_jobs = red_jobs
         self._update_passing(estate)
         self._update_targets(estate, failing, polled)
-
-    def components_of_incident(self, incident: IncidentFacts) -> Set[int]:
-        """Those of its root, of all jobs on a target that is its root, of its members, of services that wait for its
-        check."""
-        roots = () if incident.root_job_id is None else (incident.root_job_id,)
-        components = self._shape.components_with((*roots, *incident.member_job_ids))
-        if incident.root_target_id is not None:
-            components |= self._shape.components_on(incident.root_target_id)
-        return components | self._shape.components_reading(incident.root_check)
 
     def connected_with(self, components: Iterable[int]) -> set[int]:
         """These components and all that are connected with them, over any number of links."""
@@ -706,7 +722,7 @@ class PassingLinks:
         }
         waiting = _grouped_incidents(estate)
         grouped = (incident for incident in estate.incidents if incident.id in waiting) if waiting else ()
-        passing["group"] = set[int]().union(*map(self.components_of_incident, grouped))
+        passing["group"] = set[int]().union(*map(self._shape.components_of_incident, grouped))
         for hub in self._passing.keys() | passing.keys():
             old, new = self._passing.get(hub, frozenset()), passing.get(hub, frozenset())
             if old != new:

@@ -4,7 +4,8 @@ the lease.
 The engine with the lease decides, notifies and plans for the whole estate. Polls and actions are written under the
 fence of their shard (`store.db.shards`), so a process that was stopped and resumes can write nothing there. It begins
 and sends actions only in the first two thirds of the time for which it holds its shards. An engine works only while
-its config is the one in effect, which the engine with the lease has written to the store.
+its config is the one in effect, which the engine with the lease has written to the store, and the schema is its own:
+in a rolling upgrade the older engines release their shards once a newer one has migrated the store.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from console.store.db import shards
 from console.store.db.database import Database
 from console.store.db.fence import Fence, ShardFence
 from console.store.db.lease import holder_name
+from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.errors import GRANTS_FIX, StoreError, StoreOutdated, StoreTooNew, is_not_permitted
 from console.store.ingest import targets
 from console.store.meta import get_meta
@@ -110,9 +112,6 @@ class ShardPolling:
                 self.step(newest(), lease_seconds)
                 self._report("")
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the polling
-                if isinstance(error, StoreTooNew | StoreOutdated):  # this version must not write there
-                    self._acting = {}
-                    self._stop(list(self._polled))
                 self._report(error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", error)
             if not stopping():
                 self.wake.wait(max(0.0, min(renew_seconds, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
@@ -127,14 +126,20 @@ class ShardPolling:
 
     def step(self, newest: Config, lease_seconds: float) -> None:
         """One renewal, with what follows from it. Raises StoreError."""
+        refusal = ""
         with self._store.read() as session:
             digest = get_meta(session, "config_digest")
-        estate = self._estate_of(digest, newest)
+            try:
+                check_schema(session.rows(SCHEMA_QUERY), self._store.place)
+            except (StoreTooNew, StoreOutdated) as error:
+                refusal = str(error)
+        estate = None if refusal else self._estate_of(digest, newest)
         if estate is not self._estate:
             self._stop(list(self._polled))
             self._adopt(estate)
         if estate is None:
-            why = "no engine has synced a config yet" if digest is None else "its config is not the one in effect"
+            missing = "no engine has synced a config yet" if digest is None else "its config is not the one in effect"
+            why = refusal or missing
             if why != self._idle:
                 log.warning("polls nothing", why=why)
             self._idle = why

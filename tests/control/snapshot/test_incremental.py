@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from connectors.sdk.states import RunState, Verb
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import build_cache, changed_jobs, part_with
-from console.domain.alert import AlertingSettings, InhibitRule, RouteRule, SilenceFacts
+from console.domain.alert import (
+    AcknowledgementFacts,
+    AlertingSettings,
+    InhibitRule,
+    OnCallShift,
+    RotaRule,
+    RouteRule,
+    SilenceFacts,
+)
 from console.domain.check import Check, CheckHistory, CheckState, ResultSpan
 from console.domain.decision import Decisions, IncidentDecision
 from console.domain.dependency import DependencyMode, UpstreamCondition, UpstreamPeriod
@@ -252,7 +261,8 @@ THINGS = st.one_of(
     st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, ERRORS),
     st.tuples(st.just("is silent"), st.sampled_from([1, 2, 3]), st.booleans()),
     st.tuples(st.just("is looked at"), st.sampled_from(CheckState)),
-    st.tuples(st.just("is silenced"), st.sampled_from(["etl-hosts/db07:*", "crm/*"])),
+    st.tuples(st.just("is silenced"), st.sampled_from(["", "etl-hosts/db07:*", "crm/*"])),
+    st.tuples(st.just("is acknowledged"), st.booleans()),
     st.tuples(st.just("gets more time"), st.sampled_from(["one", "two"])),
     st.tuples(st.just("costs"), st.sampled_from([0.5, 4.0])),
 )
@@ -261,7 +271,8 @@ THINGS = st.one_of(
 @st.composite
 def lively(draw: st.DrawFn) -> Estate:
     """With or without what holds notices back or explains them, keeps a service waiting, or joins lines of work."""
-    oncall = RouteRule("oncall", group_wait=minutes(draw(st.sampled_from([0, 5]))))
+    repeat_every = draw(st.sampled_from([None, minutes(20)]))
+    oncall = RouteRule("oncall", group_wait=minutes(draw(st.sampled_from([0, 5]))), repeat_every=repeat_every)
     rules = draw(st.lists(st.sampled_from(RULES), unique=True, max_size=2))
     alerting = AlertingSettings(routes=(oncall,), inhibit=tuple(rules))
     step = feeds(STEP, draw(st.sampled_from([D, E])))
@@ -295,7 +306,11 @@ def happens(ledger: Ledger, thing: tuple[Any, ...], clock: str) -> None:
         ledger.estate = replace(known, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (result_span,))})
     elif what == "is silenced":
         mute = SilenceFacts(1, (("job", results[0]),), at("03:00"), at("08:00"), "ann")
-        ledger.estate = replace(known, notifications=replace(known.notifications, silences=(mute,)))
+        silences = (mute,) if results[0] else ()
+        ledger.estate = replace(known, notifications=replace(known.notifications, silences=silences))
+    elif what == "is acknowledged":
+        acks = {incident.id: AcknowledgementFacts("ann", at("08:00")) for incident in known.incidents[: results[0]]}
+        ledger.estate = replace(known, notifications=replace(known.notifications, acks=acks))
     elif what == "gets more time":
         ledger.estate = replace(
             known, extensions=(DeadlineExtension(results[0], NIGHT, at("08:00"), "ann", "quarter end"),)
@@ -374,3 +389,46 @@ def test_what_changed_is_judged_as_within_the_whole_and_changes_nothing_else(
             part = part_with(ledger.estate, touched)
             assert within(everything, part) == within(evaluate(part, now), part)
             assert changed is None or news(before, part) == news(everything, part)
+
+
+def with_acknowledgement(known: Estate, incident_id: int) -> Estate:
+    acks = {incident_id: AcknowledgementFacts("ann", at("08:00"))}
+    return replace(known, notifications=replace(known.notifications, acks=acks))
+
+
+def with_silence(known: Estate, _: int) -> Estate:
+    mute = SilenceFacts(1, (("system", "etl-hosts"),), at("03:00"), at("08:00"), "ann")
+    return replace(known, notifications=replace(known.notifications, silences=(mute,)))
+
+
+def with_shift(known: Estate, _: int) -> Estate:
+    shift = OnCallShift("bob", at("03:00"), at("08:00"))
+    return replace(known, notifications=replace(known.notifications, shifts={"dba": (shift,)}))
+
+
+@pytest.mark.parametrize(
+    "respond, touched",
+    [(with_acknowledgement, {A.id}), (with_silence, {A.id, ALONE.id}), (with_shift, {A.id, ALONE.id})],
+)
+def test_an_acknowledgement_touches_its_incident_and_a_silence_or_a_shift_all(
+    respond: Callable[[Estate, int], Estate], touched: set[int]
+) -> None:
+    """At a time when both incidents are notified again."""
+    oncall = RouteRule("oncall", repeat_every=minutes(20), rota="dba")
+    alerting = AlertingSettings(routes=(oncall,), rotas=(RotaRule("dba", (("bob", "pages_bob"),)),))
+    ledger = Ledger(replace(WHOLE, declared=Declared(alerting=alerting)))
+    for at_work, due, state in (
+        (A, "03:10", RunState.FAILED),
+        (D, "03:20", RunState.SUCCEEDED),
+        (ALONE, "03:30", RunState.FAILED),
+    ):
+        ledger.run(at_work, due, state, **ended(due, 5))
+    ledger.evaluate("03:40")
+    [incident_id] = [incident.id for incident in ledger.estate.incidents if incident.root_job_id == A.id]
+    later = respond(ledger.estate, incident_id)
+    for before, after in ((ledger.estate, later), (later, ledger.estate)):
+        assert touched == changed_jobs(before, after)
+        part, now = part_with(after, touched), at("04:10")
+        assert within(evaluate(after, now), part) == within(evaluate(part, now), part)
+        assert news(evaluate(before, now), part) == news(evaluate(after, now), part)
+        assert within(evaluate(before, now), part) != within(evaluate(after, now), part)

@@ -27,10 +27,13 @@ from console.control.snapshot.incremental import TimeSlices, build_cache, part_w
 from console.domain.decision import Decisions
 from console.domain.estate import Estate as Facts
 from console.domain.estate import EvaluationSettings
+from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges
 from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.engine.evaluation import evaluator
+from console.store import alert_responses
 from console.store.alerts import AlertRouting
+from console.store.audit import ChangeOrigin
 from console.store.config_sync import sync_config
 from console.store.db import lease
 from console.store.db.lease import HeldLease
@@ -223,6 +226,19 @@ def ingest(record: RunRecord) -> Callable[[Night], object]:
     return lambda night: night.served.ingest(record, now="03:21")
 
 
+BY_ANN = ChangeOrigin("ann", "cli", "", micros(at("03:21")))
+
+
+def acknowledge(night: Night) -> None:
+    """The first incident."""
+    assert not alert_responses.acknowledge(night.served.store, night.fence, 1, micros(at("09:00")), BY_ANN)
+
+
+def silence(night: Night) -> None:
+    begins, until = micros(at("03:00")), micros(at("09:00"))
+    assert alert_responses.add_silence(night.served.store, night.fence, {"job": "x/*"}, begins, until, BY_ANN)
+
+
 CHANGES: dict[str, Callable[[Night], object]] = {
     "a success": ingest(run("db07:a000", attempt="2", started_at=at("03:16"), context={"cost": 2.0})),
     "an incident opens": ingest(failed("db07:a000", attempt="3", started_at=at("03:17"), ended_at=at("03:18"))),
@@ -244,6 +260,14 @@ def test_one_change_costs_the_same_in_an_estate_four_times_as_large(
         assert (few.visits, few.jobs, few.services) == (many.visits, many.jobs, many.services), name
         assert few.sql <= many.sql <= few.sql + INCIDENT_SQL * more_incidents, name
         assert few.lines <= many.lines <= few.lines + INCIDENT_LINES * more_incidents, name
+
+
+@pytest.mark.parametrize("respond, incidents", [(acknowledge, 1), (silence, SMALL // 4)])
+def test_an_acknowledgement_evaluates_its_incident_and_a_silence_all_open_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, respond: Callable[[Night], object], incidents: int
+) -> None:
+    counts = Night(tmp_path, SMALL, monkeypatch).change(respond, monkeypatch)
+    assert (0, 2 * incidents, incidents) == (counts.visits, counts.jobs, counts.services)
 
 
 def test_time_alone_evaluates_one_slice_after_the_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
