@@ -205,9 +205,9 @@ def _redate_runs(session: WriteSession, systems: Sequence[tuple[Row, SystemSetti
     run and its reader keep their date unless both move to the same one, so that a delivered day stays delivered."""
     moved: dict[int, str] = {}
     for old, system in systems:
-        cutoff = time.fromisoformat(old.cutoff)
-        if (old.zone, cutoff) == (system.zone, system.cutoff):
+        if (old.zone, old.cutoff) == (system.zone, system.cutoff.isoformat("minutes")):
             continue
+        cutoff = time.fromisoformat(old.cutoff)
         for row in session.rows(f"{_RECENT_RUNS} AND j.system_id = ?", (micros(now - REDATED_WITHIN), old.id)):
             at = instant(row.sort_us)
             new = business_date_of(at, None, system.zone, system.cutoff).isoformat()

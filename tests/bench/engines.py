@@ -320,7 +320,9 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
             fleet.start(url.replace(f":{server.port}/", f":{proxy.port}/"))
             for _ in range(sizes.engines - 1):
                 fleet.start()
-            wait_until(lambda: len(fleet.polls(began)) == sizes.systems, "each system to be polled", 300)
+            limit = max(300, 0.1 * sizes.systems)
+            wait_until(lambda: len(fleet.polls(began)) == sizes.systems, "each system to be polled", limit, 1.0)
+            yield Figure("start_polled_s", time.monotonic() - began, "s, until each system was polled once")
             yield Figure("start_even_s", fleet.until_even(), "s")
             yield from _calm(fleet)
             for number, name in enumerate(faults):

@@ -466,7 +466,7 @@ def test_a_newer_engine_migrates_the_store_and_takes_all_over_from_the_older_one
             text = engines[engine.pid].trouble
             assert text.startswith("polls nothing: the store at ")
             assert f"has schema {NEWER_SCHEMA}, written by a newer Headway; this is Headway" in text
-            assert refusals(engine)
+        wait_until(lambda: all(map(refusals, older)), "the older ones to be refused the lease", 20)
 
 
 def longest_gap(folder: Path) -> float:

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from datetime import date, time, timedelta
 
+import pytest
+
 from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import EvaluationSettings
@@ -250,6 +252,16 @@ def test_a_changed_cutoff_moves_recent_runs_to_their_new_business_date(night: Es
     assert ["2026-11-19"] == stored()
     sync(night, with_cutoff(time(0), dates_runs=True))
     assert ["2026-11-19"] == stored()
+
+
+def test_the_runs_of_a_system_are_not_read_while_its_cutoff_stays_the_same(
+    night: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a cutoff with seconds: the store has its minutes."""
+    systems = tuple(replace(system, cutoff=time(19, 52, 45)) for system in SYSTEMS)
+    sync(night, replace(WHOLE, systems=systems))
+    monkeypatch.setattr("console.store.config_sync._RECENT_RUNS", "no statement")
+    sync(night, replace(WHOLE, systems=systems))
 
 
 def test_a_run_keeps_its_business_date_where_the_new_cutoff_separates_it_from_its_reader(night: Estate) -> None:
