@@ -99,6 +99,8 @@ class ListPages:
     """The page behind the one that was read last."""
     count: int = 0
     """Rows of that one."""
+    digests: frozenset[str] = frozenset()
+    """Digests of them."""
     rows: int = 0
     """Rows from the first page to that one."""
     total: int = 0
@@ -121,6 +123,10 @@ class ListPages:
         self.most = max(self.most, count)
         self.size = self.size if self.most < limit else 0
         return count > 0 and (self.size > 0 or count >= min(self.most, limit))
+
+    def is_repeated(self, digests: frozenset[str], limit: int) -> bool:
+        """Whether a page of these rows is the last one again: some servers answer each page behind it so."""
+        return digests <= self.digests and self.may_be_last(limit)
 
     def add_read(
         self, list_of: Mapping[str, str] | None, count: int, following: str | int | None, is_next: bool, total: int
@@ -190,7 +196,7 @@ class HttpApiClient(SignedClient):
         self._paged: set[str] = set()
         """Paths of the lists whose answers had the token of a next page."""
         self._pages: dict[str, ListPages] = {}
-        """Path of a list -> its pages."""
+        """Table and path of a list -> its pages."""
         super().__init__(endpoint, account)
 
     def page(
@@ -211,10 +217,12 @@ class HttpApiClient(SignedClient):
         expiries = gone_statuses(expired_text) - {HTTPStatus.NOT_FOUND} if page is not None and call.next else set()
         window = self.window(since) if call.places & {"since", "until"} else {}
         values |= {**window, **(places or {})}
-        pages = self._pages.setdefault(call.path, ListPages())
+        pages = self._pages.setdefault(f"{call.table} {call.path}", ListPages())
         is_next = pages.is_next(page, places)
         is_first = page is None or ("page" in call.places and page == call.first_page)
-        ends = {HTTPStatus.NOT_FOUND, *(BEHIND_THE_LAST if pages.may_be_last(self._requested_rows(call)) else ())}
+        limit = self._requested_rows(call)
+        is_end = call.paging == "server" or pages.size or pages.count < pages.most or pages.may_be_last(limit)
+        ends = {HTTPStatus.NOT_FOUND, *(BEHIND_THE_LAST if is_end else ())}
         ends = ends if is_next and not call.next else set()
         if not (is_first or call.next or pages.most):
             expiries |= BEHIND_THE_LAST  # the pages before were read by an earlier process
@@ -235,6 +243,9 @@ class HttpApiClient(SignedClient):
             where = f"at rows = {call.rows!r}" if call.rows else "as a whole"
             where += f" with names at columns = {call.columns!r}" if call.columns else ""
             raise InvalidAnswer(f"{reply.place} has no list {where}. Correct rows; headway connector try shows it.")
+        digests = frozenset(map(digest, rows))
+        if is_next and not call.next and pages.is_repeated(digests, limit):
+            rows, digests = [], frozenset()
         count = max(map(len, lists_of(rows)), default=0) if call.is_nested else len(rows)
         names = _next_names(call, reply, document)
         token = self._token(call, names) if call.next else None
@@ -242,6 +253,7 @@ class HttpApiClient(SignedClient):
         following = (token if is_token else None) if call.next else self._following(call, pages, page, count, is_next)
         total = value_at(document, call.count) if call.count else None
         pages.add_read(places, count, following, is_next, total if isinstance(total, int) else 0)
+        pages.digests = digests
         cut = pages.missing_text(call.path) if following is None and (is_first or is_next) else ""
         if count and page is not None and call.next and token == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"
@@ -358,9 +370,9 @@ class HttpApiClient(SignedClient):
     def page_warnings(self) -> list[str]:
         """A warning for each list whose server gives fewer rows a page than requested."""
         return [
-            f"{path} gives {pages.size} rows a page, and limit is {self.options.limit}; all pages were read. "
+            f"{name} gives {pages.size} rows a page, and limit is {self.options.limit}; all pages were read. "
             f'Fix: set limit = {pages.size}, or say paging = "server"'
-            for path, pages in self._pages.items()
+            for name, pages in self._pages.items()
             if pages.size
         ]
 

@@ -130,7 +130,7 @@ class HttpConnector(ComposedConnector):
         fix = f"let the account read {path}, or correct log"
         try:
             self._log_reader.read(ref, None, 1)
-        except (AccessRefused, InvalidAnswer) as error:
+        except AccessRefused as error:
             return SourcePermission("read log", False, str(error), fix)
         except (NotSupported, SystemUnreachable) as error:
             return SourcePermission("read log", None, str(error), fix)

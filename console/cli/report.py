@@ -29,7 +29,8 @@ from console.domain.report import (
 )
 from console.timing.durations import format_duration
 
-_DROPS = {"cost": 1, "changes": 2, "failed after": 2, "acknowledged": 3, "slack": 4, "missed": 5, "unknown": 6}
+_DROPS = {"cost": 1, "changes": 2, "failed after": 2, "acknowledged": 3, "slack": 4, "missed": 5, "unknown": 6,
+          "recovered": 7, "incidents": 8}  # fmt: skip
 """Order in which a narrow terminal loses figures."""
 
 

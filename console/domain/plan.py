@@ -391,6 +391,12 @@ class PlanStepView:
         return is_bad_run(self.run_state, self.read_stale)
 
     @property
+    def needs_repair(self) -> bool:
+        """True if it failed, and its run is not good or running again."""
+        is_good = self.run_state == RunState.SUCCEEDED and not self.read_stale
+        return self.state == "failed" and not is_open(self.run_state) and not is_good
+
+    @property
     def is_needless(self) -> bool:
         """True for a hold or release that was not needed: nothing was sent, `text` says why."""
         return self.verb in HOLD_VERBS and self.state == "verified" and self.action_state != "verified"
@@ -467,18 +473,14 @@ class PlanView:
     def stop_reason(self) -> str:
         """ "step 2, dwh/load: No space left on device": its text with the error, without the commands that follow."""
         text, step = self.text.partition(TO_GO_ON)[0], self.failed_step
-        return text.replace(step.text.rstrip("."), step.error) if step and step.text and step.error else text
+        if step is None or not step.error or not step.text.startswith("ended "):
+            return text  # its action failed: the text has the reason
+        return text.replace(f": {step.text.rstrip('.')}", f": {step.error}", 1)
 
     @property
     def failed_waits(self) -> list[str]:
         """Jobs that it waited for, that failed and that are not good or running again."""
-        waits = (step for step in self.steps if step.verb == WAIT and step.state == "failed")
-        failed = (
-            step.job
-            for step in waits
-            if not is_open(step.run_state) and (step.run_state != RunState.SUCCEEDED or step.read_stale)
-        )
-        return list(dict.fromkeys(failed))
+        return list(dict.fromkeys(step.job for step in self.steps if step.verb == WAIT and step.needs_repair))
 
     @property
     def is_outdated(self) -> bool:

@@ -279,7 +279,7 @@ class EndpointWorker:
             return HttpRefused(_refusal(is_api, status, error, fix, *headers))
 
         if head.origin and not page and head.origin.partition("://")[2].lower() != head.host.lower():
-            error = f"the request is for a page of {head.origin[:80]}"
+            error = f"the request comes from a web page of {head.origin[:80]}"
             raise refuse(403, error, "send it from a program, without the header Origin")
         needs_token = path.startswith(f"{API}/") or "" in self._tokens
         if login is None and not needs_token and not page and not self._is_own_host(head.host):

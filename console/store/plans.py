@@ -11,6 +11,7 @@ from connectors.sdk.states import Verb
 from console.domain.ids import incident_name, instant, micros
 from console.domain.plan import (
     AWAITS_APPROVAL,
+    TO_GO_ON,
     UNTIL_RESUMED,
     EndStep,
     PlanProgress,
@@ -226,7 +227,9 @@ _NOTIFIED_STEP = (
 _FAILED_BELOW = (
     "SELECT m.incident_id FROM plan_step s JOIN incident_member m ON m.job_id = s.job_id AND m.period_key ="
     " s.period_key JOIN incident i ON i.id = m.incident_id WHERE s.plan_id = ? AND s.state = 'failed' AND m.role IN"
-    " ('root', 'red') AND i.closed_us IS NULL ORDER BY m.incident_id <> ?, m.role <> 'root', m.incident_id LIMIT 1"
+    " ('root', 'red') AND i.closed_us IS NULL AND NOT EXISTS (SELECT 1 FROM incident_member o JOIN run r ON r.job_id"
+    " = o.job_id AND r.period_key = o.period_key WHERE o.incident_id = ? AND o.role IN ('root', 'red') AND r.state"
+    " NOT IN ('succeeded', 'skipped')) ORDER BY m.role <> 'root', m.incident_id LIMIT 1"
 )
 
 
@@ -234,7 +237,7 @@ def _with_open_incident(session: WriteSession, plan: PlanProgress, now: datetime
     """The plan; if its incident is repaired, as one of the incident that the run of its failed step has opened, so that
     the notification and the screens of both name one repair. The repaired one says where it continues."""
     rows = session.rows(_FAILED_BELOW, (plan.id, plan.incident_id)) if plan.incident_id is not None else []
-    if not rows or rows[0].incident_id == plan.incident_id:
+    if not rows:
         return plan
     session.rows("UPDATE plan SET incident_id = ? WHERE id = ?", (rows[0].incident_id, plan.id))
     _record_event(session, plan, f"its plan {plan.id} continues at {incident_name(rows[0].incident_id)}", now)
@@ -293,7 +296,7 @@ def _request_attention(
     if outdated:
         resuming = "Resuming would not run again what failed or read stale data meanwhile"
     notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if resume else ()
-    why = text.partition("; to go on: ")[0]
+    why = text.partition(TO_GO_ON)[0]
     if (line := error_line(plan.log or "")) and line not in why:
         why = f"{why}: {line}"
     commands = ", then ".join(command for _, command in resume)

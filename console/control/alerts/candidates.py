@@ -30,7 +30,7 @@ from console.control.incidents.correlation import ServiceDayKey, notified_conten
 from console.control.incidents.decisions import list_names
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertKind, RouteNotification, SuppressionFacts
 from console.domain.decision import AffectedServiceVerdict
-from console.domain.service import NOT_AT_RISK, SAFE, UNMET_PROMISE, Timeliness
+from console.domain.service import NOT_AT_RISK, UNMET_PROMISE, Timeliness
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
 
@@ -111,11 +111,11 @@ def _is_business_news(context: AlertContext, notification: Notification) -> bool
 
 def _changed_services(context: AlertContext, notification: Notification) -> Iterable[AffectedServiceVerdict]:
     """Services that are news for a business route, whatever other incidents announce. While a plan runs that has
-    repaired the cause none is announced as safe: the end of the incident does that."""
+    repaired the cause none is announced as on time: the end of the incident does that."""
     subject, route = notification.subject, notification.route
     if notification.before is not None:
         changed = business_news.changed_services(context, subject, notification.before)
-        return (day for day in changed if subject.match.awaited_plan is None or day.timeliness not in SAFE)
+        return (day for day in changed if not subject.match.awaited_plan or day.timeliness is not Timeliness.ON_TIME)
     if not business_news.is_worth_notifying(context, subject, route):
         return ()
     return (day for day in affected_services(context, subject, route) if day.timeliness not in NOT_AT_RISK)

@@ -89,7 +89,11 @@ def _topics(context: AlertContext) -> tuple[dict[Topic, list[AlertSubject]], lis
     by: dict[Topic, list[AlertSubject]] = {}
     what: list[tuple[AlertSubject, list[Topic]]] = []
     for subject in sorted(context.subjects, key=_age):
-        for topic in () if subject.decision.closed else chain(_as_target(subject), _as(context, subject, by=True)):
+        for topic in (
+            ()
+            if subject.decision.closed or subject.match.is_repaired
+            else chain(_as_target(subject), _as(context, subject, by=True))
+        ):
             by.setdefault(topic, []).append(subject)
         what.append((subject, [*_on_target(context, subject), *_as(context, subject, by=False)]))
     return by, what

@@ -204,10 +204,17 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
     return sorted(matches, key=_age)
 
 
+PLAN_WAIT = timedelta(hours=12)
+
+
 def _await_plan(index: EstateIndex, match: IncidentMatch) -> None:
-    """Keeps a resolved one open while its plan runs. One that a person has to resume is named at its end."""
+    """Keeps a resolved one about a run open while its plan runs, at most for `PLAN_WAIT`. A plan that a person has to
+    resume is named at its end."""
     plan = index.estate.plans_by_incident.get(match.incident.id) if match.incident is not None else None
-    if match.recovered and plan is not None and plan.state == "running" and not plan.is_outdated:
+    root = match.group.root if match.group.target is None and not match.group.check else None
+    if not match.recovered or plan is None or root is None or plan.state != "running" or plan.is_outdated:
+        return
+    if root.ended_at is None or index.now < root.ended_at + PLAN_WAIT:
         match.awaited_plan, match.close_reason, match.recovered = plan, "", False
 
 

@@ -189,8 +189,9 @@ def decide_incident(
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
     causes = _further_causes(index, match, before, cause)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
-    is_saved = match.awaited_plan is not None and all(service.timeliness in SAFE for service in services)
-    is_saved |= match.is_repaired and before is not None and before.repaired
+    is_saved = match.awaited_plan is not None and bool(services) and all(day.timeliness in SAFE for day in services)
+    is_broken = any(index.is_red_now(run) or index.is_stale(run) for run in match.broken())
+    is_saved |= before is not None and before.repaired and not match.close_reason and not is_broken
     content = LastNotification(
         cause, notified, bool(match.close_reason), errors=errors, failures=failures, causes=causes, repaired=is_saved
     )
@@ -271,6 +272,8 @@ def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | Non
         return "resolved"
     if match.reopened:
         return "reopened"
+    if before.repaired and not now.repaired:
+        return "red again after its repair"
     return ", ".join(_news_of_cause(before, now, {_ANOTHER_AFTER_SUCCESS: _FAILURE_TEXTS[_ANOTHER_AFTER_SUCCESS]}))
 
 

@@ -316,8 +316,9 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         fix, needs_sending = (f"abort it, then {again.step}", True) if again is not None else ("abort it", False)
     else:
         restart = f"restart {' and '.join(map(job_label, plan.failed_waits))}, then " if plan.failed_waits else ""
-        if not restart and plan.failed_step is not None:
-            restart = f"fix {job_label(plan.failed_step.job)}, then "
+        broken = next((step for step in plan.steps if step.needs_repair), None)
+        if not restart and broken is not None:
+            restart = f"fix {job_label(broken.job)}, then "
         fix, needs_sending = f"{restart}resume it{_then(_releases(view))}", True
     until = until_text(act_by, now, clock)
     fix = f"{fix}{until or ' now'}{passed}"

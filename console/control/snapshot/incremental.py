@@ -479,7 +479,7 @@ def changed_jobs(
     before: Estate, after: Estate, known: EstateChanges | None = None, cache: EvaluationCache | None = None
 ) -> set[int] | None:
     """Jobs with a new fact since `before`; None if a change affects any job: config, an extension, or which jobs and
-    targets exist. An acknowledgement, silence or on-call shift concerns one job of each component of its incidents.
+    targets exist. An acknowledgement, plan, silence or shift concerns one job of each component of its incidents.
     `known`: all that may differ; None: everything is compared. `cache`: of `after`; with it also the jobs that waited
     for what a poll now proves."""
     if _estate_wide(before) != _estate_wide(after):
@@ -498,9 +498,6 @@ def changed_jobs(
     changed |= {cancel.job_id for _, cancel in before.cancels.items() ^ after.cancels.items()}
     changed |= {repair.job_id for _, repair in before.repairs.items() ^ after.repairs.items()}
     changed |= {approval.job_id for _, approval in before.approvals.items() ^ after.approvals.items()}
-    planned = _differing(before.plans_by_incident, after.plans_by_incident)
-    for incident in (incident for incident in after.incidents if incident.id in planned):
-        changed |= after.jobs.keys() & {incident.root_job_id, *incident.member_job_ids}
     targets = [(before.targets[number], after.targets[number]) for number in polled if number in after.targets]
     if cache is not None:
         changed.update(*(cache.memo.reached_by(target) for _, target in targets))
@@ -524,14 +521,14 @@ def _estate_wide(estate: Estate) -> tuple[object, ...]:
 
 
 def _incidents_with_other_responses(before: Estate, after: Estate) -> Sequence[IncidentFacts]:
-    """The open incidents with another acknowledgement; all of them if a silence or an on-call shift differs."""
+    """The open incidents with another acknowledgement or plan; all of them if a silence or an on-call shift differs."""
     old, new = before.notifications, after.notifications
-    acknowledged = _differing(old.acks, new.acks)
+    with_response = _differing(old.acks, new.acks) | _differing(before.plans_by_incident, after.plans_by_incident)
     concern_all = (old.silences, old.shifts) != (new.silences, new.shifts)
-    if not acknowledged and not concern_all:
+    if not with_response and not concern_all:
         return ()
     incidents = (*before.incidents, *after.incidents)
-    return [incident for incident in incidents if concern_all or incident.id in acknowledged]
+    return [incident for incident in incidents if concern_all or incident.id in with_response]
 
 
 def _health(target: TargetFacts) -> tuple[object, ...]:

@@ -8,7 +8,9 @@ an alert by its labels, so one whose labels change is ended; those sent before t
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,8 +120,8 @@ class AlertmanagerSender:
         """By URL: held from the reading of messages until they are sent."""
         self._open: dict[str, dict[int | None, dict[str, Any]]] = {}
         """URL -> incident -> its alert as sent last, until it ends."""
-        self._read: set[str] = set()
-        """URLs whose alerts of an engine before are in `_open`."""
+        self._read_after: dict[str, float] = {}
+        """URL -> from when on the alerts of an engine before are read into `_open`; infinite once they were."""
 
     def send(
         self, url: str, title: str, body: str, page: Page, incident_id: int | None, lasts: timedelta = LASTS
@@ -160,9 +162,12 @@ class AlertmanagerSender:
     def _open_alerts(self, url: str) -> dict[int | None, dict[str, Any]]:
         """As sent last; at first those that an engine before has left there, until they could be read."""
         own = self._open.setdefault(url, {})
-        if self._store is None or url in self._read or (active := active_alerts(url)) is None:
+        if self._store is None or time.monotonic() < self._read_after.get(url, 0.0):
             return own
-        self._read.add(url)
+        self._read_after[url] = time.monotonic() + REFRESH_SECONDS
+        if (active := active_alerts(url)) is None:
+            return own
+        self._read_after[url] = math.inf
         incidents = self._incidents(map(_incident_of, active)).values()
         # another Headway may send there, whose incidents have the same names
         ids = {(incident.id, _text(incident.failed_since)): incident.id for incident in incidents}

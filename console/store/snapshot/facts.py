@@ -427,9 +427,8 @@ _PLANS = (
 
 
 def load_plans_by_incident(session: Session, outdated: Set[int]) -> dict[int, PlanFacts]:
-    """Incident id -> its plan that has not ended, once a step was sent and while a run of it is not good and
-    not released. `outdated`:
-    the plans that `is_outdated_plan`."""
+    """Incident id -> its plan that has not ended, once a step was sent, and while the run of a step other than a hold
+    is neither good nor verified. `outdated`: the plans that `is_outdated_plan`."""
     return {
         row.incident_id: PlanFacts(row.id, row.state, row.done, row.total, row.id in outdated)
         for row in session.rows(_PLANS)

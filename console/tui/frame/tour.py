@@ -86,7 +86,7 @@ class GuidedTour:
             return
         self.were_at_risk += tuple(title for title in seen.at_risk if title not in self.were_at_risk)
         self.had_incident = self.had_incident or seen.incidents > 0
-        self.is_repaired = self.had_incident and (not seen.incidents or REPAIRED in self.plans)
+        self.is_repaired = self.had_incident and seen.incidents <= (REPAIRED in self.plans)
         if self.is_repaired and not seen.at_risk:
             self._done(len(NAMES))
         else:
@@ -138,7 +138,7 @@ class GuidedTour:
     def text(self, seen: TourState, key: Keys) -> str:
         if self.is_done:
             skipped = f" ({self.skipped} skipped)" if self.skipped else ""
-            if seen.at_risk or (seen.incidents and REPAIRED not in self.plans):
+            if seen.at_risk or seen.incidents > (REPAIRED in self.plans):
                 where = "services" if seen.at_risk else "incidents"
                 return f"The night goes on: {key(seen.where, where)} shows what needs attention now"
             own_estate = f"Your own estate{skipped}: {key(seen.where, 'leave')}, then .venv/bin/headway init"

@@ -136,10 +136,13 @@ def test_a_request_is_refused_by_its_head(bench: Bench, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "headers, error",
     [
-        ({"Origin": "http://evil.example"}, "the request is for a page of http://evil.example"),
-        ({"Origin": "http://evil.example", "Host": "127.0.0.1"}, "the request is for a page of http://evil.example"),
-        ({"Origin": "http://[evil"}, "the request is for a page of http://[evil"),
-        ({"Origin": "null"}, "the request is for a page of null"),
+        ({"Origin": "http://evil.example"}, "the request comes from a web page of http://evil.example"),
+        (
+            {"Origin": "http://evil.example", "Host": "127.0.0.1"},
+            "the request comes from a web page of http://evil.example",
+        ),
+        ({"Origin": "http://[evil"}, "the request comes from a web page of http://[evil"),
+        ({"Origin": "null"}, "the request comes from a web page of null"),
         ({"Host": "evil.example"}, '"evil.example" is not a name of this machine'),
         ({"Host": "evil.example:80", "Origin": "http://evil.example:80"}, '"evil.example:80" is not a name of this'),
         ({"Host": "[evil"}, '"[evil" is not a name of this machine'),

@@ -495,7 +495,7 @@ def test_a_resumed_plan_waits_for_a_rerun_that_is_on_its_way(night: Night) -> No
 
 
 def to_the_last_step(night: Night) -> None:
-    """The root is good, of which one mail tells, and the plan runs until it has only load to wait for."""
+    """The root is good, one mail notifies of it, and the plan waits only for load."""
     night.at("03:50").rounds()
     plan(night)
     night.at("03:51")

@@ -164,8 +164,10 @@ def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     guided_tour.notice(seen("recovery", 1))
     assert guided_tour.step < len(NAMES)
     guided_tour.take_plans({1: REPAIRED})
+    guided_tour.notice(seen("recovery", 2))
+    assert guided_tour.step < len(NAMES)
     guided_tour.notice(seen("recovery", 1))
-    assert guided_tour.is_done
+    assert guided_tour.step == len(NAMES)
     assert guided_tour.awaits_plans
     assert "The plan finishes by itself" in guided_tour.text(seen("recovery", 0), key)
     guided_tour.take_plans({1: "done"}, "failed 03:12, repaired 03:26")

@@ -44,7 +44,7 @@ class OpenIncident(NamedTuple):
         plan = next(iter(self.plans), None)
         if plan is None:
             return "recover"
-        return "resume" if plan.can_resume else "plan"
+        return "resume" if plan.can_resume and not plan.is_outdated else "plan"
 
 
 def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: int) -> list[Segment]:
