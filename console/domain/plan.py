@@ -391,6 +391,11 @@ class PlanStepView:
         return is_bad_run(self.run_state, self.read_stale)
 
     @property
+    def run_error(self) -> str:
+        """The error of its run; empty if its action did not reach the run, which the text then says."""
+        return self.error if self.action_state in ("", "failed") else ""
+
+    @property
     def needs_repair(self) -> bool:
         """True if it failed, and its run is not good or running again."""
         is_good = self.run_state == RunState.SUCCEEDED and not self.read_stale
@@ -473,8 +478,8 @@ class PlanView:
     def stop_reason(self) -> str:
         """ "step 2, dwh/load: No space left on device": its text with the error, without the commands that follow."""
         text, step = self.text.partition(TO_GO_ON)[0], self.failed_step
-        if step is None or not step.error or not step.text.startswith("ended "):
-            return text  # its action failed: the text has the reason
+        if step is None or not step.run_error:
+            return text
         return text.replace(f": {step.text.rstrip('.')}", f": {step.error}", 1)
 
     @property

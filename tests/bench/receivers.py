@@ -214,7 +214,7 @@ def _read_figures(sender: ProcessPoolExecutor, url: str, requests: int) -> Itera
 
 def send_at_rate(port: int, path: str, bodies: list[bytes], seconds: float) -> tuple[float, int]:
     """Answered requests a second, and those that were not accepted; runs in a process of its own."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: "
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: "
     requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
     began = time.monotonic()
 
@@ -233,7 +233,7 @@ def send_at_rate(port: int, path: str, bodies: list[bytes], seconds: float) -> t
 def _poll_figures(seconds: float) -> Iterator[Figure]:
     folder, port = private_folder("receivers"), free_port()
     worlds = [QuietWorld(folder, f"system-{number}") for number in range(POLLED_SYSTEMS)]
-    settings = EndpointSettings(listen=f"127.0.0.1:{port}")
+    settings = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV))
     config = replace(estate(folder, worlds, POLL_SECONDS), endpoints=settings)
     store, cores = open_database(str(folder / "headway.db")), sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[0]})

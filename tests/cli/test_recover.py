@@ -302,7 +302,7 @@ def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "plan", "1"])
     shown = capsys.readouterr().out
-    assert f"      waits for an action in flight on its run: {getpass.getuser()} rerun\n" in shown
+    assert f"      waits for {getpass.getuser()} rerun, an action in flight on its run\n" in shown
 
 
 @pytest.mark.deep

@@ -76,7 +76,7 @@ def follow(size: tuple[int, int], reads: bool) -> tuple[timedelta, int]:
         screen = terminal.wait_for("Done in", 4 * LIMIT_SECONDS)
         match = re.search(r"Done in (\S+)", screen)
         assert match is not None
-        terminal.wait_for("0 at risk · 0 incidents", LIMIT_SECONDS)
+        terminal.wait_for("0 at risk · 1 incident", LIMIT_SECONDS)
         terminal.wait_for("verified", LIMIT_SECONDS)
         terminal.press("ctrl+c")
         assert 0 == terminal.wait_for_end()

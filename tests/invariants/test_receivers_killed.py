@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import pytest
 
+from connectors.sdk.secrets import SecretRef
 from console.config.sections import Config, EndpointSettings
 from console.engine.lineage_receiver import LINEAGE_PATH
 from console.store.queries import open_queries
@@ -28,6 +29,7 @@ from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import World, config_of
 from tests.lab.process import accepts, free_port, wait_until
 
+TOKEN_ENV, TOKEN = "HEADWAY_TEST_TOKEN", "test-0123456789abcdef"
 KILLS = 3
 SENDERS = 4
 ENOUGH = 40
@@ -35,11 +37,13 @@ ENOUGH = 40
 
 
 def config_with_endpoints(port: int, folder: Path, *worlds: World) -> Config:
-    return replace(config_of(folder, *worlds), endpoints=EndpointSettings(listen=f"127.0.0.1:{port}"))
+    endpoints = EndpointSettings(listen=f"127.0.0.1:{port}", token=SecretRef(env=TOKEN_ENV))
+    return replace(config_of(folder, *worlds), endpoints=endpoints)
 
 
 def listen(port: int) -> None:
     """In the process of an engine, before it starts."""
+    os.environ[TOKEN_ENV] = TOKEN
     patch.object(engines, "config_of", partial(config_with_endpoints, port)).start()
 
 
@@ -78,7 +82,8 @@ class Senders:
             path, body = self.body_of(name)
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
             try:
-                connection.request("POST", path, gzip.compress(body), {"Content-Encoding": "gzip"})
+                headers = {"Content-Encoding": "gzip", "Authorization": f"Bearer {TOKEN}"}
+                connection.request("POST", path, gzip.compress(body), headers)
                 if connection.getresponse().status == 200:
                     self.answered.add(name)
             except (OSError, http.client.HTTPException):

@@ -498,8 +498,8 @@ def _plan_row(plan: PlanView, step: PlanStepView, depth: int, ctx: RenderContext
 def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     """Its error or its times, else why nothing was sent or what it waits for; the detail has the whole text."""
     usual = f"~{format_duration(step.expected_s)}" if step.expected_s else ""
-    if step.error and step.text.startswith("ended "):
-        return step.error
+    if step.run_error:
+        return step.run_error
     if step.is_needless:
         return ctx.localized(step.text.partition("; nothing was sent")[0])
     if step.state == "verified" and step.started is not None and step.ended is not None:
