@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -99,8 +99,8 @@ class ListPages:
     """The page behind the one that was read last."""
     count: int = 0
     """Rows of that one."""
-    digests: frozenset[str] = frozenset()
-    """Digests of them."""
+    last: Sequence[Any] = ()
+    """Them, where it may be the last."""
     rows: int = 0
     """Rows from the first page to that one."""
     total: int = 0
@@ -124,9 +124,9 @@ class ListPages:
         self.size = self.size if self.most < limit else 0
         return count > 0 and (self.size > 0 or count >= min(self.most, limit))
 
-    def is_repeated(self, digests: frozenset[str], limit: int) -> bool:
+    def is_repeated(self, rows: Sequence[Any], limit: int) -> bool:
         """Whether a page of these rows is the last one again: some servers answer each page behind it so."""
-        return digests <= self.digests and self.may_be_last(limit)
+        return self.may_be_last(limit) and all(row in self.last for row in rows)
 
     def add_read(
         self, list_of: Mapping[str, str] | None, count: int, following: str | int | None, is_next: bool, total: int
@@ -243,9 +243,8 @@ class HttpApiClient(SignedClient):
             where = f"at rows = {call.rows!r}" if call.rows else "as a whole"
             where += f" with names at columns = {call.columns!r}" if call.columns else ""
             raise InvalidAnswer(f"{reply.place} has no list {where}. Correct rows; headway connector try shows it.")
-        digests = frozenset(map(digest, rows))
-        if is_next and not call.next and pages.is_repeated(digests, limit):
-            rows, digests = [], frozenset()
+        if is_next and not call.next and pages.is_repeated(rows, limit):
+            rows = []
         count = max(map(len, lists_of(rows)), default=0) if call.is_nested else len(rows)
         names = _next_names(call, reply, document)
         token = self._token(call, names) if call.next else None
@@ -253,7 +252,7 @@ class HttpApiClient(SignedClient):
         following = (token if is_token else None) if call.next else self._following(call, pages, page, count, is_next)
         total = value_at(document, call.count) if call.count else None
         pages.add_read(places, count, following, is_next, total if isinstance(total, int) else 0)
-        pages.digests = digests
+        pages.last = rows if pages.may_be_last(limit) else ()
         cut = pages.missing_text(call.path) if following is None and (is_first or is_next) else ""
         if count and page is not None and call.next and token == page:
             cut = f"{call.path} names as its next page the one that it answers: later pages cannot be read"

@@ -598,6 +598,21 @@ def test_a_server_that_gives_fewer_rows_a_page_than_requested_loses_none(
     assert [()] * len(polls) == [poll.warnings for poll in polls]
 
 
+def test_a_server_that_repeats_its_last_page_behind_it_is_read_to_its_end() -> None:
+    fake = Numbered(jobs=3)
+    fake.runs = fake.runs[:3]
+
+    def repeated(request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_merge_params({"page": "1"})
+        return fake.handle(request)
+
+    connector = by_number(fake, 20, transport=httpx.MockTransport(repeated))
+    for _ in range(2):
+        names, runs_read, polls = names_and_runs(connector)
+        assert ([row["name"] for row in fake.jobs], 3) == (names, runs_read)
+        assert [(True, ())] * len(polls) == [(poll.complete, poll.warnings) for poll in polls]
+
+
 def test_a_list_whose_pages_are_as_long_as_requested_takes_no_request_more() -> None:
     """Where a page was full, a shorter one is the last; without one, a page as long as the longest is read on."""
     for jobs, limit, pages in ((10, 4, "123"), (3, 4, "12"), (8, 4, "123")):
