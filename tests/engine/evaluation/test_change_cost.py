@@ -51,7 +51,7 @@ from tests.store.ready import open_ready
 HOST = "etl-hosts/"
 SMALL, LARGE = 24, 96
 """Lines of work on one host, each of two jobs and a service; every fourth has failed, all at one time."""
-INCIDENT_SQL, INCIDENT_LINES = 28, 36
+INCIDENT_SQL, INCIDENT_LINES = 28, 40
 """What a change and its two evaluations may cost for each open incident besides: its acknowledgements are read, and it
 is passed over in some comprehensions."""
 
