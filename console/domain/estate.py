@@ -192,6 +192,8 @@ class PlannedRun(NamedTuple):
     """True if resuming the plan would not repair its services (`console.domain.plan.is_outdated`)."""
     is_requested: bool = False
     """True while its step is requested and has not failed."""
+    is_done: bool = False
+    """True if its step succeeded and the run failed again, or on stale data: the plan does not send it once more."""
 
 
 class PlanFacts(NamedTuple):

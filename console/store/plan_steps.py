@@ -84,14 +84,15 @@ def open_plan_steps(session: Session, number: int | None = None) -> dict[int, li
 
 def is_outdated_plan(steps: Sequence[Row]) -> bool:
     """True if resuming the plan would not repair its services. `steps`: of `open_plan_steps`."""
-    if not any(step.verb == WAIT and step.state == "planned" and _is_bad(step) for step in steps):
+    if not any(step.verb == WAIT and step.state == "planned" and is_bad_step(step) for step in steps):
         return False
     return is_outdated(
-        [StepStatus(step.place, step.verb, known_places(step.after), step.state, _is_bad(step)) for step in steps]
+        [StepStatus(step.place, step.verb, known_places(step.after), step.state, is_bad_step(step)) for step in steps]
     )
 
 
-def _is_bad(step: Row) -> bool:
+def is_bad_step(step: Row) -> bool:
+    """Whether the run of a row of `open_plan_steps` failed, or read stale data."""
     return step.run_state is not None and is_bad_run(step.run_state, step.stale_read)
 
 

@@ -361,6 +361,15 @@ def test_the_run_of_a_wait_without_a_period_decides_alike_wherever_it_is_read(se
     assert [(False, False, "", False), (True, True, "INC-0001", True)] == verdicts
 
 
+def test_a_plan_is_done_with_a_run_that_failed_again_after_its_step(served: Estate, draft: PlanDraft) -> None:
+    start(served, draft)
+    with served.store.write(None) as session:
+        session.rows("UPDATE plan_step SET state = 'verified' WHERE place = 1")
+    served.ingest(failed(JOBS[0], "03:10", "9"), now="03:30")
+    planned = load_estate(served.store, at("03:30"), EvaluationSettings()).plans_by_run
+    assert {draft.steps[0].run_id: True} == {run_id: plan.is_done for run_id, plan in planned.items()}
+
+
 def test_only_a_plan_that_waits_for_a_bad_run_has_its_steps_parsed(
     served: Estate, draft: PlanDraft, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,8 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
         return [f"headway action approve {approval.action_key}"]
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     plan = running_plan(index, subject.match)
+    if run is not None and planned is not None and planned.is_done:
+        return [f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}"]
     if run is None or planned is None or plan is not None:
         return [f"headway plan {plan.id}" if plan is not None else f"headway recover {incident}"]
     waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []

@@ -27,13 +27,13 @@ from console.domain.estate import (
 )
 from console.domain.hold import HoldActionFacts, HoldFacts, HoldReason, HoldState, hold_end
 from console.domain.ids import instant, optional_instant
-from console.domain.plan import WAIT
+from console.domain.plan import HOLD_VERBS, WAIT
 from console.domain.promise import DeadlineExtension
 from console.store import config_documents, switches
 from console.store.db.session import Row, Session
 from console.store.names import decode_name
 from console.store.new_actions import SENT_BY
-from console.store.plan_steps import PLAN_FACTS
+from console.store.plan_steps import PLAN_FACTS, is_bad_step
 from console.store.row_values import from_row, parse_object
 from console.store.snapshot import clock_skew, interning
 
@@ -407,8 +407,8 @@ AFFECTED_ROLES = ("root", "red", "stale", "repaired")
 
 
 def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]], outdated: Set[int]) -> dict[int, PlannedRun]:
-    """Run id -> the open plan with a requested or failed step for the run, or one that waits for it. `open_steps`: of
-    `open_plan_steps`; `outdated`: the plans that `is_outdated_plan`."""
+    """Run id -> the open plan with a requested or failed step for the run, one that waits for it, or one that is done
+    while the run is bad again. `open_steps`: of `open_plan_steps`; `outdated`: the plans that `is_outdated_plan`."""
     planned: dict[int, PlannedRun] = {}
     for plan_id, steps in open_steps.items():
         for step in steps:
@@ -416,6 +416,8 @@ def load_plans_by_run(open_steps: Mapping[int, Sequence[Row]], outdated: Set[int
             if step.run_id is not None and (is_awaited or step.state in ("requested", "failed")):
                 is_requested = step.state == "requested"
                 planned[step.run_id] = PlannedRun(plan_id, step.verb == WAIT, plan_id in outdated, is_requested)
+            elif step.state == "verified" and step.verb not in (WAIT, *HOLD_VERBS) and is_bad_step(step):
+                planned.setdefault(step.run_id, PlannedRun(plan_id, False, plan_id in outdated, is_done=True))
     return planned
 
 

@@ -486,6 +486,19 @@ def test_a_service_that_misses_its_deadline_while_a_plan_runs_names_the_plan_and
     assert ["headway plan 7"] == re.findall(r"^Do +(.*)$", notice.body, re.M)
 
 
+def test_a_root_that_is_red_again_after_its_step_names_the_restart_and_no_plan() -> None:
+    ledger = night((EXTRACT, "03:10", RunState.FAILED))
+    ledger.evaluate("03:26")
+    with_plan(ledger, PlanFacts(7, "running", 2, 4))
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 32))
+    ledger.evaluate("03:43")
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:44", 1))
+    ledger.estate = replace(ledger.estate, plans_by_run={1: PlannedRun(7, is_awaited=False, is_done=True)})
+    (notice,) = ledger.evaluate("03:46").incidents[0].notices
+    assert "restart extract" in notice.title, notice.title
+    assert ["headway rerun etl-hosts/db07:extract"] == re.findall(r"^Do +(.*)$", notice.body, re.M)
+
+
 RED_STEP, SENT_STEP = PlannedRun(7, is_awaited=False), PlannedRun(7, is_awaited=False, is_requested=True)
 
 
