@@ -92,7 +92,7 @@ class ListPages:
     most: int = 0
     """Rows of the largest page."""
     size: int = 0
-    """Rows of each page, fewer than `limit`, behind one of which another page had rows; 0 where none had."""
+    """Rows of each page, fewer than `limit`, once a page with rows followed such a one; else 0."""
     list_of: Mapping[str, str] | None = None
     """The values of the places of the list that was read last."""
     following: str | int | None = None

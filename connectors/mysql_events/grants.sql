@@ -65,7 +65,7 @@ DELIMITER ;
 GRANT EXECUTE ON PROCEDURE headway.event_start TO headway_act_role;
 GRANT EXECUTE ON PROCEDURE headway.event_tidy TO headway_act_role;
 
--- Hold: only an event that is enabled; our mark is a row of events_held (an event's comment has 64 characters, too few).
+-- Hold: only an event that is enabled; the hold mark is a row of events_held (an event's comment has 64 characters, too few).
 -- ALTER EVENT makes whoever runs it the definer, unless it names one. The same key again changes nothing.
 CREATE TABLE IF NOT EXISTS headway.events_held (
     event_schema VARCHAR(64) NOT NULL,
@@ -123,7 +123,7 @@ BEGIN
     END IF;
 END //
 
--- Release: only an event that bears the mark with this id. `enable` 0: our mark alone, where a person has enabled it.
+-- Release: only an event that bears the mark with this id. `enable` 0: the hold mark alone, where a person has enabled it.
 CREATE OR REPLACE PROCEDURE headway.event_release(
     in_schema VARCHAR(64), in_event VARCHAR(64), hold_key VARCHAR(64), enable BOOLEAN)
 MODIFIES SQL DATA SQL SECURITY DEFINER

@@ -130,7 +130,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Clear: our mark alone, where a person has made the job active under it; active or not stays as it is.
+-- Clear: the hold mark alone, where a person has made the job active under it; active or not stays as it is.
 CREATE OR REPLACE FUNCTION headway.clear(job bigint, hold_key text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -83,7 +83,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Hold: only a job that is enabled and not about to start; our mark is the first line of its comment, where whoever looks
+-- Hold: only a job that is enabled and not about to start; the hold mark is the first line of its comment, where whoever looks
 -- at the job in pgAdmin finds it. A run that is under way goes on. The same key again changes nothing.
 CREATE OR REPLACE FUNCTION headway.pgagent_hold(job integer, action_key text, held_by text, until text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -111,7 +111,7 @@ BEGIN
 END $$;
 
 -- Release: only a job that bears the mark with this id; its comment is again what it was, byte for byte. `enable` false:
--- our mark alone, where a person has enabled the job under it; enabled or not stays as it is.
+-- the hold mark alone, where a person has enabled the job under it; enabled or not stays as it is.
 CREATE OR REPLACE FUNCTION headway.pgagent_release(job integer, hold_key text, enable boolean) RETURNS boolean
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

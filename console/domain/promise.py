@@ -149,9 +149,9 @@ def attainment(days: Sequence[AttainmentDay], promise: Promise, today: date, now
 
 
 def _window(days: Sequence[AttainmentDay], length: int, today: date, now: datetime) -> AttainmentWindow:
-    past = [day for day in _days_within(days, length, today) if day.delivered is not None or day.deadline <= now]
+    past = [day for day in _days_within(days, length, today) if is_over(day.delivered, day.deadline, now)]
     judged = [day for day in past if not _is_unknown(day)]
-    in_time = sum(day.delivered is not None and day.delivered <= day.deadline for day in judged)
+    in_time = sum(is_in_time(day.delivered, day.deadline) for day in judged)
     return AttainmentWindow(length, len(judged), in_time, len(past) - len(judged))
 
 
@@ -166,7 +166,17 @@ def _is_unknown(day: AttainmentDay) -> bool:
 def _is_late(day: AttainmentDay, now: datetime) -> bool:
     if day.agreed is None or _is_unknown(day):
         return False
-    return day.delivered > day.agreed if day.delivered is not None else day.agreed < now
+    return is_over(day.delivered, day.agreed, now) and not is_in_time(day.delivered, day.agreed)
+
+
+def is_over(delivered: datetime | None, due: datetime, now: datetime) -> bool:
+    """Whether a service day is judged by this deadline: it was delivered, or the deadline has come."""
+    return delivered is not None or due <= now
+
+
+def is_in_time(delivered: datetime | None, due: datetime) -> bool:
+    """Whether it was delivered by this deadline."""
+    return delivered is not None and delivered <= due
 
 
 @dataclass(frozen=True, slots=True)

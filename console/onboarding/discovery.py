@@ -178,7 +178,7 @@ def _find_cron_database(
                         return name, ""
     searched = ", ".join([connection.info.dbname, *names])
     return "", (
-        f"the server has pg_cron, in none of the databases that {connection.info.user} may enter ({searched}). "
+        f"the server has pg_cron, but no database that {connection.info.user} may enter has it ({searched}). "
         f"Fix: GRANT CONNECT on the one that SHOW cron.database_name names to a superuser"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from console.config import key_table
+from console.domain.history import NO_ESTIMATE
+from console.domain.service import Reason
 from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.resource_thread import ResourceThread
 from tests import idle
@@ -160,3 +163,18 @@ def on_the_night(
         return test
 
     return decorate
+
+
+def without_estimates(night: Night) -> None:
+    """Four services whose act-by is unknown, each for five reasons."""
+    why = 'no estimate: cloud/load has {} runs, an estimate needs 5; declare its duration: [jobs."cloud/load"]'
+    reasons = tuple(Reason(why.format(number)) for number in range(5))
+    view = night.reads.incident_
+    first = dataclasses.replace(
+        view.services[0], act_by=None, green_by=None, p_late=None, basis=NO_ESTIMATE, timeliness="no_estimate",
+        reasons=reasons,
+    )  # fmt: skip
+    titles = ("Price list", "Stock cover", "Supply plan", "Daily revenue")
+    services = tuple(dataclasses.replace(first, name=title, title=title) for title in titles)
+    row = dataclasses.replace(view.row, act_by=None)
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=services)

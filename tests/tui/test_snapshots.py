@@ -14,11 +14,9 @@ import pytest
 from textual.pilot import Pilot
 
 from console.domain.header import EngineView
-from console.domain.history import NO_ESTIMATE
 from console.domain.hold import HoldReason
-from console.domain.service import Reason
 from console.tui.app.navigation import HeadwayApp
-from tests.tui.driving import Night
+from tests.tui.driving import Night, without_estimates
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
 
 SnapCompare = Callable[..., bool]
@@ -276,23 +274,9 @@ def test_an_incident_with_a_plan_that_goes_on(snap_compare: SnapCompare) -> None
     assert shot(snap_compare, ("2", "see:INC-0412", "enter"), "PLAN 7 stopped", prepare=_plan_goes_on)
 
 
-def _without_estimates(night: Night) -> None:
-    """Four services with an unknown act-by, each for several reasons."""
-    view = night.reads.incident_
-    reasons = tuple(Reason(f"no estimate: cloud/load has {runs} runs, an estimate needs 5") for runs in range(5))
-    first = dataclasses.replace(
-        view.services[0], act_by=None, green_by=None, p_late=None, basis=NO_ESTIMATE, timeliness="no_estimate",
-        reasons=reasons,
-    )  # fmt: skip
-    titles = ("Price list", "Stock cover", "Supply plan", "Daily revenue")
-    services = tuple(dataclasses.replace(first, name=title, title=title) for title in titles)
-    row = dataclasses.replace(view.row, act_by=None)
-    night.reads.incident_ = dataclasses.replace(view, row=row, services=services)
-
-
 def test_an_incident_whose_act_bys_are_unknown(snap_compare: SnapCompare) -> None:
     keys = ("2", "see:INC-0412", "enter")
-    assert shot(snap_compare, keys, "root cause", prepare=_without_estimates)
+    assert shot(snap_compare, keys, "root cause", prepare=without_estimates)
 
 
 def _held(night: Night) -> None:

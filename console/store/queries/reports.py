@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from connectors.sdk.states import OPEN_STATES, RED_STATES, RunState
-from console.domain.ids import instant, micros
+from console.domain.ids import instant, micros, optional_instant
+from console.domain.promise import is_in_time, is_over
 from console.domain.report import NEUTRAL_STATES, MonthFigures, PoolFigures
 from console.domain.service import Timeliness
 from console.store.db.session import Row
@@ -161,8 +162,8 @@ class ReportQueries(ContextQueries):
         for row in self._incidents(subject, (micros(first), micros(until))):
             incidents[_month(row.opened_us)].append(row)
         for month in months:
-            judged = [row for row in days[month] if self._is_over(row, row.deadline_us)]
-            agreed = [row for row in days[month] if row.agreed_us is not None and self._is_over(row, row.agreed_us)]
+            in_time = list(self._judged((row.delivered_us, row.deadline_us) for row in days[month]))
+            by_sla = list(self._judged((row.delivered_us, row.agreed_us) for row in days[month]))
             slacks = [row.deadline_us - row.delivered_us for row in days[month] if row.delivered_us is not None]
             runs = [row for job in subject.jobs for row in of_jobs.runs.get((month, job), ())]
             changes = [state for job in subject.jobs for state in of_jobs.changes.get((month, job), ())]
@@ -172,10 +173,10 @@ class ReportQueries(ContextQueries):
                 name=subject.name,
                 title=subject.title,
                 month=month,
-                in_time=sum(_is_by(row, row.deadline_us) for row in judged),
-                judged=len(judged),
-                sla_in_time=sum(_is_by(row, row.agreed_us) for row in agreed),
-                sla_judged=len(agreed),
+                in_time=sum(in_time),
+                judged=len(in_time),
+                sla_in_time=sum(by_sla),
+                sla_judged=len(by_sla),
                 slack_s=median(slacks) / 1_000_000 if slacks else None,
                 incidents=len(incidents[month]),
                 acknowledge_s=_mean_s(
@@ -202,8 +203,12 @@ class ReportQueries(ContextQueries):
                 days[row.month].append(row)
         return days
 
-    def _is_over(self, day: Row, due_us: int) -> bool:
-        return day.delivered_us is not None or due_us <= micros(self.store.now())
+    def _judged(self, days: Iterable[tuple[int | None, int | None]]) -> Iterator[bool]:
+        """Of each judged day, by its delivery and deadline: whether it was in time."""
+        for delivered_us, due_us in days:
+            delivered, due = optional_instant(delivered_us), optional_instant(due_us)
+            if due is not None and is_over(delivered, due, self.store.now()):
+                yield is_in_time(delivered, due)
 
     def _incidents(self, subject: _Subject, instants: tuple[int, int]) -> list[Row]:
         if subject.kind == "service":
@@ -223,10 +228,6 @@ def _bounds(months: Sequence[str]) -> tuple[datetime, datetime]:
 
 def _month(at_us: int) -> str:
     return f"{instant(at_us):%Y-%m}"
-
-
-def _is_by(day: Row, due_us: int) -> bool:
-    return day.delivered_us is not None and day.delivered_us <= due_us
 
 
 def _mean_s(lengths_us: Iterable[int]) -> float | None:

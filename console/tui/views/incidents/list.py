@@ -146,9 +146,7 @@ class IncidentsScreen(HeadwayScreen):
 
     @property
     def key_labels(self) -> Mapping[str, str]:
-        number = self.verdict.incident_id
-        is_selected = number is not None and self._verdict_command(number)
-        return {"recover": self.verdict.recover_label} if is_selected else {}
+        return self.verdict.key_labels
 
     def _verdict_command(self, incident_id: int) -> str:
         return "recover" if self.selected is not None and self.selected.id == incident_id else ""

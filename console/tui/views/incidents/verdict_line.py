@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from textual.app import ComposeResult
@@ -160,8 +160,11 @@ class VerdictLine(ScreenPart):
         return self.opened.view if self.opened is not None else None
 
     @property
-    def recover_label(self) -> str:
-        return self.opened.recover_label if self.opened is not None else "recover"
+    def key_labels(self) -> Mapping[str, str]:
+        """The label of the recovery key, if it acts on the incident of this line now."""
+        if self.opened is None or not self._command(self.opened.view.row.id):
+            return {}
+        return {"recover": self.opened.recover_label}
 
     @property
     def incident_id(self) -> int | None:
@@ -250,6 +253,6 @@ class VerdictLine(ScreenPart):
         is_requested = bool(steps) and all(step.awaits_approval for step in steps)
         is_actionable = view.row.closed is None and not is_requested
         if (command := self._command(number)) and is_actionable:
-            label = self.recover_label if command == "recover" else command
+            label = self.key_labels.get(command, command)
             return [(self._screen.key_for(command), "key"), (f" {label} ", "plain")]
         return [(f"{incident_name(number)} ", "key")]

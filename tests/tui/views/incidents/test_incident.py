@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from textual._styles_cache import StylesCache
 
-from console.domain.history import NO_ESTIMATE
 from console.domain.service import Reason, ReasonKind
 from console.store.errors import StoreUnusable
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.widgets.grid import Grid
-from tests.tui.driving import Night, on_the_night
+from tests.tui.driving import Night, on_the_night, without_estimates
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, at, draft, incident, incident_row, plan_of
 from tests.tui.views.runs.test_durations import render_context
 
@@ -296,22 +295,7 @@ async def test_a_note_and_the_page_are_there_in_the_list_too(night: Night) -> No
     await night.see("handover of INC-0412", EXTRACT)
 
 
-def _without_estimates(night: Night) -> None:
-    """Four services whose act-by is unknown, each for five reasons."""
-    why = 'no estimate: cloud/load has {} runs, an estimate needs 5; declare its duration: [jobs."cloud/load"]'
-    reasons = tuple(Reason(why.format(number)) for number in range(5))
-    view = night.reads.incident_
-    first = dataclasses.replace(
-        view.services[0], act_by=None, green_by=None, p_late=None, basis=NO_ESTIMATE, timeliness="no_estimate",
-        reasons=reasons,
-    )  # fmt: skip
-    titles = ("Price list", "Stock cover", "Supply plan", "Daily revenue")
-    services = tuple(dataclasses.replace(first, name=title, title=title) for title in titles)
-    row = dataclasses.replace(view.row, act_by=None)
-    night.reads.incident_ = dataclasses.replace(view, row=row, services=services)
-
-
-@on_the_night(prepare=_without_estimates)
+@on_the_night(prepare=without_estimates)
 async def test_reasons_for_missing_estimates_are_in_the_evidence_and_leave_room_for_the_runs(night: Night) -> None:
     await _open(night)
     await night.see("e shows what an estimate needs", "Daily revenue", "root cause", "extract_orders failed, exit 1")
