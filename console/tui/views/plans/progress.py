@@ -129,7 +129,7 @@ class StartedScreen(HeadwayScreen):
         else:
             saves = rows.saved_services(view, self.incident, self.ctx)
             parts += [(f" {saves} ", "strong")] if saves else []
-            parts += [(" it continues without this screen ", "dim")] if view.state == "running" else []
+            parts += [self._continues()] if view.state == "running" else []
             parts.append((f" requested by {view.requester} at {self.ctx.clock.hms(view.requested)} ", "dim"))
         parts += [(f" why: {view.why} ", "dim")] if view.why else []
         lines: list[list[Segment]] = [[]]
@@ -138,6 +138,12 @@ class StartedScreen(HeadwayScreen):
                 lines.append([])
             lines[-1].append(part)
         return [(tuple(line), (), "") for line in lines]
+
+    def _continues(self) -> Segment:
+        header = self.board.header
+        if header is not None and header.engine.stopped_at is not None:
+            return " it continues once an engine runs ", "warn"
+        return " it continues without this screen ", "dim"
 
     def _explain(self) -> None:
         step, view = self.selected, self.view
