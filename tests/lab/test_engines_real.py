@@ -466,6 +466,8 @@ def test_a_newer_engine_migrates_the_store_and_takes_all_over_from_the_older_one
             text = engines[engine.pid].trouble
             assert text.startswith("polls nothing: the store at ")
             assert f"has schema {NEWER_SCHEMA}, written by a newer Headway; this is Headway" in text
+        newer.signal(signal.SIGTERM)  # only a free lease is refused: while the newer one holds it, they wait for it
+        assert 0 == newer.ended(5)
         wait_until(lambda: all(map(refusals, older)), "the older ones to be refused the lease", 20)
 
 
