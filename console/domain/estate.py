@@ -219,6 +219,11 @@ class PlanFacts(NamedTuple):
         return f"{self.status.removesuffix(' running')} at {self.done} of {self.total} steps"
 
     @property
+    def ends_now(self) -> bool:
+        """True for a running plan without further steps."""
+        return self.state == "running" and self.done == self.total
+
+    @property
     def command(self) -> str:
         """That of a paused or stopped plan whose incident is closed: resume, or abort if it is outdated."""
         return f"{ABORT if self.is_outdated else RESUME} {self.id}"
