@@ -1,10 +1,10 @@
 """One table of benchmarks beside their last recorded figures: `python -m tests.bench.table [NAME …] [--record]`.
 
-Without a name all that are recorded run, each at the scale of its record. A figure with an anchor is compared by its
-ratio to it, a CPU time without one in units of this machine: CPU seconds of a fixed loop, run before each benchmark.
-Wall time without an anchor is not compared, everything else as it is. What moved by more than 15 % is marked; which way
-is good only people know. --record writes the figures of this run into `recorded.json`. --against COMMIT runs each
-benchmark in turn with that of a commit (A B A B) and prints the medians of both instead: the closest comparison.
+Without a name all that are recorded run, each at the scale of its record. CPU time is compared in units of this
+machine: CPU seconds of a fixed loop, run before and after each benchmark. Wall time is compared by its ratio to its
+anchor, without one not at all, everything else as it is. What moved by more than 15 % is marked; which way is good only
+people know. --record writes the figures of this run into `recorded.json`. --against COMMIT runs each benchmark in turn
+with that of a commit (A B A B) and prints the medians of both instead: the closest comparison.
 """
 
 from __future__ import annotations
@@ -108,12 +108,14 @@ def is_wall_time(unit: str) -> bool:
 
 
 def comparable(figure: Mapping[str, Any], gauge: float) -> float | None:
-    """The figure in a unit that does not depend on the machine; None if it has no value, or is of wall time."""
-    if figure["value"] is None or figure["ratio"] is not None:
-        return None if figure["value"] is None else figure["ratio"]
+    """The figure in a unit that does not depend on the machine; None if it has no value, or is of wall time
+    without an anchor."""
+    if figure["value"] is None:
+        return None
     value, unit = float(figure["value"]), str(figure["unit"])
     if is_wall_time(unit):
-        return None
+        ratio: float | None = figure["ratio"]
+        return ratio
     return value / gauge if is_time(unit) else value * gauge if is_rate(unit) else value
 
 
@@ -185,8 +187,9 @@ def main() -> int:
         return 0
     for title in titles:
         bench, _, scale = title.partition(" ")
-        gauge = gauge_seconds()
+        before = gauge_seconds()
         figures, record = run_benchmark(bench, scale), records.get(title, {})
+        gauge = (before + gauge_seconds()) / 2
         print(f"{title}, recorded {record.get('date', 'never')}", flush=True)
         for row in compare(bench, figures, gauge, record):
             recorded = "" if row.recorded is None else f"{row.recorded:g}"

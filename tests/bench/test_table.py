@@ -32,8 +32,10 @@ def marks(now: dict[str, Any], then: dict[str, Any], gauge: float = 1.0, recorde
         (figure(200, "CPU ms"), figure(100, "CPU ms"), 2.0, "+0%"),
         (figure(50, "records/cpu-s"), figure(100, "records/cpu-s"), 2.0, "+0%"),
         (figure(200, "bytes"), figure(200, "bytes"), 2.0, "+0%"),
-        (figure(200, ratio=2.0), figure(90, ratio=1.5), 2.0, "+33% <<"),
-        (figure(200, ratio=1.5), figure(90, ratio=1.5), 1.0, "+0%"),
+        (figure(200, ratio=1.0), figure(90, ratio=1.0), 1.0, "+122% <<"),  # its anchor slowed down as much
+        (figure(90, ratio=3.0), figure(90, ratio=1.0), 1.0, "+0%"),
+        (figure(300, "MB", ratio=1.0), figure(200, "MB", ratio=1.0), 2.0, "+50% <<"),
+        (figure(200, "ms", ratio=1.5), figure(90, "ms", ratio=1.5), 1.0, "+0%"),
         (figure(107, "ms, p95"), figure(27, "ms, p95"), 1.0, "wall time"),
         (figure(107, "polls/s"), figure(27, "polls/s"), 1.0, "wall time"),
         (figure(107, "ms", ratio=4.0), figure(27, "ms", ratio=1.0), 1.0, "+300% <<"),
