@@ -38,8 +38,10 @@ DECLARE
     original cron.job;
     entry text := format('headway:rerun:%s:%s', job, action_key);
     -- The next full minute that is at least 5 s away: pg_cron must have read the entry by then, or it waits a year.
+    -- A pg_cron without this setting runs in GMT: pg_settings does not list what a config file says to it all the same.
     due timestamp := date_trunc('minute', clock_timestamp() AT TIME ZONE
-                                coalesce(current_setting('cron.timezone', true), 'UTC') + interval '65 seconds');
+                                coalesce((SELECT s.setting FROM pg_settings s WHERE s.name = 'cron.timezone'), 'UTC')
+                                + interval '65 seconds');
     added bigint;
 BEGIN
     IF action_key !~ '^headway-[0-9a-z]{10,40}$' OR length(entry) > 63 THEN

@@ -9,12 +9,14 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import psycopg
 import pytest
 
 from connectors.pg_cron.connector import CONNECTOR
+from connectors.pg_cron.parse import due_of
 from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Connector
@@ -318,6 +320,24 @@ def test_an_entry_that_missed_its_minute_is_removed(
     warnings = act.poll("", (), 10).warnings
     assert any("never started" in warning for warning in warnings), warnings
     assert isinstance(act.look_up(preview, key, 10), ActionAbsent)
+
+
+def test_a_zone_that_this_pg_cron_ignores_does_not_move_the_minute_of_a_rerun(
+    postgres: PostgresServer, jobs: dict[str, int]
+) -> None:
+    """pg_cron 1.4 has no cron.timezone and runs in GMT; the server keeps the setting all the same."""
+    key = new_key()
+    postgres.execute("ALTER DATABASE ops SET cron.timezone = 'Pacific/Kiritimati'")
+    try:
+        asked_at = datetime.now(UTC)
+        [(entry,)] = postgres.execute("SELECT headway.rerun(%s, %s)", jobs["bad"], key, role="headway_act")
+        [(schedule,)] = postgres.execute("SELECT schedule FROM cron.job WHERE jobid = %s", entry)
+    finally:
+        postgres.execute("ALTER DATABASE ops RESET cron.timezone")
+        postgres.execute("SELECT headway.unschedule(%s)", key, role="headway_act")
+    due = due_of(schedule, "UTC", asked_at)
+    assert due is not None
+    assert timedelta(0) < due - asked_at < timedelta(minutes=2)
 
 
 def test_frozen_server_costs_the_deadline_and_is_read_again_after_it(view: Connector, postgres: PostgresServer) -> None:
