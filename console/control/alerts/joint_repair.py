@@ -55,7 +55,7 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
         or group.awaits
     ):
         return False
-    return not match.awaits and (run.state.is_red or (index.is_stale(run) and bad_inputs(index, run)[1]))
+    return not match.is_repaired and (run.state.is_red or (index.is_stale(run) and bad_inputs(index, run)[1]))
 
 
 def is_restartable(index: EstateIndex, match: IncidentMatch) -> bool:

@@ -499,6 +499,19 @@ def test_a_root_that_is_red_again_after_its_step_names_the_restart_and_no_plan()
     assert ["headway rerun etl-hosts/db07:extract"] == re.findall(r"^Do +(.*)$", notice.body, re.M)
 
 
+def test_a_repaired_root_whose_plan_runs_is_not_restarted_with_another_failure_of_its_service() -> None:
+    """Its failed run stays red: a later run of the job succeeded."""
+    ledger = night((EXTRACT, "03:10", RunState.FAILED))
+    ledger.evaluate("03:26")
+    with_plan(ledger, PlanFacts(7, "running", 0, 1))
+    ledger.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 10))
+    ledger.evaluate("03:43")
+    ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 1))
+    (notice,) = [notice for incident in ledger.evaluate("04:02").incidents for notice in incident.notices]
+    assert "restart load by" in notice.title, notice.title
+    assert "extract" not in notice.title, notice.title
+
+
 RED_STEP, SENT_STEP = PlannedRun(7, is_awaited=False), PlannedRun(7, is_awaited=False, is_requested=True)
 
 
