@@ -141,8 +141,8 @@ class IncidentsScreen(HeadwayScreen):
         return self.selected.id if self.selected is not None else None
 
     def _selected_view(self) -> IncidentView | None:
-        opened: OpenIncident | None = self.preview.answer
-        return opened.view if opened is not None else None
+        answer = self.preview.answer  # of another subject while no incident is selected
+        return answer.view if isinstance(answer, OpenIncident) else None
 
     @property
     def key_labels(self) -> Mapping[str, str]:

@@ -121,3 +121,16 @@ async def test_the_path_below_services_is_read_for_another_service_and_not_for_a
     await night.at_rest()
     await night.answered()
     assert 1 == night.reads.queries.count("timeline")
+
+
+def _calm(night: Night) -> None:
+    calm = [replace(service, incident_id=None, timeliness="on_time") for service in services()]
+    night.reads = FakeReads(services_=calm, incidents_=[])
+
+
+@on_the_night(size=(200, 50), prepare=_calm)
+async def test_without_an_incident_jobs_stand_beside_the_services_of_tonight(night: Night) -> None:
+    await night.act("incidents")
+    await night.see("JOBS", "Supply plan", "Daily revenue")
+    night.app.screen.tick()  # type: ignore[attr-defined]
+    await night.see("JOBS", "Supply plan", "Daily revenue")
