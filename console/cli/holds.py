@@ -17,7 +17,7 @@ from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, duration, timeout
 from console.cli.clock_format import clock_cell, clock_text, timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, option
-from console.cli.exits import CommandError, Exit
+from console.cli.exits import CommandError, Exit, refusal_text
 from console.cli.output import ValueColumn, print_message, print_result, table
 from console.cli.prompts import confirm_or_yes
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
@@ -223,7 +223,7 @@ class _ReleaseAudit:
         try:
             self._emergency().ask_release(job.reported(), self._arguments.why, self._arguments.anyway)
         except NotAllowed as error:
-            return str(error)
+            return refusal_text(error)
         except StoreTooNew:
             raise
         except (StoreError, CommandError) as error:

@@ -141,7 +141,7 @@ class AcknowledgePage:
         except NotFound:
             return message_page(404, f"There is no {name}", "The store was replaced after the message was sent.")
         except ReasonNeeded as error:
-            return message_page(403, f"{name} is not acknowledged", f"{error} Run: headway ack {name} --why TEXT")
+            return message_page(403, f"{name} is not acknowledged", f"{error}. Run: headway ack {name} --why TEXT")
         except NotAllowed as error:
             log.warning("a link was refused", person=terms.person, error=str(error))
             reader = "This link" if terms.person == UNKNOWN_PERSON else terms.person

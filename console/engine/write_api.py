@@ -144,9 +144,11 @@ class WriteApi:
         except ApiFault as fault:
             return fault.reply
         except NotFound as error:
-            return error_reply(404, str(error), f"use an open incident of {API}/incidents")
-        except (AlreadyRequested, PlanRefused) as error:
-            return error_reply(409, str(error), f"see {API}/incidents, or headway plan")
+            return error_reply(404, error.short, f"use an open incident of {API}/incidents")
+        except AlreadyRequested as error:
+            return error_reply(409, problem_of(error), "wait until it ends, or ask a person to resume or abort it")
+        except PlanRefused as error:
+            return error_reply(409, problem_of(error), f"see {API}/incidents")
         except KeyReused:
             problem = f'Idempotency-Key: "{request.idempotency_key[:40]}" was used for another request'
             return error_reply(422, problem, "use a new key")
@@ -221,6 +223,11 @@ def request_plan(call: EngineCall, body: PlanBody) -> PlanView:
     number = call.client.request_plan(draft, call.key, body.why)
     with open_queries(call.url) as queries:
         return queries.plans.plan(number)
+
+
+def problem_of(error: AlreadyRequested | PlanRefused) -> str:
+    """Without the commands that fix it: a client has none."""
+    return error.problem if isinstance(error, AlreadyRequested) else str(error).partition(". Fix: ")[0]
 
 
 OPERATIONS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -40,6 +41,12 @@ ACKNOWLEDGEMENTS, PLANS = "/acknowledgements", "/plans"
 INCIDENT = {"incident": "INC-0001"}
 
 
+def has_no_command(reply: httpx.Response) -> None:
+    """A client has fields and paths, not commands and flags."""
+    reply.read()
+    assert reply.is_success or re.search(r"headway |--\w", reply.text) is None, reply.text
+
+
 @pytest.fixture
 def api(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     """A client with an operator's token, at the endpoints of an engine that answers requests; a job has failed."""
@@ -64,7 +71,9 @@ def api(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]
     try:
         with (
             listening(bench.parts.endpoints) as url,
-            httpx.Client(base_url=f"{url}{API}", headers=bearer(OPERATOR), timeout=30) as client,
+            httpx.Client(
+                base_url=f"{url}{API}", headers=bearer(OPERATOR), timeout=30, event_hooks={"response": [has_no_command]}
+            ) as client,
         ):
             yield client
     finally:
