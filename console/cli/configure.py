@@ -505,12 +505,12 @@ def probe_target(
     return _guarded(name, secrets, probe)
 
 
-def _guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult]) -> ProbeResult:
-    """The result of a probe; an error is a verdict."""
+def _guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult | None]) -> ProbeResult:
+    """The result of a probe, "ok" if it has none; an error is a verdict."""
     from connectors.sdk.errors import ConnectorError
 
     try:
-        return probe()
+        return probe() or ProbeResult(name, "ok", "")
     except ConnectorError as error:
         verdict = MISSING_RIGHTS if error.kind == "forbidden" else error.kind
         return ProbeResult(name, verdict, "", (secrets.mask(str(error)),))
@@ -570,10 +570,6 @@ def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:
     from connectors.sdk.errors import ConnectorError
     from console.engine.notify.slack import probe_app_token, probe_bot_token
 
-    def probe(name: str, call: Callable[[], None]) -> ProbeResult:
-        call()
-        return ProbeResult(name, "ok", "")
-
     calls: list[tuple[str, Callable[[], None]]] = []
     if config.slack is not None:
         app_token = config.slack.app_token
@@ -583,7 +579,7 @@ def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:
             with suppress(ConnectorError):  # the probe of the route reports it
                 if token := _slack_bot_token(secrets(url)):
                     calls.append((f"slack bot token (route {route})", partial(probe_bot_token, token)))
-    return [_guarded(name, secrets, partial(probe, name, call)) for name, call in calls]
+    return [_guarded(name, secrets, call) for name, call in calls]
 
 
 def _slack_bot_token(address: str) -> str:
