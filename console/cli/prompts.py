@@ -114,7 +114,7 @@ def confirm(question: str) -> bool:
 
 
 def require_confirmation(arguments: argparse.Namespace, question: str, nothing: str, verb: str) -> None:
-    """Raises CommandError unless a person confirms at the terminal, or by --yes. `nothing`: what was not done."""
+    """Raises CommandError unless a person confirms at the terminal, or by --yes. `nothing`: the message then."""
     if not arguments.yes and not sys.stdin.isatty():
         raise CommandError(Exit.USAGE, f"{nothing}. Fix: --yes to {verb} without a terminal")
     if not arguments.yes and not confirm(question):

@@ -88,7 +88,7 @@ class ApiOperation(NamedTuple):
 
 
 def write_endpoints(url: str) -> dict[str, WriteEndpoint]:
-    """What answers POST below /api/v1, by path."""
+    """The endpoints that take POST below /api/v1, by path."""
     return {operation.path: _endpoint_of(operation, url) for operation in OPERATIONS}
 
 

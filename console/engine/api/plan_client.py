@@ -154,7 +154,7 @@ def _exclusive_verbs(verb: str) -> tuple[str, ...]:
 
 
 def _open_plan_text(session: Session, plan: Row, now_us: int) -> tuple[str, str]:
-    """Who requested it, and the commands for it."""
+    """The requester and state of the plan, and the commands that steer it."""
     ago = format_duration((now_us - plan.requested_us) / 1e6)
     is_proposed = bool(plan.is_unsent) and may_await_approval(plan.state, plan.requested_from)
     how, status = ("requested", f"it {AWAITS_APPROVAL}") if is_proposed else ("started", f"it is {plan.state}")
