@@ -28,7 +28,7 @@ from console.cli.output import (
     set_document,
     table,
 )
-from console.cli.prompts import confirm, confirm_or_yes
+from console.cli.prompts import confirm, require_confirmation
 from console.cli.reader import fresh_store_reader, store_reader
 from console.cli.requests import (
     ANSWER_SECONDS,
@@ -106,9 +106,9 @@ def send_step(arguments: argparse.Namespace, job: str, request: ActionRequest, n
     seconds = min(ANSWER_SECONDS, arguments.timeout or ANSWER_SECONDS)
     data = wait_for_answer(arguments, requests, requests.preview(request), seconds)
     refusal = step_refusal(data, request.verb)
-    if arguments.json:
-        set_document(arguments, {key: value for key, value in data.items() if key != "plan"})
-    elif not (refusal and request.verb in HOLD_VERBS):  # a refused hold is not shown as if it could be sent
+    set_document(arguments, {key: value for key, value in data.items() if key != "plan"})
+    is_shown = not (refusal and request.verb in HOLD_VERBS)  # a refused hold is not shown as if it could be sent
+    if is_shown and not arguments.json:
         print_parts([*preview_lines(job, data, request.verb), *notes])
     if refusal:
         raise CommandError(Exit.REFUSED, f"{job}: {refusal}; nothing was sent")
@@ -211,8 +211,7 @@ def run_done(arguments: argparse.Namespace) -> int:
         raise CommandError(Exit.REFUSED, f"{name} {run.business_date} was not completed; nothing was sent")
     arguments.yes = True  # completing a step is itself the confirmation
     code = send_action(arguments, requests, ActionRequest(Verb.MARK_OK, run.id, why=arguments.why))
-    if arguments.json:
-        set_document(arguments, {**document, "done": code == Exit.OK})
+    set_document(arguments, {**document, "done": code == Exit.OK})
     return code
 
 
@@ -340,9 +339,6 @@ def _action_state(action: ActionDetailView) -> str:
 
 
 def _print_action(arguments: argparse.Namespace, view: ActionDetailView, history: Sequence[ActionHistoryEntry]) -> int:
-    if arguments.json:
-        set_document(arguments, {"action": view, "way": history})
-        return Exit.OK
     lines = [f"{view.verb_text} {view.job}: {_action_state(view)}", *_action_facts(view), "", "history"]
     before = view.requested
     for entry in history:
@@ -350,8 +346,7 @@ def _print_action(arguments: argparse.Namespace, view: ActionDetailView, history
         before = entry.at
         message = f"  {entry.text}" if entry.text else ""
         lines.append(f"  {timestamp(entry.at)} {later:>9}  {entry.verb}, {entry.actor}{message}")
-    print_page(arguments, lines)
-    return Exit.OK
+    return print_page(arguments, {"action": view, "way": history}, lines)
 
 
 def _action_facts(action: ActionDetailView) -> Iterator[str]:
@@ -416,8 +411,7 @@ def approve_action(arguments: argparse.Namespace) -> int:
         f"  until     {timestamp(approval.until)}; expires then",
     ]
     print_result(arguments, {"approval": approval, "approved": False}, lines)
-    if not confirm_or_yes(arguments, "approve this action?", "nothing was approved", "approve"):
-        raise CommandError(Exit.REFUSED, "nothing was approved")
+    require_confirmation(arguments, "approve this action?", "nothing was approved", "approve")
     wait_for_answer(arguments, requests, requests.approve(arguments.key, approval.digest))
     message = f"{approval.key}: approved; the engine verifies and sends it"
     return print_result(arguments, {"approval": approval, "approved": True}, [message])
@@ -471,8 +465,7 @@ def _withdraw_action(arguments: argparse.Namespace, action: ActionView | None) -
             "  note      its outcome is unknown: if requested again, the job may run twice. Check the scheduler first"
         )
         print_parts([*lines, risk] if action.state == "unknown" else lines)
-    if not confirm_or_yes(arguments, "withdraw this action?", "nothing was withdrawn", "withdraw"):
-        raise CommandError(Exit.REFUSED, "nothing was withdrawn")
+    require_confirmation(arguments, "withdraw this action?", "nothing was withdrawn", "withdraw")
     wait_for_answer(arguments, requests, requests.withdraw(action.key, arguments.why))
     return print_result(arguments, {"action": action, "withdrawn": True}, [f"{action.key}: withdrawn"])
 

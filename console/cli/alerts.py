@@ -121,8 +121,7 @@ def test_route(arguments: argparse.Namespace) -> int:
     for variable in sorted({delivery.receiver.removeprefix("env ") for delivery in deliveries}):
         if differs_in_engine(arguments, variable):
             print_message(f"sent by the engine with its own {variable}, which differs from this shell's")
-    if arguments.json:
-        set_document(arguments, deliveries)
+    set_document(arguments, deliveries)
     is_read, key = True, data.get("key")  # without one: an engine of the version before
     for delivery in deliveries if key else ():
         if delivery.state == "sent" and (page := page_text(delivery.route, delivery.receiver, str(key), until)):

@@ -109,7 +109,6 @@ def run_check(arguments: argparse.Namespace) -> int:
     from console.config.loading import load_config
     from console.config.paths import config_path
     from console.config.preferences import effective_preferences, read_preferences
-    from console.config.references import unmatched_patterns, unusable_links
 
     path = config_path(arguments.config)
     try:
@@ -120,31 +119,23 @@ def run_check(arguments: argparse.Namespace) -> int:
         )
         text = [f"{counted(faults.faults, 'problem')} in the config", str(faults), config_in_use_note(arguments, "")]
         raise CommandError(Exit.USAGE, "\n".join(filter(None, text))) from None
-    unreadable = store_faults(arguments)
-    remarks = unreadable + config_faults(config, arguments)
-    remarks += unmatched_patterns(config) + calendars_without_days(config)
-    remarks += filter(None, [unusable_links(config)])
+    no_store, unreadable = store_problems(arguments)
+    remarks = unreadable + config_faults(config, arguments) + unusable_settings(config)
     remarks += effective_preferences(config.console, read_preferences()).faults
     messages = [f"config {path}: {_config_size(config)}, {_problem_count(remarks)}"]
     if not config.permissions:
         messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
     messages += [*clock_changes(config, datetime.now(UTC).date()), *other_cutoffs(config)]
     messages.append(config_in_use_note(arguments, config.digest))
-    messages.append(missing_store_note(arguments))
+    messages.append(no_store)
     messages.append("" if unreadable else unverified_names_note(config, arguments))
     messages += weakened_transport(config, store_url_of(arguments))
     messages += machine_bound_targets(config, store_url_of(arguments))
     for message in filter(None, messages):
         print_message(with_options(message, arguments.config, arguments.store))
-    secrets, results = SecretStore(), list[ProbeResult]()
-    if not arguments.no_probe:
-        results += probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
-        results += probe_routes(config, secrets, accepted_routes(arguments))
-        results += probe_checks(config, secrets, arguments.timeout)
-        results += probe_slack(config, secrets)
-        results += probe_otlp(config, secrets)
-        results += probe_endpoints(config, secrets)
-        results += probe_status_page(config)
+    secrets = SecretStore()
+    areas = {} if arguments.no_probe else probe_all(arguments, config, secrets)
+    results = [result for probed in areas.values() for result in probed]
     elsewhere = other_environment(arguments, secrets.variables)
     problems = problem_lines(results, elsewhere)
     for message in elsewhere.values():
@@ -411,35 +402,24 @@ def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
     )
 
 
-def missing_store_note(arguments: argparse.Namespace) -> str:
-    """That there is no store yet; empty if there is one, or if it cannot be read."""
-    from console.store.errors import StoreError, StoreMissing
-    from console.store.queries import open_queries
-
-    try:
-        open_queries(store_url_of(arguments)).close()
-    except StoreMissing as error:
-        return str(error)
-    except (CommandError, StoreError):
-        return ""
-    return ""
-
-
-def store_faults(arguments: argparse.Namespace) -> list[str]:
-    """Why the store cannot be read; nothing for one that an engine will create or migrate. Raises StoreTooNew."""
+def store_problems(arguments: argparse.Namespace) -> tuple[str, list[str]]:
+    """That there is no store yet, empty if there is one; and why it cannot be read, nothing for one that an engine will
+    create or migrate. Raises StoreTooNew."""
     from console.store.errors import StoreError, StoreMissing, StoreOutdated, StoreTooNew
     from console.store.queries import open_queries
 
     try:
         with open_queries(store_url_of(arguments)) as reads:
             reads.estate.engine()
-    except (StoreMissing, StoreOutdated):
-        return []
+    except StoreMissing as error:
+        return str(error), []
+    except StoreOutdated:
+        return "", []
     except StoreTooNew:
         raise
     except (CommandError, StoreError) as error:
-        return [str(error)]
-    return []
+        return "", [str(error)]
+    return "", []
 
 
 def config_faults(config: Config, arguments: argparse.Namespace) -> list[str]:
@@ -460,6 +440,14 @@ def config_faults(config: Config, arguments: argparse.Namespace) -> list[str]:
         return [*faults, *reads.warnings.refused_holds()]
 
     return [*(stored(arguments, named) or []), *(stored(arguments, contradicted) or [])]
+
+
+def unusable_settings(config: Config) -> list[str]:
+    """The faults of patterns that match nothing, calendars without days, and links that no message can have."""
+    from console.config.references import unmatched_patterns, unusable_links
+
+    faults = [*unmatched_patterns(config), *calendars_without_days(config), unusable_links(config)]
+    return list(filter(None, faults))
 
 
 def calendars_without_days(config: Config) -> list[str]:
@@ -483,6 +471,19 @@ def engine_runs(arguments: argparse.Namespace) -> bool:
     return header is not None and header.engine.alive
 
 
+def probe_all(arguments: argparse.Namespace, config: Config, secrets: SecretStore) -> dict[str, list[ProbeResult]]:
+    """By area: systems first, then everything else that the config lets the engine use."""
+    return {
+        "system": probe_systems(config, secrets, arguments.timeout, engine_runs(arguments)),
+        "route": probe_routes(config, secrets, accepted_routes(arguments)),
+        "check": probe_checks(config, secrets, arguments.timeout),
+        "slack": probe_slack(config, secrets),
+        "otlp": probe_otlp(config, secrets),
+        "endpoints": probe_endpoints(config, secrets),
+        "status page": probe_status_page(config),
+    }
+
+
 def probe_systems(config: Config, secrets: SecretStore, timeout: float, engine_works: bool = True) -> list[ProbeResult]:
     """Probes every target, each on a thread of its own; results in the config's order."""
     targets = [(system, target) for system in config.systems.values() for target in system.targets]
@@ -504,12 +505,12 @@ def probe_target(
     return _guarded(name, secrets, probe)
 
 
-def _guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult]) -> ProbeResult:
-    """The result of a probe; an error is a verdict."""
+def _guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult | None]) -> ProbeResult:
+    """The result of a probe, "ok" if it has none; an error is a verdict."""
     from connectors.sdk.errors import ConnectorError
 
     try:
-        return probe()
+        return probe() or ProbeResult(name, "ok", "")
     except ConnectorError as error:
         verdict = MISSING_RIGHTS if error.kind == "forbidden" else error.kind
         return ProbeResult(name, verdict, "", (secrets.mask(str(error)),))
@@ -569,10 +570,6 @@ def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:
     from connectors.sdk.errors import ConnectorError
     from console.engine.notify.slack import probe_app_token, probe_bot_token
 
-    def probe(name: str, call: Callable[[], None]) -> ProbeResult:
-        call()
-        return ProbeResult(name, "ok", "")
-
     calls: list[tuple[str, Callable[[], None]]] = []
     if config.slack is not None:
         app_token = config.slack.app_token
@@ -582,7 +579,7 @@ def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:
             with suppress(ConnectorError):  # the probe of the route reports it
                 if token := _slack_bot_token(secrets(url)):
                     calls.append((f"slack bot token (route {route})", partial(probe_bot_token, token)))
-    return [_guarded(name, secrets, partial(probe, name, call)) for name, call in calls]
+    return [_guarded(name, secrets, call) for name, call in calls]
 
 
 def _slack_bot_token(address: str) -> str:
@@ -825,7 +822,6 @@ def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list
     from console.config.document import ConfigFaults
     from console.config.loading import load_config
     from console.config.paths import config_path
-    from console.config.references import unmatched_patterns, unusable_links
 
     path = config_path(arguments.config)
     if not path.exists():
@@ -838,8 +834,7 @@ def _diagnose_config(arguments: argparse.Namespace) -> tuple[Config | None, list
     findings = [Diagnosis("config", OK_VERDICT, f"{path}: {_config_size(config)}")]
     if not config.permissions:
         findings.append(Diagnosis("config", NOTE_VERDICT, OPEN_PERMISSIONS, "see docs/security.md"))
-    faults_found = filter(None, (*unmatched_patterns(config), *calendars_without_days(config), unusable_links(config)))
-    return config, findings + [Diagnosis("config", PROBLEM_VERDICT, fault) for fault in faults_found]
+    return config, findings + [Diagnosis("config", PROBLEM_VERDICT, fault) for fault in unusable_settings(config)]
 
 
 def _diagnose_store(arguments: argparse.Namespace, config: Config | None) -> Iterator[Diagnosis]:
@@ -917,15 +912,11 @@ def _diagnose_systems(arguments: argparse.Namespace, config: Config) -> Iterator
     if arguments.no_probe:
         yield Diagnosis("systems", NOTE_VERDICT, "not probed (--no-probe)")
         return
-    secrets = SecretStore()
-    targets = probe_systems(config, secrets, arguments.timeout, engine_runs(arguments))
-    yield from (finding for target in targets for finding in _diagnose_probe("system", target))
-    yield from diagnose_clocks(targets)
-    results = [("status page", result) for result in probe_status_page(config)]
-    results += [("route", result) for result in probe_routes(config, secrets, accepted_routes(arguments))]
-    results += [("check", result) for result in probe_checks(config, secrets, arguments.timeout)]
-    results += [("otlp", result) for result in probe_otlp(config, secrets)]
-    yield from (finding for area, result in results for finding in _diagnose_probe(area, result))
+    areas = probe_all(arguments, config, SecretStore())
+    yield from (
+        finding for area, probed in areas.items() for result in probed for finding in _diagnose_probe(area, result)
+    )
+    yield from diagnose_clocks(areas["system"])
 
 
 def _diagnose_probe(area: str, result: ProbeResult) -> Iterator[Diagnosis]:

@@ -9,6 +9,7 @@ import sys
 from enum import IntEnum
 from typing import Any
 
+from console.store.errors import NotAllowed, ReasonNeeded
 from console.text.cleaning import clean
 
 
@@ -91,6 +92,11 @@ class CommandError(Exception):
     def __init__(self, code: Exit, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def refusal_text(error: NotAllowed) -> str:
+    """The refusal, with the option that gives a missing reason."""
+    return f"{error} (--why)" if isinstance(error, ReasonNeeded) else str(error)
 
 
 def error_document(value: Any, code: Exit, message: str) -> dict[str, Any]:

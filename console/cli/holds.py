@@ -17,9 +17,9 @@ from console.cli.actions import send_step
 from console.cli.arguments import JOB_HELP, duration, timeout
 from console.cli.clock_format import clock_cell, clock_text, timestamp, until_text
 from console.cli.commands import JSON, Handler, flag, option
-from console.cli.exits import CommandError, Exit
+from console.cli.exits import CommandError, Exit, refusal_text
 from console.cli.output import ValueColumn, print_message, print_result, table
-from console.cli.prompts import confirm_or_yes
+from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
 from console.cli.requests import sending
 from console.domain.hold import HoldView, hold_length_fault
@@ -192,8 +192,8 @@ def _list_from_native(arguments: argparse.Namespace) -> int:
     if not arguments.release:
         return Exit.PROBLEM if len(held) < len(jobs) else Exit.OK
     question = f"release {len(held)} holds? Headway starts none of the jobs."
-    if held and not confirm_or_yes(arguments, question, "nothing was released", "release"):
-        raise CommandError(Exit.REFUSED, "nothing was released")
+    if held:
+        require_confirmation(arguments, question, "nothing was released", "release")
     audit = _ReleaseAudit(arguments)
     outcomes = [_release_if_allowed(config, secrets, job, arguments.timeout, audit) for job in held]
     return Exit.OK if all(outcomes) and len(held) == len(jobs) else Exit.PROBLEM
@@ -223,7 +223,7 @@ class _ReleaseAudit:
         try:
             self._emergency().ask_release(job.reported(), self._arguments.why, self._arguments.anyway)
         except NotAllowed as error:
-            return str(error)
+            return refusal_text(error)
         except StoreTooNew:
             raise
         except (StoreError, CommandError) as error:

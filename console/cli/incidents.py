@@ -20,7 +20,7 @@ from console.cli.clock_format import (
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.console import PLACE_OPTIONS, open_console_at, opens_console
 from console.cli.exits import CommandError, Exit
-from console.cli.output import PLAIN, Table, ValueColumn, print_page, print_result, set_document, table
+from console.cli.output import PLAIN, Table, ValueColumn, print_page, print_result, table
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.services import acknowledged_text
@@ -118,20 +118,16 @@ def run_incident(arguments: argparse.Namespace) -> int:
         view, now = reads.incidents.incident(number), reads.now()
         targets = {f"{target.system}/{target.name}": target for target in reads.estate.systems()}
         plans, header = reads.plans.list_plans(incident_id=number), reads.estate.header()
-    if arguments.json:
-        set_document(arguments, view)
-    else:
-        if view.zone:
-            share_service_zone({view.zone})
-        open_plans = [plan for plan in plans if plan.ended is None]
-        target = targets.get(view.row.root_job)
-        lines = [verdict_text(view, open_plans, header, now), *incident_lines(view, now, target)]
-        lines += [
-            f"plan {plan.id} {plan.predicate}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
-            for plan in plans
-        ]
-        print_page(arguments, lines)
-    return Exit.OK
+    if view.zone:
+        share_service_zone({view.zone})
+    open_plans = [plan for plan in plans if plan.ended is None]
+    target = targets.get(view.row.root_job)
+    lines = [verdict_text(view, open_plans, header, now), *incident_lines(view, now, target)]
+    lines += [
+        f"plan {plan.id} {plan.predicate}, {plan.done} of {len(plan.steps)} steps done: headway plan {plan.id}"
+        for plan in plans
+    ]
+    return print_page(arguments, view, lines)
 
 
 def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:

@@ -31,10 +31,9 @@ from console.cli.output import (
     print_page,
     print_parts,
     print_result,
-    set_document,
     table,
 )
-from console.cli.prompts import confirm_or_yes
+from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, store_reader
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.runs import period_text, run_table
@@ -147,16 +146,13 @@ def _print_runs(arguments: argparse.Namespace) -> int:
         row = reads.jobs.job(arguments.name).row
         views = [reads.runs.run(run.id) for run in _runs_on_date(reads, row.id, row.name, arguments.date)]
         now = reads.now()
-    if arguments.json:
-        set_document(arguments, views)
-        return Exit.OK
-    print_page(
+    return print_page(
         arguments,
+        views,
         [f"{row.name}  business date {business_date(arguments.date)}", ""],
         run_table([view.row for view in views], now),
         [line for view in views for line in _attempt_lines(view)],
     )
-    return Exit.OK
 
 
 def _attempt_lines(view: RunView) -> list[str]:
@@ -175,14 +171,9 @@ def _print_job(arguments: argparse.Namespace) -> int:
         starts = reads.run_table.unscheduled_starts(view.row.id)
         now = reads.now()
     cadence = _cadence_text(starts)
-    if arguments.json:
-        set_document(
-            arguments, {**{field.name: getattr(view, field.name) for field in fields(view)}, "cadence": cadence}
-        )
-        return Exit.OK
+    document = {**{field.name: getattr(view, field.name) for field in fields(view)}, "cadence": cadence}
     lines = [*job_lines(view, now), *([f"cadence     {cadence}"] if cadence else [])]
-    print_page(arguments, [*lines, "", next_line(view, now), ""], run_table(view.runs[:15], now))
-    return Exit.OK
+    return print_page(arguments, document, [*lines, "", next_line(view, now), ""], run_table(view.runs[:15], now))
 
 
 def next_line(view: JobView, now: datetime) -> str:
@@ -278,8 +269,7 @@ def edit_card(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     if not arguments.yes:
         print_parts(changes)
-    if not confirm_or_yes(arguments, "save?", "nothing was saved", "save"):
-        return Exit.REFUSED
+    require_confirmation(arguments, "save?", "nothing was saved", "save")
     data = wait_for_answer(arguments, requests, requests.edit_card(view.row.id, fields, arguments.why))
     return print_result(arguments, {"job": view.row.name, **data}, changes if arguments.yes else [])
 

@@ -30,7 +30,7 @@ from console.cli.commands import (
     overview_help,
     verbs_of,
 )
-from console.cli.exits import CommandError, Exit, error_document
+from console.cli.exits import CommandError, Exit, error_document, refusal_text
 from console.cli.output import print_document, print_message
 from console.store.errors import NotAllowed, NotFound, StoreError
 from console.text.cleaning import clean
@@ -187,10 +187,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_message(f"headway: {stop}")
         return _report_error(document, stop.code, str(stop))
     except StoreError as error:
-        print_message(f"headway: {error}")
+        text = refusal_text(error) if isinstance(error, NotAllowed) else str(error)
+        print_message(f"headway: {text}")
         is_refused, is_missing = isinstance(error, NotAllowed), isinstance(error, NotFound)
         code = Exit.REFUSED if is_refused else Exit.NOT_FOUND if is_missing else Exit.USAGE
-        return _report_error(document, code, str(error))
+        return _report_error(document, code, text)
     except BrokenPipeError:
         _drop_output()
         return Exit.PIPE

@@ -81,12 +81,10 @@ Part: TypeAlias = Table | Iterable[str]
 def print_result(arguments: argparse.Namespace, document: Any, *parts: Part, code: Exit = Exit.OK) -> Exit:
     """Prints the tables and lines in their order, or with --json the document, with --plain the tables as
     `name: value`; returns the exit code."""
-    if arguments.json:
-        set_document(arguments, document)
-    elif is_plain(arguments):
-        print_parts(*(plain_table_lines(part) if isinstance(part, Table) else part for part in parts))
-    else:
-        print_parts(*parts)
+    set_document(arguments, document)
+    if not arguments.json:
+        by_fact = is_plain(arguments)
+        print_parts(*(plain_table_lines(part) if by_fact and isinstance(part, Table) else part for part in parts))
     return code
 
 
@@ -226,8 +224,8 @@ def print_message(message: str) -> None:
 
 
 def set_document(arguments: argparse.Namespace, value: Any) -> None:
-    """Makes `value` the command's one JSON document, printed by `main` at the end, with the error if there is one; a
-    later document replaces an earlier one."""
+    """Makes `value` the command's one JSON document; a later document replaces an earlier one. With --json it is
+    printed at the end, with the error if there is one."""
     arguments.document = value
 
 
@@ -266,12 +264,11 @@ def is_plain(arguments: argparse.Namespace) -> bool:
     return getattr(arguments, "plain", False) or os.environ.get(PLAIN_ENV, "") not in ("", "0")
 
 
-def print_page(arguments: argparse.Namespace, *parts: Part) -> None:
-    """Prints the tables and lines of a page, with --plain as `name: value`."""
+def print_page(arguments: argparse.Namespace, document: Any, *parts: Part, code: Exit = Exit.OK) -> Exit:
+    """As `print_result`; with --plain labeled lines too are printed as `name: value`."""
     if is_plain(arguments):
-        print_parts(*(plain_table_lines(part) if isinstance(part, Table) else name_value_lines(part) for part in parts))
-    else:
-        print_parts(*parts)
+        parts = tuple(part if isinstance(part, Table) else name_value_lines(part) for part in parts)
+    return print_result(arguments, document, *parts, code=code)
 
 
 def plain_table_lines(table: Table) -> Iterable[str]:

@@ -157,10 +157,8 @@ def execute_plan(
     `confirmation`: typed to confirm where a yes is not enough. `again` proposes the plan again if that came late.
     """
     shown_at = time.monotonic()
-    if arguments.json:
-        set_document(arguments, {**plan_document(draft, None), "outlook": outlook.as_json()})
-    else:
-        print_page(arguments, draft_lines(draft), *outlook_table(outlook))
+    document = {**plan_document(draft, None), "outlook": outlook.as_json()}
+    print_page(arguments, document, draft_lines(draft), *outlook_table(outlook))
     for step in draft.steps:
         if refused := step.refusal_now:
             raise CommandError(Exit.REFUSED, f"step {step.place}, {step.job}: {refused}; nothing was sent")
@@ -179,8 +177,7 @@ def execute_plan(
         if not is_same_plan(confirmed, draft):
             raise CommandError(Exit.REFUSED, f"{PLAN_CHANGED}; nothing was sent. Fix: run the command again")
     number = _start_plan(arguments, draft)
-    if arguments.json:
-        set_document(arguments, {**plan_document(draft, number), "outlook": outlook.as_json()})
+    set_document(arguments, {**plan_document(draft, number), "outlook": outlook.as_json()})
     print_message(f"plan {number} started; headway plan {number} shows it, headway plan abort {number} stops it")
     print_message(watch_hint(arguments))
     return watch_plan(arguments, number)

@@ -28,7 +28,7 @@ from console.cli.plan_draft import (
     propose_plan,
     watch_plan,
 )
-from console.cli.prompts import confirm_or_yes
+from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS, AT_ONCE, SENDING, engine_problem, require_engine, wait_for_answer
 from console.domain.filter import JobFilter
@@ -70,12 +70,10 @@ def run_recover(arguments: argparse.Namespace) -> int:
         proposed = propose()
         draft = edited_draft(arguments, proposed)
     except CommandError:
-        if arguments.json:
-            set_document(arguments, {"steps": open_steps(view), "number": None})
+        set_document(arguments, {"steps": open_steps(view), "number": None})
         raise
     if all(step.verb == WAIT for step in proposed.steps) and not arguments.dry_run:
-        if arguments.json:
-            set_document(arguments, {**draft.as_json(), "number": None})
+        set_document(arguments, {**draft.as_json(), "number": None})
         raise CommandError(Exit.PROBLEM, blocked_reason(view))
     seen = plan_outlook(proposed, draft_changes(arguments, proposed))
     return execute_plan(arguments, draft, incident_name(number), seen, lambda: edited_draft(arguments, propose()))
@@ -124,8 +122,7 @@ def steer_plan(arguments: argparse.Namespace) -> int:
         if warning := unpolled_warning(plan, [pause.system for pause in paused]):
             print_message(warning)
         nothing = f"plan {plan.id} was not resumed"
-        if not confirm_or_yes(arguments, f"resume plan {plan.id}: {plan.title}?", nothing, "resume it"):
-            raise CommandError(Exit.REFUSED, nothing)
+        require_confirmation(arguments, f"resume plan {plan.id}: {plan.title}?", nothing, "resume it")
     try:
         how = _STEERING[arguments.command]
         state = EngineClient(store_url_of(arguments)).steer_plan(arguments.number, how, arguments.why)
@@ -144,12 +141,9 @@ def _show_plan(arguments: argparse.Namespace) -> int:
         incident = reads.incidents.incident(plan.incident_id) if plan.incident_id is not None else None
     if incident is not None and incident.zone:
         share_service_zone({incident.zone})
-    if arguments.json:
-        set_document(arguments, plan)
-    else:
-        print_page(arguments, plan_lines(plan), follow_up_text(arguments, plan))
-        if plan.state == "running" and (problem := engine_problem(arguments)) is not None:
-            print_message(f"{problem}; the plan continues when one is. Fix: headway engine")
+    print_page(arguments, plan, plan_lines(plan), follow_up_text(arguments, plan))
+    if not arguments.json and plan.state == "running" and (problem := engine_problem(arguments)) is not None:
+        print_message(f"{problem}; the plan continues when one is. Fix: headway engine")
     shown = PLAN_EXITS[plan.state] if plan.state == "stopped" else Exit.OK
     return shown if code is None else code
 

@@ -113,11 +113,9 @@ def confirm(question: str) -> bool:
     return prompt(f"{question} [y/N] ").lower() in ("y", "yes")
 
 
-def confirm_or_yes(arguments: argparse.Namespace, question: str, nothing: str, verb: str) -> bool:
-    """True if a person confirms at the terminal, or by --yes. Raises CommandError without a terminal; `nothing`: what
-    was not done."""
-    if arguments.yes:
-        return True
-    if not sys.stdin.isatty():
+def require_confirmation(arguments: argparse.Namespace, question: str, nothing: str, verb: str) -> None:
+    """Raises CommandError unless a person confirms at the terminal, or by --yes. `nothing`: the message then."""
+    if not arguments.yes and not sys.stdin.isatty():
         raise CommandError(Exit.USAGE, f"{nothing}. Fix: --yes to {verb} without a terminal")
-    return confirm(question)
+    if not arguments.yes and not confirm(question):
+        raise CommandError(Exit.REFUSED, nothing)

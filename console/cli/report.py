@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from console.cli.clock_format import timestamp
@@ -56,16 +55,13 @@ def run_report(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from importlib.resources import files
 
-        from console.text.html_page import rendered_page, replace_file
+        from console.cli.status_page import write_page
+        from console.text.html_page import rendered_page
 
         template = files("console.cli").joinpath("report.html").read_text()
         texts = {"headline": headline, "bars_text": BARS_TEXT if name else ""}
         page = rendered_page(template, None, estate=estate, now=now, as_of=timestamp(now), tables=tables, **texts)
-        try:
-            replace_file(Path(arguments.html), page)
-        except OSError as error:
-            fault = f"--html {arguments.html}: {error.strerror}; nothing was written"
-            raise CommandError(Exit.USAGE, fault) from None
+        write_page(page, arguments.html)
         return Exit.OK
     document = {"months": [_document(row) for row in figures], "pools": [_document(row) for row in pools]}
     parts = [part for title, rows in tables for part in (["", title], rows)]
@@ -134,7 +130,7 @@ HANDLERS = {
             argument("--service", "--system", help=argparse.SUPPRESS, dest="subject"),  # NAME, as others write it
         ),
         option("--month", "month, with NAME the last of six (default: the current)", "YYYY-MM", type=month),
-        option("--html", "write the report to an HTML file", "FILE"),
+        option("--html", "write an HTML page; - is stdout", "FILE"),
         JSON,
     )
 }

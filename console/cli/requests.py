@@ -13,7 +13,7 @@ from connectors.sdk.states import STARTING, Verb
 from console.cli.arguments import positive_number, timeout
 from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.commands import JSON, Argument, flag, option
-from console.cli.exits import CommandError, Exit
+from console.cli.exits import CommandError, Exit, refusal_text
 from console.cli.output import counted, print_message, print_parts
 from console.cli.prompts import confirm, prompt
 from console.cli.reader import no_engine_text, store_reader, store_url_of
@@ -154,7 +154,7 @@ def ask_reason_first(arguments: argparse.Namespace, check: Callable[[], None]) -
         check()
     except NotAllowed as error:
         if arguments.dry_run:
-            print_message(f"sending would be refused: {error}")
+            print_message(f"sending would be refused: {refusal_text(error)}")
         elif isinstance(error, ReasonNeeded):
             print_message(str(error))
             arguments.why = prompt("reason: ")

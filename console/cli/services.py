@@ -28,7 +28,6 @@ from console.cli.output import (
     print_message,
     print_page,
     print_result,
-    set_document,
     table,
 )
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
@@ -148,12 +147,9 @@ def run_services(arguments: argparse.Namespace) -> int:
     if not arguments.name:
         return print_result(arguments, document, service_table(services, now, is_old))
     share_service_zone({services[0].zone})
-    if arguments.json:
-        set_document(arguments, document if instances else document[0])
-    else:
-        lines = [*_service_lines(services[0], now), *attainment_lines(attainment[0])]
-        print_page(arguments, service_table(instances or services, now, is_old), lines)
-    return Exit.OK
+    lines = [*_service_lines(services[0], now), *attainment_lines(attainment[0])]
+    shown = service_table(instances or services, now, is_old)
+    return print_page(arguments, document if instances else document[0], shown, lines)
 
 
 def _print_attainment(arguments: argparse.Namespace) -> int:

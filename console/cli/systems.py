@@ -22,14 +22,14 @@ from console.cli.commands import JSON, Handler, flag, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import (
     PLAIN,
+    Part,
     ValueColumn,
     print_message,
     print_page,
     print_result,
-    set_document,
     table,
 )
-from console.cli.prompts import confirm_or_yes
+from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, load_valid_config, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
 from console.cli.status import health_text
@@ -58,15 +58,12 @@ def run_systems(arguments: argparse.Namespace) -> int:
             name = target_named(arguments.name, targets)
             targets = [target for target in targets if target.name == name]
         drift, now, is_alive = reads.estate.drift(), reads.now(), reads.estate.engine().alive
-    if arguments.json:
-        set_document(
-            arguments,
-            [
-                {**asdict(target), "health": health_text(target, now, is_alive), "drift": _drift_of(target, drift)}
-                for target in targets
-            ],
-        )
-    elif arguments.name is None:
+    document = [
+        {**asdict(target), "health": health_text(target, now, is_alive), "drift": _drift_of(target, drift)}
+        for target in targets
+    ]
+    parts: list[Part]
+    if arguments.name is None:
         target_table = table(
             targets,
             ValueColumn("system", lambda target: f"{target.system}/{target.name}", 16, middle=True),
@@ -79,12 +76,14 @@ def run_systems(arguments: argparse.Namespace) -> int:
             ValueColumn("skipped", lambda target: str(target.skipped or "–"), drop=1),
             ValueColumn("message", lambda target: target.problem or "–", 12),
         )
-        print_page(arguments, target_table)
+        parts = [target_table]
     else:
-        for number, target in enumerate(targets):
-            print_page(arguments, [*([""] if number else []), *_target_lines(target, drift, now, is_alive)])
+        parts = [
+            [*([""] if number else []), *_target_lines(target, drift, now, is_alive)]
+            for number, target in enumerate(targets)
+        ]
     is_bad = any(target.error_kind or target.pause or target.stopped_reason for target in targets)
-    return Exit.PROBLEM if is_bad else Exit.OK
+    return print_page(arguments, document, *parts, code=Exit.PROBLEM if is_bad else Exit.OK)
 
 
 def _poll_time(target: TargetView) -> str:
@@ -225,14 +224,13 @@ def accept_drift(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     if not newest and arguments.change is None:
         raise CommandError(Exit.REFUSED, f"{name} has no drift")
-    if arguments.change is None and not _confirm_drift(arguments, name, job.drift, newest):
-        print_message("nothing was accepted")
-        return Exit.REFUSED
+    if arguments.change is None:
+        _confirm_drift(arguments, name, job.drift, newest)
     wait_for_answer(arguments, requests, requests.accept_drift(job.row.id, arguments.change or newest))
     return print_result(arguments, {"job": name, "accepted": True}, [f"{name}: accepted"])
 
 
-def _confirm_drift(arguments: argparse.Namespace, name: str, drift: Sequence[DriftView], newest: int) -> bool:
+def _confirm_drift(arguments: argparse.Namespace, name: str, drift: Sequence[DriftView], newest: int) -> None:
     """Prints the changes and asks; several are accepted without a terminal by the number of the newest only."""
     for change in drift:
         print_message(f"change {change.id}  {change.what}: {change.text}")
@@ -240,7 +238,7 @@ def _confirm_drift(arguments: argparse.Namespace, name: str, drift: Sequence[Dri
         line = accept_command(name, newest)
         raise CommandError(Exit.USAGE, f"nothing was accepted. Fix: name the newest of {len(drift)} changes: {line}")
     question = f"{name}: accept {'this' if len(drift) == 1 else 'these'}?"
-    return confirm_or_yes(arguments, question, "nothing was accepted", "accept it")
+    require_confirmation(arguments, question, "nothing was accepted", "accept it")
 
 
 PACKAGES = {"ssh": "openssh-client", "psql": "postgresql-client"}

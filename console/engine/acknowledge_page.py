@@ -6,8 +6,7 @@ right of its person is checked as for every request.
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from html import escape
 from urllib.parse import parse_qs
 
@@ -22,7 +21,7 @@ from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow
 from console.domain.request import RequestKind
 from console.engine.access import authorize_request
 from console.engine.api.client import EngineClient
-from console.engine.endpoints import READ_METHODS, ApiFault, ApiRequest, PageEndpoint
+from console.engine.endpoints import READ_METHODS, ApiFault, ApiRequest, PageEndpoint, RequestThreads, answered
 from console.engine.notify.acknowledge_link import PATH, UNKNOWN_PERSON, AcknowledgeLinks, LinkTerms
 from console.engine.write_api import EngineCall
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
@@ -80,39 +79,21 @@ class AcknowledgePage:
         """`url`: of the store."""
         self._url, self._clock, self._links, self._zone = url, clock, links, zone_of(zone)
         self._invalid = RequestRateLimit(INVALID_PER_MINUTE)
-        self._pool: ThreadPoolExecutor | None = None
-        self._in_progress: list[Future[ServerReply]] = []
-        self._closing = threading.Event()
+        self._threads = RequestThreads("link")
 
     @property
     def endpoints(self) -> dict[str, PageEndpoint]:
         """By path."""
-        return {PATH: PageEndpoint(frozenset({*READ_METHODS, "POST"}), self._submit, self.close)}
-
-    def close(self) -> None:
-        """Ends the waits for the engine; the next request opens it again."""
-        self._closing.set()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown()
+        return {PATH: PageEndpoint(frozenset({*READ_METHODS, "POST"}), self._submit, self._threads.close)}
 
     def _submit(self, request: ApiRequest, body: bytes) -> Future[ServerReply]:
-        self._in_progress = [reply for reply in self._in_progress if not reply.done()]
         terms = self._terms(request.target)
         if len(body) > MAX_BODY_BYTES:
             terms = message_page(413, "Not acknowledged", f"The request has more than {MAX_BODY_BYTES} bytes.")
-        elif len(self._in_progress) >= MAX_REQUESTS:
-            terms = message_page(429, "Not acknowledged", "Too many requests are in progress. Try again in 10 s.")
         if isinstance(terms, ServerReply):
-            refused = Future[ServerReply]()
-            refused.set_result(terms)
-            return refused
-        if self._pool is None:
-            self._closing.clear()
-            self._pool = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="link")
-        reply = self._pool.submit(self._reply, terms, request.method == "POST")
-        self._in_progress.append(reply)
-        return reply
+            return answered(terms)
+        busy = message_page(429, "Not acknowledged", "Too many requests are in progress. Try again in 10 s.")
+        return self._threads.submit(lambda: self._reply(terms, request.method == "POST"), MAX_REQUESTS, busy)
 
     def _terms(self, target: str) -> LinkTerms | ServerReply:
         """The terms of a valid link, else the reply that refuses it."""
@@ -141,7 +122,7 @@ class AcknowledgePage:
         except NotFound:
             return message_page(404, f"There is no {name}", "The store was replaced after the message was sent.")
         except ReasonNeeded as error:
-            return message_page(403, f"{name} is not acknowledged", f"{error} Run: headway ack {name} --why TEXT")
+            return message_page(403, f"{name} is not acknowledged", f"{error}. Run: headway ack {name} --why TEXT")
         except NotAllowed as error:
             log.warning("a link was refused", person=terms.person, error=str(error))
             reader = "This link" if terms.person == UNKNOWN_PERSON else terms.person
@@ -176,7 +157,7 @@ class AcknowledgePage:
         """Raises ApiFault, NotAllowed, NotFound, StoreError."""
         name = incident_name(terms.incident_id)
         client = EngineClient(self._url, Person(terms.person, is_visitor=True), ORIGIN)
-        call = EngineCall(self._url, client, terms.key, self._closing)
+        call = EngineCall(self._url, client, terms.key, self._threads.closing)
         call.open_incident(terms.incident_id)
         with open_queries(self._url) as queries:
             if queries.incidents.has_acknowledgement(terms.incident_id, terms.key):

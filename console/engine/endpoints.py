@@ -14,7 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -126,6 +126,42 @@ class PageEndpoint:
 
 
 AnyEndpoint = Endpoint | ReadEndpoint | WriteEndpoint | PageEndpoint
+
+
+class RequestThreads:
+    """Threads for the requests of one path, so that one that waits for the engine delays no other path."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pool: ThreadPoolExecutor | None = None
+        self._in_progress: list[Future[ServerReply]] = []
+        self.closing = threading.Event()
+        """Set to end the waits of its requests."""
+
+    def submit(self, call: Callable[[], ServerReply], limit: int, busy: ServerReply) -> Future[ServerReply]:
+        """The reply of the call; `busy` while `limit` requests are in progress."""
+        self._in_progress = [reply for reply in self._in_progress if not reply.done()]
+        if len(self._in_progress) >= limit:
+            return answered(busy)
+        if self._pool is None:
+            self.closing.clear()
+            self._pool = ThreadPoolExecutor(limit, thread_name_prefix=self._name)
+        reply = self._pool.submit(call)
+        self._in_progress.append(reply)
+        return reply
+
+    def close(self) -> None:
+        """Ends the waits for the engine; the next request opens it again."""
+        self.closing.set()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+
+def answered(reply: ServerReply) -> Future[ServerReply]:
+    future = Future[ServerReply]()
+    future.set_result(reply)
+    return future
 
 
 class _Admitted(NamedTuple):

@@ -46,7 +46,7 @@ from console.engine.read_api import (
     parameter_schema,
     parsed_values,
 )
-from console.engine.write_api import EngineCall, PlanBody, parsed_body, request_plan
+from console.engine.write_api import EngineCall, PlanBody, parsed_body, problem_of, request_plan
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
@@ -263,18 +263,18 @@ class AssistantTools:
         except ApiFault as fault:
             return _failure(fault.error, fault.fix)
         except NotFound as error:
-            return _failure(str(error), "use a name or id that another tool lists")
+            return _failure(error.short, "use a name or id that another tool lists")
         except (AlreadyRequested, PlanRefused) as error:
-            return _failure(str(error), "see recovery_plans_of and explain_incident")
+            return _failure(problem_of(error), "see recovery_plans_of and explain_incident")
         except ReasonNeeded as error:
             return _failure(f"why is missing: {error}", 'add "why", in the words of the person')
         except NotAllowed as error:
             return _failure(str(error), 'a missing role is given in [[permissions]]: role = "act"')
         except StoreError as error:
-            return _failure(str(error), "run headway doctor")
+            return _failure(str(error), "ask a person to run headway doctor")
         except Exception:
             log.exception("a tool call failed", tool=name[:40])
-            return _failure("failed", "ask a person to read the stderr of headway mcp and to run headway doctor")
+            return _failure("failed", "ask a person to run headway doctor, and to read the stderr of this server")
 
     def _call(self, name: str, arguments: Mapping[str, Any], cancelled: threading.Event) -> types.CallToolResult:
         if name == PROPOSE_PLAN.name:
@@ -295,9 +295,7 @@ class AssistantTools:
         body = parsed_body(PlanBody, json.dumps(arguments).encode())
         with open_queries(self._url) as queries:
             if not queries.estate.engine().alive:
-                raise ApiFault(
-                    "no engine is running: nothing was requested", "ask a person to start it: headway engine"
-                )
+                raise ApiFault("no engine is running: nothing was requested", "ask a person to run headway engine")
         client = EngineClient(self._url, origin=MCP)
         call = EngineCall(self._url, client, new_action_key(), cancelled, "open_incidents", ASK_AGAIN)
         return request_plan(call, body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -27,7 +27,7 @@ from console.engine.api.client import EngineClient
 from console.engine.api.documents import json_text
 from console.engine.api.queue import ANSWER_CHECK_SECONDS
 from console.engine.api.server import WHY_LIMIT
-from console.engine.endpoints import API, JSON, ApiFault, ApiRequest, WriteEndpoint, error_reply
+from console.engine.endpoints import API, JSON, ApiFault, ApiRequest, RequestThreads, WriteEndpoint, error_reply
 from console.store.db.client import client_transaction
 from console.store.errors import KeyReused, NotAllowed, NotFound, ReasonNeeded, StoreError
 from console.store.queries import open_queries
@@ -87,80 +87,61 @@ class ApiOperation(NamedTuple):
     """The document, once the engine has done it. Raises as `EngineCall.answer`, AlreadyRequested, PlanRefused."""
 
 
-class WriteApi:
-    """Answers POST below /api/v1."""
+def write_endpoints(url: str) -> dict[str, WriteEndpoint]:
+    """The endpoints that take POST below /api/v1, by path."""
+    return {operation.path: _endpoint_of(operation, url) for operation in OPERATIONS}
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._pool: ThreadPoolExecutor | None = None
-        self._closing = threading.Event()
-        self._in_progress: dict[str, list[Future[ServerReply]]] = {}
-        """By path."""
 
-    @property
-    def endpoints(self) -> dict[str, WriteEndpoint]:
-        """By path."""
-        return {operation.path: self._endpoint_of(operation) for operation in OPERATIONS}
+def _endpoint_of(operation: ApiOperation, url: str) -> WriteEndpoint:
+    threads = RequestThreads("operator")
 
-    def close(self) -> None:
-        """Ends the waits for the engine; the next request opens it again."""
-        self._closing.set()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown()
+    def write(request: ApiRequest, body: bytes) -> Future[ServerReply]:
+        busy = error_reply(429, f"{MAX_REQUESTS} requests are in progress", "try again in 10 s")
+        return threads.submit(lambda: _reply(operation, url, request, body, threads.closing), MAX_REQUESTS, busy)
 
-    def _endpoint_of(self, operation: ApiOperation) -> WriteEndpoint:
-        return WriteEndpoint(lambda request, body: self._submit(operation, request, body), self.close)
+    return WriteEndpoint(write, threads.close)
 
-    def _submit(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> Future[ServerReply]:
-        in_progress = [reply for reply in self._in_progress.get(operation.path, ()) if not reply.done()]
-        self._in_progress[operation.path] = in_progress
-        if len(in_progress) >= MAX_REQUESTS:
-            reply = Future[ServerReply]()
-            reply.set_result(error_reply(429, f"{MAX_REQUESTS} requests are in progress", "try again in 10 s"))
-            return reply
-        if self._pool is None:
-            self._closing.clear()
-            self._pool = ThreadPoolExecutor(MAX_REQUESTS * len(OPERATIONS), thread_name_prefix="operator")
-        reply = self._pool.submit(self._reply, operation, request, body)
-        in_progress.append(reply)
-        return reply
 
-    def _key(self, login: str, path: str, given: str, values: _Body) -> str:
-        """The key of the acknowledgement or plan, as `check_key` reads it. Raises KeyReused."""
-        key = f"{derived_key(login, path, given)}.{derived_key(values.model_dump_json())}"
-        with client_transaction(self._url, writes=False) as session:
-            check_key(session, key)
-        return key
+def _checked_key(url: str, login: str, path: str, given: str, values: _Body) -> str:
+    """The key of the acknowledgement or plan, as `check_key` reads it. Raises KeyReused."""
+    key = f"{derived_key(login, path, given)}.{derived_key(values.model_dump_json())}"
+    with client_transaction(url, writes=False) as session:
+        check_key(session, key)
+    return key
 
-    def _reply(self, operation: ApiOperation, request: ApiRequest, body: bytes) -> ServerReply:
-        try:
-            values = parsed_body(operation.body, body)
-            given = request.idempotency_key
-            key = self._key(request.login, operation.path, given, values) if given else new_action_key()
-            client = EngineClient(self._url, Person(request.login, is_visitor=True), HTTP_API)
-            document = operation.request(EngineCall(self._url, client, key, self._closing), values)
-            return ServerReply(operation.status, json_text(document).encode() + b"\n", JSON)
-        except ApiFault as fault:
-            return fault.reply
-        except NotFound as error:
-            return error_reply(404, str(error), f"use an open incident of {API}/incidents")
-        except (AlreadyRequested, PlanRefused) as error:
-            return error_reply(409, str(error), f"see {API}/incidents, or headway plan")
-        except KeyReused:
-            problem = f'Idempotency-Key: "{request.idempotency_key[:40]}" was used for another request'
-            return error_reply(422, problem, "use a new key")
-        except ReasonNeeded as error:
-            return error_reply(400, f"why is missing: {error}", 'add "why" to the body')
-        except NotAllowed as error:
-            role = f'{{ who = ["{request.login}"], role = "act" }}'
-            return error_reply(403, str(error), f"a missing role is given in [[permissions]]: {role}")
-        except StoreError as error:
-            log.warning("a request waits for the store", error=str(error))
-            return error_reply(503, "the store cannot be used now", "ask again")
-        except Exception:
-            log.exception("a request failed")
-            return error_reply(500, "failed", "the engine's log has the details")
+
+def _reply(
+    operation: ApiOperation, url: str, request: ApiRequest, body: bytes, closing: threading.Event
+) -> ServerReply:
+    try:
+        values = parsed_body(operation.body, body)
+        given = request.idempotency_key
+        key = _checked_key(url, request.login, operation.path, given, values) if given else new_action_key()
+        client = EngineClient(url, Person(request.login, is_visitor=True), HTTP_API)
+        document = operation.request(EngineCall(url, client, key, closing), values)
+        return ServerReply(operation.status, json_text(document).encode() + b"\n", JSON)
+    except ApiFault as fault:
+        return fault.reply
+    except NotFound as error:
+        return error_reply(404, error.short, f"use an open incident of {API}/incidents")
+    except AlreadyRequested as error:
+        return error_reply(409, problem_of(error), "wait until it ends, or ask a person to resume or abort it")
+    except PlanRefused as error:
+        return error_reply(409, problem_of(error), f"see {API}/incidents")
+    except KeyReused:
+        problem = f'Idempotency-Key: "{request.idempotency_key[:40]}" was used for another request'
+        return error_reply(422, problem, "use a new key")
+    except ReasonNeeded as error:
+        return error_reply(400, f"why is missing: {error}", 'add "why" to the body')
+    except NotAllowed as error:
+        role = f'{{ who = ["{request.login}"], role = "act" }}'
+        return error_reply(403, str(error), f"a missing role is given in [[permissions]]: {role}")
+    except StoreError as error:
+        log.warning("a request waits for the store", error=str(error))
+        return error_reply(503, "the store cannot be used now", "ask again")
+    except Exception:
+        log.exception("a request failed")
+        return error_reply(500, "failed", "the engine's log has the details")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +202,11 @@ def request_plan(call: EngineCall, body: PlanBody) -> PlanView:
     number = call.client.request_plan(draft, call.key, body.why)
     with open_queries(call.url) as queries:
         return queries.plans.plan(number)
+
+
+def problem_of(error: AlreadyRequested | PlanRefused) -> str:
+    """Without the commands that fix it: a client has none."""
+    return error.problem if isinstance(error, AlreadyRequested) else str(error).partition(". Fix: ")[0]
 
 
 OPERATIONS = (

@@ -53,7 +53,7 @@ def acknowledge(
     with store.write(fence, durable=True) as session:
         incident = session.first("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
         if incident is None:
-            raise ItemNotFound(name, f"there is no {name}; headway incident lists them")
+            raise ItemNotFound(name, f"there is no {name}")
         check_key(session, key)
         of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
         if key and session.rows(of_key, (incident_id, key)):

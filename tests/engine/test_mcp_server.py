@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import sys
 import threading
 from collections import Counter
@@ -75,6 +76,8 @@ def called(server: Server[Any] | StdioServerParameters, calls: Sequence[tuple[st
 
 def _reply(result: Any) -> Reply:
     [content] = result.content
+    if result.is_error:
+        assert re.search(r"(?<!ask a person to run )headway |--\w", content.text) is None, "a client has no commands"
     return bool(result.is_error), json.loads(content.text, object_pairs_hook=_without_repeats), content.text
 
 

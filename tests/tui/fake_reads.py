@@ -935,7 +935,7 @@ class FakeRequests:
         if self.refuses:
             raise RuntimeError(self.refuses)
         if self.wants_why and not why:
-            raise ReasonNeeded("tier 1 (daily-revenue) depends on it: give a reason (--why)")
+            raise ReasonNeeded("tier 1 (daily-revenue) depends on it: give a reason")
 
     def check(self, candidates: Iterable[ActionRequest]) -> None:
         if list(candidates):

@@ -133,7 +133,7 @@ def authorize(
     if subject.tier is None:
         return AccessGranted()
     if subject.tier in rules.reason_tiers and not subject.why.strip():
-        return AccessRefusal(f"{_affected(subject)} depends on it: give a reason (--why)", wants_reason=True)
+        return AccessRefusal(f"{_affected(subject)} depends on it: give a reason", wants_reason=True)
     return AccessGranted(needs_approval=subject.tier in rules.approval_tiers)
 
 

@@ -44,7 +44,11 @@ class ActionRequest:
 
 
 class AlreadyRequested(Exception):
-    """The same was requested already; the message names the requester and the time."""
+    """The same was requested already. `problem` names the requester and the time, `choices` the commands."""
+
+    def __init__(self, problem: str, choices: str = "") -> None:
+        super().__init__(f"{problem}: {choices}" if choices else problem)
+        self.problem = problem
 
 
 def overlap_choice(preview: Mapping[str, Any]) -> str:
@@ -69,7 +73,7 @@ def refuse_duplicate(session: Session, action: ActionRequest, now_us: int) -> No
     if plan is not None:
         number, by, place = plan
         choices = f"headway plan {number} --watch follows it; --overlap queue waits for it"
-        raise AlreadyRequested(f"plan {number} of {by} does it, in its step {place}: {choices}")
+        raise AlreadyRequested(f"plan {number} of {by} does it, in its step {place}", choices)
 
 
 def insert_request(

@@ -204,7 +204,7 @@ class EngineClient:
                 if fault := pause_length_fault(timedelta(seconds=min(seconds, 2 * MAX_PAUSE.total_seconds()))):
                     answer = AccessRefusal(f"polls of {system} are paused for {fault}")
                 elif not why.strip():
-                    fault = f"pausing the polls of {system} needs a reason. Fix: --why TEXT"
+                    fault = f"pausing the polls of {system} needs a reason"
                     answer = AccessRefusal(fault, wants_reason=True)
             if isinstance(answer, AccessGranted):
                 until = (instant(now) + timedelta(seconds=max(seconds, 0.0))).replace(microsecond=0)

@@ -14,6 +14,7 @@ from console.domain.dependency import LineageJob
 from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name_terms, parse_terms
 from console.domain.incident import IncidentRow
 from console.domain.service import Reason, ServiceView, Timeliness, is_unverified
+from console.store.errors import MAX_CANDIDATES
 from console.store.queries.services import NOT_EVALUATED
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def unknown_field_fault(terms: Sequence[str], reads: Queries) -> str:
         names = {name for view in reads.estate.systems() for name in (view.system, view.kind)}
         if not any(system.lower() in name.lower() for name in names):
             near = get_close_matches(system.lower(), sorted(names), n=1)
-            hint = f"did you mean {near[0]}?" if near else "headway system lists them"
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(names)[:MAX_CANDIDATES])}"
             return f'"system:{system}" in the filter is invalid: no system or kind is named like that; {hint}'
     for term in name_terms(split_terms):
         part = term.lstrip("-!~")

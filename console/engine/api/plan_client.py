@@ -136,7 +136,7 @@ def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> N
     open."""
     same = new_plans.open_plan_of_incident(session, draft.incident_id)
     if draft.incident_id is not None and same is not None:
-        raise AlreadyRequested(_open_plan_text(session, same, now_us))
+        raise AlreadyRequested(*_open_plan_text(session, same, now_us))
     planned = {
         (row.job_id, row.period_key, _exclusive_verbs(row.verb)): row.plan_id
         for row in new_plans.steps_to_come(session)
@@ -144,8 +144,8 @@ def _refuse_duplicate_plan(session: Session, draft: PlanDraft, now_us: int) -> N
     for step in draft.steps:
         plan_id = planned.get((step.job_id, encode_name(step.period_key), _exclusive_verbs(step.verb)))
         if plan_id is not None and step.verb != WAIT:
-            plan = _open_plan_text(session, new_plans.open_plan(session, plan_id), now_us)
-            raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}")
+            plan, choices = _open_plan_text(session, new_plans.open_plan(session, plan_id), now_us)
+            raise AlreadyRequested(f"step {step.place}, {step.job}, is already in another plan: {plan}", choices)
 
 
 def _exclusive_verbs(verb: str) -> tuple[str, ...]:
@@ -153,7 +153,8 @@ def _exclusive_verbs(verb: str) -> tuple[str, ...]:
     return next((group for group in EXCLUSIVE_VERBS if verb in group), (verb,))
 
 
-def _open_plan_text(session: Session, plan: Row, now_us: int) -> str:
+def _open_plan_text(session: Session, plan: Row, now_us: int) -> tuple[str, str]:
+    """The requester and state of the plan, and the commands that steer it."""
     ago = format_duration((now_us - plan.requested_us) / 1e6)
     is_proposed = bool(plan.is_unsent) and may_await_approval(plan.state, plan.requested_from)
     how, status = ("requested", f"it {AWAITS_APPROVAL}") if is_proposed else ("started", f"it is {plan.state}")
@@ -161,10 +162,10 @@ def _open_plan_text(session: Session, plan: Row, now_us: int) -> str:
         f"plan {plan.id} was {how} by {requester_text(plan.requested_by, plan.requested_from)} {ago} ago; {status}"
     )
     if outdated := replacing_incident(session, plan.id, plan.incident_id):
-        return f"{started}: {', then '.join(resume_commands(plan.id, (), outdated))}"
+        return started, ", then ".join(resume_commands(plan.id, (), outdated))
     if waits := failed_waits(session, plan.id):
-        return f"{started}: {', then '.join(resume_commands(plan.id, waits))}, or plan abort"
-    return f"{started}: headway plan {plan.id}, plan {'pause' if plan.state == 'running' else 'resume'} or abort"
+        return started, f"{', then '.join(resume_commands(plan.id, waits))}, or plan abort"
+    return started, f"headway plan {plan.id}, plan {'pause' if plan.state == 'running' else 'resume'} or abort"
 
 
 def _authorize_all(

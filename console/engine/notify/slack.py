@@ -223,7 +223,7 @@ class SlackButtons:
             raise _Refused(f"{fault.error}. Fix: {fault.fix}.") from None
         except ReasonNeeded as error:
             command = "headway silence add" if action["action_id"] == SILENCE else f"headway ack {action['value']}"
-            raise _Refused(f"{error} Run: {command} --why TEXT") from None
+            raise _Refused(f"{error}. Run: {command} --why TEXT") from None
         except NotAllowed as error:
             raise _Refused(f'{error} Fix: {{ who = ["{person}"], role = "act" }} in [[permissions]].') from None
         except StoreError as error:

@@ -57,7 +57,7 @@ from console.engine.supervisor.dead_mans_switch import DeadMansSwitch
 from console.engine.supervisor.health import EngineHealth
 from console.engine.supervisor.shard_polling import PolledEstate, ShardPolling
 from console.engine.worker import MonitoredWorker, Pulse, Worker, WorkerFailures
-from console.engine.write_api import WriteApi
+from console.engine.write_api import write_endpoints
 from console.store.actions import ActionRow
 from console.store.config_sync import SYNCED_KEY, record_dependency_faults
 from console.store.db.database import Database
@@ -197,7 +197,7 @@ class EngineAssembly:
             "/alerts": AlertReceiver(store, clock, places, secrets).endpoint,
             LINEAGE_PATH: LineageReceiver(store, clock).endpoint,
         }
-        reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, WriteApi(store.url).endpoints
+        reads, writes = ReadApi(store.url, self._calendar_feed).endpoints, write_endpoints(store.url)
         pages = AcknowledgePage(store.url, clock, links, config.zone).endpoints if links is not None else {}
         served = (paths, secrets, reads, writes, pages)
         self.endpoints = EndpointWorker(settings, *served) if settings is not None else None

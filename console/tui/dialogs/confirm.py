@@ -222,7 +222,7 @@ class SendScreen(Overlay[Any]):
                 self.offer_sending("")
 
     def _require_reason(self, error: ReasonNeeded) -> None:
-        self.reason_rule = str(error).removesuffix(" (--why)")
+        self.reason_rule = str(error)
         self.why_field.placeholder = "required"
 
     def paint_title(self, how: str) -> None:

@@ -140,7 +140,7 @@ def test_a_refusal_names_the_needed_role_the_present_one_and_who_can_grant_it() 
 @pytest.mark.parametrize("why", ["", "  \n"])
 def test_a_tier_that_wants_a_reason_gets_one_or_nothing(why: str) -> None:
     rules = ActingRules(reason_tiers=(1,))
-    assert "tier 1 (daily-revenue) depends on it: give a reason (--why)" == reason(
+    assert "tier 1 (daily-revenue) depends on it: give a reason" == reason(
         Verb.RERUN, replace(EXTRACT, why=why), rules=rules
     )
     assert may(Verb.RERUN, EXTRACT, rules=rules)

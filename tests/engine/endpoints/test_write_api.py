@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -24,7 +25,7 @@ from console.domain.access import ActingRules, PermissionRule, Role
 from console.domain.plan import REQUESTED
 from console.engine import endpoints, write_api
 from console.engine.endpoints import API, ApiRequest
-from console.engine.write_api import AcknowledgeBody, PlanBody, WriteApi
+from console.engine.write_api import AcknowledgeBody, PlanBody, write_endpoints
 from console.store.access import write_permissions
 from console.store.db.session import Session
 from console.store.errors import NotAllowed, StoreUnusable
@@ -38,6 +39,12 @@ from tests.lab.process import free_port, wait_until
 READER, OPERATOR, VIEWER = (f"{name}-0123456789abcdef" for name in ("reader", "operator", "viewer"))
 ACKNOWLEDGEMENTS, PLANS = "/acknowledgements", "/plans"
 INCIDENT = {"incident": "INC-0001"}
+
+
+def has_no_command(reply: httpx.Response) -> None:
+    """A client has fields and paths, not commands and flags."""
+    reply.read()
+    assert reply.is_success or re.search(r"headway |--\w", reply.text) is None, reply.text
 
 
 @pytest.fixture
@@ -64,7 +71,9 @@ def api(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]
     try:
         with (
             listening(bench.parts.endpoints) as url,
-            httpx.Client(base_url=f"{url}{API}", headers=bearer(OPERATOR), timeout=30) as client,
+            httpx.Client(
+                base_url=f"{url}{API}", headers=bearer(OPERATOR), timeout=30, event_hooks={"response": [has_no_command]}
+            ) as client,
         ):
             yield client
     finally:
@@ -367,7 +376,7 @@ def test_a_client_that_leaves_does_not_stop_its_request(api: httpx.Client, bench
 def test_a_store_that_fails_and_a_surprise_say_nothing_of_themselves(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = WriteApi(bench.url)
+    endpoint = write_endpoints(bench.url)[f"{API}{PLANS}"]
 
     def reply_to(error: Exception) -> tuple[int, dict[str, str]]:
         def fail(url: str) -> Any:
@@ -375,16 +384,14 @@ def test_a_store_that_fails_and_a_surprise_say_nothing_of_themselves(
 
         monkeypatch.setattr(write_api, "open_queries", fail)
         request = ApiRequest(f"{API}{PLANS}", "pager", "", "")
-        later: Future[http_server.ServerReply] = api.endpoints[f"{API}{PLANS}"].write(
-            request, json.dumps(INCIDENT).encode()
-        )
+        later: Future[http_server.ServerReply] = endpoint.write(request, json.dumps(INCIDENT).encode())
         reply = later.result(10)
         return reply.status, json.loads(reply.body)
 
     assert (503, {"error": "the store cannot be used now", "fix": "ask again"}) == reply_to(StoreUnusable("/secret"))
     assert (500, {"error": "failed", "fix": "the engine's log has the details"}) == reply_to(ValueError(TOKEN))
     assert 403 == reply_to(NotAllowed("refused by the database"))[0]
-    api.close()
+    endpoint.close()
 
 
 def test_the_description_is_valid_and_true_of_both(api: httpx.Client) -> None:
