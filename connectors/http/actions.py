@@ -18,10 +18,10 @@ from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, Actio
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import RESULTS, has_field, text_at, texts_at, value_at
 from connectors.sdk.fields import EPOCH, digest
-from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, MARKS, NO_HOLD, MappedActions
+from connectors.sdk.mapped_actions import KEY_PLACEHOLDER, MARKS, MappedActions
 from connectors.sdk.records import RunRecord
 from connectors.sdk.settle import sent_at
-from connectors.sdk.states import Capability, Verb
+from connectors.sdk.states import Verb
 
 SEARCH_WINDOW = timedelta(minutes=5)
 """How long before an action was sent runs are searched for it: the clocks may differ by as much."""
@@ -39,16 +39,13 @@ class HttpActions(MappedActions[HttpVerbCall]):
     what, setting, id_place = "call", "path", "id"
 
     def __init__(self, client: HttpApiClient, reader: RunReader, holder: HttpHolder | None) -> None:
-        super().__init__(client.options.verbs, client.options.runs, client.options.states)
-        self._verbs: HttpVerbs = client.options.verbs
-        self._client, self._runs, self._reader, self._holder = client, client.options.runs, reader, holder
+        options = client.options
+        super().__init__(options.verbs, options.runs, options.states, holder, client.source.lacks)
+        self._verbs: HttpVerbs = options.verbs
+        self._client, self._runs, self._reader = client, options.runs, reader
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        if spec.verb in (Verb.HOLD, Verb.RELEASE):
-            if self._holder is None:
-                raise NotSupported(self._client.source.lacks.get(Capability.HOLD, NO_HOLD))
-            return self._holder.preview(spec)
-        preview, call = super().preview(spec), self._verbs.calls.get(spec.verb)
+    def preview_call(self, spec: ActionSpec) -> Preview:
+        preview, call = super().preview_call(spec), self._verbs.calls.get(spec.verb)
         if preview.refused or call is None:
             return preview
         if spec.verb in MARKS and self._has_attempts:
@@ -80,19 +77,14 @@ class HttpActions(MappedActions[HttpVerbCall]):
             plan |= {"group": group, "known": known}
         return replace(preview, refused=refused, notes=() if refused else (note,), plan=plan)
 
-    def act(self, preview: Preview, key: str) -> Receipt:
-        """As the contract says. A rerun that is counted by attempts is not sent where the run changed since."""
-        plan = preview.plan
-        if preview.refused or not plan:
-            raise NotSupported(f"this preview cannot be sent: {preview.refused or 'it has no plan'}")
-        if self._holder is not None and "how" in plan:
-            return self._holder.act(plan, key)
+    def act_call(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the base says. A rerun that is counted by attempts is not sent where the run changed since."""
         if "attempt" not in plan:
             if why := self._why_other_mark(plan):
                 raise NotSupported(f"{why}; nothing was sent")
             if self._client.has_queued(key):
                 raise NotSupported("it was sent already, and waits in the queue of its source")
-            return super().act(preview, key)
+            return super().act_call(plan, key)
         latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun
         if call is None or latest is None or digest(str(latest)) != plan.get("seen"):
             native = latest.native_state if latest is not None else "gone"
@@ -104,15 +96,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
         following = attempt_of(latest.attempt_key) + 1
         return Receipt(f"{latest.native_ref}.{following}", self.send(call, {**plan, "key": key}))
 
-    def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        if not plan:
-            return ActionUnknown("the preview has no plan that could be found again")
-        if self._holder is not None and "how" in plan:
-            return self._holder.look_up(plan, key)
+    def find_call(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         if why := self._why_other_mark(plan):
             return ActionUnknown(why)
         if "attempt" not in plan:
-            result, run_id = super().find(plan, key), str(plan["id"])
+            result, run_id = super().find_call(plan, key), str(plan["id"])
             if (
                 isinstance(result, ActionAbsent)
                 and "seen" in plan
@@ -220,9 +208,6 @@ class HttpActions(MappedActions[HttpVerbCall]):
         given = {**self._client.shown_values(), **values, **copied, "key": KEY_PLACEHOLDER}
         path = self._client.path(call.path, {name: str(value) or f"<{name}>" for name, value in given.items()}, str)
         return call.title or f"{call.method} {call.path}", f"{call.method} {path}", (self._client.shown(call, given),)
-
-    def missing(self, verb: Verb) -> str:
-        return self._client.source.lacks.get(verb.needs) or super().missing(verb)
 
     def refusal(self, call: HttpVerbCall, verb: Verb, values: Mapping[str, str]) -> str | None:
         """Why a requested run could not be looked up later, or has no run to be made from."""

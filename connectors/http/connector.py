@@ -18,7 +18,7 @@ from connectors.http.parts import RunReader
 from connectors.http.runs import HttpPoller
 from connectors.http.sign_in import ProfileSignIn
 from connectors.profiles.header import ProfileHeader
-from connectors.sdk.composed import ComposedConnector, unsupported
+from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ApiComparison, ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, ConnectorError, InvalidAnswer, NotSupported, SystemUnreachable
 from connectors.sdk.field_mapping import inventory_of, text_at, value_at, with_zones
@@ -26,7 +26,6 @@ from connectors.sdk.fields import EPOCH
 from connectors.sdk.mapped_actions import (
     EXPLAINED_CAPABILITIES,
     MAPPED_CAPABILITIES,
-    NO_HOLD,
     UNMAPPED_CAPABILITIES,
     VERB_NAMES,
 )
@@ -52,19 +51,20 @@ class HttpConnector(ComposedConnector):
         self._reader = reader = RunReader(self._api)
         self._log_reader, hold = HttpLogReader(self._api, reader), source.mapping.hold
         self._holder = None if hold is None else HttpHolder(self._api, hold)
+        self._actions = HttpActions(self._api, reader, self._holder)
         super().__init__(
             self._api,
             inventory=self._read_inventory,
             poll=HttpPoller(self._api, reader).poll,
             log=self._log_reader.read,
-            acts=HttpActions(self._api, reader, self._holder),
-            holds=self._holder.all_holds if self._holder else unsupported(source.lacks.get(Capability.HOLD, NO_HOLD)),
+            acts=self._actions,
+            holds=self._actions.all_holds,
             probe=self._permissions,
         )
 
     def _read_inventory(self, previous_hash: str) -> Inventory:
         rows, clock, cut = self._api.all_rows(self._options.jobs, self._options.jobs.id)
-        rows = rows if self._holder is None else [self._holder.without_marks(row) for row in rows]
+        rows = self._actions.without_marks(rows)
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
         return inventory_of(rows, self._options.jobs, proof, previous_hash, clock, cut)
 

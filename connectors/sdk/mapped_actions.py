@@ -5,13 +5,22 @@ The config names a call for each verb. A call carries our key, and a run shows i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import ValidationInfo, model_validator
 
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
+from connectors.sdk.contract import (
+    ActionAbsent,
+    ActionFound,
+    ActionSpec,
+    ActionUnknown,
+    LookUpResult,
+    NativeHold,
+    Preview,
+    Receipt,
+)
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.field_mapping import (
     PROFILE_PLACES,
@@ -21,6 +30,7 @@ from connectors.sdk.field_mapping import (
     MappedRunFields,
     has_result,
 )
+from connectors.sdk.mapped_hold import MappedHolder
 from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.settle import unless_in_flight
 from connectors.sdk.states import STARTING, Capability, RunState, Verb
@@ -187,8 +197,16 @@ class MappedActions(Generic[Call]):
     id_place: ClassVar[str]
     """Name in braces of a run's id."""
 
-    def __init__(self, verbs: MappedVerbs[Call], fields: MappedRunFields, states: Mapping[str, RunState]) -> None:
-        self._verbs, self._fields, self._states = verbs, fields, states
+    def __init__(
+        self,
+        verbs: MappedVerbs[Call],
+        fields: MappedRunFields,
+        states: Mapping[str, RunState],
+        holder: MappedHolder | None,
+        lacks: Mapping[Capability, str],
+    ) -> None:
+        """`lacks`: why a capability is missing, where the config cannot add it."""
+        self._verbs, self._fields, self._states, self._holder, self._lacks = verbs, fields, states, holder, lacks
 
     @classmethod
     def missing_capabilities(
@@ -211,10 +229,6 @@ class MappedActions(Generic[Call]):
         """Why the call cannot be sent now, beyond what holds for every kind."""
         raise NotImplementedError
 
-    def missing(self, verb: Verb) -> str:
-        """Why a verb has no call."""
-        return missing_call(verb, self.what, self.setting)
-
     def notes(self, verb: Verb) -> tuple[str, ...]:
         """Of a preview that is not refused."""
         return (SKIP_NOTE,) if verb is Verb.SKIP else ()
@@ -232,11 +246,28 @@ class MappedActions(Generic[Call]):
         """The row of one run; None where it is not listed. Raises as `run_with_key`."""
         raise NotImplementedError
 
+    def _required_holder(self) -> MappedHolder:
+        if self._holder is None:
+            raise NotSupported(self._lacks.get(Capability.HOLD, NO_HOLD))
+        return self._holder
+
+    def all_holds(self, known: Collection[str]) -> tuple[NativeHold, ...]:
+        return self._required_holder().all_holds(known)
+
+    def without_marks(self, rows: Iterable[Any]) -> list[Any]:
+        """The rows of the list of jobs as people wrote them."""
+        return [row if self._holder is None else self._holder.without_marks(row) for row in rows]
+
     def preview(self, spec: ActionSpec) -> Preview:
+        if spec.verb in (Verb.HOLD, Verb.RELEASE):
+            return self._required_holder().preview(spec)
+        return self.preview_call(spec)
+
+    def preview_call(self, spec: ActionSpec) -> Preview:
         """The call that the config names for the verb. Raises NotSupported for a verb without one."""
         call, ref, name = self._verbs.calls.get(spec.verb), spec.run, spec.verb.value
         if call is None:
-            raise NotSupported(self.missing(spec.verb))
+            raise NotSupported(self._lacks.get(spec.verb.needs) or missing_call(spec.verb, self.what, self.setting))
         values = {self.id_place: ref.native_ref, "job": ref.job, "period": ref.period_key}
         native_verb, text, native_calls = self.shown(call, spec.verb, values)
         if self.id_place in call.places and not ref.native_ref:
@@ -261,8 +292,14 @@ class MappedActions(Generic[Call]):
         )
 
     def act(self, preview: Preview, key: str) -> Receipt:
+        plan = preview.plan
+        if preview.refused or not plan:
+            raise NotSupported(f"this preview cannot be sent: {preview.refused or 'it has no plan'}")
+        return self._required_holder().act(plan, key) if "how" in plan else self.act_call(plan, key)
+
+    def act_call(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """Sends it once. The same key again is refused where its run is there already."""
-        plan, verb = preview.plan, Verb(str(preview.plan["verb"]))
+        verb = Verb(str(plan["verb"]))
         call = self._verbs.calls.get(verb)
         if call is None:
             raise NotSupported(f"the config names no {self.what} for {verb} any more")
@@ -272,13 +309,16 @@ class MappedActions(Generic[Call]):
         return Receipt(key, self.send(call, {**plan, "key": key}))
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:
+        plan = preview.plan
+        if not plan:
+            return ActionUnknown("the preview has no plan that could be found again")
         try:
-            result = self.find(preview.plan, key)
+            result = self._required_holder().look_up(plan, key) if "how" in plan else self.find_call(plan, key)
         except NotSupported as error:
             result = ActionUnknown(str(error))
         return unless_in_flight(result, preview)
 
-    def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+    def find_call(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the run that shows our key; a cancel or a mark by its run's result. Raises NotSupported where too much
         would have to be searched."""
         verb = Verb(str(plan["verb"]))

@@ -11,17 +11,8 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from connectors.profiles.header import ProfileHeader
-from connectors.sdk.composed import ComposedConnector, unsupported
-from connectors.sdk.contract import (
-    ActionSpec,
-    ConnectorKind,
-    LookUpResult,
-    Preview,
-    Probe,
-    Receipt,
-    SecretResolver,
-    SourcePermission,
-)
+from connectors.sdk.composed import ComposedConnector
+from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import AccessRefused, NotSupported, PermissionMissing, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import (
     RESULTS,
@@ -40,7 +31,6 @@ from connectors.sdk.mapped_actions import (
     EXPLAINED_CAPABILITIES,
     KEY_PLACEHOLDER,
     MAPPED_CAPABILITIES,
-    NO_HOLD,
     UNMAPPED_CAPABILITIES,
     VERB_NAMES,
     MappedActions,
@@ -110,36 +100,14 @@ class SqlActions(MappedActions[SqlVerbQuery]):
     what, setting, id_place = "statement", "query", "run"
 
     def __init__(self, client: SqlClient) -> None:
-        super().__init__(client.options.verbs, client.options.runs, client.options.states)
-        self._client, hold = client, client.options.hold
-        self.holder = None if hold is None else SqlHolder(client, hold)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        if spec.verb not in (Verb.HOLD, Verb.RELEASE):
-            return super().preview(spec)
-        if self.holder is None:
-            raise NotSupported(self._client.lacks.get(Capability.HOLD, NO_HOLD))
-        return self.holder.preview(spec)
-
-    def act(self, preview: Preview, key: str) -> Receipt:
-        if preview.refused:
-            raise NotSupported(f"{preview.refused}; nothing was sent")
-        if self.holder is not None and "how" in preview.plan:
-            return self.holder.act(preview.plan, key)
-        return super().act(preview, key)
-
-    def find(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        if self.holder is not None and "how" in plan:
-            return self.holder.look_up(plan, key)
-        return super().find(plan, key)
+        self._client, options = client, client.options
+        holder = None if options.hold is None else SqlHolder(client, options.hold)
+        super().__init__(options.verbs, options.runs, options.states, holder, client.lacks)
 
     def shown(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
         statement, given = " ".join(call.query.split()), {**self._client.values, **values, "key": KEY_PLACEHOLDER}
         bound = ", ".join(f"{place} = {given[place]!r}" for place in call.places)
         return call.title or VERB_NAMES[verb], statement, (statement, *([f"-- {bound}"] if bound else []))
-
-    def missing(self, verb: Verb) -> str:
-        return self._client.lacks.get(verb.needs) or super().missing(verb)
 
     def refusal(self, call: SqlVerbQuery, verb: Verb, values: Mapping[str, str]) -> str | None:
         for place in call.places:
@@ -187,20 +155,19 @@ class SqlActions(MappedActions[SqlVerbQuery]):
 class SqlConnector(ComposedConnector):
     def __init__(self, client: SqlClient) -> None:
         self._database, self._options, self._actions = client, client.options, SqlActions(client)
-        holder = self._actions.holder
         super().__init__(
             client,
             inventory=self._read_inventory,
             poll=self._read_runs,
             log=self._read_log,
             acts=self._actions,
-            holds=holder.all_holds if holder else unsupported(client.lacks.get(Capability.HOLD, NO_HOLD)),
+            holds=self._actions.all_holds,
             probe=self._permissions,
         )
 
     def _read_inventory(self, previous_hash: str) -> Inventory:
-        result, holder = self._database.jobs(), self._actions.holder
-        rows = result.rows if holder is None else [holder.without_marks(row) for row in result.rows]
+        result = self._database.jobs()
+        rows = self._actions.without_marks(result.rows)
         proof = ProofLevel.FULL if self._options.log else ProofLevel.EXIT
         cut = f"more than {MAX_JOBS} rows: no more are read" if result.is_full else ""
         return inventory_of(rows, self._options.jobs, proof, previous_hash, result.clock, cut)
