@@ -283,8 +283,6 @@ ANSWER_OPTIONS = {Verb.MARK_OK: ("approve", "ok"), Verb.SKIP: ("reject",)}
 
 
 class AirflowApprovals:
-    """Answers questions of tasks. One per Airflow."""
-
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 

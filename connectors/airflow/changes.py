@@ -200,8 +200,6 @@ def read_part(client: AirflowClient, path: str, name: str, mark: AirflowCursor) 
 
 
 class AirflowRunChanges:
-    """Reads the changed DAG runs. One per Airflow."""
-
     def __init__(self, client: AirflowClient, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client, self._monotonic = client, monotonic
         self._slow_walk_at = -WALK_INTERVAL_SECONDS

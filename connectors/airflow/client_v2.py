@@ -58,8 +58,6 @@ class TranslatedReply(HttpReply):
 
 
 class AirflowClientV2(AirflowClient):
-    """All calls of one Airflow 2."""
-
     base = "/api/v1"
     major = 2
     log_as = "text/plain"

@@ -61,8 +61,6 @@ class AirflowDagPause:
 
 
 class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
-    """HOLD and RELEASE. One per Airflow."""
-
     marking = MarkedPause("Airflow", "paused", "note")
     fix = "airflow dags unpause {job}"
 

@@ -278,7 +278,6 @@ def _queued_at(row: Row, uuid: str, attempt: int) -> datetime | None:
 
 
 def task_attempt_key(run_id: str, try_number: int) -> str:
-    """A try of a task within its job."""
     return f"{run_id}#{try_number}"
 
 

@@ -204,8 +204,6 @@ _refused_backfill = partial(Preview.refusal, "backfill")
 
 
 class AirflowBackfiller:
-    """BACKFILL. One per Airflow."""
-
     def __init__(self, client: AirflowClient) -> None:
         self._client = client
 

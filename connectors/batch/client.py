@@ -20,8 +20,6 @@ PAGE_SIZE = 100  # maxResults of ListJobs, DescribeJobQueues and DescribeJobDefi
 
 
 class BatchClient(AwsLogClient):
-    """One region as one identity."""
-
     service = "Batch"
 
     def queues(self) -> Iterator[AwsReply]:

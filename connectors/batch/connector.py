@@ -24,8 +24,6 @@ from connectors.sdk.transport.http import Transport
 
 
 class BatchInventory:
-    """Reads job definitions and queues of one region."""
-
     def __init__(self, client: BatchClient, options: BatchOptions) -> None:
         self._client, self._options = client, options
 
@@ -70,8 +68,6 @@ MAX_OPEN = 1000
 
 @dataclass(slots=True)
 class BatchJobReader(NewestFirstReader):
-    """The result of one poll."""
-
     operation: ClassVar[str] = "ListJobs"
     retention: ClassVar[timedelta] = timedelta(days=7)
     gone_status: ClassVar[str] = "(job deleted)"
@@ -166,8 +162,6 @@ def probe(client: BatchClient, reader: BatchInventory) -> Probe:
 
 
 class BatchConnector(ComposedConnector):
-    """The job definitions of one region that the options name."""
-
     def __init__(
         self, options: BatchOptions, secrets: SecretResolver, transport: Transport = None, settle_seconds: float = 1.0
     ) -> None:

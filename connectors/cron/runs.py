@@ -40,8 +40,6 @@ VERSION = 1
 
 @dataclass(slots=True)
 class CronCursor:
-    """The state passed from poll to poll."""
-
     log: LogPosition | None = None
     records: dict[str, LogPosition] = field(default_factory=dict)
     """The wrapper's files by path."""

@@ -23,8 +23,6 @@ MISSING = {
 
 
 class EmrActions(VerbRouter):
-    """Actions on the steps of one region."""
-
     _client: EmrClient
 
     def __init__(self, client: EmrClient, settle_seconds: float) -> None:

@@ -22,8 +22,6 @@ UNKNOWN_ID = "is not valid"
 
 
 class EmrClient(AwsClient):
-    """One region as one identity."""
-
     def __init__(self, options: EmrOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         super().__init__("EMR", options, secrets, transport)
 

@@ -86,8 +86,6 @@ class EmrClusters:
 
 @dataclass(slots=True)
 class EmrStepReader(NewestFirstReader):
-    """The result of one poll."""
-
     operation: ClassVar[str] = "ListSteps"
     retention: ClassVar[timedelta] = timedelta(days=60)
     gone_status: ClassVar[str] = "(step gone)"
@@ -148,8 +146,6 @@ def probe(client: EmrClient, clusters: EmrClusters) -> Probe:
 
 
 class EmrConnector(ComposedConnector):
-    """The steps of the clusters of one region that the options name."""
-
     def __init__(
         self, options: EmrOptions, secrets: SecretResolver, transport: Transport = None, settle_seconds: float = 1.0
     ) -> None:

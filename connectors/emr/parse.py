@@ -37,7 +37,6 @@ def created(row: Row) -> datetime | None:
 
 
 def state_of(step: Row) -> str:
-    """EMR's state of the step."""
     return str((step.get("Status") or {}).get("State"))
 
 

@@ -29,8 +29,6 @@ CURSOR = "{}"
 
 
 class ScheduleReader:
-    """Reads the schedules of one region."""
-
     def __init__(self, client: SchedulerClient, options: EventBridgeOptions) -> None:
         self._client, self._options = client, options
         self._clocks = ScheduleCache(client)
@@ -96,8 +94,6 @@ def probe(client: SchedulerClient) -> Probe:
 
 
 class EventBridgeConnector(ComposedConnector):
-    """The schedules of one region that the options name."""
-
     def __init__(self, options: EventBridgeOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         client = SchedulerClient("EventBridge Scheduler", options, secrets, transport)
         reader = ScheduleReader(client, options)

@@ -20,8 +20,6 @@ RUNS_SIZE = 200  # MaxResults of GetJobRuns and GetTriggers, "Maximum value of 2
 
 
 class GlueClient(AwsLogClient):
-    """One region as one identity."""
-
     service = "Glue"
 
     def jobs(self) -> Iterator[AwsReply]:

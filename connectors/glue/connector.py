@@ -26,8 +26,6 @@ from connectors.sdk.transport.http import Transport
 
 
 class GlueInventory:
-    """Reads jobs and triggers of one region."""
-
     def __init__(self, client: GlueClient, options: GlueOptions) -> None:
         self._client, self._options = client, options
 
@@ -69,8 +67,6 @@ MAX_WAITED_FOR = 20
 
 @dataclass(slots=True)
 class GlueRunReader(NewestFirstReader):
-    """The result of one poll."""
-
     operation: ClassVar[str] = "GetJobRuns"
     retention: ClassVar[timedelta] = timedelta(days=90)
     gone_status: ClassVar[str] = "(run deleted)"
@@ -137,8 +133,6 @@ def probe(client: GlueClient, listed: Callable[[], list[AwsReply]]) -> Probe:
 
 
 class GlueConnector(ComposedConnector):
-    """The jobs of one region that the options name."""
-
     def __init__(
         self, options: GlueOptions, secrets: SecretResolver, transport: Transport = None, settle_seconds: float = 1.0
     ) -> None:

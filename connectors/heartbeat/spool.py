@@ -78,8 +78,6 @@ class ChangedRun(NamedTuple):
 
 
 class InvalidNumber(NamedTuple):
-    """An invalid number of a report."""
-
     job: str
     rid: str
     name: str

@@ -327,7 +327,6 @@ class PgCronClient(PostgresAgentClient):
         return self.call("cancel", {"run": runid, "key": key}, key)
 
     def unschedule(self, key: str) -> None:
-        """Removes the one-shot entry of this key."""
         self._session.call_once(self.act_schema, "unschedule", {"key": key}, self.deadline.left, "headway")
 
     def _left(self, query: Callable[[PostgresReader], list[Row]], key: str) -> ActionTrace:

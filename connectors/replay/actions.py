@@ -44,8 +44,6 @@ OF_A_TASK = "a task starts with its DAG: start the DAG"
 
 @dataclass(frozen=True, slots=True)
 class ReplayActions:
-    """The actions of one system at one moment."""
-
     night: ReplayNight
     system: str
     kind: str

@@ -66,8 +66,6 @@ PAGE_RUNS = 1000
 
 
 class ReplayConnector:
-    """One target of one system of a night."""
-
     def __init__(self, options: ReplayOptions, target: str) -> None:
         self._options = options
         self._target = target

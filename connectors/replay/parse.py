@@ -28,8 +28,6 @@ JobKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnding:
-    """How an attempt ends."""
-
     state: RunState = RunState.SUCCEEDED
     exit_code: int | None = None
     message: str = ""
@@ -59,8 +57,6 @@ class TaskDef:
 
 @dataclass(frozen=True, slots=True)
 class JobDef:
-    """One job as its source defines it."""
-
     system: str
     target: str
     native_id: str
@@ -135,8 +131,6 @@ class ScriptedRun:
 
 @dataclass(frozen=True, slots=True)
 class ReplayNight:
-    """Everything that can be played."""
-
     zone: str
     starts: datetime
     until: datetime

@@ -76,9 +76,7 @@ class RunPart(RoutedAction, Protocol):
     """A `RoutedAction` with its previews."""
 
     @property
-    def plans(self) -> Collection[str]:
-        """Names of its plans."""
-        ...
+    def plans(self) -> Collection[str]: ...
 
     def preview(self, spec: ActionSpec) -> Preview: ...
 

@@ -259,7 +259,6 @@ class MarkedPauseActions(Generic[Source]):
         raise NotImplementedError
 
     def state(self, row: Source) -> PauseState:
-        """Its pause and its marks."""
         raise NotImplementedError
 
     def missing(self, job: str, verb: str) -> str:

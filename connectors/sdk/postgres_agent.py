@@ -77,7 +77,6 @@ class PostgresAgentClient(JobAgentClient):
         return reader.rows(self.jobs_query, {"limit": MAX_JOBS + 1, "prefix": self.hold_prefix, "jobid": jobid})
 
     def jobs(self) -> tuple[Row, list[Row]]:
-        """Access, and all visible jobs."""
         return self.read(lambda reader: (self.checked(reader), self.read_jobs(reader)))
 
     def senders(self, key: str) -> int:
@@ -90,8 +89,6 @@ class PostgresAgentClient(JobAgentClient):
 
 
 class PostgresAgentConnector(JobAgentConnector):
-    """Access and jobs of one agent in PostgreSQL."""
-
     jobs_table: ClassVar[str]
 
     def hidden(self, access: Row) -> str:

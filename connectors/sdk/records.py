@@ -125,7 +125,6 @@ class Inventory:
         skipped: Iterable[SkippedRecord] = (),
         is_selected: Callable[[str, tuple[str, ...]], bool] | None = None,
     ) -> Inventory:
-        """The inventory of these jobs, with its hash."""
         jobs, skipped = tuple(jobs), tuple(skipped)
         digest = hashlib.sha256(repr((complete, jobs, skipped)).encode("utf-8", "surrogatepass")).hexdigest()
         return cls(jobs, complete, digest, clock=clock, skipped=skipped, is_selected=is_selected)

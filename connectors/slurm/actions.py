@@ -40,8 +40,6 @@ ARRAY_TASKS = re.compile(r"[0-9,:%-]{1,10000}")
 
 
 class SlurmReruns:
-    """RERUN and START of one cluster."""
-
     def __init__(self, client: SlurmClient, selection: JobSelection, jobs: SlurmInventory) -> None:
         self._client, self._selection, self._jobs = client, selection, jobs
 
@@ -194,8 +192,6 @@ class SlurmReruns:
 
 
 class SlurmCanceller:
-    """CANCEL of one cluster."""
-
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection = client, selection
 

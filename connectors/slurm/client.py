@@ -33,8 +33,6 @@ class AccountingWindow:
 
 
 class SlurmClient(ScriptClient[SlurmOptions]):
-    """One login host."""
-
     def snapshot(self, window: AccountingWindow, open_ids: Iterable[str]) -> SlurmAnswer:
         """Clock, settings, a page of accounting, the jobs `open_ids`, and the queue, which is read last."""
         until = f"uts{window.until}" if window.until else ""

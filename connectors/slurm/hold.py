@@ -41,8 +41,6 @@ WAITING_ONLY = (
 
 
 class SlurmHolds:
-    """HOLD and RELEASE of one cluster."""
-
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection = client, selection
 

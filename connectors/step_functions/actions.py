@@ -28,8 +28,6 @@ LISTED_RUNNING = 10
 
 
 class StepFunctionsActions(VerbRouter):
-    """Actions on executions and schedules of one region."""
-
     _client: StepFunctionsClient
 
     def __init__(self, client: StepFunctionsClient, machines: StateMachines, settle_seconds: float) -> None:

@@ -19,8 +19,6 @@ LIST_SIZE = 1000  # maxResults, "The default is 100 and the maximum allowed page
 
 
 class StepFunctionsClient(SchedulerClient):
-    """One region as one identity."""
-
     def __init__(self, options: StepFunctionsOptions, secrets: SecretResolver, transport: Transport = None) -> None:
         addresses = {"scheduler": options.scheduler_endpoint_url}
         super().__init__("Step Functions", options, secrets, transport, addresses)

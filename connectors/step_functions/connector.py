@@ -38,8 +38,6 @@ MACHINES_FOR_REDRIVES = 10
 
 @dataclass(slots=True)
 class ExecutionReader(NewestFirstReader):
-    """The result of one poll."""
-
     operation: ClassVar[str] = "ListExecutions"
     retention: ClassVar[timedelta] = timedelta(days=90)
     gone_status: ClassVar[str] = "(execution deleted)"
@@ -152,8 +150,6 @@ def _execution_permissions(client: StepFunctionsClient, machines: Sequence[AwsRe
 
 
 class StepFunctionsConnector(ComposedConnector):
-    """The state machines of one region that the options name."""
-
     def __init__(self, client: StepFunctionsClient, options: StepFunctionsOptions, settle_seconds: float = 1.0) -> None:
         machines = StateMachines(client, options)
         poller = NewestFirstPoller(

@@ -24,8 +24,6 @@ NO_ADDRESS = "endpoint_url is the address of Step Functions alone: give schedule
 
 
 class StateMachines:
-    """The state machines that the options name."""
-
     def __init__(self, client: StepFunctionsClient, options: StepFunctionsOptions) -> None:
         self._client, self._options = client, options
         self._clocks = ScheduleCache(client)

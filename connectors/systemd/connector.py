@@ -46,8 +46,6 @@ NO_HOLD = (
 
 @dataclass(slots=True)
 class SystemdCursor:
-    """The state passed from poll to poll."""
-
     journal: str = ""
     """Cursor of the journal."""
     inventory: str = ""

@@ -62,8 +62,6 @@ def run_of(name: str, table: TableOptions, zone: str, commit: Commit) -> RunReco
 
 
 class TablesConnector(WatchOnly):
-    """All tables of one config."""
-
     no_actions = NO_ACTIONS
 
     def __init__(

@@ -43,8 +43,6 @@ SETTLED = timedelta(minutes=1)
 
 
 class SchedulerClient(AwsClient):
-    """One region as one identity."""
-
     def schedules(self) -> Iterator[AwsReply]:
         """All of EventBridge Scheduler in the region: group, name, state, target; neither times nor description."""
         return self.rows("scheduler", "list_schedules", "Schedules", "NextToken", MaxResults=SCHEDULES_SIZE)
@@ -60,8 +58,6 @@ class SchedulerClient(AwsClient):
 
 @dataclass(slots=True)
 class ScheduleCache:
-    """Reads complete schedules, unchanged ones once."""
-
     client: SchedulerClient
     known: dict[str, AwsReply] = field(default_factory=dict)
     """By ARN of the schedule."""

@@ -182,8 +182,6 @@ class Starts(ConformanceWorld):
 
 
 class Cancels(ConformanceWorld):
-    """CANCEL of a run."""
-
     checks = "cancel"
 
     def test_running_run_ends_when_it_is_cancelled_and_is_not_green(self) -> None:
@@ -221,8 +219,6 @@ class Cancels(ConformanceWorld):
 
 
 class Holds(ConformanceWorld):
-    """HOLD and RELEASE."""
-
     checks = "hold"
 
     def test_preview_of_a_hold_sends_nothing(self) -> None:

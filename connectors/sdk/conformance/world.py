@@ -45,7 +45,6 @@ HOOKS = ("answering", "crowded", "long_log", "with_a_run_behind", "with_a_right_
 
 
 def new_key() -> str:
-    """A new action key."""
     return "headway-" + secrets.token_hex(8)
 
 
@@ -165,7 +164,6 @@ class ConformanceWorld:
         raise NotImplementedError
 
     def resume_by_hand(self, job_id: str) -> None:
-        """Undoes `pause_by_hand`."""
         raise NotImplementedError
 
     def let_it_fall_due(self, job_id: str) -> None:

@@ -41,8 +41,6 @@ INHERITED_LOCALE = ("HOME", "LANG", "TMPDIR", "HEADWAY_CRONTABS", "HEADWAY_ETC")
 
 @dataclass(frozen=True, slots=True)
 class ThisMachine:
-    """This machine, under its name in the config."""
-
     name: str
     user: str
 
