@@ -120,10 +120,9 @@ class AirflowInventory:
             skipped.append(SkippedRecord("dags", f"slow server: {count}, the rest follows with the next polls"))
         elif not current.rows:
             skipped.append(SkippedRecord("dags", "Airflow lists no DAG: none exists, or this account may not read any"))
-        watched = self._watched
         complete = is_finished and current.complete and bool(current.rows)
         clock = current.listed.clock if current.listed else None
-        inventory = Inventory.since(previous_hash, jobs, complete, clock, skipped, lambda name, _: watched(name))
+        inventory = Inventory.since(previous_hash, jobs, complete, clock, skipped, self._watched)
         return replace(inventory, more=not is_finished)
 
     def _read_further(self, current: InventoryRound) -> None:

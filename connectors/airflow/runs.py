@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -113,7 +112,7 @@ class AirflowPoller:
                     self._periods[dag, run] = replace(parse.parse_period(row), run_started_at=started)
 
     def watched(self, dag: str) -> bool:
-        return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
+        return fields.matches_any(dag, self._patterns)
 
     def _is_read(self, dag: str) -> bool:
         """Whether runs of this DAG are reported: a subdag's task in its parent stands for it."""

@@ -14,10 +14,11 @@ from connectors.batch.options import BatchOptions
 from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
 from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
-from connectors.sdk.aws.options import matches_any, targets
+from connectors.sdk.aws.options import targets
 from connectors.sdk.aws.values import AwsReply, from_milliseconds
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
+from connectors.sdk.fields import matches_any
 from connectors.sdk.records import Inventory, RunRecord, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
@@ -36,7 +37,7 @@ class BatchInventory:
             self.listed(),
             lambda row: parse.job(row, region),
             previous_hash,
-            lambda name, _: self.chooses(name),
+            self.chooses,
         )
 
     def listed(self) -> list[AwsReply]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from typing import Any
 
 from connectors.dagster import hold, parse, runs
@@ -50,7 +49,7 @@ def read_inventory(client: DagsterClient, watched: Callable[[str], bool], previo
     if not nodes:
         skipped.append(SkippedRecord("code locations", "none is loaded: it has none, or its server is down"))
     jobs = (job for _, job in sorted(records.items()))
-    return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, lambda name, _: watched(name))
+    return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, watched)
 
 
 def _held_schedules(client: DagsterClient, nodes: list[Any]) -> dict[str, Collection[str]]:
@@ -81,7 +80,7 @@ class DagsterConnector(ComposedConnector):
         client = DagsterClient(endpoint, account)
 
         def watched(job: str) -> bool:
-            return any(fnmatchcase(job, pattern) for pattern in options.jobs)
+            return fields.matches_any(job, options.jobs)
 
         super().__init__(
             client,

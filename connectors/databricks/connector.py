@@ -8,7 +8,6 @@ Source: docs.databricks.com, Jobs API; the types of databricks-sdk.
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 from connectors.databricks import runs
 from connectors.databricks.actions import DatabricksRepairer, DatabricksStarter
@@ -52,7 +51,7 @@ class DatabricksConnector(ComposedConnector):
         client = DatabricksClient(endpoint, account)
 
         def watched(job: str, name: str) -> bool:
-            return any(fnmatchcase(candidate, pattern) for candidate in (job, name) for pattern in options.jobs)
+            return any(fields.matches_any(candidate, options.jobs) for candidate in (job, name))
 
         starter, repairer, holder = DatabricksStarter(client), DatabricksRepairer(client), DatabricksHolder(client)
         super().__init__(

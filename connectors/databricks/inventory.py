@@ -34,7 +34,10 @@ class DatabricksInventory:
             skipped.append(SkippedRecord("jobs", "the list is empty: none exists, or this account may view none"))
         records = (job for _, job in sorted(jobs.items()))
         complete = complete and not skipped
-        watched = lambda job, _: self._watched(job, self._names.get(job, ""))  # noqa: E731
+
+        def watched(job: str) -> bool:
+            return self._watched(job, self._names.get(job, ""))
+
         return Inventory.since(previous_hash, records, complete, clock, skipped, watched)
 
     def _jobs(self, item: Any) -> list[JobRecord]:

@@ -14,11 +14,11 @@ from connectors.emr.client import EmrClient
 from connectors.emr.options import EmrOptions
 from connectors.sdk.aws.client import AwsNotFound, read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
-from connectors.sdk.aws.options import matches_any, targets
+from connectors.sdk.aws.options import targets
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
-from connectors.sdk.fields import EPOCH
+from connectors.sdk.fields import EPOCH, matches_any
 from connectors.sdk.records import HistoryGap, Inventory, JobRecord, RunRecord, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
@@ -69,7 +69,7 @@ class EmrClusters:
             return parse.job(row["step"], row["cluster"])
 
         steps = [rows[name] for name in sorted(rows)]
-        return read_inventory(self._client, "ListSteps", steps, job_of, previous_hash, lambda name, _: True)
+        return read_inventory(self._client, "ListSteps", steps, job_of, previous_hash, lambda _: True)
 
     def _steps(self, cluster: str) -> Iterator[AwsReply]:
         marker = None

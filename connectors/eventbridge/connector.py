@@ -14,12 +14,13 @@ from connectors.eventbridge.options import EventBridgeOptions
 from connectors.sdk.action_router import ActionFunctions, VerbRouter
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsNotFound, read_inventory
-from connectors.sdk.aws.options import matches_any, targets
+from connectors.sdk.aws.options import targets
 from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretResolver
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.fields import matches_any
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
@@ -43,7 +44,7 @@ class ScheduleReader:
             chosen,
             lambda row: parse.job(row, datetime.now(UTC), region),
             previous_hash,
-            lambda name, _: self.chooses(name),
+            self.chooses,
             unread,
         )
 

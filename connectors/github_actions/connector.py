@@ -9,7 +9,6 @@ Source: docs.github.com, REST API; GitHub's OpenAPI description.
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import ParamSpec, TypeVar
 
 from connectors.github_actions.actions import GitHubDispatcher, GitHubRerunner
@@ -48,8 +47,7 @@ class GitHubActionsConnector(ComposedConnector):
         client = GitHubClient(endpoint, account, repository, GitHubRateLimit(options.requests_kept))
 
         def watched(job: str) -> bool:
-            names = (job, job.partition(":")[2])
-            return any(fnmatchcase(name, pattern) for name in names for pattern in options.workflows)
+            return any(fields.matches_any(name, options.workflows) for name in (job, job.partition(":")[2]))
 
         definitions, holder = WorkflowFiles(client), GitHubHolder(client)
         rerunner = GitHubRerunner(client, definitions)

@@ -65,7 +65,7 @@ class GitHubInventory:
         jobs = {job.native_id: job for item in watched for job in self._jobs(*item, named, clock_now, skipped)}
         records = (job for _, job in sorted(jobs.items()))
         complete = complete and not skipped
-        return Inventory.since(previous_hash, records, complete, clock, skipped, lambda name, _: self._watched(name))
+        return Inventory.since(previous_hash, records, complete, clock, skipped, self._watched)
 
     def _jobs(
         self, job: str, title: str, row: fields.Row, named: dict[str, str], now: datetime, skipped: list[SkippedRecord]

@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
@@ -137,7 +136,7 @@ class GitHubPoller:
             row = fields.table(row)
             job = parse.workflow_job_id(self._client.repository, parse.workflow_path(row))
             event = fields.optional_text(row, "event")
-            counts = self._watched(job) and any(fnmatchcase(event, pattern) for pattern in self._events)
+            counts = self._watched(job) and fields.matches_any(event, self._events)
             if not (requested or counts) or (run := fields.positive(row, "id")) in seen:
                 return
             records = self._attempts.records(row, now, result)

@@ -14,12 +14,12 @@ from connectors.glue.options import GlueOptions
 from connectors.sdk.aws.client import read_inventory, try_permission, untried_permission
 from connectors.sdk.aws.cloudwatch_logs import log_permission
 from connectors.sdk.aws.newest_first import NewestFirstCursor, NewestFirstPoller, NewestFirstPosition, NewestFirstReader
-from connectors.sdk.aws.options import matches_any, targets
+from connectors.sdk.aws.options import targets
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver
 from connectors.sdk.errors import AccessRefused
-from connectors.sdk.fields import EPOCH
+from connectors.sdk.fields import EPOCH, matches_any
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, RunRef, Schedule
 from connectors.sdk.states import SCHEDULE_UNREADABLE, Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.http import Transport
@@ -44,9 +44,7 @@ class GlueInventory:
             schedule = Schedule("none", text=unreadable or parse.schedule_text(started_by), next_at=next_at)
             return parse.job(row, started_by, schedule, self._options.region)
 
-        return read_inventory(
-            self._client, "GetJobs", self.listed(), read, previous_hash, lambda name, _: self.chooses(name)
-        )
+        return read_inventory(self._client, "GetJobs", self.listed(), read, previous_hash, self.chooses)
 
     def listed(self) -> list[AwsReply]:
         """Jobs that the options name, and unreadable ones."""

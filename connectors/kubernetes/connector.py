@@ -6,7 +6,6 @@ Source: kubernetes.io, API reference of batch/v1; tests run the API server and c
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from functools import partial
 
 from connectors.kubernetes import log, parse
@@ -32,9 +31,7 @@ class KubernetesConnector(ComposedConnector):
         def watched(job: str) -> bool:
             namespace, name, is_cron = parse.split_job_id(job)
             patterns = options.jobs if is_cron else options.lone_jobs
-            return any(
-                fnmatchcase(candidate, pattern) for candidate in (name, f"{namespace}/{name}") for pattern in patterns
-            )
+            return any(fields.matches_any(candidate, patterns) for candidate in (name, f"{namespace}/{name}"))
 
         holder = KubernetesHolder(client)
         reader = KubernetesInventory(client, watched, bool(options.lone_jobs), options.controller_timezone)

@@ -36,7 +36,7 @@ class KubernetesInventory:
             jobs |= self._lone(skipped)
         records = (job for _, job in sorted(jobs.items()))
 
-        def asks_for(name: str, _: tuple[str, ...]) -> bool:
+        def asks_for(name: str) -> bool:
             return self._watched(name) and parse.split_job_id(name)[2]  # a deleted standalone Job is not drift
 
         return Inventory.since(previous_hash, records, not skipped, clock, skipped, asks_for)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
 from connectors.prefect import parse
@@ -43,8 +42,8 @@ class PrefectInventory:
             skipped.append(SkippedRecord("deployments", "Prefect lists none: it has none, or this account sees none"))
         unique = {job.native_id: job for job in reversed(jobs)}
         records = (job for _, job in sorted(unique.items()))
-        complete, watched = whole and all_rows and all_alone and not skipped, self._names.watched
-        return Inventory.since(previous_hash, records, complete, clock, skipped, lambda name, _: watched(name))
+        complete = whole and all_rows and all_alone and not skipped
+        return Inventory.since(previous_hash, records, complete, clock, skipped, self._names.watched)
 
     def _deployments(self, rows: list[Any], clock: TargetClock | None, skipped: list[SkippedRecord]) -> list[JobRecord]:
         jobs = fields.readable(rows, lambda row: (self._names.deployment(row), row), "deployments", skipped)
@@ -125,7 +124,7 @@ class FlowNames:
         self._deployments: dict[str, tuple[str, str]] = {}
 
     def watched(self, job: str) -> bool:
-        return any(fnmatchcase(job, pattern) for pattern in self._patterns)
+        return fields.matches_any(job, self._patterns)
 
     def flow(self, row: Any) -> tuple[str, str]:
         """Caches and returns id and name of a flow."""

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -145,6 +146,11 @@ def _sample(value: Any) -> str:
 def to_json(value: Any) -> str:
     """A value as JSON on one line, for people."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def matches_any(name: str, patterns: Iterable[str]) -> bool:
+    """Whether one of the patterns, written as in a shell, matches the name."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def listed(names: Sequence[str], most: int) -> str:

@@ -123,11 +123,10 @@ class Inventory:
         complete: bool = True,
         clock: TargetClock | None = None,
         skipped: Iterable[SkippedRecord] = (),
-        is_selected: Callable[[str, tuple[str, ...]], bool] | None = None,
     ) -> Inventory:
         jobs, skipped = tuple(jobs), tuple(skipped)
         digest = hashlib.sha256(repr((complete, jobs, skipped)).encode("utf-8", "surrogatepass")).hexdigest()
-        return cls(jobs, complete, digest, clock=clock, skipped=skipped, is_selected=is_selected)
+        return cls(jobs, complete, digest, clock=clock, skipped=skipped)
 
     @classmethod
     def since(
@@ -137,10 +136,11 @@ class Inventory:
         complete: bool,
         clock: TargetClock | None,
         skipped: Iterable[SkippedRecord],
-        is_selected: Callable[[str, tuple[str, ...]], bool],
+        selects: Callable[[str], bool],
     ) -> Inventory:
-        """The inventory of these jobs; `unchanged` where it is complete and its hash is `previous_hash`."""
-        inventory = cls.of(jobs, complete, clock, skipped, is_selected)
+        """The inventory of these jobs; `unchanged` where it is complete and its hash is `previous_hash`. `selects`:
+        whether the settings select a job, by its native id."""
+        inventory = replace(cls.of(jobs, complete, clock, skipped), is_selected=lambda name, _: selects(name))
         return inventory.unless_same(previous_hash) if complete else inventory
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import Field, StrictBool, field_validator
 
+from connectors.sdk.fields import matches_any
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.transport.hosts import AbsolutePath, HostOptions, UserName
 
@@ -69,6 +69,4 @@ class JobSelection:
 
     def wants(self, name: str) -> bool:
         plain = self.name_of(name)
-        return any(fnmatchcase(plain, job) for job in self._options.jobs) and not any(
-            fnmatchcase(plain, item) for item in self._options.ignore
-        )
+        return matches_any(plain, self._options.jobs) and not matches_any(plain, self._options.ignore)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import InvalidAnswer, NotSupported, PermissionMissing, RecordUnreadable
-from connectors.sdk.fields import EPOCH, Row, as_json, clean, parse_instant, table, tables
+from connectors.sdk.fields import EPOCH, Row, as_json, clean, matches_any, parse_instant, table, tables
 from connectors.sdk.log_chunks import chunk_of, join_lines
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, TargetClock
@@ -58,9 +57,7 @@ class SparkConnector(WatchOnly):
         result, clock, rows = PollResult(), *self._list(datetime.now(UTC) - timedelta(days=INVENTORY_DAYS))
         names = sorted({app.name for app in self._applications(rows, result)})
         jobs = [JobRecord(name, name, definition="Spark application", definition_hash="spark") for name in names]
-        return Inventory.since(
-            previous_hash, jobs, not result.skipped, clock, result.skipped, lambda name, _: self._is_watched(name)
-        )
+        return Inventory.since(previous_hash, jobs, not result.skipped, clock, result.skipped, self._is_watched)
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         self._client.deadline = deadline = Deadline(timeout_seconds)
@@ -167,7 +164,7 @@ class SparkConnector(WatchOnly):
         return apps
 
     def _is_watched(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self._options.applications)
+        return matches_any(name, self._options.applications)
 
     def _place(self, key: str) -> str:
         return f"{PATH}/{'/'.join(map(path_segment, key.split('/')))}"

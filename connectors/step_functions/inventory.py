@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsNotFound, read_inventory
-from connectors.sdk.aws.options import matches_any
 from connectors.sdk.aws.scheduler import ScheduleCache
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.contract import NativeHold
 from connectors.sdk.errors import AccessRefused, NotSupported, RecordUnreadable
+from connectors.sdk.fields import matches_any
 from connectors.sdk.records import Inventory, JobRecord, Schedule
 from connectors.sdk.states import SCHEDULE_UNREADABLE
 from connectors.step_functions import parse
@@ -48,17 +48,10 @@ class StateMachines:
             schedule = Schedule("none", text=text, next_at=schedules.next_instant(rows, datetime.now(UTC)))
             return replace(job, schedule=schedule, paused=schedules.is_paused(rows))
 
-        inventory = read_inventory(
-            self._client,
-            "DescribeStateMachine",
-            listed,
-            read,
-            previous_hash,
-            lambda name, keys: self._chooses(name, *keys),
-        )
+        inventory = read_inventory(self._client, "DescribeStateMachine", listed, read, previous_hash, self._chooses)
         if inventory.skipped and not inventory.jobs:
             raise AccessRefused(inventory.skipped[0].reason)
-        return inventory
+        return replace(inventory, is_selected=lambda name, keys: self._chooses(name, *keys))
 
     def listed(self) -> Iterator[AwsReply]:
         return (

@@ -409,7 +409,7 @@ def read_inventory(
     rows: Iterable[AwsReply],
     read: Callable[[AwsReply], JobRecord | None],
     previous_hash: str,
-    is_selected: Callable[[str, tuple[str, ...]], bool],
+    selects: Callable[[str], bool],
     unread: Iterable[SkippedRecord] = (),
 ) -> Inventory:
     """The jobs that `read` makes of the rows (None: deleted). Unreadable rows are skipped, after `unread`."""
@@ -423,4 +423,4 @@ def read_inventory(
             continue
         if job is not None:
             jobs.append(job)
-    return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, is_selected)
+    return Inventory.since(previous_hash, jobs, not skipped, client.clock, skipped, selects)

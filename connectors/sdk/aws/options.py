@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
 from pydantic import StrictBool, model_validator
@@ -67,11 +65,6 @@ class AwsLogOptions(AwsOptions):
     def reads_logs(self) -> bool:
         """False where only the address of another service is known."""
         return self.endpoint_url is None or self.logs_endpoint_url is not None
-
-
-def matches_any(name: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns, written as in a shell, matches the name."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def targets(options: AwsOptions) -> list[str]:
