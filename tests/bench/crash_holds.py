@@ -18,7 +18,7 @@ from console.store.queries import open_queries
 from tests.bench.crash_checks import OPENED, RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
 from tests.bench.crash_engine import hits, prepared, write_stacks
 from tests.bench.crash_points import Point
-from tests.invariants.engines import Child, store_of
+from tests.invariants.engines import LEASE_SECONDS, Child, store_of
 from tests.invariants.held_world import DUE, HeldWorld, begin_night
 from tests.invariants.test_holds_killed import engine as engine_of
 from tests.invariants.worlds import Sink
@@ -48,7 +48,7 @@ class HeldNight:
         world, point = begin_night(self.folder, RATE), self.seen.point
         quiet = QUIET.total_seconds() / world.hand.rate
         self._limits = replace(self._limits, patience=self._limits.patience + quiet)
-        with engine_of(world, "armed", point.text, self._prepare) as armed:
+        with engine_of(world, "armed", point.text, self._prepare, LEASE_SECONDS) as armed:
             seconds = float("inf") if point.name else point.after
             self._until(armed, lambda: armed.ended(0) is not None or self._is_over(world), seconds)
             is_alive = armed.ended(0) is None
@@ -58,7 +58,7 @@ class HeldNight:
             if is_alive and point.name:
                 return self.seen
             self.seen.crashed = is_alive  # by the kill above, at no named point
-        with engine_of(world, "next", prepare=self._prepare) as after:
+        with engine_of(world, "next", prepare=self._prepare, lease=LEASE_SECONDS) as after:
             self._until(after, lambda: self._is_over(world))
             self._verify(world, after)
             after.kill()

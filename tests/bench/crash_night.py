@@ -69,7 +69,7 @@ class Night:
 
     def _engine(self, engines: ExitStack, failpoint: str = "") -> Child:
         name = f"engine{len(self._living)}"
-        made = engines.enter_context(child(self.folder, name, failpoint, prepare=self._prepare))
+        made = engines.enter_context(child(self.folder, name, failpoint, prepare=self._prepare, lease=LEASE_SECONDS))
         self._living.append(made)
         return made
 

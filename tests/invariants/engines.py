@@ -32,7 +32,8 @@ from tests.store.ready import open_ready, place_ready
 LEASE_SECONDS = 2.0
 """Of an engine that loses it in its test: another one takes over soon."""
 LONG_LEASE_SECONDS = 30.0
-"""Of one that must not, however long a busy machine lets it stand still."""
+"""Of one that must not, however long a busy machine lets it stand still. The lease of a killed engine is free at
+once."""
 STORE = "store.url"
 PRELOAD = ["tests.invariants.engines", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "console.store.db.postgres"]
 
@@ -147,20 +148,13 @@ def forked(log: Path, work: Callable[..., None], *arguments: object) -> Iterator
 @contextmanager
 def child(
     folder: Path, name: str = "engine", failpoint: str = "", url: str = "", prepare: Callable[[], None] | None = None,
-    lease: float = LEASE_SECONDS,
+    lease: float = LONG_LEASE_SECONDS,
 ) -> Iterator[Child]:  # fmt: skip
     """An engine on `folder`'s store and its one world "good". `prepare` is called in its process before anything
     else."""
     log, store = folder / f"{name}.log", url or store_of(folder)
     place_ready(store)
     with forked(log, _work, folder, log, failpoint, store, prepare, lease) as made:
-        yield made
-
-
-@contextmanager
-def successor(folder: Path, name: str = "next", url: str = "") -> Iterator[Child]:
-    """An engine that takes over once the lease of the one before has run out, and keeps it."""
-    with child(folder, name, url=url, lease=LONG_LEASE_SECONDS) as made:
         yield made
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,7 +51,7 @@ from console.config.sections import (
     SystemConfig,
     SystemSettings,
 )
-from console.domain.ids import micros
+from console.store.meta import set_clock
 from console.timing.clock import ClockSetting, real_now
 from tests.invariants.engines import server, store_of
 from tests.invariants.worlds import ROUTE, NoOptions
@@ -59,8 +59,10 @@ from tests.store.ready import open_ready
 
 DUE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 """When `load` starts by its clock."""
-EVENING = DUE - timedelta(minutes=12)
-POLLED = "polled"
+LEAD = timedelta(minutes=10)
+"""How long before DUE `load` may be held."""
+EVENING = DUE - LEAD - timedelta(minutes=2)
+POLLED, HAND = "polled", "hand"
 ABLE = frozenset({Capability.RERUN, Capability.LOG, Capability.START, Capability.HOLD})
 
 
@@ -80,8 +82,21 @@ class HeldWorld:
     """`extract` (no clock) fails at 03:12 and is good again at `good`; `load` is due at DUE."""
 
     folder: Path
-    hand: ClockSetting
     good: datetime
+
+    @property
+    def hand(self) -> ClockSetting:
+        """As every process sees it, also after `set_hand`."""
+        origin, started, rate = json.loads((self.folder / HAND).read_text())
+        return ClockSetting(datetime.fromisoformat(origin), datetime.fromisoformat(started), rate)
+
+    def set_hand(self, hand: ClockSetting) -> None:
+        """Gives this world and the engines' store that clock."""
+        draft = self.folder / f"{HAND}.new"
+        draft.write_text(json.dumps([hand.origin.isoformat(), hand.started.isoformat(), hand.rate]))
+        draft.replace(self.folder / HAND)
+        with closing(open_ready(store_of(self.folder))) as store, store.write(None) as connection:
+            set_clock(connection, hand)
 
     def now(self) -> datetime:
         return self.hand.at(real_now())
@@ -194,17 +209,15 @@ def begin_night(folder: Path, rate: float) -> HeldWorld:
     """A store whose clock runs `rate` times as fast from EVENING on, slower on a busy machine, so that engines are
     there before the start that is held. It begins when an engine that is started now works, about; `extract` is good
     two minutes after DUE."""
-    store = open_ready(store_of(folder))
     takes = min(start_seconds(), SLOWEST)
-    begin = real_now() + timedelta(seconds=0.3 + 2 * takes)
-    hand = ClockSetting(EVENING, begin, max(rate / (1 + takes), rate / 4), False)
-    with store.write(None) as connection:
-        connection.rows(
-            "INSERT INTO clock (id, origin_us, started_us, rate, paused)"
-            f" VALUES (1, {micros(hand.origin)}, {micros(hand.started)}, {hand.rate}, FALSE)"
-        )
-    store.close()
-    return HeldWorld(folder, hand, DUE + timedelta(minutes=2))
+    world = HeldWorld(folder, DUE + timedelta(minutes=2))
+    world.set_hand(ClockSetting(EVENING, real_now() + timedelta(seconds=0.3 + 2 * takes), fast(rate, takes)))
+    return world
+
+
+def fast(rate: float, takes: float) -> float:
+    """That rate, slower where a process needs `takes` seconds to start."""
+    return max(rate / (1 + takes), rate / 4)
 
 
 def start_seconds() -> float:

@@ -21,7 +21,7 @@ from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
 from tests.action_requests import rerun_of
 from tests.engine.bench import poll_all, wait_until_sent
-from tests.invariants.engines import child, store_of, successor
+from tests.invariants.engines import LEASE_SECONDS, child, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -87,7 +87,7 @@ def test_f02_an_action_reaches_its_scheduler_at_most_once_whatever_kills_the_eng
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
     assert ENDS[name] == (len(world.sent), action(tmp_path, approved_rerun).state)
     assert len(world.sent) <= 1
@@ -97,7 +97,7 @@ def test_f02_killed_again_and_again_it_is_still_sent_once(tmp_path: Path, approv
     for name in ("action.after_wire", "action.before_verify", "action.before_verify"):
         with child(tmp_path, f"armed {name}", f"{name}:kill") as armed:
             assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
     assert ([approved_rerun], "verified") == (World(tmp_path, "good").sent, action(tmp_path, approved_rerun).state)
 
@@ -109,7 +109,7 @@ def test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_acti
     """The row and the change are one: the intent, what came back, the outcome."""
     with child(tmp_path, "armed", f"audit.before_append:kill:{passage}") as armed:
         assert -signal.SIGKILL == armed.ended(20), "it was never reached"
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
     assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, approved_rerun).state)
     with open_queries(store_of(tmp_path)) as reads:
@@ -123,9 +123,9 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
     tmp_path: Path, approved_rerun: str
 ) -> None:
     """Meanwhile another engine has looked the action up and reported that it never arrived."""
-    with child(tmp_path, "first", "action.before_wire:stop") as first:
+    with child(tmp_path, "first", "action.before_wire:stop", lease=LEASE_SECONDS) as first:
         wait_until(lambda: first.is_stopped, "the first engine to stop before the wire", 20)
-        with successor(tmp_path, "second") as second:
+        with child(tmp_path, "second") as second:
             wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up of the second", 20)
             assert "failed" == action(tmp_path, approved_rerun).state
             # on a shared store the shard, and with it the action, comes before the lease
@@ -140,7 +140,7 @@ def test_f02_a_first_write_that_lands_after_the_lookup_stays_the_only_one(tmp_pa
     world = World(tmp_path, "good")
     with child(tmp_path, "armed", "action.before_wire:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the look-up", 20)
         world.act(approved_rerun)
         wait_until(lambda: was_polled(tmp_path, approved_rerun), "the run that landed late to be seen", 20)
@@ -167,7 +167,7 @@ def was_polled(folder: Path, key: str) -> bool:
 def test_a_person_reads_why_it_failed_and_that_requesting_again_sends_it(tmp_path: Path, approved_rerun: str) -> None:
     with child(tmp_path, "armed", "action.intent_committed:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: action(tmp_path, approved_rerun).ended is not None, "the action's end", 20)
     assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, approved_rerun).text
     assert json.dumps(approved_rerun) not in (tmp_path / "alerts").read_text()

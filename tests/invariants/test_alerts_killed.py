@@ -13,7 +13,7 @@ import pytest
 from console.engine.notify.outbox import REPEAT_TEXT
 from console.failpoints import FAILPOINTS
 from console.store.queries import open_queries
-from tests.invariants.engines import child, store_of, successor
+from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import PATIENT, Alert, Sink, World
 from tests.lab.process import wait_until
 
@@ -39,7 +39,7 @@ def test_f01_an_alert_leaves_once_whatever_kills_the_engine(tmp_path: Path, name
     World(tmp_path, "good").fail("extract")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
     marked = [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked
@@ -59,7 +59,7 @@ def test_f01_a_suppressed_notification_is_sent_once_though_the_engine_dies_meanw
         os.kill(first.pid, signal.SIGKILL)
         assert -signal.SIGKILL == first.ended(20)
     assert [] == failures(tmp_path)
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
     assert [False] == [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     with open_queries(store_of(tmp_path)) as reads:
@@ -76,7 +76,7 @@ def test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then(tmp_p
     World(tmp_path, "good").fail("extract")
     with child(tmp_path, "armed", f"{name}:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
-    with successor(tmp_path):
+    with child(tmp_path):
         wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
     marked = [alert.body.startswith(REPEAT_TEXT) for alert in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked

@@ -16,7 +16,7 @@ from console.store.db import lease
 from console.store.db.database import Database
 from console.store.db.lease import HeldLease, LeaseHolder
 from console.store.queries import open_queries
-from tests.invariants.engines import Child, child, engine_of, in_thread, running, successor
+from tests.invariants.engines import LEASE_SECONDS, Child, child, engine_of, in_thread, running
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -30,12 +30,12 @@ WHY = ("lease lost, waiting for the lease", "the lease was not renewed in time; 
 def test_f04_an_engine_stopped_longer_than_its_lease_sends_nothing_and_goes_to_standby(tmp_path: Path) -> None:
     sink = Sink(tmp_path)
     open_ready(str(tmp_path / "headway.db")).close()
-    with child(tmp_path, "first") as first:
+    with child(tmp_path, "first", lease=LEASE_SECONDS) as first:
         wait_until(lambda: "working" in first.events() and seen(tmp_path), "the first at work", 20)
         stop_between_writes(first, tmp_path / "headway.db")
         until_then = len(first.events())  # on a busy machine it may have lost its lease before, and taken it again
         World(tmp_path, "good").fail("extract")
-        with successor(tmp_path, "second") as second:
+        with child(tmp_path, "second") as second:
             wait_until(lambda: notified_count(second.events()), "the alert of the second", 20)
             before = notified_count(second.events())
             first.signal(signal.SIGCONT)
@@ -55,9 +55,9 @@ def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_a
     """It reads the store before it sends, and the store has revoked its fence."""
     sink = Sink(tmp_path)
     World(tmp_path, "good").fail("extract")
-    with child(tmp_path, "first", f"{name}:stop") as first:
+    with child(tmp_path, "first", f"{name}:stop", lease=LEASE_SECONDS) as first:
         wait_until(lambda: first.is_stopped, "the first to stop with the alert in hand", 20)
-        with successor(tmp_path, "second") as second:
+        with child(tmp_path, "second") as second:
             wait_until(lambda: bool(sink.got), "the alert of the second", 20)
             first.signal(signal.SIGCONT)
             wait_until(lambda: "waiting for the lease" in first.events(), "the first to stand by", 20)
@@ -156,7 +156,7 @@ def test_f05_of_many_processes_one_works_and_each_of_the_others_says_who(tmp_pat
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        engines = [stack.enter_context(successor(tmp_path, f"engine {number}")) for number in range(count)]
+        engines = [stack.enter_context(child(tmp_path, f"engine {number}")) for number in range(count)]
         wait_until(
             lambda: all(has_standby_event(process.events()) for process in engines), "each to work or stand by", 40
         )

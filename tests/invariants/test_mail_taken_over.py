@@ -74,11 +74,11 @@ def test_f04_a_mail_that_the_stopped_engine_had_begun_is_ended_by_the_other_alon
     monkeypatch.setattr(SMTP, "push", stops)
     monkeypatch.setattr(SMTP, "connection_lost", ended)
     prepare = partial(mails_to, server.url())
-    with engines.child(tmp_path, "first", prepare=prepare) as first:
+    with engines.child(tmp_path, "first", prepare=prepare, lease=engines.LEASE_SECONDS) as first:
         processes.append(first)
         World(tmp_path, "good").fail("extract")
         assert begun.wait(20), "the first engine begins no mail"
-        with engines.child(tmp_path, "second", prepare=prepare, lease=engines.LONG_LEASE_SECONDS):
+        with engines.child(tmp_path, "second", prepare=prepare):
             server.wait_for(1)
             wait_until(lambda: is_recorded(tmp_path), "the record of the second", 20)
             first.signal(signal.SIGCONT)

@@ -18,7 +18,7 @@ from console.store.db import lease
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
 from tests.engine.bench import poll_all
-from tests.invariants.engines import child, store_of, successor
+from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -76,7 +76,7 @@ def plan(url: str) -> PlanView:
 
 def ended(folder: Path, url: str, name: str) -> PlanView:
     """The plan, once an engine has worked on it until it went no further."""
-    with successor(folder, name):
+    with child(folder, name):
         wait_until(lambda: plan(url).state != "running", "the plan's end", 20)
     return plan(url)
 
@@ -105,7 +105,7 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
 
 def assert_a_person_was_notified(folder: Path) -> None:
     """That the plan stopped and why, once, whichever engine it was."""
-    with successor(folder, "teller"):
+    with child(folder, "teller"):
         wait_until(lambda: sent_alerts(folder), "the alert", 20)
     [(title, body)] = sent_alerts(folder)
     assert title.endswith(": plan 1 stopped, needs a person: headway plan resume 1 [INC-0001]")

@@ -22,7 +22,7 @@ from console.store import outbox as outbox_rows
 from console.store.errors import StoreUnusable
 from console.store.queries import open_queries
 from tests.invariants import locked
-from tests.invariants.engines import Child, child, running, server
+from tests.invariants.engines import LEASE_SECONDS, Child, child, running, server
 from tests.invariants.worlds import Sink, World
 from tests.lab.needs import command
 from tests.lab.process import wait_until
@@ -41,7 +41,7 @@ def test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_spa
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world, sink, url = World(tmp_path, "good"), Sink(tmp_path), str(tmp_path / "headway.db")
-    with child(tmp_path) as engine:
+    with child(tmp_path, lease=LEASE_SECONDS) as engine:
         wait_until(lambda: "working" in engine.events() and seen(url), "the engine at work", 20)
         limit_files(engine, SMALL)
         world.fail("extract")

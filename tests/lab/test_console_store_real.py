@@ -16,12 +16,12 @@ from console.store.db.database import open_database
 from tests.invariants.engines import STORE
 from tests.lab.postgres import PostgresServer
 from tests.pty.terminal import Terminal
-from tests.pty.test_lost import SCREEN_KEYS, is_old, opened
+from tests.pty.test_lost import THIRDS, is_old, opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL of this test alone: it is stopped."""
+    """A PostgreSQL of these tests alone: it is stopped."""
     folder = Path(tempfile.mkdtemp(prefix="headway-console-"))
     folder.chmod(0o755)
     made = PostgresServer(folder)
@@ -56,14 +56,15 @@ def stopped(server: PostgresServer, terminal: Terminal) -> Iterator[None]:
     terminal.wait_for(lambda text: not is_old(text))
 
 
+@pytest.mark.parametrize("names", THIRDS, ids=[names[0] for names in THIRDS])
 def test_a_postgresql_that_stops_under_every_screen_is_reported_and_reconnected(
-    server: PostgresServer, tmp_path: Path
+    server: PostgresServer, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     dsn = server.create_database()
     open_database(dsn).close()
     (tmp_path / STORE).write_text(dsn)
     with opened(tmp_path) as lost:
-        for name in SCREEN_KEYS:
+        for name in names:
             lost.go(name)
             with stopped(server, lost.terminal):
                 lost.answers(name)

@@ -21,7 +21,7 @@ from console.store.db.database import open_database
 from console.store.errors import StoreError, StoreUnusable
 from console.store.queries import open_queries
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
-from tests.invariants.engines import STORE, Child, child, successor
+from tests.invariants.engines import LEASE_SECONDS, STORE, Child, child
 from tests.invariants.worlds import Sink, World
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import wait_until
@@ -90,7 +90,7 @@ def test_f19_a_restart_of_the_database_in_mid_transaction_loses_and_doubles_noth
 ) -> None:
     world = World(folder, "good")
     world.fail("extract")
-    with child(folder, "engine", f"{point}:sleep=2:1") as engine:
+    with child(folder, "engine", f"{point}:sleep=2:1", lease=LEASE_SECONDS) as engine:
         wait_until(lambda: is_at_point(point, folder, store_url, postgres), f"the engine to stand at {point}", 20)
         trip(postgres)
         world.fail("audit", "b1")
@@ -118,7 +118,7 @@ def is_at_point(point: str, folder: Path, url: str, postgres: PostgresServer) ->
 def test_f19_restarts_around_an_action_send_it_once(folder: Path, store_url: str, postgres: PostgresServer) -> None:
     world = World(folder, "good")
     world.fail("extract")
-    with child(folder, "engine", "action.after_reply:sleep=2:1") as engine:
+    with child(folder, "engine", "action.after_reply:sleep=2:1", lease=LEASE_SECONDS) as engine:
         wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert", BACK_SECONDS)
         with open_queries(store_url) as reads:
             run_id = reads.incidents.incident(1).row.root_run_id
@@ -149,10 +149,10 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
     """The other reaches the store directly: the first must not repeat its notifications."""
     world = World(folder, "good")
     with ExitStack() as engines:
-        first = engines.enter_context(child(folder, "first"))
+        first = engines.enter_context(child(folder, "first", lease=LEASE_SECONDS))
         wait_until(lambda: "working" in first.events(), "the first to work", 20)
         proxy.fault = Fault(hang=True)
-        second = engines.enter_context(successor(folder, "second", store_url))
+        second = engines.enter_context(child(folder, "second", store_url))
         wait_until(lambda: "working" in second.events(), "the second to work", 60)
         world.fail("extract")
         wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert of the second", 20)
@@ -247,7 +247,7 @@ def test_f20_an_engine_that_gets_no_connection_waits_and_goes_on(
 ) -> None:
     name = store_url.rpartition("/")[2]
     world = World(folder, "good")
-    with child(folder, "engine") as engine:
+    with child(folder, "engine", lease=LEASE_SECONDS) as engine:
         wait_until(lambda: "working" in engine.events(), "it to work", 20)
         postgres.execute(_allow(name, False), database="postgres")
         postgres.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -123,7 +124,8 @@ class SqliteReadConnection(SqliteAdapter):
         return f"{column} LIKE ? ESCAPE '!'"
 
     def interrupt(self) -> None:
-        self._raw.interrupt()
+        with suppress(sqlite3.ProgrammingError):  # closed: its file was replaced by one that cannot be opened
+            self._raw.interrupt()
 
     def triggers_missing(self) -> tuple[str, ...]:
         rows = self.rows("SELECT name FROM sqlite_master WHERE tbl_name = 'audit' AND type = 'trigger'")
