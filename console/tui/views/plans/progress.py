@@ -91,7 +91,7 @@ class StartedScreen(HeadwayScreen):
     def _show(self, answer: tuple[PlanView, IncidentView | None]) -> None:
         view, self.incident = answer
         self.view = view
-        self.grid.set_columns(rows.progress_columns(view, self.ctx))
+        self.grid.set_columns(rows.progress_columns(view, self.ctx, self.size.width))
         if not self.grid.touched:
             self.grid.show(self._rows(view))
             at = next((step.place for step in view.steps if step.state in ("requested", "failed")), None)
@@ -121,7 +121,7 @@ class StartedScreen(HeadwayScreen):
     def _rows(self, view: PlanView) -> FixedRows:
         is_done = self.incident is not None and view.state == "done"
         ended = rows.ended_rows(self.incident, self.ctx) if self.incident is not None and is_done else []
-        return FixedRows([*rows.plan_rows(view, self.ctx), *ended])
+        return FixedRows([*rows.plan_rows(view, self.ctx, self.size.width), *ended])
 
     def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
         """Its services, requester and reason on two lines at most; of an ended plan its recap."""
