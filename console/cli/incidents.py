@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from console.cli.arguments import duration
 from console.cli.clock_format import (
@@ -59,6 +60,9 @@ from console.engine.api.client import EngineClient
 from console.engine.api.documents import incidents_list
 from console.timing.durations import format_duration, parse_duration, time_of_day
 from console.timing.formats import age_text
+
+if TYPE_CHECKING:
+    from console.store.queries import Queries
 
 
 def run_incidents(arguments: argparse.Namespace) -> int:
@@ -293,8 +297,9 @@ SHIFT_HOURS = "12h"
 def run_handover(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
         view = reads.handover.handover_since(shift_start(arguments.since, reads.now()))
+        verdicts = _plan_verdicts(reads, view)
     title = f"Handover, {timestamp(view.since)} to {timestamp(view.at)}"
-    page = (as_markdown if arguments.markdown else as_text)(title, handover_sections(view))
+    page = (as_markdown if arguments.markdown else as_text)(title, handover_sections(view, verdicts))
     return print_result(arguments, view, page)
 
 
@@ -313,8 +318,22 @@ def shift_start(text: str, now: datetime) -> datetime:
         raise CommandError(Exit.USAGE, f'"{text[:40]}" is not a time; write 22:00, 8h or "2026-11-20 22:00"') from None
 
 
-def handover_sections(view: HandoverView) -> list[ReportSection]:
-    """Sections of the handover, what is open first."""
+def _plan_verdicts(reads: Queries, view: HandoverView) -> dict[int, str]:
+    """Per incident with a plan in progress what that does, and by when."""
+    header, still_open = reads.estate.header(), {row.id for row in view.open}
+    plans: dict[int, list[PlanView]] = {}
+    for plan in reads.plans.list_plans(ended=False):
+        is_needed = plan.incident_id in still_open or plan.state == "running"
+        if plan.incident_id is not None and is_needed and not plan.awaits_approval:
+            plans.setdefault(plan.incident_id, []).append(plan)
+    return {
+        number: verdict_text(reads.incidents.incident(number), of_incident, header, view.at)
+        for number, of_incident in plans.items()
+    }
+
+
+def handover_sections(view: HandoverView, verdicts: Mapping[int, str]) -> list[ReportSection]:
+    """Sections of the handover, what is open first. `verdicts`: per incident with a plan in progress."""
     services, now = view.services, view.at
     at_risk = [
         night
@@ -323,19 +342,25 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
     ]
     late = [night for night in services if night.is_late]
     saved = [night for night in services if night.is_saved and (night.deadline <= now or night.delivered is not None)]
-    opened = [incident for incident in view.opened if incident.closed is not None]
-    closed = [incident for incident in view.closed if incident not in view.opened]
+    open_now, opened, closed = (
+        [handover_incident_line(row, now, verdicts) for row in rows]
+        for rows in (
+            view.open,
+            [row for row in view.opened if row.closed is not None],
+            [row for row in view.closed if row not in view.opened],
+        )
+    )
     holds = [f"{hold.job}: {hold.explanation}, by {hold.held_by}, until {timestamp(hold.until)}" for hold in view.holds]
     stale = [f"{name}: {why}, last seen {timestamp(at)}" for name, at, why in view.stale]
     return [
-        ReportSection("Open incidents", [handover_incident_line(incident, view) for incident in view.open]),
+        ReportSection("Open incidents", open_now),
         ReportSection(
             "Services at risk in the next 12 hours", [_handover_service_line(night, now) for night in at_risk]
         ),
         ReportSection("Services late", [_handover_service_line(night, now) for night in late]),
         ReportSection("Services saved", [_handover_service_line(night, now) for night in saved]),
-        ReportSection("Opened and closed in this shift", [handover_incident_line(row, view) for row in opened]),
-        ReportSection("Opened before, closed in this shift", [handover_incident_line(row, view) for row in closed]),
+        ReportSection("Opened and closed in this shift", opened),
+        ReportSection("Opened before, closed in this shift", closed),
         ReportSection("Notes and acknowledgements", [_handover_note_line(note) for note in view.notes]),
         ReportSection("Actions", [action_line(action, timestamp) for action in view.actions]),
         ReportSection("Holds", holds),
@@ -348,16 +373,16 @@ def handover_sections(view: HandoverView) -> list[ReportSection]:
     ]
 
 
-def handover_incident_line(incident: IncidentRow, view: HandoverView) -> str:
-    """ "INC-0001 … · failed since … · recoverable until … · acknowledged by …"."""
+def handover_incident_line(incident: IncidentRow, now: datetime, verdicts: Mapping[int, str]) -> str:
+    """ "INC-0001 … · failed since … · act by … · acknowledged by …"; with a plan in progress its verdict as act-by."""
     line = f"{incident_name(incident.id)} {incident.title} · failed since {timestamp(incident.failed_since)}"
+    verdict = verdicts.get(incident.id, "")
     if incident.closed is not None:
         took = format_duration((incident.closed - incident.failed_since).total_seconds())
-        return f"{line} · closed {timestamp(incident.closed)} after {took}"
-    act_by = "no act-by"
-    if incident.act_by:
-        act_by = f"act by {act_by_text(incident.act_by, view.at)}"
-    return f"{line} · {act_by} · {_acknowledgement(incident)}"
+        closed = f"{line} · closed {timestamp(incident.closed)} after {took}"
+        return f"{closed} · {verdict}" if verdict else closed
+    act_by = f"act by {act_by_text(incident.act_by, now)}" if incident.act_by else "no act-by"
+    return f"{line} · {verdict or act_by} · {_acknowledgement(incident)}"
 
 
 def _handover_service_line(night: ServiceNight, now: datetime) -> str:
@@ -395,9 +420,10 @@ def run_report(arguments: argparse.Namespace) -> int:
     number = incident_number(arguments.name)
     with fresh_store_reader(arguments) as reads:
         view, nights = reads.incidents.incident(number), reads.handover.nights_of_incident(number)
-        plans, now = reads.plans.list_plans(incident_id=number), reads.now()
+        plans, header, now = reads.plans.list_plans(incident_id=number), reads.estate.header(), reads.now()
     document = {"incident": view, "services": nights, "plans": plans, "open_questions": open_questions(view)}
-    page = report_sections(view, nights, plans, end_text(view, now, timestamp), timestamp)
+    verdict = verdict_text(view, [plan for plan in plans if plan.ended is None], header, now)
+    page = report_sections(view, nights, plans, verdict, end_text(view, now, timestamp), timestamp)
     return print_result(arguments, document, as_markdown(f"{incident_name(number)}: {view.row.title}", page))
 
 

@@ -117,7 +117,8 @@ def delay_table(breakdown: LatenessBreakdown, now: datetime) -> Table:
 
 
 def _end_cell(part: LatenessShare, now: datetime) -> str:
-    return "–" if part.awaits_repair else local_clock_cell(part.end, now) + " …" * (not part.is_over)
+    end = part.known_end
+    return "–" if end is None else local_clock_cell(end, now) + " …" * (not part.is_over)
 
 
 def _delay_cell(kind: str, part: LatenessShare) -> str:
@@ -134,6 +135,7 @@ def delay_document(view: ServiceView, breakdown: LatenessBreakdown) -> dict[str,
     """The breakdown as data, in minutes."""
     parts = breakdown.parts
     last = parts[-1] if parts else None
+    end = last.known_end if last else None
     return {
         "service": view.name,
         "business_date": view.business_date,
@@ -146,16 +148,16 @@ def delay_document(view: ServiceView, breakdown: LatenessBreakdown) -> dict[str,
         "awaits": list(view.awaits),
         "p_late": view.p_late,
         "usual_end": last.usual_end if last else None,
-        "end": last.end if last else None,
+        "end": end,
         "is_over": last is not None and last.is_over,
         "late_minutes": _minutes_number(breakdown.late) if last else None,
-        "late_by_deadline_minutes": _minutes_number(last.end - view.deadline) if last else None,
+        "late_by_deadline_minutes": _minutes_number(end - view.deadline) if end else None,
         "added_minutes": {kind: _minutes_number(breakdown.total(kind)) for kind in ADDED_COLUMN},
         "jobs": [
             {
                 "job": part.job,
                 "usual_end": part.usual_end,
-                "end": part.end,
+                "end": part.known_end,
                 "is_over": part.is_over,
                 "late_minutes": _minutes_number(part.late),
                 **{f"{kind}_minutes": _minutes_number(getattr(part, kind)) for kind in (*DELAY_KINDS, "ahead")},

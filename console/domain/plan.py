@@ -517,10 +517,10 @@ class PlanView:
         before = [peer for peer in self.steps if peer.place in step.after and peer.state != "verified"]
         if before or step.state != "planned" or self.state != "running":
             return ""
+        if step.run_state == RunState.PLANNED and step.verb in (WAIT, Verb.RERUN):
+            return "waits for its start"
         if step.verb == WAIT:
             return f"waits, {step.run_state} now" if step.run_state else "waits for its run"
-        if step.run_state == RunState.PLANNED and step.verb == Verb.RERUN:
-            return "waits for its start"
         if step.run_state == RunState.RUNNING:
             return "runs already, waits for its end"
         if step.others:

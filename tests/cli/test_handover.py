@@ -105,7 +105,7 @@ def test_a_service_affected_by_an_open_incident_is_listed_even_when_the_delay_is
     unknown = replace(night, timeliness="no_estimate", deadline=view.at + timedelta(hours=1))
     lines = {
         has_incident: next(
-            part.lines for part in handover_sections(replace(view, services=(night,))) if "at risk" in part.heading
+            part.lines for part in handover_sections(replace(view, services=(night,)), {}) if "at risk" in part.heading
         )
         for has_incident, night in ((True, unknown), (False, replace(unknown, incident_id=None)))
     }

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from console.cli.clock_format import command_zone, share_service_zone
 from console.cli.exits import Exit
 from console.cli.explain import reason_lines
 from console.cli.main import main
-from console.cli.service_delay import delay_table, service_heading
+from console.cli.service_delay import delay_document, delay_table, service_heading
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, PathStep, RunTry, break_down_lateness
 from console.domain.job import ExplanationStep
 from console.engine.api.explain import JobExplanation
@@ -146,11 +147,15 @@ def test_a_red_run_without_a_forecast_has_no_expected_end_and_keeps_its_delay() 
     table = delay_table(breakdown, now)
     ends = [column.title for column in table.columns].index("ends")
     assert ["–", "–"] == [row[ends] for row in table.rows]
+    document: dict[str, Any] = delay_document(view, breakdown)
+    assert [None, None] == [job["end"] for job in document["jobs"]]
+    assert (None, None) == (document["end"], document["late_by_deadline_minutes"])
     assert timedelta(minutes=40) == breakdown.total("repair")
     good = replace(red, tries=(RunTry(start, start + takes, good=True),))
     for first, expected in ((red, now + takes), (good, None)):
         breakdown = break_down_lateness([first, load], now, delivered=False, expected=expected)
         assert "; expected " in list(service_heading(view, breakdown, now))[-1]
+        assert breakdown.parts[-1].end == delay_document(view, breakdown)["end"]
 
 
 def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(

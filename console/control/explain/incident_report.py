@@ -79,10 +79,12 @@ def report_sections(
     view: IncidentView,
     nights: Sequence[ServiceNight],
     plans: Sequence[PlanView],
+    verdict: str,
     end: str,
     at: FormatInstant = timestamp_text,
 ) -> list[ReportSection]:
-    """Summary, cause, impact, timeline, actions, open questions; instants as `at` shows them."""
+    """Summary, cause, impact, timeline, actions, open questions; instants as `at` shows them. `verdict`: the next step,
+    or what the plan does."""
     row = view.row
     lines = [row.title] + ([row.reason] if row.reason and row.reason not in row.title else [])
     lines += [f"Split from {incident_name(row.split_from)}"] if row.split_from is not None else []
@@ -100,7 +102,7 @@ def report_sections(
     ]
     no_changes = "unknown" if row.cause in ("run", "shared") else "not applicable: the root cause is not a run"
     return [
-        ReportSection("Summary", _summary(view, nights, end, at)),
+        ReportSection("Summary", _summary(view, nights, verdict, end, at)),
         ReportSection("Root cause", cause, block="\n".join(view.log.splitlines()[-LOG_LINES:])),
         ReportSection("Changes since the last successful run", view.row.changes, empty=no_changes),
         ReportSection("Impact", [_impact(night, at) for night in nights], empty="no service"),
@@ -132,16 +134,17 @@ def open_questions(view: IncidentView) -> list[str]:
     return questions + ([f"Why did it come back? It was reopened {how_often}."] if row.reopened else [])
 
 
-def _summary(view: IncidentView, nights: Sequence[ServiceNight], end: str, at: FormatInstant) -> list[str]:
+def _summary(
+    view: IncidentView, nights: Sequence[ServiceNight], verdict: str, end: str, at: FormatInstant
+) -> list[str]:
     row = view.row
     late, saved = sum(night.is_late for night in nights), sum(night.is_saved for night in nights)
     pending = sum(night.is_pending for night in nights)
-    lines = [f"Failed since {at(row.failed_since)}; {end}"]
+    lines = [verdict, f"Failed since {at(row.failed_since)}; {end}"]
     if row.closed is not None:
         took = format_duration(row.closed - row.failed_since)
         lines.append(f"Lasted {took}; {view.row.affected_runs or 'no'} runs red or stale at its end")
     else:
-        lines.append(f"Recoverable until {at(row.act_by)}" if row.act_by else "No act-by: no affected service has one")
         lines.append(
             f"Acknowledged by {row.acknowledged_by} until {at(row.acknowledged_until)}"
             if row.acknowledged_by

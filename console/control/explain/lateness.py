@@ -87,6 +87,11 @@ class LatenessShare:
     """True if it or an upstream failed and the service has no forecast: when it ends is unknown."""
 
     @property
+    def known_end(self) -> datetime | None:
+        """None while it awaits a repair."""
+        return None if self.awaits_repair else self.end
+
+    @property
     def late(self) -> timedelta:
         return self.end - self.usual_end
 

@@ -291,7 +291,7 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
 
     @property
     def finished_keys(self) -> Sequence[str]:
-        """Actions that its subject, which has ended, never takes again: the footer leaves them out."""
+        """Actions that its subject does not take in its state: the footer leaves them out."""
         return ()
 
     def _foot(self) -> header_footer.Sides:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from console.config import key_table
 from console.domain.incident import EventView
 from console.domain.switches import Modes
 from console.timing.durations import format_duration
@@ -60,6 +61,12 @@ class ShadowScreen(HeadwayScreen):
 
     def commands(self) -> Sequence[ScreenCommand]:
         return [*common_commands(self), ScreenCommand("window", self.next_window)]
+
+    @property
+    def footer_actions(self) -> Sequence[key_table.KeyAction]:
+        """With the key that goes back."""
+        actions = key_table.key_actions(self.WHERE, self.board.own.remap)
+        return [*(act._replace(label="back") for act in actions if act.name == "quit"), *super().footer_actions]
 
     @property
     def period(self) -> str:

@@ -38,6 +38,7 @@ from console.store.db.session import Row, Session
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
 from tests.present import present
 
 MARK = Capability.MARK
@@ -270,6 +271,20 @@ def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent
     assert "good by other means: succeeded (native); nothing was sent" == view(night).steps[0].text
     [row] = rows(night, "SELECT text FROM event WHERE text LIKE 'refused%'")
     assert ("refused: good by other means: succeeded (native)",) == tuple(row)
+
+
+def test_a_handover_says_what_a_plan_does_instead_of_an_act_by(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    for line in (("incident", "handover"), ("incident", "report", "1")):
+        text = " ".join(headway(night.url, *line).out.split())
+        assert "Plan 1 running: 0 of 2 steps, services done about " in text, line
+        assert "no act-by" not in text.lower(), line
+    requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
+    text = " ".join(headway(night.url, "incident", "handover").out.split())
+    assert re.search(r"Plan 1 paused: resume it by \S+ \S+ \(in [^)]+\), saves Supply plan · unacknowledged", text), (
+        text
+    )
 
 
 def test_a_paused_plan_requests_nothing_and_an_aborted_one_drops_the_rest(night: Bench) -> None:

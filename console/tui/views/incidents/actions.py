@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
+from console.control.incidents.verdict import incident_verdict
 from console.domain.handover import ServiceNight
 from console.domain.ids import incident_name
 from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow, IncidentView
@@ -102,9 +104,15 @@ def hand_over(screen: HeadwayScreen, incident_id: int) -> None:
         from console.control.explain.incident_report import as_markdown, as_text, end_text, report_sections
         from console.tui.dialogs.overlay import TextScreen
 
+        def clock(instant: datetime) -> str:
+            """With the zone: the text leaves the screen."""
+            return f"{ctx.due(instant)} {ctx.clock.label(instant)}"
+
         view, nights, plans = answer
-        at = screen.ctx.clock.full
-        page = report_sections(view, nights, plans, end_text(view, screen.board.now(), at), at)
+        at, now, ctx = screen.ctx.clock.full, screen.board.now(), screen.ctx
+        open_plans = [plan for plan in plans if plan.ended is None]
+        verdict = incident_verdict(view, open_plans, now, clock, is_frozen=screen.is_frozen).text
+        page = report_sections(view, nights, plans, verdict, end_text(view, now, at), at)
         text, copied = ("\n".join(write(f"{name}: {view.row.title}", page)) for write in (as_text, as_markdown))
         screen.board.push_screen(TextScreen(f"handover of {name}", text, copied, MAY_BE_IGNORED.format(name)))
 

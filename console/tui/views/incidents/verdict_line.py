@@ -84,19 +84,20 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
 
 
 def _fitted(verdict: Verdict, width: int) -> list[Segment]:
-    """With the restart that follows, even if the time left must go; with its further parts that fit; and with the names
-    of the services that it still saves if they fit, else their number, else nothing."""
+    """With the restart that follows, its further parts that fit, and the names of the services that it still saves if
+    they fit, else their number, else nothing. The time left goes first."""
     (_, style), *further = verdict.parts
     texts = [text for text in verdict.actions if len(text) < width] or [_with_act_by(verdict, width - 1)]
-    if verdict.then is None and verdict.saves and not further:  # the name of a service before the time left
-        saves = saved_text(verdict.saves, 1)
-        texts = [text for text in texts if length_of([(f" {text}, {saves}", "")]) <= width] or texts
+    number = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
+    if number and not further:
+        saves = saved_text(verdict.saves, 1) if verdict.then is None else number
+        whole = [text for text in verdict.actions[:2] if length_of([(f" {text}, {saves}", "")]) <= width]
+        texts = whole or texts
     first = texts[0]
     line: list[Segment] = [(f" {first}", style)]
     for part in further:
         line += [part] if length_of([*line, part]) <= width else []
-    short = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
-    for saves in filter(None, (saved_text(verdict.saves), saved_text(verdict.saves, 1), short)):
+    for saves in filter(None, (saved_text(verdict.saves), saved_text(verdict.saves, 1), number)):
         if length_of(with_services := [*line, (f", {saves}", "strong")]) <= width:
             return with_services
     return line

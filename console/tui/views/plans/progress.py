@@ -4,6 +4,7 @@ this screen."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -27,7 +28,9 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.table import FixedRows
 
-STEERING_KEYS = ("pause", "resume", "abort")
+STEERING_KEYS = {
+    "pause": RequestKind.PAUSE_PLAN, "resume": RequestKind.RESUME_PLAN, "abort": RequestKind.ABORT_PLAN,
+}  # fmt: skip
 STYLES = {"running": "run", "paused": "warn", "stopped": "bad", "done": "ok", "aborted": "warn"}
 
 
@@ -58,15 +61,15 @@ class StartedScreen(HeadwayScreen):
         return [
             *common_commands(self),
             ScreenCommand("open", self.open_run, self.why_no_run),
-            ScreenCommand("pause", self.pause, lambda: self._why_not(RequestKind.PAUSE_PLAN)),
-            ScreenCommand("resume", self.resume, lambda: self._why_not(RequestKind.RESUME_PLAN)),
-            ScreenCommand("abort", self.abort, lambda: self._why_not(RequestKind.ABORT_PLAN)),
+            *(
+                ScreenCommand(name, act, partial(self._why_not, STEERING_KEYS[name]))
+                for name, act in (("pause", self.pause), ("resume", self.resume), ("abort", self.abort))
+            ),
         ]
 
     @property
     def finished_keys(self) -> Sequence[str]:
-        is_over = self.view is not None and all(self.view.state not in states for states, *_ in STEERING.values())
-        return STEERING_KEYS if is_over else ()
+        return [name for name, kind in STEERING_KEYS.items() if self.view and self.view.state not in STEERING[kind][0]]
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
@@ -88,7 +91,7 @@ class StartedScreen(HeadwayScreen):
     def _show(self, answer: tuple[PlanView, IncidentView | None]) -> None:
         view, self.incident = answer
         self.view = view
-        self.grid.set_columns(rows.progress_columns(view, self.ctx))
+        self.grid.set_columns(rows.progress_columns(view, self.ctx, self.size.width))
         if not self.grid.touched:
             self.grid.show(self._rows(view))
             at = next((step.place for step in view.steps if step.state in ("requested", "failed")), None)
@@ -118,7 +121,7 @@ class StartedScreen(HeadwayScreen):
     def _rows(self, view: PlanView) -> FixedRows:
         is_done = self.incident is not None and view.state == "done"
         ended = rows.ended_rows(self.incident, self.ctx) if self.incident is not None and is_done else []
-        return FixedRows([*rows.plan_rows(view, self.ctx), *ended])
+        return FixedRows([*rows.plan_rows(view, self.ctx, self.size.width), *ended])
 
     def _status_lines(self, view: PlanView, width: int) -> list[BarLine]:
         """Its services, requester and reason on two lines at most; of an ended plan its recap."""

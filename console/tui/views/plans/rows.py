@@ -368,6 +368,8 @@ def _cell(outlook: PlanOutlook, finish: VariantFinish, ctx: RenderContext) -> li
     return [(f"{mark} ", style), (f"{at}{gap}", "plain"), (finish.text.lstrip(), style)]
 
 
+PROGRESS_FROM = 100
+"""Columns of a screen with room for the bar of the progress and for steps below each other."""
 PROGRESS_COLUMNS = (
     Column("#", 2, 1, right=True),
     Column("", 1, 1),
@@ -375,13 +377,13 @@ PROGRESS_COLUMNS = (
     Column("action", 7, 2),
     Column("job", 40, 1, flex=3, most=64, middle=True),
     Column("after", 5, 3),
-    Column("says", 12, 2, flex=4),
+    Column("says", 24, 2, flex=4),
 )
 
 
-def progress_columns(plan: PlanView, ctx: RenderContext) -> tuple[Column, ...]:
+def progress_columns(plan: PlanView, ctx: RenderContext, width: int) -> tuple[Column, ...]:
     """The column of the jobs is as wide as its longest name: the rest is for what the steps say."""
-    deep = depths({step.place: step.after for step in plan.steps})
+    deep = _progress_depths(plan, width)
     longest = max((length_of([(name_at(step.job, deep[step.place], ctx), "")]) for step in plan.steps), default=0)
     return tuple(
         column._replace(width=min(column.width, longest), most=min(column.most, longest))
@@ -395,12 +397,19 @@ def step_mark(step: PlanStepView, ctx: RenderContext) -> tuple[str, str, str]:
     return ctx.mark("plan step" if step.status in PLAN_STEPS else "action", step.status)
 
 
-def plan_rows(plan: PlanView, ctx: RenderContext) -> list[TableRow]:
+def _progress_depths(plan: PlanView, width: int) -> dict[int, int]:
+    """Of each step; a narrow screen has no room for more than one."""
+    deepest = DEEPEST if width >= PROGRESS_FROM else 1
     deep = depths({step.place: step.after for step in plan.steps})
+    return {place: min(depth, deepest) for place, depth in deep.items()}
+
+
+def plan_rows(plan: PlanView, ctx: RenderContext, width: int) -> list[TableRow]:
+    deep = _progress_depths(plan, width)
     return [_plan_row(plan, step, deep[step.place], ctx) for step in plan.steps]
 
 
-PROGRESS_CELLS, PROGRESS_FROM = 10, 100
+PROGRESS_CELLS = 10
 
 
 def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: RenderContext, width: int) -> list[Segment]:

@@ -170,7 +170,9 @@ async def test_the_shadow_report_counts_and_its_window_turns(night: Night) -> No
     await night.press(":", *"shadow", "enter")
     await night.see("SHADOW REPORT  the last 14d", "IN SHADOW the estate", "2  sent", "1  held", "3  sent actions")
     await night.press("w")
-    await night.see("the last 1d", "1  sent")
+    await night.see("the last 1d", "1  sent", "<shadow>  q back  w window")
+    await night.press("q")
+    await night.see("SERVICES 5")
 
 
 @on_the_night()

@@ -153,7 +153,7 @@ async def test_the_page_to_hand_over_is_read_first_and_the_terminal_is_not_promi
     await _open(night)
     await night.act("handover")
     await night.see("handover of INC-0412", "Summary", "Unacknowledged")
-    await night.see("Recoverable until 2026-11-20 03:58:00 CET")
+    await night.see("Restart extract_orders by 03:58 CET (in 40 min)")
     assert "" == night.app.clipboard
     await night.press("y")
     await night.see("a terminal may ignore", "headway incident report INC-0412")
@@ -165,7 +165,7 @@ async def test_a_page_to_hand_over_is_on_the_wall_that_z_means(night: Night) -> 
     await _open(night)
     await night.act("zone")
     await night.act("handover")
-    await night.see("Recoverable until 2026-11-20 02:58:00 UTC")
+    await night.see("Restart extract_orders by 02:58 UTC (in 40 min)")
 
 
 @on_the_night(size=(120, 36))

@@ -78,6 +78,9 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
     assert "(in 40 min), after 03:50 also load_orders, saves Supply plan" in verdict(view)
     assert "load_orders too" not in verdict(safe)
+    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 80, is_frozen=False)
+    whole = " Restart extract_orders by 03:58, after 03:50 also load_orders, saves 2 services"
+    assert (whole, 80) == (text_of(line), length_of(line)), "the time left goes before the services"
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
     assert " Restart extract_orders by 03:58, after 03:50 also load_orders" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
