@@ -202,9 +202,8 @@ class PostgresAdapter(WriteSession):
             return range(0)
         # One writer at a time (`lock_writers`), so the block is ours alone.
         sequence = f"pg_get_serial_sequence('{table}', 'id')"
-        first = int(self.rows(f"SELECT nextval({sequence}) AS id")[0].id)
-        self.rows(f"SELECT setval({sequence}, {first + count - 1})")
-        return range(first, first + count)
+        last = int(self.rows(f"SELECT setval({sequence}, nextval({sequence}) + ? - 1) AS id", (count,))[0].id)
+        return range(last - count + 1, last + 1)
 
     def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         with self._raw.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:

@@ -202,8 +202,7 @@ def add_versions(
         )
         for job_id, schedule in schedules
     ]  # fmt: skip
-    marks = ", ".join("?" * len(columns))
-    session.many(f"INSERT INTO schedule ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608  (our own names)
+    session.insert("schedule", columns, rows)
 
 
 class _InventoryWriter:
@@ -393,9 +392,12 @@ class _InventoryWriter:
         names = {encode_name(name) for _, job in jobs for name in (*job.upstreams, *filter(None, (job.parent,)))}
         query = "SELECT k.a, j.id FROM {keys} JOIN job j ON j.system_id = ? AND j.source_id = k.a"
         ids: dict[str, int] = dict(self._session.by_keys(query, sorted(names), (self._system_id,)))
+        parents = {job_id: ids.get(encode_name(job.parent)) if job.parent else None for job_id, job in jobs}
+        query = "SELECT k.a, j.parent_id FROM {keys} JOIN job j ON j.id = k.a"
+        stored: dict[int, int | None] = dict(self._session.by_keys(query, sorted(parents)))
         self._session.many(
             "UPDATE job SET parent_id = ? WHERE id = ?",
-            [(ids.get(encode_name(job.parent)) if job.parent else None, job_id) for job_id, job in jobs],
+            [(parent, job_id) for job_id, parent in parents.items() if parent != stored[job_id]],
         )
         upstreams = ((ids.get(encode_name(name)), job_id) for job_id, job in jobs for name in job.upstreams)
         edges = {(upstream, job_id) for upstream, job_id in upstreams if upstream is not None}
