@@ -25,6 +25,7 @@ from console.store.db.database import Database
 from console.store.db.fence import Fence, ShardFence
 from console.store.db.session import Row, WriteSession
 from console.store.errors import LeaseLost
+from console.store.ingest.inventory import JOBS_SEQ_KEY
 from console.store.meta import get_meta, next_changed_seq, set_meta
 from console.store.names import (
     RENAMED_KEY,
@@ -92,15 +93,21 @@ class _JobsByName:
         return job_id
 
 
-def sync_config(store: Database, settings: EstateSettings, now: datetime, fence: Fence | None) -> SyncResult:
-    """Writes the differences from the config; `now` is only for the audit of a changed config. Raises LeaseLost, also
-    for a shard's fence with a config that is not the one in effect."""
+def sync_config(
+    store: Database, settings: EstateSettings, now: datetime, fence: Fence | None, jobs_seq: int | None = None
+) -> SyncResult:
+    """Writes the differences from the config; `now` is only for the audit of a changed config. `jobs_seq`: nothing is
+    done if an engine has matched this config against the jobs up to this JOBS_SEQ_KEY. Raises LeaseLost, also for a
+    shard's fence with a config that is not the one in effect."""
     failpoint("config.loaded")
     now_us = micros(now)
     with store.write(fence) as session:
         before = get_meta(session, "config_digest")
         if isinstance(fence, ShardFence) and before != settings.digest:
             raise LeaseLost("the config of this engine is not the one in effect; nothing was written")
+        digest, _, matched = (get_meta(session, MATCHED_KEY) or " -1").rpartition(" ")
+        if jobs_seq is not None and digest == before == settings.digest and int(matched) >= jobs_seq:
+            return SyncResult()
         switches.initialize_mode(session, settings.starts_in, now_us)
         changed = _systems(session, settings.systems, now)
         jobs = _known_jobs(session)
@@ -129,6 +136,7 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
             "unmatched": json.dumps([clean_line(name) for name in jobs.unmatched]),
             RENAMED_KEY: renamed_json(jobs.renamed),
             UNKNOWN_JOBS_KEY: json.dumps(unknown),
+            MATCHED_KEY: f"{settings.digest} {get_meta(session, JOBS_SEQ_KEY) or 0}",
         }
         set_meta(session, values)
         if changed:
@@ -140,6 +148,8 @@ def sync_config(store: Database, settings: EstateSettings, now: datetime, fence:
     return SyncResult(unmatched, changed, unknown, jobs.renamed)
 
 
+MATCHED_KEY = "config_matched"
+"""Key in `meta` of the config, and of the JOBS_SEQ_KEY up to which it was matched against the jobs."""
 SYNCED_KEY = "config_synced"
 """Key in `meta` of the last config that was matched against all jobs, with its dependencies checked."""
 

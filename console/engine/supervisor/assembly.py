@@ -62,7 +62,7 @@ from console.store.actions import ActionRow
 from console.store.config_sync import SYNCED_KEY, record_dependency_faults
 from console.store.db.database import Database
 from console.store.db.fence import Fence
-from console.store.ingest.inventory import JOBS_SEQ_KEY
+from console.store.ingest.inventory import jobs_seq
 from console.store.jobs import accept_drift
 from console.store.meta import get_meta
 from console.text.cleaning import clean_line
@@ -84,7 +84,7 @@ class EngineAssembly:
         self.secrets = secrets
         self.clock = Clock(store.clock_setting)
         self.failures = WorkerFailures(secrets)
-        self._synced_jobs = ""
+        self._synced_jobs = 0
         """Value of JOBS_SEQ_KEY at the last sync."""
         self._underway = ActionsInFlight(WRITES_PER_SYSTEM)
         self._inbound = InboundListeners(secrets)
@@ -108,7 +108,7 @@ class EngineAssembly:
     def begin(self, fence: int) -> None:
         """Syncs config into the store and recovers what a dead engine left. Raises LeaseLost."""
         self._fence = fence
-        self._synced_jobs = self._jobs_seq()
+        self._synced_jobs = jobs_seq(self.store)
         is_synced = self.shards is not None and self._is_synced()
         if not is_synced:
             self.config_sync.sync(fence)
@@ -124,15 +124,11 @@ class EngineAssembly:
 
     def _sync_jobs_of_shards(self, fence: int) -> None:
         """Syncs config after a change of jobs by the pollers of any engine, and records what follows from it."""
-        changed = self._jobs_seq()
+        changed = jobs_seq(self.store)
         if changed != self._synced_jobs:
-            self.config_sync.sync(fence)
+            self.config_sync.sync(fence, changed)
             self._record_dependency_faults(fence, changed)
             self._synced_jobs = changed
-
-    def _jobs_seq(self) -> str:
-        with self.store.read() as session:
-            return get_meta(session, JOBS_SEQ_KEY) or ""
 
     def _is_synced(self) -> bool:
         """Whether an engine of this version has matched this config against all jobs. That takes seconds for 100,000
@@ -140,7 +136,7 @@ class EngineAssembly:
         with self.store.read() as session:
             return get_meta(session, SYNCED_KEY) == self._sync_text(self._synced_jobs)
 
-    def _sync_text(self, synced_jobs: str) -> str:
+    def _sync_text(self, synced_jobs: int) -> str:
         return f"{version('headway')} {self.config.digest} {synced_jobs}"
 
     def _jobs_synced(self, fence: Fence) -> None:
@@ -149,7 +145,7 @@ class EngineAssembly:
         else:
             self.job_sync.wake.set()
 
-    def _record_dependency_faults(self, fence: int, synced_jobs: str) -> None:
+    def _record_dependency_faults(self, fence: int, synced_jobs: int) -> None:
         """After a sync of the jobs up to then, records which dependencies and deadlines contradict the schedules, and
         which cannot hold."""
         estate, now = self.evaluator.estate(), self.clock.now()

@@ -13,6 +13,7 @@ from console.engine.supervisor import settings as plain
 from console.store.config_sync import sync_config
 from console.store.db.database import Database
 from console.store.db.fence import Fence
+from console.store.ingest.inventory import jobs_seq
 from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.engine")
@@ -37,9 +38,10 @@ class ConfigSync:
         self._waiting: dict[Callable[[bool], None], None] = {}
         """`ended` of the polls that the next sync serves."""
 
-    def sync(self, fence: Fence) -> None:
-        """Matches config against the known jobs; a pattern without a match is logged once. Raises LeaseLost."""
-        synced = sync_config(self._store, plain.estate_settings(self._config()), self._clock.now(), fence)
+    def sync(self, fence: Fence, jobs_seq: int | None = None) -> None:
+        """Matches config against the known jobs; with `jobs_seq` only if no engine has matched those up to it. A
+        pattern without a match is logged once. Raises LeaseLost."""
+        synced = sync_config(self._store, plain.estate_settings(self._config()), self._clock.now(), fence, jobs_seq)
         unmatched = frozenset(synced.unmatched)
         if unmatched - self._logged:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
@@ -84,7 +86,7 @@ class ConfigSync:
             served, self._waiting = self._waiting, {}
         started = time.monotonic()
         try:
-            self.sync(fence)
+            self.sync(fence, jobs_seq(self._store))
             self._on_synced(fence)
         except BaseException:
             with self._lock:

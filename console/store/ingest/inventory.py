@@ -17,7 +17,7 @@ from console.store.db.fence import Fence
 from console.store.db.session import Row, Values, WriteSession
 from console.store.events import record_event
 from console.store.ingest.latest_run import first_rows
-from console.store.meta import next_changed_seq, set_meta
+from console.store.meta import get_meta, next_changed_seq, set_meta
 from console.store.names import decode_name, encode_name, is_too_long_name, record_renames
 from console.text.cleaning import clean, clean_line
 
@@ -162,6 +162,12 @@ ACCEPT_NEWEST_SCHEDULE = (
 
 JOBS_SEQ_KEY = "jobs_seq"
 """Key in `meta` of the last change after which the engine with the lease must match its config against the jobs."""
+
+
+def jobs_seq(store: Database) -> int:
+    """The value of JOBS_SEQ_KEY; 0 before the first change."""
+    with store.read() as session:
+        return int(get_meta(session, JOBS_SEQ_KEY) or 0)
 
 
 def write_inventory(

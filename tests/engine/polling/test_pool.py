@@ -297,7 +297,7 @@ def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_fo
     began, free, syncs, done = threading.Event(), threading.Event(), list[Fence](), list[bool]()
     turns: list[Callable[[bool], None]] = [partial(done.append) for _ in range(20)]
 
-    def sync(_: ConfigSync, fence: Fence) -> None:
+    def sync(_: ConfigSync, fence: Fence, __: int) -> None:
         assert not syncs or not matching.sync_changed_jobs(fence, turns[1])
         syncs.append(fence)
         began.set()
@@ -321,7 +321,7 @@ def test_polls_that_wait_for_a_sync_that_fails_are_served_by_the_next(
 ) -> None:
     broken, done, matching = [True], list[bool](), config_sync_of(bench)
 
-    def sync(_: ConfigSync, fence: Fence) -> None:
+    def sync(_: ConfigSync, fence: Fence, __: int) -> None:
         assert not broken or not matching.sync_changed_jobs(fence, done.append)
         if broken.pop():
             raise StoreUnusable("the disk is full")

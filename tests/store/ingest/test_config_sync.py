@@ -22,7 +22,7 @@ from console.domain.settings import (
     SystemSetting,
 )
 from console.store.config_sync import SyncResult, sync_config
-from console.store.ingest.inventory import write_inventory
+from console.store.ingest.inventory import jobs_seq, write_inventory
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
 from tests.store.estate import JOBS, MIDNIGHT, SYSTEMS, Estate, record, run
@@ -311,3 +311,19 @@ def test_a_changed_cutoff_leaves_old_runs_where_they_were(night: Estate) -> None
     midnight = replace(WHOLE, systems=tuple(replace(system, cutoff=time(0)) for system in SYSTEMS))
     sync_config(night.store, midnight, later, None)
     assert "2026-11-19" == night.fetch_one("SELECT business_date FROM run")
+
+
+def test_an_engine_skips_the_match_that_another_has_made_since_its_jobs_changed(night: Estate) -> None:
+    def match(settings: EstateSettings = WHOLE) -> bool:
+        """Whether a match up to the newest job writes a lost setting again."""
+        with night.store.write(None) as session:
+            session.rows("UPDATE job SET grace_s = 1 WHERE id = ?", (night.job_id(),))
+        sync_config(night.store, settings, MIDNIGHT, None, jobs_seq(night.store))
+        return bool(night.fetch_one("SELECT grace_s FROM job WHERE id = :id", id=night.job_id()) == 600.0)
+
+    sync(night, WHOLE)
+    assert not match()
+    write_inventory(night.store, night.host, InventoryChanges(new=(record("db07:new"),)), MIDNIGHT, None, True)
+    assert match()
+    assert not match()
+    assert match(replace(WHOLE, digest="d2"))
