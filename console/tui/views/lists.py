@@ -186,11 +186,11 @@ class ViewList(FilteredList):
     def filtered(self) -> Sequence[Any]:
         if not self.only_problems and not self.filter_text:
             return self.views
-        return [
-            view
-            for view in self.views
-            if (not self.only_problems or self.is_problem(view)) and matches_terms(self.text(view), self.filter_text)
-        ]
+        return [view for view in self.views if self.matches(view)]
+
+    def matches(self, view: Any) -> bool:
+        is_listed = not self.only_problems or self.is_problem(view)
+        return bool(is_listed and matches_terms(self.text(view), self.filter_text))
 
     @property
     def selected(self) -> Any:

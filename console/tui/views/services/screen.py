@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -172,7 +173,7 @@ class ServicesScreen(HeadwayScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.list = ServiceList(self, self._paint_about)
+        self.list = ServiceList(self, self._list_painted)
         self.grid = self.list.grid
         self.verdict = VerdictLine(self, command=self._verdict_command)
         self.preview = PreviewBeside(self, self._preview_source)
@@ -214,13 +215,17 @@ class ServicesScreen(HeadwayScreen):
 
     @property
     def _path_services(self) -> tuple[ServiceView, ...]:
-        """The selected service, and others of that date, as far as there is room for their paths."""
+        """The selected service, and other listed ones of that date, as far as there is room for their paths."""
         view: ServiceView | None = self.selected
         if view is None:
             return ()
-        by_urgency, room = service_groups.by_urgency(self.list.views), max(0, self._spare_lines // 2)
-        further = [service for service in by_urgency if service.business_date == view.business_date]
-        return (view, *[service for service in further if service is not view][:room])
+        room, date = max(0, self._spare_lines // 2), view.business_date
+        further = (
+            service
+            for service in service_groups.by_urgency(self.list.views)
+            if service is not view and service.business_date == date and self.list.matches(service)
+        )
+        return (view, *islice(further, room))
 
     def _follow(self) -> None:
         if self._path_services != self._path_of:
@@ -249,6 +254,11 @@ class ServicesScreen(HeadwayScreen):
         if by is not ServiceGrouping.NONE:
             title.append((f"   by {by}", "dim"))
         return title, self.list.title_marks()
+
+    def _list_painted(self) -> None:
+        if self.is_whole and self.query("#detail"):
+            self._follow()  # a filter hides services
+        self._paint_about()
 
     def _paint_about(self) -> None:
         if self.is_whole and self.query("#detail"):  # mounted later, inside a container

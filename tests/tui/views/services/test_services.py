@@ -477,3 +477,13 @@ def test_the_delivery_of_a_service_with_a_verified_verdict_is_not_unknown() -> N
     assert ("every service is on schedule", "ok") == all_well_text([passed], CALM, "", CONTEXT)
     unseen = dataclasses.replace(passed, reasons=(Reason("a/b cannot be reached", kind=ReasonKind.UNVERIFIED),))
     assert ("delivery unknown: X, due 00:00 (2h17m ago)", "warn") == all_well_text([unseen], CALM, "", CONTEXT)
+
+
+@on_the_night(size=(120, 36))
+async def test_a_filter_hides_a_service_below_the_list_too(night: Night) -> None:
+    await night.until(lambda: night.text.count("Churn scores") == 2, "the path of a service without problems")
+    await night.act("problems")
+    await night.until(lambda: "Churn scores" not in night.text, "the list and the paths of the services with problems")
+    assert night.text.count("Supply plan") > 1
+    await night.act("problems")
+    await night.until(lambda: night.text.count("Churn scores") == 2, "all of them again")
