@@ -321,6 +321,8 @@ class IncidentView:
     """The restarts that its most urgent service day needs, its own among them; empty if it needs no other."""
     unreachable: str = ""
     """Its cause, if that is a target that does not answer."""
+    repaired: datetime | None = None
+    """When its root, or else the first later run of that job, succeeded; None if that is unknown."""
 
     @property
     def zone(self) -> str:
@@ -420,11 +422,12 @@ def has_recovered(view: IncidentView) -> bool:
 
 
 def repair_times(view: IncidentView, clock: Callable[[datetime], str]) -> str:
-    """ "failed 03:12, repaired 03:37", "closed" if it was not repaired; empty while it is open."""
+    """ "failed 03:12, repaired 03:37", as notifications name the time its root was good again; "closed" if it was not
+    repaired; empty while it is open."""
     if view.row.closed is None:
         return ""
-    how = "repaired" if has_recovered(view) else "closed"
-    return f"failed {clock(view.row.failed_since)}, {how} {clock(view.row.closed)}"
+    how, at = ("repaired", view.repaired or view.row.closed) if has_recovered(view) else ("closed", view.row.closed)
+    return f"failed {clock(view.row.failed_since)}, {how} {clock(at)}"
 
 
 def open_reason(view: IncidentView) -> list[str]:

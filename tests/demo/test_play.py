@@ -231,7 +231,9 @@ async def _follow_the_tour(night: Night, size: tuple[int, int]) -> None:
             await page.at_rest()
         await page.see("TOUR 5/5  Done in", "Expected on time: ", "0 at risk · 1 incident")
         assert [] == [service.name for service in app.services if service.is_endangered]
-        assert {"Supply plan", "Daily revenue"} == set(tour.recap.partition("Expected on time: ")[2].split(", "))
+        assert {"Supply plan", "Daily revenue"} == set(
+            tour.recap(app.ctx.hm).partition("Expected on time: ")[2].split(", ")
+        )
 
 
 def notified_lines(incident: IncidentView, kind: str) -> list[Any]:

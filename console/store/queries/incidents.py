@@ -85,6 +85,13 @@ _ROOT_FAILURE = (
     f" AND t.state IN ({_RED}) ORDER BY t.number DESC LIMIT 1"
 )
 
+_REPAIRED = (
+    "SELECT CASE WHEN r.state = 'succeeded' AND NOT r.stale_read THEN CASE WHEN r.evidence <> 'asserted' THEN"
+    " r.ended_us END ELSE (SELECT min(g.ended_us) FROM run g WHERE g.job_id = r.job_id AND g.sort_us > r.sort_us AND"
+    " g.state = 'succeeded' AND g.evidence <> 'asserted' AND NOT g.stale_read) END AS at_us FROM incident i JOIN run r"
+    " ON r.id = i.root_run_id WHERE i.id = ?"
+)
+
 SELECT_DELIVERIES = (
     "SELECT a.incident_id, a.route, a.kind, d.receiver, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
     " (SELECT max(g.sent_us) FROM delivery g WHERE g.alert_id = a.digest_id AND g.receiver = d.receiver)) AS sent_us,"
@@ -241,7 +248,12 @@ class IncidentQueries(ContextQueries):
             repairs=self._repairs(incident_id),
             joint_restarts=self._joint_restarts(incident_id),
             unreachable=row.root_job if row.cause == "target" and self._is_failing(incident_id) else "",
+            repaired=self._repaired(incident_id) if row.closed is not None else None,
         )
+
+    def _repaired(self, incident_id: int) -> datetime | None:
+        row = self.link.first(_REPAIRED, (incident_id,))
+        return optional_instant(row.at_us) if row is not None else None
 
     def _is_failing(self, incident_id: int) -> bool:
         """True while the target that is its cause does not answer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.geometry import Size
@@ -305,7 +304,8 @@ def is_tour_shown(board: ConsoleApp) -> bool:
 def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, must_type: str = "") -> None:
     """Reports the state of a screen or dialog to the tour, and shows the next step."""
     board = cast(ConsoleApp, screen.app)
-    if board.tour is None or board.header is None or not screen.is_attached:
+    tour = board.tour
+    if tour is None or board.header is None or not screen.is_attached:
         return
     from console.tui.frame.tour import TourState
 
@@ -322,12 +322,12 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
     )
     incidents, is_paused = board.header.open_incidents, board.clock_waits
     seen = TourState(where, only_problems, incidents, must_type, at_risk, is_paused, by_key, delivered)
-    if board.tour.awaits_plans:
-        board.query_thread.ask("tour", _plan_states, partial(_take_plans, board, board.tour), lambda _: None)
-    board.tour.notice(seen)
+    if tour.awaits_plans:
+        board.query_thread.ask("tour", _plan_states, lambda answer: tour.take_plans(*answer), lambda _: None)
+    tour.notice(seen)
     for bar in screen.query(f"#{TOUR_BAR_ID}").results(Bar):
-        bar.display = board.tour.on and not is_small(board.size)
-        bar.show_lines(_tour_lines(board, board.tour, seen, bar.size.width or board.size.width))
+        bar.display = tour.on and not is_small(board.size)
+        bar.show_lines(_tour_lines(board, tour, seen, bar.size.width or board.size.width))
 
 
 def _plan_states(reads: Queries) -> tuple[dict[int, str], IncidentView | None]:
@@ -338,13 +338,6 @@ def _plan_states(reads: Queries) -> tuple[dict[int, str], IncidentView | None]:
     numbers = [plan.incident_id for plan in plans if plan.incident_id is not None]
     numbers = numbers or [row.id for row in reads.incidents.list_incidents(closed=True)]
     return states, reads.incidents.incident(numbers[0]) if numbers else None
-
-
-def _take_plans(board: ConsoleApp, tour: GuidedTour, answer: tuple[dict[int, str], IncidentView | None]) -> None:
-    from console.domain.incident import repair_times
-
-    states, incident = answer
-    tour.take_plans(states, repair_times(incident, board.ctx.hm) if incident is not None else "")
 
 
 def _plan_state(plan: PlanView, reads: Queries) -> str:
@@ -366,5 +359,5 @@ def _tour_lines(board: ConsoleApp, tour: GuidedTour, seen: TourState, width: int
     for name, label in hints:
         right += [(key(seen.where, name), "key"), (f" {label}  ", "plain")]
     title: BarLine = (((f" {tour.title} ", "ok" if tour.is_done else "mark"),), tuple(right), "panel")
-    recap = banner_lines(tour.recap, width, "ok", "panel") if tour.is_done else []
+    recap = banner_lines(tour.recap(board.ctx.hm), width, "ok", "panel") if tour.is_done else []
     return [title, *recap, *banner_lines(tour.text(seen, key), width, "plain", "panel")]

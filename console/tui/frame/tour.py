@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from console.domain.incident import IncidentView, repair_times
 from console.timing.durations import format_duration
 
 NAMES = (
@@ -58,10 +60,12 @@ class GuidedTour:
     """As in `TourState`, of all that was seen: a service begins its next business date meanwhile."""
     is_repaired: bool = False
     """True while the header counts no incident after it counted one, or its plan has repaired the cause."""
-    times: str = ""
-    """ "failed 03:12, repaired 03:26", as the recap of the plan has it; empty before it is read."""
+    incident: IncidentView | None = None
+    """That of the newest plan; None before it is read."""
     plans: frozenset[str] = frozenset()
     newest_plan: int | None = None
+    waiting: tuple[int, str] | None = None
+    """The newest plan that is paused or stopped, and which of both."""
     skipped: int = 0
     begun: float = field(init=False)
     ended: float | None = None
@@ -92,16 +96,22 @@ class GuidedTour:
         else:
             self._done(_reached(seen))
 
-    def take_plans(self, states: Mapping[int, str], times: str = "") -> None:
-        """States of the plans by their number, the newest first; `times` of the incident of that one."""
+    def take_plans(self, states: Mapping[int, str], incident: IncidentView | None = None) -> None:
+        """States of the plans by their number, the newest first; the incident of that one."""
         self.plans = frozenset(states.values())
         self.newest_plan = next(iter(states), None)
-        self.times = times
+        self.waiting = next((plan for plan in states.items() if plan[1] in ("paused", "stopped")), None)
+        self.incident = incident
 
     @property
     def awaits_plans(self) -> bool:
         """True while its text depends on the state of a plan: from the step that starts one until it has ended."""
-        return self.step == len(NAMES) - 1 or (self.is_done and (bool(_RUNS & self.plans) or not self.times))
+        is_over = self._is_closed and not _RUNS & self.plans and self.waiting is None
+        return self.step == len(NAMES) - 1 or (self.is_done and not is_over)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self.incident is not None and self.incident.row.closed is not None
 
     def skip(self) -> None:
         if not self.is_done:
@@ -123,12 +133,11 @@ class GuidedTour:
     def took(self) -> str:
         return format_duration((self.ended if self.ended is not None else self.clock()) - self.begun)
 
-    @property
-    def recap(self) -> str:
-        """Summary of the repair, in one line; empty if nothing was repaired."""
+    def recap(self, clock: Callable[[datetime], str]) -> str:
+        """Summary of the repair, in one line, with times as `clock` formats them; empty if nothing was repaired."""
         if not self.is_repaired:
             return ""
-        times = self.times or "repaired"
+        times = (repair_times(self.incident, clock) if self.incident is not None else "") or "repaired"
         saved: dict[str, list[str]] = {}
         for title in self.were_at_risk or ("every service",):
             saved.setdefault(self.delivered.get(title, "Expected on time"), []).append(title)
@@ -141,6 +150,8 @@ class GuidedTour:
             if seen.at_risk or seen.incidents > (REPAIRED in self.plans):
                 where = "services" if seen.at_risk else "incidents"
                 return f"The night goes on: {key(seen.where, where)} shows what needs attention now"
+            if self.waiting is not None:
+                return _resumes(*self.waiting, seen, key)
             own_estate = f"Your own estate{skipped}: {key(seen.where, 'leave')}, then .venv/bin/headway init"
             return self._rest_of_plan(seen, key) + own_estate
         if seen.where == "preview" and self.step < len(NAMES) - 1:
@@ -206,6 +217,11 @@ def _proves(seen: TourState, key: Keys) -> str:
     return text if seen.is_paused else f"The clock runs again. {text}"
 
 
+def _resumes(plan: int, state: str, seen: TourState, key: Keys) -> str:
+    opens = "" if seen.where == "recovery" else f"{key(seen.where, 'jump')}plan {plan}, then "
+    return f"Plan {plan} is {state}: {opens}{key('recovery', 'resume')} resumes it"
+
+
 def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
     if tour.is_repaired:
         return "Repaired. The forecasts are computed again until no service is at risk"
@@ -215,6 +231,8 @@ def _start(tour: GuidedTour, seen: TourState, key: Keys) -> str:
         if seen.where == "recovery":
             return _proves(seen, key)
         return f"The plan runs by itself; {key(seen.where, 'incidents')} shows its status"
+    if tour.waiting is not None:
+        return _resumes(*tour.waiting, seen, key)
     if MORE_STEPS in tour.plans and seen.where in ("recovery", "incident"):
         recover = key("incident", "recover")
         return f"Verified, but later jobs had started: {recover} on the incident plans their reruns"

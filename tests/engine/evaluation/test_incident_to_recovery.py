@@ -17,6 +17,7 @@ from console.domain.ids import new_action_key
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.notify.senders import SendResult
 from console.engine.supervisor.engine import Engine
+from console.timing.formats import local_time
 from tests.action_requests import rerun_of
 from tests.engine.bench import Bench
 from tests.present import present
@@ -81,7 +82,8 @@ def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_notified(bench
         "(INC-0001, " in title and title.endswith(f", rerun by {by})"),
     )
     assert "failed" not in title + body
-    assert f"Repaired       rerun by {by}, good at " in body
+    assert view.repaired is not None
+    assert f"Repaired       rerun by {by}, good at {local_time(view.repaired, 'UTC')}" in body
     assert f"closed: green again (rerun by {by}, ran under 1 min), with all affected runs" in [
         event.text for event in view.events
     ]

@@ -18,6 +18,7 @@ from console.domain.filter import JobFilter
 from console.domain.header import UnseenTarget
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
+from console.domain.incident import GREEN_AGAIN, repair_times
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, VanishedJob
 from console.domain.service import DEADLINE_FACET, Timeliness
 from console.store.config_sync import sync_config
@@ -406,6 +407,18 @@ def test_the_services_of_a_closed_incident_are_as_they_are_now(served: Estate, r
     decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00"), expected_at=None),))
     [supply] = reads.incidents.incident(1).services
     assert (Timeliness.MET, at("05:00"), None) == (supply.timeliness, supply.delivered, supply.expected)
+
+
+@pytest.mark.parametrize("period", ["03:10", "03:16"])
+def test_a_closed_incident_has_the_time_its_root_was_good_again(served: Estate, reads: Queries, period: str) -> None:
+    """Whether its scheduler shows the rerun as an attempt of the run, or as a later run."""
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    served.ingest(run(period=period, attempt="r", started_at=at("03:16"), ended_at=at("03:18")))
+    assert reads.incidents.incident(1).repaired is None
+    decide(served, incidents=(incident(incident_id=1, closed=True, event=f"closed: {GREEN_AGAIN}"),))
+    closed = reads.incidents.incident(1)
+    assert ("failed 03:12, repaired 03:18", at("03:20")) == (repair_times(closed, "{:%H:%M}".format), closed.row.closed)
 
 
 def test_earlier_incidents_of_the_same_job_are_listed(served: Estate, reads: Queries) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import count
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from console.config import key_table
+from console.domain.incident import IncidentView
+from console.tui.frame.cells import RenderContext
+from console.tui.frame.clock_format import ZonedClock, ZoneMode
+from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.tour import NAMES, REPAIRED, GuidedTour, TourState
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import draft, plan_of
+from tests.tui.fake_reads import NOW, ZONE, at, draft, incident, plan_of
 from tests.tui.test_snapshots import SMALL, WIDE, SnapCompare, shot
 
 ROOM = 78
@@ -26,6 +31,16 @@ def tour() -> GuidedTour:
 def key(screen: str, name: str) -> str:
     """The key as the table has it."""
     return next((key_table.key_label(act.keys[0]) for act in key_table.key_actions(screen) if act.name == name), "Esc")
+
+
+CONTEXT = RenderContext(NOW, ZonedClock(ZoneInfo(ZONE)), GlyphSet())
+
+
+def repaired() -> IncidentView:
+    """The root was good at 03:26; its incident was closed hours later, when all that it left stale had run again."""
+    view = incident()
+    row = dataclasses.replace(view.row, closed=at("06:09"))
+    return dataclasses.replace(view, row=row, members=(), repaired=at("03:26"))
 
 
 def seen(where: str, incidents: int = 1, only_problems: bool = False) -> TourState:
@@ -99,9 +114,9 @@ def test_it_never_contradicts_the_header() -> None:
     assert "until no service is at risk" in progress.text(at_risk, key)
     progress.notice(seen("run", 0))
     assert progress.is_done
-    assert ("Repaired. Expected on time: Supply plan", True) == (progress.recap, progress.awaits_plans)
-    progress.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
-    assert "Failed 03:12, repaired 03:26. Expected on time: Supply plan" == progress.recap
+    assert ("Repaired. Expected on time: Supply plan", True) == (progress.recap(CONTEXT.hm), progress.awaits_plans)
+    progress.take_plans({1: "done"}, repaired())
+    assert "Failed 03:12, repaired 03:26. Expected on time: Supply plan" == progress.recap(CONTEXT.hm)
     assert not progress.awaits_plans
     assert "then .venv/bin/headway init" in progress.text(seen("run", 0), key)
     assert "shows what needs attention now" in progress.text(at_risk, key)
@@ -138,11 +153,11 @@ def test_the_recap_names_what_was_delivered_since() -> None:
     progress = tour()
     progress.notice(TourState("services", incidents=1, at_risk=("Daily revenue", "Supply plan", "Price list")))
     progress.notice(seen("recovery", 0))
-    progress.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
+    progress.take_plans({1: "done"}, repaired())
     outcomes = ("Supply plan", "Delivered on time"), ("Price list", "Delivered late"), ("Churn", "Delivered on time")
     progress.notice(TourState("recovery", delivered=outcomes))
     progress.notice(seen("recovery", 0))
-    assert progress.recap == (
+    assert progress.recap(CONTEXT.hm) == (
         "Failed 03:12, repaired 03:26. Expected on time: Daily revenue. Delivered on time: Supply plan."
         " Delivered late: Price list"
     )
@@ -170,7 +185,7 @@ def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
     assert guided_tour.step == len(NAMES)
     assert guided_tour.awaits_plans
     assert "The plan finishes by itself" in guided_tour.text(seen("recovery", 0), key)
-    guided_tour.take_plans({1: "done"}, "failed 03:12, repaired 03:26")
+    guided_tour.take_plans({1: "done"}, repaired())
     assert "Above: the recap of the plan. Your own estate: ^C, then .venv/bin/headway init" == guided_tour.text(
         seen("recovery", 0), key
     )
@@ -178,6 +193,30 @@ def test_a_repair_ends_it_though_the_plan_still_holds_later_starts() -> None:
         seen("services", 0), key
     )
     assert not guided_tour.awaits_plans
+
+
+@pytest.mark.parametrize("state", ["paused", "stopped"])
+def test_a_plan_that_waits_for_a_person_has_no_recap_yet(state: str) -> None:
+    guided_tour = tour()
+    guided_tour.notice(seen("plan"))
+    guided_tour.take_plans({1: state})
+    assert f"Plan 1 is {state}: r resumes it" == guided_tour.text(seen("recovery"), key)
+    guided_tour.notice(seen("recovery", 0))
+    guided_tour.take_plans({1: state}, repaired())
+    assert f"Plan 1 is {state}: r resumes it" == guided_tour.text(seen("recovery", 0), key)
+    assert f"Plan 1 is {state}: :plan 1, then r resumes it" == guided_tour.text(seen("services", 0), key)
+    assert guided_tour.awaits_plans
+
+
+def test_the_recap_is_in_the_zone_that_the_console_shows_now() -> None:
+    progress, clock = tour(), ZonedClock(ZoneInfo(ZONE))
+    ctx = RenderContext(NOW, clock, GlyphSet())
+    progress.notice(seen("services", 1))
+    progress.notice(seen("recovery", 0))
+    progress.take_plans({1: "done"}, repaired())
+    assert progress.recap(ctx.hm).startswith("Failed 03:12, repaired 03:26.")
+    clock.mode = ZoneMode.UTC
+    assert progress.recap(ctx.hm).startswith("Failed 02:12, repaired 02:26.")
 
 
 @on_the_night(tour=GuidedTour(lambda: 0.0, step=4), prepare=_came_too_late)

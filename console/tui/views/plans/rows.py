@@ -520,8 +520,13 @@ def _step_note(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> str:
     if step.state == "planned" and (why := plan.waits_for(step)):
         return why
     if step.due is not None and step.state == "planned":
-        return f"at {ctx.day(step.due)}"
+        return f"{ctx.day(step.due)} has passed" if _is_overdue(plan, step, ctx) else f"at {ctx.day(step.due)}"
     return usual if step.state == "planned" else ""
+
+
+def _is_overdue(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> bool:
+    """True if the plan would send it now, but does not run."""
+    return plan.state != "running" and step.due is not None and step.due <= ctx.now
 
 
 def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> SegmentLines:
@@ -539,7 +544,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
             ("period", ctx.period(step.period_key), "plain"),
             ("at", times, "plain"),
             ("since", since, "plain"),
-            ("waits", f"until {ctx.hm(step.due)}" if step.due else "", "plain"),
+            ("waits", f"until {ctx.hm(step.due)}" if step.due and not _is_overdue(plan, step, ctx) else "", "plain"),
             ("after", ", ".join(map(str, step.after)), "plain"),
             ("expected", format_duration(step.expected_s) if step.expected_s is not None else "", "plain"),
             ("under", step.action_key or "", "dim"),

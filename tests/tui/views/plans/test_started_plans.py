@@ -124,14 +124,14 @@ def _has_delivered(night: Night) -> None:
         for service in view.services
     )
     row = dataclasses.replace(view.row, closed=NOW)
-    night.reads.incident_ = dataclasses.replace(view, row=row, services=tuple(met), members=())
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=tuple(met), members=(), repaired=at("03:14"))
 
 
 @on_the_night(prepare=_has_delivered)
 async def test_the_recap_counts_services_once_and_steps_that_were_not_sent_apart(night: Night) -> None:
     night.app.navigation.open_plan(7)
     await night.see(
-        "failed 03:12, repaired 03:17, 2 of 2 services delivered on time",
+        "failed 03:12, repaired 03:14, 2 of 2 services delivered on time",
         "INC-0412 closed 03:17",
         "Supply plan  due 06:30, delivered 06:02  met",
     )
@@ -305,3 +305,18 @@ def test_the_period_of_a_remaining_run_is_in_the_zone_of_the_screen() -> None:
     )
     texts = ["".join(text for text, _ in row.cells) for row in rows[1:3]]
     assert [f"   still red or stale: {first.job} {clock}" for clock in ("03:10", "03:20")] == texts
+
+
+@pytest.mark.parametrize("state, text", [("running", "at 03:10"), ("paused", "03:10 has passed")])
+def test_a_paused_plan_promises_no_time_that_has_passed(state: str, text: str) -> None:
+    first, *others = plan_of(draft()).steps
+    due = dataclasses.replace(first, due=at("03:10"))
+
+    def prepare(night: Night) -> None:
+        night.reads.plans_ = [plan_of(draft(), 7, state=state, steps=(due, *others))]
+
+    @on_the_night(size=(120, 36), prepare=prepare, address=("plan", 7))
+    async def query(night: Night) -> None:
+        await night.see(f"PLAN 7 {state}", text)
+
+    query()
