@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -258,9 +258,11 @@ def match_cost(name: str, typed: str) -> int | None:
             return None
         gaps += position - found_at - 1 if found_at >= 0 else 0
         found_at = position
-    return 4 + gaps
+    return SCATTERED + gaps
 
 
+SCATTERED = 4
+"""The least cost of a name that has the letters in order, but not in a row."""
 JOBS_SHOWN = 200
 WEAK_MATCH = 1_000
 """Worse than any match of a name."""
@@ -298,6 +300,8 @@ class JumpChoices(ChoiceSource):
         """Subjects of a silence; listed once "silence" is typed."""
         self.search_text = self.meant = ""
         """The search text, and the action of a lone alias of `JUMP_ALIASES`."""
+        self._is_unknown = False
+        """True if nothing has the typed words in its name: its first line says so, and is not chosen."""
         self._awaited: set[str] = set()
         """Queries of the list without an answer yet."""
         self._is_entered = False
@@ -361,13 +365,17 @@ class JumpChoices(ChoiceSource):
     def _choose_late(self) -> None:
         if self._is_entered and not self._awaited:
             self._is_entered = False
+            self._choose()
+
+    def _choose(self) -> None:
+        if not self._is_unknown or self.box.grid.touched:
             self.box.choose()
 
     def entered(self) -> None:
         """Enter in the line: waits for pending queries, so that fast and slow typing choose the same."""
         self._is_entered = bool(self._awaited) and not self.box.grid.touched
         if not self._is_entered:
-            self.box.choose()
+            self._choose()
 
     def _again(self) -> None:
         """New results: a moved cursor stays on its choice."""
@@ -394,9 +402,9 @@ class JumpChoices(ChoiceSource):
         self.tables = [PaletteChoice("filter", f"{table}: {query}", "the table with this filter", target)]
         if not table or not query:
             self.tables = []
-        self._show_ranked()
         if query.strip():
             self._ask_jobs(query)
+        self._show_ranked()
 
     def _ask_jobs(self, text: str) -> None:
         try:
@@ -424,8 +432,14 @@ class JumpChoices(ChoiceSource):
         matches = sorted((fit for fit in fits if fit[0] is not None), key=itemgetter(0)) if terms else fits
         meant = [_alias_choice(self.meant, self.box.choices)] if self.meant else []
         rest = (choice for _, choice in matches if choice not in meant)
-        self.box.shown = (*meant, *self.tables, *rest)
+        named = (*meant, *self.tables, *(choice for cost, choice in matches if cost is not None and cost < WEAK_MATCH))
+        self._is_unknown = bool(terms) and not named and not self._awaited
+        unknown = [PaletteChoice("", " ".join(terms), NOTHING_NAMED, None, dead=True)] if self._is_unknown else []
+        self.box.shown = (*unknown, *meant, *self.tables, *rest)
         self.box.show_choices()
+
+
+NOTHING_NAMED = "nothing has this name; arrow keys select what is similar"
 
 
 def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
@@ -434,12 +448,24 @@ def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:
     return next(here, PaletteChoice("", label, "not available on this screen", None, dead=True))
 
 
+def _least_cost(names: Iterable[str], typed: str) -> int | None:
+    costs = (match_cost(name, typed) for name in names)
+    return min((cost for cost in costs if cost is not None), default=None)
+
+
 def _choice_cost(choice: PaletteChoice, terms: list[str]) -> int | None:
+    """Less than WEAK_MATCH if its name has the terms, the first one may be its kind; then its text, then only their
+    letters; None without these."""
+    is_kind = len(terms) > 1 and terms[0] == choice.tag
     is_command = choice.tag in COMMANDS and terms[:1] == [choice.tag]
-    costs = [match_cost(choice.name, term) for term in (terms[1:] if is_command else terms)]
-    if None not in costs:
-        return sum(cost or 0 for cost in costs) - is_command * WEAK_MATCH
-    return WEAK_MATCH if choice.mentions(terms) else None
+    names = (choice.name, choice.says) if choice.tag == "service" else (choice.name,)
+    costs = [_least_cost(names, term) for term in (terms[1:] if is_kind or is_command else terms)]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) == len(costs) and all(cost < SCATTERED for cost in known):
+        return sum(known) - is_command * WEAK_MATCH
+    if choice.mentions(terms):
+        return WEAK_MATCH
+    return 2 * WEAK_MATCH + sum(known) if len(known) == len(costs) else None
 
 
 def screen_choices() -> list[PaletteChoice]:

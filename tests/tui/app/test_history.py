@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from console.tui.dialogs.palette import JumpChoices, PaletteChoice, PickScreen, 
 from console.tui.frame.history import ViewHistory
 from tests.deep import few
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import job_row
+from tests.tui.fake_reads import draft, job_row, plan_of
 
 
 def test_history_goes_back_and_forward_and_forgets_what_was_ahead() -> None:
@@ -273,6 +274,32 @@ async def test_a_jump_finds_by_letters_and_opens_a_table_with_a_filter(night: Ni
     await night.see("jobs: state:failed")
     await night.press("enter")
     await night.see("JOBS  row 1 of 2", "/ state:failed")
+
+
+@on_the_night(size=(120, 36))
+async def test_a_word_that_names_nothing_leads_nowhere_by_its_letters(night: Night) -> None:
+    """ ":alerts" opened a plan, by letters of its title that are far apart."""
+    night.reads.plans_ = [plan_of(draft(), 1, title="airflow/load: repair it, then the rest")]
+    await night.see("SERVICES")
+    await night.press(":")
+    await night.typing()
+    await night.type("alerts")
+    await night.see("nothing has this name", "airflow/load: repair")
+    await night.press("enter")
+    await night.at_rest()
+    assert "nothing has this name" in night.text
+    await night.press("down", "enter")
+    await night.see("SHADOW")
+
+
+@on_the_night(size=(120, 36))
+async def test_a_plan_is_found_by_its_kind_and_number(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7)]
+    row = dataclasses.replace(night.reads.incident_.row, reason="it waits for plan 7")
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
+    await night.see("SERVICES")
+    await night.press(":", *"plan 7", "enter")
+    await night.see("PLAN 7")
 
 
 COMMANDS = {
