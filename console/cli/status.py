@@ -17,6 +17,7 @@ from console.cli.services import service_table
 from console.control.incidents.verdict import urgent_incident
 from console.domain.action import ActionView
 from console.domain.header import EngineShare, HeaderView, silenced_text
+from console.domain.plan import RESUME
 from console.domain.switches import freeze_banner
 from console.domain.system import DriftView, TargetView
 from console.engine.api.documents import service_document
@@ -56,6 +57,7 @@ def run_status(arguments: argparse.Namespace) -> int:
             **header._asdict(),
             "engine": header.engine._asdict(),
             "unseen_targets": [target._asdict() for target in header.unseen_targets],
+            "paused_plans": [plan._asdict() for plan in header.paused_plans],
         },
         "engines": [engine._asdict() for engine in engines],
         "systems": systems,
@@ -126,6 +128,7 @@ def _banner_lines(
     for action in unknown:
         yield f"{action.verb.replace('_', ' ')} of {action.job}: outcome unknown: headway action {action.key}"
     yield from (f"plan {plan} stopped and needs a decision: headway plan {plan}" for plan in header.stopped_plans)
+    yield from (f"{plan.text}: {RESUME} {plan.id}" for plan in header.paused_plans)
 
 
 def _active_maintenance(declared: Declared, now: datetime) -> list[dict[str, Any]]:

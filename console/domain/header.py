@@ -90,6 +90,19 @@ class UnseenTarget(NamedTuple):
     """As `unseen_status` has it: "unreachable", "refused"."""
 
 
+class PausedPlan(NamedTuple):
+    """A plan that a person paused."""
+
+    id: int
+    done: int
+    """Verified steps."""
+    steps: int
+
+    @property
+    def text(self) -> str:
+        return f"Plan {self.id} is paused at {self.done} of {self.steps} step{'s' * (self.steps != 1)}"
+
+
 class HeaderView(NamedTuple):
     """The one line above every screen."""
 
@@ -119,6 +132,8 @@ class HeaderView(NamedTuple):
     MAX_SILENCED if there are more."""
     stopped_plans: tuple[int, ...] = ()
     """Plans that wait for a person to resume or abort them."""
+    paused_plans: tuple[PausedPlan, ...] = ()
+    """Without those that await approval."""
     paused: tuple[SystemPause, ...] = ()
     """Paused systems, by name."""
     config: str = ""

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.domain.header import MAX_SILENCED, EngineShare, EngineView, HeaderView, UnseenTarget, unseen_status
+from console.domain.header import (
+    MAX_SILENCED,
+    EngineShare,
+    EngineView,
+    HeaderView,
+    PausedPlan,
+    UnseenTarget,
+    unseen_status,
+)
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.service import ServiceView, is_in_doubt
 from console.domain.switches import SHADOW, SystemPause
@@ -34,6 +42,11 @@ _STOPPED = (
 )
 """Stopped plans that still need a person: not if their incident is closed or has a newer plan; without an incident, not
 once the failed runs succeeded, nor after STOPPED_LASTS."""
+_PAUSED = (
+    "SELECT p.id, p.requested_from, count(*) AS steps, SUM(CASE WHEN s.state = 'verified' THEN 1 ELSE 0 END) AS done,"
+    " SUM(CASE WHEN s.state = 'planned' THEN 1 ELSE 0 END) AS planned FROM plan p JOIN plan_step s ON s.plan_id = p.id"
+    " WHERE p.state = 'paused' GROUP BY p.id, p.requested_from ORDER BY p.id"
+)
 _DRIFT = (
     "SELECT d.id, j.name AS job, d.what, d.text, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"
     " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL{watched} ORDER BY d.seen_us DESC, d.id DESC"
@@ -117,10 +130,22 @@ class EstateQueries(ContextQueries):
             paused=tuple(self.store.paused().values()),
             silenced=tuple((row.incident_id, row.why) for row in self.link.rows(_SILENCED, (MAX_SILENCED + 1,))),
             stopped_plans=tuple(plan.id for plan in stopped),
+            paused_plans=self._paused_plans(),
             config=meta.get("config_digest", ""),
             config_since=instant(int(meta["config_since_us"])) if "config_since_us" in meta else None,
             console=meta.get("console", ""),
         )
+
+    def _paused_plans(self) -> tuple[PausedPlan, ...]:
+        rows = self.link.rows(_PAUSED)
+        if not rows:
+            return ()
+        from console.domain.plan import may_await_approval
+
+        paused = (
+            row for row in rows if row.planned < row.steps or not may_await_approval("paused", row.requested_from)
+        )
+        return tuple(PausedPlan(row.id, int(row.done), row.steps) for row in paused)
 
     def any_awaiting_approval(self) -> bool:
         """Whether a requested action waits for another person's approval."""

@@ -460,12 +460,12 @@ def _choice_cost(choice: PaletteChoice, terms: list[str]) -> int | None:
     is_command = choice.tag in COMMANDS and terms[:1] == [choice.tag]
     names = (choice.name, choice.says) if choice.tag == "service" else (choice.name,)
     costs = [_least_cost(names, term) for term in (terms[1:] if is_kind or is_command else terms)]
-    known = [cost for cost in costs if cost is not None]
-    if len(known) == len(costs) and all(cost < SCATTERED for cost in known):
-        return sum(known) - is_command * WEAK_MATCH
+    matched = [cost for cost in costs if cost is not None]
+    if len(matched) == len(costs) and all(cost < SCATTERED for cost in matched):
+        return sum(matched) - is_command * WEAK_MATCH
     if choice.mentions(terms):
         return WEAK_MATCH
-    return 2 * WEAK_MATCH + sum(known) if len(known) == len(costs) else None
+    return 2 * WEAK_MATCH + sum(matched) if len(matched) == len(costs) else None
 
 
 def screen_choices() -> list[PaletteChoice]:

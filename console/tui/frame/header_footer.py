@@ -71,6 +71,9 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
     parts: list[Segment] = [(f"A {approvals} to approve", "mark")] if approvals else []
     if stopped := view.stopped_plans:
         parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
+    if paused_plans := view.paused_plans:
+        first = f"plan {paused_plans[0].id} paused"
+        parts.append((f"{len(paused_plans)} plans paused" if len(paused_plans) > 1 else first, "warn"))
     for number, label in view.dangers:
         if number or (view.engine.alive and not view.at_risk):
             parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
@@ -244,7 +247,7 @@ def counted_at(right: Sequence[Segment], width: int, x: int) -> str:
     start = width - length_of(right)
     for run in right:
         size, text = length_of([run]), run[0]
-        if start <= x < start + size and len(text.strip()) > 1 and "stopped" not in text:
+        if start <= x < start + size and len(text.strip()) > 1 and not text.endswith((" stopped", " paused")):
             return next((act for label, act in _COUNTED.items() if label in text), "systems")
         start += size
     return ""

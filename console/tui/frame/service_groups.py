@@ -198,6 +198,9 @@ def all_well_text(
         return None
     coming = next_deadline_text(views, ctx)
     tail = f", next: {coming}" if coming else ""
+    for plan in header.paused_plans[:1]:
+        resumes = f":plan {plan.id} then {ctx.key('recovery', 'resume')} resumes it"
+        return f"{plan.text}, {resumes}{tail}", "warn"
     unseen = unseen_targets_text(header, ctx.hm)
     if overdue := _unjudged_text(views, ctx):
         return f"{overdue}{f'; {unseen}' if unseen else ''}{tail}", "warn"

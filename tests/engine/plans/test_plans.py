@@ -287,15 +287,22 @@ def test_a_handover_says_what_a_plan_does_instead_of_an_act_by(night: Bench) -> 
     )
 
 
+def paused_plans(bench: Bench) -> list[str]:
+    with bench.reads() as reads:
+        return [plan.text for plan in reads.estate.header().paused_plans]
+
+
 def test_a_paused_plan_requests_nothing_and_an_aborted_one_drops_the_rest(night: Bench) -> None:
     number = started(night)
     turn(night)
     assert "paused" == requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
     ends(night, 1)
     assert ["paused", "verified", "planned"] == states(night)
+    assert "\nPlan 1 is paused at 1 of 2 steps: headway plan resume 1\n" in headway(night.url, "status").out
     requests(night).steer_plan(number, RequestKind.ABORT_PLAN, "tomorrow is soon enough")
     turn(night)
     assert ["aborted", "verified", "abandoned"] == states(night)
+    assert [] == paused_plans(night)
     with pytest.raises(PlanRefused, match="plan 1 is aborted: it cannot be resumed"):
         requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
 
@@ -1031,9 +1038,13 @@ def test_a_plan_stands_still_only_if_each_of_its_next_steps_does(night: Bench) -
 
 def test_a_proposed_plan_that_a_person_ran_no_longer_awaits_approval(night: Bench) -> None:
     number = requests(night).request_plan(proposed(night), "pager-1")
+    with night.store.write(None) as session:
+        session.rows("UPDATE plan SET requested_from = ?", (MCP,))
+    assert [] == paused_plans(night)
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
+    assert ["Plan 1 is paused at 0 of 2 steps"] == paused_plans(night)
     with pytest.raises(AlreadyRequested, match=f"plan {number} was started by .*; it is paused: "):
         requests(night).request_plan(proposed(night), "pager-2")
 

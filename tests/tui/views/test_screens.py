@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from console.domain.header import EngineView, UnseenTarget
+from console.domain.header import EngineView, PausedPlan, UnseenTarget
 from console.domain.job import JobRow
 from console.domain.service import Reason
 from console.store.errors import StoreMissing
@@ -639,6 +639,9 @@ async def test_the_header_says_which_plan_waits_for_a_person(night: Night) -> No
     night.reads.head = header(stopped_plans=(3, 5))
     night.app.read_header()
     await night.see("2 plans stopped")
+    night.reads.head = header(paused_plans=(PausedPlan(4, 3, 10),))
+    night.app.read_header()
+    await night.see("plan 4 paused")
 
 
 @on_the_night()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.domain.header import UnseenTarget
+from console.domain.header import PausedPlan, UnseenTarget
 from console.domain.service import Reason, ReasonKind, ServiceView
 from console.domain.switches import SystemPause
 from console.tui.frame.cells import RenderContext
@@ -487,3 +487,10 @@ async def test_a_filter_hides_a_service_below_the_list_too(night: Night) -> None
     assert night.text.count("Supply plan") > 1
     await night.act("problems")
     await night.until(lambda: night.text.count("Churn scores") == 2, "all of them again")
+
+
+def test_a_calm_night_names_the_plan_that_is_paused_and_its_key() -> None:
+    views = [service(1, "supply", "Supply plan", 2, "06:30")]
+    calm = CALM._replace(paused_plans=(PausedPlan(1, 3, 10),))
+    text = "Plan 1 is paused at 3 of 10 steps, :plan 1 then r resumes it, next: Supply plan 05:30 in 3h12m"
+    assert (text, "warn") == all_well_text(views, calm, "", CONTEXT)
