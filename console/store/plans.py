@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.sdk.states import RED_STATES, Verb
+from connectors.sdk.states import Verb
 from console.domain.ids import incident_name, instant, micros
 from console.domain.plan import (
     AWAITS_APPROVAL,
@@ -269,7 +269,6 @@ _IS_NEW = f"state = 'paused' AND text LIKE '%: {UNTIL_RESUMED}'"
 """An older grants.sql begins the text with another word."""
 _REQUESTED = f"SELECT id FROM plan WHERE {_IS_NEW}"  # noqa: S608 - our own
 _SET_TEXT = f"UPDATE plan SET text = ?, changed_seq = changed_seq + 1 WHERE {_IS_NEW} AND id = ? RETURNING id"  # noqa: S608
-_RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _STOPPED = (
     "SELECT title, requested_by, requested_from, incident_id, why, (SELECT COALESCE(NULLIF(i.reason, ''), i.title) FROM"
     " incident i WHERE i.id = p.incident_id) AS reason, (SELECT l.text FROM plan_step s JOIN run r ON r.job_id ="
@@ -277,7 +276,8 @@ _STOPPED = (
     " log_tail l ON l.attempt_id = r.attempt_id WHERE s.plan_id = p.id AND s.state = 'failed' ORDER BY s.place LIMIT 1)"
     " AS log, (SELECT j.name FROM plan_step s JOIN job j ON j.id = s.job_id JOIN run r ON r.job_id = s.job_id AND"
     " r.period_key = s.period_key AND r.ended_us >= COALESCE(s.started_us, p.requested_us) WHERE s.plan_id = p.id AND"
-    f" s.state = 'failed' AND s.verb <> 'wait' AND r.state IN ({_RED}) ORDER BY s.place LIMIT 1) AS broken,"
+    " s.state = 'failed' AND s.verb <> 'wait' AND r.state IN ('failed', 'timed_out') ORDER BY s.place LIMIT 1)"
+    " AS broken,"
     " (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
 )
