@@ -169,7 +169,9 @@ def _plan_step_lines(plan: PlanView, step: PlanStepView) -> list[str]:
     verb = step.verb.replace("_", " ")
     line = f"{step.place:>3} {step.status:<9} {verb} {step.job}{run}  {in_display_zone(step.period_key)}{after}{wait}"
     until = f"waits until {timestamp(step.due)}" if step.due and step.state == "planned" else ""
-    notes = dict.fromkeys((step.text, plan.waits_for(step) or until))
+    may_start = plan.state == "aborted" and step.may_still_start
+    sent = f"it was sent at {timestamp(step.started)} and may still start" if may_start else ""
+    notes = dict.fromkeys((step.text, plan.waits_for(step) or until, sent))
     return [line, *(f"      {note}" for note in notes if note)]
 
 

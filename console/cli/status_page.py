@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from console.cli.clock_format import clock_text, timestamp
+from console.cli.clock_format import clock_text, display_zone
 from console.cli.exits import CommandError, Exit
 from console.cli.output import counted
 from console.cli.services import acknowledged_text, by_urgency, deadline_text, forecast_text, slack_text
@@ -82,7 +82,7 @@ def render_page(board: StatusPage) -> str:
         estate=board.header.estate,
         is_replay=bool(board.header.replay),
         now=board.now,
-        as_of=timestamp(board.now),
+        as_of=f"{board.now.astimezone(display_zone()):%Y-%m-%d %H:%M %Z}",
         headline=headline,
         action=_COUNTDOWN.sub("", board.action) or _service_action(board),
         tone=tone,

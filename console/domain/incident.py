@@ -388,8 +388,7 @@ def blocked_reason(view: IncidentView) -> str:
         ends = (event.text for event in reversed(view.events) if event.kind in ("closed", "merged"))
         return next(ends, "it is closed")
     first = open_steps(view)[:1]
-    ahead = [member.job for member in first or view.members if _is_in_flight(view, member)]
-    if ahead:
+    if ahead := dict.fromkeys(member.job for member in first or view.members if _is_in_flight(view, member)):
         return f"no step to send now: it waits for {', '.join(ahead)}"
     if view.unreachable:
         probe = f"restore it, then headway system probe {view.unreachable}"

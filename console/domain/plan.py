@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
+from connectors.sdk.states import RED_STATES, STARTING, RunState, Verb, is_open
 from console.domain.history import EstimateBasis
 from console.domain.ids import incident_name
 from console.domain.incident import NEVER_RERUN
@@ -400,6 +400,12 @@ class PlanStepView:
         """True if it failed, and its run is not good or running again."""
         is_good = self.run_state == RunState.SUCCEEDED and not self.read_stale
         return self.state == "failed" and not is_open(self.run_state) and not is_good
+
+    @property
+    def may_still_start(self) -> bool:
+        """True if its rerun or start was sent, and its run is not seen to run."""
+        is_sent = self.state == "requested" and self.action_state in ("sending", "sent", "unknown")
+        return is_sent and self.verb in STARTING and not is_open(self.run_state)
 
     @property
     def is_needless(self) -> bool:

@@ -274,7 +274,11 @@ _STOPPED = (
     " incident i WHERE i.id = p.incident_id) AS reason, (SELECT l.text FROM plan_step s JOIN run r ON r.job_id ="
     " s.job_id AND r.period_key = s.period_key AND r.ended_us >= COALESCE(s.started_us, p.requested_us) JOIN"
     " log_tail l ON l.attempt_id = r.attempt_id WHERE s.plan_id = p.id AND s.state = 'failed' ORDER BY s.place LIMIT 1)"
-    " AS log, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
+    " AS log, (SELECT j.name FROM plan_step s JOIN job j ON j.id = s.job_id JOIN run r ON r.job_id = s.job_id AND"
+    " r.period_key = s.period_key AND r.ended_us >= COALESCE(s.started_us, p.requested_us) WHERE s.plan_id = p.id AND"
+    " s.state = 'failed' AND s.verb <> 'wait' AND r.state IN ('failed', 'timed_out') ORDER BY s.place LIMIT 1)"
+    " AS broken,"
+    " (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
     " ORDER BY s.state <> 'failed', s.place LIMIT 1) AS job_id FROM plan p WHERE id = ?"
 )
 
@@ -291,6 +295,8 @@ def _request_attention(
     [plan] = session.rows(_STOPPED, (number,))
     waits = failed_waits(session, number)
     resume = [("Do", command) for command in resume_commands(number, waits, outdated)] if what in _RESUMING else []
+    if plan.broken and resume and not outdated:
+        resume.insert(0, ("Do", f"fix {clean_line(plan.broken)}"))
     fixes = (*resume, ("Open", f"headway plan {number}"))
     resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
     if outdated:
@@ -311,7 +317,7 @@ def _request_attention(
         plan.incident_id,
         plan.job_id,
         notes=notes,
-        facts=facts,
+        facts=tuple(fact for fact in facts if fact[1] not in why),
     )
     alerts.request_attention(session, audience, need, micros(now))
 

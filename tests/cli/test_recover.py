@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -354,6 +355,24 @@ def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: py
         assert f"plan 1 is {state}" in capsys.readouterr().err
         assert Exit.OK == main(["--store", bench.url, "incident", "INC-0001"])
         assert f"  plan 1 {state} ({getpass.getuser()})\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("run_state, may_start", [(RunState.FAILED, True), (RunState.RUNNING, False)])
+def test_an_aborted_plan_names_a_rerun_that_was_sent_and_may_still_start(
+    bench: Bench, capsys: pytest.CaptureFixture[str], run_state: RunState, may_start: bool
+) -> None:
+    fail(bench)
+    bench.scheduler.on_act = None
+    with at_work(bench):
+        main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "1"])
+    with bench.store.write(None) as session:
+        session.rows("UPDATE run SET state = ?", (run_state.value,))
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "plan", "abort", "1"])
+    output = capsys.readouterr().out
+    assert may_start is bool(re.search(r"fake/extract .*\n.*\n +it was sent at .* and may still start\n", output)), (
+        output
+    )
 
 
 @pytest.mark.parametrize("moves_on", [False, True])

@@ -86,6 +86,12 @@ def test_all_times_are_of_one_clock_and_who_has_no_terminal_sees_what_is_expecte
     assert 'class="whole">data-platform<' in text
 
 
+def test_the_page_names_utc_in_one_way() -> None:
+    output = "\n".join(PageText(render_page(board())).text)
+    assert "2026-11-20 02:17 UTC" in output
+    assert [] == re.findall(r"\d\dZ", output)
+
+
 def test_each_cell_bears_its_heading_for_a_narrow_screen() -> None:
     text = render_page(board())
     headings = re.findall(r'<th scope="col">([^<]*)</th>', text)

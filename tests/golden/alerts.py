@@ -240,10 +240,9 @@ def messages() -> Iterator[tuple[str, str, str]]:
     due_us = micros(at.replace(hour=5, minute=30))
     row = SimpleNamespace(version=0, name="supply-plan", title="Supply plan", zone="Europe/Berlin", deadline_us=due_us)
     session: Any = SimpleNamespace(rows=lambda *_: [row])
-    fixes = (("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
-    request = AttentionRequest(
-        "plan:3", "plan 3 stopped, needs a person", "headway plan resume 3", "exit 1", fixes, "ann", 1, None
-    )
+    fixes = (("Do", "fix hosts/extract"), ("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
+    commands = "fix hosts/extract, then headway plan resume 3"
+    request = AttentionRequest("plan:3", "plan 3 stopped, needs a person", commands, "exit 1", fixes, "ann", 1, None)
     attention = _attention_alert(session, request, "oncall", micros(at))
     yield "attention", attention.title, attention.body
     route, owner, rule, cause = ((NoiseCount(name, 9, 4, 2, 3, 1),) for name in ("etl", "data", "failed", "hosts/load"))

@@ -249,7 +249,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
         what = f"{promise} not yet delivered{_plan_text(plan, unknown, index, decision.zone)}"
     else:
         what = f"{cause_name(index, match)} {_end_of(match)}"
-    lasted = rough_duration(_recovered_at(index, match) - decision.failed_since)
+    lasted = rough_duration(recovered_at(index, match) - decision.failed_since)
     how = repair_text(index, match.group.root)
     return f"{label}{what} ({', '.join(filter(None, [INCIDENT_PLACEHOLDER, lasted, how]))})"
 
@@ -277,7 +277,7 @@ def _cut(title: str, room: int) -> str:
     return title if len(title) <= room else title[: room - 1].rstrip() + CUT
 
 
-def _recovered_at(index: EstateIndex, match: IncidentMatch) -> datetime:
+def recovered_at(index: EstateIndex, match: IncidentMatch) -> datetime:
     """When the last of its runs was good again, downstream ones included; now if that is unknown."""
     runs = [*match.group.roots(), *(affected_runs(index, match.incident) if match.incident is not None else ())]
     return max((resolved_at(index, run) for run in runs), default=index.now)

@@ -85,6 +85,13 @@ def joint_act_by(context: AlertContext, subject: AlertSubject, service: Affected
     return service.act_by if instruction is None else instruction.act_by
 
 
+def remaining_act_by(context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict) -> datetime | None:
+    """The earliest act-by of the restarts of other incidents that the service day of a closed one still needs."""
+    repairs = other_repairs(context, subject, [service])
+    act_bys = (_day_step(context.index, repair, service).act_by for repair in repairs)
+    return min((act_by for act_by in act_bys if act_by is not None), default=None)
+
+
 def joint_instruction(
     context: AlertContext, subject: AlertSubject, service: AffectedServiceVerdict
 ) -> Instruction | None:

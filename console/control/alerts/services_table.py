@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject
-from console.control.alerts.joint_repair import joint_act_by
+from console.control.alerts.joint_repair import joint_act_by, remaining_act_by
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import ServiceFacts
@@ -59,7 +59,7 @@ def service_zone(index: EstateIndex, name: str) -> str:
 def services_table(
     context: AlertContext, subject: AlertSubject, services: Sequence[AffectedServiceVerdict], zone: str
 ) -> list[str]:
-    """Lines of a table; no act-by once it has passed, or the incident has ended."""
+    """Lines of a table; no act-by once it has passed. At the end of an incident that of the others."""
     is_closed = subject.decision.closed
     limited = list(limit_instances(services, attrgetter("service")))
     deadlines = [zoned_time(service.deadline, zone, context.now) for service, _ in limited]
@@ -67,7 +67,8 @@ def services_table(
     rows = []
     for (service, hidden), at in zip(limited, due, strict=True):
         status = end_status_text(context, service) if is_closed else status_text(service.timeliness)
-        act_by = None if is_closed or service.timeliness in NOT_AT_RISK else joint_act_by(context, subject, service)
+        act_by_of = remaining_act_by if is_closed else joint_act_by
+        act_by = None if service.timeliness in NOT_AT_RISK else act_by_of(context, subject, service)
         if act_by is not None and act_by > context.now:
             status += f", act by {local_time(act_by, zone, context.now)}"
         else:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 
 from connectors.sdk.states import RunState
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
-from console.control.alerts.headline import by_urgency, headline, most_urgent, resumed_plan
+from console.control.alerts.headline import by_urgency, headline, most_urgent, recovered_at, resumed_plan
 from console.control.alerts.joint_repair import (
     is_repaired_by_restart,
     needs_restart,
@@ -36,7 +36,7 @@ from console.domain.estate import RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.ids import incident_name
 from console.domain.plan import resume_commands
-from console.domain.service import ReasonKind, format_risk, limit_instances
+from console.domain.service import NOT_AT_RISK, ReasonKind, format_risk, limit_instances
 from console.text.cleaning import CUT, clean, clean_line
 from console.text.message import RULE, MessageText, quote, table, text_of, zoned_column
 from console.timing.formats import dated_time, in_zone, local_time, rough_duration, zone_label, zoned_time
@@ -151,6 +151,8 @@ def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
     plan = index.estate.plans_by_incident.get(decision.incident_id or 0)
     if decision.closed:
         yield from [plan.command] if plan is not None and plan.state != "running" else ()
+        for repair in _other_repairs(context, subject):
+            yield from _repair_commands(index, repair, _name(repair))
         return
     if (target := _target_to_restore(index, match)) is not None and target.failing_since is not None:
         yield f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
@@ -176,10 +178,14 @@ def _target_to_restore(index: EstateIndex, match: IncidentMatch) -> TargetFacts 
 
 
 def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSubject]:
-    """The other incidents to recover for its services; without those that open now, which have no number yet."""
-    if subject.decision.closed or not is_repaired_by_restart(context.index, subject.match):
+    """The other incidents to recover for its services, of a closed one for those that are still at risk; without those
+    that open now, which have no number yet."""
+    services = subject.decision.services
+    if subject.decision.closed:
+        services = tuple(service for service in services if service.timeliness not in NOT_AT_RISK)
+    elif not is_repaired_by_restart(context.index, subject.match):
         return []
-    related = other_repairs(context, subject, subject.decision.services)
+    related = other_repairs(context, subject, services)
     return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_number)
 
 
@@ -300,13 +306,20 @@ def _is_change(drift: Finding, decision: IncidentDecision) -> bool:
     return any(seen in line for line in decision.changes.lines)
 
 
+LATE_END = timedelta(minutes=5)
+"""An incident that closes later than this after its runs were good, as after a plan, shows since when they were."""
+
+
 def _repair_facts(index: EstateIndex, match: IncidentMatch, decision: IncidentDecision) -> Iterator[tuple[str, str]]:
     """The repair: its requester, its time and its length."""
     root = match.group.root
     at, took = resolved_at(index, root), repair_length(index, root)
-    if how := repair_text(index, root):
+    how = repair_text(index, root)
+    if how:
         ran = f", ran {rough_duration(took)}" if took is not None else ""
         yield "Repaired", f"{how}, good at {zoned_time(at, decision.zone, index.now)}{ran}"
+    elif match.recovered and index.now - (good := recovered_at(index, match)) >= LATE_END:
+        yield "Good since", zoned_time(good, decision.zone, index.now)
 
 
 def _service_reasons(

@@ -422,7 +422,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
         match.recovered = bool(match.close_reason)
         if match.close_reason == LATER_RUN_GOOD:
             symptoms = (run for run in affected_runs(index, incident) if run.job_id != root.job_id)
-            if repairs := {requested_repair(index, run) for run in symptoms} - {""}:
+            if repairs := {requested_repair(index, run, is_verified=True) for run in symptoms} - {""}:
                 match.close_reason += f"; affected runs {', '.join(sorted(repairs))}"
     return match
 

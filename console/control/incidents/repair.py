@@ -19,10 +19,13 @@ def resolved_at(index: EstateIndex, root: RunFacts | None) -> datetime:
     return min(at, index.now) if at is not None else index.now
 
 
-def requested_repair(index: EstateIndex, root: RunFacts | None) -> str:
-    """ "rerun by anna": the repair that was requested through Headway; empty without one, or if another run did it."""
+def requested_repair(index: EstateIndex, root: RunFacts | None, *, is_verified: bool = False) -> str:
+    """ "rerun by anna": the repair that was requested through Headway; empty without one, or if another run did it.
+    `is_verified`: only one whose result is known."""
     requested = _requested(index, root)
-    return f"{_REPAIRS[requested[0].verb]} by {clean_line(requested[0].by)}" if requested is not None else ""
+    if requested is None or (is_verified and requested[0].in_flight):
+        return ""
+    return f"{_REPAIRS[requested[0].verb]} by {clean_line(requested[0].by)}"
 
 
 def repair_text(index: EstateIndex, root: RunFacts | None) -> str:

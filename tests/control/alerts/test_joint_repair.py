@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from connectors.sdk.states import RunState, Verb
 from console.domain.alert import AcknowledgementFacts, RouteRule
-from console.domain.estate import ApprovalFacts, JobFacts, RepairFacts
+from console.domain.decision import Notice
+from console.domain.estate import ApprovalFacts, JobFacts, PlanFacts, RepairFacts
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
@@ -33,6 +34,12 @@ def night() -> Ledger:
 
 def fails(ledger: Ledger, failing: JobFacts, error: str) -> None:
     ledger.run(failing, "03:10", RunState.FAILED, **ended("03:10", 2, message=error))
+
+
+def technical_end(ledger: Ledger, when: str) -> Notice:
+    closed = (incident for incident in ledger.evaluate(when).incidents if incident.closed)
+    [end] = [notice for incident in closed for notice in incident.notices if notice.style == "technical"]
+    return end
 
 
 def test_failures_seen_together_are_one_message_that_names_both_restarts() -> None:
@@ -66,6 +73,34 @@ def test_a_later_failure_replaces_the_first_instruction_and_agrees_with_it() -> 
     assert second.title.startswith(f"{BOTH} ")
     assert second.body.startswith("Also restart extract (INC-0001): Supply plan needs both.\n")
     assert "Do           headway recover {incident}\nDo           headway recover INC-0001\n" in second.body
+
+
+def test_the_end_of_one_incident_names_the_restart_that_its_service_still_needs() -> None:
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.evaluate("03:12")
+    fails(ledger, REFUND, "no listener")
+    ledger.evaluate("03:14")
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 5))
+    end = technical_end(ledger, "03:22")
+    assert end.title.startswith("Cause resolved: Supply plan 06:30 still at risk ("), end.title
+    assert ["headway recover INC-0002"] == re.findall(r"^Do +(.*)$", end.body, re.M)
+    assert "Supply plan  06:30      at risk, act by 05:30" in end.body
+    assert "Good since" not in end.body
+
+
+def test_an_incident_that_closes_late_says_since_when_its_runs_were_good() -> None:
+    """Its duration ends there, not when it closes, as after a plan."""
+    ledger = night()
+    fails(ledger, EXTRACT, "disk is full")
+    ledger.evaluate("03:12")
+    plan = {1: PlanFacts(7, "running", 0, 1)}
+    ledger.estate = replace(ledger.estate, plans_by_incident=plan)
+    ledger.run(EXTRACT, "03:15", RunState.SUCCEEDED, **ended("03:15", 2))
+    ledger.evaluate("03:18")
+    ledger.estate = replace(ledger.estate, plans_by_incident={})
+    body = technical_end(ledger, "03:40").body
+    assert re.search(r"^Good since +03:17 UTC$", body, re.M), body
 
 
 def test_a_job_that_is_repaired_or_acknowledged_is_in_no_further_instruction() -> None:

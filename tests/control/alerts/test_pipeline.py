@@ -748,7 +748,9 @@ def test_a_rerun_that_began_before_the_next_failure_or_ended_after_the_scheduled
         assert "superseded: a later run of the same job went well" == only(ledger).close_reason
 
 
-def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected() -> None:
+@pytest.mark.parametrize("in_flight, repaired", [(False, "; affected runs rerun by anna"), (True, "")])
+def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected(in_flight: bool, repaired: str) -> None:
+    """A run that began after a rerun was sent may be one that its schedule started."""
     ledger = night()
     fails(ledger)
     ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 1))
@@ -756,10 +758,11 @@ def test_an_incident_whose_root_is_superseded_names_who_reran_what_it_affected()
     ledger.run(EXTRACT, "03:25", RunState.SUCCEEDED, **ended("03:25", 1))
     sent_at(ledger, "03:27")
     load = ledger.state(LOAD, "03:20")
-    ledger.estate = replace(ledger.estate, repairs={load.id: RepairFacts(load.job_id, Verb.RERUN, "anna", at("03:28"))})
+    repair = RepairFacts(load.job_id, Verb.RERUN, "anna", at("03:28"), in_flight)
+    ledger.estate = replace(ledger.estate, repairs={load.id: repair})
     ledger.run(LOAD, "03:20", RunState.SUCCEEDED, **ended("03:28", 1))
     sent_at(ledger, "03:30")
-    reason = "superseded: a later run of the same job went well; affected runs rerun by anna"
+    reason = f"superseded: a later run of the same job went well{repaired}"
     assert reason == only(ledger).close_reason
 
 

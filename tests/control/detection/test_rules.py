@@ -505,9 +505,11 @@ def test_a_repaired_root_whose_plan_runs_is_not_restarted_with_another_failure_o
     ledger.evaluate("03:26")
     with_plan(ledger, PlanFacts(7, "running", 0, 1))
     ledger.run(EXTRACT, "03:20", RunState.SUCCEEDED, **ended("03:20", 10))
-    ledger.evaluate("03:43")
+    (notice,) = ledger.evaluate("03:43").incidents[0].notices
+    assert ["headway plan 7"] == re.findall(r"^Do +(.*)$", notice.body, re.M)
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:00", 1))
     (notice,) = [notice for incident in ledger.evaluate("04:02").incidents for notice in incident.notices]
+    assert ["headway recover {incident}"] == re.findall(r"^Do +(.*)$", notice.body, re.M)
     assert "restart load by" in notice.title, notice.title
     assert "extract" not in notice.title, notice.title
 

@@ -94,6 +94,12 @@ def test_an_incident_of_a_host_names_the_command_that_probes_it() -> None:
     assert blocked_reason(replace(view, unreachable="")) == "its root cause is not a run: nothing to rerun"
 
 
+def test_an_incident_names_a_job_that_runs_in_two_periods_once() -> None:
+    first = replace(incident().members[0], state="running")
+    view = replace(incident(), members=(first, replace(first, run_id=99, period_key="2026-11-20T02:11:00Z")))
+    assert blocked_reason(view) == f"no step to send now: it waits for {first.job}"
+
+
 def test_what_it_saves_names_two_and_counts_the_others() -> None:
     assert saved_text([]) == ""
     assert saved_text(["Supply plan", "Daily revenue"]) == "saves Supply plan, Daily revenue"

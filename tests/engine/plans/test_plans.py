@@ -734,14 +734,14 @@ def test_a_stopped_plan_notifies_the_route_of_its_incident_once_for_each_stop(ni
     ends(night, 1, RunState.FAILED)
     for _ in range(2):
         turn(night)
-    title = "plan 1 stopped, needs a person: headway plan resume 1 [INC-0001]"
+    title = "plan 1 stopped, needs a person: fix fake/extract, then headway plan resume 1 [INC-0001]"
     assert [title] == sent_titles(night)
     with night.reads() as reads:
         assert (1,) == reads.estate.header().stopped_plans
         assert [number] == [plan.id for plan in reads.plans.list_plans(ended=False)]
     body = night.sink.got[-1][2]
     assert body.startswith("  | step 1, fake/extract: ended failed\n\n")
-    assert "Do    headway plan resume 1\nOpen  headway plan 1\n" in body
+    assert "Do    fix fake/extract\nDo    headway plan resume 1\nOpen  headway plan 1\n" in body
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     ends(night, 1, RunState.FAILED)
@@ -757,6 +757,17 @@ def test_the_notification_of_a_stopped_plan_has_the_error_line_of_the_log(night:
     turn(night)
     sent_titles(night)
     assert night.sink.got[-1][2].startswith("  | step 1, fake/extract: ended failed: FATAL: no route to db07\n\n")
+
+
+def test_the_notification_of_a_stopped_plan_has_its_error_once(night: Bench) -> None:
+    started(night)
+    turn(night)
+    ends(night, 1, RunState.FAILED)
+    with night.store.write(None) as session:
+        session.rows("UPDATE incident SET reason = 'fake/extract: ended failed'")
+    turn(night)
+    sent_titles(night)
+    assert 1 == night.sink.got[-1][2].count("ended failed")
 
 
 def test_a_delayed_opening_says_that_its_plan_has_stopped_meanwhile(night: Bench) -> None:
