@@ -29,6 +29,7 @@ from console.domain.estate import EvaluationSettings
 from console.domain.filter import parse_filter
 from console.domain.settings import NOTHING_DECLARED, Declared, DeclaredPool, IncidentGrouping, RetentionRules
 from console.text.message import LINK
+from console.timing.durations import format_duration
 
 
 class EstateSection(StrictOptions):
@@ -360,8 +361,16 @@ class RetentionSettings(StrictOptions):
     """Closed incidents with their timeline and notifications, and findings."""
     actions: Annotated[Duration, _at_least(30, "reviews and reports read a month back")] = _RULES.actions
     """Ended actions, holds and plans; the audit keeps who did what."""
-    job_days: Annotated[Duration, _at_least(90, "shorter than the runs they stand for")] = _RULES.job_days
+    job_days: Duration = _RULES.job_days
     """Daily figures of each job, for dates whose runs are deleted."""
+
+    @model_validator(mode="after")
+    def keeps_figures_of_deleted_runs(self) -> RetentionSettings:
+        if self.job_days < self.runs:
+            days, runs = format_duration(self.job_days), format_duration(self.runs)
+            why = f'"{days}" is shorter than runs = "{runs}", so figures would be deleted as they are written'
+            raise ValueError(f'job_days: {why}. Fix: at least "{runs}"')
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ POLL = "poll "
 """Begins the name of the worker that polls one target."""
 BREAKS_TO_REPORT = 3
 """A worker that failed this often is reported."""
+STORE_LASTS_SECONDS = 20.0
+"""An unavailable store is reported once its failures span this long: a restart of the database takes less."""
 BEAT_TOLERANCE_SECONDS = 60.0
 """Tolerance beyond the time that a worker announces for its next beat."""
 
@@ -98,6 +100,8 @@ class WorkerFailures:
         self._repeated: dict[str, tuple[str, bool]] = {}
         """Workers that failed BREAKS_TO_REPORT times without being healthy in between: text, and whether the store
         was the reason."""
+        self._first_at: dict[str, float] = {}
+        """Worker -> time of the first of its failures in a row, by `time.monotonic`."""
         self._logged: dict[str, str] = {}
 
     def record(self, name: str, error: Exception, failures: int) -> None:
@@ -106,6 +110,8 @@ class WorkerFailures:
         reason = clean_line(self._secrets.mask(str(error).partition("\n")[0]), MESSAGE_LIMIT)
         text = reason if isinstance(error, StoreError) else f"{type(error).__name__}: {reason}"
         with self._lock:
+            if failures == 1:
+                self._first_at[name] = time.monotonic()
             if failures >= BREAKS_TO_REPORT:
                 self._repeated[name] = (text, isinstance(error, StoreError))
             else:
@@ -128,9 +134,12 @@ class WorkerFailures:
             return f"{text} (last at {self._last_at})" if text else ""
 
     def keeps_breaking(self) -> tuple[str, dict[str, str]]:
-        """Repeated failures: the store's, as text, and every other reason by worker."""
+        """Repeated failures: the store's, as text, if they span STORE_LASTS_SECONDS, and every other reason by
+        worker."""
         self.trouble()
         with self._lock:
             lasting = {name: failure for name, failure in self._repeated.items() if name in self._broken}
-        store = next((text for text, by_store in lasting.values() if by_store), "")
+            spans = {name: self._broken[name][0] - self._first_at.get(name, math.inf) for name in lasting}
+        of_store = {name: text for name, (text, by_store) in lasting.items() if by_store}
+        store = next((text for name, text in of_store.items() if spans[name] >= STORE_LASTS_SECONDS), "")
         return store, {name: text for name, (text, by_store) in lasting.items() if not by_store}

@@ -189,6 +189,14 @@ def test_a_relative_path_is_resolved_against_the_config_from_any_directory(
                 " back (it is '10d')"
             ),
         ),
+        (
+            '[retention]\njob_days = "90d"\nruns = "400d"',
+            (
+                'headway.toml:2: retention.job_days: "90d" is shorter than runs = "400d", so figures would be deleted'
+                ' as they are written. Fix: at least "400d"'
+            ),
+        ),
+        ('[retention]\nruns = "2000d"', 'retention.job_days: "1826d" is shorter than runs = "2000d"'),
         ("[acting]\nreason_tiers = [0]", "acting.reason_tiers.1: 0 is too small: at least 1."),
         ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),
         (

@@ -47,7 +47,7 @@ from tests.store.ingest import test_config_sync, test_converge, test_ingest, tes
 from tests.store.queries import test_job_names, test_queries, test_reports
 from tests.store.snapshot import test_past_forecasts
 from tests.store.test_plans import draft
-from tests.store.test_retention import NOW, many_nights, worker_at
+from tests.store.test_retention import NOW, counts, many_nights, worker_at
 
 __all__ = ["draft", "later_folder", "night", "reads", "served", "store", "store_url"]
 
@@ -130,6 +130,30 @@ def test_an_empty_database_is_no_store_yet(postgres: PostgresServer) -> None:
             open_queries(dsn)
     finally:
         postgres.drop_database(dsn)
+
+
+def test_the_rows_of_tables_are_known_after_a_crash_has_reset_the_statistics(
+    postgres: PostgresServer, store_url: str
+) -> None:
+    """For a login that may only read, too: small tables are counted, the others have the planner's estimate."""
+    login = f"sized_{next(_numbers)}"
+    text = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_view"
+    with closing(open_database(store_url)) as store, psycopg.connect(store_url, autocommit=True) as owner:
+        owner.execute(GRANTS.read_bytes())
+        owner.execute(sql.SQL(text).format(sql.Identifier(login)))
+        owner.execute("ALTER TABLE run SET (autovacuum_enabled = false)")
+        owner.execute("ALTER TABLE job SET (autovacuum_enabled = false)")
+        night = build(store)
+        many_nights(night, 1)
+        with open_queries(store_url.replace("://lab@", f"://{login}:pw@")) as queries:
+            for _ in range(2):
+                owner.execute("SELECT pg_stat_reset()")
+                sizes = {size.table: size for size in queries.table_sizes(RetentionRules())}
+                runs, size = counts(night)["run"], sizes["run"]
+                assert night.fetch_one("SELECT count(*) FROM job") == sizes["job"].rows
+                assert runs == pytest.approx(size.rows, rel=0.05)
+                assert 0 < (size.free_size or 0) < (size.size or 0)
+                owner.execute("ANALYZE run")
 
 
 def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_on(

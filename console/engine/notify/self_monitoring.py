@@ -28,6 +28,7 @@ from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
 from console.engine.notify.senders import Sender, SendResult
 from console.engine.supervisor.settings import route_url_sources
+from console.engine.worker import STORE_LASTS_SECONDS
 from console.store import alert_routing as rows
 from console.store.alert_routing import DeliveryOutcome
 from console.store.alerts import HEADWAY_RESOLVED, NewAlert
@@ -44,7 +45,7 @@ from console.timing.zones import zone_of
 log = structlog.get_logger("headway.engine")
 
 STORE, OUTBOX, PARTS = "headway:store", "headway:outbox", "headway:parts"
-_LASTS_SECONDS = {STORE: 20.0, OUTBOX: 0.0, PARTS: 0.0}
+_LASTS_SECONDS = {STORE: STORE_LASTS_SECONDS, OUTBOX: 0.0, PARTS: 0.0}
 """How long a problem lasts before it is reported; a worker has failed several times by then."""
 RETRY_SECONDS = 3600.0
 _TITLES = {

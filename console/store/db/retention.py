@@ -378,7 +378,7 @@ class TableSize(NamedTuple):
 
     table: str
     rows: int
-    """On PostgreSQL by its statistics."""
+    """On PostgreSQL the planner's estimate, where it has one."""
     size: int | None
     """Bytes; None where SQLite was built without dbstat."""
     free_rows: int
@@ -391,25 +391,32 @@ class TableSize(NamedTuple):
 
 
 _POSTGRES_SIZES = (
-    "SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size, pg_stat_get_live_tuples(c.oid) AS n FROM pg_class"
-    " c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = current_schema()"
+    "SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size, CASE WHEN c.reltuples > 0 THEN c.reltuples"
+    " / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::int END AS n FROM pg_class c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = current_schema()"
 )
+"""Not by the statistics of live rows, which are 0 after a crash of the server."""
 _SQLITE_SIZES = (
     "SELECT m.tbl_name AS name, SUM(s.pgsize) AS size FROM dbstat s JOIN sqlite_master m ON m.name = s.name"
     " WHERE s.aggregate = TRUE GROUP BY m.tbl_name"
 )
 
 
+def _row_count(session: Session, table: str) -> int:
+    return int(session.rows(f"SELECT count(*) AS n FROM {table}")[0].n)
+
+
 def table_sizes(session: Session, rules: RetentionRules, now: datetime) -> list[TableSize]:
     """Every table, largest first, with what the rules would free."""
-    if session.is_postgres:  # counted by the server: not every login may read every table
+    if session.is_postgres:  # a table without an estimate is small or minutes old
         known = session.rows(_POSTGRES_SIZES)
-        sizes, counts = {row.name: int(row.size) for row in known}, {row.name: int(row.n) for row in known}
+        sizes = {row.name: int(row.size) for row in known}
+        counts = {row.name: _row_count(session, row.name) if row.n is None else round(row.n) for row in known}
     else:
         has_sizes = session.rows("SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'")
         sizes = {row.name: row.size for row in session.rows(_SQLITE_SIZES)} if has_sizes else {}
         names = session.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
-        counts = {row.name: session.rows(f"SELECT count(*) AS n FROM {row.name}")[0].n for row in names}
+        counts = {row.name: _row_count(session, row.name) for row in names}
     free = freeable(session, rules, now)
     tables = [TableSize(name, rows, sizes.get(name), free.get(name, 0)) for name, rows in counts.items()]
     return sorted(tables, key=lambda table: (-(table.size or 0), table.table))

@@ -39,7 +39,7 @@ from console.tui.views.lists import ViewList
 from console.tui.views.months import show_months
 from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewBeside, PreviewSource
 from console.tui.views.runs.preview import runs_source
-from console.tui.widgets.paint import Segment
+from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.table import Column, TableRow, cells_row
 
 SYSTEM_COLUMNS = (
@@ -135,7 +135,9 @@ _STYLES = {"MAY NOT": "bad", "may?": "warn"}
 Labelled = list[tuple[str, str, str]]
 
 
-def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContext) -> SegmentLines:
+def system_lines(
+    view: TargetView, drift: Sequence[DriftView], ctx: RenderContext, engines: Sequence[EngineShare] = ()
+) -> SegmentLines:
     verdict = ctx.localized(view.verdict(ctx.day))
     lines: SegmentLines = [[(verdict, "warn" if view.pause is not None else "bad")], []] if verdict else []
     lines += labelled_lines([*_health_lines(view, ctx), *_reads(view, ctx)])
@@ -148,6 +150,10 @@ def system_lines(view: TargetView, drift: Sequence[DriftView], ctx: RenderContex
     if drift:
         lines += [[], [("DRIFT", "key"), (f"  {counted(len(drift), 'job')} drifted", "dim")]]
         lines += [[(f"  {entry.job}  ", "plain"), (entry.text or entry.what, "dim")] for entry in drift[:DRIFTS]]
+    if engines:
+        lines += [[], [("ENGINES", "key"), (f"  {len(engines)} share the systems", "dim")]]
+        shares = zip(engine_segments(engines), engines, strict=True)
+        lines += [[(f" {text}", style), (f"  {engine.trouble}", "warn")] for (text, style), engine in shares]
     return lines
 
 
@@ -315,14 +321,15 @@ def _read_systems(reads: Queries) -> tuple[Sequence[TargetView], int, Sequence[E
     return reads.estate.systems(), reads.warnings.config_fault_count(), reads.estate.engines()
 
 
-SystemAnswer = tuple[TargetView | None, tuple[DriftView, ...]]
+SystemAnswer = tuple[TargetView | None, tuple[DriftView, ...], Sequence[EngineShare]]
 
 
 def _read_system(reads: Queries, target: str) -> SystemAnswer:
     view = next((view for view in reads.estate.systems() if target_name(view) == target), None)
     if view is None:
-        return None, ()
-    return view, tuple(drift for drift in reads.estate.drift() if drift.job.startswith(f"{view.system}/"))
+        return None, (), ()
+    drift = tuple(drift for drift in reads.estate.drift() if drift.job.startswith(f"{view.system}/"))
+    return view, drift, reads.estate.engines()
 
 
 def engine_segments(engines: Sequence[EngineShare]) -> list[Segment]:
@@ -378,9 +385,9 @@ class SystemsScreen(HeadwayScreen):
             return None
 
         def lines(answer: SystemAnswer, ctx: RenderContext, width: int, height: int) -> SegmentLines:
-            view, drift = answer
+            view, drift, engines = answer
             title: list[Segment] = [("SYSTEM ", "key"), (target, "strong")]
-            return [title, *system_lines(view, drift, ctx)] if view is not None else []
+            return [title, *system_lines(view, drift, ctx, engines)] if view is not None else []
 
         return PreviewSource(("system", target), lambda reads: _read_system(reads, target), lines)
 
@@ -403,10 +410,17 @@ class SystemsScreen(HeadwayScreen):
             title.append((f"  {sick} failing", "warn"))
         if self.config_faults:
             title.append((f"  {self.config_faults} to fix in the config: headway status", "warn"))
-        if self.engines:
-            title.append((f"  {counted(len(self.engines), 'engine')}:", "dim"))
-            title += engine_segments(self.engines)
-        return title, self.list.title_marks()
+        return [*title, *self._engine_runs(length_of(title))], self.list.title_marks()
+
+    def _engine_runs(self, used: int) -> list[Segment]:
+        """Each engine if all fit beside the title, else how many and where they are listed."""
+        many, shares = f"  {counted(len(self.engines), 'engine')}", engine_segments(self.engines)
+        runs: list[Segment] = [(f"{many}:", "dim"), *shares]
+        if used + length_of(runs) + length_of(self.list.title_marks()) < self.size.width:
+            return runs if shares else []
+        failing = sum(style == "warn" for _, style in shares)
+        trouble = (f", {failing} failing", "warn")
+        return [(many, "dim"), *[trouble] * bool(failing), (f": {self.key_for('open')} lists them", "dim")]
 
     def selected_name(self) -> str:
         return target_name(self.selected) if self.selected else ""
@@ -433,8 +447,9 @@ class SystemScreen(HeadwayScreen):
         self.subject = "target", target
         self.view: TargetView | None = None
         self.drift: tuple[DriftView, ...] = ()
+        self.engines: Sequence[EngineShare] = ()
         self.verdict = VerdictLine(self, is_optional=True)
-        self.text = DetailText(lambda: system_lines(self.view, self.drift, self.ctx) if self.view else [])
+        self.text = DetailText(lambda: system_lines(self.view, self.drift, self.ctx, self.engines) if self.view else [])
         self.jobs_preview = PreviewBeside(self, lambda: jobs_source(self.view.system) if self.view else None)
         self.incident_preview = PreviewBelow(self, self._source_below, self.text.pane, PREVIEW_FROM)
         self.parts = (self.verdict, self.text, self.jobs_preview, self.incident_preview)
@@ -461,7 +476,7 @@ class SystemScreen(HeadwayScreen):
         self.ask("system", lambda reads: _read_system(reads, self.target), self._show)
 
     def _show(self, answer: SystemAnswer) -> None:
-        self.view, self.drift = answer
+        self.view, self.drift, self.engines = answer
         self.lost = "" if self.view else "it is not configured any more"
         self.tick()
         self.verdict.fetch()

@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from connectors.sdk.secrets import SecretStore
+from console.engine import worker
 from console.engine.polling import pool
 from console.engine.polling.poller import TargetPoller
 from console.engine.polling.pool import PROMPT_THREADS, PollPool
@@ -156,6 +157,7 @@ def test_targets_under_a_lost_fence_are_polled_no_more_and_their_connectors_clos
 
 def test_a_poll_that_the_store_cannot_keep_is_named_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "retry_seconds", lambda failures: 0.01 * failures)
+    monkeypatch.setattr(worker, "STORE_LASTS_SECONDS", 0.01)
     broken = [True]
 
     def keep() -> None:

@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from connectors.sdk.secrets import SecretStore
 from console.config.sections import AlertSettings
 from console.domain.switches import MODE
+from console.engine import worker
 from console.engine.notify.outbox import REPEAT_TEXT
 from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor
 from console.engine.notify.senders import SendResult
+from console.engine.supervisor.engine import _persistent_troubles
+from console.engine.worker import WorkerFailures
 from console.store import alert_routing as rows_module
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
@@ -87,6 +92,33 @@ def test_a_short_problem_is_not_notified(tmp_path: Path) -> None:
         own.report(bench.parts, bench.fence, {})
         bench.send()
         assert [] == titles(bench)
+
+
+def test_workers_that_failed_in_a_restart_of_the_database_are_notified_only_if_they_go_on_failing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are notified with the failure that shows it, after which `began` says that it has lasted."""
+    clock = [1_000.0]
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    failures, own = WorkerFailures(SecretStore()), SelfMonitor()
+    error = StoreUnusable("the server closed the connection")
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+
+        def renewed(second: float) -> list[str]:
+            clock[0] = 1_000.0 + second
+            began = time.monotonic() - worker.STORE_LASTS_SECONDS
+            own.report(bench.parts, bench.fence, _persistent_troubles([failures]), began)
+            bench.send()
+            return titles(bench)
+
+        for number, second in enumerate((0.0, 1.0, 3.0, 7.0, 15.0), 1):
+            clock[0] = 1_000.0 + second
+            failures.record("evaluate", error, number)
+        assert [[]] * 4 == [renewed(second) for second in (16.0, 24.0, 36.0, 60.0)]
+        clock[0] = 1_031.0
+        failures.record("evaluate", error, 6)
+        assert ["Headway bench: no alerts, store unavailable"] == renewed(34.0)
+        assert "Resolved: Headway bench: store available again" == renewed(92.0)[-1]
 
 
 def test_a_store_that_delayed_an_attempt_is_notified_at_the_first_error(tmp_path: Path) -> None:

@@ -82,6 +82,15 @@ async def test_engines_of_one_host_are_told_apart_by_their_process(night: Night)
     await night.see("db08 no heartbeat for 1m4s")
 
 
+@on_the_night(size=(80, 24), prepare=sharing_a_host)
+async def test_engines_that_do_not_fit_beside_the_title_are_listed_with_a_system(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS 5", "3 engines, 1 failing: ↵ lists them")
+    await night.press("enter", "end")
+    await night.see("ENGINES  3 share the systems", "db07 process 11 171 shards, 3 hand-overs, 2s ago")
+    await night.see("db07 process 13 0 shards, 0 hand-overs, 1s ago", "db08 no heartbeat for 1m4s")
+
+
 @on_the_night()
 async def test_a_probe_shows_what_came_back(night: Night) -> None:
     await night.press("5")
