@@ -57,6 +57,9 @@ SMOKE_FAULTS = ("kill", "stop")
 CUT_SECONDS = 40.0
 CLOCK_AHEAD = timedelta(seconds=90)
 EVEN_LIMIT_SECONDS = 120.0
+END_SECONDS = 8.0
+"""After the last fault. A notification that comes later is late, one that does not come within `LATE_SECONDS` lost."""
+LATE_SECONDS = 120.0
 TICKS = 200
 """Renewals that are measured."""
 
@@ -129,8 +132,8 @@ class Fleet:
     sizes: Sizes
     stack: ExitStack
     engines: list[Child] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    """Names of failed jobs."""
+    failures: dict[str, float] = field(default_factory=dict)
+    """Name of a failed job -> `time.monotonic` when it failed."""
     keys: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=count)
     figures: list[Figure] = field(default_factory=list)
@@ -195,7 +198,7 @@ class Fleet:
         failed = [f"{system}/{job}" for pid, system in by_engine.items() if pid in self.pids()]
         for name in failed:
             World(self.folder, name.partition("/")[0]).fail(job)
-        self.failures += failed
+        self.failures |= dict.fromkeys(failed, time.monotonic())
         wait_until(lambda: self.run_of(failed[0]) is not None, f"an incident of {failed[0]}", 30)
         client, key, run_id = EngineClient(self.url), new_action_key(), self.run_of(failed[0])
         assert run_id is not None
@@ -211,6 +214,9 @@ class Fleet:
     def lost(self) -> list[str]:
         texts = [f"{alert.title}\n{alert.body}" for alert in Sink(self.folder).got]
         return [job for job in self.failures if not any(job in text for text in texts)]
+
+    def age(self, job: str) -> float:
+        return time.monotonic() - self.failures[job]
 
     def unsent(self) -> list[ActionView]:
         """The actions that did not arrive."""
@@ -338,10 +344,11 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
                 bar = sizes.lease + 1 + sizes.interval
                 yield Figure(f"{name}_gap_s", gap(fleet, began), "s", "lease + 1 s + interval", bar)
             try:
-                wait_until(lambda: not fleet.lost() and not fleet.unsent(), "alerts, actions", 8)
+                wait_until(lambda: not fleet.lost() and not fleet.unsent(), "alerts, actions", END_SECONDS)
             except LabError:
                 pass  # the figures say so
-            yield from _totals(fleet)
+            late = _late(fleet)
+            yield from _totals(fleet, late)
     finally:
         server.stop()
         remove_folder(folder)
@@ -373,10 +380,25 @@ def _coordination(url: str, sizes: Sizes) -> Iterator[Figure]:
     yield Figure("renewal_cpu_ms_per_poll", tick_ms * ticks * sizes.interval / sizes.systems, "ms, CPU of the engines")
 
 
-def _totals(fleet: Fleet) -> Iterator[Figure]:
+def _late(fleet: Fleet) -> int:
+    """How many missing notifications come within `LATE_SECONDS`. Each is printed, with its delay once it comes."""
+    until = time.monotonic() + LATE_SECONDS
+    late = missing = fleet.lost()
+    for job in late:
+        print(f"{job}: no notification {fleet.age(job):.1f} s after its failure", file=sys.stderr)
+    while missing and time.monotonic() < until:
+        time.sleep(0.2)
+        missing, before = fleet.lost(), missing
+        for job in set(before) - set(missing):
+            print(f"{job}: notified {fleet.age(job):.1f} s after its failure", file=sys.stderr)
+    return len(late) - len(missing)
+
+
+def _totals(fleet: Fleet, late: int) -> Iterator[Figure]:
     sent, got = fleet.sent(), Sink(fleet.folder).got
     yield Figure("failures", len(fleet.failures), "jobs")
-    yield Figure("lost_notifications", len(fleet.lost()), "of these")
+    yield Figure("late_notifications", late, f"of these, more than {END_SECONDS:g} s after the end")
+    yield Figure("lost_notifications", len(fleet.lost()), f"of these, after {LATE_SECONDS:g} s more")
     yield Figure("repeated_notifications", sum(REPEAT_TEXT in alert.body for alert in got), "marked as repeats")
     yield Figure("actions", len(fleet.keys), "requested")
     unsent = [action for action in fleet.unsent() if action.state in ("failed", "refused")]

@@ -115,9 +115,9 @@ class FaultProxy:
             return
         self._writers |= {writer, far_writer}
         try:
-            await asyncio.gather(
-                self._up(reader, far_writer), self._down(far_reader, writer, far_writer), return_exceptions=True
-            )
+            await asyncio.gather(self._up(reader, far_writer), self._down(far_reader, writer, far_writer))
+        except OSError:
+            return  # one end was reset, so the other is closed
         except asyncio.CancelledError:
             return  # the proxy ends
         finally:

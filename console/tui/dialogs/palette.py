@@ -431,10 +431,12 @@ class JumpChoices(ChoiceSource):
         ]
         matches = sorted((fit for fit in fits if fit[0] is not None), key=itemgetter(0)) if terms else fits
         meant = [_alias_choice(self.meant, self.box.choices)] if self.meant else []
-        rest = (choice for _, choice in matches if choice not in meant)
+        rest = [choice for _, choice in matches if choice not in meant]
         named = (*meant, *self.tables, *(choice for cost, choice in matches if cost is not None and cost < WEAK_MATCH))
         self._is_unknown = bool(terms) and not named and not self._awaited
-        unknown = [PaletteChoice("", " ".join(terms), NOTHING_NAMED, None, dead=True)] if self._is_unknown else []
+        unknown = (
+            [PaletteChoice("", " ".join(terms), NOTHING_NAMED, None, dead=True)] if self._is_unknown and rest else []
+        )
         self.box.shown = (*unknown, *meant, *self.tables, *rest)
         self.box.show_choices()
 
