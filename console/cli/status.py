@@ -17,7 +17,6 @@ from console.cli.services import service_table
 from console.control.incidents.verdict import urgent_incident
 from console.domain.action import ActionView
 from console.domain.header import EngineShare, HeaderView, silenced_text
-from console.domain.plan import RESUME
 from console.domain.switches import freeze_banner
 from console.domain.system import DriftView, TargetView
 from console.engine.api.documents import service_document
@@ -128,7 +127,7 @@ def _banner_lines(
     for action in unknown:
         yield f"{action.verb.replace('_', ' ')} of {action.job}: outcome unknown: headway action {action.key}"
     yield from (f"plan {plan} stopped and needs a decision: headway plan {plan}" for plan in header.stopped_plans)
-    yield from (f"{plan.text}: {RESUME} {plan.id}" for plan in header.paused_plans)
+    yield from (f"{plan.text}: headway plan {plan.id}" for plan in header.paused_plans)
 
 
 def _active_maintenance(declared: Declared, now: datetime) -> list[dict[str, Any]]:

@@ -219,7 +219,7 @@ class PlanFacts(NamedTuple):
         return f"{self.status.removesuffix(' running')} at {self.done} of {self.total} steps"
 
     @property
-    def ends_now(self) -> bool:
+    def has_no_further_step(self) -> bool:
         """True for a running plan without further steps."""
         return self.state == "running" and self.done == self.total
 

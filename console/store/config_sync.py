@@ -65,6 +65,8 @@ class SyncResult:
     """Unknown jobs in `delivered_by`, of systems with known jobs."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Former name in the config -> current name of that job."""
+    is_skipped: bool = False
+    """True if nothing was done."""
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ def sync_config(
             raise LeaseLost("the config of this engine is not the one in effect; nothing was written")
         digest, _, matched = (get_meta(session, MATCHED_KEY) or " -1").rpartition(" ")
         if jobs_seq is not None and digest == before == settings.digest and int(matched) >= jobs_seq:
-            return SyncResult()
+            return SyncResult(is_skipped=True)
         switches.initialize_mode(session, settings.starts_in, now_us)
         changed = _systems(session, settings.systems, now)
         jobs = _known_jobs(session)

@@ -152,7 +152,7 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
         first = engines.enter_context(child(folder, "first", lease=LEASE_SECONDS))
         wait_until(lambda: "working" in first.events(), "the first to work", 20)
         proxy.fault = Fault(hang=True)
-        second = engines.enter_context(child(folder, "second", store_url))
+        second = engines.enter_context(child(folder, "second", url=store_url))
         wait_until(lambda: "working" in second.events(), "the second to work", 60)
         world.fail("extract")
         wait_until(lambda: bool(failure_titles(folder, "extract")), "the alert of the second", 20)

@@ -303,7 +303,7 @@ class Outbox:
             intro = f"Replaces an alert of {_age(now, before.made_us)} ago that was not delivered:"
             blocks += [[intro, *quote([without_countdown(title)])]]
         may_follow = is_late or delivery.is_resolved
-        if plan is not None and may_follow and not plan.ends_now and plan.status not in delivery.title:
+        if plan is not None and may_follow and not plan.has_no_further_step and plan.status not in delivery.title:
             next_step = f": headway plan {plan.id}" if plan.state in ("paused", "stopped") else "."
             blocks += [[f"{plan.progress.capitalize()}{next_step}"]]
         return f"{text_of(blocks)}\n" if any(blocks) else ""

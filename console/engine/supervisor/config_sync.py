@@ -42,6 +42,8 @@ class ConfigSync:
         """Matches config against the known jobs; with `jobs_seq` only if no engine has matched those up to it. A
         pattern without a match is logged once. Raises LeaseLost."""
         synced = sync_config(self._store, plain.estate_settings(self._config()), self._clock.now(), fence, jobs_seq)
+        if synced.is_skipped:
+            return
         unmatched = frozenset(synced.unmatched)
         if unmatched - self._logged:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))

@@ -391,9 +391,10 @@ class TableSize(NamedTuple):
 
 
 _POSTGRES_SIZES = (
-    "SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size, CASE WHEN c.reltuples > 0 THEN c.reltuples"
-    " / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::int END AS n FROM pg_class c"
+    "SELECT quote_ident(c.relname) AS name, pg_total_relation_size(c.oid) AS size, CASE WHEN c.reltuples > 0 THEN"
+    " c.reltuples / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::int END AS n FROM pg_class c"
     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = current_schema()"
+    " AND has_any_column_privilege(c.oid, 'SELECT')"
 )
 """Not by the statistics of live rows, which are 0 after a crash of the server."""
 _SQLITE_SIZES = (

@@ -87,9 +87,9 @@ _ROOT_FAILURE = (
 
 _REPAIRED = (
     "SELECT CASE WHEN r.state = 'succeeded' AND NOT r.stale_read THEN CASE WHEN r.evidence <> 'asserted' THEN"
-    " r.ended_us END ELSE (SELECT min(g.ended_us) FROM run g WHERE g.job_id = r.job_id AND g.sort_us > r.sort_us AND"
-    " g.state = 'succeeded' AND g.evidence <> 'asserted' AND NOT g.stale_read) END AS at_us FROM incident i JOIN run r"
-    " ON r.id = i.root_run_id WHERE i.id = ?"
+    " r.ended_us END ELSE (SELECT g.ended_us FROM run g WHERE g.job_id = r.job_id AND g.sort_us > r.sort_us AND"
+    " g.state = 'succeeded' AND g.evidence <> 'asserted' AND NOT g.stale_read ORDER BY g.sort_us LIMIT 1) END AS at_us,"
+    " i.closed_us FROM incident i JOIN run r ON r.id = i.root_run_id WHERE i.id = ?"
 )
 
 SELECT_DELIVERIES = (
@@ -252,8 +252,11 @@ class IncidentQueries(ContextQueries):
         )
 
     def _repaired(self, incident_id: int) -> datetime | None:
+        """None also if its run, or the next good one, ended after the incident."""
         row = self.link.first(_REPAIRED, (incident_id,))
-        return optional_instant(row.at_us) if row is not None else None
+        if row is None or row.at_us is None or (row.closed_us is not None and row.at_us > row.closed_us):
+            return None
+        return instant(row.at_us)
 
     def _is_failing(self, incident_id: int) -> bool:
         """True while the target that is its cause does not answer."""

@@ -355,6 +355,7 @@ class JumpChoices(ChoiceSource):
     def _on_failed(self, error: Exception) -> None:
         self._awaited.clear()
         self.box.board.store_failed(error)
+        self._show_ranked()
         self._choose_late()
 
     def _has_come(self, what: str) -> None:
@@ -424,7 +425,7 @@ class JumpChoices(ChoiceSource):
 
     def _show_ranked(self) -> None:
         """Shows the matches, the best first; equal ones keep their order."""
-        terms = self.search_text.split()
+        terms = self.search_text.lower().split()
         mutes = bool(terms) and len(terms[0]) > 2 and SILENCE.startswith(terms[0].lower())
         fits = [
             (_choice_cost(choice, terms), choice) for choice in (*self.box.choices, *(self.silences if mutes else ()))

@@ -71,12 +71,12 @@ def _problems(view: HeaderView, ctx: RenderContext, room: int, approvals: int) -
     parts: list[Segment] = [(f"A {approvals} to approve", "mark")] if approvals else []
     if stopped := view.stopped_plans:
         parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
-    if paused_plans := view.paused_plans:
-        first = f"plan {paused_plans[0].id} paused"
-        parts.append((f"{len(paused_plans)} plans paused" if len(paused_plans) > 1 else first, "warn"))
     for number, label in view.dangers:
         if number or (view.engine.alive and not view.at_risk):
             parts.append((f"{number} {label}", _DANGERS.get(label, "warn") if number else "dim"))
+    if paused_plans := view.paused_plans:
+        first = f"plan {paused_plans[0].id} paused"
+        parts.append((f"{len(paused_plans)} plans paused" if len(paused_plans) > 1 else first, "warn"))
     if view.open_incidents or view.engine.alive:
         parts.append((counted(view.open_incidents, "incident"), "bad" if view.open_incidents else "dim"))
     paused = {pause.system for pause in view.paused}

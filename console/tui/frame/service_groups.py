@@ -198,14 +198,14 @@ def all_well_text(
         return None
     coming = next_deadline_text(views, ctx)
     tail = f", next: {coming}" if coming else ""
-    for plan in header.paused_plans[:1]:
-        resumes = f":plan {plan.id} then {ctx.key('recovery', 'resume')} resumes it"
-        return f"{plan.text}, {resumes}{tail}", "warn"
     unseen = unseen_targets_text(header, ctx.hm)
     if overdue := _unjudged_text(views, ctx):
         return f"{overdue}{f'; {unseen}' if unseen else ''}{tail}", "warn"
     if unseen:
         return f"no service is known to be at risk, but {unseen}{tail}", "warn"
+    if header.paused_plans:
+        plan = header.paused_plans[0]
+        return f"{plan.text}, {ctx.key('services', 'jump')}plan {plan.id} shows it{tail}", "warn"
     if unknown := sum(map(_has_no_verdict, views)):
         unverified = f"{counted(unknown, 'service')} without a verified forecast"
         return f"no service is known to be at risk{tail}; {unverified}", "plain"

@@ -150,7 +150,7 @@ def system_lines(
     if drift:
         lines += [[], [("DRIFT", "key"), (f"  {counted(len(drift), 'job')} drifted", "dim")]]
         lines += [[(f"  {entry.job}  ", "plain"), (entry.text or entry.what, "dim")] for entry in drift[:DRIFTS]]
-    if engines:
+    if len(engines) > 1:
         lines += [[], [("ENGINES", "key"), (f"  {len(engines)} share the systems", "dim")]]
         shares = zip(engine_segments(engines), engines, strict=True)
         lines += [[(f" {text}", style), (f"  {engine.trouble}", "warn")] for (text, style), engine in shares]
@@ -415,9 +415,11 @@ class SystemsScreen(HeadwayScreen):
     def _engine_runs(self, used: int) -> list[Segment]:
         """Each engine if all fit beside the title, else how many and where they are listed."""
         many, shares = f"  {counted(len(self.engines), 'engine')}", engine_segments(self.engines)
+        if not shares:
+            return []
         runs: list[Segment] = [(f"{many}:", "dim"), *shares]
         if used + length_of(runs) + length_of(self.list.title_marks()) < self.size.width:
-            return runs if shares else []
+            return runs
         failing = sum(style == "warn" for _, style in shares)
         trouble = (f", {failing} failing", "warn")
         return [(many, "dim"), *[trouble] * bool(failing), (f": {self.key_for('open')} lists them", "dim")]

@@ -298,7 +298,7 @@ def test_a_paused_plan_requests_nothing_and_an_aborted_one_drops_the_rest(night:
     assert "paused" == requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
     ends(night, 1)
     assert ["paused", "verified", "planned"] == states(night)
-    assert "\nPlan 1 is paused at 1 of 2 steps: headway plan resume 1\n" in headway(night.url, "status").out
+    assert "\nPlan 1 is paused at 1 of 2 steps: headway plan 1\n" in headway(night.url, "status").out
     requests(night).steer_plan(number, RequestKind.ABORT_PLAN, "tomorrow is soon enough")
     turn(night)
     assert ["aborted", "verified", "abandoned"] == states(night)

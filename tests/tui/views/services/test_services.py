@@ -492,5 +492,5 @@ async def test_a_filter_hides_a_service_below_the_list_too(night: Night) -> None
 def test_a_calm_night_names_the_plan_that_is_paused_and_its_key() -> None:
     views = [service(1, "supply", "Supply plan", 2, "06:30")]
     calm = CALM._replace(paused_plans=(PausedPlan(1, 3, 10),))
-    text = "Plan 1 is paused at 3 of 10 steps, :plan 1 then r resumes it, next: Supply plan 05:30 in 3h12m"
+    text = "Plan 1 is paused at 3 of 10 steps, :plan 1 shows it, next: Supply plan 05:30 in 3h12m"
     assert (text, "warn") == all_well_text(views, calm, "", CONTEXT)
