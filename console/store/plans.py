@@ -317,7 +317,7 @@ def _request_attention(
         plan.incident_id,
         plan.job_id,
         notes=notes,
-        facts=tuple(fact for fact in facts if fact[1] not in why),
+        facts=tuple((label, text) for label, text in facts if label != "Why" or text not in why),
     )
     alerts.request_attention(session, audience, need, micros(now))
 

@@ -38,10 +38,10 @@ class ConfigSync:
         self._waiting: dict[Callable[[bool], None], None] = {}
         """`ended` of the polls that the next sync serves."""
 
-    def sync(self, fence: Fence, jobs_seq: int | None = None) -> None:
-        """Matches config against the known jobs; with `jobs_seq` only if no engine has matched those up to it. A
-        pattern without a match is logged once. Raises LeaseLost."""
-        synced = sync_config(self._store, plain.estate_settings(self._config()), self._clock.now(), fence, jobs_seq)
+    def sync(self, fence: Fence, changed: int | None = None) -> None:
+        """Matches config against the known jobs; with `changed`, a value of JOBS_SEQ_KEY, only if no engine has matched
+        those up to it. A pattern without a match is logged once. Raises LeaseLost."""
+        synced = sync_config(self._store, plain.estate_settings(self._config()), self._clock.now(), fence, changed)
         if synced.is_skipped:
             return
         unmatched = frozenset(synced.unmatched)

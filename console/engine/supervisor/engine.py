@@ -296,7 +296,8 @@ class Engine:
                 evaluator = self._parts.evaluator
                 failures = [self._parts.failures, *([self._shards.failures] if self._shards is not None else [])]
                 troubles = _persistent_troubles(failures, evaluator.trouble, evaluator.unforeseen)
-                self._own.report(self._parts, lease.fence, troubles, began - STORE_LASTS_SECONDS)
+                lasted = began - STORE_LASTS_SECONDS  # failures of workers have spanned that
+                self._own.report(self._parts, lease.fence, troubles, lasted)
             except (LeaseLost, StoreTooNew, StoreOutdated):
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch

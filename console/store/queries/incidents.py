@@ -252,11 +252,10 @@ class IncidentQueries(ContextQueries):
         )
 
     def _repaired(self, incident_id: int) -> datetime | None:
-        """None also if its run, or the next good one, ended after the incident."""
+        """Of a closed incident; None also if its run, or the next good one, ended after it."""
         row = self.link.first(_REPAIRED, (incident_id,))
-        if row is None or row.at_us is None or (row.closed_us is not None and row.at_us > row.closed_us):
-            return None
-        return instant(row.at_us)
+        is_known = row is not None and row.at_us is not None and row.at_us <= row.closed_us
+        return instant(row.at_us) if row is not None and is_known else None
 
     def _is_failing(self, incident_id: int) -> bool:
         """True while the target that is its cause does not answer."""

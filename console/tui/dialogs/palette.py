@@ -426,7 +426,7 @@ class JumpChoices(ChoiceSource):
     def _show_ranked(self) -> None:
         """Shows the matches, the best first; equal ones keep their order."""
         terms = self.search_text.lower().split()
-        mutes = bool(terms) and len(terms[0]) > 2 and SILENCE.startswith(terms[0].lower())
+        mutes = bool(terms) and len(terms[0]) > 2 and SILENCE.startswith(terms[0])
         fits = [
             (_choice_cost(choice, terms), choice) for choice in (*self.box.choices, *(self.silences if mutes else ()))
         ]
