@@ -363,4 +363,6 @@ def _tour_lines(board: ConsoleApp, tour: GuidedTour, seen: TourState, width: int
         right += [(key(seen.where, name), "key"), (f" {label}  ", "plain")]
     title: BarLine = (((f" {tour.title} ", "ok" if tour.is_done else "mark"),), tuple(right), "panel")
     recap = banner_lines(tour.recap(board.ctx.hm), width, "ok", "panel") if tour.is_done else []
-    return [title, *recap, *banner_lines(tour.text(seen, key), width, "plain", "panel")]
+    has_stopped = board.header is not None and board.header.engine.stopped_at is not None
+    text = "The engine of the demo has stopped: quit and start again" if has_stopped else tour.text(seen, key)
+    return [title, *recap, *banner_lines(text, width, "plain", "panel")]

@@ -334,6 +334,15 @@ async def test_where_a_reason_is_required_the_tour_says_so(night: Night) -> None
     await night.see("TOUR 5/5", "required", "enter a reason, then ↵ starts it")
 
 
+def _without_engine(night: Night) -> None:
+    night.reads.head = night.reads.head._replace(engine=night.reads.head.engine._replace(alive=False))
+
+
+@on_the_night(tour=tour(), prepare=_without_engine)
+async def test_once_the_engine_of_the_demo_has_stopped_the_tour_promises_nothing(night: Night) -> None:
+    await night.see("Supply plan", "The engine of the demo has stopped: quit and start again")
+
+
 WAITS: list[bool] = []
 
 

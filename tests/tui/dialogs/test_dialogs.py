@@ -98,6 +98,7 @@ async def test_a_running_plan_waits_for_an_engine_where_none_runs(night: Night) 
     night.reads.head = night.reads.head._replace(engine=night.reads.head.engine._replace(alive=False))
     night.app.navigation.open_plan(7)
     await night.see("it continues once an engine runs")
+    assert "done about" not in night.text
 
 
 @on_the_night()

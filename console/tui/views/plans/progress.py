@@ -142,9 +142,13 @@ class StartedScreen(HeadwayScreen):
             lines[-1].append(part)
         return [(tuple(line), (), "") for line in lines]
 
-    def _continues(self) -> Segment:
+    @property
+    def _has_no_engine(self) -> bool:
         header = self.board.header
-        if header is not None and header.engine.stopped_at is not None:
+        return header is not None and header.engine.stopped_at is not None
+
+    def _continues(self) -> Segment:
+        if self._has_no_engine:
             return " it continues once an engine runs ", "warn"
         return " it continues without this screen ", "dim"
 
@@ -158,7 +162,8 @@ class StartedScreen(HeadwayScreen):
             return [(f" PLAN {self.number}", "key"), (f"  {self.waiting}", "warn")], []
         title: list[Segment] = [(f" PLAN {view.id} ", "key"), (view.status, STYLES.get(view.state, "plain"))]
         title.append((f"  {view.title}", "strong"))
-        return title, rows.progress_segments(view, self.incident, self.ctx, self.size.width)
+        incident = self.incident if not self._has_no_engine else None  # without an engine the end is unknown
+        return title, rows.progress_segments(view, incident, self.ctx, self.size.width)
 
     def crumb(self) -> str:
         incident = self.view.incident_id if self.view else None
