@@ -189,8 +189,8 @@ def fetch(resolve: Callable[[str, int], list[str]], port: int = 80) -> httpx.Res
     import ssl
 
     backend = DeadlineBackend(resolve)
-    backend.deadline = Deadline(DEADLINE_SECONDS)
     with httpx.Client(transport=DeadlineTransport(ssl.create_default_context(), backend)) as client:
+        backend.deadline = Deadline(DEADLINE_SECONDS)
         return client.get(f"http://af.test:{port}/", timeout=None)
 
 
