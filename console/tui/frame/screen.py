@@ -92,6 +92,7 @@ class ScreenPart:
 class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     """A screen names itself in `WHERE`; keys come from the key table, abilities from its parts."""
 
+    BLANK = True  # its widgets cover it: its own lines are never seen
     view: Any = None
     """The subject of a screen about one job, run, incident …; None before it is loaded."""
 
@@ -171,7 +172,8 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
         for part in self.parts:
             part.mounted()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        event.refresh_styles = False  # they are new, or kept up to date by Textual
         self.paint_frame()
         self.fetch()
         for part in self.parts:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widget import Widget
 
 from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
+from console.tui.widgets.bar import CoveredContainer
 from console.tui.widgets.pane import Pane
 
 PREVIEW_FROM = 160
@@ -47,6 +48,8 @@ class PreviewPane(Pane):
 
 class PreviewRow(Horizontal):
     """A list and the preview beside it. `resized` is called with its width when that has changed."""
+
+    BLANK = True  # its children cover it
 
     def __init__(self, *children: Widget, resized: Callable[[], None]) -> None:
         super().__init__(*children)
@@ -122,7 +125,7 @@ class PreviewBeside(ScreenPart):
     def beside(self, *lists: Iterable[Widget]) -> ComposeResult:
         """The widgets of the list, one below the other, and the preview beside them."""
         with PreviewRow(resized=self._resized):
-            with Vertical():
+            with CoveredContainer():
                 for widgets in lists:
                     yield from widgets
             yield self._subject.pane

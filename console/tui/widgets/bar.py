@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from textual import events
 from textual.app import App
+from textual.containers import Container
 from textual.filter import ANSIToTruecolor
 from textual.geometry import Region
 from textual.message import Message
@@ -36,6 +37,12 @@ class FlatWidget(Widget):
 
     def flat_lines(self, lines: Iterable[int]) -> list[Strip]:
         return [self.render_line(y) for y in lines]
+
+
+class CoveredContainer(Container):
+    """Widgets that cover it: its own lines are never seen, and cost as much as theirs."""
+
+    BLANK = True
 
 
 BarLine = tuple[tuple[Segment, ...], tuple[Segment, ...], str]

@@ -7,7 +7,7 @@ from itertools import chain
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Vertical
 from textual.widget import Widget
 
 from console.domain.forecast import JobForecastView
@@ -31,7 +31,7 @@ from console.tui.views.incidents.verdict_line import OpenIncident
 from console.tui.views.jobs.preview import job_source
 from console.tui.views.plans.rows import plan_line
 from console.tui.views.preview import PREVIEW_FROM, PreviewBelow, PreviewSource
-from console.tui.widgets.bar import Bar
+from console.tui.widgets.bar import Bar, CoveredContainer
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.pane import Pane
@@ -180,8 +180,8 @@ class IncidentScreen(HeadwayScreen):
     def body(self) -> ComposeResult:
         yield Bar(id="clocks")
         yield Bar(id="path", background="panel")
-        with Container(id="panels"):
-            with Vertical(id="story"):
+        with CoveredContainer(id="panels"):
+            with CoveredContainer(id="story"):
                 yield self.grid
                 yield from self.job_preview.widgets()
             yield self.tabs

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from textual.app import ComposeResult
-from textual.containers import Container
 
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView
@@ -23,7 +22,7 @@ from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.plans import rows
 from console.tui.views.preview import PREVIEW_BREAKPOINTS
-from console.tui.widgets.bar import Bar, BarLine
+from console.tui.widgets.bar import Bar, BarLine, CoveredContainer
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.table import FixedRows
@@ -74,7 +73,7 @@ class StartedScreen(HeadwayScreen):
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
         yield Bar(id="status")
-        with Container():
+        with CoveredContainer():
             yield self.grid
             yield from self.path.widgets()
             yield self.pane

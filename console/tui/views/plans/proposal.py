@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Container
 
 from connectors.sdk.states import Verb
 from console.domain.plan import ALTERNATIVE_TEXT, WAIT, DraftStep, PlanDraft, PlanRefused, PlanView
@@ -45,6 +44,7 @@ from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.plans import rows
 from console.tui.views.plans.rows import MAX_ROWS, TALL, TALL_ROWS, finish_lines
 from console.tui.views.preview import PREVIEW_BREAKPOINTS, list_width
+from console.tui.widgets.bar import CoveredContainer
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment, length_of
 from console.tui.widgets.pane import Pane
@@ -281,7 +281,7 @@ class DraftScreen(HeadwayScreen):
 
     def body(self) -> ComposeResult:
         yield from self.verdict.widgets()
-        with Container():
+        with CoveredContainer():
             yield self.grid
             yield self.finishes
             yield from self.path.widgets()
