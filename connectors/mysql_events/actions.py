@@ -101,7 +101,8 @@ class MySqlEventReruns(AgentAction[MySqlEventsClient]):
         for row in snapshot.events:
             if (str(row["event_schema"]), str(row["event_name"])) == (schema, key):
                 began = epoch_instant(row["last_executed"])
-                return ActionFound(f"{schema}.{key}", f"started {began:%H:%M:%S} UTC" if began else "not started yet")
+                text = f"started {began:%H:%M:%S} UTC" if began else "not started yet"
+                return ActionFound(f"{schema}.{key}", text, waits=began is None)
         sees_all = permissions.sees_all(snapshot, (schema,))
         hidden = "" if sees_all else permissions.hidden_events_text(snapshot, (schema,))
         return absent_unless(snapshot.senders, hidden, "connection")

@@ -115,9 +115,9 @@ class PgCronReruns(AgentAction[PgCronClient]):
         if trace.runs:
             return ActionFound(entry, f"run {trace.runs[0]['runid']}: {trace.runs[0]['status']}")
         if trace.entries:
-            return ActionFound(
-                entry, f"entry {trace.entries[0]['jobid']} waits for its minute ({trace.entries[0]['schedule']})"
-            )
+            jobid, schedule = trace.entries[0]["jobid"], trace.entries[0]["schedule"]
+            removal = f"SELECT cron.unschedule({jobid}); removes it"
+            return ActionFound(entry, f"entry {jobid} waits for its minute ({schedule}); {removal}", waits=True)
         return absent_unless(trace.sessions, hidden_jobs_text(trace.access))
 
 

@@ -84,9 +84,8 @@ class PgAgentReruns(AgentAction[PgAgentClient]):
         now = self.client.situation(int(plan["jobid"]), key)
         if now.started is not None:
             jlgid = now.started["jlgid"]
-            return ActionFound(
-                key, f"run {jlgid}" if jlgid is not None else "made due; its agent has not started it yet"
-            )
+            text = f"run {jlgid}" if jlgid is not None else "made due; its agent has not started it yet"
+            return ActionFound(key, text, waits=jlgid is None)
         unread = f"role {now.access['role']} may not read what was started: {GRANTS}"
         return absent_unless(now.sessions, hidden_jobs_text(now.access) if now.access["may_read_started"] else unread)
 

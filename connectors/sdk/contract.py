@@ -166,6 +166,8 @@ class ActionFound:
 
     native_ref: str
     message: str = ""
+    waits: bool = False
+    """True while the source has it and has not begun it: a start at a later minute."""
 
 
 @dataclass(frozen=True, slots=True)

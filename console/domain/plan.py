@@ -332,7 +332,7 @@ _ACTION_STATE_TEXT = {
     "requested": "waits for the engine",
     "sending": "waits for its scheduler to answer",
     "sent": "waits for its scheduler's word on how it ended",
-    "unknown": "its scheduler's answer was lost; it is looked up",
+    "unknown": "its outcome is unknown; its scheduler is checked",
 }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from connectors.sdk.records import RunRef
-from connectors.sdk.states import RunState, Verb
-from console.domain.ids import optional_instant
+from connectors.sdk.states import STARTING, RunState, Verb
+from console.domain.ids import instant, optional_instant
 from console.store import access, alerts, audit
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -225,6 +226,22 @@ def attempt_after(store: Database, action: ActionRow) -> ActionAttempt | None:
     if row is None:
         return None
     return from_row(ActionAttempt, row, ended=row.ended_us is not None)
+
+
+def missed_start(store: Database, action: ActionRow) -> datetime | None:
+    """By when a rerun or start was to begin as its system promises, if a poll one interval later reports no attempt of
+    it; None for others."""
+    if action.verb not in STARTING or action.sent_us is None or attempt_after(store, action) is not None:
+        return None
+    with store.read() as session:
+        [row] = session.rows(
+            "SELECT s.start_within_s, s.poll_every_s, t.last_ok_us FROM target t JOIN system s ON s.id = t.system_id"
+            " WHERE t.id = ?",
+            (action.target_id,),
+        )
+    due_us = action.sent_us + int(row.start_within_s * 1e6)
+    is_polled = row.last_ok_us is not None and row.last_ok_us >= due_us + row.poll_every_s * 1e6
+    return instant(due_us) if row.start_within_s and is_polled else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,14 +95,18 @@ def start_in_flight(store: Database, run_id: int | None, job_id: int | None, key
     if action is None:
         return None
     verb = "the rerun" if action.verb == Verb.RERUN else "the start"
-    return f"{verb} of {action.requested_by} was sent, and has not begun yet"
+    status = (
+        f"its outcome is unknown: headway action {action.key}" if action.state == "unknown" else "has not begun yet"
+    )
+    return f"{verb} of {action.requested_by} was sent, and {status}"
 
 
 _SELECT_IN_FLIGHT = (
-    "SELECT a.verb, a.requested_by FROM action a WHERE a.job_id = COALESCE((SELECT r.job_id FROM run r WHERE r.id ="
-    " CAST(? AS BIGINT)), CAST(? AS BIGINT)) AND a.key <> ? AND a.verb IN ('rerun', 'start') AND a.state IN ('sending',"
-    " 'sent', 'unknown') AND NOT EXISTS (SELECT 1 FROM attempt t WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
-    " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)) ORDER BY a.sent_us DESC"
+    "SELECT a.verb, a.requested_by, a.state, a.key FROM action a WHERE a.job_id = COALESCE((SELECT r.job_id FROM run r"
+    " WHERE r.id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) AND a.key <> ? AND a.verb IN ('rerun', 'start') AND a.state"
+    " IN ('sending', 'sent', 'unknown') AND NOT EXISTS (SELECT 1 FROM attempt t WHERE (t.action_key = a.key AND"
+    " t.job_id = a.job_id) OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref))"
+    " ORDER BY a.sent_us DESC"
 )
 
 

@@ -106,6 +106,9 @@ class FakeScheduler:
     """What previews were requested."""
     backfills: list[NativeBackfill] = field(default_factory=list)
     """Its own, that are under way."""
+    start_within: timedelta = timedelta()
+    waiting: str = ""
+    """What look-ups say of actions that have not begun; empty: they have."""
 
     def kind(self) -> ConnectorKind:
         return ConnectorKind(
@@ -117,6 +120,7 @@ class FakeScheduler:
             capabilities=self.capabilities,
             takes=self.takes,
             verbs=self.verbs,
+            start_within=self.start_within,
         )
 
     def records(self) -> Iterator[JobRecord]:
@@ -237,7 +241,8 @@ class FakeConnector:
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUpResult:
         self._scheduler.look_ups += 1
         self._check()
-        return ActionFound(key) if key in self._scheduler.acted else ActionAbsent()
+        waiting = self._scheduler.waiting
+        return ActionFound(key, waiting, waits=bool(waiting)) if key in self._scheduler.acted else ActionAbsent()
 
     def probe(self, timeout_seconds: float) -> Probe:
         self._check()

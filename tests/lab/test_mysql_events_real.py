@@ -302,6 +302,9 @@ def test_a_rerun_runs_as_the_definer_and_is_known_by_its_key(act: Connector, eve
     act.act(preview, key, 10)
     assert isinstance(act.look_up(preview, key, 10), ActionFound)
     wait_until(lambda: runs_of(act, "ops.mine"), "its start", 30)
+    result = act.look_up(preview, key, 10)
+    assert isinstance(result, ActionFound)
+    assert not result.waits
     (run,) = runs_of(act, "ops.mine")
     assert (key, RunState.UNKNOWN) == (run.action_key, run.state)
     wait_until(lambda: events.execute("SELECT who FROM ops.who"), "its row", 30)

@@ -184,7 +184,10 @@ def reruns(postgres: PostgresServer, jobs: dict[str, int]) -> dict[str, str]:
             assert isinstance(connector.look_up(preview, key, 10), ActionAbsent)
             connector.act(preview, key, 10)
             connector.act(preview, key, 10)  # the call itself is idempotent; the engine never sends it twice
-            assert isinstance(connector.look_up(preview, key, 10), ActionFound)
+            result = connector.look_up(preview, key, 10)
+            assert isinstance(result, ActionFound)
+            assert result.waits
+            assert "SELECT cron.unschedule(" in result.message
         connector.close()
     return keys
 

@@ -312,7 +312,9 @@ def test_running_overlap_is_named_and_a_killed_agent_loses_its_run(
     aborted = next(run for run in act.poll(poll.cursor, (), 10).runs if run.job == "sleeper")
     assert (RunState.LOST, RunEvidence.NATIVE) == (aborted.state, aborted.evidence)
     agent.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'select pg_sleep(600)'")
-    assert isinstance(act.look_up(preview, key, 10), ActionFound)
+    result = act.look_up(preview, key, 10)
+    assert isinstance(result, ActionFound)
+    assert not result.waits
 
 
 def test_restart_in_mid_poll_loses_nothing_and_the_agent_that_left_is_named(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -83,7 +84,7 @@ class ActionSender:
             with self._at("asking", action) as connector:
                 result = connector.look_up(previews.preview_from_json(action.preview), action.key, LOOKUP_SECONDS)
             if isinstance(result, ActionFound):
-                return ActionFound(result.native_ref, self.shown(result.message))
+                return replace(result, message=self.shown(result.message))
             return ActionUnknown(self.shown(result.why)) if isinstance(result, ActionUnknown) else result
         except SystemUnreachable:
             raise

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import structlog
 
-from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, LookUpResult
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import STARTING, RunState, Verb
@@ -244,14 +245,19 @@ class ActionStateMachine:
             step = ActionStep("unknown", text, next_us=self.later(UNREACHABLE_RETRY_SECONDS))
             self.step(fence, action.key, "unknown", step)
             return
-        if isinstance(result, ActionFound):
+        due = actions.missed_start(self._store, action)
+        if due is not None and isinstance(result, ActionFound) and result.waits:
+            step = verification.did_not_start(action, due, result.message)
+            self.step(fence, action.key, "unknown", replace(step, next_us=self.later(LOOKUP_PAUSE_SECONDS)))
+        elif isinstance(result, ActionFound):
             text = f"looked up: {result.message or 'it arrived'}"
             step = ActionStep("sent", text, result.native_ref, event="it arrived")
             self.step(fence, action.key, "unknown", step)
             self._poll_now(action.target_id)
         elif isinstance(result, ActionAbsent):
             notice = "it never arrived" if action.origin == "person" else ""  # plans and holds notify themselves
-            self.step(fence, action.key, "unknown", verification.never_arrived(notice))
+            step = verification.never_arrived(notice) if due is None else verification.never_started()
+            self.step(fence, action.key, "unknown", step)
         else:
             within_limit = action.looked_up < LOOKUPS
             text = f"still unknown: {result.why}" if within_limit else f"unknown whether it arrived: {result.why}"
@@ -279,10 +285,25 @@ class ActionStateMachine:
         else:
             step = verification.verification(self._store, action)
         step = step or verification.verification_timeout(self._store, action, self.now())
+        due = actions.missed_start(self._store, action) if step is None else None
+        if due is not None:
+            step = self._missed_start(action, due)
         if step is None:
-            if is_checked:
+            if is_checked or due is not None:
                 self.step(fence, action.key, "sent", ActionStep("sent", next_us=self.later(LOOKUP_PAUSE_SECONDS)))
             return
         failpoint("action.before_verify")
         self.step(fence, action.key, "sent", step)
         failpoint("action.verified")
+
+    def _missed_start(self, action: ActionRow, due: datetime) -> ActionStep | None:
+        """Unknown, unless its scheduler says that it has begun, or cannot be reached."""
+        try:
+            result = self._sender.look_up(action)
+        except SystemUnreachable:
+            return None
+        if isinstance(result, ActionFound):
+            why = result.message if result.waits else ""
+        else:
+            why = result.why if isinstance(result, ActionUnknown) else "its scheduler no longer has it"
+        return verification.did_not_start(action, due, why, notice="it did not start") if why else None

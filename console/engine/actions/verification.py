@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState, Verb
+from console.domain.ids import utc_minute
 from console.store import actions
 from console.store.actions import ActionRow, ActionStep
 from console.store.db.database import Database
@@ -81,6 +82,19 @@ def never_arrived(notice: str) -> ActionStep:
     """The action was proved not to have arrived and may be requested again."""
     text = "looked up: it never arrived. Ask again to send it."
     return ActionStep("failed", text, ended=True, event="it never arrived", notice=notice, unsent=True)
+
+
+def never_started() -> ActionStep:
+    """The action was proved not to have started, and can no longer start. `did_not_start` has notified."""
+    text = "it did not start, and its scheduler no longer has it. Ask again to send it."
+    return ActionStep("failed", text, ended=True, event="it never started", unsent=True)
+
+
+def did_not_start(action: ActionRow, due: datetime, why: str, notice: str = "") -> ActionStep:
+    """A start that did not happen by `due`: it may come later, so it is never sent again."""
+    fix = f"Fix: check its scheduler, then headway action withdraw {action.key}"
+    text = f"it did not start by {utc_minute(due)}: {why}. {fix}"
+    return ActionStep("unknown", text, event=notice, notice=notice)
 
 
 def verification_timeout(store: Database, action: ActionRow, now_us: int) -> ActionStep | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +19,11 @@ import pytest
 from connectors.sdk.contract import ActionAbsent, ActionUnknown
 from connectors.sdk.errors import OutcomeUnknown, RecordUnreadable, SystemUnreachable
 from connectors.sdk.settle import sent_at
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunState, Verb
 from console.config.sections import JobSettings, SystemConfig
 from console.domain.ids import new_action_key
 from console.engine.actions.state_machine import LOOKUPS
-from console.engine.api.action_request import AlreadyRequested
+from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.keyed_executor import KeyedExecutor
 from console.store.db.session import Row, SqliteAdapter
 from tests.action_requests import rerun_of
@@ -69,9 +70,10 @@ def again(bench: Bench) -> None:
     bench.parts.actions.step(bench.fence)
 
 
-def age(bench: Bench, key: str, hours: int) -> None:
+def age(bench: Bench, key: str, hours: int = 0, seconds: int = 0) -> None:
     with bench.store.write(None) as connection:
-        connection.rows("UPDATE action SET sent_us = sent_us - ? WHERE key = ?", (hours * 3600 * 10**6, key))
+        us = (hours * 3600 + seconds) * 10**6
+        connection.rows("UPDATE action SET sent_us = sent_us - ? WHERE key = ?", (us, key))
 
 
 @contextmanager
@@ -289,6 +291,81 @@ def test_an_action_whose_run_is_never_seen_to_begin_is_over_after_an_hour(bench:
     )
     bench.send()
     assert ["Rerun: outcome not verified: rerun fake/extract"] == [pair[1] for pair in bench.sink.got]
+
+
+@pytest.fixture
+def by_minute(tmp_path: Path) -> Iterator[Bench]:
+    """A scheduler that starts what it accepts within 65 s, as pg_cron does."""
+    scheduler = FakeScheduler(start_within=timedelta(seconds=65), waiting="entry 3 waits for its minute")
+    scheduler.job("extract")
+    scheduler.job("load")
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        yield bench
+
+
+def unstarted(bench: Bench) -> str:
+    """The key of a rerun that was accepted, and that a poll well after its promised start does not report."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.actions.step(bench.fence)
+    age(bench, key, seconds=120)
+    bench.parts.actions.step(bench.fence)
+    assert ("sent", "accepted") == state_and_text(bench, key)  # not polled since: nothing is known
+    age(bench, key, seconds=6)
+    bench.poller.poll_once(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    return key
+
+
+def test_a_start_that_did_not_happen_by_its_promised_time_is_unknown_and_a_person_is_notified(
+    by_minute: Bench,
+) -> None:
+    key = unstarted(by_minute)
+    for _ in range(LOOKUPS + 3):
+        again(by_minute)
+    state, text = state_and_text(by_minute, key)
+    assert "unknown" == state
+    says = r"it did not start by \d{4}-\d\d-\d\d \d\d:\d\dZ: entry 3 waits for its minute\. "
+    assert re.fullmatch(rf"{says}Fix: check its scheduler, then headway action withdraw {key}", text)
+    by_minute.send()
+    [(_, title, body)] = by_minute.sink.got
+    assert "Rerun: it did not start: rerun fake/extract" == title
+    assert f"Do    headway action withdraw {key}\n" in body
+    assert [key] == by_minute.scheduler.acted
+
+
+def test_a_start_that_is_late_is_verified_all_the_same(by_minute: Bench) -> None:
+    key = unstarted(by_minute)
+    assert "unknown" == state_and_text(by_minute, key)[0]
+    by_minute.scheduler.attempt("extract", "late", RunState.SUCCEEDED, present(), action_key=key, period_key=None)
+    by_minute.poller.poll_once(by_minute.fence)
+    again(by_minute)
+    again(by_minute)
+    assert ("verified", "succeeded (native)") == state_and_text(by_minute, key)
+
+
+def test_what_began_is_not_doubted_though_no_poll_reports_it(by_minute: Bench) -> None:
+    by_minute.scheduler.waiting = ""
+    assert ("sent", "accepted") == state_and_text(by_minute, unstarted(by_minute))
+
+
+def test_a_rerun_behind_one_that_did_not_start_is_sent_once_that_is_gone(by_minute: Bench) -> None:
+    """A step waited for ever behind the rerun of an aborted plan."""
+    ghost = unstarted(by_minute)
+    by_minute.scheduler.attempt("extract", "extract-0", RunState.FAILED, present() - timedelta(days=1, minutes=1))
+    by_minute.poller.poll_once(by_minute.fence)
+    with by_minute.store.read() as connection:
+        [(run_id,)] = connection.rows("SELECT r.id FROM run r WHERE r.id NOT IN (SELECT run_id FROM action)")
+    key = new_action_key()
+    by_minute.requests().act(ActionRequest(Verb.RERUN, run_id, overlap="queue"), key)
+    by_minute.parts.actions.step(by_minute.fence)
+    state, text = state_and_text(by_minute, key)
+    assert ("requested", True) == (state, text.endswith(f", and its outcome is unknown: headway action {ghost}"))
+    by_minute.scheduler.acted.remove(ghost)
+    again(by_minute)
+    gone = "it did not start, and its scheduler no longer has it. Ask again to send it."
+    assert ("failed", gone) == state_and_text(by_minute, ghost)
+    again(by_minute)
+    assert "sent" == state_and_text(by_minute, key)[0]
 
 
 def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: Bench) -> None:

@@ -104,7 +104,7 @@ def _proof_lines(view: ActionDetailView, ctx: RenderContext) -> SegmentLines:
     if view.proof is not None:
         return [*lines, *labelled_lines(_proof_rows(view.proof, ctx))]
     if view.state == "unknown":
-        text = "none: its answer was lost; the scheduler is checked until it is known, nothing is sent again"
+        text = "none: its outcome is unknown; the scheduler is checked until it is known, nothing is sent again"
     elif view.sent is None:
         text = "none: nothing was sent"
     elif view.is_over:
