@@ -25,6 +25,7 @@ from console.timing.durations import format_duration
 from console.timing.formats import age_text
 
 if TYPE_CHECKING:
+    from console.domain.plan import PlanView
     from console.domain.settings import Declared
     from console.store.queries.audit import ApprovalView
 
@@ -37,16 +38,18 @@ def run_status(arguments: argparse.Namespace) -> int:
         drift = reads.estate.drift()
         unknown = [action for action in reads.actions.withdrawable() if action.state == "unknown"]
         maintenance = _active_maintenance(reads.declared(), now)
-        urgent = urgent_incident(services, incidents, reads.plans.list_plans(ended=False), now)
+        open_plans = reads.plans.list_plans(ended=False)
+        urgent = urgent_incident(services, incidents, open_plans, now)
         incident = reads.incidents.incident(urgent) if urgent is not None else None
         plans = reads.plans.list_plans(urgent, ended=False) if urgent is not None else []
+        waiting = [plan for plan in open_plans if plan.standstill and plan not in plans]
         engines = reads.estate.engines()
     code = Exit.OK if header.engine.alive else Exit.NO_ENGINE
     if arguments.html:
         from console.cli.status_page import StatusPage, render_page, write_page
 
         health = [(system, health_text(system, now, header.engine.alive)) for system in systems]
-        notes = [*_banner_lines(header, approvals, unknown, maintenance), *map(in_display_zone, problems)]
+        notes = [*_banner_lines(header, approvals, unknown, waiting, maintenance), *map(in_display_zone, problems)]
         action = verdict_text(incident, plans, header, now) if incident is not None else ""
         page = StatusPage(header, action, services, incidents, health, notes, engine_text(header), now)
         write_page(render_page(page), arguments.html)
@@ -66,13 +69,14 @@ def run_status(arguments: argparse.Namespace) -> int:
         "drift": drift,
         "approvals": approvals,
         "unknown_actions": unknown,
+        "waiting_plans": [{"id": plan.id, "why": plan.standstill} for plan in waiting],
         "maintenance": maintenance,
     }
     no_engine = [] if header.engine.alive else engine_text(header).splitlines()  # the verdict is of its last evaluation
     verdict = [verdict_text(incident, plans, header, now)] if incident is not None else []
     with one_zone():
         engine = [] if no_engine else engine_text(header).splitlines()
-        banners = list(_banner_lines(header, approvals, unknown, maintenance))
+        banners = list(_banner_lines(header, approvals, unknown, waiting, maintenance))
         rows = table(
             systems,
             ValueColumn("system", lambda target: f"{target.system}/{target.name}", 20, middle=True),
@@ -112,6 +116,7 @@ def _banner_lines(
     header: HeaderView,
     approvals: Sequence[ApprovalView],
     unknown: Sequence[ActionView],
+    waiting: Sequence[PlanView],
     maintenance: Sequence[dict[str, Any]],
 ) -> Iterator[str]:
     if header.frozen:
@@ -128,6 +133,7 @@ def _banner_lines(
         yield f"{action.verb.replace('_', ' ')} of {action.job}: outcome unknown: headway action {action.key}"
     yield from (f"plan {plan} stopped and needs a decision: headway plan {plan}" for plan in header.stopped_plans)
     yield from (f"{plan.text}: headway plan {plan.id}" for plan in header.paused_plans)
+    yield from (f"plan {plan.id} waits: {plan.standstill}: headway plan {plan.id}" for plan in waiting)
 
 
 def _active_maintenance(declared: Declared, now: datetime) -> list[dict[str, Any]]:

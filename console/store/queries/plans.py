@@ -30,10 +30,11 @@ _STEPS = (
     " r.exit_code, r.message, r.stale_read, j.target_id, CASE WHEN t.failing_since_us IS NOT NULL THEN y.name || '/' ||"
     " t.name END AS failing, CASE WHEN s.state = 'planned' THEN (SELECT o.requested_by || ' ' || o.verb FROM action o"
     " WHERE o.run_id = r.id AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1)"
-    f" END AS others, CASE WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves FROM plan_step s JOIN"
-    " plan p ON p.id = s.plan_id LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id LEFT JOIN"
-    " target t ON t.id = j.target_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r ON r.id ="
-    f" {RUN_OF_STEP} WHERE s.plan_id = ? ORDER BY s.place"
+    f" END AS others, CASE WHEN s.state = 'planned' THEN {OTHER_HOLD} END AS beside, s.saves, (SELECT o.verb FROM"
+    " action o WHERE o.job_id = s.job_id AND o.verb IN ('rerun', 'start') AND o.state = 'unknown' LIMIT 1) AS unknown"
+    " FROM plan_step s JOIN plan p ON p.id = s.plan_id LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id ="
+    " j.system_id LEFT JOIN target t ON t.id = j.target_id LEFT JOIN action a ON a.key = s.action_key LEFT JOIN run r"
+    f" ON r.id = {RUN_OF_STEP} WHERE s.plan_id = ? ORDER BY s.place"
 )
 
 
@@ -83,7 +84,9 @@ def _obstacle(step: Row, paused: Collection[str], stale: Collection[int]) -> str
     """Why the step cannot be sent or verified; empty if it can."""
     if step.system in paused:
         return f"polls of {step.system} are paused"
-    return f"{step.failing} is unreachable" if step.failing and step.target_id in stale else ""
+    if step.failing and step.target_id in stale:
+        return f"{step.failing} is unreachable"
+    return f"the outcome of the {step.unknown} of {step.job} is unknown" if step.unknown else ""
 
 
 def _step(row: Row) -> PlanStepView:

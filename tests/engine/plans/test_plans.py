@@ -1030,6 +1030,28 @@ def test_a_plan_that_cannot_go_on_says_why_and_promises_nothing(night: Bench) ->
     assert re.fullmatch("Plan 1 waits: fake/.* is unreachable, 0 of 2 steps", verdict_of(night))
 
 
+def test_a_plan_waits_behind_an_unknown_outcome_and_the_status_names_it(night: Bench) -> None:
+    """Of its own step, or of an aborted plan's."""
+    started(night)
+    turn(night)
+    with night.store.write(None) as session:
+        session.rows("UPDATE action SET state = 'unknown'")
+    waits = "Plan 1 waits: the outcome of the rerun of fake/extract is unknown, 0 of 2 steps"
+    assert waits == verdict_of(night)
+    with night.store.write(None) as session:
+        session.rows(
+            "UPDATE plan_step SET action_key = NULL, state = 'planned', text = '' WHERE action_key IS NOT NULL"
+        )
+    assert waits == verdict_of(night)
+    with night.store.write(None) as session:
+        session.rows("UPDATE plan SET incident_id = NULL")
+    status = " ".join(headway(night.url, "status").out.split())
+    assert "plan 1 waits: the outcome of the rerun of fake/extract is unknown: headway plan 1" in status
+    with night.store.write(None) as session:
+        session.rows("UPDATE action SET state = 'verified'")
+    assert "plan 1 waits" not in headway(night.url, "status").out
+
+
 def test_a_plan_stands_still_only_if_each_of_its_next_steps_does(night: Bench) -> None:
     """Polls of one system are paused: a step on another one that waits for nothing is still sent."""
     started(night)
