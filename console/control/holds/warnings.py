@@ -13,7 +13,7 @@ from datetime import datetime
 
 from console.control.holds.conditions import condition_text
 from console.control.holds.starts import next_start
-from console.control.snapshot.deadlines import clock_starts, start_after_deadline
+from console.control.snapshot.deadlines import clock_starts, date_begin, latest_deadline, start_after_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
@@ -166,8 +166,15 @@ def contradicting_deadlines(estate: Estate, now: datetime) -> Iterator[str]:
             continue
         job, start = late
         name, due, days = clean_line(service.name), f"{service.deadline:%H:%M}", service.promise.deadline.day + 1
+        counts = f'counts. Fix: deadline = {{ time = "{due}", day = {days} }}'
+        if date_begin(job, day) >= latest_deadline(service, day):
+            yield (
+                f"services.{name}: the deadline {due} is before the cutoff of {clean_line(job.system)}"
+                f" ({job.cutoff:%H:%M} {job.zone}), at which the date of {clean_line(job.name)} begins:"
+                f" {due} of the day after {counts}"
+            )
+            continue
         yield (
             f"services.{name}: {clean_line(job.name)} starts {local_time(start, service.zone)}, on the day after the"
-            f" deadline {due} of the same business date (cutoff {service.cutoff:%H:%M}): {due} of that day counts."
-            f' Fix: deadline = {{ time = "{due}", day = {days} }}'
+            f" deadline {due} of the same business date (cutoff {service.cutoff:%H:%M}): {due} of that day {counts}"
         )

@@ -46,8 +46,9 @@ def start_after_deadline(
     index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date
 ) -> tuple[JobFacts, datetime] | None:
     """The start of that business date from which on the service can be delivered, if it comes on a later day than the
-    deadline, because the cutoff lies between them: then the deadline of the day of that start counts. It is the first
-    of the jobs that deliver it; if these have no clock, the last of their upstreams."""
+    deadline, because the cutoff lies between them, or if the date begins after the deadline in the zone of that job:
+    then the deadline of the day after counts. It is the first of the jobs that deliver it; if these have no clock, the
+    last of their upstreams."""
     if service.promise.deadline.after_start is not None or service.deadline < service.cutoff:
         return None
     jobs = index.estate.jobs
@@ -58,9 +59,13 @@ def start_after_deadline(
     if not starts:
         return None
     start, job_id = min(starts) if timed else max(starts)
-    zone = zone_of(service.zone)
-    is_later = start.astimezone(zone).date() > latest_deadline(service, business_date).astimezone(zone).date()
-    return (jobs[job_id], start) if is_later else None
+    zone, deadline = zone_of(service.zone), latest_deadline(service, business_date)
+    is_later = start.astimezone(zone).date() > deadline.astimezone(zone).date()
+    return (jobs[job_id], start) if is_later or date_begin(jobs[job_id], business_date) >= deadline else None
+
+
+def date_begin(job: JobFacts, business_date: date) -> datetime:
+    return business_window(business_date, zone_of(job.zone), job.cutoff)[0]
 
 
 def _first_start(index: EstateIndex, job: JobFacts, business_date: date) -> datetime | None:

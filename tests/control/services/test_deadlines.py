@@ -137,6 +137,29 @@ def test_a_deadline_after_the_cutoff_counts_on_the_day_on_which_its_jobs_start(i
     assert [at("13:00", day=1)] == [affected.deadline for affected in incident.services]
 
 
+def test_a_deadline_before_the_cutoff_of_its_jobs_is_that_of_the_next_day_as_in_the_incident() -> None:
+    """Noon in Berlin is an hour before noon in UTC. A deadline at 12:55 CET closed a date before any of its runs, so
+    that the service missed it whatever ran, while an incident of its jobs affected no service."""
+    extract, mart = (
+        job(
+            number,
+            name,
+            Schedule("debian-cron", f"{minute} * * * *", "UTC"),
+            expected=minutes(1),
+            accepted_at=at("11:30"),
+        )
+        for number, name, minute in ((1, "hosts/extract", 38), (2, "dwh/mart", 45))
+    )
+    service_facts = service("daily", "12:55", mart, zone="Europe/Berlin")
+    failed = [run(1, extract, at("11:38"), RunState.FAILED)]
+    known = estate(extract, mart, feeds=feeds(extract, mart), services=[service_facts], runs=failed)
+    decision = evaluate(known, at("11:42"))
+    [verdict] = [day for day in decision.service_days if day.business_date == NIGHT]
+    assert at("11:55") == verdict.deadline
+    [incident] = decision.incidents
+    assert [(NIGHT, at("11:55"))] == [(each.business_date, each.deadline) for each in incident.services]
+
+
 @pytest.mark.parametrize("expression", ["0 11 * * *", ""])
 def test_a_deadline_stays_where_it_is_once_the_source_names_the_next_start(expression: str) -> None:
     """Its job starts at 11:00 before the cutoff, the deadline comes at 13:00 after it."""
