@@ -139,7 +139,7 @@ def _along(
 
 def _job(job: TimelineJob, deadline: datetime, at: datetime, before: _End | None, is_first: bool) -> TimelineLane:
     earlier = [run for run in job.runs if run.at < deadline]
-    run = earlier[-1] if earlier else next(iter(job.runs), None)
+    run = _last_known(earlier, at) if earlier else next(iter(job.runs), None)
     if run is not None and _is_red(run, at):
         run = _rerun_after(run, job.runs, at) or run
     bars = _bars(job.runs, at)
@@ -224,6 +224,20 @@ def _begun(run: TimelineRun, at: datetime) -> list[TimelineAttempt]:
         else attempt
         for attempt in begun
     ]
+
+
+def _last_known(runs: Sequence[TimelineRun], at: datetime) -> TimelineRun:
+    """The last run; the failed one before it if all since are unknown, which repair nothing."""
+    known = next((run for run in reversed(runs) if not _is_unknown(run, at)), runs[-1])
+    return known if _is_red(known, at) else runs[-1]
+
+
+def _is_unknown(run: TimelineRun, at: datetime) -> bool:
+    """True if it was due, and it is unknown whether it started or how it ended."""
+    tries = _begun(run, at)
+    last = tries[-1] if tries else None
+    state = last.state if last is not None else run.state
+    return state == RunState.UNKNOWN and run.at <= at and (last is None or last.ended is not None)
 
 
 def _is_red(run: TimelineRun, at: datetime) -> bool:

@@ -76,6 +76,18 @@ def test_a_period_that_succeeded_later_is_good_whenever_it_was_run_again() -> No
     assert ("running", [False, False]) == (lane.state, [bar.superseded for bar in lane.bars][:2])
 
 
+@pytest.mark.parametrize("known, state", [("failed", "failed"), ("succeeded", "unknown")])
+@pytest.mark.parametrize("tries", [(), (ran("03:10", "03:12", "unknown"),)], ids=["no start", "no result"])
+def test_an_unknown_run_repairs_no_failed_one_and_takes_over_no_success(
+    known: str, state: str, tries: tuple[TimelineAttempt, ...]
+) -> None:
+    """Its host was out of reach: the incident names the failed run, and the path did not."""
+    last_known = job(1, ran("03:00", "03:05", known), due="03:00").runs[0]
+    unknown = TimelineRun(2, at("03:10"), at("03:10"), "unknown", tries)
+    lane = of(timeline_lanes(night(replace(job(1), runs=(last_known, unknown))), at("03:20")), 1)
+    assert (state, 1 if known == "failed" else 2) == (lane.state, lane.run_id)
+
+
 def test_what_runs_longer_than_usual_may_end_at_any_moment() -> None:
     lanes = timeline_lanes(night(job(1, ran("02:00", None))), at("03:20"))
     assert (at("03:20"), at("03:20")) == (of(lanes, 1).expected, of(lanes, 1).late)
