@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from console.cli.clock_format import clock_cell, in_display_zone, one_zone, timestamp, zone_name
@@ -177,14 +178,18 @@ def _hand_overs_text(engine: EngineShare) -> str:
 
 
 def health_text(target: TargetView, now: datetime, is_engine_alive: bool) -> str:
-    """ "ok" if the target answered recently and has no warning, else the problem."""
+    """ "ok" if the target answered recently and has no warning, else the problem; while it fails and the last status of
+    its runs still counts, for how long."""
     if target.pause is not None:
         return f"paused until {clock_cell(target.pause.until, now)}"
+    age_s = (now - target.last_ok).total_seconds() if target.last_ok is not None else math.inf
+    left_s = STALE_POLLS * target.poll_every_s - age_s
     if target.error_kind:
-        return target.error_kind
+        known = f", runs unknown in {format_duration(left_s)}" if left_s >= 1 and is_engine_alive else ""
+        return f"{target.error_kind}{known}"
     if target.last_ok is None:
         return "not seen yet"
-    if now - target.last_ok > STALE_POLLS * timedelta(seconds=target.poll_every_s):
+    if left_s < 0:
         return target.unseen_status if is_engine_alive else "not polled"
     if target.stopped_reason:
         return "! NOTHING STARTS"

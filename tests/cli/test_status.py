@@ -36,7 +36,12 @@ WELL = TargetView(
         (WELL, "ok"),
         (replace(WELL, last_ok=None), "not seen yet"),
         (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "not seen"),
-        (replace(WELL, error_kind="refused"), "refused"),
+        (replace(WELL, error_kind="refused", last_ok=NOON - timedelta(seconds=46)), "refused"),
+        (
+            replace(WELL, error_kind="unreachable", last_ok=NOON - timedelta(seconds=22)),
+            "unreachable, runs unknown in 23s",
+        ),
+        (replace(WELL, error_kind="unreachable", last_ok=None), "unreachable"),
         (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
         (replace(WELL, warnings=("one", f"{NOTHING_STARTS}cron does not run on db07")), "! NOTHING STARTS"),
         (replace(WELL, warnings=("one", "two")), "! 2 warnings, see below"),
@@ -51,6 +56,7 @@ def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, text: s
 def test_without_an_engine_a_target_is_not_polled_rather_than_not_seen() -> None:
     old = replace(WELL, last_ok=NOON - timedelta(minutes=1))
     assert "not polled" == health_text(old, NOON, is_engine_alive=False)
+    assert "refused" == health_text(replace(WELL, error_kind="refused"), NOON, is_engine_alive=False)
 
 
 def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_heartbeat(
