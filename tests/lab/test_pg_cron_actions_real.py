@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ from connectors.sdk.records import RunRecord, RunRef, instant_key
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from connectors.sdk.transport import postgres as sql
+from tests.lab.headway import WORKING, Headway
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
 from tests.lab.test_pg_cron_real import RARELY, connect, runs_of, start_sleeper
@@ -204,6 +207,55 @@ def test_a_held_job_is_rerun_without_our_mark(act: Connector, postgres: Postgres
     )
     postgres.execute("SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %s", name)
     release(act, "acts-plain", key)
+
+
+ESTATE = """
+[estate]
+name = "lab"
+starts_in = "live"
+store = "{folder}/headway.db"
+
+[systems.dwh]
+kind = "pg_cron"
+host = "127.0.0.1"
+port = {port}
+dbname = "ops"
+user = "headway_act"
+password = {{ env = "HEADWAY_PG_HEADWAY_ACT" }}
+poll_every = "5s"
+
+[jobs."dwh/*"]
+rerun = "safe"
+"""
+
+
+def test_an_entry_that_does_not_start_at_its_minute_is_unknown_and_gone_it_may_be_requested_again(
+    postgres: PostgresServer, jobs: dict[str, int], tmp_path: Path
+) -> None:
+    """It stayed "it starts at the next full minute" for ten minutes, and whatever waited behind it with it."""
+    config = tmp_path / "headway.toml"
+    config.write_text(ESTATE.format(folder=tmp_path, port=postgres.port))
+    headway = Headway(config, HEADWAY_PG_HEADWAY_ACT=PASSWORDS["headway_act"])
+
+    def action() -> dict[str, Any]:
+        return next(iter(headway.listed("action")), {})
+
+    with headway.running_engine() as engine:
+        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+        wait_until(lambda: headway.listed("job", "dwh/acts-plain"), "the job", 30, 0.5)
+        sent = headway.run("job", "start", "dwh/acts-plain", "--yes", "--timeout", "0")
+        wait_until(lambda: action().get("state") == "sent", f"the start: {sent}", 30, 0.5)
+        key, name = action()["key"], f"headway:rerun:{jobs['plain']}:%"
+        postgres.execute("UPDATE cron.job SET schedule = %s WHERE jobname LIKE %s", RARELY, name)
+        wait_until(lambda: action()["state"] != "sent", "the doubt", 65 + 30, 1.0)
+        [(number,)] = postgres.execute("SELECT jobid FROM cron.job WHERE jobname LIKE %s", name)
+        waits = f"entry {number} waits for its minute ({RARELY}); SELECT cron.unschedule({number}); removes it"
+        shown = action()
+        assert ("unknown", True) == (shown["state"], f"Z: {waits}. Fix: check" in shown["text"]), shown
+        assert f"start of dwh/acts-plain: outcome unknown: headway action {key}" in headway.run("status").stdout
+        postgres.execute("SELECT cron.unschedule(%s::bigint)", number)
+        wait_until(lambda: action()["state"] == "failed", "its end", 30, 1.0)
+    assert "it did not start, and its scheduler no longer has it. Ask again to send it." == action()["text"]
 
 
 def test_a_locked_job_costs_the_deadline_and_the_lookup_finds_the_outcome(
