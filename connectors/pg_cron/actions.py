@@ -106,7 +106,7 @@ class PgCronReruns(AgentAction[PgCronClient]):
         added = self.client.rerun(jobid, key)
         if added is None:
             raise NotSupported(f"{self.client.place}: pg_cron job {jobid} is gone: nothing was added")
-        return Receipt(entry, f"added as entry {added}; it starts at the next full minute")
+        return Receipt(entry, f"added as entry {added}; it starts at the next full minute, {_removal(added)}")
 
     def look_up(self, plan: Plan, key: str) -> LookUpResult:
         """Absent only when nothing can still arrive and no row is hidden from us."""
@@ -116,9 +116,13 @@ class PgCronReruns(AgentAction[PgCronClient]):
             return ActionFound(entry, f"run {trace.runs[0]['runid']}: {trace.runs[0]['status']}")
         if trace.entries:
             jobid, schedule = trace.entries[0]["jobid"], trace.entries[0]["schedule"]
-            removal = f"SELECT cron.unschedule({jobid}); removes it"
-            return ActionFound(entry, f"entry {jobid} waits for its minute ({schedule}); {removal}", waits=True)
+            text = f"entry {jobid} waits for its minute ({schedule}), {_removal(jobid)}"
+            return ActionFound(entry, text, waits=True)
         return absent_unless(trace.sessions, hidden_jobs_text(trace.access))
+
+
+def _removal(jobid: int) -> str:
+    return f"unless SELECT cron.unschedule({jobid}) removes it"
 
 
 def _rerun_refusal(now: PgCronSituation, job: str, what: str) -> str | None:

@@ -164,8 +164,9 @@ def _request_attention(session: WriteSession, audience: AlertRouting, key: str, 
         fixes.append(("Do", f"headway rerun {shlex.quote(row.job)}"))
     fixes.append(("Open", f"headway action {key}"))
     notes = () if step.ended else ("Check its scheduler before it is withdrawn.",)
+    why = step.text if step.ended else step.text.partition(" Fix: ")[0]
     need = AttentionRequest(
-        key, f"{what}: {step.notice}", f"{what} {row.job}", step.text, tuple(fixes), row.requested_by,
+        key, f"{what}: {step.notice}", f"{what} {row.job}", why, tuple(fixes), row.requested_by,
         row.incident_id, row.job_id, notes=notes,
     )  # fmt: skip
     alerts.request_attention(session, audience, need, now_us)

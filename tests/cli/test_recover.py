@@ -370,9 +370,9 @@ def test_an_aborted_plan_names_a_rerun_that_was_sent_and_may_still_start(
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "plan", "abort", "1"])
     output = capsys.readouterr().out
-    assert may_start is bool(re.search(r"fake/extract .*\n.*\n +it was sent at .* and may still start\n", output)), (
-        output
-    )
+    assert may_start is bool(
+        re.search(r"fake/extract .*\n +accepted\n +it was sent at .* and may still start\n", output)
+    ), output
 
 
 @pytest.mark.parametrize("moves_on", [False, True])

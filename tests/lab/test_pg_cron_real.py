@@ -6,6 +6,7 @@ One minute is pg_cron's unit: all jobs are scheduled once, and all tests look at
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -183,7 +184,10 @@ def reruns(postgres: PostgresServer, jobs: dict[str, int]) -> dict[str, str]:
             preview = connector.preview(ActionSpec(Verb.RERUN, missed, RunState.MISSED), 10)
             assert isinstance(connector.look_up(preview, key, 10), ActionAbsent)
             connector.act(preview, key, 10)
-            connector.act(preview, key, 10)  # the call itself is idempotent; the engine never sends it twice
+            receipt = connector.act(preview, key, 10)  # the call itself is idempotent; the engine never sends it twice
+            assert re.search(
+                r"added as entry (\d+); .* unless SELECT cron.unschedule\(\1\) removes it", receipt.message
+            )
             result = connector.look_up(preview, key, 10)
             assert isinstance(result, ActionFound)
             assert result.waits

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult
+from connectors.sdk.contract import SENT_AT, ActionAbsent, ActionFound, ActionSpec, LookUpResult
 from connectors.sdk.errors import ConnectorError, NotSupported, SystemUnreachable
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import STARTING, RunState, Verb
@@ -255,9 +255,7 @@ class ActionStateMachine:
             self.step(fence, action.key, "unknown", step)
             self._poll_now(action.target_id)
         elif isinstance(result, ActionAbsent):
-            notice = "it never arrived" if action.origin == "person" else ""  # plans and holds notify themselves
-            step = verification.never_arrived(notice) if due is None else verification.never_started()
-            self.step(fence, action.key, "unknown", step)
+            self.step(fence, action.key, "unknown", _absent(action, due))
         else:
             within_limit = action.looked_up < LOOKUPS
             text = f"still unknown: {result.why}" if within_limit else f"unknown whether it arrived: {result.why}"
@@ -302,8 +300,17 @@ class ActionStateMachine:
             result = self._sender.look_up(action)
         except SystemUnreachable:
             return None
-        if isinstance(result, ActionFound):
-            why = result.message if result.waits else ""
-        else:
-            why = result.why if isinstance(result, ActionUnknown) else "its scheduler no longer has it"
-        return verification.did_not_start(action, due, why, notice="it did not start") if why else None
+        if isinstance(result, ActionAbsent):
+            return _absent(action, due)
+        if isinstance(result, ActionFound) and not result.waits:
+            return None
+        why = result.message if isinstance(result, ActionFound) else result.why
+        return verification.did_not_start(action, due, why, notice="it did not start")
+
+
+def _absent(action: ActionRow, due: datetime | None) -> ActionStep:
+    """`due`: of a start that its scheduler accepted."""
+    is_notified = action.origin == "person"  # plans and holds notify themselves
+    if due is None:
+        return verification.never_arrived("it never arrived" if is_notified else "")
+    return verification.never_started("it can no longer start" if is_notified else "")

@@ -84,10 +84,10 @@ def never_arrived(notice: str) -> ActionStep:
     return ActionStep("failed", text, ended=True, event="it never arrived", notice=notice, unsent=True)
 
 
-def never_started() -> ActionStep:
-    """The action was proved not to have started, and can no longer start. `did_not_start` has notified."""
+def never_started(notice: str) -> ActionStep:
+    """The action was proved not to have started, and can no longer start: it may be requested again."""
     text = "it did not start, and its scheduler no longer has it. Ask again to send it."
-    return ActionStep("failed", text, ended=True, event="it never started", unsent=True)
+    return ActionStep("failed", text, ended=True, event="it can no longer start", notice=notice, unsent=True)
 
 
 def did_not_start(action: ActionRow, due: datetime, why: str, notice: str = "") -> ActionStep:

@@ -330,6 +330,7 @@ def test_a_start_that_did_not_happen_by_its_promised_time_is_unknown_and_a_perso
     [(_, title, body)] = by_minute.sink.got
     assert "Rerun: it did not start: rerun fake/extract" == title
     assert f"Do    headway action withdraw {key}\n" in body
+    assert 1 == body.count("headway action withdraw")
     assert [key] == by_minute.scheduler.acted
 
 
@@ -366,6 +367,20 @@ def test_a_rerun_behind_one_that_did_not_start_is_sent_once_that_is_gone(by_minu
     assert ("failed", gone) == state_and_text(by_minute, ghost)
     again(by_minute)
     assert "sent" == state_and_text(by_minute, key)[0]
+    by_minute.send()
+    expected = ["Rerun: it did not start: rerun fake/extract", "Rerun: it can no longer start: rerun fake/extract"]
+    assert expected == [title for _, title, _ in by_minute.sink.got]
+
+
+def test_a_start_that_its_scheduler_lost_before_its_time_ends_at_once(by_minute: Bench) -> None:
+    by_minute.scheduler.on_act = by_minute.scheduler.acted.remove
+    key = unstarted(by_minute)
+    gone = "it did not start, and its scheduler no longer has it. Ask again to send it."
+    assert ("failed", gone) == state_and_text(by_minute, key)
+    by_minute.send()
+    [(_, title, body)] = by_minute.sink.got
+    assert "Rerun: it can no longer start: rerun fake/extract" == title
+    assert "Do    headway rerun fake/extract\n" in body
 
 
 def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: Bench) -> None:
