@@ -62,19 +62,18 @@ _ACTIONS = (
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
 
 
-def actions_in(store: Database, state: str, now_us: int, unreadable: dict[str, str]) -> list[ActionRow]:
-    """Due actions in this state, approved where required, oldest first. Rows not written by Headway that cannot be
-    parsed go into `unreadable`: key -> reason."""
-    where = f" WHERE a.state = ? AND a.next_us <= ?{_APPROVED} ORDER BY a.requested_us, a.key"
-    with store.read() as session:
-        rows = session.rows(_ACTIONS + where, (state, now_us))
+def due_actions(store: Database, now_us: int, unreadable: dict[str, tuple[str, str]]) -> list[ActionRow]:
+    """Actions to move, approved where required: those of an unknown outcome first, requested ones last, each oldest
+    first. Rows not written by Headway that cannot be parsed go into `unreadable`: key -> (state, reason)."""
+    states = ("sending", "unknown", "sent", "requested")
+    where = f" WHERE a.state IN (?, ?, ?, ?) AND a.next_us <= ?{_APPROVED} ORDER BY a.requested_us, a.key"
     actions = []
-    for row in rows:
+    for row in store.rows(_ACTIONS + where, (*states, now_us)):
         try:
             actions.append(_action(row))
         except (ValueError, TypeError, RecursionError) as error:
-            unreadable[row.key] = clean_line(str(error))
-    return actions
+            unreadable[row.key] = row.state, clean_line(str(error))
+    return sorted(actions, key=lambda action: states.index(action.state))
 
 
 _SELECT_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
@@ -82,26 +81,23 @@ _SELECT_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' A
 
 def unapproved_since(store: Database, before_us: int) -> list[tuple[str, str]]:
     """(key, origin) of actions requested before then that await approval."""
-    with store.read() as session:
-        rows = session.rows(f"{_SELECT_UNAPPROVED} AND requested_us < ? ORDER BY requested_us, key", (before_us,))
+    rows = store.rows(f"{_SELECT_UNAPPROVED} AND requested_us < ? ORDER BY requested_us, key", (before_us,))
     return [(row.key, row.origin) for row in rows]
 
 
 def unannounced_approvals(store: Database) -> list[str]:
     """Keys of actions that await approval without a notification so far, oldest first."""
-    with store.read() as session:
-        rows = session.rows(f"{_SELECT_UNAPPROVED} AND next_us = 0 ORDER BY requested_us, key")
+    rows = store.rows(f"{_SELECT_UNAPPROVED} AND next_us = 0 ORDER BY requested_us, key")
     return [row.key for row in rows]
 
 
 def awaiting_in_aborted_plans(store: Database) -> list[tuple[str, int]]:
     """(action key, plan number) of actions that await approval though their plan was aborted."""
-    with store.read() as session:
-        rows = session.rows(
-            "SELECT a.key, p.id FROM action a JOIN plan_step s ON s.action_key = a.key JOIN plan p ON p.id = s.plan_id"
-            " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND p.state = 'aborted'"
-            " ORDER BY a.requested_us, a.key"
-        )
+    rows = store.rows(
+        "SELECT a.key, p.id FROM action a JOIN plan_step s ON s.action_key = a.key JOIN plan p ON p.id = s.plan_id"
+        " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND p.state = 'aborted'"
+        " ORDER BY a.requested_us, a.key"
+    )
     return [(row.key, row.id) for row in rows]
 
 

@@ -247,11 +247,9 @@ def recover_claims(store: Database, fence: int) -> int:
 
 def release_stray_claims(store: Database, fence: int, busy: frozenset[tuple[str, int]]) -> None:
     """Releases claims at URLs that are not `busy`: the answer to the commit of such a claim was lost."""
-    with store.read() as session:
-        claimed = session.rows(
-            "SELECT d.id, a.route, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id"
-            " WHERE d.state = 'claimed'"
-        )
+    claimed = store.rows(
+        "SELECT d.id, a.route, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.state = 'claimed'"
+    )
     for row in claimed:
         if (row.route, row.url_index) not in busy:
             release_claim(store, fence, row.id)
@@ -444,9 +442,8 @@ _RESET_RELEASE = (
 
 def next_due(store: Database) -> int | None:
     """When the next pending delivery of a released alert is due (µs); None without one."""
-    with store.read() as session:
-        [row] = session.rows(
-            "SELECT min(d.next_us) AS next_us FROM delivery d JOIN alert a ON a.id = d.alert_id"
-            " WHERE d.state = 'pending' AND NOT a.waits"
-        )
-        return None if row.next_us is None else int(row.next_us)
+    [row] = store.rows(
+        "SELECT min(d.next_us) AS next_us FROM delivery d JOIN alert a ON a.id = d.alert_id"
+        " WHERE d.state = 'pending' AND NOT a.waits"
+    )
+    return None if row.next_us is None else int(row.next_us)

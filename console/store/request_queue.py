@@ -49,9 +49,8 @@ def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[i
     """Unanswered requests, oldest first: (id, kind, arguments, user). Claiming a request deletes its arguments from
     the store: they may contain a secret, which the answer refuses."""
     pending = "SELECT id, kind, arguments, requested_by FROM request WHERE state = 'pending' ORDER BY id LIMIT ?"
-    with store.read() as session:
-        if not session.rows("SELECT 1 FROM request WHERE state IN ('pending', 'unchained') LIMIT 1"):
-            return []
+    if not store.rows("SELECT 1 FROM request WHERE state IN ('pending', 'unchained') LIMIT 1"):
+        return []
     with store.write(fence) as session:
         audit.chain_waiting(session)
         rows = session.rows(pending, (limit,))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -14,10 +17,12 @@ from console.store.db.database import Database, open_database
 from console.store.db.fence import ShardFence
 from console.store.db.shards import SHARDS, HeldShards, hold_shards, leave, poll_nothing, release_shards, shard_of
 from console.store.errors import LeaseLost, StoreTooNew
+from console.store.ingest import grouped
 from console.store.ingest.batch import IngestBatch
 from console.store.ingest.records import ingest_batch
 from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
+from tests.lab.postgres import PostgresServer
 from tests.lab.test_store_postgres import migrated, store_url
 from tests.store.estate import build
 
@@ -116,6 +121,98 @@ def test_a_process_that_wakes_too_late_can_write_nothing_and_gets_no_shard_back_
     release_shards(store, "one:1", stalled.fences)
     assert {} == tick(store, "one:1", stalled, at=LEASE + 2).fences
     ingest_batch(store, target.id, batch, ShardFence(shard, held_shards.fences[shard]))
+
+
+def test_quiet_polls_that_end_together_are_one_transaction_and_only_that_of_a_lost_shard_is_refused(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(store)
+    held = tick(store, "one:1")
+    with store.read() as session:
+        rows = session.rows("SELECT id, system_id FROM target ORDER BY id")
+    shards = {row.id: shard_of(row.system_id) for row in rows}
+    lost, broken = rows[0].id, next(row.id for row in rows if shards[row.id] != shards[rows[0].id])
+    with store.write(None) as session:
+        session.rows("UPDATE shard SET fence = 2, holder = 'two:2' WHERE id = ?", (shards[lost],))
+        session.rows("UPDATE target SET failing_since_us = 1, failures = 3, error = 'gone' WHERE id = ?", (broken,))
+    monkeypatch.setattr(grouped, "GATHER_SECONDS", 1.0)
+    transactions = count_writes(store, monkeypatch)
+    outcomes = poll_together(store, {target: ShardFence(shard, held.fences[shard]) for target, shard in shards.items()})
+    assert 1 == len(transactions)
+    refused = {target for target, error in outcomes.items() if isinstance(error, LeaseLost)}
+    assert {target for target, shard in shards.items() if shard == shards[lost]} == refused
+    assert {None} == {error for target, error in outcomes.items() if target not in refused}
+    with store.read() as session:
+        written = {row.id for row in session.rows("SELECT id FROM target WHERE cursor = 'next'")}
+        [state] = session.rows("SELECT failing_since_us, failures, error FROM target WHERE id = ?", (broken,))
+        events = session.rows("SELECT text FROM event WHERE kind = 'back'")
+    assert shards.keys() - refused == written
+    assert (None, 0, "") == tuple(state)
+    assert 1 == len(events)
+
+
+def test_a_poll_that_cannot_be_written_takes_no_other_of_its_group_with_it(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(store)
+    held = tick(store, "one:1")
+    with store.read() as session:
+        rows = session.rows("SELECT id, system_id FROM target ORDER BY id")
+    fences = {row.id: ShardFence(shard := shard_of(row.system_id), held.fences[shard]) for row in rows}
+    bad, *good = fences
+    monkeypatch.setattr(grouped, "GATHER_SECONDS", 1.0)
+    outcomes = poll_together(store, fences, bad)
+    assert isinstance(outcomes[bad], Exception)
+    assert [None] * len(good) == [outcomes[target] for target in good]
+    with store.read() as session:
+        assert {"next"} == {
+            row.cursor for row in session.by_keys("SELECT cursor FROM {keys} JOIN target ON id = a", good)
+        }
+
+
+def count_writes(store: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One element for each transaction from now on."""
+    transactions, write = list[None](), store.write
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        transactions.append(None)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(store, "write", counted)
+    return transactions
+
+
+def poll_together(store: Database, fences: Mapping[int, ShardFence], bad: int = 0) -> dict[int, Exception | None]:
+    """Target -> the error of its quiet poll; all end at the same time. `bad`: the target whose poll no database
+    takes."""
+    ingest, outcomes = grouped.GroupedIngest().ingest, dict[int, Exception | None]()
+
+    def poll(target_id: int) -> None:
+        batch = IngestBatch((), "next", now=instant(1_000 * SECOND), business_date=lambda _: instant(0).date())
+        batch = replace(batch, poll_ms=cast("float", "no number")) if target_id == bad else batch
+        try:
+            ingest(store, target_id, batch, fences[target_id])
+            outcomes[target_id] = None
+        except Exception as error:  # noqa: BLE001 - the result of this poll
+            outcomes[target_id] = error
+
+    threads = [threading.Thread(target=poll, args=(target_id,)) for target_id in fences]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return outcomes
+
+
+def test_a_connection_that_the_server_has_ended_is_replaced_before_it_is_used(
+    store: Database, postgres: PostgresServer
+) -> None:
+    """It answered just now, so it is not pinged."""
+    backend = "SELECT pg_backend_pid() AS pid"
+    [before] = store.rows(backend)
+    assert before == store.rows(backend)[0]
+    postgres.execute("SELECT pg_terminate_backend(%s, 5000)", before.pid)
+    assert before != store.rows(backend)[0]
 
 
 def test_a_shard_stays_while_an_action_is_being_sent_there(store: Database) -> None:

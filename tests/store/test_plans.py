@@ -209,7 +209,7 @@ def test_requesting_a_step_creates_its_action_in_the_same_transaction_and_only_o
     assert [number] == [plan.id]
     assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is True
     assert plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ac", at("03:30")) is False
-    [action] = actions.actions_in(served.store, "requested", 2**62, {})
+    [action] = actions.due_actions(served.store, 2**62, {})
     assert ("headway-0123456789ab", "rerun", "plan", "queue", {}, WHY, draft.steps[0].run_id) == (
         action.key, action.verb, action.origin, action.overlap, action.preview, action.why, action.run_id)  # fmt: skip
     [now] = plans.active_plans(served.store, {})
@@ -314,7 +314,7 @@ def test_what_a_person_asserts_is_an_attempt_and_ends_its_action_at_once(served:
     start(served, draft)
     [plan] = plans.active_plans(served.store, {})
     plans.request_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
-    [action] = actions.actions_in(served.store, "requested", 2**62, {})
+    [action] = actions.due_actions(served.store, 2**62, {})
     step = ActionStep("verified", "succeeded", ended=True)
     for wrote in (True, False):
         assert wrote is assertions.assert_state(served.store, None, action, RunState.SUCCEEDED, step, at("03:40"))

@@ -137,14 +137,13 @@ class ActionDispatcher:
         if self._leads:
             self._end_unapproved(fence)
         due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
-        for state in ("sending", "unknown", "sent", "requested"):
-            unreadable: dict[str, str] = {}
-            for action in actions.actions_in(self._store, state, self._actions.now(), unreadable):
-                if state != "sending" or action.key not in self.underway:
-                    due[state == "requested", action.target_id].append(action)
-            for key, why in unreadable.items():
-                if self._leads and key not in self.underway:
-                    self._actions.give_up(fence, key, state, why)
+        unreadable: dict[str, tuple[str, str]] = {}
+        for action in actions.due_actions(self._store, self._actions.now(), unreadable):
+            if action.state != "sending" or action.key not in self.underway:
+                due[action.state == "requested", action.target_id].append(action)
+        for key, (state, why) in unreadable.items():
+            if self._leads and key not in self.underway:
+                self._actions.give_up(fence, key, state, why)
         for lane, rows in due.items():
             own = self._fence_of(rows[0], fence)
             if own is not None:

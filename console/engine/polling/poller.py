@@ -27,6 +27,7 @@ from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import RequestTally, counting
 from console.control.expectations.inventory import changes_schedules, match_inventory, renames_jobs
+from console.domain.switches import SystemPause
 from console.domain.system import poll_interval_seconds
 from console.engine.connector_pool import ConnectorPool, ConnectorTarget, close_quietly
 from console.engine.holds import HoldObserver, Waiting
@@ -46,8 +47,9 @@ from console.store.db.fence import Fence
 from console.store.errors import StoreError
 from console.store.ingest import records as store_ingest
 from console.store.ingest import targets
-from console.store.ingest.batch import IngestBatch, LogTailText, PollCost, attempts_without_tail
+from console.store.ingest.batch import IngestBatch, IngestResult, LogTailText, PollCost, attempts_without_tail
 from console.store.ingest.inventory import known_jobs, write_inventory
+from console.store.ingest.targets import PollState
 from console.timing.business_dates import EARLIEST_START, assign_periods, business_date_of
 from console.timing.clock import Clock, wait_seconds
 from console.timing.schedule import is_interval, unreadable_schedules
@@ -63,14 +65,14 @@ log = structlog.get_logger("headway.poll")
 class PollingPause:
     """Whether a poller must pause; checked before each poll."""
 
-    def __init__(self, store: Database, clock: Clock, system: str, target: str) -> None:
-        self._store, self._clock, self._system = store, clock, system
+    def __init__(self, store: Database, clock: Clock, target: str) -> None:
+        self._store, self._clock = store, clock
         self._log = log.bind(target=target)
         self._before = False
 
-    def lasts(self, fence: Fence) -> bool:
-        """Whether the system is paused."""
-        pause, now = targets.polling_pause(self._store, self._system), self._clock.now()
+    def lasts(self, pause: SystemPause | None, fence: Fence) -> bool:
+        """Whether the system is paused. `pause`: its last one."""
+        now = self._clock.now()
         lasts = pause is not None and pause.lasts(now)
         if pause is not None and not lasts:
             targets.record_pause_end(self._store, pause, now, fence)
@@ -216,6 +218,7 @@ class PollingContext:
     wait (`ConfigSync.sync_changed_jobs`)."""
     flood: threading.Lock = field(default_factory=threading.Lock)
     """Held while writing a part of a flood."""
+    ingest: Callable[[Database, int, IngestBatch, Fence | None], IngestResult] = store_ingest.ingest_batch
 
 
 MATCHING_SECONDS = 15.0
@@ -266,6 +269,8 @@ class TargetPoller:
         """Inventories that changed jobs; up to which of them config is matched."""
         self._match_ended: Callable[[bool], None] = lambda _: None
         """Called when the last of them has been matched."""
+        self._known: PollState | None = None
+        """Read for the next page."""
         self._reply: Reply | None = None
         """Received, and not stored yet."""
         self.verifying_until = 0.0
@@ -282,7 +287,7 @@ class TargetPoller:
         self._tails = LogTailFetcher(shared.store, shared.clock, shared.secrets, place.target_id, self._waiting)
         self._holds = HoldObserver(shared.store, shared.clock, shared.secrets, place, self._waiting)
         self._spending = RequestCosts(place.system.settings.poll_every.total_seconds())
-        self._pausing = PollingPause(shared.store, shared.clock, place.system.name, place.name)
+        self._pausing = PollingPause(shared.store, shared.clock, place.name)
         self.waits_since = math.inf
         """Start of the call to the scheduler in progress, by `time.monotonic`; infinity without one. Minus infinity
         while this poll matches config against changed jobs, for all that wait for it."""
@@ -298,7 +303,8 @@ class TargetPoller:
         started, self.waited_seconds = time.monotonic(), 0.0
         self.pulse.beat(3 * self._timeout)
         try:
-            if self._pausing.lasts(fence):
+            self._known = targets.poll_state(self._shared.store, self._place.target_id)
+            if self._pausing.lasts(self._known.pause, fence):
                 self.close()
                 self.pulse.beat(PAUSE_CHECK_SECONDS)
                 return PAUSE_CHECK_SECONDS
@@ -409,7 +415,7 @@ class TargetPoller:
             self.pulse.beat(3 * self._timeout)
             reply = self._reply or self._receive(self._connector, fence, deadline)
             self._store(self._connector, fence, reply)
-            self._reply, self._is_midway = None, reply.poll.more
+            self._reply, self._known, self._is_midway = None, None, reply.poll.more
             if not reply.poll.more:
                 break
             if reply.poll.cursor == reply.before:
@@ -422,7 +428,7 @@ class TargetPoller:
 
     def _read_inventory(self, connector: Connector, fence: Fence) -> None:
         """Reads and stores the inventory, unless another engine has just done so."""
-        known = targets.poll_state(self._shared.store, self._place.target_id)
+        known = self._known or targets.poll_state(self._shared.store, self._place.target_id)
         age = self._shared.clock.now() - known.inventory_at
         pause = INVENTORY_EVERY - age
         if self._inventory_at > -math.inf or not timedelta(0) <= age < INVENTORY_EVERY:
@@ -435,7 +441,7 @@ class TargetPoller:
 
     def _receive(self, connector: Connector, fence: Fence, deadline: float) -> Reply:
         """The next page; its inventory is written."""
-        known = targets.poll_state(self._shared.store, self._place.target_id)
+        known = self._known or targets.poll_state(self._shared.store, self._place.target_id)
         queried_at, started = self._shared.clock.now(), time.monotonic()
         with self._waiting():
             poll = connector.poll(known.cursor, known.open_runs, max(1.0, deadline - started))
@@ -574,7 +580,7 @@ class TargetPoller:
             if number:
                 failpoint("ingest.mid_batch")
             with self._shared.flood if len(part.runs) >= FLOOD else nullcontext():
-                done = store_ingest.ingest_batch(store, target_id, part, fence)
+                done = self._shared.ingest(store, target_id, part, fence)
             changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")
         if changed or self._failures:

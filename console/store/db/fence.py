@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
-from console.store.db.session import Session
+from console.store.db.session import Row, Session
 from console.store.errors import LeaseLost
 
 
@@ -24,11 +25,25 @@ def check_fence(session: Session, fence: Fence | None) -> None:
     if fence is None:
         return
     if isinstance(fence, ShardFence):
-        row = session.first("SELECT fence, holder FROM shard WHERE id = ?", (fence.shard,))
-        what, number, held = f"shard {fence.shard}", fence.fence, "it"
-    else:
-        row = session.first("SELECT fence, holder FROM lease WHERE name = 'engine'")
-        what, number, held = "the lease", fence, "the store"
-    if row is None or row.fence != number:
-        holder = "no engine" if row is None or not row.holder else row.holder
-        raise LeaseLost(f"{what} with fence {number} is lost: {holder} holds {held} now; nothing was written")
+        for lost in lost_shards(session, [fence]).values():
+            raise lost
+        return
+    row = session.first("SELECT fence, holder FROM lease WHERE name = 'engine'")
+    if row is None or row.fence != fence:
+        raise _lease_lost("the lease", fence, row, "the store")
+
+
+def lost_shards(session: Session, fences: Collection[ShardFence]) -> dict[ShardFence, LeaseLost]:
+    """Those of these fences that no longer hold their shard."""
+    query = "SELECT s.id, s.fence, s.holder FROM {keys} JOIN shard s ON s.id = k.a"
+    rows = {row.id: row for row in session.by_keys(query, [fence.shard for fence in fences])}
+    return {
+        fence: _lease_lost(f"shard {fence.shard}", fence.fence, row, "it")
+        for fence in fences
+        if (row := rows.get(fence.shard)) is None or row.fence != fence.fence
+    }
+
+
+def _lease_lost(what: str, fence: int, row: Row | None, held: str) -> LeaseLost:
+    holder = "no engine" if row is None or not row.holder else row.holder
+    return LeaseLost(f"{what} with fence {fence} is lost: {holder} holds {held} now; nothing was written")

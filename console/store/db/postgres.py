@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ CONNECT_SECONDS = 10
 ANSWER_SECONDS = 30.0
 """Per answer; as long as a writer waits for SQLite's lock."""
 POLL_SECONDS = 0.1
+FRESH_SECONDS = 5.0
+"""How long after its last answer a connection is used again without a ping."""
 
 
 class TimeoutConnection(psycopg.Connection[Any]):
@@ -32,6 +35,16 @@ class TimeoutConnection(psycopg.Connection[Any]):
 
     unhurried = False
     """A migration's statement has no limit."""
+    _answered_at = -FRESH_SECONDS
+    """By `time.monotonic`."""
+
+    def is_fresh(self) -> bool:
+        """Whether it answered lately, and the server has sent nothing since: as it ends, it closes its connections."""
+        if self.closed or time.monotonic() - self._answered_at > FRESH_SECONDS:
+            return False
+        waiting = select.poll()
+        waiting.register(self.fileno(), select.POLLIN)
+        return not waiting.poll(0)
 
     def wait(self, gen: Any, interval: float = POLL_SECONDS, *args: Any, **kwargs: Any) -> Any:
         """psycopg's own wait, which would repeat every `interval` without end."""
@@ -48,6 +61,7 @@ class TimeoutConnection(psycopg.Connection[Any]):
                     raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s; connection closed")
                 wait_for = gen.send(ready)
         except StopIteration as end:
+            self._answered_at = time.monotonic()
             return end.value
 
 

@@ -63,6 +63,11 @@ class IngestBatch:
     tails: Mapping[tuple[str, str], LogTailText] = field(default_factory=dict)
     """Log tails of failed attempts by (job, attempt key), raw names as in `runs`."""
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it brings nothing but the cursor and the target's health."""
+        return not (self.runs or self.skipped or self.gaps)
+
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:

@@ -15,7 +15,7 @@ from console.store import switches
 from console.store.audit import ENGINE_ACTOR, ENGINE_ORIGIN
 from console.store.db.database import Database
 from console.store.db.fence import Fence
-from console.store.db.session import Row, Session, WriteSession
+from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.events import record_event
 from console.store.ingest.batch import IngestBatch
 from console.store.names import decode_name, encode_name
@@ -33,6 +33,15 @@ _NAMES = (
     " FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
 
+_SUCCESS = (
+    "UPDATE target SET changed_seq = {next_change}, cursor = ?, last_try_us = ?,"
+    " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
+    " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
+    " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
+    " seen_until_us = CASE WHEN seen_until_us > ? THEN seen_until_us ELSE COALESCE(?, seen_until_us) END,"
+    " booted_us = CASE WHEN ABS(COALESCE(booted_us, 0) - ?) > ? THEN ? ELSE booted_us END,"
+    " poll_ms = COALESCE(?, poll_ms), warnings = ?, requests = ?, requests_minute = ?, allowed = ? WHERE id = ?"
+)
 _LOST = (
     "UPDATE target SET lost_since_us = CASE WHEN lost_until_us >= ? AND lost_since_us < ? THEN lost_since_us ELSE ?"
     " END, lost_until_us = CASE WHEN lost_until_us > ? THEN lost_until_us ELSE ? END WHERE id = ?"
@@ -48,24 +57,10 @@ def _next_change(session: WriteSession) -> str:
 
 def record_success(session: WriteSession, target_id: int, batch: IngestBatch, refused: Sequence[SkippedRecord]) -> None:
     """Stores the cursor, the target's health and skipped records; an event on recovery or lost evidence."""
-    now_us, seen_until, booted = micros(batch.now), optional_micros(batch.seen_until), optional_micros(batch.booted)
-    spent = batch.spent
-    cost = (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, MAX_TEXT))
+    now_us = micros(batch.now)
     [target] = session.rows(_NAMES, (target_id,))
     name = f"{target.system}/{target.name}"
-    session.rows(
-        f"UPDATE target SET changed_seq = {_next_change(session)}, cursor = ?, last_try_us = ?,"  # noqa: S608
-        " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
-        " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
-        " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
-        " seen_until_us = CASE WHEN seen_until_us > ? THEN seen_until_us ELSE COALESCE(?, seen_until_us) END,"
-        " booted_us = CASE WHEN ABS(COALESCE(booted_us, 0) - ?) > ? THEN ? ELSE booted_us END,"
-        " poll_ms = COALESCE(?, poll_ms), warnings = ?, requests = ?, requests_minute = ?, allowed = ? WHERE id = ?",
-        (
-            encode_name(batch.cursor), now_us, now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone, seen_until,
-            seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_texts(batch.warnings), *cost, target_id,
-        ),
-    )  # fmt: skip
+    session.rows(_SUCCESS.format(next_change=_next_change(session)), _success_values(target_id, batch))
     if skipped := [*batch.skipped, *refused]:
         texts = [f"{record.where}: {record.reason} {record.sample}".rstrip() for record in skipped]
         session.rows(
@@ -81,6 +76,27 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
         record_event(session, now_us, "gap", text, system_id=target.system_id)
         since_us, until_us = micros(gap.since) if gap.since else 0, micros(gap.until) if gap.until else now_us
         session.rows(_LOST, (since_us, since_us, since_us, until_us, until_us, target_id))
+
+
+def record_quiet(session: WriteSession, polls: Sequence[tuple[int, IngestBatch]]) -> None:
+    """`record_success` of several targets whose polls are all quiet."""
+    query = "SELECT t.id FROM {keys} JOIN target t ON t.id = k.a WHERE t.failing_since_us IS NOT NULL"
+    failing = {row.id for row in session.by_keys(query, [target_id for target_id, _ in polls])}
+    rows = [_success_values(target_id, batch) for target_id, batch in polls if target_id not in failing]
+    session.many(_SUCCESS.format(next_change=_next_change(session)), rows)
+    for target_id, batch in polls:
+        if target_id in failing:
+            record_success(session, target_id, batch, ())
+
+
+def _success_values(target_id: int, batch: IngestBatch) -> Values:
+    now_us, seen_until, booted = micros(batch.now), optional_micros(batch.seen_until), optional_micros(batch.booted)
+    spent = batch.spent
+    cost = (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, MAX_TEXT))
+    return (
+        encode_name(batch.cursor), now_us, now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone, seen_until,
+        seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_texts(batch.warnings), *cost, target_id,
+    )  # fmt: skip
 
 
 def record_failure(store: Database, target_id: int, error: str, kind: str, now: datetime, fence: Fence | None) -> bool:
@@ -142,11 +158,15 @@ class PollState:
     """Open attempts, newest first."""
     inventory_at: datetime
     """The last complete inventory under the present config."""
+    pause: SystemPause | None
+    """The last pause of the system's polls, active or ended; None without one."""
 
 
 _POLL_STATE = (
-    "SELECT cursor, inventory_hash, inventory_us, (SELECT value FROM meta WHERE name = 'config_since_us') AS config_us"
-    " FROM target WHERE id = ?"
+    "SELECT t.cursor, t.inventory_hash, t.inventory_us, s.name AS system, w.set_by, w.why, w.at_us,"  # noqa: S608
+    " w.until_us,"
+    " (SELECT value FROM meta WHERE name = 'config_since_us') AS config_us"
+    f" FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES} WHERE t.id = ?"
 )
 
 
@@ -167,12 +187,13 @@ def systems_of_targets(store: Database) -> dict[int, int]:
 
 
 def poll_state(store: Database, target_id: int) -> PollState:
-    with store.read() as session:
+    with store.read(consistent=False) as session:
         [row] = session.rows(_POLL_STATE, (target_id,))
         runs = open_runs(session, target_id)
     inventory_us = row.inventory_us or 0
     inventory_at = instant(inventory_us if inventory_us >= int(row.config_us or 0) else 0)
-    return PollState(decode_name(row.cursor), decode_name(row.inventory_hash), runs, inventory_at)
+    pause = switches.current_pause(row.system, row)
+    return PollState(decode_name(row.cursor), decode_name(row.inventory_hash), runs, inventory_at, pause)
 
 
 def open_runs(session: Session, target_id: int) -> tuple[RunRef, ...]:
@@ -191,12 +212,6 @@ def open_runs(session: Session, target_id: int) -> tuple[RunRef, ...]:
         )
         for row in rows
     )  # fmt: skip
-
-
-def polling_pause(store: Database, system: str) -> SystemPause | None:
-    """The last pause of this system's polls, active or ended; None without one."""
-    with store.read() as session:
-        return switches.pause_of_system(session, system)
 
 
 def record_pause_end(store: Database, pause: SystemPause, now: datetime, fence: Fence) -> None:

@@ -12,7 +12,7 @@ import pytest
 from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord, instant_key
 from connectors.sdk.states import RunEvidence, RunState
 from console.domain.ids import instant, micros
-from console.store.actions import actions_in, attempt_after
+from console.store.actions import attempt_after, due_actions
 from console.store.db import lease
 from console.store.errors import LeaseLost
 from console.store.ingest.records import ingest_batch, record_failure
@@ -205,7 +205,7 @@ def test_a_key_of_ours_that_another_system_shows_moves_nothing(night: Estate) ->
         "SELECT s.name, r.state FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
         " ORDER BY r.id"
     )
-    [action] = actions_in(night.store, "sent", micros(at("06:00")), {})
+    [action] = due_actions(night.store, micros(at("06:00")), {})
     assert attempt_after(night.store, action) is None
 
 
@@ -223,7 +223,7 @@ def test_a_key_on_what_another_job_ran_too_moves_only_the_job_that_was_acted_on(
         "SELECT j.native_id, r.state, r.attempts FROM run r JOIN job j ON j.id = r.job_id ORDER BY r.id"
     )
     assert "99" == night.fetch_one("SELECT t.attempt_key FROM action a JOIN attempt t ON t.id = a.attempt_id")
-    [action] = actions_in(night.store, "sent", micros(at("06:00")), {})
+    [action] = due_actions(night.store, micros(at("06:00")), {})
     after = attempt_after(night.store, action)
     assert after is not None
     assert "succeeded" == after.state
