@@ -47,7 +47,7 @@ from console.timing.clock import Clock
 from tests.action_requests import rerun_of
 from tests.bench.figures import Figure, Scale, emit, parser_of
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
-from tests.invariants.engines import Child, engine_of, forked
+from tests.invariants.engines import Child, cpu_of, engine_of, forked
 from tests.invariants.worlds import NoOptions, Sink, World, WorldConnector, config_of
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import LabError, private_folder, remove_folder, wait_until
@@ -81,7 +81,7 @@ class ManyJobs(WorldConnector):
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         names = ("extract", "load", "audit", *(f"job-{number}" for number in range(self._jobs - 3)))
-        return Inventory(tuple(map(JobRecord, names)), complete=True, hash=str(self._jobs))
+        return Inventory(tuple(map(JobRecord, names)), complete=True, hash=str(self._jobs)).unless_same(previous_hash)
 
 
 @dataclass
@@ -356,14 +356,21 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
 
 def _calm(fleet: Fleet) -> Iterator[Figure]:
     seconds = 6 * fleet.sizes.interval
-    before, began = sum(engine.cpu_seconds() for engine in fleet.engines), time.monotonic()
+    before, server, began = sum(engine.cpu_seconds() for engine in fleet.engines), _server_cpu(fleet), time.monotonic()
     time.sleep(seconds)
     polls = fleet.polls(began)
-    cpu = sum(engine.cpu_seconds() for engine in fleet.engines) - before
+    cpu, server = sum(engine.cpu_seconds() for engine in fleet.engines) - before, _server_cpu(fleet) - server
     numbers = [len(polls.get(f"system-{number}", [])) for number in range(fleet.sizes.systems)]
     yield Figure("calm_polls_per_interval_min", min(numbers) * fleet.sizes.interval / seconds, "polls of a system")
     yield Figure("calm_polls_per_interval_max", max(numbers) * fleet.sizes.interval / seconds, "polls of a system")
+    yield Figure("calm_cores", cpu / seconds, "CPU s per s, all engines")
     yield Figure("calm_cpu_ms_per_poll", cpu * 1000 / max(1, sum(numbers)), "ms, all of the engines' work")
+    yield Figure("calm_server_cpu_ms_per_poll", server * 1000 / max(1, sum(numbers)), "ms, of the backends")
+
+
+def _server_cpu(fleet: Fleet) -> float:
+    """CPU seconds of the server's processes that run now; connections stay open while nothing fails."""
+    return sum(cpu_of(pid) or 0 for pid in fleet.server.children())
 
 
 def _coordination(url: str, sizes: Sizes) -> Iterator[Figure]:

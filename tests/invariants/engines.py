@@ -101,16 +101,11 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """What it has worked so far; much, where it has ended."""
-        stat = self._stat()
-        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") if stat[0] not in "XZ" else float("inf")
+        seconds = cpu_of(self.pid) if self.process.is_alive() else None
+        return float("inf") if seconds is None else seconds
 
     def _stat(self) -> list[str]:
-        """From proc(5) what comes after its name; "X" alone for one that has ended."""
-        try:
-            results = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return ["X"]
-        return results if self.process.is_alive() else ["X"]
+        return stat_of(self.pid) if self.process.is_alive() else ["X"]
 
     def events(self) -> list[str]:
         """What it logged, in order."""
@@ -119,6 +114,20 @@ class Child:
     def lines(self) -> list[dict[str, Any]]:
         whole = self.log.read_text().rpartition("\n")[0] if self.log.exists() else ""
         return [json.loads(line) for line in whole.splitlines()]
+
+
+def stat_of(pid: int) -> list[str]:
+    """From proc(5) what comes after the name of a process; "X" alone for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ["X"]
+
+
+def cpu_of(pid: int) -> float | None:
+    """CPU seconds of a process so far; None for one that has ended."""
+    stat = stat_of(pid)
+    return None if stat[0] in "XZ" else (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _handle(process: BaseProcess) -> int | None:

@@ -90,12 +90,17 @@ class PostgresServer:
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: int) -> None:
+        children = self.children()
+        assert self._daemon is not None
+        for pid in (self._daemon.pid, *children):
+            os.kill(pid, number)
+
+    def children(self) -> list[int]:
+        """The postmaster's processes, such as those of connections."""
         if self._daemon is None:
             raise LabError("PostgreSQL is not running")
         postmaster = self._daemon.pid
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for pid in (postmaster, *map(int, children)):
-            os.kill(pid, number)
+        return list(map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()))
 
     # -- reaching it ------------------------------------------------------------------------------------------------
     def dsn(self, database: str = CRON_DATABASE, role: str = SUPERUSER) -> str:
