@@ -38,7 +38,7 @@ from console.store.db.lease import holder_name
 from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.errors import GRANTS_FIX, StoreError, StoreOutdated, StoreTooNew, is_not_permitted
 from console.store.ingest import targets
-from console.store.ingest.grouped import GroupedIngest
+from console.store.ingest.records import GroupedIngest
 from console.store.meta import get_meta
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock

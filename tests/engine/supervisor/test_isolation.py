@@ -284,7 +284,7 @@ def hold_on(free: threading.Event) -> None:
 @pytest.mark.parametrize(
     "name, hangs_at",
     [
-        ("actions", "console.store.actions.actions_in"),
+        ("actions", "console.store.actions.due_actions"),
         ("plans", "console.store.plans.active_plans"),
         ("answers", "console.store.request_queue.claim_requests"),
     ],
