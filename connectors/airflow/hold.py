@@ -100,7 +100,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
             plan={"run": run},
         )
 
-    def preview_release_of(self, job: str, pause: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
+    def preview_release(self, job: str, pause: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
         held = next(note for note in pause.notes if note.mark.id == plan["hold"])
         if plan["how"] == "clear":
             summary = f"remove the hold mark from the note of {held.run} of {job}; its pause is left unchanged"

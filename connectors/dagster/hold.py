@@ -109,7 +109,8 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
             ),
         )
 
-    def preview_release(self, job: str, row: DagsterHoldState, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: DagsterHoldState, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        enables = plan["how"] == "release"
         starts = [timer for timer in row.stopped_timers() if not timer.runs] if enables else []
         alone = "no schedule of it is stopped for it" if enables else "its schedules stay as they are"
         return Preview(

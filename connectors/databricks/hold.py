@@ -57,8 +57,8 @@ class DatabricksHolder(MarkedPauseActions[fields.Row]):
             ),
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
-        clock, body = parse.trigger_kind(row), _unpause_body(int(job), row, enables)
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        clock, body = parse.trigger_kind(row), _unpause_body(int(job), row, plan["how"] == "release")
         return Preview(
             verb="resume the schedule" if resumes else "remove the mark",
             summary=f"resume the {clock} of {job} and remove our tag" if resumes else f"remove our tag from {job}",

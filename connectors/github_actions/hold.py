@@ -71,7 +71,7 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
             plan={"workflow": workflow},
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
         workflow = fields.positive(row, "id")
         calls = [f"DELETE /actions/variables/{VARIABLE_PREFIX}{workflow}"]
         return Preview(

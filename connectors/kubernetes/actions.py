@@ -41,8 +41,6 @@ MISSING = {
 class KubernetesActions(VerbRouter):
     """All actions on one target. One query is enough to verify: the API server reads its store."""
 
-    plan_key = "how"
-
     def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
         starter, canceller = KubernetesStarter(client), KubernetesCanceller(client)
         previews = {

@@ -53,7 +53,7 @@ class KubernetesHolder(MarkedPauseActions[fields.Row]):
         alone = f"{job} is a Job by itself: no clock of Kubernetes starts it, so nothing can be held"
         return f"{namespace} has no CronJob {name}" if is_cron else alone
 
-    def by_hand(self, job: str) -> str:
+    def by_hand(self, job: str, row: fields.Row) -> str:
         return f'kubectl patch cronjob {job.partition("/")[2]} -p \'{{"spec":{{"suspend":false}}}}\''
 
     def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
@@ -69,9 +69,9 @@ class KubernetesHolder(MarkedPauseActions[fields.Row]):
             ),
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
         body: dict[str, Any] = {"metadata": {"annotations": {parse.HOLD_ANNOTATION: None}}}
-        if enables:
+        if plan["how"] == "release":
             body["spec"] = {"suspend": False}
         return Preview(
             verb="resume the CronJob" if resumes else "remove the mark",

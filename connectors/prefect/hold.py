@@ -71,7 +71,8 @@ class PrefectHolder(MarkedPauseActions[fields.Row]):
             ),
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        enables = plan["how"] == "release"
         calls = {**({"paused": False} if enables else {}), "description": "its description without the hold mark"}
         alone = "whether it is paused stays as it is" if not enables else "it was resumed meanwhile"
         return Preview(

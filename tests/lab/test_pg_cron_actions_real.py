@@ -316,7 +316,7 @@ def test_cancel_refuses_a_process_that_is_not_the_runs_own(act: Connector, postg
             " RETURNING runid",
             pid,
         )
-        forged = Preview("cancel", "", "", plan={"way": "cancel", "runid": rows[0][0]})
+        forged = Preview("cancel", "", "", plan={"how": "cancel", "runid": rows[0][0]})
         try:
             with pytest.raises(NotSupported, match="nothing was cancelled"):
                 act.act(forged, new_key(), 10)
