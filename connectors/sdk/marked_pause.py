@@ -111,7 +111,8 @@ class MarkedPause:
     replaces_marks: bool = True
     """A hold replaces the mark of an earlier hold that a person undid. Else that mark must be removed first."""
     is_one_step: bool = False
-    """Mark and pause come in one step, so the mark of a job that a person resumed still proves its hold."""
+    """Mark and pause come and go in one step: a mark proves its hold though a person resumed the job, and a pause
+    without a mark that nothing was released."""
 
     def hold_refusal(self, job: str, now: PauseState) -> str | None:
         """Why it cannot be held; None where it can."""
@@ -172,6 +173,8 @@ class MarkedPause:
         if now.has_mark(str(plan["hold"])):
             return absent
         if plan["how"] == "release" and now.is_paused:
+            if self.is_one_step:
+                return absent
             unrecorded = f"its {self.place} does not record this hold"
             return ActionUnknown(f"{job} is {self.paused}, and {unrecorded}: someone else paused it")
         return ActionFound(job, self._outcome(plan))

@@ -116,12 +116,14 @@ def test_a_proved_outcome_reads_as_the_answer_to_its_request(now: PauseState, pl
     assert (Receipt(JOB, text), ActionFound(JOB, text)) == (KUBE.receipt(plan), KUBE.look_up(now, plan, OURS))
 
 
-def test_a_mark_that_came_with_its_pause_proves_the_hold_of_a_job_that_a_person_resumed() -> None:
+def test_a_mark_that_comes_and_goes_with_its_pause_proves_by_itself() -> None:
     one_step = MarkedPause("pg_cron", "inactive", "command", is_one_step=True)
     assert isinstance(one_step.look_up(BARE, HOLD, OURS), ActionFound)
     unknown = ActionUnknown("a session still sends it")
     assert unknown == one_step.look_up(FREE, HOLD, OURS, unknown)
     assert unknown == one_step.look_up(BARE, RELEASE, OURS, unknown)
+    assert unknown == one_step.look_up(PAUSED, RELEASE, OURS, unknown)
+    assert isinstance(one_step.look_up(PAUSED, CLEAR, OURS), ActionFound)
 
 
 @pytest.mark.parametrize("now, expected", [(FREE, mark()), (BARE, mark()), (HELD, None)])
