@@ -49,7 +49,7 @@ class KubernetesActions(VerbRouter):
             Verb.CANCEL: canceller.preview,
         }
         by_plan: dict[str, RoutedAction] = {"create": starter, "cancel": canceller}
-        by_plan |= dict.fromkeys(("hold", "release", "clear"), holder)
+        by_plan |= dict.fromkeys(holder.plans, holder)
         super().__init__("Kubernetes", client, previews, by_plan, MISSING)
 
 

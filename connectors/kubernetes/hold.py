@@ -16,11 +16,10 @@ from connectors.kubernetes.inventory import is_suspended, read_object
 from connectors.sdk import fields
 from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, native_holds, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds, shown_mark
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 
-KUBERNETES_MARKING = MarkedPause("Kubernetes", "suspended", "annotation")
 CONFLICT_STATUS = 409
 MAX_TRIES = 3
 """A CronJob changes whenever its controller writes its status: then it is read again."""
@@ -34,8 +33,8 @@ class _ChangedMeanwhile(NotSupported):
     """The CronJob was written since it was read; nothing was done."""
 
 
-class KubernetesHolder(MarkedPauseActions[fields.Row]):
-    marking = KUBERNETES_MARKING
+class KubernetesHolder(MarkedPauseHolder[fields.Row]):
+    marking = MarkedPause("Kubernetes", "suspended", "annotation")
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client

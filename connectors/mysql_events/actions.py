@@ -118,7 +118,10 @@ def _visible(
     return snapshot
 
 
-class MySqlEventHolder(JobAgentHolder[MySqlEventsClient, tuple[Row, ServerSnapshot]]):
+MySqlEvent = tuple[Row, ServerSnapshot]
+
+
+class MySqlEventHolder(JobAgentHolder[MySqlEventsClient, MySqlEvent]):
     """The mark is written before the event is disabled: at an enabled event it proves no hold."""
 
     marking = MarkedPause("MariaDB", "disabled", "row in events_held", replaces_marks=False)
@@ -130,34 +133,32 @@ class MySqlEventHolder(JobAgentHolder[MySqlEventsClient, tuple[Row, ServerSnapsh
         super().__init__(client)
         self._options = options
 
-    def read(self, job: str) -> tuple[Row, ServerSnapshot] | None:
+    def read(self, job: str) -> MySqlEvent | None:
         schema, _, name = job.partition(".")
         snapshot = _visible(self.client, self._options, schema, name, "")
         row = _event(snapshot, job)
         return None if row is None else (row, snapshot)
 
-    def state(self, row: tuple[Row, ServerSnapshot]) -> PauseState:
+    def state(self, row: MySqlEvent) -> PauseState:
         return _pause_state(*row)
 
-    def missing_right(self, job: str, row: tuple[Row, ServerSnapshot], how: str) -> str | None:
+    def missing_right(self, job: str, row: MySqlEvent, how: str) -> str | None:
         snapshot = row[1]
         if snapshot.about["read_only"]:
             return REPLICA
         may_hold = snapshot.held is not None and permissions.may_hold(snapshot, self._options.act_schema)
         return None if may_hold else _no_permission(snapshot, f"hold {job}")
 
-    def location(self, row: tuple[Row, ServerSnapshot]) -> dict[str, Any]:
+    def location(self, row: MySqlEvent) -> dict[str, Any]:
         return {"schema": str(row[0]["event_schema"]), "event": str(row[0]["event_name"])}
 
-    def hold_texts(self, job: str, row: tuple[Row, ServerSnapshot], mark: HoldMark) -> tuple[str, tuple[str, ...]]:
+    def hold_texts(self, job: str, row: MySqlEvent, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
         alter = f"ALTER DEFINER={row[0]['definer']} EVENT {job} DISABLE"
         text = f"disable event {job}, with a row that says who holds it until when"
         writes = f"-- a row in {self._options.act_schema}.events_held; {alter}"
         return text, (self._call("hold", row[0], "'<key>', …"), writes)
 
-    def release_texts(
-        self, job: str, row: tuple[Row, ServerSnapshot], hold: str, enables: bool
-    ) -> tuple[str, tuple[str, ...]]:
+    def release_texts(self, job: str, row: MySqlEvent, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
         text = f"take our row of event {job} away; enabled or not is unchanged"
         text = f"enable event {job} again and take our row away" if enables else text
         return text, (self._call("release", row[0], f"'{hold}', {int(enables)}"),)

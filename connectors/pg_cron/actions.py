@@ -237,41 +237,43 @@ HOLD_NOTES = (
 )
 
 
+PgCronJob = tuple[Row, PgCronSituation]
+
+
 class PgCronHolder(PostgresAgentHolder[PgCronClient, PgCronSituation]):
     marking = MarkedPause("pg_cron", "inactive", "command", replaces_marks=False, is_one_step=True)
     missing_job = "{job} is no longer in cron.job"
     enabled, marked_place, hold_notes = "active", "comment in the command of cron.job", HOLD_NOTES
 
-    def read(self, job: str) -> tuple[Row, PgCronSituation] | None:
+    def read(self, job: str) -> PgCronJob | None:
         now = self.client.situation(lambda rows: job_of(rows, RunRef(job, "", "", "")))
         return None if now.job is None else (now.job, now)
 
-    def by_hand(self, job: str, row: tuple[Row, PgCronSituation]) -> str:
+    def by_hand(self, job: str, row: PgCronJob) -> str:
         return f"SELECT cron.alter_job({row[0]['jobid']}, active := true);"
 
-    def missing_right(self, job: str, row: tuple[Row, PgCronSituation], how: str) -> str | None:
+    def missing_right(self, job: str, row: PgCronJob, how: str) -> str | None:
         access, right = row[1].access, "may_clear" if how == "clear" else "may_hold"
         if access["is_standby"]:
             return STANDBY.why
         action = f"remove the hold mark from {job} alone" if how == "clear" else f"hold {job}"
         return None if access[right] else f"role {access['role']} may not {action}: {granted(access)}"
 
-    def unfit(self, job: str, row: tuple[Row, PgCronSituation]) -> str | None:
+    def hold_refusal(self, job: str, row: PgCronJob, now: PauseState) -> str | None:
         runids = [run["runid"] for run in row[1].running if run["jobid"] == row[0]["jobid"]]
         consequence = "pg_cron would call its run failed and leave its statement running"
-        return f"{job} runs now (run {runids[0]}): {consequence}. Hold it when it has ended" if runids else None
+        runs = f"{job} runs now (run {runids[0]}): {consequence}. Hold it when it has ended" if runids else None
+        return super().hold_refusal(job, row, now) or runs
 
-    def location(self, row: tuple[Row, PgCronSituation]) -> dict[str, Any]:
+    def location(self, row: PgCronJob) -> dict[str, Any]:
         return {"jobid": row[0]["jobid"], "schedule": row[0]["schedule"], "hash": row[0]["command_hash"]}
 
-    def hold_texts(self, job: str, row: tuple[Row, PgCronSituation], mark: HoldMark) -> tuple[str, tuple[str, ...]]:
+    def hold_texts(self, job: str, row: PgCronJob, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
         text = f"make pg_cron job {job} inactive, under a comment that says who holds it until when"
         alter = f"active := false, command := '/* {shown_mark(mark)} */ ' || command"
         return text, self._calls(row[0]["jobid"], "hold", "'<key>', …", alter)
 
-    def release_texts(
-        self, job: str, row: tuple[Row, PgCronSituation], hold: str, enables: bool
-    ) -> tuple[str, tuple[str, ...]]:
+    def release_texts(self, job: str, row: PgCronJob, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
         jobid, alter = row[0]["jobid"], "command := the command without the hold mark"
         if enables:
             text = f"make pg_cron job {job} active again and remove the hold mark from its command"

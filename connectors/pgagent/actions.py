@@ -113,34 +113,36 @@ def _not_startable(row: Row, job: str) -> str | None:
     return None
 
 
+PgAgentJob = tuple[Row, PgAgentSituation]
+
+
 class PgAgentHolder(PostgresAgentHolder[PgAgentClient, PgAgentSituation]):
     marking = MarkedPause("pgAgent", "disabled", "comment", replaces_marks=False, is_one_step=True)
     missing_job = "{job} is no longer in pgagent.pga_job"
     enabled, marked_place = "enabled", "first line of the comment of pgAgent job"
     hold_notes = ("a run in progress goes on to its end",)
 
-    def read(self, job: str) -> tuple[Row, PgAgentSituation] | None:
+    def read(self, job: str) -> PgAgentJob | None:
         _, now = find(self.client, RunRef(job, "", "", ""))
         return None if now.job is None else (now.job, now)
 
-    def by_hand(self, job: str, row: tuple[Row, PgAgentSituation]) -> str:
+    def by_hand(self, job: str, row: PgAgentJob) -> str:
         return f"set jobenabled = true in pgagent.pga_job {row[0]['jobid']}"
 
-    def missing_right(self, job: str, row: tuple[Row, PgAgentSituation], how: str) -> str | None:
+    def missing_right(self, job: str, row: PgAgentJob, how: str) -> str | None:
         return _missing_grant(row[1], job, "may_hold", "hold")
 
-    def unfit(self, job: str, row: tuple[Row, PgAgentSituation]) -> str | None:
+    def hold_refusal(self, job: str, row: PgAgentJob, now: PauseState) -> str | None:
         is_due = row[0]["is_due"] and row[0]["agent"] is None
-        return f"{job} is due and about to start: hold it when it has" if is_due else None
+        due = f"{job} is due and about to start: hold it when it has" if is_due else None
+        return super().hold_refusal(job, row, now) or due
 
-    def hold_texts(self, job: str, row: tuple[Row, PgAgentSituation], mark: HoldMark) -> tuple[str, tuple[str, ...]]:
+    def hold_texts(self, job: str, row: PgAgentJob, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
         text = f"disable pgAgent job {job}, under a line in its comment that says who holds it until when"
         sets = f"jobenabled = false, jobdesc = '{shown_mark(mark)}' || E'\\n' || jobdesc"
         return text, self._calls(row[0]["jobid"], "hold", "'<key>', …", sets)
 
-    def release_texts(
-        self, job: str, row: tuple[Row, PgAgentSituation], hold: str, enables: bool
-    ) -> tuple[str, tuple[str, ...]]:
+    def release_texts(self, job: str, row: PgAgentJob, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
         text = f"remove the hold mark from the comment of pgAgent job {job}; enabled or not is unchanged"
         text = f"enable pgAgent job {job} again and remove the hold mark from its comment" if enables else text
         sets = f"{'jobenabled = true, ' if enables else ''}jobdesc without the hold mark"

@@ -16,7 +16,7 @@ from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.marked_pause import (
     MarkedPause,
-    MarkedPauseActions,
+    MarkedPauseHolder,
     PauseState,
     holds_in,
     native_holds,
@@ -30,7 +30,7 @@ from connectors.sdk.send_outcome import raise_if_refused
 MAX_PAGES = 250
 
 
-class PrefectHolder(MarkedPauseActions[fields.Row]):
+class PrefectHolder(MarkedPauseHolder[fields.Row]):
     marking = MarkedPause("Prefect", "paused", "line in the description")
     fix = "resume it in Prefect"
 

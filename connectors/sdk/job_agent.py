@@ -30,7 +30,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.fields import cursor_or_first, epoch_instant, reference_row
 from connectors.sdk.log_chunks import chunk_of_parts
-from connectors.sdk.marked_pause import MarkedPauseActions, PauseState, Source, mark_of
+from connectors.sdk.marked_pause import MarkedPauseHolder, PauseState, Source, mark_of
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
@@ -204,7 +204,7 @@ class JobAgentConnector(ComposedConnector):
         return added
 
 
-class JobAgentHolder(MarkedPauseActions[Source], Generic[Client, Source]):
+class JobAgentHolder(MarkedPauseHolder[Source], Generic[Client, Source]):
     """Holds of one agent's jobs. The functions of grants.sql check the job and write it in one transaction, so `act`
     reads nothing before."""
 
@@ -212,15 +212,6 @@ class JobAgentHolder(MarkedPauseActions[Source], Generic[Client, Source]):
 
     def __init__(self, client: Client) -> None:
         self.client = client
-
-    def missing_right(self, job: str, row: Source, how: str) -> str | None:
-        """Why a plan of this kind cannot be sent by this login, or at this server."""
-        raise NotImplementedError
-
-    def unfit(self, job: str, row: Source) -> str | None:
-        """Why an enabled job cannot be held just now."""
-        del job, row
-        return None
 
     def location(self, row: Source) -> dict[str, Any]:
         """The job in the catalogue, for the plan of a hold or release."""
@@ -237,13 +228,6 @@ class JobAgentHolder(MarkedPauseActions[Source], Generic[Client, Source]):
     def state_left(self, plan: Plan, key: str) -> tuple[PauseState | None, LookUpResult]:
         """The job now, None where it is gone or hidden; and the result where it does not show the action."""
         raise NotImplementedError
-
-    def hold_refusal(self, job: str, row: Source, now: PauseState) -> str | None:
-        missing = self.missing_right(job, row, "hold")
-        return missing or super().hold_refusal(job, row, now) or self.unfit(job, row)
-
-    def release_refusal(self, job: str, row: Source, now: PauseState, plan: Plan) -> str | None:
-        return self.missing_right(job, row, str(plan["how"])) or super().release_refusal(job, row, now, plan)
 
     def preview_hold(self, job: str, row: Source, mark: HoldMark) -> Preview:
         summary, calls = self.hold_texts(job, row, mark)

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connectors.sdk.contract import NOT_STARTED_LATER, STARTED_LATER, HoldMark, NativeHold, Preview, Receipt
+from connectors.sdk.contract import NOT_STARTED_LATER, STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job, value_at, with_value
 from connectors.sdk.marked_pause import (
     MarkedPause,
-    MarkedPauseActions,
+    MarkedPauseHolder,
     PauseState,
     holds_in,
     native_holds,
@@ -35,7 +35,7 @@ class PauseChange:
     text: str
 
 
-class MappedHolder(MarkedPauseActions[Row]):
+class MappedHolder(MarkedPauseHolder[Row]):
     missing_job = "{job} is no longer listed"
     fix = "enable it in its scheduler"
 
@@ -53,6 +53,7 @@ class MappedHolder(MarkedPauseActions[Row]):
         start a job. `one_line`: the text has no line breaks."""
         self._source, self._fields, self._note_field, self._is_reason = source, fields, note, is_reason
         self._starts, self._separator = starts, " " if one_line else "\n"
+        self.marking = MarkedPause(source, "paused", note)
 
     def rows(self) -> Iterable[Any]:
         """All jobs. Raises InvalidAnswer where some may be missing."""
@@ -65,13 +66,6 @@ class MappedHolder(MarkedPauseActions[Row]):
     def shown(self, change: PauseChange) -> tuple[str, ...]:
         """The texts of the calls that `write` sends."""
         raise NotImplementedError
-
-    @property
-    def marking(self) -> MarkedPause:  # type: ignore[override]  # a class constant of other kinds
-        return MarkedPause(self._source, "paused", self._note_field)
-
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        return super().act({**plan, "key": key}, key)
 
     def release_refusal(self, job: str, row: Row, now: PauseState, plan: Mapping[str, Any]) -> str | None:
         if self._is_reason and plan["how"] == "clear":

@@ -134,10 +134,6 @@ class MarkedPause:
             return f"{job} is not held: it is not {self.paused}, and has no mark of ours"
         return f"{job} is {self.paused} and has no mark of ours: someone else paused it. By hand: {by_hand}"
 
-    def gone(self, plan: Mapping[str, Any]) -> NotSupported:
-        """The error where the job no longer exists."""
-        return NotSupported(f"{self.source}: {plan['job']} is gone; nothing was sent")
-
     def to_write(self, now: PauseState, plan: Mapping[str, Any], key: str) -> HoldMark | None:
         """The mark to write with the pause; None where the job is held under that key. Raises NotSupported where it is
         paused otherwise, and where the plan makes no mark."""
@@ -196,12 +192,12 @@ def native_holds(job: str, now: PauseState, where: str) -> list[NativeHold]:
 Source = TypeVar("Source")
 
 
-class MarkedPauseActions(Generic[Source]):
+class MarkedPauseHolder(Generic[Source]):
     """HOLD and RELEASE of a kind that pauses a job under a mark: the order of reading, checking and writing. The job is
     read again immediately before it is written."""
 
     plans: ClassVar[tuple[str, ...]] = ("hold", "release", "clear")
-    marking: ClassVar[MarkedPause]
+    marking: MarkedPause
     missing_job: ClassVar[str]
     """Why there is nothing to hold or release where the source has no {job}."""
     fix: ClassVar[str]
@@ -235,8 +231,13 @@ class MarkedPauseActions(Generic[Source]):
         raise NotImplementedError
 
     def write_release(self, row: Source, now: PauseState, plan: Mapping[str, Any]) -> None:
-        """Removes the mark; resumes the job unless the plan says "clear"."""
+        """Removes the mark; resumes the job unless the plan says "clear". The plan has the "key" of the action too."""
         raise NotImplementedError
+
+    def missing_right(self, job: str, row: Source, how: str) -> str | None:
+        """Why this login, or this server, cannot carry out a plan of that kind; None where it can."""
+        del job, row, how
+        return None
 
     def hold_refusal(self, job: str, row: Source, now: PauseState) -> str | None:
         """Why it cannot be held; None where it can."""
@@ -253,7 +254,7 @@ class MarkedPauseActions(Generic[Source]):
 
     def gone(self, plan: Mapping[str, Any]) -> ConnectorError:
         """The error where that job is no longer there."""
-        return self.marking.gone(plan)
+        return NotSupported(f"{self.marking.source}: {plan['job']} is gone; nothing was sent")
 
     def preview(self, spec: ActionSpec) -> Preview:
         job, row = spec.run.job, self.read(spec.run.job)
@@ -265,12 +266,12 @@ class MarkedPauseActions(Generic[Source]):
                 mark = mark_of(spec.parameters, KEY_PLACEHOLDER)
             except NotSupported as error:
                 return Preview.refusal("hold", str(error))
-            if (why := self.hold_refusal(job, row, now)) is not None:
+            if why := self.missing_right(job, row, "hold") or self.hold_refusal(job, row, now):
                 return Preview.refusal("hold", why)
             shown = self.preview_hold(job, row, mark)
             return replace(shown, plan={**hold_plan(job, mark), **shown.plan})
         plan = release_plan(job, spec)
-        if (why := self.release_refusal(job, row, now, plan)) is not None:
+        if why := self.missing_right(job, row, plan["how"]) or self.release_refusal(job, row, now, plan):
             return Preview.refusal("release", why)
         shown = self.preview_release(job, row, plan, plan["how"] == "release" and now.is_paused)
         return replace(shown, plan={**plan, **shown.plan})
@@ -287,9 +288,15 @@ class MarkedPauseActions(Generic[Source]):
                 self.write_hold(row, now, plan, mark)
         else:
             self.marking.check_release(now, plan)
-            self.write_release(row, now, plan)
+            self.write_release(row, now, {**plan, "key": key})
         return self.marking.receipt(plan)
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         row = self.read_again(plan)
         return self.marking.look_up(None if row is None else self.state(row), plan, key)
+
+    def remove_mark_left(self, plan: Mapping[str, Any], hold: str) -> None:
+        """Removes the mark of a job that is not paused: else a person's next pause would count as ours."""
+        row = self.read_again(plan)
+        if row is not None and not (now := self.state(row)).is_paused and now.has_mark(hold):
+            self.write_release(row, now, {"how": "release", "job": plan["job"], "hold": hold})

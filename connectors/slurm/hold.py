@@ -18,7 +18,7 @@ from connectors.sdk.contract import (
     check_action_key,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, shown_mark
 from connectors.sdk.settle import host_window
 from connectors.slurm import parse
 from connectors.slurm.client import JobSituation, SlurmClient, sent, situation
@@ -42,7 +42,7 @@ class WaitingJob:
         return [line for line in self.lines if f"headway-hold id={hold} " in line.comment] if hold else []
 
 
-class SlurmHolder(MarkedPauseActions[WaitingJob]):
+class SlurmHolder(MarkedPauseHolder[WaitingJob]):
     """Of a job some submissions may be held and others not: it counts as held where all are."""
 
     marking = MarkedPause("Slurm", "held", "comment", replaces_marks=False)
@@ -88,12 +88,9 @@ class SlurmHolder(MarkedPauseActions[WaitingJob]):
     def hold_refusal(self, job: str, row: WaitingJob, now: PauseState) -> str | None:
         if not row.lines:
             return f"no submission of {job} waits: Slurm can hold only submissions that have not begun"
-        return super().hold_refusal(job, row, now) or self._missing_right(job, row)
+        return super().hold_refusal(job, row, now)
 
-    def release_refusal(self, job: str, row: WaitingJob, now: PauseState, plan: Mapping[str, Any]) -> str | None:
-        return super().release_refusal(job, row, now, plan) or self._missing_right(job, row)
-
-    def _missing_right(self, job: str, row: WaitingJob) -> str | None:
+    def missing_right(self, job: str, row: WaitingJob, how: str) -> str | None:
         return row.now.refusal(self._selection.parts_of(job)[0])
 
     def preview_hold(self, job: str, row: WaitingJob, mark: HoldMark) -> Preview:

@@ -29,11 +29,10 @@ from connectors.sdk.contract import (
     LookUpResult,
     NativeHold,
     Preview,
-    Receipt,
     SourcePermission,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown, RecordUnreadable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, shown_mark
 
 SCHEDULES_SIZE = 100  # MaxResults of ListSchedules, "Valid Range: Minimum value of 1. Maximum value of 100"
 SETTLED = timedelta(minutes=1)
@@ -108,7 +107,7 @@ NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge S
 HOLD_NOTE = "EventBridge rules, universal targets and other callers are not held: they may start it all the same"
 
 
-class ScheduleHolder(MarkedPauseActions[list[AwsReply]]):
+class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
     """Holds of what schedules start. Of several schedules some may be held and others not."""
 
     marking = MarkedPause("EventBridge Scheduler", "disabled", "description", replaces_marks=False, is_one_step=True)
@@ -179,9 +178,6 @@ class ScheduleHolder(MarkedPauseActions[list[AwsReply]]):
             notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
             plan={"schedules": [[*schedules.place(item)] for item in chosen]},
         )
-
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        return super().act({**plan, "key": key}, key)
 
     def write_hold(self, row: list[AwsReply], now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """Raises NotSupported where a schedule changed since the preview: then none is written."""
