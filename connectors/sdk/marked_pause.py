@@ -142,8 +142,9 @@ class MarkedPause:
         if now.is_paused:
             what = f"{plan['job']} is {self.paused} by now, and not by this hold"
             raise NotSupported(f"{self.source}: {what}; nothing was sent")
-        if not self.replaces_marks and (other := next((mark for mark in now.marks if mark.id != key), None)):
-            raise NotSupported(f"{self.source}: {plan['job']} is held by another: {other.text}; nothing was sent")
+        foreign = [mark for mark in now.marks if mark.id != key]
+        if foreign and not self.replaces_marks:
+            raise NotSupported(f"{self.source}: {plan['job']} is held by another: {foreign[0].text}; nothing was sent")
         return mark_of(plan, key)
 
     def check_release(self, now: PauseState, plan: Mapping[str, Any]) -> None:

@@ -181,10 +181,10 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
 
     def write_hold(self, row: list[AwsReply], now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """Raises NotSupported where a schedule changed since the preview: then none is written."""
-        found = {schedules.place(item): item for item in row}
+        by_place = {schedules.place(item): item for item in row}
         changed = []
         for group, name, seen in plan["schedules"]:
-            item = found.get((group, name))
+            item = by_place.get((group, name))
             if item is None:
                 raise NotSupported(f"schedule {group}/{name} no longer exists: nothing was changed")
             mark_in, is_enabled = schedules.mark_in(item), schedules.is_enabled(item)
