@@ -49,7 +49,7 @@ class AirflowActions(ActionRouter):
             "answer": answerer,
             "backfill": backfiller,
             **dict.fromkeys(("run_state", "task_state"), states),
-            **dict.fromkeys(("hold", "release", "clear"), self._holder),
+            **dict.fromkeys(self._holder.plans, self._holder),
         }
         super().__init__("Airflow", client, by_plan, settle_seconds)
 
@@ -61,7 +61,7 @@ class AirflowActions(ActionRouter):
         answer, how = super().look_up(preview, key), preview.plan.get("how")
         if isinstance(answer, ActionUnknown):
             return answer
-        if how in ("hold", "release", "clear"):
+        if how in self._holder.plans:
             self._holder.tidy(preview.plan, key)
         elif how == "clear_below":
             self._rerunner.tidy(preview.plan, key)

@@ -22,7 +22,7 @@ from connectors.airflow.parse import is_periodic, note_text, note_with_hold
 from connectors.sdk import fields
 from connectors.sdk.contract import ActionFound, ActionUnknown, HoldMark, LookUpResult, NativeHold, Preview
 from connectors.sdk.errors import ConnectorError, InvalidAnswer, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark, without_hold
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, shown_mark, without_hold
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import accepted, raise_if_refused
 
@@ -60,7 +60,7 @@ class AirflowDagPause:
         return hold_notes(self.runs)
 
 
-class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
+class AirflowHolder(MarkedPauseHolder[AirflowDagPause]):
     marking = MarkedPause("Airflow", "paused", "note")
     fix = "airflow dags unpause {job}"
 
@@ -100,7 +100,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
             plan={"run": run},
         )
 
-    def preview_release_of(self, job: str, pause: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
+    def preview_release(self, job: str, pause: AirflowDagPause, plan: Mapping[str, Any], resumes: bool) -> Preview:
         held = next(note for note in pause.notes if note.mark.id == plan["hold"])
         if plan["how"] == "clear":
             summary = f"remove the hold mark from the note of {held.run} of {job}; its pause is left unchanged"
@@ -169,10 +169,7 @@ class AirflowHolder(MarkedPauseActions[AirflowDagPause]):
         return self.marking.look_up(None if pause is None else self.state(pause), plan, key)
 
     def tidy(self, plan: Mapping[str, Any], key: str) -> None:
-        """Removes a mark from a DAG that is not paused: else a person's next pause would count as ours."""
-        pause, hold = self.read_again(plan), key if plan["how"] == "hold" else str(plan["hold"])
-        if pause is not None and not pause.is_paused and self.state(pause).has_mark(hold):
-            self.write_release(pause, self.state(pause), {"how": "release", "job": plan["job"], "hold": hold})
+        self.remove_mark_left(plan, key if plan["how"] == "hold" else str(plan["hold"]))
 
 
 def _run_with_room(runs: Sequence[fields.Row], mark: HoldMark) -> str | None:

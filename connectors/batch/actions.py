@@ -65,7 +65,7 @@ class BatchActions(VerbRouter):
             ),
             notes=("tags are not taken over, and jobs that depend on the failed one do not wait for the new one",),
             refused=_rerun_refusal(result),
-            plan={"way": "rerun", "job": job_id, "queue": queue, "definition": definition, "name": name},
+            plan={"how": "rerun", "job": job_id, "queue": queue, "definition": definition, "name": name},
         )
 
     def _preview_start(self, spec: ActionSpec) -> Preview:
@@ -87,7 +87,7 @@ class BatchActions(VerbRouter):
             native_calls=(f"batch:SubmitJob jobName=<key>_{name} jobQueue={queue} jobDefinition={name}",),
             notes=("with the defaults of its newest revision: parameters that other submitters pass are unknown",),
             refused=f"queue {queue} is disabled: it takes no jobs" if is_shut else refused,
-            plan={"way": "start", "queue": queue, "definition": name, "name": name},
+            plan={"how": "start", "queue": queue, "definition": name, "name": name},
         )
 
     def _of(self, queue: str, name: str) -> list[AwsReply]:
@@ -101,7 +101,7 @@ class BatchActions(VerbRouter):
         earlier = self._look_up_submit(plan, key)
         if isinstance(earlier, ActionFound):
             return Receipt(earlier.native_ref, f"{key} was submitted before")
-        arguments = _again(one_job(self._client, str(plan["job"]))) if plan["way"] == "rerun" else {}
+        arguments = _again(one_job(self._client, str(plan["job"]))) if plan["how"] == "rerun" else {}
         name = f"{key}_{plan['name']}"[:NAME_CHARACTERS]
         job_id = self._client.submit(name, str(plan["queue"]), str(plan["definition"]), **arguments)
         return Receipt(f"{job_id}#1", f"submitted as {name}")
@@ -133,7 +133,7 @@ class BatchActions(VerbRouter):
             native_calls=(f"batch:TerminateJob jobId={job_id} reason=<key>",),
             notes=("one that does not run yet is cancelled; an array with all its children",),
             refused=None if parse.state_of(result).is_open else ended,
-            plan={"way": "terminate", "job": job_id, "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
+            plan={"how": "terminate", "job": job_id, "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
         )
 
     def _terminate(self, plan: Plan, key: str) -> Receipt:

@@ -20,7 +20,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
-from connectors.sdk.marked_pause import KEY_PLACEHOLDER, mark_refusal, required_mark
+from connectors.sdk.marked_pause import KEY_PLACEHOLDER, mark_of
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.hosts import sent_once
 from connectors.sdk.transport.script_output import ScriptSection
@@ -87,9 +87,10 @@ class HoldOrder:
             if not ACTION_KEY.fullmatch(self.hold):
                 raise NotSupported(f"{self.job}: not the id of a hold: {self.hold[:60]!r}")
             return self.hold
-        if refused := mark_refusal(asdict(self)):
-            raise NotSupported(f"{self.job}: {refused}")
-        return required_mark(asdict(self), key).text
+        try:
+            return mark_of(asdict(self), key).text
+        except NotSupported as error:
+            raise NotSupported(f"{self.job}: {error}") from None
 
 
 def preview_hold(order: HoldOrder, line: CrontabLine, refused: str | None, bare: bool) -> Preview:

@@ -30,7 +30,7 @@ class DagsterActions(ActionRouter):
         by_plan: dict[str, RoutedAction] = {
             **dict.fromkeys(("launch", "reexecute"), self._launcher),
             "terminate": DagsterCanceller(client),
-            **dict.fromkeys(("hold", "release", "clear"), self._holder),
+            **dict.fromkeys(self._holder.plans, self._holder),
         }
         super().__init__("Dagster", client, by_plan, settle_seconds)
 

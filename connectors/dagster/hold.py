@@ -20,7 +20,7 @@ from connectors.dagster.client import DagsterClient
 from connectors.sdk import fields
 from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, shown_mark
 from connectors.sdk.records import instant_key
 
 HOLD_ASSET_PREFIX = ("headway", "holds")  # where the catalogue has our assets; behind it the parts of the job's id
@@ -65,7 +65,7 @@ def stopped_schedules(note: str) -> dict[str, bool]:
     return {name.removesuffix(RAN_BY_CODE): name.endswith(RAN_BY_CODE) for name in names}
 
 
-class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
+class DagsterHolder(MarkedPauseHolder[DagsterHoldState]):
     marking = MarkedPause("Dagster", "stopped", "observation in the catalogue")
     missing_job = "the code location of {job} is not loaded"
     fix = "start its schedule in Dagster"
@@ -109,7 +109,8 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
             ),
         )
 
-    def preview_release(self, job: str, row: DagsterHoldState, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: DagsterHoldState, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        enables = plan["how"] == "release"
         starts = [timer for timer in row.stopped_timers() if not timer.runs] if enables else []
         alone = "no schedule of it is stopped for it" if enables else "its schedules stay as they are"
         return Preview(
@@ -152,11 +153,9 @@ class DagsterHolder(MarkedPauseActions[DagsterHoldState]):
         self._client.observe(_hold_asset_key(str(plan["job"])), f"headway: released, it was {plan['hold']}")
 
     def put_back(self, plan: Mapping[str, Any], key: str) -> None:
-        """Undoes an incomplete hold as far as possible: otherwise a person's next stop would count as ours."""
+        """Undoes an incomplete hold as far as possible."""
         with suppress(ConnectorError):
-            row = self.read(str(plan["job"]))
-            if row is not None and row.pause_state.has_mark(key) and not row.pause_state.is_paused:
-                self.write_release(row, row.pause_state, {"how": "release", "job": plan["job"], "hold": key})
+            self.remove_mark_left(plan, key)
 
 
 def all_holds(client: DagsterClient, watched: Callable[[str], bool]) -> tuple[NativeHold, ...]:

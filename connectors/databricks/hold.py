@@ -16,12 +16,12 @@ from connectors.databricks.inventory import HOLD_TAG, MAX_PAGES, job_tags, read_
 from connectors.sdk import fields
 from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, native_holds, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds, shown_mark
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 
 
-class DatabricksHolder(MarkedPauseActions[fields.Row]):
+class DatabricksHolder(MarkedPauseHolder[fields.Row]):
     marking = MarkedPause("Databricks", "paused", "tag")
     missing_job = "Databricks has no job {job}; a task starts with its job, never alone"
     fix = "resume its schedule in Databricks"
@@ -57,8 +57,8 @@ class DatabricksHolder(MarkedPauseActions[fields.Row]):
             ),
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
-        clock, body = parse.trigger_kind(row), _unpause_body(int(job), row, enables)
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        clock, body = parse.trigger_kind(row), _unpause_body(int(job), row, plan["how"] == "release")
         return Preview(
             verb="resume the schedule" if resumes else "remove the mark",
             summary=f"resume the {clock} of {job} and remove our tag" if resumes else f"remove our tag from {job}",

@@ -42,7 +42,7 @@ class EmrActions(VerbRouter):
             native_calls=(f"emr:CancelSteps ClusterId={cluster} StepIds=[{step_id}]",),
             notes=("a running step is interrupted; a YARN application that it started may continue",),
             refused=None if parse.is_open(step) else f"{step_id} has ended: {parse.state_of(step)}",
-            plan={"way": "cancel", "cluster": cluster, "step": step_id},
+            plan={"how": "cancel", "cluster": cluster, "step": step_id},
         )
 
     def _cancel(self, plan: Plan, key: str) -> Receipt:

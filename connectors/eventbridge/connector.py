@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 from connectors.eventbridge import parse
 from connectors.eventbridge.options import EventBridgeOptions
-from connectors.sdk.action_router import ActionFunctions, VerbRouter
+from connectors.sdk.action_router import VerbRouter
 from connectors.sdk.aws import scheduler, schedules
 from connectors.sdk.aws.client import AwsNotFound, read_inventory
 from connectors.sdk.aws.options import targets
-from connectors.sdk.aws.scheduler import ScheduleCache, SchedulerClient
+from connectors.sdk.aws.scheduler import ScheduleCache, ScheduleHolder, SchedulerClient
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretResolver
@@ -76,15 +75,12 @@ def event_bridge_actions(client: SchedulerClient) -> VerbRouter:
         except AwsNotFound:
             raise NotSupported(f"{client.place}: schedule {name} no longer exists") from None
 
-    write = ActionFunctions(partial(scheduler.send, client), partial(scheduler.look_up, client))
+    holder = ScheduleHolder(client, lambda name: [schedule(name)])
     return VerbRouter(
         "EventBridge Scheduler",
         client,
-        {
-            Verb.HOLD: lambda spec: scheduler.hold(spec, [schedule(spec.run.job)]),
-            Verb.RELEASE: lambda spec: scheduler.release(spec, [schedule(spec.run.job)]),
-        },
-        {"hold": write, "release": write},
+        dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder.preview),
+        dict.fromkeys(holder.plans, holder),
         dict.fromkeys(Capability, NO_RUNS),
     )
 

@@ -17,18 +17,17 @@ from connectors.github_actions.inventory import ACTIVE_STATE, PAUSE_REASONS, fin
 from connectors.sdk import fields
 from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, native_holds, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, native_holds, shown_mark
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 
-GITHUB_MARKING = MarkedPause("GitHub", "disabled", "variable")
 VARIABLE_PREFIX = "HEADWAY_HOLD_"
 HOLD_VARIABLE = re.compile(rf"{VARIABLE_PREFIX}(\d{{1,18}})")
 MAX_PAGES = 40  # of variables: 1,200; a repository can have 500
 
 
-class GitHubHolder(MarkedPauseActions[fields.Row]):
-    marking = GITHUB_MARKING
+class GitHubHolder(MarkedPauseHolder[fields.Row]):
+    marking = MarkedPause("GitHub", "disabled", "variable")
     missing_job = "GitHub has no workflow {job}: its jobs start with it, never alone"
     fix = "enable it on its page in GitHub"
 
@@ -71,7 +70,7 @@ class GitHubHolder(MarkedPauseActions[fields.Row]):
             plan={"workflow": workflow},
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
         workflow = fields.positive(row, "id")
         calls = [f"DELETE /actions/variables/{VARIABLE_PREFIX}{workflow}"]
         return Preview(

@@ -69,7 +69,7 @@ class GlueActions(VerbRouter):
                 "with the script, the workers and the time limit that the job has now",
             ),
             refused=still_open if parse.is_open(run) else _full(definition, running),
-            plan={"way": "rerun", "job": job, "run": run_id},
+            plan={"how": "rerun", "job": job, "run": run_id},
         )
 
     def _preview_start(self, spec: ActionSpec) -> Preview:
@@ -90,7 +90,7 @@ class GlueActions(VerbRouter):
             native_calls=(f"glue:StartJobRun JobName={job} Arguments=<{given}> {parse.KEY_ARGUMENT}=<key>",),
             notes=(ARGUMENT_NOTE, "its triggers keep their times, and jobs that wait for it by a trigger do not start"),
             refused=refused,
-            plan={"way": "start", "job": job, "trigger": name},
+            plan={"how": "start", "job": job, "trigger": name},
         )
 
     def _start(self, plan: Plan, key: str) -> Receipt:
@@ -105,7 +105,7 @@ class GlueActions(VerbRouter):
     def _arguments(self, plan: Plan) -> Mapping[str, str]:
         """Arguments of the run, or of the trigger, read now."""
         job = str(plan["job"])
-        if plan["way"] == "rerun":
+        if plan["how"] == "rerun":
             return texts(self._client.run(job, str(plan["run"])).get("Arguments"))
         for trigger in self._client.triggers() if plan["trigger"] else ():
             if trigger.get("Name") == plan["trigger"]:
@@ -144,7 +144,7 @@ class GlueActions(VerbRouter):
             native_calls=(f"glue:BatchStopJobRun JobName={job} JobRunIds=[{run_id}]",),
             notes=("Glue does not record who stopped it; its output so far stays",),
             refused=None if parse.is_open(run) else f"{run_id} of {job} has ended: {run['JobRunState']}",
-            plan={"way": "stop", "job": job, "run": run_id},
+            plan={"how": "stop", "job": job, "run": run_id},
         )
 
     def _stop(self, plan: Plan, key: str) -> Receipt:

@@ -41,8 +41,6 @@ MISSING = {
 class KubernetesActions(VerbRouter):
     """All actions on one target. One query is enough to verify: the API server reads its store."""
 
-    plan_key = "how"
-
     def __init__(self, client: KubernetesClient, holder: KubernetesHolder) -> None:
         starter, canceller = KubernetesStarter(client), KubernetesCanceller(client)
         previews = {
@@ -51,7 +49,7 @@ class KubernetesActions(VerbRouter):
             Verb.CANCEL: canceller.preview,
         }
         by_plan: dict[str, RoutedAction] = {"create": starter, "cancel": canceller}
-        by_plan |= dict.fromkeys(("hold", "release", "clear"), holder)
+        by_plan |= dict.fromkeys(holder.plans, holder)
         super().__init__("Kubernetes", client, previews, by_plan, MISSING)
 
 

@@ -16,11 +16,10 @@ from connectors.kubernetes.inventory import is_suspended, read_object
 from connectors.sdk import fields
 from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import MarkedPause, MarkedPauseActions, PauseState, holds_in, native_holds, shown_mark
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, native_holds, shown_mark
 from connectors.sdk.records import instant_key
 from connectors.sdk.send_outcome import raise_if_refused
 
-KUBERNETES_MARKING = MarkedPause("Kubernetes", "suspended", "annotation")
 CONFLICT_STATUS = 409
 MAX_TRIES = 3
 """A CronJob changes whenever its controller writes its status: then it is read again."""
@@ -34,8 +33,8 @@ class _ChangedMeanwhile(NotSupported):
     """The CronJob was written since it was read; nothing was done."""
 
 
-class KubernetesHolder(MarkedPauseActions[fields.Row]):
-    marking = KUBERNETES_MARKING
+class KubernetesHolder(MarkedPauseHolder[fields.Row]):
+    marking = MarkedPause("Kubernetes", "suspended", "annotation")
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client
@@ -53,7 +52,7 @@ class KubernetesHolder(MarkedPauseActions[fields.Row]):
         alone = f"{job} is a Job by itself: no clock of Kubernetes starts it, so nothing can be held"
         return f"{namespace} has no CronJob {name}" if is_cron else alone
 
-    def by_hand(self, job: str) -> str:
+    def by_hand(self, job: str, row: fields.Row) -> str:
         return f'kubectl patch cronjob {job.partition("/")[2]} -p \'{{"spec":{{"suspend":false}}}}\''
 
     def preview_hold(self, job: str, row: fields.Row, mark: HoldMark) -> Preview:
@@ -69,9 +68,9 @@ class KubernetesHolder(MarkedPauseActions[fields.Row]):
             ),
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
         body: dict[str, Any] = {"metadata": {"annotations": {parse.HOLD_ANNOTATION: None}}}
-        if enables:
+        if plan["how"] == "release":
             body["spec"] = {"suspend": False}
         return Preview(
             verb="resume the CronJob" if resumes else "remove the mark",

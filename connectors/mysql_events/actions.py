@@ -9,8 +9,8 @@ makes: an event's comment has 64 characters, too few for a mark.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from connectors.mysql_events import client as permissions
 from connectors.mysql_events import parse
@@ -30,14 +30,13 @@ from connectors.sdk.contract import (
 from connectors.sdk.fields import epoch_instant
 from connectors.sdk.job_agent import (
     AgentAction,
-    AgentJob,
-    JobAgentHolds,
+    JobAgentHolder,
     Plan,
     Row,
     absent_unless,
-    marked_jobs,
     running_note,
 )
+from connectors.sdk.marked_pause import MarkedPause, PauseState, holds_in, native_holds
 from connectors.sdk.states import Verb
 
 START_WITHIN = timedelta(seconds=2)
@@ -52,6 +51,8 @@ REPLICA = "this server is read-only, a replica: events run on its primary"
 
 
 class MySqlEventReruns(AgentAction[MySqlEventsClient]):
+    plans = ("start",)
+
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
         super().__init__(client)
         self._options = options
@@ -74,7 +75,7 @@ class MySqlEventReruns(AgentAction[MySqlEventsClient]):
             ),
             notes=RERUN_NOTES + paused,
             refused=self._rerun_refusal(snapshot, row, job, "start" if spec.verb == Verb.START else "rerun"),
-            plan={"way": "start", "schema": schema, "event": name},
+            plan={"how": "start", "schema": schema, "event": name},
         )
 
     def _rerun_refusal(self, snapshot: ServerSnapshot, row: Row | None, job: str, verb: str) -> str | None:
@@ -117,57 +118,63 @@ def _visible(
     return snapshot
 
 
-class MySqlEventHolds(JobAgentHolds[MySqlEventsClient]):
-    agent, enabled, disabled, restored, is_marked_first = "MariaDB", "enabled", "disabled", "without the mark", True
+MySqlEvent = tuple[Row, ServerSnapshot]
+
+
+class MySqlEventHolder(JobAgentHolder[MySqlEventsClient, MySqlEvent]):
+    """The mark is written before the event is disabled: at an enabled event it proves no hold."""
+
+    marking = MarkedPause("MariaDB", "disabled", "row in events_held", replaces_marks=False)
+    missing_job = "event {job} no longer exists"
+    fix = "ALTER EVENT {job} ENABLE"
+    hold_notes = ("a run in progress goes on to its end",)
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
         super().__init__(client)
         self._options = options
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        """The change of a hold or release; refused where grants.sql would refuse it."""
-        job, (schema, _, name) = spec.run.job, spec.run.job.partition(".")
+    def read(self, job: str) -> MySqlEvent | None:
+        schema, _, name = job.partition(".")
         snapshot = _visible(self.client, self._options, schema, name, "")
-        row, act_schema = _event(snapshot, job), self._options.act_schema
-        plan = self.plan(spec, schema=schema, event=name)
-        if spec.verb == Verb.HOLD:
-            text = f"disable event {job}, with a row that says who holds it until when"
-            alter = f"ALTER DEFINER={row['definer'] if row else '?'} EVENT {job} DISABLE"
-            calls: tuple[str, ...] = (
-                f"CALL {act_schema}.event_hold('{schema}', '{name}', '<key>', …)",
-                f"-- a row in {act_schema}.events_held; {alter}",
-            )
-        else:
-            text = f"take our row of event {job} away; enabled or not is unchanged"
-            text = f"enable event {job} again and take our row away" if plan["enables"] else text
-            enables = 1 if plan["enables"] else 0
-            calls = (f"CALL {act_schema}.event_release('{schema}', '{name}', '{plan['hold']}', {enables})",)
-        may_hold = snapshot.held is not None and permissions.may_hold(snapshot, act_schema)
-        missing = None if may_hold else _no_permission(snapshot, f"hold {job}")
-        missing = REPLICA if snapshot.about["read_only"] else missing
-        missing = f"event {job} no longer exists" if row is None else missing
-        return self.preview_of(
-            spec,
-            plan,
-            _agent_job(row, _marks(snapshot)) if row else None,
-            text=text,
-            calls=calls,
-            missing=missing,
-            by_hand=f"ALTER EVENT {job} ENABLE",
-            notes=("a run in progress goes on to its end",),
-        )
+        row = _event(snapshot, job)
+        return None if row is None else (row, snapshot)
 
-    def ref(self, plan: Plan) -> str:
-        return f"{plan['schema']}.{plan['event']}"
+    def state(self, row: MySqlEvent) -> PauseState:
+        return _pause_state(*row)
 
-    def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
-        mark_id = key if plan["way"] == "hold" else str(plan["hold"])
+    def missing_right(self, job: str, row: MySqlEvent, how: str) -> str | None:
+        snapshot = row[1]
+        if snapshot.about["read_only"]:
+            return REPLICA
+        may_hold = snapshot.held is not None and permissions.may_hold(snapshot, self._options.act_schema)
+        return None if may_hold else _no_permission(snapshot, f"hold {job}")
+
+    def location(self, row: MySqlEvent) -> dict[str, Any]:
+        return {"schema": str(row[0]["event_schema"]), "event": str(row[0]["event_name"])}
+
+    def hold_texts(self, job: str, row: MySqlEvent, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
+        alter = f"ALTER DEFINER={row[0]['definer']} EVENT {job} DISABLE"
+        text = f"disable event {job}, with a row that says who holds it until when"
+        writes = f"-- a row in {self._options.act_schema}.events_held; {alter}"
+        return text, (self._call("hold", row[0], "'<key>', …"), writes)
+
+    def release_texts(self, job: str, row: MySqlEvent, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
+        text = f"take our row of event {job} away; enabled or not is unchanged"
+        text = f"enable event {job} again and take our row away" if enables else text
+        return text, (self._call("release", row[0], f"'{hold}', {int(enables)}"),)
+
+    def _call(self, procedure: str, row: Row, values: str) -> str:
+        event = f"'{row['event_schema']}', '{row['event_name']}'"
+        return f"CALL {self._options.act_schema}.event_{procedure}({event}, {values})"
+
+    def state_left(self, plan: Plan, key: str) -> tuple[PauseState | None, LookUpResult]:
+        mark_id = key if plan["how"] == "hold" else str(plan["hold"])
         snapshot = self.client.situation(str(plan["schema"]), str(plan["event"]), mark_id)
         if snapshot.held is None:
             return None, ActionUnknown(permissions.unreadable_marks(snapshot))
-        row = _event(snapshot, self.ref(plan))
-        job = _agent_job(row, _marks(snapshot)) if row else None
-        return job, absent_unless(snapshot.senders, what="connection")
+        row = _event(snapshot, str(plan["job"]))
+        state = None if row is None else _pause_state(row, snapshot)
+        return state, absent_unless(snapshot.senders, what="connection")
 
 
 def _event(snapshot: ServerSnapshot, job: str) -> Row | None:
@@ -194,18 +201,16 @@ def _overlap(snapshot: ServerSnapshot, row: Row | None, log_table: str | None, j
     return f"whether {job} runs now is not known: it logs nothing"
 
 
-def _marks(snapshot: ServerSnapshot) -> dict[str, HoldMark]:
-    marks = {parse.native_id(row): HoldMark.read(str(row["mark"])) for row in snapshot.held or ()}
-    return {job: mark for job, mark in marks.items() if mark is not None}
-
-
-def _agent_job(row: Row, marks: Mapping[str, HoldMark]) -> AgentJob:
-    name = parse.native_id(row)
-    return AgentJob(name, marks.get(name), _is_enabled(row))
+def _pause_state(row: Row, snapshot: ServerSnapshot) -> PauseState:
+    names = ("event_schema", "event_name")
+    marks = [item["mark"] for item in snapshot.held or () if all(item[name] == row[name] for name in names)]
+    return PauseState(not _is_enabled(row), tuple(mark for text in marks for mark in holds_in(str(text))))
 
 
 def holds(place: str, snapshot: ServerSnapshot) -> tuple[NativeHold, ...]:
     """The events that bear the hold mark; bare where a user enabled them under it."""
-    marks = _marks(snapshot)
-    jobs = (_agent_job(row, marks) for row in snapshot.events)
-    return marked_jobs((job.ref, job, f"row of {job.ref} in table events_held at {place}") for job in jobs)
+    rows = ((parse.native_id(row), row) for row in snapshot.events)
+    where = "row of {} in table events_held at {}"
+    return tuple(
+        hold for job, row in rows for hold in native_holds(job, _pause_state(row, snapshot), where.format(job, place))
+    )

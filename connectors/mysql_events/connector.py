@@ -13,7 +13,7 @@ from connectors.mysql_events.session import MySqlSession
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
-from connectors.sdk.job_agent import HOLD, NO_MARK, START, JobAgentConnector, Row, add_deleted, target_clock
+from connectors.sdk.job_agent import NO_MARK, JobAgentConnector, Row, add_deleted, target_clock
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
@@ -36,9 +36,8 @@ class MySqlEventsConnector(JobAgentConnector):
     no_log = f"has no row in a log table: {parse.NOT_LOGGED}"
 
     def __init__(self, client: MySqlEventsClient, options: MySqlEventsOptions) -> None:
-        super().__init__(
-            client, {START: actions.MySqlEventReruns(client, options), HOLD: actions.MySqlEventHolds(client, options)}
-        )
+        starter, holder = actions.MySqlEventReruns(client, options), actions.MySqlEventHolder(client, options)
+        super().__init__(client, starter, holder)
         self._server, self._options, self.table = client, options, str(options.log_table)
 
     def read_inventory(self, previous_hash: str) -> Inventory:

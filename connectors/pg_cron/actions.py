@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from connectors.pg_cron import parse
 from connectors.pg_cron.client import (
@@ -27,11 +28,10 @@ from connectors.pg_cron.client import (
     hidden_jobs_text,
 )
 from connectors.pg_cron.parse import ENTRY_PREFIX
-from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
+from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import ConnectorError, NotSupported
 from connectors.sdk.job_agent import (
     AgentAction,
-    AgentJob,
     Plan,
     Row,
     absent_unless,
@@ -39,8 +39,8 @@ from connectors.sdk.job_agent import (
     number_in,
     running_note,
 )
-from connectors.sdk.marked_pause import shown_mark_of_plan
-from connectors.sdk.postgres_agent import PostgresAgentHolds
+from connectors.sdk.marked_pause import MarkedPause, PauseState, shown_mark
+from connectors.sdk.postgres_agent import PostgresAgentHolder
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
 
@@ -76,6 +76,8 @@ def entry_name(jobid: int, key: str) -> str:
 
 
 class PgCronReruns(AgentAction[PgCronClient]):
+    plans = ("start",)
+
     def preview(self, spec: ActionSpec) -> Preview:
         """The entry that a rerun or start adds to cron.job; refused without the permission, the job, or rows as
         proof."""
@@ -96,7 +98,7 @@ class PgCronReruns(AgentAction[PgCronClient]):
             ),
             notes=(START_NOTES if is_start else RERUN_NOTES) + (paused if now.job and not now.job["active"] else ()),
             refused=_rerun_refusal(now, spec.run.job, what),
-            plan={"way": "start", "jobid": jobid, "after": now.newest},
+            plan={"how": "start", "jobid": jobid, "after": now.newest},
         )
 
     def act(self, plan: Plan, key: str) -> Receipt:
@@ -175,6 +177,8 @@ CANCEL_NOTES = (
 
 
 class PgCronCancels(AgentAction[PgCronClient]):
+    plans = ("cancel",)
+
     def preview(self, spec: ActionSpec) -> Preview:
         """Which process would be cancelled; refused where none is proved to be this run's."""
         runid = number_in(spec.run, "runid")
@@ -192,7 +196,7 @@ class PgCronCancels(AgentAction[PgCronClient]):
             ),
             notes=CANCEL_NOTES,
             refused=_cancel_refusal(trace, runid, spec.run.job),
-            plan={"way": "cancel", "runid": runid},
+            plan={"how": "cancel", "runid": runid},
         )
 
     def act(self, plan: Plan, key: str) -> Receipt:
@@ -233,54 +237,55 @@ HOLD_NOTES = (
 )
 
 
-class PgCronHolds(PostgresAgentHolds[PgCronClient]):
-    agent, enabled, disabled, restored = "pg_cron", "active", "inactive", "its command as it was"
-    table, marked_place = "cron.job", "comment in the command of cron.job"
+PgCronJob = tuple[Row, PgCronSituation]
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        """The change of a hold or release in cron.job; refused where grants.sql would refuse it."""
-        now = self.client.situation(lambda rows: job_of(rows, RunRef(spec.run.job, "", "", "")))
-        job, row, schema = spec.run.job, now.job or {}, self.client.act_schema
-        jobid, plan = row.get("jobid"), self.plan(spec, jobid=row.get("jobid"))
-        if spec.verb == Verb.HOLD:
-            permission, call = "may_hold", f"hold({jobid}, '<key>', …)"
-            plan |= {"schedule": row.get("schedule"), "hash": row.get("command_hash")}
-            text = f"make pg_cron job {job} inactive, under a comment that says who holds it until when"
-            alter = f"active := false, command := '/* {shown_mark_of_plan(plan)} */ ' || command"
-        elif plan["enables"]:
-            permission, call = "may_hold", f"release({jobid}, '{plan['hold']}')"
-            text = f"make pg_cron job {job} active again and remove the hold mark from its command"
-            alter = "active := true, command := the command without the hold mark"
-        else:
-            permission, call = "may_clear", f"clear({jobid}, '{plan['hold']}')"
-            text = f"remove the hold mark from the command of pg_cron job {job}; active or not is unchanged"
-            alter = "command := the command without the hold mark"
-        own_run = next((run["runid"] for run in now.running if run["jobid"] == jobid), None)
+
+class PgCronHolder(PostgresAgentHolder[PgCronClient, PgCronSituation]):
+    marking = MarkedPause("pg_cron", "inactive", "command", replaces_marks=False, is_one_step=True)
+    missing_job = "{job} is no longer in cron.job"
+    enabled, marked_place, hold_notes = "active", "comment in the command of cron.job", HOLD_NOTES
+
+    def read(self, job: str) -> PgCronJob | None:
+        now = self.client.situation(lambda rows: job_of(rows, RunRef(job, "", "", "")))
+        return None if now.job is None else (now.job, now)
+
+    def by_hand(self, job: str, row: PgCronJob) -> str:
+        return f"SELECT cron.alter_job({row[0]['jobid']}, active := true);"
+
+    def missing_right(self, job: str, row: PgCronJob, how: str) -> str | None:
+        access, right = row[1].access, "may_clear" if how == "clear" else "may_hold"
+        if access["is_standby"]:
+            return STANDBY.why
+        action = f"remove the hold mark from {job} alone" if how == "clear" else f"hold {job}"
+        return None if access[right] else f"role {access['role']} may not {action}: {granted(access)}"
+
+    def hold_refusal(self, job: str, row: PgCronJob, now: PauseState) -> str | None:
+        runids = [run["runid"] for run in row[1].running if run["jobid"] == row[0]["jobid"]]
         consequence = "pg_cron would call its run failed and leave its statement running"
-        unfit = f"{job} runs now (run {own_run}): {consequence}. Hold it when it has ended"
-        return self.preview_of(
-            spec,
-            plan,
-            self.job(now.job),
-            text=text,
-            calls=(f"SELECT {schema}.{call}", f"-- cron.alter_job({jobid}, {alter})"),
-            missing=_missing_grant(now, job, permission),
-            by_hand=f"SELECT cron.alter_job({jobid}, active := true);",
-            notes=HOLD_NOTES,
-            unfit=unfit if own_run is not None else None,
-        )
+        runs = f"{job} runs now (run {runids[0]}): {consequence}. Hold it when it has ended" if runids else None
+        return super().hold_refusal(job, row, now) or runs
 
-    def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
+    def location(self, row: PgCronJob) -> dict[str, Any]:
+        return {"jobid": row[0]["jobid"], "schedule": row[0]["schedule"], "hash": row[0]["command_hash"]}
+
+    def hold_texts(self, job: str, row: PgCronJob, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
+        text = f"make pg_cron job {job} inactive, under a comment that says who holds it until when"
+        alter = f"active := false, command := '/* {shown_mark(mark)} */ ' || command"
+        return text, self._calls(row[0]["jobid"], "hold", "'<key>', …", alter)
+
+    def release_texts(self, job: str, row: PgCronJob, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
+        jobid, alter = row[0]["jobid"], "command := the command without the hold mark"
+        if enables:
+            text = f"make pg_cron job {job} active again and remove the hold mark from its command"
+            return text, self._calls(jobid, "release", f"'{hold}'", f"active := true, {alter}")
+        text = f"remove the hold mark from the command of pg_cron job {job}; active or not is unchanged"
+        return text, self._calls(jobid, "clear", f"'{hold}'", alter)
+
+    def _calls(self, jobid: int, function: str, values: str, alter: str) -> tuple[str, ...]:
+        call = f"SELECT {self.client.act_schema}.{function}({jobid}, {values})"
+        return call, f"-- cron.alter_job({jobid}, {alter})"
+
+    def state_left(self, plan: Plan, key: str) -> tuple[PauseState | None, LookUpResult]:
         trace = self.client.job_left(int(plan["jobid"]), key)
-        return self.job(trace.row), absent_unless(trace.sessions, hidden_jobs_text(trace.access))
-
-
-def _missing_grant(now: PgCronSituation, job: str, permission: str) -> str | None:
-    if now.job is None:
-        return f"{job} is no longer in cron.job"
-    if now.access["is_standby"]:
-        return STANDBY.why
-    if not now.access[permission]:
-        action = f"hold {job}" if permission == "may_hold" else f"remove the hold mark from {job} alone"
-        return f"role {now.access['role']} may not {action}: {granted(now.access)}"
-    return None
+        now = None if trace.row is None else self.state_of(trace.row)
+        return now, absent_unless(trace.sessions, hidden_jobs_text(trace.access))

@@ -11,7 +11,7 @@ from connectors.pg_cron.options import PgCronOptions
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import EPOCH
-from connectors.sdk.job_agent import CANCEL, HOLD, NO_MARK, START, Row, add_deleted, native_ids
+from connectors.sdk.job_agent import NO_MARK, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRef
@@ -33,10 +33,8 @@ class PgCronConnector(PostgresAgentConnector):
     agent, table, number, jobs_table, states = "pg_cron", "cron.job_run_details", "runid", "cron.job", parse.STATES
 
     def __init__(self, client: PgCronClient) -> None:
-        self._held = actions.PgCronHolds(client)
-        super().__init__(
-            client, {START: actions.PgCronReruns(client), HOLD: self._held, CANCEL: actions.PgCronCancels(client)}
-        )
+        self._holder = actions.PgCronHolder(client)
+        super().__init__(client, actions.PgCronReruns(client), self._holder, actions.PgCronCancels(client))
         self._database = client
         self._names = parse.PgCronJobNames()
 
@@ -95,7 +93,7 @@ class PgCronConnector(PostgresAgentConnector):
         access, rows = self._database.jobs()
         if not access["sees_all_jobs"]:
             raise PermissionMissing(f"{self._database.place}: {hidden_jobs_text(access)}")
-        return self._held.holds(self._database.place, [row for row in rows if not parse.is_entry(row)])
+        return self._holder.holds(self._database.place, [row for row in rows if not parse.is_entry(row)])
 
     def read_permissions(self) -> Probe:
         access = self._database.access()

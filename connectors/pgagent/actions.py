@@ -12,10 +12,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from connectors.pgagent.client import GRANTS, STANDBY, PgAgentClient, PgAgentSituation, hidden_jobs_text
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, HoldMark, LookUpResult, Preview, Receipt
 from connectors.sdk.job_agent import (
     AgentAction,
-    AgentJob,
     Plan,
     Row,
     absent_unless,
@@ -23,8 +22,8 @@ from connectors.sdk.job_agent import (
     number_in,
     running_note,
 )
-from connectors.sdk.marked_pause import shown_mark_of_plan
-from connectors.sdk.postgres_agent import PostgresAgentHolds
+from connectors.sdk.marked_pause import MarkedPause, PauseState, shown_mark
+from connectors.sdk.postgres_agent import PostgresAgentHolder
 from connectors.sdk.records import RunRef
 from connectors.sdk.states import Verb
 
@@ -47,6 +46,8 @@ def find(client: PgAgentClient, ref: RunRef) -> tuple[int | None, PgAgentSituati
 
 
 class PgAgentReruns(AgentAction[PgAgentClient]):
+    plans = ("start",)
+
     def preview(self, spec: ActionSpec) -> Preview:
         """The change of a rerun or start in pga_job; refused where grants.sql would refuse it."""
         jobid, now = find(self.client, spec.run)
@@ -69,7 +70,7 @@ class PgAgentReruns(AgentAction[PgAgentClient]):
             ),
             notes=RERUN_NOTES,
             refused=refused,
-            plan={"way": "start", "jobid": jobid},
+            plan={"how": "start", "jobid": jobid},
         )
 
     def act(self, plan: Plan, key: str) -> Receipt:
@@ -112,37 +113,46 @@ def _not_startable(row: Row, job: str) -> str | None:
     return None
 
 
-class PgAgentHolds(PostgresAgentHolds[PgAgentClient]):
-    agent, enabled, disabled, restored = "pgAgent", "enabled", "disabled", "its comment as it was"
-    table, marked_place = "pga_job", "first line of the comment of pgAgent job"
+PgAgentJob = tuple[Row, PgAgentSituation]
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        """The change of a hold or release in pga_job; refused where grants.sql would refuse it."""
-        jobid, now = find(self.client, RunRef(spec.run.job, "", "", ""))
-        job, place, plan = spec.run.job, f"in pgagent.pga_job {jobid}", self.plan(spec, jobid=jobid)
-        if spec.verb == Verb.HOLD:
-            text = f"disable pgAgent job {job}, under a line in its comment that says who holds it until when"
-            call = f"hold({jobid}, '<key>', '{plan['by']}', '{plan['until']}')"
-            sets = f"jobenabled = false, jobdesc = '{shown_mark_of_plan(plan)}' || E'\\n' || jobdesc"
-        else:
-            enables = bool(plan["enables"])
-            call = f"release({jobid}, '{plan['hold']}', {str(enables).lower()})"
-            sets = f"{'jobenabled = true, ' if enables else ''}jobdesc without the hold mark"
-            text = f"remove the hold mark from the comment of pgAgent job {job}; enabled or not is unchanged"
-            text = f"enable pgAgent job {job} again and remove the hold mark from its comment" if enables else text
-        is_due = now.job is not None and now.job["is_due"] and now.job["agent"] is None
-        return self.preview_of(
-            spec,
-            plan,
-            self.job(now.job),
-            text=text,
-            calls=(f"SELECT {self.client.act_schema}.pgagent_{call}", f"-- sets {sets} {place}"),
-            missing=_missing_grant(now, job, "may_hold", "hold"),
-            by_hand=f"set jobenabled = true {place}",
-            notes=("a run in progress goes on to its end",),
-            unfit=f"{job} is due and about to start: hold it when it has" if is_due else None,
-        )
 
-    def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
+class PgAgentHolder(PostgresAgentHolder[PgAgentClient, PgAgentSituation]):
+    marking = MarkedPause("pgAgent", "disabled", "comment", replaces_marks=False, is_one_step=True)
+    missing_job = "{job} is no longer in pgagent.pga_job"
+    enabled, marked_place = "enabled", "first line of the comment of pgAgent job"
+    hold_notes = ("a run in progress goes on to its end",)
+
+    def read(self, job: str) -> PgAgentJob | None:
+        _, now = find(self.client, RunRef(job, "", "", ""))
+        return None if now.job is None else (now.job, now)
+
+    def by_hand(self, job: str, row: PgAgentJob) -> str:
+        return f"set jobenabled = true in pgagent.pga_job {row[0]['jobid']}"
+
+    def missing_right(self, job: str, row: PgAgentJob, how: str) -> str | None:
+        return _missing_grant(row[1], job, "may_hold", "hold")
+
+    def hold_refusal(self, job: str, row: PgAgentJob, now: PauseState) -> str | None:
+        is_due = row[0]["is_due"] and row[0]["agent"] is None
+        due = f"{job} is due and about to start: hold it when it has" if is_due else None
+        return super().hold_refusal(job, row, now) or due
+
+    def hold_texts(self, job: str, row: PgAgentJob, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
+        text = f"disable pgAgent job {job}, under a line in its comment that says who holds it until when"
+        sets = f"jobenabled = false, jobdesc = '{shown_mark(mark)}' || E'\\n' || jobdesc"
+        return text, self._calls(row[0]["jobid"], "hold", "'<key>', …", sets)
+
+    def release_texts(self, job: str, row: PgAgentJob, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
+        text = f"remove the hold mark from the comment of pgAgent job {job}; enabled or not is unchanged"
+        text = f"enable pgAgent job {job} again and remove the hold mark from its comment" if enables else text
+        sets = f"{'jobenabled = true, ' if enables else ''}jobdesc without the hold mark"
+        return text, self._calls(row[0]["jobid"], "release", f"'{hold}', {str(enables).lower()}", sets)
+
+    def _calls(self, jobid: int, function: str, values: str, sets: str) -> tuple[str, ...]:
+        call = f"SELECT {self.client.act_schema}.pgagent_{function}({jobid}, {values})"
+        return call, f"-- sets {sets} in pgagent.pga_job {jobid}"
+
+    def state_left(self, plan: Plan, key: str) -> tuple[PauseState | None, LookUpResult]:
         now = self.client.situation(int(plan["jobid"]), key)
-        return self.job(now.job), absent_unless(now.sessions, hidden_jobs_text(now.access))
+        state = None if now.job is None else self.state_of(now.job)
+        return state, absent_unless(now.sessions, hidden_jobs_text(now.access))

@@ -22,7 +22,7 @@ from connectors.pgagent.options import PgAgentOptions
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SourcePermission
 from connectors.sdk.errors import PermissionMissing, RecordUnreadable
 from connectors.sdk.fields import epoch_instant
-from connectors.sdk.job_agent import HOLD, NO_MARK, START, Row, add_deleted, native_ids
+from connectors.sdk.job_agent import NO_MARK, Row, add_deleted, native_ids
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
@@ -49,8 +49,8 @@ class PgAgentConnector(PostgresAgentConnector):
     agent, table, number, jobs_table, states = "pgAgent", "pgagent.pga_joblog", "jlgid", "pgagent.pga_job", parse.STATES
 
     def __init__(self, client: PgAgentClient) -> None:
-        self._held = actions.PgAgentHolds(client)
-        super().__init__(client, {START: actions.PgAgentReruns(client), HOLD: self._held})
+        self._holder = actions.PgAgentHolder(client)
+        super().__init__(client, actions.PgAgentReruns(client), self._holder)
         self._database = client
         self._names: dict[int, str] = {}
         """Native ids by jobid, of deleted jobs as well."""
@@ -127,7 +127,7 @@ class PgAgentConnector(PostgresAgentConnector):
         access, rows = self._database.jobs()
         if "pga_job" in access["hidden"]:
             raise PermissionMissing(f"{self._database.place}: {hidden_jobs_text(access)}")
-        return self._held.holds(self._database.place, rows)
+        return self._holder.holds(self._database.place, rows)
 
     def read_permissions(self) -> Probe:
         access, agents = self._database.access()

@@ -16,7 +16,7 @@ from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.marked_pause import (
     MarkedPause,
-    MarkedPauseActions,
+    MarkedPauseHolder,
     PauseState,
     holds_in,
     native_holds,
@@ -30,7 +30,7 @@ from connectors.sdk.send_outcome import raise_if_refused
 MAX_PAGES = 250
 
 
-class PrefectHolder(MarkedPauseActions[fields.Row]):
+class PrefectHolder(MarkedPauseHolder[fields.Row]):
     marking = MarkedPause("Prefect", "paused", "line in the description")
     fix = "resume it in Prefect"
 
@@ -71,7 +71,8 @@ class PrefectHolder(MarkedPauseActions[fields.Row]):
             ),
         )
 
-    def preview_release(self, job: str, row: fields.Row, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: fields.Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        enables = plan["how"] == "release"
         calls = {**({"paused": False} if enables else {}), "description": "its description without the hold mark"}
         alone = "whether it is paused stays as it is" if not enables else "it was resumed meanwhile"
         return Preview(

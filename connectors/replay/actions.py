@@ -25,12 +25,12 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import parse_instant
 from connectors.sdk.marked_pause import (
-    NO_END,
+    KEY_PLACEHOLDER,
     PauseState,
     hold_plan,
+    mark_of,
     native_holds,
     release_plan,
-    requested_mark,
     shown_mark,
 )
 from connectors.sdk.records import instant_key
@@ -119,11 +119,13 @@ class ReplayActions:
         return f"{at.astimezone(ZoneInfo(self.night.zone)):%Y-%m-%d %H:%M}"
 
     def _hold(self, job: JobDef, spec: ActionSpec) -> Preview:
-        mark, marking = requested_mark(spec), vocabulary.MARKINGS[self.kind]
-        values = {"mark": shown_mark(mark), "until": instant_key(mark.until)} if mark else {"mark": "", "until": ""}
-        why = marking.hold_refusal(job.native_id, self._pause_state(job)) if mark else NO_END
-        plan = hold_plan(job.native_id, mark) if mark else {"how": HOLD, "job": job.native_id}
-        return _with_plan(vocabulary.preview_of(self.kind, HOLD, job, **values), plan, why)
+        try:
+            mark = mark_of(spec.parameters, KEY_PLACEHOLDER)
+        except NotSupported as error:
+            return Preview.refusal(HOLD, str(error))
+        why = vocabulary.MARKINGS[self.kind].hold_refusal(job.native_id, self._pause_state(job))
+        preview = vocabulary.preview_of(self.kind, HOLD, job, mark=shown_mark(mark), until=instant_key(mark.until))
+        return _with_plan(preview, hold_plan(job.native_id, mark), why)
 
     def _release(self, job: JobDef, spec: ActionSpec) -> Preview:
         plan = release_plan(job.native_id, spec)

@@ -1,10 +1,10 @@
-"""Routes an action to its part: a preview by its verb, `act` and `look_up` by the part that the plan names."""
+"""Routes an action to its part: a preview by its verb, `act` and `look_up` by the "how" of its plan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from connectors.sdk.composed import ConnectorClient
 from connectors.sdk.contract import (
@@ -44,9 +44,6 @@ class ActionRouter:
     """Sends previews and looks them up. `source`: its name in messages; `settle_seconds`: how long a key must stay
     absent before it counts as never arrived."""
 
-    plan_key: ClassVar[str] = "how"
-    """The field of a plan that names its part."""
-
     def __init__(
         self, source: str, client: ConnectorClient, by_plan: Mapping[str, RoutedAction], settle_seconds: float
     ) -> None:
@@ -69,7 +66,7 @@ class ActionRouter:
 
     def _part(self, preview: Preview) -> RoutedAction | None:
         """None for a preview that was refused, or that another version stored."""
-        return self._by_plan.get(str(preview.plan.get(self.plan_key)))
+        return self._by_plan.get(str(preview.plan.get("how")))
 
 
 class RunPart(RoutedAction, Protocol):
@@ -107,8 +104,6 @@ class RunRouter(ActionRouter):
 
 class VerbRouter(ActionRouter):
     """Routes previews by their verb as well. NotSupported of a `look_up` is ActionUnknown."""
-
-    plan_key = "way"
 
     def __init__(
         self,

@@ -8,16 +8,15 @@ role.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from connectors.sdk.action_router import VerbRouter
+from connectors.sdk.action_router import RunPart, VerbRouter
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
-    ActionFound,
     ActionSpec,
     ActionUnknown,
     HoldMark,
@@ -31,13 +30,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.fields import cursor_or_first, epoch_instant, reference_row
 from connectors.sdk.log_chunks import chunk_of_parts
-from connectors.sdk.marked_pause import (
-    hold_parameters,
-    mark_refusal,
-    release_parameters,
-    release_refusal,
-    required_mark,
-)
+from connectors.sdk.marked_pause import MarkedPauseHolder, PauseState, Source, mark_of
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
@@ -108,6 +101,9 @@ Client = TypeVar("Client", bound=JobAgentClient)
 class AgentAction(Generic[Client]):
     """One way of acting on a job: previewed, sent once, and looked up by its plan."""
 
+    plans: ClassVar[tuple[str, ...]]
+    """The "how" of its plans."""
+
     def __init__(self, client: Client) -> None:
         self.client = client
 
@@ -119,12 +115,6 @@ class AgentAction(Generic[Client]):
 
     def look_up(self, plan: Plan, key: str) -> LookUpResult:
         raise NotImplementedError
-
-
-START, HOLD, CANCEL = "start", "hold", "cancel"
-_ACTION_OF_VERB = {
-    Verb.RERUN: START, Verb.START: START, Verb.HOLD: HOLD, Verb.RELEASE: HOLD, Verb.CANCEL: CANCEL,
-}  # fmt: skip
 
 
 class JobAgentConnector(ComposedConnector):
@@ -143,10 +133,13 @@ class JobAgentConnector(ComposedConnector):
     states: ClassVar[Mapping[str, RunState]]
     """Of each native status."""
 
-    def __init__(self, client: JobAgentClient, actions: Mapping[str, AgentAction[Any]]) -> None:
-        """`actions`: by START, HOLD and CANCEL."""
-        previews = {verb: actions[name].preview for verb, name in _ACTION_OF_VERB.items() if name in actions}
-        by_plan = {**actions, "release": actions[HOLD]}
+    def __init__(
+        self, client: JobAgentClient, starter: RunPart, holder: RunPart, canceller: RunPart | None = None
+    ) -> None:
+        parts = {Verb.RERUN: starter, Verb.START: starter, Verb.HOLD: holder, Verb.RELEASE: holder}
+        parts |= {Verb.CANCEL: canceller} if canceller else {}
+        previews = {verb: part.preview for verb, part in parts.items()}
+        by_plan = {name: part for part in parts.values() for name in part.plans}
         super().__init__(
             client,
             inventory=self.read_inventory,
@@ -211,116 +204,59 @@ class JobAgentConnector(ComposedConnector):
         return added
 
 
-@dataclass(frozen=True, slots=True)
-class AgentJob:
-    """The present state of a job at its agent: its mark, and whether it is enabled."""
+class JobAgentHolder(MarkedPauseHolder[Source], Generic[Client, Source]):
+    """Holds of one agent's jobs. The functions of grants.sql check the job and write it in one transaction, so `act`
+    reads nothing before."""
 
-    ref: str
-    """Its place in the catalogue: "cron.job 7"."""
-    mark: HoldMark | None
-    is_enabled: bool
+    hold_notes: ClassVar[tuple[str, ...]]
 
+    def __init__(self, client: Client) -> None:
+        self.client = client
 
-class JobAgentHolds(AgentAction[Client]):
-    """Holds and releases of one agent's jobs, in its terms."""
-
-    agent: ClassVar[str]
-    """ "pgAgent"."""
-    enabled: ClassVar[str]
-    """ "active"."""
-    disabled: ClassVar[str]
-    """ "inactive"."""
-    restored: ClassVar[str]
-    """State after a release: "its command as it was"."""
-    is_marked_first: ClassVar[bool] = False
-    """The mark is written before the job is disabled: at an enabled job it proves no hold."""
-
-    def ref(self, plan: Plan) -> str:
-        """The job's place in the catalogue: "cron.job 7"."""
+    def location(self, row: Source) -> dict[str, Any]:
+        """The job in the catalogue, for the plan of a hold or release."""
         raise NotImplementedError
 
-    def job_left(self, plan: Plan, key: str) -> tuple[AgentJob | None, LookUpResult]:
+    def hold_texts(self, job: str, row: Source, mark: HoldMark) -> tuple[str, tuple[str, ...]]:
+        """Summary and native calls of a hold."""
+        raise NotImplementedError
+
+    def release_texts(self, job: str, row: Source, hold: str, enables: bool) -> tuple[str, tuple[str, ...]]:
+        """Summary and native calls of a release; `enables` is False where only the mark is removed."""
+        raise NotImplementedError
+
+    def state_left(self, plan: Plan, key: str) -> tuple[PauseState | None, LookUpResult]:
         """The job now, None where it is gone or hidden; and the result where it does not show the action."""
         raise NotImplementedError
 
-    def act(self, plan: Plan, key: str) -> Receipt:
-        """Holds or releases the job. Raises NotSupported where it is not as it must be: then nothing was changed."""
-        if plan["way"] == "release":
-            self.client.release(plan, str(plan["hold"]), key, _enables(plan))
-            enabled = f"{self.enabled} again, " if _enables(plan) else ""
-            return Receipt(self.ref(plan), f"{enabled}{self.restored}")
-        mark = required_mark(plan, key)
-        self.client.hold(plan, mark)
-        return Receipt(self.ref(plan), f"{self.disabled}: {mark.text}")
+    def preview_hold(self, job: str, row: Source, mark: HoldMark) -> Preview:
+        summary, calls = self.hold_texts(job, row, mark)
+        scope = f"every start of {job} by the clock until it is released"
+        plan = self.location(row)
+        return Preview("hold", summary, scope, native_calls=calls, notes=self.hold_notes, plan=plan)
 
-    def look_up(self, plan: Plan, key: str) -> LookUpResult:
-        """By the mark: a hold is there with its key, a release has removed it. A disabled job without the mark was not
-        released by us, unless only the mark was to be removed."""
-        job, otherwise = self.job_left(plan, key)
-        if job is None:
-            return otherwise
-        if plan["way"] == "hold":
-            is_held = job.mark is not None and job.mark.id == key and not (self.is_marked_first and job.is_enabled)
-            return ActionFound(job.ref, job.mark.text) if job.mark is not None and is_held else otherwise
-        hold = str(plan["hold"])
-        if (_enables(plan) and not job.is_enabled) or (job.mark is not None and job.mark.id == hold):
-            return otherwise
-        enabled = f"{self.enabled}, " if job.is_enabled else ""
-        return ActionFound(job.ref, f"{enabled}without the mark of {hold}")
-
-    def plan(self, spec: ActionSpec, **place: object) -> dict[str, object]:
-        """The plan of a hold or release of the job at `place` in the catalogue."""
-        if spec.verb == Verb.HOLD:
-            return {"way": "hold", **place, **hold_parameters(spec)}
-        hold, enables = release_parameters(spec)
-        return {"way": "release", **place, "hold": hold, "enables": enables}
-
-    def preview_of(
-        self,
-        spec: ActionSpec,
-        plan: Plan,
-        job: AgentJob | None,
-        *,
-        text: str,
-        calls: tuple[str, ...],
-        missing: str | None,
-        by_hand: str = "",
-        notes: tuple[str, ...] = (),
-        unfit: str | None = None,
-    ) -> Preview:
-        """The preview of a hold or release. `missing`: the missing permission or job; `by_hand`: the manual release;
-        `notes` and `unfit`: of a hold, why the job cannot be held now."""
-        name, mark, is_enabled = spec.run.job, job.mark if job else None, job is not None and job.is_enabled
-        if plan["way"] == "hold":
-            scope = f"every start of {name} by the clock until it is released"
-            refused = missing or mark_refusal(plan)
-            if not refused and mark is not None:
-                refused = f"{name} is held already: {mark.text}"
-            elif not refused and not is_enabled:
-                refused = f"{name} is not {self.enabled} in {self.agent}, and not by Headway: its owner must enable it"
-            refused = refused or unfit
-            return Preview("hold", text, scope, native_calls=calls, notes=notes, refused=refused, plan=plan)
-        hold, enables = str(plan["hold"]), _enables(plan)
+    def preview_release(self, job: str, row: Source, plan: Plan, resumes: bool) -> Preview:
+        summary, calls = self.release_texts(job, row, str(plan["hold"]), plan["how"] == "release")
         return Preview(
-            verb="release" if enables else "clear",
-            summary=text,
-            scope=f"hold {hold} of {name}",
+            verb=str(plan["how"]),
+            summary=summary,
+            scope=f"hold {plan['hold']} of {job}",
             native_calls=calls,
-            notes=(STARTED_LATER,) if enables else (),
-            refused=missing or release_refusal(name, hold, mark, is_enabled, by_hand, self.enabled, self.disabled),
-            plan=plan,
+            notes=(STARTED_LATER,) if resumes else (),
+            plan=self.location(row),
         )
 
+    def act(self, plan: Plan, key: str) -> Receipt:
+        """Raises NotSupported where the job is not as it must be: then nothing was changed."""
+        if plan["how"] == "hold":
+            self.client.hold(plan, mark_of(plan, key))
+        else:
+            self.client.release(plan, str(plan["hold"]), key, plan["how"] == "release")
+        return self.marking.receipt(plan)
 
-def _enables(plan: Plan) -> bool:
-    return plan.get("enables") is not False
-
-
-def marked_jobs(jobs: Iterable[tuple[str, AgentJob | None, str]]) -> tuple[NativeHold, ...]:
-    """The holds among jobs (native id, state, where the mark is); bare where the job is enabled all the same."""
-    return tuple(
-        NativeHold(name, job.mark, where, bare=job.is_enabled) for name, job, where in jobs if job and job.mark
-    )
+    def look_up(self, plan: Plan, key: str) -> LookUpResult:
+        now, absent = self.state_left(plan, key)
+        return absent if now is None else self.marking.look_up(now, plan, key, absent)
 
 
 def absent_unless(sessions: int, hidden: str = "", what: str = "session") -> LookUpResult:

@@ -7,22 +7,21 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connectors.sdk.contract import NOT_STARTED_LATER, STARTED_LATER, ActionSpec, HoldMark, NativeHold, Preview, Receipt
+from connectors.sdk.contract import NOT_STARTED_LATER, STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
 from connectors.sdk.field_mapping import MappedJobFields, Row, id_at, read_job, value_at, with_value
 from connectors.sdk.marked_pause import (
     MarkedPause,
-    MarkedPauseActions,
+    MarkedPauseHolder,
     PauseState,
     holds_in,
     native_holds,
-    release_parameters,
     shown_mark,
     with_hold,
     without_hold,
     without_holds,
 )
-from connectors.sdk.states import ProofLevel, Verb
+from connectors.sdk.states import ProofLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class PauseChange:
     text: str
 
 
-class MappedHolder(MarkedPauseActions[Row]):
+class MappedHolder(MarkedPauseHolder[Row]):
     missing_job = "{job} is no longer listed"
     fix = "enable it in its scheduler"
 
@@ -54,6 +53,7 @@ class MappedHolder(MarkedPauseActions[Row]):
         start a job. `one_line`: the text has no line breaks."""
         self._source, self._fields, self._note_field, self._is_reason = source, fields, note, is_reason
         self._starts, self._separator = starts, " " if one_line else "\n"
+        self.marking = MarkedPause(source, "paused", note)
 
     def rows(self) -> Iterable[Any]:
         """All jobs. Raises InvalidAnswer where some may be missing."""
@@ -67,18 +67,10 @@ class MappedHolder(MarkedPauseActions[Row]):
         """The texts of the calls that `write` sends."""
         raise NotImplementedError
 
-    @property
-    def marking(self) -> MarkedPause:  # type: ignore[override]  # a class constant of other kinds
-        return MarkedPause(self._source, "paused", self._note_field)
-
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        return super().act({**plan, "key": key}, key)
-
-    def preview(self, spec: ActionSpec) -> Preview:
-        if self._is_reason and spec.verb is Verb.RELEASE and not release_parameters(spec)[1]:
-            why = f"the mark is the {self._note_field} of the pause and ends with it: release the hold"
-            return Preview.refusal("release", why)
-        return super().preview(spec)
+    def release_refusal(self, job: str, row: Row, now: PauseState, plan: Mapping[str, Any]) -> str | None:
+        if self._is_reason and plan["how"] == "clear":
+            return f"the mark is the {self._note_field} of the pause and ends with it: release the hold"
+        return super().release_refusal(job, row, now, plan)
 
     def state(self, row: Row) -> PauseState:
         """Raises InvalidAnswer for a row that is not a job."""
@@ -109,7 +101,7 @@ class MappedHolder(MarkedPauseActions[Row]):
             notes=("active runs continue",),
         )
 
-    def preview_release(self, job: str, row: Row, resumes: bool, enables: bool) -> Preview:
+    def preview_release(self, job: str, row: Row, plan: Mapping[str, Any], resumes: bool) -> Preview:
         ends = "; the hold mark ends with its pause" if self._is_reason else " and remove the hold mark"
         return Preview(
             verb="resume the job" if resumes else "remove the mark",

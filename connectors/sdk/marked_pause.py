@@ -6,11 +6,9 @@ and what they are called (`MarkedPause`). Pure.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from connectors.sdk.contract import (
@@ -30,71 +28,35 @@ from connectors.sdk.fields import parse_instant
 from connectors.sdk.records import instant_key
 from connectors.sdk.states import Verb
 
+ABSENT = ActionAbsent()
 KEY_PLACEHOLDER = "headway-0000000000"
 """Stands for the action's key, which a preview does not know."""
-_NO_NAME = re.compile(r"[^A-Za-z0-9_.@+-]")
 
 
-def hold_mark(key: str, by: str, until: datetime) -> HoldMark:
-    """The mark of an action; characters of the name that a mark cannot have become "_"."""
-    return HoldMark(key, _NO_NAME.sub("_", by)[:64] or "headway", until.astimezone(UTC).replace(microsecond=0))
-
-
-def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
-    """The mark of a hold under `key`, by the plan's "by" and "until"; None where they make none."""
-    try:
-        mark = HoldMark(key, str(plan["by"]), datetime.fromisoformat(str(plan["until"])).astimezone(UTC))
-    except (KeyError, ValueError, OverflowError):
-        return None
-    return mark if HOLD_MARK.fullmatch(mark.text) else None
-
-
-def hold_parameters(spec: ActionSpec) -> dict[str, str]:
-    return {name: str(spec.parameters.get(name, "")) for name in ("by", "until")}
-
-
-def release_parameters(spec: ActionSpec) -> tuple[str, bool]:
-    """The id of the hold to release, and False where only its mark is removed."""
-    return str(spec.parameters.get("hold") or ""), spec.parameters.get("enable") != "no"
-
-
-def shown_mark_of_plan(plan: Mapping[str, Any]) -> str:
-    """The mark of a hold, as a preview shows it; "" where its parameters make none."""
-    mark = mark_of(plan, KEY_PLACEHOLDER)
-    return mark.text.replace(KEY_PLACEHOLDER, "<key>") if mark else ""
-
-
-def mark_refusal(plan: Mapping[str, Any]) -> str | None:
-    """Why the parameters make no mark; None where they make one."""
-    text = f'a hold by "{plan.get("by")}" until "{plan.get("until")}" cannot be written down at its source'
-    return None if mark_of(plan, KEY_PLACEHOLDER) else text
-
-
-def required_mark(plan: Mapping[str, Any], key: str) -> HoldMark:
-    """The mark of a hold under `key`. Raises NotSupported where the plan makes none."""
-    mark = mark_of(plan, key)
-    if mark is None:
-        raise NotSupported(mark_refusal(plan) or "")
+def mark_of(parameters: Mapping[str, Any], key: str) -> HoldMark:
+    """The mark of a hold under `key`, by the "by" and "until" of a request or a plan. Raises NotSupported where they
+    make none."""
+    by, until = str(parameters.get("by", "")), parse_instant(parameters.get("until"))
+    mark = HoldMark(key, by, until.replace(microsecond=0)) if until else None
+    if mark is None or not HOLD_MARK.fullmatch(mark.text):
+        end = parameters.get("until", "")
+        raise NotSupported(f'a hold by "{by}" until "{end}" cannot be written down at its source')
     return mark
 
 
-def release_refusal(
-    job: str,
-    hold: str,
-    mark: HoldMark | None,
-    is_enabled: bool,
-    by_hand: str,
-    enabled: str = "enabled",
-    disabled: str = "disabled",
-) -> str | None:
-    """Why the hold of a job with `mark` cannot be released; None where it can."""
-    if mark is not None and mark.id == hold:
-        return None
-    if mark is not None:
-        return f"{job} is held by another: {mark.text}"
-    if is_enabled:
-        return f"{job} is not held: it is {enabled}, without a mark of ours"
-    return f"{job} is {disabled} and has no mark of ours: someone else paused it. By hand: {by_hand}"
+def shown_mark(mark: HoldMark) -> str:
+    """Its text, as a preview shows it."""
+    return mark.text.replace(KEY_PLACEHOLDER, "KEY")
+
+
+def hold_plan(job: str, mark: HoldMark) -> dict[str, Any]:
+    return {"how": "hold", "job": job, "by": mark.by, "until": instant_key(mark.until)}
+
+
+def release_plan(job: str, spec: ActionSpec) -> dict[str, Any]:
+    """The plan of a release: how "release", or "clear" where only the mark is removed."""
+    how = "clear" if spec.parameters.get("enable") == "no" else "release"
+    return {"how": how, "job": job, "hold": str(spec.parameters.get("hold") or "")}
 
 
 def holds_in(note: str) -> list[HoldMark]:
@@ -124,9 +86,6 @@ def without_holds(note: str) -> str:
     return note
 
 
-NO_END = "a hold needs an end (until)"
-
-
 @dataclass(frozen=True, slots=True)
 class PauseState:
     """Pause and marks of a job at its source."""
@@ -139,27 +98,6 @@ class PauseState:
         return any(mark.id == hold for mark in self.marks)
 
 
-def requested_mark(spec: ActionSpec) -> HoldMark | None:
-    """The mark that the requested hold would leave, its key to come; None without an end."""
-    until = parse_instant(spec.parameters.get("until"))
-    return hold_mark(KEY_PLACEHOLDER, str(spec.parameters.get("by") or ""), until) if until else None
-
-
-def shown_mark(mark: HoldMark) -> str:
-    """Its text, as a preview shows it."""
-    return mark.text.replace(KEY_PLACEHOLDER, "KEY")
-
-
-def hold_plan(job: str, mark: HoldMark) -> dict[str, Any]:
-    return {"how": "hold", "job": job, "by": mark.by, "until": instant_key(mark.until)}
-
-
-def release_plan(job: str, spec: ActionSpec) -> dict[str, Any]:
-    """The plan of a release: how "release", or "clear" where only the mark is removed."""
-    hold, enables = release_parameters(spec)
-    return {"how": "release" if enables else "clear", "job": job, "hold": hold}
-
-
 @dataclass(frozen=True, slots=True)
 class MarkedPause:
     """The rules of holds, in the terms of one kind."""
@@ -170,23 +108,31 @@ class MarkedPause:
     """State of a held job: "suspended"."""
     place: str
     """Place of the mark: "annotation"."""
+    replaces_marks: bool = True
+    """A hold replaces the mark of an earlier hold that a person undid. Else that mark must be removed first."""
+    is_one_step: bool = False
+    """Mark and pause come and go in one step: a mark proves its hold though a person resumed the job, and a pause
+    without a mark that nothing was released."""
 
     def hold_refusal(self, job: str, now: PauseState) -> str | None:
         """Why it cannot be held; None where it can."""
+        mark = next(iter(now.marks), None)
+        if mark is not None and not self.replaces_marks:
+            return f"{job} is held already: {mark.text}"
         if not now.is_paused:
             return None
-        mark = next(iter(now.marks), None)
         ours = f"by Headway for {mark.by} until {instant_key(mark.until)}" if mark else "not by Headway"
         return f"{job} is {self.paused} already, {ours}"
 
     def release_refusal(self, job: str, now: PauseState, hold: str, by_hand: str) -> str | None:
         """Why that hold cannot be released; None where it can. `by_hand`: the fix for a person."""
-        mark = next((item for item in now.marks if item.id == hold), next(iter(now.marks), None))
-        return release_refusal(job, hold, mark, not now.is_paused, by_hand)
-
-    def gone(self, plan: Mapping[str, Any]) -> NotSupported:
-        """The error where the job no longer exists."""
-        return NotSupported(f"{self.source}: {plan['job']} is gone; nothing was sent")
+        if now.has_mark(hold):
+            return None
+        if now.marks:
+            return f"{job} is held by another: {now.marks[0].text}"
+        if not now.is_paused:
+            return f"{job} is not held: it is not {self.paused}, and has no mark of ours"
+        return f"{job} is {self.paused} and has no mark of ours: someone else paused it. By hand: {by_hand}"
 
     def to_write(self, now: PauseState, plan: Mapping[str, Any], key: str) -> HoldMark | None:
         """The mark to write with the pause; None where the job is held under that key. Raises NotSupported where it is
@@ -196,7 +142,10 @@ class MarkedPause:
         if now.is_paused:
             what = f"{plan['job']} is {self.paused} by now, and not by this hold"
             raise NotSupported(f"{self.source}: {what}; nothing was sent")
-        return required_mark(plan, key)
+        foreign = [mark for mark in now.marks if mark.id != key]
+        if foreign and not self.replaces_marks:
+            raise NotSupported(f"{self.source}: {plan['job']} is held by another: {foreign[0].text}; nothing was sent")
+        return mark_of(plan, key)
 
     def check_release(self, now: PauseState, plan: Mapping[str, Any]) -> None:
         """Raises NotSupported where the mark of the hold no longer exists."""
@@ -204,27 +153,32 @@ class MarkedPause:
             what = f"the {self.place} of {plan['job']} no longer records this hold"
             raise NotSupported(f"{self.source}: {what}; nothing was sent")
 
-    def receipt(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        return Receipt(_ref(plan, key), self._outcome(plan))
+    def receipt(self, plan: Mapping[str, Any]) -> Receipt:
+        return Receipt(str(plan["job"]), self._outcome(plan))
 
-    def look_up(self, now: PauseState | None, plan: Mapping[str, Any], key: str) -> LookUpResult:
-        """Whether it arrived, by the mark and the pause. A pause without the mark is a person's."""
-        job, ref = str(plan["job"]), _ref(plan, key)
+    def look_up(
+        self, now: PauseState | None, plan: Mapping[str, Any], key: str, absent: LookUpResult = ABSENT
+    ) -> LookUpResult:
+        """Whether it arrived, by the mark and the pause. A pause without the mark is a person's. `absent`: the result
+        where nothing shows it."""
+        job = str(plan["job"])
         if now is None:
             return ActionUnknown(f"{self.source} no longer has {job}")
         if plan["how"] == "hold":
-            is_held = now.is_paused and now.has_mark(key)
-            return ActionFound(ref, self._outcome(plan)) if is_held else ActionAbsent()
+            is_held = now.has_mark(key) and (now.is_paused or self.is_one_step)
+            return ActionFound(job, self._outcome(plan)) if is_held else absent
         if now.has_mark(str(plan["hold"])):
-            return ActionAbsent()
+            return absent
         if plan["how"] == "release" and now.is_paused:
+            if self.is_one_step:
+                return absent
             unrecorded = f"its {self.place} does not record this hold"
             return ActionUnknown(f"{job} is {self.paused}, and {unrecorded}: someone else paused it")
-        return ActionFound(ref, self._outcome(plan))
+        return ActionFound(job, self._outcome(plan))
 
     def _outcome(self, plan: Mapping[str, Any]) -> str:
         outcomes = {
-            "hold": f"is {self.paused}, and its {self.place} records this hold",
+            "hold": f"was {self.paused}, and its {self.place} records this hold",
             "release": "is released",
             "clear": f"is as before, and its {self.place} no longer records this hold",
         }
@@ -236,19 +190,15 @@ def native_holds(job: str, now: PauseState, where: str) -> list[NativeHold]:
     return [NativeHold(job, mark, where, bare=not now.is_paused or place > 0) for place, mark in enumerate(now.marks)]
 
 
-def _ref(plan: Mapping[str, Any], key: str) -> str:
-    return json.dumps({"job": str(plan["job"]), "hold": key if plan["how"] == "hold" else str(plan["hold"])})
-
-
 Source = TypeVar("Source")
 
 
-class MarkedPauseActions(Generic[Source]):
+class MarkedPauseHolder(Generic[Source]):
     """HOLD and RELEASE of a kind that pauses a job under a mark: the order of reading, checking and writing. The job is
     read again immediately before it is written."""
 
     plans: ClassVar[tuple[str, ...]] = ("hold", "release", "clear")
-    marking: ClassVar[MarkedPause]
+    marking: MarkedPause
     missing_job: ClassVar[str]
     """Why there is nothing to hold or release where the source has no {job}."""
     fix: ClassVar[str]
@@ -264,34 +214,40 @@ class MarkedPauseActions(Generic[Source]):
     def missing(self, job: str, verb: str) -> str:
         return self.missing_job.format(job=job)
 
-    def by_hand(self, job: str) -> str:
+    def by_hand(self, job: str, row: Source) -> str:
+        del row
         return self.fix.format(job=job)
 
     def preview_hold(self, job: str, row: Source, mark: HoldMark) -> Preview:
         """The preview of a hold, without its plan."""
         raise NotImplementedError
 
-    def preview_release(self, job: str, row: Source, resumes: bool, enables: bool) -> Preview:
-        """The preview of a release, without its plan. `enables` is False where only the mark is removed; `resumes` is
-        also False where the job is no longer paused."""
+    def preview_release(self, job: str, row: Source, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        """The preview of a release, without its plan. `resumes` is False where only the mark is removed, and where the
+        job is no longer paused."""
         raise NotImplementedError
-
-    def preview_release_of(self, job: str, row: Source, plan: Mapping[str, Any], resumes: bool) -> Preview:
-        """As `preview_release`, for a kind that shows where the mark of the plan's hold is."""
-        return self.preview_release(job, row, resumes, plan["how"] == "release")
 
     def write_hold(self, row: Source, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
         """Pauses the job and writes the mark."""
         raise NotImplementedError
 
     def write_release(self, row: Source, now: PauseState, plan: Mapping[str, Any]) -> None:
-        """Removes the mark; resumes the job unless the plan says "clear"."""
+        """Removes the mark; resumes the job unless the plan says "clear". The plan has the "key" of the action too."""
         raise NotImplementedError
+
+    def missing_right(self, job: str, row: Source, how: str) -> str | None:
+        """Why this login, or this server, cannot carry out a plan of that kind; None where it can."""
+        del job, row, how
+        return None
 
     def hold_refusal(self, job: str, row: Source, now: PauseState) -> str | None:
         """Why it cannot be held; None where it can."""
         del row
         return self.marking.hold_refusal(job, now)
+
+    def release_refusal(self, job: str, row: Source, now: PauseState, plan: Mapping[str, Any]) -> str | None:
+        """Why the hold of the plan cannot be released; None where it can."""
+        return self.marking.release_refusal(job, now, str(plan["hold"]), self.by_hand(job, row))
 
     def read_again(self, plan: Mapping[str, Any]) -> Source | None:
         """The job that a plan is about."""
@@ -299,7 +255,7 @@ class MarkedPauseActions(Generic[Source]):
 
     def gone(self, plan: Mapping[str, Any]) -> ConnectorError:
         """The error where that job is no longer there."""
-        return self.marking.gone(plan)
+        return NotSupported(f"{self.marking.source}: {plan['job']} is gone; nothing was sent")
 
     def preview(self, spec: ActionSpec) -> Preview:
         job, row = spec.run.job, self.read(spec.run.job)
@@ -307,17 +263,18 @@ class MarkedPauseActions(Generic[Source]):
             return Preview.refusal(str(spec.verb), self.missing(job, str(spec.verb)))
         now = self.state(row)
         if spec.verb is Verb.HOLD:
-            mark, why = requested_mark(spec), self.hold_refusal(job, row, now)
-            if mark is None or why is not None:
-                return Preview.refusal("hold", why or NO_END)
+            try:
+                mark = mark_of(spec.parameters, KEY_PLACEHOLDER)
+            except NotSupported as error:
+                return Preview.refusal("hold", str(error))
+            if why := self.missing_right(job, row, "hold") or self.hold_refusal(job, row, now):
+                return Preview.refusal("hold", why)
             shown = self.preview_hold(job, row, mark)
             return replace(shown, plan={**hold_plan(job, mark), **shown.plan})
         plan = release_plan(job, spec)
-        why = self.marking.release_refusal(job, now, plan["hold"], self.by_hand(job))
-        if why is not None:
+        if why := self.missing_right(job, row, plan["how"]) or self.release_refusal(job, row, now, plan):
             return Preview.refusal("release", why)
-        enables = plan["how"] == "release"
-        shown = self.preview_release_of(job, row, plan, enables and now.is_paused)
+        shown = self.preview_release(job, row, plan, plan["how"] == "release" and now.is_paused)
         return replace(shown, plan={**plan, **shown.plan})
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
@@ -332,9 +289,15 @@ class MarkedPauseActions(Generic[Source]):
                 self.write_hold(row, now, plan, mark)
         else:
             self.marking.check_release(now, plan)
-            self.write_release(row, now, plan)
-        return self.marking.receipt(plan, key)
+            self.write_release(row, now, {**plan, "key": key})
+        return self.marking.receipt(plan)
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         row = self.read_again(plan)
         return self.marking.look_up(None if row is None else self.state(row), plan, key)
+
+    def remove_mark_left(self, plan: Mapping[str, Any], hold: str) -> None:
+        """Removes the mark of a job that is not paused: else a person's next pause would count as ours."""
+        row = self.read_again(plan)
+        if row is not None and not (now := self.state(row)).is_paused and now.has_mark(hold):
+            self.write_release(row, now, {"how": "release", "job": plan["job"], "hold": hold})

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, LiteralString, TypeVar
+from typing import Any, ClassVar, Generic, LiteralString, TypeVar
 
-from connectors.sdk.contract import (
-    ActionAbsent,
-    HoldMark,
-    LookUpResult,
-    NativeHold,
-    Probe,
-    SecretResolver,
-    SourcePermission,
-)
+from connectors.sdk.contract import NativeHold, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import PermissionMissing
 from connectors.sdk.fields import digest, epoch_instant
 from connectors.sdk.job_agent import (
-    AgentJob,
     Client,
     JobAgentClient,
     JobAgentConnector,
-    JobAgentHolds,
-    Plan,
+    JobAgentHolder,
     Row,
-    marked_jobs,
     native_ids,
     target_clock,
 )
 from connectors.sdk.log_chunks import read_through
+from connectors.sdk.marked_pause import PauseState, holds_in, native_holds
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
 from connectors.sdk.transport.postgres import (
     PostgresOptions,
@@ -40,6 +30,7 @@ from connectors.sdk.transport.postgres import (
 )
 
 T = TypeVar("T")
+Situation = TypeVar("Situation")
 MANY_RUNS = 1_000_000
 MAX_JOBS = 50_000
 PIECE_CHARACTERS = 4 * 1024**2
@@ -124,30 +115,30 @@ class PostgresAgentConnector(JobAgentConnector):
         return Probe(True, version, tuple(permissions), notes, self.clock(access))
 
 
-class PostgresAgentHolds(JobAgentHolds[Client]):
+class PostgresAgentHolder(JobAgentHolder[Client, tuple[Row, Situation]], Generic[Client, Situation]):
     """Holds of jobs that bear the mark in their own row."""
 
-    table: ClassVar[str]
-    """ "cron.job"."""
+    enabled: ClassVar[str]
+    """Column of a job: "active"."""
     marked_place: ClassVar[str]
     """Of the mark, before the job's number: "comment in the command of cron.job"."""
 
-    def ref(self, plan: Plan) -> str:
-        return f"{self.table} {plan['jobid']}"
+    def state(self, row: tuple[Row, Situation]) -> PauseState:
+        return self.state_of(row[0])
 
-    def job(self, row: Row | None) -> AgentJob | None:
-        if row is None:
-            return None
-        return AgentJob(self.ref(row), HoldMark.read(str(row["hold"] or "")), bool(row[self.enabled]))
+    def state_of(self, row: Row) -> PauseState:
+        return PauseState(not row[self.enabled], tuple(holds_in(str(row["hold"] or ""))))
 
-    def look_up(self, plan: Plan, key: str) -> LookUpResult:
-        return ActionAbsent() if plan["jobid"] is None else super().look_up(plan, key)
+    def location(self, row: tuple[Row, Situation]) -> dict[str, Any]:
+        return {"jobid": row[0]["jobid"]}
 
     def holds(self, place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
         """The jobs that bear the hold mark; bare where a user enabled them under it."""
         ids = native_ids(rows)
-        jobs = ((ids[row["jobid"]], self.job(row), f"{self.marked_place} {row['jobid']} at {place}") for row in rows)
-        return marked_jobs(jobs)
+        jobs = (
+            (ids[row["jobid"]], self.state_of(row), f"{self.marked_place} {row['jobid']} at {place}") for row in rows
+        )
+        return tuple(hold for job, now, where in jobs for hold in native_holds(job, now, where))
 
 
 def agent_session(options: PostgresOptions, secrets: SecretResolver) -> PostgresSession:

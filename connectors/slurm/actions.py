@@ -17,7 +17,7 @@ from connectors.sdk.settle import host_window
 from connectors.sdk.states import Capability, Verb
 from connectors.slurm import parse
 from connectors.slurm.client import OPERATORS, JobSituation, SlurmClient, sent, situation
-from connectors.slurm.hold import SlurmHolds
+from connectors.slurm.hold import SlurmHolder
 from connectors.slurm.inventory import SlurmInventory
 from connectors.slurm.options import JobSelection
 
@@ -247,15 +247,13 @@ MISSING = {
 class SlurmActions(VerbRouter):
     """All actions of one cluster. One query is enough to verify: slurmctld answers from its memory."""
 
-    plan_key = "how"
-
-    def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holds: SlurmHolds) -> None:
+    def __init__(self, client: SlurmClient, selection: JobSelection, reruns: SlurmReruns, holder: SlurmHolder) -> None:
         cancel = SlurmCanceller(client, selection)
         previews = {
             **dict.fromkeys((Verb.RERUN, Verb.START), reruns.preview),
-            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), holds.preview),
+            **dict.fromkeys((Verb.HOLD, Verb.RELEASE), holder.preview),
             Verb.CANCEL: cancel.preview,
         }
         by_plan: dict[str, RoutedAction] = {"cancel": cancel, **dict.fromkeys(("requeue", "submit"), reruns)}
-        by_plan |= dict.fromkeys(("hold", "release"), holds)
+        by_plan |= dict.fromkeys(holder.plans, holder)
         super().__init__("Slurm", client, previews, by_plan, MISSING)

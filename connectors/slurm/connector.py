@@ -16,7 +16,7 @@ from connectors.sdk.transport.script_output import host_now
 from connectors.slurm import parse
 from connectors.slurm.actions import MISSING, SlurmActions, SlurmReruns
 from connectors.slurm.client import OPERATORS, SlurmClient, level_of
-from connectors.slurm.hold import SlurmHolds
+from connectors.slurm.hold import SlurmHolder
 from connectors.slurm.inventory import SlurmInventory
 from connectors.slurm.log import read_log
 from connectors.slurm.options import JobSelection, SlurmOptions
@@ -83,15 +83,15 @@ class SlurmConnector(ComposedConnector):
     ) -> None:
         client = SlurmClient(options, session or session_of(options, target, secrets))
         selection = JobSelection(options, target)
-        polls, holds = SlurmPoller(client, selection), SlurmHolds(client, selection)
+        polls, holder = SlurmPoller(client, selection), SlurmHolder(client, selection)
         jobs = SlurmInventory(client, selection, polls)
         super().__init__(
             client,
             inventory=jobs.inventory,
             poll=polls.poll,
             log=lambda run, start, limit_bytes: read_log(client, run, start, limit_bytes),
-            acts=SlurmActions(client, selection, SlurmReruns(client, selection, jobs), holds),
-            holds=holds.holds,
+            acts=SlurmActions(client, selection, SlurmReruns(client, selection, jobs), holder),
+            holds=holder.holds,
             probe=lambda: probe(client, selection),
         )
 

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
     ActionFound,
-    ActionSpec,
     ActionUnknown,
     HoldMark,
     LookUpResult,
     NativeHold,
     Preview,
-    Receipt,
     check_action_key,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import (
-    hold_parameters,
-    mark_refusal,
-    release_parameters,
-    release_refusal,
-    required_mark,
-    shown_mark_of_plan,
-)
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, shown_mark
 from connectors.sdk.settle import host_window
-from connectors.sdk.states import Verb
 from connectors.slurm import parse
 from connectors.slurm.client import JobSituation, SlurmClient, sent, situation
 from connectors.slurm.options import JobSelection
@@ -40,7 +31,22 @@ WAITING_ONLY = (
 )
 
 
-class SlurmHolds:
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """The submissions of a job that wait."""
+
+    now: JobSituation
+    lines: list[QueueRow]
+
+    def marked(self, hold: str) -> list[QueueRow]:
+        return [line for line in self.lines if f"headway-hold id={hold} " in line.comment] if hold else []
+
+
+class SlurmHolder(MarkedPauseHolder[WaitingJob]):
+    """Of a job some submissions may be held and others not: it counts as held where all are."""
+
+    marking = MarkedPause("Slurm", "held", "comment", replaces_marks=False)
+
     def __init__(self, client: SlurmClient, selection: JobSelection) -> None:
         self._client, self._selection = client, selection
 
@@ -65,25 +71,31 @@ class SlurmHolds:
             raise parse.nothing_seen([error], self._client.where)
         return [line for queued in waits.values() for line in queued if line.is_pending]
 
-    def _read(self, job: str) -> tuple[JobSituation, list[QueueRow]]:
+    def read(self, job: str) -> WaitingJob:
+        if not self._selection.parts_of(job)[1]:
+            raise NotSupported(f"{job}: not a job of {self._selection.target}")
         answer = self._client.pending()
         rows = [row for row in self._waiting(answer) if self._selection.job_of(row.user, row.name) == job]
-        return situation(answer), rows
+        return WaitingJob(situation(answer), rows)
 
-    def preview(self, spec: ActionSpec) -> Preview:
-        user, name = self._selection.parts_of(spec.run.job)
-        if not name:
-            raise NotSupported(f"{spec.run.job}: not a job of {self._selection.target}")
-        now, waiting = self._read(spec.run.job)
-        part = self._hold if spec.verb is Verb.HOLD else self._release
-        return part(spec, user, now, waiting)
+    def state(self, row: WaitingJob) -> PauseState:
+        marks = {mark.id: mark for line in row.lines if (mark := HoldMark.read(line.comment))}
+        return PauseState(bool(row.lines) and all(line.is_held for line in row.lines), tuple(marks.values()))
 
-    def _hold(self, spec: ActionSpec, user: str, now: JobSituation, waiting: list[QueueRow]) -> Preview:
-        job = spec.run.job
-        ids = [_id(line) for line in waiting if not line.is_held]
-        plan = {"how": "hold", "job": job, "user": user, "skew": now.skew, "parts": ids, **hold_parameters(spec)}
-        mark = shown_mark_of_plan(plan)
-        calls = [f'scontrol update JobId={part} Comment="… {mark}"; scontrol hold {part}' for part in ids[:5]]
+    def by_hand(self, job: str, row: WaitingJob) -> str:
+        return f"scontrol release {','.join(map(_id, row.lines))}"
+
+    def hold_refusal(self, job: str, row: WaitingJob, now: PauseState) -> str | None:
+        if not row.lines:
+            return f"no submission of {job} waits: Slurm can hold only submissions that have not begun"
+        return super().hold_refusal(job, row, now)
+
+    def missing_right(self, job: str, row: WaitingJob, how: str) -> str | None:
+        return row.now.refusal(self._selection.parts_of(job)[0])
+
+    def preview_hold(self, job: str, row: WaitingJob, mark: HoldMark) -> Preview:
+        ids, text = [_id(line) for line in row.lines if not line.is_held], shown_mark(mark)
+        calls = [f'scontrol update JobId={part} Comment="… {text}"; scontrol hold {part}' for part in ids[:5]]
         return Preview(
             verb="hold",
             summary=f"hold the waiting submissions of {job}, marked in their comments with the holder and the end",
@@ -91,84 +103,59 @@ class SlurmHolds:
             affected=tuple(ids[:100]),
             native_calls=tuple(f"on {self._selection.target}: {command}" for command in calls),
             notes=WAITING_ONLY,
-            refused=mark_refusal(plan) or _hold_refusal(job, waiting) or now.refusal(user),
-            plan=plan,
+            plan={"skew": row.now.skew, "parts": ids},
         )
 
-    def _release(self, spec: ActionSpec, user: str, now: JobSituation, waiting: list[QueueRow]) -> Preview:
-        job, (hold, enables) = spec.run.job, release_parameters(spec)
-        marked_lines = [line for line in waiting if f"headway-hold id={hold} " in line.comment] if hold else []
-        mark = next((mark for line in marked_lines or waiting if (mark := HoldMark.read(line.comment))), None)
-        ids = [_id(line) for line in marked_lines]
-        plan = {"how": "release", "job": job, "user": user, "skew": now.skew, "parts": ids}
+    def preview_release(self, job: str, row: WaitingJob, plan: Mapping[str, Any], resumes: bool) -> Preview:
+        enables, ids = plan["how"] == "release", [_id(line) for line in row.marked(plan["hold"])]
         calls = [f"{f'scontrol release {part}; ' * enables}scontrol update JobId={part} Comment=…" for part in ids[:5]]
-        by_hand = f"scontrol release {','.join(map(_id, waiting)) or 'JOB'}"
-        refused = release_refusal(job, hold, mark, not all(line.is_held for line in waiting), by_hand)
         return Preview(
-            verb="release" if enables else "clear",
+            verb=plan["how"],
             summary=f"release the waiting submissions of {job} and remove the hold mark from their comments"
             if enables
             else f"remove the hold mark from the comments of {job}; its submissions are not changed otherwise",
-            scope=f"hold {hold} of {job}",
+            scope=f"hold {plan['hold']} of {job}",
             affected=tuple(ids[:100]),
             native_calls=tuple(f"on {self._selection.target}: {command}" for command in calls),
             notes=(STARTED_LATER,) if enables else (),
-            refused=refused or now.refusal(user),
-            plan={**plan, "hold": hold, "enables": enables},
+            plan={"skew": row.now.skew, "parts": ids},
         )
 
-    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
-        """As the contract says, for the submissions that wait now, not those of the preview."""
-        job, user, latest = str(plan["job"]), str(plan["user"]), str(host_window(plan)[1])
-        _, waiting = self._read(job)
-        if plan["how"] == "release":
-            hold = str(plan["hold"])
-            check_action_key(hold)
-            ids = [_id(line) for line in waiting if f"headway-hold id={hold} " in line.comment]
-            enable = "no" if plan.get("enables") is False else "yes"
-            message = sent(self._client, ("release", hold, enable, latest, *ids), job, user)
-            return Receipt(f"job {message.rest}", "released, its comment as it was" if enable == "yes" else "unmarked")
-        mark = required_mark(plan, key)
-        for line in waiting:
-            if (existing := HoldMark.read(line.comment)) and existing.id != key:
-                raise NotSupported(f"{job} is held by another: {existing.text}")
-        message = sent(self._client, ("hold", key, mark.text, latest, *map(_id, waiting)), job, user)
-        return Receipt(f"job {message.rest}", f"held: {mark.text}")
+    def write_hold(self, row: WaitingJob, now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+        """Of the submissions that wait now, not those of the preview."""
+        self._send(("hold", mark.id, mark.text), row.lines, plan)
+
+    def write_release(self, row: WaitingJob, now: PauseState, plan: Mapping[str, Any]) -> None:
+        hold = str(plan["hold"])
+        check_action_key(hold)
+        self._send(("release", hold, "yes" if plan["how"] == "release" else "no"), row.marked(hold), plan)
+
+    def _send(self, call: tuple[str, ...], lines: Iterable[QueueRow], plan: Mapping[str, Any]) -> None:
+        job, latest = str(plan["job"]), str(host_window(plan)[1])
+        sent(self._client, (*call, latest, *map(_id, lines)), job, self._selection.parts_of(job)[0])
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By the mark: a hold has added it, a release has removed it."""
-        _, waiting = self._read(str(plan["job"]))
-        hold = key if plan["how"] == "hold" else str(plan["hold"])
-        marked_lines = [line for line in waiting if f"headway-hold id={hold} " in line.comment]
+        job, row, hold = str(plan["job"]), self.read(str(plan["job"])), key if plan["how"] == "hold" else plan["hold"]
+        marked = row.marked(str(hold))
         # of "7_[4-9]" the job: it is "7_[5-9]" once its first task began
         requested = {part.partition("[")[0] for part in plan.get("parts", ())}
-        chosen = [line for line in waiting if line.part.partition("[")[0] in requested]
+        chosen = [line for line in row.lines if line.part.partition("[")[0] in requested]
         if plan["how"] == "hold":
-            held = [line.part for line in marked_lines if line.is_held]
+            held = [line.part for line in marked if line.is_held]
             free = [line.part for line in chosen if not line.is_held]
             if held and free:
                 return ActionUnknown(f"held under its key: {', '.join(held[:20])}; not held: {', '.join(free[:20])}")
-            return ActionFound(f"job {held[0]}", "held under its key") if held else ActionAbsent()
-        released = [line.part for line in chosen if line not in marked_lines]
-        if marked_lines and released:
-            marked = ", ".join(line.part for line in marked_lines[:20])
-            return ActionUnknown(f"the mark of {hold} is gone from {', '.join(released[:20])}; it is still on {marked}")
-        if marked_lines or (plan.get("enables") is not False and waiting and all(line.is_held for line in waiting)):
+            return ActionFound(job, f"held under its key: {', '.join(held[:20])}") if held else ActionAbsent()
+        released = [line.part for line in chosen if line not in marked]
+        if marked and released:
+            still = ", ".join(line.part for line in marked[:20])
+            return ActionUnknown(f"the mark of {hold} is gone from {', '.join(released[:20])}; it is still on {still}")
+        if marked or (plan["how"] == "release" and self.state(row).is_paused):
             return ActionAbsent()
-        return ActionFound(str(plan["job"]), f"no waiting submission has the mark of {hold}")
+        return ActionFound(job, f"no waiting submission has the mark of {hold}")
 
 
 def _id(line: QueueRow) -> str:
     """As scontrol takes it: "7_[4-9]" less "%2"."""
     return line.part.partition("%")[0] + ("]" if "%" in line.part else "")
-
-
-def _hold_refusal(job: str, waiting: list[QueueRow]) -> str | None:
-    mark = next((mark for line in waiting if (mark := HoldMark.read(line.comment))), None)
-    if not waiting:
-        return f"no submission of {job} waits: Slurm can hold only submissions that have not begun"
-    if mark is not None:
-        return f"{job} is held already: {mark.text}"
-    if all(line.is_held for line in waiting):
-        return f"{job} is held in Slurm, and not by Headway: its owner must release it"
-    return None

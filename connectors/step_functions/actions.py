@@ -9,16 +9,15 @@ send cannot make a second one. "start": StartExecution, our key its name, with t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from connectors.sdk.action_router import ActionFunctions, Plan, VerbRouter
-from connectors.sdk.aws import scheduler, schedules
+from connectors.sdk.aws import schedules
 from connectors.sdk.aws.client import AwsAlreadyExists, AwsNotFound
+from connectors.sdk.aws.scheduler import ScheduleHolder
 from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, LookUpResult, Preview, Receipt
-from connectors.sdk.errors import NotSupported
+from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.states import Capability, RunState, Verb
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
@@ -32,37 +31,39 @@ class StepFunctionsActions(VerbRouter):
 
     def __init__(self, client: StepFunctionsClient, machines: StateMachines, settle_seconds: float) -> None:
         self._machines = machines
-        write = ActionFunctions(partial(scheduler.send, client), partial(scheduler.look_up, client))
+        self._holder = ScheduleHolder(client, lambda job: self._schedules_of(machines.named(job)))
         super().__init__(
             "Step Functions",
             client,
             {
                 Verb.RERUN: self._preview_rerun,
                 Verb.CANCEL: self._preview_stop,
-                **dict.fromkeys((Verb.START, Verb.HOLD, Verb.RELEASE), self._preview_by_schedule),
+                Verb.START: self._preview_start,
+                **dict.fromkeys((Verb.HOLD, Verb.RELEASE), self._preview_hold),
             },
             {
                 "redrive": ActionFunctions(self._send_redrive, self._look_up_redrive),
                 "start": ActionFunctions(self._send_again, self._look_up_start),
                 "begin": ActionFunctions(self._send_start, self._look_up_start),
                 "stop": ActionFunctions(self._send_stop, self._look_up_stop),
-                "hold": write,
-                "release": write,
+                **dict.fromkeys(self._holder.plans, self._holder),
             },
             {Capability.MARK: NO_MARK},
             settle_seconds,
         )
 
-    def _preview_by_schedule(self, spec: ActionSpec) -> Preview:
-        """START, HOLD and RELEASE need the schedules of the state machine."""
-        machine = self._machines.named(spec.run.job)
+    def _schedules_of(self, machine: AwsReply) -> list[AwsReply]:
+        """Raises AccessRefused where they cannot be read."""
         by_machine, unreadable = self._machines.schedules([machine])
-        rows = by_machine.get(str(machine["stateMachineArn"]), [])
-        if spec.verb == Verb.START:
-            preview = self._preview_start(spec, machine, rows)
-        else:
-            preview = (scheduler.hold if spec.verb == Verb.HOLD else scheduler.release)(spec, rows)
-        return replace(preview, refused=unreadable) if unreadable else preview
+        if unreadable:
+            raise AccessRefused(unreadable)
+        return by_machine[str(machine["stateMachineArn"])]
+
+    def _preview_hold(self, spec: ActionSpec) -> Preview:
+        try:
+            return self._holder.preview(spec)
+        except AccessRefused as error:
+            return Preview.refusal(str(spec.verb), str(error))
 
     def _preview_rerun(self, spec: ActionSpec) -> Preview:
         """A redrive where AWS offers it, else a start with the same input, which is read again when it is sent."""
@@ -120,9 +121,14 @@ class StepFunctionsActions(VerbRouter):
             f"{arn}#{before + 1}", f"redriven {now} time(s), {before} before; AWS does not record the user"
         )
 
-    def _preview_start(self, spec: ActionSpec, machine: Mapping[str, Any], replies: Sequence[AwsReply]) -> Preview:
+    def _preview_start(self, spec: ActionSpec) -> Preview:
         """The call of a start, with which schedule's input; the input stays in AWS until it is sent."""
-        job, arn = spec.run.job, str(machine["stateMachineArn"])
+        job, machine = spec.run.job, self._machines.named(spec.run.job)
+        try:
+            replies = self._schedules_of(machine)
+        except AccessRefused as error:
+            return Preview.refusal("start", str(error))
+        arn = str(machine["stateMachineArn"])
         running = self._open_executions(arn) if machine.get("type") != parse.EXPRESS else []
         source = replies[0] if replies else None
         name = schedules.full_name(source) if source else ""
@@ -143,7 +149,7 @@ class StepFunctionsActions(VerbRouter):
             notes=(note,),
             refused=_start_refusal(spec, machine, replies),
             plan={
-                "way": "begin",
+                "how": "begin",
                 "machine": target,
                 "schedule": [*schedules.place(source)] if source else None,
                 "period_at": _period(spec),
@@ -174,7 +180,7 @@ class StepFunctionsActions(VerbRouter):
             native_calls=(f"states:StopExecution executionArn={ref['arn']} error={ERROR} cause=<key>",),
             notes=("a Lambda or a query that its running step began may go on",),
             refused=None if parse.is_open(execution) else ended,
-            plan={"way": "stop", "arn": ref["arn"], "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
+            plan={"how": "stop", "arn": ref["arn"], "why": str(spec.parameters.get("why") or "")[:WHY_CHARACTERS]},
         )
 
     def _send_stop(self, plan: Plan, key: str) -> Receipt:
@@ -206,7 +212,7 @@ def _redrive(reply: AwsReply, spec: ActionSpec, running: list[AwsReply]) -> Prev
         overlap=overlap(running, spec.run.job),
         native_calls=(f"states:RedriveExecution executionArn={reply['executionArn']} clientToken=<key>",),
         notes=("keeps the input and the definition that the execution began with", f"redrive number {count + 1}"),
-        plan={"way": "redrive", "arn": str(reply["executionArn"]), "redrives": count},
+        plan={"how": "redrive", "arn": str(reply["executionArn"]), "redrives": count},
     )
 
 
@@ -229,7 +235,7 @@ def _start(reply: AwsReply, spec: ActionSpec, running: list[AwsReply]) -> Previe
             "runs the definition of now",
         ),
         refused=refused,
-        plan={"way": "start", "machine": machine, "source": str(reply["executionArn"])},
+        plan={"how": "start", "machine": machine, "source": str(reply["executionArn"])},
     )
 
 

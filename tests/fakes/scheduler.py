@@ -27,7 +27,7 @@ from connectors.sdk.contract import (
     SourcePermission,
 )
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.marked_pause import hold_parameters, mark_refusal
+from connectors.sdk.marked_pause import KEY_PLACEHOLDER, mark_of
 from connectors.sdk.records import (
     Inventory,
     JobRecord,
@@ -219,9 +219,7 @@ class FakeConnector:
             else f"{spec.verb} {spec.run.job}",
             "1 run",
             overlap=self._scheduler.overlap,
-            refused=self._scheduler.refused
-            or unknown
-            or (mark_refusal(hold_parameters(spec)) if spec.verb is Verb.HOLD else None),
+            refused=self._scheduler.refused or unknown or (_mark_refusal(spec) if spec.verb is Verb.HOLD else None),
             plan={"job": spec.run.job, "verb": spec.verb.value, "parameters": dict(spec.parameters)},
         )
 
@@ -251,3 +249,11 @@ class FakeConnector:
     def close(self) -> None:
         if self._scheduler.broken_close:
             raise RuntimeError("the line is half open")
+
+
+def _mark_refusal(spec: ActionSpec) -> str | None:
+    try:
+        mark_of(spec.parameters, KEY_PLACEHOLDER)
+    except NotSupported as error:
+        return str(error)
+    return None

@@ -316,7 +316,7 @@ def test_cancel_refuses_a_process_that_is_not_the_runs_own(act: Connector, postg
             " RETURNING runid",
             pid,
         )
-        forged = Preview("cancel", "", "", plan={"way": "cancel", "runid": rows[0][0]})
+        forged = Preview("cancel", "", "", plan={"how": "cancel", "runid": rows[0][0]})
         try:
             with pytest.raises(NotSupported, match="nothing was cancelled"):
                 act.act(forged, new_key(), 10)
@@ -338,7 +338,7 @@ def test_view_may_neither_hold_nor_cancel(
         assert preview.refused is not None
         assert "headway connector grants pg_cron --login headway_view" in preview.refused
         with pytest.raises(AccessRefused, match="permission denied"):  # the database refuses by itself too
-            view.act(replace(preview, refused=None), new_key(), 10)
+            view.act(act.preview(ask, 10), new_key(), 10)
     missing = [right for right in view.probe(10).rights if right.held is False]
     names = ["rerun or start a job", "hold and release a job", "take a mark alone from a job", "cancel a run"]
     assert names == [right.name for right in missing]

@@ -224,7 +224,7 @@ def test_a_redrive_that_the_server_does_not_have_is_not_called_throttling(machin
     connector = machines.connect()
     (run,), _ = poll_all(connector)
     arn = run.attempt_key.partition("#")[0]
-    preview = Preview("redrive", "", "", plan={"way": "redrive", "arn": arn, "redrives": 0})
+    preview = Preview("redrive", "", "", plan={"how": "redrive", "arn": arn, "redrives": 0})
     with pytest.raises(NotSupported, match="this server does not have RedriveExecution: 500 with a web page"):
         connector.act(preview, new_key(), 20)
     connector.close()

@@ -24,18 +24,15 @@ from connectors.sdk.aws.values import AwsReply, instant
 from connectors.sdk.contract import (
     STARTED_LATER,
     ActionAbsent,
-    ActionFound,
-    ActionSpec,
     ActionUnknown,
     HoldMark,
     LookUpResult,
     NativeHold,
     Preview,
-    Receipt,
     SourcePermission,
 )
 from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown, RecordUnreadable
-from connectors.sdk.marked_pause import KEY_PLACEHOLDER, hold_parameters, mark_of, release_parameters
+from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, shown_mark
 
 SCHEDULES_SIZE = 100  # MaxResults of ListSchedules, "Valid Range: Minimum value of 1. Maximum value of 100"
 SETTLED = timedelta(minutes=1)
@@ -110,63 +107,138 @@ NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge S
 HOLD_NOTE = "EventBridge rules, universal targets and other callers are not held: they may start it all the same"
 
 
-def hold(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
-    """The preview of a hold; refused where no schedule is enabled, or one has no room for the hold mark."""
-    chosen = [item for item in replies if schedules.is_enabled(item) and not schedules.is_over(item, datetime.now(UTC))]
-    names = tuple(schedules.full_name(item) for item in chosen)
-    seen = [[*schedules.place(item), schedules.seen(item)] for item in chosen]
-    plan = {"way": "hold", **hold_parameters(spec), "schedules": seen}
-    mark = mark_of(plan, KEY_PLACEHOLDER)
-    return Preview(
-        verb="disable its schedules",
-        summary=f"disable {_count(names)} of {spec.run.job}, with a description that says who holds it until when",
-        scope=f"every start of {spec.run.job} by {', '.join(names) or 'the clock'} until it is released",
-        affected=names,
-        native_calls=tuple(
-            f"scheduler:UpdateSchedule GroupName={group} Name={name} State=DISABLED Description=… headway-hold id=<key>"
-            for group, name, _ in seen
-        )
-        or ("scheduler:UpdateSchedule",),
-        notes=(
-            HOLD_NOTE,
-            *_rate_note(chosen),
-            *(
-                f"schedule {full_name(item)}: {why}, so no dependency holds it, only a person"
-                for item in chosen
-                if (why := schedules.unreadable(item, datetime.now(UTC)))
+class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
+    """Holds of what schedules start. Of several schedules some may be held and others not."""
+
+    marking = MarkedPause("EventBridge Scheduler", "disabled", "description", replaces_marks=False, is_one_step=True)
+    fix = "enable its schedules"
+
+    def __init__(self, client: SchedulerClient, schedules_of: Callable[[str], list[AwsReply]]) -> None:
+        """`schedules_of`: the schedules that start a job."""
+        self._client, self._schedules_of = client, schedules_of
+
+    def read(self, job: str) -> list[AwsReply]:
+        return self._schedules_of(job)
+
+    def read_again(self, plan: Mapping[str, Any]) -> list[AwsReply] | None:
+        rows = []
+        for group, name, *_ in plan["schedules"]:
+            with suppress(AwsNotFound):
+                rows.append(self._client.schedule(group, name))
+        return rows or None
+
+    def state(self, row: list[AwsReply]) -> PauseState:
+        marks = {mark.id: mark for item in row if (mark := schedules.mark_in(item)) is not None}
+        return PauseState(schedules.is_paused(row), tuple(marks.values()))
+
+    def hold_refusal(self, job: str, row: list[AwsReply], now: PauseState) -> str | None:
+        if not row:
+            return NO_CLOCK.format(job=job)
+        if not now.marks and not _running(row):
+            names = ", ".join(map(full_name, row))
+            return f"no schedule of {job} is enabled, and not by us: {names} must be enabled where it was disabled"
+        return super().hold_refusal(job, row, now)
+
+    def preview_hold(self, job: str, row: list[AwsReply], mark: HoldMark) -> Preview:
+        chosen = _running(row)
+        if unfit := next((why for item in chosen if (why := _unfit(item, mark))), None):
+            return Preview.refusal("hold", unfit)
+        names = tuple(map(full_name, chosen))
+        unreadable = ((full_name(item), schedules.unreadable(item, datetime.now(UTC))) for item in chosen)
+        return Preview(
+            verb="disable its schedules",
+            summary=f"disable {_count(names)} of {job}, with a description that says who holds it until when",
+            scope=f"every start of {job} by {', '.join(names)} until it is released",
+            affected=names,
+            native_calls=tuple(_call_text(item, "DISABLED", f"… {shown_mark(mark)}") for item in chosen),
+            notes=(
+                HOLD_NOTE,
+                *_rate_note(chosen),
+                *(
+                    f"schedule {name}: {why}, so no dependency holds it, only a person"
+                    for name, why in unreadable
+                    if why
+                ),
             ),
-        ),
-        refused=_hold_refusal(spec.run.job, replies, chosen, mark),
-        plan=plan,
-    )
-
-
-def release(spec: ActionSpec, replies: Sequence[AwsReply]) -> Preview:
-    """The preview of a release; refused where no schedule has the mark."""
-    requested, enables = release_parameters(spec)
-    chosen = [item for item in replies if (mark := schedules.mark_in(item)) is not None and mark.id == requested]
-    names = tuple(schedules.full_name(item) for item in chosen)
-    places = [[*schedules.place(item)] for item in chosen]
-    refused = f"no schedule of {spec.run.job} has the mark of hold {requested}: there is nothing to undo"
-    if marks := _marks(replies):
-        refused = f"{spec.run.job} is held by another: {marks[0].text}"
-    return Preview(
-        verb="enable its schedules" if enables else "remove the mark",
-        summary=f"enable {_count(names)} of {spec.run.job} again and remove the mark from the description"
-        if enables
-        else f"remove the mark from the description of {_count(names)} of {spec.run.job}; enabled or not is unchanged",
-        scope=f"hold {requested} of {spec.run.job}",
-        affected=names,
-        native_calls=tuple(
-            f"scheduler:UpdateSchedule GroupName={group} Name={name} State={'ENABLED' if enables else '(as it is)'}"
-            " Description=(as it was)"
-            for group, name in places
+            plan={"schedules": [[*schedules.place(item), schedules.seen(item)] for item in chosen]},
         )
-        or ("scheduler:UpdateSchedule",),
-        notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
-        refused=None if chosen else refused,
-        plan={"way": "release", "hold": requested, "enables": enables, "schedules": places},
-    )
+
+    def preview_release(self, job: str, row: list[AwsReply], plan: Mapping[str, Any], resumes: bool) -> Preview:
+        enables, chosen = plan["how"] == "release", _marked(row, str(plan["hold"]))
+        names, state = tuple(map(full_name, chosen)), "ENABLED" if enables else "(as it is)"
+        rest = "the mark from the description"
+        return Preview(
+            verb="enable its schedules" if enables else "remove the mark",
+            summary=f"enable {_count(names)} of {job} again and remove {rest}"
+            if enables
+            else f"remove {rest} of {_count(names)} of {job}; enabled or not is unchanged",
+            scope=f"hold {plan['hold']} of {job}",
+            affected=names,
+            native_calls=tuple(_call_text(item, state, "(as it was)") for item in chosen),
+            notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
+            plan={"schedules": [[*schedules.place(item)] for item in chosen]},
+        )
+
+    def write_hold(self, row: list[AwsReply], now: PauseState, plan: Mapping[str, Any], mark: HoldMark) -> None:
+        """Raises NotSupported where a schedule changed since the preview: then none is written."""
+        by_place = {schedules.place(item): item for item in row}
+        changed = []
+        for group, name, seen in plan["schedules"]:
+            item = by_place.get((group, name))
+            if item is None:
+                raise NotSupported(f"schedule {group}/{name} no longer exists: nothing was changed")
+            mark_in, is_enabled = schedules.mark_in(item), schedules.is_enabled(item)
+            if mark_in is not None and mark_in.id == mark.id and not is_enabled:
+                continue  # the same key again
+            if mark_in is not None or not is_enabled or schedules.seen(item) != seen:
+                why = "held" if mark_in else "changed" if is_enabled else "disabled"
+                raise NotSupported(f"schedule {group}/{name} was {why} since it was read: nothing was changed")
+            if unfit := _unfit(item, mark):
+                raise NotSupported(f"{unfit}: nothing was changed")
+            changed.append(schedules.with_mark(item, mark))
+        self._write(changed, mark.id)
+
+    def write_release(self, row: list[AwsReply], now: PauseState, plan: Mapping[str, Any]) -> None:
+        marked = _marked(row, str(plan["hold"]))
+        for item in marked:
+            if unknown := schedules.unknown_fields(item):
+                raise NotSupported(f"schedule {full_name(item)} has fields that would be lost: {', '.join(unknown)}")
+        enables = plan["how"] == "release"
+        self._write([schedules.without_mark(item, enables) for item in marked], str(plan["key"]))
+
+    def _write(self, changed: Sequence[AwsReply], key: str) -> None:
+        for number, item in enumerate(changed):
+            try:
+                self._client.update_schedule(item, f"{key}-{number}")
+            except ConnectorError as error:
+                if number and not isinstance(error, OutcomeUnknown):
+                    names = ", ".join(map(full_name, changed[:number]))
+                    raise OutcomeUnknown(f"{names} was written, then: {error}") from None
+                raise
+
+    def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
+        row = self.read_again(plan)
+        if row is None:
+            return ActionAbsent()
+        marked = [full_name(item) for item in _marked(row, key)]
+        if plan["how"] == "hold" and 0 < len(marked) < len(row):
+            names = ", ".join(map(full_name, row))
+            return ActionUnknown(f"only {', '.join(marked)} of {names} bears the hold mark")
+        return self.marking.look_up(self.state(row), plan, key)
+
+
+def _running(rows: Sequence[AwsReply]) -> list[AwsReply]:
+    now = datetime.now(UTC)
+    return [item for item in rows if schedules.is_enabled(item) and not schedules.is_over(item, now)]
+
+
+def _marked(rows: Sequence[AwsReply], hold: str) -> list[AwsReply]:
+    return [item for item in rows if (mark := schedules.mark_in(item)) is not None and mark.id == hold]
+
+
+def _call_text(schedule: AwsReply, state: str, description: str) -> str:
+    group, name = schedules.place(schedule)
+    return f"scheduler:UpdateSchedule GroupName={group} Name={name} State={state} Description={description}"
 
 
 def _count(names: Sequence[str]) -> str:
@@ -180,21 +252,6 @@ def _rate_note(chosen: Sequence[AwsReply]) -> tuple[str, ...]:
     return ("a rate without a start date may restart from the change",) if rates else ()
 
 
-def _hold_refusal(
-    job: str, replies: Sequence[AwsReply], chosen: Sequence[AwsReply], mark: HoldMark | None
-) -> str | None:
-    if marks := _marks(replies):
-        return f"{job} is held already: {marks[0].text}"
-    if not replies:
-        return NO_CLOCK.format(job=job)
-    if not chosen:
-        names = ", ".join(schedules.full_name(item) for item in replies)
-        return f"no schedule of {job} is enabled, and not by us: {names} must be enabled where it was disabled"
-    if mark is None:
-        return "the name or the end of the hold cannot be written at its source"
-    return next((why for item in chosen if (why := _unfit(item, mark))), None)
-
-
 def _unfit(schedule: AwsReply, mark: HoldMark) -> str | None:
     name = schedules.full_name(schedule)
     if unknown := schedules.unknown_fields(schedule):
@@ -204,93 +261,6 @@ def _unfit(schedule: AwsReply, mark: HoldMark) -> str | None:
     if len(str(schedules.with_mark(schedule, mark)["Description"])) > schedules.DESCRIPTION_CHARACTERS:
         return f"the description of schedule {name} leaves no room for the hold mark: shorten it"
     return None
-
-
-def _marks(replies: Sequence[AwsReply]) -> list[HoldMark]:
-    return [mark for item in replies if (mark := schedules.mark_in(item)) is not None]
-
-
-def send(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> Receipt:
-    """Writes the schedules. Raises NotSupported where they changed since the preview: then nothing was written."""
-    held = _held(client, plan, key) if plan["way"] == "hold" else _released(client, plan)
-    done: list[AwsReply] = []
-    for item in held:
-        try:
-            client.update_schedule(item, f"{key}-{len(done)}")
-        except ConnectorError as error:
-            if done and not isinstance(error, OutcomeUnknown):
-                names = ", ".join(schedules.full_name(entry) for entry in done)
-                raise OutcomeUnknown(f"{names} was written, then: {error}") from None
-            raise
-        done.append(item)
-    names = ", ".join(f"{group}/{name}" for group, name, *_ in plan["schedules"])
-    done_text = "disabled" if plan["way"] == "hold" else "enabled" if _enables(plan) else "the hold mark is removed"
-    return Receipt(names, f"{done_text}: {names}")
-
-
-def _enables(plan: Mapping[str, Any]) -> bool:
-    """False for a release that only removes the mark."""
-    return plan.get("enables") is not False
-
-
-def _held(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> list[AwsReply]:
-    """The updates of a hold. Raises NotSupported where a schedule changed since the preview."""
-    mark = mark_of(plan, key)
-    if mark is None or not plan["schedules"]:
-        raise NotSupported(f"{client.place}: there is nothing to hold, or no mark for it: nothing was changed")
-    requested = []
-    for group, name, seen in plan["schedules"]:
-        now = client.schedule(group, name)
-        mark_in = schedules.mark_in(now)
-        if mark_in is not None and mark_in.id == key and not schedules.is_enabled(now):
-            continue  # the same key again
-        if mark_in is not None or not schedules.is_enabled(now) or schedules.seen(now) != seen:
-            why = "held" if mark_in else "changed" if schedules.is_enabled(now) else "disabled"
-            raise NotSupported(f"schedule {group}/{name} was {why} since it was read: nothing was changed")
-        if unfit := _unfit(now, mark):
-            raise NotSupported(f"{unfit}: nothing was changed")
-        requested.append(schedules.with_mark(now, mark))
-    return requested
-
-
-def _released(client: SchedulerClient, plan: Mapping[str, Any]) -> list[AwsReply]:
-    requested = []
-    for group, name in plan["schedules"]:
-        try:
-            now = client.schedule(group, name)
-        except AwsNotFound:
-            continue
-        mark = schedules.mark_in(now)
-        if mark is not None and mark.id == plan["hold"]:
-            if unknown := schedules.unknown_fields(now):
-                raise NotSupported(f"schedule {group}/{name} has fields that would be lost: {', '.join(unknown)}")
-            requested.append(schedules.without_mark(now, enable=_enables(plan)))
-    if not requested:
-        raise NotSupported(f"{client.place}: no schedule bears hold {plan['hold']}: nothing was changed")
-    return requested
-
-
-def look_up(client: SchedulerClient, plan: Mapping[str, Any], key: str) -> LookUpResult:
-    """A hold by its mark in every schedule, a release by enabled schedules without the mark."""
-    now: list[AwsReply] = []
-    for group, name, *_ in plan["schedules"]:
-        with suppress(AwsNotFound):
-            now.append(client.schedule(group, name))
-    names = ", ".join(schedules.full_name(item) for item in now)
-    if not now:
-        return ActionAbsent()
-    requested = key if plan["way"] == "hold" else str(plan["hold"])
-    marked = [item for item in now if (mark := schedules.mark_in(item)) is not None and mark.id == requested]
-    if plan["way"] == "release":
-        enabled = all(schedules.is_enabled(item) for item in now)
-        if marked or not (enabled or not _enables(plan)):
-            return ActionAbsent()
-        return ActionFound(names, f"{'enabled, ' if enabled else ''}without the mark: {names}")
-    if marked and len(marked) < len(now):
-        return ActionUnknown(
-            f"only {', '.join(schedules.full_name(item) for item in marked)} of {names} bears the hold mark"
-        )
-    return ActionFound(names, f"disabled with the hold mark: {names}") if marked else ActionAbsent()
 
 
 def holds(job: str, replies: Sequence[AwsReply]) -> list[NativeHold]:

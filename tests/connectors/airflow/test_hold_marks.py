@@ -12,7 +12,7 @@ from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.parse import action_mark, ending_verb, note_with_hold, note_with_mark
 from connectors.sdk.conformance.world import new_key
 from connectors.sdk.contract import ActionUnknown, HoldMark
-from connectors.sdk.marked_pause import hold_mark, holds_in, without_hold
+from connectors.sdk.marked_pause import holds_in, without_hold
 from connectors.sdk.states import RunState
 from tests.connectors.airflow.support import URL, allowed
 from tests.connectors.airflow.test_holds import held_night, hold, quiet_night, release
@@ -22,7 +22,7 @@ from tests.fakes.airflow_actions import recorded
 
 KEY, OTHER = "headway-0123456789abcdef", "headway-fedcba9876543210"
 UNTIL = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
-HOLD = hold_mark(KEY, "ada", UNTIL)
+HOLD = HoldMark(KEY, "ada", UNTIL)
 LINE = "headway-hold id=headway-0123456789abcdef by=ada until=2026-11-20T06:30:00Z"
 
 
@@ -44,19 +44,11 @@ def test_another_hold_is_not_removed() -> None:
 
 
 def test_a_new_hold_replaces_one_that_was_left_behind() -> None:
-    assert f"a\n{HOLD.text}" == note_with_hold(f"a\n{hold_mark(OTHER, 'bob', UNTIL).text}", HOLD)
+    assert f"a\n{HOLD.text}" == note_with_hold(f"a\n{HoldMark(OTHER, 'bob', UNTIL).text}", HOLD)
 
 
 def test_a_note_without_room_is_not_cut_for_a_hold() -> None:
     assert None is note_with_hold("x" * 950, HOLD)
-
-
-@pytest.mark.parametrize(
-    "by, written", [("ada", "ada"), ("", "headway"), ("Ada L. [x]", "Ada_L.__x_"), ("a" * 99, "a" * 64)]
-)
-def test_a_name_is_written_so_that_it_can_be_read_again(by: str, written: str) -> None:
-    mark = hold_mark(KEY, by, UNTIL)
-    assert (written, mark) == (mark.by, HoldMark.read(mark.text))
 
 
 def test_a_mark_never_cuts_a_hold_and_cuts_the_text_of_people_at_their_end() -> None:

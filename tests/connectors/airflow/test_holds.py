@@ -116,7 +116,7 @@ def test_a_hold_is_found_below_later_runs() -> None:
             "load_orders has no run yet whose note has room for the mark of a hold: pause it by hand",
         ),
         (hold("gone"), "Airflow has no DAG gone"),
-        (hold(until="soon"), "a hold needs an end (until)"),
+        (hold(until="soon"), "cannot be written down at its source"),
     ],
 )
 def test_what_cannot_be_held_says_why(ask: ActionSpec, text: str) -> None:
@@ -196,7 +196,7 @@ def test_a_pause_whose_answer_is_lost_is_found() -> None:
     with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 5)
     assert isinstance(connector.look_up(preview, key, 5), ActionFound)
-    assert "stock_count is paused, and its note records this hold" == connector.act(preview, key, 5).message
+    assert "stock_count was paused, and its note records this hold" == connector.act(preview, key, 5).message
 
 
 def test_a_pause_that_is_refused_leaves_the_note_as_it_was() -> None:

@@ -61,7 +61,7 @@ def test_a_job_that_runs_is_not_held(fake: FakePgCron) -> None:
 
 
 def test_a_job_that_a_person_paused_says_so(fake: FakePgCron) -> None:
-    assert "not by Headway: its owner must enable it" in refused(connector_on(fake), hold_ask("paused"))
+    assert "paused is inactive already, not by Headway" == refused(connector_on(fake), hold_ask("paused"))
 
 
 def test_a_job_recreated_under_a_hold_comes_with_the_sql_that_resumes_it(fake: FakePgCron) -> None:

@@ -69,7 +69,7 @@ def test_a_plan_without_a_key_cannot_be_looked_up() -> None:
 def test_what_has_no_key_of_ours_is_not_absent() -> None:
     starter = Starter(10**6)
     router = VerbRouter("Slurm", Wire(10), {}, {"submit": starter}, {})
-    preview = Preview("submit", "submit it", "1 run", plan={"way": "submit"})
+    preview = Preview("submit", "submit it", "1 run", plan={"how": "submit"})
     assert ActionUnknown("not an action key of ours: 'k'") == router.look_up(preview, "k")
     assert ActionAbsent() == router.look_up(preview, "headway-0123456789")
     assert 1 == starter.lookups

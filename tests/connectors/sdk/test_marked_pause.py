@@ -1,4 +1,4 @@
-"""What an ask for a hold becomes: the plan's notes, the mark as it is shown, and why there is none."""
+"""What a request for a hold becomes, and the rules of marks and pauses."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, HoldMark
+from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, HoldMark, Receipt
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.marked_pause import (
+    KEY_PLACEHOLDER,
     MarkedPause,
     PauseState,
-    hold_parameters,
     hold_plan,
     holds_in,
-    mark_refusal,
+    mark_of,
     native_holds,
-    release_parameters,
     release_plan,
-    requested_mark,
-    required_mark,
     shown_mark,
-    shown_mark_of_plan,
     with_hold,
     without_hold,
 )
@@ -42,36 +38,23 @@ def test_a_note_is_the_same_after_a_hold(note: str, separator: str) -> None:
     assert note == without_hold(held, KEY)
 
 
-def ask_marks(verb: Verb, **parameters: str) -> ActionSpec:
-    return ActionSpec(verb, RunRef("job", "", "", ""), RunState.PLANNED, parameters)
-
-
-def test_a_hold_notes_who_and_until_when_and_shows_its_mark() -> None:
-    plan = hold_parameters(ask_marks(Verb.HOLD, by="alice", until="2026-11-21T07:30:00+01:00", why="x"))
-    assert {"by": "alice", "until": "2026-11-21T07:30:00+01:00"} == plan
-    assert "headway-hold id=<key> by=alice until=2026-11-21T06:30:00Z" == shown_mark_of_plan(plan)
-    assert mark_refusal(plan) is None
-    assert KEY == required_mark(plan, KEY).id
-
-
-@pytest.mark.parametrize("parameters", [{}, {"by": "alice"}, {"by": "a b", "until": "2026-11-21T06:30:00Z"}])
-def test_a_step_that_sets_no_mark_is_identified_by_its_text(parameters: dict[str, str]) -> None:
-    plan = hold_parameters(ask_marks(Verb.HOLD, **parameters))
-    text = f'a hold by "{plan["by"]}" until "{plan["until"]}" cannot be written down at its source'
-    assert ("", text) == (shown_mark_of_plan(plan), mark_refusal(plan))
-    with pytest.raises(NotSupported) as caught:
-        required_mark(plan, KEY)
-    assert text == str(caught.value)
-
-
 @pytest.mark.parametrize(
-    "parameters, expected",
-    [({"hold": KEY}, (KEY, True)), ({"hold": KEY, "enable": "no"}, (KEY, False)), ({}, ("", True))],
+    "parameters",
+    [
+        {},
+        {"by": "alice"},
+        {"by": "alice", "until": "soon"},
+        {"by": "alice", "until": "2026-11-21T07:30:00"},
+        {"by": "", "until": "2026-11-21T06:30:00Z"},
+        {"by": "a b", "until": "2026-11-21T06:30:00Z"},
+        {"by": "x" * 65, "until": "2026-11-21T06:30:00Z"},
+    ],
 )
-def test_a_release_names_its_hold_and_whether_it_enables(
-    parameters: dict[str, str], expected: tuple[str, bool]
-) -> None:
-    assert expected == release_parameters(ask_marks(Verb.RELEASE, **parameters))
+def test_a_request_that_makes_no_mark_is_refused_with_its_text(parameters: dict[str, str]) -> None:
+    by, until = parameters.get("by", ""), parameters.get("until", "")
+    with pytest.raises(NotSupported) as caught:
+        mark_of(parameters, KEY)
+    assert f'a hold by "{by}" until "{until}" cannot be written down at its source' == str(caught.value)
 
 
 KUBE = MarkedPause("Kubernetes", "suspended", "annotation")
@@ -124,14 +107,23 @@ def test_the_outcome_is_determined_by_mark_and_pause(
 @pytest.mark.parametrize(
     "now, plan, text",
     [
-        (HELD, HOLD, "ns/load is suspended, and its annotation records this hold"),
+        (HELD, HOLD, "ns/load was suspended, and its annotation records this hold"),
         (FREE, RELEASE, "ns/load is released"),
         (PAUSED, CLEAR, "ns/load is as before, and its annotation no longer records this hold"),
     ],
 )
 def test_a_proved_outcome_reads_as_the_answer_to_its_request(now: PauseState, plan: dict[str, Any], text: str) -> None:
-    ref = KUBE.receipt(plan, OURS).native_ref
-    assert (text, ActionFound(ref, text)) == (KUBE.receipt(plan, OURS).message, KUBE.look_up(now, plan, OURS))
+    assert (Receipt(JOB, text), ActionFound(JOB, text)) == (KUBE.receipt(plan), KUBE.look_up(now, plan, OURS))
+
+
+def test_a_mark_that_comes_and_goes_with_its_pause_proves_by_itself() -> None:
+    one_step = MarkedPause("pg_cron", "inactive", "command", is_one_step=True)
+    assert isinstance(one_step.look_up(BARE, HOLD, OURS), ActionFound)
+    unknown = ActionUnknown("a session still sends it")
+    assert unknown == one_step.look_up(FREE, HOLD, OURS, unknown)
+    assert unknown == one_step.look_up(BARE, RELEASE, OURS, unknown)
+    assert unknown == one_step.look_up(PAUSED, RELEASE, OURS, unknown)
+    assert isinstance(one_step.look_up(PAUSED, CLEAR, OURS), ActionFound)
 
 
 @pytest.mark.parametrize("now, expected", [(FREE, mark()), (BARE, mark()), (HELD, None)])
@@ -144,6 +136,15 @@ def test_what_somebody_paused_since_is_left_alone(now: PauseState) -> None:
     with pytest.raises(NotSupported) as caught:
         KUBE.to_write(now, HOLD, OURS)
     assert "Kubernetes: ns/load is suspended by now, and not by this hold; nothing was sent" == str(caught.value)
+
+
+def test_a_mark_that_a_hold_does_not_replace_refuses_it() -> None:
+    rules = MarkedPause("pg_cron", "inactive", "command", replaces_marks=False)
+    left = PauseState(False, (mark(OTHER),))
+    assert f"{JOB} is held already: {mark(OTHER).text}" == rules.hold_refusal(JOB, left)
+    with pytest.raises(NotSupported, match=f"pg_cron: {JOB} is held by another: {mark(OTHER).text}; nothing was sent"):
+        rules.to_write(left, HOLD, OURS)
+    assert mark() == rules.to_write(BARE, HOLD, OURS)
 
 
 def test_a_plan_that_makes_no_mark_is_not_sent() -> None:
@@ -183,8 +184,8 @@ def test_a_preview_of_a_hold_says_who_was_first(now: PauseState, why: str | None
         (BARE, None),
         (OUTLIVED, None),
         (PAUSED_STATES, f"ns/load is held by another: {mark(OTHER).text}"),
-        (FREE, "ns/load is not held: it is enabled, without a mark of ours"),
-        (PAUSED, "ns/load is disabled and has no mark of ours: someone else paused it. By hand: do it"),
+        (FREE, "ns/load is not held: it is not suspended, and has no mark of ours"),
+        (PAUSED, "ns/load is suspended and has no mark of ours: someone else paused it. By hand: do it"),
     ],
 )
 def test_a_preview_of_a_release_says_why_not(now: PauseState, why: str | None) -> None:
@@ -192,13 +193,13 @@ def test_a_preview_of_a_release_says_why_not(now: PauseState, why: str | None) -
 
 
 def test_an_ask_becomes_a_mark_and_a_plan() -> None:
-    requested = requested_mark(ask(Verb.HOLD, by="alice", until="2026-11-21T07:30:00+01:00"))
-    assert requested is not None
+    requested = mark_of({"by": "alice", "until": "2026-11-21T07:30:00.5+01:00", "why": "x"}, KEY_PLACEHOLDER)
     assert "headway-hold id=KEY by=alice until=2026-11-21T06:30:00Z" == shown_mark(requested)
     assert HOLD == hold_plan(JOB, requested)
-    assert requested_mark(ask(Verb.HOLD, by="alice", until="2026-11-21T07:30:00")) is None
+    assert mark() == mark_of(HOLD, OURS)
     assert RELEASE == release_plan(JOB, ask(Verb.RELEASE, hold=OURS))
     assert CLEAR == release_plan(JOB, ask(Verb.RELEASE, hold=OURS, enable="no"))
+    assert {**RELEASE, "hold": ""} == release_plan(JOB, ask(Verb.RELEASE))
 
 
 def test_a_mark_is_bare_where_nothing_is_paused_under_it() -> None:

@@ -74,7 +74,7 @@ def test_a_hold_that_slurm_refuses_for_one_submission_holds_the_other_and_says_s
     assert ActionUnknown(f"held under its key: {held}; not held: {stubborn}") == connector.look_up(preview, key, 20)
     assert [held] == list(comments(hpc)), "no mark stays where nothing is held"
     hpc.change(stubborn, state="RUNNING")
-    assert ActionFound(f"job {held}", "held under its key") == connector.look_up(preview, key, 20), (
+    assert ActionFound("hpc:etl/later", f"held under its key: {held}") == connector.look_up(preview, key, 20), (
         "nothing waits unheld"
     )
 
