@@ -183,7 +183,7 @@ def test_a_closed_incident_gives_no_act_by() -> None:
 
 def test_a_cause_that_is_no_run_shows_earlier_incidents_of_the_same_name() -> None:
     view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
-    assert ["past repairs", "  2026-11-20 12:00:00Z  it answers again"] == incident_lines(view, NOW)[-2:]
+    assert ["past repairs", "  2026-11-20 12:00:00 UTC  it answers again"] == incident_lines(view, NOW)[-2:]
 
 
 def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:
