@@ -37,7 +37,7 @@ from console.control.explain.incident_report import (
 )
 from console.control.incidents.verdict import incident_verdict
 from console.domain.alert import DeliveryView
-from console.domain.finding import FindingView
+from console.domain.finding import FindingView, rule_text
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.header import HeaderView
 from console.domain.ids import incident_id, incident_name
@@ -204,7 +204,7 @@ def _external_alert_lines(view: IncidentView) -> list[str]:
 def _finding_line(finding: FindingView) -> str:
     resolved = f" (resolved {timestamp(finding.closed)})" if finding.closed else ""
     text = in_display_zone(finding.with_source, finding.since)
-    return f"  {finding.rule.replace('_', ' '):<11} {finding.job}: {text}{resolved}"
+    return f"  {rule_text(finding.rule):<11} {finding.job}: {text}{resolved}"
 
 
 def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
