@@ -82,7 +82,7 @@ def zone_name(now: datetime) -> str:
 
 
 def timestamp(at: datetime | None) -> str:
-    """ "2026-11-20 04:12:04 CET", "2026-11-20 03:12:04Z"; "–" for None."""
+    """ "2026-11-20 04:12:04 CET"; "–" for None."""
     if at is not None and _in_heading:
         return f"{at.astimezone(display_zone()):%Y-%m-%d %H:%M:%S}"
     return formats.timestamp_text(at, display_zone())

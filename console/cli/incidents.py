@@ -37,7 +37,7 @@ from console.control.explain.incident_report import (
 )
 from console.control.incidents.verdict import incident_verdict
 from console.domain.alert import DeliveryView
-from console.domain.finding import FindingView
+from console.domain.finding import FindingView, rule_text
 from console.domain.handover import ActiveOverride, HandoverView, ServiceNight, SwitchChange
 from console.domain.header import HeaderView
 from console.domain.ids import incident_id, incident_name
@@ -58,6 +58,7 @@ from console.domain.service import limit_instances, timeliness_label
 from console.domain.system import TargetView
 from console.engine.api.client import EngineClient
 from console.engine.api.documents import incidents_list
+from console.text.message import without_countdown
 from console.timing.durations import format_duration, parse_duration, time_of_day
 from console.timing.formats import age_text
 
@@ -93,11 +94,18 @@ def acknowledged_until(incident: IncidentRow) -> str:
     )
 
 
-def verdict_text(view: IncidentView, plans: Sequence[PlanView], header: HeaderView, now: datetime) -> str:
-    """The verdict in one line, without an engine "as of" its last heartbeat; `plans`: those in progress."""
-    stopped, is_frozen = header.engine.stopped_at, bool(header.frozen)
-    stale = f"as of {clock_text(stopped, near=now)}: " if stopped is not None else ""
-    return stale + incident_verdict(view, plans, now, lambda at: clock_text(at, near=now), is_frozen=is_frozen).text
+def verdict_text(
+    view: IncidentView, plans: Sequence[PlanView], header: HeaderView, now: datetime, *, is_dated: bool = False
+) -> str:
+    """The verdict in one line, without an engine "as of" its last heartbeat; `plans`: those in progress. `is_dated`:
+    for a page that is read on another day."""
+
+    def clock(at: datetime) -> str:
+        return clock_text(at, near=at - timedelta(days=2) if is_dated else now)
+
+    stopped = header.engine.stopped_at
+    stale = f"as of {clock(stopped)}: " if stopped is not None else ""
+    return stale + incident_verdict(view, plans, now, clock, is_frozen=bool(header.frozen)).text
 
 
 LOG_LINES = 15
@@ -204,7 +212,7 @@ def _external_alert_lines(view: IncidentView) -> list[str]:
 def _finding_line(finding: FindingView) -> str:
     resolved = f" (resolved {timestamp(finding.closed)})" if finding.closed else ""
     text = in_display_zone(finding.with_source, finding.since)
-    return f"  {finding.rule.replace('_', ' '):<11} {finding.job}: {text}{resolved}"
+    return f"  {rule_text(finding.rule):<11} {finding.job}: {text}{resolved}"
 
 
 def _service_lines(view: IncidentView, now: datetime) -> Iterator[str]:
@@ -327,7 +335,7 @@ def _plan_verdicts(reads: Queries, view: HandoverView) -> dict[int, str]:
         if plan.incident_id is not None and is_needed and not plan.awaits_approval:
             plans.setdefault(plan.incident_id, []).append(plan)
     return {
-        number: verdict_text(reads.incidents.incident(number), of_incident, header, view.at)
+        number: verdict_text(reads.incidents.incident(number), of_incident, header, view.at, is_dated=True)
         for number, of_incident in plans.items()
     }
 
@@ -422,7 +430,8 @@ def run_report(arguments: argparse.Namespace) -> int:
         view, nights = reads.incidents.incident(number), reads.handover.nights_of_incident(number)
         plans, header, now = reads.plans.list_plans(incident_id=number), reads.estate.header(), reads.now()
     document = {"incident": view, "services": nights, "plans": plans, "open_questions": open_questions(view)}
-    verdict = verdict_text(view, [plan for plan in plans if plan.ended is None], header, now)
+    open_plans = [plan for plan in plans if plan.ended is None]
+    verdict = without_countdown(verdict_text(view, open_plans, header, now, is_dated=True))
     page = report_sections(view, nights, plans, verdict, end_text(view, now, timestamp), timestamp)
     return print_result(arguments, document, as_markdown(f"{incident_name(number)}: {view.row.title}", page))
 

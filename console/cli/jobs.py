@@ -39,7 +39,7 @@ from console.cli.requests import require_engine, wait_for_answer
 from console.cli.runs import period_text, run_table
 from console.domain import job
 from console.domain.filter import split_filter, state_hint
-from console.domain.finding import DetectionRule, FindingView, accept_command
+from console.domain.finding import DetectionRule, FindingView, accept_command, rule_text
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.run import RunRow, RunView, evidence_text
 from console.domain.service import timeliness_label
@@ -223,7 +223,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
         *(f"waits for   {condition}" for condition in view.waits),
         *(f"downstream  {name} ({origin})" for name, origin in view.downstreams),
         *(
-            f"finding     {finding.rule.replace('_', ' ')}: {in_display_zone(finding.with_source, finding.since)}"
+            f"finding     {rule_text(finding.rule)}: {in_display_zone(finding.with_source, finding.since)}"
             for finding in view.findings
         ),
         *(f"drift       {change.what}: {change.text}" for change in view.drift),
@@ -307,7 +307,7 @@ def run_findings(arguments: argparse.Namespace) -> int:
 
     rows = table(
         findings,
-        ValueColumn("rule", lambda finding: finding.rule.replace("_", " ")),
+        ValueColumn("rule", lambda finding: rule_text(finding.rule)),
         ValueColumn("alerts", lambda finding: "yes" if finding.severity == "alert" else "no", drop=2),
         ValueColumn("job", lambda finding: finding.job, 24, middle=True),
         ValueColumn("since", since),

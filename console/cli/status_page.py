@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from console.domain.incident import IncidentRow, sort_by_impact
 from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
 from console.domain.system import TargetView
 from console.text.html_page import rendered_page, replace_file
+from console.text.message import without_countdown
 from console.timing.formats import age_text
 
 STDOUT_NAME = "-"
@@ -37,7 +37,6 @@ STYLES = {
 }
 """Color of each status, beside its text."""
 OLD_AFTER_SECONDS = 300
-_COUNTDOWN = re.compile(r" \(in [^()]*\)")
 
 
 class StatusCell(NamedTuple):
@@ -84,7 +83,7 @@ def render_page(board: StatusPage) -> str:
         now=board.now,
         as_of=f"{board.now.astimezone(display_zone()):%Y-%m-%d %H:%M %Z}",
         headline=headline,
-        action=_COUNTDOWN.sub("", board.action) or _service_action(board),
+        action=without_countdown(board.action) or _service_action(board),
         tone=tone,
         banners=board.banners,
         engine=board.engine,

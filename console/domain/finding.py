@@ -25,7 +25,7 @@ class DetectionRule(StrEnum):
 
     @property
     def text(self) -> str:
-        return self.value.replace("_", " ")
+        return rule_text(self.value)
 
     @property
     def predicate(self) -> str:
@@ -36,6 +36,11 @@ class DetectionRule(StrEnum):
     def past_predicate(self) -> str:
         """The predicate once the finding no longer holds."""
         return _PREDICATES[self][1]
+
+
+def rule_text(rule: str) -> str:
+    """The rule as people read it: "late start"."""
+    return "repeated failures" if rule == DetectionRule.N_IN_A_ROW else rule.replace("_", " ")
 
 
 def accept_command(job: str, change: int) -> str:

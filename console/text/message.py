@@ -25,7 +25,7 @@ _COMMAND = "headway "
 """Prefix of a cell that is a command."""
 _HEADER = re.compile(r"^[^(]*")
 """A header without the zone in brackets."""
-_COUNTDOWN = re.compile(r"( by (?:\d{1,2} \w{3} )?\d\d:\d\d) \(in [\w ]+\)")
+_COUNTDOWN = re.compile(r"( by (?:(?:[A-Z]\w\w )?\d{1,2} \w{3} (?:\d{4} )?)?\d\d:\d\d(?: [\w+-]{1,6})?) \(in [\w ]+\)")
 _GAP = re.compile(r" {2,}")
 
 

@@ -138,12 +138,8 @@ def clock_text(at: datetime | None, zone: str | tzinfo | None = "UTC", near: dat
 
 
 def timestamp_text(at: datetime | None, zone: tzinfo | None = UTC) -> str:
-    """ "2026-11-20 03:12:04Z", elsewhere "2026-11-20 04:12:04 CET"; "–" for None. No zone is this machine's."""
-    if at is None:
-        return "–"
-    local = at.astimezone(zone)
-    name = local.tzname()
-    return f"{local:%Y-%m-%d %H:%M:%S}{'Z' if name == 'UTC' else f' {name}'}"
+    """ "2026-11-20 04:12:04 CET"; "–" for None. No zone is this machine's."""
+    return "–" if at is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def relative_time_text(at: datetime | None, now: datetime) -> str:

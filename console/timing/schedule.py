@@ -66,7 +66,7 @@ from connectors.sdk.cron_syntax import single_steps
 from connectors.sdk.records import Schedule
 from console.timing.durations import TICK, format_duration
 from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
-from console.timing.zones import after_gap, instant_at, local_readings, zone_of
+from console.timing.zones import UTC_NAMES, after_gap, instant_at, local_readings, zone_of
 
 MOST = 10_000
 """Instants that one question gives at most."""
@@ -413,7 +413,8 @@ def schedule_text(schedule: Schedule) -> str:
         return f"every {text}"
     parts = text.strip()
     fields = NICKNAMES.get(parts.lower(), parts).split()
-    return f"{_often(fields) or _at(fields) or _explained(fields)} {schedule.zone}"
+    zone = "UTC" if schedule.zone in UTC_NAMES else schedule.zone
+    return f"{_often(fields) or _at(fields) or _explained(fields)} {zone}"
 
 
 def _often(fields: list[str]) -> str:

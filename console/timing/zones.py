@@ -12,6 +12,8 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
+UTC_NAMES = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu"})
+"""IANA names of UTC."""
 
 
 @lru_cache(maxsize=1024)

@@ -1,6 +1,7 @@
 "use strict";
 // textual.js draws the terminal; this gives it the keyboard at once, and the tab the console's own title.
 const title = document.title;
+const COLUMNS = 80, LETTER = 0.601; // a phone has room for them too; em, Roboto Mono
 window.WebSocket = class extends WebSocket {
   constructor(...given) {
     super(...given);
@@ -11,6 +12,10 @@ window.WebSocket = class extends WebSocket {
     this.addEventListener("close", () => { document.title = `${title}: ended`; });
   }
 };
+document.addEventListener("DOMContentLoaded", () => {
+  const { dataset } = document.getElementById("terminal");
+  dataset.fontSize = Math.min(dataset.fontSize, window.innerWidth / COLUMNS / LETTER);
+});
 window.addEventListener("load", () => {
   document.getElementById("again").addEventListener("click", () => window.location.reload());
   const seen = new MutationObserver(() => {

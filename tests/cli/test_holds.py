@@ -81,12 +81,14 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         assert "next  –" in shown_job
         assert not {"paused", "drift"} & set(shown_job.split())
         assert Exit.OK == run(night, "rerun", JOB, "--dry-run")
-        until = f"it is held by {mark.by} until 2026-11-20 05:30Z: the network is moved"
+        until = f"it is held by {mark.by} until 2026-11-20 05:30 UTC: the network is moved"
         assert until in capsys.readouterr().out
         assert Exit.OK == run(night, "hold")
         assert "the network is moved" in capsys.readouterr().out
         assert Exit.REFUSED == run(night, "hold", "add", JOB, "--yes")
-        message = f"{JOB} is held: the network is moved (hold {mark.id}, until 2026-11-20 05:30:00Z); nothing was sent"
+        message = (
+            f"{JOB} is held: the network is moved (hold {mark.id}, until 2026-11-20 05:30:00 UTC); nothing was sent"
+        )
         assert f"headway: {message}\n" == capsys.readouterr().err
         assert Exit.OK == run(night, "hold", "release", mark.id, "--yes")
     assert {} == night.bench.scheduler.marks
@@ -194,7 +196,7 @@ def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pyte
     capsys.readouterr()
     text = (
         f"headway: {JOB} was released: its own start is awaited: until fake/extract is good; fake/extract"
-        f" is good (hold {key}, until 2026-11-20 10:00:00Z); nothing was sent\n"
+        f" is good (hold {key}, until 2026-11-20 10:00:00 UTC); nothing was sent\n"
     )
     for verb in ("add", "release"):
         assert Exit.REFUSED == run(night, "hold", verb, JOB, "--yes")

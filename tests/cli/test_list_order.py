@@ -64,7 +64,7 @@ def test_a_list_of_jobs_has_their_titles_where_names_do_not(bench: Bench, capsys
 
 def test_ages_use_real_time() -> None:
     ended = EngineView("", None, NOON - timedelta(minutes=2), alive=False)
-    assert "no engine has run since 2026-11-20 11:58:00Z; this data is 2m old" == staleness_text(ended, NOON)
+    assert "no engine has run since 2026-11-20 11:58:00 UTC; this data is 2m old" == staleness_text(ended, NOON)
     assert "no engine has run" in staleness_text(ended._replace(heartbeat=None), NOON)
 
 
@@ -149,7 +149,7 @@ def test_an_incident_of_a_target_shows_why_and_since_when_it_is_unreachable(
         )
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "incident", "7"])
-    assert "fake/one: unreachable: no route to host (since 1970-01-01 00:00:00Z)" in capsys.readouterr().out
+    assert "fake/one: unreachable: no route to host (since 1970-01-01 00:00:00 UTC)" in capsys.readouterr().out
 
 
 def test_the_log_of_another_jobs_run_is_not_shown_under_this_name(

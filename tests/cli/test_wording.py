@@ -27,6 +27,7 @@ from console.cli.main import main
 from console.cli.output import counted
 from console.cli.reader import lease_holder_text
 from console.domain.alert import SuppressionView
+from console.domain.finding import FindingView
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.incident import EventView, IncidentRow, IncidentView
 from console.domain.plan import DraftStep
@@ -183,7 +184,7 @@ def test_a_closed_incident_gives_no_act_by() -> None:
 
 def test_a_cause_that_is_no_run_shows_earlier_incidents_of_the_same_name() -> None:
     view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
-    assert ["past repairs", "  2026-11-20 12:00:00Z  it answers again"] == incident_lines(view, NOW)[-2:]
+    assert ["past repairs", "  2026-11-20 12:00:00 UTC  it answers again"] == incident_lines(view, NOW)[-2:]
 
 
 def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:
@@ -371,3 +372,10 @@ def test_how_long_a_step_takes_ends_in_no_dot_where_nothing_says_from_what() -> 
     assert "      duration 0s · declared duration" in plan_draft._step_lines(
         replace(step, basis=EstimateBasis(EstimateKind.DECLARED))
     )
+
+
+def test_repeated_failures_are_named_in_plain_words() -> None:
+    count = FindingView(1, "n_in_a_row", "alert", "fake/load", 1, "", None, NOON, NOON, None, "", "failed 3 times",
+                        "3 red runs", "3 in a row", "default")  # fmt: skip
+    view = replace(FakeReads().incident_, findings=(count,))
+    assert "  repeated failures fake/load: failed 3 times; threshold 3 in a row, default" in incident_lines(view, NOW)

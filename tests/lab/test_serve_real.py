@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.lab.browser import Browser
 from tests.lab.needs import what_is_missing
+from tests.lab.test_status_page_real import PHONE
 from tests.web.test_console import serving
 from tests.web.test_server import wait_until_ended
 
@@ -72,3 +74,16 @@ def test_leaving_the_console_prints_a_notice_and_a_return_works(bench: Bench, br
         browser.evaluate("document.getElementById('again').click()")
         browser.wait_for(f"{SHOWN} && !document.body.classList.contains('-closed')")
         assert 1 == len(children(process.pid))
+
+
+def test_a_phone_shows_all_columns_of_the_smallest_screen(bench: Bench, browser: Browser, tmp_path: Path) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    with serving(bench) as (process, _):
+        assert process.stdout is not None
+        browser.open(process.stdout.readline().strip())
+        browser.wait_for(SHOWN)
+        [socket] = [name for name in browser.requested if name.startswith("ws")]
+        columns = int(parse_qs(urlsplit(socket).query)["width"][0])
+        assert 80 <= columns < 100
+        assert browser.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        (tmp_path / "phone.png").write_bytes(browser.screenshot())

@@ -252,6 +252,7 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
         (cron("@reboot"), "when the host starts"),
         (Schedule("pg_cron", "10 seconds"), "every 10 seconds"),
         (Schedule("pg_cron", "0 4 * * *"), "daily at 04:00 UTC"),
+        (Schedule("pg_cron", "0 4 * * *", "Etc/UTC"), "daily at 04:00 UTC"),
         (Schedule("pg_cron", "0 4 * * *", BERLIN), "daily at 04:00 Europe/Berlin"),
         (Schedule("airflow", "", text="Dataset"), "Dataset"),
         (Schedule("pgagent", "*-*-* 4:0:00", BERLIN, "*-*-* 4:0:00"), "*-*-* 4:0:00"),

@@ -21,6 +21,7 @@ from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
 TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
 NAMED = 8
+CLOCK = len("08:00")
 MARKS = {BarKind.RAN: "ran", BarKind.RUNS: "ran", BarKind.EXPECTED: "ahead", BarKind.FAN: "fan"}
 LEAST_RISK = 0.01
 LEAST_PATH, LEAST_SCALE, PATH_WIDE = 3, 20, 100
@@ -82,7 +83,7 @@ def ruler(scale: TimeScale, ctx: RenderContext) -> list[Segment]:
     for cell in range(scale.width):
         begins = ctx.clock.local(scale.start + cell * scale.step)
         until = -(begins.hour * 60 + begins.minute) % step
-        if until < scale.minutes and len(text) <= cell:
+        if until < scale.minutes and len(text) <= cell <= scale.width - CLOCK:
             text += " " * (cell - len(text)) + (begins + timedelta(minutes=until)).strftime("%H:%M")
     return [(fit(text, scale.width), "head")]
 
@@ -169,11 +170,12 @@ def lane_label(lane: TimelineLane, width: int, ctx: RenderContext) -> list[Segme
         is_current = lane.state == service.timeliness
         mark, _, style = ctx.status(service) if is_current else ctx.mark("timeliness", lane.state)
         return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
+    room = width - JOB_MARKS
     name = lane.name.partition("/")[2] or lane.name
-    name = name if length_of([(name, "")]) <= width - 5 else job_label(lane.name)
+    name = name if length_of([(name, "")]) <= room else job_label(lane.name)
     state = lane.state or (RunState.WAITING if lane.waits_for else "")
     mark, _, style = ctx.mark("state", state) if state else (" ", "", "dim")
-    return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]
+    return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, room), room + 1), "plain")]
 
 
 def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list[Segment]:
@@ -212,6 +214,8 @@ def drawn_at(night: TimelineView, at: datetime | None) -> DrawnNight:
 
 
 PATH_LABEL, WIDE_PATH_LABEL = 22, 32
+JOB_MARKS = 5
+"""Cells of a job's label beside its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +242,9 @@ def path_lines(
     own = [*jobs[first : first + room - 2 - bool(legend)], service]
     shown = [*own, *_other_lanes(night, own, room - 1 - bool(legend) - len(own), ctx)]
     start, end = timeline_span(night, shown)
-    label = WIDE_PATH_LABEL if width >= PATH_WIDE else PATH_LABEL
+    names = [job_label(lane.name) for lane in shown if lane.service is None]
+    longest = max((length_of([(name, "")]) for name in names), default=0) + JOB_MARKS
+    label = WIDE_PATH_LABEL if width >= PATH_WIDE else max(PATH_LABEL, min(longest, width // 3))
     scale = fitted_scale(min(start, ctx.now), end, max(LEAST_SCALE, width - label - 1))
     lines: list[list[Segment]] = [[(" " * label, "dim"), *ruler(scale, ctx)]]
     for lane in shown:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from connectors.sdk.states import ProofLevel, RunEvidence
+from console.domain.finding import rule_text
 from console.domain.forecast import JobForecastView
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
 from console.domain.service import ReasonKind, format_percent, format_risk
@@ -54,7 +55,7 @@ def evidence_lines(view: IncidentView, ctx: RenderContext, forecasts: Sequence[J
         lines += [[], [(" DETECTED BY RULES", "key")]]
     for finding in view.findings:
         text = clean_line(f"{finding.job}: {ctx.localized(finding.with_source, finding.since)}")
-        lines.append([(f"   {finding.rule.replace('_', ' ')} ", "warn"), (text, "plain")])
+        lines.append([(f"   {rule_text(finding.rule)} ", "warn"), (text, "plain")])
     return lines
 
 

@@ -84,15 +84,16 @@ def verdict_lines(opened: OpenIncident, ctx: RenderContext, width: int, *, is_fr
 
 
 def _fitted(verdict: Verdict, width: int) -> list[Segment]:
-    """With the restart that follows, its further parts that fit, and the names of the services that it still saves if
-    they fit, else their number, else nothing. The time left goes first."""
+    """With its further parts that fit, and the names of the services that it still saves if they fit, else their
+    number, else nothing. The time left goes first, then a restart that follows later, before the services."""
     (_, style), *further = verdict.parts
     texts = [text for text in verdict.actions if len(text) < width] or [_with_act_by(verdict, width - 1)]
     number = f"saves {counted(len(verdict.saves), 'service')}" if verdict.saves else ""
     if number and not further:
         saves = saved_text(verdict.saves, 1) if verdict.then is None else number
-        whole = [text for text in verdict.actions[:2] if length_of([(f" {text}, {saves}", "")]) <= width]
-        texts = whole or texts
+        is_due = verdict.then is not None and not verdict.then.at
+        enough = verdict.actions[:2] if is_due else verdict.actions
+        texts = [text for text in enough if length_of([(f" {text}, {saves}", "")]) <= width] or texts
     first = texts[0]
     line: list[Segment] = [(f" {first}", style)]
     for part in further:

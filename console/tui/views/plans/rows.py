@@ -423,12 +423,12 @@ def progress_segments(plan: PlanView, incident: IncidentView | None, ctx: Render
 
 
 def plan_recap(plan: PlanView, incident: IncidentView | None, ctx: RenderContext) -> list[str]:
-    """Of an ended plan: "failed 03:12, repaired 03:26, 2 of 2 services delivered on time", "4 of 10 steps verified in
-    24m, 6 not sent" and "by mara at 03:13:20"; the first only with an incident."""
+    """Of an ended plan: "failed 03:12, repaired 03:26, 2 of 2 services delivered on time", "4 of 4 steps verified in
+    24m, 6 not needed" and "by mara at 03:13:20"; the first only with an incident."""
     took = f" in {format_duration(plan.ended - plan.requested)}" if plan.ended is not None else ""
-    unsent = sum(step.is_needless for step in plan.steps)
-    steps = f"{plan.done - unsent} of {counted(len(plan.steps), 'step')} verified{took}"
-    steps += f", {unsent} not sent" if unsent else ""
+    needless = sum(step.is_needless for step in plan.steps)
+    steps = f"{plan.done - needless} of {counted(len(plan.steps) - needless, 'step')} verified{took}"
+    steps += f", {needless} not needed" if needless else ""
     parts = [steps, f"by {plan.requester} at {ctx.clock.hms(plan.requested)}"]
     return [result, *parts] if incident is not None and (result := recap_text(incident, ctx)) else parts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from connectors.sdk.states import RunState, is_open
-from console.domain.finding import FindingView
+from console.domain.finding import FindingView, rule_text
 from console.domain.forecast import JobForecastView
 from console.domain.job import JobMonth, JobRow, JobView
 from console.domain.report import BARS, PLAIN_BARS, bar_text
@@ -242,7 +242,7 @@ def _ran_text(row: RunRow, ctx: RenderContext) -> str:
 
 
 def _finding_text(finding: FindingView, ctx: RenderContext) -> str:
-    return f"{finding.rule.replace('_', ' ')}: {ctx.localized(finding.with_source, finding.since)}"
+    return f"{rule_text(finding.rule)}: {ctx.localized(finding.with_source, finding.since)}"
 
 
 def _is_red(state: str) -> bool:

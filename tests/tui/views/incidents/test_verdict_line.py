@@ -82,7 +82,9 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     whole = " Restart extract_orders by 03:58, after 03:50 also load_orders, saves 2 services"
     assert (whole, 80) == (text_of(line), length_of(line)), "the time left goes before the services"
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
-    assert " Restart extract_orders by 03:58, after 03:50 also load_orders" == text_of(line)
+    assert " Restart extract_orders by 03:50, saves Supply plan, Daily revenue" == text_of(line), "before it is needed"
+    [line] = verdict_lines(OpenIncident(view, ()), render_context(), 60, is_frozen=False)
+    assert " Restart extract_orders by 03:50, saves 2 services" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
     assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
@@ -867,8 +869,8 @@ def _second_restart(night: Night) -> None:
 
 
 @on_the_night(size=(80, 24), prepare=_second_restart)
-async def test_a_narrow_screen_names_the_second_restart(night: Night) -> None:
-    line = " Restart extract_orders by 03:58, after 03:50 also load_orders"
+async def test_a_narrow_screen_names_the_services_and_the_last_time_without_a_second_restart(night: Night) -> None:
+    line = " Restart extract_orders by 03:50, saves Supply plan, Daily revenue"
     await night.see("SERVICES", line, "r recover")
     for key, title in (("3", "JOBS"), ("4", "TONIGHT")):
         await night.press(key)

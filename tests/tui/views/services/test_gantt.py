@@ -15,7 +15,7 @@ from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.views import lanes
 from console.tui.views.lanes import ZOOMS, TimeScale, fitted_scale
-from tests.tui.fake_reads import service
+from tests.tui.fake_reads import FakeReads, service
 
 START = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 SUPPLY = service(1, "supply", "Supply plan", 2, "06:30")
@@ -142,3 +142,22 @@ def test_the_time_of_a_deadline_at_the_right_edge_is_left_of_its_line() -> None:
         assert text(lane, width=deadline + right).endswith("06:30▏" + " " * (right - 1))
     assert text(lane, width=deadline + 6).endswith("▏06:30")
     assert ":" not in text(lane, width=deadline)
+
+
+def test_the_ruler_names_no_hour_that_does_not_fit() -> None:
+    start = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
+    shown = [lanes.ruler(TimeScale(start, 10, width), gantt_context())[0][0].rstrip() for width in (16, 17)]
+    assert ["02:00", "02:00       04:00"] == shown
+
+
+def test_a_job_of_a_path_has_its_whole_name_where_the_screen_has_room() -> None:
+    night = FakeReads().timeline()
+    jobs = {number: replace(job, name="cron-db07/db07:etl-extract_orders") for number, job in night.jobs.items()}
+    drawn = lanes.path_lines(replace(night, jobs=jobs), gantt_context(), 80, 20)
+    assert "etl-extract_orders " in "".join(piece for piece, _ in drawn[1])
+
+
+def test_a_path_of_services_without_jobs_is_drawn() -> None:
+    night = FakeReads().timeline()
+    alone = replace(night, paths=dict.fromkeys(night.paths, ()), jobs={})
+    assert 3 <= len(lanes.path_lines(alone, gantt_context(), 80, 20))
