@@ -1,7 +1,8 @@
 "use strict";
 // textual.js draws the terminal; this gives it the keyboard at once, and the tab the console's own title.
 const title = document.title;
-const COLUMNS = 80, LETTER = 0.601; // a phone has room for them too; em, Roboto Mono
+// a phone has room for 80 columns too; a letter of Roboto Mono in em
+const COLUMNS = 80, LETTER = 0.601;
 window.WebSocket = class extends WebSocket {
   constructor(...given) {
     super(...given);
