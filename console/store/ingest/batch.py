@@ -66,7 +66,7 @@ class IngestBatch:
     @property
     def is_quiet(self) -> bool:
         """Whether it brings nothing but the cursor and the target's health."""
-        return not (self.runs or self.skipped or self.gaps)
+        return not (self.runs or self.tails or self.skipped or self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
