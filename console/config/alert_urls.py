@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 MAIL_SCHEMES = ("mailto", "mailtos")
+MAIL_MODES = ("starttls", "ssl", "insecure")
 _ADDRESS = re.compile(r"[^@\s,]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}")
 _PAGERDUTY = re.compile(r"[A-Za-z0-9]{32}")
 FORMS = {
@@ -96,6 +97,10 @@ def _wrong_mail_part(parts: SplitResult) -> str:
         return "from=: missing, and user and server make no sender. Fix: add from=headway@example.com"
     if "to" not in query and not parts.path.strip("/") and not parts.username:
         return "to=: missing. Fix: add to=oncall@example.com"
+    if (mode := query.get("mode", "").lower()) and mode not in MAIL_MODES:
+        near = get_close_matches(mode, MAIL_MODES, 1)
+        fix = f"did you mean mode={near[0]}?" if near else f"write one of {', '.join(MAIL_MODES)}"
+        return f"mode=: unknown. Fix: {fix}"
     return ""
 
 

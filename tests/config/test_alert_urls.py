@@ -14,6 +14,7 @@ from console.cli.configure import _url_fault
 from console.config.alert_urls import mail_url, pagerduty_url, receiver_kind, wrong_part
 
 SECRET = "CANARY-hunter2"
+SENDS = "from=headway@example.org&to=oncall@example.org"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,8 @@ SECRET = "CANARY-hunter2"
         ("mailto://mail.example.com?from=a@b.c&to=a@example.com", "from=: not a mail address"),
         (f"mailtos://user:{SECRET}@mail.example.com?to=nobody", "to=: not a mail address"),
         ("mailto://user@127.0.0.1?to=a@example.com", "from=: missing"),
+        (f"mailto://127.0.0.1?{SENDS}&mode=insecur", "mode=: unknown. Fix: did you mean mode=insecure?"),
+        (f"mailto://127.0.0.1?{SENDS}&mode={SECRET}", "mode=: unknown. Fix: write one of starttls, ssl, insecure"),
         (f"slack://{SECRET}", "parts: they do not fit slack://"),
         (f"pagerduty://{SECRET}", "parts: they do not fit pagerduty://. Fix: write pagerduty://INTEGRATION_KEY@"),
     ],
@@ -46,7 +49,7 @@ def test_the_wrong_part_of_a_url_is_named_without_its_value(url: str, part: str)
 @pytest.mark.parametrize(
     "url",
     [
-        "mailto://127.0.0.1:2525?from=headway@example.org&to=oncall@example.org&mode=insecure",
+        f"mailto://127.0.0.1:2525?{SENDS}&mode=insecure",
         "mailtos://user:pw@mail.example.com?to=oncall@example.com",
         "mailtos://user:pw@mail.example.com/oncall@example.com",
         "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
