@@ -390,22 +390,25 @@ class ArrivalConnector(WatchOnly):
         raise NotSupported(NO_LOG)
 
     def probe(self, timeout_seconds: float) -> Probe:
-        """Whether each folder can be read. Raises SystemUnreachable."""
+        """Whether each folder can be read; unreachable with one that gives no answer. Raises SystemUnreachable."""
         self._reader.deadline = Deadline(timeout_seconds)
         today, rights = self._today(self._now()), dict[str, SourcePermission]()
+        unreachable = list[str]()
         listed = dict[str, list[FileEntry] | ConnectorError]()
         for file in self._files.values():
             folder = file.folder(today)
             name, fix = self._permission(folder)
             entries = self._entries(file, folder, listed)
             if isinstance(entries, SystemUnreachable):
+                unreachable.append(str(entries))
                 reason, _, remedy = str(entries).partition(". Fix: ")
                 rights[folder] = SourcePermission(name, None, reason, remedy or "check the folder's disk or share")
             elif isinstance(entries, ConnectorError):
                 rights[folder] = SourcePermission(name, False, str(entries), fix)
             else:
                 rights[folder] = SourcePermission(f"{name}, {len(entries):,} files", True)
-        return Probe(True, rights=tuple(rights.values()), clock=self._clock(self._now()))
+        notes = tuple(dict.fromkeys(unreachable))
+        return Probe(not notes, rights=tuple(rights.values()), notes=notes, clock=self._clock(self._now()))
 
     def close(self) -> None:
         self._reader.close()

@@ -273,8 +273,10 @@ def test_a_folder_without_a_date_that_is_missing_is_unreachable(tmp_path: Path, 
     text = f"here: {root} does not exist"
     with pytest.raises(SystemUnreachable, match=rf"^{text}\. Fix: correct its path, or mount it$"):
         connector.poll("", (), 5)
-    [right] = connector.probe(5).rights
+    probe = connector.probe(5)
+    [right] = probe.rights
     assert (None, text, "correct its path, or mount it") == (right.held, right.why, right.fix)
+    assert (False, (f"{text}. Fix: correct its path, or mount it",)) == (probe.reachable, probe.notes)
     root.mkdir(parents=True)
     assert connector.poll("", (), 5).complete
     [right] = connector.probe(5).rights
