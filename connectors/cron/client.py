@@ -108,6 +108,7 @@ class CronClient(ScriptClient[CronOptions]):
         calls += [("wrappers", *wrappers), ("readable", *self.options.logs), ("journal", "", "tail", "16384")]
         if self.options.restricted:
             return self._ask(calls)
+        calls += [("unknown_users", " ".join(filter(is_safe_name, self.options.users)))]
         calls += [("may_become", " ".join(users), self._sudo)]
         calls += [("may_hold", " ".join(holders), "system" if has_system else "none", self._sudo)]
         return self._ask(calls, "rights.sh")

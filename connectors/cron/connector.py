@@ -5,9 +5,10 @@ Sources: cron(8), crontab(5), cron 3.0pl1-162 of Debian 12 as measured.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 
 from connectors.cron.actions import CronActions
 from connectors.cron.attempts import AttemptRef
@@ -31,9 +32,10 @@ def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, 
     """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people."""
     answer, crontabs = snapshot.answer, snapshot.crontabs
     me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
+    unknown = {part.rest: text_of(part.body).split() for part in parts if part.kind == "NOUSER"}
     rights = [
         _cron_runs(answer),
-        _crontabs(crontabs, me[0]),
+        _crontabs(crontabs, me[0], unknown),
         _log(parts, me[0], me[2].split()),
         _records(parts, options),
     ]
@@ -58,7 +60,13 @@ def _cron_runs(answer: HostAnswer) -> SourcePermission:
     return SourcePermission("cron runs", True)
 
 
-def _crontabs(crontabs: HostCrontabs, login: str) -> SourcePermission:
+def _crontabs(crontabs: HostCrontabs, login: str, unknown: Mapping[str, Sequence[str]]) -> SourcePermission:
+    """`unknown`: users of the settings that do not exist -> those that do."""
+    if unknown:
+        user, known = next(iter(unknown.items()))
+        near = get_close_matches(user, known, 1)
+        fix = f"correct users = [...]{f'; did you mean {near[0]}?' if near else ''}"
+        return SourcePermission("read crontabs", False, f"no user {', '.join(unknown)}", fix, is_grantable=False)
     if not crontabs.denied:
         return SourcePermission("read crontabs", True)
     names = ", ".join(path for path, _ in crontabs.denied[:6])

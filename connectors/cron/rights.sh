@@ -17,6 +17,9 @@ as_user() { # USER SUDO SPOOL, script on standard input; REFUSED where we may no
   { err=$(become "$1" "$2" 2>&1 >&3 3>&-) && rc=0 || rc=$?; } 3>&1 # a job must not hold our channel open
   [ "$rc" = 0 ] || { mark "REFUSED|$(printf '%s' "$err" | head -n 1)"; mark END; }
 }
+unknown_users() { # USERS: with the names that a typo may mean
+  for u in $1; do id -u -- "$u" >/dev/null 2>&1 || { mark "NOUSER|$u"; cut -d: -f1 /etc/passwd; }; done
+}
 may_become() { # USERS SUDO
   for u in $1; do
     err=$(become "$u" "$2" </dev/null 2>&1 >/dev/null) && mark "MAY|yes|$u|" || mark "MAY|no|$u|$(printf '%s' "$err" | head -n 1)"

@@ -291,6 +291,12 @@ def test_a_probe_names_no_right_over_jobs_that_the_settings_leave_out(local: Loc
     assert "nobody" in " ".join(right.name for right in connect(local).probe(20).rights)
 
 
+def test_a_user_of_the_settings_that_does_not_exist_is_named_with_the_one_that_is_meant(local: LocalHost) -> None:
+    probe = connect(local, users=[f"{ME}x"]).probe(20)
+    right = next(right for right in probe.rights if right.name == "read crontabs")
+    assert (False, f"no user {ME}x", f"correct users = [...]; did you mean {ME}?") == (right.held, right.why, right.fix)
+
+
 def test_a_start_of_a_user_that_the_settings_leave_out_is_no_problem(local: LocalHost) -> None:
     (local.folder / "etc/crontab").write_text("* * * * * nobody sweep\n")
     local.crontab.write_text("# headway: job\n* * * * * true\n")
