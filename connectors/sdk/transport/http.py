@@ -301,10 +301,10 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
         is_right = status == 403 and not LOGIN_REFUSED.search(reply.error)
         is_scope = is_right and "scope" in reply.error.lower()
         if is_scope:
-            fix = "Request this scope for the token, or give it to the account"
+            fix = "request this scope for the token, or give it to the account"
         else:
-            fix = "Give the account this permission" if is_right else "Check the account and its secret"
-        return (PermissionMissing if is_right else AccessRefused)(f"{text}. {fix}, then run: headway check")
+            fix = "give the account this permission" if is_right else "correct the account or its secret"
+        return (PermissionMissing if is_right else AccessRefused)(f"{text}. Fix: {fix}, then headway check")
     if status in LATER or (status >= 500 and status not in NEVER_5XX):
         if once and status >= 500:
             return OutcomeUnknown(f"{text}. Its outcome is unknown and is looked up.")

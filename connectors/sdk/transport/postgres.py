@@ -183,9 +183,13 @@ FIX_OF_REFUSAL = tuple(
     (re.compile(text, re.IGNORECASE), f". Fix: {fix}.")
     for text, fix in (
         ("does not support SSL", "turn on TLS there, or set sslmode to disable (in a DSN: ?sslmode=disable)"),
+        ("no password supplied", "add the password"),
+        ("password authentication failed", "correct the user or its password"),
+        (r"pg_hba\.conf", "let this user, database and address in by a line of its pg_hba.conf"),
         ("certificate|SSL", "set sslrootcert to its CA's file, or accept any (in a DSN: ?sslmode=require)"),
         ("method requirement", "store the role's password as scram-sha-256, or set require_auth"),
         ('database ".*" does not exist', "name another database"),
+        ('role ".*" does not exist', "name another user"),
         ("", "check user, password, database and pg_hba.conf"),
     )
 )
@@ -443,6 +447,7 @@ BY_STATE: Mapping[str, type[ConnectorError]] = {
 """SQLSTATE or its class -> error (PostgreSQL's documentation, appendix A); any other is NotSupported."""
 FIX_BY_STATE = {
     "42501": "grant this right to the role",
+    "28P01": "correct the user or its password",
     "28": "check user, password and pg_hba.conf",
     "3D": "name the database in the system's settings",
     "57P04": "name another database in the system's settings",

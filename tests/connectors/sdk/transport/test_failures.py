@@ -177,7 +177,9 @@ def test_errors_of_aws_are_distinguished(code: str, status: int, kind: str) -> N
 )  # fmt: skip
 def test_http_statuses_are_distinguished(status: int, detail: str, kind: str) -> None:
     body = json.dumps({"detail": detail}).encode()
-    assert kind == refusal(HttpReply("X", "GET /x", status, {}, body, None)).kind
+    error = refusal(HttpReply("X", "GET /x", status, {}, body, None))
+    assert kind == error.kind
+    assert status not in (401, 403) or ". Fix: " in str(error)
 
 
 @pytest.mark.parametrize(

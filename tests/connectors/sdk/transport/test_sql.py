@@ -57,18 +57,23 @@ def test_each_sqlstate_is_sorted_by_what_happens_next(state: str, expected: type
 
 
 @pytest.mark.parametrize(
-    "text",
+    "text, fix",
     [
-        'FATAL:  password authentication failed for user "headway"',
-        'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "headway", database "ops", no encryption',
-        'FATAL:  role "headway" does not exist',
-        'FATAL:  database "ops" does not exist',
-        "fe_sendauth: no password supplied",
-        "SSL error: certificate verify failed",
+        ('FATAL:  password authentication failed for user "headway"', "correct the user or its password"),
+        (
+            'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "headway", database "ops", SSL off',
+            "let this user, database and address in by a line of its pg_hba.conf",
+        ),
+        ('FATAL:  role "headway" does not exist', "name another user"),
+        ('FATAL:  database "ops" does not exist', "name another database"),
+        ("fe_sendauth: no password supplied", "add the password"),
+        ("SSL error: certificate verify failed", "set sslrootcert to its CA's file, or accept any"),
+        ('FATAL:  Peer authentication failed for user "headway"', "check user, password, database and pg_hba.conf"),
     ],
 )
-def test_a_refused_connect_needs_a_person(text: str) -> None:
-    assert AccessRefused is type(postgres.sorted_error(psycopg.OperationalError(text), PLACE))
+def test_a_refused_connect_needs_a_person_and_names_the_fix_of_its_cause(text: str, fix: str) -> None:
+    error = postgres.sorted_error(psycopg.OperationalError(text), PLACE)
+    assert (AccessRefused, True) == (type(error), f". Fix: {fix}" in str(error)), str(error)
 
 
 def test_a_role_that_may_not_log_in_lacks_a_right() -> None:
