@@ -450,14 +450,16 @@ class JobQueries(ContextQueries):
         return int(candidates[0].id)
 
     def near_jobs(self, name: str) -> tuple[str, ...]:
-        """Names of similar jobs, best first."""
+        """Names of similar jobs, best first; of the system that is named, if it has one."""
         holds = self.link.contains("name")
         typed = encode_name(name.rpartition("/")[2] or name)
         watched = watched_condition(self.link)
         names = self.link.rows(f"SELECT name FROM job j WHERE {holds}{watched} ORDER BY name LIMIT 50", (typed,))
         query = f"SELECT name FROM job j WHERE TRUE{watched} ORDER BY name LIMIT ?"
         names = names or self.link.rows(query, (MAX_COMPARED,))
-        return suggest_names(name, [row.name for row in names])
+        known = [row.name for row in names]
+        of_system = [job for job in known if "/" in name and job.partition("/")[0] == name.partition("/")[0]]
+        return suggest_names(name, of_system) or suggest_names(name, known)
 
     def _durations(self, job_id: int) -> tuple[int, float | None, float | None]:
         """Number of the latest 60 successes, with median and 90 % of their seconds."""

@@ -604,6 +604,7 @@ def test_a_job_that_is_not_watched_any_more_is_no_name_and_says_why_where_it_is_
 ) -> None:
     served.ingest(failed())
     assert "" == reads.jobs.job(EXTRACT).unwatched_reason
+    assert ("airflow/load_orders",) == reads.jobs.near_jobs("airflow/orders"), "the system that is named"
     write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
     stock = f"etl-hosts/{JOBS[1]}"
     assert stock not in reads.names.names_starting_with("job", "etl-hosts/")
