@@ -122,28 +122,27 @@ def run_check(arguments: argparse.Namespace) -> int:
     no_store, unreadable = store_problems(arguments)
     remarks = unreadable + config_faults(config, arguments) + unusable_settings(config)
     remarks += effective_preferences(config.console, read_preferences()).faults
-    messages = [f"config {path}: {_config_size(config)}, {_problem_count(remarks)}"]
-    if not config.permissions:
-        messages.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
-    messages += [*clock_changes(config, datetime.now(UTC).date()), *other_cutoffs(config)]
-    messages.append(config_in_use_note(arguments, config.digest))
-    messages.append(no_store)
-    messages.append("" if unreadable else unverified_names_note(config, arguments))
-    messages += weakened_transport(config, store_url_of(arguments))
-    messages += machine_bound_targets(config, store_url_of(arguments))
-    for message in filter(None, messages):
-        print_message(with_options(message, arguments.config, arguments.store))
+    shown = partial(with_options, config=arguments.config, store=arguments.store)
+    print_message(shown(f"config {path}: {_config_size(config)}, {_problem_count(remarks)}"))
     secrets = SecretStore()
     areas = {} if arguments.no_probe else probe_all(arguments, config, secrets)
     results = [result for probed in areas.values() for result in probed]
-    elsewhere = other_environment(arguments, secrets.variables)
-    problems = problem_lines(results, elsewhere)
-    for message in elsewhere.values():
-        if not any(problem.endswith(message) for problem in problems):
-            print_message(message)
     failed = [result for result in results if result.is_fault]
+    elsewhere = other_environment(arguments, secrets.variables, _variables_of(config, failed))
     if results:
         print_message(f"{counted(results, 'probe')}, {_problem_count(failed)}")
+    problems = [*remarks, *target_lines(((result.target, result.text) for result in failed), elsewhere)]
+    noted = ((result.target, (*(() if result.is_fault else result.text), *result.notes)) for result in results)
+    notes = target_lines(noted, elsewhere)
+    notes += [text for text in elsewhere.values() if not any(line.endswith(text) for line in [*problems, *notes])]
+    if not config.permissions:
+        notes.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
+    notes += [*clock_changes(config, datetime.now(UTC).date()), *other_cutoffs(config)]
+    notes += [config_in_use_note(arguments, config.digest), no_store]
+    notes.append("" if unreadable else unverified_names_note(config, arguments))
+    notes += weakened_transport(config, store_url_of(arguments))
+    notes += machine_bound_targets(config, store_url_of(arguments))
+    notes = list(filter(None, notes))
     rows = table(
         results,
         ValueColumn("target", lambda result: result.target, 24),
@@ -152,21 +151,22 @@ def run_check(arguments: argparse.Namespace) -> int:
     )
     return print_result(
         arguments,
-        {"config": str(path), "faults": [], "targets": results, "remarks": remarks},
+        {"config": str(path), "faults": [], "targets": results, "remarks": remarks, "notes": notes},
+        [f"{PROBLEM_VERDICT} {shown(text)}" for text in problems],
         *([rows] if results else []),
-        (with_options(text, arguments.config, arguments.store) for text in (*problems, *remarks)),
+        [f"{NOTE_VERDICT:<7} {shown(text)}" for text in notes],
         code=Exit.PROBLEM if remarks or failed else Exit.OK,
     )
 
 
-def problem_lines(results: Iterable[ProbeResult], elsewhere: Mapping[str, str]) -> list[str]:
-    """One line per problem with all its targets. `elsewhere`: from `other_environment`; it replaces what the probes say
+def target_lines(texts_by_target: Iterable[tuple[str, Iterable[str]]], elsewhere: Mapping[str, str]) -> list[str]:
+    """One line per text with all its targets. `elsewhere`: from `other_environment`; it replaces what the probes say
     of the same variable."""
     targets: dict[str, list[str]] = {}
-    for result in results:
-        for text in (*result.text, *result.notes):
+    for target, texts in texts_by_target:
+        for text in texts:
             variable = next((name for name in elsewhere if text.startswith(f"secret env {name}: ")), "")
-            targets.setdefault(elsewhere[variable] if variable else text, []).append(result.target)
+            targets.setdefault(elsewhere[variable] if variable else text, []).append(target)
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in targets.items()]
 
 
@@ -296,9 +296,22 @@ def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
     return stored(arguments, lambda reads: reads.alerts.accepted()) or set()
 
 
-def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -> dict[str, str]:
+def _variables_of(config: Config, results: Iterable[ProbeResult]) -> set[str]:
+    """Environment variables with secrets of these targets."""
+    variables = set[str]()
+    for result in results:
+        name = result.target.partition("/")[0].removeprefix("check ")
+        settings = config.systems[name].options if name in config.systems else config.checks.get(name)
+        dumped = repr(settings.model_dump()) if settings is not None else ""
+        variables.update(re.findall(r"'env': '(\w+)'", dumped), re.findall(r"\(env (\w+)\)$", result.target))
+    return variables
+
+
+def other_environment(
+    arguments: argparse.Namespace, variables: Iterable[str], failed: Collection[str]
+) -> dict[str, str]:
     """Those of the variables that the running engine has with another value than this shell, each with its problem;
-    nothing where the environment of the engine cannot be read."""
+    nothing where the environment of the engine cannot be read. `failed`: variables whose value here fails its probe."""
     pid, engine_environment = _engine_environment(arguments)
     texts = {}
     for name in sorted(variables) if engine_environment else []:
@@ -309,10 +322,8 @@ def other_environment(arguments: argparse.Namespace, variables: Iterable[str]) -
                 f" Fix: export {name} here"
             )
         elif value != engine_value:
-            texts[name] = (
-                f"{name} differs between this shell and the engine (process {pid})."
-                " Fix: restart the engine from this shell"
-            )
+            fix = "correct it in this shell" if name in failed else "restart the engine from this shell"
+            texts[name] = f"{name} differs between this shell and the engine (process {pid}). Fix: {fix}"
     return texts
 
 
@@ -396,10 +407,14 @@ def unverified_names_note(config: Config, arguments: argparse.Namespace) -> str:
     systems -= stored(arguments, lambda reads: reads.warnings.systems_with_jobs()) or set()
     if not systems:
         return ""
-    return (
-        f"job names not verified: no inventory yet of {', '.join(sorted(systems))}. "
-        'Fix: "headway engine", then "headway check" again after the first poll'
-    )
+    begin = "job names not verified: no inventory yet of "
+    if not engine_runs(arguments):
+        fix = 'Fix: "headway engine", then "headway check" again after the first poll'
+        return f"{begin}{', '.join(sorted(systems))}. {fix}"
+    targets = stored(arguments, lambda reads: reads.estate.systems()) or []
+    errors = {target.system: target.error for target in targets if target.error}
+    unpolled = "its first poll has not ended. Fix: headway check after it"
+    return begin + "; ".join(f"{name}: {errors.get(name, unpolled)}" for name in sorted(systems))
 
 
 def store_problems(arguments: argparse.Namespace) -> tuple[str, list[str]]:

@@ -181,9 +181,13 @@ def test_the_config_is_counted_before_anything_is_probed_and_the_probes_after(
     monkeypatch.setattr(configure, "probe_systems", probed)
     assert Exit.PROBLEM == main(["--config", str(path), "--store", str(tmp_path / "headway.db"), "check"])
     assert f"config {path}: 1 system, 0 services, no problems\n" in before[0]
-    assert "plain_http = true" in before[0]
     shown = capsys.readouterr()
-    assert ("1 probe, 1 problem\n", True) == (shown.err, "hooks/hooks: no route" in shown.out)
+    assert "1 probe, 1 problem\n" == shown.err
+    problem, head, row, *notes = shown.out.splitlines()
+    assert "PROBLEM hooks/hooks: no route" == problem
+    assert (True, True) == (head.lower().startswith("target"), row.startswith("hooks/hooks"))
+    assert all(note.startswith("note    ") for note in notes)
+    assert any("plain_http = true" in note for note in notes)
 
 
 def test_the_commands_that_check_names_have_its_own_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +195,7 @@ def test_the_commands_that_check_names_have_its_own_config(tmp_path: Path, capsy
     path.write_text(f'{CONFIG}\n[jobs."hooks/load"]\nexpected = "5m"\n')
     assert Exit.OK == main(["--config", str(path), "check", "--no-probe"])
     shown = capsys.readouterr()
-    assert f"""Fix: start "headway --config '{path}' engine";""" in " ".join(shown.err.split())
+    assert f"""Fix: start "headway --config '{path}' engine";""" in " ".join(shown.out.split())
     text = "job names not verified. Fix: headway check; see /srv/headway checks"
     assert text == configure.with_options(text, None, None)
     assert "Fix: headway --config x.toml check; see /srv/headway checks" in configure.with_options(text, "x.toml", None)
@@ -251,11 +255,11 @@ def test_an_unreadable_store_is_not_reported_to_lack_names(tmp_path: Path, capsy
     check = ["--config", str(path), "--store", str(tmp_path / "headway.db"), "check", "--no-probe"]
     assert Exit.PROBLEM == main(check)
     shown = capsys.readouterr()
-    assert ("the store's file is gone" in shown.out, "job names not verified" in shown.err) == (True, False)
+    assert ("PROBLEM the store's file is gone" in shown.out, "job names not verified" in shown.out) == (True, False)
     (tmp_path / "headway.db-wal").unlink()
     assert Exit.OK == main(check)
     shown = capsys.readouterr()
-    assert ("there is no store at" in shown.err, "job names not verified" in shown.err) == (True, True)
+    assert ("there is no store at" in shown.out, "job names not verified" in shown.out) == (True, True)
 
 
 def store_with_a_daily_job(folder: Path) -> Database:
@@ -368,7 +372,28 @@ def test_a_service_whose_day_begins_at_another_time_than_its_systems_is_named(
     assert ([True] if is_reported else []) == [text.startswith(expected) for text in texts]
 
 
+def test_names_that_a_running_engine_cannot_verify_have_the_reason_of_its_poll(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(f"{CONFIG}{SERVICE}")
+    arguments = Namespace(config=str(path), store=str(tmp_path / "headway.db"))
+    config = load_config(path)
+    assert 'Fix: "headway engine", then' in configure.unverified_names_note(config, arguments)
+    targets = [SimpleNamespace(system="hooks", error="secret env LOAD_TOKEN is not set. Fix: export it")]
+    reads = SimpleNamespace(
+        estate=SimpleNamespace(systems=lambda: targets), warnings=SimpleNamespace(systems_with_jobs=set)
+    )
+    monkeypatch.setattr(configure, "engine_runs", lambda _: True)
+    monkeypatch.setattr(configure, "stored", lambda _, query: query(reads))
+    begin = "job names not verified: no inventory yet of hooks: "
+    assert f"{begin}{targets[0].error}" == configure.unverified_names_note(config, arguments)
+    targets.clear()
+    assert configure.unverified_names_note(config, arguments).startswith(f"{begin}its first poll has not ended")
+
+
 DIFFERS = "ONCALL_MAIL differs between this shell and the engine (process PID). Fix: restart the engine from this shell"
+FAILS_HERE = "ONCALL_MAIL differs between this shell and the engine (process PID). Fix: correct it in this shell"
 ONLY_THERE = (
     "ONCALL_MAIL is set for the engine (process PID) but not in this shell, so check cannot use it. Fix: export"
     " ONCALL_MAIL here"
@@ -376,17 +401,18 @@ ONLY_THERE = (
 
 
 @pytest.mark.parametrize(
-    "ours, theirs, messages",
+    "ours, theirs, failed, messages",
     [
-        ("same", "same", []),
-        ("one", "other", [DIFFERS]),
-        ("same", None, [DIFFERS]),
-        (None, "other", [ONLY_THERE]),
-        (None, None, []),
+        ("same", "same", (), []),
+        ("one", "other", (), [DIFFERS]),
+        ("one", "other", ("ONCALL_MAIL",), [FAILS_HERE]),
+        ("same", None, (), [DIFFERS]),
+        (None, "other", ("ONCALL_MAIL",), [ONLY_THERE]),
+        (None, None, (), []),
     ],
 )
 def test_a_variable_that_the_engine_has_otherwise_is_named_with_a_fix_and_never_its_value(
-    monkeypatch: pytest.MonkeyPatch, ours: str | None, theirs: str | None, messages: list[str]
+    monkeypatch: pytest.MonkeyPatch, ours: str | None, theirs: str | None, failed: tuple[str, ...], messages: list[str]
 ) -> None:
     if ours is None:
         monkeypatch.delenv("ONCALL_MAIL", raising=False)
@@ -397,14 +423,29 @@ def test_a_variable_that_the_engine_has_otherwise_is_named_with_a_fix_and_never_
         wait_until(Path(f"/proc/{engine.pid}/environ").read_bytes, "its environment, which it has a moment later")
         lease = EngineView(f"{gethostname()}:{engine.pid}~{_namespace()}", None, None, True, "", "")
         monkeypatch.setattr(configure, "_store_header", lambda _: SimpleNamespace(engine=lease))
-        texts = list(configure.other_environment(Namespace(), ["ONCALL_MAIL"]).values())
+        texts = list(configure.other_environment(Namespace(), ["ONCALL_MAIL"], failed).values())
         engine.kill()
     assert messages == [text.replace(str(engine.pid), "PID") for text in texts]
 
 
 def test_a_missing_variable_is_one_line_with_one_fix_for_all_its_targets() -> None:
     unset = "secret env DWH_DSN: the variable is not set in this process. Fix: export DWH_DSN and start again"
-    results = [ProbeResult(target, "refused", "", (unset,)) for target in ("dwh/a", "dwh/b")]
-    assert [f"dwh/a, dwh/b: {unset}"] == configure.problem_lines(results, {})
+    texts = [(target, (unset,)) for target in ("dwh/a", "dwh/b")]
+    assert [f"dwh/a, dwh/b: {unset}"] == configure.target_lines(texts, {})
     exported = "DWH_DSN is set for the engine (process 7) but not in this shell. Fix: export DWH_DSN here"
-    assert [f"dwh/a, dwh/b: {exported}"] == configure.problem_lines(results, {"DWH_DSN": exported})
+    assert [f"dwh/a, dwh/b: {exported}"] == configure.target_lines(texts, {"DWH_DSN": exported})
+
+
+ROUTE = """
+[routes.oncall]
+urls = [{ env = "ONCALL_MAIL" }]
+"""
+
+
+def test_the_variables_of_failed_targets_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "headway.toml"
+    path.write_text(CONFIG + ROUTE)
+    config = load_config(path)
+    failed = [ProbeResult(target, "refused", "") for target in ("hooks/hooks", "route oncall (env ONCALL_MAIL)")]
+    assert {"LOAD_TOKEN", "ONCALL_MAIL"} == configure._variables_of(config, failed)
+    assert {"ONCALL_MAIL"} == configure._variables_of(config, failed[1:])

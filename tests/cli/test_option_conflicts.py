@@ -220,7 +220,7 @@ def test_job_names_are_not_verified_before_the_first_inventory(
     check = ("--config", str(config), "check", "--no-probe")
     store = str(tmp_path / "none.db")
     main(["--store", store, *check])
-    shown = " ".join(capsys.readouterr().err.split())
+    shown = " ".join(capsys.readouterr().out.split())
     headway = f"headway --config {config} --store {store}"
     fix = f'Fix: "{headway} engine", then "{headway} check"'
     assert f"job names not verified: no inventory yet of fake. {fix}" in shown
