@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -118,6 +119,7 @@ def ask_systems(
             system, secret = _system_of(machine, answer, timeout)
             if is_listed(system) or any(known.place == system.place for known in systems):
                 raise ValueError(f"{system.place} is already listed")
+            system = _with_plain_http(system)
             outcome = _try(partial(_url_problem, system, timeout)) if is_url(answer) else ""
         except ValueError as error:
             print_message(str(error))
@@ -155,6 +157,15 @@ def _system_of(machine: Machine, answer: str, timeout: float) -> tuple[DetectedS
     if is_dsn(machine.env.get(answer, "")):
         return _of_variable(machine, answer, timeout), ("", "")
     return host_answer(machine, answer), ("", "")
+
+
+def _with_plain_http(system: DetectedScheduler) -> DetectedScheduler:
+    """The system with plain_http, if its http:// address needs it and the person agrees."""
+    plain = replace(system, settings={**system.settings, "plain_http": True})
+    if not settings_problem(system) or settings_problem(plain):
+        return system
+    agreed = prompt("Plain HTTP: the password is sent unencrypted. Type yes to use it: ") == "yes"
+    return plain if agreed else system
 
 
 def _with_account(system: DetectedScheduler) -> tuple[DetectedScheduler, tuple[str, str]]:
@@ -238,6 +249,18 @@ def _host_commands(system: DetectedScheduler) -> Iterator[str]:
     target = quote(f"root@{host['name'] if by_alias else address}")
     users = "".join(f" --user {quote(user)}" for user in system.settings.get("users", ()))
     yield f"headway connector grants cron{users} | ssh {'' if by_alias or port == 22 else f'-p {port} '}{target} sh"
+
+
+def has_unknown_name(system: DetectedScheduler) -> bool:
+    """Whether its host has a name that this machine cannot resolve: it has to be corrected first."""
+    host = next(iter(system.settings.get("hosts", ())), {})
+    if host.get("local") or host.get("via") or not host:
+        return False
+    try:
+        socket.getaddrinfo(str(host.get("address", host["name"])), None)
+    except OSError:
+        return True
+    return False
 
 
 def setup_commands(system: DetectedScheduler) -> Iterator[str]:

@@ -25,6 +25,7 @@ from console.cli.init_dialog import (
     Secrets,
     ask_route,
     ask_systems,
+    has_unknown_name,
     named_route,
     named_systems,
     print_commands,
@@ -59,6 +60,7 @@ from console.onboarding.schedulers import (
     fault_lines,
     is_configured,
     is_place,
+    unique_name,
     with_unique_names,
     with_zones,
 )
@@ -94,10 +96,17 @@ class Selection:
         self.chosen = [changed.get(finding.key, finding) for finding in self.chosen]
 
     def add(self, systems: Sequence[DetectedScheduler]) -> None:
-        """Adds chosen systems, each instead of the finding with its key."""
-        keys = {system.key for system in systems}
-        self.findings = [*(finding for finding in self.findings if finding.key not in keys), *systems]
+        """Adds chosen systems, each instead of the finding with its key or place. Of a name that two have, the finding
+        that is not chosen takes another."""
+        keys, places = {system.key for system in systems}, {system.place for system in systems}
         self.chosen = [*(finding for finding in self.chosen if finding.key not in keys), *systems]
+        findings = [f for f in self.findings if f.key not in keys and (f in self.chosen or f.place not in places)]
+        taken = {finding.name for finding in self.chosen}
+        for at, finding in enumerate(findings):
+            if finding.name and finding not in self.chosen:
+                findings[at] = replace(finding, name=unique_name(finding.name, taken))
+                taken.add(findings[at].name)
+        self.findings = [*findings, *systems]
 
     def probe(self, machine: Machine, timeout: float) -> None:
         """Probes what is chosen; hosts of ~/.ssh/config that refuse their own key with that of Headway too."""
@@ -167,7 +176,7 @@ def run_init(arguments: argparse.Namespace) -> int:
             Exit.PROBLEM, f"no access to {refused}; nothing was written. Fix: see above, then repeat the command"
         )
     if is_interactive and not named:
-        names = [*configured, *(finding.name for finding in selection.findings)]
+        names = [*configured, *(finding.name for finding in selection.chosen)]
         places = {finding.place for finding in selection.chosen}
         probe = partial(selection.probe_typed, arguments.timeout)
         selection.add(
@@ -358,10 +367,11 @@ def _ask_selection(
 ) -> list[DetectedScheduler] | None:
     """The selection; None at the end of input."""
     offered = [finding for finding in findings if finding.name]
-    default = " ".join(str(offered.index(finding) + 1) for finding in selected) or "none"
-    print_parts(["", f"Headway probes what you select and writes it to {path}."])
+    selected = [finding for finding in offered if finding in selected or finding.is_login]
+    default = ", ".join(f"{clean_line(finding.key)} ({offered.index(finding) + 1})" for finding in selected) or "none"
+    print_parts(["", f"Headway probes what you select and writes what grants access to {path}."])
     while True:
-        answer = prompt_or(f"Which? Enter for {default}, or numbers like 1 3, all, none: ", "end").lower()
+        answer = prompt_or(f"Which? Enter for {default}; or numbers like 1 3, all, none: ", "end").lower()
         if answer == "end":
             return None
         if answer in ("", "none", "all"):
@@ -411,7 +421,8 @@ def probe_selection(
             zones[finding.key] = result.zone
         missing = [right for right in result.rights if right["held"] is False and right["needed_for"] == "view"]
         if result.verdict != "ok":
-            grants_help = not result.rights or any(right["is_grantable"] for right in missing)
+            is_grantable = any(right["is_grantable"] for right in missing)
+            grants_help = is_grantable if result.rights else not has_unknown_name(finding)
             commands = list(setup_commands(finding)) if grants_help else []
             for text in (*result.text, *result.notes):
                 _print_faults(_without_fix(text, commands), "    ")

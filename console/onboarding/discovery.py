@@ -229,6 +229,10 @@ def discover(machine: Machine, progress: Callable[[str], None]) -> list[Detected
         except Exception as error:  # noqa: BLE001 - a failing detector must not hide the findings of the others
             fault = f"detection failed: {clean_line(f'{type(error).__name__}: {error}')}"
             findings.append(DetectedScheduler("?", title, "here", WatchReadiness.NEEDS, fault))
+    first = {finding.title: finding for finding in reversed(findings)}
+    findings = [
+        f for f in findings if not f.is_login or first[f.title] is f
+    ]  # one login in a variable and in ~/.pgpass
     keys: list[str] = []
     for finding in findings:
         keys.append(unique_name(finding.key, keys))

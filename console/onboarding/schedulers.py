@@ -59,13 +59,16 @@ class DetectedScheduler:
         return self.title.partition(" as ")[0]
 
     @property
+    def is_login(self) -> bool:
+        """Whether it is a login of a person to a database, often of one without jobs: tried by default where a person
+        is asked."""
+        return bool(self.name) and self.key.startswith(("dsn:", "pgpass:"))
+
+    @property
     def is_wanted(self) -> bool:
         """Whether it is selected by default."""
-        return self.ready is WatchReadiness.NOW or (
-            self.ready is WatchReadiness.ON_CONSENT
-            and self.kind not in ONLY_BY_NAME
-            and not self.key.startswith(("dsn:", "pgpass:"))  # a person's logins, often of databases without jobs
-        )
+        on_consent = self.ready is WatchReadiness.ON_CONSENT and self.kind not in ONLY_BY_NAME and not self.is_login
+        return self.ready is WatchReadiness.NOW or on_consent
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,9 @@ from console.cli.configure import send_test_message
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
 from console.domain.switches import Modes
+from console.onboarding.answers import dsn_answer, host_answer
+from console.onboarding.config_writer import ConfiguredScheduler, first_config_text
+from console.onboarding.discovery import discover
 from console.onboarding.schedulers import DetectedScheduler, Machine
 from tests.fakes.internet import fake_internet
 from tests.fakes.ssh_local import LocalHost
@@ -516,7 +520,8 @@ def test_an_account_is_prompted_for_only_where_an_airflow_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with airflow_server("") as other, airflow_server("3.3.0") as airflow:
-        answers = iter(["http://127.0.0.1:1", "skip", "http://airflow.example.com", other, f"{airflow}/", "", ""])
+        far = "http://airflow.example.com"
+        answers = iter(["http://127.0.0.1:1", "skip", far, "no", other, f"{airflow}/", "", ""])
         requests: list[str] = []
 
         def ask(question: str) -> str:
@@ -531,12 +536,62 @@ def test_an_account_is_prompted_for_only_where_an_airflow_answers(
     assert (f"{airflow}", "headway") == (system.settings["url"], system.settings["username"])
     add = "Add (Enter to continue): "  # not after a URL that was corrected
     account = "Account in Airflow (Enter for headway): "
-    assert [add, init_dialog.RETRY, add, add, init_dialog.RETRY, account, add] == requests
+    plain = "Plain HTTP: the password is sent unencrypted. Type yes to use it: "
+    assert [add, init_dialog.RETRY, add, plain, add, init_dialog.RETRY, account, add] == requests
     out, err = capsys.readouterr()
     shown = " ".join((out + err).split())
     assert "127.0.0.1:1" in shown
     assert f"{other} answered 404 to /api/v2/version and 404 to /api/v1/version; expected an Airflow" in shown
     assert "plain_http" in shown, shown
+
+
+def test_an_airflow_without_tls_is_added_once_a_person_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["http://airflow.example.com", "yes", "ops", ""])
+    monkeypatch.setattr("console.cli.prompts.prompt", lambda _: next(answers))
+    monkeypatch.setattr(init_dialog, "prompt", lambda _: next(answers))
+    monkeypatch.setattr(init_dialog, "_url_problem", lambda system, _: init_dialog.settings_problem(system))
+    secrets = init_dialog.Secrets(tmp_path / "headway.toml")
+    [system] = init_dialog.ask_systems(Machine(tmp_path, {}), secrets, 5.0, lambda _: "", [], lambda _: False)
+    assert ("http://airflow.example.com", True) == (system.settings["url"], system.settings["plain_http"])
+    text = first_config_text("h", "h", datetime.now(UTC), [ConfiguredScheduler(system)])
+    assert "plain_http = true" in text
+
+
+@pytest.mark.parametrize("address, is_unknown", [("no-such-host.invalid", True), ("127.0.0.1", False)])
+def test_a_host_without_an_address_gets_no_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str, is_unknown: bool
+) -> None:
+    system = host_answer(Machine(tmp_path, {}), f"{address}:1")
+    assert system.key in onboarding.probe_selection([system], 2.0, {})
+    out, err = capsys.readouterr()
+    assert ("ssh-keyscan" in out + err) is not is_unknown
+
+
+def test_a_login_in_a_variable_and_in_pgpass_is_listed_once(tmp_path: Path) -> None:
+    pgpass = tmp_path / ".pgpass"
+    pgpass.write_text("dwh.example:5432:ops:headway:pw\ndwh.example:5432:ops:ann:pw\n")
+    machine = Machine(tmp_path, {"DWH_DSN": "postgresql://headway:pw@dwh.example/ops"}, tmp_path, (), ())
+    keys = [finding.key for finding in discover(machine, lambda _: None) if "dwh.example" in finding.title]
+    assert ["dsn:DWH_DSN", "pgpass:dwh.example"] == keys
+
+
+def test_a_typed_system_has_its_own_name_where_only_a_listed_one_had_it(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {})
+    listed = [dsn_answer(machine, f"postgresql://dwh.example/{name}", {"env": "DWH_DSN"}) for name in ("ops", "bi")]
+    listed[1] = replace(listed[1], key="dsn:other")
+    selection = onboarding.Selection(listed, [])
+    typed = dsn_answer(machine, "postgresql://ann@dwh.example/ops", {"env": "DWH_DSN"})
+    selection.add([replace(typed, key="dsn:typed")])
+    assert [("dsn:other", "dwh-2"), ("dsn:typed", "dwh")] == [(f.key, f.name) for f in selection.findings]
+
+
+def test_enter_tries_what_is_listed_as_a_login_and_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(tmp_path, {})
+    findings = [host_answer(machine, "db07"), dsn_answer(machine, "postgresql://dwh.example/ops", {"env": "DWH_DSN"})]
+    questions: list[str] = []
+    monkeypatch.setattr(onboarding, "prompt_or", lambda question, _: questions.append(question) or "")
+    assert findings[1:] == onboarding._ask_selection(findings, [], tmp_path)
+    assert ["Which? Enter for dsn:DWH_DSN (2); or numbers like 1 3, all, none: "] == questions
 
 
 def test_an_airflow_that_is_unreachable_now_can_be_added_anyway(
