@@ -263,9 +263,11 @@ def _facts(
         yield "Error", decision.reason
     if place := _place(index, match):
         yield "Where", place
-    yield "Since", zoned_time(since, zone, index.now)
+    since_text = zoned_time(since, zone, index.now)
+    yield "Since", since_text
     if root is not None and root.period_at is not None and run_time(root) <= since:  # not of a later failure
-        yield "Period", zoned_time(run_time(root), zone, index.now)
+        period = zoned_time(run_time(root), zone, index.now)
+        yield from [("Period", period)] if period != since_text else []
     yield "Business date", decision.business_date.isoformat()
     if match.feeds and not decision.services:
         yield "Feeds", f"{clean_line(', '.join(match.feeds))}: not late yet"

@@ -228,3 +228,10 @@ def test_the_period_of_a_later_failure_is_not_beside_the_time_of_the_first() -> 
     later = ledger.incident().notices[0].body
     assert "Since          03:12 UTC\nPeriod         03:10 UTC\n" in first
     assert "Since          03:12 UTC\nBusiness date" in later
+
+
+def test_a_period_that_is_the_time_of_the_failure_is_no_row_of_its_own() -> None:
+    ledger = failed(service("daily", "06:30", LOAD))
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 0))
+    assert title(ledger, "03:12")
+    assert "Since          03:10 UTC\nBusiness date" in ledger.incident().notices[0].body
