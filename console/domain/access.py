@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 EVERYBODY = "*"
+UNKNOWN_PERSON = "link"
+"""The person of a link in a message with several possible readers: nobody who could be asked."""
 GROUP = "group:"
 
 

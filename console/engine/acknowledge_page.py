@@ -15,14 +15,14 @@ import structlog
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.transport.http_server import RequestRateLimit, ServerReply
 from console.control.access.authorization import AccessRefusal
-from console.domain.access import Person
+from console.domain.access import UNKNOWN_PERSON, Person
 from console.domain.ids import incident_name
 from console.domain.incident import ACKNOWLEDGE_FOR, IncidentRow
 from console.domain.request import RequestKind
 from console.engine.access import authorize_request
 from console.engine.api.client import EngineClient
 from console.engine.endpoints import READ_METHODS, ApiFault, ApiRequest, PageEndpoint, RequestThreads, answered
-from console.engine.notify.acknowledge_link import PATH, UNKNOWN_PERSON, AcknowledgeLinks, LinkTerms
+from console.engine.notify.acknowledge_link import PATH, AcknowledgeLinks, LinkTerms
 from console.engine.write_api import EngineCall
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded, StoreError
 from console.store.queries import open_queries

@@ -17,6 +17,7 @@ from connectors.sdk.states import Verb
 from console.domain.access import (
     EVERYBODY,
     GROUP,
+    UNKNOWN_PERSON,
     ActingRules,
     ActionSubject,
     PermissionRule,
@@ -207,12 +208,8 @@ def _denied(
 
 def _able(needed: Role, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
     """ "anna or group:dba": the people and groups with the role; empty without any."""
-    able = [
-        permission.who
-        for permission in permissions
-        if permission.role >= needed and _covers(permission, subject) and permission.who != EVERYBODY
-    ]
-    names = list(dict.fromkeys(able))
+    able = [rule.who for rule in permissions if rule.role >= needed and _covers(rule, subject)]
+    names = [who for who in dict.fromkeys(able) if who not in (EVERYBODY, UNKNOWN_PERSON)]
     rest = [f"{len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else []
     return " or ".join(names[:MAX_NAMED] + rest)
 

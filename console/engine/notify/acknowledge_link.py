@@ -20,6 +20,7 @@ import structlog
 
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretRef, SecretStore
+from console.domain.access import UNKNOWN_PERSON
 from console.domain.ids import derived_key, incident_id, instant, micros
 from console.engine.notify.alertmanager import is_alertmanager
 from console.engine.notify.paging import is_pager
@@ -33,8 +34,6 @@ MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of the engine that wrote a link may be ahead of the one that reads it."""
 MIN_KEY = 32
 """Characters of the key: a reader of a link could try keys offline."""
-UNKNOWN_PERSON = "link"
-"""The person of a link whose message has several possible readers."""
 KEY_SECONDS = 60.0
 """Interval of reading the key again."""
 _SIGNATURE_BYTES = 24

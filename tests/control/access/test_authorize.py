@@ -133,6 +133,8 @@ def test_a_refusal_names_the_needed_role_the_present_one_and_who_can_grant_it() 
         "needs role act on etl-hosts (tier 1 (daily-revenue)); you (alice) have view; ask carol or group:ops"
         == reason(Verb.RERUN, EXTRACT, *several)
     )
+    by_link = PermissionRule("link", Role.ACT)  # a press of a link in a message with several readers
+    assert reason(Verb.RERUN, EXTRACT, *several, by_link).endswith("; ask carol or group:ops")
     alone = reason(Verb.RERUN, SCRATCH, PermissionRule("bob", Role.VIEW))
     assert alone.startswith("needs role act on etl-hosts; you (alice) have no role there; no user has it: add it under")
 
