@@ -268,8 +268,8 @@ class DeliveryView:
 
     @property
     def kind_label(self) -> str:
-        """ "opened", "escalated", "decision request": its kind, where people read it."""
-        return "decision request" if self.kind == "person" else self.kind
+        """ "opened", "escalated", "person needed": its kind, where people read it."""
+        return "person needed" if self.kind == "person" else self.kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,13 @@ def format_duration(length: float | timedelta) -> str:
 
 
 def rank_text(seconds: float, good: Sequence[float]) -> str:
-    """How a run's duration compares with those of successful runs, at least one: "longer than 92 % of 59 successful
-    runs", "shorter than all 57 successful runs"."""
+    """How a run's duration, in whole seconds, compares with those of successful runs, at least one: "longer than 92 %
+    of 59 successful runs", "shorter than all 57 successful runs"."""
+    seconds, good = round(seconds), [round(duration) for duration in good]
     many = f"{len(good)} successful run{'s' * (len(good) != 1)}"
     every = f"all {many}" if len(good) > 1 else "the one successful run"
+    if {*good} == {seconds}:
+        return f"as long as {every}"
     if seconds < min(good) or seconds > max(good):
         return f"{'shorter' if seconds < min(good) else 'longer'} than {every}"
     below = sum(duration < seconds for duration in good) / len(good)

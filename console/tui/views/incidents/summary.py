@@ -143,7 +143,7 @@ def approval_lines(approval: ApprovalView, ctx: RenderContext) -> list[Segment]:
 
 def _services(view: IncidentView, ctx: RenderContext, width: int) -> Iterator[TableRow]:
     """A row each; `evidence_lines` has the reasons, and what an estimate needs."""
-    note = f"{counted(view.row.affected_runs, 'run')} left red or stale" if view.row.affected_runs else ""
+    note = f"{counted(view.row.affected_runs, 'run')} failed or stale" if view.row.affected_runs else ""
     if any(service.basis == NO_ESTIMATE for service in view.services):
         note = "; ".join(filter(None, [note, f"{ctx.key('incident', 'evidence')} shows what an estimate needs"]))
     many, days = len({service.name for service in view.services}), len(view.services)
@@ -297,7 +297,7 @@ def last_repair(view: IncidentView, ctx: RenderContext) -> str:
             return ""
         (at, text), many = view.seen_before[0], len(view.seen_before)
     elif (newest := next((repair for repair in view.repairs if repair.how), None)) is None:
-        return f"no successful repair: it stayed red {counted(len(view.repairs), 'time')}"
+        return f"never repaired: {counted(len(view.repairs), 'earlier failure')}"
     else:
         at, text, many = newest.at, _outcome_text(newest), len(view.repairs)
     suffix = f", and {many - 1} more" if many > 1 else ""
@@ -305,9 +305,9 @@ def last_repair(view: IncidentView, ctx: RenderContext) -> str:
 
 
 def _outcome_text(repair: PastRepair) -> str:
-    """ "rerun by mara, green after 14m", "it stayed red"."""
+    """ "rerun by mara, green after 14m", "not repaired"."""
     if not repair.how:
-        return "it stayed red"
+        return "not repaired"
     return f"{repair.done}, green after {format_duration(repair.took_s)}" if repair.took_s is not None else repair.done
 
 
@@ -316,7 +316,7 @@ def _repair_steps(repairs: tuple[PastRepair, ...]) -> Iterator[list[Segment]]:
         took = f", usually green after {format_duration(usual)}" if usual is not None else ""
         yield [("   became green ", "dim"), (f"{number}x by {how}", "ok"), (took, "plain")]
     if never := sum(not repair.how for repair in repairs):
-        yield [(f"   {never}x that run stayed red", "dim")]
+        yield [(f"   {never}x not repaired", "dim")]
 
 
 def _repair(repair: PastRepair, ctx: RenderContext) -> Iterator[list[Segment]]:

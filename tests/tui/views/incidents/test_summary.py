@@ -32,8 +32,8 @@ def of(**changes: Any) -> IncidentView:
 
 
 def test_a_root_without_followers_is_not_shown_as_nothing_failed() -> None:
-    assert "2 runs left red or stale" in summary_text(of())
-    assert "left red or stale" not in summary_text(of(affected_runs=0))
+    assert "2 runs failed or stale" in summary_text(of())
+    assert "failed or stale" not in summary_text(of(affected_runs=0))
 
 
 def test_a_resolved_incident_has_no_unknown_times() -> None:
@@ -83,8 +83,8 @@ def test_what_worked_before_is_what_worked() -> None:
     first = dataclasses.replace(view, repairs=(stayed[0], *view.repairs[1:]))
     worked = next(repair for repair in view.repairs[1:] if repair.how)
     assert f"{worked.how}" in last_repair(first, render_context())
-    assert "it stayed red" not in last_repair(first, render_context())
-    assert "no successful repair: it stayed red 3 times" == last_repair(
+    assert "not repaired" not in last_repair(first, render_context())
+    assert "never repaired: 3 earlier failures" == last_repair(
         dataclasses.replace(view, repairs=stayed), render_context()
     )
 
@@ -121,7 +121,7 @@ def test_an_accepted_notification_comes_before_its_possibly_long_address() -> No
 
 def test_a_notification_that_asks_for_a_decision_says_so() -> None:
     delivery = dataclasses.replace(ALL_CLEAR, kind="person")
-    text = "decision request: notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
+    text = "person needed: notified oncall: accepted 03:17 (file /etc/headway/oncall-mail)"
     view = dataclasses.replace(incident(), deliveries=(delivery,))
     assert text == last_notified(view, render_context())[0]
     lines = ["".join(part for part, _ in line) for line in timeline_lines(view, render_context())]

@@ -6,8 +6,11 @@ import dataclasses
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from console.domain.job import JobMonth, JobView
 from console.domain.run import RunRow
+from console.timing.durations import rank_text
 from console.tui.frame.cells import RenderContext, flowing_groups
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -20,6 +23,19 @@ from console.tui.views.runs.overview import (
 )
 from console.tui.views.runs.rows import any_run_row
 from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
+
+
+@pytest.mark.parametrize(
+    "seconds, good, text",
+    [
+        (0.4, [0.1, 0.2, 0.3], "as long as all 3 successful runs"),
+        (0.4, [0.1], "as long as the one successful run"),
+        (0.4, [0.1, 0.2, 5.0], "no longer than any of 3 successful runs"),
+        (5.0, [0.1, 0.2, 0.3], "longer than all 3 successful runs"),
+    ],
+)
+def test_durations_are_compared_as_they_are_shown(seconds: float, good: list[float], text: str) -> None:
+    assert text == rank_text(seconds, good)
 
 
 def render_context(plain: bool = False) -> RenderContext:
