@@ -165,12 +165,13 @@ def threat_to_day(
     waiting = {node.job_id for node in stopped if node.run is not None and _needs_start(node.run)}
     later = index.graph.ordered(waiting - {first.job_id}) if first is not None and first.job_id in waiting else ()
     then = tuple(map(index.name, later))
+    verb = "start" if first is not None and first.state is RunState.MISSED else "restart"
     held = tuple(
         Reason(f"{index.name(node.job_id)} is {start.text}", ReasonKind.TEXT if start.is_of_plan else ReasonKind.HELD,
                job=index.name(node.job_id))
         for node, start in late_holds(day)
     )  # fmt: skip
-    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then, held)
+    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then, held, verb)
 
 
 def _needs_start(run: RunFacts) -> bool:

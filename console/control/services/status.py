@@ -136,6 +136,8 @@ class Threat:
     """Names of the broken jobs to restart after the cause, upstreams first; empty if the cause is not a broken job."""
     held: tuple[Reason, ...] = ()
     """Holds that no restart ends, each with its job; HELD: a person's."""
+    verb: str = "restart"
+    """ "start" of a cause that did not start."""
 
     @property
     def act_by(self) -> datetime | None:
@@ -230,11 +232,11 @@ def _restart_text(index: EstateIndex, threat: Threat) -> str:
     """The jobs to restart, the broken upstream first: "restart load, then mart and 2 more", "load: restart"."""
     if threat.then:
         rest = f" and {len(threat.then) - 1} more" if len(threat.then) > 1 else ""
-        return f"restart {threat.cause}, then {threat.then[0]}{rest}"
+        return f"{threat.verb} {threat.cause}, then {threat.then[0]}{rest}"
     if threat.budget is None:
         return f"{threat.cause}: a person must act"
     first = index.name(threat.budget.job_id)
-    return f"{threat.cause}: restart{'' if first == threat.cause else f' {first}'}"
+    return f"{threat.cause}: {threat.verb}{'' if first == threat.cause else f' {first}'}"
 
 
 def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:

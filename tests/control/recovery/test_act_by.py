@@ -166,6 +166,16 @@ def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:
     assert "restart hosts/extract, then warehouse/load by 04:40 UTC, green by 05:00 UTC" == result.reason
 
 
+def test_a_cause_that_did_not_start_is_started_as_its_title_says() -> None:
+    missed = replace(FAILED, state=RunState.MISSED, started_at=None, ended_at=None)
+    only = job(1, "hosts/extract", "03:10")
+    decisions = evaluate(
+        estate(only, runs=[missed], services=[service("daily", "06:30", only)]),
+        at("03:20"),
+    )
+    assert decisions.incidents[0].services[0].reason.startswith("hosts/extract: start now; act-by unknown")
+
+
 def test_after_its_deadline_there_is_no_act_by_but_the_breach_is_shown() -> None:
     assert Timeliness.BREACHED == affected_service(load(30), now="06:31").timeliness
 
