@@ -26,6 +26,7 @@ from console.store.db.database import Database
 from console.store.db.session import Row, Session, WriteSession
 from console.store.events import record_event
 from console.store.meta import get_meta
+from console.store.names import shortest_suffix
 from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step, replacing_incident
 from console.store.row_values import from_row, parse_object
@@ -305,12 +306,14 @@ def _request_attention(
     why = text.partition(TO_GO_ON)[0]
     if (line := error_line(plan.log or "")) and line not in why:
         why = f"{why}: {line}"
-    commands = ", then ".join(command for _, command in resume)
+    about = ", then ".join(command for _, command in resume) or plan.title
+    if about.startswith("fix "):  # resuming is the next of the body's steps
+        about = f"fix {clean_line(shortest_suffix(session, plan.broken))}"
     facts = (("Plan", clean_line(plan.title)), *_decision_facts(session, number, plan, now)) if resume else ()
     need = AttentionRequest(
         f"plan:{number}",
-        f"plan {number} {what}{', needs a person' if what == 'stopped' else ''}",
-        commands or plan.title,
+        f"plan {number} {what}",
+        about,
         why,
         fixes,
         requester_text(plan.requested_by, plan.requested_from),

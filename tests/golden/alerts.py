@@ -241,8 +241,7 @@ def messages() -> Iterator[tuple[str, str, str]]:
     row = SimpleNamespace(version=0, name="supply-plan", title="Supply plan", zone="Europe/Berlin", deadline_us=due_us)
     session: Any = SimpleNamespace(rows=lambda *_: [row])
     fixes = (("Do", "fix hosts/extract"), ("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
-    commands = "fix hosts/extract, then headway plan resume 3"
-    request = AttentionRequest("plan:3", "plan 3 stopped, needs a person", commands, "exit 1", fixes, "ann", 1, None)
+    request = AttentionRequest("plan:3", "plan 3 stopped", "fix extract", "exit 1", fixes, "ann", 1, None)
     attention = _attention_alert(session, request, "oncall", micros(at))
     yield "attention", attention.title, attention.body
     route, owner, rule, cause = ((NoiseCount(name, 9, 4, 2, 3, 1),) for name in ("etl", "data", "failed", "hosts/load"))

@@ -108,7 +108,7 @@ def assert_a_person_was_notified(folder: Path) -> None:
     with child(folder, "teller"):
         wait_until(lambda: sent_alerts(folder), "the alert", 20)
     [(title, body)] = sent_alerts(folder)
-    assert title.endswith(": plan 1 stopped, needs a person: headway plan resume 1 [INC-0001]")
+    assert title.endswith(": plan 1 stopped: headway plan resume 1 [INC-0001]")
     assert body.startswith("  | step 1, good/extract: looked up: it never arrived.")
 
 

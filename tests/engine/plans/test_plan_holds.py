@@ -374,7 +374,7 @@ def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -
     assert [("stopped",)] == night.rows("SELECT state FROM plan")
     assert "fake/load is still held: role headway may not resume load" in night.events()
     titles = [title for _, title, body in night.bench.sink.got if "A person is needed" in body]
-    assert ["Plan 1 stopped, needs a person: headway plan resume 1 [INC-0001]"] == titles
+    assert ["Plan 1 stopped: headway plan resume 1 [INC-0001]"] == titles
 
 
 def sent(night: Night) -> list[tuple[str, str]]:
