@@ -442,7 +442,7 @@ class JumpChoices(ChoiceSource):
         self.box.show_choices()
 
 
-NOTHING_NAMED = "nothing has this name; arrow keys select what is similar"
+NOTHING_NAMED = "no such name; arrow keys select a similar one"
 
 
 def _alias_choice(name: str, choices: Sequence[PaletteChoice]) -> PaletteChoice:

@@ -284,10 +284,10 @@ async def test_a_word_that_names_nothing_leads_nowhere_by_its_letters(night: Nig
     await night.press(":")
     await night.typing()
     await night.type("alerts")
-    await night.see("nothing has this name", "airflow/load: repair")
+    await night.see("no such name; arrow keys select a similar one", "airflow/load: repair")
     await night.press("enter")
     await night.at_rest()
-    assert "nothing has this name" in night.text
+    assert "no such name; arrow keys select a similar one" in night.text
     await night.press("down", "enter")
     await night.see("SHADOW")
 
