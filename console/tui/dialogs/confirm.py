@@ -328,7 +328,7 @@ class SendScreen(Overlay[Any]):
     @on(Input.Changed)
     def corrected(self) -> None:
         """A fault of the previous text does not apply to the new one."""
-        if self.is_wrong_name:
+        if self.is_wrong_name or (self.message == self.reason_rule and self.why_field.value.strip()):
             self.say("")
 
     def send(self) -> None:

@@ -61,6 +61,8 @@ async def test_an_action_on_a_tier_one_service_is_sent_with_a_reason(night: Nigh
     await night.see("tier 1 (daily-revenue) depends on it: give a reason", "required")
     assert [] == night.requests.sent
     await night.type("a bad file")
+    await night.see("a bad file")
+    assert "give a reason" not in night.text
     await night.press("enter")
     await night.see("◌ requested")
     assert ["a bad file"] == night.requests.whys
