@@ -294,7 +294,7 @@ class Outbox:
 
     def _delay_text(self, delivery: rows.DueDelivery) -> str:
         """Lines before the alert: its delay, the undelivered alert that it replaces, and in a late alert or an end the
-        present progress of the incident's plan; empty if there are none."""
+        present progress of the incident's plan, one that is done in an end only; empty if there are none."""
         now, before, plan = self._now(), delivery.replaced, delivery.plan
         is_late = now - delivery.since_us >= LATE_US
         blocks = [[f"Delayed by {_age(now, delivery.since_us)}."] if is_late else []]
@@ -302,7 +302,7 @@ class Outbox:
             title, _ = self._allowed(delivery.route, before.title, before.plain_title, "", "")
             intro = f"Replaces an alert of {_age(now, before.made_us)} ago that was not delivered:"
             blocks += [[intro, *quote([without_countdown(title)])]]
-        may_follow = is_late or delivery.is_resolved
+        may_follow = delivery.is_resolved or (is_late and (plan is None or plan.state != "done"))
         if plan is not None and may_follow and not plan.has_no_further_step and plan.status not in delivery.title:
             next_step = f": headway plan {plan.id}" if plan.state in ("paused", "stopped") else "."
             blocks += [[f"{plan.progress.capitalize()}{next_step}"]]

@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +19,9 @@ import pytest
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
 from console.config.sections import RouteSettings
+from console.domain.estate import PlanFacts
 from console.engine.notify import senders
+from console.engine.notify.outbox import Outbox
 from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult, send_by_apprise
 from console.store import outbox as rows
@@ -259,3 +263,21 @@ def test_what_was_claimed_when_the_answer_to_the_claim_was_lost_is_sent_all_the_
     bench.parts.outbox.run(bench.fence, lambda: next(rounds))
     wait_until_sent(bench.parts.outbox)
     assert 2 == len(bench.sink.got)
+
+
+@pytest.mark.parametrize(
+    "state, is_resolved, text",
+    [
+        ("running", False, "Delayed by 20 min.\n\nPlan 2 is at 1 of 3 steps.\n"),
+        ("done", False, "Delayed by 20 min.\n"),
+        ("done", True, "Delayed by 20 min.\n\nPlan 2 is done.\n"),
+    ],
+)
+def test_a_plan_that_is_done_is_named_at_the_end_of_its_incident_only(state: str, is_resolved: bool, text: str) -> None:
+    """An alert of a second failure named the plan that had repaired the first one."""
+    minute_us = 60_000_000
+    delivery = rows.DueDelivery(
+        1, "oncall", 0, "title", "body", "key", 0, 0, False, is_resolved=is_resolved, plan=PlanFacts(2, state, 1, 3)
+    )
+    outbox: Any = SimpleNamespace(_now=lambda: 20 * minute_us)
+    assert text == Outbox._delay_text(outbox, delivery).rstrip("\n") + "\n"
