@@ -171,7 +171,9 @@ def threat_to_day(
                job=index.name(node.job_id))
         for node, start in late_holds(day)
     )  # fmt: skip
-    return Threat(dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then, held, verb)
+    return Threat(
+        dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then, held, verb
+    )
 
 
 def _needs_start(run: RunFacts) -> bool:

@@ -40,11 +40,8 @@ class OpenIncident(NamedTuple):
 
     @property
     def recover_label(self) -> str:
-        """The label of its recovery key, which opens a proposal, else its plan: to resume, watch or approve it."""
-        plan = next(iter(self.plans), None)
-        if plan is None:
-            return "recover"
-        return "resume" if plan.can_resume and not plan.is_outdated else "plan"
+        """The label of its recovery key, which opens a proposal, else its plan: to resume, watch or approve it there."""
+        return "plan" if self.plans else "recover"
 
 
 def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: int) -> list[Segment]:
