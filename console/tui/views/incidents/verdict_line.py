@@ -40,7 +40,7 @@ class OpenIncident(NamedTuple):
 
     @property
     def recover_label(self) -> str:
-        """The label of its recovery key, which opens a proposal, else its plan: to resume, watch or approve it there."""
+        """The label of its recovery key, which opens a proposal, else its plan: there it is resumed or approved."""
         return "plan" if self.plans else "recover"
 
 
