@@ -32,6 +32,7 @@ from console.domain.incident import open_reason
 from console.domain.job import Safety
 from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused, PlanView, SavedService, after_text
 from console.domain.plan_editing import (
+    FINISH_NOTES,
     NO_OUTLOOK,
     PLAN_CHANGED,
     VALID_SECONDS,
@@ -65,7 +66,9 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
         for number, day in enumerate(outlook.days)
     ]
     heading = ["", "predicted finish and risk of being late of each variant, started now (* this plan):"]
-    return [heading, Table([TableColumn("service", 8, middle=True), TableColumn("due"), *variants], rows)]
+    statuses = {finish.status for way in outlook.variants for finish in way.finishes}
+    notes = [f"  {status}: {note}" for status, note in FINISH_NOTES.items() if status in statuses]
+    return [heading, Table([TableColumn("service", 8, middle=True), TableColumn("due"), *variants], rows), notes]
 
 
 def _finish_cell(outlook: PlanOutlook, finish: VariantFinish, day: SavedService) -> str:

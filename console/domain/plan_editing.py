@@ -337,6 +337,11 @@ AT_RISK = "at risk"
 """Late more often than the service's risk allows, but not more often than not."""
 IF_GOOD = "if good"
 """In time if the jobs' next scheduled starts succeed."""
+FINISH_NOTES = {
+    IF_GOOD: "in time if the next scheduled starts of its jobs succeed",
+    PARTIAL: "without the data of a step that is skipped",
+    ASSERTED: "by a run marked OK, which its scheduler does not confirm",
+}
 AS_PLANNED, AS_CHANGED, DO_NOTHING = "as planned", "as changed", "nothing done"
 PARTS = ("failed-only", "downstream", "all")
 """Scopes of a rerun; variants with equal finishes share a column."""

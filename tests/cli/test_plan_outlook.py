@@ -64,6 +64,8 @@ def test_a_finish_that_was_simulated_says_how_likely_it_is_late_and_any_other_th
         "predicted finish and risk of being late of each variant, started now (* this plan):",
         "service  due        as planned*  step 1 skipped            step 1 left out",
         "daily    06:30 CET  06:10, 12 %  06:10 partial, under 1 %  about 06:10 if good",
+        "  if good: in time if the next scheduled starts of its jobs succeed",
+        "  partial: without the data of a step that is skipped",
     ] == capsys.readouterr().out.splitlines()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from connectors.sdk.states import RunEvidence, RunState
+from console.domain.plan_editing import FINISH_NOTES
 from console.domain.service import Timeliness
 
 
@@ -131,9 +132,7 @@ SIGNS: dict[str, Glyph] = {
 }
 
 OTHER_SIGNS = (
-    ("finish", Glyph("!", "!", "if good", "warn", "in time if the next scheduled starts of its jobs succeed")),
-    ("finish", Glyph("!", "!", "partial", "warn", "without the data of a step that is skipped")),
-    ("finish", Glyph("!", "!", "asserted", "warn", "by a run marked OK, which its scheduler does not confirm")),
+    *(("finish", Glyph("!", "!", status, "warn", note)) for status, note in FINISH_NOTES.items()),
     ("finish", Glyph("‼", "W", "late", "bad", "after its deadline")),
     ("finish", Glyph("✖", "X", "not delivered", "bad")),
     ("act by", Glyph("passed", "passed", "no restart keeps the deadline any more", "bad")),
