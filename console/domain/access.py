@@ -7,7 +7,7 @@ from enum import IntEnum
 
 EVERYBODY = "*"
 UNKNOWN_PERSON = "link"
-"""The person of a link in a message with several possible readers: nobody who could be asked."""
+"""The person of a link in a message with several possible readers."""
 GROUP = "group:"
 
 

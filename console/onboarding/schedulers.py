@@ -61,7 +61,7 @@ class DetectedScheduler:
     @property
     def is_login(self) -> bool:
         """Whether it is a login of a person to a database, often of one without jobs: tried by default where a person
-        is asked."""
+        selects."""
         return bool(self.name) and self.key.startswith(("dsn:", "pgpass:"))
 
     @property

@@ -209,7 +209,7 @@ def _denied(
 def _able(needed: Role, subject: ActionSubject, permissions: Sequence[PermissionRule]) -> str:
     """ "anna or group:dba": the people and groups with the role; empty without any."""
     able = [rule.who for rule in permissions if rule.role >= needed and _covers(rule, subject)]
-    names = [who for who in dict.fromkeys(able) if who not in (EVERYBODY, UNKNOWN_PERSON)]
+    names = [name for name in dict.fromkeys(able) if name not in (EVERYBODY, UNKNOWN_PERSON)]
     rest = [f"{len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else []
     return " or ".join(names[:MAX_NAMED] + rest)
 
