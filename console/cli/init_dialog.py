@@ -253,7 +253,7 @@ def _host_commands(system: DetectedScheduler) -> Iterator[str]:
 
 def has_unknown_name(system: DetectedScheduler) -> bool:
     """Whether its host has a name that this machine cannot resolve: it has to be corrected first."""
-    host = next(iter(system.settings.get("hosts", ())), {})
+    host: Mapping[str, Any] = next(iter(system.settings.get("hosts", ())), {})
     if host.get("local") or host.get("via") or not host:
         return False
     try:

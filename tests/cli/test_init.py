@@ -589,7 +589,12 @@ def test_enter_tries_what_is_listed_as_a_login_and_names_it(tmp_path: Path, monk
     machine = Machine(tmp_path, {})
     findings = [host_answer(machine, "db07"), dsn_answer(machine, "postgresql://dwh.example/ops", {"env": "DWH_DSN"})]
     questions: list[str] = []
-    monkeypatch.setattr(onboarding, "prompt_or", lambda question, _: questions.append(question) or "")
+
+    def enter(question: str, _: str) -> str:
+        questions.append(question)
+        return ""
+
+    monkeypatch.setattr(onboarding, "prompt_or", enter)
     assert findings[1:] == onboarding._ask_selection(findings, [], tmp_path)
     assert ["Which? Enter for dsn:DWH_DSN (2); or numbers like 1 3, all, none: "] == questions
 
