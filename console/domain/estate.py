@@ -105,6 +105,8 @@ class JobFacts:
     """Size of that pool; None: no known limit."""
     cannot_rerun: str = ""
     """Why its system cannot rerun it, for people; empty if it can."""
+    has_periods: bool = False
+    """A rerun works on the period of its run; without periods every rerun does the same work."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
     drift_since: datetime | None = None

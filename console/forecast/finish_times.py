@@ -369,8 +369,10 @@ def _of_many(
     last = runs[-1] if runs else None
     ahead = [start for start in _ahead(index, job, starts, last) if start < limit and start + takes <= limit]
     decided = next((run for run in reversed(runs) if run.state.is_red or index.is_green(run)), None)
-    if decided is not None and index.is_red_now(decided) and (ahead or not _is_running(last)):
-        return decided, None if has_started(decided) else run_time(decided)
+    if decided is not None and index.is_red_now(decided):
+        repeated = _good_or_it(index, decided)
+        if ahead or not (_is_running(last) or _is_running(repeated[0])):
+            return decided, None if has_started(decided) else run_time(decided)
     if ahead:
         return None, ahead[-1]
     return _good_or_it(index, last) if last is not None else None
@@ -410,7 +412,7 @@ def _first_start(job: JobFacts, accepted: datetime) -> datetime:
 
 def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:
     if not index.is_green(run):
-        later = [newer for newer in index.of_day(run.job_id, run.business_date) if run_time(newer) > run_time(run)]
+        later = list(index.later_of_day(run))[::-1]
         repairs = (newer for newer in later if run.state.is_red and _is_running(newer) and not index.is_unknown(newer))
         run = next(filter(index.is_green, later), None) or next(repairs, run)
     return run, None if has_started(run) else run_time(run)

@@ -14,7 +14,7 @@ from console.control.incidents.verdict import Instruction, RepairStep, Rerun, re
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
-from console.control.snapshot.runs import CLOCK_SKEW, run_time
+from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import RouteNotification
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import PlanFacts, RepairFacts, RunFacts, TargetFacts
@@ -29,7 +29,7 @@ def rerun_of(index: EstateIndex, run: RunFacts) -> Rerun | None:
     """The open run that repeats this one, or the rerun that was sent; None if nothing repeats it."""
     if run.state.is_open:
         return Rerun(run.started_at)
-    later = (known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run))
+    later = list(index.later_of_day(run))[::-1]
     started = next((known.started_at for known in later if known.state.is_open and known.started_at), None)
     repair = index.estate.repairs.get(run.id)
     if repair is not None and repair.in_flight and repair.verb in STARTING and not _has_failed(run, repair):

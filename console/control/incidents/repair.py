@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunEvidence, Verb
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import CLOCK_SKEW, red_since
+from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
 from console.domain.estate import RepairFacts, RunFacts
 from console.text.cleaning import clean_line
 
@@ -52,7 +52,8 @@ def _requested(index: EstateIndex, root: RunFacts | None) -> tuple[RepairFacts, 
     own = index.estate.repairs.get(root.id)
     if own is not None and first.evidence is RunEvidence.ASSERTED:
         return own, first
-    good = [first, *(index.repairing_runs(root) if first is not root else ())]
+    repairs = index.repairing_runs(root) if first is not root else ()
+    good = [first, *(run for run in repairs if run_time(run) > run_time(root))]
     of_job = {run_id: repair for run_id, repair in index.estate.repairs.items() if repair.job_id == root.job_id}
     for run_id, repair in ({root.id: own} if own is not None else of_job).items():
         run = _run_of(index, repair, run_id)

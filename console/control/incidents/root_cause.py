@@ -172,8 +172,7 @@ def is_stale_now(index: EstateIndex, run: RunFacts) -> bool:
     """True if it is stale, not red, and no later run of the job is good."""
     if run.state.is_red or not index.is_stale(run):
         return False
-    later = (known for known in reversed(index.runs[run.job_id]) if run_time(known) > run_time(run))
-    return not any(map(index.is_green, later))
+    return not any(map(index.is_green, index.later_runs(run)))
 
 
 def threatened_runs(

@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from console.control.snapshot.estimates import estimate_duration, quantile
@@ -25,7 +25,16 @@ from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.incremental import EvaluationMemo
 from console.control.snapshot.pools import slot_holders_by_pool
 from console.control.snapshot.reachability import is_out_of_reach
-from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, began_after, has_started, lookback_time, run_time
+from console.control.snapshot.runs import (
+    BEGINNING,
+    NEVER,
+    Freshness,
+    began_after,
+    has_started,
+    lookback_time,
+    run_time,
+    success_or_attempt_start,
+)
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, ServiceFacts, failed_jobs, runs_by_job
 from console.domain.finding import DetectionRule
@@ -110,6 +119,7 @@ class EstateIndex:
         self.runs = _merged(estate.jobs, runs_by_job(estate.runs), expected, frozenset(withdrawn), self.memo)
         self._missing = {run.job_id for run in expected if run.state.is_red}
         self._days: dict[tuple[int, date], list[RunFacts]] = {}
+        self._reruns: dict[tuple[int, date], list[RunFacts]] = {}
         self._dated: set[int] = set()
         self._estimates: dict[int, DurationEstimate] = {}
         earlier = [run for run in estate.earlier if run.job_id in estate.jobs]
@@ -165,6 +175,8 @@ class EstateIndex:
             self._dated.add(job_id)
             for run in self.runs.get(job_id, ()):
                 self._days.setdefault((job_id, run.business_date), []).append(run)
+                if run.attempt > 1 and not self.job(job_id).has_periods:
+                    self._reruns.setdefault((job_id, run.business_date), []).append(run)
         return self._days.get((job_id, day), ())
 
     def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None:
@@ -182,14 +194,35 @@ class EstateIndex:
             self._all[job_id] = [*(run for run in self._earlier.get(job_id, ()) if run.id not in known), *runs]
         return self._all[job_id]
 
+    def later_of_day(self, run: RunFacts) -> Iterable[RunFacts]:
+        """The job's later runs of that business date, the latest first."""
+        return self._later(run, self.of_day(run.job_id, run.business_date))
+
+    def later_runs(self, run: RunFacts) -> Iterable[RunFacts]:
+        """The job's later runs of any business date, the latest first."""
+        return self._later(run, self.runs.get(run.job_id, ()))
+
+    def _later(self, run: RunFacts, runs: Sequence[RunFacts]) -> Iterable[RunFacts]:
+        """Those of `runs` with a later period, and the reruns of earlier periods of its date that started after it:
+        the later start decides, unless a rerun works on the period of its run."""
+        at = run_time(run)
+        later = takewhile(lambda known: run_time(known) > at, reversed(runs))
+        self.of_day(run.job_id, run.business_date)
+        reruns = [
+            known
+            for known in self._reruns.get((run.job_id, run.business_date), ())
+            if run_time(known) < at
+            and known.evidence is not RunEvidence.ASSERTED
+            and success_or_attempt_start(known) > (run.started_at or at)
+        ]
+        return sorted([*later, *reruns], key=lookback_time, reverse=True) if reruns else later
+
     def effective_run(self, read: RunFacts, by: datetime) -> RunFacts:
         """The run that is read, or, where it is not good by then, the latest of its date that was over and is."""
         good_at = self.good_since(read)
         if good_at is not None and began_after(by, good_at):
             return read
-        later = self.of_day(read.job_id, read.business_date)
-        ended_runs = (run for run in reversed(later) if run_time(read) < run_time(run) <= by and _was_over(run, by))
-        latest = next(ended_runs, None)
+        latest = next((run for run in self.later_of_day(read) if run_time(run) <= by and _was_over(run, by)), None)
         latest_good_at = self.good_since(latest) if latest is not None else None
         return latest if latest is not None and latest_good_at is not None and began_after(by, latest_good_at) else read
 
@@ -249,7 +282,10 @@ class EstateIndex:
         """It, unless it is red or read stale data; else the first run that repaired it. None if a red run has none."""
         if not run.state.is_red and not self.is_stale(run):
             return run
-        return min(self.repairing_runs(run), key=run_time, default=None if run.state.is_red else run)
+        repairs = self.repairing_runs(run)
+        return min(
+            repairs, key=lambda later: later.ended_at or run_time(later), default=None if run.state.is_red else run
+        )
 
     def repairing_runs(self, run: RunFacts) -> Sequence[RunFacts]:
         """The runs that superseded it; without those that read stale data, unless all did."""
@@ -258,10 +294,8 @@ class EstateIndex:
 
     def _superseding(self, run: RunFacts) -> Iterator[RunFacts]:
         """The runs that supersede it, the latest first."""
-        at, proof = run_time(run), self.job(run.job_id).proof
-        for later in reversed(self.runs.get(run.job_id, ())):
-            if run_time(later) <= at:
-                break
+        proof = self.job(run.job_id).proof
+        for later in self.later_runs(run):
             is_good = later.state is RunState.SUCCEEDED and later.evidence is not RunEvidence.ASSERTED
             has_run = is_good or (proof is ProofLevel.START and later.state is RunState.UNKNOWN)
             if has_run and self._is_for_the_same(run, later):

@@ -35,6 +35,11 @@ def lookback_time(run: RunFacts) -> datetime:
     return run.started_at if run.attempt > 1 and run.started_at is not None else run_time(run)
 
 
+def success_or_attempt_start(run: RunFacts) -> datetime:
+    """The start of its first known success, else of its latest attempt."""
+    return next((began for began, _ in success_spans(run)), None) or run.started_at or run_time(run)
+
+
 def red_since(run: RunFacts) -> datetime:
     """When it became red: its end, or its due instant where it never started."""
     return run.ended_at or run_time(run)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from sys import intern
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import RED_STATES, RunState, Verb
+from connectors.sdk.states import RED_STATES, Capability, RunState, Verb
 from console.domain.action import IN_FLIGHT_STATES
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import (
@@ -96,6 +96,7 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
         pool=intern(row.pool),
         slots=row.slots,
         cannot_rerun=interning.is_rerun_missing(row.capabilities, row.missing),
+        has_periods=Capability.PERIODS in row.capabilities.split(","),
         drift_reason=first.text if first is not None else "",
         drift_since=instant(first.seen_us) if first is not None else None,
         drift_change=max(row.id for row in drift.values()) if len(drift) > 1 else 0,

@@ -332,6 +332,57 @@ def test_a_later_success_of_the_same_job_supersedes_what_failed() -> None:
     assert [("oncall", AlertKind.RECOVERED)] == notices(closed)
 
 
+def twice_red(of: JobFacts = OFTEN) -> Ledger:
+    """The job failed at 03:00, and at 03:15 again: the last run that can be done by the deadline at 03:20."""
+    ledger = night(of, deps=[], services=[service("board", "03:20", of)])
+    ledger.run(of, "03:00", RunState.FAILED, **ended("03:00", 1))
+    ledger.evaluate("03:02")
+    ledger.run(of, "03:15", RunState.FAILED, **ended("03:15", 1))
+    ledger.evaluate("03:17")
+    return ledger
+
+
+def test_a_rerun_of_an_older_run_repairs_a_newer_failure_that_started_before_it() -> None:
+    """The later start decides, whichever run of the business date it belongs to: incident and service agree."""
+    ledger = twice_red()
+    ledger.run(OFTEN, "03:00", RunState.RUNNING, started_at=at("03:17"))
+    assert at("03:18") == ledger.evaluate("03:17").service_days[0].expected_at
+    ledger.run(OFTEN, "03:00", RunState.SUCCEEDED, ended_at=at("03:18"))
+    ledger.evaluate("03:19")
+    assert (Timeliness.MET, at("03:18")) == (ledger.day("board").timeliness, ledger.day("board").delivered_at)
+    assert (True, "superseded: a later run of the same job went well") == (
+        ledger.incident().closed, ledger.incident().close_reason)  # fmt: skip
+
+
+def test_a_failure_that_started_after_the_rerun_of_an_older_run_stays_red() -> None:
+    ledger = night(OFTEN, deps=[], services=[service("board", "03:20", OFTEN)])
+    ledger.run(OFTEN, "03:00", RunState.FAILED, **ended("03:00", 1))
+    ledger.run(OFTEN, "03:00", RunState.SUCCEEDED, **ended("03:10", 1))
+    ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1))
+    ledger.evaluate("03:17")
+    assert (None, False) == (ledger.day("board").delivered_at, ledger.incident().closed)
+
+
+def test_a_rerun_that_works_on_the_period_of_its_own_run_repairs_no_other() -> None:
+    of = replace(OFTEN, has_periods=True)
+    ledger = twice_red(of)
+    ledger.run(of, "03:00", RunState.SUCCEEDED, **ended("03:17", 1))
+    ledger.evaluate("03:19")
+    assert (None, False) == (ledger.day("board").delivered_at, ledger.incident().closed)
+
+
+def test_what_reads_a_job_after_the_rerun_of_its_older_run_reads_good_data() -> None:
+    reader = job(7, "dwh/reader", daily("03:30", "pg_cron"), expected=minutes(1), target_id=3)
+    ledger = night(OFTEN, reader, deps=feeds(OFTEN, reader))
+    ledger.run(OFTEN, "03:00", RunState.FAILED, **ended("03:00", 1))
+    ledger.run(OFTEN, "03:15", RunState.FAILED, **ended("03:15", 1))
+    ledger.run(OFTEN, "03:00", RunState.SUCCEEDED, **ended("03:20", 1))
+    ledger.run(reader, "03:30", RunState.SUCCEEDED, **ended("03:29", 1))
+    decisions = ledger.evaluate("03:30")
+    assert () == decisions.incidents
+    assert not any(run.stale_read for run in ledger.estate.runs)
+
+
 def test_a_job_that_proves_starts_only_is_not_missed_any_more_once_it_starts_again() -> None:
     blind = job(6, "hosts/often", Schedule("debian-cron", "*/15 * * * *"), proof=ProofLevel.START)
     ledger = night(blind, deps=[])

@@ -183,6 +183,15 @@ def test_a_system_that_left_the_config_is_skipped_and_read_again_when_it_is_back
     assert extract in loaded_estate.estate.history
 
 
+def test_a_job_knows_whether_its_kind_reruns_a_period(served: Estate) -> None:
+    served.ingest(run())
+    with_periods = replace(SYSTEMS[0], capabilities=("rerun", "periods"))
+    for system, expected in ((SYSTEMS[0], False), (with_periods, True)):
+        sync_config(served.store, replace(SERVED, systems=(system, *SYSTEMS[1:])), at("03:30"), None)
+        jobs = refresh_estate(served.store, at("03:30"), EvaluationSettings(), 0).estate.jobs
+        assert expected is jobs[served.job_id()].has_periods
+
+
 def test_durations_are_seconds_newest_first(served: Estate) -> None:
     for minutes, period in ((5, "01:10"), (4.5, "03:10"), (7, "02:10")):
         over = at(period) + timedelta(minutes=minutes)
