@@ -61,6 +61,13 @@ _RESOLVED_IN_DIGEST = (
     f" AND {_ORIGIN_KIND.format('e')} <> '{PERSON}'"
 )
 """Alerts whose incident a digest reports as resolved."""
+_DROP_ANSWERED = (
+    "UPDATE delivery SET state = 'dropped', error = 'its plan was resumed or aborted meanwhile' WHERE state = 'pending'"
+    " AND alert_id IN (SELECT a.id FROM alert a JOIN plan p ON a.dedup_key ="
+    f" 'headway:person:plan:' || p.id WHERE a.kind = '{PERSON}' AND a.commands <> '[]'"
+    " AND p.state NOT IN ('paused', 'stopped'))"
+)
+"""Drops unsent alerts that ask to resume a plan which no longer waits for that."""
 _CLOSED_DIGESTS = (
     "SELECT DISTINCT g.dedup_key FROM alert c JOIN alert m ON m.incident_id = c.incident_id AND m.route = c.route"
     " JOIN alert g ON g.id = m.digest_id WHERE (c.id = ? OR c.digest_id = ?) AND g.id <> ? AND NOT EXISTS (SELECT 1"
@@ -262,8 +269,9 @@ def claim_due(
     URL delays no other: urgent ones first, then those that need a person, updates, ends, each the oldest first. Alerts
     about one incident keep their order, alone or in a digest. Only an alert or a digest that reports the end of an
     incident does not wait for earlier alerts about it: it replaces them, so that an incident is not reported as open
-    after its end."""
+    after its end. What asks to resume a plan is dropped once that was done."""
     with store.write(fence) as session:
+        session.rows(_DROP_ANSWERED)
         due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]
         session.many(
             "UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = ?", [(row.id,) for row in due]

@@ -375,6 +375,16 @@ def test_a_release_of_a_plan_that_is_refused_calls_a_person_once(night: Night) -
     assert "fake/load is still held: role headway may not resume load" in night.events()
     titles = [title for _, title, body in night.bench.sink.got if "A person is needed" in body]
     assert ["Plan 1 stopped: headway plan resume 1 [INC-0001]"] == titles
+    with night.bench.store.write(None) as session:  # as if the receiver had not answered
+        session.rows(
+            "UPDATE delivery SET state = 'pending' WHERE alert_id IN (SELECT id FROM alert WHERE kind = 'person')"
+        )
+    night.bench.sink.got.clear()
+    EngineClient(night.bench.url).steer_plan(1, RequestKind.RESUME_PLAN)
+    night.bench.send()
+    assert [] == night.bench.sink.got, "it asks for what is done"
+    dropped = night.rows("SELECT error FROM delivery WHERE state = 'dropped'")
+    assert [("its plan was resumed or aborted meanwhile",)] == dropped
 
 
 def sent(night: Night) -> list[tuple[str, str]]:
