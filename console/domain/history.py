@@ -55,7 +55,7 @@ class RunHistory:
     month_ends: array[float] = field(default_factory=_floats)
     """Duration on month ends before the oldest of these runs, newest first, as a multiple of the nights before each."""
     failures: int = 0
-    """Red runs since the newest success."""
+    """Failed runs since the newest success, without missed starts."""
     failing_since: datetime | None = None
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.estate import EvaluationSettings
 from console.domain.finding import DetectionRule
+from console.domain.ids import micros
 from console.forecast.past_nights import job_past
 from console.store.decisions import apply_decisions
 from console.store.queries.reader import Queries
@@ -55,6 +56,13 @@ def test_the_past_is_read_newest_first_with_the_fields_of_its_source(served: Est
     assert ([1200.0] * 9, "rows") == (list(known.output), known.output_unit)
     assert sorted(known.at, reverse=True) == list(known.at)
     assert (1, at("03:15")) == (known.failures, known.failing_since)
+
+
+def test_a_start_that_did_not_come_is_no_failure_since_the_last_success(served: Estate) -> None:
+    served.ingest(failed(), failed(period="02:10"))
+    with served.store.write(None) as session:
+        session.rows("UPDATE run SET state = 'missed' WHERE sort_us = ?", (micros(at("03:10")),))
+    assert 1 == load_estate(served.store, at("03:20"), SETTINGS).history[served.job_id()].failures
 
 
 def red_then_good(number: int, is_fixed: bool) -> list[RunRecord]:

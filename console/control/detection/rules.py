@@ -256,15 +256,17 @@ def too_long_since_success(facts: RuleInput) -> Iterator[Finding]:
 
 
 def n_in_a_row(facts: RuleInput) -> Iterator[Finding]:
-    """Its latest runs are all red."""
+    """Its latest runs all failed. A start that did not come is no failure and ends no row."""
     ended = [run for run in _in_order(facts) if not run.state.is_open]
     if not ended or not facts.index.is_red_now(ended[-1]):
         return
     row: list[RunFacts] = []
     for latest in reversed(ended):
-        if not latest.state.is_red or facts.index.is_excused(latest):
+        if not latest.state.is_red:
             break
-        row.append(latest)
+        row += [latest] if latest.state is not RunState.MISSED else []
+    if not row:
+        return
     row = row[::-1]
     count, first = len(row), red_since(row[0])
     if facts.history.failures > count and facts.history.failing_since is not None:

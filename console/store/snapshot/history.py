@@ -62,7 +62,7 @@ _POSTGRES = (
     f"SELECT {_COLUMNS} FROM {{keys}} CROSS JOIN LATERAL ({_SELECT_SUCCESSES.format(column='*')}) r"
     " LEFT JOIN attempt t ON t.id = r.attempt_id"
 )
-_RED = ", ".join(f"'{state.value}'" for state in sorted(RED_STATES))
+_RED = ", ".join(f"'{state.value}'" for state in sorted(RED_STATES - {RunState.MISSED}))
 _FAILURES = (
     "SELECT r.job_id, count(*) AS total, min(COALESCE(r.ended_us, r.sort_us)) AS since_us FROM {keys} JOIN run r ON"
     f" r.job_id = k.a AND r.state IN ({_RED}) AND r.sort_us > COALESCE((SELECT x.sort_us FROM run x WHERE x.job_id ="

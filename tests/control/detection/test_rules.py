@@ -311,6 +311,15 @@ def test_three_red_runs_in_a_row_are_found_also_where_the_first_are_out_of_view(
     )
 
 
+def test_a_start_that_did_not_come_is_no_failure_of_the_row() -> None:
+    missed = [run(number, EVENT, at(clock), RunState.MISSED) for number, clock in ((1, "01:00"), (2, "02:00"))]
+    red = run(3, EVENT, at("03:00"), RunState.FAILED)
+    assert [] == findings_of(estate_at("04:00", *missed, red, of=EVENT), "04:00", DetectionRule.N_IN_A_ROW)
+    reds = [run(4, EVENT, at("00:30"), RunState.FAILED), run(5, EVENT, at("03:30"), RunState.FAILED)]
+    [text] = texts_of(estate_at("04:00", *missed, red, *reds, of=EVENT), "04:00", DetectionRule.N_IN_A_ROW)
+    assert text.startswith("failed 3 times, since 2026-11-20 00:40 UTC")
+
+
 def test_a_green_run_ends_the_row() -> None:
     reds = [
         run(number, EVENT, at(clock), RunState.FAILED) for number, clock in ((1, "01:00"), (2, "02:00"), (3, "03:00"))
