@@ -45,8 +45,7 @@ once the failed runs succeeded, nor after STOPPED_LASTS."""
 _PAUSED = (
     "SELECT p.id, p.requested_from, count(*) AS steps, SUM(CASE WHEN s.state = 'verified' THEN 1 ELSE 0 END) AS done,"
     " SUM(CASE WHEN s.state = 'planned' THEN 1 ELSE 0 END) AS planned FROM plan p JOIN plan_step s ON s.plan_id = p.id"
-    " WHERE p.state = 'paused' AND NOT EXISTS (SELECT 1 FROM incident i WHERE i.id = p.incident_id AND i.closed_us IS"
-    " NOT NULL) GROUP BY p.id, p.requested_from ORDER BY p.id"
+    " WHERE p.state = 'paused' GROUP BY p.id, p.requested_from ORDER BY p.id"
 )
 _DRIFT = (
     "SELECT d.id, j.name AS job, d.what, d.text, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"

@@ -299,6 +299,9 @@ def test_a_paused_plan_requests_nothing_and_an_aborted_one_drops_the_rest(night:
     ends(night, 1)
     assert ["paused", "verified", "planned"] == states(night)
     assert "\nPlan 1 is paused at 1 of 2 steps: headway plan 1\n" in headway(night.url, "status").out
+    with night.store.write(None) as session:
+        session.rows("UPDATE incident SET closed_us = 1")
+    assert ["Plan 1 is paused at 1 of 2 steps"] == paused_plans(night), "it still waits, with nothing at risk"
     requests(night).steer_plan(number, RequestKind.ABORT_PLAN, "tomorrow is soon enough")
     turn(night)
     assert ["aborted", "verified", "abandoned"] == states(night)
