@@ -252,15 +252,18 @@ def _rerun_after(failed: TimelineRun, runs: Sequence[TimelineRun], at: datetime)
 
 
 def _bars(runs: Sequence[TimelineRun], at: datetime) -> list[TimelineBar]:
-    """The attempts by start. A run without a period of its own belongs to the period before it."""
+    """The attempts by start. A run without a period of its own belongs to the period before it; one whose end is
+    unknown had ended by the next start."""
     bars: list[TimelineBar] = []
-    has_succeeded = False
+    has_succeeded, next_start = False, at
     for run in reversed(runs):
         for attempt in reversed(_begun(run, at)):
             kind = BarKind.RAN if attempt.ended is not None else BarKind.RUNS
             is_red = RunState(attempt.state).is_red
             superseded = has_succeeded and is_red
-            bars.append(TimelineBar(kind, attempt.started, attempt.ended or at, attempt.state, superseded))
+            last = next_start if attempt.state == RunState.UNKNOWN else at
+            bars.append(TimelineBar(kind, attempt.started, attempt.ended or last, attempt.state, superseded))
+            next_start = min(next_start, attempt.started)
             has_succeeded = has_succeeded or (attempt.ended is not None and not is_red)
         has_succeeded = has_succeeded and run.due is None
     return bars[::-1]

@@ -88,6 +88,16 @@ def test_an_unknown_run_repairs_no_failed_one_and_takes_over_no_success(
     assert (state, 1 if known == "failed" else 2) == (lane.state, lane.run_id)
 
 
+def test_a_run_without_a_known_end_had_ended_by_the_next_start() -> None:
+    """As of cron without the wrapper, whose log has starts only; the last one may run until now."""
+    runs = [TimelineRun(number, at(clock), at(clock), "unknown", (ran(clock, None, "unknown"),)) for number, clock in
+            ((1, "03:00"), (2, "03:10"))]  # fmt: skip
+    lanes = timeline_lanes(night(replace(job(1), runs=tuple(runs))), at("03:20"))
+    assert [(at("03:00"), at("03:10")), (at("03:10"), at("03:20"))] == [
+        (bar.start, bar.end) for bar in of(lanes, 1).bars if bar.kind is BarKind.RUNS
+    ]
+
+
 def test_what_runs_longer_than_usual_may_end_at_any_moment() -> None:
     lanes = timeline_lanes(night(job(1, ran("02:00", None))), at("03:20"))
     assert (at("03:20"), at("03:20")) == (of(lanes, 1).expected, of(lanes, 1).late)
