@@ -142,13 +142,21 @@ def run_incident(arguments: argparse.Namespace) -> int:
     return print_page(arguments, view, lines)
 
 
+def _failed_text(row: IncidentRow, now: datetime) -> str:
+    age = age_text(row.failed_since, now)
+    if row.did_not_start:
+        return f"due {age}, did not start"
+    repaired = f", repaired {age_text(row.root_good, now)}" if row.root_good is not None and row.closed is None else ""
+    return f"failed {age}{repaired}"
+
+
 def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:
     """The incident as lines of text, outside text behind `| `; `target`: its cause, if that is a target."""
     row = view.row
     closed = f"closed {timestamp(row.closed)}" if row.closed else f"act by {act_by_text(row.act_by, now)}"
     lines = [
         f"{incident_name(row.id)}  {row.title}",
-        f"failed {age_text(row.failed_since, now)} · {closed}",
+        f"{_failed_text(row, now)} · {closed}",
         f"business date {row.business_date} · owner {row.owner or '–'} · runbook {row.runbook or '–'}",
         *([f"acknowledged by {acknowledged_until(row)}"] if row.acknowledged_by else []),
         *_cause_lines(view, target),

@@ -145,6 +145,20 @@ class IncidentRow:
     suppression: SuppressionView | None = None
     tier: int | None = None
     """The most important tier of the affected services; None without one."""
+    root_state: str = ""
+    """State of its root's run; empty without one."""
+    root_good: datetime | None = None
+    """When its root was good again; None while it is not."""
+
+    @property
+    def did_not_start(self) -> bool:
+        """True if its root is a start that did not come: then `failed_since` is when it was due."""
+        return self.root_state == RunState.MISSED
+
+    @property
+    def failed_until(self) -> datetime | None:
+        """When it was good again or closed; None while it fails."""
+        return self.root_good or self.closed
 
 
 def sort_by_impact(incidents: Iterable[IncidentRow]) -> list[IncidentRow]:

@@ -129,6 +129,14 @@ def test_an_incident_without_impact_or_notification_says_so() -> None:
     assert ["  (none)", "  (none)"] == [lines[lines.index(head) + 1] for head in ("affected services", "notified")]
 
 
+def test_the_root_of_an_incident_is_good_again_or_did_not_start() -> None:
+    row, later = incident().row, NOON + timedelta(minutes=45)
+    good = replace(incident(), row=replace(row, root_good=NOON + timedelta(minutes=14)))
+    assert "failed 45m ago, repaired 31m ago · act by –" in incident_lines(good, later)
+    missed = replace(incident(), row=replace(row, root_state="missed"))
+    assert "due 45m ago, did not start · act by –" in incident_lines(missed, later)
+
+
 def test_the_times_of_an_incident_are_in_one_zone() -> None:
     missed = EventView(
         NOON, "breached", "supply of 2026-11-19: not delivered by its deadline, 2026-11-20 11:30 UTC", ""

@@ -110,8 +110,9 @@ _ROWS = (
     " services, (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')) AS"
     " affected_runs, i.root_run_id, COALESCE(j.name, t.text, i.root_shared) AS root_job, i.runbook, i.split_from,"
     " i.merged_into, i.reopened, i.changes, k.made_by AS acknowledged_by, k.until_us AS acknowledged_until_us, (SELECT"
-    " min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier"
-    " FROM incident i LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id,"
+    " min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = i.id) AS tier,"
+    " COALESCE(f.state, '') AS root_state, CASE WHEN f.state = 'succeeded' AND NOT f.stale_read THEN f.ended_us END AS"
+    " root_good_us FROM incident i LEFT JOIN run f ON f.id = i.root_run_id LEFT JOIN job j ON j.id = COALESCE(f.job_id,"
     " i.root_job_id) LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS text FROM target t JOIN system s ON s.id ="
     " t.system_id) t ON t.id = i.root_target_id LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM"
     " acknowledgement x WHERE x.incident_id = i.id) AND k.ended_us IS NULL AND i.closed_us IS NULL"
@@ -375,13 +376,14 @@ def _unreachable(row: Row, stale: Container[int]) -> str:
 
 def _member(row: Row, state: str, evidence: str, stale: Container[int]) -> MemberView:
     capabilities = (row.capabilities or "").split(",")
+    is_before_due = state == RunState.MISSED and (row.observed_us or 0) < (row.period_us or 0)
     return from_row(
         MemberView,
         row,
         period_key=clean_name(row.period_key),
         state=state,
         evidence=evidence,
-        observed=optional_instant(row.observed_us or None),
+        observed=None if is_before_due else optional_instant(row.observed_us or None),
         can_rerun=Verb.RERUN.needs in capabilities,
         has_periods=Capability.PERIODS in capabilities,
         unreachable=_unreachable(row, stale),

@@ -18,6 +18,7 @@ from console.tui.views.commands import common_commands, recover_incident
 from console.tui.views.incidents.actions import acknowledge, incident_commands, incident_links, root_run
 from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.preview import empty_source, incident_source
+from console.tui.views.incidents.summary import incident_mark
 from console.tui.views.incidents.timeline import notified_cell
 from console.tui.views.incidents.verdict_line import OpenIncident, VerdictLine
 from console.tui.views.lists import ViewList
@@ -40,15 +41,12 @@ INCIDENT_COLUMNS = (
 
 
 def incident_row(view: IncidentRow, ctx: RenderContext) -> TableRow:
-    mark, style = ("✖", "bad") if view.closed is None else ("●", "ok")
-    if ctx.plain:
-        mark = "X" if view.closed is None else "+"
-    since = (view.closed or ctx.now) - view.failed_since
+    since = (view.failed_until or ctx.now) - view.failed_since
     closed: Segment = (f"closed {ctx.hm(view.closed)}", "ok")
     unacknowledged: Segment = ("none", "warn" if view.services else "dim")
     return cells_row(
         view.id,
-        (mark, style),
+        incident_mark(view, ctx),
         (incident_name(view.id), "strong"),
         (view.root_job or view.title, "plain"),
         closed if view.closed else act_by(view.act_by, ctx),
@@ -69,7 +67,7 @@ def incident_summary(view: IncidentRow, ctx: RenderContext) -> SegmentLines:
     if view.closed is None:
         ends = "act by", hm(view.act_by) + passed(view.act_by, ctx) if view.act_by else "", "warn"
     affected_runs = f", {counted(view.affected_runs, 'run')} red or stale" if view.affected_runs else ""
-    since = "" if view.closed else "since "
+    since = "" if view.failed_until else "since "
     acknowledged = f"{view.acknowledged_by} until {hm(view.acknowledged_until)}" if view.acknowledged_by else ""
     return labelled_lines(
         [
@@ -112,7 +110,9 @@ class IncidentsScreen(HeadwayScreen):
         )
         self.verdict = VerdictLine(self, command=self._verdict_command)
         self.preview = PreviewBeside(self, self._preview_source)
-        self.path = PathBelow(self, self.list.grid, self._selected_id, self._selected_view, width=0)
+        self.path = PathBelow(
+            self, self.list.grid, self._selected_id, self._selected_view, width=0, affects=self._selected_services
+        )
         self.parts = (self.list, self.preview, self.verdict, self.path)
 
     def commands(self) -> Sequence[ScreenCommand]:
@@ -139,6 +139,9 @@ class IncidentsScreen(HeadwayScreen):
 
     def _selected_id(self) -> int | None:
         return self.selected.id if self.selected is not None else None
+
+    def _selected_services(self) -> Sequence[str]:
+        return self.selected.hits if self.selected is not None else ()
 
     def _selected_view(self) -> IncidentView | None:
         answer = self.preview.answer  # of another subject while no incident is selected

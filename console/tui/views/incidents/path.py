@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from textual.app import ComposeResult
 from textual.geometry import Size
@@ -26,15 +26,24 @@ PATH_SHARE = 4
 
 
 def read_path(
-    reads: Queries, incident_id: int | None, services: Sequence[ServiceView], further: int = 0
+    reads: Queries,
+    incident_id: int | None,
+    services: Sequence[ServiceView],
+    further: int = 0,
+    affects: Container[str] = (),
 ) -> TimelineView | None:
     """Timeline of the most urgent service, with an incident of those that it affects; then of at most `further` other
-    services with the same business date, affected ones first."""
+    services with the same business date, affected ones first. `affects`: titles of the services that the incident
+    affected, which are no longer at risk once its root is repaired."""
     affected = [service for service in services if incident_id in (None, service.incident_id)]
+    if not affected:
+        affected = [service for service in services if (service.title or service.name) in affects]
     urgent = urgent_service(affected, reads.now())
+    if urgent is None and incident_id is not None:
+        urgent = next(iter(affected), None)
 
     def rank(service: ServiceView) -> tuple[bool, bool]:
-        return service is not urgent, incident_id not in (None, service.incident_id)
+        return service is not urgent, service not in affected
 
     shown = sorted(service_groups.by_urgency(services), key=rank)
     same_date = [service for service in shown if service.business_date == shown[0].business_date]
@@ -80,9 +89,10 @@ class PathBelow(ScreenPart):
         view: Callable[[], IncidentView | None],
         width: int = PREVIEW_FROM,
         share: int | None = PATH_SHARE,
+        affects: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._screen, self._grid, self._incident, self._view = screen, grid, incident, view
-        self._width, self._share = width, share
+        self._width, self._share, self._affects = width, share, affects
         self._bar = Bar(id="path", background="panel")
         self._bar.display = False
         self._fetched: tuple[int | None, int] | None = None
@@ -112,13 +122,13 @@ class PathBelow(ScreenPart):
         subject = self._fetched = self._subject
         if subject is None:
             return
-        (number, further), services = subject, self._screen.board.services
+        (number, further), services, affects = subject, self._screen.board.services, self._affects()
 
         def show(night: TimelineView | None) -> None:
             self._answer = number, night
             self.tick()
 
-        self._screen.ask("path", lambda reads: read_path(reads, number, services, further), show, instead=True)
+        self._screen.ask("path", lambda reads: read_path(reads, number, services, further, affects), show, instead=True)
 
     def moved(self) -> None:
         if self._subject != self._fetched:

@@ -53,7 +53,7 @@ def read_incident(reads: Queries, number: int, services: Sequence[ServiceView]) 
     names = dict.fromkeys(service.name for service in view.services[:MAX_FORECAST_JOBS])
     by_service = (reads.service_days.job_forecasts(name, view.row.business_date) for name in names)
     forecasts = list(chain.from_iterable(by_service))
-    return view, reads.plans.list_plans(number), forecasts, read_path(reads, number, services)
+    return view, reads.plans.list_plans(number), forecasts, read_path(reads, number, services, affects=view.row.hits)
 
 
 class IncidentTabs(Vertical):

@@ -14,6 +14,7 @@ from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import (
     AffectedServiceView,
+    IncidentRow,
     IncidentView,
     MemberView,
     PastRepair,
@@ -51,14 +52,19 @@ RISK_FROM = 60
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
 
+def incident_mark(row: IncidentRow, ctx: RenderContext) -> Segment:
+    """Failed, good again though it is open, or closed."""
+    if row.failed_until is None:
+        return ("X" if ctx.plain else "✖"), "bad"
+    return ("+" if ctx.plain else "●"), ("warn" if row.closed is None else "ok")
+
+
 def incident_title(
     view: IncidentView, ctx: RenderContext, width: int, plans: Sequence[PlanView] = ()
 ) -> tuple[list[Segment], list[Segment]]:
     """Its name and job, and the latest time to act: of one whose plan runs, the plan. `plans`: those in progress."""
     row = view.row
-    mark: Segment = ("X" if ctx.plain else "✖", "bad")
-    if row.closed is not None:
-        mark = ("+" if ctx.plain else "●", "ok")
+    mark = incident_mark(row, ctx)
     title: list[Segment] = [(f" {incident_name(row.id)} ", "key"), mark, (f" {row.root_job or row.title}", "strong")]
     if row.closed is not None:
         return title, [(f"closed {ctx.hm(row.closed)} ", "ok")]
@@ -95,9 +101,7 @@ def header_lines(
 ) -> list[list[Segment]]:
     """The verdict, the error, and the facts."""
     view, row = opened.view, opened.view.row
-    lasted = format_short((row.closed or ctx.now) - row.failed_since)
-    since = f"failed since {ctx.hm(row.failed_since)} ({lasted})"
-    parts: list[Segment] = [(since if row.closed is None else f"failed {ctx.hm(row.failed_since)} for {lasted}", "dim")]
+    parts: list[Segment] = [(_failed_text(row, ctx), "dim")]
     if row.acknowledged_by:
         parts.append((f"acknowledged by {row.acknowledged_by} until {ctx.hm(row.acknowledged_until)}", "ok"))
     elif row.closed is None:
@@ -119,6 +123,15 @@ def header_lines(
         error,
         *(facts if height >= SHORT else facts[: 1 + is_unsent]),
     ]
+
+
+def _failed_text(row: IncidentRow, ctx: RenderContext) -> str:
+    at, lasted = ctx.hm(row.failed_since), format_short((row.failed_until or ctx.now) - row.failed_since)
+    if row.closed is not None:
+        return f"failed {at} for {lasted}"
+    if row.root_good is not None:
+        return f"failed {at}, repaired {ctx.hm(row.root_good)}"
+    return f"due {at}, did not start ({lasted} ago)" if row.did_not_start else f"failed since {at} ({lasted})"
 
 
 def summary_lines(view: IncidentView, ctx: RenderContext, width: int) -> list[TableRow]:

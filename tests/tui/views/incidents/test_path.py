@@ -37,6 +37,13 @@ def test_an_incident_without_an_affected_service_has_no_path_but_other_services(
     assert ["supply-plan", "daily-revenue"] == shown(7, services(), 2)
 
 
+def test_the_path_of_an_incident_whose_services_are_safe_again_is_of_those_that_it_affected() -> None:
+    safe = [replace(service, incident_id=None, timeliness="on_time") for service in services()]
+    night = read_path(FakeReads(), 412, safe, 0, ("Daily revenue",))
+    assert night is not None
+    assert ["daily-revenue"] == [service.name for service in night.services]
+
+
 @dataclass
 class CountedReads(FakeReads):
     """Two incidents, and the names of the queries about them; only the first affects services."""

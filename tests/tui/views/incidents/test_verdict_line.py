@@ -549,6 +549,24 @@ def test_a_closed_incident_whose_repair_is_a_later_run_is_resolved_and_does_not_
     assert "failed since" not in header
 
 
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"root_good": at("03:26")}, "failed 03:12, repaired 03:26"),
+        ({"root_state": "missed"}, "due 03:12, did not start ("),
+        ({}, "failed since 03:12 ("),
+    ],
+)
+def test_an_open_incident_says_whether_its_root_fails_did_not_start_or_is_good_again(
+    changes: dict[str, Any], expected: str
+) -> None:
+    view = dataclasses.replace(incident(), row=dataclasses.replace(incident().row, **changes))
+    lines = header_lines(OpenIncident(view, ()), render_context(), 200, 50, is_frozen=False)
+    assert expected in " ".join(text_of(line) for line in lines)
+    title = text_of(incident_title(view, render_context(), 120)[0])
+    assert ("●" in title, "✖" in title) == ("root_good" in changes, "root_good" not in changes)
+
+
 def test_the_incident_page_has_one_clock() -> None:
     view = incident()
     tokyo = tuple(dataclasses.replace(service, zone="Asia/Tokyo") for service in view.services)
