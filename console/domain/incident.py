@@ -246,6 +246,8 @@ class MemberView:
     """The key of that action while its outcome is unknown."""
     rerun_started: datetime | None = None
     """When the open run of its job started that repeats it."""
+    is_moved: bool = False
+    """Whether the schedule of its job was changed, and the change is not accepted."""
     awaits_approval: bool = False
     """Whether its rerun or start was requested, and awaits approval."""
     business_date: str = ""
@@ -303,6 +305,7 @@ class JointRestart:
     unknown_rerun: str = ""
     rerun_started: datetime | None = None
     awaits_approval: bool = False
+    is_moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,10 @@ from console.control.incidents.titles import cause_name, failure_text, finding_t
 from console.control.incidents.verdict import MAX_STEPS, releases, step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import completed_at, red_since, run_time
+from console.domain.action import MANUAL_KIND
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
-from console.domain.estate import RunFacts, TargetFacts
+from console.domain.estate import JobFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.ids import incident_name
 from console.domain.plan import resume_commands
@@ -193,6 +194,8 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
     run = subject.match.to_repair
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
         return [f"headway action approve {approval.action_key}"]
+    if run is not None and (fix := _repair_at_its_system(index.job(run.job_id), run)):
+        return [fix]
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     plan = running_plan(index, subject.match)
     if run is not None and planned is not None and planned.is_done:
@@ -201,6 +204,16 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
         return [f"headway plan {plan.id}" if plan is not None else f"headway recover {incident}"]
     waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []
     return resume_commands(planned.plan_id, waits, incident if planned.is_outdated else "")
+
+
+def _repair_at_its_system(job: JobFacts, run: RunFacts) -> str:
+    """The repair of a start that a changed schedule moved, or of a job that Headway cannot rerun; empty for others."""
+    name = clean_line(job.name)
+    if run.state is RunState.MISSED and job.seen_schedule is not None:
+        return drift_fix(name, job.drift_change)
+    if job.kind == MANUAL_KIND:
+        return f"headway action complete {shlex.quote(name)}"
+    return clean_line(job.cannot_rerun)
 
 
 def _number(subject: AlertSubject) -> int:

@@ -214,7 +214,10 @@ def _repair_step(run: MemberView | JointRestart) -> RepairStep:
     act_by = run.act_by if isinstance(run, JointRestart) else None
     is_running = run.rerun_sent is not None or run.rerun_started is not None
     is_missed = run.state == RunState.MISSED
-    return RepairStep(run.job, run.can_rerun, is_missed, run.unreachable, act_by, is_running, run.awaits_approval)
+    return RepairStep(
+        run.job, run.can_rerun, is_missed, run.unreachable, act_by, is_running, run.awaits_approval,
+        is_moved=is_missed and run.is_moved,
+    )  # fmt: skip
 
 
 def step_verdict(
@@ -513,11 +516,13 @@ class RepairStep(NamedTuple):
     awaits_approval: bool = False
     is_held: bool = False
     """True for a job that a person holds: it is released."""
+    is_moved: bool = False
+    """True for a start that did not come since its schedule was changed, which is not accepted."""
 
     @property
     def needs_sending(self) -> bool:
         """True if Headway can send it, and has not."""
-        return self.can_rerun and not self.is_running
+        return self.can_rerun and not self.is_running and not self.is_moved
 
     @property
     def verb(self) -> str:
@@ -525,11 +530,13 @@ class RepairStep(NamedTuple):
             return "release"
         if self.awaits_approval:
             return f"approve the {'start' if self.is_missed else 'rerun'} of"
+        if self.is_moved:
+            return "accept or undo the change of"
         return "run" if not self.can_rerun else "start" if self.is_missed else "restart"
 
     @property
     def place(self) -> str:
-        return "" if self.can_rerun else f" by hand in {self.job.partition('/')[0]}"
+        return "" if self.can_rerun or self.is_moved else f" by hand in {self.job.partition('/')[0]}"
 
 
 class Instruction(NamedTuple):

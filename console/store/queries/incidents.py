@@ -50,7 +50,9 @@ _RERUN = (
     " ('sending', 'sent', 'unknown')) AS rerun_sent_us, COALESCE((SELECT max(a.key) FROM action a WHERE a.run_id = r.id"
     " AND a.verb IN ('rerun', 'start') AND a.state = 'unknown'), '') AS unknown_rerun, EXISTS (SELECT 1 FROM"
     " action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval"
-    " AND a.approved_by = '') AS awaits_approval, (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
+    " AND a.approved_by = '') AS awaits_approval, EXISTS (SELECT 1 FROM drift c WHERE c.job_id = r.job_id AND"
+    " c.what = 'schedule' AND c.accepted_us IS NULL AND c.ended_us IS NULL) AS is_moved,"
+    " (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
     f" n.sort_us > r.sort_us AND n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
 )
 """Whether run `r` can be repeated on target `t` of system `s`, and whether it already is."""

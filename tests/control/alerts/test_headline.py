@@ -14,7 +14,7 @@ from console.domain.alert import PUSH_LENGTH
 from console.domain.estate import EvaluationSettings, JobFacts, RepairFacts, ServiceFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
-from tests.factories import at, estate, feeds, job, minutes, service, target
+from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",))
 LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
@@ -52,6 +52,25 @@ def test_a_job_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
     by_hand = replace(EXTRACT, cannot_rerun="its system has no rerun")
     ledger = failed(service("daily", "06:30", LOAD), extract=by_hand)
     assert title(ledger, "03:12").startswith("Daily 06:30 at risk: run extract by hand in hosts by 05:40 ")
+
+
+def test_what_headway_cannot_rerun_is_not_recovered_by_a_command_that_is_refused() -> None:
+    by_hand = replace(EXTRACT, cannot_rerun="a file is sent by its sender: ask there")
+    ledger = failed(service("daily", "06:30", LOAD), extract=by_hand)
+    title(ledger, "03:12")
+    [body] = [notice.body for notice in ledger.incident().notices]
+    assert "a file is sent by its sender: ask there" in body
+    assert "headway recover" not in body
+
+
+def test_a_start_that_its_changed_schedule_moved_is_accepted_or_undone() -> None:
+    moved = replace(EXTRACT, seen_schedule=daily("05:10"), drift_since=at("03:00"))
+    ledger = Ledger(estate(moved, LOAD, feeds=feeds(moved, LOAD), services=[service("daily", "06:30", LOAD)]))
+    ledger.evaluate("03:00")
+    text = title(ledger, "05:20")
+    assert text.startswith("Daily 06:30 at risk: accept or undo the change of extract ")
+    [body] = [notice.body for notice in ledger.incident().notices]
+    assert "Do           headway system drift accept hosts/extract, or undo the change at its scheduler" in body
 
 
 def test_only_services_in_the_state_of_the_named_one_are_counted() -> None:
