@@ -269,7 +269,7 @@ def claim_due(
     URL delays no other: urgent ones first, then those that need a person, updates, ends, each the oldest first. Alerts
     about one incident keep their order, alone or in a digest. Only an alert or a digest that reports the end of an
     incident does not wait for earlier alerts about it: it replaces them, so that an incident is not reported as open
-    after its end. What asks to resume a plan is dropped once that was done."""
+    after its end. An alert that asks to resume a plan is dropped once that was done."""
     with store.write(fence) as session:
         session.rows(_DROP_ANSWERED)
         due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]

@@ -256,7 +256,7 @@ def too_long_since_success(facts: RuleInput) -> Iterator[Finding]:
 
 
 def n_in_a_row(facts: RuleInput) -> Iterator[Finding]:
-    """Its latest runs all failed. A start that did not come is no failure and ends no row."""
+    """Its latest runs all failed. Starts that did not come are left out."""
     ended = [run for run in _in_order(facts) if not run.state.is_open]
     if not ended or not facts.index.is_red_now(ended[-1]):
         return
