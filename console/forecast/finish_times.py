@@ -143,6 +143,8 @@ class ServiceOdds:
     """The unfinished jobs with the greatest influence, upstreams first."""
     act_by_times: Callable[[Iterable[int]], ActByTimes | None] = field(compare=False)
     """Act-by times for a restart of these broken jobs; None where no restart helps or no job depends on them."""
+    late_if_restarted: Callable[[], float] = field(compare=False)
+    """P(late) if all red jobs restart now, and no job starts before its upstreams: as a plan started now has it."""
     lost_by: int | None = None
     """The job that contributes most to the delay, first in `why`; None where no job dominates."""
 

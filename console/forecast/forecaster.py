@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -49,6 +49,7 @@ from console.forecast.simulation.simulator import (
 from console.forecast.simulation.values import (
     Floats,
     GateRule,
+    Integers,
     JobPhase,
     NightHistory,
     ServicePromise,
@@ -57,6 +58,7 @@ from console.forecast.simulation.values import (
 )
 from console.forecast.simulation.values import SlotPool as Slots
 from console.forecast.usual import UsualStarts, night_kind
+from console.forecast.what_if import PlanOutcome
 from console.forecast.why_late import LatenessReason, explain_lateness, explain_slowdown
 
 VALID_FOR = timedelta(seconds=30)
@@ -240,15 +242,18 @@ class Forecaster:
             cached = zip(days, known, strict=True)
             return [replace(day, finish=same.finish, path=same.path, odds=same.odds) for day, same in cached]
         prepared = self._cache.prepared(name, basis)
+        delivering, business_date = sorted({jobs[end] for end in ends}), days[0].business_date
         if prepared is None:
-            prepared = self._prepare(index, points, sorted({jobs[end] for end in ends}), days[0].business_date)
-        origin = prepared.origin
-        ready, start, end = (
-            np.array([getattr(p, name) for p in points]) - origin for name in ("ready", "start", "end")
-        )
-        phase, failed = np.array([p.phase for p in points]), np.array([p.failed for p in points])
-        tonight = Tonight(phase, ready, start, end, failed)
-        sim = run_simulation(tonight, index.now.timestamp() - origin, prepared.night, chunks=1)
+            prepared = self._prepare(index, points, delivering, business_date)
+        origin, sim = prepared.origin, _simulated(prepared, points, index.now)
+
+        @cache
+        def restarted() -> tuple[float, SimulationRun]:
+            every = frozenset(point.job_id for point in points)
+            planned = list(map(PlanOutcome(index.now, runs=every, held=every, done=frozenset()), points))
+            night = self._prepare(index, planned, delivering, business_date)
+            return night.origin, _simulated(night, planned, index.now)
+
         past_forecasts = index.estate.forecasts
         slopes = self._slopes.get("slopes", (past_forecasts,), lambda: fit_slopes(past_forecasts))
         forecasts = []
@@ -257,7 +262,8 @@ class Forecaster:
             ends_of_day = np.array([job_of[end] for end in day.ends if end in job_of])
             promise = ServicePromise(day.service.name, ends_of_day, day.deadline.timestamp() - origin)
             simulated = SimulatedService(sim, points, job_of, origin, prepared.past, promise)
-            forecasts.append(_with_odds(day.seen or index, simulated, day, slopes))
+            if_restarted = partial(_late_if_restarted, restarted, day, ends_of_day, slopes)
+            forecasts.append(_with_odds(day.seen or index, simulated, day, slopes, if_restarted))
         until = forecast_valid_until(points, days, index.now)
         self._cache.keep(name, CachedForecast(basis, index.now, until, tuple(forecasts), prepared))
         return forecasts
@@ -277,6 +283,23 @@ class Forecaster:
             [Slots(points[places[0]].slots or pool.slots, places) for pool, places in saturable_pools(points).items()],
         )
         return CachedSimulation(past, prepare_night(past, graph, ends), origin)
+
+
+def _simulated(prepared: CachedSimulation, points: Sequence[NightPoint], now: datetime) -> SimulationRun:
+    ready, start, end = (
+        np.array([getattr(p, name) for p in points]) - prepared.origin for name in ("ready", "start", "end")
+    )
+    phase, failed = np.array([p.phase for p in points]), np.array([p.failed for p in points])
+    tonight = Tonight(phase, ready, start, end, failed)
+    return run_simulation(tonight, now.timestamp() - prepared.origin, prepared.night, chunks=1)
+
+
+def _late_if_restarted(
+    restarted: Callable[[], tuple[float, SimulationRun]], day: ServiceForecast, ends: Integers, slopes: Floats
+) -> float:
+    origin, sim = restarted()
+    promise = ServicePromise(day.service.name, ends, day.deadline.timestamp() - origin)
+    return p_late(publish_odds(sim, promise, slopes).sim, promise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +328,11 @@ def _renumbered(point: NightPoint, jobs: dict[int, int]) -> NightPoint:
 
 
 def _with_odds(
-    index: EstateIndex, simulated: SimulatedService, day: ServiceForecast, slopes: Floats
+    index: EstateIndex,
+    simulated: SimulatedService,
+    day: ServiceForecast,
+    slopes: Floats,
+    if_restarted: Callable[[], float],
 ) -> ServiceForecast:
     points, past, promise = simulated.points, simulated.past, simulated.promise
     published = publish_odds(simulated.sim, promise, slopes)
@@ -337,6 +364,7 @@ def _with_odds(
         reason.text,
         _job_forecasts(index, simulated, day, slack),
         partial(_act_by_times, index, simulated, slack, day.service.risk),
+        if_restarted,
         reason.job_id,
     )
     return replace(day, finish=FinishTimes(p50, p90, p95), path=path, odds=odds)

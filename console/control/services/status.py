@@ -29,7 +29,7 @@ from console.control.snapshot.reachability import out_of_reach_text
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
-from console.domain.estate import Estate, JobFacts
+from console.domain.estate import Estate, JobFacts, LastVerdict
 from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.hold import HoldFacts, HoldState
 from console.domain.service import Reason, ReasonKind, Timeliness
@@ -220,12 +220,17 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
     was = index.estate.last_verdicts.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
-        is_lost = day.odds is None or misses(day.odds.late, was.timeliness if was is not None else None)
-        return Timeliness.WILL_MISS if is_lost else Timeliness.AT_RISK, (
+        return Timeliness.WILL_MISS if _is_lost(day, was) else Timeliness.AT_RISK, (
             Reason(f"{cause}: its act-by {act_by} has passed", ReasonKind.TIMES),
             *after,
         )
     return Timeliness.AT_RISK, (Reason(f"{restart} by {act_by}, green by {green_by}", kind), *after)
+
+
+def _is_lost(day: ServiceForecast, was: LastVerdict | None) -> bool:
+    """True if the day is likelier late even if it is repaired now: its forecast waits for the usual repair."""
+    before = was.timeliness if was is not None else None
+    return day.odds is None or (misses(day.odds.late, before) and misses(day.odds.late_if_restarted(), before))
 
 
 def _restart_text(index: EstateIndex, threat: Threat) -> str:

@@ -40,6 +40,7 @@ from console.domain.plan_editing import (
     plan_outlook,
     step_starts,
 )
+from console.domain.service import Timeliness
 from console.domain.settings import Declared, DeclaredPool
 from console.forecast.finish_times import ServiceForecast, SimulateDays
 from console.forecast.forecaster import Forecaster
@@ -196,6 +197,10 @@ def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_s
     if changes == DraftChanges():
         verdict = verdict_of(night, now)
         assert not {*verdict.saves} & expected["does not save "], verdict
+        days = evaluate(night.estate, at(now), foresee=Forecaster()).service_days
+        lost = {day.service for day in days if day.business_date == NIGHT and day.timeliness is Timeliness.WILL_MISS}
+        savable = {name for name, status in by_status.items() if status in (ON_TIME, AT_RISK)}
+        assert not lost & savable, "what the plan saves is not given up"
 
 
 LABELS = (
