@@ -61,11 +61,12 @@ _RESOLVED_IN_DIGEST = (
     f" AND {_ORIGIN_KIND.format('e')} <> '{PERSON}'"
 )
 """Alerts whose incident a digest reports as resolved."""
+_PLAN_KEY = "headway:person:plan:"
 _DROP_ANSWERED = (
     "UPDATE delivery SET state = 'dropped', error = 'its plan was resumed or aborted meanwhile' WHERE state = 'pending'"
-    " AND alert_id IN (SELECT a.id FROM alert a JOIN plan p ON a.dedup_key ="
-    f" 'headway:person:plan:' || p.id WHERE a.kind = '{PERSON}' AND a.commands <> '[]'"
-    " AND p.state NOT IN ('paused', 'stopped'))"
+    f" AND EXISTS (SELECT 1 FROM alert a JOIN plan p ON p.id = CASE WHEN a.dedup_key LIKE '{_PLAN_KEY}%' THEN"
+    f" CAST(SUBSTR(a.dedup_key, {len(_PLAN_KEY) + 1}) AS BIGINT) END WHERE a.id = delivery.alert_id"
+    f" AND a.kind = '{PERSON}' AND a.commands <> '[]' AND p.state NOT IN ('paused', 'stopped'))"
 )
 """Drops unsent alerts that ask to resume a plan which no longer waits for that."""
 _CLOSED_DIGESTS = (

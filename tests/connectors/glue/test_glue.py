@@ -88,7 +88,7 @@ def test_a_job_that_may_run_once_at_a_time_is_not_started_beside_itself(fake: Fa
 def test_a_refused_preview_is_not_sent_nor_one_of_another_version_whose_outcome_is_unknown(fake: FakeGlue) -> None:
     fake.trigger("noon", "load-orders", Schedule="cron(0 12 * * ? *)", Arguments={"--day": "yesterday"})
     refused = fake.connector().preview(start("load-orders"), 20)
-    stored = replace(refused, refused=None, plan={"how": "start"})
+    stored = replace(refused, refused=None, plan={"way": "start"})
     for preview in (refused, stored):
         with pytest.raises(NotSupported, match="this preview cannot be sent"):
             fake.connector().act(preview, new_key(), 20)

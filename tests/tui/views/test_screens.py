@@ -697,7 +697,7 @@ def _much_to_say(night: Night) -> None:
 @on_the_night(size=(120, 36), prepare=_much_to_say)
 async def test_an_incident_says_all_of_it_where_there_is_room(night: Night) -> None:
     night.app.navigation.open_incident(412)
-    await night.see("by itself", "failed since 03:12 (5m)", "1 run left", "HOUSE_ONE", "HOUSE_TWO")
+    await night.see("by itself", "failed since 03:12 (5m)", "1 run failed or stale", "HOUSE_ONE", "HOUSE_TWO")
     await night.act("evidence")
     await night.see("AT THE END")
 
