@@ -282,9 +282,8 @@ def test_a_handover_says_what_a_plan_does_instead_of_an_act_by(night: Bench) -> 
         assert "no act-by" not in text.lower(), line
     requests(night).steer_plan(number, RequestKind.PAUSE_PLAN)
     text = " ".join(headway(night.url, "incident", "handover").out.split())
-    assert re.search(r"Plan 1 paused: resume it by \S+ \d+ \S+ \d\d:\d\d \S+ \(in [^)]+\), saves Supply plan · unacknowledged", text), (
-        text
-    )
+    resume = r"Plan 1 paused: resume it by \S+ \d+ \S+ \d\d:\d\d \S+ \(in [^)]+\), saves Supply plan · unacknowledged"
+    assert re.search(resume, text), text
 
 
 def paused_plans(bench: Bench) -> list[str]:
