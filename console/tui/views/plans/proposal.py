@@ -1,6 +1,7 @@
 """A proposed recovery plan: every step in order, editable, started only by the user.
 
-It is recomputed while it is open and right before it starts. An edited plan is not recomputed until then.
+It is recomputed while it is open, when its start is confirmed and right before it starts. An edited plan is recomputed
+only from the confirmation on.
 """
 
 from __future__ import annotations
@@ -87,6 +88,12 @@ class PlanConfirmation(Confirmation):
 
     def begin(self) -> None:
         self.box.pane.show_runs(self._lines())
+        if self.proposal.is_old:
+            self._renew()
+        else:
+            self._offer()
+
+    def _offer(self) -> None:
         self.box.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each after the ones it waits for")
 
     def _lines(self) -> cells.SegmentLines:
@@ -111,31 +118,44 @@ class PlanConfirmation(Confirmation):
         """An old plan is recomputed first: if it changed, the confirmation does not apply to it."""
         if self.renewing:
             return False
-        if self.is_renewed or not self.proposal.is_old:
+        is_shown = self.draft is self.proposal.draft and not self.proposal.is_old
+        if self.is_renewed or is_shown:
             self.is_renewed = False
             return True
+        self._renew()
+        return False
+
+    def _renew(self) -> None:
         self.renewing = True
         self.box.say("checking that the plan has not changed…")
         self.proposal.renew(self._renewed)
-        return False
 
     def _renewed(self, text: str) -> None:
         self.renewing = False
         if not self.box.is_attached:
             self.proposal.show_change(text)
             return
-        if self.proposal.draft is None:
-            self.proposal.notice(f"{text}; nothing was started", "warn")
+        shown, draft = self.draft, self.proposal.draft
+        if (why := self.proposal.why_not("start")) or draft is None:
+            self.proposal.notice(f"{why}; nothing was started", "warn")
             self.box.dismiss(None)
             return
-        if text:
-            self.changed = rows.changed_lines(self.draft, self.proposal.draft, self.proposal.ctx)
-            self.draft, self.unsafe = self.proposal.draft, rows.unsafe_steps(self.proposal.draft)
-            self.box.pane.show_runs(self._lines())
-            self.box.ask_again("the plan has changed, nothing was started: confirm it again")
+        if text and draft is shown:
+            self.box.say(f"{text}; nothing was started")
             return
-        self.draft, self.is_renewed = self.proposal.draft, True
-        self.box.send()
+        is_changed = bool(text) or not is_same_plan(shown, draft)
+        if is_changed:
+            self.changed = rows.changed_lines(shown, draft, self.proposal.ctx)
+        self.draft, self.unsafe = draft, rows.unsafe_steps(draft)
+        self.box.pane.show_runs(self._lines())
+        if not self.box.is_offered:
+            self._offer()
+            self.box.say(text)
+        elif is_changed:
+            self.box.ask_again("the plan has changed, nothing was started: confirm it again")
+        else:
+            self.is_renewed = True
+            self.box.send()
 
     def check(self, requests: EngineRequests) -> None:
         sent = [step for step in self.draft.steps if step.verb != WAIT]

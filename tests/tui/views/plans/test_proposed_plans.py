@@ -555,8 +555,9 @@ async def test_a_persons_changes_are_kept_until_the_start_which_confirms_once_mo
         cast(HeadwayScreen, night.app.screen).tick()
         await night.at_rest()
         await night.see("EXCLUDED 2")
-        await night.press("enter")
-        await night.see("Start the plan")
+    await night.press("enter")
+    await night.see("Start the plan")
+    with old_at_once():
         await night.press("down", "enter")
         await night.see(
             "the plan has changed, nothing was started: confirm it again",
@@ -566,6 +567,57 @@ async def test_a_persons_changes_are_kept_until_the_start_which_confirms_once_mo
         assert [] == night.requests.started
         await night.press("down", "enter")
         await night.see("PLAN 1 running")
+
+
+@on_the_night(size=(120, 36))
+async def test_an_old_plan_is_computed_again_when_its_dialog_opens_which_marks_what_changed(night: Night) -> None:
+    """The dialog had the old one, until the name and the reason were typed."""
+    await planned(night)
+    await night.press("down", "down", "space")
+    await night.see("EXCLUDED 2")
+    _moves_on(night)
+    night.requests.silent = True
+    with old_at_once():
+        await night.press("enter")
+        await night.see("START INC-0412", "checking that the plan has not changed")
+        assert "Start the plan" not in night.text
+        night.requests.silent = False
+        await night.see("Start the plan", "1 rerun in 1 system", f"removed  rerun {LOAD}", "changes to the one before")
+    assert [] == night.requests.started
+    await night.press("down", "enter")
+    await night.see("PLAN 1 running")
+    assert [1] == [len(plan.steps) for plan in night.requests.started]
+
+
+@on_the_night(size=(120, 36))
+async def test_an_old_plan_that_leaves_no_step_to_send_closes_its_dialog_with_the_reason(night: Night) -> None:
+    await planned(night)
+    await night.press("down", "down", "space")
+    await night.see("EXCLUDED 2")
+    _no_step(night)
+    with old_at_once():
+        await night.press("enter")
+        await night.see("no step is left to send", "PLAN INC-0412", "0 steps")
+    assert "START INC-0412" not in night.text
+
+
+@on_the_night(size=(120, 36))
+async def test_a_plan_that_changes_below_its_dialog_is_confirmed_once_more(night: Night) -> None:
+    """The answer to the plan left open came after Enter: the dialog started the plan that it had replaced."""
+    await planned(night)
+    night.requests.silent = True
+    asked = len(night.requests.calls)
+    with old_at_once():
+        await night.until(lambda: len(night.requests.calls) > asked, "the plan computed again")
+    _moves_on(night)
+    await night.press("enter")
+    await night.see("Start the plan", "4 reruns")
+    night.requests.silent = False
+    below = cast(DraftScreen, night.app.screen_stack[-2])
+    await night.until(lambda: below.draft is not None and len(below.draft.steps) == 1, "its answer")
+    await night.press("down", "enter")
+    await night.see("nothing was started: confirm it again", f"removed  rerun {LOAD}", "1 rerun in 1 system")
+    assert [] == night.requests.started
 
 
 @on_the_night(size=(120, 36))
