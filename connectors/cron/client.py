@@ -23,7 +23,7 @@ from connectors.sdk.transport.script_output import ScriptSection
 
 Call = tuple[str, ...]
 """Name of a function, its arguments."""
-GATE_VERSION = 12
+GATE_VERSION = 13
 """Raised with every change of the gate's calls or answers, collect.sh included; a test checks this."""
 GATE_PATH = "/usr/local/bin/headway-gate"
 FIELD, LINE = "\x1f", "\x1e"

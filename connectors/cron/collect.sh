@@ -204,7 +204,7 @@ follow() {
   if [ -z "$s" ]; then # rotated, and the new file is not there yet: what the old one still holds is ours
     case $off in new | tail | 0) mark "FILE|absent||$p"; return 1 ;; esac
     s='0|0|-|-|none|-'
-  elif [ ! -r "$p" ]; then mark "FILE|denied|$s|$p"; id -un; id -Gn; return 1; fi
+  elif [ ! -r "$p" ]; then mark "FILE|denied|$s|$p"; id -un; id -Gn; return; fi
   mark "FILE|ok|$s|$p"; logged=yes
   [ "$s" = "$tag" ] && return
   now=${s%%|*}; size=${s#*|}; size=${size%%|*}
@@ -253,12 +253,12 @@ seek() { # our place is in the live file or in a rotated one; what is newer foll
   for o in $newer; do whole "$o" || return; done
 }
 leave() { left=$1; } # so many bytes of all files together
-# The first of these logs that can be read.
+# cron's log is the first of these that is there, also where it is denied: a later one may lack cron's lines.
 first_log() { # BUDGET MODE PATH...
   budget=$1 mode=$2; shift 2
   for candidate in "$@"; do follow "$candidate" "$mode" 0 0 - 0 "$budget" && return; done
 }
-# What cron wrote into the journal after CURSOR, or since the second SINCE (tail: the last lines), where no log could be
+# What cron wrote into the journal after CURSOR, or since the second SINCE (tail: the last lines), where its log is not
 # read. JEND tells that all was read; a bite that is cut has none.
 journal() { # CURSOR SINCE|tail BYTES
   [ -z "$logged" ] && command -v journalctl >/dev/null || return
@@ -311,8 +311,10 @@ wrappers() { # PATH...: which of the wrappers that crontabs name are there
     if [ -x "$p" ]; then mark "WRAPPER|yes|$p"; else mark "WRAPPER||$p"; fi
   done
 }
-readable() {
+readable() { # as first_log
   for p in "$@"; do
-    if [ -r "$p" ]; then mark "READ|ok|$p"; logged=yes; elif [ -e "$p" ]; then mark "READ|denied|$p"; else mark "READ|absent|$p"; fi
+    if [ -r "$p" ]; then mark "READ|ok|$p"; logged=yes; return; fi
+    if [ -e "$p" ]; then mark "READ|denied|$p"; return; fi
+    mark "READ|absent|$p"
   done
 }

@@ -18,7 +18,7 @@ class CronOptions(HostOptions):
         "/var/log/syslog",
         "/var/log/messages",
     )
-    """Where cron's log is; the first that can be read counts: as rsyslog, cronie's distributions and busybox put it."""
+    """Where cron's log is; the first that is there counts: as rsyslog, cronie's distributions and busybox put it."""
     sudo: StrictBool = True
     """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
     users: tuple[UserName, ...] = ()

@@ -24,7 +24,7 @@ from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {12: "e932ed5b"}
+TEXTS = {13: "087cf0c4"}
 """Version of the gate -> how the sum of its text begins."""
 
 

@@ -13,7 +13,7 @@ from connectors.cron.runs import CronCursor
 from connectors.sdk.records import Poll, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.script_output import ScriptSection
-from tests.connectors.cron.support import connect
+from tests.connectors.cron.support import PlainLogin, connect
 from tests.connectors.cron.test_gate import Gated, refusal_of
 from tests.fakes.ssh_local import ME, LocalHost
 
@@ -188,3 +188,34 @@ def test_the_fix_for_a_denied_log_fits_the_groups_of_the_login(groups: list[str]
     """A member of adm gets no advice to become one."""
     right = _log([ScriptSection("READ", "denied|/var/log/cron.log", b"")], "headway", groups)
     assert (False, "denied: /var/log/cron.log", expected) == (right.held, right.why, right.fix)
+
+
+@pytest.mark.parametrize(
+    "modes, held",
+    [
+        ({"cron.log": 0o000, "syslog": 0o600}, False),
+        ({"cron.log": 0o600, "syslog": 0o000}, True),
+        ({"syslog": 0o600}, True),
+    ],
+)
+@pytest.mark.parametrize("was_read", [False, True])
+def test_the_probe_speaks_of_the_log_that_the_polls_read(
+    tmp_path: Path, modes: dict[str, int], held: bool, was_read: bool
+) -> None:
+    """A later log that can be read may lack cron's lines: it is no evidence in place of a denied one."""
+    host = PlainLogin(tmp_path / "host")
+    logs = [str(host.log), str(host.log.with_name("syslog"))]
+    for name in modes:
+        host.log.with_name(name).write_text("")
+    cursor = connect(host, logs=logs).poll("", (), 20).cursor if was_read else ""
+    for name, mode in modes.items():
+        host.log.with_name(name).chmod(mode)
+    host.shim("journalctl", "exit 1")
+    poll = connect(host, logs=logs).poll(cursor, (), 20)
+    denied = [warning for warning in poll.warnings if ": denied: " in warning]
+    right = next(right for right in connect(host, logs=logs).probe(20).rights if right.name == "read cron's log")
+    assert (held, held, held) == (right.held, not denied, poll.complete)
+    if not held:
+        assert f"denied: {host.log}" == right.why
+        assert denied == [f"{host.log}: denied: {right.fix}"]
+        assert poll.seen_until is None
