@@ -148,7 +148,7 @@ class IncidentRow:
     root_state: str = ""
     """State of its root's run; empty without one."""
     root_good: datetime | None = None
-    """When its root was good again; None while it is not."""
+    """When its failed root was good again; None while it is not, for other causes, and if that was after its end."""
 
     @property
     def did_not_start(self) -> bool:

@@ -435,6 +435,7 @@ class TargetPoller:
             with self._waiting():
                 inventory = connector.inventory(known.inventory_hash, self._timeout)
             self._write_inventory(inventory, fence)
+            self._known = None  # a job of an open run may have another name now
             pause = timedelta(0) if inventory.more else INVENTORY_EVERY
         seconds = pause.total_seconds() * random.uniform(*INVENTORY_JITTER)
         self._inventory_at = time.monotonic() + seconds / max(self._shared.clock.rate, 0.01)

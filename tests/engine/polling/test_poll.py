@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ import pytest
 
 from connectors.sdk.contract import Probe
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, RateLimited, SystemUnreachable
-from connectors.sdk.records import Inventory, JobRecord, Poll, Schedule
+from connectors.sdk.records import Inventory, JobRecord, Poll, RunRef, Schedule
 from connectors.sdk.states import SOURCE_SCHEDULE, Capability, RunState
 from connectors.sdk.transport.call_limits import RequestTally
 from console.config.sections import DependencySettings
@@ -469,3 +469,24 @@ def again(bench: Bench) -> None:
     """The inventory is due."""
     bench.poller._inventory_at = 0.0
     bench.poller.poll_once(bench.fence)
+
+
+def test_open_runs_have_the_names_of_the_inventory_that_was_read_just_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its former name a run that ended would be one of a job that no longer exists."""
+    bench.scheduler.jobs["extract"] = replace(bench.scheduler.jobs["extract"], match_keys=("run me",))
+    bench.scheduler.attempt("extract", "a1", RunState.RUNNING, present(), period_key="p1")
+    bench.one_round()
+    requested: list[RunRef] = []
+
+    def poll(_: FakeConnector, cursor: str, open_runs: Sequence[RunRef], __: float) -> Poll:
+        requested.extend(open_runs)
+        return Poll((), cursor)
+
+    monkeypatch.setattr(FakeConnector, "poll", poll)
+    bench.scheduler.jobs["extract_all"] = replace(bench.scheduler.jobs.pop("extract"), native_id="extract_all")
+    bench.scheduler.job("another")
+    bench.poller._inventory_at = 0.0
+    bench.one_round()
+    assert ["extract_all"] == [run.job for run in requested]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -419,6 +419,25 @@ def test_a_closed_incident_has_the_time_its_root_was_good_again(served: Estate, 
     decide(served, incidents=(incident(incident_id=1, closed=True, event=f"closed: {GREEN_AGAIN}"),))
     closed = reads.incidents.incident(1)
     assert ("failed 03:12, repaired 03:18", at("03:20")) == (repair_times(closed, "{:%H:%M}".format), closed.row.closed)
+
+
+@pytest.mark.parametrize("cause, good_at", [("run", at("03:18")), ("rule", None), ("check", None)])
+def test_the_root_of_an_open_incident_is_good_again_only_if_its_failure_was_the_cause(
+    served: Estate, reads: Queries, cause: str, good_at: datetime | None
+) -> None:
+    """A run that succeeded, and whose output shrank, was "repaired" before it was found."""
+    served.ingest(failed())
+    decide(served, incidents=(incident(cause=cause),))
+    served.ingest(run(attempt="r", started_at=at("03:16"), ended_at=at("03:18")))
+    assert good_at == reads.incidents.incident(1).row.root_good
+
+
+def test_a_rerun_after_the_end_of_an_incident_does_not_lengthen_it(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="superseded"),))
+    served.ingest(run(attempt="r", started_at=at("05:00"), ended_at=at("05:10")))
+    assert at("03:20") == reads.incidents.incident(1).row.failed_until
 
 
 def test_earlier_incidents_of_the_same_job_are_listed(served: Estate, reads: Queries) -> None:
