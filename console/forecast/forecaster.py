@@ -262,11 +262,29 @@ class Forecaster:
             ends_of_day = np.array([job_of[end] for end in day.ends if end in job_of])
             promise = ServicePromise(day.service.name, ends_of_day, day.deadline.timestamp() - origin)
             simulated = SimulatedService(sim, points, job_of, origin, prepared.past, promise)
-            if_restarted = partial(_late_if_restarted, restarted, day, ends_of_day, slopes)
+            if_restarted = partial(self._late_if_restarted, restarted, day, ends_of_day, slopes)
             forecasts.append(_with_odds(day.seen or index, simulated, day, slopes, if_restarted))
         until = forecast_valid_until(points, days, index.now)
         self._cache.keep(name, CachedForecast(basis, index.now, until, tuple(forecasts), prepared))
         return forecasts
+
+    def _late_if_restarted(
+        self,
+        restarted: Callable[[], tuple[float, SimulationRun]],
+        day: ServiceForecast,
+        ends: Integers,
+        slopes: Floats,
+    ) -> float:
+        """P(late) if all red jobs are restarted now; 1 where that cannot be simulated."""
+        try:
+            origin, sim = restarted()
+            promise = ServicePromise(day.service.name, ends, day.deadline.timestamp() - origin)
+            return p_late(publish_odds(sim, promise, slopes).sim, promise)
+        except Exception as error:
+            if self._fails is None:
+                raise
+            self._fails([day], error)
+            return 1.0
 
     def _prepare(
         self, index: EstateIndex, points: Sequence[NightPoint], ends: Sequence[int], business_date: date
@@ -292,14 +310,6 @@ def _simulated(prepared: CachedSimulation, points: Sequence[NightPoint], now: da
     phase, failed = np.array([p.phase for p in points]), np.array([p.failed for p in points])
     tonight = Tonight(phase, ready, start, end, failed)
     return run_simulation(tonight, now.timestamp() - prepared.origin, prepared.night, chunks=1)
-
-
-def _late_if_restarted(
-    restarted: Callable[[], tuple[float, SimulationRun]], day: ServiceForecast, ends: Integers, slopes: Floats
-) -> float:
-    origin, sim = restarted()
-    promise = ServicePromise(day.service.name, ends, day.deadline.timestamp() - origin)
-    return p_late(publish_odds(sim, promise, slopes).sim, promise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,14 +194,15 @@ def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -
     run = subject.match.to_repair
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
         return [f"headway action approve {approval.action_key}"]
-    if run is not None and (fix := _repair_at_its_system(index.job(run.job_id), run)):
-        return [fix]
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     plan = running_plan(index, subject.match)
     if run is not None and planned is not None and planned.is_done:
         return [f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}"]
-    if run is None or planned is None or plan is not None:
-        return [f"headway plan {plan.id}" if plan is not None else f"headway recover {incident}"]
+    if plan is not None:
+        return [f"headway plan {plan.id}"]
+    if run is None or planned is None:
+        fix = _repair_at_its_system(index.job(run.job_id), run) if run is not None else ""
+        return [fix or f"headway recover {incident}"]
     waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []
     return resume_commands(planned.plan_id, waits, incident if planned.is_outdated else "")
 

@@ -282,10 +282,10 @@ class ActionStateMachine:
                 step = verification.failed("it was accepted but is gone from the scheduler")
         else:
             step = verification.verification(self._store, action)
-        step = step or verification.verification_timeout(self._store, action, self.now())
         due = actions.missed_start(self._store, action) if step is None else None
         if due is not None:
             step = self._missed_start(action, due)
+        step = step or verification.verification_timeout(self._store, action, self.now())
         if step is None:
             if is_checked or due is not None:
                 self.step(fence, action.key, "sent", ActionStep("sent", next_us=self.later(LOOKUP_PAUSE_SECONDS)))
