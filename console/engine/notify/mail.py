@@ -18,6 +18,7 @@ from email.utils import format_datetime, formataddr, localtime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from console.domain.incident import ACKNOWLEDGE_FOR
 from console.engine.notify.senders import SendResult, unencrypted_login
 from console.store.errors import LeaseLost
 from console.text.cleaning import clean_line
@@ -231,7 +232,7 @@ pre{background:#262626}hr{border-color:#555}a{color:#8ab4f8}}</style></head>
 <body>
 <h1>{{ title }}</h1>
 {% macro cell(label, text) -%}
-{% if is_own_link(label, text) %}<a href="{{ text }}">{{ text }}</a>
+{% if is_own_link(label, text) %}<a href="{{ text }}">{{ acknowledge if label == "Acknowledge" else text }}</a>
 {%- elif is_command(text) %}<code>{{ text }}</code>{% else %}{{ breakable(text) }}{% endif %}
 {%- endmacro -%}
 {% for block in blocks -%}
@@ -276,4 +277,5 @@ def _breakable(text: str) -> Markup:
 def as_html(title: str, body: str) -> str:
     """The message as a page for a phone: tables are tables, external text is in a block of its own, all is escaped."""
     functions = {"is_own_link": is_own_link, "is_command": is_command, "breakable": _breakable}
-    return _page().render(title=title, blocks=read_blocks(body), **functions)
+    acknowledge = f"Acknowledge for {ACKNOWLEDGE_FOR}"
+    return _page().render(title=title, blocks=read_blocks(body), acknowledge=acknowledge, **functions)

@@ -113,6 +113,16 @@ def test_the_page_fits_a_phone_in_light_and_dark_and_its_tables_are_tables() -> 
     assert [] == [width for width in re.findall(r"(?<!max-)width[:=]\D?(\d+)px", page) if int(width) > 360]
 
 
+def test_the_signed_link_of_a_mail_is_a_label_in_html_and_whole_in_the_text(server: SmtpSink) -> None:
+    link = f"https://ops.example/acknowledge?link={'x' * 120}"
+    send_mail(server.url(), "t", f"Acknowledge  {link}\nOpen         https://ops.example/x\n", ROOT)
+    text, html = (part.get_content() for part in server.mails[0].message.iter_parts())
+    assert f'<td><a href="{link}">Acknowledge for 1h</a></td>' in html
+    assert 1 == html.count(link)
+    assert ">https://ops.example/x</a>" in html
+    assert f"Acknowledge  {link}" in text
+
+
 def test_a_subject_cannot_bring_a_header_of_its_own(server: SmtpSink) -> None:
     send_mail(server.url(), "a\r\nBcc: thief@example.org\r\n\r\nb", "x\n", ROOT)
     assert (("oncall@example.org",), None) == (server.mails[0].recipients, server.mails[0].message["Bcc"])
