@@ -18,12 +18,13 @@ from connectors.cron.options import CronOptions
 from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.settle import SEND_SECONDS, sent_at
-from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient, new_nonce, scripts_beside
+from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient, ThisMachine, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
+from connectors.sdk.transport.ssh import SshAddress
 
 Call = tuple[str, ...]
 """Name of a function, its arguments."""
-GATE_VERSION = 13
+GATE_VERSION = 14
 """Raised with every change of the gate's calls or answers, collect.sh included; a test checks this."""
 GATE_PATH = "/usr/local/bin/headway-gate"
 FIELD, LINE = "\x1f", "\x1e"
@@ -254,8 +255,18 @@ def section(parts: list[ScriptSection], *kinds: str) -> ScriptSection | None:
     return next((part for part in parts if part.kind in kinds), None)
 
 
+SCRIPT_LOGIN = "headway"
 WRAPPER_SPOOL = "/var/spool/headway"
 WRAPPER_PATH = "/usr/local/bin/headway-sh"
+
+
+def grants_command(address: SshAddress | ThisMachine, options: CronOptions) -> str:
+    """Runs the script of `host_script` there; "" where that is for another login, or grants nothing that is used."""
+    if not isinstance(address, SshAddress) or address.user != SCRIPT_LOGIN or options.restricted or not options.sudo:
+        return ""
+    users = "".join(f" --user {quote(user)}" for user in options.users)
+    port = "" if address.port == 22 else f"-p {address.port} "
+    return f"headway connector grants cron{users} | ssh {port}{quote(f'root@{address.address}')} sh"
 
 
 def host_script(key: str, users: Iterable[str] = (), *, view: bool = False) -> str:

@@ -12,7 +12,16 @@ from difflib import get_close_matches
 
 from connectors.cron.actions import CronActions
 from connectors.cron.attempts import AttemptRef
-from connectors.cron.client import READ_ONLY_KEY, WRAPPER_PATH, CronClient, is_safe_name, sudoers_line
+from connectors.cron.client import (
+    READ_ONLY_KEY,
+    WRAPPER_PATH,
+    WRAPPER_SPOOL,
+    CronClient,
+    grants_command,
+    is_safe_name,
+    sudoers_line,
+)
+from connectors.cron.crontab import is_user_table
 from connectors.cron.events import journal_events
 from connectors.cron.inventory import main_zone, user_of
 from connectors.cron.options import CronOptions
@@ -28,23 +37,30 @@ from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, 
 from connectors.sdk.transport.script_output import ScriptSection, bytes_of, text_of
 
 
-def probe(parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, signed_in: str) -> Probe:
-    """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people."""
+def probe(
+    parts: list[ScriptSection], snapshot: HostPoll, options: CronOptions, signed_in: str, command: str = ""
+) -> Probe:
+    """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people; `command`: runs the script
+    of grants there."""
     answer, crontabs = snapshot.answer, snapshot.crontabs
+    holders = {line.user for line in crontabs.tables.lines if not line.is_system}
+    holders |= {path.rpartition("/")[2] for path, _ in crontabs.denied if is_user_table(path)}
+    granted = (options.users or holders - {"root"}) if command else ()  # users that the script lets the login act as
     me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
     unknown = {part.rest: text_of(part.body).split() for part in parts if part.kind == "NOUSER"}
     rights = [
         _cron_runs(answer),
-        _crontabs(crontabs, me[0], unknown),
-        _log(parts, me[0], me[2].split()),
-        _records(parts, options),
+        _crontabs(crontabs, me[0], unknown, command),
+        _log(parts, me[0], me[2].split(), command),
+        _records(parts, options, command),
     ]
     rights += _taken_folders(parts, options)
-    rights += _actions(parts, me[0])
+    rights += _actions(parts, me[0], command, granted)
     if options.restricted:
         fix = "to allow actions: a key without the gate in authorized_keys, and restricted = false"
         rights.append(SourcePermission("rerun, cancel, hold", False, READ_ONLY_KEY, fix, needed_for="act"))
-    notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(snapshot, parts))
+    is_pending = any(right.held is False and right.fix == command for right in rights)
+    notes = (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(snapshot, parts, granted if is_pending else ()))
     zone = main_zone(crontabs.tables.lines, crontabs.zone)
     return Probe(True, me[3], tuple(rights), notes, answer.host.clock(snapshot.our_time, zone))
 
@@ -60,7 +76,9 @@ def _cron_runs(answer: HostAnswer) -> SourcePermission:
     return SourcePermission("cron runs", True)
 
 
-def _crontabs(crontabs: HostCrontabs, login: str, unknown: Mapping[str, Sequence[str]]) -> SourcePermission:
+def _crontabs(
+    crontabs: HostCrontabs, login: str, unknown: Mapping[str, Sequence[str]], command: str
+) -> SourcePermission:
     """`unknown`: users of the settings that do not exist -> those that do."""
     if unknown:
         user, known = next(iter(unknown.items()))
@@ -71,10 +89,12 @@ def _crontabs(crontabs: HostCrontabs, login: str, unknown: Mapping[str, Sequence
         return SourcePermission("read crontabs", True)
     names = ", ".join(path for path, _ in crontabs.denied[:6])
     why = f"denied: {names} ({crontabs.denied[0][1]})"
-    return SourcePermission("read crontabs", False, why, crontab_fix(crontabs.denied, login))
+    is_granted = any(is_user_table(path) for path, _ in crontabs.denied)
+    fix = (is_granted and command) or crontab_fix(crontabs.denied, login)
+    return SourcePermission("read crontabs", False, why, fix)
 
 
-def _log(parts: list[ScriptSection], login: str, groups: list[str]) -> SourcePermission:
+def _log(parts: list[ScriptSection], login: str, groups: list[str], command: str = "") -> SourcePermission:
     states = {part.fields(2)[1]: part.fields(2)[0] for part in parts if part.kind == "READ"}
     if "ok" in states.values():
         return SourcePermission("read cron's log", True)
@@ -87,17 +107,17 @@ def _log(parts: list[ScriptSection], login: str, groups: list[str]) -> SourcePer
         denied.append("the journal")
         fix = f"usermod -a -G {'systemd-journal' if 'adm' in groups else 'adm'} {login}"
     if denied:
+        fix = fix if "adm" in groups else command or fix
         return SourcePermission("read cron's log", False, f"denied: {', '.join(denied)}", fix)
     fix = "install rsyslog, or set logs = [...] to where cron's log is"
     return SourcePermission("read cron's log", False, f"none of {', '.join(states)} is there", fix, is_grantable=False)
 
 
-def _records(parts: list[ScriptSection], options: CronOptions) -> SourcePermission:
+def _records(parts: list[ScriptSection], options: CronOptions, command: str) -> SourcePermission:
     state = next((part.rest for part in parts if part.kind == "SPOOLDIR"), "absent")
     if state == "denied":
-        return SourcePermission(
-            "read wrapper records", False, f"denied: {options.spool}", readable_by_adm(options.spool)
-        )
+        fix = (options.spool == WRAPPER_SPOOL and command) or readable_by_adm(options.spool)
+        return SourcePermission("read wrapper records", False, f"denied: {options.spool}", fix)
     why = "" if state == "ok" else "no folder of records: no wrapper is installed, which is fine"
     return SourcePermission(
         "read wrapper records", True if state == "ok" else None, why, "headway connector cron wrapper shows how"
@@ -113,10 +133,15 @@ def _taken_folders(parts: list[ScriptSection], options: CronOptions) -> Iterator
         yield SourcePermission(f"records of {user}", False, why, fix, is_grantable=False)
 
 
-def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermission]:
+def _actions(
+    parts: list[ScriptSection], login: str, command: str = "", granted: Collection[str] = ()
+) -> Iterator[SourcePermission]:
+    """`granted`: users that `command` lets the login act as."""
     for kind, (answer, user, why) in ((part.kind, part.fields(3)) for part in parts if part.kind in ("MAY", "HOLD")):
         fix = f"add to sudoers: {sudoers_line(login, user or 'root')}"
-        if user in ("", "root"):
+        if user in granted:
+            fix = command
+        elif user in ("", "root"):
             fix += "; it gives the login the power of root, as write access to /etc/crontab does"
         if kind == "MAY":
             name = f"rerun as {user}"
@@ -128,11 +153,12 @@ def _actions(parts: list[ScriptSection], login: str) -> Iterator[SourcePermissio
         yield SourcePermission.checked(name, answer == "yes", why or "refused", fix, "act")
 
 
-def _notes(snapshot: HostPoll, parts: list[ScriptSection]) -> Iterator[str]:
+def _notes(snapshot: HostPoll, parts: list[ScriptSection], wrapped_soon: Collection[str]) -> Iterator[str]:
+    """`wrapped_soon`: users to whose crontabs the fix of a missing right adds the wrapper."""
     crontabs = snapshot.crontabs
     yield f"cron's clock runs in {crontabs.zone} ({snapshot.answer.host.offset_text})"
     seen = [part.fields(2) for part in parts if part.kind == "WRAPPER"]
-    yield from _unseen_ends(snapshot, [path for state, path in seen if state == "yes"])
+    yield from _unseen_ends(snapshot, [path for state, path in seen if state == "yes"], wrapped_soon)
     wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})
     if wrapped and (missing := [path for state, path in seen if state != "yes"]):
         yield f"shell wrapper on crontabs of: {', '.join(wrapped)} ({', '.join(missing)}: not installed)"
@@ -142,13 +168,14 @@ def _notes(snapshot: HostPoll, parts: list[ScriptSection]) -> Iterator[str]:
         yield f"{fault.where}: {fault.reason}"
 
 
-def _unseen_ends(snapshot: HostPoll, wrappers: Sequence[str]) -> Iterator[str]:
+def _unseen_ends(snapshot: HostPoll, wrappers: Sequence[str], wrapped_soon: Collection[str]) -> Iterator[str]:
     """Users with jobs that end without evidence, and what would record it. `wrappers`: those installed there."""
     problem = unseen_ends(snapshot.answer.processes, snapshot.level)
     if problem is None:
         return
     unseen, why = problem
     lines = [line for line in snapshot.crontabs.tables.lines if not line.is_wrapped]
+    lines = [line for line in lines if line.is_system or line.wrapper or line.user not in wrapped_soon]
     shells = {line.user: line.wrapper for line in lines if wrappers and line.wrapper and not line.is_system}
     for user, shell in sorted(shells.items()):
         yield (
@@ -307,7 +334,8 @@ class CronConnector(ComposedConnector):
         users = sorted({line.user for line in lines})
         wrappers = sorted({line.wrapper for line in snapshot.crontabs.tables.lines if line.is_wrapped})
         parts = self._host.rights(users, holders, has_system, wrappers or (WRAPPER_PATH,))
-        return probe(parts, snapshot, self.options, self._host.signed_in)
+        command = grants_command(self.address, self.options)
+        return probe(parts, snapshot, self.options, self._host.signed_in, command)
 
 
 CONNECTOR = ConnectorKind(

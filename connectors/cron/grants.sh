@@ -30,12 +30,13 @@ if [ -n "$KEY" ]; then
     chmod 600 "$KEYS"
 fi
 
-# Watch: read the crontabs of root and of USERS. Act: rerun, start, cancel and hold jobs of USERS; the login may then do
+# Watch: list who has a crontab, read those of root and of USERS. Act: rerun, start, cancel and hold jobs of USERS; the login may then do
 # all that they may. To act as root (lines of /etc/crontab and /etc/cron.d), name root among USERS.
 RULES=$(mktemp)
+echo "$LOGIN ALL=(root) NOPASSWD: /usr/bin/ls $CRONTABS" >"$RULES"
 for user in $(printf '%s\n' root $USERS | sort -u); do
     echo "$LOGIN ALL=(root) NOPASSWD: /usr/bin/cat $CRONTABS/$user"
-done >"$RULES"
+done >>"$RULES"
 [ -n "$VIEW" ] || for user in $USERS; do echo "$LOGIN ALL=($user) NOPASSWD: /bin/sh -s"; done >>"$RULES"
 visudo -cqf "$RULES"
 install -m 440 "$RULES" /etc/sudoers.d/headway

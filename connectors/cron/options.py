@@ -22,7 +22,8 @@ class CronOptions(HostOptions):
     sudo: StrictBool = True
     """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
     users: tuple[UserName, ...] = ()
-    """Users whose jobs are watched. Default: all; of crontabs read by sudo, those of uid 0 and 1000 upwards."""
+    """Users whose jobs are watched. Default: all; where sudo may not list the crontabs, those of uid 0 and 1000
+    upwards."""
     spool: AbsolutePath = "/var/spool/headway"
     """Folder on the hosts with the wrapper's records and the marks of what we did."""
     history_mib: Annotated[int, Field(ge=0, le=4096)] = 64

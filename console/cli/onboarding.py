@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -424,9 +425,15 @@ def probe_selection(
             is_grantable = any(right["is_grantable"] for right in missing)
             grants_help = is_grantable if result.rights else not has_unknown_name(finding)
             commands = list(setup_commands(finding)) if grants_help else []
-            for text in (*result.text, *result.notes):
+            notes = [text for text in result.notes if ". Fix: " in text]
+            granted = [text for text in notes if _without_fix(text, commands) != text]
+            for text in (*result.text, *(granted if commands else notes)):
                 _print_faults(_without_fix(text, commands), "    ")
             print_commands(commands)
+            left_out = [text for text in notes if text not in granted] if commands else []
+            print_parts(["  This does not grant:"] if left_out else [])
+            for text in left_out:
+                _print_faults(text, "    ")
             if "url" in finding.settings and not any("Fix: " in text for text in result.text):
                 print_parts(
                     ["    Fix: start it, or correct the URL: the one that opens it in a browser on this machine"]
@@ -440,10 +447,12 @@ def probe_selection(
 
 
 def _without_fix(text: str, commands: Sequence[str]) -> str:
-    """The text without a fix that is among the commands."""
+    """The text without a fix that is among the commands, or runs the script of one of them."""
     home = f"{Path.home()}/"  # a config's paths are expanded
     problem, _, fix = text.partition(". Fix: ")
-    return f"{problem}." if fix in {command.replace("~/", home) for command in commands} else text
+    script = re.search(r"headway connector grants \w+", fix)
+    same = [command for command in commands if fix == command.replace("~/", home) or (script and script[0] in command)]
+    return f"{problem}." if same else text
 
 
 def configured_systems(path: Path) -> dict[str, Any]:

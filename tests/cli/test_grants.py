@@ -88,7 +88,8 @@ class FakeHost:
 def test_a_host_is_granted_the_right_to_act_unless_it_is_only_watched(key: Path, tmp_path: Path, view: bool) -> None:
     host = FakeHost(tmp_path)
     run = host.run(grants("cron", "--user", "etl", *(["--view"] if view else [])).out)
-    assert ([] if view else ["/bin/sh -s"]) == [rule for rule in host.rules if not rule.startswith("/usr/bin/cat /")]
+    listing, *others = [rule for rule in host.rules if not rule.startswith("/usr/bin/cat /")]
+    assert (True, [] if view else ["/bin/sh -s"]) == (listing.startswith("/usr/bin/ls /"), others)
     assert view != ("act for" in run)
     assert "SHELL=/usr/local/bin/headway-sh\n10 3 * * * /opt/extract\n" == host.crontab.read_text()
 

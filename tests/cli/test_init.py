@@ -23,8 +23,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.records import TargetClock
-from console.cli import init_dialog, onboarding
-from console.cli.configure import send_test_message
+from console.cli import configure, init_dialog, onboarding
+from console.cli.configure import ProbeResult, send_test_message
 from console.cli.exits import CommandError, Exit
 from console.config.loading import load_config
 from console.domain.switches import Modes
@@ -819,6 +819,27 @@ def test_a_system_that_refuses_access_comes_with_the_commands_to_copy(home: Home
     ]
     assert SECRET not in done.out + done.err
     assert (1, True) == (done.out.count("ssh-keygen -q"), "No such file or directory.\n" in done.out), done.out
+
+
+def test_one_command_stands_for_all_that_it_grants_and_the_rest_is_named_after_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "headway connector grants cron --user etl | ssh root@db07 sh"
+    right = {"held": False, "needed_for": "view", "is_grantable": True}
+    text = f"missing: read crontabs, rerun as etl (denied). Fix: {command}"
+    notes = ("by SSH as headway", "cannot act: rerun as root (refused). Fix: add to sudoers: RULE")
+    probed = ProbeResult("cron-db07/db07", "missing rights", "", (text,), (right,), notes=notes)
+    monkeypatch.setattr(
+        configure, "probe_systems", lambda config, *_: [replace(probed, target=f"{next(iter(config.systems))}/db07")]
+    )
+    out = home.run("--yes", "--no-poll", "--host", "db07", "--user", "etl").out
+    block = [line.strip() for line in out.partition("missing rights")[2].splitlines() if line.strip()]
+    start = block.index("To grant access:")
+    assert block[:start] == ["missing: read crontabs, rerun as etl (denied)."]
+    end = block.index("This does not grant:")
+    assert block[end - 1] == command
+    assert " ".join(block[end + 1 : end + 3]) == "cannot act: rerun as root (refused). Fix: add to sudoers: RULE"
+    assert out.count("headway connector grants") == 1
 
 
 @contextmanager
