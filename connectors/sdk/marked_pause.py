@@ -300,4 +300,4 @@ class MarkedPauseHolder(Generic[Source]):
         """Removes the mark of a job that is not paused: else a person's next pause would count as ours."""
         row = self.read_again(plan)
         if row is not None and not (now := self.state(row)).is_paused and now.has_mark(hold):
-            self.write_release(row, now, {"how": "release", "job": plan["job"], "hold": hold})
+            self.write_release(row, now, {"how": "release", "job": plan["job"], "hold": hold, "key": hold})

@@ -308,7 +308,7 @@ class GroupedIngest:
                 targets.record_quiet(session, held)
             for poll in polls:
                 poll.error = lost.get(poll.fence)
-        except Exception as error:  # noqa: BLE001 - raised by each of them
+        except Exception as error:  # noqa: BLE001 - `ingest` raises it, or writes each alone
             for poll in polls:
                 poll.error = error
         for poll in polls:

@@ -40,7 +40,7 @@ class FlatWidget(Widget):
 
 
 class CoveredContainer(Container):
-    """Widgets that cover it: its own lines are never seen, and cost as much as theirs."""
+    """A container that its widgets cover: its own lines are never seen, and would cost as much as theirs."""
 
     BLANK = True
 
