@@ -93,7 +93,7 @@ def never_started(notice: str) -> ActionStep:
 def did_not_start(action: ActionRow, due: datetime, why: str, notice: str = "") -> ActionStep:
     """A start that did not happen by `due`: it may come later, so it is never sent again."""
     fix = f"Fix: check its scheduler, then headway action withdraw {action.key}"
-    text = f"it did not start by {utc_minute(due)}: {why}. {fix}"
+    text = f"no start was seen by {utc_minute(due)}: {why}. {fix}"
     return ActionStep("unknown", text, event=notice, notice=notice)
 
 

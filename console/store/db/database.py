@@ -307,7 +307,7 @@ def _postgres(url: str) -> Engine:
     _, _, rest = checked_url(url).partition("://")
     engine = create_engine(
         f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True, pool_size=CONNECTIONS, max_overflow=0,
-        pool_use_lifo=True,
+        pool_use_lifo=True, pool_recycle=1_800,
     )  # fmt: skip
     event.listen(engine, "do_connect", _connect_with_timeouts)
     ping = engine.dialect.do_ping

@@ -324,7 +324,7 @@ def test_a_start_that_did_not_happen_by_its_promised_time_is_unknown_and_a_perso
         again(by_minute)
     state, text = state_and_text(by_minute, key)
     assert "unknown" == state
-    says = r"it did not start by \d{4}-\d\d-\d\d \d\d:\d\dZ: entry 3 waits for its minute\. "
+    says = r"no start was seen by \d{4}-\d\d-\d\d \d\d:\d\dZ: entry 3 waits for its minute\. "
     assert re.fullmatch(rf"{says}Fix: check its scheduler, then headway action withdraw {key}", text)
     by_minute.send()
     [(_, title, body)] = by_minute.sink.got
