@@ -20,6 +20,7 @@ from console.domain.history import RunHistory, SuccessfulRun, build_history
 from console.domain.job import Safety
 from console.domain.service import Timeliness
 from console.domain.settings import Declared, DeclaredPool
+from console.forecast import forecaster
 from console.forecast.forecaster import CachedForecast, ForecastBasis, ForecastCache, Forecaster, GroupName
 from console.forecast.night_graph import NightGraph, independent_groups
 from console.forecast.simulation import simulator
@@ -300,6 +301,20 @@ def test_after_the_act_by_a_service_will_miss_only_if_a_restart_now_is_likelier_
     planned = verdict_after(now, takes, failed, foresee=plan)
     assert planned.p_late is not None
     assert (status, status is Timeliness.WILL_MISS) == (service_day.timeliness, planned.p_late > 0.5)
+
+
+def test_a_restart_that_cannot_be_simulated_is_late_and_does_not_end_the_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> PlanOutcome:
+        raise ZeroDivisionError
+
+    errors: list[Exception] = []
+    monkeypatch.setattr(forecaster, "PlanOutcome", broken)
+    foresee = Forecaster(fails=lambda _, error: errors.append(error))
+    failed = run(1, EXTRACT, "03:10", RunState.FAILED)
+    assert Timeliness.WILL_MISS is verdict_after("04:30", [30.0, 45.0, 60.0, 90.0], failed, foresee=foresee).timeliness
+    assert [ZeroDivisionError] == [*{type(error) for error in errors}]
 
 
 def test_at_risk_is_from_the_services_risk_on_and_stays_until_half_of_it() -> None:

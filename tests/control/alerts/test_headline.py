@@ -11,7 +11,7 @@ from console.control.incidents.root_cause import root_causes
 from console.control.incidents.verdict import step_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import PUSH_LENGTH
-from console.domain.estate import EvaluationSettings, JobFacts, RepairFacts, ServiceFacts
+from console.domain.estate import EvaluationSettings, JobFacts, PlannedRun, RepairFacts, ServiceFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
@@ -61,6 +61,13 @@ def test_what_headway_cannot_rerun_is_not_recovered_by_a_command_that_is_refused
     [body] = [notice.body for notice in ledger.incident().notices]
     assert "a file is sent by its sender: ask there" in body
     assert "headway recover" not in body
+
+
+def test_a_stopped_plan_is_resumed_also_where_headway_cannot_rerun_its_failed_job() -> None:
+    ledger = failed(service("daily", "06:30", LOAD), extract=replace(EXTRACT, cannot_rerun="ask its sender"))
+    ledger.estate = replace(ledger.estate, plans_by_run={1: PlannedRun(7, is_awaited=False)})
+    title(ledger, "03:12")
+    assert "headway plan resume 7" in ledger.incident().notices[0].body
 
 
 def test_a_start_that_its_changed_schedule_moved_is_accepted_or_undone() -> None:

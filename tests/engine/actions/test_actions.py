@@ -334,6 +334,16 @@ def test_a_start_that_did_not_happen_by_its_promised_time_is_unknown_and_a_perso
     assert [key] == by_minute.scheduler.acted
 
 
+def test_a_start_that_its_scheduler_still_has_after_hours_is_unknown_and_not_over(by_minute: Bench) -> None:
+    """After an outage of the engine it was "failed", so that what waited behind it was sent beside it."""
+    key = ask(by_minute, fail(by_minute, by_minute.scheduler))
+    by_minute.parts.actions.step(by_minute.fence)
+    age(by_minute, key, hours=2)
+    by_minute.poller.poll_once(by_minute.fence)
+    by_minute.parts.actions.step(by_minute.fence)
+    assert "unknown" == state_and_text(by_minute, key)[0]
+
+
 def test_a_start_that_is_late_is_verified_all_the_same(by_minute: Bench) -> None:
     key = unstarted(by_minute)
     assert "unknown" == state_and_text(by_minute, key)[0]
