@@ -131,7 +131,7 @@ def test_i11_status_and_header_say_since_when_no_engine_works(
         header, now = reads.estate.header(), reads.now()
     assert header.engine.heartbeat is not None
     since = header.engine.heartbeat
-    missing = f"no engine has run since {since:%Y-%m-%d %H:%M:%S}Z. Fix: headway engine"
+    missing = f"no engine has run since {since:%Y-%m-%d %H:%M:%S} UTC. Fix: headway engine"
     assert (3, missing) == (code, message.partition(": ")[2].splitlines()[0])
     render_context = RenderContext(now=now, glyphs=GlyphSet(), clock=ScreenClock())
     assert f": data from {render_context.clock.hms(since)} " in header_footer.banner_text(header, "", render_context)

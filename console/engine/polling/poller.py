@@ -218,7 +218,8 @@ class PollingContext:
     wait (`ConfigSync.sync_changed_jobs`)."""
     flood: threading.Lock = field(default_factory=threading.Lock)
     """Held while writing a part of a flood."""
-    ingest: Callable[[Database, int, IngestBatch, Fence | None], IngestResult] = store_ingest.ingest_batch
+    ingest: Callable[[Database, int, IngestBatch, Fence | None], IngestResult] | None = None
+    """Instead of `ingest_batch`."""
 
 
 MATCHING_SECONDS = 15.0
@@ -581,7 +582,7 @@ class TargetPoller:
             if number:
                 failpoint("ingest.mid_batch")
             with self._shared.flood if len(part.runs) >= FLOOD else nullcontext():
-                done = self._shared.ingest(store, target_id, part, fence)
+                done = (self._shared.ingest or store_ingest.ingest_batch)(store, target_id, part, fence)
             changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")
         if changed or self._failures:

@@ -94,8 +94,7 @@ class Database:
             connection.execution_options(headway_write=True)
             if self.is_sqlite:
                 _raw(connection).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            with connection.begin():
-                session = self._session(connection)
+            with self._transaction(connection) as session:
                 if not self.is_sqlite:
                     lock_writers(session)
                 check_fence(session, fence)
@@ -122,13 +121,24 @@ class Database:
         with self._driver_errors(), self.engine.connect() as connection:
             if not self.is_sqlite:  # by default each statement there has a snapshot of its own
                 connection.execution_options(isolation_level="REPEATABLE READ" if consistent else "AUTOCOMMIT")
-            with connection.begin():
-                yield self._session(connection)
+            with self._transaction(connection) as session:
+                yield session
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """The rows of one statement that reads."""
         with self.read(consistent=False) as session:
             return session.rows(sql, values)
+
+    @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[WriteSession]:
+        """Of a connection that is lost meanwhile, the error it was lost with is raised, and the pool drops it."""
+        with connection.begin():
+            try:
+                yield self._session(connection)
+            except Exception:
+                if not self.is_sqlite and _raw(connection).closed:
+                    connection.invalidate()
+                raise
 
     def _session(self, connection: Connection) -> WriteSession:
         return (SqliteAdapter if self.is_sqlite else PostgresAdapter)(_raw(connection))
