@@ -19,13 +19,14 @@ import threading
 import time
 from base64 import b64encode
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, model_validator
 
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
@@ -133,6 +134,18 @@ class SecretRef(StrictOptions):
             return f"command {self.command[0]}"
         given = {"env": self.env, "file": self.file, "keyring": self.keyring}
         return next(f"{name} {value}" for name, value in given.items() if value is not None)
+
+
+def env_references(settings: object) -> Iterator[str]:
+    """Environment variables of all secrets in these settings."""
+    if isinstance(settings, SecretRef):
+        yield from [settings.env] if settings.env else []
+    elif isinstance(settings, BaseModel):
+        yield from chain.from_iterable(env_references(value) for _, value in settings)
+    elif isinstance(settings, Mapping):
+        yield from chain.from_iterable(map(env_references, settings.values()))
+    elif isinstance(settings, list | tuple | frozenset):
+        yield from chain.from_iterable(map(env_references, settings))
 
 
 class SecretStore:

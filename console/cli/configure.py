@@ -298,12 +298,13 @@ def accepted_routes(arguments: argparse.Namespace) -> set[tuple[str, str]]:
 
 def _variables_of(config: Config, results: Iterable[ProbeResult]) -> set[str]:
     """Environment variables with secrets of these targets."""
+    from connectors.sdk.secrets import env_references
+
     variables = set[str]()
     for result in results:
         name = result.target.partition("/")[0].removeprefix("check ")
         settings = config.systems[name].options if name in config.systems else config.checks.get(name)
-        dumped = repr(settings.model_dump()) if settings is not None else ""
-        variables.update(re.findall(r"'env': '(\w+)'", dumped), re.findall(r"\(env (\w+)\)$", result.target))
+        variables.update(env_references(settings), re.findall(r"\(env (\w+)\)$", result.target))
     return variables
 
 

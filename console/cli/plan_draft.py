@@ -54,19 +54,19 @@ def outlook_table(outlook: PlanOutlook) -> list[Part]:
         return []
     last = len(outlook.variants)
     variants = [
-        TableColumn(f"{way.label}{'*' * way.is_present}", drop=0 if number < 2 else last - number)
-        for number, way in enumerate(outlook.variants)
+        TableColumn(f"{variant.label}{'*' * variant.is_present}", drop=0 if number < 2 else last - number)
+        for number, variant in enumerate(outlook.variants)
     ]
     rows = [
         [
             day.shown_title,
             clock_text(datetime.fromisoformat(day.deadline)),
-            *(_finish_cell(outlook, way.finishes[number], day) for way in outlook.variants),
+            *(_finish_cell(outlook, variant.finishes[number], day) for variant in outlook.variants),
         ]
         for number, day in enumerate(outlook.days)
     ]
     heading = ["", "predicted finish and risk of being late of each variant, started now (* this plan):"]
-    statuses = {finish.status for way in outlook.variants for finish in way.finishes}
+    statuses = {finish.status for variant in outlook.variants for finish in variant.finishes}
     notes = [f"  {status}: {note}" for status, note in FINISH_NOTES.items() if status in statuses]
     return [heading, Table([TableColumn("service", 8, middle=True), TableColumn("due"), *variants], rows), notes]
 

@@ -165,7 +165,7 @@ class ScheduleHolder(MarkedPauseHolder[list[AwsReply]]):
 
     def preview_release(self, job: str, row: list[AwsReply], plan: Mapping[str, Any], resumes: bool) -> Preview:
         enables, chosen = plan["how"] == "release", _marked(row, str(plan["hold"]))
-        names, state = tuple(map(full_name, chosen)), "ENABLED" if enables else "(as it is)"
+        names, state = tuple(map(full_name, chosen)), "ENABLED" if enables else "(unchanged)"
         rest = "the mark from the description"
         return Preview(
             verb="enable its schedules" if enables else "remove the mark",

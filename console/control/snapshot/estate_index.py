@@ -171,13 +171,18 @@ class EstateIndex:
 
     def of_day(self, job_id: int, day: date) -> Sequence[RunFacts]:
         """The job's runs of that business date, in order."""
-        if job_id not in self._dated:
-            self._dated.add(job_id)
-            for run in self.runs.get(job_id, ()):
-                self._days.setdefault((job_id, run.business_date), []).append(run)
-                if run.attempt > 1 and not self.job(job_id).has_periods:
-                    self._reruns.setdefault((job_id, run.business_date), []).append(run)
+        self._sort_by_date(job_id)
         return self._days.get((job_id, day), ())
+
+    def _sort_by_date(self, job_id: int) -> None:
+        """Once per job."""
+        if job_id in self._dated:
+            return
+        self._dated.add(job_id)
+        for run in self.runs.get(job_id, ()):
+            self._days.setdefault((job_id, run.business_date), []).append(run)
+            if run.attempt > 1 and not self.job(job_id).has_periods:
+                self._reruns.setdefault((job_id, run.business_date), []).append(run)
 
     def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None:
         """The upstream's run that a downstream of that business date reads which looks back from `at`."""
@@ -207,7 +212,7 @@ class EstateIndex:
         the later start decides, unless a rerun works on the period of its run."""
         at = run_time(run)
         later = takewhile(lambda known: run_time(known) > at, reversed(runs))
-        self.of_day(run.job_id, run.business_date)
+        self._sort_by_date(run.job_id)
         reruns = [
             known
             for known in self._reruns.get((run.job_id, run.business_date), ())
