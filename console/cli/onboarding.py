@@ -101,8 +101,8 @@ class Selection:
         that is not chosen takes another."""
         keys, places = {system.key for system in systems}, {system.place for system in systems}
         self.chosen = [*(finding for finding in self.chosen if finding.key not in keys), *systems]
-        others = [finding for finding in self.findings if finding.key not in keys]
-        findings = [finding for finding in others if finding in self.chosen or finding.place not in places]
+        remaining = [finding for finding in self.findings if finding.key not in keys]
+        findings = [finding for finding in remaining if finding in self.chosen or finding.place not in places]
         taken = {finding.name for finding in self.chosen}
         for at, finding in enumerate(findings):
             if finding.name and finding not in self.chosen:
