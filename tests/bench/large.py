@@ -92,6 +92,7 @@ def keys_of(urls: dict[str, tuple[str, str]], jobs: int, count: int) -> Iterator
                     figure = f"key_{screen}_{name}_{database}"
                     yield Figure(figure, p95(times[0]), "ms, p95", "a tenth", p95(times[1]))
                     yield Figure(f"{figure}_cpu", p95(spent[0]), "CPU ms, p95", "a tenth", p95(spent[1]))
+                    yield Figure(f"{figure}_cpu_median", median(spent[0]), "CPU ms", "a tenth", median(spent[1]))
 
 
 def _answered(terminal: Terminal, key: str) -> tuple[float, float]:
@@ -113,13 +114,16 @@ def _console(url: str, screen: str) -> list[str]:
     return [sys.executable, "-c", CONSOLE.format(url=url, screen=screen)]
 
 
-def measure(quick: Scale, jobs: int = 0, runs: int = 0) -> Iterator[Figure]:
+def measure(quick: Scale, jobs: int = 0, runs: int = 0, keys: bool = False) -> Iterator[Figure]:
     jobs = jobs or quick.of(1_000_000, 20_000, 2_000)
     runs = runs or quick.of(10_000_000, 200_000, 20_000)
     large, small = full_store(SERVICES, jobs, runs), full_store(SERVICES, jobs // SHARE, runs // SHARE)
     yield Figure("jobs", jobs, "jobs", "a tenth", jobs // SHARE)
     yield Figure("runs", runs, "runs", "a tenth", runs // SHARE)
     yield Figure("size_sqlite", large.stat().st_size / 1e9, "GB", "a tenth", small.stat().st_size / 1e9)
+    if keys:
+        yield from keys_of({"sqlite": (str(large), str(small))}, jobs, 60)
+        return
     with postgres_copy(large) as url, postgres_copy(small) as smaller:
         urls = {"sqlite": (str(large), str(small)), "postgres": (url, smaller)}
         yield from reads_of(urls, jobs, quick.of(20, 10, 2))
@@ -130,5 +134,6 @@ if __name__ == "__main__":
     parser = parser_of(__doc__ or "")
     parser.add_argument("--jobs", type=int, default=0, help="jobs of the larger estate")
     parser.add_argument("--runs", type=int, default=0, help="its runs")
+    parser.add_argument("--keys", action="store_true", help="only the keys of the console, on SQLite, 60 times each")
     given = parser.parse_args()
-    emit("large", measure(given.quick, given.jobs, given.runs), given.json)
+    emit("large", measure(given.quick, given.jobs, given.runs, given.keys), given.json)
