@@ -278,7 +278,7 @@ def _queued_at(row: Row, uuid: str, attempt: int) -> datetime | None:
 
 
 SECOND = len("2026-11-20T05:00:00")
-"""Of an end that tells attempts apart: Airflow 2 skips a task again within milliseconds where two tasks skip it."""
+"""Precision of an end in an attempt key: Airflow 2 skips a task again within milliseconds where two tasks skip it."""
 
 
 def task_attempt_key(run_id: str, try_number: int) -> str:

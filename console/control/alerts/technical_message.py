@@ -147,7 +147,8 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
 
 
 def _repairs(context: AlertContext, subject: AlertSubject) -> Iterator[tuple[str, str]]:
-    """Rows that repair it, or show why it waits, "Do" with a command; its own repair first, after the probe of its target."""
+    """Rows that repair it, or show why it waits, "Do" with a command; its own repair first, after the probe of its
+    target."""
     decision, match, index = subject.decision, subject.match, context.index
     plan = index.estate.plans_by_incident.get(decision.incident_id or 0)
     if decision.closed:
@@ -215,7 +216,7 @@ def _repair_at_its_system(job: JobFacts, run: RunFacts) -> list[tuple[str, str]]
     """The repair of a start that a changed schedule moved, or of a job that Headway cannot rerun; empty for others."""
     name = clean_line(job.name)
     if run.state is RunState.MISSED and job.is_moved:
-        return [*_do(accept_command(name, job.drift_change)), ("By hand", "or undo the change at its scheduler")]
+        return [*_do(accept_command(name, job.drift_change)), ("By hand", "undo the change at its scheduler instead")]
     if job.kind == MANUAL_KIND:
         return _do(f"headway action complete {shlex.quote(name)}")
     return [("By hand", clean_line(job.cannot_rerun))] if job.cannot_rerun else []

@@ -78,7 +78,7 @@ def test_a_start_that_its_changed_schedule_moved_is_accepted_or_undone() -> None
     assert text.startswith("Daily 06:30 at risk: accept or undo the change of extract ")
     [notice] = ledger.incident().notices
     accept = "headway system drift accept hosts/extract"
-    assert f"Do           {accept}\nBy hand      or undo the change at its scheduler\n" in notice.body
+    assert f"Do           {accept}\nBy hand      undo the change at its scheduler instead\n" in notice.body
     assert (accept,) == notice.commands
 
 
