@@ -26,7 +26,7 @@ FROM_FAILURE, ALL_STEPS = "FROM_FAILURE", "ALL_STEPS"
 
 class DagsterActions(ActionRouter):
     def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
-        self._launcher, self._holder = DagsterLauncher(client), DagsterHolder(client)
+        self._launcher, self._holder = DagsterLauncher(client), DagsterHolder(client, settle_seconds)
         by_plan: dict[str, RoutedAction] = {
             **dict.fromkeys(("launch", "reexecute"), self._launcher),
             "terminate": DagsterCanceller(client),

@@ -26,7 +26,7 @@ from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport
 
 TARGET = "webserver"
-SETTLE_SECONDS = 3.0  # how long a key must stay absent before the action counts as never arrived
+SETTLE_SECONDS = 3.0  # how long a key must stay absent, and a schedule stopped, to count as never arrived and as held
 
 
 def read_inventory(client: DagsterClient, watched: Callable[[str], bool], previous_hash: str, url: str) -> Inventory:

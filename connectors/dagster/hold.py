@@ -4,13 +4,13 @@ A Dagster schedule has no field for a note. The mark is the latest observation o
 `headway/holds/JOB`: people find it in Dagster's catalog, and it survives a restart. It names the schedules that were
 stopped. It is written before they are stopped and superseded after they are started again. `look_up` reports
 an interrupted hold or release as not done: an interrupted hold is then undone, an interrupted release is finished
-when it is sent again.
+when it is sent again. A stop is checked after some seconds: Dagster's daemon can undo it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,11 +22,13 @@ from connectors.sdk.contract import STARTED_LATER, HoldMark, NativeHold, Preview
 from connectors.sdk.errors import ConnectorError, OutcomeUnknown, SystemUnreachable
 from connectors.sdk.marked_pause import MarkedPause, MarkedPauseHolder, PauseState, holds_in, shown_mark
 from connectors.sdk.records import instant_key
+from connectors.sdk.settle import wait_seconds
 
 HOLD_ASSET_PREFIX = ("headway", "holds")  # where the catalogue has our assets; behind it the parts of the job's id
 STOPPED_SCHEDULES_LINE = re.compile(r"^Stopped for it: (.+)$", re.MULTILINE)
 RAN_BY_CODE = " (as its code says)"
 """Suffix of a schedule that ran because of its code, not because it was started by hand."""
+STOP_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class DagsterHolder(MarkedPauseHolder[DagsterHoldState]):
     missing_job = "the code location of {job} is not loaded"
     fix = "start its schedule in Dagster"
 
-    def __init__(self, client: DagsterClient) -> None:
-        self._client = client
+    def __init__(self, client: DagsterClient, settle_seconds: float) -> None:
+        self._client, self._settle_seconds = client, settle_seconds
 
     def read(self, job: str) -> DagsterHoldState | None:
         """None if its code location is not loaded. A deleted job has no schedules."""
@@ -134,14 +136,29 @@ class DagsterHolder(MarkedPauseHolder[DagsterHoldState]):
             names = ", ".join(f"{timer.name}{RAN_BY_CODE if timer.by_code else ''}" for timer in timers)
             self._client.observe(_hold_asset_key(str(plan["job"])), f"{mark.text}\nStopped for it: {names}")
         try:
-            for timer in timers:
-                if timer.runs:
-                    self._client.stop_schedule(timer.id)
+            self._stop(str(plan["job"]), timers)
         except OutcomeUnknown:
             raise
         except ConnectorError:
             self.put_back(plan, mark.id)
             raise
+
+    def _stop(self, job: str, timers: Sequence[DagsterSchedule]) -> None:
+        """Stops them, again if that did not last: after a tick, and once an hour, the daemon writes back the status
+        that it read before (`_write_and_get_next_checkpoint_timestamp`, Dagster 1.13.27)."""
+        names = {timer.name for timer in timers}
+        for _ in range(STOP_ATTEMPTS):
+            for timer in timers:
+                if timer.runs:
+                    self._client.stop_schedule(timer.id)
+            wait_seconds(min(self._settle_seconds, self._client.deadline.left / 4))
+            try:
+                row = self.read(job)
+            except ConnectorError:  # `look_up` reads it later
+                return
+            timers = [timer for timer in row.timers if timer.name in names] if row is not None else ()
+            if not any(timer.runs for timer in timers):
+                return
 
     def write_release(self, row: DagsterHoldState, now: PauseState, plan: Mapping[str, Any]) -> None:
         by_code = stopped_schedules(row.note)

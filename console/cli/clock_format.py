@@ -108,6 +108,11 @@ def clock_text(at: datetime | None, near: datetime | None = None) -> str:
     return text.rpartition(" ")[0] if at is not None and _in_heading else text
 
 
+def dated_clock_text(at: datetime) -> str:
+    """`clock_text` that always has the day, for a page that is read on another one."""
+    return clock_text(at, near=at - timedelta(days=2))
+
+
 def clock_cell(at: datetime | None, near: datetime) -> str:
     """A short `clock_text` for a cell: "06:30 CET", "Sat 06:30 CET", "28 Nov 06:30 CET"."""
     if at is None:

@@ -133,16 +133,21 @@ def run_check(arguments: argparse.Namespace) -> int:
         print_message(f"{counted(results, 'probe')}, {_problem_count(failed)}")
     problems = [*remarks, *target_lines(((result.target, result.text) for result in failed), elsewhere)]
     noted = ((result.target, (*(() if result.is_fault else result.text), *result.notes)) for result in results)
-    notes = target_lines(noted, elsewhere)
-    notes += [text for text in elsewhere.values() if not any(line.endswith(text) for line in [*problems, *notes])]
-    if not config.permissions:
-        notes.append(f"{OPEN_PERMISSIONS}. Fix: docs/security.md")
-    notes += [*clock_changes(config, datetime.now(UTC).date()), *other_cutoffs(config)]
-    notes += [config_in_use_note(arguments, config.digest), no_store]
-    notes.append("" if unreadable else unverified_names_note(config, arguments))
-    notes += weakened_transport(config, store_url_of(arguments))
-    notes += machine_bound_targets(config, store_url_of(arguments))
-    notes = list(filter(None, notes))
+    noted_lines = target_lines(noted, elsewhere)
+    lines, store = [*problems, *noted_lines], store_url_of(arguments)
+    candidates = (
+        *noted_lines,
+        *(text for text in elsewhere.values() if not any(line.endswith(text) for line in lines)),
+        "" if config.permissions else f"{OPEN_PERMISSIONS}. Fix: docs/security.md",
+        *clock_changes(config, datetime.now(UTC).date()),
+        *other_cutoffs(config),
+        config_in_use_note(arguments, config.digest),
+        no_store,
+        "" if unreadable else unverified_names_note(config, arguments),
+        *weakened_transport(config, store),
+        *machine_bound_targets(config, store),
+    )
+    notes = [note for note in candidates if note]
     rows = table(
         results,
         ValueColumn("target", lambda result: result.target, 24),

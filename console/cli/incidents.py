@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from console.cli.arguments import duration
 from console.cli.clock_format import (
     act_by_text,
     clock_text,
+    dated_clock_text,
     display_zone,
     in_display_zone,
     instant_of_clock,
@@ -95,14 +96,15 @@ def acknowledged_until(incident: IncidentRow) -> str:
 
 
 def verdict_text(
-    view: IncidentView, plans: Sequence[PlanView], header: HeaderView, now: datetime, *, is_dated: bool = False
+    view: IncidentView,
+    plans: Sequence[PlanView],
+    header: HeaderView,
+    now: datetime,
+    clock: Callable[[datetime], str] | None = None,
 ) -> str:
-    """The verdict in one line, without an engine "as of" its last heartbeat; `plans`: those in progress. `is_dated`:
-    for a page that is read on another day."""
-
-    def clock(at: datetime) -> str:
-        return clock_text(at, near=at - timedelta(days=2) if is_dated else now)
-
+    """The verdict in one line, without an engine "as of" its last heartbeat; `plans`: those in progress. `clock`: text
+    of a time, by default without today's date."""
+    clock = clock or (lambda at: clock_text(at, now))
     stopped = header.engine.stopped_at
     stale = f"as of {clock(stopped)}: " if stopped is not None else ""
     return stale + incident_verdict(view, plans, now, clock, is_frozen=bool(header.frozen)).text
@@ -343,7 +345,7 @@ def _plan_verdicts(reads: Queries, view: HandoverView) -> dict[int, str]:
         if plan.incident_id is not None and is_needed and not plan.awaits_approval:
             plans.setdefault(plan.incident_id, []).append(plan)
     return {
-        number: verdict_text(reads.incidents.incident(number), of_incident, header, view.at, is_dated=True)
+        number: verdict_text(reads.incidents.incident(number), of_incident, header, view.at, dated_clock_text)
         for number, of_incident in plans.items()
     }
 
@@ -439,7 +441,7 @@ def run_report(arguments: argparse.Namespace) -> int:
         plans, header, now = reads.plans.list_plans(incident_id=number), reads.estate.header(), reads.now()
     document = {"incident": view, "services": nights, "plans": plans, "open_questions": open_questions(view)}
     open_plans = [plan for plan in plans if plan.ended is None]
-    verdict = without_countdown(verdict_text(view, open_plans, header, now, is_dated=True))
+    verdict = without_countdown(verdict_text(view, open_plans, header, now, dated_clock_text))
     page = report_sections(view, nights, plans, verdict, end_text(view, now, timestamp), timestamp)
     return print_result(arguments, document, as_markdown(f"{incident_name(number)}: {view.row.title}", page))
 

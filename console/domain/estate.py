@@ -116,6 +116,10 @@ class JobFacts:
     """The schedule at its source, if it changed and is not accepted."""
 
     @property
+    def is_moved(self) -> bool:
+        return self.seen_schedule is not None
+
+    @property
     def name(self) -> str:
         return f"{self.system}/{self.native_id}"
 

@@ -408,8 +408,7 @@ def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: R
 
 def _first_start(job: JobFacts, accepted: datetime) -> datetime:
     """The earlier of the accepted start and its changed one: a run from then on is that start."""
-    seen = job.seen_schedule
-    return min(accepted, seen_instant(job.schedule, seen, accepted) or accepted) if seen is not None else accepted
+    return min(accepted, seen_instant(job.schedule, job.seen_schedule, accepted) or accepted)
 
 
 def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:

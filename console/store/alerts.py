@@ -153,7 +153,7 @@ class AttentionRequest:
     """Its subject; may hold names from outside."""
     why: str
     fixes: tuple[tuple[str, str], ...]
-    """Rows "Do" and "Open", each with its command."""
+    """Rows "Do" and "Open", each with its command, and "By hand"."""
     by: str
     """The requester."""
     incident_id: int | None

@@ -295,21 +295,21 @@ def _request_attention(
 ) -> None:
     [plan] = session.rows(_STOPPED, (number,))
     waits = failed_waits(session, number)
-    resume = [("Do", command) for command in resume_commands(number, waits, outdated)] if what in _RESUMING else []
-    if plan.broken and resume and not outdated:
-        resume.insert(0, ("Do", f"fix {clean_line(plan.broken)}"))
-    fixes = (*resume, ("Open", f"headway plan {number}"))
+    commands = resume_commands(number, waits, outdated) if what in _RESUMING else []
+    broken = plan.broken if commands and not outdated else None
+    by_hand = [("By hand", f"fix {clean_line(broken)}")] if broken else []
+    fixes = (*by_hand, *(("Do", command) for command in commands), ("Open", f"headway plan {number}"))
     resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
     if outdated:
         resuming = "Resuming would not run again what failed or read stale data meanwhile"
-    notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if resume else ()
+    notes = (f"{resuming}; headway plan abort {number} drops what was not sent.",) if commands else ()
     why = text.partition(TO_GO_ON)[0]
     if (line := error_line(plan.log or "")) and line not in why:
         why = f"{why}: {line}"
-    about = ", then ".join(command for _, command in resume) or plan.title
-    if about.startswith("fix "):  # resuming is the next of the body's steps
-        about = f"fix {clean_line(shortest_suffix(session, plan.broken))}"
-    facts = (("Plan", clean_line(plan.title)), *_decision_facts(session, number, plan, now)) if resume else ()
+    about = ", then ".join(commands) or plan.title
+    if broken:  # resuming is the next of the body's steps
+        about = f"fix {clean_line(shortest_suffix(session, broken))}"
+    facts = (("Plan", clean_line(plan.title)), *_decision_facts(session, number, plan, why, now)) if commands else ()
     need = AttentionRequest(
         f"plan:{number}",
         f"plan {number} {what}",
@@ -320,7 +320,7 @@ def _request_attention(
         plan.incident_id,
         plan.job_id,
         notes=notes,
-        facts=tuple((label, text) for label, text in facts if label != "Why" or text not in why),
+        facts=facts,
     )
     alerts.request_attention(session, audience, need, micros(now))
 
@@ -332,8 +332,10 @@ _SAVED_DAYS = (
 )
 
 
-def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> tuple[tuple[str, str], ...]:
-    """Reason of the plan, latest time to resume it, and the services that it saves; unknown ones are left out."""
+def _decision_facts(session: Session, number: int, plan: Row, why: str, now: datetime) -> tuple[tuple[str, str], ...]:
+    """Reason of the plan unless `why`, the reason of its stop, has it; latest time to resume it, and the services that
+    it saves; unknown ones are left out."""
+    reason = clean_line(plan.why or plan.reason or "")
     steps = session.rows("SELECT saves FROM plan_step WHERE plan_id = ?", (number,))
     saves = {(save["service"], save["business_date"]): save for step in steps for save in json.loads(step.saves)}
     days = session.rows(_SAVED_DAYS, (plan.incident_id,))
@@ -348,7 +350,7 @@ def _decision_facts(session: Session, number: int, plan: Row, now: datetime) -> 
         saved.append(f"{clean_line(day.title or day.name)} {at}{condition}")
         if day.act_by_us is not None:
             act_by = act_by or zoned_time(instant(day.act_by_us), zone, now)
-    named = (("Why", clean_line(plan.why or plan.reason or "")), ("Act by", act_by), ("Saves", ", ".join(saved)))
+    named = (("Why", "" if reason in why else reason), ("Act by", act_by), ("Saves", ", ".join(saved)))
     return tuple((label, text) for label, text in named if text)
 
 

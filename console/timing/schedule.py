@@ -140,26 +140,26 @@ def last_instant(schedule: Schedule, until: datetime) -> datetime | None:
     return _nearest(rule, until.astimezone(UTC), forward=False) if isinstance(rule, _Rule) else None
 
 
-def seen_instant(accepted: Schedule, seen: Schedule, due: datetime) -> datetime | None:
+def seen_instant(accepted: Schedule, seen: Schedule | None, due: datetime) -> datetime | None:
     """When the schedule seen at the source, not accepted yet, starts the run that the accepted one has at `due`; None
-    where it does not.
+    where it does not. `due` where it did not change: `seen` None.
 
     Two instants belong together if each is the nearest of its schedule to the other, less than a day away. Of two
     equally near seen ones the later counts.
     """
-    return _counterpart(accepted, seen, due, accepted, is_later=True)
+    return due if seen is None else _counterpart(accepted, seen, due, accepted, is_later=True)
 
 
-def moved_start(accepted: Schedule, seen: Schedule, seen_since: datetime | None, due: datetime) -> datetime:
+def moved_start(accepted: Schedule, seen: Schedule | None, seen_since: datetime | None, due: datetime) -> datetime:
     """When the clock starts the run that the accepted schedule has at `due`: by the changed schedule. A changed start
     that had passed when the change was seen comes at its next instant."""
     start = seen_instant(accepted, seen, due) or due
-    if seen_since is not None and start < seen_since < due:
+    if seen is not None and seen_since is not None and start < seen_since < due:
         return next_instant(seen, seen_since) or due
     return start
 
 
-def start_of_run(accepted: Schedule, seen: Schedule, seen_since: datetime | None, due: datetime) -> datetime:
+def start_of_run(accepted: Schedule, seen: Schedule | None, seen_since: datetime | None, due: datetime) -> datetime:
     """When the clock started the run due at `due`: `moved_start`, but `due` if both had passed when the change was
     seen."""
     start = moved_start(accepted, seen, seen_since, due)

@@ -37,6 +37,7 @@ def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
 ) -> None:
     bench.scheduler.attempt("extract", "a1", RunState.FAILED, datetime.now(UTC) - timedelta(minutes=1))
     bench.turn()
+    bench.stop_clock()
     capsys.readouterr()
     main(["--store", bench.url, *texts])
     fresh = capsys.readouterr()

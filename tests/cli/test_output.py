@@ -174,6 +174,7 @@ def night(bench: Bench) -> tuple[Bench, str]:
     shown = {"verb": "run again", "summary": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
     key = new_action_key()
     bench.requests().act(ActionRequest(Verb.RERUN, 1, preview=shown, why="a bad file"), key)
+    bench.stop_clock()
     return bench, key
 
 
@@ -193,7 +194,7 @@ def test_every_detail_page_prints_one_fact_per_line(
     assert [] == [fact for fact in PAGES[line] if not any(line.startswith(fact) for line in printed_lines)], printed.out
     assert "–" not in [line.partition(": ")[2] for line in printed_lines]
     monkeypatch.setenv("HEADWAY_PLAIN", "1")
-    assert without_ages(printed.out) == without_ages(headway(bench.url, *texts).out)
+    assert printed.out == headway(bench.url, *texts).out
 
 
 @pytest.mark.parametrize("line", ["job list", "job", "run", "service", "system", "action", "incident list --all"])
@@ -206,11 +207,7 @@ def test_every_list_prints_one_row_per_line(
     assert re.match(r"[a-z ]+: \S", first), printed
     assert [] == [line for line in printed.out.splitlines() if re.search(r"\S {2,}", line)]
     monkeypatch.setenv("HEADWAY_PLAIN", "1")
-    assert without_ages(printed.out) == without_ages(headway(bench.url, *line.split()).out)
-
-
-def without_ages(text: str) -> str:
-    return re.sub(r"\d+", "0", re.sub(r"(\d+[dhms])+", "age", text))
+    assert printed.out == headway(bench.url, *line.split()).out
 
 
 def test_text_from_a_source_is_unchanged() -> None:

@@ -31,13 +31,13 @@ from console.engine.notify.paging import Page
 from console.engine.notify.senders import SendResult
 from console.engine.polling.poller import TargetPoller
 from console.engine.supervisor.assembly import EngineAssembly
-from console.store import approvals
+from console.store import approvals, meta
 from console.store.db import lease
 from console.store.db.database import Database
 from console.store.db.lease import HeldLease
 from console.store.queries import open_queries
 from console.store.queries.reader import Queries
-from console.timing.clock import wait_seconds
+from console.timing.clock import ClockSetting, real_now, wait_seconds
 from tests.fakes.scheduler import FakeScheduler, NoOptions
 from tests.store.ready import open_ready
 
@@ -112,6 +112,12 @@ class Bench:
         if not dead:
             self.parts.follow(before)
         self.parts.begin(self.fence)
+
+    def stop_clock(self) -> None:
+        """Two commands show the same ages from now on."""
+        now = real_now()
+        with self.store.write(None) as session:
+            meta.set_clock(session, ClockSetting(now, now, paused=True))
 
     def reads(self) -> Queries:
         return open_queries(self.url)

@@ -45,6 +45,8 @@ class FakeDagster:
         self.broken: list[str] = []
         """Code locations that cannot be loaded."""
         self.lose_answer_of = ""
+        self.undone_stops = 0
+        """How many of the next stops the daemon undoes."""
         self.requests: list[str] = []
         self.tags: dict[str, list[Row]] = {}
         """Of jobs, as they are defined."""
@@ -208,7 +210,12 @@ class FakeDagster:
                 self.observed.setdefault(key, []).append(variables["p"]["description"])
                 return 200, {"__typename": "ReportRunlessAssetEventsSuccess", "assetKey": {"path": [*key]}}
             case "stopRunningSchedule":
-                return 200, self.set_schedule(variables["i"].partition("::")[0], "STOPPED")
+                name = variables["i"].partition("::")[0]
+                reply = self.set_schedule(name, "STOPPED")
+                if self.undone_stops:
+                    self.undone_stops -= 1
+                    self.set_schedule(name, "RUNNING")
+                return 200, reply
             case "startSchedule":
                 return 200, self.set_schedule(variables["s"]["scheduleName"], "RUNNING")
             case "resetSchedule":

@@ -240,7 +240,7 @@ def messages() -> Iterator[tuple[str, str, str]]:
     due_us = micros(at.replace(hour=5, minute=30))
     row = SimpleNamespace(version=0, name="supply-plan", title="Supply plan", zone="Europe/Berlin", deadline_us=due_us)
     session: Any = SimpleNamespace(rows=lambda *_: [row])
-    fixes = (("Do", "fix hosts/extract"), ("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
+    fixes = (("By hand", "fix hosts/extract"), ("Do", "headway plan resume 3"), ("Open", "headway plan 3"))
     request = AttentionRequest("plan:3", "plan 3 stopped", "fix extract", "exit 1", fixes, "ann", 1, None)
     attention = _attention_alert(session, request, "oncall", micros(at))
     yield "attention", attention.title, attention.body

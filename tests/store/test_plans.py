@@ -150,7 +150,7 @@ def test_a_notification_of_a_plan_lists_the_service_days_that_it_saves(served: E
             ],
         )
         [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
-        facts = dict(plans._decision_facts(session, number, plan, at("03:30")))
+        facts = dict(plans._decision_facts(session, number, plan, "", at("03:30")))
     assert ("05:20 CET", 1) == (facts["Act by"], facts["Saves"].count("07:30 CET"))
     assert "03:00" not in facts["Saves"]
 
@@ -187,7 +187,7 @@ def test_a_notification_of_a_plan_has_one_zone(served: Estate, draft: PlanDraft)
             [(1, micros(at("06:30")), micros(at("04:20"))), (2, micros(at("07:00")), micros(at("05:00")))],
         )
         [plan] = session.rows("SELECT * FROM plan WHERE id = ?", (number,))
-        facts = dict(plans._decision_facts(session, number, plan, at("03:30")))
+        facts = dict(plans._decision_facts(session, number, plan, "", at("03:30")))
     assert "Tokyo 08:00 CET" in facts["Saves"]
     assert "JST" not in facts["Saves"]
 

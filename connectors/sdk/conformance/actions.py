@@ -339,7 +339,7 @@ class Holds(ConformanceWorld):
 
     @requires("due")
     def test_held_job_does_not_start_and_starts_again_when_released(self) -> None:
-        job_id = self.a_holdable_job()
+        job_id = self.a_job_to_fall_due()
         with self.held(job_id), self.opened() as connector:
             before = set(self.runs_of(connector, job_id))
             self.let_it_fall_due(job_id)

@@ -166,6 +166,10 @@ class ConformanceWorld:
     def resume_by_hand(self, job_id: str) -> None:
         raise NotImplementedError
 
+    def a_job_to_fall_due(self) -> str:
+        """One that `let_it_fall_due` reaches."""
+        return self.a_holdable_job()
+
     def let_it_fall_due(self, job_id: str) -> None:
         """Lets the next native start of a holdable job fall due, and time enough pass for its run to be seen."""
         raise NotImplementedError

@@ -158,7 +158,7 @@ def repair_step(index: EstateIndex, match: IncidentMatch) -> RepairStep:
         clean_line(f"{target.system}/{target.name}") if target is not None else "",
         is_running=rerun_of(index, run) is not None,
         awaits_approval=run.id in index.estate.approvals,
-        is_moved=run.state is RunState.MISSED and job.seen_schedule is not None,
+        is_moved=job.is_moved,
     )
 
 

@@ -34,7 +34,7 @@ from console.domain.action import MANUAL_KIND
 from console.domain.alert import ALERT_PLACEHOLDER, INCIDENT_PLACEHOLDER, AlertKind
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import JobFacts, RunFacts, TargetFacts
-from console.domain.finding import DetectionRule, Finding, drift_fix
+from console.domain.finding import DetectionRule, Finding, accept_command, drift_fix
 from console.domain.ids import incident_name
 from console.domain.plan import resume_commands
 from console.domain.service import NOT_AT_RISK, ReasonKind, format_risk, limit_instances
@@ -58,7 +58,8 @@ def technical_text(
         texts += [title, text_of(_blocks(context, notification, title, log_tails, "" if plain else changes, plain))]
     urgent = most_urgent(context, notification)
     label = zone_label(context.now if urgent is None else urgent.deadline, notification.subject.decision.zone)
-    return MessageText(*texts, zone_label=label, commands=tuple(_commands(context, notification.subject)))
+    commands = tuple(text for name, text in _repairs(context, notification.subject) if name == "Do")
+    return MessageText(*texts, zone_label=label, commands=commands)
 
 
 def _blocks(
@@ -132,13 +133,12 @@ def _news(
 
 
 def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> Iterator[tuple[str, str]]:
-    """ "Do", "Acknowledge" and "Open", each with its command."""
+    """ "Do", "Acknowledge" and "Open", each with its command; a repair without one "By hand"."""
     decision, link = subject.decision, context.alerting.link
     target = _target_to_restore(context.index, subject.match)
     if target is not None and not decision.closed and not plain and (fix := target.error.partition("Fix: ")[2]):
         yield "Do", clean_line(fix.rstrip("."))
-    for command in _commands(context, subject):
-        yield "Do", command
+    yield from _repairs(context, subject)
     if not decision.closed and subject.ack is None:
         yield "Acknowledge", f"headway ack {INCIDENT_PLACEHOLDER}"
     yield "Open", link or f"headway incident {INCIDENT_PLACEHOLDER}"
@@ -146,30 +146,31 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
         yield "Runbook", clean_line(decision.runbook)
 
 
-def _commands(context: AlertContext, subject: AlertSubject) -> Iterator[str]:
-    """Commands that repair it, or show why it waits; its own repair first, after the probe of its target."""
+def _repairs(context: AlertContext, subject: AlertSubject) -> Iterator[tuple[str, str]]:
+    """Rows that repair it, or show why it waits, "Do" with a command; its own repair first, after the probe of its
+    target."""
     decision, match, index = subject.decision, subject.match, context.index
     plan = index.estate.plans_by_incident.get(decision.incident_id or 0)
     if decision.closed:
-        yield from [plan.command] if plan is not None and plan.state != "running" else ()
+        yield from _do(plan.command) if plan is not None and plan.state != "running" else ()
         for repair in _other_repairs(context, subject):
-            yield from _repair_commands(index, repair, _name(repair))
+            yield from _own_repairs(index, repair, _name(repair))
         return
     if (target := _target_to_restore(index, match)) is not None and target.failing_since is not None:
-        yield f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
+        yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
     if needs_restart(index, match):
-        yield from _repair_commands(index, subject, INCIDENT_PLACEHOLDER)
+        yield from _own_repairs(index, subject, INCIDENT_PLACEHOLDER)
     for repair in _other_repairs(context, subject):
-        yield from _repair_commands(index, repair, _name(repair))
+        yield from _own_repairs(index, repair, _name(repair))
     if is_repaired_by_restart(index, match):
         for step in releases(service.reasons for service in decision.services):
-            yield f"headway hold release {shlex.quote(step.job)}"
+            yield "Do", f"headway hold release {shlex.quote(step.job)}"
     if match.awaited_plan is not None:
-        yield f"headway plan {match.awaited_plan.id}"
+        yield "Do", f"headway plan {match.awaited_plan.id}"
     elif (held := resumed_plan(index, match)) is not None:
-        yield from resume_commands(held, ())
+        yield from _do(*resume_commands(held, ()))
     elif (match.awaits or match.group.awaits) and decision.services:
-        yield f"headway why {clean_line(decision.services[0].service)}"
+        yield "Do", f"headway why {clean_line(decision.services[0].service)}"
 
 
 def _target_to_restore(index: EstateIndex, match: IncidentMatch) -> TargetFacts | None:
@@ -190,31 +191,35 @@ def _other_repairs(context: AlertContext, subject: AlertSubject) -> list[AlertSu
     return sorted((repair for repair in related if repair.decision.incident_id is not None), key=_number)
 
 
-def _repair_commands(index: EstateIndex, subject: AlertSubject, incident: str) -> list[str]:
+def _do(*commands: str) -> list[tuple[str, str]]:
+    return [("Do", command) for command in commands]
+
+
+def _own_repairs(index: EstateIndex, subject: AlertSubject, incident: str) -> list[tuple[str, str]]:
     run = subject.match.to_repair
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
-        return [f"headway action approve {approval.action_key}"]
+        return _do(f"headway action approve {approval.action_key}")
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     plan = running_plan(index, subject.match)
     if run is not None and planned is not None and planned.is_done:
-        return [f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}"]
+        return _do(f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}")
     if plan is not None:
-        return [f"headway plan {plan.id}"]
+        return _do(f"headway plan {plan.id}")
     if run is None or planned is None:
-        fix = _repair_at_its_system(index.job(run.job_id), run) if run is not None else ""
-        return [fix or f"headway recover {incident}"]
+        at_its_system = _repair_at_its_system(index.job(run.job_id), run) if run is not None else []
+        return at_its_system or _do(f"headway recover {incident}")
     waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []
-    return resume_commands(planned.plan_id, waits, incident if planned.is_outdated else "")
+    return _do(*resume_commands(planned.plan_id, waits, incident if planned.is_outdated else ""))
 
 
-def _repair_at_its_system(job: JobFacts, run: RunFacts) -> str:
+def _repair_at_its_system(job: JobFacts, run: RunFacts) -> list[tuple[str, str]]:
     """The repair of a start that a changed schedule moved, or of a job that Headway cannot rerun; empty for others."""
     name = clean_line(job.name)
-    if run.state is RunState.MISSED and job.seen_schedule is not None:
-        return drift_fix(name, job.drift_change)
+    if run.state is RunState.MISSED and job.is_moved:
+        return [*_do(accept_command(name, job.drift_change)), ("By hand", "undo the change at its scheduler instead")]
     if job.kind == MANUAL_KIND:
-        return f"headway action complete {shlex.quote(name)}"
-    return clean_line(job.cannot_rerun)
+        return _do(f"headway action complete {shlex.quote(name)}")
+    return [("By hand", clean_line(job.cannot_rerun))] if job.cannot_rerun else []
 
 
 def _number(subject: AlertSubject) -> int:

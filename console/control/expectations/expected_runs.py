@@ -62,9 +62,7 @@ def grace_end(estate: Estate, job: JobFacts, due: datetime, business_date: date)
     target = estate.targets.get(job.target_id)
     behind = target.behind if target is not None else timedelta(0)
     slow = _usually_later(estate.history.get(job.id), job.grace, behind)
-    moved = due
-    if job.seen_schedule is not None:
-        moved = seen_instant(job.schedule, job.seen_schedule, due) or due
+    moved = seen_instant(job.schedule, job.seen_schedule, due) or due
     plain = max(due + slow, moved) + job.grace + behind
     usual_text = f"usually starts {format_duration(slow)} later" if slow else ""
     if (starts := clock_start(job, due)) > due + slow:

@@ -189,7 +189,7 @@ def _running(index: EstateIndex, job: JobFacts, run: RunFacts) -> str:
 def _late(index: EstateIndex, job: JobFacts, run: RunFacts) -> ExplanationStep | None:
     """Why it began so late: the last of its upstreams that was good only after it was due."""
     begun, due = run.first_started_at, run.period_at
-    if due is not None and job.seen_schedule is not None:
+    if due is not None:
         due = start_of_run(job.schedule, job.seen_schedule, job.drift_since, due)
     if begun is None or due is None or has_no_clock(job) or begun - due <= job.grace:
         return None

@@ -216,7 +216,7 @@ def _repair_step(run: MemberView | JointRestart) -> RepairStep:
     is_missed = run.state == RunState.MISSED
     return RepairStep(
         run.job, run.can_rerun, is_missed, run.unreachable, act_by, is_running, run.awaits_approval,
-        is_moved=is_missed and run.is_moved,
+        is_moved=run.is_moved,
     )  # fmt: skip
 
 
@@ -517,12 +517,17 @@ class RepairStep(NamedTuple):
     is_held: bool = False
     """True for a job that a person holds: it is released."""
     is_moved: bool = False
-    """True for a start that did not come since its schedule was changed, which is not accepted."""
+    """True if the schedule of its job was changed, and the change is not accepted."""
+
+    @property
+    def awaits_change(self) -> bool:
+        """True for a start that the changed schedule has at another time."""
+        return self.is_missed and self.is_moved
 
     @property
     def needs_sending(self) -> bool:
         """True if Headway can send it, and has not."""
-        return self.can_rerun and not self.is_running and not self.is_moved
+        return self.can_rerun and not self.is_running and not self.awaits_change
 
     @property
     def verb(self) -> str:
@@ -530,13 +535,13 @@ class RepairStep(NamedTuple):
             return "release"
         if self.awaits_approval:
             return f"approve the {'start' if self.is_missed else 'rerun'} of"
-        if self.is_moved:
+        if self.awaits_change:
             return "accept or undo the change of"
         return "run" if not self.can_rerun else "start" if self.is_missed else "restart"
 
     @property
     def place(self) -> str:
-        return "" if self.can_rerun or self.is_moved else f" by hand in {self.job.partition('/')[0]}"
+        return "" if self.can_rerun or self.awaits_change else f" by hand in {self.job.partition('/')[0]}"
 
 
 class Instruction(NamedTuple):

@@ -58,7 +58,7 @@ def propose_backfill(
     periods = {
         instant_key(at): at
         for at in instants
-        if at in stored or job.seen_schedule is None or seen_instant(job.schedule, job.seen_schedule, at) not in stored
+        if at in stored or seen_instant(job.schedule, job.seen_schedule, at) not in stored
     }
     steps: list[DraftStep] = []
     reasons: dict[str, list[tuple[str, int | None]]] = {}

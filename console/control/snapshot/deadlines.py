@@ -128,8 +128,6 @@ def scheduled_starts(index: EstateIndex, job: JobFacts, business_date: date) -> 
 def clock_start(job: JobFacts, accepted: datetime) -> datetime:
     """When its clock starts the run that its accepted schedule has at that instant: by the changed schedule while that
     is not accepted. A changed start that had passed when the change was seen comes at its next instant."""
-    if job.seen_schedule is None:
-        return accepted
     return moved_start(job.schedule, job.seen_schedule, job.drift_since, accepted)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise, takewhile
+from typing import NamedTuple
 
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from console.control.snapshot.estimates import estimate_duration, quantile
@@ -96,6 +97,13 @@ def shrunk_outputs(estate: Estate) -> Mapping[int, datetime]:
 _NEITHER = (RunState.UNKNOWN, RunState.PARTIAL, RunState.SKIPPED)
 
 
+class _DatedRuns(NamedTuple):
+    """A job's runs by business date, in order; and those that were repeated, where a rerun has no period."""
+
+    runs: dict[date, list[RunFacts]]
+    reruns: dict[date, list[RunFacts]]
+
+
 class EstateIndex:
     """One evaluation's view. `expected`: this evaluation's own expected runs, laid over those of the estate."""
 
@@ -118,9 +126,7 @@ class EstateIndex:
         self.memo = memo or EvaluationMemo()
         self.runs = _merged(estate.jobs, runs_by_job(estate.runs), expected, frozenset(withdrawn), self.memo)
         self._missing = {run.job_id for run in expected if run.state.is_red}
-        self._days: dict[tuple[int, date], list[RunFacts]] = {}
-        self._reruns: dict[tuple[int, date], list[RunFacts]] = {}
-        self._dated: set[int] = set()
+        self._dated: dict[int, _DatedRuns] = {}
         self._estimates: dict[int, DurationEstimate] = {}
         earlier = [run for run in estate.earlier if run.job_id in estate.jobs]
         self._earlier = _merged(estate.jobs, runs_by_job(earlier), (), frozenset(), EvaluationMemo()) if earlier else {}
@@ -171,18 +177,17 @@ class EstateIndex:
 
     def of_day(self, job_id: int, day: date) -> Sequence[RunFacts]:
         """The job's runs of that business date, in order."""
-        self._sort_by_date(job_id)
-        return self._days.get((job_id, day), ())
+        return self._dated_runs(job_id).runs.get(day, ())
 
-    def _sort_by_date(self, job_id: int) -> None:
-        """Once per job."""
-        if job_id in self._dated:
-            return
-        self._dated.add(job_id)
-        for run in self.runs.get(job_id, ()):
-            self._days.setdefault((job_id, run.business_date), []).append(run)
-            if run.attempt > 1 and not self.job(job_id).has_periods:
-                self._reruns.setdefault((job_id, run.business_date), []).append(run)
+    def _dated_runs(self, job_id: int) -> _DatedRuns:
+        """Computed once per job."""
+        if job_id not in self._dated:
+            dated = self._dated[job_id] = _DatedRuns({}, {})
+            for run in self.runs.get(job_id, ()):
+                dated.runs.setdefault(run.business_date, []).append(run)
+                if run.attempt > 1 and not self.job(job_id).has_periods:
+                    dated.reruns.setdefault(run.business_date, []).append(run)
+        return self._dated[job_id]
 
     def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None:
         """The upstream's run that a downstream of that business date reads which looks back from `at`."""
@@ -212,10 +217,9 @@ class EstateIndex:
         the later start decides, unless a rerun works on the period of its run."""
         at = run_time(run)
         later = takewhile(lambda known: run_time(known) > at, reversed(runs))
-        self._sort_by_date(run.job_id)
         reruns = [
             known
-            for known in self._reruns.get((run.job_id, run.business_date), ())
+            for known in self._dated_runs(run.job_id).reruns.get(run.business_date, ())
             if run_time(known) < at
             and known.evidence is not RunEvidence.ASSERTED
             and success_or_attempt_start(known) > (run.started_at or at)

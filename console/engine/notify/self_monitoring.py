@@ -92,10 +92,17 @@ class SelfMonitor:
         """Shadow report lines that could not be written yet: line, time."""
 
     def report(
-        self, channel: NotificationChannel, fence: int | None, troubles: Mapping[str, str], began: float | None = None
+        self,
+        channel: NotificationChannel,
+        fence: int | None,
+        troubles: Mapping[str, str],
+        began: float | None = None,
+        *,
+        have_lasted: bool = False,
     ) -> None:
         """Reports problems that last and problems that ended. `troubles`: key -> text. Without a fence the store is
-        not used. `began`: when the attempt that failed began, by `time.monotonic`: a locked store answers late."""
+        not used. `began`: when the attempt that failed began, by `time.monotonic`: a locked store answers late.
+        `have_lasted`: the caller has waited already."""
         now = time.monotonic()
         if fence is not None:
             self.cache_modes(channel)
@@ -110,7 +117,9 @@ class SelfMonitor:
         for key, text in troubles.items():
             since = self._since.setdefault(key, now if began is None else began)
             reported = self._notified_at.get(key)
-            if now - since >= self._lasts[key] and (reported is None or now - reported >= RETRY_SECONDS):
+            if (have_lasted or now - since >= self._lasts[key]) and (
+                reported is None or now - reported >= RETRY_SECONDS
+            ):
                 self._notified_at[key] = now
                 self._notify(channel, fence, key, clean_line(channel.secrets.mask(text), 500), reported is not None)
 

@@ -23,7 +23,7 @@ from console.engine.notify.self_monitoring import OUTBOX, PARTS, STORE, SelfMoni
 from console.engine.supervisor.assembly import EngineAssembly
 from console.engine.supervisor.config_reload import ConfigWatcher
 from console.engine.supervisor.supervisor import WorkerSupervisor
-from console.engine.worker import MESSAGE_LIMIT, STORE_LASTS_SECONDS, WorkerFailures, grouped_reasons
+from console.engine.worker import MESSAGE_LIMIT, WorkerFailures, grouped_reasons
 from console.failpoints import failpoint
 from console.store.db import lease as leases
 from console.store.db.lease import HeldLease, LeaseHolder, holder_name, is_provably_dead
@@ -296,8 +296,7 @@ class Engine:
                 evaluator = self._parts.evaluator
                 failures = [self._parts.failures, *([self._shards.failures] if self._shards is not None else [])]
                 troubles = _persistent_troubles(failures, evaluator.trouble, evaluator.unforeseen)
-                lasted = began - STORE_LASTS_SECONDS  # failures of workers have spanned that
-                self._own.report(self._parts, lease.fence, troubles, lasted)
+                self._own.report(self._parts, lease.fence, troubles, have_lasted=True)
             except (LeaseLost, StoreTooNew, StoreOutdated):
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch

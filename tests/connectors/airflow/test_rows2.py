@@ -80,11 +80,11 @@ def test_a_dataset_run_is_known_by_its_id() -> None:
         ({"state": "up_for_retry"}, "manual__1#3", ""),
         ({"state": None, "try_number": 0}, "manual__1#1", ""),
         ({"state": "scheduled", "try_number": 1}, "manual__1#1", ""),
-        ({"state": "upstream_failed", "end_date": AT}, f"manual__1#2@{AT}", "manual__1#3"),
-        ({"state": "upstream_failed", "try_number": 0, "end_date": AT}, f"manual__1#0@{AT}", "manual__1#1"),
-        ({"state": "skipped", "start_date": AT, "end_date": AT}, f"manual__1#2@{AT}", "manual__1#3"),
+        ({"state": "upstream_failed", "end_date": AT}, f"manual__1#2@{AT[:19]}", "manual__1#3"),
+        ({"state": "upstream_failed", "try_number": 0, "end_date": AT}, f"manual__1#0@{AT[:19]}", "manual__1#1"),
+        ({"state": "skipped", "start_date": AT, "end_date": AT}, f"manual__1#2@{AT[:19]}", "manual__1#3"),
         ({"state": "skipped"}, "manual__1#2", ""),
-        ({"state": "success", "try_number": 0, "end_date": AT}, f"manual__1#0@{AT}", "manual__1#1"),
+        ({"state": "success", "try_number": 0, "end_date": AT}, f"manual__1#0@{AT[:19]}", "manual__1#1"),
     ],
 )
 def test_a_task_is_known_by_its_try_and_what_ends_without_one_by_its_end(
@@ -92,6 +92,12 @@ def test_a_task_is_known_by_its_try_and_what_ends_without_one_by_its_end(
 ) -> None:
     task = task_instance(**changed)
     assert (key, formerly) == (task.attempt_key, task.formerly)
+
+
+def test_a_task_that_is_skipped_twice_in_a_moment_is_one_attempt() -> None:
+    ends = ["2026-11-20T05:00:00.400000+00:00", "2026-11-20T05:00:00.435000+00:00", "2026-11-20T05:00:02+00:00"]
+    keys = [task_instance(state="skipped", start_date=end, end_date=end).attempt_key for end in ends]
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_the_queue_time_of_the_previous_try_is_not_reported() -> None:

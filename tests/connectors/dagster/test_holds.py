@@ -134,6 +134,14 @@ def test_a_stop_that_is_refused_leaves_no_mark() -> None:
     assert [] == marks(connector)
 
 
+@pytest.mark.parametrize("undone, is_bare", [(2, False), (3, True)])
+def test_a_stop_that_the_daemon_undoes_is_repeated_twice(undone: int, is_bare: bool) -> None:
+    fake = dagster("nightly")
+    fake.undone_stops = undone
+    connector = opened(fake)
+    assert [(hold(connector), is_bare)] == marks(connector)
+
+
 def test_a_release_that_was_cut_short_is_finished_when_it_is_sent_again() -> None:
     fake = dagster(by_code=("hourly",))
     connector = opened(fake)

@@ -76,8 +76,10 @@ def test_a_start_that_its_changed_schedule_moved_is_accepted_or_undone() -> None
     ledger.evaluate("03:00")
     text = title(ledger, "05:20")
     assert text.startswith("Daily 06:30 at risk: accept or undo the change of extract ")
-    [body] = [notice.body for notice in ledger.incident().notices]
-    assert "Do           headway system drift accept hosts/extract, or undo the change at its scheduler" in body
+    [notice] = ledger.incident().notices
+    accept = "headway system drift accept hosts/extract"
+    assert f"Do           {accept}\nBy hand      undo the change at its scheduler instead\n" in notice.body
+    assert (accept,) == notice.commands
 
 
 def test_only_services_in_the_state_of_the_named_one_are_counted() -> None:

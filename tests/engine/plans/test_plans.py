@@ -743,7 +743,7 @@ def test_a_stopped_plan_notifies_the_route_of_its_incident_once_for_each_stop(ni
         assert [number] == [plan.id for plan in reads.plans.list_plans(ended=False)]
     body = night.sink.got[-1][2]
     assert body.startswith("  | step 1, fake/extract: ended failed\n\n")
-    assert "Do    fix fake/extract\nDo    headway plan resume 1\nOpen  headway plan 1\n" in body
+    assert "By hand  fix fake/extract\nDo       headway plan resume 1\nOpen     headway plan 1\n" in body
     requests(night).steer_plan(number, RequestKind.RESUME_PLAN)
     turn(night)
     ends(night, 1, RunState.FAILED)
