@@ -262,7 +262,7 @@ def forecast_text(service: ServiceView, now: datetime) -> str:
     expected = expected_text(service, now)
     if expected == "–":
         return expected
-    late = "" if service.p_late is None else f", {format_risk(service.p_late)}"
+    late = "" if service.risk is None else f", {format_risk(service.risk)}"
     return f"{expected} {clock_cell(service.expected, now).rpartition(' ')[2]}{late}"
 
 
