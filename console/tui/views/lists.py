@@ -27,7 +27,7 @@ from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, named, shift_right
 
 NAMED_FROM, WIDE_FROM = 100, 160
-"""Widths of a list from which names are whole, and from which there is room for all columns."""
+"""Widths of a list from which usual names are whole, and from which there is room for all columns."""
 FIXED_COLUMNS = 3
 SORT_KEYS = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
 """Heading of a column -> sort key of a click on it."""
@@ -210,11 +210,13 @@ class PagedQueries:
 
 @dataclass(frozen=True, slots=True)
 class PagedColumns:
-    """The columns of a paged list; `wide` shows names whole, `roomy` is for a screen with room for all."""
+    """The columns of a paged list; `wide` shows names whole, `roomy` is for a screen with room for all. `names`: the
+    cells of usual names, which come before the columns of a higher rank on a list of NAMED_FROM."""
 
     usual: tuple[Column, ...]
     wide: tuple[Column, ...]
     roomy: tuple[Column, ...]
+    names: int
 
 
 class PagedList(FilteredList):
@@ -266,7 +268,7 @@ class PagedList(FilteredList):
 
     def shifted(self, columns: Sequence[Column]) -> Sequence[Column]:
         has_names = self.screen.is_attached and list_width(self.screen.size.width) >= NAMED_FROM
-        return shift_right(named(columns) if has_names else columns, FIXED_COLUMNS, self.shift)
+        return shift_right(named(columns, self._columns.names) if has_names else columns, FIXED_COLUMNS, self.shift)
 
     @property
     def has_room(self) -> bool:

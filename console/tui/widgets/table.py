@@ -121,8 +121,8 @@ def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[
     )
 
 
-def named(columns: Sequence[Column], name: int = 2, cells: int = 42) -> tuple[Column, ...]:
-    """The usual names whole, before the columns of a higher rank have room."""
+def named(columns: Sequence[Column], cells: int, name: int = 2) -> tuple[Column, ...]:
+    """With at least so many cells for names."""
     return tuple(
         column._replace(width=max(column.width, cells)) if index == name else column
         for index, column in enumerate(columns)
