@@ -340,6 +340,16 @@ class ServiceView:
         """Its act-by; without one its deadline."""
         return self.act_by or self.deadline
 
+    def can_act(self, now: datetime) -> bool:
+        """True until its act-by."""
+        return self.act_by is not None and self.act_by > now
+
+    def slack(self, now: datetime) -> timedelta | None:
+        """The time left until its act-by; without one ahead, deadline less the expected finish, None if unknown."""
+        if self.can_act(now):
+            return self.last_chance - now
+        return self.deadline - self.expected if self.expected is not None else None
+
     @property
     def is_promised(self) -> bool:
         """False on a date outside its calendar: its deadline means nothing."""

@@ -245,10 +245,9 @@ def _assigned_to(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segmen
 
 
 def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
-    """Deadline − expected finish; with an act-by, the time left to act."""
-    if view.delivered is not None or view.timeliness == Timeliness.NO_ESTIMATE or view.expected is None:
+    slack = view.slack(ctx.now) if view.delivered is None and view.timeliness != Timeliness.NO_ESTIMATE else None
+    if slack is None or view.expected is None:
         return ctx.sign("dash"), "dim"
-    slack = view.act_by - ctx.now if view.act_by is not None else view.deadline - view.expected
     return format_signed(slack), "bad" if slack < timedelta(0) else "plain"
 
 
