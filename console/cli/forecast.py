@@ -81,7 +81,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
 
 
 def _risk_cell(service: ServiceView) -> str:
-    return NO_FORECAST if service.p_late is None else format_probability(service.p_late)
+    return NO_FORECAST if service.risk is None else format_probability(service.risk)
 
 
 def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:

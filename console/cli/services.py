@@ -241,12 +241,12 @@ def deadline_text(service: ServiceView, now: datetime) -> str:
 
 
 def slack_text(service: ServiceView, now: datetime) -> str:
-    """Deadline less the expected finish; while an incident is open, the time left to act: "+12m to act"."""
-    if service.delivered is not None or service.expected is None:
+    """Deadline less the expected finish; until its act-by the time left to act: "+12m to act"."""
+    slack = service.slack(now)
+    if service.delivered is not None or service.expected is None or slack is None:
         return "–"
-    slack = service.act_by - now if service.act_by is not None else service.deadline - service.expected
     text = "+" * (slack >= timedelta(0)) + format_duration(slack.total_seconds())
-    return f"{text} to act" if service.act_by is not None else text
+    return f"{text} to act" if service.can_act(now) else text
 
 
 def expected_text(service: ServiceView, now: datetime) -> str:
@@ -262,7 +262,7 @@ def forecast_text(service: ServiceView, now: datetime) -> str:
     expected = expected_text(service, now)
     if expected == "–":
         return expected
-    late = "" if service.p_late is None else f", {format_risk(service.p_late)}"
+    late = "" if service.risk is None else f", {format_risk(service.risk)}"
     return f"{expected} {clock_cell(service.expected, now).rpartition(' ')[2]}{late}"
 
 

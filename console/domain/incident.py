@@ -17,7 +17,7 @@ from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
-from console.domain.service import Reason, ReasonKind, Timeliness
+from console.domain.service import Reason, ReasonKind, Timeliness, open_risk
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -201,6 +201,11 @@ class AffectedServiceView:
     """Why its forecasts are not trusted; empty if they are."""
     delivered: datetime | None = None
     business_date: str = ""
+
+    @property
+    def risk(self) -> float | None:
+        """P(late) while that is open; None once its deadline has passed."""
+        return open_risk(self.p_late, self.timeliness)
 
     @property
     def incomplete_data(self) -> str:

@@ -140,8 +140,8 @@ class Reason:
     """Of a native start, as `job`: "04:00 CET"."""
     job: str = ""
     stale_from: datetime | None = None
-    """Of a native start whose job can be rerun in time: the start, which reads stale data unless the cause is fixed
-    before."""
+    """Of a native start whose job can be rerun in time, or of which that is unknown: the start, which reads stale data
+    unless the cause is fixed before."""
 
     @property
     def clause(self) -> str:
@@ -255,6 +255,11 @@ def format_probability(p_late: float) -> str:
     return "under 1 %" if share < 1 else "over 99 %" if share > 99 else format_percent(p_late)
 
 
+def open_risk(p_late: float | None, timeliness: str) -> float | None:
+    """None once the deadline has passed: that it is late is certain."""
+    return None if timeliness == Timeliness.BREACHED else p_late
+
+
 def format_risk(p_late: float, is_short: bool = False) -> str:
     """ "61 % risk of being late", short "61 % risk": the probability that a deadline is missed."""
     return f"{format_probability(p_late)} {'risk' if is_short else 'risk of being late'}"
@@ -326,9 +331,24 @@ class ServiceView:
         return reasons_text(self.reasons)
 
     @property
+    def risk(self) -> float | None:
+        """P(late) while that is open; None once its deadline has passed."""
+        return open_risk(self.p_late, self.timeliness)
+
+    @property
     def last_chance(self) -> datetime:
         """Its act-by; without one its deadline."""
         return self.act_by or self.deadline
+
+    def can_act(self, now: datetime) -> bool:
+        """True until its act-by."""
+        return self.act_by is not None and self.act_by > now
+
+    def slack(self, now: datetime) -> timedelta | None:
+        """The time left until its act-by; without one ahead, deadline less the expected finish, None if unknown."""
+        if self.can_act(now):
+            return self.last_chance - now
+        return self.deadline - self.expected if self.expected is not None else None
 
     @property
     def is_promised(self) -> bool:

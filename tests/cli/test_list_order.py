@@ -76,6 +76,14 @@ def test_slack_is_the_time_left_to_act_where_an_incident_is_open() -> None:
     )
 
 
+def test_once_its_act_by_has_passed_slack_is_the_delay_of_the_usual_repair() -> None:
+    """It was "-3h41m to act"."""
+    first = services()[0]
+    late = replace(first, act_by=NIGHT - timedelta(hours=3), expected=first.deadline + timedelta(hours=2))
+    assert "-2h" == slack_text(late, NIGHT)
+    assert "–" == slack_text(replace(late, expected=None), NIGHT)
+
+
 def test_services_that_need_a_person_stand_first() -> None:
     rows = service_table(list(reversed(services())), NIGHT).rows
     assert ["Supply plan", "Daily revenue"] == [row[0] for row in rows[:2]]

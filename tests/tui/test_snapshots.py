@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 
 from console.domain.header import EngineView
 from console.domain.hold import HoldReason
+from console.domain.service import Reason, ReasonKind
 from console.tui.app.navigation import HeadwayApp
 from tests.tui.driving import Night, without_estimates
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
@@ -164,6 +165,40 @@ def _calm(night: Night) -> None:
     night.reads.incidents_ = []
 
 
+def _breached(night: Night) -> None:
+    """Past the deadline of one service, with a late one whose act-by has passed."""
+    late, next_late, *others = night.reads.services_
+    late = dataclasses.replace(late, timeliness="breached", deadline=at("03:10"), act_by=at("02:40"), p_late=1.0)
+    next_late = dataclasses.replace(next_late, timeliness="will_miss", act_by=at("03:00"), p_late=0.97)
+    night.reads.services_ = [late, next_late, *others]
+    night.reads.head = night.reads.head._replace(late=1, lost=1)
+    view, changed = night.reads.incident_, {"supply-plan": late, "daily-revenue": next_late}
+    services = tuple(
+        dataclasses.replace(day, timeliness=changed[day.name].timeliness, deadline=changed[day.name].deadline,
+                            act_by=changed[day.name].act_by, p_late=changed[day.name].p_late)
+        for day in view.services
+    )  # fmt: skip
+    night.reads.incident_ = dataclasses.replace(
+        view, row=dataclasses.replace(view.row, act_by=at("03:00")), services=services
+    )
+
+
+def _without_durations(night: Night) -> None:
+    """No act-by is known; a job downstream starts at 04:30."""
+    start = Reason("reads stale data unless fixed before, then rerun", ReasonKind.NATIVE_START, at="04:30 CET",
+                   job="load_orders", stale_from=at("04:30"))  # fmt: skip
+    reasons = (Reason("hosts/extract_orders: restart before 04:30 CET"), start)
+    changes: dict[str, Any] = {"act_by": None, "green_by": None, "expected": None, "p_late": None, "reasons": reasons}
+    for place in (0, 1):
+        night.reads.services_[place] = dataclasses.replace(night.reads.services_[place], late=None, p95=None, **changes)
+    view = night.reads.incident_
+    night.reads.incident_ = dataclasses.replace(
+        view,
+        row=dataclasses.replace(view.row, act_by=None),
+        services=tuple(dataclasses.replace(day, **changes) for day in view.services),
+    )
+
+
 def _doubted(night: Night) -> None:
     text = "past forecasts were 14 % off on average"
     service_view = dataclasses.replace(
@@ -214,10 +249,12 @@ def test_without_an_incident_and_rows_at_200_by_50(snap_compare: SnapCompare, st
     [
         (_calm, (), "every service is on schedule"),
         (_doubted, (), "unreliable"),
+        (_breached, (), "breached: restart"),
+        (_without_durations, (), "before 04:30 (next start of load_orders)"),
         (_crowd, (), "more (z)"),
         (_crowd, ("see:Supply plan", "v"), "TIER 2"),
     ],
-    ids=["calm", "doubted", "crowd", "by-tier"],
+    ids=["calm", "doubted", "breached", "without-durations", "crowd", "by-tier"],
 )
 def test_services(snap_compare: SnapCompare, prepare: Prepare, keys: tuple[str, ...], see: str, size: Any) -> None:
     assert shot(snap_compare, keys, see, size, prepare)

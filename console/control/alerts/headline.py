@@ -165,7 +165,7 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
     if instruction is not None and plan is not None and not other_repairs(context, subject, [service]):
         return f"{plan.progress}{late}"
     if instruction is not None:
-        return fix_text(instruction.step, act_by, now, clock, late)
+        return fix_text(instruction.step, act_by, now, clock, late, service.reasons)
     if text := _rerun_text(index, match, clock):
         return f"{text}, service{late[1:]}" if late else text
     until = until_text(act_by, now, clock)

@@ -441,7 +441,9 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
     budget = threatened.budget if threatened else None
     starts = budget.starts if budget else ()
     held = [reason for reason in threatened.held if reason.kind is ReasonKind.HELD] if threatened else []
-    delivery = (reason for reason in verdict.reasons if reason.kind is ReasonKind.DELIVERY)
+    reasons = verdict.reasons
+    if starts and budget is not None and budget.act_by is not None:
+        reasons = tuple(reason for reason in reasons if reason.kind is ReasonKind.DELIVERY)
     return AffectedServiceVerdict(
         service=verdict.service,
         business_date=verdict.business_date,
@@ -451,7 +453,7 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         basis=budget.basis if budget else None,
-        reasons=(*held, *((*delivery, *starts) if starts else verdict.reasons)),
+        reasons=(*held, *dict.fromkeys((*reasons, *starts))),
         submission=verdict.submission,
     )
 

@@ -18,7 +18,7 @@ from console.control.services.delivery import delivered_at, pending_checks
 from console.control.services.status import RepairBudget, unobserved_on
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import run_key
-from console.domain.estate import Estate, IncidentFacts, RunFacts
+from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.service import Reason, ReasonKind
 from console.forecast.finish_times import (
@@ -33,6 +33,7 @@ from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+STALE_START = "reads stale data unless fixed before, then rerun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class RepairBudgets:
             chain.append(towards)
         estimates = tuple(self._index.estimate(member) for member in chain)
         takes = self._takes(job_id)
-        starts = tuple(start for member in chain if (start := self._limits[member].start))
+        starts = tuple(dict.fromkeys(start for member in chain if (start := self._limits[member].start)))
         if limit.at is None or takes is None:
             return RepairBudget(job_id, None, None, estimates, starts)
         act_by = limit.at - takes - self._index.job(job_id).start_within
@@ -80,9 +81,8 @@ class RepairBudgets:
             node = self._day.nodes.get(edge.downstream)
             if node is not None and node.how not in (NodeState.DONE, NodeState.OVER) and not self._spared(node, job_id):
                 limits.append(self._needed_by(node, edge.native))
-        unknown = next((limit for limit in limits if not limit.known), None)
-        if unknown is not None:
-            return unknown
+        if unknown := [limit for limit in limits if not limit.known]:
+            return min(unknown, key=_stale_from)
         timed = [limit for limit in limits if limit.at is not None]
         return min(timed, key=_at, default=_Limit(None, True, None))
 
@@ -97,27 +97,32 @@ class RepairBudgets:
         takes = self._takes(node.job_id)
         if own.known and own.at is None:
             return own
-        if own.at is None or takes is None:
-            return _Limit(None, False, node.job_id)
         job = self._index.job(node.job_id)
+        starts_at = node.starts_at if node.how is NodeState.CLOCK and not native else None
+        consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else STALE_START
+        if own.at is None or takes is None:
+            start = (
+                self._start(job, starts_at, consequence, stale_from=starts_at) if starts_at is not None else own.start
+            )
+            return _Limit(None, False, node.job_id, start)
         start_by = own.at - takes
         rerun_by = start_by - job.start_within
-        if node.how is not NodeState.CLOCK or native or node.starts_at is None:
+        if starts_at is None:
             is_rerun = node.how in (NodeState.RERUN, NodeState.RUNNING)
             return _Limit(rerun_by if is_rerun else start_by, True, node.job_id)
-        start = max(node.starts_at, self._index.now)
-        starts_at = zoned_time(node.starts_at, self._day.service.zone, self._index.now)
+        earliest = max(starts_at, self._index.now)
+        if job.rerun is not Safety.NEVER and earliest + takes <= rerun_by:
+            return _Limit(rerun_by, True, node.job_id, self._start(job, starts_at, consequence, stale_from=starts_at))
+        if job.rerun is not Safety.NEVER:
+            consequence = "last safe start"
+        return _Limit(min(earliest, start_by), True, node.job_id, self._start(job, starts_at, consequence))
 
-        if job.rerun is not Safety.NEVER and start + takes <= rerun_by:
-            limit, stale_from = rerun_by, node.starts_at
-            consequence = "reads stale data unless fixed before, then rerun"
-        else:
-            limit, stale_from = min(start, start_by), None
-            is_never = job.rerun is Safety.NEVER
-            consequence = "must read fixed data, never rerun" if is_never else "last safe start"
+    def _start(
+        self, job: JobFacts, starts_at: datetime, consequence: str, stale_from: datetime | None = None
+    ) -> Reason:
+        at = zoned_time(starts_at, self._day.service.zone, self._index.now)
         name = clean_line(job.native_id)
-        reason = Reason(consequence, ReasonKind.NATIVE_START, at=starts_at, job=name, stale_from=stale_from)
-        return _Limit(limit, True, node.job_id, reason)
+        return Reason(consequence, ReasonKind.NATIVE_START, at=at, job=name, stale_from=stale_from)
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:
@@ -144,6 +149,11 @@ def tightest_budget(budgets: Iterable[RepairBudget]) -> RepairBudget | None:
 
 def _at(limit: _Limit) -> datetime:
     return limit.at or _NEVER
+
+
+def _stale_from(limit: _Limit) -> datetime:
+    start = limit.start.stale_from if limit.start is not None else None
+    return start or _NEVER
 
 
 NEAR = timedelta(hours=1)

@@ -46,23 +46,27 @@ class Verdict(NamedTuple):
     needs_sending: bool = False
     """True if it names a restart, a start or a resume, which a freeze stops."""
     until: str = ""
-    """The act-by in its text, " by 04:07 (in 54 min)"; without one the next deadline, ", Daily revenue due 07:30"."""
+    """The act-by in its text, " by 04:07 (in 54 min)"; without one the next start on stale data, " before 04:30 (next
+    start of load)", or the next deadline, ", Daily revenue due 07:30"."""
     then: LaterRestart | None = None
     """The restart that follows its own."""
 
     @property
     def actions(self) -> list[str]:
         """Its first part with the restart that follows, from the longest text to the shortest: without the time left,
-        then with only the earlier of the two times."""
+        then without that restart. The act-by is the same in all, and in the rows of the services."""
         text = self.parts[0][0]
-        short = text.replace(self.until, self.until.partition(" (in ")[0]) if self.until else text
+        short = text.replace(self.until, self.short_until) if self.until else text
         if self.then is None:
             return [text, short]
-        job, at, is_first = self.then
-        if not at:
-            return [f"{text}, then {job}", f"{short}, then {job}", short]
-        earlier = text.replace(self.until, f" by {at}") if self.until and is_first else short
-        return [*(f"{action}, after {at} also {job}" for action in (text, short)), earlier]
+        job, at = self.then
+        restart = f", after {at} also {job}" if at else f", then {job}"
+        return [f"{text}{restart}", f"{short}{restart}", short]
+
+    @property
+    def short_until(self) -> str:
+        """ " by 04:07", " before 04:30"."""
+        return self.until.partition(" (")[0]
 
     @property
     def text(self) -> str:
@@ -85,8 +89,6 @@ class LaterRestart(NamedTuple):
     job: str
     at: str
     """Empty once that has passed."""
-    is_first: bool
-    """True if it starts before the act-by."""
 
 
 def urgent_service(services: Sequence[ServiceView], now: datetime) -> ServiceView | None:
@@ -138,7 +140,7 @@ def _later_restart(view: IncidentView, now: datetime, clock: Clock) -> LaterRest
     a job has read stale data, that one."""
     timed = ((service.act_by, service) for service in view.services if service.act_by is not None)
     open_times = [(act_by, service) for act_by, service in timed if act_by > now or _is_savable(service, now)]
-    act_by, service = min(open_times, key=lambda timed: timed[0], default=(now, None))
+    _, service = min(open_times, key=lambda timed: timed[0], default=(now, None))
     starts = ((reason.stale_from, reason.job) for reason in (service.reasons if service is not None else ()))
     stale_from, job = next(((at, job) for at, job in starts if at is not None), (None, ""))
     if stale_from is None:
@@ -147,8 +149,8 @@ def _later_restart(view: IncidentView, now: datetime, clock: Clock) -> LaterRest
         steps = (step for step in open_steps(view) if step.role == "stale" and _repair_step(step).needs_sending)
         stale = next((job_label(step.job) for step in steps), "")
         if stale and stale not in (job_label(job), job_label(view.row.root_job)):
-            return LaterRestart(stale, "", is_first=False)
-    return LaterRestart(job_label(job), clock(stale_from) if stale_from > now else "", stale_from < act_by)
+            return LaterRestart(stale, "")
+    return LaterRestart(job_label(job), clock(stale_from) if stale_from > now else "")
 
 
 def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
@@ -230,7 +232,8 @@ def step_verdict(
 ) -> Verdict:
     """ "Restart extract_orders by 04:07 (in 54 min)", urgent near the act-by, with the services that are late all the
     same; after it, or without one, "Daily revenue 07:30 will miss: restart extract_orders now, expected 07:40, 10 min
-    late" or "Restart extract_orders now, Daily revenue due 07:30".
+    late", "Restart extract_orders before 04:30 (next start of load), Daily revenue due 07:30" or "Restart
+    extract_orders now, Daily revenue due 07:30".
 
     `step`: `step_text`. `condition`: "once its upstream has finished", instead of now.
     """
@@ -253,6 +256,9 @@ def step_verdict(
         return Verdict(((action, "bad"), *outlook), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
         due = f", {_promises(unsafe, ' due ', clock)}"
+        starts = (reason for service in unsafe if service.act_by is None for reason in service.reasons)
+        if start := "" if condition else next_start_text(starts, now, clock):
+            return Verdict(((f"{_capital(step)}{start}", "warn"), (due, "plain")), until=start)
         return Verdict(((f"{_capital(action)}{due}", "warn"),), until=due)
     unaffected = "" if services else ", affects no service"
     return Verdict(((f"{_capital(step)}{f' {condition}' if condition else ''}{unaffected}", "warn"),))
@@ -414,11 +420,11 @@ def rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, c
 def _saved_titles(
     services: Sequence[ServiceOfVerdict], now: datetime, *, with_running: bool = False
 ) -> tuple[str, ...]:
-    """By deadline. `with_running`: with those at risk without an act-by, whose jobs may still run where they cannot be
-    seen."""
+    """By act-by: the first is the one whose act-by the verdict names. `with_running`: with those at risk without an
+    act-by, whose jobs may still run where they cannot be seen."""
     saved = [
         service
-        for service in sorted(services, key=lambda service: service.deadline)
+        for service in sorted(services, key=lambda service: (service.act_by or service.deadline, service.deadline))
         if _is_savable(service, now)
         or (with_running and service.timeliness == Timeliness.AT_RISK and service.act_by is None)
     ]
@@ -480,6 +486,13 @@ def unfinished_text(job: str, has_started: bool) -> str:
 def until_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
     """ " by 07:29 (in 8 min)"; empty without an act-by, and once it has passed."""
     return f" by {clock(act_by)} (in {rough_duration(act_by - now)})" if act_by is not None and act_by > now else ""
+
+
+def next_start_text(reasons: Iterable[Reason], now: datetime, clock: Clock) -> str:
+    """ " before 04:30 (next start of load)": the earliest start on stale data; empty if none is ahead."""
+    starts = ((reason.stale_from, reason.job) for reason in reasons if reason.stale_from is not None)
+    at, job = min((start for start in starts if start[0] > now), default=(now, ""))
+    return f" before {clock(at)} (next start of {job_label(job)})" if job else ""
 
 
 def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
@@ -590,13 +603,16 @@ def step_text(*steps: RepairStep) -> str:
     return f"{text} and {len(unique) - MAX_STEPS} more" if len(unique) > MAX_STEPS else text
 
 
-def fix_text(step: str, act_by: datetime | None, now: datetime, clock: Clock, late: str = "") -> str:
+def fix_text(
+    step: str, act_by: datetime | None, now: datetime, clock: Clock, late: str = "", reasons: Sequence[Reason] = ()
+) -> str:
     """ "restart extract_orders by 04:07 (in 54 min)"; later "restart extract_orders now, act-by 04:07 has passed".
 
-    Without an act-by "restart extract_orders now". `step`: `step_text`. `late`: `late_text` where the service is late
-    all the same.
+    Without an act-by "restart extract_orders before 04:30 (next start of load)", by the `reasons` of the service, or
+    "restart extract_orders now". `step`: `step_text`. `late`: `late_text` where the service is late all the same.
     """
-    until = until_text(act_by, now, clock)
+    is_unknown = act_by is None and not late
+    until = next_start_text(reasons, now, clock) if is_unknown else until_text(act_by, now, clock)
     return f"{step}{until or ' now'}{late or passed_text(act_by, now, clock)}"
 
 

@@ -213,7 +213,10 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
     if budget is None or budget.act_by is None or budget.green_by is None:
         missing, *advice = _missing(index, day)
         unknown = replace(missing, text=f"act-by unknown: {missing.text.removeprefix('no estimate: ')}")
-        return Timeliness.AT_RISK, (Reason(f"{restart} now", kind), unknown, *advice)
+        starts = budget.starts if budget is not None else ()
+        ahead = (start.at for start in starts if start.stale_from is not None and start.stale_from > index.now)
+        until = next((f"before {at}" for at in ahead), "now")
+        return Timeliness.AT_RISK, (Reason(f"{restart} {until}", kind), unknown, *advice, *starts)
     after = budget.starts
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
         after = (*after, Reason(day.odds.why, p_late=round(day.odds.late, 4)))

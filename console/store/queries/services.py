@@ -213,7 +213,7 @@ class ServiceQueries(ContextQueries):
 
     def promised(self) -> dict[int, JobPromise]:
         """Job -> the soonest deadline and least slack of undelivered, promised services downstream of it."""
-        now_us = micros(self.store.now())
+        now = self.store.now()
         rows = self.link.rows("SELECT name, terminals FROM service WHERE NOT removed")
         views = [view for view in self.list_services() if view.is_promised and view.delivered is None]
         names = {view.name for view in views}
@@ -221,11 +221,8 @@ class ServiceQueries(ContextQueries):
         members = self.members.upstream_of_each(terminals)
         promises: dict[int, JobPromise] = {}
         for view in views:
-            deadline, slack = micros(view.deadline), None
-            if view.act_by is not None:
-                slack = micros(view.act_by) - now_us
-            elif view.expected is not None:
-                slack = deadline - micros(view.expected)
+            deadline, left = micros(view.deadline), view.slack(now)
+            slack = left // timedelta(microseconds=1) if left is not None else None
             for job_id in members[view.name]:
                 known_deadline, known_slack = promises.get(job_id, (deadline, None))
                 slacks = [us for us in (known_slack, slack) if us is not None]

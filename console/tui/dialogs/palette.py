@@ -266,7 +266,7 @@ SCATTERED = 4
 JOBS_SHOWN = 200
 WEAK_MATCH = 1_000
 """Worse than any match of a name."""
-SILENCE, THEME = "silence", "theme"
+SILENCE, THEME, CURRENT = "silence", "theme", "current"
 COMMANDS = (SILENCE, THEME)
 """Tags that are typed in full, before a name or alone: then their choices rank before every other match."""
 TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
@@ -327,8 +327,11 @@ class JumpChoices(ChoiceSource):
         places = [*self.places, *self.jobs, *views]
         first, then = (places, acts) if self.jumps_first else (acts, places)
         every_theme = PaletteChoice(THEME, "all themes", "opens the list", ("theme", ""))
-        themes = (PaletteChoice(THEME, name, "colors, kept for you", ("theme", name)) for name in THEMES)
-        self.box.choices = (*first, *then, every_theme, *(theme for theme in themes if theme.name != board.theme))
+        themes = (
+            PaletteChoice(THEME, name, CURRENT if name == board.theme else "colors, kept for you", ("theme", name))
+            for name in THEMES
+        )
+        self.box.choices = (*first, *then, every_theme, *themes)
 
     def _on_places(self, places: tuple[Any, ...]) -> None:
         services, incidents, targets, plans, ended = places
@@ -555,13 +558,13 @@ def _delete_view(screen: HeadwayScreen, name: str) -> None:
 def list_themes(screen: HeadwayScreen) -> None:
     """Opens the list of themes; the chosen one is applied."""
     board = screen.board
-    choices = [PaletteChoice("current" if theme == board.theme else "", theme, "", theme) for theme in THEMES]
+    choices = [PaletteChoice(CURRENT if theme == board.theme else "", theme, "", theme) for theme in THEMES]
 
     def answered(theme: str | None) -> None:
         if theme is not None:
             choose_theme(screen, theme)
 
-    board.push_screen(PickScreen("theme", choices), answered)
+    board.push_screen(PickScreen("theme", choices, columns=VIEW_COLUMNS), answered)
 
 
 def choose_theme(screen: HeadwayScreen, name: str) -> None:

@@ -192,7 +192,7 @@ def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list
     if lane.expected is None:
         return [*runs, ("no estimate", "dim")]
     late = clock.hm(lane.late, now)
-    odds = lane.service.p_late if wide and lane.service is not None else None
+    odds = lane.service.risk if wide and lane.service is not None else None
     chance = f", {format_risk(odds)}" if odds is not None and odds >= LEAST_RISK else ""
     return [*runs, (f"expected {clock.hm(lane.expected, now)}, p95 {late}{chance}", "plain")]
 

@@ -13,6 +13,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from console.tui.widgets.paint import Segment
 
+NAME_FIRST = 1000
+"""The flex of a column that gets the remaining cells before all others."""
+
 
 class Column(NamedTuple):
     """`rank` 1 stays on the narrowest terminal, 0 is not shown; `flex` columns share the remaining cells, up to `most`.
@@ -114,6 +117,14 @@ def by_priority(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
 def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[Column, ...]:
     return tuple(
         column._replace(width=cells, flex=column.flex * 2, most=0) if index == name else column
+        for index, column in enumerate(columns)
+    )
+
+
+def named(columns: Sequence[Column], cells: int, name: int = 2) -> tuple[Column, ...]:
+    """With at least so many cells for names."""
+    return tuple(
+        column._replace(width=max(column.width, cells)) if index == name else column
         for index, column in enumerate(columns)
     )
 

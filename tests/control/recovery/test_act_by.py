@@ -124,9 +124,25 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     assert (None, None, NO_ESTIMATE, Timeliness.AT_RISK) == (
         result.act_by, result.green_by, result.basis, result.timeliness)  # fmt: skip
     fix = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
-    assert (
-        f"hosts/extract: restart now; act-by unknown: dwh/mart has 0 runs, an estimate needs 5; {fix}" == result.reason
-    )
+    unknown = f"act-by unknown: dwh/mart has 0 runs, an estimate needs 5; {fix}"
+    start = "04:00 UTC load starts: reads stale data unless fixed before, then rerun"
+    assert f"hosts/extract: restart before 04:00 UTC; {unknown}; {start}" == result.reason
+    assert at("04:00") == result.reasons[-1].stale_from
+    late = affected_service(load(30), third=job(3, "dwh/mart"), now="04:01")
+    assert late.reason.startswith("hosts/extract: restart now; act-by unknown"), "that start has passed"
+
+
+def test_without_a_figure_the_earliest_start_downstream_counts_wherever_it_is() -> None:
+    """A mart that follows, then a report by the clock; beside them an export at a later time, which is never rerun."""
+    mart = job(3, "dwh/mart")
+    report = job(4, "dwh/report", "04:30")
+    export = job(5, "dwh/export", "05:00", rerun=Safety.NEVER)
+    deps = [*feeds(EXTRACT, mart), *feeds(mart, report), *feeds(EXTRACT, export)]
+    known = estate(EXTRACT, mart, report, export, runs=[FAILED], feeds=deps,
+                   services=[service("daily", "06:30", report, export)])  # fmt: skip
+    [incident] = evaluate(known, at("03:20")).incidents
+    starts = [reason for reason in incident.services[0].reasons if reason.stale_from is not None]
+    assert [("report", at("04:30"))] == [(start.job, start.stale_from) for start in starts]
 
 
 def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:

@@ -105,7 +105,8 @@ def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segm
         return
     p50, p80, p95 = (ctx.hm(at) for at in (service.expected, service.p80, service.p95))
     condition = ": expected" if service.act_by is None else ", usual repair:"
-    yield f"{format_risk(service.p_late)}{condition} {p50}, p80 {p80}, p95 {p95}", "plain"
+    risk = format_risk(service.risk) if service.risk is not None else ""
+    yield f"{risk}{condition} {p50}, p80 {p80}, p95 {p95}".lstrip(":, "), "plain"
     if service.unreliable_because:
         yield f"its forecast is unreliable: {service.unreliable_because}", "warn"
 

@@ -179,7 +179,7 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
     when, urgent = act_by(service.act_by, ctx)
     if is_narrow and service.act_by is not None and service.act_by > ctx.now:
         when = ctx.hm(service.act_by)
-    risk = format_risk(service.p_late, is_narrow) if service.p_late is not None else ""
+    risk = format_risk(service.risk, is_narrow) if service.risk is not None else ""
     risk = "no estimate" if service.basis == NO_ESTIMATE and service.delivered is None else risk
     data = "" if is_over else service.incomplete_data
     return [

@@ -102,9 +102,9 @@ def _fitted(verdict: Verdict, width: int) -> list[Segment]:
 
 
 def _with_act_by(verdict: Verdict, width: int) -> str:
-    """Its shortest text, cut before the act-by, or the deadline, which stays."""
-    text, until = verdict.actions[-1], verdict.until
-    before, by, rest = text.rpartition(" by " if until.startswith(" by ") else until) if until else (text, "", "")
+    """Its shortest text, cut before the act-by, the next start or the deadline, which stays."""
+    text, until = verdict.actions[-1], verdict.short_until
+    before, by, rest = text.rpartition(until) if until else (text, "", "")
     end = f"{by}{rest}"
     is_cut = by and length_of([(end, "")]) < width < length_of([(text, "")])
     return fit(before, width - length_of([(end, "")])) + end if is_cut else text

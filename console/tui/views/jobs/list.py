@@ -20,24 +20,24 @@ from console.tui.views.commands import common_commands, job_commands, show_links
 from console.tui.views.incidents.path import PathBelow
 from console.tui.views.incidents.verdict_line import VerdictLine
 from console.tui.views.jobs.preview import job_source
-from console.tui.views.lists import FIXED_COLUMNS, PagedColumns, PagedList, PagedQueries
+from console.tui.views.lists import PagedColumns, PagedList, PagedQueries
 from console.tui.views.preview import PreviewBeside, PreviewSource
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, shift_right, widened
+from console.tui.widgets.table import NAME_FIRST, Column, TableRow, by_priority, cells_row, roomy, widened
 
 JOB_COLUMNS = (
     Column("", 1, 1),
     Column("", 1, 1),
-    Column("job", 34, 1, flex=4, most=64, middle=True),
+    Column("job", 34, 1, flex=NAME_FIRST, most=64, middle=True),
     Column("state", 10, 2),
     Column("deadline", 9, 0),
     Column("slack", 7, 0, right=True),
-    Column("business date", 13, 5),
+    Column("date", 10, 5),
     Column("started", 9, 3),
     Column("took", 7, 4, right=True),
     Column("next", 9, 3),
     Column("schedule", 16, 6, flex=1, most=44),
-    Column("owner", 8, 7, flex=1, most=24),
+    Column("owner", 13, 7, flex=1, most=24),
     Column("native", 10, 0, flex=1, most=20),
     Column("try", 3, 0, right=True),
 )
@@ -112,7 +112,7 @@ class JobList(PagedList):
     def columns(self) -> Sequence[Column]:
         if self.wide or self.has_room or not self.shows_deadlines:
             return super().columns()
-        return shift_right(PROMISED_COLUMNS, FIXED_COLUMNS, self.shift)
+        return self.shifted(PROMISED_COLUMNS)
 
 
 class JobsScreen(HeadwayScreen):
@@ -126,7 +126,7 @@ class JobsScreen(HeadwayScreen):
         self._deadlines_at = 0.0
         self.list = JobList(
             self,
-            PagedColumns(JOB_COLUMNS, JOB_COLUMNS_WIDE, JOB_COLUMNS_ROOMY),
+            PagedColumns(JOB_COLUMNS, JOB_COLUMNS_WIDE, JOB_COLUMNS_ROOMY, names=48),
             QUERIES,
             self._row,
             self._choice,

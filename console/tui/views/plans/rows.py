@@ -547,7 +547,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
             ("waits", f"until {ctx.hm(step.due)}" if step.due and not _is_overdue(plan, step, ctx) else "", "plain"),
             ("after", ", ".join(map(str, step.after)), "plain"),
             ("expected", format_duration(step.expected_s) if step.expected_s is not None else "", "plain"),
-            ("under", step.action_key or "", "dim"),
+            ("key", step.action_key or "", "dim"),
         ]
     )
 

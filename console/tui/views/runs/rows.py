@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from console.domain.run import RunRow
 from console.tui.frame.cells import RenderContext, duration_text, marked_row, state_cells
-from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, roomy, widened
+from console.tui.widgets.table import NAME_FIRST, Column, TableRow, by_priority, cells_row, roomy, widened
 
 JOB_RUN_COLUMNS = (
     Column("", 1, 1),
     Column("", 1, 1),
     Column("period", 20, 1, flex=2, most=32),
-    Column("business date", 13, 4),
+    Column("date", 10, 4),
     Column("state", 10, 1),
     Column("try", 3, 2, right=True),
     Column("started", 9, 2),
@@ -21,10 +21,10 @@ JOB_RUN_COLUMNS = (
 )
 RUN_COLUMNS = (
     *JOB_RUN_COLUMNS[:2],
-    Column("job", 30, 1, flex=4, most=60, middle=True),
+    Column("job", 30, 1, flex=NAME_FIRST, most=60, middle=True),
     Column("period", 9, 2, flex=1, most=24),
     *JOB_RUN_COLUMNS[3:-1],
-    Column("message", 10, 5, flex=3),
+    Column("message", 16, 5, flex=3),
     Column("native", 10, 0, flex=1, most=20),
 )
 RUN_COLUMNS_ROOMY = roomy(by_priority(RUN_COLUMNS, native=6), job=48, period=16, native=14)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from console.control.incidents.verdict import job_label
 from console.domain.service import (
     Reason,
+    ReasonKind,
     ServiceView,
     Timeliness,
     format_percent,
@@ -25,7 +26,7 @@ from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
 from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_line
-from console.tui.widgets.table import Column, TableRow, by_priority, cells_row, column_widths
+from console.tui.widgets.table import NAME_FIRST, Column, TableRow, by_priority, cells_row, column_widths
 
 CELLS_BEFORE_DEADLINE = 0.7
 
@@ -75,7 +76,7 @@ below."""
 NAME, LONGEST = 14, 44
 SERVICES = (
     Column("", 1, 1),
-    Column("service", NAME, 1, flex=1000, most=34),
+    Column("service", NAME, 1, flex=NAME_FIRST, most=34),
     Column("tier", 4, 5, right=True),
     Column("deadline", 8, 1),
     Column("left", 6, 2, right=True),
@@ -113,7 +114,7 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
 
 class ServiceContext(NamedTuple):
     has_reasons: bool
-    """One without an incident has reasons."""
+    """One has reasons to show."""
     longest_name: int
 
 
@@ -207,10 +208,10 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
 
 
 def _odds(view: ServiceView) -> str:
-    """ " 61 %": the chance to be late, of an endangered open service."""
-    if view.p_late is None or view.p_late < LEAST or view.delivered is not None or not view.is_endangered:
+    """ " 61 %": the chance to be late, of an endangered service before its deadline."""
+    if view.risk is None or view.risk < LEAST or view.delivered is not None or not view.is_endangered:
         return ""
-    return f" {format_percent(min(view.p_late, MOST))}"
+    return f" {format_percent(min(view.risk, MOST))}"
 
 
 def _taken(view: ServiceView, ctx: RenderContext) -> str:
@@ -244,21 +245,20 @@ def _assigned_to(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segmen
 
 
 def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
-    """Deadline − expected finish; with an act-by, the time left to act."""
-    if view.delivered is not None or view.timeliness == Timeliness.NO_ESTIMATE or view.expected is None:
+    slack = view.slack(ctx.now) if view.delivered is None and view.timeliness != Timeliness.NO_ESTIMATE else None
+    if slack is None or view.expected is None:
         return ctx.sign("dash"), "dim"
-    slack = view.act_by - ctx.now if view.act_by is not None else view.deadline - view.expected
     return format_signed(slack), "bad" if slack < timedelta(0) else "plain"
 
 
 DETAIL_LINES, REASON_LINES = 2, 2
-"""Lines of the status and the people; and of the reasons of a service without an incident."""
+"""Lines of the status and the people; and of the reasons."""
 
 
 def service_detail(
     view: ServiceView, ctx: RenderContext, width: int, most: int = REASON_LINES, is_old: bool = False
 ) -> list[list[Segment]]:
-    """Its status; the people and its cause; and its reasons, unless an incident has them, in `most` lines."""
+    """Its status; the people and its cause; and its reasons in `most` lines."""
     people = _people(view, ctx)
     if cause := cause_text(view):
         people += [(f" {ctx.sign('dot')} ", "dim"), (cause, "bad" if view.is_endangered else "plain")]
@@ -273,7 +273,10 @@ def service_detail(
 
 
 def _shown_reasons(view: ServiceView) -> tuple[Reason, ...]:
-    return () if view.incident_id is not None else service_reasons(view)
+    """Its reasons; of one with an incident, whose page has them, the starts that limit the repair."""
+    if view.incident_id is None:
+        return service_reasons(view)
+    return tuple(reason for reason in view.reasons if reason.kind is ReasonKind.NATIVE_START)
 
 
 def _wrapped(lines: Sequence[str], width: int) -> list[str]:
@@ -303,8 +306,8 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
         latest = latest_finish(view)
         slip = f" to {ctx.due(latest)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))
-        if view.p_late is not None and view.p_late >= LEAST:
-            known.append((format_risk(view.p_late, is_narrow), style))
+        if view.risk is not None and view.risk >= LEAST:
+            known.append((format_risk(view.risk, is_narrow), style))
         if view.unreliable_because:
             known.append(("unreliable", "warn"))
         if text := evidence_text(view.sources):

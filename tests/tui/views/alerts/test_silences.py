@@ -46,7 +46,7 @@ async def test_theme_alone_opens_the_choices_and_changes_nothing(night: Night) -
     await night.type("theme")
     await night.see("all themes", "opens the list")
     await night.press("enter")
-    await night.see("current  dark", "solarized-light")
+    await night.see("current dark", "catppuccin-macchiato", "solarized-light")
     assert DARK.background in background_colors(night)
     assert before == (path.read_text() if path.exists() else "")
     await night.typing()

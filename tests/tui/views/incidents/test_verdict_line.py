@@ -82,11 +82,11 @@ def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() ->
     whole = " Restart extract_orders by 03:58, after 03:50 also load_orders, saves 2 services"
     assert (whole, 80) == (text_of(line), length_of(line)), "the time left goes before the services"
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
-    assert " Restart extract_orders by 03:50, saves Supply plan, Daily revenue" == text_of(line), "before it is needed"
+    assert " Restart extract_orders by 03:58, saves Supply plan, Daily revenue" == text_of(line), "as in their rows"
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 60, is_frozen=False)
-    assert " Restart extract_orders by 03:50, saves 2 services" == text_of(line)
+    assert " Restart extract_orders by 03:58, saves 2 services" == text_of(line)
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 50, is_frozen=False)
-    assert " Restart extract_orders by 03:50" == text_of(line).partition(", saves")[0], "the earlier time"
+    assert " Restart extract_orders by 03:58" == text_of(line).partition(", saves")[0], "the same time"
     in_utc = RenderContext(NOW, ZonedClock(ZoneInfo("UTC")), GlyphSet())
     [line] = verdict_lines(OpenIncident(view, ()), in_utc, 200, is_frozen=False)
     assert "after 02:50 also load_orders, saves" in text_of(line), "one zone"
@@ -102,8 +102,28 @@ def test_a_long_name_is_cut_before_the_act_by() -> None:
     first, *others = view.services
     earlier = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=(start,)), *others))
     [line] = verdict_lines(OpenIncident(earlier, ()), render_context(), 80, is_frozen=False)
-    assert text_of(line).endswith("… by 03:50")
+    assert text_of(line).endswith("… by 03:58")
     assert length_of(line) <= 80
+
+
+@given(st.data())
+def test_the_verdict_names_the_act_by_of_the_service_that_it_names_first(data: st.DataObject) -> None:
+    """At every width the time of its row, whichever deadline comes first."""
+    times = data.draw(st.permutations([at("03:58"), at("04:40")]))
+    deadlines = data.draw(st.permutations([at("06:30"), at("07:30")]))
+    start = Reason("", ReasonKind.NATIVE_START, job="load", stale_from=at("03:50"))
+    starts = data.draw(st.sampled_from([(), (start,)]))
+    days = tuple(
+        dataclasses.replace(day, act_by=until, deadline=deadline, reasons=starts)
+        for day, until, deadline in zip(incident().services, times, deadlines, strict=True)
+    )
+    first = min(days, key=lambda day: day.act_by or day.deadline)
+    opened = OpenIncident(dataclasses.replace(incident(), services=days), ())
+    [line] = verdict_lines(opened, render_context(), data.draw(st.integers(34, 200)), is_frozen=False)
+    text = text_of(line)
+    assert f" by {act_by(first.act_by, render_context())[0].partition(' ')[0]}" in text
+    saves = text.partition(", saves ")[2]
+    assert not saves or saves.startswith((first.title, "2 services"))
 
 
 def test_a_start_that_has_passed_is_a_restart_without_a_time() -> None:
@@ -131,7 +151,7 @@ def test_a_restart_is_due_now_for_a_service_whose_act_by_has_passed_while_it_is_
     start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:15"))
     overdue = with_service(incident(), act_by=at("03:10"), reasons=(start,))
     line = " Restart extract_orders now, act-by 03:10 has passed, then load_orders"
-    assert f"{line}, saves Supply plan, Daily revenue" == verdict(overdue)
+    assert f"{line}, saves Daily revenue, Supply plan" == verdict(overdue), "first the one whose act-by it names"
     [narrow] = verdict_lines(OpenIncident(overdue, ()), render_context(), 80, is_frozen=False)
     assert line == text_of(narrow), "the act-by is never cut"
 
@@ -202,6 +222,24 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
     unaffecting = dataclasses.replace(without_act_by("on_time", "on_time"), services=())
     assert verdict(unaffecting) == " Restart extract_orders, affects no service"
+
+
+def test_without_an_act_by_the_verdict_names_the_next_start_that_reads_stale_data() -> None:
+    starts = tuple(
+        Reason("reads stale data", ReasonKind.NATIVE_START, job=job, stale_from=at(clock))
+        for job, clock in (("dwh/report", "05:10"), ("load_orders", "04:30"), ("early", "03:10"))
+    )
+    view = without_act_by("at_risk", "on_time")
+    first, *others = view.services
+    view = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=starts), *others))
+    line = " Restart extract_orders before 04:30 (next start of load_orders)"
+    assert f"{line}, Supply plan due 06:30" == verdict(view)
+    [narrow] = verdict_lines(OpenIncident(view, ()), render_context(), 68, is_frozen=False)
+    assert line == text_of(narrow)
+    [narrow] = verdict_lines(OpenIncident(view, ()), render_context(), 34, is_frozen=False)
+    assert " Restart extract_ord… before 04:30" == text_of(narrow).partition(",")[0]
+    later = incident_verdict(view, (), at("05:20"), render_context().hm, is_frozen=False).text
+    assert "Restart extract_orders now, Supply plan due 06:30" == later
 
 
 def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
@@ -889,8 +927,8 @@ def _second_restart(night: Night) -> None:
 
 @on_the_night(size=(80, 24), prepare=_second_restart)
 async def test_a_narrow_screen_names_the_services_and_the_last_time_without_a_second_restart(night: Night) -> None:
-    line = " Restart extract_orders by 03:50, saves Supply plan, Daily revenue"
-    await night.see("SERVICES", line, "r recover")
+    line = " Restart extract_orders by 03:58, saves Supply plan, Daily revenue"
+    await night.see("SERVICES", line, "r recover", "03:58 40m")
     for key, title in (("3", "JOBS"), ("4", "TONIGHT")):
         await night.press(key)
         await night.see(title, line, "INC-0412")

@@ -50,6 +50,24 @@ async def test_a_second_press_sorts_the_other_way_round(night: Night) -> None:
     assert night.app.screen.selected.name == max(row.name for row in night.reads.jobs_)  # type: ignore[attr-defined]
 
 
+LONG_NAME = "warehouse-airflow/orders_quality.compare_totals"
+
+
+def _long_names(night: Night) -> None:
+    night.reads.jobs_ = [job_row(1, LONG_NAME, owner="data-platform"), *night.reads.jobs_[1:]]
+
+
+@on_the_night(size=(100, 30), prepare=_long_names)
+async def test_names_have_room_before_other_columns(night: Night) -> None:
+    """Dates and schedules took 22 cells beside names that were cut."""
+    await open_jobs(night)
+    await night.see(LONG_NAME, "state", "started", "next", "took")
+    assert "schedule" not in night.text
+    await night.pilot.resize_terminal(120, 36)
+    await night.see(LONG_NAME, "schedule")
+    assert "…" not in next(line for line in night.text.splitlines() if LONG_NAME in line)
+
+
 @on_the_night(size=(120, 36))
 async def test_sorting_by_deadline_brings_its_column(night: Night) -> None:
     await open_jobs(night)

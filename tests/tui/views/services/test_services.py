@@ -412,6 +412,25 @@ def test_a_chance_in_the_table_is_no_wider_than_99() -> None:
     assert "will miss 99 %" in [text.strip("! ") for text, _ in rows.service_row(view, CONTEXT, 120).cells]
 
 
+def test_past_its_deadline_a_service_is_breached_without_a_chance() -> None:
+    view = service(1, "supply-plan", "Supply plan", 2, "03:10", timeliness="breached", p_late=1.0, act_by=at("02:40"))
+    cells = [text.strip() for text, _ in rows.service_row(view, CONTEXT, 120).cells]
+    below = ["".join(text for text, _ in line) for line in rows.service_detail(view, CONTEXT, 200)]
+    beside = ["".join(text for text, _ in line) for line in service_lines(view, CONTEXT, is_old=False)]
+    assert "breached" in cells
+    assert "%" not in "".join([*cells, *below, *beside])
+
+
+def test_a_service_with_an_incident_shows_the_starts_that_limit_its_repair() -> None:
+    start = Reason("reads stale data unless fixed before, then rerun", ReasonKind.NATIVE_START, at="04:00 CET",
+                   job="load_orders", stale_from=at("04:00"))  # fmt: skip
+    view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk", incident_id=412,
+                   reasons=(Reason("hosts/extract: restart by 04:07 CET, green by 04:21 CET"), start))  # fmt: skip
+    _, _, *reasons = rows.service_detail(view, CONTEXT, 80)
+    shown = [text for line in reasons for text, _ in line]
+    assert [" 03:00  load_orders starts  reads stale data unless fixed before, then rerun"] == shown
+
+
 @pytest.mark.parametrize("late, text", [(1.0, "over 99 % risk of being late"), (0.61, "61 % risk of being late")])
 def test_a_chance_uses_the_terms_of_why(late: float, text: str) -> None:
     """A simulation is never sure: `why` and `forecast` say "over 99 %" too."""
