@@ -32,7 +32,7 @@ JOB_COLUMNS = (
     Column("state", 10, 2),
     Column("deadline", 9, 0),
     Column("slack", 7, 0, right=True),
-    Column("date", 10, 5),
+    Column("business date", 13, 5),
     Column("started", 9, 3),
     Column("took", 7, 4, right=True),
     Column("next", 9, 3),

@@ -10,7 +10,7 @@ JOB_RUN_COLUMNS = (
     Column("", 1, 1),
     Column("", 1, 1),
     Column("period", 20, 1, flex=2, most=32),
-    Column("date", 10, 4),
+    Column("business date", 13, 4),
     Column("state", 10, 1),
     Column("try", 3, 2, right=True),
     Column("started", 9, 2),
