@@ -221,11 +221,11 @@ class ServiceQueries(ContextQueries):
         members = self.members.upstream_of_each(terminals)
         promises: dict[int, JobPromise] = {}
         for view in views:
-            deadline, left = micros(view.deadline), view.slack(now)
-            slack = left // timedelta(microseconds=1) if left is not None else None
+            deadline, slack = micros(view.deadline), view.slack(now)
+            slack_us = slack // timedelta(microseconds=1) if slack is not None else None
             for job_id in members[view.name]:
                 known_deadline, known_slack = promises.get(job_id, (deadline, None))
-                slacks = [us for us in (known_slack, slack) if us is not None]
+                slacks = [us for us in (known_slack, slack_us) if us is not None]
                 promises[job_id] = min(known_deadline, deadline), min(slacks, default=None)
         return promises | {task: promises[parent] for task, parent in self.members.tasks_of(promises).items()}
 
