@@ -221,8 +221,8 @@ class ServiceQueries(ContextQueries):
         members = self.members.upstream_of_each(terminals)
         promises: dict[int, JobPromise] = {}
         for view in views:
-            deadline, left = micros(view.deadline), view.slack(now)
-            slack = left // timedelta(microseconds=1) if left is not None else None
+            deadline, until = micros(view.deadline), view.slack(now)
+            slack = until // timedelta(microseconds=1) if until is not None else None
             for job_id in members[view.name]:
                 known_deadline, known_slack = promises.get(job_id, (deadline, None))
                 slacks = [us for us in (known_slack, slack) if us is not None]
