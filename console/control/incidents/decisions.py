@@ -34,6 +34,7 @@ from console.control.incidents.correlation import (
 from console.control.incidents.impact import RepairBudgets, tightest_budget
 from console.control.incidents.root_cause import is_lost_out_of_reach, run_error, threatened_runs, unfinished_runs_on
 from console.control.incidents.titles import (
+    also_unreachable,
     blamed_name,
     cause_name,
     cause_rule,
@@ -67,7 +68,7 @@ from console.timing.maintenance import (
     maintenance_of_check,
     maintenance_of_job,
     maintenance_of_jobs,
-    maintenance_of_target,
+    maintenance_of_targets,
 )
 
 
@@ -108,7 +109,7 @@ def _maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> Active
     shared cause."""
     group, estate = match.group, index.estate
     if group.target is not None:
-        return maintenance_of_target(estate, group.target, index.now)
+        return maintenance_of_targets(estate, group.targets, index.now)
     if group.check:
         return maintenance_of_check(estate, group.check, index.now)
     if group.root is None:
@@ -357,7 +358,13 @@ def _cause_kind(match: IncidentMatch) -> str:
 def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: LastNotification | None) -> str:
     """Timeline entry of a change of its cause that no notification has to name; empty without one."""
     incident = match.incident
-    if before is None or incident is None or match.to_repair is None or decision.closed or decision.reopened:
+    if before is None or incident is None or decision.closed or decision.reopened:
+        return ""
+    if match.stays_with_endpoint:
+        also, is_another = also_unreachable(match), decision.root_target_id != incident.root_target_id
+        now_text = [f"cause is now: {decision.title}"] if is_another else []
+        return "; ".join([*now_text, *([also] if also and also not in incident.reason else [])])
+    if match.to_repair is None:
         return ""
     now = parse_last_notification(decision.fingerprint)
     is_changed = decision.title != incident.title and now.root == before.root and not match.group.rule
@@ -497,7 +504,7 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
         ("repaired", [run for run in affected if not index.is_red_now(run)]),
     ]
     if target is not None and not match.close_reason:
-        roles.append(("threatened", unfinished_runs_on(index, target.id)))
+        roles += [("threatened", unfinished_runs_on(index, known.id)) for known in match.group.targets]
     members: dict[RunKey, MemberVerdict] = {}
     for role, runs in roles:
         for run in runs:
