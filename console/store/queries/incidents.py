@@ -44,6 +44,15 @@ ACKNOWLEDGED_UNTIL = (
 """Column of a query of `event e`."""
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _RUNNING = "'running', 'retrying', 'cancelling'"
+_DECIDES_AFTER = (
+    "n.job_id = r.job_id AND n.sort_us > r.sort_us - 172800000000 AND (n.sort_us > r.sort_us OR (n.sort_us < r.sort_us"
+    " AND n.attempts > 1 AND n.business_date = r.business_date AND COALESCE((SELECT"
+    " min(x.started_us) FROM attempt x WHERE x.run_id = n.id AND x.state = 'succeeded'), n.started_us) >"
+    " COALESCE(r.started_us, r.sort_us) AND NOT EXISTS (SELECT 1 FROM job q JOIN system y ON y.id = q.system_id WHERE"
+    f" q.id = r.job_id AND ',' || y.capabilities || ',' LIKE '%,{Capability.PERIODS},%')))"
+)
+"""Whether run `n` is one of `EstateIndex.later_runs` of run `r`: of a later period, or a rerun of an earlier one of
+that date that began later, unless reruns have periods of their own."""
 _RERUN = (
     "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, t.error_kind,"
     " (SELECT max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN"
@@ -52,8 +61,8 @@ _RERUN = (
     " action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval"
     " AND a.approved_by = '') AS awaits_approval, EXISTS (SELECT 1 FROM drift c WHERE c.job_id = r.job_id AND"
     " c.what = 'schedule' AND c.accepted_us IS NULL AND c.ended_us IS NULL) AS is_moved,"
-    " (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
-    f" n.sort_us > r.sort_us AND n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
+    f" (SELECT max(n.started_us) FROM run n WHERE {_DECIDES_AFTER} AND"
+    f" n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
 )
 """Whether run `r` can be repeated on target `t` of system `s`, and whether it already is."""
 _MEMBERS = (
@@ -89,8 +98,8 @@ _ROOT_FAILURE = (
 
 _REPAIRED = (
     "SELECT CASE WHEN r.state = 'succeeded' AND NOT r.stale_read THEN CASE WHEN r.evidence <> 'asserted' THEN"
-    " r.ended_us END ELSE (SELECT g.ended_us FROM run g WHERE g.job_id = r.job_id AND g.sort_us > r.sort_us AND"
-    " g.state = 'succeeded' AND g.evidence <> 'asserted' AND NOT g.stale_read ORDER BY g.sort_us LIMIT 1) END AS at_us,"
+    f" r.ended_us END ELSE (SELECT min(n.ended_us) FROM run n WHERE {_DECIDES_AFTER} AND n.sort_us <= i.closed_us AND"
+    " n.state = 'succeeded' AND n.evidence <> 'asserted' AND NOT n.stale_read) END AS at_us,"
     " i.closed_us FROM incident i JOIN run r ON r.id = i.root_run_id WHERE i.id = ?"
 )
 
