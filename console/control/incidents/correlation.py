@@ -560,15 +560,23 @@ class KnownFailure(NamedTuple):
 
 
 class JobErrors(NamedTuple):
-    """A job that failed with more than one error, or again after a success."""
+    """A job that failed with more than one error, or again after a success, or a symptom with an error of its own."""
 
     job: str
     notified: int
-    """Number of failures, at most `MAX_ERRORS`."""
+    """Number of failures, at most `MAX_ERRORS`; 1 for the own error of a symptom."""
     after_success: bool
     """True if the job had succeeded before the last of them."""
     is_known: bool = False
     """True if the last of them has an error that was notified before."""
+
+    @property
+    def is_own(self) -> bool:
+        return self.notified == 1
+
+    @property
+    def kind(self) -> tuple[bool, bool, bool]:
+        return self.after_success, self.is_known, self.is_own
 
 
 class ServiceActBy(NamedTuple):

@@ -32,7 +32,13 @@ from console.control.incidents.correlation import (
     parse_last_notification,
 )
 from console.control.incidents.impact import RepairBudgets, tightest_budget
-from console.control.incidents.root_cause import is_lost_out_of_reach, run_error, threatened_runs, unfinished_runs_on
+from console.control.incidents.root_cause import (
+    has_own_error,
+    is_lost_out_of_reach,
+    run_error,
+    threatened_runs,
+    unfinished_runs_on,
+)
 from console.control.incidents.titles import (
     also_unreachable,
     blamed_name,
@@ -281,25 +287,25 @@ def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | Non
     return ", ".join(_news_of_cause(before, now, {_ANOTHER_AFTER_SUCCESS: _FAILURE_TEXTS[_ANOTHER_AFTER_SUCCESS]}))
 
 
-_ANOTHER_AFTER_SUCCESS = (True, False)
+_ANOTHER_AFTER_SUCCESS = (True, False, False)
 _FAILURE_TEXTS = {
     _ANOTHER_AFTER_SUCCESS: "failed again after a success, with another error",
-    (True, True): "failed again after a success",
-    (False, False): "failed with another error",
+    (True, True, False): "failed again after a success",
+    (False, False, False): "failed with another error",
+    (False, False, True): "failed as well, with an error of its own",
 }
 
 
 def _news_of_cause(
     before: LastNotification,
     now: LastNotification,
-    texts: Mapping[tuple[bool, bool], str] = _FAILURE_TEXTS,
+    texts: Mapping[tuple[bool, bool, bool], str] = _FAILURE_TEXTS,
     shown: str = "",
 ) -> list[str]:
-    """`texts`: by whether the job had succeeded in between, and whether the error is known. `shown`: the title above
-    it."""
+    """`texts`: by `JobErrors.kind`. `shown`: the title above it."""
     news = [cause_text("root cause is", now.root, before.root, shown)] if now.root != before.root else []
     for kind, text in texts.items():
-        jobs = [error.job for error in now.new_errors(before) if (error.after_success, error.is_known) == kind]
+        jobs = [error.job for error in now.new_errors(before) if error.kind == kind]
         news += [f"{text}: {', '.join(jobs)}"] if jobs else []
     return news
 
@@ -307,8 +313,8 @@ def _news_of_cause(
 def _failures(
     index: EstateIndex, match: IncidentMatch, before: LastNotification | None
 ) -> tuple[tuple[KnownFailure, ...], tuple[JobErrors, ...]]:
-    """Different failures of the red jobs, and the jobs notified of more than one. A known error is news only if a root
-    fails with it again after a success."""
+    """Different failures of the red jobs, and the jobs notified of more than one, or of an error of their own. A known
+    error is news only if a root fails with it again after a success."""
     if match.close_reason or match.group.target is not None:
         return (before.failures, before.errors) if before is not None else ((), ())
     is_continued = before is not None and not match.reopened
@@ -323,6 +329,9 @@ def _failures(
             continue
         error, success = run_error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
+        own_errors = sum(known_errors.is_own for known_errors in errors.values())
+        if name not in errors and own_errors < MAX_ERRORS and has_own_error(index, match.group, run):
+            errors[name] = JobErrors(name, 1, after_success=False)
         known = failures.setdefault(name, [failure])
         after_success = failure.succeeded_at > known[-1].succeeded_at
         is_again = after_success and success is not None and match.is_root_since(run.job_id, success)

@@ -420,6 +420,13 @@ def blamed_identity(index: EstateIndex, group: RootCause) -> str:
     return run_identity(index.estate, group.root, signature) if signature is not None and group.root is not None else ""
 
 
+def has_own_error(index: EstateIndex, group: RootCause, run: RunFacts) -> bool:
+    """True for a symptom whose message or log names a cause, and another one than its root's."""
+    signature = _signature(index, run) if run.state.is_red and run not in group.roots() else None
+    identity = run_identity(index.estate, run, signature) if signature is not None else ""
+    return bool(identity) and identity not in (group.shared, blamed_identity(index, group))
+
+
 def was_retried(index: EstateIndex, affected: Iterable[RunFacts], group: RootCause, shared: str) -> bool:
     """True if it started on good data and failed with another message; on a failing target, with any message, if it
     started after another job had recovered."""

@@ -305,8 +305,9 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
 
 
 def failure_text(index: EstateIndex, run: RunFacts, zone: str) -> str:
-    """ "exit 3: could not connect to db07": why the run is red, with the error line of its log."""
-    return with_log_line(index, run, _why(index, run, zone), run.tail)
+    """ "exit 3: could not connect to db07": why the run is red, with the error line of its log, else of its message."""
+    log = run.tail or (run.message if run.exit_code is not None else "")
+    return with_log_line(index, run, _why(index, run, zone), log)
 
 
 def with_log_line(index: EstateIndex, run: RunFacts, why: str, log: str) -> str:

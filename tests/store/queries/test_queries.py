@@ -531,6 +531,24 @@ def test_an_earlier_run_repairs_the_root_only_by_a_rerun_that_began_later(
     assert reads.incidents.incident(1).repaired is None
 
 
+def test_a_failed_run_without_a_message_has_the_error_line_of_its_log(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    tail = "reads stock.csv\nstock.csv: No space left on device, write failed\n"
+    served.ingest(failed(JOBS[1], message=""))
+    served.ingest(failed(JOBS[2], message="", exit_code=None))
+    for attempt_id in (1, 2, 3):
+        put_log(served, attempt_id, tail)
+    members = tuple(
+        MemberVerdict(number, instant_key(at("03:10")), role, number)
+        for number, role in ((1, "root"), (2, "red"), (3, "red"))
+    )
+    decide(served, incidents=(incident(members=members),))
+    line = "stock.csv: No space left on device, write failed"
+    assert {1: "disk full", 2: f"exit 1: {line}", 3: line} == {
+        member.job_id: member.error for member in reads.incidents.incident(1).members
+    }
+
+
 @pytest.mark.parametrize("period", ["03:15", "03:00"])
 def test_a_root_is_read_with_the_later_start_of_its_job_that_runs(served: Estate, reads: Queries, period: str) -> None:
     """Of a later period, or of an earlier one of that date that was started again."""
