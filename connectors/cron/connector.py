@@ -33,7 +33,7 @@ from connectors.sdk.errors import NotSupported
 from connectors.sdk.log_chunks import byte_offset, chunk_of, chunk_of_file
 from connectors.sdk.records import Inventory, LogChunk, Poll, RunRef
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
+from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import ScriptSection, bytes_of, text_of
 
 
@@ -364,4 +364,5 @@ CONNECTOR = ConnectorKind(
     schedules="expression",
     ladder=LADDER,
     shell=open_shell,
+    endpoint=endpoint,
 )

@@ -22,7 +22,7 @@ from connectors.sdk.errors import NotSupported, RecordUnreadable
 from connectors.sdk.log_chunks import byte_offset, chunk_of_file
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
-from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
+from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, session_of, targets
 
 CLOCK_LAG = timedelta(seconds=5)  # dbt has written its start into its log by then
 NO_HOLD = "nothing in a project keeps dbt from being started: hold the job that starts it (cron, Airflow …)"
@@ -158,4 +158,5 @@ CONNECTOR = ConnectorKind(
         " alone, without nodes. A run without an end, whose log is silent while no dbt runs, is LOST, by inference."
     ),
     shell=open_shell,
+    endpoint=endpoint,
 )

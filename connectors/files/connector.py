@@ -9,7 +9,7 @@ from connectors.files.options import FilesOptions
 from connectors.sdk.contract import ConnectorKind, SecretResolver
 from connectors.sdk.file_arrivals import LADDER, MISSING, ArrivalConnector, FolderReader
 from connectors.sdk.states import ProofLevel
-from connectors.sdk.transport.hosts import address, open_shell, targets
+from connectors.sdk.transport.hosts import address, endpoint, open_shell, targets
 
 
 def open_files(options: FilesOptions, target: str, secrets: SecretResolver) -> ArrivalConnector:
@@ -32,5 +32,6 @@ CONNECTOR = ConnectorKind(
     dates_runs=True,
     schedules="expression",
     shell=open_shell,
+    endpoint=endpoint,
     ladder=LADDER,
 )

@@ -17,7 +17,7 @@ from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agen
 from connectors.sdk.records import Inventory, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
-from connectors.sdk.transport.postgres import psql_shell, targets
+from connectors.sdk.transport.postgres import endpoint, psql_shell, targets
 
 SETTLE = timedelta(seconds=2)  # a start is committed moments after its instant
 MISSING = {
@@ -136,4 +136,5 @@ CONNECTOR = ConnectorKind(
     ladder="Proves start, end and outcome of every run by its row in cron.job_run_details; output is the last command "
     "tag or the error. Runs that could not connect, and those that a restart of PostgreSQL cut, have no end.",
     shell=psql_shell,
+    endpoint=endpoint,
 )

@@ -28,7 +28,7 @@ from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agen
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
-from connectors.sdk.transport.postgres import psql_shell, targets
+from connectors.sdk.transport.postgres import endpoint, psql_shell, targets
 
 MISSING = {
     Capability.CANCEL: "pgAgent has none: no session of a step bears a name that proves whose it is, and a batch step"
@@ -176,4 +176,5 @@ CONNECTOR = ConnectorKind(
     "succeeded with a failed step is PARTIAL. A step's output may be another's: it is shown and proves nothing. A run "
     "whose agent died has no end.",
     shell=psql_shell,
+    endpoint=endpoint,
 )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.states import Capability, ProofLevel, Verb
-from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
+from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import host_now
 from connectors.slurm import parse
 from connectors.slurm.actions import MISSING, SlurmActions, SlurmReruns
@@ -120,4 +120,5 @@ CONNECTOR = ConnectorKind(
         Verb.RELEASE: "release",
     },
     shell=open_shell,
+    endpoint=endpoint,
 )

@@ -40,7 +40,7 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Inventory, LogChunk, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
-from connectors.sdk.transport.postgres import PostgresOptions, psql_shell, targets
+from connectors.sdk.transport.postgres import PostgresOptions, endpoint, psql_shell, targets
 from connectors.sdk.vanished_runs import no_longer_listed
 from connectors.sql.client import LAST, MAX_AGAIN, MAX_JOBS, SqlClient, SqlRows
 from connectors.sql.drivers import open_database
@@ -354,4 +354,5 @@ CONNECTOR = ConnectorKind(
     ladder="Proves a run's end as the rows report it, by the values that states names; any other value is UNKNOWN. "
     "With a log's query it proves output as well.",
     shell=psql_shell,
+    endpoint=endpoint,
 )

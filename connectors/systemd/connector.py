@@ -17,7 +17,7 @@ from connectors.sdk.fields import as_json, cursor_or_first
 from connectors.sdk.log_chunks import byte_offset, chunk_of_file
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, Schedule, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel
-from connectors.sdk.transport.hosts import HostSession, open_shell, session_of, targets
+from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import (
     HostNow,
     ScriptSection,
@@ -236,4 +236,5 @@ CONNECTOR = ConnectorKind(
         " shows it; where that is another one, the end is UNKNOWN."
     ),
     shell=open_shell,
+    endpoint=endpoint,
 )

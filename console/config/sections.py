@@ -386,6 +386,10 @@ class SystemConfig:
     def targets(self) -> list[str]:
         return self.kind.targets(self.options)
 
+    def endpoint(self, target: str) -> str:
+        """Its address and port, where other systems may connect to them too; else empty."""
+        return self.kind.endpoint(self.options, target) if self.kind.endpoint is not None else ""
+
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Capabilities with its present options."""

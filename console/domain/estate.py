@@ -55,6 +55,8 @@ class TargetFacts:
     """How far its clock is behind ours: its scheduler starts jobs that much later."""
     pause: SystemPause | None = None
     """The last pause of its polls by a person, lasting or ended."""
+    endpoint: str = ""
+    """ "db07:22": the targets of one endpoint that are unreachable have one cause; empty: it has its own."""
 
     def paused(self, now: datetime) -> SystemPause | None:
         """The pause in effect, if any."""

@@ -344,7 +344,7 @@ class IncidentView:
     unreachable: str = ""
     """Its cause, if that is a target that does not answer."""
     repaired: datetime | None = None
-    """When its root, or else the first later run of that job, succeeded; None if that is unknown."""
+    """When its root, or else the first later start of that job, succeeded; None if that is unknown."""
 
     @property
     def zone(self) -> str:
@@ -428,11 +428,14 @@ def member_errors(view: IncidentView) -> dict[tuple[int, str], str]:
 
 
 def repaired_at_end(members: Sequence[MemberView], end: str) -> list[MemberView]:
-    """The members of an incident that closed with this reason: a root that stays red, because its scheduler shows the
-    repair as a later run, is repaired."""
+    """The members of an incident that closed with this reason: a root that stays red or stale, because its scheduler
+    shows the repair as another run, is repaired."""
     if not end.startswith((GREEN_AGAIN, LATER_RUN_GOOD)):
         return list(members)
-    return [replace(member, role="repaired") if member.state in RED_STATES else member for member in members]
+    return [
+        replace(member, role="repaired") if member.state in RED_STATES or member.stale_read else member
+        for member in members
+    ]
 
 
 def has_recovered(view: IncidentView) -> bool:

@@ -78,6 +78,8 @@ class Declared:
     pools: tuple[DeclaredPool, ...] = ()
     rejected_dependencies: tuple[tuple[str, str], ...] = ()
     """(upstream, downstream) that are never suggested."""
+    endpoints: tuple[tuple[str, str], ...] = ()
+    """(target, its address and port), where several systems may share them: ("etl-hosts/db07", "db07:22")."""
 
     def calendar(self, name: str) -> Calendar | None:
         return next((calendar for calendar in self.calendars if calendar.name == name), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -25,6 +25,11 @@ def load_declared(session: Session) -> Declared:
     """Declarations of the store's config; none before the first."""
     document = get_meta(session, "declared")
     return parse_declared(document) if document is not None else NOTHING_DECLARED
+
+
+def endpoint_by_target(session: Session) -> Mapping[str, str]:
+    """The address and port of each target that may share them, by its name."""
+    return dict(load_declared(session).endpoints)
 
 
 @lru_cache(maxsize=8)

@@ -53,9 +53,12 @@ def maintenance_of_job(estate: Estate, job: JobFacts, at: datetime) -> ActiveMai
     return _lasting(estate.declared, job.system, name, job.name, at)
 
 
-def maintenance_of_target(estate: Estate, target: TargetFacts, at: datetime) -> ActiveMaintenance | None:
-    """The maintenance of the target or its system at that instant; that of some of its jobs does not count."""
-    return _lasting(estate.declared, target.system, f"{target.system}/{target.name}", None, at)
+def maintenance_of_targets(estate: Estate, targets: Iterable[TargetFacts], at: datetime) -> ActiveMaintenance | None:
+    """The maintenance of these targets or their systems at that instant, where each of them has one; the one that ends
+    last. That of some of their jobs does not count."""
+    return _of_each(
+        [_lasting(estate.declared, target.system, f"{target.system}/{target.name}", None, at) for target in targets]
+    )
 
 
 def maintenance_of_check(estate: Estate, name: str, at: datetime) -> ActiveMaintenance | None:

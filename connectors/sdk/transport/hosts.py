@@ -178,6 +178,13 @@ def targets(options: HostOptions) -> list[str]:
     return [entry.name if isinstance(entry, Host) else entry for entry in options.hosts]
 
 
+def endpoint(options: HostOptions, target: str) -> str:
+    """ "db07:22", with the ssh_config that resolves it; empty for this machine."""
+    host = options.host(target)
+    by = f" by {options.ssh_config}" if options.ssh_config is not None else ""
+    return "" if host.local else f"{host.address or host.name}:{host.port or options.port}{by}"
+
+
 class HostSession(Protocol):
     """Where scripts run: a kept SSH connection, or this machine's own shell."""
 

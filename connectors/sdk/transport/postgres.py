@@ -94,6 +94,11 @@ def targets(options: PostgresOptions) -> list[str]:
     return [options.host or "database"]
 
 
+def endpoint(options: PostgresOptions, _target: str) -> str:
+    """ "db07:5432"; empty where only the secret dsn knows it."""
+    return f"{options.host}:{options.port}" if options.host else ""
+
+
 def connection_parameters(options: PostgresOptions, secrets: SecretResolver) -> Mapping[str, str]:
     """libpq's keywords with secrets resolved. Raises AccessRefused, never showing what the dsn holds."""
     if options.dsn is not None:

@@ -180,18 +180,19 @@ def _subject(
 ) -> AlertSubject:
     notifications = index.estate.notifications
     root = index.job(match.group.root.job_id) if match.group.root is not None else None
-    target = match.group.target
+    targets = match.group.targets
     number = decision.incident_id or 0
     ack = notifications.acks.get(number)
     is_valid = ack is not None and ack.until > index.now
-    name = root.name if root is not None else f"{target.system}/{target.name}" if target is not None else ""
+    systems = {root.system} if root is not None else {target.system for target in targets}
+    names = {root.name} if root is not None else {f"{target.system}/{target.name}" for target in targets}
     to_fix = match.group.job_ids_to_fix() if match.group.root is not None else []
     job_owner = index.job(to_fix[0]).owner if to_fix else ""
     return AlertSubject(
         match,
         decision,
-        system=root.system if root is not None else target.system if target is not None else "",
-        job=name,
+        system=systems.pop() if len(systems) == 1 else "",
+        job=names.pop() if len(names) == 1 else "",
         job_owner=job_owner,
         tier=min((tiers[service.service] for service in decision.services if service.service in tiers), default=None),
         notified=notifications.notified.get(number, ()),

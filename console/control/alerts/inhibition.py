@@ -100,8 +100,7 @@ def _topics(context: AlertContext) -> tuple[dict[Topic, list[AlertSubject]], lis
 
 
 def _as_target(subject: AlertSubject) -> Iterator[Topic]:
-    target = subject.match.group.target
-    if target is not None:
+    for target in subject.match.group.targets:
         yield "target", target.id
 
 

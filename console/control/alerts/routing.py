@@ -92,8 +92,8 @@ def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDeci
     services = [service for service in estate.services if service.name in affected]
     roots, default = [estate.jobs[job_id] for job_id in match.group.job_ids_to_fix()], estate.settings.default_route
     systems = [estate.jobs[job_id].system for job_id in match.group.job_ids_to_fix()]
-    target = match.group.target
-    any_cause_live = any(map(estate.modes.system_is_live, systems or [target.system if target is not None else ""]))
+    systems = systems or [target.system for target in match.group.targets] or [""]
+    any_cause_live = any(map(estate.modes.system_is_live, systems))
     any_live = any_cause_live or any(modes.service_is_live(service.name) for service in services)
     for job in roots:
         forced = TECHNICAL if not affected else ""

@@ -25,7 +25,7 @@ from console.control.alerts.joint_repair import (
 from console.control.alerts.services_table import service_title, service_zone, services_table
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
-from console.control.incidents.root_cause import failed_tasks
+from console.control.incidents.root_cause import failed_tasks, has_own_error
 from console.control.incidents.titles import cause_name, failure_text, finding_text, with_log_line
 from console.control.incidents.verdict import MAX_STEPS, releases, step_text
 from console.control.snapshot.estate_index import EstateIndex
@@ -294,6 +294,8 @@ def _facts(
         yield "Split from", incident_name(decision.split_from)
     for run in _failed_before(match) if not decision.closed else ():
         yield "Failed before", f"{index.name(run.job_id)}: {failure_text(index, run, zone)}"
+    for run in _failed_too(index, match) if not decision.closed else ():
+        yield "Also failed", f"{index.name(run.job_id)}: {failure_text(index, run, zone)}"
     drift = [finding for finding in match.evidence if finding.rule is DetectionRule.DRIFT and not decision.closed]
     for finding in islice((finding for finding in match.evidence if finding not in drift), MAX_FINDINGS):
         text = finding_text(index, finding, zone, with_source=True)
@@ -319,6 +321,13 @@ def _failed_before(match: IncidentMatch) -> list[RunFacts]:
     ends = [completed_at(run) or red_since(run) for run in red if run.job_id == root.job_id]
     symptoms = (run for run in red if run.job_id != root.job_id and run.state is RunState.FAILED)
     return [run for run in symptoms if ends and red_since(run) < min(ends)][:MAX_FINDINGS]
+
+
+def _failed_too(index: EstateIndex, match: IncidentMatch) -> list[RunFacts]:
+    """The latest failure of each further job that failed with an error of its own."""
+    shown = {run.job_id for run in (match.to_repair, *_failed_before(match)) if run is not None}
+    own = {run.job_id: run for run in match.group.red if has_own_error(index, match.group, run)}
+    return [run for job_id, run in own.items() if job_id not in shown][:MAX_FINDINGS]
 
 
 def _is_change(drift: Finding, decision: IncidentDecision) -> bool:

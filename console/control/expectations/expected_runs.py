@@ -26,7 +26,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import NO_HOLDS, JobHolds
 from console.control.snapshot.incremental import EvaluationMemo, JobMemo
 from console.control.snapshot.pools import has_slot, pool_of, pools_of, slot_text
-from console.control.snapshot.reachability import is_out_of_reach, out_of_reach_since
+from console.control.snapshot.reachability import is_out_of_reach, outage_during
 from console.control.snapshot.runs import NEVER, has_no_clock, has_started
 from console.domain.decision import ExpectedRun
 from console.domain.estate import Estate, JobFacts, RunFacts, TargetFacts, runs_by_job
@@ -447,9 +447,10 @@ def _verdict(
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
         why = f"; {put_off.text}" if put_off.text else ""
         missed = _missed_text(job, put_off.at, ours.overdue, due.at)
-        outage = out_of_reach_since(estate, job.target_id, due.at, put_off.at)
-        if target is not None and outage is not None:
-            why += f"; {target.system}/{target.name} was out of reach since {zoned_time(outage, job.zone, due.at)}"
+        if (outage := outage_during(estate, job.target_id, due.at, put_off.at)) is not None:
+            lost_target, since = outage
+            out_of_reach = f"{lost_target.system}/{lost_target.name} was out of reach"
+            why += f"; {out_of_reach} since {zoned_time(since, job.zone, due.at)}"
         state, reason = RunState.MISSED, f"{missed}{why}{ours.why_missed(due.key)}"
         lost = target.lost if target is not None else None
         if lost is not None and lost[0] <= put_off.at and due.at <= lost[1] and job.gone_since is None:

@@ -25,8 +25,9 @@ from console.control.incidents.repair import repair_length, requested_repair
 from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.reachability import place_of
 from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
-from console.domain.estate import IncidentFacts, PlanFacts, RunFacts
+from console.domain.estate import IncidentFacts, PlanFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import GREEN_AGAIN, LATER_RUN_GOOD, FailureError
 from console.domain.service import UNMET_PROMISE
@@ -43,7 +44,7 @@ def causes_from_findings(
     jobs = {run.job_id for group in groups for run in group.red}
     jobs |= {group.root.job_id for group in groups if group.root is not None}
     broken = {index.graph.unit(job) for job in jobs}
-    sick = {group.target.id for group in groups if group.target is not None}
+    sick = {target.id for group in groups for target in group.targets}
     units = {job.id for job in index.estate.jobs.values() if job.target_id in sick} if sick else set()
     units = {index.graph.unit(unit) for unit in units} | broken
     explained = units.union(*(index.graph.descendants(unit) for unit in units))
@@ -149,6 +150,11 @@ class IncidentMatch:
         return self.unrepaired or self.group.root
 
     @property
+    def stays_with_endpoint(self) -> bool:
+        """True if its incident is about a target already: about this one, or another at its endpoint."""
+        return self.group.target is not None and self.incident is not None and self.incident.root_target_id is not None
+
+    @property
     def is_repaired(self) -> bool:
         """True if its cause is resolved and it only waits, for a late service or for its plan."""
         return bool(self.awaits) or self.awaited_plan is not None
@@ -175,7 +181,7 @@ def match_incidents(index: EstateIndex, groups: Sequence[RootCause]) -> list[Inc
     split_from: dict[int, int] = {}
     for incident in sorted(index.estate.incidents, key=lambda known: (known.opened_at, known.id)):
         split_from |= _parted(index, incident, groups)
-        place = _same_cause(incident, groups)
+        place = _same_cause(index, incident, groups)
         (free if place is None else owners[place]).append(incident)
     matches: list[IncidentMatch] = []
     for incident in free:
@@ -250,12 +256,13 @@ class _ClosedIncidents:
 
     def __init__(self, index: EstateIndex) -> None:
         self._within = index.estate.declared.incidents.reopen_within
+        self._targets = index.estate.targets
         self._left = sorted(index.estate.closed, key=lambda incident: (incident.closed_at or index.now, incident.id))
 
     def reopened_by(self, group: RootCause) -> IncidentFacts | None:
         """The incident that closed last with the same root, shortly before the cause; returned once."""
         soon = (incident for incident in self._left if self._is_soon(incident, group))
-        incidents = [incident for incident in soon if _same_root(incident, group)]
+        incidents = [incident for incident in soon if _same_root(self._targets, incident, group)]
         if incidents:
             self._left.remove(incidents[-1])
         return incidents[-1] if incidents else None
@@ -272,9 +279,9 @@ class _ClosedIncidents:
         return incident.closed_at is not None and group.since - incident.closed_at < self._within
 
 
-def _same_root(incident: IncidentFacts, group: RootCause) -> bool:
+def _same_root(targets: Mapping[int, TargetFacts], incident: IncidentFacts, group: RootCause) -> bool:
     if group.target is not None:
-        return group.target.id == incident.root_target_id
+        return group.is_about(targets.get(incident.root_target_id or 0))
     if group.shared or group.check:
         known = (incident.shared, incident.root_check, incident.business_date)
         return (group.shared, group.check, group.business_date) == known
@@ -341,14 +348,15 @@ def _known_run_ids(incident: IncidentFacts) -> frozenset[int]:
     return incident.member_run_ids if incident.affected_run_ids is None else incident.affected_run_ids
 
 
-def _same_cause(incident: IncidentFacts, groups: Sequence[RootCause]) -> int | None:
+def _same_cause(index: EstateIndex, incident: IncidentFacts, groups: Sequence[RootCause]) -> int | None:
     """Position of the group with the incident's own root, else of the one in which its root is a symptom."""
     if incident.shared:
         return next((place for place, group in enumerate(groups) if group.incident_id == incident.id), None)
+    root_target = index.estate.targets.get(incident.root_target_id or 0)
     for place, group in enumerate(groups):
         if incident.id in group.explains:
             return place
-        if group.target is not None and group.target.id == incident.root_target_id:
+        if group.is_about(root_target):
             return place
         if group.check and (group.check, group.business_date) == (incident.root_check, incident.business_date):
             return place
@@ -401,7 +409,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
             match.close_reason = UNWATCHED
         elif target.failing_since is None:
             match.close_reason, match.recovered = "it answers again", True
-            match.superseded = _superseded_unseen(index, incident, target.id)
+            match.superseded = _superseded_unseen(index, incident, target)
         return match
     if incident.root_check:
         group = RootCause(incident.business_date, incident.failed_since, None, None, [], incident.root_check)
@@ -427,14 +435,17 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
     return match
 
 
-def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target_id: int) -> list[RunFacts]:
-    """Red runs of the target since the incident began that no incident has had, and that a later run superseded."""
+def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target: TargetFacts) -> list[RunFacts]:
+    """Red runs at the endpoint of the target since the incident began that no incident has had, and that a later run
+    superseded."""
     known = frozenset[int]().union(
         *(_known_run_ids(facts) for facts in (*index.estate.incidents, *index.estate.closed))
     )
     return [
         run
-        for run in runs_on_target(index, target_id)
+        for near in index.estate.targets.values()
+        if place_of(near) == place_of(target)
+        for run in runs_on_target(index, near.id)
         if run.state.is_red
         and red_since(run) >= incident.failed_since
         and run.id not in known
@@ -549,15 +560,23 @@ class KnownFailure(NamedTuple):
 
 
 class JobErrors(NamedTuple):
-    """A job that failed with more than one error, or again after a success."""
+    """A job that failed with more than one error, or again after a success, or a symptom with an error of its own."""
 
     job: str
     notified: int
-    """Number of failures, at most `MAX_ERRORS`."""
+    """Number of failures, at most `MAX_ERRORS`; 1 for the own error of a symptom."""
     after_success: bool
     """True if the job had succeeded before the last of them."""
     is_known: bool = False
     """True if the last of them has an error that was notified before."""
+
+    @property
+    def is_own(self) -> bool:
+        return self.notified == 1
+
+    @property
+    def kind(self) -> tuple[bool, bool, bool]:
+        return self.after_success, self.is_known, self.is_own
 
 
 class ServiceActBy(NamedTuple):

@@ -32,8 +32,15 @@ from console.control.incidents.correlation import (
     parse_last_notification,
 )
 from console.control.incidents.impact import RepairBudgets, tightest_budget
-from console.control.incidents.root_cause import is_lost_out_of_reach, run_error, threatened_runs, unfinished_runs_on
+from console.control.incidents.root_cause import (
+    has_own_error,
+    is_lost_out_of_reach,
+    run_error,
+    threatened_runs,
+    unfinished_runs_on,
+)
 from console.control.incidents.titles import (
+    also_unreachable,
     blamed_name,
     cause_name,
     cause_rule,
@@ -67,7 +74,7 @@ from console.timing.maintenance import (
     maintenance_of_check,
     maintenance_of_job,
     maintenance_of_jobs,
-    maintenance_of_target,
+    maintenance_of_targets,
 )
 
 
@@ -108,7 +115,7 @@ def _maintenance_of_incident(index: EstateIndex, match: IncidentMatch) -> Active
     shared cause."""
     group, estate = match.group, index.estate
     if group.target is not None:
-        return maintenance_of_target(estate, group.target, index.now)
+        return maintenance_of_targets(estate, group.targets, index.now)
     if group.check:
         return maintenance_of_check(estate, group.check, index.now)
     if group.root is None:
@@ -280,25 +287,25 @@ def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | Non
     return ", ".join(_news_of_cause(before, now, {_ANOTHER_AFTER_SUCCESS: _FAILURE_TEXTS[_ANOTHER_AFTER_SUCCESS]}))
 
 
-_ANOTHER_AFTER_SUCCESS = (True, False)
+_ANOTHER_AFTER_SUCCESS = (True, False, False)
 _FAILURE_TEXTS = {
     _ANOTHER_AFTER_SUCCESS: "failed again after a success, with another error",
-    (True, True): "failed again after a success",
-    (False, False): "failed with another error",
+    (True, True, False): "failed again after a success",
+    (False, False, False): "failed with another error",
+    (False, False, True): "failed as well, with an error of its own",
 }
 
 
 def _news_of_cause(
     before: LastNotification,
     now: LastNotification,
-    texts: Mapping[tuple[bool, bool], str] = _FAILURE_TEXTS,
+    texts: Mapping[tuple[bool, bool, bool], str] = _FAILURE_TEXTS,
     shown: str = "",
 ) -> list[str]:
-    """`texts`: by whether the job had succeeded in between, and whether the error is known. `shown`: the title above
-    it."""
+    """`texts`: by `JobErrors.kind`. `shown`: the title above it."""
     news = [cause_text("root cause is", now.root, before.root, shown)] if now.root != before.root else []
     for kind, text in texts.items():
-        jobs = [error.job for error in now.new_errors(before) if (error.after_success, error.is_known) == kind]
+        jobs = [error.job for error in now.new_errors(before) if error.kind == kind]
         news += [f"{text}: {', '.join(jobs)}"] if jobs else []
     return news
 
@@ -306,8 +313,8 @@ def _news_of_cause(
 def _failures(
     index: EstateIndex, match: IncidentMatch, before: LastNotification | None
 ) -> tuple[tuple[KnownFailure, ...], tuple[JobErrors, ...]]:
-    """Different failures of the red jobs, and the jobs notified of more than one. A known error is news only if a root
-    fails with it again after a success."""
+    """Different failures of the red jobs, and the jobs notified of more than one, or of an error of their own. A known
+    error is news only if a root fails with it again after a success."""
     if match.close_reason or match.group.target is not None:
         return (before.failures, before.errors) if before is not None else ((), ())
     is_continued = before is not None and not match.reopened
@@ -322,6 +329,9 @@ def _failures(
             continue
         error, success = run_error(index, run), _last_success(index, run)
         failure = KnownFailure(name, run.state.value, *error, success.isoformat() if success is not None else "")
+        own_errors = sum(known_errors.is_own for known_errors in errors.values())
+        if name not in errors and own_errors < MAX_ERRORS and has_own_error(index, match.group, run):
+            errors[name] = JobErrors(name, 1, after_success=False)
         known = failures.setdefault(name, [failure])
         after_success = failure.succeeded_at > known[-1].succeeded_at
         is_again = after_success and success is not None and match.is_root_since(run.job_id, success)
@@ -357,7 +367,13 @@ def _cause_kind(match: IncidentMatch) -> str:
 def cause_change_text(match: IncidentMatch, decision: IncidentDecision, before: LastNotification | None) -> str:
     """Timeline entry of a change of its cause that no notification has to name; empty without one."""
     incident = match.incident
-    if before is None or incident is None or match.to_repair is None or decision.closed or decision.reopened:
+    if before is None or incident is None or decision.closed or decision.reopened:
+        return ""
+    if match.stays_with_endpoint:
+        also, is_another = also_unreachable(match), decision.root_target_id != incident.root_target_id
+        now_text = [f"cause is now: {decision.title}"] if is_another else []
+        return "; ".join([*now_text, *([also] if also and also not in incident.reason else [])])
+    if match.to_repair is None:
         return ""
     now = parse_last_notification(decision.fingerprint)
     is_changed = decision.title != incident.title and now.root == before.root and not match.group.rule
@@ -497,7 +513,7 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
         ("repaired", [run for run in affected if not index.is_red_now(run)]),
     ]
     if target is not None and not match.close_reason:
-        roles.append(("threatened", unfinished_runs_on(index, target.id)))
+        roles += [("threatened", unfinished_runs_on(index, known.id)) for known in match.group.targets]
     members: dict[RunKey, MemberVerdict] = {}
     for role, runs in roles:
         for run in runs:

@@ -8,7 +8,7 @@ the last late one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -168,7 +168,7 @@ def affected_days(
         return {}
     affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
     if match.group.target is not None:
-        affected = _hit_by_target(index, match.group.target.id, days)
+        affected = _hit_by_targets(index, {target.id for target in match.group.targets}, days)
     if match.group.check:
         return {day.key: (day, []) for day in days if _is_hit_by_check(index, match, day)}
     if awaited := match.group.awaits or match.awaits:
@@ -189,10 +189,10 @@ def affected_days(
     return affected
 
 
-def _hit_by_target(
-    index: EstateIndex, target_id: int, days: Sequence[ServiceForecast]
+def _hit_by_targets(
+    index: EstateIndex, target_ids: Set[int], days: Sequence[ServiceForecast]
 ) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
-    """For each service the last day past its deadline, if it is not delivered and needs a job on the target, and the
+    """For each service the last day past its deadline, if it is not delivered and needs a job on the targets, and the
     first open day that needs one now or soon."""
     affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
     late = {day.service.name: day for day in days if day.deadline < index.now}
@@ -201,7 +201,7 @@ def _hit_by_target(
         is_late = late.get(day.service.name) is day
         if not is_late and (day.service.name in seen or day.deadline < index.now):
             continue
-        nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id == target_id]
+        nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id in target_ids]
         if is_late:
             if nodes and delivered_at(index, day) is None and not unobserved_on(index, day):
                 affected[day.key] = (day, nodes)

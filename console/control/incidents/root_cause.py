@@ -2,7 +2,8 @@
 
 A red run is a symptom of another if that one is upstream on the same business date and was due or started before the
 symptom was red: its first run that failed with the same error as its latest. A failed task is reported with its DAG.
-Runs that turned red on an unreachable target, or downstream of its missing runs, belong to the target.
+Runs that turned red on an unreachable target, or downstream of its missing runs, belong to the target. Unreachable
+targets with one endpoint are one cause.
 
 Failing target: it answers, its jobs name no common cause, and nearly all fail at once. Conservative: at least five of
 its jobs turned red close together, they are most of the runs that ended there in that time, and next to nothing was
@@ -33,7 +34,7 @@ from console.control.snapshot.failures import (
     run_signature,
     target_label,
 )
-from console.control.snapshot.reachability import out_of_reach_since
+from console.control.snapshot.reachability import outage_during, place_of
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import Finding
@@ -56,6 +57,7 @@ class RootCause:
     root: RunFacts | None
     """The root's latest red run of that date; repaired if an open incident still has red or stale followers."""
     target: TargetFacts | None
+    """The first that failed, of several at one endpoint."""
     red: list[RunFacts] = field(default_factory=list)
     """All red runs, the root's own included."""
     check: str = ""
@@ -78,6 +80,18 @@ class RootCause:
     """Open incident of a shared root."""
     explains: tuple[int, ...] = ()
     """Open incidents about lost service days that this cause explains."""
+    beside: tuple[TargetFacts, ...] = ()
+    """Other targets at the endpoint of the target that are unreachable."""
+
+    @property
+    def targets(self) -> tuple[TargetFacts, ...]:
+        return (self.target, *self.beside) if self.target is not None else ()
+
+    def is_about(self, target: TargetFacts | None) -> bool:
+        """True for its targets, and for one at their endpoint that answers again."""
+        if target is None or any(known.id == target.id for known in self.targets):
+            return target is not None
+        return target.failing_since is None and target.endpoint in map(_place, self.targets)
 
     @property
     def rule(self) -> str:
@@ -108,15 +122,23 @@ def upstream_causes(index: EstateIndex) -> list[RootCause]:
         for run in runs:
             if run.state.is_red and index.is_red_now(run):
                 red.setdefault(run.business_date, {}).setdefault(job_id, []).append(run)
-    sick = [_of_target(index, target) for target in unreachable_target_causes(index)]
+    sick = [_of_targets(index, targets) for targets in unreachable_target_causes(index)]
     roots = _roots(index, {business_date: _without_explained(index, jobs, sick) for business_date, jobs in red.items()})
     return sorted([*sick, *roots], key=lambda group: (group.since, _name(index, group)))
 
 
-def unreachable_target_causes(index: EstateIndex) -> list[TargetFacts]:
-    """Targets that fail for more polls than `stale_polls` and have something to run, or members of services."""
-    stale_polls, targets = index.estate.settings.stale_polls, index.estate.targets.values()
-    failing = [target for target in targets if _failing_for(target, index.now) > stale_polls * target.poll_every]
+def unreachable_target_causes(index: EstateIndex) -> list[list[TargetFacts]]:
+    """Targets that fail for more polls than `stale_polls` and have something to run, or members of services. With one
+    that is unreachable all at its endpoint that are, also where an incident about it is open and it answers again."""
+    stale_polls, targets = index.estate.settings.stale_polls, index.estate.targets
+    down = {
+        _place(target)
+        for target in targets.values()
+        if _failing_for(target, index.now) > stale_polls * target.poll_every
+    }
+    known = (targets.get(incident.root_target_id or 0) for incident in index.estate.incidents)
+    down |= {target.endpoint for target in known if target is not None and target.failing_since is None}
+    failing = [target for target in targets.values() if target.failing_since is not None and _place(target) in down]
     if not failing:
         return []
     members = set().union(*(index.graph.members(service.terminals) for service in index.estate.services))
@@ -124,7 +146,16 @@ def unreachable_target_causes(index: EstateIndex) -> list[TargetFacts]:
     for job_id, runs in index.runs.items():
         if any(run.state.is_open for run in runs):
             busy.add(index.job(job_id).target_id)
-    return [target for target in failing if target.id in busy]
+    places: dict[str | int, list[TargetFacts]] = {}
+    for target in failing:
+        if target.id in busy:
+            places.setdefault(_place(target), []).append(target)
+    return list(places.values())
+
+
+def _place(target: TargetFacts) -> str | int:
+    """Its endpoint, if it is unreachable. A target that answers with a fault is a cause of its own."""
+    return place_of(target) if target.error_kind == "unreachable" else target.id
 
 
 def unreachable_from(estate: Estate) -> Iterator[datetime]:
@@ -227,7 +258,7 @@ def is_lost_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:
     """True for a start missed, or a run lost, while its target was out of reach: not an error of the job."""
     if run.state not in (RunState.MISSED, RunState.LOST):
         return False
-    return out_of_reach_since(index.estate, index.job(run.job_id).target_id, red_since(run), index.now) is not None
+    return outage_during(index.estate, index.job(run.job_id).target_id, red_since(run), index.now) is not None
 
 
 def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) -> list[RootCause]:
@@ -261,11 +292,12 @@ def _fails_since(index: EstateIndex, runs: Sequence[RunFacts]) -> datetime:
     return min(map(red_since, streak))
 
 
-def _of_target(index: EstateIndex, target: TargetFacts) -> RootCause:
+def _of_targets(index: EstateIndex, targets: Sequence[TargetFacts]) -> RootCause:
+    target, *beside = sorted(targets, key=lambda failing: (failing.failing_since or index.now, failing.id))
     since = target.failing_since or index.now
     zoned = next((job for job in index.estate.jobs.values() if job.target_id == target.id), None)
     business_date = business_date_of(since, None, zoned.zone, zoned.cutoff) if zoned is not None else since.date()
-    return RootCause(business_date, since, None, target)
+    return RootCause(business_date, since, None, target, beside=tuple(beside))
 
 
 def _without_explained(
@@ -280,17 +312,16 @@ def _without_explained(
 
 
 def _explained(index: EstateIndex, group: RootCause, jobs: dict[int, list[RunFacts]]) -> list[int]:
-    if group.target is None:
-        return []
     dates = {runs[0].business_date for runs in jobs.values()}
-    waiting = {run.job_id for run in unfinished_runs_on(index, group.target.id) if run.business_date in dates}
-    downstream = set().union(*(index.graph.descendants(unfinished) for unfinished in waiting))
-    return [
-        job_id
-        for job_id, runs in jobs.items()
-        if (index.job(job_id).target_id == group.target.id or job_id in downstream)
-        and max(red_since(run) for run in runs) >= group.since
-    ]
+    explained = dict[int, None]()
+    for target in group.targets:
+        waiting = {run.job_id for run in unfinished_runs_on(index, target.id) if run.business_date in dates}
+        downstream = set().union(*(index.graph.descendants(unfinished) for unfinished in waiting))
+        for job_id, runs in jobs.items():
+            is_below = index.job(job_id).target_id == target.id or job_id in downstream
+            if is_below and max(map(red_since, runs)) >= (target.failing_since or group.since):
+                explained[job_id] = None
+    return list(explained)
 
 
 def _name(index: EstateIndex, group: RootCause) -> str:
@@ -387,6 +418,13 @@ def blamed_identity(index: EstateIndex, group: RootCause) -> str:
     """Identity that the group's root blames; empty if it blames none."""
     signature = _signature(index, group.root)
     return run_identity(index.estate, group.root, signature) if signature is not None and group.root is not None else ""
+
+
+def has_own_error(index: EstateIndex, group: RootCause, run: RunFacts) -> bool:
+    """True for a symptom whose message or log names a cause, and another one than its root's."""
+    signature = _signature(index, run) if run.state.is_red and run not in group.roots() else None
+    identity = run_identity(index.estate, run, signature) if signature is not None else ""
+    return bool(identity) and identity not in (group.shared, blamed_identity(index, group))
 
 
 def was_retried(index: EstateIndex, affected: Iterable[RunFacts], group: RootCause, shared: str) -> bool:

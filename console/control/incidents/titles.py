@@ -56,7 +56,8 @@ def notified_cause(index: EstateIndex, match: IncidentMatch) -> str:
         return f"{cause_name(index, match)}: {finding.rule.text}"
     if match.group.awaits:
         return f"{cause_name(index, match)}: {UNMET_PROMISE}"
-    before = last_notification_of(match) if cause_rule(match) or match.unrepaired is not None else None
+    is_same = cause_rule(match) or match.unrepaired is not None or match.stays_with_endpoint
+    before = last_notification_of(match) if is_same else None
     return before.root if before is not None else cause_name(index, match)
 
 
@@ -258,12 +259,24 @@ def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
     return [clean_line(task.native_id.removeprefix(dag), REASON_LIMIT) for task in failed_tasks(index, run)]
 
 
+MAX_TARGETS = 3
+"""Further targets at an endpoint that a reason names."""
+
+
+def also_unreachable(match: IncidentMatch) -> str:
+    """ "also unreachable: cron-db07/db07"; empty if its target is the only one."""
+    names = [clean_line(f"{target.system}/{target.name}") for target in match.group.beside]
+    further = f" and {len(names) - MAX_TARGETS} more" if len(names) > MAX_TARGETS else ""
+    return f"also unreachable: {', '.join(names[:MAX_TARGETS])}{further}" if names else ""
+
+
 def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     root, target = match.to_repair, match.group.target
     if match.group.finding is not None:
         return finding_text(index, match.group.finding, zone, with_source=True)
     if target is not None and target.failing_since is not None:
-        return one_line(target.error, REASON_LIMIT)
+        also = also_unreachable(match)
+        return one_line(f"{also}; {target.error}" if also else target.error, REASON_LIMIT)
     if match.group.text:
         return match.group.text
     if match.awaits:
@@ -292,8 +305,9 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
 
 
 def failure_text(index: EstateIndex, run: RunFacts, zone: str) -> str:
-    """ "exit 3: could not connect to db07": why the run is red, with the error line of its log."""
-    return with_log_line(index, run, _why(index, run, zone), run.tail)
+    """ "exit 3: could not connect to db07": why the run is red, with the error line of its log, else of its message."""
+    log = run.tail or (run.message if run.exit_code is not None else "")
+    return with_log_line(index, run, _why(index, run, zone), log)
 
 
 def with_log_line(index: EstateIndex, run: RunFacts, why: str, log: str) -> str:

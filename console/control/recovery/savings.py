@@ -91,10 +91,9 @@ def _save(index: EstateIndex, day: ServiceForecast, act_by: datetime | None) -> 
 
 
 def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> tuple[str, ...]:
-    target = match.group.target
-    if target is not None and target.failing_since is not None:
-        name = clean_line(f"{target.system}/{target.name}")
-        return (f"{name} does not answer: nothing can be sent there before it does",)
+    if silent := [target for target in match.group.targets if target.failing_since is not None]:
+        names = (clean_line(f"{target.system}/{target.name}") for target in silent)
+        return tuple(f"{name} does not answer: nothing can be sent there before it does" for name in names)
     lost = {day.key: day for day, nodes in days.values()
             if _save(index, day, threat_to_day(index, match, day, nodes).act_by).saved is False}  # fmt: skip
     return tuple(dict.fromkeys(_unsaved_text(index, lost[key]) for key in sorted(lost)))

@@ -27,7 +27,7 @@ from console.control.snapshot.failing_targets import TargetEnds
 from console.control.snapshot.failures import RedJob, red_jobs_of, target_label
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.pools import pools_of
-from console.control.snapshot.reachability import is_out_of_reach
+from console.control.snapshot.reachability import is_out_of_reach, place_of
 from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, run_time
 from console.domain.decision import ExpectedRun, RunJudgement
 from console.domain.estate import (
@@ -223,7 +223,11 @@ class EstateShape:
 
     def __init__(self, estate: Estate) -> None:
         self._jobs, self._dependencies, self._services = estate.jobs, estate.dependencies, estate.services
-        self._pools = estate.declared.pools
+        self._pools, self._endpoints = estate.declared.pools, estate.declared.endpoints
+        self._place_of = {target.id: place_of(target) for target in estate.targets.values()}
+        self._targets_at: dict[str | int, list[int]] = {}
+        for target_id, place in self._place_of.items():
+            self._targets_at.setdefault(place, []).append(target_id)
         self._pool_jobs = pools_of(estate.declared, estate.jobs)
         self._pool_of = {job_id: name for name, jobs in self._pool_jobs.items() for job_id in jobs}
         self.components = _lasting_components(estate, self._pool_jobs.values())
@@ -248,7 +252,7 @@ class EstateShape:
         """True if this estate has the same shape; cheap if it shares its values with the one before."""
         if estate.dependencies is not self._dependencies or estate.services is not self._services:
             return False
-        if estate.declared.pools != self._pools:
+        if (estate.declared.pools, estate.declared.endpoints) != (self._pools, self._endpoints):
             return False
         return estate.jobs is self._jobs or _places(estate.jobs) == _places(self._jobs)
 
@@ -283,13 +287,18 @@ class EstateShape:
         return self.components_with(self.on_target(target_id))
 
     def components_of_incident(self, incident: IncidentFacts) -> Set[int]:
-        """The numbers of the components of its root, of all jobs on a target that is its root, of its members, of
-        services that wait for its check."""
+        """The numbers of the components of its root, of all jobs on a target that is its root and at its endpoint, of
+        its members, of services that wait for its check."""
         roots = () if incident.root_job_id is None else (incident.root_job_id,)
         components = self.components_with((*roots, *incident.member_job_ids))
         if incident.root_target_id is not None:
-            components |= self.components_on(incident.root_target_id)
+            for target_id in self._targets_at.get(self.place_of(incident.root_target_id), [incident.root_target_id]):
+                components |= self.components_on(target_id)
         return components | self.components_reading(incident.root_check)
+
+    def place_of(self, target_id: int) -> str | int:
+        """As `reachability.place_of`."""
+        return self._place_of.get(target_id, target_id)
 
     def on_target(self, target_id: int) -> Sequence[int]:
         """The jobs of a target, in the order of the jobs."""
@@ -570,7 +579,8 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
     if len(ids) == len(estate.jobs):
         return estate
     jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
-    targets = {job.target_id for job in jobs.values()} | {incident.root_target_id for incident in explaining}
+    closed = tuple(sorted(links.closed.within(components), key=attrgetter("id")))
+    targets = {job.target_id for job in jobs.values()} | {known.root_target_id for known in (*explaining, *closed)}
     runs, earlier = runs_by_job(estate.runs), links.earlier
     beside = sorted(shape.sharing_pools_with(ids) - ids)
     return replace(
@@ -586,7 +596,7 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
             number: estate.targets[number] for number in sorted(filter(None, targets)) if number in estate.targets
         },
         incidents=explaining or tuple(sorted(links.incidents.within(components), key=attrgetter("id"))),
-        closed=tuple(sorted(links.closed.within(components), key=attrgetter("id"))),
+        closed=closed,
         holds=tuple(hold for hold in estate.holds if hold.job_id in ids),
         history={job_id: estate.history[job_id] for job_id in jobs if job_id in estate.history},
         earlier=tuple(run for job_id in jobs for run in earlier.get(job_id, ())),
@@ -707,7 +717,7 @@ class PassingLinks:
         connecting = failing | self._silent
         for number in connecting ^ self._connecting:
             components = self._shape.components_on(number)
-            self._connect(("target", number), components, 1 if number in connecting else -1)
+            self._connect(("target", self._shape.place_of(number)), components, 1 if number in connecting else -1)
         self._connecting = connecting
 
     def _update_passing(self, estate: Estate) -> None:

@@ -47,13 +47,22 @@ def out_of_reach_text(target: TargetFacts, now: datetime, clock: Callable[[datet
     return f"{name} {status}{f' since {clock(since)}' if since is not None else ''}"
 
 
-def out_of_reach_since(estate: Estate, target_id: int, since: datetime, until: datetime) -> datetime | None:
-    """Since when the target was out of reach at some time between these instants, by its open and recently closed
-    incidents; None if it was not."""
-    outages = (facts for facts in (*estate.incidents, *estate.closed) if facts.root_target_id == target_id)
-    during = (
-        outage.failed_since
-        for outage in outages
+def place_of(target: TargetFacts) -> str | int:
+    """Equal for the targets that fail together when their endpoint is down."""
+    return target.endpoint or target.id
+
+
+def outage_during(
+    estate: Estate, target_id: int, since: datetime, until: datetime
+) -> tuple[TargetFacts, datetime] | None:
+    """The target that was out of reach at some time between these instants, and since when, by the open and recently
+    closed incidents: it, or one at its endpoint; None if neither was."""
+    target, targets = estate.targets.get(target_id), estate.targets
+    during = [
+        (known, outage.failed_since)
+        for outage in (*estate.incidents, *estate.closed)
+        if outage.root_target_id is not None and (known := targets.get(outage.root_target_id)) is not None
+        if target is not None and place_of(known) == place_of(target)
         if outage.failed_since <= until and (outage.closed_at is None or since <= outage.closed_at)
-    )
-    return min(during, default=None)
+    ]
+    return min(during, key=lambda outage: outage[1], default=None)

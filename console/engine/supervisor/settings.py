@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from connectors.sdk.secrets import SecretStore
 from console.config.sections import Config
@@ -31,7 +32,7 @@ def estate_settings(config: Config) -> EstateSettings:
         rules=ActingRules(
             **config.acting.model_dump(exclude={"valid_for"}), valid_for_s=config.acting.valid_for.total_seconds()
         ),
-        declared=config.declared,
+        declared=replace(config.declared, endpoints=tuple(_endpoints(config))),
         name=config.estate.name,
         starts_in=config.estate.starts_in,
         digest=config.digest,
@@ -70,6 +71,13 @@ def acknowledge_links(config: Config, secrets: SecretStore) -> AcknowledgeLinks 
             people.setdefault(route, set()).add(person)
     known = {route: next(iter(names)) for route, names in people.items() if len(names) == 1}
     return AcknowledgeLinks(settings.public_url, settings.link_key, secrets, known)
+
+
+def _endpoints(config: Config) -> Iterator[tuple[str, str]]:
+    for name, system in config.systems.items():
+        for target in system.targets:
+            if endpoint := system.endpoint(target):
+                yield f"{name}/{target}", endpoint
 
 
 def _system(name: str, config: Config) -> SystemSetting:

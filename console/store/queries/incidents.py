@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,7 @@ from console.store.queries.actions import ActionQueries
 from console.store.queries.base import ContextQueries, ReadStore, clean_name, run_visibility
 from console.store.queries.findings import FindingQueries
 from console.store.row_values import from_row, parse_object, parse_reasons
+from console.text.normalize import error_line as log_error_line
 
 # ruff: noqa: S608  (statements contain only constants of the code; every value is bound)
 MAX_REPAIRS = 12
@@ -44,6 +45,15 @@ ACKNOWLEDGED_UNTIL = (
 """Column of a query of `event e`."""
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _RUNNING = "'running', 'retrying', 'cancelling'"
+_DECIDES_AFTER = (
+    "n.job_id = r.job_id AND n.sort_us > r.sort_us - 172800000000 AND (n.sort_us > r.sort_us OR (n.sort_us < r.sort_us"
+    " AND n.attempts > 1 AND n.business_date = r.business_date AND COALESCE((SELECT"
+    " min(x.started_us) FROM attempt x WHERE x.run_id = n.id AND x.state = 'succeeded'), n.started_us) >"
+    " COALESCE(r.started_us, r.sort_us) AND NOT EXISTS (SELECT 1 FROM job q JOIN system y ON y.id = q.system_id WHERE"
+    f" q.id = r.job_id AND ',' || y.capabilities || ',' LIKE '%,{Capability.PERIODS},%')))"
+)
+"""Whether run `n` is one of `EstateIndex.later_runs` of run `r`: of a later period, or a rerun of an earlier one of
+that date that began later, unless reruns have periods of their own."""
 _RERUN = (
     "CASE WHEN t.failing_since_us IS NOT NULL THEN s.name || '/' || t.name ELSE '' END AS unreachable, t.error_kind,"
     " (SELECT max(a.sent_us) FROM action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state IN"
@@ -52,8 +62,8 @@ _RERUN = (
     " action a WHERE a.run_id = r.id AND a.verb IN ('rerun', 'start') AND a.state = 'requested' AND a.needs_approval"
     " AND a.approved_by = '') AS awaits_approval, EXISTS (SELECT 1 FROM drift c WHERE c.job_id = r.job_id AND"
     " c.what = 'schedule' AND c.accepted_us IS NULL AND c.ended_us IS NULL) AS is_moved,"
-    " (SELECT max(n.started_us) FROM run n WHERE n.job_id = r.job_id AND"
-    f" n.sort_us > r.sort_us AND n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
+    f" (SELECT max(n.started_us) FROM run n WHERE {_DECIDES_AFTER} AND"
+    f" n.business_date = r.business_date AND n.state IN ({_RUNNING})) AS rerun_started_us"
 )
 """Whether run `r` can be repeated on target `t` of system `s`, and whether it already is."""
 _MEMBERS = (
@@ -89,8 +99,8 @@ _ROOT_FAILURE = (
 
 _REPAIRED = (
     "SELECT CASE WHEN r.state = 'succeeded' AND NOT r.stale_read THEN CASE WHEN r.evidence <> 'asserted' THEN"
-    " r.ended_us END ELSE (SELECT g.ended_us FROM run g WHERE g.job_id = r.job_id AND g.sort_us > r.sort_us AND"
-    " g.state = 'succeeded' AND g.evidence <> 'asserted' AND NOT g.stale_read ORDER BY g.sort_us LIMIT 1) END AS at_us,"
+    f" r.ended_us END ELSE (SELECT min(n.ended_us) FROM run n WHERE {_DECIDES_AFTER} AND n.sort_us <= i.closed_us AND"
+    " n.state = 'succeeded' AND n.evidence <> 'asserted' AND NOT n.stale_read) END AS at_us,"
     " i.closed_us FROM incident i JOIN run r ON r.id = i.root_run_id WHERE i.id = ?"
 )
 
@@ -125,6 +135,12 @@ _LOG = (
     " ORDER BY CASE WHEN a.state = 'succeeded' THEN 1 ELSE 0 END, a.number DESC LIMIT 1"
 )
 
+_TAILS = (
+    "SELECT a.run_id, l.text FROM {keys} JOIN attempt a ON a.run_id = k.a JOIN log_tail l ON l.attempt_id = a.id"
+    " ORDER BY a.run_id, a.number"
+)
+MAX_LOGS = 20
+"""Members whose error line is read from their log at most."""
 _RED_BEFORE = (
     "SELECT recent.sort_us, recent.state, recent.attempts, recent.exit_code, (SELECT o.close_reason FROM incident o"
     " WHERE o.root_run_id = recent.id AND o.closed_us IS NOT NULL ORDER BY o.id DESC LIMIT 1) AS close_reason, (SELECT"
@@ -213,10 +229,11 @@ class IncidentQueries(ContextQueries):
             raise NotFound(incident_name(incident_id), newest, "headway incident list --all")
         [row] = self._current(rows)
         log, log_error = self._log(row.root_run_id)
-        stale, members = self.store.stale_targets(), []
-        for member in self.link.rows(_MEMBERS, (incident_id,)):
+        stale, members, rows = self.store.stale_targets(), [], self.link.rows(_MEMBERS, (incident_id,))
+        lines = self._log_lines(rows)
+        for member in rows:
             visible = run_visibility(member.state, member.evidence, member.target_id, stale)
-            members.append(_member(member, visible.state, visible.evidence, stale))
+            members.append(_member(member, visible.state, visible.evidence, stale, lines.get(member.run_id, "")))
         events = self.link.rows(
             f"SELECT at_us, kind, text, actor, incident_id, {ACKNOWLEDGED_UNTIL} FROM event e"
             " WHERE incident_id = ? ORDER BY id",
@@ -310,6 +327,12 @@ class IncidentQueries(ContextQueries):
         )
         return None if row is None else int(row.id)
 
+    def _log_lines(self, members: Iterable[Row]) -> dict[int, str]:
+        """The error line of the log, by run, of the first failed members without a message."""
+        silent = [member.run_id for member in members if member.state in RED_STATES and not member.message]
+        tails = self.link.by_keys(_TAILS, [run_id for run_id in silent if run_id is not None][:MAX_LOGS])
+        return {row.run_id: log_error_line(row.text) for row in tails}
+
     def _log(self, run_id: int | None) -> tuple[str, str]:
         log = self.link.first(_LOG, (run_id,)) if run_id is not None else None
         if log is None:
@@ -377,7 +400,7 @@ def _unreachable(row: Row, stale: Container[int]) -> str:
     return str(row.unreachable) if is_known else ""
 
 
-def _member(row: Row, state: str, evidence: str, stale: Container[int]) -> MemberView:
+def _member(row: Row, state: str, evidence: str, stale: Container[int], log_line: str) -> MemberView:
     capabilities = (row.capabilities or "").split(",")
     is_before_due = state == RunState.MISSED and (row.observed_us or 0) < (row.period_us or 0)
     return from_row(
@@ -390,6 +413,7 @@ def _member(row: Row, state: str, evidence: str, stale: Container[int]) -> Membe
         can_rerun=Verb.RERUN.needs in capabilities,
         has_periods=Capability.PERIODS in capabilities,
         unreachable=_unreachable(row, stale),
+        message=row.message or (f"{error_line(row.exit_code, '')}: {log_line}".removeprefix(": ") if log_line else ""),
     )
 
 

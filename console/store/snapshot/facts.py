@@ -262,6 +262,7 @@ class Targets:
         self._scope: tuple[object, ...] = ()
         self._seq = 0
         """The greatest `changed_seq` that was read."""
+        self._endpoints: Mapping[str, str] = {}
         self.by_id: dict[int, TargetFacts] = {}
         """The same mapping while nothing changes."""
 
@@ -272,9 +273,9 @@ class Targets:
             rows = session.rows(f"{_SELECT_TARGETS} AND t.changed_seq > ?", (self._seq,))
             removed = set[int]()
         else:
-            rows = session.rows(_SELECT_TARGETS)
+            rows, self._endpoints = session.rows(_SELECT_TARGETS), config_documents.endpoint_by_target(session)
             removed = self.by_id.keys() - {row.id for row in rows}
-        read = {row.id: _target(row) for row in rows}
+        read = {row.id: _target(row, self._endpoints) for row in rows}
         new = {target_id for target_id, target in read.items() if self.by_id.get(target_id) != target}
         if new or removed:
             targets = self.by_id | {target_id: read[target_id] for target_id in new}
@@ -288,14 +289,16 @@ class Targets:
 def load_target(session: Session, target_id: int) -> TargetFacts | None:
     """None if it is not configured any more."""
     row = session.first(f"{_SELECT_TARGETS} AND t.id = ?", (target_id,))
-    return None if row is None else _target(row)
+    return None if row is None else _target(row, config_documents.endpoint_by_target(session))
 
 
-def _target(row: Row) -> TargetFacts:
+def _target(row: Row, endpoints: Mapping[str, str]) -> TargetFacts:
+    name = decode_name(row.name)
     return from_row(
         TargetFacts,
         row,
-        name=decode_name(row.name),
+        name=name,
+        endpoint=endpoints.get(f"{row.system}/{name}", ""),
         poll_every=timedelta(seconds=row.poll_every_s),
         lost=None if row.lost_until_us is None else (instant(row.lost_since_us or 0), instant(row.lost_until_us)),
         behind=clock_skew.clock_behind(row.skew_s),

@@ -788,6 +788,44 @@ def test_the_error_of_a_symptom_that_failed_between_two_attempts_of_its_root_is_
     assert "Failed before" not in only(ledger).notices[0].body
 
 
+DISK_FULL = "stock.csv: No space left on device"
+
+
+def test_another_job_that_fails_with_an_error_of_its_own_is_an_update_with_that_error() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3)
+    sent_at(ledger, "03:13")
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 1), exit_code=1)
+    assert [] == sent_at(ledger, "03:22")
+    load = ledger.state(LOAD, "03:20")
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 1), exit_code=1, tail=f"begins\n{DISK_FULL}\n")
+    assert load.attempt == ledger.state(LOAD, "03:20").attempt
+    assert [("updated", "oncall")] == sent_at(ledger, "03:23")
+    notice = only(ledger).notices[0]
+    assert "failed as well, with an error of its own: warehouse/load" == only(ledger).event
+    assert f"Also failed    warehouse/load: exit 1: {DISK_FULL}\n" in notice.body
+    assert DISK_FULL not in notice.plain_body
+    assert [] == sent_at(ledger, "03:30")
+
+
+def test_another_job_that_failed_by_itself_before_the_first_notification_is_no_later_update() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3)
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 1), exit_code=1, message=DISK_FULL)
+    assert [("opened", "oncall")] == sent_at(ledger, "03:22")
+    assert f"Also failed    warehouse/load: exit 1: {DISK_FULL}\n" in only(ledger).notices[0].body
+    assert [] == sent_at(ledger, "03:30")
+
+
+def test_another_job_that_blames_what_its_root_blames_is_no_update() -> None:
+    ledger = night()
+    refused = 'FATAL: password authentication failed for user "etl"'
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3, message=refused)
+    sent_at(ledger, "03:13")
+    ledger.run(LOAD, "03:20", RunState.FAILED, **ended("03:20", 1), exit_code=1, message=refused)
+    assert [] == sent_at(ledger, "03:22")
+
+
 def test_a_repair_that_was_sent_after_the_success_began_did_not_repair_it() -> None:
     ledger = night()
     fails(ledger)

@@ -166,6 +166,19 @@ def test_a_silent_host_holds_all_its_jobs_together() -> None:
     assert {1, 2, 3, 7} == set(part_with(silent, [7]).jobs)
 
 
+def test_an_unreachable_endpoint_holds_the_jobs_of_all_its_targets_together() -> None:
+    """Also while its incident is open, and the target that it was opened for answers again."""
+    hosts = {number: replace(known, endpoint="db07:22") for number, known in WHOLE.targets.items()}
+    whole = replace(WHOLE, targets=hosts)
+    assert {7} == set(part_with(whole, [7]).jobs)
+    silent = {number: replace(known, **SILENT) for number, known in hosts.items()}
+    assert {*WHOLE.jobs} == set(part_with(replace(whole, targets=silent), [7]).jobs)
+    ledger = Ledger(replace(whole, targets=silent))
+    ledger.evaluate("03:05")
+    ledger.target(1, **ANSWERS)
+    assert {*WHOLE.jobs} == set(part_with(ledger.estate, [4]).jobs)
+
+
 def test_a_new_run_touches_its_job_and_a_host_that_falls_silent_all_of_its_own() -> None:
     later = replace(WHOLE, runs=(run(1, ALONE, "03:30"),))
     assert {7} == changed_jobs(WHOLE, later)
@@ -254,12 +267,15 @@ RULES = (
     InhibitRule((("system", "crm"),), (("job", "etl-hosts/*"),)),
     InhibitRule((("service", "one"),), (("service", "two"),)),
 )
-ANSWERS: dict[str, Any] = {"failing_since": None, "error": ""}
-SILENT: dict[str, Any] = {"failing_since": at("03:00"), "error": "no route", "seen_until": at("03:00")}
+ANSWERS: dict[str, Any] = {"failing_since": None, "error": "", "error_kind": ""}
+SILENT: dict[str, Any] = {
+    "failing_since": at("03:00"), "error": "no route", "error_kind": "unreachable", "seen_until": at("03:00"),
+}  # fmt: skip
 THINGS = st.one_of(
     st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, ERRORS),
     st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, ERRORS),
     st.tuples(st.just("is silent"), st.sampled_from([1, 2, 3]), st.booleans()),
+    st.tuples(st.just("falls silent"), st.sampled_from([1, 2])),
     st.tuples(st.just("is looked at"), st.sampled_from(CheckState)),
     st.tuples(st.just("is silenced"), st.sampled_from(["", "etl-hosts/db07:*", "crm/*"])),
     st.tuples(st.just("is acknowledged"), st.booleans()),
@@ -279,10 +295,12 @@ def lively(draw: st.DrawFn) -> Estate:
     ends = DeadlineRule(after_start=minutes(60), of=SUBMITTED.name, of_id=SUBMITTED.id, key="customer")
     ready = draw(st.sampled_from([(), ("rows",)]))
     tier = draw(st.sampled_from([1, 2]))
+    endpoint = draw(st.sampled_from(["", "db07:22"]))
+    crm = replace(target(3, "crm", "crm"), **draw(st.sampled_from([ANSWERS, SILENT])))
     return replace(
         WHOLE,
         jobs={job.id: replace(job, budget_cost=2.0) for job in LIVELY},
-        targets={**WHOLE.targets, 3: replace(target(3, "crm", "crm"), **draw(st.sampled_from([ANSWERS, SILENT])))},
+        targets={**{number: replace(known, endpoint=endpoint) for number, known in WHOLE.targets.items()}, 3: crm},
         dependencies=(*WHOLE.dependencies, *feeds(SUBMITTED, WELCOME), *step),
         services=(
             service("one", "06:30", C, ready=ready, tier=tier), service("two", "07:00", E, tier=2),
@@ -301,6 +319,8 @@ def happens(ledger: Ledger, thing: tuple[Any, ...], clock: str) -> None:
     elif what == "is silent":
         number, answers = results
         ledger.target(number, **(ANSWERS if answers else SILENT))
+    elif what == "falls silent":
+        ledger.target(results[0], **(SILENT | {"failing_since": at(clock) - minutes(0.5)}))
     elif what == "is looked at":
         result_span = ResultSpan(results[0], at("03:04"), at(clock), "12 rows")
         ledger.estate = replace(known, checks={("rows", NIGHT): CheckHistory("rows", NIGHT, (result_span,))})

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from connectors.sdk.records import JobRecord, instant_key
+from connectors.sdk.states import RunEvidence
 from console.domain.decision import Decisions, MemberVerdict, RunJudgement
 from console.domain.estate import EvaluationSettings
 from console.domain.filter import JobFilter
@@ -409,10 +410,12 @@ def test_the_services_of_a_closed_incident_are_as_they_are_now(served: Estate, r
     assert (Timeliness.MET, at("05:00"), None) == (supply.timeliness, supply.delivered, supply.expected)
 
 
-@pytest.mark.parametrize("period", ["03:10", "03:16"])
+@pytest.mark.parametrize("period", ["03:10", "03:16", "03:00"])
 def test_a_closed_incident_has_the_time_its_root_was_good_again(served: Estate, reads: Queries, period: str) -> None:
-    """Whether its scheduler shows the rerun as an attempt of the run, or as a later run."""
+    """Whether its scheduler shows the rerun as an attempt of the run, as a later run, or as an attempt of an earlier
+    run of that date."""
     served.ingest(failed())
+    served.ingest(failed(period="03:00", attempt="earlier"))
     decide(served, incidents=(incident(),))
     served.ingest(run(period=period, attempt="r", started_at=at("03:16"), ended_at=at("03:18")))
     assert reads.incidents.incident(1).repaired is None
@@ -505,6 +508,57 @@ def test_the_restarts_that_one_service_day_needs_are_read_with_each_incident(ser
             {"until": micros(reads.now() + timedelta(hours=1))},
         )
     assert () == reads.incidents.incident(1).joint_restarts
+
+
+@pytest.mark.parametrize("what", ["succeeded before", "began before", "asserted", "has periods", "another date"])
+def test_an_earlier_run_repairs_the_root_only_by_a_rerun_that_began_later(
+    served: Estate, reads: Queries, what: str
+) -> None:
+    """As `EstateIndex.later_runs` has it."""
+    first = run if what == "succeeded before" else failed
+    served.ingest(failed())
+    served.ingest(first(period="03:00", attempt="earlier", ended_at=at("03:04")))
+    decide(served, incidents=(incident(),))
+    begins = at("03:09") if what == "began before" else at("03:16")
+    evidence = RunEvidence.ASSERTED if what == "asserted" else RunEvidence.NATIVE
+    served.ingest(run(period="03:00", attempt="r", started_at=begins, ended_at=at("03:18"), evidence=evidence))
+    with served.store.write(None) as session:
+        if what == "has periods":
+            session.rows("UPDATE system SET capabilities = 'log,periods,rerun'")
+        if what == "another date":
+            session.rows("UPDATE run SET business_date = '2026-11-18' WHERE attempts = 2")
+    decide(served, incidents=(incident(incident_id=1, closed=True, event=f"closed: {GREEN_AGAIN}"),))
+    assert reads.incidents.incident(1).repaired is None
+
+
+def test_a_failed_run_without_a_message_has_the_error_line_of_its_log(served: Estate, reads: Queries) -> None:
+    served.ingest(failed())
+    tail = "reads stock.csv\nstock.csv: No space left on device, write failed\n"
+    served.ingest(failed(JOBS[1], message=""))
+    served.ingest(failed(JOBS[2], message="", exit_code=None))
+    for attempt_id in (1, 2, 3):
+        put_log(served, attempt_id, tail)
+    members = tuple(
+        MemberVerdict(number, instant_key(at("03:10")), role, number)
+        for number, role in ((1, "root"), (2, "red"), (3, "red"))
+    )
+    decide(served, incidents=(incident(members=members),))
+    line = "stock.csv: No space left on device, write failed"
+    assert {1: "disk full", 2: f"exit 1: {line}", 3: line} == {
+        member.job_id: member.error for member in reads.incidents.incident(1).members
+    }
+
+
+@pytest.mark.parametrize("period", ["03:15", "03:00"])
+def test_a_root_is_read_with_the_later_start_of_its_job_that_runs(served: Estate, reads: Queries, period: str) -> None:
+    """Of a later period, or of an earlier one of that date that was started again."""
+    served.ingest(failed())
+    served.ingest(failed(period="03:00", attempt="earlier"))
+    members = (MemberVerdict(1, instant_key(at("03:10")), "root", 1),)
+    decide(served, incidents=(incident(members=members),))
+    served.ingest(running(period=period, attempt="r", started_at=at("03:15")))
+    [member] = reads.incidents.incident(1).members
+    assert at("03:15") == member.rerun_started
 
 
 def test_a_root_is_read_with_its_rerun_and_its_host_that_does_not_answer(served: Estate, reads: Queries) -> None:

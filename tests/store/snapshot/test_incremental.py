@@ -18,6 +18,7 @@ from console.domain.estate import Estate as Facts
 from console.domain.estate import EstateChanges, EvaluationSettings
 from console.domain.ids import micros
 from console.domain.inventory import InventoryChanges, VanishedJob
+from console.domain.settings import Declared
 from console.domain.switches import SystemPause
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
@@ -213,3 +214,14 @@ def test_a_run_that_changes_all_the_time_is_noted_once_for_when_it_leaves(served
     refresh_estate(served.store, at("03:41"), EvaluationSettings())
     assert 2 == sum(map(len, memory.lookback.leaving.values()))
     assert () == tuple(refresh_estate(served.store, at("03:41") + timedelta(days=30), EvaluationSettings()).estate.runs)
+
+
+def test_the_endpoint_of_a_target_is_that_of_the_config_in_effect(served: Estate) -> None:
+    def endpoints() -> set[str]:
+        known = refresh_estate(served.store, at("03:20"), EvaluationSettings()).estate
+        return {target.endpoint for target in known.targets.values()}
+
+    assert {""} == endpoints()
+    declared = Declared(endpoints=(("etl-hosts/db07", "db07:22"),))
+    sync_config(served.store, replace(SERVED, declared=declared), MIDNIGHT, None)
+    assert {"", "db07:22"} == endpoints()

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.incidents.verdict import incident_verdict, late_text, urgent_incident, urgent_service
-from console.domain.incident import AffectedServiceView, EventView, IncidentView, JointRestart, repaired_at_end
+from console.domain.incident import (
+    LATER_RUN_GOOD,
+    AffectedServiceView,
+    EventView,
+    IncidentView,
+    JointRestart,
+    repair_times,
+    repaired_at_end,
+)
 from console.domain.plan import PlanView
 from console.domain.service import Reason, ReasonKind
 from console.tui.frame.cells import RenderContext, act_by
@@ -570,6 +578,16 @@ def test_a_closed_incident_is_resolved_only_if_its_runs_are_good() -> None:
     assert verdict(closed(good, merged_into=9)) == " Closed 03:17: it is closed"
     assert verdict(closed(view)) == " Closed 03:17: it is closed"
     assert verdict(closed(good, root_run_id=None)) == " Closed 03:17: it is closed"
+
+
+def test_a_closed_incident_whose_stale_root_was_repaired_by_another_run_is_resolved() -> None:
+    view = incident()
+    root = dataclasses.replace(view.members[0], state="succeeded", stale_read=True)
+    members = tuple(repaired_at_end([root], LATER_RUN_GOOD))
+    end = EventView(NOW, "closed", f"closed: {LATER_RUN_GOOD}", "engine")
+    shown = closed(dataclasses.replace(view, members=members, events=(end,)))
+    assert verdict(shown).startswith(" Resolved 03:17: superseded")
+    assert ", repaired " in repair_times(shown, "{:%H:%M}".format)
 
 
 def test_a_closed_incident_whose_repair_is_a_later_run_is_resolved_and_does_not_say_that_it_fails() -> None:

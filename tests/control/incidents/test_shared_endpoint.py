@@ -1,0 +1,245 @@
+"""Targets of several systems at one endpoint that is down are one incident."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from connectors.sdk.states import RunState
+from console.control.evaluate import evaluate
+from console.control.snapshot.incremental import part_with
+from console.domain.alert import AlertKind, SilenceFacts
+from console.domain.calendar import MaintenanceWindow
+from console.domain.decision import Decisions
+from console.domain.estate import TargetFacts
+from console.domain.settings import NOTHING_DECLARED, Declared
+from console.domain.switches import Modes, switch_name
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, minutes, service, target
+
+ARRIVAL = job(1, "deliveries/db07:stock.csv", "03:10", expected=minutes(5), kind="files")
+CRON = job(2, "cron-db07/db07:load", "03:20", expected=minutes(5), target_id=2)
+FAR = job(3, "etl/etl02:far", "05:00", expected=minutes(5), target_id=3)
+FILES, CRONTAB = (
+    target(1, "deliveries", "db07", endpoint="db07:22"),
+    target(2, "cron-db07", "db07", endpoint="db07:22"),
+)
+ETL = target(3, "etl", "etl02", endpoint="etl02:22")
+NO_ROUTE = "db07 (headway@db07:22): No route to host"
+
+
+def night(*targets: TargetFacts, declared: Declared = NOTHING_DECLARED) -> Ledger:
+    services = [service("stock", "06:30", ARRIVAL), service("load", "07:30", CRON), service("far", "07:30", FAR)]
+    known = [*targets] or [FILES, CRONTAB, ETL]
+    return Ledger(estate(ARRIVAL, CRON, FAR, targets=known, services=services, declared=declared))
+
+
+def silent(ledger: Ledger, number: int, since: str, error_kind: str = "unreachable") -> None:
+    instant = at(since)
+    ledger.target(
+        number, failing_since=instant, last_ok_at=instant, seen_until=instant, error=NO_ROUTE, error_kind=error_kind
+    )
+
+
+def answers(ledger: Ledger, number: int) -> None:
+    ledger.target(number, failing_since=None, error="", error_kind="")
+
+
+def notified(decisions: Decisions) -> list[AlertKind]:
+    return [notice.kind for incident in decisions.incidents for notice in incident.notices]
+
+
+def both_down() -> Ledger:
+    ledger = night()
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    silent(ledger, 2, "03:01:12")
+    ledger.evaluate("03:01:50")
+    return ledger
+
+
+def test_two_kinds_of_targets_on_a_host_that_is_down_are_one_incident_with_one_notification() -> None:
+    ledger = both_down()
+    incident = ledger.incident()
+    assert ("deliveries/db07 does not answer", 1) == (incident.title, incident.root_target_id)
+    assert f"also unreachable: cron-db07/db07; {NO_ROUTE}" == incident.reason
+    assert {"stock", "load"} == {affected.service for affected in incident.services}
+    assert [AlertKind.OPENED] == notified(ledger.decisions)
+    ledger.evaluate("03:30")
+    assert [("threatened", 1), ("threatened", 2)] == [(known.role, known.job_id) for known in ledger.incident().members]
+    assert [] == notified(ledger.decisions)
+
+
+def test_a_target_that_becomes_unreachable_later_joins_the_open_incident_at_once() -> None:
+    ledger = night()
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    ledger.evaluate("03:02")
+    silent(ledger, 2, "03:09:50")
+    decisions = ledger.evaluate("03:10")
+    incident = ledger.incident()
+    assert (1, "also unreachable: cron-db07/db07") == (incident.incident_id, incident.event.partition("; ")[2])
+    assert incident.event.startswith("also affects load")
+    assert [AlertKind.UPDATED] == notified(decisions)
+
+
+def test_it_stays_open_for_the_target_that_is_still_unreachable() -> None:
+    ledger = both_down()
+    answers(ledger, 1)
+    decisions = ledger.evaluate("03:05")
+    incident = ledger.incident()
+    assert (1, 2, False) == (incident.incident_id, incident.root_target_id, incident.closed)
+    assert ("cron-db07/db07 does not answer", NO_ROUTE) == (incident.title, incident.reason)
+    assert ("cause is now: cron-db07/db07 does not answer", []) == (incident.event, notified(decisions))
+    silent(ledger, 1, "03:06")
+    ledger.evaluate("03:06:10")
+    assert (1, f"also unreachable: deliveries/db07; {NO_ROUTE}") == (
+        ledger.incident().incident_id,
+        ledger.incident().reason,
+    )
+    answers(ledger, 1)
+    answers(ledger, 2)
+    decisions = ledger.evaluate("03:08")
+    assert (True, "it answers again") == (ledger.incident().closed, ledger.incident().close_reason)
+    assert [AlertKind.RECOVERED] == notified(decisions)
+
+
+def test_it_stays_open_for_a_target_that_has_only_begun_to_fail() -> None:
+    ledger = night()
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    ledger.evaluate("03:02")
+    answers(ledger, 1)
+    silent(ledger, 2, "03:04:50")
+    ledger.evaluate("03:05")
+    assert (1, 2, False) == (
+        ledger.incident().incident_id, ledger.incident().root_target_id, ledger.incident().closed)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "targets, kinds",
+    [
+        ((FILES, replace(CRONTAB, endpoint="db07:2222"), ETL), ("unreachable", "unreachable")),
+        ((replace(FILES, endpoint=""), replace(CRONTAB, endpoint=""), ETL), ("unreachable", "unreachable")),
+        ((FILES, CRONTAB, ETL), ("unreachable", "refused")),
+        ((FILES, CRONTAB, ETL), ("refused", "refused")),
+    ],
+)
+def test_targets_with_other_endpoints_or_that_answer_are_incidents_of_their_own(
+    targets: tuple[TargetFacts, ...], kinds: tuple[str, str]
+) -> None:
+    ledger = night(*targets)
+    ledger.evaluate("03:00")
+    for number, kind in enumerate(kinds, 1):
+        silent(ledger, number, "03:01", kind)
+    incidents = ledger.evaluate("03:10").incidents
+    assert {(1, False), (2, False)} == {(incident.root_target_id, incident.closed) for incident in incidents}
+
+
+def test_two_open_incidents_of_one_endpoint_become_the_older() -> None:
+    ledger = night(replace(FILES, endpoint=""), replace(CRONTAB, endpoint=""), ETL)
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    ledger.evaluate("03:02")
+    silent(ledger, 2, "03:03")
+    assert 2 == len(ledger.evaluate("03:10").incidents)
+    for number in (1, 2):
+        ledger.target(number, endpoint="db07:22")
+    ledger.evaluate("03:11")
+    assert (1, [2]) == (ledger.incident().incident_id, [*ledger.incident().merges])
+
+
+def test_a_start_missed_on_either_target_names_the_outage() -> None:
+    ledger = both_down()
+    ledger.evaluate("03:30")
+    for number in (1, 2):
+        answers(ledger, number)
+    ledger.evaluate("03:31")
+    reason = ledger.state(CRON, "03:20").reason
+    assert "nothing in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:01 UTC" == reason
+
+
+def test_a_part_with_one_of_the_targets_knows_the_closed_outage_of_the_other() -> None:
+    ledger = night()
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:21")
+    ledger.evaluate("03:22")
+    answers(ledger, 1)
+    ledger.evaluate("03:23")
+    ledger.target(2, last_ok_at=at("03:25:10"), seen_until=at("03:25:10"))
+    part = part_with(ledger.estate, [CRON.id])
+    assert {CRON.id} == part.jobs.keys()
+    whole, alone = (evaluate(known, at("03:25:10")).expected for known in (ledger.estate, part))
+    [missed] = [due for due in whole if due.job_id == CRON.id]
+    assert (missed,) == alone
+    assert "nothing in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:21 UTC" == missed.reason
+
+
+def test_what_fails_on_either_target_while_it_is_unreachable_belongs_to_the_incident() -> None:
+    """A run of the second target that failed before that stopped answering has a cause of its own."""
+    often = replace(CRON, id=4, native_id="db07:often", schedule=Schedule("debian-cron", "*/2 * * * *"))
+    load = job(5, "warehouse/load", "03:30", expected=minutes(5), target_id=4, kind="airflow")
+    ledger = Ledger(
+        estate(ARRIVAL, CRON, often, load, feeds=feeds(CRON, load),
+               targets=[FILES, CRONTAB, target(4, "warehouse", "warehouse")])
+    )  # fmt: skip
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    ledger.evaluate("03:02")
+    ledger.run(often, "03:02", RunState.FAILED, **ended("03:02", 1), exit_code=3)
+    silent(ledger, 2, "03:20")
+    ledger.run(load, "03:30", RunState.FAILED, **ended("03:30", 1), message="no input")
+    ledger.evaluate("03:32")
+    by_root = {
+        (incident.root_target_id, incident.root_job_id): {known.job_id: known.role for known in incident.members}
+        for incident in ledger.decisions.incidents
+    }
+    assert {(1, None), (None, often.id)} == by_root.keys()
+    assert "red" == by_root[1, None][load.id]
+
+
+def test_maintenance_of_one_of_the_targets_does_not_suppress_the_outage_of_the_other() -> None:
+    window = MaintenanceWindow("new disk", systems=("deliveries",), since=at("02:00"), until=at("09:00"))
+    ledger = night(declared=Declared(maintenance=(window,)))
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    silent(ledger, 2, "03:01:12")
+    assert [AlertKind.OPENED] == notified(ledger.evaluate("03:02"))
+
+
+def test_a_silence_of_one_system_does_not_suppress_the_outage_of_the_other() -> None:
+    ledger = night()
+    silence = SilenceFacts(1, (("system", "deliveries"),), at("03:00"), at("08:00"), "ann")
+    state = replace(ledger.estate.notifications, silences=(silence,))
+    ledger.estate = replace(ledger.estate, notifications=state)
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    assert [] == notified(ledger.evaluate("03:02"))
+    silent(ledger, 2, "03:02:50")
+    assert [AlertKind.OPENED] == notified(ledger.evaluate("03:03"))
+
+
+def test_an_endpoint_that_is_down_again_reopens_its_incident() -> None:
+    ledger = both_down()
+    for number in (1, 2):
+        answers(ledger, number)
+    ledger.evaluate("03:05")
+    silent(ledger, 2, "03:06")
+    ledger.evaluate("03:08")
+    assert (1, 2, True) == (
+        ledger.incident().incident_id, ledger.incident().root_target_id, ledger.incident().reopened)  # fmt: skip
+
+
+def test_the_outage_is_live_if_one_of_its_systems_is() -> None:
+    for live, kinds in (("deliveries", [AlertKind.OPENED]), ("cron-db07", [AlertKind.OPENED]), ("etl", [])):
+        ledger = night()
+        ledger.estate = replace(
+            ledger.estate, modes=Modes(estate_live=False, scoped={switch_name("system", live): True}), services=()
+        )
+        ledger.evaluate("03:00")
+        silent(ledger, 1, "03:01")
+        silent(ledger, 2, "03:01:12")
+        ledger.evaluate("03:11")
+        assert kinds == notified(ledger.decisions), live
