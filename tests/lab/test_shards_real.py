@@ -17,9 +17,10 @@ from console.store.db.database import Database, open_database
 from console.store.db.fence import ShardFence
 from console.store.db.shards import SHARDS, HeldShards, hold_shards, leave, poll_nothing, release_shards, shard_of
 from console.store.errors import LeaseLost, StoreTooNew
-from console.store.ingest import records
+from console.store.ingest import grouped_writes
 from console.store.ingest.batch import IngestBatch
-from console.store.ingest.records import GroupedIngest, ingest_batch
+from console.store.ingest.grouped_writes import GroupedWrites
+from console.store.ingest.records import ingest_batch
 from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
 from tests.lab.postgres import PostgresServer
@@ -135,7 +136,7 @@ def test_quiet_polls_that_end_together_are_one_transaction_and_only_that_of_a_lo
     with store.write(None) as session:
         session.rows("UPDATE shard SET fence = 2, holder = 'two:2' WHERE id = ?", (shards[lost],))
         session.rows("UPDATE target SET failing_since_us = 1, failures = 3, error = 'gone' WHERE id = ?", (broken,))
-    monkeypatch.setattr(records, "GATHER_SECONDS", 1.0)
+    monkeypatch.setattr(grouped_writes, "GATHER_SECONDS", 1.0)
     transactions = count_writes(store, monkeypatch)
     outcomes = poll_together(store, {target: ShardFence(shard, held.fences[shard]) for target, shard in shards.items()})
     assert 1 == len(transactions)
@@ -160,7 +161,7 @@ def test_a_poll_that_cannot_be_written_takes_no_other_of_its_group_with_it(
         rows = session.rows("SELECT id, system_id FROM target ORDER BY id")
     fences = {row.id: ShardFence(shard := shard_of(row.system_id), held.fences[shard]) for row in rows}
     bad, *good = fences
-    monkeypatch.setattr(records, "GATHER_SECONDS", 1.0)
+    monkeypatch.setattr(grouped_writes, "GATHER_SECONDS", 1.0)
     outcomes = poll_together(store, fences, bad)
     assert isinstance(outcomes[bad], Exception)
     assert [None] * len(good) == [outcomes[target] for target in good]
@@ -185,7 +186,7 @@ def count_writes(store: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]
 def poll_together(store: Database, fences: Mapping[int, ShardFence], bad: int = 0) -> dict[int, Exception | None]:
     """Target -> the error of its quiet poll; all end at the same time. `bad`: the target whose poll no database
     takes."""
-    ingest, outcomes = GroupedIngest().ingest, dict[int, Exception | None]()
+    ingest, outcomes = GroupedWrites().ingest, dict[int, Exception | None]()
 
     def poll(target_id: int) -> None:
         batch = IngestBatch((), "next", now=instant(1_000 * SECOND), business_date=lambda _: instant(0).date())

@@ -38,7 +38,6 @@ from console.store.db.lease import holder_name
 from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.errors import GRANTS_FIX, StoreError, StoreOutdated, StoreTooNew, is_not_permitted
 from console.store.ingest import targets
-from console.store.ingest.records import GroupedIngest
 from console.store.meta import get_meta
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
@@ -80,7 +79,6 @@ class ShardPolling:
         """Shard -> the fence under which its targets are polled."""
         self.failures = WorkerFailures(secrets)
         self._pool = PollPool(self.failures)
-        self._ingest = GroupedIngest()
         self._shard_of: Mapping[int, int] = {}
         """Target id -> shard, of the targets in `_places`."""
         self._acting: Mapping[int, int] = {}
@@ -245,9 +243,7 @@ class ShardPolling:
         """Polls these shards (shard -> fence), without those that are polled already."""
         if self._estate is None:
             return
-        context = replace(
-            self._estate.context, changed=self._changed, jobs_changed=self._jobs_changed, ingest=self._ingest.ingest
-        )
+        context = replace(self._estate.context, changed=self._changed, jobs_changed=self._jobs_changed)
         for shard in shares.keys() & self._places.keys() - self._polled.keys():
             fence = self._polled[shard] = ShardFence(shard, shares[shard])
             self._pool.add(fence, [TargetPoller(context, place) for place in self._places[shard]])
