@@ -47,6 +47,10 @@ log = structlog.get_logger("headway.poll")
 RELEASE_SECONDS = 2.5
 """Time for the polls of a shard to end before it is released; the fence refuses what a hanging one still returns."""
 ACTIONS = "actions of shards"
+IDLE_SECONDS = 1.0
+"""How often an engine without shards looks for some."""
+PROMPT_THREADS = 48
+"""More than for a store of one engine: most of their time they wait for the other writes of a group."""
 AFTER_EXPIRY_SECONDS = 0.1
 """How soon after the expiry of another engine its shards are claimed."""
 
@@ -78,7 +82,7 @@ class ShardPolling:
         self._polled: dict[int, ShardFence] = {}
         """Shard -> the fence under which its targets are polled."""
         self.failures = WorkerFailures(secrets)
-        self._pool = PollPool(self.failures)
+        self._pool = PollPool(self.failures, prompt_threads=PROMPT_THREADS)
         self._shard_of: Mapping[int, int] = {}
         """Target id -> shard, of the targets in `_places`."""
         self._acting: Mapping[int, int] = {}
@@ -114,7 +118,8 @@ class ShardPolling:
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the polling
                 self._report(error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", error)
             if not stopping():
-                self.wake.wait(max(0.0, min(renew_seconds, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
+                pause = renew_seconds if self._held else min(renew_seconds, IDLE_SECONDS)
+                self.wake.wait(max(0.0, min(pause, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
         until = time.monotonic() + RELEASE_SECONDS
         self._actions_over.set()
         self._stop(list(self._polled))
