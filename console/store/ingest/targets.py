@@ -221,12 +221,11 @@ def record_pause_end(store: Database, pause: SystemPause, now: datetime, fence: 
 
 
 class TargetProbe(NamedTuple):
-    """What a probe of a target states."""
+    """The version of a target and our rights there."""
 
     target_id: int
     version: str
     rights: Sequence[Mapping[str, object]]
-    """Ours there."""
 
     @property
     def columns(self) -> Values:
