@@ -23,7 +23,7 @@ from console.store import jobs as cards
 from console.store.access import write_permissions
 from console.store.db.database import Database
 from console.store.db.fence import Fence, ShardFence
-from console.store.db.session import Row, WriteSession
+from console.store.db.session import Row, Session, WriteSession
 from console.store.errors import LeaseLost
 from console.store.ingest.inventory import JOBS_SEQ_KEY
 from console.store.meta import get_meta, next_changed_seq, set_meta
@@ -107,8 +107,7 @@ def sync_config(
         before = get_meta(session, "config_digest")
         if isinstance(fence, ShardFence) and before != settings.digest:
             raise LeaseLost("the config of this engine is not the one in effect; nothing was written")
-        digest, _, matched = (get_meta(session, MATCHED_KEY) or " -1").rpartition(" ")
-        if jobs_seq is not None and digest == before == settings.digest and int(matched) >= jobs_seq:
+        if jobs_seq is not None and is_matched(session, settings.digest, jobs_seq):
             return SyncResult(is_skipped=True)
         switches.initialize_mode(session, settings.starts_in, now_us)
         changed = _systems(session, settings.systems, now)
@@ -152,6 +151,15 @@ def sync_config(
 
 MATCHED_KEY = "config_matched"
 """Key in `meta` of the config, and of the JOBS_SEQ_KEY up to which it was matched against the jobs."""
+
+
+def is_matched(session: Session, digest: str, jobs_seq: int) -> bool:
+    """Whether the config with this digest is in effect, and an engine has matched it against the jobs up to this
+    JOBS_SEQ_KEY."""
+    matched, _, seq = (get_meta(session, MATCHED_KEY) or " -1").rpartition(" ")
+    return get_meta(session, "config_digest") == matched == digest and int(seq) >= jobs_seq
+
+
 SYNCED_KEY = "config_synced"
 """Key in `meta` of the last config that was matched against all jobs, with its dependencies checked."""
 

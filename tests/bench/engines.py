@@ -329,7 +329,10 @@ def measured(sizes: Sizes, faults: Sequence[str]) -> Iterator[Figure]:
             limit = max(300, 0.1 * sizes.systems)
             wait_until(lambda: len(fleet.polls(began)) == sizes.systems, "each system to be polled", limit, 1.0)
             yield Figure("start_polled_s", time.monotonic() - began, "s, until each system was polled once")
+            yield from _start_cpu(fleet)
             yield Figure("start_even_s", fleet.until_even(), "s")
+            if not faults:
+                return
             yield from _calm(fleet)
             for number, name in enumerate(faults):
                 fleet.fail_one_each(f"job-{number}")
@@ -366,6 +369,12 @@ def _calm(fleet: Fleet) -> Iterator[Figure]:
     yield Figure("calm_cores", cpu / seconds, "CPU s per s, all engines")
     yield Figure("calm_cpu_ms_per_poll", cpu * 1000 / max(1, sum(numbers)), "ms, all of the engines' work")
     yield Figure("calm_server_cpu_ms_per_poll", server * 1000 / max(1, sum(numbers)), "ms, of the backends")
+
+
+def _start_cpu(fleet: Fleet) -> Iterator[Figure]:
+    engines, server = sum(engine.cpu_seconds() for engine in fleet.engines), _server_cpu(fleet)
+    yield Figure("start_cpu_ms_per_system", engines * 1000 / fleet.sizes.systems, "ms, all of the engines' work")
+    yield Figure("start_server_cpu_ms_per_system", server * 1000 / fleet.sizes.systems, "ms, of the backends")
 
 
 def _server_cpu(fleet: Fleet) -> float:
@@ -420,9 +429,12 @@ def main() -> None:
     parser = parser_of(__doc__ or "")
     for name, kind in (("engines", int), ("systems", int), ("jobs", int), ("interval", float), ("lease", float)):
         parser.add_argument(f"--{name}", type=kind)
-    parser.add_argument("--only", action="append", choices=FAULTS, help="a fault; may be given several times")
+    parser.add_argument(
+        "--only", action="append", choices=(*FAULTS, "start"), help="a fault, or the start alone; may be repeated"
+    )
     chosen = parser.parse_args()
-    emit("engines", measured(_sizes(chosen), chosen.only or _faults(chosen.quick)), chosen.json)
+    faults = [fault for fault in chosen.only or _faults(chosen.quick) if fault in FAULTS]
+    emit("engines", measured(_sizes(chosen), faults), chosen.json)
 
 
 def _faults(scale: Scale) -> Sequence[str]:

@@ -10,16 +10,22 @@ from typing import Any, cast
 
 import pytest
 
+from connectors.sdk.records import JobRecord
 from connectors.sdk.states import Verb
 from console.domain.ids import instant, micros, new_action_key
+from console.domain.inventory import InventoryChanges
 from console.store.actions import ActionStep, step_action
+from console.store.config_sync import _NEW_TARGET
 from console.store.db.database import Database, open_database
 from console.store.db.fence import ShardFence
 from console.store.db.shards import SHARDS, HeldShards, hold_shards, leave, poll_nothing, release_shards, shard_of
 from console.store.errors import LeaseLost, StoreTooNew
-from console.store.ingest import records
+from console.store.ingest import grouped_writes
 from console.store.ingest.batch import IngestBatch
-from console.store.ingest.records import GroupedIngest, ingest_batch
+from console.store.ingest.grouped_writes import GroupedWrites
+from console.store.ingest.inventory import TargetInventory
+from console.store.ingest.records import ingest_batch
+from console.store.ingest.targets import TargetProbe
 from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
 from tests.lab.postgres import PostgresServer
@@ -135,7 +141,7 @@ def test_quiet_polls_that_end_together_are_one_transaction_and_only_that_of_a_lo
     with store.write(None) as session:
         session.rows("UPDATE shard SET fence = 2, holder = 'two:2' WHERE id = ?", (shards[lost],))
         session.rows("UPDATE target SET failing_since_us = 1, failures = 3, error = 'gone' WHERE id = ?", (broken,))
-    monkeypatch.setattr(records, "GATHER_SECONDS", 1.0)
+    monkeypatch.setattr(grouped_writes, "GATHER_SECONDS", 1.0)
     transactions = count_writes(store, monkeypatch)
     outcomes = poll_together(store, {target: ShardFence(shard, held.fences[shard]) for target, shard in shards.items()})
     assert 1 == len(transactions)
@@ -160,7 +166,7 @@ def test_a_poll_that_cannot_be_written_takes_no_other_of_its_group_with_it(
         rows = session.rows("SELECT id, system_id FROM target ORDER BY id")
     fences = {row.id: ShardFence(shard := shard_of(row.system_id), held.fences[shard]) for row in rows}
     bad, *good = fences
-    monkeypatch.setattr(records, "GATHER_SECONDS", 1.0)
+    monkeypatch.setattr(grouped_writes, "GATHER_SECONDS", 1.0)
     outcomes = poll_together(store, fences, bad)
     assert isinstance(outcomes[bad], Exception)
     assert [None] * len(good) == [outcomes[target] for target in good]
@@ -168,6 +174,48 @@ def test_a_poll_that_cannot_be_written_takes_no_other_of_its_group_with_it(
         assert {"next"} == {
             row.cursor for row in session.by_keys("SELECT cursor FROM {keys} JOIN target ON id = a", good)
         }
+
+
+def test_inventories_and_rights_are_written_together_and_those_of_one_system_alone(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two targets of a system with the same new job cannot be written in one group."""
+    build(store)
+    held = tick(store, "one:1")
+    system = store.rows("SELECT system_id FROM target ORDER BY id")[0].system_id
+    with store.write(None) as session:
+        columns = ("system_id", "name", *_NEW_TARGET)
+        session.insert("target", columns, [(system, name, *_NEW_TARGET.values()) for name in ("second", "third")])
+    rows = store.rows("SELECT id, system_id FROM target ORDER BY id")
+    fences = {row.id: ShardFence(shard := shard_of(row.system_id), held.fences[shard]) for row in rows}
+    monkeypatch.setattr(grouped_writes, "GATHER_SECONDS", 1.0)
+
+    def written(jobs: Mapping[int, str]) -> int:
+        transactions, writes = count_writes(store, monkeypatch), GroupedWrites()
+
+        def write(target_id: int) -> None:
+            changes = InventoryChanges(new=(JobRecord(jobs[target_id]),), hash="h2")
+            writes.inventory(store, TargetInventory(target_id, changes, instant(0)), fences[target_id])
+
+        def probe(target_id: int) -> None:
+            writes.probe(store, TargetProbe(target_id, jobs[target_id], ()), fences[target_id])
+
+        threads = [threading.Thread(target=act, args=(number,)) for number in jobs for act in (write, probe)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        versions = store.rows("SELECT id, version FROM target ORDER BY id")
+        assert {row.id: row.version for row in versions}.items() >= jobs.items()
+        known = {row.native_id for row in store.rows("SELECT native_id FROM job")}
+        assert set(jobs.values()) <= known
+        return len(transactions)
+
+    assert 1 == written({target_id: f"job {target_id}" for target_id in fences})
+    *_, second, third = fences
+    assert 5 == written({second: "same", third: "same"})
+    [job] = store.rows("SELECT native_id, gone_since_us FROM job WHERE source_id = 'same'")
+    assert ("same", None) == tuple(job)
 
 
 def count_writes(store: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
@@ -185,7 +233,7 @@ def count_writes(store: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]
 def poll_together(store: Database, fences: Mapping[int, ShardFence], bad: int = 0) -> dict[int, Exception | None]:
     """Target -> the error of its quiet poll; all end at the same time. `bad`: the target whose poll no database
     takes."""
-    ingest, outcomes = GroupedIngest().ingest, dict[int, Exception | None]()
+    ingest, outcomes = GroupedWrites().ingest, dict[int, Exception | None]()
 
     def poll(target_id: int) -> None:
         batch = IngestBatch((), "next", now=instant(1_000 * SECOND), business_date=lambda _: instant(0).date())

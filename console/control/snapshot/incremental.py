@@ -477,11 +477,15 @@ class TimeSlices:
         """A job of each component of the slice that is due first; none if none is due by then."""
         return self.slices[self._due.index(self.next_at)] if self.next_at <= at else ()
 
-    def evaluated(self, part: Estate, due: Sequence[int], change_at: float, latest: float) -> None:
+    def evaluated(
+        self, part: Estate, due: Sequence[int], change_at: float, latest: float, is_whole: bool = False
+    ) -> None:
         """`due`: the slice in the part, or nothing; it is next due when time alone may change a decision of the part,
-        and at `latest`. Slices with other components of the part are due at `change_at` too, if not before."""
+        and at `latest`, as is each slice of a whole estate. Slices with other components of the part are due at
+        `change_at` too, if not before."""
         for place in {self._slice_of[number] for number in self.shape.components_with(part.jobs)}:
-            self._due[place] = min(self._due[place] if self.slices[place] is not due else latest, change_at)
+            is_evaluated = is_whole or self.slices[place] is due
+            self._due[place] = min(latest if is_evaluated else self._due[place], change_at)
 
 
 def changed_jobs(

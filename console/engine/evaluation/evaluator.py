@@ -226,7 +226,7 @@ class Evaluator:
         is_sliced = slices is self._slices and slices.is_several and self._cache.links.incidents.are_all_placed
         self._slices, took = slices, self._whole_took
         change_at, soonest = ended + ahead, ended + MAX_INTERVAL_SECONDS
-        slices.evaluated(part, due, change_at, max(soonest, ended + took * SLICES_FACTOR))
+        slices.evaluated(part, due, change_at, max(soonest, ended + took * SLICES_FACTOR), part is estate)
         if not is_sliced:
             whole_at = max(min(change_at, soonest), ended + took * PARTIAL_ROUNDS_FACTOR if part is estate else 0.0)
             if part is estate:

@@ -45,11 +45,11 @@ from console.failpoints import failpoint
 from console.store.db.database import Database
 from console.store.db.fence import Fence
 from console.store.errors import StoreError
-from console.store.ingest import records as store_ingest
 from console.store.ingest import targets
-from console.store.ingest.batch import IngestBatch, IngestResult, LogTailText, PollCost, attempts_without_tail
-from console.store.ingest.inventory import known_jobs, write_inventory
-from console.store.ingest.targets import PollState
+from console.store.ingest.batch import IngestBatch, LogTailText, PollCost, attempts_without_tail
+from console.store.ingest.grouped_writes import GroupedWrites
+from console.store.ingest.inventory import TargetInventory, known_jobs
+from console.store.ingest.targets import PollState, TargetProbe
 from console.timing.business_dates import EARLIEST_START, assign_periods, business_date_of
 from console.timing.clock import Clock, wait_seconds
 from console.timing.schedule import is_interval, unreadable_schedules
@@ -218,8 +218,7 @@ class PollingContext:
     wait (`ConfigSync.sync_changed_jobs`)."""
     flood: threading.Lock = field(default_factory=threading.Lock)
     """Held while writing a part of a flood."""
-    ingest: Callable[[Database, int, IngestBatch, Fence | None], IngestResult] | None = None
-    """Instead of `ingest_batch`."""
+    writes: GroupedWrites = field(default_factory=GroupedWrites)
 
 
 MATCHING_SECONDS = 15.0
@@ -400,7 +399,7 @@ class TargetPoller:
         if self._failures == 1:
             self._log.warning("target lost", error=text, error_kind=kind)
         now = self._shared.clock.now()
-        store_ingest.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence)
+        targets.record_failure(self._shared.store, self._place.target_id, text, kind, now, fence)
         if self._failures == 1:
             self._shared.changed()  # more failures in a row are evaluated soon anyway
 
@@ -472,8 +471,8 @@ class TargetPoller:
             return
         self._rights_at = time.monotonic() + RIGHTS_EVERY.total_seconds()
         rights = map_texts([asdict(right) for right in probe.rights], self._shown)
-        version = self._shown(probe.version)
-        targets.record_probe(self._shared.store, self._place.target_id, version, rights, fence)
+        stated = TargetProbe(self._place.target_id, self._shown(probe.version), rights)
+        self._shared.writes.probe(self._shared.store, stated, fence)
 
     def _write_inventory(self, inventory: Inventory, fence: Fence) -> None:
         inventory = sanitize_inventory(inventory, self._shared.secrets.mask)
@@ -494,7 +493,8 @@ class TargetPoller:
         self._inventory_faults = inventory_text(inventory, changes.doubted)
         self._unread_schedules = unreadable_schedules((job.native_id, job.schedule) for job in inventory.jobs)
         match_config = bool(changes.new) or renames_jobs(known, changes) or changes_schedules(known, changes)
-        write_inventory(store, target_id, changes, self._shared.clock.now(), fence, match_config)
+        written = TargetInventory(target_id, changes, self._shared.clock.now(), match_config)
+        self._shared.writes.inventory(store, written, fence)
         if match_config:
             self._job_changes += 1
             self._match_ended = partial(self._end_match, self._job_changes)
@@ -582,7 +582,7 @@ class TargetPoller:
             if number:
                 failpoint("ingest.mid_batch")
             with self._shared.flood if len(part.runs) >= FLOOD else nullcontext():
-                done = (self._shared.ingest or store_ingest.ingest_batch)(store, target_id, part, fence)
+                done = self._shared.writes.ingest(store, target_id, part, fence)
             changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")
         if changed or self._failures:

@@ -1,7 +1,7 @@
 """The threads that poll: a bounded pool and one heap of due times, whatever the number of targets.
 
 A poll that waits for its scheduler longer than WAIT_SECONDS, or matches the config, no longer counts as one of the
-PROMPT_THREADS, so a target that begins to hang leaves its place to others at once. After a wait of SLOW_SECONDS its
+prompt threads, so a target that begins to hang leaves its place to others at once. After a wait of SLOW_SECONDS its
 target is in a second queue until a poll ends sooner, so targets that hang delay only each other. Waits for the store
 do not count: more threads would only make those longer. A poll that waits for another one to match the config has no
 thread.
@@ -87,14 +87,16 @@ class _Queue:
 class PollPool:
     """A worker that polls targets, each under its fence."""
 
-    def __init__(self, failures: WorkerFailures, pollers: Collection[TargetPoller] = ()) -> None:
+    def __init__(
+        self, failures: WorkerFailures, pollers: Collection[TargetPoller] = (), prompt_threads: int = PROMPT_THREADS
+    ) -> None:
         """`pollers`: for the targets under the fence of `run`."""
         self._failures = failures
         self._pollers = pollers
         self._lock = threading.Lock()
         self._targets: dict[Fence, dict[int, _Polled]] = {}
         """Fence -> its targets by id; removed ones until their connectors are closed."""
-        self._prompt, self._slow = _Queue(PROMPT_THREADS), _Queue(SLOW_THREADS)
+        self._prompt, self._slow = _Queue(prompt_threads), _Queue(SLOW_THREADS)
         self._fresh: dict[_Polled, None] = {}
         """Polls in progress of `_prompt`, in the order of their start."""
         self._tasks: SimpleQueue[_Polled | None] = SimpleQueue()
@@ -245,7 +247,7 @@ class PollPool:
             pause = self._poll(target)
             with self._lock:
                 self._end(target, pause)
-                if self._free >= PROMPT_THREADS:
+                if self._free >= self._prompt.threads:
                     return
                 self._free += 1
 

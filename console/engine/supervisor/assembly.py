@@ -140,10 +140,8 @@ class EngineAssembly:
         return f"{version('headway')} {self.config.digest} {synced_jobs}"
 
     def _jobs_synced(self, fence: Fence) -> None:
-        if isinstance(fence, int):
+        if isinstance(fence, int):  # after those of shards `job_sync` does it
             self._record_dependency_faults(fence, self._synced_jobs)
-        else:
-            self.job_sync.wake.set()
 
     def _record_dependency_faults(self, fence: int, synced_jobs: int) -> None:
         """After a sync of the jobs up to then, records which dependencies and deadlines contradict the schedules, and

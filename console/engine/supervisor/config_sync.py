@@ -10,7 +10,7 @@ import structlog
 
 from console.config.sections import Config
 from console.engine.supervisor import settings as plain
-from console.store.config_sync import sync_config
+from console.store.config_sync import is_matched, sync_config
 from console.store.db.database import Database
 from console.store.db.fence import Fence
 from console.store.ingest.inventory import jobs_seq
@@ -18,8 +18,9 @@ from console.timing.clock import Clock, wait_seconds
 
 log = structlog.get_logger("headway.engine")
 
-PAUSE_RATIO = 3.0
-"""Between two syncs, in durations of the last one: thousands of targets that start at once share a few syncs."""
+PAUSE_RATIO = 5.0
+"""Between two syncs, in durations of the last one: thousands of targets that start at once share a few syncs, and
+engines one another's."""
 
 
 class ConfigSync:
@@ -33,17 +34,24 @@ class ConfigSync:
         self._logged: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._is_syncing = False
+        self._took = 0.0
+        """Seconds of the last sync of changed jobs."""
         self._next_at = 0.0
         """By `time.monotonic`."""
         self._waiting: dict[Callable[[bool], None], None] = {}
         """`ended` of the polls that the next sync serves."""
 
-    def sync(self, fence: Fence, changed: int | None = None) -> None:
+    def sync(self, fence: Fence, changed: int | None = None) -> bool:
         """Matches config against the known jobs; with `changed`, a value of JOBS_SEQ_KEY, only if no engine has matched
-        those up to it. A pattern without a match is logged once. Raises LeaseLost."""
-        synced = sync_config(self._store, plain.estate_settings(self._config()), self._clock.now(), fence, changed)
+        those up to it. Whether it did. A pattern without a match is logged once. Raises LeaseLost."""
+        config = self._config()
+        if changed is not None:
+            with self._store.read(consistent=False) as session:
+                if is_matched(session, config.digest, changed):
+                    return False
+        synced = sync_config(self._store, plain.estate_settings(config), self._clock.now(), fence, changed)
         if synced.is_skipped:
-            return
+            return False
         unmatched = frozenset(synced.unmatched)
         if unmatched - self._logged:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
@@ -55,6 +63,7 @@ class ConfigSync:
             if end.text not in self._logged:
                 log.warning("a service waits for a job that does not exist", service=end.service, text=end.text)
         self._logged = unmatched | renamed.keys() | {end.text for end in synced.unknown_ends}
+        return True
 
     def sync_changed_jobs(self, fence: Fence, ended: Callable[[bool], None]) -> bool:
         """Matches config against the jobs that a poll has changed, with those of all polls that wait for it. False
@@ -82,19 +91,28 @@ class ConfigSync:
         return True
 
     def _sync_together(self, fence: Fence) -> Iterable[Callable[[bool], None]]:
-        """Syncs once the pause has ended; `ended` of the polls that waited before it began."""
-        wait_seconds(max(0.0, self._next_at - time.monotonic()))
+        """Syncs once the pause has ended, unless another engine has matched the jobs of before it; `ended` of the polls
+        that are served."""
         with self._lock:
-            served, self._waiting = self._waiting, {}
-        started = time.monotonic()
+            early, self._waiting = self._waiting, {}
+        late: dict[Callable[[bool], None], None] = {}
         try:
-            self.sync(fence, jobs_seq(self._store))
-            self._on_synced(fence)
+            changed = jobs_seq(self._store)
+            wait_seconds(max(0.0, self._next_at - time.monotonic()))
+            with self._lock:
+                late, self._waiting = self._waiting, {}
+            started = time.monotonic()
+            is_matched_elsewhere = not self.sync(fence, changed)
+            if not is_matched_elsewhere:
+                self._on_synced(fence)
+                self._took = time.monotonic() - started
         except BaseException:
             with self._lock:
-                self._waiting = served | self._waiting
+                self._waiting = early | late | self._waiting
             raise
         finally:
-            now = time.monotonic()
-            self._next_at = now + PAUSE_RATIO * (now - started)
-        return served
+            self._next_at = time.monotonic() + PAUSE_RATIO * self._took
+        if is_matched_elsewhere:
+            with self._lock:
+                self._waiting = late | self._waiting
+        return early if is_matched_elsewhere else early | late

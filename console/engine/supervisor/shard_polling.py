@@ -38,7 +38,6 @@ from console.store.db.lease import holder_name
 from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.errors import GRANTS_FIX, StoreError, StoreOutdated, StoreTooNew, is_not_permitted
 from console.store.ingest import targets
-from console.store.ingest.records import GroupedIngest
 from console.store.meta import get_meta
 from console.text.cleaning import clean_line
 from console.timing.clock import Clock
@@ -48,6 +47,10 @@ log = structlog.get_logger("headway.poll")
 RELEASE_SECONDS = 2.5
 """Time for the polls of a shard to end before it is released; the fence refuses what a hanging one still returns."""
 ACTIONS = "actions of shards"
+IDLE_SECONDS = 1.0
+"""How often an engine without shards looks for some."""
+PROMPT_THREADS = 48
+"""More than for a store of one engine: most of their time they wait for the other writes of a group."""
 AFTER_EXPIRY_SECONDS = 0.1
 """How soon after the expiry of another engine its shards are claimed."""
 
@@ -79,8 +82,7 @@ class ShardPolling:
         self._polled: dict[int, ShardFence] = {}
         """Shard -> the fence under which its targets are polled."""
         self.failures = WorkerFailures(secrets)
-        self._pool = PollPool(self.failures)
-        self._ingest = GroupedIngest()
+        self._pool = PollPool(self.failures, prompt_threads=PROMPT_THREADS)
         self._shard_of: Mapping[int, int] = {}
         """Target id -> shard, of the targets in `_places`."""
         self._acting: Mapping[int, int] = {}
@@ -116,7 +118,8 @@ class ShardPolling:
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the polling
                 self._report(error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}", error)
             if not stopping():
-                self.wake.wait(max(0.0, min(renew_seconds, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
+                pause = renew_seconds if self._held else min(renew_seconds, IDLE_SECONDS)
+                self.wake.wait(max(0.0, min(pause, self._expiry_at + AFTER_EXPIRY_SECONDS - time.monotonic())))
         until = time.monotonic() + RELEASE_SECONDS
         self._actions_over.set()
         self._stop(list(self._polled))
@@ -245,9 +248,7 @@ class ShardPolling:
         """Polls these shards (shard -> fence), without those that are polled already."""
         if self._estate is None:
             return
-        context = replace(
-            self._estate.context, changed=self._changed, jobs_changed=self._jobs_changed, ingest=self._ingest.ingest
-        )
+        context = replace(self._estate.context, changed=self._changed, jobs_changed=self._jobs_changed)
         for shard in shares.keys() & self._places.keys() - self._polled.keys():
             fence = self._polled[shard] = ShardFence(shard, shares[shard])
             self._pool.add(fence, [TargetPoller(context, place) for place in self._places[shard]])

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from typing import NamedTuple
 
 from connectors.sdk.records import JobRecord, Schedule
 from console.domain.ids import job_name, micros, optional_instant, optional_micros
@@ -110,7 +111,7 @@ def job_ids(session: WriteSession, target_id: int, names: AbstractSet[str], now:
             for name, job_id in made.items()
         ]  # fmt: skip
         session.insert("job", JOB_COLUMNS, rows)
-        first_rows(session, target.system_id, made.values(), 0)
+        first_rows(session, dict.fromkeys(made.values(), target.system_id), 0)
         ids |= made
     return {packed[name]: job_id for name, job_id in ids.items()}
 
@@ -170,6 +171,15 @@ def jobs_seq(store: Database) -> int:
         return int(get_meta(session, JOBS_SEQ_KEY) or 0)
 
 
+class TargetInventory(NamedTuple):
+    """Changes of a target's jobs by its inventory. `match_config`: whether config must be matched against them."""
+
+    target_id: int
+    changes: InventoryChanges
+    now: datetime
+    match_config: bool = False
+
+
 def write_inventory(
     store: Database,
     target_id: int,
@@ -178,20 +188,30 @@ def write_inventory(
     fence: Fence | None,
     match_config: bool = False,
 ) -> list[int]:
-    """Ids of the new or changed jobs, in one transaction with the hash and, for `match_config`, JOBS_SEQ_KEY. Raises
-    LeaseLost."""
-    touched: list[int] = []
+    """`write_inventories` of one target, in one transaction. Raises LeaseLost."""
     with store.write(fence) as session:
-        if changes.new or changes.changed or changes.gone or changes.unwatched:
-            seq = next_changed_seq(session)
-            touched = _InventoryWriter(session, target_id, seq, micros(now)).write(changes)
-            if match_config:
-                set_meta(session, {JOBS_SEQ_KEY: str(seq)})
-        if changes.complete:
-            session.rows(
-                "UPDATE target SET inventory_hash = ?, inventory_us = ? WHERE id = ?",
-                (changes.hash, micros(now), target_id),
-            )
+        return write_inventories(session, [TargetInventory(target_id, changes, now, match_config)])
+
+
+def write_inventories(session: WriteSession, inventories: Sequence[TargetInventory]) -> list[int]:
+    """Ids of the new or changed jobs, written with the hashes and, for `match_config`, JOBS_SEQ_KEY. New jobs of
+    several targets take as many statements as those of one. Fails if two targets of a system have the same new job:
+    then each is to be written alone."""
+    now_us, touched = micros(max(inventory.now for inventory in inventories)), list[int]()
+    changed = [
+        inventory
+        for inventory in inventories
+        if (changes := inventory.changes).new or changes.changed or changes.gone or changes.unwatched
+    ]
+    if changed:
+        seq = next_changed_seq(session)
+        touched = _InventoryWriter(session, seq, now_us).write(changed)
+        if any(inventory.match_config for inventory in changed):
+            set_meta(session, {JOBS_SEQ_KEY: str(seq)})
+    session.many(
+        "UPDATE target SET inventory_hash = ?, inventory_us = ? WHERE id = ?",
+        [(changes.hash, now_us, target_id) for target_id, changes, *_ in inventories if changes.complete],
+    )
     return touched
 
 
@@ -211,24 +231,42 @@ def add_versions(
     session.insert("schedule", columns, rows)
 
 
-class _InventoryWriter:
-    def __init__(self, session: WriteSession, target_id: int, seq: int, now_us: int) -> None:
-        self._session = session
-        self._target_id = target_id
-        self._seq = seq
-        self._now_us = now_us
-        [target] = session.rows(_SYSTEM_OF_TARGET, (target_id,))
-        self._system_id, self._system = target.system_id, target.system
+_SYSTEMS_OF_TARGETS = (
+    "SELECT t.id, t.system_id, s.name AS system FROM {keys} JOIN target t ON t.id = k.a"
+    " JOIN system s ON s.id = t.system_id"
+)
+_SystemName = tuple[int, str]
+"""A job's name, encoded, in a system."""
 
-    def write(self, changes: InventoryChanges) -> list[int]:
-        new = [record for record in changes.new if not is_too_long_name(encode_name(record.native_id))]
-        self._changed(changes, {encode_name(record.native_id) for record in new})
+
+class _InventoryWriter:
+    def __init__(self, session: WriteSession, seq: int, now_us: int) -> None:
+        self._session, self._seq, self._now_us = session, seq, now_us
+
+    def write(self, inventories: Sequence[TargetInventory]) -> list[int]:
+        """Ids of the new or changed jobs."""
+        rows = self._session.by_keys(_SYSTEMS_OF_TARGETS, [inventory.target_id for inventory in inventories])
+        targets: dict[int, Row] = {row.id: row for row in rows}
+        touched, new = set[int](), list[tuple[Row, JobRecord]]()
+        relations: list[tuple[int, Row, JobRecord]] = []
+        for target_id, changes, *_ in inventories:
+            target = targets[target_id]
+            records = [record for record in changes.new if not is_too_long_name(encode_name(record.native_id))]
+            new += [(target, record) for record in records]
+            self._changed(target, changes, {encode_name(record.native_id) for record in records})
+            self._gone(target, changes)
+            relations += [(change.job_id, target, change.record) for change in changes.changed]
+            touched |= {change.job_id for change in (*changes.changed, *changes.gone)} | {*changes.unwatched}
         ids = self._new(new)
+        self._relations([*((job_id, *job) for job_id, job in zip(ids, new, strict=True)), *relations])
+        return sorted({*touched, *ids})
+
+    def _gone(self, target: Row, changes: InventoryChanges) -> None:
         self._session.many(
             "UPDATE job SET gone_since_us = COALESCE(gone_since_us, ?), changed_seq = ? WHERE id = ?",
             [(self._now_us, self._seq, vanished.job_id) for vanished in changes.gone],
         )
-        self._drift([(vanished.job_id, DetectedDrift("gone", vanished.text)) for vanished in changes.gone])
+        self._drift(target, [(vanished.job_id, DetectedDrift("gone", vanished.text)) for vanished in changes.gone])
         self._session.many(
             "UPDATE job SET unwatched = TRUE, changed_seq = ? WHERE id = ?",
             [(self._seq, job_id) for job_id in changes.unwatched],
@@ -237,53 +275,54 @@ class _InventoryWriter:
             "UPDATE drift SET ended_us = ? WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL",
             [(self._now_us, job_id) for job_id in changes.unwatched],
         )
-        self._relations([*zip(ids, new, strict=True), *((change.job_id, change.record) for change in changes.changed)])
-        changed, removed = (change.job_id for change in changes.changed), (vanished.job_id for vanished in changes.gone)
-        return sorted({*ids, *changed, *removed, *changes.unwatched})
 
-    def _new(self, records: Sequence[JobRecord]) -> list[int]:
-        """Ids of the new jobs; one known only by its runs is taken over. Where another job has the name, the new one
-        gets the next number."""
-        names = [encode_name(record.native_id) for record in records]
-        query = "SELECT j.native_id, j.id, j.source_id FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a"
-        owners = self._session.by_keys(query, names, (self._system_id,))
-        known: dict[str, int] = {row.native_id: row.id for row in owners if row.source_id == row.native_id}
-        renamed = self._free_names({row.native_id for row in owners} - set(known), names)
-        fresh = [(name, record) for name, record in zip(names, records, strict=True) if name not in known]
-        ids = known | dict(zip((name for name, _ in fresh), self._session.new_ids("job", len(fresh)), strict=True))
+    def _new(self, jobs: Sequence[tuple[Row, JobRecord]]) -> list[int]:
+        """Ids of the new jobs, each with its target; one known only by its runs is taken over. Where another job has
+        the name, the new one gets the next number."""
+        names: list[_SystemName] = [(target.system_id, encode_name(record.native_id)) for target, record in jobs]
+        query = (
+            "SELECT j.system_id, j.native_id, j.id, j.source_id FROM {keys} JOIN job j ON j.system_id = k.a AND"
+            " j.native_id = k.b"
+        )
+        owners = self._session.by_keys(query, names)
+        known: dict[_SystemName, int] = {
+            (row.system_id, row.native_id): row.id for row in owners if row.source_id == row.native_id
+        }
+        renamed = self._free_names({(row.system_id, row.native_id) for row in owners} - known.keys(), names)
+        fresh = [(name, *job) for name, job in zip(names, jobs, strict=True) if name not in known]
+        made = zip((name for name, *_ in fresh), self._session.new_ids("job", len(fresh)), strict=True)
+        ids = known | dict(made)
         rows = [
             (
-                ids[name], self._system_id, self._target_id, renamed.get(name, name), name,
-                self._title(decode_name(renamed.get(name, name))),
+                ids[name], target.system_id, target.id, renamed.get(name, name[1]), name[1],
+                _title(target, decode_name(renamed.get(name, name[1]))),
                 *_job_columns(record), self._now_us, self._now_us if record.paused else None, None,
                 clean_line(record.owner), "[]", "", "ask", 300.0, self._seq,
             )
-            for name, record in fresh
+            for name, target, record in fresh
         ]  # fmt: skip
         self._session.insert("job", JOB_COLUMNS, rows)
-        first_rows(self._session, self._system_id, [ids[name] for name, _ in fresh], self._seq)
-        self._update([(ids[name], record) for name, record in zip(names, records, strict=True) if name in known])
-        versions = [(ids[name], record.schedule) for name, record in zip(names, records, strict=True)]
-        add_versions(self._session, versions, self._now_us, "first sight")
+        first_rows(self._session, {ids[name]: target.system_id for name, target, _ in fresh}, self._seq)
+        pairs = list(zip(names, jobs, strict=True))
+        self._update([(ids[name], *job) for name, job in pairs if name in known])
+        add_versions(
+            self._session, [(ids[name], record.schedule) for name, (_, record) in pairs], self._now_us, "first sight"
+        )
         return [ids[name] for name in names]
 
-    def _free_names(self, taken: AbstractSet[str], names: Sequence[str]) -> dict[str, str]:
-        """For each taken name `x` the first of `x#2`, `x#3` … that no job has."""
-        free: dict[str, str] = {}
-        for name in sorted(taken):
+    def _free_names(self, taken: AbstractSet[_SystemName], names: Sequence[_SystemName]) -> dict[_SystemName, str]:
+        """For each taken name `x` the first of `x#2`, `x#3` … that no job of its system has."""
+        free: dict[_SystemName, str] = {}
+        for system_id, name in sorted(taken):
             base, number = name.rpartition("#")[0] if re.fullmatch(r".+#[0-9]+", name, re.DOTALL) else name, 2
+            used = {*names, *((system, new) for (system, _), new in free.items())}
             query = "SELECT 1 FROM job WHERE system_id = ? AND native_id = ?"
-            while (new := f"{base}#{number}") in {*names, *free.values()} or self._session.first(
-                query, (self._system_id, new)
-            ):
+            while (new := (system_id, f"{base}#{number}")) in used or self._session.first(query, new):
                 number += 1
-            free[name] = new
+            free[system_id, name] = new[1]
         return free
 
-    def _title(self, native_id: str) -> str:
-        return clean_line(job_name(self._system, native_id), MAX_TITLE)
-
-    def _update(self, jobs: Sequence[tuple[int, JobRecord]]) -> None:
+    def _update(self, jobs: Sequence[tuple[int, Row, JobRecord]]) -> None:
         self._session.many(
             "UPDATE job SET target_id = ?, source_id = ?, title = ?, definition = ?, definition_hash = ?, match_keys ="
             " ?, proof = ?, run_as = ?, native_url = ?, pool = ?, slots = ?, owner = CASE WHEN owner = '' THEN ? ELSE"
@@ -291,16 +330,16 @@ class _InventoryWriter:
             " NULL, unwatched = FALSE, changed_seq = ? WHERE id = ?",
             [
                 (
-                    self._target_id, encode_name(record.native_id), *_job_columns(record), clean_line(record.owner),
+                    target.id, encode_name(record.native_id), *_job_columns(record), clean_line(record.owner),
                     record.paused, self._now_us, self._seq, job_id,
                 )
-                for job_id, record in jobs
+                for job_id, target, record in jobs
             ],
         )  # fmt: skip
 
-    def _changed(self, changes: InventoryChanges, new: AbstractSet[str]) -> None:
-        self._rename({change.job_id: change.record.native_id for change in changes.changed}, new)
-        self._update([(change.job_id, change.record) for change in changes.changed])
+    def _changed(self, target: Row, changes: InventoryChanges, new: AbstractSet[str]) -> None:
+        self._rename(target, {change.job_id: change.record.native_id for change in changes.changed}, new)
+        self._update([(change.job_id, target, change.record) for change in changes.changed])
         query = (
             "SELECT s.job_id, s.dialect, s.expression, s.zone FROM {keys} JOIN schedule s"
             " ON s.id = (SELECT MAX(id) FROM schedule WHERE job_id = k.a)"
@@ -323,9 +362,9 @@ class _InventoryWriter:
             "UPDATE drift SET ended_us = ? WHERE job_id = ? AND what = ? AND accepted_us IS NULL AND ended_us IS NULL",
             [(self._now_us, change.job_id, what) for change in changes.changed for what in change.ended],
         )
-        self._drift([(change.job_id, drift) for change in changes.changed for drift in change.drift])
+        self._drift(target, [(change.job_id, drift) for change in changes.changed for drift in change.drift])
 
-    def _rename(self, names: Mapping[int, str], in_use: AbstractSet[str]) -> None:
+    def _rename(self, target: Row, names: Mapping[int, str], in_use: AbstractSet[str]) -> None:
         """Gives jobs their current names at the source, history included, unless another job has or had the name, or
         the former name is `in_use` for a new job. `names`: raw, by job."""
         query = "SELECT j.id, j.native_id FROM {keys} JOIN job j ON j.id = k.a"
@@ -335,17 +374,17 @@ class _InventoryWriter:
         if not new:
             return
         query = "SELECT k.a FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a"
-        taken = {row.a for row in self._session.by_keys(query, sorted(set(new.values())), (self._system_id,))}
+        taken = {row.a for row in self._session.by_keys(query, sorted(set(new.values())), (target.system_id,))}
         free = {name: job_id for job_id, name in new.items() if name not in taken}
-        titles = {job_id: self._title(decode_name(name)) for name, job_id in free.items()}
+        titles = {job_id: _title(target, decode_name(name)) for name, job_id in free.items()}
         self._session.many(
             "UPDATE job SET native_id = ?, name = ?, changed_seq = ? WHERE id = ?",
             [(name, titles[job_id], self._seq, job_id) for name, job_id in free.items()],
         )
-        record_renames(self._session, self._system, [(job_id, decode_name(before[job_id])) for job_id in titles])
+        record_renames(self._session, target.system, [(job_id, decode_name(before[job_id])) for job_id in titles])
         for job_id, title in titles.items():
-            old = self._title(decode_name(before[job_id]))
-            self._event(f"{old}: its source calls it {title} now; its history stays with it", job_id)
+            old = _title(target, decode_name(before[job_id]))
+            self._event(f"{old}: its source calls it {title} now; its history stays with it", job_id, target)
 
     def _next_instants(self, schedules: Sequence[tuple[int, Schedule]]) -> None:
         """The source's next instant moves with every poll, which is not a new version. Nor is the text of a schedule
@@ -364,7 +403,7 @@ class _InventoryWriter:
         self._session.many(f"UPDATE schedule SET next_us = ? {newest}", instants)  # noqa: S608  (our own names)
         self._session.many(f"UPDATE schedule SET text = ?, next_us = ? {newest}", texts)  # noqa: S608
 
-    def _drift(self, detected: Sequence[tuple[int, DetectedDrift]]) -> None:
+    def _drift(self, target: Row, detected: Sequence[tuple[int, DetectedDrift]]) -> None:
         """Adds a row and an event for new drift. Open drift with another text ends: a person accepts the one they
         have seen, by the row's number."""
         query = (
@@ -388,26 +427,42 @@ class _InventoryWriter:
         query = "SELECT k.a, j.name FROM {keys} JOIN job j ON j.id = k.a"
         names: dict[int, str] = dict(self._session.by_keys(query, [job_id for job_id, *_ in new]))
         for job_id, _, text, _ in new:
-            self._event(f"{names[job_id]}: {text}", job_id)
+            self._event(f"{names[job_id]}: {text}", job_id, target)
 
-    def _event(self, text: str, job_id: int) -> None:
-        record_event(self._session, self._now_us, "drift", text, job_id=job_id, system_id=self._system_id)
+    def _event(self, text: str, job_id: int, target: Row) -> None:
+        record_event(self._session, self._now_us, "drift", text, job_id=job_id, system_id=target.system_id)
 
-    def _relations(self, jobs: Sequence[tuple[int, JobRecord]]) -> None:
+    def _relations(self, jobs: Sequence[tuple[int, Row, JobRecord]]) -> None:
         """Parents and native dependencies, by current names at the source."""
-        names = {encode_name(name) for _, job in jobs for name in (*job.upstreams, *filter(None, (job.parent,)))}
-        query = "SELECT k.a, j.id FROM {keys} JOIN job j ON j.system_id = ? AND j.source_id = k.a"
-        ids: dict[str, int] = dict(self._session.by_keys(query, sorted(names), (self._system_id,)))
-        parents = {job_id: ids.get(encode_name(job.parent)) if job.parent else None for job_id, job in jobs}
+        names = {
+            (target.system_id, encode_name(name))
+            for _, target, job in jobs
+            for name in (*job.upstreams, *filter(None, (job.parent,)))
+        }
+        query = "SELECT k.a, k.b, j.id FROM {keys} JOIN job j ON j.system_id = k.a AND j.source_id = k.b"
+        rows = self._session.by_keys(query, sorted(names))
+        ids: dict[_SystemName, int] = {(row.a, row.b): row.id for row in rows}
+        parents = {
+            job_id: ids.get((target.system_id, encode_name(job.parent))) if job.parent else None
+            for job_id, target, job in jobs
+        }
         query = "SELECT k.a, j.parent_id FROM {keys} JOIN job j ON j.id = k.a"
         stored: dict[int, int | None] = dict(self._session.by_keys(query, sorted(parents)))
         self._session.many(
             "UPDATE job SET parent_id = ? WHERE id = ?",
             [(parent, job_id) for job_id, parent in parents.items() if parent != stored[job_id]],
         )
-        upstreams = ((ids.get(encode_name(name)), job_id) for job_id, job in jobs for name in job.upstreams)
+        upstreams = (
+            (ids.get((target.system_id, encode_name(name))), job_id)
+            for job_id, target, job in jobs
+            for name in job.upstreams
+        )
         edges = {(upstream, job_id) for upstream, job_id in upstreams if upstream is not None}
-        write_native_edges(self._session, {job_id for job_id, _ in jobs}, edges, self._seq)
+        write_native_edges(self._session, {job_id for job_id, *_ in jobs}, edges, self._seq)
+
+
+def _title(target: Row, native_id: str) -> str:
+    return clean_line(job_name(target.system, native_id), MAX_TITLE)
 
 
 def _job_columns(record: JobRecord) -> Values:

@@ -93,11 +93,10 @@ def add_counts(session: WriteSession, changes: Mapping[tuple[int, str], int]) ->
     )
 
 
-def first_rows(session: WriteSession, system_id: int, job_ids: Iterable[int], seq: int) -> None:
-    """Rows of new jobs, without a run."""
-    rows: list[Values] = [(job_id, NO_RUN, 0, "", CALM_RANK, seq) for job_id in job_ids]
-    session.insert("latest_run", _COLUMNS, rows)
-    add_counts(session, {(system_id, ""): len(rows)})
+def first_rows(session: WriteSession, systems: Mapping[int, int], seq: int) -> None:
+    """Rows of new jobs, without a run. `systems`: id of the system, by job."""
+    session.insert("latest_run", _COLUMNS, [(job_id, NO_RUN, 0, "", CALM_RANK, seq) for job_id in systems])
+    add_counts(session, Counter((system_id, "") for system_id in systems.values()))
 
 
 def remove_runs(session: WriteSession, run_ids: Sequence[int]) -> None:

@@ -7,9 +7,8 @@ upsert of the same rows: `python -m tests.bench.ingest`.
 from __future__ import annotations
 
 import gc
-import threading
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -18,9 +17,8 @@ from connectors.sdk.records import SkippedRecord
 from console.domain.ids import micros, optional_micros
 from console.failpoints import failpoint
 from console.store.db.database import Database
-from console.store.db.fence import Fence, ShardFence, lost_shards
+from console.store.db.fence import Fence
 from console.store.db.session import WriteSession
-from console.store.errors import StoreError
 from console.store.ingest import targets
 from console.store.ingest.batch import (
     AttemptIdentity,
@@ -44,11 +42,6 @@ from console.store.ingest.merge import (
     stored_attempt,
 )
 from console.store.meta import next_changed_seq
-from console.timing.clock import wait_seconds
-
-record_failure = targets.record_failure
-GATHER_SECONDS = 0.05
-"""How long a poll of a shard that brings nothing new waits for others, to be written with them."""
 
 _ATTEMPTS = ", ".join(f"t.{column}" for column in ATTEMPT_COLUMNS)
 _RUNS = ", ".join(f"r.{column}" for column in StoredRun._fields)
@@ -262,54 +255,3 @@ def _roll(
         if run.id in old and run.sort_us < old[run.id].sort_us:
             unsure.add(run.job_id)
     return roll_latest(session, seq, newest, unsure)
-
-
-@dataclass(eq=False, slots=True)
-class _QuietPoll:
-    target_id: int
-    batch: IngestBatch
-    fence: ShardFence
-    is_over: bool = False
-    error: Exception | None = None
-
-
-class GroupedIngest:
-    """Polls of shards that bring nothing new, written together: one transaction for those that end within 0.05 s.
-
-    The first of a group waits for the others and writes them all. Polls with runs, lost evidence or skipped records are
-    written at once.
-    """
-
-    def __init__(self) -> None:
-        self._waiting = deque[_QuietPoll]()
-        self._turn = threading.Lock()
-
-    def ingest(self, store: Database, target_id: int, batch: IngestBatch, fence: Fence | None) -> IngestResult:
-        """As `ingest_batch`."""
-        if not isinstance(fence, ShardFence) or not batch.is_quiet:
-            return ingest_batch(store, target_id, batch, fence)
-        poll = _QuietPoll(target_id, batch, fence)
-        self._waiting.append(poll)
-        with self._turn:
-            if not poll.is_over:
-                wait_seconds(GATHER_SECONDS)
-                self._write(store, [self._waiting.popleft() for _ in range(len(self._waiting))])
-        if isinstance(poll.error, StoreError):
-            raise poll.error
-        if poll.error is not None:  # perhaps of another one in the group
-            return ingest_batch(store, target_id, batch, fence)
-        return IngestResult()
-
-    def _write(self, store: Database, polls: Sequence[_QuietPoll]) -> None:
-        try:
-            with store.write(None, of_shards=True) as session:
-                lost = lost_shards(session, {poll.fence for poll in polls})
-                held = [(poll.target_id, poll.batch) for poll in polls if poll.fence not in lost]
-                targets.record_quiet(session, held)
-            for poll in polls:
-                poll.error = lost.get(poll.fence)
-        except Exception as error:  # noqa: BLE001 - `ingest` raises it, or writes each alone
-            for poll in polls:
-                poll.error = error
-        for poll in polls:
-            poll.is_over = True

@@ -220,16 +220,26 @@ def record_pause_end(store: Database, pause: SystemPause, now: datetime, fence: 
         switches.audit_pause_end(session, pause, ENGINE_ACTOR, ENGINE_ORIGIN, micros(now))
 
 
-def record_probe(
-    store: Database, target_id: int, version: str, rights: Sequence[Mapping[str, object]], fence: Fence | None
-) -> None:
-    """The target's version and our rights there, written only if they changed."""
-    stated = (version, json.dumps(list(rights)))
-    with store.read() as session:
-        known = session.rows("SELECT version, rights FROM target WHERE id = ?", (target_id,))
-    if list(map(tuple, known)) != [stated]:
-        with store.write(fence) as session:
-            session.rows("UPDATE target SET version = ?, rights = ? WHERE id = ?", (*stated, target_id))
+class TargetProbe(NamedTuple):
+    """The version of a target and our rights there."""
+
+    target_id: int
+    version: str
+    rights: Sequence[Mapping[str, object]]
+
+    @property
+    def columns(self) -> Values:
+        return self.version, json.dumps(list(self.rights)), self.target_id
+
+
+def is_new_probe(store: Database, probe: TargetProbe) -> bool:
+    """Whether it differs from the last one."""
+    known = store.rows("SELECT version, rights, id FROM target WHERE id = ?", (probe.target_id,))
+    return list(map(tuple, known)) != [probe.columns]
+
+
+def record_probes(session: WriteSession, probes: Sequence[TargetProbe]) -> None:
+    session.many("UPDATE target SET version = ?, rights = ? WHERE id = ?", [probe.columns for probe in probes])
 
 
 class KnownSchedules(NamedTuple):

@@ -294,9 +294,9 @@ def test_an_acknowledgement_evaluates_its_incident_and_a_silence_all_open_ones(
 
 
 def test_time_alone_evaluates_one_slice_after_the_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first step evaluates everything, each other one slice more, until there is nothing to do."""
+    """The first step evaluates everything, each other one slice more once all are due."""
     monkeypatch.setattr(incremental, "SLICE_JOBS", 2)
-    monkeypatch.setattr(evaluator, "MAX_INTERVAL_SECONDS", 3_600.0)
+    monkeypatch.setattr(evaluator, "PARTIAL_ROUNDS_FACTOR", 1e9)
     for number in range(6):
         bench.scheduler.job(f"alone{number}")
     bench.poller.poll_once(bench.fence)
@@ -307,12 +307,27 @@ def test_time_alone_evaluates_one_slice_after_the_other(bench: Bench, monkeypatc
         return evaluate(part, *arguments, **named)
 
     monkeypatch.setattr(evaluator, "evaluate", recorded)
-    pauses = [bench.parts.evaluator.step(bench.fence) for _ in range(6)]
+    pauses = []
+    for seconds in (0.0, *5 * [3_600.0]):
+        monkeypatch.setattr(evaluator, "MAX_INTERVAL_SECONDS", seconds)
+        monkeypatch.setattr(evaluator, "SLICES_FACTOR", seconds)
+        pauses.append(bench.parts.evaluator.step(bench.fence))
     whole, *slices = evaluated
     assert 8 == len(whole)
-    assert [2, 2, 2, 0, 0] == [len(jobs) for jobs in slices]
-    assert 6 == len(whole & set[int]().union(*slices))
-    assert max(pauses[:3]) < 1 < pauses[3]
+    assert [2, 2, 2, 2, 0] == [len(jobs) for jobs in slices]
+    assert whole == set[int]().union(*slices)
+    assert max(pauses[:4]) < 1 < pauses[4]
+
+
+def test_nothing_is_due_right_after_a_full_evaluation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many systems start, each evaluation finds new jobs, and so other slices."""
+    monkeypatch.setattr(incremental, "SLICE_JOBS", 2)
+    for number in range(6):
+        bench.scheduler.job(f"alone{number}")
+        bench.poller.poll_once(bench.fence)
+    assert bench.parts.evaluator.step(bench.fence) > 1
+    assert bench.parts.evaluator.seen is not None
+    assert len(TimeSlices(bench.parts.evaluator.seen.shape).slices) > 1
 
 
 def test_steps_without_changes_bring_no_full_evaluation_forward(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -17,10 +17,11 @@ from console.engine import worker
 from console.engine.polling import pool
 from console.engine.polling.poller import TargetPoller
 from console.engine.polling.pool import PROMPT_THREADS, PollPool
-from console.engine.supervisor import supervisor
+from console.engine.supervisor import config_sync, supervisor
 from console.engine.supervisor.config_sync import ConfigSync
 from console.engine.supervisor.supervisor import WorkerSupervisor
 from console.engine.worker import Pulse, WorkerFailures
+from console.store.config_sync import SyncResult, sync_config
 from console.store.db.fence import Fence, ShardFence
 from console.store.errors import LeaseLost, StoreUnusable
 from console.timing.clock import Clock
@@ -299,11 +300,11 @@ def test_one_sync_serves_all_polls_that_came_before_it_and_none_of_them_waits_fo
     began, free, syncs, done = threading.Event(), threading.Event(), list[Fence](), list[bool]()
     turns: list[Callable[[bool], None]] = [partial(done.append) for _ in range(20)]
 
-    def sync(_: ConfigSync, fence: Fence, __: int) -> None:
+    def sync(_: ConfigSync, fence: Fence, __: int) -> bool:
         assert not syncs or not matching.sync_changed_jobs(fence, turns[1])
         syncs.append(fence)
         began.set()
-        free.wait(SECONDS)
+        return free.wait(SECONDS)
 
     monkeypatch.setattr(ConfigSync, "sync", sync)
     matching = config_sync_of(bench)
@@ -323,19 +324,40 @@ def test_polls_that_wait_for_a_sync_that_fails_are_served_by_the_next(
 ) -> None:
     broken, done, matching = [True], list[bool](), config_sync_of(bench)
 
-    def sync(_: ConfigSync, fence: Fence, __: int) -> None:
+    def sync(_: ConfigSync, fence: Fence, __: int) -> bool:
         assert not broken or not matching.sync_changed_jobs(fence, done.append)
         if broken.pop():
             raise StoreUnusable("the disk is full")
+        return True
 
     monkeypatch.setattr(ConfigSync, "sync", sync)
     with pytest.raises(StoreUnusable):
         matching.sync_changed_jobs(bench.fence, lambda _: None)
     assert [] == done
     broken.append(False)
-    monkeypatch.setattr(ConfigSync, "sync", lambda *_: None)
+    monkeypatch.setattr(ConfigSync, "sync", lambda *_: True)
     assert matching.sync_changed_jobs(bench.fence, lambda _: None)
     assert [True] == done
+
+
+def test_a_match_by_another_engine_during_the_pause_serves_the_polls_of_before_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matching, late, matches = config_sync_of(bench), list[bool](), list[None]()
+
+    def pause(_: float) -> None:
+        if not matches:
+            assert not matching.sync_changed_jobs(bench.fence, late.append)
+            assert config_sync_of(bench).sync(bench.fence)
+
+    def counted(*arguments: Any) -> SyncResult:
+        matches.append(None)
+        return sync_config(*arguments)
+
+    monkeypatch.setattr(config_sync, "wait_seconds", pause)
+    monkeypatch.setattr(config_sync, "sync_config", counted)
+    assert matching.sync_changed_jobs(bench.fence, lambda _: None)
+    assert ([False], 1) == (late, len(matches)), "its jobs may be newer than the match"
 
 
 def config_sync_of(bench: Bench) -> ConfigSync:

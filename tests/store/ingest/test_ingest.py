@@ -15,7 +15,8 @@ from console.domain.ids import instant, micros
 from console.store.actions import attempt_after, due_actions
 from console.store.db import lease
 from console.store.errors import LeaseLost
-from console.store.ingest.records import ingest_batch, record_failure
+from console.store.ingest.records import ingest_batch
+from console.store.ingest.targets import record_failure
 from tests.corpus import HOSTILE
 from tests.store.estate import JOBS, Estate, at, failed, poll, run, running
 

@@ -18,7 +18,7 @@ from console.domain.settings import DependencySetting, EstateSettings
 from console.store.config_sync import sync_config
 from console.store.errors import NotFound
 from console.store.ingest import targets
-from console.store.ingest.inventory import known_jobs, write_inventory
+from console.store.ingest.inventory import TargetInventory, jobs_seq, known_jobs, write_inventories, write_inventory
 from console.store.jobs import DriftChanged, accept_drift
 from console.store.snapshot.estate import load_estate
 from tests.corpus import HOSTILE
@@ -278,6 +278,30 @@ def test_tasks_and_native_dependencies_are_stored_by_id(night: Estate) -> None:
     write_inventory(night.store, night.airflow, InventoryChanges(changed=(change,)), at("05:00"), None)
     assert [(by_name["dag.task"].id,)] == night.rows("SELECT upstream_id FROM dependency")
     assert 3 == len(ids)
+
+
+def test_inventories_of_several_targets_are_written_together_each_within_its_system(night: Estate) -> None:
+    night.ingest(run("early"))
+    jobs = JobRecord("load_orders"), JobRecord("early", parent="load_orders"), JobRecord("last", upstreams=("early",))
+    gone = VanishedJob(night.job_id(), "line gone")
+    of_host = TargetInventory(night.host, InventoryChanges(new=jobs, gone=(gone,), hash="h2"), at("04:00"))
+    of_airflow = TargetInventory(night.airflow, InventoryChanges(new=jobs[1:], hash="a2"), at("04:01"), True)
+    with night.store.write(None) as session:
+        ids = write_inventories(session, [of_host, of_airflow])
+    assert 6 == len(ids)
+    assert [
+        ("airflow/early", "airflow/load_orders", None), ("airflow/last", None, "airflow/early"),
+        ("airflow/load_orders", None, None), ("etl-hosts/early", "etl-hosts/load_orders", None),
+        ("etl-hosts/last", None, "etl-hosts/early"), ("etl-hosts/load_orders", None, None),
+    ] == night.rows(
+        "SELECT j.name, p.name, u.name FROM job j LEFT JOIN job p ON p.id = j.parent_id LEFT JOIN dependency d ON"
+        " d.downstream_id = j.id LEFT JOIN job u ON u.id = d.upstream_id WHERE j.name NOT LIKE '%db07%' ORDER BY j.name"
+    )  # fmt: skip
+    assert [("a2",), ("h2",)] == night.rows("SELECT inventory_hash FROM target ORDER BY inventory_hash")
+    assert ["gone"] == [row.what for row in night.store.rows("SELECT what FROM drift")]
+    counts = "SELECT s.name, SUM(c.n) FROM job_counts c JOIN system s ON s.id = c.system_id GROUP BY s.name ORDER BY 1"
+    assert [("airflow", 3), ("etl-hosts", 6)] == night.rows(counts)
+    assert jobs_seq(night.store)
 
 
 def test_a_snapshot_has_dependencies_between_the_tasks_of_one_dag_only_if_they_are_declared(night: Estate) -> None:

@@ -28,7 +28,8 @@ from console.store.decisions import apply_decisions
 from console.store.errors import NotFound
 from console.store.events import DatasetUse, FacetOf, Reported, record_lineage
 from console.store.ingest.inventory import write_inventory
-from console.store.ingest.records import ingest_batch, record_failure
+from console.store.ingest.records import ingest_batch
+from console.store.ingest.targets import record_failure
 from console.store.queries import lineage, open_queries
 from console.store.queries.reader import Queries
 from console.store.snapshot.estate import load_estate
