@@ -22,7 +22,7 @@ from console.store.ingest.inventory import TargetInventory, jobs_seq, known_jobs
 from console.store.jobs import DriftChanged, accept_drift
 from console.store.snapshot.estate import load_estate
 from tests.corpus import HOSTILE
-from tests.store.estate import JOBS, MIDNIGHT, SYSTEMS, Estate, at, record, run
+from tests.store.estate import JOBS, MIDNIGHT, SYSTEMS, Estate, at, record, run, target_id
 
 
 def write(night: Estate, now: str = "04:00", **changes: object) -> list[int]:
@@ -302,6 +302,17 @@ def test_inventories_of_several_targets_are_written_together_each_within_its_sys
     counts = "SELECT s.name, SUM(c.n) FROM job_counts c JOIN system s ON s.id = c.system_id GROUP BY s.name ORDER BY 1"
     assert [("airflow", 3), ("etl-hosts", 6)] == night.rows(counts)
     assert jobs_seq(night.store)
+
+
+def test_a_job_that_two_targets_of_a_system_list_is_one_job_of_the_last(night: Estate) -> None:
+    systems = (replace(SYSTEMS[0], targets=("db07", "etl02")), *SYSTEMS[1:])
+    sync_config(night.store, EstateSettings(systems=systems, name="test"), MIDNIGHT, None)
+    last = target_id(night.store, "etl-hosts", "etl02")
+    changes = InventoryChanges(new=(record("shared_job"),))
+    with night.store.write(None) as session:
+        ids = write_inventories(session, [TargetInventory(number, changes, MIDNIGHT) for number in (night.host, last)])
+    assert [(last,)] == night.rows("SELECT target_id FROM job WHERE source_id = 'shared_job'")
+    assert [night.job_id("shared_job")] == ids
 
 
 def test_a_snapshot_has_dependencies_between_the_tasks_of_one_dag_only_if_they_are_declared(night: Estate) -> None:
