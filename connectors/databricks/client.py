@@ -90,13 +90,16 @@ def read_pages(fetch: Callable[[str], HttpReply], name: str, max_pages: int) -> 
         token = following
 
 
-def read_whole(fetch: Callable[[str], HttpReply], max_pages: int = 20) -> fields.Row | None:
+MAX_JOB_PAGES = 20
+
+
+def read_whole(fetch: Callable[[str], HttpReply]) -> fields.Row | None:
     first = fetch("")
     if first.status != 200:
         return None
     row = first.table()
     token = row.get("next_page_token")
-    for _ in range(max_pages):
+    for _ in range(MAX_JOB_PAGES):
         if not isinstance(token, str) or not token:
             break
         page = fetch(token)

@@ -466,11 +466,6 @@ class PlanView:
         return AWAITS_APPROVAL if self.awaits_approval else f"is {self.state}"
 
     @property
-    def can_resume(self) -> bool:
-        """True once it was paused or has stopped; not while it awaits its approval."""
-        return self.state in STEERING[RequestKind.RESUME_PLAN][0] and not self.awaits_approval
-
-    @property
     def done(self) -> int:
         """Number of verified steps."""
         return sum(step.state == "verified" for step in self.steps)

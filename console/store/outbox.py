@@ -263,17 +263,18 @@ def release_stray_claims(store: Database, fence: int, busy: frozenset[tuple[str,
             release_claim(store, fence, row.id)
 
 
-def claim_due(
-    store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
-) -> list[DueDelivery]:
-    """Up to `limit` due deliveries of released alerts, one for each (route, url) that is not `busy`, so that a broken
-    URL delays no other: urgent ones first, then those that need a person, updates, ends, each the oldest first. Alerts
-    about one incident keep their order, alone or in a digest. Only an alert or a digest that reports the end of an
-    incident does not wait for earlier alerts about it: it replaces them, so that an incident is not reported as open
+CLAIMED_AT_ONCE = 20
+
+
+def claim_due(store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]]) -> list[DueDelivery]:
+    """Up to CLAIMED_AT_ONCE due deliveries of released alerts, one for each (route, url) that is not `busy`, so that a
+    broken URL delays no other: urgent ones first, then those that need a person, updates, ends, each the oldest first.
+    Alerts about one incident keep their order, alone or in a digest. Only an alert or a digest that reports the end of
+    an incident does not wait for earlier alerts about it: it replaces them, so that an incident is not reported as open
     after its end. An alert that asks to resume a plan is dropped once that was done."""
     with store.write(fence) as session:
         session.rows(_DROP_ANSWERED)
-        due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:limit]
+        due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:CLAIMED_AT_ONCE]
         session.many(
             "UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = ?", [(row.id,) for row in due]
         )

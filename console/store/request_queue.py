@@ -45,7 +45,10 @@ def load_answer(session: Session, request_id: int) -> Row | None:
     return session.first(f"SELECT state, answer FROM {source}", (request_id,))  # noqa: S608 - our own names
 
 
-def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
+CLAIMED_AT_ONCE = 10
+
+
+def claim_requests(store: Database, fence: int) -> list[tuple[int, str, dict[str, Any], str]]:
     """Unanswered requests, oldest first: (id, kind, arguments, user). Claiming a request deletes its arguments from
     the store: they may contain a secret, which the answer refuses."""
     pending = "SELECT id, kind, arguments, requested_by FROM request WHERE state = 'pending' ORDER BY id LIMIT ?"
@@ -53,7 +56,7 @@ def claim_requests(store: Database, fence: int, limit: int = 10) -> list[tuple[i
         return []
     with store.write(fence) as session:
         audit.chain_waiting(session)
-        rows = session.rows(pending, (limit,))
+        rows = session.rows(pending, (CLAIMED_AT_ONCE,))
         session.many(
             "UPDATE request SET state = 'answering', arguments = '{}' WHERE id = ?", [(row.id,) for row in rows]
         )

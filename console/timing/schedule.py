@@ -134,6 +134,12 @@ def next_instant(schedule: Schedule, after: datetime) -> datetime | None:
     return _nearest(rule, after.astimezone(UTC), forward=True) if isinstance(rule, _Rule) else None
 
 
+def comes_again_within(schedule: Schedule, at: datetime, period: timedelta) -> bool:
+    """Whether the next instant after `at` is less than `period` later."""
+    following = next_instant(schedule, at)
+    return following is not None and following - at < period
+
+
 def last_instant(schedule: Schedule, until: datetime) -> datetime | None:
     """The last instant at or before `until`, by the expression; None without one within fifty years."""
     rule = _rule(schedule)

@@ -25,7 +25,7 @@ from console.domain.job import Safety
 from console.domain.plan import WAIT, DraftStep
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.timing.formats import zoned_time
-from console.timing.schedule import next_instant
+from console.timing.schedule import comes_again_within
 
 SPARE = timedelta(minutes=30)
 """A run that ends, in nineteen of twenty cases, this long before its downstream starts does not collide with it."""
@@ -101,7 +101,11 @@ def _can_be_held(index: EstateIndex, job: JobFacts, due: datetime, can_act: CanA
         and can_act(job, Capability.START)
         and not any(hold.job_id == job.id and not hold.state.is_over for hold in index.estate.holds)
     )
-    return able and not _is_soon_again(job, due) and not hold_refusal(index.estate, job.id, due, index.now)
+    return (
+        able
+        and not comes_again_within(job.schedule, due, OFTEN)
+        and not hold_refusal(index.estate, job.id, due, index.now)
+    )
 
 
 def _reads(index: EstateIndex, day: ServiceForecast, node: ForecastNode) -> list[int]:
@@ -121,11 +125,6 @@ def _ends(index: EstateIndex, day: ServiceForecast) -> dict[int, datetime]:
         above, _ = _good_at(index, day, node, ends)
         ends[job_id] = max(own, above + takes)
     return ends
-
-
-def _is_soon_again(job: JobFacts, due: datetime) -> bool:
-    after = next_instant(job.schedule, due)
-    return after is not None and after - due < OFTEN
 
 
 def with_holds(index: EstateIndex, steps: Sequence[DraftStep], clash: ClockCollisions) -> tuple[DraftStep, ...]:

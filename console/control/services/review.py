@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from connectors.sdk.states import ProofLevel
 from console.control.snapshot.downstream import read_bad_input
@@ -24,13 +24,14 @@ from console.domain.history import MIN_RUNS, EstimateKind
 from console.domain.job import Safety
 from console.text.cleaning import clean_line
 from console.timing.durations import TICK, format_duration
-from console.timing.schedule import last_instant, next_instant
+from console.timing.schedule import comes_again_within, last_instant, next_instant
 
 IMPORTANT_TIERS = (1, 2)
 OFF_BY = 0.5
 """Share of the larger by which the declared duration and the observed median may differ."""
 THIN_BUFFER = timedelta(minutes=10)
 OFTEN = timedelta(hours=12)
+"""The next run of what runs more often reads what this one missed."""
 LEVELS = ("high", "medium", "low")
 
 
@@ -169,7 +170,7 @@ def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, fix: s
         return
     began = last_instant(upstream.schedule, index.now)
     starts = next_instant(downstream.schedule, began - TICK) if began else None
-    if began is None or starts is None or _comes_again(downstream, starts):
+    if began is None or starts is None or comes_again_within(downstream.schedule, starts, OFTEN):
         return
     buffer = starts - (began + duration)
     if buffer < THIN_BUFFER:
@@ -185,9 +186,3 @@ def _buffer(index: EstateIndex, edge: DependencyEdge, up: str, down: str, fix: s
         yield ReviewGap(
             "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", text, fix
         )
-
-
-def _comes_again(job: JobFacts, starts: datetime) -> bool:
-    """True for what runs many times a day: its next run reads what this one missed."""
-    following = next_instant(job.schedule, starts)
-    return following is not None and following - starts < OFTEN

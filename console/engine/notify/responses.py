@@ -555,15 +555,13 @@ class PageAtService(NamedTuple):
     error: str = ""
 
 
-def page_at_service(
-    route: str, url: str, dedup_key: str, secrets: SecretStore, transport: Transport = None
-) -> PageAtService | None:
+def page_at_service(route: str, url: str, dedup_key: str, secrets: SecretStore) -> PageAtService | None:
     """Reads a page with the read key of its URL; None where the URL has none, or is of no on-call service."""
     receiver = _receiver_of(route, "", url)
     if receiver is None or not receiver.read_key or receiver.service.query is None:
         return None
     [*_, (key, _)] = Page(dedup_key).steps
-    client = ServiceClient(secrets, transport)
+    client = ServiceClient(secrets)
     try:
         state = client.states(receiver, key).get(key, ServiceState("unknown"))
     except ConnectorError as error:

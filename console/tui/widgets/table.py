@@ -114,9 +114,9 @@ def by_priority(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
     return tuple(column._replace(rank=ranks.get(column.title, column.rank)) for column in columns)
 
 
-def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[Column, ...]:
+def widened(columns: Sequence[Column]) -> tuple[Column, ...]:
     return tuple(
-        column._replace(width=cells, flex=column.flex * 2, most=0) if index == name else column
+        column._replace(width=56, flex=column.flex * 2, most=0) if index == 2 else column
         for index, column in enumerate(columns)
     )
 
