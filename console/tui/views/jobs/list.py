@@ -126,7 +126,7 @@ class JobsScreen(HeadwayScreen):
         self._deadlines_at = 0.0
         self.list = JobList(
             self,
-            PagedColumns(JOB_COLUMNS, JOB_COLUMNS_WIDE, JOB_COLUMNS_ROOMY, names=48),
+            PagedColumns(JOB_COLUMNS, JOB_COLUMNS_WIDE, JOB_COLUMNS_ROOMY, names=45),
             QUERIES,
             self._row,
             self._choice,

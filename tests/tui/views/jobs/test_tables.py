@@ -50,7 +50,7 @@ async def test_a_second_press_sorts_the_other_way_round(night: Night) -> None:
     assert night.app.screen.selected.name == max(row.name for row in night.reads.jobs_)  # type: ignore[attr-defined]
 
 
-LONG_NAME = "warehouse-airflow/orders_quality.compare_totals"
+LONG_NAME = "warehouse-airflow/orders_quality.compare_rows"
 
 
 def _long_names(night: Night) -> None:
@@ -63,7 +63,7 @@ async def test_names_have_room_before_other_columns(night: Night) -> None:
     await open_jobs(night)
     await night.see(LONG_NAME, "state", "started", "next", "took")
     assert "schedule" not in night.text
-    await night.pilot.resize_terminal(124, 36)
+    await night.pilot.resize_terminal(120, 36)
     await night.see(LONG_NAME, "schedule")
     assert "…" not in next(line for line in night.text.splitlines() if LONG_NAME in line)
 
