@@ -256,7 +256,8 @@ class _InventoryWriter:
             self._changed(target, changes, {encode_name(record.native_id) for record in records})
             self._gone(target, changes)
             relations += [(change.job_id, target, change.record) for change in changes.changed]
-            touched |= {change.job_id for change in (*changes.changed, *changes.gone)} | {*changes.unwatched}
+            touched |= {change.job_id for change in changes.changed} | {job.job_id for job in changes.gone}
+            touched |= {*changes.unwatched}
         ids = self._new(new)
         self._relations([*((job_id, *job) for job_id, job in zip(ids, new, strict=True)), *relations])
         return sorted({*touched, *ids})
