@@ -256,8 +256,8 @@ class _InventoryWriter:
             self._changed(target, changes, {encode_name(record.native_id) for record in records})
             self._gone(target, changes)
             relations += [(change.job_id, target, change.record) for change in changes.changed]
-            touched |= {change.job_id for change in changes.changed} | {job.job_id for job in changes.gone}
-            touched |= {*changes.unwatched}
+            changed, vanished = (change.job_id for change in changes.changed), (job.job_id for job in changes.gone)
+            touched |= {*changed, *vanished, *changes.unwatched}
         ids = self._new(new)
         self._relations([*((job_id, *job) for job_id, job in zip(ids, new, strict=True)), *relations])
         return sorted({*touched, *ids})
@@ -290,7 +290,8 @@ class _InventoryWriter:
             (row.system_id, row.native_id): row.id for row in owners if row.source_id == row.native_id
         }
         renamed = self._free_names({(row.system_id, row.native_id) for row in owners} - known.keys(), names)
-        fresh = [(name, *job) for name, job in zip(names, jobs, strict=True) if name not in known]
+        latest = dict(zip(names, jobs, strict=True))  # two targets of a system may list one job
+        fresh = [(name, *job) for name, job in latest.items() if name not in known]
         made = zip((name for name, *_ in fresh), self._session.new_ids("job", len(fresh)), strict=True)
         ids = known | dict(made)
         rows = [
@@ -304,11 +305,9 @@ class _InventoryWriter:
         ]  # fmt: skip
         self._session.insert("job", JOB_COLUMNS, rows)
         first_rows(self._session, {ids[name]: target.system_id for name, target, _ in fresh}, self._seq)
-        pairs = list(zip(names, jobs, strict=True))
-        self._update([(ids[name], *job) for name, job in pairs if name in known])
-        add_versions(
-            self._session, [(ids[name], record.schedule) for name, (_, record) in pairs], self._now_us, "first sight"
-        )
+        self._update([(ids[name], *job) for name, job in latest.items() if name in known])
+        versions = [(ids[name], record.schedule) for name, (_, record) in latest.items()]
+        add_versions(self._session, versions, self._now_us, "first sight")
         return [ids[name] for name in names]
 
     def _free_names(self, taken: AbstractSet[_SystemName], names: Sequence[_SystemName]) -> dict[_SystemName, str]:
