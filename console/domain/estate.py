@@ -107,6 +107,8 @@ class JobFacts:
     """Size of that pool; None: no known limit."""
     cannot_rerun: str = ""
     """Why its system cannot rerun it, for people; empty if it can."""
+    can_hold: bool = False
+    """Its system can hold it, and start it once its upstreams have succeeded."""
     has_periods: bool = False
     """A rerun works on the period of its run; without periods every rerun does the same work."""
     drift_reason: str = ""

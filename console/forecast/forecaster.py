@@ -249,8 +249,9 @@ class Forecaster:
 
         @cache
         def restarted() -> tuple[float, SimulationRun]:
-            every = frozenset(point.job_id for point in points)
-            planned = list(map(PlanOutcome(index.now, runs=every, held=every, done=frozenset()), points))
+            runs = frozenset(point.job_id for point in points)
+            held = frozenset(job_id for job_id in runs if index.job(job_id).can_hold)
+            planned = list(map(PlanOutcome(index.now, runs, held, done=frozenset()), points))
             night = self._prepare(index, planned, delivering, business_date)
             return night.origin, _simulated(night, planned, index.now)
 
@@ -275,7 +276,8 @@ class Forecaster:
         ends: Integers,
         slopes: Floats,
     ) -> float:
-        """P(late) if all red jobs are restarted now; 1 where that cannot be simulated."""
+        """P(late) if all red jobs are restarted now and those that can be held wait for them; 1 where that cannot be
+        simulated."""
         try:
             origin, sim = restarted()
             promise = ServicePromise(day.service.name, ends, day.deadline.timestamp() - origin)

@@ -96,6 +96,7 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
         pool=intern(row.pool),
         slots=row.slots,
         cannot_rerun=interning.is_rerun_missing(row.capabilities, row.missing),
+        can_hold={Capability.HOLD, Capability.START} <= {*row.capabilities.split(",")},
         has_periods=Capability.PERIODS in row.capabilities.split(","),
         drift_reason=first.text if first is not None else "",
         drift_since=instant(first.seen_us) if first is not None else None,

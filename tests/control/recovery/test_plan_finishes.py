@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.sdk.records import instant_key
@@ -163,6 +163,7 @@ CHANGED = st.builds(
 
 
 @examples(60)
+@example({"now": "03:14", "due": time(6), "later": 0, "takes": [5.0, 61.0], "can_hold": False}, DraftChanges())
 @given(PLANNED, st.just(DraftChanges()) | CHANGED)
 def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_saved_services(
     planned: dict[str, Any], changes: DraftChanges
@@ -170,7 +171,8 @@ def test_the_confirmation_the_verdict_and_the_finishes_of_a_plan_name_the_same_s
     """At 03:37 of the demo the confirmation saved one service less than the verdict above it and its own finishes."""
     now, due = planned["now"], planned["due"]
     mart = replace(MART, schedule=daily("05:10"))
-    jobs = {EXTRACT: "03:10", LOAD: "04:00", mart: "05:10"}
+    clocks = {EXTRACT: "03:10", LOAD: "04:00", mart: "05:10"}
+    jobs = {replace(item, can_hold=planned["can_hold"]): clock for item, clock in clocks.items()}
     later = (datetime.combine(NIGHT, due) + timedelta(minutes=planned["later"])).time()
     runs = [FAILED, *([STALE_LOAD] if now >= "04:00" else []), *([run(3, mart, "05:10")] if now > "05:10" else [])]
     history = {item.id: past(item, clock, planned["takes"]) for item, clock in jobs.items()}
