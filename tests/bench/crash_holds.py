@@ -15,7 +15,7 @@ from pathlib import Path
 
 from console.store.errors import StoreError
 from console.store.queries import open_queries
-from tests.bench.crash_checks import OPENED, RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
+from tests.bench.crash_checks import RESOLVED, TOO_LATE, Broken, Limits, Patience, Seen, doubled
 from tests.bench.crash_engine import hits, prepared, write_stacks
 from tests.bench.crash_points import Point
 from tests.invariants.engines import LEASE_SECONDS, Child, store_of
@@ -26,6 +26,8 @@ from tests.invariants.worlds import Sink
 RATE = 80.0
 """Seconds of the night in a real one, where a process starts at once (`begin_night`)."""
 CHECK_SECONDS = 0.1
+FAILED = "extract failed"
+"""In the title of the first alert; no service is affected."""
 QUIET = timedelta(minutes=15)
 """Of the night, in which nothing need happen: from the failure's alert to the hold, from there to the repair."""
 ENOUGH_POLLS = 4
@@ -89,7 +91,7 @@ class HeldNight:
         is_over, seen, starts = self._is_over(world), self.seen, world.starts()
         seen.hits = hits(self.folder)
         seen.crashed = seen.crashed or bool(seen.hits)
-        expected = (OPENED,) if _is_stale(world) else (OPENED, RESOLVED)
+        expected = (FAILED,) if _is_stale(world) else (FAILED, RESOLVED)
         seen.double_actions = max(len(starts) - 1, 0) + doubled([line.key for line in world.lines()])
         early = [by for by, at in starts if by != "clock" and at < world.good]
         seen.lost_actions = (1 if not starts else 0) + len(early)
