@@ -278,7 +278,8 @@ def _queued_at(row: Row, uuid: str, attempt: int) -> datetime | None:
 
 
 SECOND = len("2026-11-20T05:00:00")
-"""Precision of an end in an attempt key: Airflow 2 skips a task again within milliseconds where two tasks skip it."""
+"""Precision of an end in an attempt key: Airflow 2 skips a task again within milliseconds where two tasks skip it. It
+stays two attempts where the second changes in between."""
 
 
 def task_attempt_key(run_id: str, try_number: int) -> str:
