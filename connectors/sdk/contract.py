@@ -388,7 +388,7 @@ class ConnectorKind:
     """The shell session of a target, from the options; None where the target has only an API. Raises AccessRefused."""
     endpoint: Callable[[Any, str], str] | None = None
     """The address and port of a target, from the options: "db07:22", empty if unknown. Targets of several systems that
-    share it fail together when it is down. None where that is not told from the options."""
+    share it fail together when it is down. None where the options do not say it."""
     profile: type[ProfileModel] | None = None
     """Pydantic model of a profile over this kind; None where it takes none."""
     contract_version: int = CONTRACT_VERSION
