@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from console.config.preferences import read_preferences
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from console.tui.frame.console_app import EngineRequests
     from console.tui.frame.history import ViewAddress
     from console.tui.frame.tour import GuidedTour
+
+CONSOLE_FAILED = "the console failed: report the traceback above. Actions that were sent continue"
+CONSOLE_TERMINATED = "the console was terminated by SIGTERM. Actions that were sent continue"
 
 
 def run_console(
@@ -77,13 +82,21 @@ def run_console(
     )
     app.visitor = visitor
     app.clock.mode = ZoneMode.UTC if in_utc else app.clock.mode
+    messages: list[str] = []
     try:
-        return app.run() or 0
+        code = app.run()
+        if code is None:
+            code = app.return_code or 0
+            messages += [CONSOLE_FAILED] if code else []
+        elif code == 128 + signal.SIGTERM:
+            messages.append(CONSOLE_TERMINATED)
+        return code
     finally:
         gc.enable()
         query_thread.close()
-        for text in app.not_sent:
-            sys.stderr.write(clean_line(f"headway: {text}") + "\n")
+        with suppress(OSError):  # the terminal is gone
+            for text in (*messages, *app.not_sent):
+                sys.stderr.write(clean_line(f"headway: {text}") + "\n")
 
 
 def _open_reads(url: str) -> Queries:

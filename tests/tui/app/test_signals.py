@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +20,7 @@ from console.config.document import ConfigFaults
 from console.config.loading import load_config
 from console.config.preferences import effective_preferences, read_preferences
 from console.config.signals import Signals
+from console.tui.app.start import CONSOLE_FAILED, CONSOLE_TERMINATED
 from console.tui.terminal.signals import (
     BELL,
     POP_TITLE,
@@ -221,6 +224,39 @@ def test_a_console_under_make_ends_with_its_terminal_though_no_signal_reaches_it
         terminal.wait_for("SERVICES")
         terminal.hang_up()
     assert "129" == ended.read_text().strip()
+
+
+CRASHES = """
+import sys
+from console.cli.main import main
+from console.tui.frame.console_app import ConsoleApp
+def fail(self):
+    raise RuntimeError("a bug")
+ConsoleApp._tick = fail
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "start, number, code, text",
+    [
+        (["-c", CRASHES], 0, 1, f"RuntimeError: a bug\nheadway: {CONSOLE_FAILED}\n"),
+        (["-m", "console"], signal.SIGTERM, 143, f"headway: {CONSOLE_TERMINATED}\n"),
+    ],
+    ids=["a bug", "SIGTERM"],
+)
+def test_a_console_that_ends_unasked_says_so_and_exits_with_a_code(
+    bench: Bench, tmp_path: Path, start: Sequence[str], number: int, code: int, text: str
+) -> None:
+    bench.turn()
+    errors = tmp_path / "errors.txt"
+    console = [sys.executable, *start, "--store", bench.url, "console", "--no-engine"]
+    with Terminal(["sh", "-c", f'exec "$@" 2>{errors}', "sh", *console]) as terminal:
+        if number:
+            terminal.wait_for("SERVICES")
+            os.kill(terminal.pid, number)
+        assert code == terminal.wait_for_end()
+    assert errors.read_text().endswith(text)
 
 
 @pytest.mark.deep
