@@ -261,13 +261,15 @@ def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
 
 MAX_TARGETS = 3
 """Further targets at an endpoint that a reason names."""
+TARGETS_LIMIT = 150
+"""Characters of their list: it is never cut in a reason, where the next evaluation seeks it."""
 
 
 def also_unreachable(match: IncidentMatch) -> str:
     """ "also unreachable: cron-db07/db07"; empty if its target is the only one."""
     names = [clean_line(f"{target.system}/{target.name}") for target in match.group.beside]
     further = f" and {len(names) - MAX_TARGETS} more" if len(names) > MAX_TARGETS else ""
-    return f"also unreachable: {', '.join(names[:MAX_TARGETS])}{further}" if names else ""
+    return clean_line(f"also unreachable: {', '.join(names[:MAX_TARGETS])}{further}", TARGETS_LIMIT) if names else ""
 
 
 def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:

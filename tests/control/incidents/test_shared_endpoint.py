@@ -85,6 +85,23 @@ def test_a_target_that_becomes_unreachable_later_joins_the_open_incident_at_once
     assert [AlertKind.UPDATED] == notified(decisions)
 
 
+def test_long_names_of_further_targets_are_one_event() -> None:
+    names = [f"{number}{'x' * 79}" for number in (2, 3, 4)]
+    beside = [target(number, "hosts", name, endpoint="db07:22") for number, name in enumerate(names, 2)]
+    jobs = [job(number, f"hosts/load_{number}", "05:00", target_id=number) for number in (2, 3, 4)]
+    services = [service(f"of_{known.id}", "07:00", known) for known in jobs]
+    ledger = Ledger(estate(ARRIVAL, *jobs, targets=[FILES, *beside], services=services))
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    ledger.evaluate("03:02")
+    for number in (2, 3, 4):
+        silent(ledger, number, "03:02:10")
+    ledger.evaluate("03:03")
+    assert f"also unreachable: hosts/{names[0]}" in ledger.incident().event
+    ledger.evaluate("03:04")
+    assert "" == ledger.incident().event
+
+
 def test_it_stays_open_for_the_target_that_is_still_unreachable() -> None:
     ledger = both_down()
     answers(ledger, 1)
