@@ -292,9 +292,13 @@ class EstateShape:
         roots = () if incident.root_job_id is None else (incident.root_job_id,)
         components = self.components_with((*roots, *incident.member_job_ids))
         if incident.root_target_id is not None:
-            for target_id in self._targets_at.get(self.place_of(incident.root_target_id), [incident.root_target_id]):
+            for target_id in self.at_endpoint_of(incident.root_target_id):
                 components |= self.components_on(target_id)
         return components | self.components_reading(incident.root_check)
+
+    def at_endpoint_of(self, target_id: int) -> Sequence[int]:
+        """The targets at its endpoint, itself included."""
+        return self._targets_at.get(self.place_of(target_id), [target_id])
 
     def place_of(self, target_id: int) -> str | int:
         """As `reachability.place_of`."""
@@ -584,7 +588,9 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
         return estate
     jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
     closed = tuple(sorted(links.closed.within(components), key=attrgetter("id")))
-    targets = {job.target_id for job in jobs.values()} | {known.root_target_id for known in (*explaining, *closed)}
+    incidents = explaining or tuple(sorted(links.incidents.within(components), key=attrgetter("id")))
+    roots = {known.root_target_id for known in (*incidents, *closed) if known.root_target_id is not None}
+    targets = roots.union(*(shape.at_endpoint_of(number) for number in {job.target_id for job in jobs.values()}))
     runs, earlier = runs_by_job(estate.runs), links.earlier
     beside = sorted(shape.sharing_pools_with(ids) - ids)
     return replace(
@@ -596,10 +602,8 @@ def part_with(estate: Estate, job_ids: Iterable[int], cache: EvaluationCache | N
         durations={job_id: estate.durations[job_id] for job_id in jobs if job_id in estate.durations},
         dependencies=shape.edges_in(components),
         services=shape.services_in(components),
-        targets={
-            number: estate.targets[number] for number in sorted(filter(None, targets)) if number in estate.targets
-        },
-        incidents=explaining or tuple(sorted(links.incidents.within(components), key=attrgetter("id"))),
+        targets={number: estate.targets[number] for number in sorted(targets) if number in estate.targets},
+        incidents=incidents,
         closed=closed,
         holds=tuple(hold for hold in estate.holds if hold.job_id in ids),
         history={job_id: estate.history[job_id] for job_id in jobs if job_id in estate.history},

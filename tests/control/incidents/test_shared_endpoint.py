@@ -194,6 +194,33 @@ def test_a_part_with_one_of_the_targets_knows_the_closed_outage_of_the_other() -
     assert "nothing in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:21 UTC" == missed.reason
 
 
+@pytest.mark.parametrize("answering", [(), (1,), (1, 2)])
+def test_a_part_knows_the_root_target_that_has_no_jobs_any_more(answering: tuple[int, ...]) -> None:
+    ledger = both_down()
+    services = tuple(known for known in ledger.estate.services if known.name != "stock")
+    runs = tuple(run for run in ledger.estate.runs if run.job_id != ARRIVAL.id)
+    ledger.estate = replace(ledger.estate, jobs={CRON.id: CRON, FAR.id: FAR}, services=services, runs=runs)
+    for number in answering:
+        answers(ledger, number)
+    part = part_with(ledger.estate, [CRON.id])
+    assert {CRON.id} == part.jobs.keys()
+    whole, alone = (evaluate(known, at("03:05")).incidents for known in (ledger.estate, part))
+    assert whole == alone
+    assert {2 in answering} == {incident.closed for incident in whole}
+
+
+def test_a_part_knows_the_targets_without_jobs_at_its_endpoints() -> None:
+    ledger = night(FILES, CRONTAB, ETL, target(4, "dbt-db07", "db07", endpoint="db07:22"))
+    ledger.evaluate("03:00")
+    silent(ledger, 4, "03:01")
+    silent(ledger, 2, "03:04:50")
+    whole, alone = (
+        evaluate(known, at("03:05")).incidents for known in (ledger.estate, part_with(ledger.estate, [CRON.id]))
+    )
+    assert whole == alone
+    assert [2] == [incident.root_target_id for incident in whole]
+
+
 def test_what_fails_on_either_target_while_it_is_unreachable_belongs_to_the_incident() -> None:
     """A run of the second target that failed before that stopped answering has a cause of its own."""
     often = replace(CRON, id=4, native_id="db07:often", schedule=Schedule("debian-cron", "*/2 * * * *"))
