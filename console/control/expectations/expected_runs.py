@@ -447,7 +447,7 @@ def _verdict(
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
         why = f"; {put_off.text}" if put_off.text else ""
         missed = _missed_text(job, put_off.at, ours.overdue, due.at)
-        if (outage := outage_during(estate, job.target_id, due.at, put_off.at)) is not None:
+        if (outage := outage_during(estate, job, due.at, put_off.at)) is not None:
             lost_target, since = outage
             out_of_reach = f"{lost_target.system}/{lost_target.name} was out of reach"
             why += f"; {out_of_reach} since {zoned_time(since, job.zone, due.at)}"

@@ -52,7 +52,7 @@ from console.control.incidents.titles import (
 from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import NO_STATUS_REASONS
+from console.control.snapshot.reachability import NO_STATUS_REASONS, place_of
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
@@ -62,7 +62,7 @@ from console.domain.decision import (
     RunComparison,
     ServiceDayVerdict,
 )
-from console.domain.estate import IncidentFacts, RunFacts
+from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
@@ -514,6 +514,8 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
     ]
     if target is not None and not match.close_reason:
         roles += [("threatened", unfinished_runs_on(index, known.id)) for known in match.group.targets]
+    elif target is not None and match.incident is not None:
+        roles.append(("threatened", _starts_lost_beside(index, match.incident, target)))
     members: dict[RunKey, MemberVerdict] = {}
     for role, runs in roles:
         for run in runs:
@@ -529,6 +531,19 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
         for job_id, period_key, run_id in threatened_runs(index, dict.fromkeys(broken), business_date):
             members.setdefault((job_id, period_key), MemberVerdict(job_id, period_key, "threatened", run_id))
     return list(members.values())
+
+
+def _starts_lost_beside(index: EstateIndex, incident: IncidentFacts, target: TargetFacts) -> list[RunFacts]:
+    """Members on other targets at its endpoint that have not been seen to start or were lost. They stay members of the
+    closed incident: that their targets did not answer is known by it alone (`reachability.outage_during`)."""
+    runs = filter(None, map(index.run_by_id, sorted(incident.member_run_ids)))
+    return [
+        run
+        for run in runs
+        if run.state in (RunState.PLANNED, RunState.MISSED, RunState.LOST)
+        if (known := index.estate.targets.get(index.job(run.job_id).target_id)) is not None
+        if known.id != target.id and place_of(known) == place_of(target)
+    ]
 
 
 KEY_NAME_LIMIT = 300

@@ -258,7 +258,7 @@ def is_lost_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:
     """True for a start missed, or a run lost, while its target was out of reach: not an error of the job."""
     if run.state not in (RunState.MISSED, RunState.LOST):
         return False
-    return outage_during(index.estate, index.job(run.job_id).target_id, red_since(run), index.now) is not None
+    return outage_during(index.estate, index.job(run.job_id), red_since(run), index.now) is not None
 
 
 def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) -> list[RootCause]:

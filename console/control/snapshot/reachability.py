@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from console.domain.estate import Estate, EvaluationSettings, TargetFacts
+from console.domain.estate import Estate, EvaluationSettings, JobFacts, TargetFacts
 from console.text.cleaning import clean_line
 
 NO_STATUS_REASONS = {
@@ -53,16 +53,18 @@ def place_of(target: TargetFacts) -> str | int:
 
 
 def outage_during(
-    estate: Estate, target_id: int, since: datetime, until: datetime
+    estate: Estate, job: JobFacts, since: datetime, until: datetime
 ) -> tuple[TargetFacts, datetime] | None:
     """The target that was out of reach at some time between these instants, and since when, by the open and recently
-    closed incidents: it, or one at its endpoint; None if neither was."""
-    target, targets = estate.targets.get(target_id), estate.targets
+    closed incidents; None without one. The job's own target, or another at its endpoint whose incident has the job as a
+    member: the outage of another target alone does not affect it."""
+    target, targets = estate.targets.get(job.target_id), estate.targets
     during = [
         (known, outage.failed_since)
         for outage in (*estate.incidents, *estate.closed)
         if outage.root_target_id is not None and (known := targets.get(outage.root_target_id)) is not None
         if target is not None and place_of(known) == place_of(target)
+        if known.id == target.id or job.id in outage.member_job_ids
         if outage.failed_since <= until and (outage.closed_at is None or since <= outage.closed_at)
     ]
     return min(during, key=lambda outage: outage[1], default=None)

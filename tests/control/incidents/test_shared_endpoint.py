@@ -182,9 +182,12 @@ def test_a_part_with_one_of_the_targets_knows_the_closed_outage_of_the_other() -
     ledger = night()
     ledger.evaluate("03:00")
     silent(ledger, 1, "03:21")
+    silent(ledger, 2, "03:21:05")
     ledger.evaluate("03:22")
     answers(ledger, 1)
+    answers(ledger, 2)
     ledger.evaluate("03:23")
+    assert [1] == [incident.root_target_id for incident in ledger.estate.closed]
     ledger.target(2, last_ok_at=at("03:25:10"), seen_until=at("03:25:10"))
     part = part_with(ledger.estate, [CRON.id])
     assert {CRON.id} == part.jobs.keys()
@@ -192,6 +195,38 @@ def test_a_part_with_one_of_the_targets_knows_the_closed_outage_of_the_other() -
     [missed] = [due for due in whole if due.job_id == CRON.id]
     assert (missed,) == alone
     assert "nothing in the log by 03:25 UTC; deliveries/db07 was out of reach since 03:21 UTC" == missed.reason
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "refused"])
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_start_missed_on_a_target_that_answered_is_its_own_error(kind: str, is_over: bool) -> None:
+    ledger = night()
+    ledger.run(CRON, "02:20", RunState.FAILED, **ended("02:20", 1), exit_code=3)
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01", kind)
+    ledger.evaluate("03:22")
+    if is_over:
+        answers(ledger, 1)
+    ledger.evaluate("03:26")
+    assert "nothing in the log by 03:25 UTC" == ledger.state(CRON, "03:20").reason
+    failed = next(incident for incident in ledger.decisions.incidents if incident.root_job_id == CRON.id)
+    assert "failed with another error: cron-db07/db07:load" in failed.event
+
+
+def test_a_start_missed_on_a_target_that_was_silent_too_is_no_other_error() -> None:
+    ledger = night()
+    ledger.run(CRON, "02:20", RunState.FAILED, **ended("02:20", 1), exit_code=3)
+    ledger.evaluate("03:00")
+    for number in (1, 2):
+        silent(ledger, number, "03:18")
+    ledger.evaluate("03:22")
+    for number in (1, 2):
+        answers(ledger, number)
+    for clock in ("03:23", "03:26", "03:27"):
+        ledger.evaluate(clock)
+        failed = next(incident for incident in ledger.decisions.incidents if incident.root_job_id == CRON.id)
+        assert "another error" not in failed.event
+    assert ledger.state(CRON, "03:20").reason.endswith("deliveries/db07 was out of reach since 03:18 UTC")
 
 
 @pytest.mark.parametrize("answering", [(), (1,), (1, 2)])
