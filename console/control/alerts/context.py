@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from typing import NamedTuple
 
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, affected_runs, notified_content
 from console.control.snapshot.estate_index import EstateIndex
@@ -25,15 +26,21 @@ from console.domain.service import Timeliness, service_of_instance
 from console.timing.maintenance import matches_any
 
 
+class AlertRoot(NamedTuple):
+    """Raw names of the root's job, or of a target; empty if both are gone from the estate."""
+
+    system: str
+    job: str
+
+
 @dataclass(frozen=True, slots=True)
 class AlertSubject:
     """One incident, as decided now."""
 
     match: IncidentMatch
     decision: IncidentDecision
-    system: str
-    job: str
-    """Raw name of the root's job, or of the target; empty if both are gone from the estate."""
+    roots: tuple[AlertRoot, ...]
+    """Several for targets at one endpoint."""
     job_owner: str
     tier: int | None
     """Tier of the most important affected service."""
@@ -60,11 +67,11 @@ class AlertSubject:
             for day in notified_content(notice.fingerprint).services
         )
 
-    def values(self) -> dict[str, tuple[str, ...]]:
-        """Values for each matcher but the route."""
+    def values(self, root: AlertRoot) -> dict[str, tuple[str, ...]]:
+        """Values for each matcher but the route; of one root."""
         return {
-            "system": (self.system,),
-            "job": (self.job,),
+            "system": (root.system,),
+            "job": (root.job,),
             "service": tuple(service.service for service in self.decision.services),
             "tier": (str(self.tier),) if self.tier is not None else (),
             "owner": (self.decision.owner,),
@@ -180,19 +187,17 @@ def _subject(
 ) -> AlertSubject:
     notifications = index.estate.notifications
     root = index.job(match.group.root.job_id) if match.group.root is not None else None
-    targets = match.group.targets
     number = decision.incident_id or 0
     ack = notifications.acks.get(number)
     is_valid = ack is not None and ack.until > index.now
-    systems = {root.system} if root is not None else {target.system for target in targets}
-    names = {root.name} if root is not None else {f"{target.system}/{target.name}" for target in targets}
+    roots = [AlertRoot(target.system, f"{target.system}/{target.name}") for target in match.group.targets]
+    roots = [AlertRoot(root.system, root.name)] if root is not None else roots or [AlertRoot("", "")]
     to_fix = match.group.job_ids_to_fix() if match.group.root is not None else []
     job_owner = index.job(to_fix[0]).owner if to_fix else ""
     return AlertSubject(
         match,
         decision,
-        system=systems.pop() if len(systems) == 1 else "",
-        job=names.pop() if len(names) == 1 else "",
+        tuple(roots),
         job_owner=job_owner,
         tier=min((tiers[service.service] for service in decision.services if service.service in tiers), default=None),
         notified=notifications.notified.get(number, ()),
@@ -202,9 +207,10 @@ def _subject(
     )
 
 
-def matches_subject(matchers: Matchers, subject: AlertSubject, route: str = "") -> bool:
-    """True if all matchers fit; no matchers fit nothing. A submission matches by its own name and its service's."""
-    values = {**subject.values(), "route": (route,)}
+def matches_root(matchers: Matchers, subject: AlertSubject, root: AlertRoot, route: str = "") -> bool:
+    """True if all matchers fit that root; no matchers fit nothing. A submission matches by its own name and its
+    service's."""
+    values = {**subject.values(root), "route": (route,)}
     values["service"] = (*values["service"], *map(service_of_instance, values["service"]))
     fits = (any(matches_any((pattern,), value) for value in values[name]) for name, pattern in matchers)
     return bool(matchers) and all(fits)

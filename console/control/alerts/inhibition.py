@@ -14,7 +14,7 @@ from console.control.alerts.context import (
     AlertSubject,
     Notification,
     Suppression,
-    matches_subject,
+    matches_root,
     resolved_since,
 )
 from console.domain.alert import AlertKind
@@ -38,7 +38,11 @@ def suppress_inhibited(context: AlertContext, notification: Notification) -> Sup
         return None
     explaining, is_target = explanation
     number = explaining.decision.incident_id
-    name = incident_name(number) if number is not None else clean_line(explaining.job or explaining.decision.title)
+    name = (
+        incident_name(number)
+        if number is not None
+        else clean_line(explaining.roots[0].job or explaining.decision.title)
+    )
     reason = "its target is unreachable" if is_target else "inhibited by a rule of the config"
     return Suppression(INHIBIT_STAGE, f"{name}: {reason}")
 
@@ -111,11 +115,17 @@ def _on_target(context: AlertContext, subject: AlertSubject) -> Iterator[Topic]:
 
 
 def _as(context: AlertContext, subject: AlertSubject, by: bool) -> Iterator[Topic]:
-    """Topics of the rules that it fits on that side, with each combination of the values that both sides must share."""
+    """Topics of the rules that it fits on that side, with each combination of the values that both sides must share.
+    Of several targets each explains; they are explained by what explains all of them."""
     for place, rule in enumerate(context.alerting.inhibit):
-        if matches_subject(rule.by if by else rule.what, subject):
-            values = subject.values()
-            for combination in product(*(dict.fromkeys(values[name]) for name in rule.equal)):
+        topics = [
+            dict.fromkeys(product(*(subject.values(root)[name] for name in rule.equal)))
+            if matches_root(rule.by if by else rule.what, subject, root)
+            else {}
+            for root in subject.roots
+        ]
+        for combination in dict.fromkeys(chain(*topics)):
+            if by or all(combination in known for known in topics):
                 yield "rule", place, *combination
 
 

@@ -20,16 +20,17 @@ from connectors.sdk.states import RunState
 from console.control.alerts import business_news
 from console.control.alerts.context import (
     AlertContext,
+    AlertRoot,
     AlertSubject,
     Notification,
     Suppression,
     deadline_passed_since,
-    matches_subject,
+    matches_root,
 )
 from console.control.alerts.routing import affected_services
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.titles import is_known_cancellation
-from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification
+from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification, SilenceFacts
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.service import NOT_AT_RISK, Timeliness
 from console.text.cleaning import clean_line
@@ -55,17 +56,26 @@ def suppress_waiting(context: AlertContext, notification: Notification) -> Suppr
 
 
 def suppress_silenced(context: AlertContext, notification: Notification) -> Suppression | None:
-    """All but the resolution for a route that was notified before."""
-    is_over = notification.subject.decision.closed
+    """All but the resolution for a route that was notified before; of several targets, where each is silenced."""
+    subject, is_over = notification.subject, notification.subject.decision.closed
     if is_over and notification.before is not None:
         return None
-    active = (silence for silence in context.notifications.silences if silence.until > context.now)
-    for silence in active:
-        matches = matches_subject(silence.matchers, notification.subject, notification.route)
-        if matches and context.is_due(silence.begins):
-            why = f": {clean_line(silence.why)}" if silence.why else ""
-            text = f"silence {silence.id} of {clean_line(silence.by)}{why}"
-            return Suppression("silence", text, None if is_over else silence.until)
+    silences = [_silence_of(context, subject, root, notification.route) for root in subject.roots]
+    silence = min(
+        (silence for silence in silences if silence is not None), key=lambda silence: silence.until, default=None
+    )
+    if silence is None or None in silences:
+        return None
+    why = f": {clean_line(silence.why)}" if silence.why else ""
+    text = f"silence {silence.id} of {clean_line(silence.by)}{why}"
+    return Suppression("silence", text, None if is_over else silence.until)
+
+
+def _silence_of(context: AlertContext, subject: AlertSubject, root: AlertRoot, route: str) -> SilenceFacts | None:
+    for silence in context.notifications.silences:
+        is_active = silence.until > context.now and matches_root(silence.matchers, subject, root, route)
+        if is_active and context.is_due(silence.begins):
+            return silence
     return None
 
 

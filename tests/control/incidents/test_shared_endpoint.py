@@ -10,7 +10,7 @@ from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.control.snapshot.incremental import part_with
-from console.domain.alert import AlertKind, SilenceFacts
+from console.domain.alert import AlertingSettings, AlertKind, InhibitRule, SilenceFacts
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import Decisions
 from console.domain.estate import TargetFacts
@@ -288,16 +288,73 @@ def test_maintenance_of_one_of_the_targets_does_not_suppress_the_outage_of_the_o
     assert [AlertKind.OPENED] == notified(ledger.evaluate("03:02"))
 
 
+def silenced(ledger: Ledger, *patterns: str) -> None:
+    silences = tuple(
+        SilenceFacts(number, (("system", pattern),), at("03:00"), at("08:00") + minutes(number), "ann")
+        for number, pattern in enumerate(patterns, 1)
+    )
+    ledger.estate = replace(ledger.estate, notifications=replace(ledger.estate.notifications, silences=silences))
+
+
 def test_a_silence_of_one_system_does_not_suppress_the_outage_of_the_other() -> None:
     ledger = night()
-    silence = SilenceFacts(1, (("system", "deliveries"),), at("03:00"), at("08:00"), "ann")
-    state = replace(ledger.estate.notifications, silences=(silence,))
-    ledger.estate = replace(ledger.estate, notifications=state)
+    silenced(ledger, "deliveries")
     ledger.evaluate("03:00")
     silent(ledger, 1, "03:01")
     assert [] == notified(ledger.evaluate("03:02"))
     silent(ledger, 2, "03:02:50")
     assert [AlertKind.OPENED] == notified(ledger.evaluate("03:03"))
+
+
+@pytest.mark.parametrize("patterns", [("cron-db07", "deliveries"), ("*",), ("etl", "*", "deliveries")])
+def test_silences_of_each_system_suppress_the_outage_of_both(patterns: tuple[str, ...]) -> None:
+    ledger = night()
+    silenced(ledger, *patterns)
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    silent(ledger, 2, "03:01:12")
+    assert [] == notified(ledger.evaluate("03:02"))
+    suppressed = {(known.stage, known.until) for known in ledger.incident().suppressed}
+    number = 1 + patterns.index("*") if "*" in patterns else 1
+    assert {("silence", at("08:00") + minutes(number))} == suppressed
+
+
+RULE_BY = (("system", "etl"),)
+
+
+@pytest.mark.parametrize(
+    "what, equal, is_inhibited",
+    [
+        ((("system", "*"),), (), True),
+        ((("system", "deliveries"),), (), False),
+        ((("service", "load"),), (), True),
+        ((("system", "*"),), ("system",), False),
+    ],
+)
+def test_a_rule_inhibits_the_outage_that_it_fits_for_each_target(
+    what: tuple[tuple[str, str], ...], equal: tuple[str, ...], is_inhibited: bool
+) -> None:
+    ledger = night(declared=Declared(alerting=AlertingSettings(inhibit=(InhibitRule(RULE_BY, what, equal),))))
+    ledger.evaluate("03:00")
+    silent(ledger, 3, "03:00:10")
+    ledger.evaluate("03:00:50")
+    silent(ledger, 1, "03:01")
+    silent(ledger, 2, "03:01:12")
+    ledger.evaluate("03:02")
+    joint = next(incident for incident in ledger.decisions.incidents if incident.root_target_id == 1)
+    assert ([] if is_inhibited else [AlertKind.OPENED]) == [notice.kind for notice in joint.notices]
+
+
+@pytest.mark.parametrize("system", ["deliveries", "cron-db07"])
+def test_an_outage_of_several_targets_inhibits_by_each_of_them(system: str) -> None:
+    rule = InhibitRule((("system", system),), (("system", "etl"),))
+    ledger = night(declared=Declared(alerting=AlertingSettings(inhibit=(rule,))))
+    ledger.evaluate("03:00")
+    silent(ledger, 1, "03:01")
+    silent(ledger, 2, "03:01:12")
+    ledger.evaluate("03:02")
+    silent(ledger, 3, "03:02:10")
+    assert [] == notified(ledger.evaluate("03:03"))
 
 
 def test_an_endpoint_that_is_down_again_reopens_its_incident() -> None:
