@@ -260,6 +260,8 @@ class MemberView:
     """True if its kind gives runs their own period or input."""
     period: datetime | None = None
     """The instant of its period."""
+    log_line: str = ""
+    """The error line of its log, of a failed run without a message."""
 
     @property
     def present_role(self) -> str:
@@ -271,8 +273,12 @@ class MemberView:
 
     @property
     def error(self) -> str:
-        """The first line of the error of a failed run, else its exit code; empty if it reported none."""
-        return error_line(self.exit_code, self.message) if self.state in RED_STATES else ""
+        """The first line of the error of a failed run, else its exit code and the error line of its log; empty if it
+        reported none."""
+        if self.state not in RED_STATES:
+            return ""
+        error = error_line(self.exit_code, self.message)
+        return ": ".join(filter(None, (error, self.log_line)))
 
     @property
     def reported_text(self) -> str:

@@ -45,11 +45,13 @@ ACKNOWLEDGED_UNTIL = (
 """Column of a query of `event e`."""
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _RUNNING = "'running', 'retrying', 'cancelling'"
+_DATE_SPAN_US = 2 * 86_400_000_000
+"""The periods of a business date lie closer together: it spans one local day. Limits what is read of the index."""
 _DECIDES_AFTER = (
-    "n.job_id = r.job_id AND n.sort_us > r.sort_us - 172800000000 AND (n.sort_us > r.sort_us OR (n.sort_us < r.sort_us"
-    " AND n.attempts > 1 AND n.business_date = r.business_date AND COALESCE((SELECT"
-    " min(x.started_us) FROM attempt x WHERE x.run_id = n.id AND x.state = 'succeeded'), n.started_us) >"
-    " COALESCE(r.started_us, r.sort_us) AND NOT EXISTS (SELECT 1 FROM job q JOIN system y ON y.id = q.system_id WHERE"
+    f"n.job_id = r.job_id AND n.sort_us > r.sort_us - {_DATE_SPAN_US} AND (n.sort_us > r.sort_us OR (n.sort_us <"
+    " r.sort_us AND n.attempts > 1 AND n.evidence <> 'asserted' AND n.business_date = r.business_date AND"
+    " COALESCE((SELECT min(x.started_us) FROM attempt x WHERE x.run_id = n.id AND x.state = 'succeeded'), n.started_us)"
+    " > COALESCE(r.started_us, r.sort_us) AND NOT EXISTS (SELECT 1 FROM job q JOIN system y ON y.id = q.system_id WHERE"
     f" q.id = r.job_id AND ',' || y.capabilities || ',' LIKE '%,{Capability.PERIODS},%')))"
 )
 """Whether run `n` is one of `EstateIndex.later_runs` of run `r`: of a later period, or a rerun of an earlier one of
@@ -413,7 +415,7 @@ def _member(row: Row, state: str, evidence: str, stale: Container[int], log_line
         can_rerun=Verb.RERUN.needs in capabilities,
         has_periods=Capability.PERIODS in capabilities,
         unreachable=_unreachable(row, stale),
-        message=row.message or (f"{error_line(row.exit_code, '')}: {log_line}".removeprefix(": ") if log_line else ""),
+        log_line=log_line,
     )
 
 

@@ -545,8 +545,10 @@ def test_a_failed_run_without_a_message_has_the_error_line_of_its_log(served: Es
     )
     decide(served, incidents=(incident(members=members),))
     line = "stock.csv: No space left on device, write failed"
-    assert {1: "disk full", 2: f"exit 1: {line}", 3: line} == {
-        member.job_id: member.error for member in reads.incidents.incident(1).members
+    read = reads.incidents.incident(1).members
+    assert {1: "disk full", 2: f"exit 1: {line}", 3: line} == {member.job_id: member.error for member in read}
+    assert {1: ("disk full", ""), 2: ("", line), 3: ("", line)} == {
+        member.job_id: (member.message, member.log_line) for member in read
     }
 
 

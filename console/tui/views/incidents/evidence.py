@@ -134,8 +134,8 @@ def _member(member: MemberView, ctx: RenderContext) -> Iterator[list[Segment]]:
         (f"  {role}", role_style),
     ]
     yield [(f"    {rung}: {_rung(member)}{native}", "plain")]
-    if member.message:
-        yield [(f"    {clean_line(member.message.partition(chr(10))[0])}", "plain")]
+    if text := member.message.partition("\n")[0] or member.log_line:
+        yield [(f"    {clean_line(text)}", "plain")]
     yield [(f"    {_ages(member, ctx)}", "dim")]
     warnings = [member.reason, "it read stale data" if member.stale_read else "", member.partial_input]
     yield from ([(f"    {clean_line(ctx.localized(warning))}", "warn")] for warning in warnings if warning)
