@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from connectors.sdk.states import ProofLevel, RunState
 from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
 from console.control.incidents.root_cause import failed_tasks, is_lost_out_of_reach
@@ -10,7 +12,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
 from console.control.snapshot.reachability import NO_STATUS_PAST, NO_STATUS_REASONS
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
-from console.domain.estate import IncidentFacts, RunFacts
+from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
 from console.domain.incident import RERUN_LATER, RERUN_NOW
 from console.domain.service import UNMET_PROMISE, limit_instances
@@ -260,16 +262,22 @@ def _failed_task_names(index: EstateIndex, run: RunFacts) -> list[str]:
 
 
 MAX_TARGETS = 3
-"""Further targets at an endpoint that a reason names."""
+"""Targets at one endpoint that a sentence names."""
 TARGETS_LIMIT = 150
 """Characters of their list: it is never cut in a reason, where the next evaluation seeks it."""
 
 
 def also_unreachable(match: IncidentMatch) -> str:
     """ "also unreachable: cron-db07/db07"; empty if its target is the only one."""
-    names = [clean_line(f"{target.system}/{target.name}") for target in match.group.beside]
+    beside = match.group.beside
+    return clean_line(f"also unreachable: {target_names(beside)}", TARGETS_LIMIT) if beside else ""
+
+
+def target_names(targets: Sequence[TargetFacts]) -> str:
+    """ "deliveries/db07, cron-db07/db07, … and 2 more"."""
+    names = [clean_line(f"{target.system}/{target.name}") for target in targets]
     further = f" and {len(names) - MAX_TARGETS} more" if len(names) > MAX_TARGETS else ""
-    return clean_line(f"also unreachable: {', '.join(names[:MAX_TARGETS])}{further}", TARGETS_LIMIT) if names else ""
+    return f"{', '.join(names[:MAX_TARGETS])}{further}"
 
 
 def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:

@@ -11,6 +11,7 @@ from connectors.sdk.states import RunEvidence, RunState
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey
 from console.control.incidents.decisions import threat_to_day
 from console.control.incidents.impact import RepairBudgets
+from console.control.incidents.titles import target_names
 from console.control.services.status import Threat
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import RunKey, run_key
@@ -92,8 +93,9 @@ def _save(index: EstateIndex, day: ServiceForecast, act_by: datetime | None) -> 
 
 def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> tuple[str, ...]:
     if silent := [target for target in match.group.targets if target.failing_since is not None]:
-        names = (clean_line(f"{target.system}/{target.name}") for target in silent)
-        return tuple(f"{name} does not answer: nothing can be sent there before it does" for name in names)
+        text = "do not answer: nothing can be sent there before they do"
+        text = text if len(silent) > 1 else "does not answer: nothing can be sent there before it does"
+        return (f"{target_names(silent)} {text}",)
     lost = {day.key: day for day, nodes in days.values()
             if _save(index, day, threat_to_day(index, match, day, nodes).act_by).saved is False}  # fmt: skip
     return tuple(dict.fromkeys(_unsaved_text(index, lost[key]) for key in sorted(lost)))

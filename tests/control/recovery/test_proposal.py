@@ -27,7 +27,7 @@ from console.domain.plan import WAIT, DraftStep, PlanDraft, PlanRefused
 from console.domain.plan_editing import DraftChanges, apply_changes
 from console.forecast.forecaster import Forecaster
 from tests.control.ledger import Ledger, ended
-from tests.factories import NIGHT, at, daily, estate, feeds, gate, job, minutes, run, service
+from tests.factories import NIGHT, at, daily, estate, feeds, gate, job, minutes, run, service, target
 from tests.forecast.test_simulation import past
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), rerun=Safety.SAFE)
@@ -603,6 +603,20 @@ def test_an_unresponsive_target_is_named() -> None:
         plan.notes,
         plan.steps,
     )
+
+
+def test_unresponsive_targets_of_one_endpoint_are_one_note() -> None:
+    targets = [target(number, "hosts", f"db{number}", endpoint="db07:22") for number in range(1, 6)]
+    jobs = [job(number, f"hosts/load_{number}", target_id=number) for number in range(1, 6)]
+    services = [service(f"of_{known.id}", "07:30", known) for known in jobs]
+    ledger = Ledger(estate(*jobs, targets=targets, services=services))
+    for known in targets:
+        ledger.target(known.id, failing_since=at("03:00"), last_ok_at=at("03:00"), error_kind="unreachable")
+    ledger.evaluate("03:30")
+    plan = propose_recovery(ledger.estate, 1, at("03:30"), can)
+    names = "hosts/db1, hosts/db2, hosts/db3 and 2 more"
+    assert plan is not None
+    assert (f"{names} do not answer: nothing can be sent there before they do",) == plan.notes
 
 
 def test_marked_runs_are_done_upstreams_first_and_runs_of_one_job_one_after_another() -> None:
