@@ -25,7 +25,7 @@ from console.control.incidents.repair import repair_length, requested_repair
 from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import place_of
+from console.control.snapshot.reachability import endpoint_key
 from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
 from console.domain.estate import IncidentFacts, PlanFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
@@ -444,7 +444,7 @@ def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target: Targ
     return [
         run
         for near in index.estate.targets.values()
-        if place_of(near) == place_of(target)
+        if endpoint_key(near) == endpoint_key(target)
         for run in runs_on_target(index, near.id)
         if run.state.is_red
         and red_since(run) >= incident.failed_since

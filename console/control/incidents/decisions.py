@@ -52,7 +52,7 @@ from console.control.incidents.titles import (
 from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.reachability import NO_STATUS_REASONS, place_of
+from console.control.snapshot.reachability import NO_STATUS_REASONS, endpoint_key
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
@@ -542,7 +542,7 @@ def _starts_lost_beside(index: EstateIndex, incident: IncidentFacts, target: Tar
         for run in runs
         if run.state in (RunState.PLANNED, RunState.MISSED, RunState.LOST)
         if (known := index.estate.targets.get(index.job(run.job_id).target_id)) is not None
-        if known.id != target.id and place_of(known) == place_of(target)
+        if known.id != target.id and endpoint_key(known) == endpoint_key(target)
     ]
 
 

@@ -34,7 +34,7 @@ from console.control.snapshot.failures import (
     run_signature,
     target_label,
 )
-from console.control.snapshot.reachability import outage_during, place_of
+from console.control.snapshot.reachability import endpoint_key, outage_during
 from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import Finding
@@ -91,7 +91,7 @@ class RootCause:
         """True for its targets, and for one at their endpoint that answers again."""
         if target is None or any(known.id == target.id for known in self.targets):
             return target is not None
-        return target.failing_since is None and target.endpoint in map(_place, self.targets)
+        return target.failing_since is None and target.endpoint in map(_outage_key, self.targets)
 
     @property
     def rule(self) -> str:
@@ -132,13 +132,15 @@ def unreachable_target_causes(index: EstateIndex) -> list[list[TargetFacts]]:
     that is unreachable all at its endpoint that are, also where an incident about it is open and it answers again."""
     stale_polls, targets = index.estate.settings.stale_polls, index.estate.targets
     down = {
-        _place(target)
+        _outage_key(target)
         for target in targets.values()
         if _failing_for(target, index.now) > stale_polls * target.poll_every
     }
     known = (targets.get(incident.root_target_id or 0) for incident in index.estate.incidents)
     down |= {target.endpoint for target in known if target is not None and target.failing_since is None}
-    failing = [target for target in targets.values() if target.failing_since is not None and _place(target) in down]
+    failing = [
+        target for target in targets.values() if target.failing_since is not None and _outage_key(target) in down
+    ]
     if not failing:
         return []
     members = set().union(*(index.graph.members(service.terminals) for service in index.estate.services))
@@ -149,13 +151,13 @@ def unreachable_target_causes(index: EstateIndex) -> list[list[TargetFacts]]:
     places: dict[str | int, list[TargetFacts]] = {}
     for target in failing:
         if target.id in busy:
-            places.setdefault(_place(target), []).append(target)
+            places.setdefault(_outage_key(target), []).append(target)
     return list(places.values())
 
 
-def _place(target: TargetFacts) -> str | int:
+def _outage_key(target: TargetFacts) -> str | int:
     """Its endpoint, if it is unreachable. A target that answers with a fault is a cause of its own."""
-    return place_of(target) if target.error_kind == "unreachable" else target.id
+    return endpoint_key(target) if target.error_kind == "unreachable" else target.id
 
 
 def unreachable_from(estate: Estate) -> Iterator[datetime]:

@@ -27,7 +27,7 @@ from console.control.snapshot.failing_targets import TargetEnds
 from console.control.snapshot.failures import RedJob, red_jobs_of, target_label
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.pools import pools_of
-from console.control.snapshot.reachability import is_out_of_reach, place_of
+from console.control.snapshot.reachability import endpoint_key, is_out_of_reach
 from console.control.snapshot.runs import BEGINNING, NEVER, Freshness, run_time
 from console.domain.decision import ExpectedRun, RunJudgement
 from console.domain.estate import (
@@ -224,10 +224,10 @@ class EstateShape:
     def __init__(self, estate: Estate) -> None:
         self._jobs, self._dependencies, self._services = estate.jobs, estate.dependencies, estate.services
         self._pools, self._endpoints = estate.declared.pools, estate.declared.endpoints
-        self._place_of = {target.id: place_of(target) for target in estate.targets.values()}
+        self._endpoint_keys = {target.id: endpoint_key(target) for target in estate.targets.values()}
         self._targets_at: dict[str | int, list[int]] = {}
-        for target_id, place in self._place_of.items():
-            self._targets_at.setdefault(place, []).append(target_id)
+        for target_id, key in self._endpoint_keys.items():
+            self._targets_at.setdefault(key, []).append(target_id)
         self._pool_jobs = pools_of(estate.declared, estate.jobs)
         self._pool_of = {job_id: name for name, jobs in self._pool_jobs.items() for job_id in jobs}
         self.components = _lasting_components(estate, self._pool_jobs.values())
@@ -298,11 +298,11 @@ class EstateShape:
 
     def at_endpoint_of(self, target_id: int) -> Sequence[int]:
         """The targets at its endpoint, itself included."""
-        return self._targets_at.get(self.place_of(target_id), [target_id])
+        return self._targets_at.get(self.endpoint_key(target_id), [target_id])
 
-    def place_of(self, target_id: int) -> str | int:
-        """As `reachability.place_of`."""
-        return self._place_of.get(target_id, target_id)
+    def endpoint_key(self, target_id: int) -> str | int:
+        """As `reachability.endpoint_key`."""
+        return self._endpoint_keys.get(target_id, target_id)
 
     def on_target(self, target_id: int) -> Sequence[int]:
         """The jobs of a target, in the order of the jobs."""
@@ -725,7 +725,7 @@ class PassingLinks:
         connecting = failing | self._silent
         for number in connecting ^ self._connecting:
             components = self._shape.components_on(number)
-            self._connect(("target", self._shape.place_of(number)), components, 1 if number in connecting else -1)
+            self._connect(("target", self._shape.endpoint_key(number)), components, 1 if number in connecting else -1)
         self._connecting = connecting
 
     def _update_passing(self, estate: Estate) -> None:

@@ -47,7 +47,7 @@ def out_of_reach_text(target: TargetFacts, now: datetime, clock: Callable[[datet
     return f"{name} {status}{f' since {clock(since)}' if since is not None else ''}"
 
 
-def place_of(target: TargetFacts) -> str | int:
+def endpoint_key(target: TargetFacts) -> str | int:
     """Equal for the targets that fail together when their endpoint is down."""
     return target.endpoint or target.id
 
@@ -63,7 +63,7 @@ def outage_during(
         (known, outage.failed_since)
         for outage in (*estate.incidents, *estate.closed)
         if outage.root_target_id is not None and (known := targets.get(outage.root_target_id)) is not None
-        if target is not None and place_of(known) == place_of(target)
+        if target is not None and endpoint_key(known) == endpoint_key(target)
         if known.id == target.id or job.id in outage.member_job_ids
         if outage.failed_since <= until and (outage.closed_at is None or since <= outage.closed_at)
     ]
