@@ -65,8 +65,8 @@ class Verdict(NamedTuple):
 
     @property
     def short_until(self) -> str:
-        """ " by 04:07", " before 04:30"."""
-        return self.until.partition(" (")[0]
+        """ " by 04:07", " before 04:30"; a deadline stays as it is, its title may have a bracket."""
+        return self.until if self.until.startswith(",") else self.until.partition(" (")[0]
 
     @property
     def text(self) -> str:
