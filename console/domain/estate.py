@@ -121,6 +121,7 @@ class JobFacts:
 
     @property
     def is_moved(self) -> bool:
+        """True if its schedule was changed, and the change is not accepted."""
         return self.seen_schedule is not None
 
     @property

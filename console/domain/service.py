@@ -346,8 +346,8 @@ class ServiceView:
 
     def slack(self, now: datetime) -> timedelta | None:
         """The time left until its act-by; without one ahead, deadline less the expected finish, None if unknown."""
-        if self.can_act(now):
-            return self.last_chance - now
+        if self.act_by is not None and self.act_by > now:
+            return self.act_by - now
         return self.deadline - self.expected if self.expected is not None else None
 
     @property

@@ -176,10 +176,9 @@ def test_a_poll_that_cannot_be_written_takes_no_other_of_its_group_with_it(
         }
 
 
-def test_inventories_and_rights_are_written_together_and_those_of_one_system_alone(
+def test_inventories_and_rights_are_written_together_also_of_a_job_that_two_targets_list(
     store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two targets of a system with the same new job cannot be written in one group."""
     build(store)
     held = tick(store, "one:1")
     system = store.rows("SELECT system_id FROM target ORDER BY id")[0].system_id
@@ -213,9 +212,13 @@ def test_inventories_and_rights_are_written_together_and_those_of_one_system_alo
 
     assert 1 == written({target_id: f"job {target_id}" for target_id in fences})
     *_, second, third = fences
-    assert 5 == written({second: "same", third: "same"})
+    assert 1 == written({second: "same", third: "same"})
     [job] = store.rows("SELECT native_id, gone_since_us FROM job WHERE source_id = 'same'")
     assert ("same", None) == tuple(job)
+    monkeypatch.setattr(grouped_writes, "MAX_JOBS", half := len(fences) // 2)
+    assert 2 == written({target_id: f"half {target_id}" for target_id in fences}), f"{half} jobs in each"
+    monkeypatch.setattr(grouped_writes, "MAX_JOBS", 0)
+    assert 1 + len(fences) == written({target_id: f"alone {target_id}" for target_id in fences})
 
 
 def count_writes(store: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:

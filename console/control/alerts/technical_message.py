@@ -137,7 +137,7 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
     decision, link = subject.decision, context.alerting.link
     target = _target_to_restore(context.index, subject.match)
     if target is not None and not decision.closed and not plain and (fix := target.error.partition("Fix: ")[2]):
-        yield "Do", clean_line(fix.rstrip("."))
+        yield "By hand", clean_line(fix.rstrip("."))
     yield from _repairs(context, subject)
     if not decision.closed and subject.ack is None:
         yield "Acknowledge", f"headway ack {INCIDENT_PLACEHOLDER}"

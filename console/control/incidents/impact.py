@@ -33,7 +33,7 @@ from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-STALE_START = "reads stale data unless fixed before, then rerun"
+_STALE_START = "reads stale data unless fixed before, then rerun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class RepairBudgets:
             return own
         job = self._index.job(node.job_id)
         starts_at = node.starts_at if node.how is NodeState.CLOCK and not native else None
-        consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else STALE_START
+        consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else _STALE_START
         if own.at is None or takes is None:
             start = (
                 self._start(job, starts_at, consequence, stale_from=starts_at) if starts_at is not None else own.start

@@ -65,8 +65,8 @@ class Verdict(NamedTuple):
 
     @property
     def short_until(self) -> str:
-        """ " by 04:07", " before 04:30"."""
-        return self.until.partition(" (")[0]
+        """ " by 04:07", " before 04:30"; a deadline stays as it is, its title may have a bracket."""
+        return self.until if self.until.startswith(",") else self.until.partition(" (")[0]
 
     @property
     def text(self) -> str:
@@ -420,11 +420,15 @@ def rerun_text(label: str, rerun: Rerun, usual_s: float | None, now: datetime, c
 def _saved_titles(
     services: Sequence[ServiceOfVerdict], now: datetime, *, with_running: bool = False
 ) -> tuple[str, ...]:
-    """By act-by: the first is the one whose act-by the verdict names. `with_running`: with those at risk without an
-    act-by, whose jobs may still run where they cannot be seen."""
+    """By act-by: the first is the one whose act-by the verdict names. `with_running`: behind them those at risk without
+    an act-by, whose jobs may still run where they cannot be seen."""
+
+    def act_by(service: ServiceOfVerdict) -> tuple[bool, datetime, datetime]:
+        return service.act_by is None, service.act_by or service.deadline, service.deadline
+
     saved = [
         service
-        for service in sorted(services, key=lambda service: (service.act_by or service.deadline, service.deadline))
+        for service in sorted(services, key=act_by)
         if _is_savable(service, now)
         or (with_running and service.timeliness == Timeliness.AT_RISK and service.act_by is None)
     ]

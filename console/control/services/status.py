@@ -214,8 +214,9 @@ def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tup
         missing, *advice = _missing(index, day)
         unknown = replace(missing, text=f"act-by unknown: {missing.text.removeprefix('no estimate: ')}")
         starts = budget.starts if budget is not None else ()
-        ahead = (start.at for start in starts if start.stale_from is not None and start.stale_from > index.now)
-        until = next((f"before {at}" for at in ahead), "now")
+        timed = ((start.stale_from, start.at) for start in starts if start.stale_from is not None)
+        _, at = min((start for start in timed if start[0] > index.now), default=(index.now, ""))
+        until = f"before {at}" if at else "now"
         return Timeliness.AT_RISK, (Reason(f"{restart} {until}", kind), unknown, *advice, *starts)
     after = budget.starts
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:

@@ -62,8 +62,10 @@ class ProbeHandlers:
             rights = map_texts([asdict(right) for right in probe.rights], self._shown)
             error = "" if probe.reachable else self._shown("; ".join(probe.notes)) or "unreachable"
             result |= {"reachable": probe.reachable, "version": version, "rights": rights, "error": error}
-            with self._store.write(fence) as session:
-                targets.record_probes(session, [targets.TargetProbe(place.target_id, version, rights)])
+            seen = targets.TargetProbe(place.target_id, version, rights)
+            if targets.is_new_probe(self._store, seen):
+                with self._store.write(fence) as session:
+                    targets.record_probes(session, [seen])
         except (ConnectorError, RequestFailed) as failure:
             result["error"] = self._shown(str(failure)) or type(failure).__name__
         return {**result, "took_ms": round((time.monotonic() - began) * 1000)}

@@ -21,6 +21,8 @@ log = structlog.get_logger("headway.engine")
 PAUSE_RATIO = 5.0
 """Between two syncs, in durations of the last one: thousands of targets that start at once share a few syncs, and
 engines one another's."""
+MAX_PAUSE_SECONDS = 60.0
+"""New jobs wait no longer after a slow sync."""
 
 
 class ConfigSync:
@@ -43,7 +45,7 @@ class ConfigSync:
 
     def sync(self, fence: Fence, changed: int | None = None) -> bool:
         """Matches config against the known jobs; with `changed`, a value of JOBS_SEQ_KEY, only if no engine has matched
-        those up to it. Whether it did. A pattern without a match is logged once. Raises LeaseLost."""
+        those up to it. Returns whether it matched. A pattern without a match is logged once. Raises LeaseLost."""
         config = self._config()
         if changed is not None:
             with self._store.read(consistent=False) as session:
@@ -92,7 +94,8 @@ class ConfigSync:
 
     def _sync_together(self, fence: Fence) -> Iterable[Callable[[bool], None]]:
         """Syncs once the pause has ended, unless another engine has matched the jobs of before it; `ended` of the polls
-        that are served."""
+        that are served: those that waited before the pause (`early`), by a sync here also those that came in it
+        (`late`). Those that come during the sync wait for the next."""
         with self._lock:
             early, self._waiting = self._waiting, {}
         late: dict[Callable[[bool], None], None] = {}
@@ -111,7 +114,7 @@ class ConfigSync:
                 self._waiting = early | late | self._waiting
             raise
         finally:
-            self._next_at = time.monotonic() + PAUSE_RATIO * self._took
+            self._next_at = time.monotonic() + min(PAUSE_RATIO * self._took, MAX_PAUSE_SECONDS)
         if is_matched_elsewhere:
             with self._lock:
                 self._waiting = late | self._waiting

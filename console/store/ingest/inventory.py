@@ -195,8 +195,7 @@ def write_inventory(
 
 def write_inventories(session: WriteSession, inventories: Sequence[TargetInventory]) -> list[int]:
     """Ids of the new or changed jobs, written with the hashes and, for `match_config`, JOBS_SEQ_KEY. New jobs of
-    several targets take as many statements as those of one. Fails if two targets of a system have the same new job:
-    then each is to be written alone."""
+    several targets take as many statements as those of one."""
     now_us, touched = micros(max(inventory.now for inventory in inventories)), list[int]()
     changed = [
         inventory
@@ -248,19 +247,18 @@ class _InventoryWriter:
         rows = self._session.by_keys(_SYSTEMS_OF_TARGETS, [inventory.target_id for inventory in inventories])
         targets: dict[int, Row] = {row.id: row for row in rows}
         touched, new = set[int](), list[tuple[Row, JobRecord]]()
-        relations: list[tuple[int, Row, JobRecord]] = []
+        written: dict[int, tuple[Row, JobRecord]] = {}
         for target_id, changes, *_ in inventories:
             target = targets[target_id]
             records = [record for record in changes.new if not is_too_long_name(encode_name(record.native_id))]
             new += [(target, record) for record in records]
             self._changed(target, changes, {encode_name(record.native_id) for record in records})
             self._gone(target, changes)
-            relations += [(change.job_id, target, change.record) for change in changes.changed]
-            changed, vanished = (change.job_id for change in changes.changed), (job.job_id for job in changes.gone)
-            touched |= {*changed, *vanished, *changes.unwatched}
-        ids = self._new(new)
-        self._relations([*((job_id, *job) for job_id, job in zip(ids, new, strict=True)), *relations])
-        return sorted({*touched, *ids})
+            written |= {change.job_id: (target, change.record) for change in changes.changed}
+            touched |= {*(job.job_id for job in changes.gone), *changes.unwatched}
+        written |= zip(self._new(new), new, strict=True)
+        self._relations([(job_id, *job) for job_id, job in written.items()])
+        return sorted({*touched, *written})
 
     def _gone(self, target: Row, changes: InventoryChanges) -> None:
         self._session.many(

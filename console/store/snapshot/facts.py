@@ -65,6 +65,7 @@ _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
     """`row`: of SELECT_JOBS; `drift`: open drift, what -> row of SELECT_DRIFT."""
     first, moved = next((drift[what] for what in _DRIFT_ORDER if what in drift), None), drift.get("schedule")
+    capabilities = interning.capabilities_of(row.capabilities)
     return JobFacts(
         id=row.id,
         system=intern(row.system),
@@ -96,8 +97,8 @@ def job_facts(row: Row, drift: Mapping[str, Row]) -> JobFacts:
         pool=intern(row.pool),
         slots=row.slots,
         cannot_rerun=interning.is_rerun_missing(row.capabilities, row.missing),
-        can_hold={Capability.HOLD, Capability.START} <= {*row.capabilities.split(",")},
-        has_periods=Capability.PERIODS in row.capabilities.split(","),
+        can_hold={Capability.HOLD, Capability.START} <= capabilities,
+        has_periods=Capability.PERIODS in capabilities,
         drift_reason=first.text if first is not None else "",
         drift_since=instant(first.seen_us) if first is not None else None,
         drift_change=max(row.id for row in drift.values()) if len(drift) > 1 else 0,

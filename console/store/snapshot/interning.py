@@ -42,9 +42,14 @@ def shared_schedule(dialect: str, expression: str, zone: str, text: str, next_us
 
 
 @lru_cache(maxsize=4096)
+def capabilities_of(names: str) -> frozenset[str]:
+    return frozenset(names.split(","))
+
+
+@lru_cache(maxsize=4096)
 def is_rerun_missing(capabilities: str, missing: str) -> str:
     """`JobFacts.cannot_rerun`, from two columns of its system."""
-    if Verb.RERUN.needs in capabilities.split(","):
+    if Verb.RERUN.needs in capabilities_of(capabilities):
         return ""
     return str(json.loads(missing).get(Verb.RERUN.needs) or "nothing of it is run again from here")
 

@@ -180,7 +180,7 @@ def test_a_database_that_does_not_answer_names_the_late_service_that_still_needs
         notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_target_id
     ]
     assert notice.title.startswith("warehouse/warehouse does not answer, late Daily 03:40 needs it [")
-    steps = "Do           start it, then wait\nDo           headway system probe warehouse/warehouse\n"
+    steps = "By hand      start it, then wait\nDo           headway system probe warehouse/warehouse\n"
     assert f"  | refused.\n\n{steps}" in notice.body
     assert "start it" not in notice.plain_body
     assert ("headway system probe warehouse/warehouse",) == notice.commands
@@ -222,8 +222,11 @@ def test_the_fix_of_a_host_that_does_not_answer_comes_before_the_restart_on_it()
         notice for incident in ledger.decisions.incidents for notice in incident.notices if incident.root_job_id
     ]
     assert "restore etl-hosts/db07, then restart extract now" in notice.title
-    steps = ["check that sshd runs there", "headway system probe etl-hosts/db07", "headway recover {incident}"]
-    assert steps == [line.split(maxsplit=1)[1] for line in notice.body.splitlines() if line.startswith("Do ")]
+    steps = (
+        "By hand      check that sshd runs there\nDo           headway system probe etl-hosts/db07\n"
+        "Do           headway recover {incident}\n"
+    )
+    assert steps in notice.body
     assert "sshd" not in notice.plain_body
 
 

@@ -83,7 +83,10 @@ def test_a_host_out_of_reach_endangers_also_the_service_whose_run_may_still_go_o
     first, second = incident().services[:2]
     later = replace(first, title="Supply plan", deadline=NOW + 3 * HOUR, act_by=NOW + HOUR, timeliness="at_risk")
     sooner = replace(second, title="Segments", deadline=NOW + 2 * HOUR, act_by=None, timeliness="at_risk")
-    assert unreachable(later, sooner) == "Restore etl-hosts/db07 by 04:13 (in 1 h), saves Supply plan, Segments"
+    saved = "Restore etl-hosts/db07 by 04:13 (in 1 h), saves Supply plan, Segments"
+    assert unreachable(later, sooner) == saved
+    first_due = replace(sooner, deadline=NOW + HOUR / 2)
+    assert unreachable(first_due, later) == saved, "first the service of that act-by"
     assert unreachable(sooner) == "Restore etl-hosts/db07 now, Segments due 05:13"
 
 

@@ -130,6 +130,9 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     assert at("04:00") == result.reasons[-1].stale_from
     late = affected_service(load(30), third=job(3, "dwh/mart"), now="04:01")
     assert late.reason.startswith("hosts/extract: restart now; act-by unknown"), "that start has passed"
+    earlier = affected_service(load(30), third=job(3, "dwh/mart", "03:50"))
+    assert [at("04:00"), at("03:50")] == [reason.stale_from for reason in earlier.reasons if reason.stale_from]
+    assert earlier.reason.startswith("hosts/extract: restart before 03:50 UTC; act-by unknown")
 
 
 def test_without_a_figure_the_earliest_start_downstream_counts_wherever_it_is() -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -358,6 +359,25 @@ def test_a_match_by_another_engine_during_the_pause_serves_the_polls_of_before_i
     monkeypatch.setattr(config_sync, "sync_config", counted)
     assert matching.sync_changed_jobs(bench.fence, lambda _: None)
     assert ([False], 1) == (late, len(matches)), "its jobs may be newer than the match"
+
+
+@pytest.mark.parametrize("seconds, pause", [(2.0, 10.0), (30.0, 60.0)])
+def test_the_pause_after_a_sync_is_longer_after_a_slow_one_and_at_most_a_minute(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, pause: float
+) -> None:
+    now, pauses = [1_000.0], list[float]()
+
+    def sync(*_: object) -> bool:
+        now[0] += seconds
+        return True
+
+    monkeypatch.setattr(ConfigSync, "sync", sync)
+    monkeypatch.setattr(config_sync, "wait_seconds", pauses.append)
+    monkeypatch.setattr(config_sync, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    matching = config_sync_of(bench)
+    for _ in range(2):
+        assert matching.sync_changed_jobs(bench.fence, lambda _: None)
+    assert [0.0, pause] == pauses
 
 
 def config_sync_of(bench: Bench) -> ConfigSync:

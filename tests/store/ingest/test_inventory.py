@@ -308,11 +308,13 @@ def test_a_job_that_two_targets_of_a_system_list_is_one_job_of_the_last(night: E
     systems = (replace(SYSTEMS[0], targets=("db07", "etl02")), *SYSTEMS[1:])
     sync_config(night.store, EstateSettings(systems=systems, name="test"), MIDNIGHT, None)
     last = target_id(night.store, "etl-hosts", "etl02")
-    changes = InventoryChanges(new=(record("shared_job"),))
+    listed = {night.host: replace(record("shared_job"), upstreams=(JOBS[0],)), last: record("shared_job")}
+    inventories = [TargetInventory(number, InventoryChanges((job,)), MIDNIGHT) for number, job in listed.items()]
     with night.store.write(None) as session:
-        ids = write_inventories(session, [TargetInventory(number, changes, MIDNIGHT) for number in (night.host, last)])
+        ids = write_inventories(session, inventories)
     assert [(last,)] == night.rows("SELECT target_id FROM job WHERE source_id = 'shared_job'")
     assert [night.job_id("shared_job")] == ids
+    assert [] == night.rows("SELECT * FROM dependency"), "as the last one lists it"
 
 
 def test_a_snapshot_has_dependencies_between_the_tasks_of_one_dag_only_if_they_are_declared(night: Estate) -> None:

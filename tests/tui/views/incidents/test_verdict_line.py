@@ -227,6 +227,12 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
     assert text_of(incident_title(unknown, render_context(), 120)[1]) == "act-by unknown "
     [line] = verdict_lines(OpenIncident(unknown, ()), render_context(), 44, is_frozen=False)
     assert text_of(line) == " Restart extract_ord…, Supply plan due 06:30", "cut before the deadline"
+    first, *others = unknown.services
+    of_region = dataclasses.replace(unknown, services=(dataclasses.replace(first, title="Revenue (EMEA)"), *others))
+    for width in (50, 44):
+        [line] = verdict_lines(OpenIncident(of_region, ()), render_context(), width, is_frozen=False)
+        assert text_of(line).endswith("…, Revenue (EMEA) due 06:30")
+        assert length_of(line) <= width
     assert verdict(without_act_by("met_late", "on_time")) == " Restart extract_orders"
     unaffecting = dataclasses.replace(without_act_by("on_time", "on_time"), services=())
     assert verdict(unaffecting) == " Restart extract_orders, affects no service"
