@@ -98,9 +98,12 @@ _NEITHER = (RunState.UNKNOWN, RunState.PARTIAL, RunState.SKIPPED)
 
 
 class _DatedRuns(NamedTuple):
-    """A job's runs by business date, in order; and those that were repeated, where a rerun has no period."""
+    """A job's runs by business date, in order; those that count for its downstreams; and those that were repeated,
+    where a rerun has no period."""
 
     runs: dict[date, list[RunFacts]]
+    read: dict[date, list[RunFacts]]
+    """Without excused ones."""
     reruns: dict[date, list[RunFacts]]
 
 
@@ -182,26 +185,32 @@ class EstateIndex:
     def _dated_runs(self, job_id: int) -> _DatedRuns:
         """Computed once per job."""
         if job_id not in self._dated:
-            dated = self._dated[job_id] = _DatedRuns({}, {})
+            dated = self._dated[job_id] = _DatedRuns({}, {}, {})
             for run in self.runs.get(job_id, ()):
                 dated.runs.setdefault(run.business_date, []).append(run)
+                if not self.is_excused(run):
+                    dated.read.setdefault(run.business_date, []).append(run)
                 if run.attempt > 1 and not self.job(job_id).has_periods:
                     dated.reruns.setdefault(run.business_date, []).append(run)
         return self._dated[job_id]
 
     def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None:
-        """The upstream's run that a downstream of that business date reads which looks back from `at`."""
-        runs = self.of_day(upstream_id, day)
+        """The upstream's run that a downstream of that business date reads which looks back from `at`. An excused one
+        only if there is no other."""
+        dated = self._dated_runs(upstream_id)
+        runs = dated.read.get(day) or dated.runs.get(day)
         if not runs:
             return None
         return runs[max(bisect_left(runs, at, key=run_time) - 1, 0)]
 
     def all_of(self, job_id: int) -> Sequence[RunFacts]:
-        """The job's runs, in order, also those of before the lookback that a dependency of another period may read."""
+        """The job's runs that count for its downstreams, in order, also those of before the lookback that a dependency
+        of another period may read."""
         if job_id not in self._all:
             runs: Sequence[RunFacts] = self.runs.get(job_id, ())
             known = {run.id for run in runs}
-            self._all[job_id] = [*(run for run in self._earlier.get(job_id, ()) if run.id not in known), *runs]
+            every = (*(run for run in self._earlier.get(job_id, ()) if run.id not in known), *runs)
+            self._all[job_id] = [run for run in every if not self.is_excused(run)]
         return self._all[job_id]
 
     def later_of_day(self, run: RunFacts) -> Iterable[RunFacts]:

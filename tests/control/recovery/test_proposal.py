@@ -78,6 +78,13 @@ def test_the_root_comes_first_then_what_it_left_stale_in_the_order_in_which_they
     assert ["it ended failed", *["it read what its upstream had not finished"] * 2] == [s.why for s in plan.steps]
 
 
+def test_a_missed_slot_of_the_former_schedule_leaves_the_failed_root_in_the_plan() -> None:
+    missed, accepted = run(5, EXTRACT, "03:11", RunState.MISSED), replace(EXTRACT, accepted_at=at("05:00"))
+    _, plan = night(FAILED, missed, STALE_LOAD, STALE_MART, now="05:20", jobs=(accepted, LOAD, MART, AUDIT))
+    assert ["hosts/extract", "warehouse/load", "dwh/mart"] == [step.job for step in plan.steps]
+    assert 1 == plan.steps[0].run_id
+
+
 def test_what_no_hit_service_waits_for_is_left_out_with_the_reason() -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, STALE_AUDIT, now="05:20")
     assert "no affected service waits for it" == exclusions(plan)["dwh/audit"]

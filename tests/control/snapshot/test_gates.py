@@ -230,6 +230,17 @@ def test_the_latest_before_is_read_whatever_its_date_and_a_window_wants_a_good_o
     assert set() == stale(index(*before, good(A, "03:00"), good(D, "04:00"), deps=window, jobs=known))
 
 
+@pytest.mark.parametrize("deps", [feeds(A, D), reads(UpstreamPeriod.LATEST)])
+def test_a_slot_of_the_former_schedule_that_was_missed_hides_no_failure(deps: list[DependencyFacts]) -> None:
+    """Once the changed schedule was accepted, the slot was the run to read, and stale data became complete."""
+    missed = run(50, A, "03:01", RunState.MISSED)
+    runs = [red(A, "03:00"), missed, good(D, "04:00")]
+    assert {4} == stale(index(*runs, deps=deps))
+    accepted = {job.id: job for job in (replace(A, accepted_at=at("05:30")), B, C, D, E)}
+    assert {4} == stale(index(*runs, deps=deps, jobs=accepted))
+    assert set() == stale(index(missed, good(D, "04:00"), deps=deps, jobs=accepted)), "that is all there is to read"
+
+
 # ── affected services of a failed job
 def test_a_failed_upstream_under_a_gate_opened_by_others_affects_nothing() -> None:
     runs = [red(A, "03:00"), good(B, "03:10"), good(D, "04:00"), good(E, "05:00")]
