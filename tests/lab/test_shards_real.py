@@ -215,10 +215,6 @@ def test_inventories_and_rights_are_written_together_also_of_a_job_that_two_targ
     assert 1 == written({second: "same", third: "same"})
     [job] = store.rows("SELECT native_id, gone_since_us FROM job WHERE source_id = 'same'")
     assert ("same", None) == tuple(job)
-    monkeypatch.setattr(grouped_writes, "MAX_JOBS", half := len(fences) // 2)
-    assert 2 == written({target_id: f"half {target_id}" for target_id in fences}), f"{half} jobs in each"
-    monkeypatch.setattr(grouped_writes, "MAX_JOBS", 0)
-    assert 1 + len(fences) == written({target_id: f"alone {target_id}" for target_id in fences})
 
 
 def count_writes(store: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ from console.timing.clock import wait_seconds
 
 GATHER_SECONDS = 0.05
 """How long a write waits for others."""
-MAX_JOBS = 2_000
-"""Of a group: its transaction keeps all other writers waiting. A larger inventory is written alone."""
 _Writer = Callable[[WriteSession, Sequence[Any]], object]
 
 
@@ -32,13 +30,12 @@ class _Write:
     fence: ShardFence
     writer: _Writer
     value: object
-    jobs: int
     is_over: bool = False
     error: Exception | None = None
 
 
 class GroupedWrites:
-    """The first write of a group waits 0.05 s for others and writes them with its own.
+    """The first write of a group waits 0.05 s for others and writes them all.
 
     Polls with runs, lost evidence or skipped records are written at once, as is all under the fence of the lease.
     """
@@ -56,22 +53,16 @@ class GroupedWrites:
 
     def inventory(self, store: Database, inventory: TargetInventory, fence: Fence) -> None:
         """As `write_inventory`."""
-        changes = inventory.changes
-        jobs = sum(map(len, (changes.new, changes.changed, changes.gone, changes.unwatched)))
-        self._write(store, fence, write_inventories, inventory, jobs)
+        self._write(store, fence, write_inventories, inventory)
 
     def probe(self, store: Database, probe: TargetProbe, fence: Fence) -> None:
         """The target's version and our rights there, written only if they changed."""
         if targets.is_new_probe(store, probe):
             self._write(store, fence, targets.record_probes, probe)
 
-    def _write(self, store: Database, fence: Fence, writer: _Writer, value: object, jobs: int = 0) -> None:
+    def _write(self, store: Database, fence: Fence, writer: _Writer, value: object) -> None:
         """Raises StoreError."""
-        if (
-            not isinstance(fence, ShardFence)
-            or jobs > MAX_JOBS
-            or not self._is_written(store, _Write(fence, writer, value, jobs))
-        ):
+        if not isinstance(fence, ShardFence) or not self._is_written(store, _Write(fence, writer, value)):
             with store.write(fence) as session:
                 writer(session, [value])
 
@@ -81,17 +72,10 @@ class GroupedWrites:
         with self._turn:
             if not write.is_over:
                 wait_seconds(GATHER_SECONDS)
-            while not write.is_over:
-                _write_group(store, list(self._next_group()))
+                _write_group(store, [self._waiting.popleft() for _ in range(len(self._waiting))])
         if isinstance(write.error, StoreError):
             raise write.error
         return write.error is None  # else the error is perhaps of another one
-
-    def _next_group(self) -> Iterator[_Write]:
-        """Those that have waited longest, with at most MAX_JOBS jobs."""
-        jobs = 0
-        while self._waiting and (jobs := jobs + self._waiting[0].jobs) <= MAX_JOBS:
-            yield self._waiting.popleft()
 
 
 def _write_group(store: Database, writes: Sequence[_Write]) -> None:
