@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +36,7 @@ from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import ConnectorError, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.records import Poll, RunRef
-from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
+from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpEndpoint, HttpReply, Transport
 
 TARGET = "api"
@@ -70,7 +71,8 @@ class AirflowConnector(ComposedConnector):
 
         def poll(cursor: str, open_runs: Sequence[RunRef]) -> Poll:
             result = poller.poll(cursor, open_runs)
-            return replace(result, warnings=(*health.warnings(), *self._version_warnings, *result.warnings))
+            warnings = (*self._version_warnings, *result.warnings)
+            return replace(result, warnings=warnings, stopped=health.stopped())
 
         super().__init__(
             client,
@@ -157,17 +159,18 @@ class SchedulerHealth:
     def __init__(self, client: AirflowClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._clock = client, clock
         self._next_check = 0.0
-        self._warnings: tuple[str, ...] = ()
+        self._stopped = ""
 
-    def warnings(self) -> tuple[str, ...]:
+    def stopped(self) -> str:
+        """As of `Poll.stopped`."""
         if self._clock() >= self._next_check:
             self._next_check = self._clock() + HEALTH_INTERVAL_SECONDS
-            try:
-                stopped = scheduling_stopped(self._client.health())
-            except (ConnectorError, RecordUnreadable):
-                stopped = None
-            self._warnings = (f"{NOTHING_STARTS}{stopped.why}. Fix: {stopped.fix}",) if stopped else ()
-        return self._warnings
+            with suppress(ConnectorError, RecordUnreadable):
+                health = self._client.health()
+                if health.status == 200:  # any other answer proves nothing
+                    stopped = scheduling_stopped(health)
+                    self._stopped = stopped.problem if stopped is not None else ""
+        return self._stopped
 
 
 NO_SUCH_RUN = "headway__no_such_run"

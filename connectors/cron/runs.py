@@ -32,7 +32,6 @@ from connectors.cron.log_files import LogFileState, LogPosition, LogReading
 from connectors.cron.parse import CronProcesses, HostAnswer, HostCrontabs
 from connectors.cron.wrapper import read_record
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRef, SkippedRecord
-from connectors.sdk.states import NOTHING_STARTS
 from connectors.sdk.transport.script_output import text_of
 
 VERSION = 1
@@ -141,6 +140,7 @@ class HostPoll:
     from_middle: bool = False
     gaps: list[HistoryGap] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    stopped: str = ""
     skipped: list[SkippedRecord] = field(default_factory=list)
     is_log_read: bool = False
     is_complete: bool = True
@@ -297,7 +297,7 @@ class HostPoll:
             self.warnings.append(f"{self.spool}: denied: put the login user into the folder's group (adm)")
         if processes.daemon is None and not processes.hidden:
             fix = parse.START_COMMANDS[processes.program]
-            self.warnings.insert(0, f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: {fix}")
+            self.stopped = f"cron does not run on {self.target}. Fix: {fix}"
         number = sum(not line.is_wrapped for line in tables.tables.lines)
         if number and (problem := unseen_ends(processes, self.level)):
             what, why = problem
@@ -350,7 +350,7 @@ class HostPoll:
         return Poll(
             tuple(runs), self.cursor.as_json(), self.has_more, complete, clock,
             gaps=tuple(self.gaps), inventory=inventory, seen_until=seen_until,
-            skipped=tuple(self.skipped), warnings=tuple(self.warnings),
+            skipped=tuple(self.skipped), warnings=tuple(self.warnings), stopped=self.stopped,
         )  # fmt: skip
 
     def _settle_attempts(self) -> None:

@@ -17,7 +17,7 @@ from connectors.sdk.job_agent import NO_MARK, JobAgentConnector, Row, add_delete
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRecord, RunRef, SkippedRecord, TargetClock
 from connectors.sdk.sequence_cursor import SequenceCursor
-from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
+from connectors.sdk.states import Capability, ProofLevel, Verb
 
 MISSING = {
     Capability.CANCEL: "the processes of events bear no event's name: nothing proves whose one is",
@@ -72,6 +72,8 @@ class MySqlEventsConnector(JobAgentConnector):
             return position.restarted(f"{self._options.log_table} ends at run_id", snapshot.newest, clock)
         is_log_known = snapshot.log_is_readable or self._options.log_table is None
         result = PollResult(complete=client.sees_all(snapshot, schemas) and is_log_known)
+        stopped = client.scheduler_permission(snapshot)
+        result.stopped = stopped.problem if stopped is not None else ""
         for text in (*self._warnings(snapshot), *self._tidy(snapshot, clock.target)):
             result.warn(text)
         added = self.add_runs((*snapshot.again, *snapshot.log), lambda row: self._logged_run(row, snapshot), result)
@@ -145,13 +147,11 @@ class MySqlEventsConnector(JobAgentConnector):
     def read_permissions(self) -> Probe:
         snapshot, options = self._server.snapshot(), self._options
         held = tuple(client.permissions(snapshot, options.schemas, options.log_table, options.act_schema))
-        warnings = (text for text in self._warnings(snapshot) if not text.startswith(NOTHING_STARTS))
-        notes = (*self._server.unverified, *warnings)
+        notes = (*self._server.unverified, *self._warnings(snapshot))
         return Probe(True, str(snapshot.about["version"]), held, notes, _clock(snapshot))
 
     def _warnings(self, snapshot: ServerSnapshot) -> list[str]:
-        stopped = client.scheduler_permission(snapshot)
-        warnings = [f"{NOTHING_STARTS}{stopped.why}. Fix: {stopped.fix}"] if stopped else []
+        warnings = []
         if not client.sees_all(snapshot, self._options.schemas):
             warnings.append(client.hidden_events_text(snapshot, self._options.schemas))
         if self._options.log_table is not None and not snapshot.log_is_readable:

@@ -16,7 +16,7 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
-from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
+from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.postgres import endpoint, psql_shell, targets
 
 SETTLE = timedelta(seconds=2)  # a start is committed moments after its instant
@@ -66,6 +66,9 @@ class PgCronConnector(PostgresAgentConnector):
             return position.restarted("cron.job_run_details ends at runid", page.newest, clock)
         self._names = self._names.with_jobs(page.jobs)
         result = PollResult(complete=sees_all(access) and access["log_run"] != "off")
+        result.stopped = STANDBY.problem if access["is_standby"] else ""
+        if hidden := hidden_jobs_text(access) if access["version"] and not sees_all(access) else "":
+            result.warn(hidden)
         for text in (*self._warnings(access), *actions.tidy(self._database, page, clock.target)):
             result.warn(text)
         bounds = parse.start_bounds(page.runs, clock.target, position.is_live and not page.is_full)
@@ -97,14 +100,10 @@ class PgCronConnector(PostgresAgentConnector):
 
     def read_permissions(self) -> Probe:
         access = self._database.access()
-        stated = (NOTHING_STARTS, hidden_jobs_text(access) or NOTHING_STARTS)  # as permissions
-        notes = [text for text in self._warnings(access) if not text.startswith(stated)]
-        return self.probe_of(access, permissions(access), notes)
+        return self.probe_of(access, permissions(access), self._warnings(access))
 
     def _warnings(self, access: Row) -> list[str]:
-        warnings = [f"{NOTHING_STARTS}{STANDBY.why}. Fix: {STANDBY.fix}"] if access["is_standby"] else []
-        if access["version"] and not sees_all(access):
-            warnings.append(hidden_jobs_text(access))
+        warnings = []
         if access["log_run"] == "off":
             warnings.append(
                 "cron.log_run is off: runs leave no rows and cannot be seen; set it on and restart PostgreSQL"

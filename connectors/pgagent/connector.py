@@ -27,7 +27,7 @@ from connectors.sdk.poll_result import PollResult
 from connectors.sdk.postgres_agent import MAX_JOBS, PostgresAgentConnector, agent_session
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef
 from connectors.sdk.sequence_cursor import SequenceCursor
-from connectors.sdk.states import NOTHING_STARTS, Capability, ProofLevel, Verb
+from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.postgres import endpoint, psql_shell, targets
 
 MISSING = {
@@ -88,7 +88,7 @@ class PgAgentConnector(PostgresAgentConnector):
         self._names |= native_ids(page.jobs)
         result = PollResult(complete=sees_all(access))
         if (stopped := _agent_permission(access, page.agents)) is not None:
-            result.warn(f"{NOTHING_STARTS}{stopped.why}. Fix: {stopped.fix}")
+            result.stopped = stopped.problem
         if not sees_all(access):
             result.warn(hidden_jobs_text(access))
         added = self.add_runs((*page.again, *page.runs), self._parser(page), result)

@@ -210,6 +210,11 @@ class SourcePermission:
         problem = ("", "") if held else (why, fix)
         return cls(name, bool(held), *problem, needed_for, is_grantable)
 
+    @property
+    def problem(self) -> str:
+        """Why it is not held, and the fix."""
+        return f"{self.why}. Fix: {self.fix}"
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:

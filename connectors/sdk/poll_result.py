@@ -27,6 +27,8 @@ class PollResult:
     warnings: dict[str, None] = field(default_factory=dict)
     gaps: list[HistoryGap] = field(default_factory=list)
     complete: bool = True
+    stopped: str = ""
+    """As of `Poll`."""
 
     def add(self, record: RunRecord) -> None:
         if record.formerly:
@@ -90,6 +92,7 @@ class PollResult:
             gaps=(*self.gaps, *gaps),
             seen_until=seen_until,
             warnings=tuple(self.warnings),
+            stopped=self.stopped,
         )
 
 

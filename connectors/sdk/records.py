@@ -243,6 +243,8 @@ class Poll:
     """By the target's clock: every start before this instant would be in this or an earlier poll. It proves MISSED."""
     warnings: tuple[str, ...] = ()
     """Raw warnings about the target (unknown native state, file ignored by cron)."""
+    stopped: str = ""
+    """Why the scheduler starts no job of the target although the source answers, and the fix; empty while it runs."""
 
 
 @dataclass(frozen=True, slots=True)

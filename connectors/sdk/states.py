@@ -125,9 +125,8 @@ SOURCE_SCHEDULE = "EventBridge Scheduler: "
 ("Never, external triggers only", "Triggered by assets")."""
 GLUE_TRIGGERS = "Glue trigger: "
 """The same for a trigger of AWS Glue."""
-NOTHING_STARTS = "nothing starts here: "
-"""Prefix of a warning of a poll: no job of the target will start, since the source answers and its scheduler does not
-run."""
+STOPPED = "stopped"
+"""The kind of problem of a target that answers while its scheduler starts no job (`Poll.stopped`)."""
 SCHEDULE_UNREADABLE = "its schedules cannot be read: "
 
 

@@ -184,6 +184,8 @@ def health_text(target: TargetView, now: datetime, is_engine_alive: bool) -> str
         return f"paused until {clock_cell(target.pause.until, now)}"
     age_s = (now - target.last_ok).total_seconds() if target.last_ok is not None else math.inf
     left_s = STALE_POLLS * target.poll_every_s - age_s
+    if target.is_stopped and left_s >= 0:
+        return "! NOTHING STARTS"
     if target.error_kind:
         known = f", runs unknown in {format_duration(left_s)}" if left_s >= 1 and is_engine_alive else ""
         return f"{target.error_kind}{known}"
@@ -191,8 +193,6 @@ def health_text(target: TargetView, now: datetime, is_engine_alive: bool) -> str
         return "not seen yet"
     if left_s < 0:
         return target.unseen_status if is_engine_alive else "not polled"
-    if target.stopped_reason:
-        return "! NOTHING STARTS"
     if any(right.get("held") is False and right.get("needed_for") == "view" for right in target.rights):
         return "! missing rights"
     number = len(target.warnings)

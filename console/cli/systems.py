@@ -82,7 +82,7 @@ def run_systems(arguments: argparse.Namespace) -> int:
             [*([""] if number else []), *_target_lines(target, drift, now, is_alive)]
             for number, target in enumerate(targets)
         ]
-    is_bad = any(target.error_kind or target.pause or target.stopped_reason for target in targets)
+    is_bad = any(target.error_kind or target.pause for target in targets)
     return print_page(arguments, document, *parts, code=Exit.PROBLEM if is_bad else Exit.OK)
 
 
@@ -133,7 +133,8 @@ def _target_facts(target: TargetView, now: datetime) -> Iterator[tuple[str, str]
     yield "lag", format_duration(lag.total_seconds()) if lag > every else ""
     yield "took", _poll_time(target)
     yield "requests", target.budget
-    yield "failing", f"since {timestamp(failing)}, {target.failures} polls in a row" if failing else ""
+    polls = f", {target.failures} polls in a row" if target.polls_fail else ""
+    yield "stopped" if target.is_stopped else "failing", f"since {timestamp(failing)}{polls}" if failing else ""
     yield "seen", f"all starts before {timestamp(target.seen_until)}" if target.seen_until else ""
     yield "jobs", f"{target.jobs:,}{listed}"
     yield "clock", "" if target.skew_s is None else f"{target.skew_s:+.1f} s from this machine"

@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple, overload
 
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import ProofLevel, RunEvidence, RunState, Verb
+from connectors.sdk.states import STOPPED, ProofLevel, RunEvidence, RunState, Verb
 from console.domain.alert import NotificationState
 from console.domain.check import CheckHistory
 from console.domain.dependency import PLAIN_REQUIREMENT, DependencyMode, DependencyOrigin, EngineDown, Requirement
@@ -48,7 +48,7 @@ class TargetFacts:
     first_ok_at: datetime | None
     error_kind: str = ""
     """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused" or "forbidden" (a person must act),
-    "broken"; empty when well."""
+    "broken", `STOPPED`; empty when well."""
     lost: tuple[datetime, datetime] | None = None
     """Starts between these instants cannot be proved (a truncated log): none there counts as missed."""
     behind: timedelta = timedelta(0)
@@ -57,6 +57,10 @@ class TargetFacts:
     """The last pause of its polls by a person, lasting or ended."""
     endpoint: str = ""
     """ "db07:22": the targets of one endpoint that are unreachable have one cause; empty: it has its own."""
+
+    @property
+    def polls_fail(self) -> bool:
+        return self.failing_since is not None and self.error_kind != STOPPED
 
     def paused(self, now: datetime) -> SystemPause | None:
         """The pause in effect, if any."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connectors.sdk.states import NOTHING_STARTS
+from connectors.sdk.states import STOPPED
 from console.domain.header import unseen_status
 from console.domain.switches import SystemPause
 from console.timing.durations import format_duration
@@ -73,7 +73,7 @@ class TargetView:
     def next_try(self) -> datetime | None:
         """Earliest next poll of a failing target: later if its reply asks for it (Retry-After) or a poll takes long.
         None while polls succeed or are paused."""
-        if self.failing_since is None or self.last_try is None or self.pause is not None:
+        if not self.polls_fail or self.failing_since is None or self.last_try is None or self.pause is not None:
             return None
         return self.last_try + timedelta(
             seconds=poll_interval_seconds(self.poll_every_s, self.failures, self.error_kind)
@@ -102,8 +102,6 @@ class TargetView:
             return self.pause.text
         if self.error:
             return f"{self.error_kind}: {self.error}" if self.error_kind else self.error
-        if self.stopped_reason:
-            return f"{NOTHING_STARTS}{self.stopped_reason}"
         lacking = [str(right.get("name", "")) for right in self.rights if right.get("held") is False]
         if lacking:
             return f"missing right: {', '.join(lacking)}"
@@ -123,19 +121,22 @@ class TargetView:
             paused = f"{name} not polled until {clock(self.pause.until)}, paused by {self.pause.by or 'somebody'}{why}"
             error = f"; last error: {self.error}" if self.error else ""
             return f"{paused}; to poll it now: headway system pause {self.system} --off{error}"
+        if self.is_stopped:
+            return f"{name} starts nothing: {self.error}"
         if self.error:
             since = f" since {clock(self.last_ok)}" if self.last_ok is not None else " yet"
             fix = f". Fix: {self.fix}" if self.fix and " Fix: " not in self.error else ""
             return f"{name}: no successful poll{since}: {self.error}{fix}"
-        return f"{name} starts nothing: {self.stopped_reason}" if self.stopped_reason else ""
+        return ""
 
     @property
-    def stopped_reason(self) -> str:
-        """Why its scheduler starts nothing although it answers; empty if it runs, or that is unknown."""
-        reasons = (
-            warning.removeprefix(NOTHING_STARTS) for warning in self.warnings if warning.startswith(NOTHING_STARTS)
-        )
-        return next(reasons, "")
+    def is_stopped(self) -> bool:
+        """True if it answers and its scheduler starts nothing."""
+        return self.error_kind == STOPPED
+
+    @property
+    def polls_fail(self) -> bool:
+        return self.failing_since is not None and not self.is_stopped
 
     @property
     def fix(self) -> str:
@@ -143,8 +144,7 @@ class TargetView:
 
     @property
     def is_well(self) -> bool:
-        seen = self.failing_since is None and self.pause is None and self.last_ok is not None
-        return seen and not self.stopped_reason
+        return self.failing_since is None and self.pause is None and self.last_ok is not None
 
 
 _ANSWERING = ("failing", "limited")

@@ -128,7 +128,7 @@ def _of_targets(queries: Queries, now: datetime) -> Iterable[Metric]:
         "headway_target_up",
         "1 if the last poll of the target succeeded.",
         labels,
-        [((t.system, t.name), float(t.failing_since is None and t.last_ok is not None)) for t in targets],
+        [((t.system, t.name), float(not t.polls_fail and t.last_ok is not None)) for t in targets],
     )
     yield _gauge(
         "headway_target_poll_age_seconds",

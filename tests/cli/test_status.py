@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sdk.contract import SourcePermission
 from connectors.sdk.records import Schedule
-from connectors.sdk.states import NOTHING_STARTS, RunState
+from connectors.sdk.states import STOPPED, RunState
 from console.cli.clock_format import act_by_text
 from console.cli.main import main
 from console.cli.status import drift_lines, health_text
@@ -43,7 +43,7 @@ WELL = TargetView(
         ),
         (replace(WELL, error_kind="unreachable", last_ok=None), "unreachable"),
         (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
-        (replace(WELL, warnings=("one", f"{NOTHING_STARTS}cron does not run on db07")), "! NOTHING STARTS"),
+        (replace(WELL, warnings=("one",), error="cron does not run on db07", error_kind=STOPPED), "! NOTHING STARTS"),
         (replace(WELL, warnings=("one", "two")), "! 2 warnings, see below"),
         (replace(WELL, rights=({"name": "read cron's log", "held": False, "needed_for": "view"},)), "! missing rights"),
         (replace(WELL, rights=({"name": "rerun as etl", "held": False, "needed_for": "act"},)), "ok"),

@@ -59,7 +59,7 @@ class Ledger:
         now = at(clock)
         self._targets({
             number: replace(target, last_ok_at=now, seen_until=now)
-            for number, target in self.estate.targets.items() if target.failing_since is None
+            for number, target in self.estate.targets.items() if not target.polls_fail
         })  # fmt: skip
         self.decisions = evaluate(self.estate, now, log_tails=self.tails)
         self.keep(self.decisions, now)

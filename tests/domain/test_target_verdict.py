@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from connectors.sdk.states import NOTHING_STARTS
+from connectors.sdk.states import STOPPED
 from console.domain.switches import SystemPause
 from console.domain.system import TargetView
 from tests.tui.fake_reads import at, target
@@ -32,7 +32,7 @@ def test_a_target_that_is_not_polled_says_since_when_why_and_how_to_fix_it() -> 
     assert f"etl-hosts/db07: no successful poll yet: {end}" == verdict(db07, last_ok=None, **refused)
     fixed = refused | {"error": "port 22: refused. Fix: check that sshd runs there."}
     assert verdict(db07, last_ok=None, **fixed).endswith("refused. Fix: check that sshd runs there."), "one fix"
-    stopped = verdict(db07, warnings=("a drift", f"{NOTHING_STARTS}cron is not running"))
+    stopped = verdict(db07, error="cron is not running", error_kind=STOPPED, failing_since=at("03:12"))
     assert "etl-hosts/db07 starts nothing: cron is not running" == stopped
 
 

@@ -65,10 +65,15 @@ def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed
 
         wait_until(marked, "the mark of a host on which nothing starts", 30, 0.5)
         assert 1 == answers["system"].exit_status
-        text = "nothing starts here: cron does not run on db07. Start it: systemctl start cron"
-        assert text in answers["status"].stdout
+        assert "cron does not run on db07. Fix: systemctl start cron" in answers["system"].stdout
+
+        def causes() -> list[str]:
+            return [str(incident["title"]) for incident in headway.json("incident", "list")]
+
+        wait_until(lambda: causes() == ["etl/db07 starts nothing"], "one incident of its host", 60, 0.5)
 
         def state() -> str:
             return str(headway.json("job", "due_job")["row"]["state"])
 
         wait_until(lambda: state() == "missed", "due_job to be missed", 120, 0.5)
+        assert ["etl/db07 starts nothing"] == causes(), "the missed start is its symptom"

@@ -307,5 +307,5 @@ def test_the_incident_of_the_host_is_closed_with_its_title_in_the_past_tense_and
     [closed] = [incident for incident in night.incidents if incident["root_job"] == DARK]
     assert closed["closed"] is not None
     assert f"{DARK} did not answer" == closed["title"]
-    assert "closed: it answers again" == night.events[closed["title"]][-1]
+    assert "closed: it works again" == night.events[closed["title"]][-1]
     assert 1 == len([mail for mail in night.mails if mail.subject.startswith("Resolved: ") and DARK in mail.text])

@@ -23,7 +23,7 @@ from console.control.alerts.services_table import (
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.verdict import until_text
 from console.control.snapshot.failures import Blame, identity_blame
-from console.control.snapshot.reachability import NO_STATUS_REASONS
+from console.control.snapshot.reachability import NO_STATUS_REASONS, outage_text
 from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import CAUSE_RESOLVED_LABEL, KIND_LABELS, TECHNICAL, AlertKind
 from console.domain.check import CheckState
@@ -139,9 +139,10 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequenc
         return "the failure is fixed, but not all jobs have finished"
     if group.shared:
         return _SHARED[identity_blame(group.shared)]
-    unseen = NO_STATUS_REASONS.get(group.target.error_kind if group.target is not None else "")
-    silent = f"{unseen}, so the state of its jobs is unknown" if unseen else "does not answer"
-    what, did = ("a job", _job_trouble(subject.match)) if group.root is not None else ("a system", silent)
+    what, did = ("a job", _job_trouble(subject.match)) if group.root is not None else ("a system", "does not answer")
+    if group.target is not None:
+        is_unknown = group.target.error_kind in NO_STATUS_REASONS
+        did = f"{outage_text(group.target)}{', so the state of its jobs is unknown' if is_unknown else ''}"
     owner = clean_line(subject.job_owner)
     return f"{what} of {owner} {did}" if owner else f"{what} {did}"
 

@@ -285,5 +285,5 @@ def recovered_at(index: EstateIndex, match: IncidentMatch) -> datetime:
 
 def _end_of(match: IncidentMatch) -> str:
     if match.group.target is not None:
-        return "answers again"
+        return "works again"
     return "passes" if match.group.check else "recovered"

@@ -43,7 +43,7 @@ def suppress_inhibited(context: AlertContext, notification: Notification) -> Sup
         if number is not None
         else clean_line(explaining.roots[0].job or explaining.decision.title)
     )
-    reason = "its target is unreachable" if is_target else "inhibited by a rule of the config"
+    reason = "its target is down" if is_target else "inhibited by a rule of the config"
     return Suppression(INHIBIT_STAGE, f"{name}: {reason}")
 
 

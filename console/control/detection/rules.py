@@ -370,7 +370,7 @@ RULES = (
 def unjudged_reason(index: EstateIndex, job: JobFacts) -> str:
     """Why the job is not judged now: it gets no new findings and keeps the old ones. Empty if it is judged."""
     target = index.estate.targets.get(job.target_id)
-    if target is None or target.failing_since is not None or index.is_unseen(job):
+    if target is None or target.polls_fail or index.is_unseen(job):
         return "its target does not answer"
     if not index.estate.declared.maintenance:
         return ""

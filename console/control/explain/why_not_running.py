@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connectors.sdk.states import RunState
+from connectors.sdk.states import STOPPED, RunState
 from console.control.expectations.expected_runs import cadence_of, grace_end
 from console.control.holds.conditions import awaited_edges, condition_text
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import LINGERS, held_start_of, hold_text
 from console.control.snapshot.pools import pool_of, slot_text
-from console.control.snapshot.reachability import NO_STATUS_REASONS, is_out_of_reach
+from console.control.snapshot.reachability import OUTAGES, is_out_of_reach, outage_text
 from console.control.snapshot.runs import has_no_clock, has_started, lookback_time, run_time
 from console.domain.action import MANUAL_KIND
 from console.domain.dependency import DependencyMode, DependencyOrigin, UpstreamPeriod
@@ -75,8 +75,8 @@ def _out_of_reach(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep
         name = clean_line(f"{target.system}/{target.name}") if target else "its target"
         seen = f"last seen {_at(target.last_ok_at, job)}" if target and target.last_ok_at else "never seen"
         error = f": {clean_line(target.error)}" if target and target.error else ""
-        reason = NO_STATUS_REASONS.get(target.error_kind if target else "", "does not answer")
-        text = f"{name} {reason}, so its status is unknown{error}"
+        is_unknown = ", so its status is unknown" if target is None or target.error_kind != STOPPED else ""
+        text = f"{name} {outage_text(target) if target else OUTAGES['unreachable']}{is_unknown}{error}"
         since = target.failing_since if target else None
         act = "headway check"
         if target is not None and (pause := target.paused(index.now)) is not None:

@@ -186,7 +186,7 @@ class HoldPlacement:
     def _not_started_yet(self, policy: HoldPolicy, business_date: date, until: datetime) -> HoldDecision | None:
         key = derived_key(self._job.system, self._job.native_id, f"business_date {business_date}", "not started yet")
         target = self._index.estate.targets.get(self._job.target_id)
-        if target is None or target.failing_since is None or self._is_known(key):
+        if target is None or not target.polls_fail or self._is_known(key):
             return None
         by = zoned_time(until, self._job.zone, self._now)
         text = f"its source does not answer; it is started once observed again, until {by}"

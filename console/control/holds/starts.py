@@ -104,7 +104,7 @@ def start_refusal(hold: HoldFacts, runs: Iterable[RunFacts], now: datetime) -> s
 
 def may_have_run(target: TargetFacts | None, now: datetime) -> bool:
     """True if its source was not polled lately: its own start is unknown."""
-    return target is None or target.failing_since is not None or is_out_of_reach(target, now, EvaluationSettings())
+    return target is None or target.polls_fail or is_out_of_reach(target, now, EvaluationSettings())
 
 
 _OVER = ("refused", "failed")

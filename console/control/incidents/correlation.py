@@ -408,7 +408,7 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
         if target is None:
             match.close_reason = UNWATCHED
         elif target.failing_since is None:
-            match.close_reason, match.recovered = "it answers again", True
+            match.close_reason, match.recovered = "it works again", True
             match.superseded = _superseded_unseen(index, incident, target)
         return match
     if incident.root_check:

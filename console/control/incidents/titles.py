@@ -10,7 +10,7 @@ from console.control.incidents.root_cause import failed_tasks, is_lost_out_of_re
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
-from console.control.snapshot.reachability import NO_STATUS_PAST, NO_STATUS_REASONS
+from console.control.snapshot.reachability import OUTAGES, OUTAGES_PAST, outage_text
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
 from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
@@ -77,7 +77,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     if match.group.finding is not None:
         return f"{name} {match.group.finding.rule.predicate}: {finding_text(index, match.group.finding, zone)}"
     if target is not None and target.failing_since is not None:
-        return f"{name} {NO_STATUS_REASONS.get(target.error_kind, 'does not answer')}"
+        return f"{name} {outage_text(target)}"
     if match.group.shared and match.unrepaired is None:
         return identity_title(match.group.shared, is_past=bool(match.close_reason))
     if root is not None and root.state.is_red and not index.is_superseded(root):
@@ -100,8 +100,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
 
 _PAST = (
     *((rule.predicate, rule.past_predicate) for rule in DetectionRule),
-    *((reason, NO_STATUS_PAST[kind]) for kind, reason in NO_STATUS_REASONS.items()),
-    ("does not answer", "did not answer"),
+    *((present, OUTAGES_PAST[kind]) for kind, present in OUTAGES.items()),
 )
 _UNMET_PAST = (
     (" is expected after its deadline", " was expected after its deadline"),
@@ -194,7 +193,7 @@ def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     if match.group.finding is not None:
         return f"{name} {match.group.finding.rule.predicate}"
     if target is not None and target.failing_since is not None:
-        return f"{name} {NO_STATUS_REASONS.get(target.error_kind, 'does not answer')}"
+        return f"{name} {outage_text(target)}"
     if match.group.awaits:
         blamed = blamed_name(index, match)
         because = f" because of {blamed}" if blamed != name else ""

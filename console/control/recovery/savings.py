@@ -92,7 +92,7 @@ def _save(index: EstateIndex, day: ServiceForecast, act_by: datetime | None) -> 
 
 
 def saving_notes(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> tuple[str, ...]:
-    if silent := [target for target in match.group.targets if target.failing_since is not None]:
+    if silent := [target for target in match.group.targets if target.polls_fail]:
         text = "do not answer: nothing can be sent there before they do"
         text = text if len(silent) > 1 else "does not answer: nothing can be sent there before it does"
         return (f"{target_names(silent)} {text}",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from connectors.sdk.states import STOPPED
 from console.domain.estate import Estate, EvaluationSettings, JobFacts, TargetFacts
 from console.text.cleaning import clean_line
 
@@ -27,6 +28,16 @@ NO_STATUS_PAST = {
     "limited": "limited our requests",
 }
 """The same of a target that answers again."""
+
+
+OUTAGES = {"unreachable": "does not answer", STOPPED: "starts nothing", **NO_STATUS_REASONS}
+"""The predicate of a failing target, by the kind of its problem."""
+OUTAGES_PAST = {"unreachable": "did not answer", STOPPED: "started nothing", **NO_STATUS_PAST}
+
+
+def outage_text(target: TargetFacts) -> str:
+    """ "does not answer", "starts nothing", "refuses Headway": the predicate of a failing target."""
+    return OUTAGES.get(target.error_kind, OUTAGES["unreachable"])
 
 
 def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: EvaluationSettings) -> bool:

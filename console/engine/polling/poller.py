@@ -570,6 +570,7 @@ class TargetPoller:
             booted=poll.clock.booted if poll.clock else None,
             skipped=poll.skipped,
             warnings=tuple(dict.fromkeys((*self._inventory_faults, *poll.warnings, *(self._unread_schedules or ())))),
+            stopped=poll.stopped,
             gaps=poll.gaps,
             poll_ms=poll_ms,
             spent=self._spending.spent,

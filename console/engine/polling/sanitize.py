@@ -60,6 +60,7 @@ def sanitize_poll(poll: Poll, mask: Mask) -> Poll:
         runs=tuple(_sanitize_run(run, messages[run.message], mask) for run in poll.runs),
         skipped=tuple(_sanitize_skipped(skipped, mask) for skipped in poll.skipped),
         warnings=tuple(_sanitize_optional(warning, mask) for warning in poll.warnings),
+        stopped=_sanitize_optional(poll.stopped, mask),
         gaps=tuple(replace(gap, reason=_sanitize_optional(gap.reason, mask)) for gap in poll.gaps),
     )
 

@@ -56,6 +56,8 @@ class IngestBatch:
     """When the target last started, by our clock."""
     skipped: tuple[SkippedRecord, ...] = ()
     warnings: tuple[str, ...] = ()
+    stopped: str = ""
+    """As of `Poll.stopped`."""
     gaps: tuple[HistoryGap, ...] = ()
     poll_ms: float | None = None
     spent: PollCost | None = None
@@ -65,8 +67,8 @@ class IngestBatch:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it brings nothing but the cursor and the target's health."""
-        return not (self.runs or self.tails or self.skipped or self.gaps)
+        """Whether it brings nothing but the cursor and that the target is well."""
+        return not (self.runs or self.tails or self.skipped or self.gaps or self.stopped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from connectors.sdk.records import RunRecord, RunRef, Schedule, SkippedRecord
+from connectors.sdk.states import STOPPED
 from console.domain.ids import instant, micros, optional_instant, optional_micros
 from console.domain.switches import SystemPause
 from console.store import switches
@@ -29,14 +30,15 @@ SAMPLE_BEGINS = 20
 BOOT_US = 120_000_000
 """A boot time computed from uptime varies less than this between replies."""
 _NAMES = (
-    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.skipped_text"
+    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.error_kind, t.skipped_text"
     " FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
 
 _SUCCESS = (
     "UPDATE target SET changed_seq = {next_change}, cursor = ?, last_try_us = ?,"
     " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
-    " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
+    " failing_since_us = CASE WHEN ? = '' THEN NULL WHEN error_kind = ? THEN failing_since_us ELSE ? END,"
+    " failures = 0, error = ?, error_kind = ?, skew_s = COALESCE(?, skew_s),"
     " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
     " seen_until_us = CASE WHEN seen_until_us > ? THEN seen_until_us ELSE COALESCE(?, seen_until_us) END,"
     " booted_us = CASE WHEN ABS(COALESCE(booted_us, 0) - ?) > ? THEN ? ELSE booted_us END,"
@@ -67,8 +69,10 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
             "UPDATE target SET skipped = skipped + ?, skipped_text = ? WHERE id = ?",
             (_new_skipped(skipped, json.loads(target.skipped_text)), _shown_texts(texts), target_id),
         )
-    if target.failing_since_us is not None:
-        record_event(session, now_us, "back", f"{clean_line(name)} answers again", system_id=target.system_id)
+    if batch.stopped and target.error_kind != STOPPED:
+        record_event(session, now_us, "lost", f"{clean_line(name)}: {batch.stopped}", system_id=target.system_id)
+    elif target.failing_since_us is not None and not batch.stopped:
+        record_event(session, now_us, "back", f"{clean_line(name)} works again", system_id=target.system_id)
     for gap in batch.gaps:
         since = gap.since.isoformat() if gap.since else "the beginning"
         until = gap.until.isoformat() if gap.until else "now"
@@ -93,9 +97,11 @@ def _success_values(target_id: int, batch: IngestBatch) -> Values:
     now_us, seen_until, booted = micros(batch.now), optional_micros(batch.seen_until), optional_micros(batch.booted)
     spent = batch.spent
     cost = (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, MAX_TEXT))
+    error_kind = STOPPED if batch.stopped else ""
+    health = (error_kind, error_kind, now_us, clean(batch.stopped, MAX_TEXT * 2), error_kind)
     return (
-        encode_name(batch.cursor), now_us, now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone, seen_until,
-        seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_texts(batch.warnings), *cost, target_id,
+        encode_name(batch.cursor), now_us, now_us, now_us, now_us, *health, batch.skew_s, batch.zone, batch.zone,
+        seen_until, seen_until, booted, BOOT_US, booted, batch.poll_ms, _shown_texts(batch.warnings), *cost, target_id,
     )  # fmt: skip
 
 

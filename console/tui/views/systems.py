@@ -82,7 +82,7 @@ def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
 
 
 def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) -> TableRow:
-    sick = view.failing_since is not None or view.pause is not None
+    sick = view.polls_fail or view.pause is not None
     length = format_short if sick else format_duration
     age = f"{length(ctx.now - view.last_ok)} ago" if view.last_ok else "never"
     mark, label, style = _health_cell(view, ctx, is_watched)
@@ -102,12 +102,12 @@ def target_row(view: TargetView, ctx: RenderContext, is_watched: bool = True) ->
 
 
 def _health_cell(view: TargetView, ctx: RenderContext, is_watched: bool) -> tuple[str, str, str]:
-    if view.failing_since is not None or view.pause is not None:
+    if view.polls_fail or view.pause is not None:
         return ctx.sign("unseen"), "paused" if view.pause is not None else view.unseen_status, "warn"
     if view.last_ok is None:
         return ctx.mark("state", RunState.WAITING)[0], "not seen yet", "dim"
-    if view.stopped_reason:
-        return ctx.mark("state", RunState.MISSED)[0], "stalled", "bad"
+    if view.is_stopped:
+        return ctx.mark("state", RunState.MISSED)[0], view.unseen_status, "bad"
     if not is_watched:
         return "?", "disabled", "dim"
     return ctx.mark("state", RunState.SUCCEEDED)[0], "reachable", "ok"
@@ -127,7 +127,7 @@ def _problem_text(view: TargetView, ctx: RenderContext) -> Segment:
         return paused_text(view.pause, ctx), "warn"
     if view.error:
         return view.error, "bad"  # its kind is the status
-    return view.problem, "bad" if view.stopped_reason else "warn"
+    return view.problem, "warn"
 
 
 DRIFTS = 20
@@ -160,13 +160,14 @@ def system_lines(
 def _health_lines(view: TargetView, ctx: RenderContext) -> Labelled:
     failing = ""
     if view.failing_since is not None:
-        failing = f"since {ctx.day(view.failing_since)}, {counted(view.failures, 'poll')} in a row"
+        polls = f", {counted(view.failures, 'poll')} in a row" if view.polls_fail else ""
+        failing = f"since {ctx.day(view.failing_since)}{polls}"
     age, answered = f"{format_duration(ctx.now - view.last_ok)} ago" if view.last_ok else "never seen", ""
     if view.next_try is not None and view.last_try is not None:
         age, answered = f"{format_duration(ctx.now - view.last_try)} ago", f"; last answered {age}"
     every = format_duration(view.poll_every_s)
     return [
-        ("failing", failing, "bad"),
+        ("stopped" if view.is_stopped else "failing", failing, "bad"),
         ("polled", f"{age}, every {every}{answered}", "plain" if view.is_well else "warn"),
         ("next", view.next_try_text(ctx.now), "plain"),
         ("lag", _lag(view, ctx), "warn"),
@@ -432,8 +433,7 @@ class SystemsScreen(HeadwayScreen):
 
 
 def _severity(view: TargetView) -> tuple[bool, bool, datetime, str]:
-    is_well = view.failing_since is None and not view.stopped_reason
-    return is_well, view.pause is None, view.failing_since or EPOCH, target_name(view)
+    return view.failing_since is None, view.pause is None, view.failing_since or EPOCH, target_name(view)
 
 
 def _filter_text(view: TargetView) -> str:
@@ -496,8 +496,6 @@ class SystemScreen(HeadwayScreen):
             if is_monitored(self):
                 many = counted(len(view.warnings), "warning")
                 text, style = (many, "warn") if view.warnings else ("reachable", "ok")
-        elif view.stopped_reason:
-            text, style = "nothing starts here", "bad"
         return [(" SYSTEM ", "key"), (self.target, "strong"), (f"  {text}", style)], []
 
     def selected_name(self) -> str:

@@ -78,7 +78,7 @@ def _line(runs: Sequence[Segment], right: Sequence[Segment] = (), background: st
 def _age(wall: WallboardState, ctx: RenderContext) -> str:
     if wall.old_since(ctx.now) is not None:
         return ""
-    seen = [target.last_ok for target in wall.targets if target.last_ok is not None and target.failing_since is None]
+    seen = [target.last_ok for target in wall.targets if target.last_ok is not None and not target.polls_fail]
     return f"all data is at most {format_short(max(ctx.now - min(seen), timedelta(0)))} old" if seen else ""
 
 
@@ -209,9 +209,9 @@ def _target(target: TargetView, ctx: RenderContext, is_old: bool) -> list[Segmen
     if target.pause is not None:
         until = f"paused by {target.pause.by or 'somebody'} until {ctx.hm(target.pause.until)}"
         return [(f"  {ctx.sign('unseen')} {target_name(target)} {until}", "warn")]
-    if target.failing_since is not None:
+    if target.polls_fail:
         return [(f"  {ctx.sign('unseen')} {target_name(target)} {target.unseen_status} {age}", "warn")]
-    if target.stopped_reason:
+    if target.is_stopped:
         mark = ctx.mark("state", "missed")[0]
         return [(f"  {mark} {target_name(target)} {age}, nothing starts", "bad")]
     good = target.last_ok is not None and not is_old

@@ -601,13 +601,11 @@ def test_a_triggerer_that_is_not_deployed_is_not_down_and_a_dead_scheduler_is() 
     assert lacking.why.startswith("the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38")
 
 
-def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_checked_once_a_minute(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What cannot be had says nothing."""
+def test_a_dead_scheduler_is_reported_by_polls_and_is_checked_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that cannot be had changes nothing."""
     fake, dead = night(), recorded("health")
     dead["scheduler"]["status"] = "unhealthy"
-    answers = [(200, dead), (503, {}), (200, recorded("health")), (200, dead)]
+    answers = [(200, dead), (503, {}), (200, recorded("health")), (200, dead), (503, {})]
 
     def handle(request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/monitor/health"):
@@ -616,14 +614,14 @@ def test_a_dead_scheduler_is_the_first_warning_of_polls_and_is_checked_once_a_mi
         return httpx.Response(status, json=body)
 
     connector = through(handle)
-    text = "nothing starts here: the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38"
+    text = "the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38"
     for _ in range(2):
-        assert connector.poll("", (), 5).warnings[0].startswith(text)
-    assert 3 == len(answers)
+        assert connector.poll("", (), 5).stopped.startswith(text)
+    assert 4 == len(answers)
     monkeypatch.setattr("connectors.airflow.connector.HEALTH_INTERVAL_SECONDS", 0.0)
     immediate = through(handle)
-    for number in (False, False, True):
-        assert number == any(warning.startswith(text) for warning in immediate.poll("", (), 5).warnings)
+    for is_stopped in (False, False, True, True):
+        assert is_stopped == immediate.poll("", (), 5).stopped.startswith(text)
 
 
 @pytest.mark.parametrize("version", ["3.4.0", "3.11.0rc1", "4.0.1"])

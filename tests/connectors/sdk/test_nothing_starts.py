@@ -1,11 +1,10 @@
-"""A server that answers while nothing starts there: the poll says so first, and the probe counts it as missing."""
+"""A server that answers while its scheduler starts nothing: polls report it, and probes count it as missing."""
 
 from __future__ import annotations
 
 import pytest
 
 from connectors.sdk.contract import Connector
-from connectors.sdk.states import NOTHING_STARTS
 from tests.connectors.mysql_events.test_recorded import connector_on as events_on
 from tests.connectors.pg_cron.test_recorded import connector_on as pg_cron_on
 from tests.connectors.pgagent.test_recorded import connector_on as pgagent_on
@@ -48,9 +47,11 @@ def scheduler(term: str) -> Connector:
         (scheduler("DISABLED"), "the event scheduler is DISABLED", "in its settings"),
     ],
 )
-def test_nothing_starts_is_the_first_warning_and_a_missing_right(connector: Connector, why: str, fix: str) -> None:
-    warning = connector.poll("", (), 5).warnings[0]
-    assert (True, True, True) == (warning.startswith(NOTHING_STARTS), why in warning, fix in warning)
+def test_a_stopped_scheduler_is_reported_with_its_fix_and_is_a_missing_right(
+    connector: Connector, why: str, fix: str
+) -> None:
+    stopped = connector.poll("", (), 5).stopped
+    assert (True, True) == (why in stopped, fix in stopped)
     probe = connector.probe(5)
     (lacking,) = (right for right in probe.rights if right.held is False)
     assert (True, True, "view") == (why in lacking.why, fix in lacking.fix, lacking.needed_for)
@@ -64,5 +65,5 @@ def test_nothing_starts_is_the_first_warning_and_a_missing_right(connector: Conn
     ids=["pgagent", "pg_cron", "on"],
 )
 def test_where_jobs_start_no_notice_is_shown(connector: Connector) -> None:
-    assert NOTHING_STARTS not in str(connector.poll("", (), 5).warnings)
+    assert "" == connector.poll("", (), 5).stopped
     assert not {"jobs start here", "events start here"} & {right.name for right in connector.probe(5).rights}

@@ -648,7 +648,7 @@ def test_a_target_that_answers_again_closes_its_incident_and_leaves_what_is_red(
     ledger.target(1, failing_since=None)
     ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:10", 5))
     decisions = ledger.evaluate("04:07")
-    assert [(True, "it answers again"), (False, "")] == [
+    assert [(True, "it works again"), (False, "")] == [
         (incident.closed, incident.close_reason) for incident in decisions.incidents
     ]
     assert "etl-hosts/db07 did not answer" == decisions.incidents[0].title

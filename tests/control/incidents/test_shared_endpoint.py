@@ -119,7 +119,7 @@ def test_it_stays_open_for_the_target_that_is_still_unreachable() -> None:
     answers(ledger, 1)
     answers(ledger, 2)
     decisions = ledger.evaluate("03:08")
-    assert (True, "it answers again") == (ledger.incident().closed, ledger.incident().close_reason)
+    assert (True, "it works again") == (ledger.incident().closed, ledger.incident().close_reason)
     assert [AlertKind.RECOVERED] == notified(decisions)
 
 

@@ -269,7 +269,7 @@ CHANGES: dict[str, Callable[[Night], object]] = {
     "one is running": ingest(run("db07:b000", state=RunState.RUNNING, ended_at=None, exit_code=None)),
     "a target is polled": lambda night: night.poll(night.hosts[0], "03:20"),
     "a target is lost": lambda night: night.lose(night.hosts[0]),
-    "it answers again": lambda night: night.poll(night.hosts[0], "03:21"),
+    "it works again": lambda night: night.poll(night.hosts[0], "03:21"),
 }
 
 

@@ -368,7 +368,24 @@ def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: E
     )
     assert [
         ("lost", "etl-hosts/db07: no route to host"),
-        ("back", "etl-hosts/db07 answers again"),
+        ("back", "etl-hosts/db07 works again"),
+    ] == night.rows("SELECT kind, text FROM event ORDER BY id")
+
+
+def test_a_scheduler_that_starts_nothing_is_a_problem_since_its_first_poll_until_it_runs(night: Estate) -> None:
+    health = "SELECT failures, failing_since_us, error, error_kind FROM target WHERE id = :id"
+    record_failure(night.store, night.host, "no route to host", "unreachable", at("03:20"), None)
+    for now in ("03:21", "03:22"):
+        night.ingest(now=now, stopped="cron does not run on db07")
+        assert (0, micros(at("03:21")), "cron does not run on db07", "stopped") == night.fetch_one(
+            health, id=night.host
+        )
+    night.ingest(now="03:23")
+    assert (0, None, "", "") == night.fetch_one(health, id=night.host)
+    assert [
+        ("lost", "etl-hosts/db07: no route to host"),
+        ("lost", "etl-hosts/db07: cron does not run on db07"),
+        ("back", "etl-hosts/db07 works again"),
     ] == night.rows("SELECT kind, text FROM event ORDER BY id")
 
 

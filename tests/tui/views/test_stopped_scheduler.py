@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from connectors.sdk.states import NOTHING_STARTS
+from dataclasses import replace
+
+from connectors.sdk.states import STOPPED
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -10,13 +12,16 @@ from console.tui.views import systems, wallboard
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, target
 
-STOPPED_TEXT = f"{NOTHING_STARTS}cron does not run on db07. Start it: systemctl start cron"
-STOPPED = target("etl-hosts", "db07", "cron", warnings=("a file is ignored", STOPPED_TEXT))
+STOPPED_TEXT = "cron does not run on db07. Fix: systemctl start cron"
+DB07 = replace(
+    target("etl-hosts", "db07", "cron", warnings=("a file is ignored",)),
+    error=STOPPED_TEXT, error_kind=STOPPED, failing_since=NOW,
+)  # fmt: skip
 CONTEXT = RenderContext(NOW, ZonedClock(), GlyphSet())
 
 
 def test_its_row_is_marked_red_and_says_why() -> None:
-    row = systems.target_row(STOPPED, CONTEXT)
+    row = systems.target_row(DB07, CONTEXT)
     assert "bad" == row.cells[0][1]
     assert (STOPPED_TEXT, "bad") == row.cells[-1]
     well = systems.target_row(target("etl-hosts", "db07", "cron"), CONTEXT)
@@ -24,12 +29,12 @@ def test_its_row_is_marked_red_and_says_why() -> None:
 
 
 def test_the_wall_does_not_show_it_as_well() -> None:
-    [expected] = wallboard._target(STOPPED, CONTEXT, is_old=False)
+    [expected] = wallboard._target(DB07, CONTEXT, is_old=False)
     assert ("bad", True) == (expected[1], expected[0].endswith("nothing starts"))
 
 
 @on_the_night()
 async def test_the_screens_say_it_first(night: Night) -> None:
-    night.reads.targets_ = [*(target for target in night.reads.targets_ if not target.failing_since), STOPPED]
+    night.reads.targets_ = [*(target for target in night.reads.targets_ if not target.failing_since), DB07]
     await night.press("5")
-    await night.see("SYSTEMS", "nothing starts here")
+    await night.see("SYSTEMS", "stopped", "cron does not run")
