@@ -455,6 +455,7 @@ def test_f64_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, l
     [
         ("connector list >/dev/full", {}, 1, "headway: the output cannot be written: No space left on device"),
         ("job findings --help", {"PYTHONIOENCODING": "ascii"}, 0, ""),
+        ("job findings --help", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, 0, ""),
     ],
 )
 def test_output_that_cannot_be_written_costs_no_traceback(

@@ -6,6 +6,7 @@ Only the module of the command that was typed is imported; start-up time is a fe
 from __future__ import annotations
 
 import argparse
+import codecs
 import errno
 import io
 import itertools
@@ -227,13 +228,23 @@ def _drop_output() -> None:
 
 def _prepare_streams() -> None:
     """Opens stdout and stderr on /dev/null where they were closed by the caller (`>&-`); characters that their encoding
-    lacks are printed as "?"."""
+    lacks are printed in ASCII, else as "?"."""
+    codecs.register_error("headway", _in_ascii)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we live
-        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="headway")
+
+
+_ASCII = {"–": "-", "—": "-", "…": "...", "×": "x", "·": ".", "→": ">", "●": "*"}
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_ASCII.get(character, "?") for character in error.object[error.start : error.end]), error.end
 
 
 def _run_command(parsed: argparse.Namespace, after: list[str]) -> int:

@@ -180,7 +180,8 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
     line, lines = int(match[2]), text.split("\n")
     if not match[1].startswith(("Cannot ", "Duplicate ")):
-        return ConfigFault(file, line, "", f"is not valid TOML: {match[1]} at column {match[3]}. Fix that line.")
+        fix = _value_fix(lines[line - 1] if line <= len(lines) else "")
+        return ConfigFault(file, line, "", f"is not valid TOML: {match[1]} at column {match[3]}. {fix}")
     starts = [*takewhile(lambda start: start <= line, _starts(text))]
     line = starts[-1]  # where a long value begins
     headers = [header[1] for start in starts if (header := _HEADER.match(lines[start - 1]))]
@@ -189,6 +190,22 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     names = [name.strip(" \t\"'") for name in (*headers[-1:], key, inline)]
     problem = "is defined twice. Fix: remove one of the two definitions."
     return ConfigFault(file, line, ".".join(filter(None, names)), problem)
+
+
+_BARE_VALUE = re.compile(r"""\s*(?P<key>[\w.-]+)\s*(?P<sign>[=:])\s*(?P<value>[^\s"'#\[\]{},]+)?\s*(?:#.*)?$""")
+_TOML_BOOLEANS = {"yes": "true", "on": "true", "True": "true", "no": "false", "off": "false", "False": "false"}
+
+
+def _value_fix(line: str) -> str:
+    """Fix of a line that a person who knows YAML wrote; else no more than to fix it."""
+    match = _BARE_VALUE.match(line)
+    if match is not None and match["sign"] == ":":
+        return f"Fix: the config is TOML, not YAML: write {match['key']} = …"
+    if match is None or match["value"] is None:
+        return "Fix that line."
+    value = match["value"]
+    written = _TOML_BOOLEANS.get(value, f'"{value}"')
+    return f"Fix: write {match['key']} = {written}"
 
 
 _HEADER = re.compile(r"\s*\[+([^\[\]]+)\]")

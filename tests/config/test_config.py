@@ -20,6 +20,7 @@ from connectors.dbt.options import DbtProject as DbtProject
 from connectors.heartbeat.options import HeartbeatJob
 from connectors.manual.options import StepOptions
 from connectors.sdk import registry
+from connectors.sdk.option_errors import checked_zone
 from connectors.sdk.states import Capability
 from console.config import alerts, calendars, checks, maintenance, rules, services
 from console.config import sections as settings
@@ -503,6 +504,28 @@ def test_f63_half_written_config_is_faults_or_settings_but_never_a_traceback(tmp
 def test_broken_toml_names_its_line(tmp_path: Path) -> None:
     (result,) = faults(tmp_path, 'x = "1\n')
     assert result.startswith("headway.toml:1: is not valid TOML")
+
+
+@pytest.mark.parametrize(
+    "line, fix",
+    [
+        ("deadline = 07:30", 'Fix: write deadline = "07:30"'),
+        ("starts_in = yes  # soon", "Fix: write starts_in = true"),
+        ("deadline: 07:30", "Fix: the config is TOML, not YAML: write deadline = …"),
+        ("services:", "Fix: the config is TOML, not YAML: write services = …"),
+        ('x = "1', "Fix that line."),
+    ],
+)
+def test_a_line_as_people_write_it_in_yaml_has_its_fix(tmp_path: Path, line: str, fix: str) -> None:
+    (result,) = faults(tmp_path, f"[services.supply]\n{line}\n")
+    assert result.startswith("headway.toml:2: is not valid TOML: ")
+    assert f". {fix}" in result
+
+
+@pytest.mark.parametrize("zone", ["CET2", "CEST", "MESZ", "Berlin time"])
+def test_a_zone_is_never_explained_by_the_abbreviation_of_another(zone: str) -> None:
+    with pytest.raises(ValueError, match='write a city of the zone, as in "Europe/Berlin"'):
+        checked_zone(zone)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST_COMMANDS, MOST_SECONDS = 8, 360.0
-EXTRACT, REVENUE = "cron-db07/db07:extract_orders", "dwh/refresh_revenue"
 PASSWORD = "chosen-by-a-stranger"
 SSH = """\
 Host db07
@@ -64,7 +63,8 @@ def strange_host() -> Iterator[CronHost]:
     files.put("etc/sudoers", "root ALL=(ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440)
     host.start()
     try:
-        host.write_crontab("etl", "# headway: extract_orders\n* * * * * test ! -e /home/etl/broken\n")
+        files.put("home/etl/extract_orders", "#!/bin/sh\ntest ! -e /home/etl/broken\n", 0o755)
+        host.write_crontab("etl", "* * * * * /home/etl/extract_orders\n")
         yield host
     finally:
         host.stop()
