@@ -292,8 +292,13 @@ LISTS = (
 IMPLIED_VERBS = {**dict.fromkeys(LISTS, ("list", "view")), "engine": ("run",), "shadow": ("show",)}
 """Command -> the verbs that may be written after it and change nothing."""
 
-SAME_COMMANDS = {"route test": "alert test"}
-"""A noun and a verb -> the full name of the command that they run."""
+SAME_COMMANDS = {
+    "route test": "alert test",
+    "tonight": "forecast tonight",
+    "handover": "incident handover",
+    "backfill": "plan backfill",
+}
+"""What people type -> the full name of the command that it runs."""
 NOUNS = tuple(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
 
 OTHER_COMMANDS = {
@@ -302,6 +307,7 @@ OTHER_COMMANDS = {
     "checks": "datacheck",
     "done": "action complete STEP",
     "recovery": "plan",
+    "restart": "rerun JOB",
     "resume": "system pause SYSTEM --off",
     "rota": "oncall",
     "thaw": "freeze --off",
@@ -341,6 +347,8 @@ def full_name(noun: str, arguments: Sequence[str]) -> tuple[str, int]:
 
     The noun itself where there is no such command.
     """
+    if same := SAME_COMMANDS.get(noun):
+        return same, 0
     if arguments and (same := SAME_COMMANDS.get(f"{noun} {arguments[0]}")):
         return same, 1
     name, used = noun, 0

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from connectors.sdk.states import RunState
 from console.cli.arguments import (
@@ -36,20 +34,16 @@ from console.cli.output import (
 from console.cli.prompts import require_confirmation
 from console.cli.reader import fresh_store_reader, store_reader
 from console.cli.requests import require_engine, wait_for_answer
-from console.cli.runs import period_text, run_table
+from console.cli.runs import named_job, period_text, run_table, runs_on_date
 from console.domain import job
 from console.domain.filter import split_filter, state_hint
 from console.domain.finding import DetectionRule, FindingView, accept_command, rule_text
 from console.domain.job import CardView, JobRow, JobView
-from console.domain.run import RunRow, RunView, evidence_text
+from console.domain.run import RunView, evidence_text
 from console.domain.service import timeliness_label
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, rank_text
 from console.timing.formats import age_text
-
-if TYPE_CHECKING:
-    from console.store.queries import Queries
-
 
 JOBS_LIMIT = 200
 JOB_SORTS = ("name", "attention", "age", "deadline", "slack")
@@ -121,30 +115,16 @@ def run_job(arguments: argparse.Namespace) -> int:
         return edit_card(arguments)
     if opens_console(arguments):
         with store_reader(arguments) as reads:
-            row = reads.jobs.job(arguments.name).row  # an unknown job is reported before the console opens
-            runs = _runs_on_date(reads, row.id, row.name, arguments.date) if arguments.date is not None else []
+            row = named_job(reads, arguments.name).row  # an unknown job is reported before the console opens
+            runs = runs_on_date(reads, row.id, row.name, arguments.date) if arguments.date is not None else []
         return open_console_at(arguments, ("run", runs[0].id) if runs else ("job", row.id))
     return _print_runs(arguments) if arguments.date is not None else _print_job(arguments)
 
 
-def _runs_on_date(reads: Queries, job_id: int, name: str, typed: str) -> Sequence[RunRow]:
-    """Newest first. Raises CommandError for an invalid date or one without a run."""
-    try:
-        day = business_date(typed)
-    except argparse.ArgumentTypeError as error:
-        raise CommandError(Exit.USAGE, f"argument --date: {error}") from None
-    runs = reads.runs.runs_on(job_id, day)
-    if not runs:
-        latest = dict.fromkeys(run.business_date for run in reads.runs.list_runs(job_id, 20))
-        near = f"latest: {', '.join([*latest][:3])}" if latest else "it has no run yet"
-        raise CommandError(Exit.NOT_FOUND, f"{name} has no run of {day}; {near}: headway run {name}")
-    return runs
-
-
 def _print_runs(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
-        row = reads.jobs.job(arguments.name).row
-        views = [reads.runs.run(run.id) for run in _runs_on_date(reads, row.id, row.name, arguments.date)]
+        row = named_job(reads, arguments.name).row
+        views = [reads.runs.run(run.id) for run in runs_on_date(reads, row.id, row.name, arguments.date)]
         now = reads.now()
     return print_page(
         arguments,
@@ -167,7 +147,7 @@ def _attempt_lines(view: RunView) -> list[str]:
 
 def _print_job(arguments: argparse.Namespace) -> int:
     with fresh_store_reader(arguments) as reads:
-        view = reads.jobs.job(arguments.name)
+        view = named_job(reads, arguments.name)
         starts = reads.run_table.unscheduled_starts(view.row.id)
         now = reads.now()
     cadence = _cadence_text(starts)
@@ -258,7 +238,7 @@ def edit_card(arguments: argparse.Namespace) -> int:
     """Prints the changes, asks, and has the engine store them."""
     fields = _card_fields(arguments.card)
     with store_reader(arguments) as reads:
-        view = reads.jobs.job(arguments.name)
+        view = named_job(reads, arguments.name)
     name, lines = view.row.name, []
     for field in view.card:
         if field.field in fields:

@@ -12,6 +12,7 @@ from console.cli.arguments import (
     FILTER,
     JOB_HELP,
     VIEW,
+    business_date,
     job_filter,
     positive_number,
     refuse_unknown_fields,
@@ -19,12 +20,13 @@ from console.cli.arguments import (
     whole_number,
 )
 from console.cli.clock_format import in_display_zone, timestamp
-from console.cli.commands import JSON, Handler, flag, option
+from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
 from console.cli.output import PLAIN, Table, ValueColumn, print_lines, print_message, print_result, set_document, table
 from console.cli.reader import fresh_store_reader, no_engine_text, store_reader, store_url_of
 from console.cli.requests import ANSWER_SECONDS
 from console.domain.filter import JobFilter, split_filter
+from console.domain.job import JobView
 from console.domain.run import RunRow, RunView, evidence_text
 from console.engine.api.client import EngineClient
 from console.store.errors import NotFound
@@ -50,10 +52,21 @@ def run_runs(arguments: argparse.Namespace) -> int:
     return print_result(arguments, runs, run_table(runs, now, with_job=not is_job))
 
 
+def named_job(reads: Queries, typed: str) -> JobView:
+    """The job of this name, or the only one whose name contains it. For commands that only read."""
+    try:
+        return reads.jobs.job(typed)
+    except NotFound as error:
+        holding = [name for name in error.near if typed in name and "/" not in typed]
+        if len(holding) != 1:
+            raise
+        return reads.jobs.job(holding[0])
+
+
 def _job_id(name: str, reads: Queries) -> int:
     """The job of this name. Raises NotFound; CommandError for what reads like an unknown field of a filter."""
     try:
-        return reads.jobs.job(name).row.id
+        return named_job(reads, name).row.id
     except NotFound:
         if ":" in name:
             refuse_unknown_fields([name], reads)
@@ -93,8 +106,10 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
 
 def run_log(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        job = reads.jobs.job(arguments.name)
+        job = named_job(reads, arguments.name)
         run_id = job.row.run_id if arguments.run is None else arguments.run
+        if arguments.date is not None:
+            run_id = runs_on_date(reads, job.row.id, job.row.name, arguments.date)[0].id
         if run_id is None:
             raise CommandError(Exit.NOT_FOUND, f"{job.row.name} has no run yet")
         view = reads.runs.run(run_id)
@@ -133,6 +148,20 @@ def run_log(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def runs_on_date(reads: Queries, job_id: int, name: str, typed: str) -> Sequence[RunRow]:
+    """Newest first. Raises CommandError for an invalid date or one without a run."""
+    try:
+        day = business_date(typed)
+    except argparse.ArgumentTypeError as error:
+        raise CommandError(Exit.USAGE, f"argument --date: {error}") from None
+    runs = reads.runs.runs_on(job_id, day)
+    if not runs:
+        latest = dict.fromkeys(run.business_date for run in reads.runs.list_runs(job_id, 20))
+        near = f"latest: {', '.join([*latest][:3])}" if latest else "it has no run yet"
+        raise CommandError(Exit.NOT_FOUND, f"{name} has no run of {day}; {near}: headway run {name}")
+    return runs
+
+
 def _log_difference(
     arguments: argparse.Namespace, requests: EngineClient, job: str, run_id: int, attempt: int | None
 ) -> int:
@@ -146,7 +175,9 @@ def _log_difference(
     if data.get("good_error"):
         print_message(f"{data['good_error']}: all lines are shown as new")
     else:
-        print_message(f"compared with run {data['good_run']}, succeeded {data['good_ended']}")
+        print_message(
+            f"compared with run {data['good_run']}, succeeded {timestamp(datetime.fromisoformat(data['good_ended']))}"
+        )
     print_lines(difference_lines(data))
     return Exit.OK
 
@@ -195,7 +226,10 @@ HANDLERS = {
     "log": Handler(
         run_log,
         option("name", f"{JOB_HELP}; its latest run", "JOB"),
-        option("--run", "run ID instead of the latest; list them: headway run JOB", "ID", type=whole_number),
+        one_of(
+            option("--run", "run ID instead of the latest; list them: headway run JOB", "ID", type=whole_number),
+            option("--date", "the latest run of this business date: 2026-11-19", "DATE"),
+        ),
         option("--attempt", "number of an attempt (latest)", "N", type=whole_number),
         flag("--diff", "show lines that the log of the last successful run does not have"),
         JSON,

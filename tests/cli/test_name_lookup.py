@@ -95,6 +95,31 @@ def test_the_full_name_of_a_job_never_seen_is_no_short_name_of_another_systems(b
     assert (Exit.NOT_FOUND, "") == (done.code, done.out), done
 
 
+@pytest.mark.parametrize("line", ["job load_ord", "run load_ord", "log load_ord", "log load_ord --date today"])
+def test_a_part_that_only_one_name_has_is_enough_to_read(bench: Bench, line: str) -> None:
+    assert Exit.OK == typed(bench, line.replace("today", business_date_of_run(bench))).code
+
+
+def test_a_part_of_a_name_is_not_enough_to_act(bench: Bench) -> None:
+    done = typed(bench, "rerun load_ord --dry-run")
+    assert (Exit.NOT_FOUND, True) == (done.code, "did you mean fake/db07:load_orders?" in done.err)
+
+
+def business_date_of_run(bench: Bench) -> str:
+    with bench.store.read() as session:
+        [row] = session.rows(
+            "SELECT r.business_date FROM run r JOIN job j ON j.id = r.job_id WHERE j.name LIKE '%orders'"
+        )
+    return str(row.business_date)
+
+
+@pytest.mark.parametrize(
+    "noun, name", [("tonight", "forecast tonight"), ("handover", "incident handover"), ("backfill", "plan backfill")]
+)
+def test_a_command_as_people_type_it_needs_no_noun(noun: str, name: str) -> None:
+    assert (name, 0) == full_name(noun, ["x"])
+
+
 def test_an_empty_name_requests_no_action(bench: Bench) -> None:
     done = headway(bench.url, "--config", str(bench.folder / "headway.toml"), "action", "")
     assert (Exit.OK, "") == (done.code, done.err)
