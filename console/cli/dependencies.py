@@ -19,7 +19,6 @@ from console.cli.output import ValueColumn, counted, print_result, table
 from console.cli.reader import store_reader, store_url_of, valid_config
 from console.config.paths import config_path
 from console.domain.dependency import LearnedDependency, SharedDataset, SuggestedDependency
-from console.domain.service import format_percent
 from console.onboarding.config_writer import replace_if_unchanged, toml, write_new
 from console.timing.durations import format_duration
 from console.timing.formats import relative_time_text
@@ -46,11 +45,10 @@ class _Suggestion:
         return self.learned.datasets if self.learned is not None else ()
 
     def evidence(self, now: datetime) -> list[str]:
-        """The strongest first."""
         shared = [
             f"reads {dataset.name}, written {relative_time_text(dataset.written, now)}" for dataset in self.datasets
         ]
-        return [*shared, *(self.buffer.evidence if self.buffer is not None else ())]
+        return [*shared, *((_harm_text(self.buffer),) if self.buffer is not None else ())]
 
 
 def run_suggest(arguments: argparse.Namespace) -> int:
@@ -76,10 +74,10 @@ def run_suggest(arguments: argparse.Namespace) -> int:
         suggestions,
         ValueColumn("upstream", lambda pair: pair.upstream, 14, middle=True),
         ValueColumn("downstream", lambda pair: pair.downstream, 14, middle=True),
-        ValueColumn("confidence", of_buffer(lambda buffer: format_percent(buffer.confidence))),
         ValueColumn("buffer", of_buffer(lambda buffer: format_duration(buffer.buffer)), drop=1),
         ValueColumn("violated", of_buffer(lambda buffer: f"{len(buffer.violated)} of {buffer.nights}")),
         ValueColumn("harmed", of_buffer(lambda buffer: str(buffer.harmed)), drop=2),
+        ValueColumn("p", of_buffer(lambda buffer: _p_text(buffer.p))),
         ValueColumn("evidence", lambda pair: "; ".join(pair.evidence(now)), 20, drop=3),
     )
     following = ["", f"Next: {_command(suggestions[0])}"]
@@ -87,7 +85,7 @@ def run_suggest(arguments: argparse.Namespace) -> int:
 
 
 def _suggestions(reads: Queries, nights: int) -> list[_Suggestion]:
-    """Pairs with shared datasets first, then by confidence; without those that a person has rejected."""
+    """Pairs with shared datasets first, then by p; without those that a person has rejected."""
     limit_array_threads()
     from console.control.dependencies.datasets import learned_dependencies
     from console.control.dependencies.time_buffers import suggest_dependencies
@@ -134,8 +132,19 @@ def _reasons(pair: _Suggestion) -> Iterator[str]:
     if pair.datasets:
         yield f"the downstream reads {pair.datasets[0].name}"
     if pair.buffer is not None:
-        nights = f"{pair.buffer.harmed} of {len(pair.buffer.violated)} nights with a violation"
-        yield f"on {nights} the downstream failed or was rerun"
+        yield _harm_text(pair.buffer)
+
+
+def _harm_text(pair: SuggestedDependency) -> str:
+    others = pair.nights - len(pair.violated)
+    return (
+        f"harmed on {pair.harmed} of {len(pair.violated)} violated nights"
+        f" and on {pair.harmed_otherwise} of {others} others"
+    )
+
+
+def _p_text(p: float) -> str:
+    return f"{p:.4f}" if p >= 0.0001 else "< 0.0001"
 
 
 def _evidence_lines(pair: _Suggestion, now: datetime) -> Iterator[str]:
@@ -149,21 +158,16 @@ def _evidence_lines(pair: _Suggestion, now: datetime) -> Iterator[str]:
 
 
 def _buffer_lines(pair: SuggestedDependency) -> Iterator[str]:
-    dates = ", ".join(day.isoformat() for day in pair.violated[-5:])
-    last = f", the last on {dates}" if pair.violated else ""
-    yield f"confidence  {format_percent(pair.confidence)}"
+    dates = ", ".join(day.isoformat() for day in [*dict.fromkeys(pair.violated)][-5:])
     yield f"buffer      {format_duration(pair.buffer)} between the end of the upstream and the start of the downstream"
-    yield f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}{last}"
-    yield f"harmed      {counted(pair.harmed, 'night')}: the downstream failed or was rerun"
-    yield f"with a hold {_hold_text(pair)}"
-    yield from (f"evidence    {text}" for text in pair.evidence)
-
-
-def _hold_text(pair: SuggestedDependency) -> str:
-    if not pair.violated:
-        return "no start would have changed"
-    later = f", {format_duration(pair.delay)} later in the median" if pair.delay else ""
-    return f"{counted(pair.violated, 'start')} would have waited for the upstream{later}"
+    yield f"violated    {len(pair.violated)} of {counted(pair.nights, 'night')}, the last on {dates}"
+    yield (
+        f"harmed      {pair.harmed} of these, and {pair.harmed_otherwise} of the others:"
+        " the downstream failed, was rerun, or took far less time than usual"
+    )
+    yield f"p           {_p_text(pair.p)} if the downstream waits for nothing (Fisher's exact test)"
+    starts = f"{counted(pair.violated, 'start')} would have waited for the upstream"
+    yield f"with a hold {starts}, {format_duration(pair.delay)} later in the median"
 
 
 def _document(pair: _Suggestion, now: datetime) -> dict[str, object]:
@@ -172,11 +176,12 @@ def _document(pair: _Suggestion, now: datetime) -> dict[str, object]:
     return {
         "upstream": pair.upstream,
         "downstream": pair.downstream,
-        "confidence": buffer and buffer.confidence,
         "nights": buffer and buffer.nights,
         "buffer_s": buffer and buffer.buffer.total_seconds(),
         "violated": buffer and [day.isoformat() for day in buffer.violated],
         "harmed": buffer and buffer.harmed,
+        "harmed_otherwise": buffer and buffer.harmed_otherwise,
+        "p": buffer and buffer.p,
         "delay_with_hold_s": buffer and buffer.delay.total_seconds(),
         "evidence": pair.evidence(now),
         "datasets": pair.datasets,
@@ -222,6 +227,7 @@ HANDLERS = {
         ),
         option("--nights", f"nights of history ({NIGHTS})", "N", type=positive_number, default=NIGHTS),
         JSON,
-        epilog="violated: started before the upstream was good\nharmed: failed then, or was rerun",
+        epilog="violated: started before the upstream ended\nharmed: failed then, was rerun, or took far less time than"
+        " usual\np: chance of so many harmed nights if the downstream waits for nothing",
     )
 }

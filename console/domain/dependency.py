@@ -303,9 +303,13 @@ def find_components(pairs: Iterable[tuple[Node, Node]]) -> list[tuple[frozenset[
     return components
 
 
+DAILY_RUNS = 1.5
+"""Runs a night up to which a job is daily: the others are by hand."""
+
+
 @dataclass(frozen=True, slots=True)
 class NightRun:
-    """The first run of a job on one business date."""
+    """One run of a job."""
 
     business_date: date
     started: datetime
@@ -318,7 +322,7 @@ class NightRun:
 
 @dataclass(frozen=True, slots=True)
 class JobNights:
-    """A job's recent nights, oldest first."""
+    """A job's recent runs, oldest first: of a daily job the first on each business date."""
 
     id: int
     name: str
@@ -353,17 +357,18 @@ class SuggestedDependency:
 
     upstream: str
     downstream: str
-    confidence: float
-    """0 to 1."""
     nights: int
-    """On which both ran."""
+    """On which both ran, without those on which the upstream failed in time. Each run counts, of a job that runs
+    several times a night."""
+    violated: tuple[date, ...]
+    """Nights on which the upstream ended after the downstream's start."""
+    harmed: int
+    """Of these: the downstream failed, was run again, or took far less time than usual."""
+    harmed_otherwise: int
+    """The same, of the other nights."""
+    p: float
+    """By Fisher's exact test: the chance of so many harmed nights if the downstream waits for nothing."""
     buffer: timedelta
     """Median time from the end of the upstream to the start of the downstream."""
-    violated: tuple[date, ...]
-    """Nights on which the downstream started before its upstream was good."""
-    harmed: int
-    """Of these: the downstream failed or was run again."""
     delay: timedelta
-    """Median delay of the downstream on these nights, had it waited; zero if its upstream never became good."""
-    evidence: tuple[str, ...]
-    """One phrase for each kind of evidence, the strongest first."""
+    """Median delay of the downstream on the violated nights, had it waited."""

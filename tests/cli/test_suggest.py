@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -18,12 +19,15 @@ from console.store import audit
 from console.store.access import os_user
 from console.store.errors import StoreUnusable
 from console.store.events import DatasetUse, Reported, record_lineage
+from console.store.meta import set_clock
 from console.store.queries import open_queries
 from console.store.queries.audit import AuditRow
+from console.timing.clock import ClockSetting, real_now
 from tests.engine.bench import estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
 SYSTEMS = '[systems.fake]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n'
+NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 LATE = (4, 11, 17, 23)
 PAIR = ("fake/extract", "fake/mart")
 
@@ -35,8 +39,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scheduler = FakeScheduler()
     for name in ("extract", "mart", "cleanup"):
         scheduler.job(name)
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = NOW.replace(hour=0)
     with running_bench(folder, scheduler, estate_config(folder, scheduler, cutoff=time(12))) as made:
+        with made.store.write(None) as session:
+            set_clock(session, ClockSetting(NOW, real_now(), paused=True))
         for night in range(1, 31):
             is_late = night in LATE
             for name, begins, minutes in (("extract", 3, 90 if is_late else 40), ("mart", 4, 10), ("cleanup", 1, 5)):
@@ -77,10 +83,37 @@ def test_a_pair_is_listed_with_its_violations(store: Path, tmp_path: Path, capsy
     suggest(store, tmp_path / "headway.toml", "--json")
     (pair,) = json.loads(capsys.readouterr().out)
     assert PAIR == (pair["upstream"], pair["downstream"])
-    assert (30, 4, 4) == (pair["nights"], len(pair["violated"]), pair["harmed"])
+    late = [f"{NOW - timedelta(days=night + 1):%Y-%m-%d}" for night in sorted(LATE, reverse=True)]  # ended at noon
+    assert late == pair["violated"]
+    assert (30, 4, 0) == (pair["nights"], pair["harmed"], pair["harmed_otherwise"])
+    assert 1 / math.comb(30, 4) == pytest.approx(pair["p"])
     assert 30 * 60 <= pair["delay_with_hold_s"] <= 31 * 60
     suggest(store, tmp_path / "headway.toml")
-    assert "4 of 30" in capsys.readouterr().out
+    assert "harmed on 4 of 4 violated nights and on 0 of 26 others" in capsys.readouterr().out
+
+
+def test_each_run_of_an_hourly_job_is_read_and_the_first_of_a_daily_one(tmp_path: Path) -> None:
+    scheduler = FakeScheduler()
+    for name in ("hourly", "daily", "each_minute"):
+        scheduler.job(name)
+    midnight = NOW.replace(hour=0)
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler, cutoff=time(23))) as made:
+        with made.store.write(None) as session:
+            set_clock(session, ClockSetting(NOW, real_now(), paused=True))
+        starts = [("hourly", 60 * hour) for hour in range(8)] + [("each_minute", minute) for minute in range(60)]
+        starts += [
+            ("daily", minute - 1_440 * night) for night in range(3) for minute in ((60, 300) if not night else (60,))
+        ]
+        for name, minute in starts:
+            start = midnight + timedelta(minutes=minute)
+            key = f"{name}@{start:%Y-%m-%dT%H:%M}"
+            scheduler.attempt(name, key, RunState.SUCCEEDED, start, period_key=key)
+        made.turn()
+        jobs, _ = made.reads().lineage.nights(NOW - timedelta(days=9))
+    read = {job.name.rpartition("/")[2]: [run.started for run in job.runs] for job in jobs}
+    assert {"hourly", "daily"} == read.keys()
+    assert [midnight + timedelta(hours=hour) for hour in range(8)] == read["hourly"]
+    assert [midnight + timedelta(days=-night, hours=1) for night in (2, 1, 0)] == read["daily"]
 
 
 def test_a_pair_is_accepted_into_the_config(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

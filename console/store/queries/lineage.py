@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from connectors.sdk.states import RunState, is_open
 from console.domain.dependency import (
+    DAILY_RUNS,
     JobDatasetView,
     JobFacetView,
     JobNights,
@@ -126,8 +126,8 @@ _NIGHTS = (
     "SELECT r.job_id, r.business_date, r.state, r.first_started_us, r.ended_us, r.attempts, r.stale_read FROM run r"
     " WHERE r.sort_us >= ? AND r.first_started_us IS NOT NULL ORDER BY r.job_id, r.business_date, r.sort_us"
 )
-MAX_RUNS_A_NIGHT = 1.5
-"""Jobs that run more often start by no clock of the night."""
+MAX_RUNS_A_NIGHT = 26
+"""Hourly jobs with reruns: jobs that run more often wait for no other."""
 _UNITS = (
     "SELECT j.id, j.name, s.name AS system, j.parent_id FROM job j JOIN system s ON s.id = j.system_id JOIN target t"
     " ON t.id = j.target_id WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched AND j.gone_since_us IS NULL"
@@ -257,29 +257,28 @@ class LineageQueries(ContextQueries):
         return runs
 
     def nights(self, since: datetime) -> tuple[list[JobNights], set[tuple[int, int]]]:
-        """The first run on each business date of every job that runs about once a day, tasks left out; and the known
-        dependencies between jobs, by id."""
+        """The runs of every job, tasks and jobs that run more than hourly left out; and the known dependencies between
+        jobs, by id. Of a job that runs about once a day, the first run on each business date."""
         jobs = {row.id: row for row in self.link.rows(_UNITS)}
-        runs: dict[int, dict[str, NightRun]] = {}
-        counts: Counter[int] = Counter()
+        runs: dict[int, list[NightRun]] = {}
         for row in self.link.stream(_NIGHTS, (micros(since),)):
             if row.job_id in jobs and jobs[row.job_id].parent_id is None:
-                counts[row.job_id] += 1
                 is_good = row.state == RunState.SUCCEEDED and not row.stale_read
-                runs.setdefault(row.job_id, {}).setdefault(
-                    row.business_date,
+                runs.setdefault(row.job_id, []).append(
                     NightRun(date.fromisoformat(row.business_date), instant(row.first_started_us),
-                             optional_instant(row.ended_us), is_good, row.attempts),
+                             optional_instant(row.ended_us), is_good, row.attempts)
                 )  # fmt: skip
-        daily = [
-            JobNights(job_id, clean_name(jobs[job_id].name), jobs[job_id].system, tuple(nights.values()))
-            for job_id, nights in runs.items()
-            if counts[job_id] <= MAX_RUNS_A_NIGHT * len(nights)
-        ]
+        histories = []
+        for job_id, all_runs in runs.items():
+            first = {run.business_date: run for run in reversed(all_runs)}
+            if len(all_runs) <= MAX_RUNS_A_NIGHT * len(first):
+                is_daily = len(all_runs) <= DAILY_RUNS * len(first)
+                kept = tuple(run for run in all_runs if not is_daily or run is first[run.business_date])
+                histories.append(JobNights(job_id, clean_name(jobs[job_id].name), jobs[job_id].system, kept))
         units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
         known = self.link.rows("SELECT upstream_id, downstream_id FROM dependency")
         watched = (row for row in known if row.upstream_id in units and row.downstream_id in units)
-        return daily, {(units[row.upstream_id], units[row.downstream_id]) for row in watched}
+        return histories, {(units[row.upstream_id], units[row.downstream_id]) for row in watched}
 
     def shared_datasets(self) -> tuple[dict[tuple[int, int], list[SharedDataset]], dict[int, str]]:
         """Datasets by the pair of jobs that write and read them, tasks counted as their parents; and the names of these

@@ -1,13 +1,14 @@
-"""Estates in which some jobs wait for others by a time buffer, and confounders that only resemble one.
+"""Estates in which some jobs wait for others by a time buffer, and what only resembles it.
 
-A downstream starts by its clock, a buffer after its upstream usually ends. Confounders: jobs at the same clocks, a
-slow night or a slow host that delays all its jobs, weekends, chains, and names that suggest nothing or mislead."""
+A downstream starts by its clock, a margin after its upstream usually ends. On some nights the upstream is late, and on
+some of these the downstream fails, is run again, or finds too little to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from math import ceil
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,114 +17,146 @@ from console.domain.dependency import JobNights, NightRun
 
 ZONE = ZoneInfo("Europe/Berlin")
 FIRST = date(2026, 9, 1)
-TOPICS = (
-    "orders", "stock", "prices", "rates", "claims", "ledger", "returns", "visits", "leads", "payroll", "invoices",
-    "shipments", "forecast", "budget", "assets", "tickets", "quotes", "loans", "fraud", "energy",
-)  # fmt: skip
-VERBS = ("extract", "load", "refresh", "report", "export", "check", "merge", "publish")
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class BufferedEstate:
     """Knobs of one estate."""
 
-    lines: int = 14
-    """Chains of two to four jobs, joined by buffers."""
+    lines: int = 15
+    steps: int = 2
+    """Jobs of a line, each after the one before it."""
     alone: int = 40
-    """Jobs that wait for nothing, most at common clocks."""
+    """Jobs that wait for nothing."""
     nights: int = 60
-    late_chance: float = 0.06
-    """Of an upstream to end after its downstream's start."""
-    harm: float = 0.7
-    """Chance that a downstream that started too early fails, or is run again."""
-    coupling: float = 0.5
-    """How much of an upstream's volume its downstream takes over."""
-    load: float = 0.15
-    """Spread of a night's and a host's common slowness."""
-    fail_chance: float = 0.015
-    named_alike: float = 0.6
-    """Share of lines whose jobs share a word."""
+    clock_minutes: int = 15
+    """Clocks are multiples of it."""
+    late: Range = (0.1, 0.3)
+    """Chance of an upstream to end after its downstream's start."""
+    harm: Range = (0.5, 1.0)
+    """Chance that a downstream that started too early is harmed."""
+    fail: Range = (0.01, 0.05)
+    """Chance of a failure of its own."""
+    flaky: float = 0.0
+    """Share of jobs that fail on 10 to 25 % of nights."""
+    near: float = 0.0
+    """Share of lone jobs that start shortly after another ends, and are never harmed by it."""
+    loaded: Range = (0.0, 1.0)
+    """Share of nights on which all jobs take 1.8 times as long, and fail so many times as often."""
+    monday: float = 1.0
+    """How much longer all jobs take on Mondays."""
+    hourly: float = 0.0
+    """Share of lines, and half the share of lone jobs, that run each hour."""
+    changed: float = 0.0
+    """Share of lines whose first job gets another clock in the middle of the history."""
+    weekdays: float = 0.0
+    """Share of lines that do not run at weekends."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
-    name: str
-    system: str
+    number: int
     clock: float
     minutes: float
+    fail: float
     upstream: _Job | None = None
-    is_named_after: bool = False
-    volume: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    started: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    ended: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    is_good: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    attempts: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    harm: float = 0.0
+    buffer: float = 60.0
+    late: float = 0.03
+    is_hourly: bool = False
+    weekdays: bool = False
+    change: float = 0.0
+    ends: dict[tuple[int, int], float] = field(default_factory=dict)
+    """(night, hour) -> minutes since the midnight before that night."""
+
+    @property
+    def name(self) -> str:
+        return f"cron/job{self.number:04}"
 
 
 def generate(knobs: BufferedEstate, seed: int) -> tuple[list[JobNights], set[tuple[str, str]]]:
     """The jobs with their nights, and the true pairs (upstream, downstream) by name."""
     rng = np.random.default_rng(seed)
     jobs = list(_jobs(knobs, rng))
-    days = [FIRST + timedelta(days=number) for number in range(knobs.nights)]
-    night_load = rng.normal(0, knobs.load, knobs.nights)
-    hosts = {job.system: rng.normal(0, knobs.load, knobs.nights) for job in jobs}
-    weekend = np.array([0.25 if day.weekday() >= 5 else 0.0 for day in days])
+    is_loaded = rng.random(knobs.nights) < knobs.loaded[0]
+    middle = knobs.nights // 2 + int(rng.integers(-5, 6))
+    histories = []
     for job in jobs:
-        _play(job, knobs, night_load + hosts[job.system] + weekend * rng.choice((-1, 0, 1)), rng)
+        runs = tuple(_runs(job, knobs, is_loaded, middle, rng))
+        histories.append(JobNights(job.number + 1, job.name, "cron", runs))
     pairs = {(job.upstream.name, job.name) for job in jobs if job.upstream}
-    order = rng.permutation(len(jobs))
-    return [_nights(jobs[place], place + 1, days) for place in order], pairs
+    return [histories[number] for number in rng.permutation(len(jobs))], pairs
 
 
 def _jobs(knobs: BufferedEstate, rng: np.random.Generator) -> Iterator[_Job]:
-    systems = ("cron", "airflow", "dwh", "erp")
-    for line in range(knobs.lines):
-        topic = TOPICS[line % len(TOPICS)] if rng.random() < knobs.named_alike else ""
-        above: _Job | None = None
-        clock = float(rng.choice((60, 90, 120, 150, 180, 240)) + rng.choice((0, 5, 15)))
-        for step in range(int(rng.integers(2, 5))):
-            minutes = float(rng.uniform(4, 50))
-            name = f"{rng.choice(VERBS)}_{topic}{step}" if topic else f"job{rng.integers(10_000):04}"
-            job = _Job(f"{rng.choice(systems)}/{name}-{line}", str(rng.choice(systems)), clock, minutes, above)
-            yield job
-            above = job
-            # the next clock: the upstream's usual end and a margin, on a full five minutes
-            clock = float(np.ceil((clock + minutes * rng.uniform(1.3, 1.9) + 2) / 5) * 5)
-    for number in range(knobs.alone):
-        topic = rng.choice(TOPICS) if rng.random() < 0.4 else f"task{rng.integers(10_000):04}"
-        clock = float(rng.choice((0, 60, 120, 180, 240, 300)) + rng.choice((0, 0, 0, 30)))
-        system = str(rng.choice(systems))
-        yield _Job(f"{system}/{rng.choice(VERBS)}_{topic}-x{number}", system, clock, float(rng.uniform(2, 60)))
+    """Upstreams first."""
+    numbers = iter(rng.permutation(knobs.lines * knobs.steps + knobs.alone))
+
+    def made(clock: float, minutes: float) -> _Job:
+        fail = rng.uniform(0.1, 0.25) if rng.random() < knobs.flaky else rng.uniform(*knobs.fail)
+        return _Job(int(next(numbers)), clock, minutes, float(fail))
+
+    def clock_after(minutes: float) -> float:
+        return float(ceil(minutes / knobs.clock_minutes) * knobs.clock_minutes)
+
+    lined = list[_Job]()
+    for _ in range(knobs.lines):
+        is_hourly, weekdays = rng.random() < knobs.hourly, bool(rng.random() < knobs.weekdays)
+        above = made(rng.uniform(0, 15), rng.uniform(5, 15)) if is_hourly else made(
+            clock_after(rng.uniform(-60, 420)), rng.uniform(5, 60))  # fmt: skip
+        above.is_hourly, above.weekdays = is_hourly, weekdays
+        above.change = float(rng.choice((-45, -30, 20))) if not is_hourly and rng.random() < knobs.changed else 0.0
+        lined.append(above)
+        for _ in range(1 if is_hourly else knobs.steps - 1):
+            ends = above.clock + max(above.change, 0.0) + above.minutes * rng.uniform(1.2, 1.8) + 2
+            job = made(ends if is_hourly else clock_after(ends), rng.uniform(5, 15 if is_hourly else 50))
+            job.upstream, job.harm, job.is_hourly, job.weekdays = above, rng.uniform(*knobs.harm), is_hourly, weekdays
+            above.late = rng.uniform(0.02, 0.08) if is_hourly else rng.uniform(*knobs.late)
+            above.buffer = job.clock - above.clock - above.minutes
+            lined.append(above := job)
+    yield from lined
+    for _ in range(knobs.alone):
+        clock, is_hourly = rng.uniform(-60, 540), rng.random() < knobs.hourly / 2
+        if lined and rng.random() < knobs.near:
+            other = lined[int(rng.integers(len(lined)))]
+            clock = other.clock + other.minutes * rng.uniform(1.05, 1.5)
+        job = made(clock % 60 if is_hourly else clock_after(clock), rng.uniform(2, 30 if is_hourly else 60))
+        job.is_hourly = is_hourly
+        yield job
 
 
-def _play(job: _Job, knobs: BufferedEstate, slowness: np.ndarray, rng: np.random.Generator) -> None:
-    nights = knobs.nights
-    own = rng.normal(0, 0.18, nights)
-    above = job.upstream
-    shared = knobs.coupling * rng.random() if above else 0.0
-    job.volume = own if above is None else shared * above.volume + (1 - shared) * own
-    minutes = job.minutes * np.exp(job.volume + slowness)
-    late = rng.random(nights) < knobs.late_chance
-    minutes = np.where(late, minutes * rng.uniform(1.8, 4.0, nights), minutes)
-    job.started = job.clock + rng.uniform(0, 0.3, nights)
-    job.ended = job.started + minutes
-    slow_night = np.clip(np.exp(4 * slowness), 0.3, 6)
-    fails = rng.random(nights) < knobs.fail_chance * slow_night
-    job.attempts = np.ones(nights, int)
-    if above is not None:
-        too_early = (above.ended > job.started) | ~above.is_good
-        harmed = too_early & (rng.random(nights) < knobs.harm)
-        again = harmed & (rng.random(nights) < 0.5)  # a person runs it again after the upstream
-        job.attempts = np.where(again, 2, 1)
-        job.ended = np.where(again, np.maximum(job.ended, above.ended + 10) + minutes, job.ended)
-        fails |= harmed & ~again
-    job.is_good = ~fails
-
-
-def _nights(job: _Job, number: int, days: list[date]) -> JobNights:
-    runs = []
-    for place, day in enumerate(days):
+def _runs(
+    job: _Job, knobs: BufferedEstate, is_loaded: np.ndarray, middle: int, rng: np.random.Generator
+) -> Iterator[NightRun]:
+    for night in range(knobs.nights):
+        day = FIRST + timedelta(days=night)
+        if job.weekdays and day.weekday() >= 5:
+            continue
         midnight = datetime(day.year, day.month, day.day, tzinfo=ZONE)
-        began, ended = (midnight + timedelta(minutes=float(at[place])) for at in (job.started, job.ended))
-        runs.append(NightRun(day, began, ended, bool(job.is_good[place]), int(job.attempts[place])))
-    return JobNights(number, job.name, job.system, tuple(runs))
+        slowness = (1.8 if is_loaded[night] else 1.0) * (knobs.monday if day.weekday() == 0 else 1.0)
+        fail = job.fail * (knobs.loaded[1] if is_loaded[night] else 1.0) / (4 if job.is_hourly else 1)
+        for hour in range(24) if job.is_hourly else (0,):
+            start = job.clock + 60 * hour + (job.change if night >= middle else 0.0) + rng.uniform(0, 1)
+            minutes = job.minutes * slowness * float(np.exp(rng.normal(0, 0.2)))
+            if rng.random() < job.late:
+                delay = job.buffer * rng.uniform(1.05, 2.5) + 2
+                start, minutes = (start + delay, minutes) if rng.random() < 0.3 else (start, minutes + delay)
+            is_good, attempts = True, 1
+            above_ended = job.upstream.ends.get((night, hour), 0.0) if job.upstream else 0.0
+            if job.upstream and above_ended > start and rng.random() < job.harm:
+                outcome = rng.random()
+                if outcome < 0.5:
+                    is_good, minutes = False, minutes * rng.uniform(0.1, 1.0)
+                elif outcome < 0.8:  # a person runs it again after the upstream
+                    attempts, minutes = 2, max(minutes, above_ended - start + rng.uniform(2, 20)) + minutes
+                else:
+                    minutes = job.minutes * rng.uniform(0.05, 0.3)
+            elif rng.random() < fail:
+                is_good, attempts, minutes = (
+                    (False, 1, minutes * rng.uniform(0.1, 1.0)) if rng.random() < 0.7
+                    else (True, 2, minutes * rng.uniform(1.2, 2.2))
+                )  # fmt: skip
+            job.ends[night, hour] = start + minutes
+            began, ended = (midnight + timedelta(minutes=float(at)) for at in (start, start + minutes))
+            yield NightRun(began.date() if job.is_hourly else day, began, ended, is_good, attempts)

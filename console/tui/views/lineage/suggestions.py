@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from console.domain.service import format_percent
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.dialogs.palette import PaletteChoice, PickScreen
@@ -50,9 +49,7 @@ def list_suggestions(screen: HeadwayScreen, job: str) -> None:
             screen.notice("no dependency is suggested")
             return
         screen.notice("")
-        choices = [
-            PaletteChoice(_confidence(pair), _pair_text(pair), "; ".join(pair["evidence"]), pair) for pair in pairs
-        ]
+        choices = [PaletteChoice(_kind(pair), _pair_text(pair), "; ".join(pair["evidence"]), pair) for pair in pairs]
         box = PickScreen("suggested dependencies", choices, columns=PAIR_COLUMNS)
         screen.board.push_screen(box, lambda pair: _decide(screen, pair, failed) if pair is not None else None)
 
@@ -63,8 +60,8 @@ def _pair_text(pair: Suggestion) -> str:
     return f"{pair['upstream']} -> {pair['downstream']}"
 
 
-def _confidence(pair: Suggestion) -> str:
-    return "dataset" if pair["confidence"] is None else format_percent(pair["confidence"])
+def _kind(pair: Suggestion) -> str:
+    return "dataset" if pair["datasets"] else "buffer"
 
 
 def _decide(screen: HeadwayScreen, pair: Suggestion, failed: Callable[[str], None]) -> None:
@@ -83,14 +80,14 @@ def _decide(screen: HeadwayScreen, pair: Suggestion, failed: Callable[[str], Non
 def _evidence(pair: Suggestion) -> Iterator[tuple[str, str]]:
     yield "upstream", pair["upstream"]
     yield "downstream", pair["downstream"]
-    if pair["confidence"] is not None:
-        yield "confidence", format_percent(pair["confidence"])
+    if pair["p"] is not None:
         yield (
             "buffer",
             f"{format_duration(pair['buffer_s'])} from the upstream's end to the downstream's start",
         )
         yield (
             "violated",
-            f"{len(pair['violated'])} of {pair['nights']} nights, {pair['harmed']} with a failure or rerun",
+            f"{len(pair['violated'])} of {pair['nights']} nights",
         )
+        yield "p", f"{pair['p']:.2g} if the downstream waits for nothing (Fisher's exact test)"
     yield from (("evidence", text) for text in pair["evidence"])

@@ -63,7 +63,7 @@ def test_a_pair_is_decided_in_the_console(
         await night.act("suggestions")
         await night.see("suggested dependencies", UPSTREAM)
         await night.press("enter")
-        await night.see("Back", "4 of 30 nights, 4 with a failure", "downstream fake/mart")
+        await night.see("Back", "4 of 30 nights", "harmed on 4 of 4 violated nights", "downstream fake/mart")
         assert is_unchanged(config)
         await night.press(*(("down",) if choice == "Accept" else ("down", "down")), "enter")
         await night.see("dded to" if choice == "Accept" else "ejected in")
