@@ -20,6 +20,7 @@ from console.timing.durations import parse_duration
 OPEN_ESTATE_NOTE = (
     "config has no [[permissions]]: everybody who can write this store has every permission. Fix: docs/security.md"
 )
+FOREIGN_NOTE = "the store holds what Headway did not make, and what may write in anybody's name: {}. Fix: remove it"
 UNGUARDED_NOTE = (
     "the audit log is no longer append-only: triggers missing or disabled: {}. A user with rights on its"
     " tables did that. Fix: verify with --head, stored outside of this store"
@@ -61,9 +62,12 @@ def verify_audit(arguments: argparse.Namespace) -> int:
         print_message("truncation and a rebuilt chain are detected only with --head, stored outside of this store")
     if chain.missing_triggers:
         print_message(f"headway: {UNGUARDED_NOTE.format(', '.join(chain.missing_triggers))}")
+    if chain.foreign_objects:
+        print_message(f"headway: {FOREIGN_NOTE.format(', '.join(chain.foreign_objects))}")
     if is_open:
         print_message(f"headway: {OPEN_ESTATE_NOTE}")
-    return Exit.OK if chain.bad is None and not chain.missing_triggers else Exit.PROBLEM
+    is_guarded = not (chain.missing_triggers or chain.foreign_objects)
+    return Exit.OK if chain.bad is None and is_guarded else Exit.PROBLEM
 
 
 def print_audit_head(arguments: argparse.Namespace) -> int:

@@ -39,10 +39,10 @@ def run_engine(arguments: argparse.Namespace) -> int:
         Engine,
         exit_process,
         exit_with_parent,
+        open_store,
         stop_on_signals,
     )
     from console.engine.supervisor.log_setup import set_up_logs
-    from console.store.db.database import open_database
     from console.store.errors import StoreError
 
     os.umask(0o077)
@@ -52,7 +52,7 @@ def run_engine(arguments: argparse.Namespace) -> int:
     set_up_logs(secrets, arguments.log_file, arguments.log_level)
     try:
         configs = ConfigWatcher(config_path(arguments.config), not arguments.store, secrets.mask)
-        store = open_database(store_url_of(arguments))
+        store = open_store(store_url_of(arguments), secrets.mask)
     except (ConfigFaults, StoreError, CommandError) as error:
         reason = str(error)
         if isinstance(error, ConfigFaults):

@@ -62,6 +62,8 @@ def run_restore(arguments: argparse.Namespace) -> int:
     _require_restore_right(store)
     summary, moved = restore(arguments.file, store, request_origin(), datetime.now(UTC), arguments.replace)
     print_result(arguments, {"restored": summary, "moved_aside": moved}, [f"{store}: {backup_summary(summary)}"])
+    if summary.foreign_objects:
+        print_message(f"headway: left out, as Headway did not make it: {', '.join(summary.foreign_objects)}")
     if moved is not None:
         print_message(f"previous store moved to {moved}")
     print_message("frozen: review headway hold and headway audit, then resume with headway freeze --off")

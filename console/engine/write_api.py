@@ -106,7 +106,7 @@ def _checked_key(url: str, login: str, path: str, given: str, values: _Body) -> 
     """The key of the acknowledgement or plan, as `check_key` reads it. Raises KeyReused."""
     key = f"{derived_key(login, path, given)}.{derived_key(values.model_dump_json())}"
     with client_transaction(url, writes=False) as session:
-        check_key(session, key)
+        check_key(session, key, login)
     return key
 
 

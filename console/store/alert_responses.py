@@ -54,9 +54,9 @@ def acknowledge(
         incident = session.first("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
         if incident is None:
             raise ItemNotFound(name, f"there is no {name}")
-        check_key(session, key)
-        of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ?"
-        if key and session.rows(of_key, (incident_id, key)):
+        check_key(session, key, change.by)
+        of_key = "SELECT 1 FROM acknowledgement WHERE incident_id = ? AND key = ? AND made_by = ?"
+        if key and session.rows(of_key, (incident_id, key, change.by)):
             return ""
         if incident.closed_us is not None:
             return f"{name} is closed and cannot be acknowledged"

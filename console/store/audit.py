@@ -43,6 +43,8 @@ class ChainVerdict:
     """The seq of the first wrong or missing row; None: the chain is intact."""
     text: str = ""
     missing_triggers: tuple[str, ...] = ()
+    foreign_objects: tuple[str, ...] = ()
+    """Triggers and other objects of the database that Headway did not make: they may write in anybody's name."""
     """Missing triggers of those that keep the audit append only."""
     deleted: int = 0
     """Rows that were exported and deleted, and not verified."""

@@ -15,6 +15,15 @@ NO_TABLE = "42P01"
 """SQLSTATE of a table that does not exist: in an empty database."""
 
 
+_NO_SLOTS = ("connection slots are reserved", "too many connections", "too many clients")
+"""The driver gives a refused connection no SQLSTATE."""
+
+
+def is_full(error: Exception) -> bool:
+    """True if PostgreSQL refused a connection because it has too many."""
+    return any(sign in str(error) for sign in _NO_SLOTS)
+
+
 def is_not_permitted(error: object) -> bool:
     """True for a statement that PostgreSQL refused because this login lacks a right."""
     return getattr(error, "sqlstate", "") == "42501"

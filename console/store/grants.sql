@@ -3,7 +3,8 @@
 -- Run it with psql in the store's database, as the login that owns the tables (it migrates the store; it needs
 -- CREATEROLE), after that login has started the engine once; run it again after each upgrade. It changes nothing twice.
 -- The store's schema must be the first of the search_path. Then make a login for each person and one for the engine:
---     CREATE ROLE alice LOGIN PASSWORD '...';    GRANT headway_store_act TO alice;     -- or …_view, or …_admin
+--     CREATE ROLE alice LOGIN CONNECTION LIMIT 10 PASSWORD '...';
+--     GRANT headway_store_act TO alice;                                                -- or …_view, or …_admin
 --     CREATE ROLE watcher LOGIN PASSWORD '...';  GRANT headway_store_engine TO watcher;  -- the engine's service unit
 --     CREATE ROLE oncall NOLOGIN;                GRANT oncall TO alice;                -- who = ["group:oncall"]
 --
@@ -32,6 +33,17 @@ BEGIN
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO headway_store_view', home);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO headway_store_engine', home);
     EXECUTE format('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA %I TO headway_store_engine', home);
+END $$;
+DO $$
+DECLARE
+    name regprocedure;
+BEGIN  -- who is not the database's owner, or a superuser, only gets warnings: docs/security.md, "Not defended"
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO headway_store_engine', current_database());
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    FOR name IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
+        AND (p.proname ~ '^lo_' OR p.proname = 'lowrite') LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
+    END LOOP;
 END $$;
 GRANT headway_store_view TO headway_store_act;
 GRANT headway_store_act TO headway_store_admin;
@@ -134,8 +146,8 @@ BEGIN
     PERFORM headway_json(arguments, 'object');
     arguments := jsonb_set(arguments::jsonb, '{from}', to_jsonb(headway_from(arguments::jsonb ->> 'from')))::text;
     PERFORM headway_alone();
-    PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state = 'pending' AND r.requested_by = session_user),
-        'at most 100 unanswered requests of one login');
+    PERFORM headway_check(100 > (SELECT count(*) FROM request r WHERE r.state IN ('pending', 'ordered')
+        AND r.requested_by = session_user), 'at most 100 unanswered requests of one login');
     INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)
     VALUES (kind, arguments, session_user, headway_now_us(), 'pending', '{}') RETURNING id INTO number;
     RETURN number;
@@ -182,7 +194,11 @@ BEGIN
         coalesce(needs_approval, false), '', headway_now_us(), '', CASE WHEN needs_approval THEN
         'waiting for approval by another person: headway action approve ' || key ELSE '' END, 0, 0, 0)
     ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN RETURN false; END IF;
+    IF NOT FOUND THEN
+        PERFORM headway_check(EXISTS (SELECT 1 FROM action a WHERE a.key = key AND a.requested_by = session_user),
+            'not an action key of this login');
+        RETURN false;
+    END IF;
     PERFORM headway_audit('request ' || verb, job, json_build_object('key', key, 'run_id', run_id, 'parameters',
         parameters::json, 'sends', '[]'::json, 'needs_approval', coalesce(needs_approval, false)), why, claimed);
     RETURN true;
@@ -201,9 +217,10 @@ DECLARE
     waits text := CASE WHEN claimed IN ('MCP', 'HTTP API') THEN 'awaits approval: nothing is sent until a person resumes it'
         ELSE '' END;
 BEGIN
+    PERFORM headway_check(length(key) BETWEEN 1 AND 200 AND key !~ '\s', 'a plan has a key');
+    key := session_user || ' ' || key;  -- no login can take, or learn of, the key of another
     SELECT p.id INTO plan_number FROM plan p WHERE p.key = key AND p.requested_by = session_user;
     IF FOUND THEN RETURN plan_number; END IF;
-    PERFORM headway_check(length(key) BETWEEN 1 AND 200, 'a plan has a key');
     PERFORM headway_check(kind IN ('recovery', 'backfill', 'bulk'), 'no kind of plan');
     PERFORM headway_check(at_once BETWEEN 1 AND 1000, 'at_once is 1 to 1000');
     PERFORM headway_alone();
@@ -254,40 +271,33 @@ BEGIN
     RETURN plan_number;
 END $$;
 
--- Pauses, resumes or aborts a plan. It acts by its starter's rights: only the starter or an admin resumes it, and
--- then failed steps are done again. Any client may resume a plan that an assistant or the HTTP API requested before its
--- first step (domain.plan.PlanView.awaits_approval); the engine then checks the client's rights on each step's job.
-CREATE OR REPLACE FUNCTION headway_steer_plan(number bigint, how text, why text, claimed text) RETURNS void
+-- Orders the engine to pause, resume or abort a plan; the number of the request, whose answer says that it is done.
+-- The engine changes the plan: a client holds no lock on a row that the engine writes. A plan acts by its starter's
+-- rights: only the starter or an admin resumes it, and then failed steps are done again. Any client may resume a plan
+-- that an assistant or the HTTP API requested before its first step (domain.plan.PlanView.awaits_approval); the engine
+-- then checks the client's rights on each step's job.
+DROP FUNCTION IF EXISTS headway_steer_plan(bigint, text, text, text);
+CREATE FUNCTION headway_steer_plan(number bigint, how text, why text, claimed text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     starter text;
+    is_own boolean;
     awaits_approval boolean;
-    incident bigint;
-    done text := CASE how WHEN 'pause plan' THEN 'paused' WHEN 'resume plan' THEN 'resumed'
-        WHEN 'abort plan' THEN 'aborted' END;
+    request_number bigint;
 BEGIN
-    PERFORM headway_check(done IS NOT NULL, 'a plan is paused, resumed or aborted');
+    PERFORM headway_check(how IN ('pause plan', 'resume plan', 'abort plan'), 'a plan is paused, resumed or aborted');
     SELECT p.requested_by, p.state = 'paused' AND p.requested_from ~ '(^| \()(MCP|HTTP API)\)?$' AND NOT EXISTS (
         SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND s.state <> 'planned')
     INTO starter, awaits_approval FROM plan p WHERE p.id = number;
-    IF how = 'resume plan' AND starter <> session_user AND NOT (awaits_approval OR headway_is('headway_store_admin')) THEN
+    PERFORM headway_check(FOUND, format('no plan %s', number));
+    is_own := starter = session_user OR headway_is('headway_store_admin');
+    IF how = 'resume plan' AND NOT (is_own OR awaits_approval) THEN
         PERFORM headway_refuse(format('plan %s was started by %s: only they or headway_store_admin may resume it', number, starter));
     END IF;
-    UPDATE plan p SET state = CASE how WHEN 'resume plan' THEN 'running' ELSE done END, text = done || ' by ' || session_user,
-        changed_seq = p.changed_seq + 1, ended_us = CASE how WHEN 'abort plan' THEN headway_now_us() ELSE p.ended_us END
-    WHERE p.id = number AND p.state = ANY (CASE how WHEN 'pause plan' THEN ARRAY['running']
-        WHEN 'resume plan' THEN ARRAY['paused', 'stopped'] ELSE ARRAY['running', 'paused', 'stopped'] END)
-    RETURNING p.incident_id INTO incident;
-    PERFORM headway_check(FOUND, format('no plan %s that can be %s', number, done));
-    IF how = 'resume plan' THEN
-        UPDATE action a SET text = '', changed_seq = a.changed_seq + 1 WHERE a.state = 'requested'
-        AND a.key IN (SELECT s.action_key FROM plan_step s WHERE s.plan_id = number);
-        UPDATE plan_step s SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL
-        WHERE s.plan_id = number AND s.state = 'failed';
-    END IF;
-    INSERT INTO event (at_us, kind, text, incident_id, actor)
-    VALUES (headway_now_us(), 'plan', format('plan %s %s', number, done), incident, session_user);
-    PERFORM headway_audit(how, 'plan ' || number, json_build_object('plan', number), why, claimed);
+    request_number := headway_ask(how, json_build_object('plan', number, 'why', headway_line(why, 2000), 'from', claimed,
+        'is_own', is_own)::text);
+    UPDATE request r SET state = 'ordered' WHERE r.id = request_number;
+    RETURN request_number;
 END $$;
 
 -- Sets a switch; false if it had that value. headway_store_act may freeze and go into shadow, headway_store_admin also

@@ -79,8 +79,9 @@ def insert_restricted(session: Session, action: NewAction, job_id: int | None) -
     session.rows("SELECT headway_act(?, ?, ?::integer, ?, ?, ?, ?, ?, ?, ?)", (*about, *rest, action.requested_from))
 
 
-def has_action(session: Session, key: str) -> bool:
-    return bool(session.rows("SELECT 1 FROM action WHERE key = ?", (key,)))
+def has_action(session: Session, key: str, by: str) -> bool:
+    """Whether this person has requested an action under the key."""
+    return bool(session.rows("SELECT 1 FROM action WHERE key = ? AND requested_by = ?", (key, by)))
 
 
 def run_of_period(session: Session, job_id: int, period_key: str) -> int | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 from connectors.sdk.states import Verb
 from console.domain.hold import seconds_until_hold
 from console.domain.ids import instant
-from console.domain.plan import AWAITS_APPROVAL, DraftStep, PlanDraft, requester_text
+from console.domain.plan import AWAITS_APPROVAL, STEERING, DraftStep, PlanDraft, requester_text
 from console.domain.request import RequestKind
 from console.store.db.session import Row, Session
 from console.store.events import record_event
@@ -34,9 +33,10 @@ _OPEN_PLANS = (
 )
 
 
-def plan_by_key(session: Session, key: str) -> int | None:
-    """The number of the plan with this key; None without one."""
-    row = session.first("SELECT id FROM plan WHERE key = ?", (key,))
+def plan_by_key(session: Session, key: str, by: str) -> int | None:
+    """The number of this person's plan with this key; None without one. A key of a restricted login begins with it."""
+    own = f"{by} {key}" if session.is_restricted else key
+    row = session.first("SELECT id FROM plan WHERE key = ? AND requested_by = ?", (own, by))
     return None if row is None else int(row.id)
 
 
@@ -59,7 +59,7 @@ def insert_plan(
         if waits:
             [plan_row] = session.rows("SELECT state FROM plan WHERE id = ?", (number,))
             if plan_row.state == "running":  # an older grants.sql starts every plan
-                steer_restricted(session, number, RequestKind.PAUSE_PLAN, why, origin)
+                order_restricted(session, number, RequestKind.PAUSE_PLAN, why, origin)
         return number
     state = "paused" if waits else "running"
     values = (key, draft.kind, draft.title, draft.incident_id, state, by, origin, why, now_us, at_once, waits)
@@ -123,14 +123,15 @@ def jobs_of_plan(session: Session, number: int) -> list[int]:
     return [int(row.job_id) for row in rows]
 
 
-def plan_state(session: Session, number: int) -> Row | None:
-    """`state` and `incident_id` of a plan."""
-    return session.first("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
+def plan_state(session: Session, number: int) -> str | None:
+    """The state of a plan; None without it."""
+    row = session.first("SELECT state FROM plan WHERE id = ?", (number,))
+    return None if row is None else str(row.state)
 
 
-def steer_restricted(session: Session, number: int, how: str, why: str, origin: str) -> None:
-    """Sets the state and audits it under the login's name."""
-    session.rows("SELECT headway_steer_plan(?, ?, ?, ?)", (number, how, why, origin))
+def order_restricted(session: Session, number: int, how: str, why: str, origin: str) -> int:
+    """Orders the engine to change the plan (`console.store.plans.carry_out_orders`); the number of the request."""
+    return int(session.rows("SELECT headway_steer_plan(?, ?, ?, ?) AS id", (number, how, why, origin))[0].id)
 
 
 _HELD = (
@@ -143,12 +144,23 @@ _HELD = (
 """Jobs that stay held, as in `control.recovery.execution`: holds being placed included, holds being released not."""
 
 
-def held_jobs(session: Session, number: int) -> Iterator[str]:
-    """Names of the jobs that the plan holds now."""
-    return (clean_line(row.name) for row in session.rows(_HELD, (number,)))
+def steer_plan(session: Session, number: int, how: RequestKind, by: str, now_us: int) -> None:
+    """Pauses, resumes or aborts the plan for a person, and records it in the incident's timeline."""
+    _, state, done = STEERING[how]
+    held = "" if how is RequestKind.RESUME_PLAN else _remaining_hold(session, number)
+    _set_state(session, number, state, f"{done} by {by}{held}", now_us)
+    [plan] = session.rows("SELECT incident_id FROM plan WHERE id = ?", (number,))
+    record_event(session, now_us, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=by)
 
 
-def set_plan_state(session: Session, number: int, state: str, text: str, now_us: int) -> None:
+def _remaining_hold(session: Session, number: int) -> str:
+    """The jobs that the plan leaves held, as the end of a sentence; empty if none."""
+    jobs = [clean_line(row.name) for row in session.rows(_HELD, (number,))]
+    stay = "stays" if len(jobs) == 1 else "stay"
+    return f"; {', '.join(jobs)} {stay} held; release with: headway hold release JOB" if jobs else ""
+
+
+def _set_state(session: Session, number: int, state: str, text: str, now_us: int) -> None:
     """Sets state and text. On resume, failed steps are planned again."""
     session.rows(
         "UPDATE plan SET state = ?, text = ?, changed_seq = changed_seq + 1,"

@@ -11,16 +11,19 @@ from connectors.sdk.states import Verb
 from console.domain.ids import incident_name, instant, micros
 from console.domain.plan import (
     AWAITS_APPROVAL,
+    STEERING,
     TO_GO_ON,
     UNTIL_RESUMED,
     EndStep,
     PlanProgress,
     StepProgress,
+    may_await_approval,
     parse_places,
     requester_text,
     resume_commands,
 )
-from console.store import alerts, approvals, audit
+from console.domain.request import RequestKind
+from console.store import alerts, approvals, audit, new_plans, request_queue
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, WriteSession
@@ -62,6 +65,43 @@ _LOOKBACK_US = 2 * 86_400_000_000
 
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 """Raised for rows that Headway did not write."""
+
+
+_ORDERS = "SELECT id, kind, arguments, requested_by FROM request WHERE state = 'ordered' ORDER BY id"
+
+
+def carry_out_orders(store: Database, fence: int | None, now: datetime) -> None:
+    """Pauses, resumes and aborts plans as logins of a shared store have ordered (`headway_steer_plan`)."""
+    if not store.rows(_ORDERS):
+        return
+    with store.write(fence) as session:
+        for order in session.rows(_ORDERS):
+            refusal = _carry_out(session, order, now)
+            request_queue.set_answer(session, order.id, {}, refusal, micros(now))
+
+
+def _carry_out(session: Session, order: Row, now: datetime) -> str:
+    """Why it cannot be carried out; empty once it is."""
+    how, given = RequestKind(order.kind), parse_object(order.arguments)
+    number, (allowed, _, done) = given["plan"], STEERING[how]
+    state = new_plans.plan_state(session, number)
+    if state not in allowed:
+        return f"plan {number} is {state}: it cannot be {done}"
+    plan = new_plans.open_plan(session, number)
+    may_resume = given["is_own"] or (plan.is_unsent and may_await_approval(plan.state, plan.requested_from))
+    if how is RequestKind.RESUME_PLAN and not may_resume:
+        return f"plan {number} was started by {plan.requested_by}: only they or headway_store_admin may resume it"
+    by, at_us = order.requested_by, micros(now)
+    new_plans.steer_plan(session, number, how, by, at_us)
+    audit.append(session, at_us, by, given["from"], how, f"plan {number}", {"plan": number}, given["why"])
+    return ""
+
+
+def stop_ordered(session: Session, number: int) -> bool:
+    """Whether an order to pause or abort the plan is not carried out yet."""
+    orders = session.rows(_ORDERS)
+    stops = (order for order in orders if order.kind != RequestKind.RESUME_PLAN)
+    return any(parse_object(order.arguments).get("plan") == number for order in stops)
 
 
 def active_plans(store: Database, unreadable: dict[int, str]) -> list[PlanProgress]:
@@ -197,7 +237,7 @@ def move_plan(
         evaluated = int(get_meta(session, "evaluated_seq") or 0)
         if state == "stopped" and session.rows(_UNJUDGED, (plan.id, micros(now - JUDGED_WITHIN), evaluated)):
             return False
-        if _is_locked(session, plan.id) or not session.rows(sql, values):
+        if not session.rows(sql, values):
             return False
         detail = {"plan": plan.id, "text": text, "requested_by": plan.requested_by}
         if state == "stopped" and (moved := _with_open_incident(session, plan, now)) != plan:
@@ -245,12 +285,6 @@ def _with_open_incident(session: WriteSession, plan: PlanProgress, now: datetime
     return replace(plan, incident_id=rows[0].incident_id)
 
 
-def _is_locked(session: Session, number: int) -> bool:
-    """Whether a client's open transaction is changing the plan: the engine waits for none and tries again later."""
-    sql = "SELECT 1 FROM plan WHERE id = ? FOR UPDATE SKIP LOCKED"
-    return session.is_postgres and not session.rows(sql, (number,))
-
-
 def _audit(session: Session, now: datetime, state: str, number: int, detail: dict[str, Any]) -> None:
     origin = audit.ENGINE_ORIGIN
     audit.append(session, micros(now), audit.ENGINE_ACTOR, origin, f"plan {state}", f"plan {number}", detail)
@@ -262,7 +296,7 @@ def notify_requested(store: Database, fence: int | None, now: datetime, audience
         numbers = [int(row.id) for row in session.rows(_REQUESTED)]
     for number in numbers:
         with store.write(fence) as session:
-            if not _is_locked(session, number) and session.rows(_SET_TEXT, (UNTIL_RESUMED, number)):
+            if session.rows(_SET_TEXT, (UNTIL_RESUMED, number)):
                 _request_attention(session, audience, number, AWAITS_APPROVAL, UNTIL_RESUMED, now)
 
 
@@ -364,8 +398,6 @@ def abandon_plan(
 ) -> None:
     """Aborts a plan that cannot be executed, with all steps not over; a person is notified. Requested actions go on."""
     with store.write(fence) as session:
-        if _is_locked(session, number):
-            return
         session.rows(
             "UPDATE plan SET state = 'aborted', text = ?, ended_us = ?, changed_seq = changed_seq + 1 WHERE id = ?",
             (text, micros(now), number),

@@ -25,17 +25,17 @@ def insert_request(session: Session, kind: str, arguments: dict[str, Any], by: s
 
 
 _OTHER_KEYS = " UNION ALL ".join(
-    f"SELECT 1 FROM {table} WHERE key BETWEEN ? AND ? AND key <> ?"  # noqa: S608 - our own names
-    for table in ("plan", "acknowledgement")
+    f"SELECT 1 FROM {table} WHERE key BETWEEN ? AND ? AND key <> ? AND {person} = ?"  # noqa: S608 - our own names
+    for table, person in (("plan", "requested_by"), ("acknowledgement", "made_by"))
 )
 
 
-def check_key(session: Session, key: str) -> None:
-    """Raises KeyReused if a plan or an acknowledgement of the same Idempotency-Key has another body. A key is its
+def check_key(session: Session, key: str, by: str) -> None:
+    """Raises KeyReused if a plan or an acknowledgement of this person's Idempotency-Key has another body. A key is its
     digest, a dot, and the digest of the body; without a dot the request has none. Write transactions run one after
     another, so the result holds until the end of the one that inserts the row."""
     given, dot, _ = key.partition(".")
-    if dot and session.rows(_OTHER_KEYS, 2 * (f"{given}.", f"{given}.z", key)):
+    if dot and session.rows(_OTHER_KEYS, 2 * (f"{given}.", f"{given}.z", key, by)):
         raise KeyReused("the Idempotency-Key was used for another request")
 
 
@@ -67,12 +67,16 @@ def answer_request(
     store: Database, fence: int, request_id: int, answer: dict[str, Any], error: str, now_us: int
 ) -> None:
     """With an `error` it is refused; `answer` may then say more of why."""
-    reply = json.dumps({**answer, "error": error} if error else answer)
     with store.write(fence) as session:
-        session.rows(
-            "UPDATE request SET state = ?, answer = ?, answered_us = ? WHERE id = ?",
-            ("refused" if error else "answered", reply, now_us, request_id),
-        )
+        set_answer(session, request_id, answer, error, now_us)
+
+
+def set_answer(session: Session, request_id: int, answer: dict[str, Any], error: str, now_us: int) -> None:
+    reply = json.dumps({**answer, "error": error} if error else answer)
+    session.rows(
+        "UPDATE request SET state = ?, answer = ?, answered_us = ? WHERE id = ?",
+        ("refused" if error else "answered", reply, now_us, request_id),
+    )
 
 
 def delete_answered(store: Database, fence: int, before_us: int) -> None:

@@ -145,7 +145,8 @@ def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Be
         connection.rows("DELETE FROM audit WHERE seq = 2")
         connection.rows("UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit) WHERE name = 'audit_head'")
         connection.rows("CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON audit BEGIN SELECT 1; END")
-    assert 0 == headway(bench.url, "audit", "verify").code
+    done = headway(bench.url, "audit", "verify")
+    assert (1, True) == (done.code, "trigger audit_refuses_delete on audit" in " ".join(done.err.split()))
     done = headway(bench.url, "audit", "verify", "--head", text)
     assert (1, True) == (done.code, done.out.startswith("BROKEN at row 2: the head that was kept elsewhere (row 2)"))
 

@@ -48,7 +48,7 @@ def test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_spa
         wait_until(lambda: "the engine waits for its store" in engine.events(), "the engine to give up for now", 30)
         code, text = main(["--store", url, "status"]), capsys.readouterr().out
         assert (3, True, False) == (code, "good/one" in text, "Fix: headway engine" in text)
-        assert f"process {engine.pid} lives and cannot write" in text
+        assert f"process {engine.pid} lives and has not written since" in text
         assert "engine not started: " in start_engine_if_needed(url, tmp_path / "headway.toml").message
         limit_files(engine, resource.RLIM_INFINITY)
         wait_until(lambda: bool(sink.got), "the alert", 30)

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, LiteralString
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from connectors.sdk.secrets import SecretStore
@@ -31,12 +33,15 @@ from console.engine.api.client import EngineClient
 from console.engine.api.origin import set_visitor
 from console.engine.mcp_server import UNTRUSTED, AssistantTools, make_server
 from console.engine.supervisor.assembly import EngineAssembly
-from console.store import audit
+from console.engine.supervisor.engine import open_store
+from console.store import audit, plans
 from console.store.db import lease
 from console.store.db.database import Database, open_database
-from console.store.errors import NotAllowed, StoreUnusable
+from console.store.db.session import PostgresAdapter, lock_writers
+from console.store.errors import KeyReused, NotAllowed, StoreUnusable
 from console.store.new_actions import SENT_BY
 from console.store.queries import open_queries
+from console.store.request_queue import check_key
 from console.web.visitor import login_url
 from tests.engine.bench import Sink, estate_config, poll_all, wait_until_sent
 from tests.engine.test_mcp_server import answering, called, tool_calls
@@ -167,6 +172,17 @@ class Team:
         shown = {"verb": "run again", "summary": "run it again", "scope": "1 run"}
         self.requests(login).act(ActionRequest(Verb.RERUN, 1, preview=shown, why=why), key)
         return key
+
+    def steer(self, login: str, number: int, how: RequestKind) -> str:
+        """As a console asks for it, while an engine works."""
+        with ThreadPoolExecutor(1) as pool:
+            state = pool.submit(self.requests(login).steer_plan, number, how)
+            while not state.done():
+                self.carry_out()
+        return state.result()
+
+    def carry_out(self) -> None:
+        plans.carry_out_orders(self.store, self.fence, datetime.now(UTC))
 
     def step(self) -> None:
         self.parts.actions.step(self.fence)
@@ -377,11 +393,20 @@ LOCKS = (
 
 
 def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
-    """Each function in a transaction that stays open, and what a reader can lock, while the engine works on."""
+    """All functions in transactions that stay open, and what a reader can lock, while the engine writes every row that
+    they are about: a wait for any of them would end only with these transactions, or by a timeout."""
+    permit(shared, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
     plan = shared.call("alice", "headway_start_plan", *changed(PLAN, {0: "p0"}))
-    calls = {**FUNCTIONS, "headway_steer_plan": (plan, "pause plan", "x", "here")}
+    withdrawn, expired = new_action_key(), new_action_key()
+    for key in (withdrawn, expired):
+        shared.call("alice", "headway_act", *changed(FORGED, {0: key}))
+    shared.turn()
     [(system,)] = shared.rows("SELECT name FROM system")
-    polling = ("headway_pause_polling", system, 0, "over", "here")
+    steering = [("headway_steer_plan", plan, how, "x", "here") for how in ("pause plan", "resume plan")]
+    calls = [(name, *values) for name, values in FUNCTIONS.items() if name != "headway_steer_plan"]
+    calls += [*steering, ("headway_pause_polling", system, 0, "over", "here")]
+    with open_queries(shared.url("carol")) as reads:
+        [waiting] = [one for one in reads.approvals.list_approvals() if one.key not in (withdrawn, expired)]
     with contextlib.ExitStack() as stack:
 
         def hold(login: str) -> psycopg.Connection[Any]:
@@ -392,22 +417,135 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
         vera, alice, ada = map(hold, ("vera", "alice", "ada"))
         for statement in LOCKS:
             vera.execute(statement)
-        for function, values in calls.items():
+        for function, *values in calls:
             call(alice, function, *values)
-        call(alice, *polling)
         begun = time.monotonic()
-        for _ in range(3):
+        approved = shared.requests("carol").approve(waiting.key, waiting.digest)
+        ended = shared.requests("ada").withdraw(withdrawn, "not needed")
+        with shared.store.write(shared.fence) as session:
+            session.rows("UPDATE action SET requested_us = 0 WHERE key = ?", (expired,))
+        assert [(True, "")] * 2 == [shared.answer("carol", approved), shared.answer("ada", ended)]
+        for overlap in ("extract runs since 03:10", None):  # it queues, then is sent
+            shared.scheduler.overlap = overlap
             shared.turn()
-            shared.parts.answers.step(shared.fence)
+        for name in ("a2", "a3"):
+            more = {"action_key": waiting.key, "period_key": None}
+            shared.scheduler.attempt("extract", name, RunState.FAILED, datetime.now(UTC), **more)
             poll_all(shared.parts, shared.fence)
             shared.parts.evaluator.step(shared.fence)
+            shared.turn()
         engine_took = time.monotonic() - begun
+        states = dict(shared.rows("SELECT key, state FROM action"))
+        assert ("refused", "refused") == (states[withdrawn], states[expired])
+        assert [("stopped", "failed")] == shared.rows("SELECT p.state, s.state FROM plan p, plan_step s")
         assert call(ada, "headway_switch", "freeze", "on", "I freeze too", "here")
         ada.commit()
-        with pytest.raises(StoreUnusable, match=r"is locked by alice \(process \d+\)"):
-            shared.requests("carol").steer_plan(plan, RequestKind.ABORT_PLAN)
-    assert engine_took < 3
+        assert "aborted" == shared.steer("ada", plan, RequestKind.ABORT_PLAN)
+    assert engine_took < 5
     assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
+
+
+def test_a_lock_of_whoever_it_may_be_delays_what_needs_it_alone_and_is_named(shared: Team) -> None:
+    """The owner's psql, or a function of a later version: the engine tries again later, and keeps its lease."""
+    key = shared.ask("alice")
+    with psycopg.connect(shared.owner_url) as owner:
+        owner.execute("UPDATE action SET text = 'by hand'")
+        begun = time.monotonic()
+        for _ in range(2):
+            process = owner.info.backend_pid
+            with pytest.raises(StoreUnusable, match=rf"^{owner.info.user} \(process {process}\) holds a lock on a row"):
+                shared.step()
+            with shared.store.write(shared.fence) as session:
+                session.rows("UPDATE lease SET heartbeat_us = 1 WHERE name = 'engine'")
+        assert time.monotonic() - begun < 5
+        owner.rollback()
+    shared.step()
+    assert ("sent", [key]) == (shared.state(key)[0], shared.scheduler.acted)
+
+
+def test_a_writer_that_was_cut_off_within_a_statement_is_ended_by_the_next(
+    shared: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server process waits for the rest, for which no timeout of PostgreSQL applies."""
+    monkeypatch.setattr("console.store.db.database.WRITERS_SECONDS", 1.0)
+    other = open_database(shared.url("watcher"))
+    try:
+        with contextlib.closing(shared.connect("watcher")) as cut_off:
+            cut_off.execute("BEGIN")
+            lock_writers(PostgresAdapter(cut_off))
+            copy = cut_off.pgconn
+            copy.send_query(b"COPY meta (name, value) FROM STDIN")
+            copy.flush()
+            wait_until(lambda: shared.rows(IN_COPY) == [(1,)], "the server to wait for rows", 10)
+            wait_until(lambda: is_written(other), "the other to write", 20)
+    finally:
+        other.close()
+
+
+IN_COPY = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientRead' AND query LIKE 'COPY meta%'"
+
+
+def is_written(store: Database) -> bool:
+    with contextlib.suppress(StoreUnusable), store.write(None) as session:
+        session.rows("UPDATE lease SET heartbeat_us = 1 WHERE name = 'engine'")
+        return True
+    return False
+
+
+def test_an_order_counts_before_it_is_carried_out_and_without_an_engine_it_waits(
+    shared: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.engine.api.plan_client.ORDER_SECONDS", 0.2)
+    number = shared.call("alice", "headway_start_plan", *PLAN)
+    shared.parts.plans.step(shared.fence)
+    assert "paused once an engine works on it" == shared.requests("alice").steer_plan(number, RequestKind.PAUSE_PLAN)
+    shared.step()
+    assert ([], [("running",)]) == (shared.scheduler.acted, shared.rows("SELECT state FROM plan"))
+    shared.turn()
+    assert ([], [("paused",)]) == (shared.scheduler.acted, shared.rows("SELECT state FROM plan"))
+
+
+def test_an_approver_who_held_the_order_back_resumes_no_plan_that_has_begun(shared: Team) -> None:
+    permit(shared, ("erin", "act"))
+    number, _ = proposed_by_assistant(shared)
+    with shared.connect("erin") as erin:
+        erin.execute("BEGIN")
+        order = call(erin, "headway_steer_plan", number, "resume plan", "", "here")
+        shared.steer("alice", number, RequestKind.RESUME_PLAN)
+        shared.turn()
+        shared.steer("alice", number, RequestKind.PAUSE_PLAN)
+        erin.execute("COMMIT")
+    shared.carry_out()
+    answer = shared.requests("erin").wait(order, 10)
+    assert "only they or headway_store_admin may resume it" in answer.error
+    assert [("paused",)] == shared.rows("SELECT state FROM plan")
+
+
+def test_what_headway_did_not_make_in_the_database_is_named_and_starts_no_engine(shared: Team) -> None:
+    with psycopg.connect(shared.owner_url, autocommit=True) as owner:
+        owner.execute("CREATE FUNCTION thaw() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        owner.execute("CREATE TRIGGER thaw BEFORE INSERT ON switch FOR EACH ROW EXECUTE FUNCTION thaw()")
+        owner.execute("CREATE RULE approve AS ON INSERT TO plan DO ALSO NOTHING")
+        owner.execute("ALTER TABLE action ALTER approved_by SET DEFAULT lower('CAROL')")
+    foreign = ("default of action.approved_by", "rule approve on plan", "trigger thaw on switch")
+    with open_queries(shared.url("vera")) as reads:
+        assert foreign == reads.audit.verify_audit().foreign_objects
+    with pytest.raises(StoreUnusable, match=f"Headway did not make: {', '.join(foreign)}. Fix: as the owner, drop it"):
+        open_database(shared.url("watcher"))
+
+
+def test_an_engine_that_is_refused_a_connection_at_its_start_waits_for_one(shared: Team) -> None:
+    limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
+    name = sql.Identifier(shared.database)
+    shared.postgres.execute(limit.format(name, sql.Literal(0)), database="postgres")
+    with ThreadPoolExecutor(1) as pool, structlog.testing.capture_logs() as lines:
+        opened = pool.submit(open_store, shared.url("watcher"), str)
+        try:
+            wait_until(lambda: bool(lines) or opened.done(), "the refusal", 20)
+        finally:
+            shared.postgres.execute(limit.format(name, sql.Literal(-1)), database="postgres")
+        opened.result(30).close()
+    assert ["the engine waits for its store"] == [line["event"] for line in lines]
 
 
 def test_a_read_only_login_learns_who_grants_the_right(shared: Team) -> None:
@@ -451,6 +589,9 @@ def test_no_login_exceeds_its_role(shared: Team, login: str, statement: LiteralS
 
 
 def test_a_table_of_her_own_does_not_stand_in_for_one_of_the_stores(shared: Team) -> None:
+    shared.postgres.execute(
+        sql.SQL("GRANT TEMPORARY ON DATABASE {} TO mallory").format(sql.Identifier(shared.database))
+    )
     with shared.connect("mallory") as connection:
         connection.execute("CREATE TEMP TABLE request (id bigserial, kind text, requested_by text)")
         connection.execute("CREATE TEMP TABLE action (LIKE action INCLUDING ALL)")
@@ -564,9 +705,8 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
     more = changed(PLAN, {6: json.dumps([STEP, STEP | {"place": 2}])})
     assert number == shared.call("alice", "headway_start_plan", *more)
     assert 1 == len(shared.rows("SELECT 1 FROM plan_step"))
-    with pytest.raises(psycopg.IntegrityError):
-        shared.call("mallory", "headway_start_plan", *more)
     shared.call("mallory", "headway_steer_plan", number, "pause plan", "", "here")
+    shared.carry_out()
     assert [("paused by mallory",)] == shared.rows("SELECT text FROM plan")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only they or headway_store_admin may resume it"):
         shared.call("mallory", "headway_steer_plan", number, "resume plan", "", "here")
@@ -574,6 +714,7 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
         with pytest.raises(psycopg.DataError):
             shared.call("alice", "headway_steer_plan", number, odd, "", "here")
     shared.call("ada", "headway_steer_plan", number, "resume plan", "", "here")
+    shared.carry_out()
     with shared.store.write(shared.fence) as session:
         audit.chain_waiting(session)
     entries = shared.rows("SELECT verb, actor, detail FROM audit WHERE object LIKE 'plan %' ORDER BY seq")
@@ -581,11 +722,47 @@ def test_a_plan_is_its_starters_and_closed(shared: Team) -> None:
     assert ["rerun fake/extract"] == json.loads(entries[0][2])["steps"]
 
 
+def test_keys_are_each_logins_own(shared: Team) -> None:
+    """Mallory has guessed alice's keys, and is first: she takes none, and learns nothing of what alice requests."""
+    hers = shared.call("mallory", "headway_start_plan", *PLAN)
+    number = shared.call("alice", "headway_start_plan", *PLAN)
+    assert hers != number == shared.call("alice", "headway_start_plan", *PLAN)
+    assert [("alice p1",), ("mallory p1",)] == shared.rows("SELECT key FROM plan ORDER BY key")
+    assert shared.call("mallory", "headway_act", *FORGED)
+    assert not shared.call("mallory", "headway_act", *FORGED)
+    with pytest.raises(psycopg.DataError, match="not an action key of this login"):
+        shared.call("alice", "headway_act", *FORGED)
+    first = {"incident_id": 1, "seconds": 60, "key": "k.1"}
+    for login, key in (("erin", "k.1"), ("alice", "k.2")):
+        permit(shared, ("erin", "act"))
+        number = shared.call(login, "headway_ask", "acknowledge", json.dumps({**first, "key": key}))
+        assert (True, "") == shared.answer(login, number)
+    with shared.store.read() as session, pytest.raises(KeyReused):
+        check_key(session, "k.1", "alice")
+    with shared.store.read() as session:
+        check_key(session, "k.3", "ada")
+
+
+def test_a_login_fills_neither_the_disk_nor_the_dumps(shared: Team) -> None:
+    for login in ("vera", "ada"):
+        for statement in ("CREATE TEMP TABLE mine (a int)", "SELECT lo_from_bytea(0, 'x')", "SELECT lo_create(0)"):
+            with shared.connect(login) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_a_malformed_request_costs_one_line_of_the_log(shared: Team) -> None:
+    number = shared.call("alice", "headway_ask", "log", '{"run_id": "2; drop"}')
+    with structlog.testing.capture_logs() as lines:
+        ok, error = shared.answer("alice", number)
+    assert (False, True) == (ok, "the engine failed to answer (ValueError)" in error)
+    assert [("request failed", "alice", None)] == [(one["event"], one["by"], one.get("exc_info")) for one in lines]
+
+
 def test_one_login_requests_no_more_than_the_engine_can_follow(shared: Team) -> None:
     with shared.connect("alice") as connection:
         for number in range(100):
             call(connection, "headway_ask", *FUNCTIONS["headway_ask"])
-            call(connection, "headway_start_plan", *changed(PLAN, {0: f"plan {number}"}))
+            call(connection, "headway_start_plan", *changed(PLAN, {0: f"plan-{number}"}))
         for name, limit in (
             ("headway_ask", "100 unanswered requests"),
             ("headway_start_plan", "100 plans of one login"),
@@ -692,15 +869,15 @@ def test_a_plan_of_an_assistant_is_approved_by_who_may_act_on_all_its_jobs(share
     permit(shared, ("erin", "act"))
     number, _ = proposed_by_assistant(shared)
     with pytest.raises(NotAllowed, match=r"needs role act on fake .* you \(mallory\) have no role there"):
-        shared.requests("mallory").steer_plan(number, RequestKind.RESUME_PLAN)
-    assert "running" == shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
+        shared.steer("mallory", number, RequestKind.RESUME_PLAN)
+    assert "running" == shared.steer("erin", number, RequestKind.RESUME_PLAN)
     shared.turn()
     [(key, state, by)] = shared.rows("SELECT key, state, requested_by FROM action")
     assert ("sent", "alice", [key]) == (state, by, shared.scheduler.acted)
-    shared.requests("erin").steer_plan(number, RequestKind.PAUSE_PLAN)
+    shared.steer("erin", number, RequestKind.PAUSE_PLAN)
     with pytest.raises(NotAllowed, match="only they or headway_store_admin may resume it"):  # it is no proposal now
-        shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
-    shared.requests("alice").steer_plan(number, RequestKind.RESUME_PLAN)
+        shared.steer("erin", number, RequestKind.RESUME_PLAN)
+    shared.steer("alice", number, RequestKind.RESUME_PLAN)
 
 
 def test_a_changed_console_that_approves_a_plan_of_an_assistant_sends_nothing(shared: Team) -> None:
@@ -711,7 +888,7 @@ def test_a_changed_console_that_approves_a_plan_of_an_assistant_sends_nothing(sh
     [(plan, text)] = shared.rows("SELECT state, text FROM plan")
     assert ("stopped", []) == (plan, shared.scheduler.acted)
     assert "its plan was resumed by mallory, who does not have the right: needs role act on fake" in text
-    assert "running" == shared.requests("alice").steer_plan(number, RequestKind.RESUME_PLAN)
+    assert "running" == shared.steer("alice", number, RequestKind.RESUME_PLAN)
     shared.turn()
     assert 1 == len(shared.scheduler.acted)
 
@@ -719,7 +896,7 @@ def test_a_changed_console_that_approves_a_plan_of_an_assistant_sends_nothing(sh
 def test_who_requested_a_plan_by_an_assistant_approves_no_step_of_it(shared: Team) -> None:
     permit(shared, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
     number, _ = proposed_by_assistant(shared)
-    shared.requests("alice").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.steer("alice", number, RequestKind.RESUME_PLAN)
     shared.turn()
     [(key,)] = shared.rows("SELECT key FROM action WHERE needs_approval")
     with pytest.raises(NotAllowed, match="needs role approve"):
@@ -737,12 +914,12 @@ def test_who_requested_a_plan_by_an_assistant_approves_no_step_of_it(shared: Tea
 def test_grants_of_an_older_version_let_no_other_person_approve_a_plan_and_say_what_to_run(shared: Team) -> None:
     permit(shared, ("erin", "act"))
     number, _ = proposed_by_assistant(shared)
-    older = GRANTS.read_text().replace("NOT (awaits_approval OR headway_is('headway_store_admin'))", OLDER_RULE)
+    older = GRANTS.read_text().replace("NOT (is_own OR awaits_approval)", OLDER_RULE)
     assert OLDER_RULE in older
     with psycopg.connect(shared.owner_url, autocommit=True) as connection:
         connection.execute(older.encode())
     with pytest.raises(NotAllowed, match=r"plan \d+ was started by alice: only they .*`headway store grants`"):
-        shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
+        shared.steer("erin", number, RequestKind.RESUME_PLAN)
     shared.turn()
     assert ([("paused",)], []) == (shared.rows("SELECT state FROM plan"), shared.scheduler.acted)
 
@@ -754,7 +931,7 @@ def test_who_approved_and_what_is_silenced_is_read_by_each_login(shared: Team, l
     question = assistant.propose(1)
     assert (True, "") == shared.answer("alice", question)
     number = assistant.request_plan(PlanDraft.read(assistant.wait(question, 10).data), new_action_key())
-    shared.requests("erin").steer_plan(number, RequestKind.RESUME_PLAN)
+    shared.steer("erin", number, RequestKind.RESUME_PLAN)
     shared.turn()
     silence = shared.requests("alice").silence({"system": "fake"}, 3600, "planned")
     assert (True, "") == shared.answer("alice", silence)
@@ -770,7 +947,7 @@ def test_who_approved_and_what_is_silenced_is_read_by_each_login(shared: Team, l
     assert "assistant of alice, approved by erin" == row.sent_by
 
 
-OLDER_RULE = "NOT headway_is('headway_store_admin')"
+OLDER_RULE = "NOT is_own"
 
 
 def permit(shared: Team, *more: tuple[str, str], acting: ActingSettings | None = None) -> None:
@@ -823,7 +1000,7 @@ def test_a_plan_is_requested_executed_paused_resumed_and_aborted_by_operators(sh
     shared.turn()
     assert [("requested", "queue", "alice")] == shared.rows("SELECT state, overlap, requested_by FROM action")
     for how, state in ((RequestKind.PAUSE_PLAN, "paused"), (RequestKind.RESUME_PLAN, "running")):
-        assert state == alice.steer_plan(number, how)
+        assert state == shared.steer("alice", number, how)
         assert [(f"{how.split()[0]}d by alice",)] == shared.rows("SELECT text FROM plan")
         shared.turn()
     with pytest.raises(AlreadyRequested, match=f"plan {number} was started by alice"):
@@ -837,9 +1014,9 @@ def test_a_plan_is_requested_executed_paused_resumed_and_aborted_by_operators(sh
     shared.parts.evaluator.step(shared.fence)
     shared.turn()
     assert [("stopped", "failed")] == shared.rows("SELECT p.state, s.state FROM plan p, plan_step s")
-    assert "running" == alice.steer_plan(number, RequestKind.RESUME_PLAN)
+    assert "running" == shared.steer("alice", number, RequestKind.RESUME_PLAN)
     assert [("planned",)] == shared.rows("SELECT state FROM plan_step")
-    assert "aborted" == alice.steer_plan(number, RequestKind.ABORT_PLAN)
+    assert "aborted" == shared.steer("alice", number, RequestKind.ABORT_PLAN)
     shared.turn()
     assert [("abandoned",)] == shared.rows("SELECT state FROM plan_step")
     assert None is shared.verdict().bad

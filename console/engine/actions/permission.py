@@ -54,6 +54,8 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
                 return SendPermission(later=f"plan {plan.id} is {plan.state}: waiting")
             if plan.state == "aborted":
                 return SendPermission(aborted_reason(plan.id))
+            if plans.stop_ordered(session, plan.id):
+                return SendPermission(later=f"plan {plan.id} is being paused or aborted: waiting")
             if refused := _resumer_refusal(session, rights, plan.text, action.job_id, shared):
                 return SendPermission(refused)
             recent = access.recent_actions_before_plan(session, action.requested_by, action.key)

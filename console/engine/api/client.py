@@ -254,10 +254,10 @@ class EngineClient:
         Raises AlreadyRequested if another action for this run is in flight, NotFound if the run or job is gone.
         """
         with self._queue.transaction() as session:
-            if has_action(session, key):
+            person = self._queue.person(session)
+            if has_action(session, key, person.name):
                 return
             job_id = subjects.job_of_action(session, action.run_id, action.job_id)
-            person = self._queue.person(session)
             now = client.store_now_us(session)
             recent = access.recent_actions(session, person.name, now, key)
             rights = AccessRights(session)

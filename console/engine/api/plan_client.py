@@ -27,7 +27,6 @@ from console.store import access, audit, new_plans, request_queue
 from console.store.db import client
 from console.store.db.session import Row, Session
 from console.store.errors import PlanNotFound
-from console.store.events import record_event
 from console.store.names import encode_name
 from console.store.plan_steps import failed_waits, replacing_incident
 from console.timing.durations import format_duration
@@ -35,6 +34,8 @@ from console.timing.durations import format_duration
 MAX_RUNS = 1_000
 """Maximum runs of one bulk plan: their ids fit into the request size that PostgreSQL accepts from a console
 (grants.sql)."""
+ORDER_SECONDS = 5.0
+"""How long an order is waited for; it stands also without an engine."""
 
 
 def start_plan(
@@ -48,11 +49,11 @@ def start_plan(
     _refuse_empty_plan(draft, at_once)
     known = queue.subjects(lambda _: [step.job_id for step in draft.steps])
     with queue.transaction() as session:
-        if (existing := new_plans.plan_by_key(session, key)) is not None:
-            return existing
-        request_queue.check_key(session, key)
-        now = client.store_now_us(session)
         person = queue.person(session)
+        if (existing := new_plans.plan_by_key(session, key, person.name)) is not None:
+            return existing
+        request_queue.check_key(session, key, person.name)
+        now = client.store_now_us(session)
         recent = access.recent_actions(session, person.name, now, key)
         answer = _authorize_all(AccessRights(session, known), person, draft.steps, why, recent)
         number = 0
@@ -69,7 +70,8 @@ def start_plan(
 
 
 def steer_plan(queue: RequestQueue, number: int, how: RequestKind, why: str = "") -> str:
-    """Pauses, resumes or aborts a plan; its new state.
+    """Pauses, resumes or aborts a plan; its new state, and since a restricted login only leaves an order, whether an
+    engine must first work.
 
     On resume, failed steps are requested again unless their run has become good. Raises PlanNotFound, and
     PlanRefused if the plan's state does not allow it.
@@ -77,9 +79,10 @@ def steer_plan(queue: RequestQueue, number: int, how: RequestKind, why: str = ""
     allowed, state, done = STEERING[how]
     resumes = how is RequestKind.RESUME_PLAN
     known = queue.subjects(lambda session: new_plans.jobs_of_plan(session, number))
+    order: int | None = None
     with queue.transaction() as session:
-        plan = new_plans.plan_state(session, number)
-        if plan is None:
+        present = new_plans.plan_state(session, number)
+        if present is None:
             raise PlanNotFound(number)
         now = client.store_now_us(session)
         person = queue.person(session)
@@ -88,16 +91,24 @@ def steer_plan(queue: RequestQueue, number: int, how: RequestKind, why: str = ""
             (resumes and rights.mode_refusal(job)) or rights.may(person, how, job, why=why) for job in known
         )
         if isinstance(answer, AccessGranted):
-            if plan.state not in allowed:
-                raise PlanRefused(f"plan {number} is {plan.state}: it cannot be {done}")
+            if present not in allowed:
+                raise PlanRefused(f"plan {number} is {present}: it cannot be {done}")
             if session.is_restricted:
-                new_plans.steer_restricted(session, number, how, why, queue.origin)
-                return state
-            held = _remaining_hold(session, number) if not resumes else ""
-            new_plans.set_plan_state(session, number, state, f"{done} by {person.name}{held}", now)
-            record_event(session, now, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=person.name)
-        _audit_plan(session, queue, person.name, how, number, {"plan": number}, answer, why)
+                order = new_plans.order_restricted(session, number, how, why, queue.origin)
+            else:
+                new_plans.steer_plan(session, number, how, person.name, now)
+        if order is None:
+            _audit_plan(session, queue, person.name, how, number, {"plan": number}, answer, why)
     raise_if_refused(answer)
+    return state if order is None else _ordered_state(queue, order, state)
+
+
+def _ordered_state(queue: RequestQueue, order: int, state: str) -> str:
+    outcome = queue.wait_for(order, ORDER_SECONDS)
+    if outcome is None:
+        return f"{state} once an engine works on it"
+    if not outcome.ok:
+        raise PlanRefused(outcome.error)
     return state
 
 
@@ -181,10 +192,3 @@ def _authorize_all(
         rights.mode_refusal(job_id) or rights.may(person, operation, job_id, why=why, recent=recent)
         for operation, job_id in dict.fromkeys(needed)
     )
-
-
-def _remaining_hold(session: Session, number: int) -> str:
-    """The jobs that the plan leaves held, as the end of a sentence; empty if none."""
-    jobs = list(new_plans.held_jobs(session, number))
-    stay = "stays" if len(jobs) == 1 else "stay"
-    return f"; {', '.join(jobs)} {stay} held; release with: headway hold release JOB" if jobs else ""

@@ -95,12 +95,17 @@ class RequestQueue:
 
     def wait(self, request_id: int, seconds: float) -> RequestAnswer:
         """The answer, or one that is not ok after `seconds` without any."""
+        none = RequestAnswer(False, {}, f"no answer in {seconds:.0f} s; is an engine running? See: headway status")
+        return self.wait_for(request_id, seconds) or none
+
+    def wait_for(self, request_id: int, seconds: float) -> RequestAnswer | None:
+        """The answer; None after `seconds` without any."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if answer := self.answer(request_id):
                 return answer
             time.sleep(ANSWER_CHECK_SECONDS)
-        return RequestAnswer(False, {}, f"no answer in {seconds:.0f} s; is an engine running? See: headway status")
+        return None
 
     def audit(
         self, session: Session, by: str, verb: str, job_id: int | None, detail: dict[str, Any], why: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -48,6 +49,9 @@ ANSWER_TTL_SECONDS = 600.0
 SWEEP_SECONDS = 60.0
 WHY_LIMIT = 300
 
+
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""Raised by the handlers for arguments that no console of Headway sends."""
 
 RequestHandler = Callable[[dict[str, Any]], dict[str, Any]]
 """Arguments, with `by` (person) and `fence` -> answer. Raises RequestFailed."""
@@ -164,7 +168,12 @@ class RequestServer:
                 flags = {"not_found": UnknownName | NotFound, "key_reused": KeyReused}
                 answer = {flag: True for flag, errors in flags.items() if isinstance(problem, errors)}
             except Exception as problem:
-                log.exception("request failed", kind=kind)
+                if isinstance(problem, MALFORMED):  # whoever may ask may fill the log
+                    place = traceback.extract_tb(problem.__traceback__)[-1]
+                    at, by = f"{place.name} in {place.filename}:{place.lineno}", arguments["by"]
+                    log.warning("request failed", kind=kind, by=by, error=self._shown(repr(problem)), at=at)
+                else:
+                    log.exception("request failed", kind=kind)
                 error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
             try:
                 request_queue.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))

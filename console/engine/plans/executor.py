@@ -56,6 +56,7 @@ class PlanExecutor:
 
     def step(self, fence: int) -> None:
         """One round over all plans."""
+        plans.carry_out_orders(self._store, fence, self._clock.now())
         plans.notify_requested(self._store, fence, self._clock.now(), self._audience)
         unreadable: dict[int, str] = {}
         for plan in plans.active_plans(self._store, unreadable):

@@ -26,8 +26,9 @@ from console.engine.supervisor.supervisor import WorkerSupervisor
 from console.engine.worker import MESSAGE_LIMIT, WorkerFailures, grouped_reasons
 from console.failpoints import failpoint
 from console.store.db import lease as leases
+from console.store.db.database import Database, open_database
 from console.store.db.lease import HeldLease, LeaseHolder, holder_name, is_provably_dead
-from console.store.errors import LeaseLost, StoreError, StoreOutdated, StoreTooNew
+from console.store.errors import LeaseLost, StoreError, StoreOutdated, StoreTooNew, StoreUnusable, is_full
 from console.text.cleaning import clean_line
 
 log = structlog.get_logger("headway.engine")
@@ -43,6 +44,21 @@ MIN_JOIN_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
 TAKES_OVER = "this engine takes over when that one stops or dies"
 POLLS_MEANWHILE = f"this engine polls its share of the systems; {TAKES_OVER.removeprefix('this engine ')}"
+
+
+def open_store(url: str, mask: Callable[[str], str]) -> Database:
+    """The store; waits for a server that has no free connection. Raises as `open_database`."""
+    waits = False
+    while True:
+        try:
+            return open_database(url)
+        except StoreUnusable as error:
+            if not is_full(error):
+                raise
+            if not waits:
+                log.warning("the engine waits for its store", error=mask(str(error)))
+            waits = True
+            time.sleep(STANDBY_SECONDS)
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from console.store import audit, switches
 from console.store.access import os_user
 from console.store.db.lease import noted_engine
 from console.store.db.location import sqlite_uri
+from console.store.db.schema_objects import make_store, sqlite_foreign
 from console.store.db.schema_version import FIRST_SCHEMA, SCHEMA, development_text, too_new_text
 from console.store.db.session import SqliteAdapter
 from console.store.errors import SQLITE_ERRORS, StoreUnusable, sqlite_text
@@ -46,6 +47,8 @@ class CopySummary:
     broken: str = ""
     """Why its audit chain is broken: a copy to keep as evidence, never restored. Then `audit` and `head` are of the
     rows before."""
+    foreign_objects: tuple[str, ...] = ()
+    """What Headway did not make in it: a restore takes over the rows alone."""
 
 
 def back_up(store: Path, target: Path, replace: bool = False) -> CopySummary:
@@ -92,6 +95,7 @@ def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
         rows = connection.execute(f"{audit.SELECT_AUDIT} ORDER BY seq")
         [noted] = connection.execute(f"SELECT {_META}", (audit.HEAD_KEY,)).fetchone()
         [anchor] = connection.execute(f"SELECT {_META}", (audit.ANCHOR_KEY,)).fetchone()
+        foreign = sqlite_foreign(SqliteAdapter(connection))
         verdict = audit.verify_chain(rows, noted or "", anchor=anchor or "")
         jobs, runs, newest = next(
             connection.execute(
@@ -100,7 +104,8 @@ def _inspect(copy: Path, named: Path, advice: str = "") -> CopySummary:
         )
     size = copy.stat().st_size
     seen = instant(newest) if newest else None
-    return CopySummary(size, jobs, runs, verdict.rows, verdict.head, seen, "" if verdict.bad is None else verdict.text)
+    broken = "" if verdict.bad is None else verdict.text
+    return CopySummary(size, jobs, runs, verdict.rows, verdict.head, seen, broken, foreign)
 
 
 def restore(
@@ -114,15 +119,28 @@ def restore(
     if store.exists() and not replace:
         raise StoreUnusable(f"{store} exists; say --replace to move it aside and restore {copy} in its place")
     with _atomic_copy(store) as draft:
-        with closing(_open(copy)) as old, closing(sqlite3.connect(draft)) as new:
-            old.backup(new)
-            new.isolation_level = None
+        make_store(draft)
+        with closing(sqlite3.connect(sqlite_uri(draft, "rw"), uri=True, isolation_level=None)) as new:
             new.execute("PRAGMA journal_mode=DELETE")
+            new.execute("PRAGMA trusted_schema=OFF")
+            new.execute("ATTACH ? AS copy", (sqlite_uri(copy),))
             new.execute("BEGIN IMMEDIATE")
+            _copy_rows(new)
             _neutralize(new, os_user(), origin, now, summary)
+            if switches.load_modes(SqliteAdapter(new)).frozen is None:
+                raise StoreUnusable(f"{copy} cannot be restored frozen; take an older copy")
             new.execute("COMMIT")
         moved = _move_aside(store, now) if store.exists() else None
     return summary, moved
+
+
+def _copy_rows(connection: sqlite3.Connection) -> None:
+    """Copies the rows of `copy` into the tables of a new store: no trigger, view or default of it comes along."""
+    tables = [name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")]
+    for table in sorted(tables, key=lambda name: name == "meta"):  # last: a trigger of the audit writes it
+        columns = ", ".join(f'"{row[1]}"' for row in connection.execute(f"PRAGMA main.table_info({table})"))
+        connection.execute(f"DELETE FROM main.{table}")  # noqa: S608  (our own names)
+        connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM copy.{table}")  # noqa: S608
 
 
 def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datetime, summary: CopySummary) -> None:

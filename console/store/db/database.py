@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from errno import EACCES, EISDIR, EROFS
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, TimeoutError
@@ -32,6 +32,13 @@ from console.store.db.location import (
     store_path,
     without_secrets,
 )
+from console.store.db.schema_objects import (
+    DATABASE_FIX,
+    FILE_FIX,
+    postgres_foreign,
+    refuse_foreign,
+    sqlite_foreign,
+)
 from console.store.db.schema_version import SCHEMA
 from console.store.db.session import PostgresAdapter, Row, SqliteAdapter, WriteSession, lock_writers
 from console.store.errors import (
@@ -45,6 +52,9 @@ from console.store.errors import (
 )
 from console.timing.clock import ClockSetting
 
+if TYPE_CHECKING:
+    from console.store.db.postgres import TimeoutConnection
+
 BUSY_MS = 30_000
 CHECKPOINT_PAGES = 2_000
 """Log pages before SQLite checkpoints by itself, 8 MB: its own 1,000 slow ingest, and a store that is written to
@@ -54,6 +64,24 @@ CONNECTIONS = 15
 """For each process. More would be opened and closed again for single queries."""
 READ_ONLY_STANDBY = "25006"
 """SQLSTATE of a standby server: the driver classifies it as a programming error."""
+
+WRITERS_SECONDS = 20.0
+"""How long a writer waits for those before it, and may send nothing while they wait."""
+_CONNECTION_SETTINGS = (
+    "SELECT set_config('lock_timeout', %s, false), set_config('tcp_keepalives_idle', '10', false),"
+    " set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false),"
+    " set_config('tcp_user_timeout', '25s', false)"
+)
+"""So that the server notices a client that is gone, and gives up its locks."""
+_END_CUT_OFF = (
+    "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.relation ="
+    " CAST('lease' AS regclass) AND l.mode = 'RowShareLock' WHERE a.usename = current_user AND a.wait_event ="
+    " 'ClientRead' AND clock_timestamp() - a.query_start > make_interval(secs => ?)"
+)
+_BLOCKERS = (
+    "SELECT CAST(usename AS TEXT) AS login, pid FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(?))"
+    " ORDER BY 1, 2"
+)
 
 QUIET_SECONDS = 2.0
 QUIET_LOG_BYTES = 4 * 1024 * 1024
@@ -96,10 +124,39 @@ class Database:
                 _raw(connection).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             with self._transaction(connection) as session:
                 if not self.is_sqlite:
-                    lock_writers(session)
-                check_fence(session, fence)
-                yield session
+                    self._lock_writers(session)
+                with nullcontext() if self.is_sqlite else self._waits_for_no_client(_raw(connection)):
+                    check_fence(session, fence)
+                    yield session
             self._checkpoint_when_quiet(connection)
+
+    def _lock_writers(self, session: WriteSession) -> None:
+        """Waits for the writers before, and ends those of this login that were cut off: their server process waits
+        for the rest of a statement, for which no timeout of the server applies."""
+        try:
+            lock_writers(session)
+        except self.engine.dialect.loaded_dbapi.errors.LockNotAvailable:
+            self.rows(_END_CUT_OFF, (WRITERS_SECONDS,))
+            raise
+
+    @contextmanager
+    def _waits_for_no_client(self, raw: TimeoutConnection) -> Iterator[None]:
+        """Raises StoreUnusable where another session keeps a lock on a row that is to be written (`lock_writers`)."""
+        raw.find_blockers = self._blockers
+        try:
+            yield
+        except self.engine.dialect.loaded_dbapi.errors.LockNotAvailable as error:
+            raise StoreUnusable(
+                f"{raw.blocked_by or 'another session'} holds a lock on a row that the engine writes. It is written"
+                " later. Fix: end that transaction"
+            ) from error
+        finally:
+            raw.find_blockers, raw.blocked_by = None, ""
+
+    def _blockers(self, process: int) -> str:
+        with suppress(StoreUnusable):
+            return ", ".join(f"{row.login} (process {row.pid})" for row in self.rows(_BLOCKERS, (process,)))
+        return ""
 
     def _checkpoint_when_quiet(self, connection: Connection) -> None:
         """Moves the log into the file after a pause in writing, so that bursts seldom wait for it."""
@@ -222,10 +279,21 @@ def open_database(url: str) -> Database:
             from console.store.db.migrate import migrate  # noqa: PLC0415 - Alembic: 9 MB that a store in use never needs
 
             migrate(store.engine, store.path)
+        _refuse_foreign(store)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _refuse_foreign(store: Database) -> None:
+    """Raises StoreUnusable if another hand added to its schema, or changed it."""
+    with store.read() as session:
+        if store.is_sqlite:
+            foreign = sqlite_foreign(session)
+        else:
+            foreign = postgres_foreign(session)
+    refuse_foreign(foreign, store.place, FILE_FIX if store.is_sqlite else DATABASE_FIX)
 
 
 def _has_current_schema(engine: Engine) -> bool:
@@ -328,7 +396,10 @@ def _postgres(url: str) -> Engine:
 def _connect_with_timeouts(_: Any, __: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
     from console.store.db.postgres import CONNECT_SECONDS, TimeoutConnection  # noqa: PLC0415 - psycopg, only for a shared store
 
-    return TimeoutConnection.connect(*arguments, **{"connect_timeout": CONNECT_SECONDS, **parameters})
+    connection = TimeoutConnection.connect(*arguments, **{"connect_timeout": CONNECT_SECONDS, **parameters})
+    connection.execute(_CONNECTION_SETTINGS, (f"{WRITERS_SECONDS:g}s",))
+    connection.commit()
+    return connection
 
 
 def _raw(connection: Connection) -> Any:

@@ -73,8 +73,8 @@ def stuck_text(place: str, holder: str = "", since: datetime | None = None) -> s
         full = ""  # a database elsewhere
     if (pid := living_holder(holder, since)) is None:
         return f"{full}: no engine can write there; free space first" if full else ""
-    why = full or "the disk is full, a limit is reached, or it was stopped"
-    return f"process {pid} lives and cannot write ({why}); it goes on by itself once it can; start no other"
+    state = f"cannot write ({full})" if full else "has not written since; its log says why"
+    return f"process {pid} lives and {state}; it goes on by itself once it can; start no other"
 
 
 def living_holder(holder: str, since: datetime | None) -> int | None:

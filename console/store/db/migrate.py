@@ -60,7 +60,9 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
     if path is None:
         with suppress(DBAPIError), connection.begin_nested():  # refused once another engine has made it meanwhile
             connection.exec_driver_sql(_VERSION_TABLE)
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # another engine's migration may take long
         connection.exec_driver_sql("LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '20s'")  # a reader's open transaction: all wait behind us
     current, newest = _current(connection), scripts.get_current_head()
     place = path or connection.engine.url.set(query={}).render_as_string()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connectors.sdk.transport.libpq import verified
 from console.store.db.location import checked_url, without_secrets
+from console.store.db.schema_objects import AUDIT_TRIGGERS, postgres_foreign
 from console.store.db.session import PostgresAdapter, Row
 from console.store.errors import GRANTS_FIX, StoreUnusable, is_not_permitted
 
@@ -19,6 +20,8 @@ CONNECT_SECONDS = 10
 ANSWER_SECONDS = 30.0
 """Per answer; as long as a writer waits for SQLite's lock."""
 POLL_SECONDS = 0.1
+BLOCKED_SECONDS = 0.2
+"""How long a statement of a writer takes until it is asked which sessions it waits for."""
 FRESH_SECONDS = 5.0
 """How long after its last answer a connection is used again without a ping."""
 
@@ -35,6 +38,10 @@ class TimeoutConnection(psycopg.Connection[Any]):
 
     unhurried = False
     """A migration's statement has no limit."""
+    find_blockers: Callable[[int], str] | None = None
+    """Finds the sessions that this server process waits for; set while they are to be found."""
+    blocked_by = ""
+    """What it found last."""
     _answered_at = -FRESH_SECONDS
     """By `time.monotonic`."""
 
@@ -51,21 +58,21 @@ class TimeoutConnection(psycopg.Connection[Any]):
         return super().wait(gen if self.unhurried else self._limited(gen), interval, *args, **kwargs)
 
     def _limited(self, gen: Any) -> Generator[Any, Any, Any]:
-        until = time.monotonic() + ANSWER_SECONDS
+        begun = time.monotonic()
+        find_blockers = self.find_blockers
         try:
             wait_for = next(gen)
             while True:
                 ready = yield wait_for
-                if not ready and time.monotonic() > until:
+                if not ready and time.monotonic() > begun + ANSWER_SECONDS:
                     self.pgconn.finish()
                     raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s; connection closed")
+                if not ready and find_blockers is not None and time.monotonic() > begun + BLOCKED_SECONDS:
+                    self.blocked_by, find_blockers = find_blockers(self.pgconn.backend_pid), None
                 wait_for = gen.send(ready)
         except StopIteration as end:
             self._answered_at = time.monotonic()
             return end.value
-
-
-AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses", "audit_refuses_truncate")
 
 
 class PostgresReadConnection(PostgresAdapter):
@@ -116,6 +123,9 @@ class PostgresReadConnection(PostgresAdapter):
             " WHERE tgrelid = CAST('audit' AS regclass) AND tgenabled IN ('O', 'A')"
         )
         return tuple(sorted(set(AUDIT_TRIGGERS) - {row.name for row in rows}))
+
+    def foreign_objects(self) -> tuple[str, ...]:
+        return postgres_foreign(self)
 
     def data_version(self) -> int:
         # of the whole snapshot: its upper end moves when a transaction begins to write, and not when it commits

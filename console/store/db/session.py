@@ -21,8 +21,11 @@ COPY_ROWS = 50
 STREAMED_ROWS = 5_000
 """Rows fetched from a server at a time."""
 _LOCK_WRITERS = (
-    "SELECT set_config('idle_in_transaction_session_timeout', '10s', true) FROM lease WHERE name = 'engine' FOR UPDATE"
+    "WITH held AS MATERIALIZED (SELECT 1 FROM lease WHERE name = 'engine' FOR UPDATE) SELECT"
+    " set_config('idle_in_transaction_session_timeout', '10s', true), set_config('lock_timeout', '500ms', true)"
+    " FROM held"
 )
+"""The settings are made once the row is locked."""
 _LOCKED_ROW = (
     "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('engine', '', 0, 0, 0, 0)"
     " ON CONFLICT (name) DO NOTHING"
@@ -102,7 +105,8 @@ class WriteSession(Session, Protocol):
 def lock_writers(session: Session) -> None:
     """On PostgreSQL: one writer at a time until the transaction ends, so that changed_seq follows commits and the audit
     is one chain. The lock is a row, which clients with the roles of grants.sql cannot lock (any login can take an
-    advisory lock). A writer without a connection loses its transaction after ten seconds, not after TCP's timeout."""
+    advisory lock). Who has it waits half a second for any other lock: all writers of the store wait meanwhile. A writer
+    without a connection loses its transaction after ten seconds, not after TCP's timeout."""
     if not session.rows(_LOCK_WRITERS):
         session.rows(_LOCKED_ROW)
         session.rows(_LOCK_WRITERS)

@@ -157,7 +157,8 @@ class AuditQueries(ContextQueries):
         if verdict.rows == 0 and verdict.bad is None and has_requests:
             text = "the audit log is empty, and the store holds what people requested: all rows were removed"
             verdict = replace(verdict, bad=1, text=text)
-        return replace(verdict, missing_triggers=self.link.triggers_missing())
+        foreign = self.link.foreign_objects()
+        return replace(verdict, missing_triggers=self.link.triggers_missing(), foreign_objects=foreign)
 
     def export(self, file: Path, before: datetime | None = None) -> AuditExport | None:
         """Writes the rows up to the first one at or after `before` into a new file and verifies them; None without

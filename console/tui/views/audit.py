@@ -78,6 +78,8 @@ def verdict_segments(verdict: ChainVerdict | None, rows: int, key: str = "v") ->
         return [(f"  BROKEN at row {verdict.bad}: {verdict.text}", "bad")]
     if verdict.missing_triggers:
         return [("  chain intact, but no longer append-only: headway audit verify", "bad")]
+    if verdict.foreign_objects:
+        return [("  chain intact, but the store is not Headway's alone: headway audit verify", "bad")]
     return [("  chain intact", "ok")]
 
 

@@ -194,8 +194,8 @@ def test_of_two_requests_at_once_with_the_same_key_and_different_bodies_one_is_r
 ) -> None:
     both_checked = threading.Barrier(2)
 
-    def check_both_before_either_writes(session: Session, key: str) -> None:
-        check_key(session, key)
+    def check_both_before_either_writes(session: Session, key: str, by: str) -> None:
+        check_key(session, key, by)
         both_checked.wait(10)
 
     monkeypatch.setattr(write_api, "check_key", check_both_before_either_writes)

@@ -105,7 +105,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     """A full disk, a debugger: another engine would help nothing, and this one is the one to stop."""
     url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
     lapsed(url)
-    stuck = f"process {other.pid} lives and cannot write"
+    stuck = f"process {other.pid} lives and has not written since; its log says why"
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     output = capsys.readouterr().out
     assert (True, True, False) == ("no engine has run since" in output, stuck in output, "Start one" in output)

@@ -215,6 +215,53 @@ def test_an_engine_of_before_the_restore_can_write_nothing(path: Path, night: Es
     assert new.fence > before.fence
 
 
+TRIGGERS = """
+CREATE TRIGGER thaw AFTER UPDATE ON switch WHEN NEW.name = 'freeze' AND NEW.value = 'on'
+BEGIN UPDATE switch SET value = 'off' WHERE name = 'freeze'; END;
+CREATE TRIGGER thaw_too AFTER INSERT ON switch WHEN NEW.name = 'freeze' AND NEW.value = 'on'
+BEGIN UPDATE switch SET value = 'off' WHERE name = 'freeze'; END;
+CREATE TRIGGER approve AFTER INSERT ON action
+BEGIN UPDATE action SET approved_by = 'carol', approved_us = NEW.requested_us WHERE key = NEW.key; END;
+CREATE VIEW audit_view AS SELECT * FROM audit;
+DROP INDEX action_run;
+CREATE UNIQUE INDEX action_run ON action (verb);
+"""
+FOREIGN = ("index action_run on action", "trigger approve on action", "trigger thaw on switch",
+           "trigger thaw_too on switch", "view audit_view")  # fmt: skip
+
+
+def test_a_restore_takes_over_rows_alone_and_freezes_whatever_the_copy_holds(path: Path, tmp_path: Path) -> None:
+    copy, new = tmp_path / "copy.db", tmp_path / "new.db"
+    back_up(path, copy)
+    with sqlite3.connect(copy) as connection:
+        connection.executescript(TRIGGERS)
+    connection.close()
+    summary, _ = restore(copy, new, "desk", NOW)
+    assert FOREIGN == summary.foreign_objects
+    assert [("on",)] == rows(new, "SELECT value FROM switch WHERE name = 'freeze'")
+    for table in ("run", "job", "alert", "shard"):
+        assert rows(path, f"SELECT * FROM {table} ORDER BY 1") == rows(new, f"SELECT * FROM {table} ORDER BY 1")
+    objects = "SELECT type, name, tbl_name FROM sqlite_master WHERE type <> 'table' ORDER BY 1, 2"
+    assert rows(path, objects) == rows(new, objects)
+    open_database(str(new)).close()
+    with open_queries(str(new)) as reads:
+        verdict = reads.audit.verify_audit()
+    assert (None, ()) == (verdict.bad, verdict.foreign_objects)
+
+
+def test_a_store_that_holds_what_headway_did_not_make_starts_no_engine_and_is_named_by_the_audit(
+    path: Path, night: Estate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night.store.close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(TRIGGERS)
+    connection.close()
+    with pytest.raises(StoreUnusable, match="did not make: index action_run on action, trigger approve on action,"):
+        open_database(str(path))
+    assert Exit.PROBLEM == main(["--store", str(path), "audit", "verify"])
+    assert ", ".join(FOREIGN) in capsys.readouterr().err
+
+
 def test_the_store_that_is_there_is_moved_aside_whole(path: Path, night: Estate, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     back_up(path, copy)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from sqlmodel import SQLModel
 from console.domain.ids import instant
 from console.store.db import client, lease, migrate
 from console.store.db.database import Database, open_database, open_read_only
+from console.store.db.schema_objects import SQLITE_DIGEST, objects_digest, sqlite_objects
 from console.store.db.schema_version import FIRST_SCHEMA, SCHEMA
+from console.store.db.session import SqliteAdapter
 from console.store.errors import LeaseLost, StoreGone, StoreTooNew, StoreUnusable
 from console.store.meta import next_changed_seq
 from console.store.queries import open_queries
@@ -296,3 +299,10 @@ def test_an_ended_engine_leaves_a_note_that_a_store_was_there(tmp_path: Path) ->
     assert None is lease.noted_engine(path)
     with pytest.raises(StoreUnusable, match=r"file is gone: .* for a new, empty store remove .*\.headway\.db\.engine"):
         open_database(str(path))
+
+
+def test_the_digest_of_the_schema_is_that_of_a_new_store(tmp_path: Path) -> None:
+    """Where it is not, each open would make a new store to compare with."""
+    open_database(str(tmp_path / "new.db")).close()
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        assert SQLITE_DIGEST == objects_digest(sqlite_objects(SqliteAdapter(connection)))
