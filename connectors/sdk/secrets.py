@@ -31,6 +31,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.option_errors import StrictOptions
+from connectors.sdk.regular_file import read_regular_file
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 LIMIT_BYTES = 64 * 1024
@@ -320,7 +321,7 @@ def _secret_parts(value: str) -> Iterator[str]:
 def _from_file(path: Path) -> str:
     try:
         info = path.expanduser().stat()
-        data = path.expanduser().read_bytes()[:LIMIT_BYTES]
+        data = read_regular_file(path.expanduser(), LIMIT_BYTES)
     except OSError as error:
         raise AccessRefused(f"secret file {path}: {error.strerror}. Make it readable for this user.") from None
     mode = stat.S_IMODE(info.st_mode)

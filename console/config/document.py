@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.sdk.file_trust import write_access_fault
-from console.config.paths import config_files, encoding_fault
+from console.config.paths import NESTED_TOO_DEEP, config_files, encoding_fault, read_config, unreadable_text
 
 
 def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
@@ -111,7 +111,7 @@ def named_at(files: list[Path], name: str) -> str:
     """ "headway.toml:12: services.supply-plan: ", where a job is named first; empty if it is not found."""
     for file in files:
         section = ""
-        for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(read_config(file).splitlines(), 1):
             if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
                 section = header[1]
             if re.search(rf"[\"']{re.escape(name)}[\"']", line.partition(" #")[0]):
@@ -131,9 +131,8 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
     if not files:
         reading.unread = True
         reading.report(path, f"no *.toml file in this folder. Fix: {NO_CONFIG}.")
-    for fault in dict.fromkeys(
-        filter(None, map(write_access_fault, [path, *(file for file in files if file not in reading.instead)]))
-    ):
+    read = [file for file in files if file not in reading.instead and (file.is_file() or not file.exists())]
+    for fault in dict.fromkeys(filter(None, map(write_access_fault, [path, *read]))):
         reading.unread = True
         reading.report(path, f"is not used, because {fault}.")
     for file in () if reading.unread else files:
@@ -147,11 +146,11 @@ def _text_of(file: Path, reading: ConfigDocument) -> str:
     if file in reading.instead:
         return reading.instead[file]
     try:
-        return file.read_text("utf-8-sig")
+        return read_config(file)
     except UnicodeDecodeError as error:
         line, problem = encoding_fault(error)
         reading.report(file, problem, line)
-        return file.read_text("utf-8-sig", errors="replace")
+        return error.object.decode("utf-8-sig", errors="replace")
 
 
 def _read_one(file: Path, reading: ConfigDocument) -> Table:
@@ -161,7 +160,7 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
     except FileNotFoundError:
         reading.report(file, f"no such file. Fix: {NO_CONFIG}.")
     except OSError as error:
-        reading.report(file, f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
+        reading.report(file, unreadable_text(error))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         fault = toml_fault(file, reading.texts[file], error)
         reading.faults.append(replace(fault, problem=f"{fault.problem} The rest was not read."))
@@ -174,7 +173,7 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     if isinstance(error, RecursionError):
         lines = text.split("\n")
         line = bisect_left(range(1, len(lines)), True, key=lambda count: _is_too_deep("\n".join(lines[:count]))) + 1
-        return ConfigFault(file, line, "", "has tables or lists that are nested too deep. Fix: remove levels.")
+        return ConfigFault(file, line, "", f"{NESTED_TOO_DEEP}. Fix: remove levels.")
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
     if match is None:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
