@@ -14,6 +14,7 @@ from typing import Any
 
 from connectors.sdk import fields
 from connectors.sdk.records import JobRecord, RunRecord, Schedule, SkippedRecord
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import RunState
 
 NODE_STATES = {
@@ -126,7 +127,8 @@ def _add_result(outcome: DbtOutcome, result: Any, where: str) -> None:
     try:
         name, status = str(result["unique_id"]), str(result["status"])
     except (KeyError, TypeError):
-        outcome.skipped.append(SkippedRecord(where, "a result without unique_id and status", repr(result)[:200]))
+        text = masked_head(repr(result), 200)
+        outcome.skipped.append(SkippedRecord(where, "a result without unique_id and status", text))
         return
     state = NODE_STATES.get(status, RunState.UNKNOWN)
     if state is RunState.UNKNOWN:

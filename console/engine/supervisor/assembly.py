@@ -241,7 +241,7 @@ class EngineAssembly:
                 RequestKind.PROPOSE_PLAN: PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
                 RequestKind.RUN_CHECK: self.checks.run_now,
                 **ProbeHandlers(store, clock, connectors, secrets).by_kind(),
-                **LogDifferenceHandlers(store, connectors, secrets.mask).by_kind(),
+                **LogDifferenceHandlers(store, connectors, secrets).by_kind(),
                 **AlertRouteHandlers(store, clock, config, self.outbox.wake.set).by_kind(),
                 **AlertResponseHandlers(store, clock, changed).by_kind(),
                 **ServiceHandlers(store, clock, changed).by_kind(),
