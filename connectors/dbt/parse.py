@@ -14,7 +14,6 @@ from typing import Any
 
 from connectors.sdk import fields
 from connectors.sdk.records import JobRecord, RunRecord, Schedule, SkippedRecord
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import RunState
 
 NODE_STATES = {
@@ -127,7 +126,7 @@ def _add_result(outcome: DbtOutcome, result: Any, where: str) -> None:
     try:
         name, status = str(result["unique_id"]), str(result["status"])
     except (KeyError, TypeError):
-        text = masked_head(repr(result), 200)
+        text = repr(result)[:200]
         outcome.skipped.append(SkippedRecord(where, "a result without unique_id and status", text))
         return
     state = NODE_STATES.get(status, RunState.UNKNOWN)

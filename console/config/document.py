@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -275,14 +276,15 @@ def dotted(key: tuple[str, ...]) -> str:
 
 def line_of(text: str, key: tuple[str, ...]) -> int | None:
     """The line of `key` in a TOML text, found by headers and names; None if not found."""
-    lines = text.splitlines()
+    headers = _headers(text)
+    lines = headers.lines
     if not key or not lines:
         return None
     if key[0] in LISTS and len(key) > 1:
-        start = _nth_line(lines, rf"\s*\[\[\s*{key[0]}\s*\]\]", int(key[1]))
+        start = headers.nth(key[:1], int(key[1]))
         rest = key[2:]
     else:
-        start, rest = _header(lines, key)
+        start, rest = _header(headers, key)
     if start is None:
         return _line_of_value(text, key[0]) if key[0] in LISTS else None
     return _key_line(lines, start, rest) or start + 1
@@ -300,17 +302,48 @@ def line_in_tables(text: str, key: tuple[str, ...]) -> int:
     return (_key_line(lines, -1, key) or 1) if below is None else below + 1
 
 
-def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Headers:
+    """The lines of a TOML text, and which of them are table headers, from 0."""
+
+    lines: list[str]
+    exact: Mapping[tuple[str, ...], list[int]]
+    within: Mapping[tuple[str, ...], int]
+    """Key -> the first header that begins with it."""
+
+    def nth(self, key: tuple[str, ...], number: int) -> int | None:
+        lines = self.exact.get(key, [])
+        return lines[number - 1] if len(lines) >= number else None
+
+
+_HEADER_LINE = re.compile(r"\s*\[{1,2}([^\]]*)\]")
+_HEADER_PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s.\"']+)")
+
+
+@lru_cache(maxsize=16)
+def _headers(text: str) -> _Headers:
+    """Read once for all faults of a text."""
+    exact: dict[tuple[str, ...], list[int]] = {}
+    within: dict[tuple[str, ...], int] = {}
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if (match := _HEADER_LINE.match(line)) and (key := tuple(map("".join, _HEADER_PART.findall(match[1])))):
+            exact.setdefault(key, []).append(number)
+            for depth in range(1, len(key) + 1):
+                within.setdefault(key[:depth], number)
+    return _Headers(lines, exact, within)
+
+
+def _header(headers: _Headers, key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
     """The line of the innermost table with the key, from 0, and the keys within it."""
     for depth in range(len(key), 1 if key[0] in SINGLE_FILE_TABLES else 2, -1):
         counted, number = (key[: depth - 1], int(key[depth - 1])) if key[depth - 1].isdigit() else (key[:depth], 1)
-        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
+        start = headers.nth(counted, number)
         if start is not None:
             return start, key[depth:]
     for depth in range(min(2, len(key)) if key[0] not in SINGLE_FILE_TABLES else 1, 0, -1):
-        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1)
-        if start is not None:
-            return start, key[depth:]
+        if key[:depth] in headers.within:
+            return headers.within[key[:depth]], key[depth:]
     return None, key
 
 

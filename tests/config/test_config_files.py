@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -49,6 +50,21 @@ def test_a_file_that_cannot_be_a_config_is_named(tmp_path: Path, make: Callable[
         store_url(tmp_path)
     [fault] = read_preferences(file).faults
     assert problem in fault
+
+
+def test_thousands_of_faults_are_located_in_linear_time(tmp_path: Path) -> None:
+    """Each fault read all lines again: 30,000 took longer than a minute."""
+    file = tmp_path / "headway.toml"
+
+    def seconds(count: int) -> float:
+        file.write_text("".join(f'[systems.s{number}]\nkind = "heartbeat"\n' for number in range(count)))
+        began = process_time()
+        with pytest.raises(ConfigFaults) as faults:
+            load_config(file)
+        assert 2 * count - 1 == faults.value.faults[-1].line
+        return process_time() - began
+
+    assert seconds(4_000) < 10 * seconds(1_000)
 
 
 def test_a_secret_in_a_pipe_is_refused(tmp_path: Path) -> None:
