@@ -105,6 +105,7 @@ NAMESPACES = {"console", "console.control"}
 SMALL_MODULE_LINES = 80
 
 SMALL_MODULES = {
+    "connectors.sdk.parser_process": "limits for any parser of outside text; it is also the program of the process",
     "connectors.checks.file": "one module per data source of checks",
     "connectors.checks.http": "one module per data source of checks",
     "connectors.checks.object": "one module per data source of checks",

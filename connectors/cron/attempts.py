@@ -23,6 +23,7 @@ from connectors.cron.parse import CronProcesses
 from connectors.cron.wrapper import RUN_ID, CancelRecord, WrapperEnd, WrapperStart
 from connectors.sdk.fields import epoch_instant
 from connectors.sdk.records import RunRecord, RunRef
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow
 
@@ -232,7 +233,7 @@ class AttemptBook:
         if attempt.is_over:
             return
         if event.exit_code is None:
-            self.warnings.append(f"unknown entry in cron's log: {event.text[:200]}")
+            self.warnings.append(f"unknown entry in cron's log: {masked_head(event.text, 200)}")
             attempt.end(RunState.UNKNOWN, RunEvidence.NATIVE, event.text, at, None, event.text)
         else:
             message = event.text if KILLED.match(event.text) else ""

@@ -20,6 +20,7 @@ from connectors.sdk.contract import (
 from connectors.sdk.errors import AccessRefused, NotSupported
 from connectors.sdk.fields import reference_row
 from connectors.sdk.records import RunRef
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.settle import host_window, unless_in_flight
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.hosts import sent_once
@@ -119,7 +120,7 @@ class DbtActions:
         kind = str(outcome.get("said"))
         if kind == "refused":
             reason = str(outcome.get("why") or "it was refused under this key before")
-            raise AccessRefused(f"dbt could not be started: {reason[:200]}")
+            raise AccessRefused(f"dbt could not be started: {masked_head(reason, 200)}")
         why = {
             "late": "the request came too late and nothing was done. Send it again",
             "runs": "dbt runs there meanwhile. Send it again when it has ended",

@@ -11,6 +11,7 @@ from typing import Any
 from connectors.dbt.options import DbtOptions
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
 from connectors.sdk.records import TargetClock
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.transport.hosts import ScriptClient, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import sections
 
@@ -58,7 +59,7 @@ class DbtClient(ScriptClient[DbtOptions]):
             raise AccessRefused(f'{where}: no "{self.options.python}" there: set python to the path of a Python 3.8')
         if done.exit_status and not done.stdout.rstrip().endswith(b" END"):
             fault = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["nothing"]
-            raise AccessRefused(f"{where}: its Python could not read the projects: {fault[0][:200]}")
+            raise AccessRefused(f"{where}: its Python could not read the projects: {masked_head(fault[0], 200)}")
         section = next(part for part in sections(done.stdout, nonce, where) if part.kind == "JSON")
         try:
             value = json.loads(section.body)

@@ -126,7 +126,8 @@ def _add_result(outcome: DbtOutcome, result: Any, where: str) -> None:
     try:
         name, status = str(result["unique_id"]), str(result["status"])
     except (KeyError, TypeError):
-        outcome.skipped.append(SkippedRecord(where, "a result without unique_id and status", repr(result)[:200]))
+        text = repr(result)[:200]
+        outcome.skipped.append(SkippedRecord(where, "a result without unique_id and status", text))
         return
     state = NODE_STATES.get(status, RunState.UNKNOWN)
     if state is RunState.UNKNOWN:

@@ -21,6 +21,7 @@ from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretReso
 from connectors.sdk.errors import NotSupported
 from connectors.sdk.fields import matches_any
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
 
@@ -36,7 +37,7 @@ class ScheduleReader:
     def inventory(self, previous_hash: str) -> Inventory:
         """All schedules that the options name. Raises SystemUnreachable or AccessRefused."""
         chosen, region, reason = self._chosen(), self._options.region, "a schedule without a name to ask for"
-        unread = (SkippedRecord("ListSchedules", reason, str(row)[:200]) for row in self._clocks.unread)
+        unread = (SkippedRecord("ListSchedules", reason, masked_head(str(row), 200)) for row in self._clocks.unread)
         return read_inventory(
             self._client,
             "ListSchedules",

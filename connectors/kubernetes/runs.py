@@ -23,6 +23,7 @@ from connectors.sdk import fields
 from connectors.sdk.errors import AccessRefused, RecordUnreadable, SystemUnreachable
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import HistoryGap, Poll, RunRef, SkippedRecord, TargetClock
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.http import HttpAnswerTooLarge, HttpReply
 
@@ -287,7 +288,7 @@ def _add_event(line: bytes, reply: HttpReply, changes: KubernetesChanges) -> Non
         return
     if kind == "ERROR":
         if job.get("code") != GONE_STATUS:
-            raise SystemUnreachable(f"{reply.place} ends with an error: {str(job.get('message'))[:200]}")
+            raise SystemUnreachable(f"{reply.place} ends with an error: {masked_head(str(job.get('message')), 200)}")
         changes.is_expired = True
         return
     if kind in ("ADDED", "MODIFIED", "DELETED"):

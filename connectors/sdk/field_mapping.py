@@ -28,6 +28,7 @@ from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import digest, listed
 from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import ProofLevel, RunState, Verb
 
 STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")
@@ -657,7 +658,7 @@ def unknown_states(runs: Iterable[RunRecord]) -> tuple[str, ...]:
 
 
 def skipped(place: str, row: Any, error: RecordUnreadable) -> SkippedRecord:
-    return SkippedRecord(place, str(error), json.dumps(row, default=str)[:200])
+    return SkippedRecord(place, str(error), masked_head(json.dumps(row, default=str), 200))
 
 
 def jobs_of(

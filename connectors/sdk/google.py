@@ -14,7 +14,7 @@ from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
 from connectors.sdk.option_errors import StrictOptions
-from connectors.sdk.secrets import SecretRef
+from connectors.sdk.secrets import SecretRef, masked_head
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import AUTHORIZATION, HttpEndpoint, HttpReply, Transport
 from connectors.sdk.transport.sign_in import SIGN_IN_REFUSED, RenewedAccount, lifetime_of
@@ -59,7 +59,8 @@ class GoogleIdentity:
         if reply.status >= 400:
             try:
                 table = reply.table()
-                texts = [str(table[name])[:200] for name in ("error", "error_description") if table.get(name)]
+                named = [str(table[name]) for name in ("error", "error_description") if table.get(name)]
+                texts = [masked_head(text, 200) for text in named]
                 why = ": ".join(texts) or "no message"
             except AccessRefused:
                 why = str(reply.status)

@@ -17,7 +17,7 @@ import stat
 import subprocess
 import threading
 import time
-from base64 import b64encode
+from base64 import b32encode, b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -25,18 +25,28 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
+from weakref import WeakSet
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, model_validator
 
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.option_errors import StrictOptions
+from connectors.sdk.regular_file import read_regular_file
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 LIMIT_BYTES = 64 * 1024
 MASK = "•••"
 SHORTEST_MASKED = 4  # shorter values would blank out ordinary words
 SHORTEST_INSIDE = 8
+SHORTEST_PART = 6
+"""Shortest beginning or end of a secret that is masked where a text was cut."""
+_CODED = "[A-Za-z0-9+/=_-]"
+_CODED_SIGN = re.compile(_CODED)
+_BETWEEN = re.compile(r"[\s:_-]+")
+_LOWER: dict[int, str | None] = {ord(sign): sign.lower() for sign in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+"""Only letters whose lower case has the same length."""
+_SQUEEZED = _LOWER | dict.fromkeys(map(ord, " \t\n\r\f\v:_-"))
 INHERITED_VARIABLES = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "GNUPGHOME",
      "PASSWORD_STORE_DIR", "DBUS_SESSION_BUS_ADDRESS"}
@@ -156,7 +166,12 @@ class SecretStore:
         """Environment variables that were resolved, or missed."""
         self._values: set[str] = set()
         self._forms: tuple[str, ...] = ()
+        self._edges: dict[str, int] = {}
+        """Forms inside of more in base64 or base32 -> characters before and after them that hold bits of the secret."""
+        self._squeezed: dict[str, int] = {}
+        """Forms in lower case without spaces, line ends and dashes."""
         self._lock = threading.Lock()
+        _STORES.add(self)
 
     def __call__(self, reference: SecretRef) -> str:
         """The secret's value now, never cached: rotated secrets are read again. Raises AccessRefused with the fix."""
@@ -185,27 +200,78 @@ class SecretStore:
             if new <= self._values:
                 return
             self._values |= new
-            forms = {form for known in self._values for form in _forms(known)}
+            edges = {form: edge for known in self._values for form, edge in _inside(known).items()}
+            forms = {form for known in self._values for form in _forms(known)} | set(edges)
+            squeezed = {form.translate(_SQUEEZED): edges.get(form, 0) for form in sorted(forms)}
+            self._edges = edges
+            self._squeezed = {form: edge for form, edge in squeezed.items() if len(form) >= SHORTEST_INSIDE}
             self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def mask(self, text: str) -> str:
         """`text` with every secret resolved so far replaced, also one that is escaped or split by control sequences."""
         for form in self._forms:
             if form in text:
-                text = text.replace(form, MASK)
+                edge = f"{_CODED}{{0,{self._edges[form]}}}" if form in self._edges else ""
+                text = re.sub(f"{edge}{re.escape(form)}{edge}", MASK, text) if edge else text.replace(form, MASK)
         secret = bytearray(len(text))
+        squeezed = text.translate(_SQUEEZED)
+        if written := [form for form in self._squeezed if form in squeezed]:
+            view = _View(text.translate(_LOWER), _BETWEEN, lambda _: "")
+            for form in written:
+                _mark(secret, view, form, self._squeezed[form])
         for view in _views(text):
             for form in self._forms:
-                at = view.text.find(form)
-                while at >= 0:
-                    begin, end = view.span(at, at + len(form))
-                    secret[begin:end] = b"\1" * (end - begin)
-                    at = view.text.find(form, at + len(form))
+                _mark(secret, view, form)
         masked, done = [], 0
         for match in re.finditer(b"\1+", secret):
             masked += [text[done : match.start()], MASK]
             done = match.end()
         return "".join([*masked, text[done:]])
+
+    def mask_part(self, text: str, begins_cut: bool, ends_cut: bool) -> str:
+        """The masked text of a part of a log, also without the rest of a secret at an end where it was cut."""
+        text = self.mask(text)
+        if begins_cut:
+            length = max((_overlap(form, text) for form in self._forms), default=0)
+            text = MASK + text[length:] if length else text
+        if ends_cut:
+            length = max((_overlap(text, form) for form in self._forms), default=0)
+            text = text[: len(text) - length] + MASK if length else text
+        return text
+
+    @property
+    def longest(self) -> int:
+        return len(self._forms[0]) if self._forms else 0
+
+
+_STORES: WeakSet[SecretStore] = WeakSet()
+
+
+def masked_head(text: str, limit: int) -> str:
+    """The beginning of outside text, masked before it is cut: what is left of a secret after a cut is not found."""
+    for store in list(_STORES):
+        text = store.mask(text[: limit + 2 * store.longest])
+    return text[:limit]
+
+
+def _overlap(before: str, after: str) -> int:
+    """Length of the longest end of `before` that begins `after`, if it is a part of a secret worth masking."""
+    lengths = range(min(len(before), len(after)), SHORTEST_PART - 1, -1)
+    return next((length for length in lengths if after.startswith(before[-length:])), 0)
+
+
+def _mark(secret: bytearray, view: _View, form: str, edge: int = 0) -> None:
+    """Marks where the form is in the view, with as many characters of a code at either end."""
+    at = view.text.find(form)
+    while at >= 0:
+        first, last = at, at + len(form)
+        while first > max(0, at - edge) and _CODED_SIGN.match(view.text, first - 1):
+            first -= 1
+        while last < min(len(view.text), at + len(form) + edge) and _CODED_SIGN.match(view.text, last):
+            last += 1
+        begin, end = view.span(first, last)
+        secret[begin:end] = b"\1" * (end - begin)
+        at = view.text.find(form, at + len(form))
 
 
 class _View:
@@ -282,17 +348,39 @@ def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
 
 def _forms(value: str) -> set[str]:
     """Itself; unescaped, where it looks escaped; with its quotes as SQL, CSV and a shell write them;
-    in a form; in hex; in base64 and base64url, alone and inside of more ("user:password")."""
+    in a form; in hex; in base64, base64url and base32."""
     plain = value.encode("utf-8", "surrogateescape")
     read = {value, *(view.text for view in _views(value))}
     read |= {form.replace("'", quotes) for form in read for quotes in ("''", "'\"'\"'", "'" * 3)}
     read |= {form.replace('"', '""') for form in read}
     read |= {form.replace(" ", "+") for form in read}
-    inside = {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4].decode() for lead in range(3)}
     in_base64 = {b64encode(plain).decode(), b64encode(plain).decode().rstrip("=")}
-    in_base64 |= {form for form in inside if len(form) >= SHORTEST_INSIDE}
     in_base64 |= {form.translate(str.maketrans("+/", "-_")) for form in in_base64}
-    return {form for form in read if len(form) >= SHORTEST_MASKED} | {plain.hex(), plain.hex().upper()} | in_base64
+    coded = {plain.hex(), plain.hex().upper(), *(text.hex() for text in _wide(value))}
+    coded.add(b32encode(plain).decode().rstrip("="))
+    return {form for form in (read | coded) if len(form) >= SHORTEST_MASKED} | in_base64
+
+
+def _wide(value: str) -> list[bytes]:
+    """In UTF-16, as PowerShell encodes it."""
+    return [value.encode(code, "surrogatepass") for code in ("utf-16-le", "utf-16-be")]
+
+
+def _inside(value: str) -> dict[str, int]:
+    """Inside of more ("user:password") in base64, also of UTF-16, in base64 of base64 and in base32; with the number of
+    characters at either end that also hold bits of it."""
+    plain = value.encode("utf-8", "surrogateescape")
+    once = {form for text in (plain, *_wide(value)) for form in _in_base64(text)}
+    twice = {form for text in {b64encode(plain), *map(str.encode, _in_base64(plain))} for form in _in_base64(text)}
+    in_base32 = {b32encode(b"x" * lead + plain)[8 if lead else 0 : -8].decode() for lead in range(5)}
+    edges = dict.fromkeys(in_base32, 8) | dict.fromkeys(twice, 12) | dict.fromkeys(once, 4)
+    edges |= {form.translate(str.maketrans("+/", "-_")): edge for form, edge in edges.items()}
+    return {form: edge for form, edge in edges.items() if len(form) >= SHORTEST_INSIDE}
+
+
+def _in_base64(text: bytes) -> set[str]:
+    """The characters that only this text decides, for each of its three positions within more."""
+    return {b64encode(b"x" * lead + text)[4 if lead else 0 : -4].decode() for lead in range(3)}
 
 
 def _secret_lines(value: str) -> Iterator[str]:
@@ -320,7 +408,7 @@ def _secret_parts(value: str) -> Iterator[str]:
 def _from_file(path: Path) -> str:
     try:
         info = path.expanduser().stat()
-        data = path.expanduser().read_bytes()[:LIMIT_BYTES]
+        data = read_regular_file(path.expanduser(), LIMIT_BYTES)
     except OSError as error:
         raise AccessRefused(f"secret file {path}: {error.strerror}. Make it readable for this user.") from None
     mode = stat.S_IMODE(info.st_mode)

@@ -296,7 +296,7 @@ def _print_rota(arguments: argparse.Namespace, rotas: list[RotaView], at: dateti
             for person, begins, ends in rota.then[:NEXT_SHIFTS]
         ),
         f"  refreshed {age_text(rota.read, now)} from {rota.source}",
-        *([f"  last refresh failed: {rota.error}"] if rota.error else []),
+        *([f"  problem: {rota.error}"] if rota.error else []),
     ]
     return print_result(arguments, rota, lines, code=Exit.OK if rota.person else Exit.PROBLEM)
 

@@ -497,6 +497,7 @@ def probe_all(arguments: argparse.Namespace, config: Config, secrets: SecretStor
     return {
         "system": probe_systems(config, secrets, arguments.timeout, engine_runs(arguments)),
         "route": probe_routes(config, secrets, accepted_routes(arguments)),
+        "rota": probe_rotas(config, secrets),
         "check": probe_checks(config, secrets, arguments.timeout),
         "slack": probe_slack(config, secrets),
         "otlp": probe_otlp(config, secrets),
@@ -584,6 +585,23 @@ def probe_checks(config: Config, secrets: SecretStore, timeout: float) -> list[P
     checks = config.declared.checks
     with ThreadPoolExecutor(min(8, len(checks) or 1)) as pool:
         return list(pool.map(lambda check: _guarded(f"check {check.name}", secrets, partial(probe, check)), checks))
+
+
+def probe_rotas(config: Config, secrets: SecretStore) -> list[ProbeResult]:
+    """Whether the calendar of each rota can be read; events that are left out are notes."""
+    from console.engine.notify.on_call import CALENDAR_ERRORS, error_text, read_calendar_of
+
+    folder = config.path if config.path.is_dir() else config.path.parent
+
+    def probe(name: str) -> ProbeResult:
+        title = f"rota {name}"
+        try:
+            problem = read_calendar_of(config.rotas[name], folder, secrets, datetime.now(UTC)).problem
+        except CALENDAR_ERRORS as error:
+            return ProbeResult(title, "broken", "", (secrets.mask(f"cannot be read: {error_text(error)}"),))
+        return ProbeResult(title, "ok", "", notes=(secrets.mask(problem),) if problem else ())
+
+    return [_guarded(f"rota {name}", secrets, partial(probe, name)) for name in config.rotas]
 
 
 def probe_slack(config: Config, secrets: SecretStore) -> list[ProbeResult]:

@@ -8,12 +8,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from connectors.sdk.file_trust import write_access_fault
-from console.config.paths import config_files, encoding_fault
+from console.config.paths import NESTED_TOO_DEEP, config_files, encoding_fault, read_config, unreadable_text
 
 
 def suggestion(name: str, known: Iterable[str], table: str = "") -> str:
@@ -111,7 +112,7 @@ def named_at(files: list[Path], name: str) -> str:
     """ "headway.toml:12: services.supply-plan: ", where a job is named first; empty if it is not found."""
     for file in files:
         section = ""
-        for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(read_config(file).splitlines(), 1):
             if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
                 section = header[1]
             if re.search(rf"[\"']{re.escape(name)}[\"']", line.partition(" #")[0]):
@@ -131,9 +132,8 @@ def read_files(path: Path, reading: ConfigDocument) -> Table:
     if not files:
         reading.unread = True
         reading.report(path, f"no *.toml file in this folder. Fix: {NO_CONFIG}.")
-    for fault in dict.fromkeys(
-        filter(None, map(write_access_fault, [path, *(file for file in files if file not in reading.instead)]))
-    ):
+    read = [file for file in files if file not in reading.instead and (file.is_file() or not file.exists())]
+    for fault in dict.fromkeys(filter(None, map(write_access_fault, [path, *read]))):
         reading.unread = True
         reading.report(path, f"is not used, because {fault}.")
     for file in () if reading.unread else files:
@@ -147,11 +147,11 @@ def _text_of(file: Path, reading: ConfigDocument) -> str:
     if file in reading.instead:
         return reading.instead[file]
     try:
-        return file.read_text("utf-8-sig")
+        return read_config(file)
     except UnicodeDecodeError as error:
         line, problem = encoding_fault(error)
         reading.report(file, problem, line)
-        return file.read_text("utf-8-sig", errors="replace")
+        return error.object.decode("utf-8-sig", errors="replace")
 
 
 def _read_one(file: Path, reading: ConfigDocument) -> Table:
@@ -161,7 +161,7 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
     except FileNotFoundError:
         reading.report(file, f"no such file. Fix: {NO_CONFIG}.")
     except OSError as error:
-        reading.report(file, f"cannot be read: {error.strerror}. Fix: make it readable for this user.")
+        reading.report(file, unreadable_text(error))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         fault = toml_fault(file, reading.texts[file], error)
         reading.faults.append(replace(fault, problem=f"{fault.problem} The rest was not read."))
@@ -174,7 +174,7 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
     if isinstance(error, RecursionError):
         lines = text.split("\n")
         line = bisect_left(range(1, len(lines)), True, key=lambda count: _is_too_deep("\n".join(lines[:count]))) + 1
-        return ConfigFault(file, line, "", "has tables or lists that are nested too deep. Fix: remove levels.")
+        return ConfigFault(file, line, "", f"{NESTED_TOO_DEEP}. Fix: remove levels.")
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
     if match is None:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
@@ -293,14 +293,15 @@ def dotted(key: tuple[str, ...]) -> str:
 
 def line_of(text: str, key: tuple[str, ...]) -> int | None:
     """The line of `key` in a TOML text, found by headers and names; None if not found."""
-    lines = text.splitlines()
+    headers = _headers(text)
+    lines = headers.lines
     if not key or not lines:
         return None
     if key[0] in LISTS and len(key) > 1:
-        start = _nth_line(lines, rf"\s*\[\[\s*{key[0]}\s*\]\]", int(key[1]))
+        start = headers.nth(key[:1], int(key[1]))
         rest = key[2:]
     else:
-        start, rest = _header(lines, key)
+        start, rest = _header(headers, key)
     if start is None:
         return _line_of_value(text, key[0]) if key[0] in LISTS else None
     return _key_line(lines, start, rest) or start + 1
@@ -318,17 +319,48 @@ def line_in_tables(text: str, key: tuple[str, ...]) -> int:
     return (_key_line(lines, -1, key) or 1) if below is None else below + 1
 
 
-def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Headers:
+    """The lines of a TOML text, and which of them are table headers, from 0."""
+
+    lines: list[str]
+    exact: Mapping[tuple[str, ...], list[int]]
+    within: Mapping[tuple[str, ...], int]
+    """Key -> the first header that begins with it."""
+
+    def nth(self, key: tuple[str, ...], number: int) -> int | None:
+        lines = self.exact.get(key, [])
+        return lines[number - 1] if len(lines) >= number else None
+
+
+_HEADER_LINE = re.compile(r"\s*\[{1,2}([^\]]*)\]")
+_HEADER_PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s.\"']+)")
+
+
+@lru_cache(maxsize=16)
+def _headers(text: str) -> _Headers:
+    """Read once for all faults of a text."""
+    exact: dict[tuple[str, ...], list[int]] = {}
+    within: dict[tuple[str, ...], int] = {}
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if (match := _HEADER_LINE.match(line)) and (key := tuple(map("".join, _HEADER_PART.findall(match[1])))):
+            exact.setdefault(key, []).append(number)
+            for depth in range(1, len(key) + 1):
+                within.setdefault(key[:depth], number)
+    return _Headers(lines, exact, within)
+
+
+def _header(headers: _Headers, key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
     """The line of the innermost table with the key, from 0, and the keys within it."""
     for depth in range(len(key), 1 if key[0] in SINGLE_FILE_TABLES else 2, -1):
         counted, number = (key[: depth - 1], int(key[depth - 1])) if key[depth - 1].isdigit() else (key[:depth], 1)
-        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
+        start = headers.nth(counted, number)
         if start is not None:
             return start, key[depth:]
     for depth in range(min(2, len(key)) if key[0] not in SINGLE_FILE_TABLES else 1, 0, -1):
-        start = _nth_line(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1)
-        if start is not None:
-            return start, key[depth:]
+        if key[:depth] in headers.within:
+            return headers.within[key[:depth]], key[depth:]
     return None, key
 
 

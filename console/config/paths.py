@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from connectors.sdk.regular_file import read_regular_file
+
 STORE_URL = (
     "the URL of a shared store may hold a password, so it is written as a reference: "
     '{ env = "HEADWAY_STORE" }, { file = "PATH" } or { command = ["pass", "show", "x"] }'
 )
+NESTED_TOO_DEEP = "has tables or lists that are nested too deep"
 STORE = "headway.db"
 """Beside the config, where that names none."""
 SCHEMES = ("sqlite://", "postgresql://", "postgres://")
@@ -74,10 +78,12 @@ def _estate(config: Path) -> dict[str, object]:
     fault, fix = "", 'Fix: "headway check" names every problem'
     for file in files:
         try:
-            table, problem = _estate_in(file.read_text("utf-8-sig"))
-        except OSError as error:
+            table, problem = _estate_in(read_config(file))
+        except FileNotFoundError as error:
             fix = 'Fix: "headway init" writes one from what runs here; "headway demo" needs none'
             raise NoStore(f"{error.filename}: {error.strerror}. {fix}") from None
+        except OSError as error:
+            raise NoStore(f"{file}: {unreadable_text(error)}") from None
         except UnicodeDecodeError as error:
             line, problem = encoding_fault(error)
             table, problem = {}, f"line {line} {problem.rstrip('.')}"
@@ -95,18 +101,33 @@ def config_files(config: Path) -> list[Path]:
     return sorted(config.glob("*.toml")) if config.is_dir() else [config]
 
 
+MAX_CONFIG_BYTES = 8 * 1024**2
+
+
+def read_config(file: Path) -> str:
+    """The text of a config file: a regular file within MAX_CONFIG_BYTES. Raises OSError, UnicodeDecodeError."""
+    return read_regular_file(file, MAX_CONFIG_BYTES).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def unreadable_text(error: OSError) -> str:
+    """Why a config file is not read, with the fix."""
+    fix = {errno.EINVAL: "remove it, or write a regular file", errno.EFBIG: "split or shorten it"}
+    return f"cannot be read: {error.strerror}. Fix: {fix.get(error.errno or 0, 'make it readable for this user')}."
+
+
 def has_settings(file: Path) -> bool:
     """False for a file with comments and empty lines only; True where it cannot be read."""
     try:
-        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
-    except OSError:
+        lines = read_config(file).splitlines()
+    except (OSError, UnicodeDecodeError):
         return True
     return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
 
 
 def _uses_default_store(config: Path, files: Sequence[Path]) -> bool:
     """True if no file names a store, and the default store exists."""
-    named = any(re.search(rb"^[ \t]*store[ \t]*=", file.read_bytes(), re.MULTILINE) for file in files)
+    pattern = re.compile(rb"^[ \t]*store[ \t]*=", re.MULTILINE)
+    named = any(pattern.search(read_regular_file(file, MAX_CONFIG_BYTES)) for file in files)
     return not named and ((config if config.is_dir() else config.parent) / STORE).is_file()
 
 
@@ -116,11 +137,12 @@ def _estate_in(text: str) -> tuple[dict[str, object], str]:
 
     try:
         table = tomllib.loads(text).get("estate", {})
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = NESTED_TOO_DEEP if isinstance(error, RecursionError) else str(error)
         alone = re.search(r"^[ \t]*\[estate\].*?(?=^[ \t]*\[|\Z)", text, re.MULTILINE | re.DOTALL)
         if alone is None or alone[0] == text:
-            return {}, str(error)
-        return _estate_in(alone[0])[0], str(error)
+            return {}, reason
+        return _estate_in(alone[0])[0], reason
     return table if isinstance(table, dict) else {}, ""
 
 

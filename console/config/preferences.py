@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from console.config.key_table import NO_REMAP, Remap
 from console.config.keymap import read_layers
-from console.config.paths import encoding_fault, user_folder
+from console.config.paths import NESTED_TOO_DEEP, encoding_fault, read_config, user_folder
 from console.config.saved_views import SavedView, read_view
 from console.config.signals import Signals, read_signals
 
@@ -64,7 +64,7 @@ def read_preferences(path: Path | None = None) -> PersonalPreferences:
     """The preferences; without a file defaults, and no fault."""
     path = path or preferences_file()
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_config(path)
         document = _parsed(text)
     except FileNotFoundError:
         return PersonalPreferences(path)
@@ -85,7 +85,10 @@ def read_preferences(path: Path | None = None) -> PersonalPreferences:
 def _parsed(text: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - most have no such file, and start quicker
 
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(NESTED_TOO_DEEP) from None
 
 
 def _checked(preferences: PersonalPreferences, document: Mapping[str, Any]) -> PersonalPreferences:
@@ -160,7 +163,7 @@ def _change(path: Path, name: str, fields: Mapping[str, Any] | None) -> None:
 
 def _read_unchanged(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_config(path)
         document = _parsed(text)
     except FileNotFoundError:
         return "", {}

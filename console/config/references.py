@@ -6,7 +6,6 @@ system or a job is added: until then it is a warning of `headway check`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from console.config.dependencies import find_cycle
 from console.config.document import ConfigDocument, Table, suggestion
 from console.config.sections import Config, DependencySettings
 from console.domain.ids import split_job_name
+from console.domain.name_pattern import name_matcher
 
 TIERS = ("1", "2", "3", "4", "5")
 _ANYTHING = "*"
@@ -202,8 +202,7 @@ def _exact_names(table: Table, key: str) -> list[str]:
 
 def matches_any(pattern: str, names: Iterable[str]) -> bool:
     """True where any of the names fits the pattern: * for any text, nothing else is special."""
-    fits = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
-    return any(fits(name) for name in names)
+    return any(map(name_matcher(pattern).fullmatch, names))
 
 
 def unmatched_patterns(config: Config) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from console.domain.ids import name_key
+
 EVERYBODY = "*"
 UNKNOWN_PERSON = "link"
 """The person of a link in a message with several possible readers."""
@@ -58,7 +60,7 @@ class Person:
 
 def is_same_person(name: str, other_name: str) -> bool:
     """Whether two names are of one person: a directory may take any case of a login, and a proxy hands it on."""
-    return name.casefold() == other_name.casefold()
+    return name_key(name) == name_key(other_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,7 +331,7 @@ class RotaView:
     read: datetime | None
     known_until: datetime
     error: str
-    """Why the last read failed."""
+    """Why the last read failed, or what it left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from unicodedata import normalize
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=366)
@@ -11,6 +12,11 @@ MAX_AHEAD = timedelta(days=366)
 MAX_ID_DIGITS = 18
 """Maximum digits of an id in the database."""
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def name_key(name: str) -> str:
+    """The name of a person as names are compared: in any case, with an accent as one character or two."""
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def micros(instant: datetime) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from connectors.sdk.states import Verb
 from console.control.access.authorization import OPERATIONS, AccessGranted, AccessRefusal, approvers, authorize
 from console.domain.access import ActionSubject, Person
+from console.domain.name_pattern import exact_name
 from console.domain.request import RequestKind
 from console.domain.switches import Modes
 from console.store import access, subjects, switches
@@ -131,8 +132,10 @@ def request_subjects(session: Session, kind: RequestKind, arguments: Mapping[str
         matchers: Any = arguments.get("matchers")
         if kind is RequestKind.EXPIRE_SILENCE:
             matchers = subjects.silence_matchers(session, int(arguments.get("silence") or 0))
-        system = str(matchers.get("system", "")) if isinstance(matchers, dict) else ""
-        return [{"system": system} if system and "*" not in system else {}]
+        matchers = matchers if isinstance(matchers, dict) else {}
+        exact = {name: exact_name(str(matchers.get(name, ""))) for name in ("job", "system")}
+        jobs = subjects.jobs_named(session, exact["job"] or "")
+        return [{"job_id": job_id} for job_id in jobs] or [{"system": exact["system"] or ""}]
     names = _SUBJECT_ARGUMENTS.get(kind, ("run_id", "job_id"))
     name = next((name for name in names if arguments.get(name) is not None), "")
     value: Any = arguments.get(name)

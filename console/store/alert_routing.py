@@ -263,6 +263,8 @@ class RotaReading:
     shifts: str
     """JSON: [person, begins µs, ends µs]."""
     until_us: int
+    problem: str = ""
+    """What of the calendar could not be read."""
 
 
 def record_rota(store: Database, fence: int, rota: RotaReading, now_us: int) -> bool:
@@ -271,9 +273,10 @@ def record_rota(store: Database, fence: int, rota: RotaReading, now_us: int) -> 
         before = session.first("SELECT shifts FROM rota WHERE name = ?", (rota.name,))
         session.rows(
             "INSERT INTO rota (name, source, text, shifts, until_us, read_us, tried_us, error) VALUES (?, ?, '', ?, ?,"
-            " ?, ?, '') ON CONFLICT (name) DO UPDATE SET source = excluded.source, text = '', shifts = excluded.shifts,"
-            " until_us = excluded.until_us, read_us = excluded.read_us, tried_us = excluded.tried_us, error = ''",
-            (rota.name, rota.source, rota.shifts, rota.until_us, now_us, now_us),
+            " ?, ?, ?) ON CONFLICT (name) DO UPDATE SET source = excluded.source, text = '', shifts = excluded.shifts,"
+            " until_us = excluded.until_us, read_us = excluded.read_us, tried_us = excluded.tried_us,"
+            " error = excluded.error",
+            (rota.name, rota.source, rota.shifts, rota.until_us, now_us, now_us, rota.problem),
         )
     return before is None or before.shifts != rota.shifts
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from console.store.db.database import Database
     from console.store.db.fence import Fence
 
+PERIOD_AT = "period_at"
+"""The parameter of a start by which its period is named."""
 EXPIRED_REASON = f"not approved within {format_duration(APPROVAL_SECONDS)}: request it again"
 
 _BACKFILL_STEPS = (
@@ -28,7 +30,8 @@ _BACKFILL_STEPS = (
     " JOIN plan_step n ON n.plan_id = p.id AND n.job_id = s.job_id AND n.verb IN ('rerun', 'start')"
 )
 _COVERED_STEPS = (
-    "SELECT COALESCE(r.period_key, n.period_key) AS period_key, n.action_key, n.verb, n.run_id, n.parameters"
+    "SELECT COALESCE(r.period_key, n.period_key) AS period_key, r.id IS NOT NULL AS is_of_run, n.action_key, n.verb,"
+    " s.verb AS approved_verb, n.run_id, n.parameters"
     f"{_BACKFILL_STEPS} LEFT JOIN action o ON o.key = n.action_key LEFT JOIN run r ON r.id = n.run_id"
     " WHERE s.action_key = ? AND s.verb IN ('rerun', 'start') AND ((n.state = 'planned' AND n.started_us IS NULL)"
     " OR (o.state = 'requested' AND o.needs_approval AND o.approved_by = '')) ORDER BY n.place"
@@ -52,7 +55,9 @@ _LAST_USED = (
 @dataclass(frozen=True, slots=True)
 class CoveredPeriod:
     period: str
-    """Period key of the run, else of the step; parameters that differ from it in brackets."""
+    """The period key of the run, else of the step, after the verb if it is another than that of the approved action; in
+    brackets the parameters, but those that repeat the period of the run. That of a step is the requester's text: only
+    `period_at` repeats it."""
     key: str
     """Key of its action; empty while its step is only planned."""
 
@@ -64,9 +69,11 @@ def covered_periods(session: Session, key: str) -> list[CoveredPeriod]:
 
 
 def _period_text(row: Row) -> str:
-    period = decode_name(row.period_key)
-    given = ", ".join(f"{name} {value}" for name, value in parse_object(row.parameters).items() if value != period)
-    return f"{period} ({given})" if given else period
+    period, parameters = decode_name(row.period_key), parse_object(row.parameters)
+    repeated = {name for name, value in parameters.items() if value == period and (row.is_of_run or name == PERIOD_AT)}
+    given = ", ".join(f"{name} {value}" for name, value in parameters.items() if name not in repeated)
+    text = period if row.verb == row.approved_verb else f"{row.verb} {period}"
+    return f"{text} ({given})" if given else text
 
 
 def approval_digest(session: Session, key: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from console.domain.ids import job_name
+from console.domain.name_pattern import exact_name, name_matcher
 from console.store.meta import get_meta, set_meta
 from console.text.cleaning import clean_line
 
@@ -86,11 +87,11 @@ class JobNames(Iterable[str], Container[str], Protocol):
 
 
 def matching_names(pattern: str, names: JobNames) -> list[str]:
-    """The names that match a pattern; without a `*` only that name itself."""
-    if "*" not in pattern:
-        return [pattern] if pattern in names else []
-    matches = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
-    return [name for name in names if matches(name)]
+    """The names that match a pattern; without a wildcard only that name itself."""
+    exact = exact_name(pattern)
+    if exact is not None:
+        return [exact] if exact in names else []
+    return [*filter(name_matcher(pattern).fullmatch, names)]
 
 
 FORMER_NAMES_KEY = "former_names"

@@ -61,6 +61,11 @@ def has_system(session: Session, name: str) -> bool:
     return bool(session.rows("SELECT 1 FROM system WHERE name = ? AND NOT removed", (name,)))
 
 
+def jobs_named(session: Session, name: str) -> list[int]:
+    """The jobs with this full name."""
+    return [int(row.id) for row in session.rows("SELECT id FROM job WHERE name = ?", (encode_name(name),))]
+
+
 def name_of_job(session: Session, job_id: int | None) -> str:
     """The job's name as it is stored; empty for an unknown one."""
     row = None if job_id is None else session.first("SELECT name FROM job WHERE id = ?", (job_id,))

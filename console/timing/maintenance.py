@@ -5,7 +5,6 @@ Planned changes for a business date are a later deadline, a later start or a lon
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -14,6 +13,7 @@ from functools import lru_cache
 from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
 from console.domain.check import Check
 from console.domain.estate import Estate, JobFacts, ServiceFacts, TargetFacts
+from console.domain.name_pattern import matches_name
 from console.domain.promise import DeadlineExtension
 from console.domain.service import service_of_instance
 from console.domain.settings import Declared
@@ -133,7 +133,7 @@ def takes_longer(declared: Declared, job: str, business_date: date) -> tuple[tim
 
 def matches_any(patterns: Iterable[str], name: str) -> bool:
     """True where one of the patterns means the name: * for any text, nothing else is special."""
-    return any(_pattern(pattern).fullmatch(name) for pattern in patterns)
+    return any(matches_name(pattern, name) for pattern in patterns)
 
 
 def _lasting(declared: Declared, system: str, target: str, job: str | None, at: datetime) -> ActiveMaintenance | None:
@@ -190,8 +190,3 @@ def _most(declared: Declared, job: str, business_date: date, what: str) -> tuple
         if matches_any(exception.jobs, job)
     ]
     return max(changes, default=(_NOTHING, ""))
-
-
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)

@@ -13,7 +13,10 @@ import pytest
 from connectors.sdk.states import RunState
 from console.config.sections import PermissionSettings
 from console.domain.alert import AlertingSettings, RouteRule
+from console.domain.request import RequestKind
 from console.domain.settings import Declared
+from console.engine.access import request_subjects
+from console.store import subjects
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -104,6 +107,29 @@ def test_a_reopened_incident_is_unacknowledged(bench: Bench) -> None:
     ]
     assert "Acknowledge  headway ack INC-0001" in bench.sink.got[-1][2]
     assert [""] == [incident["acknowledged_by"] for incident in headway(bench.url, "incident", "list", "--json").data]
+
+
+@pytest.mark.parametrize(
+    "matchers, subject",
+    [
+        ({"job": "fake/extract"}, {"job_id": 1}),
+        ({"system": "fake", "job": "fake/extract"}, {"job_id": 1}),
+        ({"system": "fake", "job": "fake/*"}, {"system": "fake"}),
+        ({"system": "fake", "tier": "3"}, {"system": "fake"}),
+        ({"system": "fa*"}, {"system": ""}),
+        ({"job": "fake/[*]"}, {"system": ""}),
+        ("broken", {"system": ""}),
+    ],
+)
+def test_a_silence_needs_the_permission_for_all_that_it_may_match(
+    bench: Bench, matchers: object, subject: dict[str, Any]
+) -> None:
+    fails(bench)
+    with bench.store.read() as session:
+        found = request_subjects(session, RequestKind.ADD_SILENCE, {"matchers": matchers})
+        if "job_id" in subject:
+            subject = {"job_id": subjects.jobs_named(session, "fake/extract")[0]}
+    assert [subject] == found
 
 
 def test_what_is_silenced_is_recorded_and_not_sent_until_the_silence_ends(bench: Bench) -> None:

@@ -52,6 +52,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.transport.call_limits import Deadline, lists_requests
 from connectors.sdk.transport.http import LATER as LATER_STATUSES
 from connectors.sdk.transport.http import LISTED, NEVER_5XX, HttpEndpoint, HttpReply, Transport, retry_after
@@ -303,7 +304,8 @@ class AwsClient:
         except (BotoCoreError, ResponseParserError) as error:
             raise sorted_local_error(error, self.place, once) from None
         except (ValueError, OverflowError, RecursionError, TypeError, KeyError, AttributeError) as error:
-            text = f"{self.place}: the answer to {method} cannot be read: {type(error).__name__}: {str(error)[:200]}"
+            reason = masked_head(str(error), 200)
+            text = f"{self.place}: the answer to {method} cannot be read: {type(error).__name__}: {reason}"
             raise (OutcomeUnknown if once else InvalidAnswer)(text) from None
         finally:
             self._sender.once = False
@@ -419,7 +421,7 @@ def read_inventory(
         try:
             job = read(row)
         except (RecordUnreadable, AccessRefused) as error:
-            skipped.append(SkippedRecord(operation, str(error), str(row)[:200]))
+            skipped.append(SkippedRecord(operation, str(error), masked_head(str(row), 200)))
             continue
         if job is not None:
             jobs.append(job)

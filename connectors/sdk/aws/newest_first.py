@@ -20,6 +20,7 @@ from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.errors import AccessRefused, NotSupported, RateLimited, RecordUnreadable
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
 
 T = TypeVar("T")
@@ -251,7 +252,7 @@ class NewestFirstReader:
         except RecordUnreadable as error:
             plain = {field: value for field, value in row.items() if not isinstance(value, dict | list)}
             # Without nested values: arguments and environments hold secrets.
-            self.result.skipped.append(SkippedRecord(name, str(error), str(plain)[:200]))
+            self.result.skipped.append(SkippedRecord(name, str(error), masked_head(str(plain), 200)))
 
 
 PLACES_CACHED_SECONDS = 300.0

@@ -42,6 +42,7 @@ from connectors.sdk.errors import (
     SystemUnreachable,
 )
 from connectors.sdk.records import TargetClock
+from connectors.sdk.secrets import masked_head
 from connectors.sdk.settle import wait_seconds
 from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request, note_limit
 from connectors.sdk.transport.loopback import is_loopback
@@ -251,11 +252,11 @@ class HttpReply:
             document = json.loads(self.body.decode("utf-8-sig"))
             fields = document if isinstance(document, dict) else {"errors": document}
             texts = (_detail_text(fields.get(name)) for name in ERROR_TEXT_FIELDS)
-            return next(filter(None, texts), "")[:ERROR_TEXT_LIMIT]
+            return masked_head(next(filter(None, texts), ""), ERROR_TEXT_LIMIT)
         except (ValueError, RecursionError):
             is_text = self.content_type == "text/plain"
             lines = self.body[:ERROR_BYTES].decode("utf-8", "replace").split("\n") if is_text else []
-            return next(filter(None, map(str.strip, lines)), "")[:ERROR_TEXT_LIMIT]
+            return masked_head(next(filter(None, map(str.strip, lines)), ""), ERROR_TEXT_LIMIT)
 
     def not_json(self, kind: str) -> ConnectorError:
         if kind in ("text/html", "application/xhtml+xml"):

@@ -8,10 +8,8 @@ do everything, and visitors may view.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from connectors.sdk.states import Verb
 from console.domain.access import (
@@ -25,6 +23,7 @@ from console.domain.access import (
     Role,
     is_same_person,
 )
+from console.domain.name_pattern import matches_name
 from console.domain.request import RequestKind
 
 LOWEST_TIER = 5
@@ -160,6 +159,8 @@ def _covers(permission: PermissionRule, subject: ActionSubject) -> bool:
         return not permission.is_limited
     if permission.systems and not _is_one_of(subject.system, permission.systems):
         return False
+    if not subject.job:  # all jobs of the system, of any service and tier
+        return not (permission.services or permission.tiers)
     names = [name for name, _ in subject.services]
     if permission.services and not (names and all(_is_one_of(name, permission.services) for name in names)):
         return False
@@ -168,12 +169,7 @@ def _covers(permission: PermissionRule, subject: ActionSubject) -> bool:
 
 
 def _is_one_of(name: str, patterns: Sequence[str]) -> bool:
-    return any(_pattern(pattern).fullmatch(name) for pattern in patterns)
-
-
-@cache
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
+    return any(matches_name(pattern, name) for pattern in patterns)
 
 
 def _policy(operation: Verb | RequestKind, subject: ActionSubject, limit: int) -> AccessGranted | AccessRefusal:

@@ -14,13 +14,14 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.domain.alert import BUSINESS, SHADOW, TECHNICAL, AlertingSettings, RotaRule, on_call
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import Estate
+from console.domain.ids import name_key
 
 
 def route_of_person(alerting: AlertingSettings, rota: str, person: str) -> str:
     """Route of a person of that rota; empty if the config names none."""
     rule = next((rule for rule in alerting.rotas if rule.name == rota), RotaRule(rota))
-    names = {name.casefold(): route for name, route in rule.people}
-    return names.get(person.casefold(), "")
+    names = {name_key(name): route for name, route in rule.people}
+    return names.get(name_key(person), "")
 
 
 def on_call_route(context: AlertContext, route: str) -> str:

@@ -6,7 +6,6 @@ Logs of successful runs are not stored, which would cost thousands of calls a mi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,12 +13,13 @@ from typing import Any, NamedTuple
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import ConnectorError
 from connectors.sdk.records import RunRef
+from connectors.sdk.secrets import SecretStore
 from console.domain.ids import instant
 from console.domain.job import MAX_CARD_LENGTH
 from console.domain.request import RequestKind
 from console.engine.api.server import ChangeHandlers, RequestFailed, RequestHandler, change_origin
 from console.engine.connector_pool import ConnectorPool
-from console.engine.polling.sanitize import sanitize_text
+from console.engine.polling.sanitize import sanitize_log, sanitize_text
 from console.store import actions
 from console.store.db.database import Database
 from console.store.jobs import edit_card
@@ -61,8 +61,8 @@ class BaselineLog(NamedTuple):
 class LogDifferenceHandlers:
     """Compares a log with that of the last successful run."""
 
-    def __init__(self, store: Database, connectors: ConnectorPool, mask: Callable[[str], str]) -> None:
-        self._store, self._connectors, self._mask = store, connectors, mask
+    def __init__(self, store: Database, connectors: ConnectorPool, secrets: SecretStore) -> None:
+        self._store, self._connectors, self._secrets = store, connectors, secrets
 
     def by_kind(self) -> dict[RequestKind, RequestHandler]:
         return {RequestKind.COMPARE_LOGS: self.compare_logs}
@@ -91,7 +91,7 @@ class LogDifferenceHandlers:
         try:
             text = self._text(connector, run.ref)
         except ConnectorError as error:
-            reason = sanitize_text(f"the log of the last successful run cannot be read: {error}", self._mask)
+            reason = sanitize_text(f"the log of the last successful run cannot be read: {error}", self._secrets.mask)
             return BaselineLog("", fields | {"good_error": reason})
         if not text.strip():
             reason = "the scheduler no longer has the log of the last successful run"
@@ -99,4 +99,4 @@ class LogDifferenceHandlers:
         return BaselineLog(text, fields)
 
     def _text(self, connector: Connector, ref: RunRef) -> str:
-        return sanitize_text(connector.log(ref, None, LOG_BYTES, FETCH_SECONDS).text, self._mask)
+        return sanitize_log(connector.log(ref, None, LOG_BYTES, FETCH_SECONDS), self._secrets)

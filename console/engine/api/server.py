@@ -27,7 +27,7 @@ from console.engine.access import authorize_request
 from console.engine.actions.previews import fetch_preview, preview_to_json, unsupported_reason
 from console.engine.connector_pool import REQUESTS_PER_TARGET, ConnectorPool
 from console.engine.keyed_executor import CallsInFlight
-from console.engine.polling.sanitize import sanitizer
+from console.engine.polling.sanitize import sanitize_log, sanitizer
 from console.engine.worker import Pulse
 from console.store import access, actions, approvals, conflicts, request_queue
 from console.store.audit import ChangeOrigin
@@ -228,7 +228,8 @@ class RequestServer:
         native = self._native_ref(arguments)
         with self._connectors.for_request(native.target_id, ANSWER_SECONDS) as connector:
             chunk = connector.log(native.ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
-        return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
+        text = sanitize_log(chunk, self._secrets, arguments.get("start"))
+        return {"text": text, "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
         shown = int(arguments["change"]) if arguments.get("change") is not None else None

@@ -24,6 +24,7 @@ from console.config.sections import SlackSettings
 from console.domain.access import Person
 from console.domain.ids import EPOCH, derived_key, incident_id, incident_name, instant, micros
 from console.domain.incident import ACKNOWLEDGE_FOR
+from console.domain.name_pattern import literal
 from console.engine.api.client import EngineClient
 from console.engine.endpoints import ApiFault
 from console.engine.notify.senders import tls_context
@@ -242,7 +243,7 @@ class SlackButtons:
         root = call.open_incident(number).row
         if root.root_run_id is None:
             raise _Refused(f"{incident_name(number)} has no failed run at its root. Run: headway silence add")
-        matchers = {"system": root.root_job.partition("/")[0], "job": root.root_job}
+        matchers = {"system": root.root_job.partition("/")[0], "job": literal(root.root_job)}
         why = f"{incident_name(number)}, by a button in Slack"
         return f"{root.root_job} silenced", call.client.silence(matchers, SILENCE_SECONDS, why, from_us)
 

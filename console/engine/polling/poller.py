@@ -37,6 +37,7 @@ from console.engine.polling.sanitize import (
     map_texts,
     observed_until,
     sanitize_inventory,
+    sanitize_log,
     sanitize_poll,
     sanitizer,
 )
@@ -142,6 +143,7 @@ class LogTailFetcher:
     def __init__(self, store: Database, clock: Clock, secrets: SecretStore, target_id: int, waiting: Waiting) -> None:
         """`waiting` is entered around each call to the target."""
         self._store, self._clock, self._target_id, self._shown = store, clock, target_id, sanitizer(secrets)
+        self._secrets = secrets
         self._waiting = waiting
 
     def fetch(self, connector: Connector, records: Sequence[RunRecord]) -> dict[tuple[str, str], LogTailText]:
@@ -176,7 +178,7 @@ class LogTailFetcher:
             return LogTailText(
                 "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
             )
-        return LogTailText(self._shown(chunk.text), chunk.cut)
+        return LogTailText(sanitize_log(chunk, self._secrets), chunk.cut)
 
 
 INVENTORY_EVERY = timedelta(minutes=1)

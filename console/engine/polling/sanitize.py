@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from connectors.sdk.records import Inventory, JobRecord, Poll, RunRecord, SkippedRecord
+from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRecord, SkippedRecord
 from connectors.sdk.secrets import SecretStore
 from console.store.ingest.batch import IngestBatch
 from console.store.names import encode_name, is_too_long_name
@@ -28,6 +28,15 @@ Mask = Callable[[str], str]
 def sanitize_text(text: str, mask: Mask) -> str:
     """External text without secrets and control sequences."""
     return mask_secrets(clean(mask(text))) if text else ""
+
+
+def sanitize_log(chunk: LogChunk, secrets: SecretStore, start: str | None = None) -> str:
+    """The text of a part of a log without secrets, also where it was cut; a tail begins with a whole line."""
+    text = chunk.text
+    if start is None and chunk.cut:
+        text = text.partition("\n")[2] or text
+    masked = secrets.mask_part(text, start is not None or chunk.cut, chunk.next is not None)
+    return mask_secrets(clean(masked)) if text else ""
 
 
 def sanitizer(secrets: SecretStore) -> Callable[[str], str]:

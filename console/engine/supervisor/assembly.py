@@ -241,7 +241,7 @@ class EngineAssembly:
                 RequestKind.PROPOSE_PLAN: PlanProposer(store, clock, connectors, secrets, evaluator.estate).propose,
                 RequestKind.RUN_CHECK: self.checks.run_now,
                 **ProbeHandlers(store, clock, connectors, secrets).by_kind(),
-                **LogDifferenceHandlers(store, connectors, secrets.mask).by_kind(),
+                **LogDifferenceHandlers(store, connectors, secrets).by_kind(),
                 **AlertRouteHandlers(store, clock, config, self.outbox.wake.set).by_kind(),
                 **AlertResponseHandlers(store, clock, changed).by_kind(),
                 **ServiceHandlers(store, clock, changed).by_kind(),
@@ -256,9 +256,8 @@ class EngineAssembly:
         folder, changed = config.path if config.path.is_dir() else config.path.parent, self.evaluator.wake.set
         self.rotas = RotaReader(store, clock, config.rotas, alerting, folder, self.secrets, changed)
         noise = (alerting.noise_report, self.routing.url_sources, config.alerts.shadow_route)
-        self.periodic = PeriodicTasks(
-            self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step, self.outbox.refresh_alertmanagers
-        )
+        self.periodic = PeriodicTasks(self.rotas.step, WeeklyNoiseReport(store, clock, *noise).step)
+        self._refreshing = PeriodicTasks(self.outbox.refresh_alertmanagers)
         self.on_call = OnCallResponses(store, clock, config.routes, self.secrets, changed)
         self.responses = PeriodicTasks(lambda fence: self.on_call.step(fence, self.responses.pulse.beat))
         self.retention = StoreRetention(store, clock, config.retention_rules)
@@ -275,7 +274,8 @@ class EngineAssembly:
         own: list[tuple[str, MonitoredWorker]] = [
             ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
             ("answers", self.answers), ("checks", self.checks), ("periodic", self.periodic),
-            ("back-test", self.back_testing), ("retention", self._pruning), ("polls", self.poll_pool),
+            ("alertmanager", self._refreshing), ("back-test", self.back_testing), ("retention", self._pruning),
+            ("polls", self.poll_pool),
         ]  # fmt: skip
         own += [("responses", self.responses)] if self.config.routes else []
         own += [("inbound", self._inbound)] if self._inbound.is_needed else []

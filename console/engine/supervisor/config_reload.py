@@ -16,7 +16,7 @@ import structlog
 from connectors.sdk.file_trust import write_access_fault
 from console.config.document import ConfigFault, ConfigFaults, line_of
 from console.config.loading import load_config
-from console.config.paths import config_files
+from console.config.paths import config_files, read_config
 from console.config.sections import Config
 from console.engine.worker import Pulse
 from console.text.cleaning import clean_line
@@ -95,7 +95,7 @@ class ConfigWatcher:
         if not self._own_store or config.estate.store == self.config.estate.store:
             return []
         key = ("estate", "store")
-        places = [(file, line_of(file.read_text("utf-8-sig"), key)) for file in config_files(self._path)]
+        places = [(file, line_of(read_config(file), key)) for file in config_files(self._path)]
         file, line = next(((file, line) for file, line in places if line), (self._path, None))
         was = f'"{self.config.estate.store}"' if isinstance(self.config.estate.store, str) else "another reference"
         text = (

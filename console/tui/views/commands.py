@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.sdk.states import Verb
 from console.config import key_table
 from console.domain.ids import incident_name
+from console.domain.name_pattern import literal
 from console.store.queries.reader import Queries
 from console.text.cleaning import clean_line
 from console.timing.durations import parse_duration
@@ -406,15 +407,13 @@ SILENCE_HINT = "headway silence lists and expires it"
 def add_silence(screen: HeadwayScreen, by: str, name: str) -> None:
     """`by`: the matcher that names it, "service", "system" or "job"."""
     shown = f"{by} {clean_line(name)}"
-    if "*" in name:
-        screen.notice(f"a * matches any text and would silence more than {shown}: headway silence add", "warn")
-        return
     from console.tui.dialogs.ask import ask_length_and_reason
 
     def silence(length: str, why: str) -> None:
         seconds, done = parse_duration(length).total_seconds(), f"silenced for {length} ({SILENCE_HINT}): {shown}"
+        matchers = {by: literal(name)}
         send_order(
-            screen, "silence", lambda requests: requests.silence({by: name}, seconds, why), f"silence {shown}", done
+            screen, "silence", lambda requests: requests.silence(matchers, seconds, why), f"silence {shown}", done
         )
 
     says = "for how long? Its status stays on the screens"

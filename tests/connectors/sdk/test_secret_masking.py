@@ -7,16 +7,19 @@ import json
 import re
 import shlex
 import time
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b32encode, b64encode, urlsafe_b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sdk.secrets import MASK, SecretStore
-from console.engine.polling.sanitize import sanitize_text
+from connectors.sdk.records import LogChunk
+from connectors.sdk.secrets import MASK, SecretStore, masked_head
+from connectors.sdk.transport.http import HttpReply
+from console.engine.polling.sanitize import sanitize_log, sanitize_text
 from console.text.cleaning import clean
 from tests.deep import few
 from tests.properties import examples
@@ -158,3 +161,74 @@ def test_masking_takes_linear_time(piece: str) -> None:
 
     seconds(2**16)
     assert seconds(2**20) < 40 * max(seconds(2**16), 0.005)
+
+
+LONG = "CANARY-cmd-S3cret/Key+9q"
+WIDE = LONG.encode("utf-16-le")
+
+
+def wrapped(text: str, width: int) -> str:
+    return "\n  ".join(text[at : at + width] for at in range(0, len(text), width))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        wrapped(LONG, 10), wrapped(b64encode(LONG.encode()).decode(), 12),
+        LONG.encode().hex(" "), LONG.encode().hex(":"),
+        b32encode(LONG.encode()).decode(), b32encode(f"u:{LONG}".encode()).decode().lower(), b64encode(WIDE).decode(),
+        b64encode(b64encode(LONG.encode())).decode(), b64encode(b64encode(f"user:{LONG}".encode())).decode(),
+        LONG.encode("utf-16-le").decode("latin-1"), LONG.lower(), LONG.upper(), " ".join(LONG), "-".join(LONG),
+        wrapped(b64encode(b"u:" + LONG.encode()).decode(), 16),
+    ],
+)  # fmt: skip
+def test_a_secret_in_other_forms_is_masked(secrets: SecretStore, written: str) -> None:
+    secrets.add(LONG)
+    masked = secrets.mask(f"before {written} after")
+    left = {written[at : at + 8] for at in range(len(written) - 7)}
+    assert (True, set()) == (MASK in masked, {part for part in left if part in masked}), masked
+
+
+@pytest.mark.parametrize("login", ["u", "us", "use"])
+def test_the_ends_of_a_secret_within_base64_are_masked(secrets: SecretStore, login: str) -> None:
+    secrets.add(LONG)
+    for ending in ("", "x", "xy"):
+        masked = secrets.mask(b64encode(f"{login}:{LONG}{ending}".encode()).decode())
+        before, _, after = masked.partition(MASK)
+        own = b64encode(f"{login}:".encode()).decode()
+        assert (True, True) == (own.startswith(before), len(after) <= 4), masked
+
+
+def test_a_secret_at_a_cut_is_masked_on_both_sides(secrets: SecretStore) -> None:
+    secrets.add(LONG)
+    for at in range(6, len(LONG) - 5):
+        begin = secrets.mask_part(f"the key is {LONG[:at]}", begins_cut=False, ends_cut=True)
+        end = secrets.mask_part(f"{LONG[at:]} is the key", begins_cut=True, ends_cut=False)
+        assert (f"the key is {MASK}", f"{MASK} is the key") == (begin, end)
+    assert "nothing here" == secrets.mask_part("nothing here", begins_cut=True, ends_cut=True)
+
+
+def test_outside_text_is_masked_before_it_is_cut(secrets: SecretStore) -> None:
+    secrets.add(LONG)
+    for lead in range(170, 200):
+        assert LONG[:6] not in masked_head(f"{'e' * lead}{LONG}", 200)
+        body = json.dumps({"detail": f"{'e' * lead}{LONG.encode().hex()}"}).encode()
+        assert LONG[:6].encode().hex() not in HttpReply("x", "GET /", 500, {}, body, None).error
+
+
+def test_the_tail_of_a_log_begins_with_a_whole_line(secrets: SecretStore) -> None:
+    secrets.add(LONG)
+    cut = LogChunk(f"{LONG[9:]} of the first line\nsecond\n", None, cut=True)
+    assert "second\n" == sanitize_log(cut, secrets)
+    assert f"{MASK} without a line end" == sanitize_log(replace(cut, text=f"{LONG[9:]} without a line end"), secrets)
+    page = LogChunk(f"second\n{LONG[:9]}", "20", more=True)
+    assert f"second\n{MASK}" == sanitize_log(page, secrets, start="0")
+
+
+def test_masking_the_tail_of_a_log_is_cheap(secrets: SecretStore) -> None:
+    for number in range(30):
+        secrets.add(f"{LONG}{number}")
+    text = "2026-11-27 03:10:00 INFO [db07-1] rows: 1_000 - done\n" * 1_300
+    began = time.process_time()
+    assert text == secrets.mask(text)
+    assert time.process_time() - began < 1

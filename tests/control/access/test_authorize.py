@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_a_role_permits_its_operations_and_those_of_lower_roles(role: Role) -> N
     mine = PermissionRule("alice", role) if role else PermissionRule("bob", Role.ADMIN)
     permitted = {name for name, operation in OPERATIONS.items() if role >= operation.role}
     assert permitted == {name for name in OPERATIONS if may(name, EXTRACT, mine)}
+
+
+@pytest.mark.parametrize("limit", [{"tiers": (2, 3, 4, 5)}, {"services": ("supply-*",)}], ids=str)
+def test_a_whole_system_needs_a_permission_for_all_its_jobs(limit: dict[str, Any]) -> None:
+    """The owner of the lower tiers silenced and paused a system with its tier-1 job."""
+    system, limited = ActionSubject("etl-hosts"), PermissionRule("alice", Role.ACT, systems=("etl-*",), **limit)
+    whole = PermissionRule("alice", Role.ACT, systems=("etl-*",))
+    for operation in (RequestKind.ADD_SILENCE, RequestKind.PROBE, RequestKind.PAUSE_POLLING):
+        assert (False, True) == (may(operation, system, limited), may(operation, system, whole))
 
 
 def test_without_any_permission_in_config_every_operation_is_permitted() -> None:

@@ -27,9 +27,9 @@ from console.domain.alert import (
 from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
 from console.domain.estate import CancelFacts, EvaluationSettings, JobFacts, RepairFacts
+from console.domain.name_pattern import name_matcher
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
-from console.timing.maintenance import _pattern
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
 
@@ -239,9 +239,9 @@ def compared(incidents: int) -> int:
     )
     for job_facts in jobs:
         fails(ledger, job_facts)
-    before = _pattern.cache_info()
+    before = name_matcher.cache_info()
     assert incidents == len(sent_at(ledger, "03:12"))
-    after = _pattern.cache_info()
+    after = name_matcher.cache_info()
     return after.hits + after.misses - before.hits - before.misses
 
 

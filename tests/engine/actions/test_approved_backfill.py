@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -120,6 +121,18 @@ def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench:
         sent = [row.detail["approved_by"] for row in reads.audit.list_entries() if row.verb == "send start"]
     assert ("carol", 1, periods) == (row.actor, row.detail["plan"], row.detail["periods"])
     assert ["carol"] * NIGHTS == sent
+
+
+def test_verb_and_parameters_of_each_covered_step_are_shown(bench: Bench) -> None:
+    """A parameter that repeated the requester's own text for the period was left out, and so was another verb."""
+    turn(bench)
+    with bench.store.write(None) as connection:
+        changed = "UPDATE plan_step SET verb = 'rerun', period_key = 'full', parameters = ? WHERE place = 3"
+        connection.rows(changed, (json.dumps({"mode": "full"}),))
+    [approval] = waiting(bench)
+    first, second, third = approval.periods
+    assert "rerun full (mode full)" == third
+    assert ("periods", f"{first}, {second}, {third}") in approval.details
 
 
 def test_the_need_for_an_approval_is_notified_once_for_the_whole_range(bench: Bench) -> None:

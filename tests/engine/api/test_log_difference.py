@@ -65,7 +65,7 @@ def test_a_good_log_that_cannot_be_read_says_why(failed: Bench) -> None:
 def test_a_run_that_is_unknown_or_of_a_system_out_of_the_config_is_refused(
     failed: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handlers = LogDifferenceHandlers(failed.store, failed.parts.connectors, str)
+    handlers = LogDifferenceHandlers(failed.store, failed.parts.connectors, failed.parts.secrets)
     with pytest.raises(RequestFailed, match="there is no run 999"):
         handlers.compare_logs({"run_id": 999})
     monkeypatch.setattr(failed.parts.connectors, "places", {})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -14,11 +15,13 @@ import structlog
 from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.states import RunState
+from console.cli.configure import probe_rotas
 from console.config.alerts import RotaSettings
 from console.domain.alert import AlertingSettings, OnCallShift, RotaRule, RouteRule
 from console.domain.settings import Declared
 from console.engine.notify import on_call
-from console.engine.notify.on_call import RotaParseError, RotaReader, parse_shifts
+from console.engine.notify.on_call import RotaParseError, RotaReader, read_rota
+from console.engine.notify.periodic import PeriodicTasks
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.fakes.web_server import web_server
@@ -51,7 +54,7 @@ def event(who: str, begins: datetime, ends: datetime, *more: str) -> str:
 
 def test_a_weekly_shift_comes_again_each_week() -> None:
     text = calendar(event("Ann", BEGIN, BEGIN + DAY, "RRULE:FREQ=WEEKLY"))
-    shifts = parse_shifts(text, ("ann",), BEGIN, BEGIN + 15 * DAY)
+    shifts = read_rota(text, ("ann",), BEGIN, BEGIN + 15 * DAY).shifts
     assert [OnCallShift("ann", BEGIN + n * DAY, BEGIN + (n + 1) * DAY) for n in (0, 7, 14)] == list(shifts)
 
 
@@ -59,22 +62,24 @@ def test_who_it_is_may_be_an_attendee_by_name_or_address() -> None:
     shift = (BEGIN, BEGIN + DAY)
     by_address = calendar(event("Primary", *shift, "ATTENDEE:mailto:bob@example.com"))
     by_name = calendar(event("Primary", *shift, "ATTENDEE;CN=Bob Miller:mailto:x@example.com"))
-    assert ["bob"] == [on_call_shift.person for on_call_shift in parse_shifts(by_address, ("bob",), *shift)]
-    assert ["bob miller"] == [on_call_shift.person for on_call_shift in parse_shifts(by_name, ("bob miller",), *shift)]
+    assert ["bob"] == [on_call_shift.person for on_call_shift in read_rota(by_address, ("bob",), *shift).shifts]
+    assert ["bob miller"] == [
+        on_call_shift.person for on_call_shift in read_rota(by_name, ("bob miller",), *shift).shifts
+    ]
     assert ["Primary"] == [
-        on_call_shift.person for on_call_shift in parse_shifts(calendar(event("Primary", *shift)), ("bob",), *shift)
+        on_call_shift.person for on_call_shift in read_rota(calendar(event("Primary", *shift)), ("bob",), *shift).shifts
     ]
 
 
 def test_a_cancelled_event_is_no_shift() -> None:
     text = calendar(event("Ann", BEGIN, BEGIN + DAY, "STATUS:CANCELLED"))
-    assert () == parse_shifts(text, ("ann",), BEGIN, BEGIN + DAY)
+    assert ((), ()) == read_rota(text, ("ann",), BEGIN, BEGIN + DAY)
 
 
 @pytest.mark.parametrize("text", ["", "<html>log in</html>", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT", "\x00\x01"])
 def test_what_is_no_calendar_is_refused(text: str) -> None:
     with pytest.raises(RotaParseError, match="not a readable calendar"):
-        parse_shifts(text, ("ann",), BEGIN, BEGIN + DAY)
+        read_rota(text, ("ann",), BEGIN, BEGIN + DAY)
 
 
 @pytest.mark.parametrize(
@@ -84,17 +89,16 @@ def test_what_is_no_calendar_is_refused(text: str) -> None:
 def test_an_event_that_comes_back_all_the_time_is_refused_before_it_is_counted(rule: str) -> None:
     """Such a rule took 39 s and 600 MB of the engine's memory at one event in ten seconds."""
     text = calendar(event("Ann", BEGIN, BEGIN + timedelta(minutes=1), f"RRULE:{rule}"))
-    with pytest.raises(RotaParseError, match="an event repeats more than 24 times a day"):
-        parse_shifts(text, ("ann",), BEGIN, BEGIN + DAY)
+    with pytest.raises(RotaParseError, match=r"event .Ann. .line 10.: RRULE: it repeats more than 24 times a day"):
+        read_rota(text, ("ann",), BEGIN, BEGIN + DAY)
 
 
 def test_more_shifts_than_the_limit_are_refused_rather_than_cut() -> None:
     hourly = [event(f"Ann {n}", BEGIN, BEGIN + timedelta(hours=1), "RRULE:FREQ=HOURLY") for n in range(8)]
     with pytest.raises(RotaParseError, match="it has more than 5,000 shifts within 30 days"):
-        parse_shifts(calendar(*hourly), ("ann",), BEGIN, BEGIN + 30 * DAY)
-    assert 721 == len(
-        parse_shifts(calendar(hourly[0]), ("ann",), BEGIN - timedelta(hours=1), BEGIN + 30 * DAY + DAY / 48)
-    )
+        read_rota(calendar(*hourly), ("ann",), BEGIN, BEGIN + 30 * DAY)
+    window = (BEGIN - timedelta(hours=1), BEGIN + 30 * DAY + DAY / 48)
+    assert 721 == len(read_rota(calendar(hourly[0]), ("ann",), *window).shifts)
 
 
 @dataclass
@@ -164,6 +168,51 @@ def test_the_person_on_call_by_the_calendar_is_notified(bench: Bench, server: Se
     assert (1, "") == (later.code, later.data["person"])
 
 
+def test_a_link_to_subscribe_to_a_calendar_is_read_by_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+
+    class Endpoint:
+        def __init__(self, _: str, origin: str) -> None:
+            called.append(origin)
+
+        def call(self, *_: object, **__: object) -> httpx.Response:
+            raise SystemUnreachable("not here")
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(on_call, "HttpEndpoint", Endpoint)
+    for url in ("webcal://calendar.example.com/a.ics", "WEBCAL://calendar.example.com/a.ics"):
+        with pytest.raises(SystemUnreachable):
+            on_call._fetch(url)
+    assert ["https://calendar.example.com"] * 2 == called
+    with pytest.raises(ValueError, match="must be https or webcal"):
+        on_call._fetch("http://calendar.example.com/a.ics")
+
+
+def test_a_calendar_with_a_bad_event_is_used_and_the_event_is_named(bench: Bench, server: Server) -> None:
+    bad = event("bob", present(), present() + DAY, "RRULE:FREQ=WEEKLY;INTERVAL=0")
+    server.text = calendar(event("ann", present() - DAY, present() + DAY), bad)
+    bench.parts.rotas.step(bench.fence)
+    problem = 'is read without event "bob" (line 17): RRULE: INTERVAL must be 1 or more'
+    assert f'rota "primary" {problem}' == bench.parts.rotas.trouble()
+    done = headway(bench.url, "oncall", "primary")
+    assert (0, True) == (done.code, f"  problem: {problem}" in done.out)
+    assert problem in probe_rotas(bench.config, bench.parts.secrets)[0].notes
+    server.text = "<html>"
+    [broken] = probe_rotas(bench.config, bench.parts.secrets)
+    assert ("broken", "not a readable calendar" in broken.text[0]) == (broken.verdict, True)
+
+
+def test_alertmanager_is_refreshed_while_a_calendar_hangs(bench: Bench) -> None:
+    """A rota that could not be parsed ended the alerts of open incidents after four minutes."""
+    workers = dict(bench.parts.running())
+    steps = {name: cast(PeriodicTasks, workers[name])._steps for name in ("periodic", "alertmanager")}
+    assert bench.parts.rotas.step in steps["periodic"]
+    assert bench.parts.outbox.refresh_alertmanagers not in steps["periodic"]
+    assert (bench.parts.outbox.refresh_alertmanagers,) == steps["alertmanager"]
+
+
 def test_calendars_that_time_out_are_read_one_per_step_in_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four in one step took longer than the health of the engine allows: its ping stopped, and paged."""
     seconds = [0.0]
@@ -225,7 +274,7 @@ def test_a_failing_calendar_serves_its_last_content_and_says_so_without_its_addr
     fails(bench)
     assert ["ann-phone"] == notified_urls(bench)
     done = headway(bench.url, "oncall", "primary")
-    assert "last refresh failed:" in done.out
+    assert "  problem: the rota" in done.out
     assert "SECRET-TOKEN" not in done.out
     server.status = 200
     again(bench)

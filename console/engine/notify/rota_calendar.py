@@ -1,0 +1,294 @@
+"""The iCalendar text of a rota becomes shifts: its events with their repetitions, within a window of time.
+
+An event that cannot be read is left out and named with its line; the others are used. Runs in a process of its own
+(`connectors.sdk.parser_process`), as the libraries have no limit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import icalendar
+import recurring_ical_events
+
+from console.domain.alert import OnCallShift
+from console.domain.ids import instant, micros, name_key
+from console.text.cleaning import clean_line
+
+MAX_EVENTS = 5_000
+"""Maximum shifts of one rota; a calendar with more is rejected."""
+MAX_EVENTS_PER_DAY = 24
+"""Maximum repetitions of an event per day."""
+SERIES_SECONDS = 1.0
+"""Processor time to find the repetitions of one event."""
+NAME_LIMIT = 120
+DAY = timedelta(days=1)
+
+
+class CalendarUnreadable(Exception):
+    """Why a text is not a readable calendar."""
+
+
+class _EventFault(Exception):
+    """Why an event is left out."""
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        """`name`: of the property that is wrong."""
+        super().__init__(reason)
+        self.name = name
+
+
+class _TooSlow(BaseException):
+    """The repetitions of an event take too long; no library catches it."""
+
+
+def read_rota(text: str, people: Sequence[str], begins_us: int, ends_us: int) -> dict[str, Any]:
+    """`read_calendar` with plain values, for a process."""
+    try:
+        shifts, left_out = read_calendar(text, people, instant(begins_us), instant(ends_us))
+    except CalendarUnreadable as error:
+        return {"error": str(error)}
+    rows = [(shift.person, micros(shift.begins), micros(shift.ends)) for shift in shifts]
+    return {"shifts": rows, "left_out": left_out}
+
+
+def read_calendar(
+    text: str, people: Sequence[str], begins: datetime, ends: datetime
+) -> tuple[tuple[OnCallShift, ...], tuple[str, ...]]:
+    """Shifts that overlap the window, by start, and the events that are left out, each with line and reason. On call is
+    the first attendee, or the summary, that matches one of `people` (ignoring case), else the first attendee or summary
+    as written; those who accepted come first, and nobody who declined. Raises CalendarUnreadable."""
+    known = {name_key(name): name for name in people}
+    shifts: list[OnCallShift] = []
+    left_out: list[tuple[int, str]] = []
+    readable = 0
+    for calendar in _calendars(text):
+        _keep_zones(calendar)
+        series: dict[str, list[_Event]] = {}
+        for event in calendar.events:
+            try:
+                event.read(calendar.zone)
+                series.setdefault(str(event.component.get("UID", id(event))), []).append(event)
+            except _EventFault as fault:
+                left_out.append(event.left_out(fault))
+        for events in series.values():
+            try:
+                occurrences = _occurrences(events, calendar, begins, ends)
+                made = [_shift(occurrence, known, calendar.zone) for occurrence in occurrences]
+            except _EventFault as fault:
+                left_out.append(events[0].left_out(fault))
+                continue
+            readable += 1
+            shifts += [shift for shift in made if shift is not None and shift.begins < ends and shift.ends > begins]
+            if len(shifts) > MAX_EVENTS:
+                raise CalendarUnreadable(f"it has more than {MAX_EVENTS:,} shifts within {(ends - begins).days} days")
+    reasons = tuple(text for _, text in sorted(left_out))
+    if reasons and not readable:
+        raise CalendarUnreadable(f"no event of it can be read: {reasons[0]}")
+    return tuple(sorted(shifts, key=lambda shift: (shift.begins, shift.ends, shift.person))), reasons
+
+
+@dataclass
+class _Event:
+    """A VEVENT without its alarms: its lines with their numbers."""
+
+    lines: list[tuple[int, str]] = field(default_factory=list)
+    component: Any = None
+
+    def read(self, zone: tzinfo | None) -> None:
+        """Parses it. Raises _EventFault."""
+        try:
+            self.component = icalendar.Event.from_ical("\r\n".join(line for _, line in self.lines) + "\r\n")
+        except Exception as error:  # noqa: BLE001 - any error of a parser of outside text means that it cannot be read
+            raise _EventFault(str(error)) from None
+        for name, reason in self.component.errors:
+            raise _EventFault(str(reason), str(name or ""))
+        for name in ("DTSTART", "DTEND", "RECURRENCE-ID"):
+            value = self.component.get(name)
+            zone_name = value.params.get("TZID") if value is not None else None
+            if zone_name and isinstance(value.dt, datetime) and value.dt.tzinfo is None:
+                raise _EventFault(f'unknown time zone "{zone_name}"', name)
+        if problem := _rule_fault(self.component):
+            raise _EventFault(problem, "RRULE")
+        try:
+            begins, ends = self.component.start, self.component.end
+        except Exception as error:  # noqa: BLE001 - as above
+            raise _EventFault(str(error)) from None
+        if _instant(ends, zone) < _instant(begins, zone):
+            raise _EventFault("it ends before it begins", "DTEND" if "DTEND" in self.component else "DURATION")
+
+    def left_out(self, fault: _EventFault) -> tuple[int, str]:
+        """Line and text: event "Team birthday" (line 15): DTSTART: Wrong date format 20230230."""
+        names = {re.split("[;:]", line, maxsplit=1)[0].upper(): number for number, line in reversed(self.lines)}
+        number = names.get(fault.name, self.lines[0][0])
+        title = next((line[len("SUMMARY:") :] for _, line in self.lines if line.upper().startswith("SUMMARY:")), "")
+        subject = f'event "{_line(title)}"' if title else "an event"
+        return (
+            number,
+            f"{subject} (line {number}): {': '.join(filter(None, (fault.name, _line(str(fault)).rstrip('.'))))}",
+        )
+
+
+@dataclass
+class _Calendar:
+    """A VCALENDAR: its time zones, its events and the zone of times without one."""
+
+    zone_lines: list[str] = field(default_factory=list)
+    events: list[_Event] = field(default_factory=list)
+    zone_name: str = ""
+    """X-WR-TIMEZONE."""
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """UTC if the calendar names none, None if it is unknown."""
+        try:
+            return ZoneInfo(self.zone_name) if self.zone_name else UTC
+        except (KeyError, ValueError, OSError):
+            return None
+
+
+def _calendars(text: str) -> list[_Calendar]:
+    """The calendars of the text; other components are not read. Raises CalendarUnreadable."""
+    calendars: list[_Calendar] = []
+    path: list[str] = []
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
+        is_folded = line.startswith((" ", "\t"))
+        mark, _, name = ("", "", "") if is_folded else line.strip().upper().partition(":")
+        if mark == "BEGIN":
+            path.append(name)
+            if path == ["VCALENDAR"]:
+                calendars.append(_Calendar())
+            elif path == ["VCALENDAR", "VEVENT"]:
+                calendars[-1].events.append(_Event())
+        match path:
+            case ["VCALENDAR"] if mark.partition(";")[0] == "X-WR-TIMEZONE":
+                calendars[-1].zone_name = line.partition(":")[2].strip()
+            case ["VCALENDAR", "VTIMEZONE", *_]:
+                calendars[-1].zone_lines.append(line)
+            case ["VCALENDAR", "VEVENT"]:
+                calendars[-1].events[-1].lines.append((number, line))
+        if mark == "END" and (not path or path.pop() != name):
+            raise CalendarUnreadable(f"not a readable calendar (line {number}: END:{_line(name)} without its BEGIN)")
+    if path or not calendars:
+        problem = f"it ends within {_line(path[-1])}" if path else "it has no BEGIN:VCALENDAR"
+        raise CalendarUnreadable(f"not a readable calendar ({problem})")
+    return calendars
+
+
+def _keep_zones(calendar: _Calendar) -> None:
+    """Makes the VTIMEZONEs known to the library."""
+    lines = ["BEGIN:VCALENDAR", *calendar.zone_lines, "END:VCALENDAR", ""]
+    try:
+        icalendar.Calendar.from_ical("\r\n".join(lines))
+    except Exception as error:  # noqa: BLE001 - any error of a parser of outside text means that it cannot be read
+        raise CalendarUnreadable(f"not a readable calendar (a VTIMEZONE: {_line(str(error))})") from None
+
+
+def _rule_fault(event: Any) -> str:
+    """Why an event does not repeat as a shift does."""
+    for rule in _listed(event.get("RRULE")):
+        if any(interval < 1 for interval in rule.get("INTERVAL", ())):
+            return "INTERVAL must be 1 or more"
+        often = str(next(iter(rule.get("FREQ", ())), "")).upper() in ("SECONDLY", "MINUTELY")
+        times = math.prod(len(rule.get(name, ())) or 1 for name in ("BYHOUR", "BYMINUTE", "BYSECOND"))
+        if often or times > MAX_EVENTS_PER_DAY:
+            return f"it repeats more than {MAX_EVENTS_PER_DAY} times a day, which is not a shift"
+    return ""
+
+
+def _occurrences(events: Sequence[_Event], calendar: _Calendar, begins: datetime, ends: datetime) -> list[Any]:
+    """The occurrences of one series, at least those in the window. Raises _EventFault, CalendarUnreadable."""
+    if len(events) == 1 and not {"RRULE", "RDATE"} & set(events[0].component):
+        return [events[0].component]
+    made = icalendar.Calendar()
+    if calendar.zone_name and calendar.zone is not None:
+        made.add("X-WR-TIMEZONE", calendar.zone_name)
+    for event in events:
+        made.add_component(event.component)
+    try:
+        with _processor_limit(SERIES_SECONDS):
+            found = [
+                occurrence
+                for series in recurring_ical_events.of(made).series
+                for occurrence in series.between(begins - DAY, ends + DAY)
+            ]
+            if len(found) > MAX_EVENTS:
+                raise CalendarUnreadable(f"it has more than {MAX_EVENTS:,} shifts within {(ends - begins).days} days")
+            return [occurrence.as_component(keep_recurrence_attributes=False) for occurrence in found]
+    except _TooSlow:
+        raise _EventFault("its repetitions take too long to find; begin them later", "RRULE") from None
+    except CalendarUnreadable:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        raise _EventFault(str(error)) from None
+
+
+@contextmanager
+def _processor_limit(seconds: float) -> Iterator[None]:
+    """Raises _TooSlow in the block after that much processor time. Only on the main thread."""
+
+    def stop(*_: object) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _shift(event: Any, people: Mapping[str, str], zone: tzinfo | None) -> OnCallShift | None:
+    """The shift of an occurrence; None for one that is cancelled, or that everybody declined. `people`: by
+    `name_key`."""
+    begins, ends = _instant(event.start, zone), _instant(event.end, zone)
+    if ends <= begins or str(event.get("STATUS", "")).upper() == "CANCELLED":
+        return None
+    attendees = sorted(_listed(event.get("ATTENDEE")), key=lambda attendee: _answer(attendee) != "ACCEPTED")
+    coming = [attendee for attendee in attendees if _answer(attendee) != "DECLINED"]
+    if attendees and not coming:
+        return None
+    declined = {name_key(name) for attendee in attendees if attendee not in coming for name in _names(attendee)}
+    names = [name for attendee in coming for name in _names(attendee)] + [_line(str(event.get("SUMMARY", "")))]
+    names = [name for name in names if name and name_key(name) not in declined]
+    person = next((people[name_key(name)] for name in names if name_key(name) in people), names[0] if names else "")
+    return OnCallShift(person, begins, ends) if person else None
+
+
+def _answer(attendee: Any) -> str:
+    return str(attendee.params.get("PARTSTAT", "")).upper()
+
+
+def _names(attendee: Any) -> tuple[str, str, str]:
+    """Name, address and the part before the @."""
+    address = str(attendee).strip()
+    address = address[len("mailto:") :] if address.lower().startswith("mailto:") else address
+    return _line(str(attendee.params.get("CN", ""))), _line(address), _line(address.partition("@")[0])
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _line(text: str) -> str:
+    return clean_line(text, NAME_LIMIT).strip()
+
+
+def _instant(at: date | datetime, zone: tzinfo | None) -> datetime:
+    """The instant in UTC; dates and times without a zone are in that of the calendar. Raises _EventFault."""
+    if not isinstance(at, datetime):
+        at = datetime.combine(at, time())
+    if at.tzinfo is None:
+        if zone is None:
+            raise _EventFault("its time zone is that of the calendar, and X-WR-TIMEZONE is unknown", "DTSTART")
+        at = at.replace(tzinfo=zone)
+    return at.astimezone(UTC)

@@ -1,0 +1,73 @@
+"""A config is made of regular files within limits; the engine and every command read them alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+from connectors.sdk.errors import AccessRefused
+from connectors.sdk.secrets import SecretRef, SecretStore
+from console.config.document import ConfigFaults
+from console.config.loading import load_config
+from console.config.paths import MAX_CONFIG_BYTES, NoStore, store_url
+from console.config.preferences import read_preferences
+
+GOOD = '[systems.x]\nkind = "heartbeat"\n'
+
+
+def nested(file: Path) -> None:
+    file.write_text(f"{GOOD}labels = {'[' * 20_000}{']' * 20_000}\n")
+
+
+def huge(file: Path) -> None:
+    file.write_text(f"{GOOD}#{'x' * MAX_CONFIG_BYTES}\n")
+
+
+@pytest.mark.parametrize(
+    "make, problem",
+    [
+        (nested, "has tables or lists that are nested too deep"),
+        (os.mkfifo, "it is not a regular file"),
+        (lambda file: file.symlink_to("/dev/zero"), "it is not a regular file"),
+        (huge, "it is larger than 8 MiB"),
+    ],
+    ids=["nested", "pipe", "endless", "huge"],
+)
+def test_a_file_that_cannot_be_a_config_is_named(tmp_path: Path, make: Callable[[Path], None], problem: str) -> None:
+    """Each ended every command in a traceback, or hung it."""
+    (tmp_path / "a.toml").write_text(GOOD)
+    file = tmp_path / "z.toml"
+    make(file)
+    with pytest.raises(ConfigFaults) as faults:
+        load_config(tmp_path)
+    assert f"{file}" in str(faults.value)
+    assert problem in str(faults.value)
+    with pytest.raises(NoStore, match=problem):
+        store_url(tmp_path)
+    [fault] = read_preferences(file).faults
+    assert problem in fault
+
+
+def test_thousands_of_faults_are_located_in_linear_time(tmp_path: Path) -> None:
+    """Each fault read all lines again: 30,000 took longer than a minute."""
+    file = tmp_path / "headway.toml"
+
+    def seconds(count: int) -> float:
+        file.write_text("".join(f'[systems.s{number}]\nkind = "heartbeat"\n' for number in range(count)))
+        began = process_time()
+        with pytest.raises(ConfigFaults) as faults:
+            load_config(file)
+        assert 2 * count - 1 == faults.value.faults[-1].line
+        return process_time() - began
+
+    assert seconds(4_000) < 10 * seconds(1_000)
+
+
+def test_a_secret_in_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "secret", 0o600)
+    with pytest.raises(AccessRefused, match="it is not a regular file"):
+        SecretStore()(SecretRef(file=tmp_path / "secret"))
