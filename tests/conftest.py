@@ -13,6 +13,7 @@ from tests import present, properties
 from tests.runner import (
     LAB,
     arrange,
+    folder_of,
     pytest_runtest_logreport,
     pytest_sessionstart,
     pytest_xdist_auto_num_workers,
@@ -45,16 +46,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks what lies in tests/lab and in a deep folder, and gives each test its group and its place."""
     for item in items:
-        if LAB in item.path.parents:
+        folder = folder_of(item.path)
+        if folder == LAB.name:
             item.add_marker(pytest.mark.lab)
-        elif item.path.relative_to(LAB.parent).parts[0] in DEEP_FOLDERS:
+        elif folder in DEEP_FOLDERS:
             item.add_marker(pytest.mark.deep)
     arrange(config, items)
 
 
 def pytest_collection_finish() -> None:
     """Imported objects are never freed: checking them for garbage took a fifth of the run time."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     gc.enable()

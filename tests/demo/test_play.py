@@ -39,6 +39,7 @@ from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.tour import GuidedTour
 from tests.action_requests import rerun_of
 from tests.demo import story
+from tests.lab.process import wait_until
 from tests.tui import driving
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise, as it loads
@@ -73,10 +74,7 @@ class Night:
             )
 
     def wait(self, what: str, done: Callable[[], object]) -> None:
-        until = time.monotonic() + LIMIT_SECONDS
-        while not done():
-            assert time.monotonic() < until, f"not within {LIMIT_SECONDS:.0f} s: {what}"
-            time.sleep(0.02)
+        wait_until(done, what, LIMIT_SECONDS, 0.02)
 
     def service(self, name: str) -> ServiceView:
         with open_queries(str(self.play.store)) as reads:

@@ -1,6 +1,6 @@
 """The supported Airflows with the example DAGs that they ship, and every row of their databases beside the store's.
 
-`test_airflow_versions_real.py` runs one example of each kind of DAG and task on every version. `python -m
+`test_airflow_versions_real.py` runs one example of each kind of DAG and task on a version. `python -m
 tests.lab.airflow_versions [VERSION …]` runs every example that needs nothing but Airflow while an engine polls; after
 `--minutes` all but its API is ended and the rows are compared. Exit status 1 where a row differs.
 """

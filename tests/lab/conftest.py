@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_STARTERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.airflow)
-        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+        if runner.folder_of(item.path) == HERE.name and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
 
 

@@ -25,6 +25,8 @@ GUARD_SCRIPT = Path(guard.__file__)
 LOG_TAIL_LINES = 40
 PATIENCE = 4
 """The machine is shared: a wait that is met costs nothing, however long it may last."""
+REST = 4.0
+"""Times the CPU time of a condition that its waiter sleeps before it looks again."""
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to connections (`ip_local_port_range`)."""
 _DRAW = random.SystemRandom()
@@ -100,13 +102,17 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = 30.0, pause: float = 0.05) -> None:
-    """Returns as soon as `condition()` is true. LabError with `what` when `PATIENCE` times the limit passes first."""
+    """Returns as soon as `condition()` is true. LabError with `what` when `PATIENCE` times the limit passes first.
+
+    A condition that reads a store or plays a command costs tens of milliseconds: waiting takes at most a fifth of a
+    core, else the tests that wait take it from what they wait for."""
     limit = limit_seconds * PATIENCE
-    until = time.monotonic() + limit
+    until, began = time.monotonic() + limit, time.thread_time()
     while not condition():
         if time.monotonic() > until:
             raise LabError(f"waited {limit:g} s in vain: {what}")
-        time.sleep(pause)
+        time.sleep(max(pause, REST * (time.thread_time() - began)))
+        began = time.thread_time()
 
 
 def accepts(port: int) -> bool:

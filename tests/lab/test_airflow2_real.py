@@ -18,6 +18,7 @@ from connectors.sdk.contract import Connector
 from connectors.sdk.errors import AccessRefused
 from connectors.sdk.records import LogChunk, RunRecord, RunRef, instant_key
 from connectors.sdk.states import RunEvidence, RunState
+from tests.lab import venvs
 from tests.lab.airflow import PASSWORDS
 from tests.lab.airflow2 import Airflow2Server
 from tests.lab.airflow_client import CALL_SECONDS, PATIENCE_SECONDS, attempt, connect, every, ran, running, until
@@ -55,7 +56,7 @@ def connector(airflow2: Airflow2Server) -> Iterator[Connector]:
 
 class TestAirflow2Conformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Holds):
     kind = CONNECTOR
-    against = "real: Airflow 2.11.0"
+    against = f"real: Airflow {venvs.AIRFLOW2_VERSION}"
     patience_seconds: ClassVar[float] = PATIENCE_SECONDS
     limits: ClassVar[dict[str, str]] = {
         "unknown_word": "a real Airflow says no word that it does not have",

@@ -11,15 +11,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import paramiko
 import pytest
 
 from tests.lab import aws
-from tests.lab.airflow import AirflowServer
 from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
 from tests.lab.hostfiles import SUDO_RULES
@@ -180,50 +177,6 @@ def test_step_functions_really_run_to_success_and_failure(moto: aws.MotoServer) 
     wait_until(lambda: moto.status(good) == "SUCCEEDED", "the success")
     wait_until(lambda: moto.status(bad) == "FAILED", "the failure")
     assert "RUNNING" == moto.status(long)
-
-
-def test_airflow_runs_a_dag_to_failure_and_a_cleared_task_to_success(airflow: AirflowServer) -> None:
-    airflow.behave("stock_count", "fail")
-    airflow.trigger("stock_count", "parts:1")
-    airflow.wait_for("stock_count", "parts:1", "failed")
-    airflow.behave("stock_count", "succeed")
-    body = {"dry_run": False, "dag_run_id": "parts:1", "only_failed": True}
-    assert 1 == airflow.call("POST", "dags/stock_count/clearTaskInstances", body, user="headway")["total_entries"]
-    airflow.wait_for("stock_count", "parts:1", "success")
-
-
-def test_an_asset_makes_the_follower_run(airflow: AirflowServer) -> None:
-    airflow.trigger("load_orders", "parts:orders")
-    airflow.wait_for("load_orders", "parts:orders", "success")
-    wait_until(lambda: runs_of(airflow, "supply_plan"), "the run of supply_plan", 60, 0.3)
-    assert "asset_triggered" == runs_of(airflow, "supply_plan")[0]["run_type"]
-
-
-def runs_of(airflow: AirflowServer, dag_id: str) -> list[dict[str, str]]:
-    dag_runs: list[dict[str, str]] = airflow.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
-    return dag_runs
-
-
-def test_a_changed_schedule_of_a_dag_is_read_and_starts_nothing_of_the_past(airflow: AirflowServer) -> None:
-    instant = datetime.now(UTC) - timedelta(hours=2)
-    airflow.schedule("stock_count", f"{instant.minute} {instant.hour} * * *")
-    assert [] == [run for run in runs_of(airflow, "stock_count") if run["run_type"] == "scheduled"]
-    airflow.schedule("stock_count", None)
-
-
-def test_a_viewer_may_not_clear_tasks(airflow: AirflowServer) -> None:
-    with pytest.raises(httpx.HTTPStatusError, match="403"):
-        airflow.call("POST", "dags/stock_count/clearTaskInstances", {"dry_run": True, "dag_run_id": "x"}, user="viewer")
-
-
-def test_a_frozen_airflow_stays_silent_and_returns(airflow: AirflowServer) -> None:
-    airflow.freeze()
-    try:
-        with pytest.raises(httpx.TimeoutException):
-            httpx.get(f"{airflow.url}/api/v2/version", timeout=1, trust_env=False)
-    finally:
-        airflow.thaw()
-    assert 200 == httpx.get(f"{airflow.url}/api/v2/version", timeout=10, trust_env=False).status_code
 
 
 def send_mail(sink: SmtpSink) -> None:

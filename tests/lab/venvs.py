@@ -84,8 +84,11 @@ AIRFLOWS = {
     )
     for version in ("2.10.5", "2.11.0", "3.0.6", "3.3.2")
 }
-AIRFLOW_VERSION, AIRFLOW2_VERSION = "3.3.2", "2.11.0"
-"""Those that most tests start; `tests.lab.airflow_versions` starts each."""
+USUAL_AIRFLOWS = ("2.10.5", "3.3.2")
+"""The oldest supported and the newest: `make test` starts these, `make lab-versions` the others."""
+CHOSEN_AIRFLOWS = tuple(os.environ.get("LAB_AIRFLOWS", "").split()) or USUAL_AIRFLOWS
+AIRFLOW_VERSION = USUAL_AIRFLOWS[-1]
+AIRFLOW2_VERSION = next((version for version in CHOSEN_AIRFLOWS if version.startswith("2.")), USUAL_AIRFLOWS[0])
 AIRFLOW_LINEAGE = Environment(
     f"airflow-{AIRFLOW_VERSION}-openlineage",
     (
@@ -231,7 +234,7 @@ def call(argv: list[str], environment: dict[str, str] | None = None, given: str 
 def main() -> None:
     """Makes what is missing and says where it is."""
     for name, make in (
-        *((f"Airflow {version}", environment.made) for version, environment in AIRFLOWS.items()),
+        *((f"Airflow {version}", AIRFLOWS[version].made) for version in CHOSEN_AIRFLOWS),
         ("Airflow with OpenLineage", AIRFLOW_LINEAGE.made),
         (f"Prefect {PREFECT_VERSION}", prefect_environment),
         (f"Dagster {DAGSTER_VERSION}", dagster_environment),
