@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 TESTS = Path(__file__).parent
 INSTANTS = {
     "Sunday, before Berlin's clocks go back": datetime(2026, 10, 25, 0, 20, tzinfo=UTC),
@@ -34,6 +36,7 @@ IN_EACH_RUN = (
 )  # fmt: skip
 """Where `make test` runs the files that read a clock (tests/test_hours.py)."""
 FOLDERS = ("cli", "engine", "store", "timing", "tui")
+"""Of whose files `make test` runs those that read a clock on other days; the connectors' take as long again."""
 CLOCKS = {"now", "utcnow", "today", "time", "present"}
 
 
@@ -66,6 +69,13 @@ def files_that_read_a_clock(*folders: str) -> list[Path]:
     """The files of tests in these folders that ask for the time."""
     paths = sorted(path for folder in folders for path in (TESTS / folder).rglob("test_*.py"))
     return [path for path in paths if any(map(reads_a_clock, ast.walk(ast.parse(path.read_text()))))]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the first case of each test, where this module is a plugin of the session (`-p tests.dates`)."""
+    first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+    items[:] = [item for item in items if first[item.nodeid.partition("[")[0]] is item]
 
 
 def main() -> int:

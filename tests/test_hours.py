@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -19,6 +21,22 @@ print(now.timestamp(), os.stat("new").st_mtime, os.stat("old").st_mtime, flush=T
 subprocess.run(["/bin/date", "+%s"], env={}, check=True)
 """
 """A process asks for the time, for that of a new and of an old file, and a child without an environment of its own."""
+
+
+CHANGES = (("Europe/Berlin", "Berlin's"), ("America/New_York", "New York's"))
+
+
+def test_the_instants_are_what_their_names_say() -> None:
+    """On each weekday, and before each change of two zones whose clocks change on other days."""
+    assert 14 == len(INSTANTS)
+    days = [f"{instant:%A}" for instant in INSTANTS.values()]
+    assert 7 == len(set(days))
+    assert days == [name.partition(",")[0] for name in INSTANTS]
+    for (zone, whose), way in product(CHANGES, (-1, 1)):
+        instant = INSTANTS[f"Sunday, before {whose} clocks go {'forward' if way > 0 else 'back'}"]
+        offsets = [at.astimezone(ZoneInfo(zone)).utcoffset() for at in (instant, instant + timedelta(hours=1))]
+        assert offsets[0] is not None
+        assert offsets[0] + way * timedelta(hours=1) == offsets[1]
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +61,11 @@ def test_the_clock_of_a_process_its_files_and_its_children_is_shifted(library: P
 @pytest.mark.deep
 @pytest.mark.parametrize("name", IN_EACH_RUN)
 def test_what_reads_a_clock_holds_at_another_instant(library: Path, tmp_path: Path, name: str) -> None:
-    """A third of the files on each instant: `make dates` runs all on all."""
+    """A third of the files on each instant, of each test one case: `make dates` runs all on all."""
     files = files_that_read_a_clock(*FOLDERS)[IN_EACH_RUN.index(name) :: len(IN_EACH_RUN)]
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "--basetemp",
-        str(tmp_path / "x"),
-    ]
+    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "tests.dates", "--basetemp", str(tmp_path / "x")]
     done = subprocess.run(
-        [*argv, "-m", "not lab and not deep", *map(str, files)], env=environment(library, INSTANTS[name]),
-        cwd=TESTS.parent, capture_output=True, text=True, timeout=280,
+        [sys.executable, "-m", "pytest", *options, "-m", "not lab and not deep", *map(str, files)],
+        env=environment(library, INSTANTS[name]), cwd=TESTS.parent, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert 0 == done.returncode, done.stdout[-8000:]
