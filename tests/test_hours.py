@@ -1,49 +1,71 @@
-"""The suite at another hour than now: a deadline of tomorrow is shown with its day."""
+"""The suite at other instants than now (`tests.dates`): whoever reads a clock is right on each of them."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
-HERE = Path(__file__).parent
-LATE = datetime(2026, 12, 31, 22, 10, tzinfo=UTC)
-MIDNIGHT = datetime(2028, 3, 1, 0, 0, 5, tzinfo=UTC)
-HOURS: dict[str, tuple[datetime, tuple[str, ...]]] = {
-    "a deadline of the next day, month and year": (LATE, ("cli/test_extend.py", "cli/test_why.py")),
-    "runs of some minutes ago, which are of the day before": (
-        MIDNIGHT, ("cli/test_handover.py", "engine/evaluation/test_regrouping.py", "engine/api/test_log_difference.py"),
-    ),
-}  # fmt: skip
-"""What differs at that hour, and small files that would tell otherwise then."""
-COMPILER = shutil.which("cc")
+from tests.dates import FOLDERS, IN_EACH_RUN, INSTANTS, TESTS, environment, files_that_read_a_clock, shifted_clock
+
+ASKED = """
+import datetime, os, subprocess
+now = datetime.datetime.now(datetime.UTC)
+open("new", "w").close()
+print(now.timestamp(), os.stat("new").st_mtime, os.stat("old").st_mtime, flush=True)
+subprocess.run(["/bin/date", "+%s"], env={}, check=True)
+"""
+"""A process asks for the time, for that of a new and of an old file, and a child without an environment of its own."""
+
+
+CHANGES = (("Europe/Berlin", "Berlin's"), ("America/New_York", "New York's"))
+
+
+def test_the_instants_are_what_their_names_say() -> None:
+    """On each weekday, and before each change of two zones whose clocks change on other days."""
+    assert 14 == len(INSTANTS)
+    days = [f"{instant:%A}" for instant in INSTANTS.values()]
+    assert 7 == len(set(days))
+    assert days == [name.partition(",")[0] for name in INSTANTS]
+    for (zone, whose), way in product(CHANGES, (-1, 1)):
+        instant = INSTANTS[f"Sunday, before {whose} clocks go {'forward' if way > 0 else 'back'}"]
+        offsets = [at.astimezone(ZoneInfo(zone)).utcoffset() for at in (instant, instant + timedelta(hours=1))]
+        assert offsets[0] is not None
+        assert offsets[0] + way * timedelta(hours=1) == offsets[1]
 
 
 @pytest.fixture(scope="module")
-def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if COMPILER is None:
-        pytest.skip("tests/fakes/shifted_clock.c needs a C compiler: apt-get install gcc libc6-dev")
-    built = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
-    source = HERE / "fakes" / "shifted_clock.c"
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-O1", "-o", built, source, "-ldl"], check=True, timeout=60)
-    return built
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shifted_clock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.mark.parametrize("name", IN_EACH_RUN)
+def test_the_clock_of_a_process_its_files_and_its_children_is_shifted(library: Path, tmp_path: Path, name: str) -> None:
+    instant = INSTANTS[name]
+    subprocess.run(["touch", "-d", "@1000", "old"], cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED], env=environment(library, instant), cwd=tmp_path, capture_output=True, text=True,
+        check=True, timeout=60,
+    )  # fmt: skip
+    now, new, old, child = map(float, done.stdout.split())
+    for shown in (now, new + 1, child + 1):
+        assert timedelta(seconds=-1) <= datetime.fromtimestamp(shown, instant.tzinfo) - instant < timedelta(minutes=2)
+    assert 1000 == old
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("what", HOURS)
-def test_the_suite_holds_at_another_hour(shifted_clock: Path, what: str) -> None:
-    hour, files = HOURS[what]
-    ahead = int((hour - datetime.now(UTC)).total_seconds())
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    shifted = {**known, "LD_PRELOAD": str(shifted_clock), "SHIFT_SECONDS": str(ahead)}
-    command = [sys.executable, "-c", "import datetime; print(datetime.datetime.now(datetime.UTC).isoformat())"]
-    shown = subprocess.run(command, env=shifted, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert hour - timedelta(seconds=1) <= datetime.fromisoformat(shown.strip()) < hour + timedelta(minutes=2)
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / name) for name in files)]
-    done = subprocess.run(argv, env=shifted, cwd=HERE.parent, capture_output=True, text=True, timeout=280)
+@pytest.mark.parametrize("name", IN_EACH_RUN)
+def test_what_reads_a_clock_holds_at_another_instant(library: Path, tmp_path: Path, name: str) -> None:
+    """A third of the files on each instant, of each test one case: `make dates` runs all on all."""
+    files = files_that_read_a_clock(*FOLDERS)[IN_EACH_RUN.index(name) :: len(IN_EACH_RUN)]
+    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "tests.dates", "--basetemp", str(tmp_path / "x")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-m", "not lab and not deep", *map(str, files)],
+        env=environment(library, INSTANTS[name]), cwd=TESTS.parent, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
     assert 0 == done.returncode, done.stdout[-8000:]

@@ -18,6 +18,7 @@ from typing import cast
 import pytest
 from xdist.workermanage import WorkerController
 
+from tests.dates import CLOCKS, reads_a_clock
 from tests.lab.needs import PACKAGE_OF
 from tests.runner import AIRFLOW, FAST_WORKERS, LAB, MAX_AIRFLOWS, SHARED, LabFirst
 
@@ -164,7 +165,6 @@ MAKE_STORES = {
 }  # fmt: skip
 """The making of a store is what these are about. It costs a third of a second; a copy (`tests.store.ready`) nothing."""
 MAKERS = ("open_database", "migrate")
-CLOCKS = {"now", "utcnow", "today", "time", "present"}
 LONGEST_NAP = 1.0
 NAPPERS = {"time", "asyncio"}
 
@@ -202,14 +202,6 @@ def name_of(call: ast.AST) -> str:
     if not isinstance(call, ast.Call):
         return ""
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
-
-
-def reads_a_clock(call: ast.AST) -> bool:
-    values = {"datetime", "date", "time"}  # time(3, 10) is a value, time.time() a look
-    of = call.func if isinstance(call, ast.Call) else None
-    if isinstance(of, ast.Name):
-        return of.id == "present"
-    return name_of(call) in CLOCKS and isinstance(of, ast.Attribute) and getattr(of.value, "id", "") in values
 
 
 def clock_at_import(tree: ast.Module) -> list[int]:
@@ -269,6 +261,12 @@ def test_a_clock_call_at_import_is_detected_wherever_it_is(bad: str) -> None:
 
 def test_a_long_sleep_is_seen_and_a_short_one_is_left() -> None:
     assert [1] == naps(ast.parse("time.sleep(1.5)\ntime.sleep(0.02)\ntime.sleep(pause)\nserver.sleep(20)"))
+
+
+def test_no_test_is_skipped_for_want_of_a_package() -> None:
+    """`make test` installs what tools/apt-packages.txt lists: what is missing is a failure."""
+    wanting = re.compile(r"\bskip(if)?\([^#]{0,200}?(apt-get|not installed)")
+    assert [] == [name for name, text in texts() if name != "test_suite.py" and wanting.search(text)]
 
 
 def test_make_packages_installs_what_the_lab_needs() -> None:

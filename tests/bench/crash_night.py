@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -90,21 +91,27 @@ class Night:
                 return
             if engine.is_stopped:
                 self._engine(engines)
-                self._until(self._is_over, STOPPED_SECONDS)
+                self._until(self._is_over, STOPPED_SECONDS, STOPPED_SECONDS)
+                sent = len(self.world.sent)
                 _send_signal(engine, signal.SIGCONT)
-                self._until(
-                    lambda: engine.ended(0) is not None or "waiting for the lease" in engine.events(), STOPPED_SECONDS
-                )
+                self._until(partial(self._has_gone_on, engine, sent), STOPPED_SECONDS, STOPPED_SECONDS)
                 break
             self._person()
         self.seen.crashed = bool(hits(self.folder))
 
-    def _until(self, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
+    def _until(self, condition: Callable[[], bool], seconds: float = float("inf"), still: float = 0.0) -> None:
+        """Waits for so long, of which nothing may move for `still` seconds, if that is more than the patience."""
         until = time.monotonic() + seconds
-        patience = self._patience = Patience(self.limits, self.folder, CHECK_SECONDS)
+        limits = replace(self.limits, patience=max(still, self.limits.patience))
+        patience = self._patience = Patience(limits, self.folder, CHECK_SECONDS)
         while time.monotonic() < until and patience.lasts(self._living[-1]) and not condition():
             self._person()
             time.sleep(CHECK_SECONDS)
+
+    def _has_gone_on(self, engine: Child, sent: int) -> bool:
+        """Whether the engine that was stopped ended or waits, as it should, or sent more than these as well."""
+        is_out = engine.ended(0) is not None or "waiting for the lease" in engine.events()
+        return is_out or len(self.world.sent) > sent
 
     # the person
 

@@ -241,7 +241,7 @@ def test_a_plan_that_tier_one_hangs_on_is_not_started_by_a_yes(bench: Bench, mon
     bench.parts.evaluator.step(bench.fence)
     monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
     with answering(bench):
-        done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
+        done = headway(bench.url, "recover", "INC-0001", "--timeout", "30")
     assert Exit.REFUSED == done.code, done.err
     assert "  tier 1     affects supply" in done.out.splitlines()
     assert "affects tier 1 (supply): type INC-0001 to confirm" in done.err

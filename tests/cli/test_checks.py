@@ -13,6 +13,7 @@ from console.domain.request import RequestKind
 from tests.cli.test_audit import answering
 from tests.engine.checks.test_check_runner import ROWS, World, world
 from tests.hostile.commands import headway
+from tests.present import present
 
 
 @pytest.fixture
@@ -45,12 +46,13 @@ def test_the_list_shows_each_result_and_its_next_run(made: World) -> None:
 
 def test_running_a_check_now_goes_through_the_engine_and_a_failure_is_a_problem(made: World) -> None:
     made.data.measurement = type(made.data.measurement)(rows=3)  # type: ignore[call-arg]
+    yesterday = (present() - timedelta(days=1)).date().isoformat()
     with answering(made.bench):
-        done = headway(made.bench.url, "datacheck", "rows", "--now", "--date", "2026-11-19")
-        there = headway(made.bench.url, "datacheck", "rows", "--now", "--date", "2026-11-19", "--json").data
-    assert (1, "rows 2026-11-19: failed: 3 rows, fewer than 100\n") == (done.code, done.out)
+        done = headway(made.bench.url, "datacheck", "rows", "--now", "--date", yesterday)
+        there = headway(made.bench.url, "datacheck", "rows", "--now", "--date", yesterday, "--json").data
+    assert (1, f"rows {yesterday}: failed: 3 rows, fewer than 100\n") == (done.code, done.out)
     assert ({"rows": 3}, "failed") == (there["measured"], there["state"])
-    again = headway(made.bench.url, "datacheck", "rows", "--date", "2026-11-19")
+    again = headway(made.bench.url, "datacheck", "rows", "--date", yesterday)
     assert (1, True) == (again.code, "3 rows, fewer than 100" in again.out)
 
 

@@ -103,7 +103,7 @@ WITH_TIMES = (
     ("alert",),
     ("datacheck",),
     ("system drift",),
-    ("recover", "1", "--dry-run"),
+    ("recover", "1", "--dry-run", "--timeout", "30"),
 )
 
 

@@ -20,6 +20,8 @@ import httpx
 from tests.fakes.airflow_actions import FakeActs, Row, recorded, stamp
 
 START = datetime(2026, 11, 20, 4, tzinfo=UTC)
+SINCE = {"start_date": "2025-11-01T00:00:00Z"}
+"""The first day of each DAG: a run by hand is started now, and no machine has a clock of before that day."""
 FINISHED = ("success", "failed")
 WAITING_AS = {"hang": "running", "ask": "awaiting_input", "slot": "scheduled"}
 
@@ -196,7 +198,8 @@ class FakeAirflow(FakeActs):
     def details(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         if parts[0] not in self.dags or parts[0] in self.stale:
             return 404, {"detail": f"The Dag with ID: `{parts[0]}` was not found"}
-        results = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": self.timetables.get(parts[0])}
+        results = {**recorded("dagDetails"), **SINCE, "dag_id": parts[0]}
+        results |= {"timetable_summary": self.timetables.get(parts[0])}
         results |= {"timetable_periodic": True, "asset_expression": None}
         results |= {
             name: recorded("dags")["dags"][1][name] for name in recorded("dags")["dags"][1] if "interval" in name

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 from unittest import mock
@@ -199,6 +200,7 @@ _MASKS = (
     (re.compile(r'(?<="poll_ms": )[\d.]+'), "0.0"),
     (re.compile(r"\b(?!2026-11-(?:19|20))\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d{6}Z"), "<real time>"),
 )
+_SECONDS = re.compile(r"\b(?P<at>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?: ?(?P<zone>[A-Z]+))?")
 
 
 @dataclass
@@ -209,6 +211,7 @@ class Night:
     store: Database
     parts: EngineAssembly
     fence: int
+    began: datetime
     sent: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -270,10 +273,13 @@ class Night:
             text = text.replace(folder, "<folder>")
         for pattern, mask in _MASKS:
             text = pattern.sub(mask, text)
-        today = f"{real_now().astimezone(ZoneInfo(ZONE)):%Y-%m-%d}"
-        if not today.startswith(("2026-11-19", "2026-11-20")):
-            text = re.sub(rf"\b{today}[ T]\d\d:\d\d:\d\d(?: ?[A-Z]+)?", "<real time>", text)
-        return text
+        return _SECONDS.sub(lambda found: "<real time>" if self._is_real(found) else found[0], text)
+
+    def _is_real(self, found: re.Match[str]) -> bool:
+        """Whether the text is of a second since this night was begun; those of the night itself are a replay's."""
+        zone = UTC if found["zone"] == "Z" else ZoneInfo(ZONE)
+        at = datetime.fromisoformat(found["at"])
+        return any(self.began <= at.replace(tzinfo=zone, fold=fold) <= real_now() for fold in (0, 1))
 
 
 def _transcript(line: Sequence[str], done: Result) -> str:
@@ -285,7 +291,7 @@ def _transcript(line: Sequence[str], done: Result) -> str:
 @contextmanager
 def recorded_night(folder: Path) -> Iterator[Night]:
     """The night at NOW, after a user has done USER_ACTIONS at FAILED."""
-    structlog_before = structlog.get_config()
+    structlog_before, began = structlog.get_config(), real_now().replace(microsecond=0)
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with (
         fixed_environment(),
@@ -306,7 +312,7 @@ def recorded_night(folder: Path) -> Iterator[Night]:
 
         parts = EngineAssembly(load_config(play.config), store, SecretStore(), send)
         parts.begin(got.fence)
-        night = Night(play, store, parts, got.fence, sent)
+        night = Night(play, store, parts, got.fence, began, sent)
         try:
             for clock in (BEFORE, BEFORE, FAILED):
                 night.at(clock)

@@ -29,16 +29,6 @@ BELOW = "/repos/{owner}/{repo}/actions/"
 READY_SECONDS = 120.0
 
 
-def missing() -> str | None:
-    """What to install before the judge can sit; None where nothing is missing."""
-    lacks = [name for name in ("node", "npm") if shutil.which(name) is None]
-    return (
-        f"prism, which judges by GitHub's description, needs {' and '.join(lacks)}: apt-get install npm"
-        if lacks
-        else None
-    )
-
-
 def made() -> Path:
     """The folder with prism and the description, made first where it is missing (about a minute)."""
     with only_one():

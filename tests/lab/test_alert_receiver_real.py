@@ -3,7 +3,6 @@ ends."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,10 +22,6 @@ from tests.engine.endpoints.test_endpoints import listening
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import free_port, wait_until
 from tests.lab.test_alertmanager_real import running_alertmanager
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus-alertmanager") is None, reason="apt-get install prometheus-alertmanager"
-)
 
 
 @pytest.fixture

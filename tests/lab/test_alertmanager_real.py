@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +24,6 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.process import Daemon, free_port, wait_until
 from tests.lab.sinks import HttpSink
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus-alertmanager") is None, reason="apt-get install prometheus-alertmanager"
-)
 
 
 @dataclass

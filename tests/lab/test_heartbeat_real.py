@@ -4,7 +4,6 @@ crash."""
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -32,8 +31,6 @@ poll_every = "{poll_every}"
 token = {{ env = "EXPORT_TOKEN" }}
 title = "{title}"
 """
-
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: apt-get install curl")
 
 
 class Place:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.lab.headway import Headway
 from tests.lab.process import Daemon, free_port, wait_until
@@ -31,7 +29,6 @@ delivered_by = ["people/count"]
 deadline = "07:00"
 timezone = "UTC"
 """
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install prometheus")
 
 
 INTERRUPTED = '{service="stock",tier="1"}'

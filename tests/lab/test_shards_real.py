@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -29,6 +30,7 @@ from console.store.ingest.targets import TargetProbe
 from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
 from tests.lab.postgres import PostgresServer
+from tests.lab.process import wait_until
 from tests.lab.test_store_postgres import migrated, store_url
 from tests.store.estate import build
 
@@ -187,7 +189,6 @@ def test_inventories_and_rights_are_written_together_also_of_a_job_that_two_targ
         session.insert("target", columns, [(system, name, *_NEW_TARGET.values()) for name in ("second", "third")])
     rows = store.rows("SELECT id, system_id FROM target ORDER BY id")
     fences = {row.id: ShardFence(shard := shard_of(row.system_id), held.fences[shard]) for row in rows}
-    monkeypatch.setattr(grouped_writes, "GATHER_SECONDS", 1.0)
 
     def written(jobs: Mapping[int, str]) -> int:
         transactions, writes = count_writes(store, monkeypatch), GroupedWrites()
@@ -200,10 +201,13 @@ def test_inventories_and_rights_are_written_together_also_of_a_job_that_two_targ
             writes.probe(store, TargetProbe(target_id, jobs[target_id], ()), fences[target_id])
 
         threads = [threading.Thread(target=act, args=(number,)) for number in jobs for act in (write, probe)]
+        everybody = f"{len(threads)} writes wait"
+        gathered = partial(wait_until, lambda: len(threads) == len(writes._waiting), everybody)
+        monkeypatch.setattr(grouped_writes, "wait_seconds", lambda seconds: gathered())
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         versions = store.rows("SELECT id, version FROM target ORDER BY id")
         assert {row.id: row.version for row in versions}.items() >= jobs.items()
         known = {row.native_id for row in store.rows("SELECT native_id FROM job")}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES = 64 * 1024
 """A commit needs at least this much space."""
 CLOCK_SLACK_SECONDS = 5.0
-"""Boot time is in whole seconds, and the clock may have been set since."""
+"""The clock may have been set since the lease was got."""
 
 
 def holder_name() -> str:
@@ -117,10 +117,10 @@ def _noted_text(path: Path) -> str:
 def _process_started(pid: int) -> float:
     try:
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-        [boot] = [line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")]
     except (OSError, ValueError, IndexError):
         return math.inf
-    return int(boot) + ticks / os.sysconf("SC_CLK_TCK")
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return booted + ticks / os.sysconf("SC_CLK_TCK")
 
 
 @cache

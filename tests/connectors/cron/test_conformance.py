@@ -223,7 +223,7 @@ def test_inventory_is_sent_once_for_a_cursor_whoever_polls(local: LocalHost) -> 
 
 def test_log_line_belongs_to_the_nearest_due_line_of_that_command(local: LocalHost) -> None:
     local.crontab.write_text("# headway: night\n0 3 * * * /x\n# headway: noon\n0 12 * * * /x\n")
-    for pid, at in ((1, 1795053661), (2, 1795086061)):  # 2026-11-19 03:01:01 and 12:01:01 in Berlin
+    for pid, at in ((1, 1763517661), (2, 1763550061)):  # 2025-11-19 03:01:01 and 12:01:01 in Berlin
         local.log_line(pid, f"({ME}) CMD (/x)", at)
     runs = connect(local).poll("", (), 20).runs
     assert [run.job for run in runs] == ["db07:night", "db07:noon"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -47,16 +46,13 @@ def ping_endpoint(tmp_path: Path) -> Iterator[PingListener]:
 
 
 def test_curl_reports_a_whole_run(ping_endpoint: PingListener) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed: apt-get install curl")
     base = f"http://{ping_endpoint.options.listen}"
     for texts in (
         [f"{base}/ping/{TOKENS['export']}/start?rid=1"],
         ["--data-binary", "loaded\n", f"{base}/ping/{TOKENS['export']}/0?rid=1&rows=12&bytes=340"],
         ["-H", f"Authorization: Bearer {TOKENS['mart']}", "-T", "-", f"{base}/jobs/mart/fail"],
     ):
-        done = subprocess.run([curl, "-fsS", "-m", "20", *texts], input=b"no such table\n", capture_output=True)
+        done = subprocess.run(["curl", "-fsS", "-m", "20", *texts], input=b"no such table\n", capture_output=True)
         assert (0, b"") == (done.returncode, done.stderr), done
     export, mart = latest_records(ping_endpoint)
     assert ("succeeded", "exit 0", {"rid": "1", "rows": 12, "bytes": 340}) == (
@@ -66,8 +62,6 @@ def test_curl_reports_a_whole_run(ping_endpoint: PingListener) -> None:
 
 
 def test_the_lines_printed_by_grants_report_a_whole_run(ping_endpoint: PingListener, tmp_path: Path) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed: apt-get install curl")
     lines = grants_text("heartbeat").replace("127.0.0.1:8787", ping_endpoint.options.listen)
     (tmp_path / "job").write_text("#!/bin/sh\necho loading\necho no space left\nexit 3\n")
     (tmp_path / "job").chmod(0o755)
@@ -88,8 +82,6 @@ def test_the_lines_printed_by_grants_report_a_whole_run(ping_endpoint: PingListe
 def test_the_lines_of_the_page_report_a_run_whether_or_not_it_wrote_its_file(
     ping_endpoint: PingListener, tmp_path: Path, script: str, is_notified: tuple[object, ...]
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed: apt-get install curl")
     page = (Path(__file__).parents[3] / "docs/connectors/heartbeat.md").read_text()
     lines = page.partition("```bash\n")[2].partition("```")[0].replace("127.0.0.1:8787", ping_endpoint.options.listen)
     (tmp_path / "export.sh").write_text(f"#!/bin/sh\n{script}\n")

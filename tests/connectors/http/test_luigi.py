@@ -34,6 +34,8 @@ ERRORS = [
     ("[" * 9999, "[" * 9999),
 ]
 """What `fetch_error` of luigid 3.8.1 has of a task that failed, that succeeded, that waits; and other texts."""
+RECORDED = "Tue, 24 Nov 2026 17:30:00 GMT"
+"""What the server's clock says."""
 NAME = 'Load"Stock"_2026_11_19'
 """With quotes, which no name of luigid has."""
 
@@ -42,7 +44,8 @@ def opened(reply: Any, urls: list[httpx.URL], error: str | None = "null") -> Con
     def handle(request: httpx.Request) -> httpx.Response:
         urls.append(request.url)
         failure = {"response": {"taskId": NAME, "error": error}}
-        return httpx.Response(200, json=failure if request.url.path == "/api/fetch_error" else reply)
+        body = failure if request.url.path == "/api/fetch_error" else reply
+        return httpx.Response(200, json=body, headers={"date": RECORDED})
 
     document = tomllib.loads(registry.profiles()["luigi"].read_text(encoding="utf-8"))
     profile = HttpProfile.model_validate(document, context={})

@@ -1145,7 +1145,7 @@ def test_runs_of_each_job_that_are_named_by_their_keys_are_all_read() -> None:
         if request.url.path == "/api/jobs":
             return httpx.Response(200, json={"jobs": HomeGrown().jobs})
         job = request.url.path.split("/")[3]
-        began = "2026-11-20T03:10:00Z"
+        began = "2025-11-20T03:10:00Z"
         rows = {key: {"job": job, "status": status, "began": began} for key, status in listed[job].items()}
         return httpx.Response(200, json={"runs": rows})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tomllib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -39,6 +38,7 @@ from connectors.sql.connector import CONNECTOR, SqlConnector, SqlCursor
 from connectors.sql.options import SqlOptions
 from connectors.sql.postgres import PostgresDatabase
 from tests.fakes.unsent import ELSEWHERE_OF_POSTGRES, UNSENT_BY_A_DRIVER
+from tests.present import present
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,6 +53,10 @@ def settings(**more: Any) -> dict[str, Any]:
     return {**result, **more}
 
 
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+"""On the clock of the tables when they are made: a few hours after what is recorded."""
+
+
 class FakeTables(SqlClient):
     """The client's three questions answered from recorded rows, as PostgreSQL would give them as JSON."""
 
@@ -62,7 +66,7 @@ class FakeTables(SqlClient):
         )
         document = json.loads(RECORDING.read_text())
         self.page_rows = page_rows
-        self.clock = datetime.now(UTC)
+        self.clock = NOW
         self.refuse_runs = False
         named = [row for row in document["jobs"] if row["jobname"]]
         names = {row["jobid"]: {"username": row["username"], "jobname": row["jobname"]} for row in named}
@@ -95,7 +99,7 @@ class FakeTables(SqlClient):
         return chunk_of(str(rows[0]["return_message"] or ""), start, limit_bytes, is_open=False) if rows else None
 
     def _clock(self) -> TargetClock:
-        return TargetClock(self.clock, datetime.now(UTC))
+        return TargetClock(self.clock, NOW)
 
 
 def shown(seconds: str | None) -> str | None:
@@ -203,7 +207,7 @@ def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_
     cursor = connector.poll("", (), 5).cursor
     again = connector.poll(cursor, (), 5)
     assert [(key, RunState.RUNNING)] == [(run.attempt_key, run.state) for run in again.runs]
-    tables.run_rows[-1] |= {"status": "succeeded", "end_time": shown(str(time.time()))}
+    tables.run_rows[-1] |= {"status": "succeeded", "end_time": shown(str(NOW.timestamp()))}
     ended = connector.poll(again.cursor, (), 5)
     assert [RunState.SUCCEEDED] == [run.state for run in ended.runs]
     assert () == connector.poll(ended.cursor, (), 5).runs
@@ -288,7 +292,7 @@ def test_a_success_in_the_future_is_skipped_and_read_again_until_its_time() -> N
     tables = FakeTables(page_rows=1000)
     row = tables.run_rows[-1]
     row |= {"status": "succeeded", "start_time": tables.clock.isoformat()}
-    row |= {"end_time": (tables.clock + timedelta(hours=1)).isoformat()}
+    row |= {"end_time": (max(tables.clock, present()) + timedelta(hours=1)).isoformat()}
     connector = SqlConnector(tables)
     poll = connector.poll("", (), 5)
     assert ["60 min in the future"] == [item.reason.partition(", ")[2].partition(":")[0] for item in poll.skipped]

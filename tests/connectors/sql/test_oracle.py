@@ -51,7 +51,7 @@ class FakeOracle:
     Error, DB_TYPE_CLOB = oracledb.Error, oracledb.DB_TYPE_CLOB
 
     def __init__(self) -> None:
-        began = datetime(2026, 11, 1, 3)  # noqa: DTZ001 - as a TIMESTAMP comes
+        began = datetime(2025, 11, 1, 3)  # noqa: DTZ001 - as a TIMESTAMP comes
         self.rows: list[dict[str, Any]] = [
             {"ID": number, "NAME": "load", "STATE": state, "BEGAN": began, "REQUEST": None}
             for number, state in ((1, "ok"), (2, "error"))
@@ -147,7 +147,7 @@ def test_jobs_runs_and_logs_are_read_with_lower_case_names_in_one_bounded_read_o
     fake.statements.clear()
     poll = connector.poll("", (), 10)
     assert [RunState.SUCCEEDED, RunState.FAILED] == [run.state for run in poll.runs]
-    assert datetime(2026, 11, 1, 3, tzinfo=UTC) == poll.runs[0].started_at
+    assert datetime(2025, 11, 1, 3, tzinfo=UTC) == poll.runs[0].started_at
     [first, _, (text, given)] = fake.statements
     assert "SET TRANSACTION READ ONLY" == first[0]
     assert text.startswith("SELECT q.* FROM (\nSELECT * FROM batch.runs WHERE id > TO_NUMBER(:p_cursor)")

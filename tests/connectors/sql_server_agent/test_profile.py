@@ -177,9 +177,9 @@ def test_rows_that_were_deleted_before_they_were_read_are_a_gap(fake: FakeSqlSer
 def test_local_times_are_read_in_the_zone_of_the_server_and_a_duration_is_exact_where_its_clock_changes(
     fake: FakeSqlServer,
 ) -> None:
-    began = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)  # 01:30 in summer; the clock goes back at 01:00 UTC
+    began = datetime(2025, 10, 25, 23, 30, tzinfo=UTC)  # 01:30 in summer; the clock goes back at 01:00 UTC
     fake.ran(MART, 1, began, 7200)
-    run = read_at_once(opened(fake))[0][f"{MART}/20261025013000"]
+    run = read_at_once(opened(fake))[0][f"{MART}/20251026013000"]
     assert (began, began + timedelta(hours=2)) == (run.started_at, run.ended_at)
 
 

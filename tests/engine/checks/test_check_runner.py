@@ -260,7 +260,7 @@ def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> Non
         bench.turn()
         [title] = [pair[1] for pair in bench.sink.got]
         assert re.fullmatch(
-            r"Supply plan (\d\d \w{3} )?\d\d:\d\d at risk: check rows does not pass \[INC-0001\]", title
+            r"Supply plan (\d\d? \w{3} )?\d\d:\d\d at risk: check rows does not pass \[INC-0001\]", title
         )
         made.data.measurement = Measurement(rows=120)
         made.step()

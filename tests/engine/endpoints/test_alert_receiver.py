@@ -27,14 +27,14 @@ from tests.engine.endpoints.test_endpoints import listening
 from tests.lab.process import free_port
 
 NEVER = "0001-01-01T00:00:00Z"
-NIGHT = datetime(2026, 11, 24, 2, 58, tzinfo=UTC)
+LONG_AGO = datetime(2020, 11, 24, 2, 58, tzinfo=UTC)
 
 
 def failure() -> datetime:
     return datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
 
 
-def alert(host: str, started: datetime = NIGHT, ended: datetime | None = None, **labels: str) -> dict[str, Any]:
+def alert(host: str, started: datetime = LONG_AGO, ended: datetime | None = None, **labels: str) -> dict[str, Any]:
     """As Alertmanager 0.25 sends it."""
     return {
         "status": "firing" if ended is None else "resolved",

@@ -25,6 +25,7 @@ from console.domain.filter import JobFilter
 from console.engine import lineage_receiver
 from console.engine.endpoints import MAX_BODY_BYTES, EndpointWorker
 from console.engine.lineage_receiver import LINEAGE_PATH, LineageReceiver
+from console.timing.clock import Clock
 from tests.engine.bench import Bench
 from tests.engine.endpoints.test_endpoints import listening
 from tests.lab.process import free_port
@@ -32,6 +33,8 @@ from tests.lab.process import free_port
 TOKEN = "lineage-0123456789abcdef"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 NIGHT = datetime(2026, 11, 20, 3, tzinfo=UTC)
+NOW = datetime(2026, 11, 26, 15, tzinfo=UTC)
+"""On the clock of the receiver, after all recorded events."""
 ORDERS, TABLE = ("file", "/data/orders.csv"), ("postgres://db:5432", "shop.public.orders")
 PRODUCER = "https://example.com/jobs"
 
@@ -41,7 +44,7 @@ def url(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("HEADWAY_TEST_TOKEN", TOKEN)
     bench.turn()
     settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}", token=SecretRef(env="HEADWAY_TEST_TOKEN"))
-    receiver = LineageReceiver(bench.store, bench.parts.clock)
+    receiver = LineageReceiver(bench.store, Clock(real=lambda: NOW))
     with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, SecretStore())) as base:
         yield base
 
@@ -136,10 +139,10 @@ def test_an_event_from_the_future_is_refused_and_hides_no_later_one(bench: Bench
                 f"{place}: {time} is more than 5 min ahead of Headway's clock. Fix: set the clock"
             )
     assert () == tuple(reported(bench, "fake/extract").datasets)
-    near = datetime.now(UTC) + timedelta(minutes=4)
+    near = NOW + timedelta(minutes=4)
     assert 200 == send(url, event("extract", outputs=[ORDERS], at=near)).status_code
     [use] = reported(bench, "fake/extract").datasets
-    assert use.seen <= datetime.now(UTC), "its time is not ahead of Headway's clock"
+    assert use.seen <= NOW, "its time is not ahead of Headway's clock"
 
 
 @pytest.fixture
@@ -291,7 +294,7 @@ def test_foreign_facets_and_control_sequences_are_harmless(bench: Bench, url: st
 
 def test_events_need_the_token_also_where_none_is_set(bench: Bench) -> None:
     settings = EndpointSettings(listen=f"127.0.0.1:{free_port()}")
-    receiver = LineageReceiver(bench.store, bench.parts.clock)
+    receiver = LineageReceiver(bench.store, Clock(real=lambda: NOW))
     with listening(EndpointWorker(settings, {LINEAGE_PATH: receiver.endpoint}, SecretStore())) as base:
         refused = send(base, [])
     assert 401 == refused.status_code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,11 +137,6 @@ def test_a_jump_has_a_port_up_to_the_last() -> None:
     assert via.port == 65535
 
 
-needs_ssh = pytest.mark.skipif(
-    shutil.which("ssh") is None, reason="ssh is not installed: apt-get install openssh-client"
-)
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     (tmp_path / "id").write_text("key")
@@ -159,7 +153,6 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-@needs_ssh
 def test_what_is_not_set_here_comes_from_ssh_config_with_what_it_includes(config: Path) -> None:
     result = way(ssh_config=str(config))
     assert (result.name, result.address, result.user, result.port) == ("db07", "10.0.0.7", "deploy", 2222)
@@ -170,7 +163,6 @@ def test_what_is_not_set_here_comes_from_ssh_config_with_what_it_includes(config
     assert (result.via.key_file, result.via.via) == (config.parent / "id", None)
 
 
-@needs_ssh
 @pytest.mark.parametrize(
     "jump, place",
     [
@@ -189,7 +181,6 @@ def test_a_host_between_may_be_an_ip_address_which_ssh_writes_in_brackets(
     assert via.key_names == (f"[{place[0]}]:{place[2]}", f"[{via.name}]:{place[2]}")
 
 
-@needs_ssh
 def test_what_is_set_here_counts_before_ssh_config(config: Path) -> None:
     result = way(ssh_config=str(config), user="headway", port=22, key="/k", known_hosts="/trusted", jump=["hop"])
     assert (result.user, result.port, result.key_file, result.known_hosts) == (
@@ -202,7 +193,6 @@ def test_what_is_set_here_counts_before_ssh_config(config: Path) -> None:
     assert (result.via.name, result.via.key_file) == ("hop", Path("/k"))
 
 
-@needs_ssh
 @pytest.mark.parametrize(
     "target, text",
     [
@@ -216,7 +206,6 @@ def test_an_unsupported_ssh_setting_is_refused_with_the_fix(config: Path, target
         way(target, ssh_config=str(config))
 
 
-@needs_ssh
 def test_keys_that_are_not_there_are_named(config: Path) -> None:
     (config.parent / "id").unlink()
     with pytest.raises(AccessRefused, match=rf"none of the key files .*{config.parent}/absent.*Set key"):
@@ -236,14 +225,12 @@ def test_an_ssh_config_that_others_may_write_is_not_read(config: Path) -> None:
     assert not (config.parent / "ran").exists()
 
 
-@needs_ssh
 def test_a_jump_that_ssh_takes_and_we_do_not_is_named(config: Path) -> None:
     config.write_text("Host db07\n ProxyJump x+y@bastion\n")
     with pytest.raises(AccessRefused, match=r'"x\+y@bastion:?\d*" is not a jump host: user is not written like'):
         way(ssh_config=str(config), key="/k")
 
 
-@needs_ssh
 def test_a_changed_ssh_config_is_used_by_the_next_connection(
     behind: tuple[StubServer, StubServer], tmp_path: Path
 ) -> None:
@@ -263,7 +250,6 @@ def test_a_changed_ssh_config_is_used_by_the_next_connection(
     assert (first.inputs, second.inputs) == ([b"one", b"two"], [b"three"])
 
 
-@needs_ssh
 def test_a_slow_ssh_config_does_not_outlast_what_a_call_may_take(config: Path) -> None:
     config.write_text('Match exec "sleep 5"\n User x\n')
     began = time.monotonic()
@@ -272,7 +258,6 @@ def test_a_slow_ssh_config_does_not_outlast_what_a_call_may_take(config: Path) -
     assert time.monotonic() - began < 4
 
 
-@needs_ssh
 def test_a_broken_ssh_config_is_reported_in_the_words_of_ssh(config: Path) -> None:
     config.write_text("Nonsense yes\n")
     with pytest.raises(AccessRefused, match=r"ssh cannot read it: .*line 1.*[Nn]onsense"):
