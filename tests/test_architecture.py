@@ -159,8 +159,8 @@ PURE_CONNECTOR_HELPERS = (
 PURE_PARSER_LIBRARIES = {"pydantic", "cronsim", "yaml"}
 
 HEAVY = {
-    "alembic", "apprise", "boto3", "botocore", "cronsim", "holidays", "httpx", "networkx", "numpy", "paramiko",
-    "psycopg", "pydantic", "requests", "rustworkx", "sqlalchemy", "sqlmodel", "structlog",
+    "alembic", "apprise", "boto3", "botocore", "croniter", "cronsim", "holidays", "httpx", "networkx", "numpy",
+    "paramiko", "psycopg", "pydantic", "requests", "rustworkx", "sqlalchemy", "sqlmodel", "structlog",
 }  # fmt: skip
 
 

@@ -22,12 +22,11 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cronsim import CronSim, CronSimError
 from pydantic import AliasChoices, Field
 
 from connectors.sdk import fields, marked_pause
 from connectors.sdk.contract import ACTION_KEY, HOLD_MARK, HoldMark
-from connectors.sdk.cron_syntax import single_steps
+from connectors.sdk.cron_syntax import croniter_steps
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.fields import Row
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, instant_key
@@ -546,7 +545,7 @@ def timetable_summary(row: fields.Row) -> str:
 
 
 def _is_cron(row: fields.Row) -> bool:
-    return len(timetable_summary(row).split()) == 5
+    return len(timetable_summary(row).split()) in (5, 6, 7)
 
 
 def is_periodic(row: fields.Row) -> bool:
@@ -560,12 +559,15 @@ def is_periodic(row: fields.Row) -> bool:
 
 def _expression_matches(expression: str, zone: str, at: datetime) -> bool:
     """Whether the expression in this zone gives this instant. It does not where the timetable has a zone of its own:
-    the API reports only that of the DAG (measured: UTC for a timetable in Europe/Berlin)."""
+    the API reports only that of the DAG (measured: UTC for a timetable in Europe/Berlin). A time that the clocks jump
+    over runs later by as much."""
     try:
-        local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-        return next(CronSim(single_steps(expression), local - timedelta(minutes=1))) == local
-    except (CronSimError, ZoneInfoNotFoundError, StopIteration, ValueError, OSError, OverflowError):
+        place = ZoneInfo(zone)
+        local = at.astimezone(place).replace(tzinfo=None)
+        last = next(croniter_steps(expression, local + timedelta(microseconds=1), forward=False), None)
+    except (ZoneInfoNotFoundError, ValueError, OSError, OverflowError):
         return False
+    return last == local or (last is not None and last.replace(tzinfo=place).astimezone(UTC) == at)
 
 
 def interval_before(expression: str, zone: str, end: datetime) -> datetime | None:
@@ -575,12 +577,9 @@ def interval_before(expression: str, zone: str, end: datetime) -> datetime | Non
         return None
     place = ZoneInfo(zone)
     local = end.astimezone(place)
-    try:
-        steps = CronSim(single_steps(expression), local.replace(tzinfo=None), reverse=True)
-        start = next(steps).replace(tzinfo=place)
-    except (CronSimError, StopIteration, ValueError, OverflowError):
-        return None
-    return start.astimezone(UTC) if start.utcoffset() == local.utcoffset() else None
+    last = next(croniter_steps(expression, local.replace(tzinfo=None), forward=False), None)
+    start = last.replace(tzinfo=place) if last is not None else None
+    return start.astimezone(UTC) if start is not None and start.utcoffset() == local.utcoffset() else None
 
 
 def parse_asset_edges(row: Any) -> dict[str, set[str]]:

@@ -253,7 +253,7 @@ def parse_schedule(clocks: Sequence[Row], sensors: list[str], held: Collection[s
     cron, zone = (fields.optional_text(used[0], name) for name in ("cronSchedule", "executionTimezone"))
     zone = zone or "UTC"
     crons = "; ".join(f"cron {fields.optional_text(clock, 'cronSchedule')}" for clock in used)
-    alone = cron if len(used) == 1 and len(cron.split()) == 5 and "[" not in cron else ""
+    alone = cron if len(used) == 1 and "[" not in cron else ""
     return Schedule("dagster", alone, zone, f"{crons} ({zone})", min(ahead, default=None))
 
 

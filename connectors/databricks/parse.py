@@ -2,14 +2,12 @@
 
 A repair keeps the run's id and start and has an id of its own: attempts are `run` and `run.repair`. A task's run has
 an id for each attempt. API 2.2 reports a run's state twice: `status`, with a termination code, and the older `state`,
-which alone has time-outs and upstream failures; if the two disagree the run is not a success. A Quartz expression is
-translated to five fields if it can be, and shown as it is otherwise.
+which alone has time-outs and upstream failures; if the two disagree the run is not a success.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -303,8 +301,6 @@ def _end_state(code: str, result: str, message: str) -> DatabricksState:
 PAUSED_STATUS = "PAUSED"
 TRIGGER_KINDS = ("schedule", "trigger", "continuous")
 """Settings that start a job by themselves; each has its own pause_status."""
-_PLAIN = re.compile(r"[0-9A-Za-z*,/-]+")
-_WEEKDAY = re.compile(r"(?<![/\d])[1-7](?!\d)")
 
 
 def trigger_kind(settings: fields.Row) -> str:
@@ -332,22 +328,4 @@ def parse_schedule(settings: fields.Row) -> Schedule:
             text = fields.clean(f"every {periodic.get('interval')} {str(periodic.get('unit')).lower()}")
         return Schedule("none", text=text)
     quartz = fields.text(row, "quartz_cron_expression")
-    return Schedule(
-        "databricks", five_fields(quartz) or quartz, fields.optional_text(row, "timezone_id") or "UTC", text=quartz
-    )
-
-
-def five_fields(quartz: str) -> str:
-    """The expression less its seconds, with Sunday as 0; "" if five fields cannot express it."""
-    parts = quartz.split()
-    if len(parts) == 7 and parts[6] == "*":
-        parts = parts[:6]
-    if len(parts) != 6 or not (parts[0].isascii() and parts[0].isdigit()):
-        return ""
-    fields_of = ["*" if part == "?" else part for part in parts[1:]]
-    if not all(_PLAIN.fullmatch(field) for field in fields_of) or re.search(r"L|W(?!ED)", fields_of[2].upper()):
-        return ""
-    *times, days = fields_of
-    if re.search(r"\dL|^L", days.upper()):
-        return ""
-    return " ".join([*times, _WEEKDAY.sub(lambda match: str(int(match[0]) - 1), days)])
+    return Schedule("databricks", quartz, fields.optional_text(row, "timezone_id") or "UTC", text=quartz)

@@ -20,6 +20,7 @@ NODE_STATES = {
     "success": RunState.SUCCEEDED,
     "pass": RunState.SUCCEEDED,
     "warn": RunState.SUCCEEDED,
+    "reused": RunState.SUCCEEDED,
     "partial success": RunState.PARTIAL,
     "error": RunState.FAILED,
     "runtime error": RunState.FAILED,

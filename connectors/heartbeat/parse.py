@@ -23,14 +23,13 @@ from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import RunEvidence, RunState
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
-_PATH = re.compile(r"/(ping|jobs)/([A-Za-z0-9_.-]{1,128})(?:/(start|success|fail|log|[0-9]{1,3}))?/?")
+_PATH = re.compile(r"/(ping|jobs)/([A-Za-z0-9_.-]{1,128})(?:/(start|success|fail|log|-?[0-9]{1,10}))?/?")
 _RID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _BEARER = re.compile(r"[Bb]earer +([A-Za-z0-9_-]{16,128}) *")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 NUMBER_RULE = "a whole number of at most 15 digits"
 TEXT_CHARS = 40
 """Characters kept of an invalid number."""
-MAX_EXIT_CODE = 255
 
 PING_START, PING_SUCCESS, PING_FAIL, PING_LOG = "start", "success", "fail", "log"
 
@@ -74,10 +73,8 @@ def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str
         raise PingRefused(405, "GET, HEAD, POST or PUT")
     job = _authenticated_job(match[1], match[2], authorization, tokens)
     kind, exit_code = match[3] or PING_SUCCESS, None
-    if kind.isdigit():
+    if kind.removeprefix("-").isdigit():
         exit_code = int(kind)
-        if exit_code > MAX_EXIT_CODE:
-            raise PingRefused(400, "an exit status is 0 to 255")
         kind = PING_FAIL if exit_code else PING_SUCCESS
     try:
         parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=10))

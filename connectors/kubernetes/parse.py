@@ -287,7 +287,8 @@ class KubernetesPod:
     index: str = ""
     """Of an indexed Job: which index it works for."""
     container: str = ""
-    """The container with the most useful log: a failed one, else the first."""
+    """The container with the most useful log: the first that failed, else the pod's default container, else the first.
+    Native sidecars are not of the job."""
     exit_code: int | None = None
     why: str = ""
     """Why it ended: "Error", "OOMKilled", "Evicted"."""
@@ -320,14 +321,20 @@ def pods_by_job(rows: Iterable[Any]) -> dict[str, list[KubernetesPod]]:
 
 def _parse_pod(row: fields.Row) -> KubernetesPod:
     meta, status, spec = fields.table(row.get("metadata")), fields.subtable(row, "status"), fields.subtable(row, "spec")
-    statuses = [*fields.tables(status.get("initContainerStatuses")), *fields.tables(status.get("containerStatuses"))]
+    helpers = {row.get("name") for row in fields.tables(spec.get("initContainers")) if _is_sidecar(row)}
+    every = [*fields.tables(status.get("initContainerStatuses")), *fields.tables(status.get("containerStatuses"))]
+    statuses = [row for row in every if row.get("name") not in helpers]
+    main = fields.optional_text(fields.subtable(meta, "annotations"), "kubectl.kubernetes.io/default-container")
+    statuses.sort(key=lambda row: (_ended_at(row), row.get("name") != main))
     red = next((row for row in statuses if _pod_exit_code(row) not in (0, None)), {})
-    ended = red or next((row for row in statuses if _pod_exit_code(row) is not None), {})
+    green = [row for row in statuses if _pod_exit_code(row) is not None]
+    ended = red or next((row for row in green if row.get("name") == main), green[0] if green else {})
     waiting = next((row for row in statuses if _waiting_reason(row)), {})
     waiting_reason = _waiting_reason(waiting)
     end = fields.subtable(ended, "state", "terminated") or fields.subtable(ended, "lastState", "terminated")
     names = [row.get("name") for row in fields.tables(spec.get("containers"))]
     first_name = next((fields.clean(name) for name in names if isinstance(name, str)), "")
+    first_name = main if main in names else first_name
     conditions = fields.tables(status.get("conditions"))
     unscheduled = (row for row in conditions if row.get("type") == "PodScheduled" and row.get("status") == "False")
     reasons = (fields.optional_text(row, "message") or "no node accepts it" for row in unscheduled)
@@ -352,6 +359,20 @@ def _parse_pod(row: fields.Row) -> KubernetesPod:
         waiting=waiting_reason or ("Unschedulable" if unschedulable else ""),
         restarts=max((fields.number(row, "restartCount", 0) for row in statuses), default=0),
     )
+
+
+def _is_sidecar(container: fields.Row) -> bool:
+    """Whether it runs beside the job until the job has ended: its own end says nothing about the job."""
+    return container.get("restartPolicy") == "Always"
+
+
+def _ended_at(status: fields.Row) -> str:
+    """When a container ended, to sort by; after all others where that is not reported."""
+    for name in ("state", "lastState"):
+        at = fields.subtable(status, name, "terminated").get("finishedAt")
+        if isinstance(at, str) and at:
+            return at
+    return "~"
 
 
 def _pod_exit_code(status: fields.Row) -> int | None:

@@ -342,7 +342,7 @@ def flow_record(name: str, flow_id: str, ui: str) -> JobRecord:
 
 
 def parse_schedule(row: fields.Row, next_at: datetime | None) -> Schedule:
-    """Of the dialect "prefect": a single cron expression of five fields, otherwise a description and the next run."""
+    """Of the dialect "prefect": a single cron expression, otherwise a description and the next run."""
     active = [schedule for schedule in fields.tables(row.get("schedules")) if schedule.get("active") is True]
     rules = [schedule["schedule"] for schedule in active if isinstance(schedule.get("schedule"), dict)]
     if not rules:
@@ -350,7 +350,7 @@ def parse_schedule(row: fields.Row, next_at: datetime | None) -> Schedule:
     text = "; ".join(_rule_text(rule) for rule in rules)
     zones = [fields.optional_text(rule, "timezone") or "UTC" for rule in rules]
     cron = fields.optional_text(rules[0], "cron")
-    if len(rules) > 1 or len(cron.split()) != 5 or rules[0].get("day_or") is False:
+    if len(rules) > 1 or rules[0].get("day_or") is False:
         return Schedule("prefect", "", zones[0], text, next_at)
     return Schedule("prefect", cron, zones[0], text, next_at)
 

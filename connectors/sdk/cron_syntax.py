@@ -1,8 +1,12 @@
-"""Cron expressions for cronsim, the library that steps them, where its reading differs from that of the schedulers."""
+"""Cron expressions for the libraries that step them: cronsim, where its reading differs from that of the schedulers;
+and croniter, by which Airflow, Dagster and Prefect read and step theirs."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -12,6 +16,9 @@ _NAMES = {
 }
 """Numbers of months and weekdays without leading zeros: Sunday is "", as 0 is."""
 _SINGLE_STEP = re.compile(r"(?<![^\s,])([0-9a-z]{1,9})-([0-9a-z]{1,9})/0*[1-9]\d*(?![^\s,])", re.IGNORECASE | re.ASCII)
+_RANDOM = re.compile(r"(?<![^\s,])r(?![a-z])", re.IGNORECASE)
+MAX_EXPRESSION = 1000
+"""Characters of the longest expression that is given to croniter, whose time grows with it."""
 
 
 def single_steps(expression: str) -> str:
@@ -22,3 +29,31 @@ def single_steps(expression: str) -> str:
         return match[1] if first == last else match[0]
 
     return _SINGLE_STEP.sub(single, expression)
+
+
+def croniter_steps(expression: str, local: datetime, forward: bool = True) -> Iterator[datetime]:
+    """The naive local times after `local`, in order, or those before it, the last one first, as croniter steps them;
+    none where no day fits within fifty years. Raises ValueError for what croniter refuses, at once."""
+    from croniter import CroniterBadDateError, croniter
+
+    if len(expression) > MAX_EXPRESSION or _RANDOM.search(expression):
+        raise ValueError("it is longer than an expression or has a random part")
+    try:
+        steps = croniter(expression, local, ret_type=datetime)
+    except (TypeError, KeyError, IndexError, OverflowError) as fault:  # what its checks let through
+        raise ValueError("it is not an expression of croniter") from fault
+
+    def stepped() -> Iterator[datetime]:
+        with suppress(CroniterBadDateError, OverflowError):
+            while True:
+                yield steps.get_next() if forward else steps.get_prev()
+
+    return stepped()
+
+
+def croniter_hours(expression: str) -> int:
+    """The number of hours of a day in which croniter reads the expression. Raises ValueError as `croniter_steps`."""
+    from croniter import croniter
+
+    hours = croniter(expression).expanded[1]
+    return 24 if "*" in hours else len(hours)

@@ -1,43 +1,7 @@
 """When a schedule starts a job: its instants under each scheduler's rules, its text, and learned cadences.
 
-The rule of each dialect for clock changes:
-
-"debian-cron"  Vixie's rule (cron.c of Debian 12; tests/lab/test_dst_real.py lives both nights): a job of fixed minute
-               and hour that falls into the gap runs right after the jump (once for each of its minutes that were
-               jumped over: one instant here), and once, the first time, in an overlap; one whose minute or hour
-               begins with `*` skips the gap and runs in both hours of the overlap. `@reboot` has no instants. Day of
-               month and day of week are an OR unless one of them begins with `*`.
-"cronie"       Lines under CRON_TZ, in that zone. crond compares each minute of its own clock with that zone's
-               (find_jobs of cronie's cron.c; not lived here): a line skips a gap there and runs twice in an overlap.
-               Lines without it are as in "debian-cron", whose code it shares.
-"busybox"      crond compares each minute that passes with the zone's clock (flag_starting_jobs of crond.c; not lived
-               here): a line skips a gap and runs twice in an overlap.
-"pg_cron"      The zone that its connector names: UTC up to 1.5, `cron.timezone` from 1.6. It counts real minutes and
-               compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and
-               runs twice in an overlap. "N seconds" has no anchor that a poll could see: a grid from the epoch
-               replaces it.
-"airflow"      The source's own `next_at` first, then the expression after it. Fixed times in the gap are moved by its
-               length, in an overlap the second counts (make_aware, CronMixin of Airflow 3).
-"systemd"      `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's.
-               A time in the gap is left out, of one that comes twice the first counts. A timer that counts from boot
-               or from its last run has no clock but a cadence (`cadence`).
-"pgagent"      The arrays of its schedules, written as `OnCalendar=` by its connector, by the zone of its database.
-               A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
-               (pga_next_schedule of pgagent--4.2.sql).
-"prefect"      The source's own `next_at` first, then its cron expression. A time in the gap counts by the offset
-               after it, so an hour early; of one that comes twice the first counts, hourly ones too (tested with
-               Prefect 3.8.8).
-"mysql_events" The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the zone of
-               the event. The change of clocks is as for systemd (not lived here).
-"dagster"      The source's own `next_at` first, then its cron expression. A time in the gap is moved to its end; of
-               one that comes twice the second counts, of hourly ones both (tested with Dagster 1.13.27).
-"kubernetes"   The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
-               robfig/cron 3.0.1, which Kubernetes reads it with).
-"github", "databricks"  The source's own `next_at` first where it names one, then the expression in its zone: a time in
-               the gap runs right after it, of one that comes twice the first counts (an assumption; not lived here).
-"none"         Nothing runs by the clock.
-
-Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
+`dialects` has the grammar and the stepping rule of each scheduler. Where its source names a job's next start
+(`next_at`), that comes first, then the expression.
 
 A job whose schedule cannot be read has a cadence, learned from its start times with a confidence: a time of day on
 some weekdays, by the job's own clock, or an even interval. Neither needs every start: the interval is the median
@@ -47,11 +11,9 @@ gives no cadence, and nothing is expected of the job.
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -59,14 +21,12 @@ from itertools import pairwise
 from statistics import median
 
 from cronsim import CronSim, CronSimError
-from cronsim.cronsim import Field
 from cronsim.explain import Expression
 
-from connectors.sdk.cron_syntax import single_steps
 from connectors.sdk.records import Schedule
+from console.timing.dialects import DIALECTS, DialectClock, NoSuchDay
 from console.timing.durations import TICK, format_duration
-from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
-from console.timing.zones import UTC_NAMES, after_gap, instant_at, local_readings, zone_of
+from console.timing.zones import UTC_NAMES, instant_at, zone_of
 
 MOST = 10_000
 """Instants that one question gives at most."""
@@ -77,48 +37,14 @@ _PAD = timedelta(hours=3)
 """A larger change is not DST for cron either (cron.c: "more than three hours")."""
 _LONG = timedelta(days=10)
 """Over longer spans the days are not shared."""
-NICKNAMES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-NO_SUCH_DAY = "never runs: no month of it has that day"
-_SECONDS = re.compile(r"(\d{1,2}) +seconds?")
-_DIALECTS = (
-    "debian-cron",
-    "pg_cron",
-    "airflow",
-    "systemd",
-    "cronie",
-    "busybox",
-    "pgagent",
-    "prefect",
-    "mysql_events",
-    "dagster",
-    "github",
-    "databricks",
-    "kubernetes",
-)
 
 
 @dataclass(frozen=True)
-class _Rule:
-    """A schedule that can be stepped: five fields and a zone, or a plain interval."""
+class _Fault:
+    """Why a schedule has no instants."""
 
-    dialect: str
-    fields: str
-    zone: tzinfo
-    starred: bool
-    """Minute or hour begins with `*` (Debian), every hour is covered (Airflow), or always (pg_cron): such jobs follow
-    elapsed time."""
-    every: int = 0
-    """Seconds, for "N seconds"."""
-    events: CalendarEvents | None = None
-    """Events of a systemd timer, instead of the fields."""
+    text: str
+    never_runs: bool
 
 
 def instants(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
@@ -131,7 +57,7 @@ def next_instant(schedule: Schedule, after: datetime) -> datetime | None:
     if schedule.next_at is not None and schedule.next_at > after:
         return schedule.next_at
     rule = _rule(schedule)
-    return _nearest(rule, after.astimezone(UTC), forward=True) if isinstance(rule, _Rule) else None
+    return _nearest(rule, after.astimezone(UTC), forward=True) if isinstance(rule, DialectClock) else None
 
 
 def comes_again_within(schedule: Schedule, at: datetime, period: timedelta) -> bool:
@@ -143,7 +69,7 @@ def comes_again_within(schedule: Schedule, at: datetime, period: timedelta) -> b
 def last_instant(schedule: Schedule, until: datetime) -> datetime | None:
     """The last instant at or before `until`, by the expression; None without one within fifty years."""
     rule = _rule(schedule)
-    return _nearest(rule, until.astimezone(UTC), forward=False) if isinstance(rule, _Rule) else None
+    return _nearest(rule, until.astimezone(UTC), forward=False) if isinstance(rule, DialectClock) else None
 
 
 def seen_instant(accepted: Schedule, seen: Schedule | None, due: datetime) -> datetime | None:
@@ -187,7 +113,7 @@ def _counterpart(
 def _nearest_of(schedule: Schedule, at: datetime, clock: Schedule, is_later: bool) -> datetime | None:
     """Its instant nearest to `at`, by the clock of that schedule; of two equally near the later or the earlier one."""
     rule, clock_rule = _rule(schedule), _rule(clock)
-    if not isinstance(rule, _Rule) or not isinstance(clock_rule, _Rule):
+    if not isinstance(rule, DialectClock) or not isinstance(clock_rule, DialectClock):
         return None
     neighbors = [_nearest(rule, at, forward=False), _nearest(rule, at - TICK, forward=True)]
     distances = {instant: _distance(clock_rule, at, instant) for instant in neighbors if instant is not None}
@@ -195,7 +121,7 @@ def _nearest_of(schedule: Schedule, at: datetime, clock: Schedule, is_later: boo
     return min(near[::-1] if is_later else near, key=distances.__getitem__, default=None)
 
 
-def _distance(rule: _Rule, at: datetime, instant: datetime) -> timedelta:
+def _distance(rule: DialectClock, at: datetime, instant: datetime) -> timedelta:
     """By the clock of the rule's zone, so that twelve hours stay twelve in the nights when it changes; less than an
     hour as it passes."""
     distance = abs(at - instant)
@@ -205,22 +131,23 @@ def _distance(rule: _Rule, at: datetime, instant: datetime) -> timedelta:
 def schedule_fault(schedule: Schedule) -> str | None:
     """Why the schedule has no instants though it should: an expression or zone that cannot be read. None when well."""
     rule = _rule(schedule)
-    return rule if isinstance(rule, str) else None
+    return rule.text if isinstance(rule, _Fault) else None
 
 
 def unreadable_schedules(schedules: Iterable[tuple[str, Schedule]]) -> tuple[str, ...]:
-    """A warning for each job by which no start can be expected. `schedules`: native id and schedule of each job."""
+    """A warning for each job by which no start can be expected; its scheduler may well read it. `schedules`: native id
+    and schedule of each job."""
     return tuple(
-        f"{name[:60]}: its schedule cannot be read: {fault[:200]}; no start is expected by it. Fix: correct it"
+        f"{name[:60]}: Headway cannot expand its schedule: {rule.text[:200]}; no start is expected by it"
         for name, schedule in schedules
-        if schedule.next_at is None and (fault := schedule_fault(schedule)) and not fault.endswith(NO_SUCH_DAY)
+        if schedule.next_at is None and isinstance(rule := _rule(schedule), _Fault) and not rule.never_runs
     )
 
 
 def is_interval(schedule: Schedule) -> bool:
     """True for "N seconds": its starts drift, so that a single one of them cannot be expected at an instant."""
     rule = _rule(schedule)
-    return isinstance(rule, _Rule) and rule.every > 0
+    return isinstance(rule, DialectClock) and rule.every > 0
 
 
 def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
@@ -229,12 +156,12 @@ def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]
     if schedule.next_at is not None:
         starts = [schedule.next_at] if after < schedule.next_at <= before else []
         after = max(after, schedule.next_at)
-    if isinstance(rule, _Rule) and after < before:
+    if isinstance(rule, DialectClock) and after < before:
         starts += _grid(rule.every, after, before) if rule.every else _between(rule, after, before)
     return starts
 
 
-def _between(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
+def _between(rule: DialectClock, after: datetime, before: datetime) -> list[datetime]:
     if before - after > _LONG:
         return _stepped(rule, after, before)
     starts: list[datetime] = []
@@ -245,14 +172,14 @@ def _between(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
     return starts
 
 
-def _stepped(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
+def _stepped(rule: DialectClock, after: datetime, before: datetime) -> list[datetime]:
     starts: set[datetime] = set()
     last = _local(rule, before) + _PAD
-    for local in _steps(rule, _local(rule, after) - _PAD, forward=True):
+    for local in rule.steps(_local(rule, after) - _PAD, forward=True):
         if local > last or len(starts) > MOST:
             break
         offset = _steady(rule.zone, local.date())
-        shown = _all_readings(rule, local) if offset is None else ((local - offset).replace(tzinfo=UTC),)
+        shown = rule.readings(local) if offset is None else ((local - offset).replace(tzinfo=UTC),)
         starts.update(instant for instant in shown if after < instant <= before)
     return sorted(starts)
 
@@ -272,15 +199,15 @@ def _grid(every: int, after: datetime, before: datetime) -> list[datetime]:
     return [first + number * step for number in range(count)]
 
 
-def _nearest(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
+def _nearest(rule: DialectClock, at: datetime, forward: bool) -> datetime | None:
     if rule.every:
         step = timedelta(seconds=rule.every)
         return _EPOCH + ((at - _EPOCH) // step + (1 if forward else 0)) * step
     soon = _in_two_days(rule, at, forward)
     if soon is not None:
         return soon
-    for local in _steps(rule, _local(rule, at) + (-_PAD if forward else _PAD), forward):
-        days = sorted({(reading - _EPOCH).days for reading in _all_readings(rule, local)})
+    for local in rule.steps(_local(rule, at) + (-_PAD if forward else _PAD), forward):
+        days = sorted({(reading - _EPOCH).days for reading in rule.readings(local)})
         near = [instant for day in days for near_day in (day - 1, day, day + 1) for instant in _day(rule, near_day)]
         fitting = sorted(instant for instant in near if (instant > at if forward else instant <= at))
         if fitting:
@@ -288,7 +215,7 @@ def _nearest(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
     return None
 
 
-def _in_two_days(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
+def _in_two_days(rule: DialectClock, at: datetime, forward: bool) -> datetime | None:
     """As `_nearest`, for what runs at least daily: from the shared days alone."""
     today = (at - _EPOCH).days
     if forward:
@@ -297,108 +224,37 @@ def _in_two_days(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
 
 
 @lru_cache(maxsize=16384)
-def _day(rule: _Rule, day: int) -> tuple[datetime, ...]:
+def _day(rule: DialectClock, day: int) -> tuple[datetime, ...]:
     """All instants of one UTC day (number since the epoch), in order: jobs share expressions, so days are shared."""
     start = _EPOCH + day * _DAY
     starts: set[datetime] = set()
     last = _local(rule, start + _DAY) + _PAD
-    for local in _steps(rule, _local(rule, start) - _PAD, forward=True):
+    for local in rule.steps(_local(rule, start) - _PAD, forward=True):
         if local > last:
             break
-        starts.update(reading for reading in _all_readings(rule, local) if start <= reading < start + _DAY)
+        starts.update(reading for reading in rule.readings(local) if start <= reading < start + _DAY)
     return tuple(sorted(starts))
 
 
-def _steps(rule: _Rule, local: datetime, forward: bool) -> Iterator[datetime]:
-    if rule.events is not None:
-        return elapse_times(rule.events, local, forward)
-    return CronSim(rule.fields, local, reverse=not forward)
-
-
-def _local(rule: _Rule, at: datetime) -> datetime:
+def _local(rule: DialectClock, at: datetime) -> datetime:
     return at.astimezone(rule.zone).replace(tzinfo=None)
 
 
-def _all_readings(rule: _Rule, local: datetime) -> tuple[datetime, ...]:
-    shown = local_readings(local, rule.zone)
-    if rule.starred or len(shown) == 1:
-        return shown
-    if rule.dialect in ("systemd", "mysql_events"):
-        return shown[:1]
-    if rule.dialect == "pgagent":
-        return shown[-1:]
-    if rule.dialect == "prefect":
-        return shown[:1] if shown else (local.replace(tzinfo=rule.zone, fold=1).astimezone(UTC),)
-    if rule.dialect == "dagster":
-        return shown[-1:] if shown else (after_gap(local, rule.zone),)
-    if rule.dialect == "airflow":
-        return shown[-1:] if shown else (local.replace(tzinfo=rule.zone, fold=0).astimezone(UTC),)
-    return shown[:1] if shown else (after_gap(local, rule.zone),)
-
-
-def _rule(schedule: Schedule) -> _Rule | str | None:
+def _rule(schedule: Schedule) -> DialectClock | _Fault | None:
     return _read(schedule.dialect, schedule.expression, schedule.zone)
 
 
 @lru_cache(maxsize=65536)
-def _read(dialect: str, expression: str, zone: str) -> _Rule | str | None:
+def _read(dialect: str, expression: str, zone: str) -> DialectClock | _Fault | None:
     text = expression.strip()
     if dialect == "none" or not text or text.lower() == "@reboot":
         return None
-    if dialect not in _DIALECTS:
-        return f'"{dialect}" is not a known dialect'
-    if dialect in ("systemd", "pgagent", "mysql_events"):
-        return _systemd_rule(dialect, text, zone)
-    seconds = _SECONDS.fullmatch(text) if dialect == "pg_cron" else None
-    if seconds:
-        every = int(seconds[1])
-        return _Rule(dialect, "", UTC, True, every) if every else f'"{expression}" never passes'
-    return _cron_rule(dialect, text, zone)
-
-
-def _systemd_rule(dialect: str, text: str, zone: str) -> _Rule | str:
+    if dialect not in DIALECTS:
+        return _Fault(f'"{dialect}" is not a known dialect', never_runs=False)
     try:
-        events = parse_on_calendar(text)
-        return _Rule(dialect, "", zone_of(events.zone or zone), False, events=events)
-    except ValueError as wrong:
-        return f'"{text}" in {zone}: {wrong}'
-
-
-def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
-    fields = NICKNAMES.get(text.lower(), text)
-    minute, hour, *rest = fields.split() if len(fields.split()) == 5 else ("", "")
-    if not rest or "L" in (rest[0] + rest[2]).upper() or "#" in rest[2]:
-        return f'"{text}" is not an expression of five fields'
-    fields = single_steps(fields)
-    try:
-        where = zone_of(zone)
-        stepped = CronSim(fields, datetime(2026, 1, 1))  # noqa: DTZ001  naive on purpose: the zone is ours
-    except (CronSimError, ValueError) as wrong:
-        return f'"{text}" in {zone}: {NO_SUCH_DAY if _has_no_day(rest, wrong) else wrong}'
-    starred = {
-        "debian-cron": minute.startswith("*") or hour.startswith("*"),
-        "airflow": len(stepped.hours) == 24,
-        "pg_cron": True,
-        "cronie": True,
-        "busybox": True,
-        "prefect": False,
-        "github": False,
-        "databricks": False,
-        "kubernetes": True,
-        "dagster": len(stepped.hours) == 24,
-    }
-    return _Rule(dialect, fields, where, starred[dialect])
-
-
-def _has_no_day(fields: Sequence[str], error: Exception) -> bool:
-    """Whether day, month and weekday are valid, but no month of theirs has that day: 31 February."""
-    with suppress(CronSimError):
-        if str(error) != Field.DAY.msg():
-            return False
-        CronSim(f"0 0 {fields[0]} * {fields[2]}", datetime(2026, 1, 1))  # noqa: DTZ001
-        CronSim(f"0 0 * {fields[1]} *", datetime(2026, 1, 1))  # noqa: DTZ001
-        return True
-    return False
+        return DIALECTS[dialect].read(text, zone)
+    except ValueError as fault:
+        return _Fault(f'"{text}" in {zone}: {fault}', isinstance(fault, NoSuchDay))
 
 
 _CRON_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -411,16 +267,14 @@ def schedule_text(schedule: Schedule) -> str:
         return schedule.text or "no schedule"
     if text.lower() == "@reboot":
         return "when the host starts"
-    if schedule_fault(schedule) is not None:
-        return schedule.text or text
-    if schedule.dialect in ("systemd", "pgagent", "mysql_events"):
-        return schedule.text or text
-    if is_interval(schedule):
+    rule = _rule(schedule)
+    if isinstance(rule, DialectClock) and rule.every:
         return f"every {text}"
-    parts = text.strip()
-    fields = NICKNAMES.get(parts.lower(), parts).split()
+    if not isinstance(rule, DialectClock) or not rule.fields:
+        return schedule.text or text
+    fields = rule.fields.split()
     zone = "UTC" if schedule.zone in UTC_NAMES else schedule.zone
-    return f"{_often(fields) or _at(fields) or _explained(fields)} {zone}"
+    return f"{_often(fields) or _at(fields) or _explained(fields) or text} {zone}"
 
 
 def _often(fields: list[str]) -> str:
@@ -449,7 +303,10 @@ def _at(fields: list[str]) -> str:
 
 
 def _is_all_week(weekday: str) -> bool:
-    week = CronSim(f"0 0 * * {weekday}", datetime(2026, 1, 1)).weekdays  # noqa: DTZ001
+    try:
+        week = CronSim(f"0 0 * * {weekday}", datetime(2026, 1, 1)).weekdays  # noqa: DTZ001
+    except CronSimError:  # `fri-sun`, for others
+        return False
     return {day % 7 for day in week if isinstance(day, int)} == set(range(7))
 
 
@@ -467,7 +324,11 @@ def _weekdays_text(text: str) -> str:
 
 
 def _explained(fields: list[str]) -> str:
-    text = Expression(["0", *(field.upper() for field in fields)]).explain()
+    """The words of cronsim; empty where it does not read the fields."""
+    try:
+        text = Expression(["0", *(field.upper() for field in fields)]).explain()
+    except CronSimError:
+        return ""
     return text[:1].lower() + text[1:]
 
 

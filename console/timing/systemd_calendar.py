@@ -3,7 +3,7 @@
 Source: systemd.time(7), "Calendar events", and calendarspec.c of systemd 252; each rule was checked against
 `systemd-analyze calendar` (tests/timing/test_systemd_calendar.py). A weekday and a date must both match. "~"
 counts days from the end of the month. A time that a clock change skips is left out; of one that comes twice the
-first counts. Several expressions of one timer are joined with ";". Fractions of a second are not read.
+first counts. Several expressions of one timer are joined with ";".
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from heapq import merge
+from itertools import groupby, product
 
 from console.timing.zones import zone_of
 
 _DAY = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  UTC, as a local time of that zone
+_MICROS = 1_000_000
 _FURTHEST = timedelta(days=366 * 41)
 """Beyond it nothing is sought: a weekday on the 29th of February comes back within 40 years."""
 _NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -36,7 +40,12 @@ _SHORT = {
     "biannually": "*-01,07-01 00:00:00",
     "bi-annually": "*-01,07-01 00:00:00",
 }
-_PART = re.compile(r"(\d{1,4})(?:\.\.(\d{1,4}))?(?:/(\d{1,4}))?")
+_PART = re.compile(r"(\d{1,4})(?:\.\.(\d{1,4}))?(?:/(\d{1,4}))?", re.ASCII)
+_SECOND = r"(\d{1,2}(?:\.\d{1,6})?)"
+_SECONDS = re.compile(rf"{_SECOND}(?:\.\.{_SECOND})?(?:/{_SECOND})?", re.ASCII)
+_INSTANT = re.compile(r"@(\d{1,11})", re.ASCII)
+MAX_SECONDS = 6_000
+"""Seconds of one minute in an expression: each hundredth. systemd takes microseconds."""
 _DATE = re.compile(r"(?:(?P<year>[\d*,./]+)-)?(?P<month>[\d*,./]+)(?P<ends>[-~])(?P<day>[\d*,./]+)")
 _TIME = re.compile(r"(?P<hour>[\d*,./]+):(?P<minute>[\d*,./]+)(?::(?P<second>[\d*,./]+))?")
 
@@ -52,8 +61,19 @@ class CalendarExpression:
     days: frozenset[int]
     """From 1; where `from_end`, 1 is the last of the month."""
     from_end: bool
-    times: tuple[time, ...]
-    """In order."""
+    hours: frozenset[int]
+    minutes: frozenset[int]
+    seconds: frozenset[int]
+    """In microseconds."""
+
+    def times(self, forward: bool) -> Iterator[time]:
+        """In order, or the last one first."""
+        for hour, minute, second in product(*(sorted(part, reverse=not forward) for part in self._clock)):
+            yield time(hour, minute, second // _MICROS, second % _MICROS)
+
+    @property
+    def _clock(self) -> tuple[frozenset[int], ...]:
+        return self.hours, self.minutes, self.seconds
 
     def fits(self, day: date) -> bool:
         last = monthrange(day.year, day.month)[1]
@@ -91,12 +111,16 @@ def elapse_times(events: CalendarEvents, local: datetime, forward: bool) -> Iter
             day = local.date() + number * step
         except OverflowError:
             return
-        times = sorted({datetime.combine(day, at) for event in events.events if event.fits(day) for at in event.times})
-        yield from ((at for at in times if at > local) if forward else (at for at in reversed(times) if at < local))
+        times = merge(*(event.times(forward) for event in events.events if event.fits(day)), reverse=not forward)
+        for at, _ in groupby(datetime.combine(day, at) for at in times):
+            if at > local if forward else at < local:
+                yield at
 
 
 def _expression(text: str) -> tuple[CalendarExpression, str]:
     parts, zone = _without_zone(text.split())
+    if len(parts) == 1 and (match := _INSTANT.fullmatch(parts[0])) and zone in ("", "UTC"):
+        return _expression(f"{_EPOCH + timedelta(seconds=int(match[1])):%Y-%m-%d %H:%M:%S} UTC")
     if len(parts) == 1 and parts[0].lower() in _SHORT:
         parts = _SHORT[parts[0].lower()].split()
     weekdays = frozenset(range(7))
@@ -106,27 +130,29 @@ def _expression(text: str) -> tuple[CalendarExpression, str]:
             parts = ["*-*-*"]
     on, at = _date_and_time(parts, text)
     from_end = on["ends"] == "~"
-    hour = at["hour"]
-    minute = at["minute"]
-    second = at["second"] or "00"
-    hours, minutes, seconds = (_numbers(figure, 0, most) for figure, most in ((hour, 23), (minute, 59), (second, 59)))
-    times = tuple(time(h, m, s) for h in sorted(hours) for m in sorted(minutes) for s in sorted(seconds))
     return CalendarExpression(
         weekdays,
         _years(on["year"] or "*"),
         _numbers(on["month"], 1, 12),
         _numbers(on["day"], 1, 28 if from_end else 31, from_end),
         from_end,
-        times,
+        _numbers(at["hour"], 0, 23),
+        _numbers(at["minute"], 0, 59),
+        _seconds(at["second"] or "00"),
     ), zone
 
 
 def _without_zone(parts: list[str]) -> tuple[list[str], str]:
-    """The last word is a zone where it is one: "UTC", "Europe/Berlin"."""
+    """The last word is a zone where it is one: "UTC", "CET", "Europe/Berlin"."""
     last = parts[-1] if parts else ""
-    if not (last == "UTC" or "/" in last) or not last[:1].isalpha():
+    if not last[:1].isalpha():
         return parts, ""
-    zone_of(last)
+    try:
+        zone_of(last)
+    except ValueError:
+        if "/" in last:
+            raise
+        return parts, ""
     return parts[:-1], last
 
 
@@ -166,6 +192,30 @@ def _years(text: str) -> frozenset[int]:
     if text == "*":
         return frozenset(range(1970, 2200))
     return frozenset(year + (2000 if year < 70 else 1900 if year < 100 else 0) for year in _numbers(text, 0, 2199))
+
+
+def _seconds(text: str) -> frozenset[int]:
+    """Microseconds of "*", "0,30.25", "0/7.5"."""
+    if text == "*":
+        return frozenset(range(0, 60 * _MICROS, _MICROS))
+    numbers: set[int] = set()
+    for part in text.split(","):
+        match = _SECONDS.fullmatch(part)
+        if match is None:
+            raise ValueError(f'"{part}" is neither a number nor a range of seconds')
+        first, step = _micros(match[1]), _micros(match[3] or "1")
+        last = _micros(match[2]) if match[2] else 60 * _MICROS - 1 if match[3] else first
+        if not first <= last < 60 * _MICROS or step < 1 or (match[3] and first + step >= 60 * _MICROS):
+            raise ValueError(f'"{part}" is not within 0 and 59')
+        if (last - first) // step >= MAX_SECONDS:
+            raise ValueError(f'"{part}" has more than {MAX_SECONDS:,} times in a minute')
+        numbers.update(range(first, last + 1, step))
+    return frozenset(numbers)
+
+
+def _micros(text: str) -> int:
+    whole, _, fraction = text.partition(".")
+    return int(whole) * _MICROS + int(fraction.ljust(6, "0") or 0)
 
 
 def _numbers(text: str, low: int, high: int, from_end: bool = False) -> frozenset[int]:

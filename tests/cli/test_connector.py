@@ -114,9 +114,10 @@ def test_a_schedule_that_cannot_be_read_is_a_warning_with_its_reason(tmp_path: P
     fake.jobs[1] |= {"cron": "0 4 * *", "tz": "UTC"}
     done = tried(tmp_path, url, "batch", wrong=('schedule = "cron"', 'schedule = "cron"\nschedule_zone = "tz"'))
     text = " ".join(done.out.split())
-    end = "; no start is expected by it. Fix: correct it"
-    assert 'warning load: its schedule cannot be read: "10 3 * * *" in Mars/Olympus: "Mars/Olympus" is not a' in text
-    assert f'warning mart: its schedule cannot be read: "0 4 * *" is not an expression of five fields{end}' in text
+    end = "; no start is expected by it"
+    begin = "Headway cannot expand its schedule: "
+    assert f'warning load: {begin}"10 3 * * *" in Mars/Olympus: "Mars/Olympus" is not a' in text
+    assert f'warning mart: {begin}"0 4 * *" in UTC: it is not an expression of five fields{end}' in text
     fake.jobs = [{**fake.jobs[1], "name": f"mart{number}"} for number in range(SHOWN + 2)]
     assert "warning 2 more schedules cannot be read" in " ".join(tried(tmp_path, url, "batch").out.split())
 

@@ -36,7 +36,7 @@ def ours(expression: str, after: str, n: int) -> list[str]:
     at: datetime | None = datetime.fromisoformat(after).replace(tzinfo=UTC)
     while at is not None and len(results) < n:
         at = next_instant(systemd(expression), at)
-        results += [] if at is None else [f"{at:%Y-%m-%dT%H:%M:%S}"]
+        results += [] if at is None else [at.replace(tzinfo=None).isoformat()]
     return results
 
 
@@ -54,11 +54,46 @@ def test_what_systemd_refuses_is_a_fault(expression: str) -> None:
 
 @pytest.mark.parametrize("expression", sorted({row["expression"] for row in ELAPSES}))
 def test_the_installed_systemd_says_the_same(expression: str) -> None:
-    after = "2026-11-20 12:00:00"
-    line = [str(ANALYZE), "calendar", "--iterations=8", f"--base-time={after} UTC", expression]
+    assert_installed_systemd_agrees(expression, "2026-11-20 12:00:00", 8)
+
+
+def assert_installed_systemd_agrees(expression: str, after: str, count: int) -> None:
+    line = [str(ANALYZE), "calendar", f"--iterations={count}", f"--base-time={after} UTC", expression]
     stdout = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "TZ": "UTC"}).stdout
-    matches = re.findall(r"(?:Next elapse|Iter\. #\d+): \w+ (\S+) (\S+) UTC", stdout)
-    assert [f"{on}T{at}" for on, at in matches] == ours(expression, after, 8)[: len(matches)]
+    matches = re.findall(r"(?:Next elapse|\(in UTC\)|Iter\. #\d+): \w+ (\S+) (\S+) UTC", stdout)
+    assert [f"{on}T{at}" for on, at in matches] == [at[:19] for at in ours(expression, after, count)][: len(matches)]
+
+
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        ("*-*-* 03:00:00 CET", ["2026-11-27T02:00:00", "2026-11-28T02:00:00"]),
+        ("*-*-* 03:00:00 EST5EDT", ["2026-11-27T08:00:00", "2026-11-28T08:00:00"]),
+        ("03:00 GMT", ["2026-11-27T03:00:00", "2026-11-28T03:00:00"]),
+        ("03:00 Japan", ["2026-11-27T18:00:00", "2026-11-28T18:00:00"]),
+        ("daily CET", ["2026-11-27T23:00:00", "2026-11-28T23:00:00"]),
+        ("*-*-* 05:00:00.500000", ["2026-11-27T05:00:00.500000", "2026-11-28T05:00:00.500000"]),
+        ("*-*-* 05:00:0,30.25", ["2026-11-27T05:00:00", "2026-11-27T05:00:30.250000"]),
+        ("*-*-* 0:0:0/7.5", ["2026-11-27T00:00:07.500000", "2026-11-27T00:00:15"]),
+        ("@1796000000", ["2026-11-30T00:53:20"]),
+        ("@1796000000 UTC", ["2026-11-30T00:53:20"]),
+    ],
+)
+def test_zones_fractions_and_one_instant_are_read_as_systemd_reads_them(expression: str, expected: list[str]) -> None:
+    assert expected == ours(expression, "2026-11-27 00:00:00", 2)
+    if ANALYZE is not None:
+        assert_installed_systemd_agrees(expression, "2026-11-27 00:00:00", 2)
+
+
+@pytest.mark.parametrize(
+    "expression", ["CET", "03:00 Mars", "03:00 Mars/Olympus", "@1796000000.5", "03:00:60", "today"]
+)
+def test_what_systemd_refuses_beside_a_zone_or_an_instant_is_a_fault(expression: str) -> None:
+    assert schedule_fault(systemd(expression)) is not None
+
+
+def test_more_times_in_a_minute_than_can_be_kept_are_not_expanded() -> None:
+    assert "more than 6,000 times" in str(schedule_fault(systemd("*:*:0/0.000001")))
 
 
 def test_the_hosts_zone_counts_where_the_expression_names_none() -> None:

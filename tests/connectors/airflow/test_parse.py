@@ -286,6 +286,22 @@ def test_an_expression_that_contradicts_airflows_next_run_is_not_used(
     assert expression == parse.parse_schedule(row, zone).expression
 
 
+@pytest.mark.parametrize(
+    "summary, zone, runs",
+    [
+        ("0 0 */1 * 5", "UTC", ["2026-11-26T00:00:00Z", "2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z"]),
+        ("0 22-2 * * *", "UTC", ["2026-11-26T22:00:00Z", "2026-11-27T02:00:00Z"]),
+        ("30 2 * * *", "Europe/Berlin", ["2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]),
+        ("30 2 * * *", "Europe/Berlin", ["2026-10-24T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"]),
+        ("0 6 * * 5 30", "UTC", ["2026-11-27T06:00:30Z", "2026-12-04T06:00:30Z"]),
+    ],
+)
+def test_the_expression_stays_whatever_day_airflow_names_next(summary: str, zone: str, runs: list[str]) -> None:
+    """Each change of it would be a drift."""
+    rows = [{"timetable_summary": summary, "timetable_periodic": True, "next_dagrun_run_after": run} for run in runs]
+    assert {summary} == {parse.parse_schedule(row, zone).expression for row in rows}
+
+
 @pytest.mark.parametrize("due, expression", [("2026-11-20T02:00:00Z", "0 2 * * *"), ("2026-11-20T20:30:00Z", "")])
 def test_without_a_next_run_the_last_one_shows_whether_the_expression_holds(due: str, expression: str) -> None:
     row = {**recorded("dags")["dags"][1], "timetable_summary": "0 2 * * *", "next_dagrun_run_after": None}

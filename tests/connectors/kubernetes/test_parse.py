@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -219,3 +220,43 @@ def test_cronjob_is_the_same_job_whatever_its_clock_and_pause() -> None:
     assert (record.definition_hash, other.paused) == (other.definition_hash, True)
     template["spec"]["template"]["spec"]["containers"][0]["image"] = "acme/load:3"
     assert inventory.cronjob_record(row, "UTC").definition_hash != record.definition_hash
+
+
+def ended(name: str, code: int, at: str = "", **rest: str) -> dict[str, Any]:
+    when = {"finishedAt": at} if at else {}
+    return {"name": name, "state": {"terminated": {"exitCode": code, "reason": "Error", **when, **rest}}}
+
+
+def read_pod(*statuses: dict[str, Any], sidecars: Sequence[str] = (), main: str = "") -> parse.KubernetesPod:
+    """A pod whose first containers are `sidecars`, native ones."""
+    row = {
+        "metadata": {
+            "name": "nightly-1-x1",
+            "ownerReferences": [{"kind": "Job", "uid": "u1"}],
+            "annotations": {"kubectl.kubernetes.io/default-container": main} if main else {},
+        },
+        "spec": {
+            "initContainers": [{"name": name, "restartPolicy": "Always"} for name in sidecars],
+            "containers": [{"name": status["name"]} for status in statuses if status["name"] not in sidecars],
+        },
+        "status": {
+            "initContainerStatuses": [status for status in statuses if status["name"] in sidecars],
+            "containerStatuses": [status for status in statuses if status["name"] not in sidecars],
+        },
+    }
+    [pod] = pods_by_job([row])["u1"]
+    return pod
+
+
+def test_a_native_sidecar_is_not_the_job() -> None:
+    failed = read_pod(ended("proxy", 143), ended("main", 1, message="bad row 7"), sidecars=["proxy"])
+    assert ("main", 1, "bad row 7") == (failed.container, failed.exit_code, failed.message)
+    good = read_pod({"name": "proxy", "state": {"running": {}}}, ended("main", 0), sidecars=["proxy"])
+    assert ("main", 0) == (good.container, good.exit_code)
+
+
+def test_the_default_container_counts_and_of_several_red_ones_the_first_to_end() -> None:
+    assert "main" == read_pod({"name": "proxy", "state": {"running": {}}}, ended("main", 0), main="main").container
+    first, second = ended("proxy", 137, "2026-11-27T03:00:09Z"), ended("main", 1, "2026-11-27T03:00:02Z")
+    pod = read_pod(first, second)
+    assert ("main", 1) == (pod.container, pod.exit_code)

@@ -445,9 +445,9 @@ def test_a_schedule_that_cannot_be_read_is_a_warning_of_its_target_until_it_is_c
         bench.scheduler.job(name, Schedule("debian-cron", expression, "UTC", next_at=next_at))
     bench.scheduler.job("far", Schedule("debian-cron", "0 4 * * *", "Mars/Olympus"))
     again(bench)
-    reasons = {text.partition(": its schedule cannot be read: ")[0]: text for text in warnings()}
+    reasons = {text.partition(": Headway cannot expand its schedule: ")[0]: text for text in warnings()}
     assert {"short", "far"} == set(reasons)
-    assert '"0 4 * *" is not an expression of five fields; no start is expected by it' in reasons["short"]
+    assert '"0 4 * *" in UTC: it is not an expression of five fields; no start is expected by it' in reasons["short"]
     bench.restart()
     read = FakeConnector.inventory
     with monkeypatch.context() as unchanged:

@@ -1,0 +1,352 @@
+"""The clock of each dialect: the grammar of the scheduler, how it steps an expression, its rule for clock changes.
+
+Each class reads what its own scheduler reads and refuses only what that one refuses or what is named here; where the
+scheduler's own parser runs, tests/lab/test_dialects_real.py compares both. Steps are naive local times; `readings`
+makes them instants.
+
+DebianCron    Vixie's rule (cron.c of Debian 12; tests/lab/test_dst_real.py lives both nights): a job of fixed minute
+              and hour that falls into the gap runs right after the jump (once for each of its minutes that were
+              jumped over: one instant here), and once, the first time, in an overlap; one whose minute or hour
+              begins with `*` skips the gap and runs in both hours of the overlap. `@reboot` has no instants. Day of
+              month and day of week are an OR unless one of them begins with `*`.
+Cronie        Lines under CRON_TZ, in that zone. crond compares each minute of its own clock with that zone's
+              (find_jobs of cronie's cron.c; not lived here): a line skips a gap there and runs twice in an overlap.
+              Lines without it are as in "debian-cron", whose code it shares.
+Busybox       crond compares each minute that passes with the zone's clock (flag_starting_jobs of crond.c; not lived
+              here): a line skips a gap and runs twice in an overlap.
+PgCron        The zone that its connector names: UTC up to 1.5, `cron.timezone` from 1.6. It counts real minutes and
+              compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and
+              runs twice in an overlap. What follows a field's last number is skipped, as are words after the fifth;
+              `$` is the last day of the month (entry.c of 1.6.7). "N seconds" has no anchor that a poll could see: a
+              grid from the epoch replaces it. A range that runs backwards is read otherwise in each version: none.
+Airflow       croniter's grammar and steps, as in Airflow 2.10 to 3.3. Day of month and day of week are an OR unless
+              one of them is exactly `*`. Fixed times in the gap are moved by its length, in an overlap the second
+              counts (make_aware, CronMixin of Airflow 3).
+Prefect       croniter too. A time in the gap counts by the offset after it, so an hour early; of one that comes twice
+              the first counts, hourly ones too (tested with Prefect 3.8.8).
+Dagster       croniter too. A time in the gap is moved to its end; of one that comes twice the second counts, of hourly
+              ones both (tested with Dagster 1.13.27).
+Kubernetes    The expression in the CronJob's zone: every job skips a gap and runs twice in an overlap (tested with
+              robfig/cron 3.0.1, which Kubernetes reads it with).
+GitHub        A time in the gap runs right after it, of one that comes twice the first counts (an assumption; not lived
+              here).
+Databricks    Quartz (CronExpression of 2.3, by its documentation): seconds first, weekdays from 1 for Sunday, ranges
+              that run on past their end, `L`, `LW`, `6L`, `6#3`. The change of clocks is as for GitHub. Years, `15W`
+              and `L-3` are not expanded here.
+Systemd       `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's.
+              A time in the gap is left out, of one that comes twice the first counts. A timer that counts from boot
+              or from its last run has no clock but a cadence.
+MySQLEvents   The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the zone of
+              the event. The change of clocks is as for systemd (not lived here).
+PgAgent       The arrays of its schedules, written as `OnCalendar=` by its connector, by the zone of its database.
+              A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
+              (pga_next_schedule of pgagent--4.2.sql).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Self
+
+from cronsim import CronSim, CronSimError
+from cronsim.cronsim import Field
+
+from connectors.sdk.cron_syntax import DAYS, MONTHS, croniter_hours, croniter_steps, single_steps
+from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
+from console.timing.zones import after_gap, local_readings, zone_of
+
+NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_BEGIN = datetime(2026, 1, 1)  # noqa: DTZ001  naive on purpose: the zone is ours
+
+
+class NoSuchDay(ValueError):
+    """A valid expression without a day: 31 February."""
+
+    def __init__(self) -> None:
+        super().__init__("never runs: no month of it has that day")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DialectClock:
+    """A schedule that can be stepped, by the rules of one dialect."""
+
+    zone: tzinfo
+    fields: str = ""
+    """The expression in five fields for people; empty where there are none."""
+    every: int = 0
+    """Seconds of an interval, which has no steps."""
+
+    @classmethod
+    def read(cls, text: str, zone: str) -> Self:
+        """Raises ValueError for an expression or a zone that cannot be read; NoSuchDay for one that never runs."""
+        raise NotImplementedError
+
+    def steps(self, local: datetime, forward: bool) -> Iterator[datetime]:
+        """The naive local times after `local`, in order; or those before it, the last one first."""
+        raise NotImplementedError
+
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        """The instants (UTC) at which the job of this local time starts."""
+        shown = local_readings(local, self.zone)
+        return shown[:1] if shown else (after_gap(local, self.zone),)
+
+
+class EveryReading(DialectClock):
+    """It compares each minute that passes with the zone's clock."""
+
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        return local_readings(local, self.zone)
+
+
+class CronsimClock(DialectClock):
+    """Five fields, read and stepped by cronsim."""
+
+    @classmethod
+    def read(cls, text: str, zone: str) -> Self:
+        return cls._of(NICKNAMES.get(text.lower(), text), zone)
+
+    @classmethod
+    def _of(cls, fields: str, zone: str) -> Self:
+        parts = fields.split()
+        if len(parts) != 5 or "L" in (parts[2] + parts[4]).upper() or "#" in parts[4]:
+            raise ValueError("it is not an expression of five fields")
+        place = zone_of(zone)
+        return cls(zone=place, fields=checked(single_steps(fields)))
+
+    def steps(self, local: datetime, forward: bool) -> Iterator[datetime]:
+        return CronSim(self.fields, local, reverse=not forward)
+
+
+def checked(fields: str) -> str:
+    """The same fields, five or six, where cronsim steps them. Raises ValueError as `DialectClock.read`."""
+    try:
+        CronSim(fields, _BEGIN)
+    except CronSimError as fault:
+        raise (NoSuchDay() if _has_no_day(fields.split()[-3:], fault) else ValueError(str(fault))) from fault
+    return fields
+
+
+def _has_no_day(days: Iterable[str], fault: Exception) -> bool:
+    """Whether day, month and weekday are valid, but no month of theirs has that day."""
+    day, month, weekday = days
+    with suppress(CronSimError):
+        if str(fault) != Field.DAY.msg():
+            return False
+        CronSim(f"0 0 {day} * {weekday}", _BEGIN)
+        CronSim(f"0 0 * {month} *", _BEGIN)
+        return True
+    return False
+
+
+class DebianCron(CronsimClock):
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        is_wild = any(field.startswith("*") for field in self.fields.split()[:2])
+        return local_readings(local, self.zone) if is_wild else super().readings(local)
+
+
+class Cronie(EveryReading, CronsimClock):
+    pass
+
+
+class Busybox(EveryReading, CronsimClock):
+    pass
+
+
+class Kubernetes(EveryReading, CronsimClock):
+    pass
+
+
+class GitHub(CronsimClock):
+    pass
+
+
+class PgCron(EveryReading, CronsimClock):
+    _SECONDS = re.compile(r"\s*\+?(\d{1,9})\s*seconds?\s*", re.ASCII | re.IGNORECASE)
+    _NUMBER = r"(?:[0-9]+|[a-z]{3})(?![0-9a-z])"
+    _ITEM = rf"(?:(?:\*|{_NUMBER}-{_NUMBER})(?:/[0-9]+(?![0-9a-z])|(?!/))|{_NUMBER}(?![-/]))"
+    _LIST = re.compile(rf"{_ITEM}(?:,{_ITEM})*(?!,)", re.ASCII | re.IGNORECASE)
+
+    @classmethod
+    def read(cls, text: str, zone: str) -> Self:
+        if match := cls._SECONDS.fullmatch(text):
+            if not 0 < int(match[1]) < 60:
+                raise ValueError("it never passes")
+            return cls(zone=UTC, every=int(match[1]))
+        first, *_ = text.split()
+        words = NICKNAMES.get(first, text).split()[:5]
+        if len(words) != 5:
+            raise ValueError("it is not an expression of five fields")
+        fields = ["L" if at == 2 and word == "$" else cls._field(word) for at, word in enumerate(words)]
+        return cls(zone=zone_of(zone), fields=checked(single_steps(" ".join(fields))))
+
+    @classmethod
+    def _field(cls, word: str) -> str:
+        match = cls._LIST.match(word)
+        if match is None:
+            raise ValueError(f'"{word}" is no list of numbers')
+        return match[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CroniterClock(DialectClock):
+    """Read and stepped by croniter."""
+
+    expression: str
+    is_hourly: bool
+    """True where it runs in every hour of a day: such jobs follow elapsed time."""
+
+    @classmethod
+    def read(cls, text: str, zone: str) -> Self:
+        place = zone_of(zone)
+        if next(croniter_steps(text, _BEGIN), None) is None:
+            raise NoSuchDay
+        fields = NICKNAMES.get(text.lower(), text)
+        days = fields.split()[2:]
+        is_plain = len(days) == 3 and "*" in (days[0], days[2])
+        is_hourly = croniter_hours(text) == 24
+        return cls(zone=place, expression=text, is_hourly=is_hourly, fields=fields if is_plain else "")
+
+    def steps(self, local: datetime, forward: bool) -> Iterator[datetime]:
+        return croniter_steps(self.expression, local, forward)
+
+
+class Airflow(CroniterClock):
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        shown = local_readings(local, self.zone)
+        if self.is_hourly:
+            return shown
+        return shown[-1:] if shown else (local.replace(tzinfo=self.zone, fold=0).astimezone(UTC),)
+
+
+class Dagster(CroniterClock):
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        shown = local_readings(local, self.zone)
+        if self.is_hourly:
+            return shown
+        return shown[-1:] if shown else (after_gap(local, self.zone),)
+
+
+class Prefect(CroniterClock):
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        shown = local_readings(local, self.zone)
+        return shown[:1] if shown else (local.replace(tzinfo=self.zone, fold=1).astimezone(UTC),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quartz(DialectClock):
+    with_seconds: str
+    """Six fields for cronsim."""
+
+    _RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (1, 7))
+    _PART = re.compile(r"(\*|[0-9A-Z]*)(?:-([0-9A-Z]+))?(?:/([0-9]+))?", re.ASCII)
+
+    @classmethod
+    def read(cls, text: str, zone: str) -> Self:
+        place = zone_of(zone)
+        words = text.upper().split()
+        if len(words) == 7 and words[6] == "*":
+            words.pop()
+        if len(words) != 6:
+            raise ValueError("it is not a Quartz expression of six fields; years are not expanded")
+        if not {"*", "?"} & {words[3], words[5]}:
+            raise ValueError("Quartz takes no day of the month beside a day of the week")
+        fields = checked(" ".join(cls._field(word, number) for number, word in enumerate(words)))
+        second, _, five = fields.partition(" ")
+        return cls(zone=place, with_seconds=fields, fields=five if second == "0" else "")
+
+    def steps(self, local: datetime, forward: bool) -> Iterator[datetime]:
+        return CronSim(self.with_seconds, local, reverse=not forward)
+
+    @classmethod
+    def _field(cls, word: str, number: int) -> str:
+        if word in ("*", "?"):
+            return "*"
+        if number == 3 and word in ("L", "LW"):
+            return word
+        if number == 5 and word == "L":
+            return "6"
+        if number == 5 and (match := re.fullmatch(r"([A-Z0-9]+?)(L|#[1-5])", word)):
+            return f"{cls._number(match[1], number) - 1}{match[2]}"
+        taken = {value for part in word.split(",") for value in cls._part(part, number)}
+        return ",".join(str(value - (number == 5)) for value in sorted(taken))
+
+    @classmethod
+    def _part(cls, part: str, number: int) -> Iterator[int]:
+        """The numbers of one item. A range whose end is below its begin goes on past the highest number."""
+        low, high = cls._RANGES[number]
+        match = cls._PART.fullmatch(part)
+        if match is None or not part:
+            raise ValueError(f'"{part}" is no number or range of Quartz that is expanded here')
+        first = low if match[1] in ("", "*") else cls._number(match[1], number)
+        is_open = match[1] in ("", "*") or (match[3] and not match[2])
+        last = high if is_open else cls._number(match[2] or match[1], number)
+        step = int(match[3] or 1)
+        if not 0 < step <= high:
+            raise ValueError(f'"{part}" is not within {low} and {high}')
+        span = high - low + 1
+        for value in range(first, (last if last >= first else last + span) + 1, step):
+            yield (value - low) % span + low
+
+    @classmethod
+    def _number(cls, text: str, number: int) -> int:
+        names = {4: MONTHS, 5: DAYS}.get(number, ())
+        low, high = cls._RANGES[number]
+        if text.lower() in names:
+            return names.index(text.lower()) + 1
+        if not (text.isdigit() and low <= int(text) <= high):
+            raise ValueError(f'"{text}" is not within {low} and {high}')
+        return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Systemd(DialectClock):
+    events: CalendarEvents
+
+    @classmethod
+    def read(cls, text: str, zone: str) -> Self:
+        events = parse_on_calendar(text)
+        return cls(zone=zone_of(events.zone or zone), events=events)
+
+    def steps(self, local: datetime, forward: bool) -> Iterator[datetime]:
+        return elapse_times(self.events, local, forward)
+
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        return local_readings(local, self.zone)[:1]
+
+
+class MySQLEvents(Systemd):
+    pass
+
+
+class PgAgent(Systemd):
+    def readings(self, local: datetime) -> tuple[datetime, ...]:
+        return local_readings(local, self.zone)[-1:]
+
+
+DIALECTS: dict[str, type[DialectClock]] = {
+    "debian-cron": DebianCron,
+    "cronie": Cronie,
+    "busybox": Busybox,
+    "pg_cron": PgCron,
+    "airflow": Airflow,
+    "prefect": Prefect,
+    "dagster": Dagster,
+    "kubernetes": Kubernetes,
+    "github": GitHub,
+    "databricks": Quartz,
+    "systemd": Systemd,
+    "mysql_events": MySQLEvents,
+    "pgagent": PgAgent,
+}

@@ -1,0 +1,150 @@
+"""Each dialect reads an expression as its scheduler does. What the real parsers answer is compared in
+tests/lab/test_dialects_real.py where they run; cronie's and Quartz's expectations are those of their documentation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from connectors.sdk.records import Schedule
+from console.timing.schedule import (
+    instants,
+    is_interval,
+    last_instant,
+    next_instant,
+    schedule_fault,
+    schedule_text,
+    unreadable_schedules,
+)
+
+FRIDAY = datetime(2026, 11, 27, tzinfo=UTC)
+CRONITER = ("airflow", "dagster", "prefect")
+
+
+def starts(dialect: str, expression: str, count: int = 3, zone: str = "UTC") -> str:
+    """The next starts after Friday 27 November 2026, 00:00 UTC."""
+    schedule, at, found = Schedule(dialect, expression, zone), FRIDAY, list[str]()
+    while len(found) < count and (following := next_instant(schedule, at)) is not None:
+        assert at == FRIDAY or last_instant(schedule, following) == following
+        found.append(f"{following:%d.%m. %H:%M:%S}".removesuffix(":00"))
+        at = following
+    assert found or schedule_fault(schedule) is not None
+    return ", ".join(found)
+
+
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        ("0 3 $ * *", "30.11. 03:00, 31.12. 03:00, 31.01. 03:00"),
+        ("0 3 $ * 1", "30.11. 03:00, 07.12. 03:00, 14.12. 03:00"),
+        ("0 */2 * * * *", "27.11. 02:00, 27.11. 04:00, 27.11. 06:00"),
+        ("0 3 * * * extra", "27.11. 03:00, 28.11. 03:00, 29.11. 03:00"),
+        ("0 6 * * 1#1", "30.11. 06:00, 07.12. 06:00, 14.12. 06:00"),
+        ("*5 6 * jan-MAR *", "01.01. 06:00, 01.01. 06:01, 01.01. 06:02"),
+        ("5,7#,9 6\t* * *", "27.11. 06:05, 27.11. 06:07, 28.11. 06:05"),
+        ("@hourly now", "27.11. 01:00, 27.11. 02:00, 27.11. 03:00"),
+    ],
+)
+def test_pg_cron_skips_what_it_does_not_read(expression: str, expected: str) -> None:
+    assert expected == starts("pg_cron", expression)
+
+
+@pytest.mark.parametrize("expression", ["30 SECONDS", "30 seconds", "30 second", "30Seconds "])
+def test_an_interval_of_pg_cron_is_read_in_any_case(expression: str) -> None:
+    assert is_interval(Schedule("pg_cron", expression))
+    assert "27.11. 00:00:30, 27.11. 00:01" == starts("pg_cron", expression, 2)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["0 3 15,$ * *", "0 3 $,15 * *", "0 0 L * *", "0 6 * * 1L", "5/10 * * * *", "5-9/2x * * * *", "0 0 ? * *",
+     "@DAILY", "5 4 * *", "5- * * * *", "5, * * * *", "60 seconds", "0 seconds"],
+)  # fmt: skip
+def test_what_pg_cron_refuses_is_not_read(expression: str) -> None:
+    assert schedule_fault(Schedule("pg_cron", expression)) is not None
+
+
+@pytest.mark.parametrize("dialect", CRONITER)
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        ("0 22-2 * * *", "27.11. 01:00, 27.11. 02:00, 27.11. 22:00"),
+        ("0 0 * * fri-sun", "28.11. 00:00, 29.11. 00:00, 04.12. 00:00"),
+        ("0 0 L * *", "30.11. 00:00, 31.12. 00:00, 31.01. 00:00"),
+        ("0 0 * * L5", "25.12. 00:00, 29.01. 00:00, 26.02. 00:00"),
+        ("0 0 * * 5#2", "11.12. 00:00, 08.01. 00:00, 12.02. 00:00"),
+        ("0 0 */1 * 5", "28.11. 00:00, 29.11. 00:00, 30.11. 00:00"),
+        ("0 0 */2 * 5", "29.11. 00:00, 01.12. 00:00, 03.12. 00:00"),
+        ("0 0 1 * 5", "01.12. 00:00, 04.12. 00:00, 11.12. 00:00"),
+        ("0 6 * * 5 30", "27.11. 06:00:30, 04.12. 06:00:30, 11.12. 06:00:30"),
+        ("@daily", "28.11. 00:00, 29.11. 00:00, 30.11. 00:00"),
+    ],
+)
+def test_croniter_is_asked_what_an_expression_of_airflow_dagster_and_prefect_means(
+    dialect: str, expression: str, expected: str
+) -> None:
+    assert expected == starts(dialect, expression)
+
+
+@pytest.mark.parametrize(
+    "expression", ["R 3 * * *", "R(0-3) 3 * * *", "H 3 * * *", "61 * * * *", "0," * 600 + "0 * * * *"]
+)
+def test_a_random_or_endless_expression_is_not_expanded(expression: str) -> None:
+    assert schedule_fault(Schedule("airflow", expression)) is not None
+
+
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        ("0 10 3 * * ?", "27.11. 03:10, 28.11. 03:10, 29.11. 03:10"),
+        ("30 0/15 8-18 ? * MON-FRI", "27.11. 08:00:30, 27.11. 08:15:30, 27.11. 08:30:30"),
+        ("0 0 6 ? * 2-6", "27.11. 06:00, 30.11. 06:00, 01.12. 06:00"),
+        ("0 0 6 ? * FRI-SUN", "27.11. 06:00, 28.11. 06:00, 29.11. 06:00"),
+        ("0 0 22-2 * * ?", "27.11. 01:00, 27.11. 02:00, 27.11. 22:00"),
+        ("0 0 6 1 NOV-FEB ?", "01.12. 06:00, 01.01. 06:00, 01.02. 06:00"),
+        ("0 0 6 L * ?", "30.11. 06:00, 31.12. 06:00, 31.01. 06:00"),
+        ("0 0 6 LW * ?", "30.11. 06:00, 31.12. 06:00, 29.01. 06:00"),
+        ("0 0 6 ? * 6L *", "27.11. 06:00, 25.12. 06:00, 29.01. 06:00"),
+        ("0 0 6 ? * fri#3", "18.12. 06:00, 15.01. 06:00, 19.02. 06:00"),
+        ("0 0 6 ? * L", "28.11. 06:00, 05.12. 06:00, 12.12. 06:00"),
+        ("0/20 * * * * ?", "27.11. 00:00:20, 27.11. 00:00:40, 27.11. 00:01"),
+        ("0 0 6 ? * 1,7 *", "28.11. 06:00, 29.11. 06:00, 05.12. 06:00"),
+    ],
+)
+def test_a_schedule_of_databricks_is_read_as_quartz_documents_it(expression: str, expected: str) -> None:
+    assert expected == starts("databricks", expression)
+
+
+@pytest.mark.parametrize("expression", ["0 0 6 1 1 ? 2027", "0 0 6 15W * ?", "0 0 6 1 * 2", "0 6 * * *", "nonsense"])
+def test_what_is_not_expanded_of_quartz_is_named(expression: str) -> None:
+    assert expression in str(schedule_fault(Schedule("databricks", expression)))
+
+
+def test_days_of_debian_are_both_wanted_where_one_begins_with_a_star() -> None:
+    assert "04.12. 00:00, 11.12. 00:00, 18.12. 00:00" == starts("debian-cron", "0 0 */1 * 5")
+
+
+def test_an_expression_that_headway_cannot_expand_is_not_called_its_users_fault() -> None:
+    [warning] = unreadable_schedules([("etl", Schedule("databricks", "0 0 6 15W * ?"))])
+    assert warning.startswith("etl: Headway cannot expand its schedule: ")
+    assert "correct" not in warning
+
+
+def test_a_schedule_of_each_dialect_is_described() -> None:
+    assert "Fri-Sun at 00:00 UTC" == schedule_text(Schedule("airflow", "0 0 * * fri-sun"))
+    assert "at minute 0 past every hour from 22 through 2 UTC" == schedule_text(Schedule("airflow", "0 22-2 * * *"))
+    assert "every day" == schedule_text(Schedule("airflow", "0 0 */1 * 5", text="every day"))
+    assert "daily at 03:10 UTC" == schedule_text(Schedule("databricks", "0 10 3 * * ?"))
+    assert "30 0 6 * * ?" == schedule_text(Schedule("databricks", "30 0 6 * * ?", text="30 0 6 * * ?"))
+
+
+def test_a_night_of_airflow_lists_and_steps_the_same() -> None:
+    """Listing shares days, stepping seeks the nearest."""
+    schedule = Schedule("airflow", "*/30 22-2 * * fri-sun", "Europe/Berlin")
+    begin, end = datetime(2026, 10, 23, tzinfo=UTC), datetime(2026, 11, 10, tzinfo=UTC)
+    listed, stepped, at = instants(schedule, begin, end), list[datetime](), begin
+    while (following := next_instant(schedule, at)) is not None and following <= end:
+        stepped.append(following)
+        at = following
+    assert stepped == listed != []
