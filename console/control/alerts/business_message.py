@@ -114,18 +114,13 @@ def _cause(
 ) -> str:
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
-    notified_at = _owner_notified_at(subject)
-    if notified_at is None and not leaves:
-        return f"{what}; {owner} has not been notified yet"
-    return f"{what}; {owner} was notified at {zoned_time(notified_at or context.now, zone, context.now)}"
-
-
-def _owner_notified_at(subject: AlertSubject) -> datetime | None:
-    """The earliest known time since the present failure."""
     since = subject.decision.failed_since - CLOCK_SKEW
-    technical = (notice for notice in subject.notified if notice.style == TECHNICAL)
-    times = (at for notice in technical for at in (notice.first_at, notice.last_at) if at >= since)
-    return min(times, default=None)
+    technical = [notice for notice in subject.notified if notice.style == TECHNICAL]
+    accepted = min((at for notice in technical for at in notice.accepted if at >= since), default=None)
+    if accepted is not None:
+        return f"{what}; {owner} was notified at {zoned_time(accepted, zone, context.now)}"
+    is_being_notified = leaves or any(notice.last_at >= since for notice in technical)
+    return f"{what}; {owner} {'is being notified' if is_being_notified else 'has not been notified yet'}"
 
 
 def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict]) -> str:

@@ -23,7 +23,7 @@ from console.domain.alert import KIND_LABELS, AlertKind
 from console.domain.ids import micros
 from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure
-from console.engine.notify.outbox import REPEAT_TEXT, send_unstored
+from console.engine.notify.outbox import REPEAT_MARK, REPEAT_TEXT, send_unstored
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
 from console.engine.notify.senders import Sender, SendResult
@@ -187,7 +187,8 @@ class SelfMonitor:
                 )
                 unrecorded.outcomes[place] = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, lost)
                 unrecorded.sending -= 1
-            retry = after_failure(tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
+            attempt = (tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
+            retry = after_failure(*attempt, maybe_arrived=sent.arrived is None)
             if sent.arrived or retry.wait is None or unrecorded.ended.wait(retry.wait.total_seconds()):
                 return
 
@@ -197,7 +198,8 @@ class SelfMonitor:
         title, body = alert.title, alert.plain_body if route.body == "link" else alert.body
         before = unrecorded.outcomes.get(place)
         is_repeat = before is not None and before.maybe_arrived
-        body = f"{REPEAT_TEXT}{body}" if is_repeat else body
+        if is_repeat:
+            title, body = f"{title}{REPEAT_MARK}", f"{REPEAT_TEXT}{body}"
         if route.body == "masked":
             title, body = mask_strictly(title), mask_strictly(body)
         try:
