@@ -29,6 +29,7 @@ from console.domain.decision import IncidentDecision
 from console.domain.estate import CancelFacts, EvaluationSettings, JobFacts, RepairFacts
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
+from console.domain.switches import Modes, SwitchState
 from console.timing.maintenance import _pattern
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
@@ -1169,6 +1170,14 @@ def test_an_undelivered_notification_is_replaced_once_its_act_by_has_passed() ->
     assert "by 05:40" not in business.title
     undelivered(ledger)
     assert ("updated", "oncall") not in sent_at(ledger, "05:41"), "it has passed once"
+
+
+def test_while_a_freeze_refuses_the_repair_the_first_step_ends_the_freeze() -> None:
+    ledger = night()
+    ledger.estate = replace(ledger.estate, modes=Modes(frozen=SwitchState("on", "alice")))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    assert ("headway freeze --off", "headway recover {incident}") == only(ledger).notices[0].commands
 
 
 def test_a_delivered_notification_is_not_repeated_as_its_act_by_passes() -> None:
