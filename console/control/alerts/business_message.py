@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
+from console.control.alerts.business_news import NotifiedDay, notified_days
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import REFERENCE, by_urgency, kind_label, promise_text
 from console.control.alerts.joint_repair import joint_act_by
@@ -76,7 +77,13 @@ def _title(
     is_closed = subject.decision.closed
     if not affected:
         return f"{label}no service at risk"
-    worst = min(affected, key=lambda service: (service.timeliness in NOT_AT_RISK, service.deadline))
+    before = notified_days(notification.before) if notification.before is not None else {}
+
+    def urgency(service: AffectedServiceVerdict) -> tuple[bool, bool, datetime]:
+        known = before.get(service.key, NotifiedDay()).status
+        return service.timeliness in NOT_AT_RISK, known in NOT_AT_RISK, service.deadline
+
+    worst = min(affected, key=urgency)
     is_fine = worst.timeliness in NOT_AT_RISK or is_only_unknown(context, worst)
     is_still = notification.kind is AlertKind.RECOVERED and not is_fine
     label = CAUSE_RESOLVED_LABEL if is_still else KIND_LABELS[notification.kind] if is_fine and not is_closed else label

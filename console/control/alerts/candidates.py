@@ -206,6 +206,7 @@ _SUPPRESSING = (
     suppression.suppress_silenced,
     suppression.suppress_in_maintenance,
     suppression.suppress_cancelled,
+    suppression.suppress_distant,
     suppression.suppress_flapping,
     suppression.suppress_in_quiet_hours,
     suppression.suppress_grouped,

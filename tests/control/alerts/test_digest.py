@@ -22,8 +22,9 @@ from console.domain.alert import (
     PendingAlert,
     digest_title,
 )
-from console.engine.notify.backoff import BASE, CAP, LEAST_REPEAT, MIN_DELAY, RetryDecision, after_failure
+from console.engine.notify.backoff import BASE, CAP, MIN_DELAY, RetryDecision, after_failure
 from console.engine.notify.mail import as_html
+from console.store.outbox import LEAST_REPEAT
 from tests.factories import at
 
 GOLDEN = Path(__file__).parents[2] / "golden/alerts.txt"

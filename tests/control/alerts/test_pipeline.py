@@ -1180,6 +1180,14 @@ def test_while_a_freeze_refuses_the_repair_the_first_step_ends_the_freeze() -> N
     assert ("headway freeze --off", "headway recover {incident}") == only(ledger).notices[0].commands
 
 
+def test_the_fix_of_an_unreachable_target_survives_a_long_error() -> None:
+    ledger = night()
+    error = f"the listener wrote nothing {'x' * 300}. Fix: free the disk of /var/lib/headway/spool"
+    ledger.target(1, failing_since=at("02:30"), error=error, error_kind="unreachable")
+    assert [("opened", "default")] == sent_at(ledger, "03:08")
+    assert only(ledger).reason.endswith("… Fix: free the disk of /var/lib/headway/spool")
+
+
 def test_a_delivered_notification_is_not_repeated_as_its_act_by_passes() -> None:
     ledger = night(notify=("supply",))
     fails(ledger)
