@@ -120,9 +120,8 @@ class HeartbeatConnector(WatchOnly):
         if last is None:
             return f"no engine listens at {self._options.listen} yet: headway engine opens it"
         return (
-            f"the listener at {self._options.listen} wrote nothing since {_from_epoch(last.wall):%Y-%m-%d %H:%M:%S}Z:"
-            " no engine works, another program has its address,"
-            f" or the disk of {self._options.spool_file} is full. See headway status"
+            f"the listener at {self._options.listen} wrote nothing since {_from_epoch(last.wall):%Y-%m-%d %H:%M:%S}Z."
+            f" Fix: headway status; start the engine, or free the address or the disk of {self._options.spool_file}"
         )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:

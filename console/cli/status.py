@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from console.cli.clock_format import clock_cell, in_display_zone, one_zone, timestamp, zone_name
@@ -160,9 +161,17 @@ def engine_text(header: HeaderView) -> str:
 
 
 def _engine_table(engines: Sequence[EngineShare]) -> Table:
+    """Engines without a heartbeat are one row, with their shards and the heartbeat of the last one."""
+    ended = sorted((engine for engine in engines if not engine.alive), key=attrgetter("heartbeat_age_s"))
+    merged = [ended[0]._replace(shards=sum(engine.shards for engine in ended))] if ended else []
+
+    def name(engine: EngineShare) -> str:
+        is_merged = not engine.alive and len(ended) > 1
+        return f"{len(ended)} engines" if is_merged else lease_holder_text(engine.holder)
+
     return table(
-        engines,
-        ValueColumn("engine", lambda engine: lease_holder_text(engine.holder), 20, middle=True),
+        [*(engine for engine in engines if engine.alive), *merged],
+        ValueColumn("engine", name, 20, middle=True),
         ValueColumn("role", lambda engine: engine.role, 12),
         ValueColumn("shards", lambda engine: str(engine.shards)),
         ValueColumn("hand-overs", _hand_overs_text, drop=1),

@@ -187,6 +187,10 @@ class RouteNotification(NamedTuple):
     times: int = 1
     until: datetime | None = None
     """Until when the last notification is delayed; None: sent at once."""
+    accepted: tuple[datetime, ...] = ()
+    """When a URL of the route accepted an alert about the incident, ascending."""
+    is_undelivered: bool = False
+    """No URL of the route has accepted the last notification or a later one."""
 
     def left_by(self, at: datetime) -> bool:
         return self.until is None or self.until <= at

@@ -80,6 +80,10 @@ class Modes:
         return ""
 
 
+THAW = "headway freeze --off"
+"""Ends the freeze, which refuses each command that sends an action."""
+
+
 def format_freeze(frozen: SwitchState) -> str:
     """ "frozen by alice since 2026-11-20 03:12:50Z: the network is being moved"."""
     since = f" since {utc_second(frozen.at)}" if frozen.at is not None else ""
@@ -89,7 +93,7 @@ def format_freeze(frozen: SwitchState) -> str:
 
 def freeze_verdict(frozen: str) -> str:
     """The freeze (`format_freeze`), its effect and the command that ends it."""
-    return f"{frozen}; no action is sent. Thaw: headway freeze --off"
+    return f"{frozen}; no action is sent. Thaw: {THAW}"
 
 
 def freeze_banner(frozen: str) -> str:

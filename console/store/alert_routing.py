@@ -22,9 +22,11 @@ from console.store.alerts import (
 from console.store.db.database import Database
 from console.store.events import record_event
 from console.store.notification_state import parse_shifts
+from console.store.outbox import ORIGIN_KIND, REPLACED_BY
 from console.store.row_values import from_row
 from console.text.message import without_countdown
 
+# ruff: noqa: S608  (only our own names; every value is bound)
 Routes = Mapping[str, tuple[str, ...]]
 """Route -> the text of each of its URL references."""
 
@@ -63,6 +65,23 @@ class DeliveryOutcome:
     error: str
     maybe_arrived: bool
     """The reply to one of the tries was lost."""
+
+
+_UNDELIVERED = (
+    "SELECT a.id, a.kind, a.title, a.body, a.dedup_key, a.plain_title, a.plain_body, a.incident_id, a.version,"
+    " a.urgent, a.zone_label, a.commands, a.fallback_of, COALESCE((SELECT max(d.error) FROM delivery d WHERE"
+    " d.alert_id = a.id), '') AS error FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL"
+    " AND a.handed_us IS NULL AND a.kind <> 'test'"
+    " AND a.made_us >= ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN"
+    " ('pending', 'claimed', 'parked')) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND"
+    " d.state IN ('sent', 'shadow')) AND (COALESCE((SELECT min(e.let_us) FROM alert e WHERE e.digest_id = a.id AND"
+    " a.incident_id IS NOT NULL AND e.let_us > 0), a.let_us) <= ? OR NOT EXISTS (SELECT 1 FROM delivery d WHERE"
+    " d.alert_id = a.id AND d.state IN ('pending', 'claimed'))) AND NOT EXISTS (SELECT 1 FROM delivery x JOIN alert y"
+    f" ON y.id = x.alert_id WHERE y.id = a.id AND x.state = 'pending' AND EXISTS ({REPLACED_BY}))"
+    f" AND (a.incident_id IS NULL OR {ORIGIN_KIND.format('a')} = '{PERSON}' OR EXISTS (SELECT 1 FROM incident i WHERE"
+    " i.id = a.incident_id AND i.closed_us IS NULL) OR EXISTS (SELECT 1 FROM alert f WHERE f.incident_id ="
+    " a.incident_id AND f.route = ?)) ORDER BY a.id"
+)
 
 
 def pending_alerts(store: Database) -> list[PendingAlert]:
@@ -105,20 +124,13 @@ def release_alerts(
             put_into_digest(session, alert_ids, insert_alert(session, routes, digest, now_us))
 
 
-def undelivered_alerts(store: Database, route: str, before_us: int, not_before_us: int) -> list[UndeliveredAlert]:
-    """The route's alerts released in this time, neither accepted by a URL nor forwarded; parked ones included."""
+def undelivered_alerts(
+    store: Database, route: str, before_us: int, not_before_us: int, fallback: str
+) -> list[UndeliveredAlert]:
+    """The route's alerts released in this time, or in place of one that was, neither accepted by a URL nor forwarded;
+    parked ones included. Of a closed incident only those that need a person, unless the fallback was sent it."""
     with store.read() as session:
-        rows = session.rows(
-            "SELECT a.id, a.kind, a.title, a.body, a.dedup_key, a.plain_title, a.plain_body, a.incident_id, a.version,"
-            " a.urgent, a.zone_label, a.commands, a.fallback_of, COALESCE((SELECT max(d.error) FROM delivery d WHERE"
-            " d.alert_id = a.id), '') AS error FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL"
-            " AND a.handed_us IS NULL AND a.kind <> 'test'"
-            " AND a.made_us >= ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN"
-            " ('pending', 'claimed', 'parked')) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND"
-            " d.state IN ('sent', 'shadow')) AND (a.let_us <= ? OR NOT EXISTS (SELECT 1 FROM delivery d WHERE"
-            " d.alert_id = a.id AND d.state IN ('pending', 'claimed'))) ORDER BY a.id",
-            (route, not_before_us, before_us),
-        )
+        rows = session.rows(_UNDELIVERED, (route, not_before_us, before_us, fallback))
     return [UndeliveredAlert(row.id, route, from_row(NewAlert, row, route=route), row.error) for row in rows]
 
 

@@ -17,7 +17,7 @@ from console.domain.alert import (
 )
 from console.domain.decision import IncidentDecision, SuppressedNotice
 from console.domain.ids import instant, optional_micros
-from console.store.db.session import Session, WriteSession
+from console.store.db.session import Row, Session, WriteSession
 from console.store.row_values import from_row
 
 # ruff: noqa: S608  (only our own names; every value is bound)
@@ -32,6 +32,11 @@ _SELECT_NOTIFICATIONS = (
     "SELECT a.incident_id, a.route, a.style, a.fingerprint, a.first_us, a.last_us, a.times, (SELECT max(x.let_us) FROM"
     f" alert x WHERE x.made_us = a.last_us AND x.route = a.route AND a.incident_id IN ({_PART_OF})) AS"
     " let_us FROM {keys} JOIN alert_notified a ON a.incident_id = k.a ORDER BY a.incident_id, a.route, a.style"
+)
+_SELECT_DELIVERIES = (
+    "SELECT k.a AS incident_id, x.route, x.made_us, d.sent_us FROM {keys} JOIN incident i ON i.id = k.a OR"
+    " i.merged_into = k.a JOIN alert x ON x.incident_id = i.id JOIN delivery d ON d.alert_id ="
+    " COALESCE(x.digest_id, x.id) ORDER BY d.sent_us"
 )
 _SELECT_SUPPRESSIONS = (
     "SELECT h.incident_id, h.route, h.style, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_suppressed h"
@@ -58,9 +63,17 @@ def load_notification_state(session: Session, now_us: int, closed_since_us: int 
 
 def last_notifications(session: Session, incidents: Sequence[int]) -> dict[int, tuple[RouteNotification, ...]]:
     notifications: dict[int, list[RouteNotification]] = defaultdict(list)
+    deliveries: dict[tuple[int, str], list[Row]] = defaultdict(list)
+    for row in session.by_keys(_SELECT_DELIVERIES, incidents):
+        deliveries[row.incident_id, row.route].append(row)
     for row in session.by_keys(_SELECT_NOTIFICATIONS, incidents):
         until = instant(row.let_us) if row.let_us and row.let_us > row.last_us else None
-        notifications[row.incident_id].append(from_row(RouteNotification, row, until=until))
+        of_route = deliveries[row.incident_id, row.route]
+        latest = [delivery.sent_us for delivery in of_route if delivery.made_us >= row.last_us]
+        accepted = tuple(instant(delivery.sent_us) for delivery in of_route if delivery.sent_us is not None)
+        is_undelivered = bool(latest) and latest.count(None) == len(latest)
+        delivered = {"accepted": accepted, "is_undelivered": is_undelivered}
+        notifications[row.incident_id].append(from_row(RouteNotification, row, until=until, **delivered))
     return {number: tuple(facts) for number, facts in notifications.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from console.domain.alert import NEEDS_PERSON, AlertKind
@@ -22,28 +22,30 @@ _SENT_BEFORE = (
     "EXISTS (SELECT 1 FROM alert s JOIN delivery t ON t.alert_id = s.id WHERE s.incident_id = a.incident_id"
     " AND s.route = a.route AND t.url_index = d.url_index AND t.id <> d.id AND t.wire_us IS NOT NULL)"
 )
-_ORIGIN_KIND = "COALESCE((SELECT f.kind FROM alert f WHERE f.id = {0}.fallback_of), {0}.kind)"
+ORIGIN_KIND = "COALESCE((SELECT f.kind FROM alert f WHERE f.id = {0}.fallback_of), {0}.kind)"
+_IS_OLDER = "({0}.version < {1}.version OR ({0}.version = {1}.version AND {0}.id < {1}.id))"
+"""Whether alert {0} has an earlier state of their incident than {1}. A copy on a fallback route keeps its version."""
 _OWN_BEFORE = (
     "SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = COALESCE(e.digest_id, e.id)"
-    " WHERE e.incident_id = y.incident_id"
+    " JOIN alert g ON g.id = o.alert_id WHERE e.incident_id = y.incident_id"
     " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND (o.state = 'claimed' OR o.state ="
-    f" 'pending' AND (e.digest_id IS NOT NULL OR {_ORIGIN_KIND.format('y')} <> 'recovered'))"
+    f" 'pending' AND (g.incident_id IS NULL OR {ORIGIN_KIND.format('y')} = '{PERSON}'"
+    f" OR ({ORIGIN_KIND.format('e')} = '{PERSON}' AND {ORIGIN_KIND.format('y')} <> 'recovered')))"
 )
-"""An undelivered earlier alert about the same incident, unless this one reports its end in place of it."""
-_END_AFTER = (
+"""An undelivered earlier alert about the same incident that this one does not replace: it is being sent, is in a
+digest, or one of the two needs a person. An end does not wait for the latter."""
+REPLACED_BY = (
     "SELECT 1 FROM alert n JOIN delivery o ON o.alert_id = n.id WHERE n.incident_id = y.incident_id AND n.route ="
-    " y.route AND NOT n.waits AND o.url_index = x.url_index AND o.id > x.id AND o.state IN ('pending', 'claimed')"
-    f" AND {_ORIGIN_KIND.format('n')} = 'recovered' AND n.version >= y.version"
-    f" AND {_ORIGIN_KIND.format('y')} <> '{PERSON}'"
+    " y.route AND NOT n.waits AND o.url_index = x.url_index AND o.state IN ('pending', 'claimed')"
+    f" AND {_IS_OLDER.format('y', 'n')}"
+    f" AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('y')})"
 )
-"""A later undelivered alert that reports the end of the same incident, which this one is about: not that it needs a
-person."""
-_BEFORE_END = (
+"""A later undelivered alert about the same incident, which is sent in place of this one."""
+_REPLACES = (
     "SELECT e.id FROM alert e JOIN alert n ON n.incident_id = e.incident_id AND n.route = e.route WHERE n.id = ? AND"
-    f" e.id < n.id AND NOT e.waits AND e.version <= n.version AND {_ORIGIN_KIND.format('e')} <> '{PERSON}'"
+    f" {_IS_OLDER.format('e', 'n')} AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('e')})"
 )
-"""Alerts about an incident whose end an alert reports: not of one that was opened again since, nor that it needs a
-person."""
+"""Earlier alerts about the incident of an alert: a reader of several would act on a past state."""
 _REPLACED = (
     "SELECT e.title, e.plain_title, e.made_us FROM alert e JOIN delivery o ON o.alert_id = e.id WHERE e.digest_id = ?"
     " AND o.url_index = ? AND o.state = 'digested' AND o.wire_us IS NULL ORDER BY e.id LIMIT 1"
@@ -54,13 +56,11 @@ _DIGEST_BEFORE = (
     " AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
 )
 """An undelivered earlier digest with one of this digest's incidents."""
-_RESOLVED_IN_DIGEST = (
-    "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route AND e.id < m.id WHERE"
-    " m.digest_id = ? AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id AND NOT EXISTS"
-    " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
-    f" AND {_ORIGIN_KIND.format('e')} <> '{PERSON}'"
+_REPLACED_BY_DIGEST = (
+    "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route WHERE m.digest_id = ?"
+    f" AND {_IS_OLDER.format('e', 'm')} AND {ORIGIN_KIND.format('e')} <> '{PERSON}'"
 )
-"""Alerts whose incident a digest reports as resolved."""
+"""Alerts with an earlier state of an incident than a digest has."""
 _PLAN_KEY = "headway:person:plan:"
 _DROP_ANSWERED = (
     "UPDATE delivery SET state = 'dropped', error = 'its plan was resumed or aborted meanwhile' WHERE state = 'pending'"
@@ -75,23 +75,29 @@ _CLOSED_DIGESTS = (
     " FROM alert n JOIN incident i ON i.id = n.incident_id WHERE n.digest_id = g.id AND i.closed_us IS NULL)"
 )
 """Dedup keys of other digests with an incident of this alert or digest, all of whose incidents are closed."""
+LEAST_REPEAT = timedelta(seconds=10)
+"""Least time between two tries that may both arrive."""
 MAX_PARTS = 20
 """Merged incidents named in the headers of a mail at most."""
 _NEEDS_PERSON = ", ".join(f"'{kind}'" for kind in (*NEEDS_PERSON, PERSON))
 _RANK_OF_KIND = (
-    f"CASE WHEN {_ORIGIN_KIND} = 'recovered' THEN 3 WHEN {{0}}.urgent THEN 0"
-    f" WHEN {_ORIGIN_KIND} IN ({_NEEDS_PERSON}) THEN 1 ELSE 2 END"
+    f"CASE WHEN {ORIGIN_KIND} = 'recovered' THEN 3 WHEN {{0}}.urgent THEN 0"
+    f" WHEN {ORIGIN_KIND} IN ({_NEEDS_PERSON}) THEN 1 ELSE 2 END"
 )
 _RANK = (
-    f"COALESCE((SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id),"
-    f" {_RANK_OF_KIND.format('y')})"
+    f"CASE WHEN {ORIGIN_KIND.format('y')} = 'recovered' THEN 3 WHEN y.incident_id IS NULL THEN COALESCE((SELECT"
+    f" MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id), {_RANK_OF_KIND.format('y')}) ELSE"
+    f" (SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.incident_id = y.incident_id AND m.route = y.route"
+    f" AND (m.id = y.id OR m.digest_id = y.id OR ({_IS_OLDER.format('m', 'y')} AND EXISTS (SELECT 1 FROM delivery o"
+    " WHERE o.alert_id = m.id AND o.url_index = x.url_index AND o.state = 'pending')))) END"
 )
-"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part. Problems of
-Headway and their ends have one rank, so that they keep their order."""
+"""Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part, an alert
+that of the most urgent one that it replaces. Problems of Headway and their ends have one rank, so that they keep their
+order."""
 
 
 class ReplacedAlert(NamedTuple):
-    """An alert that its receiver had not accepted when its incident ended."""
+    """An alert that its receiver had not accepted when a later one about its incident was sent."""
 
     title: str
     plain_title: str
@@ -135,9 +141,9 @@ class DueDelivery:
     tier: int | None = None
     """Of the most important service that its incident affects."""
     replaced: ReplacedAlert | None = None
-    """The first undelivered alert that this one, the end of its incident, is sent in place of."""
+    """The first undelivered alert that this one is sent in place of."""
     plan: PlanFacts | None = None
-    """The plan of its incident that was started last."""
+    """The plan of its incident that was started last, since the incident was reopened; not for business readers."""
 
 
 class PagedIncident(NamedTuple):
@@ -205,7 +211,7 @@ _DUE = (
     f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
     f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT MIN({_RANK} * {1 << 60} + x.id) AS first FROM"
     " delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT"
-    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({_END_AFTER}) GROUP BY y.route,"
+    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({REPLACED_BY}) GROUP BY y.route,"
     f" x.url_index) q JOIN delivery d ON d.id = q.first % {1 << 60} JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _LATEST = (
@@ -242,9 +248,15 @@ _MERGED = (
     " part p JOIN incident i ON i.merged_into = p.id) SELECT key FROM part ORDER BY id LIMIT ?"
 )
 _PLAN = (
-    f"{PLAN_FACTS} WHERE p.incident_id = ? GROUP BY p.id, p.incident_id, p.state HAVING"
+    f"{PLAN_FACTS} WHERE p.incident_id = ? AND (p.ended_us IS NULL OR p.ended_us >= COALESCE((SELECT max(v.at_us) FROM"
+    " event v WHERE v.incident_id = p.incident_id AND v.kind = 'reopened'), 0)) AND NOT EXISTS (SELECT 1 FROM alert f"
+    " JOIN alert_notified b ON b.incident_id = f.incident_id AND b.route = f.route WHERE f.id = ? GROUP BY b.route"
+    " HAVING max(b.style) = 'business')"
+    " GROUP BY p.id, p.incident_id, p.state HAVING"
     " SUM(CASE WHEN s.state <> 'planned' THEN 1 ELSE 0 END) > 0 ORDER BY p.id DESC LIMIT 1"
 )
+"""The plan of an incident that was started last, unless it ended before the incident was reopened; for an alert on a
+route that receives more than business text, whose style sorts first."""
 
 
 def recover_claims(store: Database, fence: int) -> int:
@@ -269,9 +281,9 @@ CLAIMED_AT_ONCE = 20
 def claim_due(store: Database, fence: int, now_us: int, busy: frozenset[tuple[str, int]]) -> list[DueDelivery]:
     """Up to CLAIMED_AT_ONCE due deliveries of released alerts, one for each (route, url) that is not `busy`, so that a
     broken URL delays no other: urgent ones first, then those that need a person, updates, ends, each the oldest first.
-    Alerts about one incident keep their order, alone or in a digest. Only an alert or a digest that reports the end of
-    an incident does not wait for earlier alerts about it: it replaces them, so that an incident is not reported as open
-    after its end. An alert that asks to resume a plan is dropped once that was done."""
+    What waits for one incident and route leaves as one message with the newest state: an alert, alone or in a digest,
+    replaces the earlier undelivered ones about its incident, but for those that need a person. It waits for one that is
+    being sent, and for an earlier digest. An alert that asks to resume a plan is dropped once that was done."""
     with store.write(fence) as session:
         session.rows(_DROP_ANSWERED)
         due = [row for row in session.rows(_DUE, (now_us,)) if (row.route, row.url_index) not in busy][:CLAIMED_AT_ONCE]
@@ -279,10 +291,8 @@ def claim_due(store: Database, fence: int, now_us: int, busy: frozenset[tuple[st
             "UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = ?", [(row.id,) for row in due]
         )
         for row in due:
-            if row.kind == DIGEST:
-                _absorb_pending(session, _RESOLVED_IN_DIGEST, row.alert_id, row.url_index)
-            elif _origin(session, row)[1] == AlertKind.RECOVERED:
-                _absorb_pending(session, _BEFORE_END, row.alert_id, row.url_index)
+            query = _REPLACED_BY_DIGEST if row.kind == DIGEST else _REPLACES
+            _absorb_pending(session, query, row.alert_id, row.url_index)
         return [_delivery(session, row) for row in due]
 
 
@@ -303,9 +313,9 @@ def _delivery(session: Session, row: Row) -> DueDelivery:
     if is_resolved or resolves:
         resolves += tuple(digest.dedup_key for digest in session.rows(_CLOSED_DIGESTS, (first_id,) * 3))
     page = {"origin": origin, "origin_id": first_id, "is_resolved": is_resolved, "resolves": resolves}
-    before = session.first(_REPLACED, (row.alert_id, row.url_index)) if origin == AlertKind.RECOVERED else None
+    before = session.first(_REPLACED, (row.alert_id, row.url_index)) if row.incident_id is not None else None
     replaced = ReplacedAlert(before.title, before.plain_title, before.made_us) if before is not None else None
-    plan = session.first(_PLAN, (row.incident_id,)) if row.incident_id is not None else None
+    plan = session.first(_PLAN, (row.incident_id, first_id)) if row.incident_id is not None else None
     page["plan"] = PlanFacts(plan.id, plan.state, plan.done, plan.total) if plan is not None else None
     return from_row(DueDelivery, row, begins=not row.later, parts=parts, replaced=replaced, **page)
 
@@ -325,7 +335,10 @@ def _absorb_pending(session: Session, replaced: str, digest_id: int, url_index: 
         (url_index, digest_id),
     )
     for row in rows:
-        session.rows("UPDATE alert SET digest_id = ? WHERE id = ?", (digest_id, row.alert_id))
+        session.rows(
+            "UPDATE alert SET digest_id = ?, waits = FALSE WHERE id = ? OR digest_id = ?",
+            (digest_id, row.alert_id, row.alert_id),
+        )
 
 
 def latest_of_open_incidents(store: Database) -> list[DueDelivery]:
@@ -382,15 +395,16 @@ def release_claim(store: Database, fence: int, delivery_id: int) -> None:
 
 
 def record_sent(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
-    """Its URL works: other deliveries to it that failed are due at once, unless they were refused permanently or may
-    have arrived."""
+    """Its URL works: other deliveries to it that failed are due at once, one that may have arrived at the earliest
+    LEAST_REPEAT after its last try. One that was refused permanently has a fault of its own."""
+    least_us = LEAST_REPEAT // timedelta(microseconds=1)
     with store.write(fence) as session:
         session.rows("UPDATE delivery SET state = 'sent', sent_us = ?, error = '' WHERE id = ?", (now_us, delivery_id))
         session.rows(
-            "UPDATE delivery SET next_us = 0 WHERE state = 'pending' AND next_us > ? AND error <> '' AND refusals = 0"
-            " AND wire_us IS NULL"
+            "UPDATE delivery SET next_us = COALESCE(wire_us + ?, 0) WHERE state = 'pending' AND next_us > ?"
+            " AND next_us > COALESCE(wire_us + ?, 0) AND error <> '' AND refusals = 0"
             " AND receiver = (SELECT receiver FROM delivery WHERE id = ?)",
-            (now_us, delivery_id),
+            (least_us, now_us, least_us, delivery_id),
         )
 
 

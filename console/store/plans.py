@@ -23,6 +23,7 @@ from console.domain.plan import (
     resume_commands,
 )
 from console.domain.request import RequestKind
+from console.domain.switches import THAW
 from console.store import alerts, approvals, audit, new_plans, request_queue
 from console.store.alerts import AlertRouting, AttentionRequest
 from console.store.db.database import Database
@@ -33,6 +34,7 @@ from console.store.names import shortest_suffix
 from console.store.new_actions import NewAction, insert_action
 from console.store.plan_steps import STEPS, failed_waits, parse_run, parse_step, replacing_incident
 from console.store.row_values import from_row, parse_object
+from console.store.switches import load_modes
 from console.text.cleaning import clean_line
 from console.text.normalize import error_line
 from console.timing.formats import zoned_time
@@ -331,8 +333,10 @@ def _request_attention(
     waits = failed_waits(session, number)
     commands = resume_commands(number, waits, outdated) if what in _RESUMING else []
     broken = plan.broken if commands and not outdated else None
+    thaw = [THAW] if commands and load_modes(session).frozen is not None else []
     by_hand = [("By hand", f"fix {clean_line(broken)}")] if broken else []
-    fixes = (*by_hand, *(("Do", command) for command in commands), ("Open", f"headway plan {number}"))
+    steps = (*(("Do", command) for command in thaw), *by_hand, *(("Do", command) for command in commands))
+    fixes = (*steps, ("Open", f"headway plan {number}"))
     resuming = f"Resuming only waits again for {', '.join(waits)}" if waits else _RESUMING.get(what, "")
     if outdated:
         resuming = "Resuming would not run again what failed or read stale data meanwhile"
@@ -340,9 +344,9 @@ def _request_attention(
     why = text.partition(TO_GO_ON)[0]
     if (line := error_line(plan.log or "")) and line not in why:
         why = f"{why}: {line}"
-    about = ", then ".join(commands) or plan.title
-    if broken:  # resuming is the next of the body's steps
-        about = f"fix {clean_line(shortest_suffix(session, broken))}"
+    # Resuming is the next of the body's steps.
+    next_steps = [f"fix {clean_line(shortest_suffix(session, broken))}"] if broken else commands
+    about = ", then ".join([*thaw, *next_steps]) or plan.title
     facts = (("Plan", clean_line(plan.title)), *_decision_facts(session, number, plan, why, now)) if commands else ()
     need = AttentionRequest(
         f"plan:{number}",

@@ -66,6 +66,7 @@ def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_hear
     engines = [
         ("test", now_us, "", 0),
         ("db08:12~bb", now_us - 1_200_000_000, "", 170),
+        *((f"db08:{number}~bb", now_us - 1_800_000_000, "", 1) for number in range(3, 11)),
         ("db09:13~cc", now_us, "polls nothing", 0),
     ]
     with bench.store.write(None) as session:
@@ -77,8 +78,8 @@ def test_the_engines_of_a_shared_store_are_listed_with_their_share_and_last_hear
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     at = lines.index("engine role shards hand-overs heartbeat message")
     rows = [re.sub(r"\b\ds ago", "now", line) for line in lines[at + 1 : at + 4]]
-    assert ["test leads 171 0 now –", "db08, process 12 no heartbeat 85 170 20m ago –"] == rows[:2]
-    assert "db09, process 13 idle 0 0 now polls nothing" == rows[2]
+    assert ["test leads 171 0 now –", "db09, process 13 idle 0 0 now polls nothing"] == rows[:2]
+    assert "9 engines no heartbeat 85 170 20m ago –" == rows[2]
 
 
 @pytest.mark.parametrize("hours, day", [(0, ""), (48, "%a ")])

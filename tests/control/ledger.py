@@ -226,7 +226,7 @@ def next_notification_state(
             old = rows.get((notice.route, notice.style))
             rows[notice.route, notice.style] = RouteNotification(
                 notice.route, notice.style, notice.fingerprint, old.first_at if old else now, now,
-                old.times + 1 if old else 1, notice.not_before,
+                old.times + 1 if old else 1, notice.not_before, (*old.accepted, now) if old else (now,),
             )  # fmt: skip
         notifications[number] = tuple(rows.values())
         since = {

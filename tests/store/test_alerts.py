@@ -66,7 +66,7 @@ def test_an_urgent_alert_is_sent_before_others_for_the_same_url(night: Estate) -
 
 
 def test_after_an_outage_alerts_that_need_a_person_are_sent_first_and_ends_of_incidents_last(night: Estate) -> None:
-    """Each incident in its own order: the update of the last one does not overtake its opening."""
+    """An alert that replaces another has the more urgent rank of the two."""
     decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 7)))
     made(night, waits=False, title="resolved", incident_id=1, kind="recovered")
     made(night, waits=False, title="headway works again", version=2, urgent=True)
@@ -84,26 +84,48 @@ def test_after_an_outage_alerts_that_need_a_person_are_sent_first_and_ends_of_in
         titles += [delivery.title for delivery in due]
         outbox.record_sent(night.store, FENCE, due[0].id, 5)
     assert [
-        "headway works again", "urgent", "opened", "plan stopped", "digest with an opening", "update", "own update",
-        "reminder", "resolved",
+        "headway works again", "urgent", "opened", "plan stopped", "reminder", "digest with an opening", "update",
+        "resolved",
     ] == titles  # fmt: skip
 
 
-def test_alerts_of_one_incident_are_sent_in_order(night: Estate) -> None:
+def test_an_update_waits_for_the_alert_that_is_being_sent(night: Estate) -> None:
     decide(night, incidents=(incident(notices=()),))
-    opened = made(night, waits=False, title="opened", incident_id=1)
+    made(night, waits=False, title="opened", incident_id=1)
+    [delivery] = outbox.claim_due(night.store, FENCE, 5, MAIL)
     made(night, waits=False, title="updated", incident_id=1, kind="updated")
-    for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset()):
-        outbox.postpone(night.store, FENCE, delivery.id, "503", 900, arrived=False)
-    assert [] == outbox.claim_due(night.store, FENCE, 6, frozenset())
-    again = outbox.claim_due(night.store, FENCE, 900, frozenset())
-    assert ["opened", "opened"] == [delivery.title for delivery in again]
-    for delivery in again:
-        outbox.record_sent(night.store, FENCE, delivery.id, 901)
-    assert ["updated", "updated"] == [
-        delivery.title for delivery in outbox.claim_due(night.store, FENCE, 902, frozenset())
-    ]
-    assert ["sent", "sent"] == states(night, opened)
+    assert [] == outbox.claim_due(night.store, FENCE, 6, MAIL)
+    outbox.record_sent(night.store, FENCE, delivery.id, 7)
+    assert [("updated", None)] == [(due.title, due.replaced) for due in outbox.claim_due(night.store, FENCE, 8, MAIL)]
+
+
+def test_what_waits_for_one_incident_and_route_is_sent_as_one_message_with_the_newest_state(night: Estate) -> None:
+    """At risk, on time, at risk, within 0.3 s: the reader acts on a past state."""
+    decide(night, incidents=(incident(notices=()),))
+    made(night, at=1, waits=False, title="at risk", incident_id=1, kind="opened")
+    [delivery] = outbox.claim_due(night.store, FENCE, 5, MAIL)
+    outbox.postpone(night.store, FENCE, delivery.id, "451", 900, arrived=False)
+    made(night, at=6, waits=False, title="on time", incident_id=1, kind="updated", version=2)
+    made(night, at=7, title="late", incident_id=1, kind="updated", version=3, waits=False)
+    [newest] = outbox.claim_due(night.store, FENCE, 8, MAIL)
+    assert ("late", ("at risk", "", 1)) == (newest.title, newest.replaced)
+    outbox.postpone(night.store, FENCE, newest.id, "451", 900, arrived=False)
+    made(night, at=9, waits=False, title="lost", incident_id=1, kind="updated", version=4)
+    [newest] = outbox.claim_due(night.store, FENCE, 10, MAIL)
+    assert ("lost", ("at risk", "", 1)) == (newest.title, newest.replaced)
+    outbox.record_sent(night.store, FENCE, newest.id, 11)
+    assert [] == outbox.claim_due(night.store, FENCE, 1000, MAIL)
+
+
+def test_an_update_that_replaces_an_urgent_alert_is_as_urgent(night: Estate) -> None:
+    decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 3)))
+    made(night, waits=False, title="opened", incident_id=2, kind="opened")
+    made(night, waits=False, title="urgent", incident_id=1, kind="opened", urgent=True)
+    made(night, waits=False, title="news", incident_id=1, kind="updated", version=2)
+    [first] = outbox.claim_due(night.store, FENCE, 5, MAIL)
+    assert "news" == first.title
+    outbox.postpone(night.store, FENCE, first.id, "451", 6, arrived=False)
+    assert ["news"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 7, MAIL)]
 
 
 def test_the_end_of_an_incident_replaces_the_opening_where_that_was_not_accepted(night: Estate) -> None:
@@ -123,20 +145,38 @@ def test_the_end_of_an_incident_replaces_the_opening_where_that_was_not_accepted
     assert ["recovered"] * 2 == [delivery.title for delivery in again]
 
 
-def test_a_fallback_hears_the_end_in_place_of_the_opening(night: Estate) -> None:
-    decide(night, incidents=(incident(notices=()),))
-    for version, kind in enumerate(("opened", "recovered")):
-        made(night, waits=False, title=kind, incident_id=1, kind=kind, version=version)
-    handed = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
-    copies = [(alert.id, alert_routing.as_fallback(alert, "boss", "first", "plain")) for alert in handed]
-    alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, copies, MINUTE)
+def handed(night: Estate, now: int) -> list[str]:
+    """Titles of what the fallback of `oncall` is sent then."""
+    alerts = alert_routing.undelivered_alerts(night.store, "oncall", now - MINUTE, -1, "boss")
+    copies = [(alert.id, alert_routing.as_fallback(alert, "boss", "first", "plain")) for alert in alerts]
+    alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, copies, now)
     ids = [alert.id for alert in alert_routing.pending_alerts(night.store)]
-    alert_routing.release_alerts(night.store, FENCE, ROUTES, ids, [], MINUTE)
-    assert ["recovered"] == [
-        delivery.title
-        for delivery in outbox.claim_due(night.store, FENCE, MINUTE, frozenset())
-        if delivery.route == "boss"
-    ]
+    alert_routing.release_alerts(night.store, FENCE, ROUTES, ids, [], now)
+    return [due.title for due in outbox.claim_due(night.store, FENCE, now, frozenset()) if due.route == "boss"]
+
+
+def test_a_fallback_is_sent_the_end_of_an_incident_only_if_it_was_sent_the_incident(night: Estate) -> None:
+    decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 3)))
+    made(night, waits=False, title="opened", incident_id=1, kind="opened")
+    assert ["opened"] == handed(night, MINUTE)
+    for number in (1, 2):
+        over = incident(incident_id=number, key=f"i{number}", closed=True)
+        decide(night, incidents=(over,))
+        made(night, at=2 * MINUTE, waits=False, title=f"end {number}", incident_id=number, kind="recovered", version=2)
+    for due in night.rows("SELECT d.id FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.route = 'boss'"):
+        outbox.record_sent(night.store, FENCE, due[0], 2 * MINUTE)
+    assert ["end 1"] == handed(night, 4 * MINUTE)
+
+
+def test_a_fallback_does_not_wait_anew_for_each_update_of_an_undelivered_alert(night: Estate) -> None:
+    decide(night, incidents=(incident(notices=()),))
+    made(night, at=1, waits=False, title="opened", incident_id=1, kind="opened")
+    for second in (20, 40, 59):
+        now = second * 1_000_000
+        made(night, at=now, waits=False, title=f"{second} s", incident_id=1, kind="updated", version=second)
+        [due] = outbox.claim_due(night.store, FENCE, now, MAIL)
+        outbox.postpone(night.store, FENCE, due.id, "451", 2 * MINUTE, arrived=False)
+    assert ["59 s"] == handed(night, MINUTE + 1)
 
 
 MAIL = frozenset({("oncall", 1)})
@@ -176,7 +216,7 @@ def test_each_fallback_gets_the_alert_that_needs_a_person_beside_those_of_its_in
     for kind, title in (("opened", "opened"), (PERSON, "plan 3 stopped")):
         made(night, at=1, waits=False, title=title, incident_id=1, kind=kind, version=1)
     for now, route, fallback in ((MINUTE, "oncall", "boss"), (2 * MINUTE, "boss", "ceo")):
-        handed = alert_routing.undelivered_alerts(night.store, route, now, -1)
+        handed = alert_routing.undelivered_alerts(night.store, route, now, -1, fallback)
         copies = [(alert.id, alert_routing.as_fallback(alert, fallback, "first", "plain")) for alert in handed]
         alert_routing.forward_to_fallback(night.store, FENCE, routes, copies, now)
         ids = [alert.id for alert in alert_routing.pending_alerts(night.store)]
@@ -191,23 +231,16 @@ def test_each_fallback_gets_the_alert_that_needs_a_person_beside_those_of_its_in
     assert {(route, "plan 3 stopped") for route in routes} <= sent
 
 
-def test_the_end_on_a_fallback_replaces_no_alert_of_an_incident_that_was_opened_again(night: Estate) -> None:
+def test_copies_on_a_fallback_do_not_follow_a_newer_alert_about_their_incident(night: Estate) -> None:
+    """The route was notified directly that the incident was opened again."""
     decide(night, incidents=(incident(notices=()),))
     for version, kind in enumerate(("opened", "recovered")):
         made(night, at=version, waits=False, title=kind, incident_id=1, kind=kind, version=version)
-    again = made(night, at=3, waits=False, title="opened again", incident_id=1, kind="updated", version=2, route="boss")
+    made(night, at=3, waits=False, title="opened again", incident_id=1, kind="updated", version=2, route="boss")
     for delivery in outbox.claim_due(night.store, FENCE, 5, frozenset()):
         outbox.postpone(night.store, FENCE, delivery.id, "451", 2 * MINUTE, arrived=False)
-    handed = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
-    copies = [(alert.id, alert_routing.as_fallback(alert, "boss", "first", "plain")) for alert in handed]
-    alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, copies, MINUTE)
-    ids = [alert.id for alert in alert_routing.pending_alerts(night.store)]
-    alert_routing.release_alerts(night.store, FENCE, ROUTES, ids, [], MINUTE)
-    [end] = outbox.claim_due(night.store, FENCE, MINUTE, frozenset())
-    assert ("recovered", ["pending"]) == (end.title, states(night, again))
-    outbox.postpone(night.store, FENCE, end.id, "451", 3 * MINUTE, arrived=False)
-    due = outbox.claim_due(night.store, FENCE, 2 * MINUTE, frozenset())
-    assert "opened again" in [delivery.title for delivery in due]
+    assert [] == handed(night, MINUTE + 1)
+    assert ["opened again"] == handed(night, 2 * MINUTE)
 
 
 def test_an_end_does_not_call_an_alert_undelivered_that_may_have_arrived(night: Estate) -> None:
@@ -222,26 +255,32 @@ def test_an_end_does_not_call_an_alert_undelivered_that_may_have_arrived(night: 
 
 
 def test_one_success_makes_the_failed_deliveries_of_its_url_due(night: Estate) -> None:
-    """Without those that it refused for good or that may have arrived, and those that wait for the end of the quiet
-    hours."""
-    alerts = {name: made(night, waits=False, title=name) for name in ("lost reply", "first", "failed", "refused")}
-    [lost] = outbox.claim_due(night.store, FENCE, 4, MAIL)
-    outbox.mark_sending(night.store, FENCE, lost.id, 4)
-    outbox.postpone(night.store, FENCE, lost.id, "timeout", 900, arrived=None)
-    alerts["quiet"] = made(night, waits=False, title="quiet", not_before_us=800)
-    for refusals, name in ((0, "first"), (0, "failed"), (1, "refused")):
-        [delivery] = outbox.claim_due(night.store, FENCE, 5, MAIL)
+    """Without those that it refused for good, and those that wait for the end of the quiet hours. One that may have
+    arrived leaves at the earliest 10 s after its last try."""
+    now, long_after = 20_000_000, 900_000_000
+    alerts = {name: made(night, waits=False, title=name) for name in ("lost", "lost just now", "first", "failed", "no")}
+    alerts["quiet"] = made(night, waits=False, title="quiet", not_before_us=800_000_000)
+    for name, refusals, arrived, at in (
+        ("lost", 0, None, 4), ("lost just now", 0, None, now), ("first", 0, False, now), ("failed", 0, False, now),
+        ("no", 1, False, now),
+    ):  # fmt: skip
+        [delivery] = outbox.claim_due(night.store, FENCE, now, MAIL)
         assert name == delivery.title
-        outbox.postpone(night.store, FENCE, delivery.id, "connection refused", 900, arrived=False, refusals=refusals)
+        outbox.mark_sending(night.store, FENCE, delivery.id, at)
+        outbox.postpone(night.store, FENCE, delivery.id, "broken", long_after, arrived=arrived, refusals=refusals)
     with night.store.write(FENCE) as session:
         session.rows("UPDATE delivery SET next_us = 6 WHERE alert_id = ?", (alerts["first"],))
-    [first] = outbox.claim_due(night.store, FENCE, 6, MAIL)
-    assert [] == outbox.claim_due(night.store, FENCE, 6, MAIL)
-    outbox.record_sent(night.store, FENCE, first.id, 7)
-    [again] = outbox.claim_due(night.store, FENCE, 8, MAIL)
-    assert "failed" == again.title
-    outbox.record_sent(night.store, FENCE, again.id, 8)
-    assert [] == outbox.claim_due(night.store, FENCE, 9, MAIL)
+
+    def sent(at: int) -> list[str]:
+        titles = []
+        while due := outbox.claim_due(night.store, FENCE, at, MAIL):
+            outbox.record_sent(night.store, FENCE, due[0].id, at)
+            titles += [due[0].title]
+        return titles
+
+    assert ["first", "lost", "failed"] == sent(now)
+    assert [] == sent(now + 9_999_999)
+    assert ["lost just now"] == sent(now + 10_000_000)
 
 
 def test_a_digest_takes_the_deliveries_of_what_left_in_it(night: Estate) -> None:
@@ -257,12 +296,12 @@ def test_an_alert_is_handed_on_once_and_not_where_somebody_has_it(night: Estate)
     claimed, lost = made(night, waits=False, kind="opened"), made(night, waits=False, kind="opened")
     due = outbox.claim_due(night.store, FENCE, 5, frozenset())
     outbox.record_sent(night.store, FENCE, due[0].id, 6)
-    assert [] == alert_routing.undelivered_alerts(night.store, "oncall", -1, -1)
-    [alert] = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
+    assert [] == alert_routing.undelivered_alerts(night.store, "oncall", -1, -1, "boss")
+    [alert] = alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1, "boss")
     assert (lost, "t") == (alert.id, alert.new.title)
     again = alert_routing.as_fallback(alert, "boss", "first", "plain")
     alert_routing.forward_to_fallback(night.store, FENCE, ROUTES, [(lost, again)], MINUTE)
-    assert [] == alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1)
+    assert [] == alert_routing.undelivered_alerts(night.store, "oncall", MINUTE, -1, "boss")
     [handed] = alert_routing.pending_alerts(night.store)
     assert ("boss", claimed) == (handed.route, due[0].id and claimed)
 
@@ -270,9 +309,9 @@ def test_an_alert_is_handed_on_once_and_not_where_somebody_has_it(night: Estate)
 def test_what_all_urls_gave_up_is_handed_on_at_once(night: Estate) -> None:
     alert = made(night, at=MINUTE, waits=False, kind="opened")
     for delivery in outbox.claim_due(night.store, FENCE, 2 * MINUTE, frozenset()):
-        assert [] == alert_routing.undelivered_alerts(night.store, "oncall", 0, -1)
+        assert [] == alert_routing.undelivered_alerts(night.store, "oncall", 0, -1, "boss")
         outbox.park(night.store, FENCE, delivery.id, "400", MINUTE, False, 3)
-    assert [alert] == [alert.id for alert in alert_routing.undelivered_alerts(night.store, "oncall", 0, -1)]
+    assert [alert] == [alert.id for alert in alert_routing.undelivered_alerts(night.store, "oncall", 0, -1, "boss")]
 
 
 def test_a_postponed_delivery_is_listed_with_its_next_try_and_a_parked_one_has_none(

@@ -112,8 +112,8 @@ def two_fail(served: Estate) -> None:
     decide(served, incidents=(incident(notices=says(AlertKind.OPENED)), second), now="03:30")
 
 
-def test_an_incident_resolved_in_a_digest_is_not_sent_as_open_after_it(served: Estate) -> None:
-    """The receiver put the first word off, and takes the digest. Of what is still open the first word leaves."""
+def test_a_digest_replaces_the_earlier_alerts_about_its_incidents(served: Estate) -> None:
+    """The receiver put the first word off, and takes the digest, which replaces it: also of what is still open."""
     two_fail(served)
     let_out(served)
     put_off(served, "05:00")
@@ -123,13 +123,9 @@ def test_an_incident_resolved_in_a_digest_is_not_sent_as_open_after_it(served: E
     digested(served, "03:41")
     assert ["digest"] == leave(served, "03:42")
     assert [("digested",)] == served.rows(
-        "SELECT DISTINCT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.incident_id = 1"
+        "SELECT DISTINCT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.incident_id IS NOT NULL"
     )
-    assert ["opened"] == leave(served, "05:01")
-    assert [(2,)] == served.rows(
-        "SELECT DISTINCT a.incident_id FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE d.state = 'sent'"
-        " AND a.kind = 'opened'"
-    )
+    assert [] == leave(served, "05:01")
 
 
 def test_a_digest_leaves_after_an_earlier_one_about_the_same_incident(served: Estate) -> None:
@@ -213,3 +209,36 @@ def test_an_acknowledgement_is_sent_to_a_service_once_and_the_next_one_again(ser
     assert was_sent()
     acknowledged("03:40")
     assert not was_sent()
+
+
+def test_the_plan_of_an_earlier_episode_is_not_named_nor_any_plan_for_business_readers(served: Estate) -> None:
+    """ "Plan 1 is done": it had repaired the failure before; the one of this end was repaired by a plain rerun."""
+
+    def named(now: str) -> list[int | None]:
+        [due, *_] = outbox.claim_due(served.store, None, micros(at(now)), frozenset())  # type: ignore[arg-type]
+        outbox.recover_claims(served.store, None)  # type: ignore[arg-type]
+        return [due.plan.id if due.plan is not None else None]
+
+    def ends() -> None:
+        over = says(AlertKind.RECOVERED, style="technical")
+        decide(served, incidents=(incident(incident_id=1, closed=True, notices=over),), now="03:50")
+        let_out(served)
+
+    served.ingest(failed())
+    decide(served, incidents=(incident(),), now="03:30")
+    plan = {"id": 1, "key": "k", "kind": "recovery", "title": "", "incident_id": 1, "state": "done", "text": ""}
+    plan |= {"requested_by": "", "requested_from": "", "why": "", "at_once": 1, "changed_seq": 1}
+    plan |= {"requested_us": micros(at("03:31")), "ended_us": micros(at("03:40"))}
+    step = {"plan_id": 1, "place": 1, "verb": "rerun", "period_key": "", "parameters": "{}", "after": "[]", "wait_s": 0}
+    step |= {"safety": "ask", "saves": "[]", "preview": "{}", "state": "verified", "text": ""}
+    with served.store.write(None) as session:
+        session.insert("plan", tuple(plan), [tuple(plan.values())])
+        session.insert("plan_step", tuple(step), [tuple(step.values())])
+    ends()
+    assert [1] == named("03:51")
+    with served.store.write(None) as session:
+        session.rows("UPDATE alert_notified SET style = 'business'")
+    assert [None] == named("03:52")
+    decide(served, incidents=(incident(incident_id=1, reopened=True, event="reopened"),), now="03:55")
+    ends()
+    assert [None] == named("03:59")

@@ -92,7 +92,11 @@ class StoredNight:
             }
             for number in own
         }
-        return {number: set(state.notified.get(number, ())) for number in own}, held
+        notified = {
+            number: {notice._replace(accepted=(), is_undelivered=False) for notice in state.notified.get(number, ())}
+            for number in own
+        }
+        return notified, held
 
 
 @examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
+from console.control.alerts.business_news import NotifiedDay, notified_days
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import REFERENCE, by_urgency, kind_label, promise_text
 from console.control.alerts.joint_repair import joint_act_by
@@ -76,7 +77,13 @@ def _title(
     is_closed = subject.decision.closed
     if not affected:
         return f"{label}no service at risk"
-    worst = min(affected, key=lambda service: (service.timeliness in NOT_AT_RISK, service.deadline))
+    before = notified_days(notification.before) if notification.before is not None else {}
+
+    def urgency(service: AffectedServiceVerdict) -> tuple[bool, bool, datetime]:
+        known = before.get(service.key, NotifiedDay()).status
+        return service.timeliness in NOT_AT_RISK, known in NOT_AT_RISK, service.deadline
+
+    worst = min(affected, key=urgency)
     is_fine = worst.timeliness in NOT_AT_RISK or is_only_unknown(context, worst)
     is_still = notification.kind is AlertKind.RECOVERED and not is_fine
     label = CAUSE_RESOLVED_LABEL if is_still else KIND_LABELS[notification.kind] if is_fine and not is_closed else label
@@ -114,18 +121,13 @@ def _cause(
 ) -> str:
     what = _what_failed(context, subject, affected)
     owner = "its owner" if subject.job_owner else "the responsible team"
-    notified_at = _owner_notified_at(subject)
-    if notified_at is None and not leaves:
-        return f"{what}; {owner} has not been notified yet"
-    return f"{what}; {owner} was notified at {zoned_time(notified_at or context.now, zone, context.now)}"
-
-
-def _owner_notified_at(subject: AlertSubject) -> datetime | None:
-    """The earliest known time since the present failure."""
     since = subject.decision.failed_since - CLOCK_SKEW
-    technical = (notice for notice in subject.notified if notice.style == TECHNICAL)
-    times = (at for notice in technical for at in (notice.first_at, notice.last_at) if at >= since)
-    return min(times, default=None)
+    technical = [notice for notice in subject.notified if notice.style == TECHNICAL]
+    accepted = min((at for notice in technical for at in notice.accepted if at >= since), default=None)
+    if accepted is not None:
+        return f"{what}; {owner} was notified at {zoned_time(accepted, zone, context.now)}"
+    is_being_notified = leaves or any(notice.last_at >= since for notice in technical)
+    return f"{what}; {owner} {'is being notified' if is_being_notified else 'has not been notified yet'}"
 
 
 def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict]) -> str:

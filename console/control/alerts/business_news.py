@@ -47,7 +47,7 @@ def changed_services(
     context: AlertContext, subject: AlertSubject, last: RouteNotification
 ) -> Iterator[AffectedServiceVerdict]:
     """Services whose status changed since the last notification, or whose expectation moved materially."""
-    before = _read(last.fingerprint)
+    before = notified_days(last)
     for service in affected_services(context, subject, last.route):
         if before.get(service.key, NotifiedDay()).status != service.timeliness.value or has_moved(service, last):
             yield service
@@ -58,7 +58,7 @@ def is_known_to_miss(
 ) -> bool:
     """True if the notification, of any incident, said that the service will miss its deadline, and neither its
     expectation nor its act-by moved materially since."""
-    notified = _read(last.fingerprint).get(service.key, NotifiedDay())
+    notified = notified_days(last).get(service.key, NotifiedDay())
     if notified.status != Timeliness.WILL_MISS or has_moved(service, last):
         return False
     act_by = joint_act_by(context, subject, service)
@@ -69,7 +69,7 @@ def is_known_to_miss(
 
 def has_moved(service: AffectedServiceVerdict, last: RouteNotification) -> bool:
     """True if it is expected after its deadline, at a materially different time than that notification said."""
-    expected = _read(last.fingerprint).get(service.key, NotifiedDay()).expected
+    expected = notified_days(last).get(service.key, NotifiedDay()).expected
     at = service.expected_at
     return bool(expected and at and at > service.deadline and abs(at - expected) >= MATERIAL)
 
@@ -82,13 +82,13 @@ def is_late(context: AlertContext, subject: AlertSubject, last: RouteNotificatio
 
 def notified_as_over(last: RouteNotification) -> bool:
     """True if the last notification of the route said that all its services are safe or delivered late."""
-    days = _read(last.fingerprint).values()
+    days = notified_days(last).values()
     return bool(days) and all(day.status in NOT_AT_RISK for day in days)
 
 
 def notified_as_safe(last: RouteNotification, day: ServiceDayKey) -> bool:
     """True if the last notification of the route said that this service is safe."""
-    return _read(last.fingerprint).get(day, NotifiedDay()).status in SAFE
+    return notified_days(last).get(day, NotifiedDay()).status in SAFE
 
 
 def _iso(at: datetime | None) -> str:
@@ -99,7 +99,7 @@ def service_days_of(last: RouteNotification) -> frozenset[ServiceDayKey]:
     """Service days that the notification named."""
     if last.style != BUSINESS:
         return notified_content(last.fingerprint).services
-    return frozenset(_read(last.fingerprint))
+    return frozenset(notified_days(last))
 
 
 class NotifiedDay(NamedTuple):
@@ -110,11 +110,11 @@ class NotifiedDay(NamedTuple):
     act_by: datetime | None = None
 
 
-def _read(text: str) -> dict[ServiceDayKey, NotifiedDay]:
-    """Fingerprints of earlier versions have no act-by."""
+def notified_days(last: RouteNotification) -> dict[ServiceDayKey, NotifiedDay]:
+    """The service days of a business notification. Fingerprints of earlier versions have no act-by."""
     try:
         days: dict[ServiceDayKey, NotifiedDay] = {}
-        for name, business_date, status, *times in json.loads(text):
+        for name, business_date, status, *times in json.loads(last.fingerprint):
             expected, act_by = (datetime.fromisoformat(at) if at else None for at in (*times, "")[:2])
             days[name, date.fromisoformat(business_date)] = NotifiedDay(status, expected, act_by)
         return days

@@ -64,7 +64,7 @@ def _of_route(context: AlertContext, subject: AlertSubject, last: RouteNotificat
         ) or not context.is_due(first_at + place * after):
             continue
         at = zoned_time(first_at, subject.decision.zone, context.now)
-        because = f'Route "{last.route}" was notified at {at} and did not acknowledge it.'
+        because = f'Route "{last.route}" has not acknowledged it since {at}.'
         yield Notification(subject, target, style, AlertKind.ESCALATED, because=because)
 
 
@@ -206,6 +206,7 @@ _SUPPRESSING = (
     suppression.suppress_silenced,
     suppression.suppress_in_maintenance,
     suppression.suppress_cancelled,
+    suppression.suppress_distant,
     suppression.suppress_flapping,
     suppression.suppress_in_quiet_hours,
     suppression.suppress_grouped,
@@ -278,13 +279,27 @@ def _for_route(context: AlertContext, subject: AlertSubject, route: str, text: s
         is_news = True
     else:
         is_news = bool(unannounced_misses(context, subject, last) or earlier_act_by(context, subject, last))
-    if is_news:
+    if is_news or _is_overtaken(context, subject, last):
         return Notification(
             subject, route, text, AlertKind.UPDATED, last, errors_only=_is_error(context, subject, last)
         )
     is_repeated = text not in (BUSINESS, SHADOW) and not subject.match.is_repaired
     again = repeat_reason(context, subject, last) if is_repeated else ""
     return Notification(subject, route, text, AlertKind.REPEATED, last, again) if again else None
+
+
+def _is_overtaken(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:
+    """True if the route has not accepted its last notification, and an act-by or a deadline that it names has passed
+    meanwhile: it is sent with the present state instead."""
+    if not last.is_undelivered or not last.left_by(context.now):
+        return False
+    act_bys = (
+        [day.act_by for day in business_news.notified_days(last).values()]
+        if last.style == BUSINESS
+        else [day.act_by for day in notified_content(last.fingerprint).act_bys]
+    )
+    deadlines = [day.deadline for day in affected_services(context, subject, last.route)]
+    return any(at is not None and last.last_at < at <= context.now for at in (*act_bys, *deadlines))
 
 
 def _is_error(context: AlertContext, subject: AlertSubject, last: RouteNotification) -> bool:

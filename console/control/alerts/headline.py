@@ -265,7 +265,7 @@ def _plan_text(plan: PlanFacts | None, service: AffectedServiceVerdict, index: E
 
 def _titles(index: EstateIndex, services: Sequence[AffectedServiceVerdict], room: int) -> str:
     """ "Supply plan, Daily revenue and 2 more"; the first title alone, or its begin, if two do not fit into `room`."""
-    titles = [service_title(index, service.service) for service in services]
+    titles = list(dict.fromkeys(service_title(index, service.service) for service in services))
     shown, further = ", ".join(titles[:2]), f" and {len(titles) - 2} more" if len(titles) > 2 else ""
     if len(shown + further) > room:
         shown, further = titles[0], f" and {len(titles) - 1} more" if len(titles) > 1 else ""

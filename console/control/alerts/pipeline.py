@@ -41,6 +41,8 @@ STAGES: tuple[SuppressionStage, ...] = (
     suppression.suppress_cancelled,
     # 3. It may resolve by itself: no later stage has to decide.
     suppression.suppress_waiting,
+    # So may a failure long before the deadline, with the next start of its job.
+    suppression.suppress_distant,
     # 4. The explaining incident is notified, even if this one is silenced or acknowledged.
     inhibition.suppress_inhibited,
     # 5. A silence holds at any hour: before the stages that only delay.
@@ -58,6 +60,7 @@ STAGES: tuple[SuppressionStage, ...] = (
 )
 _RECOVERED_WHILE = {
     "cancelled": "resolved before a notification was due",
+    suppression.DISTANT_STAGE: "resolved 12 h before a deadline",
     "wait": "resolved before it had lasted that long",
     "inhibit": "resolved with its parent incident",
     "maintenance": "resolved during maintenance",

@@ -27,6 +27,7 @@ from console.control.alerts.context import (
     deadline_passed_since,
     matches_root,
 )
+from console.control.alerts.joint_repair import needs_restart
 from console.control.alerts.routing import affected_services
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.titles import is_known_cancellation
@@ -136,6 +137,35 @@ def suppress_cancelled(context: AlertContext, notification: Notification) -> Sup
     if until <= context.now:
         return None
     return Suppression(CANCELLED_STAGE, f"{by}; notified before a service misses its deadline", until)
+
+
+DISTANT_STAGE = "distant deadline"
+DISTANT = timedelta(hours=12)
+"""A deadline that is further away wakes nobody while the job starts again in time by its schedule."""
+
+
+def suppress_distant(context: AlertContext, notification: Notification) -> Suppression | None:
+    """A failed run whose job starts again for the same business date, while each service at risk is due later than in
+    DISTANT."""
+    subject, index = notification.subject, context.index
+    at_risk = [day for day in subject.decision.services if day.timeliness not in NOT_AT_RISK]
+    if subject.decision.closed or not at_risk or not needs_restart(index, subject.match):
+        return None
+    run = subject.match.to_repair
+    until = min(day.deadline for day in at_risk) - DISTANT
+    last = min(day.act_by or day.deadline for day in at_risk)
+    starts = (
+        later.period_at
+        for later in (index.runs.get(run.job_id, ()) if run is not None else ())
+        if later.state is RunState.PLANNED and run is not None and later.business_date == run.business_date
+    )
+    at = min((start for start in starts if start is not None and context.now < start < last), default=None)
+    if at is None or until <= context.now or any(day.timeliness is not Timeliness.AT_RISK for day in at_risk):
+        return None
+    why = (
+        f"its job starts again at {zoned_time(at, subject.decision.zone, context.now)}; notified 12 h before a deadline"
+    )
+    return Suppression(DISTANT_STAGE, why, until)
 
 
 QUIET_HOURS_STAGE = "quiet hours"

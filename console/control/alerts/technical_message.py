@@ -38,6 +38,7 @@ from console.domain.finding import DetectionRule, Finding, accept_command, drift
 from console.domain.ids import incident_name
 from console.domain.plan import resume_commands
 from console.domain.service import NOT_AT_RISK, ReasonKind, format_risk, limit_instances
+from console.domain.switches import THAW
 from console.text.cleaning import CUT, clean, clean_line
 from console.text.message import RULE, MessageText, quote, table, text_of, zoned_column
 from console.timing.formats import dated_time, in_zone, local_time, rough_duration, zone_label, zoned_time
@@ -148,11 +149,15 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
 
 def _repairs(context: AlertContext, subject: AlertSubject) -> Iterator[tuple[str, str]]:
     """Rows that repair it, or show why it waits, "Do" with a command; its own repair first, after the probe of its
-    target."""
+    target. While a freeze refuses a command, the one that ends the freeze stands before it, once."""
+    yield from dict.fromkeys(_repair_rows(context, subject))
+
+
+def _repair_rows(context: AlertContext, subject: AlertSubject) -> Iterator[tuple[str, str]]:
     decision, match, index = subject.decision, subject.match, context.index
     plan = index.estate.plans_by_incident.get(decision.incident_id or 0)
     if decision.closed:
-        yield from _do(plan.command) if plan is not None and plan.state != "running" else ()
+        yield from _send(index, plan.command) if plan is not None and plan.state != "running" else ()
         for repair in _other_repairs(context, subject):
             yield from _own_repairs(index, repair, _name(repair))
         return
@@ -164,11 +169,11 @@ def _repairs(context: AlertContext, subject: AlertSubject) -> Iterator[tuple[str
         yield from _own_repairs(index, repair, _name(repair))
     if is_repaired_by_restart(index, match):
         for step in releases(service.reasons for service in decision.services):
-            yield "Do", f"headway hold release {shlex.quote(step.job)}"
+            yield from _send(index, f"headway hold release {shlex.quote(step.job)}")
     if match.awaited_plan is not None:
         yield "Do", f"headway plan {match.awaited_plan.id}"
     elif (held := resumed_plan(index, match)) is not None:
-        yield from _do(*resume_commands(held, ()))
+        yield from _send(index, *resume_commands(held, ()))
     elif (match.awaits or match.group.awaits) and decision.services:
         yield "Do", f"headway why {clean_line(decision.services[0].service)}"
 
@@ -195,21 +200,26 @@ def _do(*commands: str) -> list[tuple[str, str]]:
     return [("Do", command) for command in commands]
 
 
+def _send(index: EstateIndex, *commands: str) -> list[tuple[str, str]]:
+    """Commands that send an action."""
+    return _do(*([THAW] if index.estate.modes.frozen is not None else ()), *commands)
+
+
 def _own_repairs(index: EstateIndex, subject: AlertSubject, incident: str) -> list[tuple[str, str]]:
     run = subject.match.to_repair
     if run is not None and (approval := index.estate.approvals.get(run.id)) is not None:
-        return _do(f"headway action approve {approval.action_key}")
+        return _send(index, f"headway action approve {approval.action_key}")
     planned = index.estate.plans_by_run.get(run.id) if run is not None and run.state.is_red else None
     plan = running_plan(index, subject.match)
     if run is not None and planned is not None and planned.is_done:
-        return _do(f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}")
+        return _send(index, f"headway rerun {shlex.quote(clean_line(index.job(run.job_id).name))}")
     if plan is not None:
         return _do(f"headway plan {plan.id}")
     if run is None or planned is None:
         at_its_system = _repair_at_its_system(index.job(run.job_id), run) if run is not None else []
-        return at_its_system or _do(f"headway recover {incident}")
+        return at_its_system or _send(index, f"headway recover {incident}")
     waits = [clean_line(index.job(run.job_id).name)] if planned.is_awaited else []
-    return _do(*resume_commands(planned.plan_id, waits, incident if planned.is_outdated else ""))
+    return _send(index, *resume_commands(planned.plan_id, waits, incident if planned.is_outdated else ""))
 
 
 def _repair_at_its_system(job: JobFacts, run: RunFacts) -> list[tuple[str, str]]:

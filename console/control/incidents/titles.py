@@ -285,7 +285,8 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return finding_text(index, match.group.finding, zone, with_source=True)
     if target is not None and target.failing_since is not None:
         also = also_unreachable(match)
-        return one_line(f"{also}; {target.error}" if also else target.error, REASON_LIMIT)
+        why, label, fix = target.error.partition(" Fix: ")
+        return f"{one_line(f'{also}; {why}' if also else why, REASON_LIMIT)}{label}{one_line(fix)}"
     if match.group.text:
         return match.group.text
     if match.awaits:

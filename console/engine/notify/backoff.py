@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from console.store.outbox import LEAST_REPEAT
 from console.timing.durations import format_duration
 
 BASE = timedelta(seconds=5)
@@ -27,16 +28,20 @@ class RetryDecision:
     why: str = ""
 
 
-def after_failure(tries: int, refusals: int, age: timedelta, give_up_after: timedelta, chance: float) -> RetryDecision:
+def after_failure(
+    tries: int, refusals: int, age: timedelta, give_up_after: timedelta, chance: float, *, maybe_arrived: bool = False
+) -> RetryDecision:
     """Whether and when a failed delivery is retried.
 
     `tries`: attempts including this one; `refusals`: permanent refusals in a row including this one; `age`: since it
-    was created or requeued; `chance`: uniform in [0, 1). The delay is uniform in 0 … min(cap, base · 2^n).
+    was created or requeued; `chance`: uniform in [0, 1). The delay is uniform in 0 … min(cap, base · 2^n); where the
+    message may have arrived, in the upper half of min(cap, 2 · LEAST_REPEAT · 4^n): each retry may be a duplicate.
     """
     if refusals >= REFUSALS:
         return RetryDecision(None, f"refused permanently {refusals} times")
     if age >= give_up_after:
         return RetryDecision(None, f"not accepted within {format_duration(give_up_after)}")
-    longest = min(CAP, BASE * 2.0 ** min(tries - 1, 30))
-    wait = max(MIN_DELAY, longest * chance)
+    base, factor = (2 * LEAST_REPEAT, 4.0) if maybe_arrived else (BASE, 2.0)
+    longest = min(CAP, base * factor ** min(tries - 1, 15))
+    wait = max(MIN_DELAY, longest * ((1 + chance) / 2 if maybe_arrived else chance))
     return RetryDecision(min(wait, max(give_up_after - age, MIN_DELAY)))

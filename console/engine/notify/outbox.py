@@ -56,6 +56,8 @@ from console.timing.formats import rough_duration
 log = structlog.get_logger("headway.outbox")
 
 REPEAT_TEXT = "May be a duplicate: the answer to the first delivery was lost.\n\n"
+REPEAT_MARK = " (may be a duplicate)"
+"""Ends the title: its begin has the service and its deadline."""
 SPARE_THREADS = 2
 """Threads in addition to one per URL, for deliveries whose URL left the config: these are parked locally."""
 MESSAGE_LIMIT = 300
@@ -66,7 +68,7 @@ TEST_LASTS = timedelta(minutes=2)
 UNAFFECTED_TIER = 3
 """The severity of a page about an incident without an affected service is that of this tier."""
 LATE_US = 60_000_000
-"""Age from which an alert is sent with its act-by alone, without "(in 8 min)", and with its delay."""
+"""Age from which an alert is sent with its delay, and from which even the first try has no "(in 8 min)"."""
 
 
 class Outbox:
@@ -317,12 +319,11 @@ class Outbox:
 
     def _message(self, delivery: rows.DueDelivery) -> tuple[str, str]:
         """Title and body as its route allows them, as of now."""
-        repeat = REPEAT_TEXT if delivery.maybe_repeat else ""
         texts = (delivery.title, delivery.plain_title, delivery.body, delivery.plain_body)
         title, body = self._allowed(delivery.route, *texts)
-        if self._now() - delivery.made_us >= LATE_US:
+        if delivery.tries or self._now() - delivery.made_us >= LATE_US:
             title, body = without_countdown(title), without_countdown(body)
-        return title, repeat + body
+        return (f"{title}{REPEAT_MARK}", REPEAT_TEXT + body) if delivery.maybe_repeat else (title, body)
 
     def _write(self, write: Callable[[], None]) -> None:
         """Writes now, or later if the store is unavailable. Raises LeaseLost."""
@@ -364,7 +365,8 @@ class Outbox:
         error = clean_line(self._secrets.mask(sent.reason), MESSAGE_LIMIT)
         age = timedelta(microseconds=self._now() - delivery.since_us)
         give_up = self._routes[delivery.route].give_up_after if delivery.route in self._routes else timedelta(0)
-        retry = after_failure(delivery.tries + 1, refusals, age, give_up, random.random())
+        attempt = (delivery.tries + 1, refusals, age, give_up, random.random())
+        retry = after_failure(*attempt, maybe_arrived=sent.arrived is None)
         if retry.wait is None or (delivery.kind == TEST and not delivery.is_resolved):
             self._park(delivery, fence, f"{error} ({retry.why})" if retry.why else error, sent, refusals)
             return

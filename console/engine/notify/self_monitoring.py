@@ -23,10 +23,11 @@ from console.domain.alert import KIND_LABELS, AlertKind
 from console.domain.ids import micros
 from console.domain.switches import Modes
 from console.engine.notify.backoff import after_failure
-from console.engine.notify.outbox import REPEAT_TEXT, send_unstored
+from console.engine.notify.mail import mail_thread, send_mail
+from console.engine.notify.outbox import REPEAT_MARK, REPEAT_TEXT, send_unstored
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.routing import current_modes, self_alert, shadow_report_line, to_shadow_route
-from console.engine.notify.senders import Sender, SendResult
+from console.engine.notify.senders import Sender, SendResult, neutralise, send_by_apprise
 from console.engine.supervisor.settings import route_url_sources
 from console.engine.worker import STORE_LASTS_SECONDS
 from console.store import alert_routing as rows
@@ -35,7 +36,7 @@ from console.store.alerts import HEADWAY_RESOLVED, NewAlert
 from console.store.db.database import Database
 from console.store.errors import LeaseLost, StoreError
 from console.store.outbox import DueDelivery
-from console.text.cleaning import clean_line
+from console.text.cleaning import clean_line, one_line
 from console.text.message import quote, table
 from console.text.redact import mask_strictly
 from console.timing.clock import real_now
@@ -71,6 +72,8 @@ class _UnrecordedAlert:
 
     alert: NewAlert
     made: datetime
+    occasion: str
+    """Of the problem and its reminder: the same in each engine that notifies of it."""
     outcomes: dict[int, DeliveryOutcome] = field(default_factory=dict)
     sending: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -85,11 +88,15 @@ class SelfMonitor:
         self._lasts = lasts or _LASTS_SECONDS
         self._since: dict[str, float] = {}
         self._notified_at: dict[str, float] = {}
+        self._reminders: dict[str, int] = {}
         self._offline: list[_UnrecordedAlert] = []
         self._modes: Modes | None = None
         """The modes as last read; None: never, and then it notifies."""
         self._pending_notes: list[tuple[str, datetime]] = []
         """Shadow report lines that could not be written yet: line, time."""
+        self.lease_since: datetime | None = None
+        """Since when the last engine that this one saw has had the lease. Each engine sees the same, and a store that
+        is down outlasts it: mails of several engines about one outage have one Message-ID."""
 
     def report(
         self,
@@ -121,7 +128,7 @@ class SelfMonitor:
                 reported is None or now - reported >= RETRY_SECONDS
             ):
                 self._notified_at[key] = now
-                self._notify(channel, fence, key, clean_line(channel.secrets.mask(text), 500), reported is not None)
+                self._notify(channel, fence, key, one_line(channel.secrets.mask(text), 500), reported is not None)
 
     def cache_modes(self, channel: NotificationChannel) -> None:
         """Caches the shadow modes, for when the store is unavailable. Raises StoreError."""
@@ -131,6 +138,7 @@ class SelfMonitor:
         self, channel: NotificationChannel, fence: int | None, key: str, text: str, is_repeat: bool = False
     ) -> None:
         """Reports a problem, or, with empty `text`, its end. `is_repeat`: it was reported and lasts."""
+        self._reminders[key] = self._reminders.get(key, 0) + 1 if is_repeat else 0
         route = channel.config.alerts.default_route
         made = real_now()
         title = _TITLES[key] if text else _RESOLVED[key]
@@ -162,7 +170,8 @@ class SelfMonitor:
 
     def _send(self, channel: NotificationChannel, alert: NewAlert, made: datetime) -> None:
         urls = channel.config.routes[alert.route].urls
-        unrecorded = _UnrecordedAlert(alert, made)
+        occasion = f"{self.lease_since or made} {alert.version} {self._reminders.get(alert.dedup_key, 0)}"
+        unrecorded = _UnrecordedAlert(alert, made, occasion)
         self._offline.append(unrecorded)
         for place in range(len(urls)):
             name = f"own alert {place}"
@@ -187,7 +196,8 @@ class SelfMonitor:
                 )
                 unrecorded.outcomes[place] = DeliveryOutcome(bool(sent.arrived), micros(real_now()), tries, error, lost)
                 unrecorded.sending -= 1
-            retry = after_failure(tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
+            attempt = (tries, refusals, real_now() - unrecorded.made, route.give_up_after, random.random())
+            retry = after_failure(*attempt, maybe_arrived=sent.arrived is None)
             if sent.arrived or retry.wait is None or unrecorded.ended.wait(retry.wait.total_seconds()):
                 return
 
@@ -197,7 +207,8 @@ class SelfMonitor:
         title, body = alert.title, alert.plain_body if route.body == "link" else alert.body
         before = unrecorded.outcomes.get(place)
         is_repeat = before is not None and before.maybe_arrived
-        body = f"{REPEAT_TEXT}{body}" if is_repeat else body
+        if is_repeat:
+            title, body = f"{title}{REPEAT_MARK}", f"{REPEAT_TEXT}{body}"
         if route.body == "masked":
             title, body = mask_strictly(title), mask_strictly(body)
         try:
@@ -206,7 +217,12 @@ class SelfMonitor:
             made_us, estate = micros(unrecorded.made), clean_line(channel.config.estate.name)
             about = (alert.dedup_key, 0, 0, is_repeat, "", alert.kind)
             delivery = DueDelivery(0, alert.route, place, title, body, *about, origin=alert.kind, made_us=made_us)
-            return send_unstored(channel.secrets(route.urls[place]), delivery, page, estate, channel.send)
+            url = channel.secrets(route.urls[place])
+            if channel.send is send_by_apprise:
+                thread = mail_thread(f"{alert.dedup_key} {unrecorded.occasion}", alert.route, 0, False, True)
+                if (sent := send_mail(url, neutralise(title), neutralise(body), thread)) is not None:
+                    return sent
+            return send_unstored(url, delivery, page, estate, channel.send)
         except ConnectorError as error:
             return SendResult(False, str(error))
         except Exception as error:

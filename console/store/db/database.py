@@ -234,7 +234,7 @@ class Database:
     @property
     def place(self) -> str:
         """The file or the server's database, without a password."""
-        return str(self.path or self.engine.url.set(query={}).render_as_string())
+        return str(self.path or self.engine.url.set(drivername="postgresql", query={}).render_as_string())
 
     def changed_seq(self) -> int:
         """Number of the newest committed change; 0 before the first."""

@@ -142,6 +142,7 @@ class HeldLease(NamedTuple):
     holder: str
     fence: int
     until: datetime
+    since: datetime
 
 
 class LeaseHolder(NamedTuple):
@@ -168,7 +169,7 @@ def acquire_lease(store: Database, holder: str, seconds: float, now_us: int | No
             (holder, fence, until, at_us, at_us),
         )
         session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
-    return HeldLease(holder, fence, instant(until))
+    return HeldLease(holder, fence, instant(until), instant(at_us))
 
 
 def renew_lease(store: Database, lease: HeldLease, seconds: float, now_us: int | None = None) -> HeldLease:
@@ -185,7 +186,7 @@ def renew_lease(store: Database, lease: HeldLease, seconds: float, now_us: int |
         )
     if not renewed:
         raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
-    return HeldLease(lease.holder, lease.fence, instant(until))
+    return lease._replace(until=instant(until))
 
 
 def renew_fence(store: Database, lease: HeldLease) -> HeldLease:
@@ -199,7 +200,7 @@ def renew_fence(store: Database, lease: HeldLease) -> HeldLease:
         session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
     if not renewed:
         raise LeaseLost(f"the lease with fence {lease.fence} is lost: another engine holds the store now")
-    return HeldLease(lease.holder, renewed[0].fence, lease.until)
+    return lease._replace(fence=renewed[0].fence)
 
 
 def release_lease(store: Database, lease: HeldLease) -> None:

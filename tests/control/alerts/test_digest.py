@@ -24,6 +24,7 @@ from console.domain.alert import (
 )
 from console.engine.notify.backoff import BASE, CAP, MIN_DELAY, RetryDecision, after_failure
 from console.engine.notify.mail import as_html
+from console.store.outbox import LEAST_REPEAT
 from tests.factories import at
 
 GOLDEN = Path(__file__).parents[2] / "golden/alerts.txt"
@@ -185,6 +186,14 @@ def test_a_long_digest_counts_what_it_does_not_list() -> None:
 def test_the_pause_is_even_between_nothing_and_a_doubling_limit(tries: int, longest: timedelta) -> None:
     assert MIN_DELAY == after_failure(tries, 0, seconds(0), DAY, 0.0).wait
     assert longest / 2 == after_failure(tries, 0, seconds(0), DAY, 0.5).wait
+
+
+def test_what_may_have_arrived_is_repeated_after_a_pause_that_grows_fast() -> None:
+    """Four mails came 27 times within 146 s, while the answers were lost."""
+    waits = [after_failure(tries, 0, seconds(0), DAY, 0.0, maybe_arrived=True).wait for tries in range(1, 7)]
+    assert [LEAST_REPEAT * 4**number for number in range(3)] == waits[:3]
+    assert [CAP / 2] * 3 == waits[3:]
+    assert 2 * LEAST_REPEAT == after_failure(1, 0, seconds(0), DAY, 1.0, maybe_arrived=True).wait
 
 
 def test_a_refusal_for_good_is_believed_the_third_time() -> None:

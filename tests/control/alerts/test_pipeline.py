@@ -30,6 +30,7 @@ from console.domain.estate import CancelFacts, EvaluationSettings, JobFacts, Rep
 from console.domain.name_pattern import name_matcher
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
+from console.domain.switches import Modes, SwitchState
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
 
@@ -1111,7 +1112,7 @@ def test_the_owner_of_a_service_is_notified_in_business_style_when_it_is_at_risk
     assert [("opened", "oncall"), ("opened", "supply")] == sent_at(ledger, "03:12")
     business = only(ledger).notices[1]
     assert business.title.startswith("Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)")
-    assert "Cause        a job of etl failed; its owner was notified at 03:12 UTC\n" in business.body
+    assert "Cause        a job of etl failed; its owner is being notified\n" in business.body
     assert "hosts/extract" not in business.title + business.body
     assert [] == sent_at(ledger, "03:30")
     recovers(ledger, started="03:31")
@@ -1128,7 +1129,70 @@ def test_a_service_owner_reads_when_the_owner_was_notified_of_this_failure_not_o
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
     assert ("updated", "supply") in sent_at(ledger, "03:43")
     [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
-    assert "Cause        a job of etl failed; its owner was notified at 03:43 UTC\n" in business.body
+    assert "Cause        a job of etl failed; its owner is being notified\n" in business.body
+    ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:05", 2))
+    assert ("updated", "supply") in sent_at(ledger, "06:31")
+    [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
+    assert "; its owner was notified at 03:43 UTC\n" in business.body
+
+
+def undelivered(of: Ledger) -> None:
+    """No URL of any route accepts anything."""
+    state = of.estate.notifications
+    notified = {
+        number: tuple(notice._replace(accepted=(), is_undelivered=True) for notice in notices)
+        for number, notices in state.notified.items()
+    }
+    of.estate = replace(of.estate, notifications=replace(state, notified=notified))
+
+
+def test_an_owner_who_has_accepted_no_notification_is_not_said_to_be_notified() -> None:
+    ledger = night(notify=("supply",))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    undelivered(ledger)
+    assert ("updated", "supply") in sent_at(ledger, "06:31")
+    [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
+    assert "; its owner is being notified\n" in business.body
+
+
+def test_an_undelivered_notification_is_replaced_once_its_act_by_has_passed() -> None:
+    """ "Restart export_report by 20:01" left at 20:04: the route had no other news, as the owners of the service had
+    it."""
+    ledger = night(notify=("supply",))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    undelivered(ledger)
+    assert [] == sent_at(ledger, "05:39")
+    assert [("updated", "oncall"), ("updated", "supply")] == sent_at(ledger, "05:40")
+    technical, business = only(ledger).notices
+    assert technical.title == "Update: Daily 06:30 at risk: restart extract now, act-by 05:40 has passed [{incident}]"
+    assert "by 05:40" not in business.title
+    undelivered(ledger)
+    assert ("updated", "oncall") not in sent_at(ledger, "05:41"), "it has passed once"
+
+
+def test_while_a_freeze_refuses_the_repair_the_first_step_ends_the_freeze() -> None:
+    ledger = night()
+    ledger.estate = replace(ledger.estate, modes=Modes(frozen=SwitchState("on", "alice")))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    assert ("headway freeze --off", "headway recover {incident}") == only(ledger).notices[0].commands
+
+
+def test_the_fix_of_an_unreachable_target_survives_a_long_error() -> None:
+    ledger = night()
+    error = f"the listener wrote nothing {'x' * 300}. Fix: free the disk of /var/lib/headway/spool"
+    ledger.target(1, failing_since=at("02:30"), error=error, error_kind="unreachable")
+    assert [("opened", "default")] == sent_at(ledger, "03:08")
+    assert only(ledger).reason.endswith("… Fix: free the disk of /var/lib/headway/spool")
+
+
+def test_a_delivered_notification_is_not_repeated_as_its_act_by_passes() -> None:
+    ledger = night(notify=("supply",))
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    assert ("updated", "oncall") not in sent_at(ledger, "05:40")
 
 
 def test_a_route_of_both_cause_and_service_is_notified_once_and_technically() -> None:

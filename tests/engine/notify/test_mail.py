@@ -214,7 +214,9 @@ def test_after_an_outage_a_closed_incident_is_one_mail_and_one_success_sends_the
 ) -> None:
     """The opening waits out a long back-off; the incident closes meanwhile, and the mail server comes back."""
     monkeypatch.setenv("ONCALL_MAIL", server.url())
-    monkeypatch.setattr("console.engine.notify.outbox.after_failure", lambda *_: RetryDecision(timedelta(minutes=6)))
+    monkeypatch.setattr(
+        "console.engine.notify.outbox.after_failure", lambda *_, **__: RetryDecision(timedelta(minutes=6))
+    )
     scheduler = FakeScheduler()
     scheduler.job("other")
     config = estate_config(tmp_path, scheduler)
@@ -286,7 +288,7 @@ def test_an_engine_that_was_stopped_in_mid_mail_does_not_end_it_after_another_to
     bench.parts.begin(second.fence)
     bench.send()
     [mail] = server.mails
-    assert "[INC-0001]\r\n\r\nMay be a duplicate" in mail.text
+    assert "[INC-0001] (may be a duplicate)\r\n\r\nMay be a duplicate" in mail.text
     stopped.finish()
     bench.parts.finish()
     store.close()

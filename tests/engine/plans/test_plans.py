@@ -772,6 +772,19 @@ def test_the_notification_of_a_stopped_plan_has_its_error_once(night: Bench) -> 
     assert 1 == night.sink.got[-1][2].count("ended failed")
 
 
+def test_the_first_step_for_a_plan_that_stopped_under_a_freeze_ends_the_freeze(night: Bench) -> None:
+    """The freeze refuses the resume."""
+    started(night)
+    turn(night)
+    requests(night).turn("freeze", "on", "the network is being moved")
+    ends(night, 1, RunState.FAILED)
+    for _ in range(2):
+        turn(night)
+    assert ["plan 1 stopped: headway freeze --off, then fix extract [INC-0001]"] == sent_titles(night)
+    steps = "Do       headway freeze --off\nBy hand  fix fake/extract\nDo       headway plan resume 1\n"
+    assert steps in night.sink.got[-1][2]
+
+
 def test_a_delayed_opening_says_that_its_plan_has_stopped_meanwhile(night: Bench) -> None:
     """The state of the plan when the alert leaves, not when it was made."""
     night.sink.answer = SendResult(False, "451")

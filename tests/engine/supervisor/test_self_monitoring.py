@@ -18,14 +18,16 @@ from console.domain.switches import MODE
 from console.engine import worker
 from console.engine.notify.outbox import REPEAT_TEXT
 from console.engine.notify.self_monitoring import _TITLES, OUTBOX, PARTS, STORE, SelfMonitor
-from console.engine.notify.senders import SendResult
+from console.engine.notify.senders import SendResult, send_by_apprise
 from console.engine.supervisor.engine import _persistent_troubles
 from console.engine.worker import WorkerFailures
 from console.store import alert_routing as rows_module
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
 from tests.engine.notify.test_routing import BAD, bench_of, fail, later, post_of, route, rows
+from tests.factories import at
 from tests.lab.process import wait_until
+from tests.lab.sinks import SmtpSink
 from tests.present import present
 
 FULL = {STORE: "the store at x: database or disk is full"}
@@ -151,6 +153,24 @@ def test_f12_a_full_store_is_notified_from_memory_and_recorded_later_and_not_sen
             "Resolved: Headway bench: store available again",
         ] == texts
         assert {"sent"} == {state for (state,) in rows(bench, "SELECT state FROM delivery")}
+
+
+def test_two_engines_notify_of_one_outage_with_one_message_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail program shows them once. The error of the driver has two lines."""
+    refused = "the store at postgresql://db07: Connection refused\n\tIs the server running?"
+    server = SmtpSink()
+    server.start()
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        monkeypatch.setenv("ROUTE_ONE", server.url())
+        bench.parts.send = send_by_apprise
+        for outage in ("03:00", "03:00", "04:00"):
+            engine = at_once()
+            engine.lease_since = at(outage)
+            engine.report(bench.parts, None, {STORE: refused})
+        mails = server.wait_for(3)
+    server.stop()
+    assert 2 == len({mail.message["Message-ID"] for mail in mails})
+    assert "  | the store at postgresql://db07: Connection refused · Is the server running?" in mails[0].text
 
 
 def recorded(bench: Bench, own: SelfMonitor) -> list[tuple[object, ...]]:
