@@ -59,14 +59,8 @@ lab: setup-dev packages lab-venvs lab-kubernetes ## start the same estate and op
 lab-test: setup-dev packages lab-venvs lab-kubernetes ## only the tests on the real estate
 	@$(SUITE) -m lab
 
-lab-versions: setup-dev packages ## the tests of one Airflow on the supported versions that `make test` leaves out
-	@LAB_AIRFLOWS="2.11.0 3.0.6" $(PYTEST) -q -n 0 tests/lab/test_airflow_versions_real.py tests/lab/test_airflow2_real.py
-
 bench: setup-dev ## what is recorded, measured again beside its record; BENCH="--quick control" for one, --record to keep it
 	@$(BIN)/python -m tests.bench.table $(BENCH)
-
-bench-smoke: setup-dev packages lab-venvs ## start every benchmark in its smallest form
-	@$(PYTEST) -q -n 2 tests/bench/smoke.py
 
 fmt: setup-dev ## put the code into shape
 	@$(BIN)/ruff check --quiet --fix $(PACKAGES) || true
@@ -86,4 +80,4 @@ lock: setup-dev ## take newer versions into constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --extra dev --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-emit-package headway pyproject.toml -o constraints.txt
 
-.PHONY: help run setup setup-dev test check dates lint packages lab-venvs lab-kubernetes lab lab-test lab-versions bench bench-smoke fmt picture snapshots golden lock
+.PHONY: help run setup setup-dev test check dates lint packages lab-venvs lab-kubernetes lab lab-test lab-versions bench fmt picture snapshots golden lock

@@ -64,7 +64,7 @@ class Comparison:
 def benchmarks() -> list[str]:
     """Names of all benchmarks that can be started here."""
     files = (path for path in HERE.glob("[a-z]*.py") if "__main__" in path.read_text(encoding="utf-8"))
-    return sorted({path.stem for path in files} - NEEDS_LAB - {Path(__file__).stem})
+    return sorted({path.stem for path in files} - NEEDS_LAB - {Path(__file__).stem, "test_benches"})
 
 
 def gauge_seconds() -> float:

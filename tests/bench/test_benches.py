@@ -1,5 +1,4 @@
-"""Each benchmark starts and prints figures, in its smallest form: `make bench-smoke`. No test of the product, so it is
-no part of the suite: it costs three minutes of CPU. People judge the figures."""
+"""Each benchmark starts and prints figures, in its smallest form. People judge the figures."""
 
 from __future__ import annotations
 
@@ -23,7 +22,13 @@ NO_SET = "the recorded nights are not here"
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("bench", [*benchmarks(), *sorted(NEEDS_LAB)])
+@pytest.mark.parametrize(
+    "bench",
+    [
+        pytest.param(name, marks=pytest.mark.lab if name in NEEDS_LAB else pytest.mark.deep)
+        for name in [*benchmarks(), *sorted(NEEDS_LAB)]
+    ],
+)
 def test_a_benchmark_prints_figures(bench: str) -> None:
     argv = [sys.executable, "-m", f"tests.bench.{bench}", "--json", *SMALLEST.get(bench, ("--smoke",))]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=500, check=False)
