@@ -8,6 +8,7 @@ tests run meanwhile on the others.
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import sys
@@ -29,15 +30,15 @@ LAB = TESTS / "lab"
 # share an estate and the start of its Airflow, which costs as much as a minute of work; a fixture `fresh` is an estate
 # of its own on that Airflow, because what a night leaves red is an incident of the next.
 AIRFLOW = (
-    ("airflow_holds_real", "first_light", "plan_real"),
+    ("holds_real", "first_light"),
     ("airflow_real", "airflow_actions_real", "airflow_answers_real", "airflow_clouds_real", "backfills_real"),
-    ("check_real", "lab_main", "lab_parts", "faults_real", "inventory_real"),
+    ("check_real", "lab_main", "faults_real", "inventory_real"),
 )
 SHARED = (
-    ("pg_cron_real",), ("holds_real",), ("airflow_versions_real",), ("dagster_real",), ("killed_postgres",),
+    ("pg_cron_real",), ("airflow_versions_real",), ("dagster_real",), ("killed_postgres",),
     ("engine_clock_real",), ("cron_real",), ("store_postgres",), ("team_store_real",), ("moved_clock_real",),
     ("prefect_real",), ("control_plane_real",), ("cron_holds_real",), ("slurm_real",), ("missed_and_stale_real",),
-    ("moved_crontab_real",), ("cron_stopped_real",), ("keys_real",), ("step_functions_real",),
+    ("lab_parts",), ("moved_crontab_real",), ("cron_stopped_real",), ("keys_real",), ("step_functions_real",),
     ("pg_cron_actions_real",),
     ("aws_logs_real", "batch_real", "emr_real", "glue_real", "eventbridge_real", "s3_real"),  # one moto server
     ("kubernetes_real", "kubernetes_rights_real", "kubernetes_runs_real"),
@@ -112,8 +113,15 @@ def order_of(item: pytest.Item) -> tuple[int, int]:
     """Sorts the longest groups of the lab first, then the longest folders of fast tests."""
     if is_lab(item):
         return 0, _RANK_OF.get(lab_name(item.path), len(_RANK_OF))
-    folder = item.path.relative_to(TESTS).parts[0] if TESTS in item.path.parents else ""
+    folder = folder_of(item.path)
     return 1, LONGEST_FOLDERS.index(folder) if folder in LONGEST_FOLDERS else len(LONGEST_FOLDERS)
+
+
+@functools.cache
+def folder_of(path: Path) -> str:
+    """The folder below tests/, or the file, that this file of tests lies in; "" outside. Once for each file: there are
+    22,000 tests, and every worker collects all of them."""
+    return path.relative_to(TESTS).parts[0] if TESTS in path.parents else ""
 
 
 def group_name(item: pytest.Item) -> str | None:

@@ -39,7 +39,7 @@ def checked_zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
     except (ValueError, OSError, KeyError):
-        cities = [zone for zone in available_timezones() if "/" in zone]  # CEST is no near miss of EST
+        cities = [zone for zone in available_timezones() if "/" in zone]  # EST is not meant by CEST
         near = get_close_matches(name, cities, n=1)
         hint = f'did you mean "{near[0]}"?' if near else 'write a city of the zone, as in "Europe/Berlin"'
         raise ValueError(f'"{name}" is not a time zone; {hint}') from None

@@ -248,7 +248,7 @@ _STORES: WeakSet[SecretStore] = WeakSet()
 
 
 def masked_head(text: str, limit: int) -> str:
-    """The beginning of outside text, masked before it is cut: what is left of a secret after a cut is not found."""
+    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found."""
     for store in list(_STORES):
         text = store.mask(text[: limit + 2 * store.longest])
     return text[:limit]

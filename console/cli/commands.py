@@ -298,7 +298,7 @@ SAME_COMMANDS = {
     "handover": "incident handover",
     "backfill": "plan backfill",
 }
-"""What people type -> the full name of the command that it runs."""
+"""Names as people type them -> the full name of the command that runs."""
 NOUNS = tuple(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
 
 OTHER_COMMANDS = {

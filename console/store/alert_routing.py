@@ -276,7 +276,7 @@ class RotaReading:
     """JSON: [person, begins µs, ends µs]."""
     until_us: int
     problem: str = ""
-    """What of the calendar could not be read."""
+    """The part of the calendar that could not be read."""
 
 
 def record_rota(store: Database, fence: int, rota: RotaReading, now_us: int) -> bool:

@@ -16,7 +16,7 @@ Busybox       crond compares each minute that passes with the zone's clock (flag
               here): a line skips a gap and runs twice in an overlap.
 PgCron        The zone that its connector names: UTC up to 1.5, `cron.timezone` from 1.6. It counts real minutes and
               compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and
-              runs twice in an overlap. What follows a field's last number is skipped, as are words after the fifth;
+              runs twice in an overlap. Text after a field's last number is skipped, as are words after the fifth;
               `$` is the last day of the month (entry.c of 1.6.7). "N seconds" has no anchor that a poll could see: a
               grid from the epoch replaces it. A range that runs backwards is read otherwise in each version: none.
 Airflow       croniter's grammar and steps, as in Airflow 2.10 to 3.3. Day of month and day of week are an OR unless

@@ -48,7 +48,7 @@ class CopySummary:
     """Why its audit chain is broken: a copy to keep as evidence, never restored. Then `audit` and `head` are of the
     rows before."""
     foreign_objects: tuple[str, ...] = ()
-    """What Headway did not make in it: a restore takes over the rows alone."""
+    """Objects in it that Headway did not make: a restore takes over the rows alone."""
 
 
 def back_up(store: Path, target: Path, replace: bool = False) -> CopySummary:

@@ -41,7 +41,7 @@ class TimeoutConnection(psycopg.Connection[Any]):
     find_blockers: Callable[[int], str] | None = None
     """Finds the sessions that this server process waits for; set while they are to be found."""
     blocked_by = ""
-    """What it found last."""
+    """The sessions that it found last, as text."""
     _answered_at = -FRESH_SECONDS
     """By `time.monotonic`."""
 

@@ -1,5 +1,5 @@
-"""What a store's database holds in addition to, or otherwise than, a new store: triggers that another hand added act
-on every write, and survive a backup."""
+"""Foreign objects of a store's database, which a new store does not have or has otherwise: triggers that another hand
+added act on every write, and survive a backup."""
 
 from __future__ import annotations
 

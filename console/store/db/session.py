@@ -105,7 +105,7 @@ class WriteSession(Session, Protocol):
 def lock_writers(session: Session) -> None:
     """On PostgreSQL: one writer at a time until the transaction ends, so that changed_seq follows commits and the audit
     is one chain. The lock is a row, which clients with the roles of grants.sql cannot lock (any login can take an
-    advisory lock). Who has it waits half a second for any other lock: all writers of the store wait meanwhile. A writer
+    advisory lock). Its holder waits half a second for any other lock: all writers of the store wait meanwhile. A writer
     without a connection loses its transaction after ten seconds, not after TCP's timeout."""
     if not session.rows(_LOCK_WRITERS):
         session.rows(_LOCKED_ROW)
