@@ -140,7 +140,7 @@ LONGEST_SECONDS = 86400.0  # a child's pid means the same process for that long
 RETENTION_SECONDS = 300.0  # late evidence is joined to an ended attempt for this long
 MAX_ATTEMPTS = 5000
 PID_SPACE = 4194304
-ENDS_LOGGED, ERRORS_LOGGED = 2, 4  # bits of cron -L, cron(8)
+STARTS_LOGGED, ENDS_LOGGED, ERRORS_LOGGED = 1, 2, 4  # bits of cron -L, cron(8)
 FindJobs = Callable[[str, str, datetime, str], Sequence[str]]
 """user, text, start, job mark of a rerun -> native ids of the lines that may have started it: several where equal lines
 are due together; none where no crontab has such a line."""
@@ -152,8 +152,8 @@ class AttemptBook:
 
     attempts: list[CronAttempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    unmatched: dict[tuple[str, str], int] = field(default_factory=dict)
-    """User and command of starts without a readable line -> how many."""
+    unmatched: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    """User and command of starts without a readable line -> when."""
     _by_pid: dict[int, list[CronAttempt]] = field(default_factory=dict)
     _by_run: dict[str, CronAttempt] = field(default_factory=dict)
     _by_text: dict[tuple[str, int], list[CronAttempt]] = field(default_factory=dict)
@@ -188,9 +188,9 @@ class AttemptBook:
 
     def _job_of(self, jobs: Sequence[str], user: str, text: str, at: float) -> str | None:
         """The first of these jobs without a known start at that time, since equal lines start together. A start without
-        a job is counted in `unmatched`."""
+        a job is noted in `unmatched`."""
         if not jobs:
-            self.unmatched[user, text] = self.unmatched.get((user, text), 0) + 1
+            self.unmatched.setdefault((user, text), []).append(at)
             return None
         near = {
             attempt.job
@@ -367,6 +367,9 @@ class AttemptBook:
             attempt.end(*known, attempt.ended, attempt.exit_code, attempt.message)
 
     # -- the book -----------------------------------------------------------------------------------------------------
+    def has_start(self, job: str, since: float, until: float) -> bool:
+        return any(item.job == job and since <= item.started < until for item in self.attempts)
+
     def forget(self, before: float) -> None:
         """Drops attempts that ended before; keeps open ones, and the MAX_ATTEMPTS youngest."""
         recent = [item for item in self.attempts if item.state is RunState.RUNNING or item.last_change >= before]

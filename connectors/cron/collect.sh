@@ -89,7 +89,7 @@ crontabs() {
   [ "$program" = busybox ] && set -- # it reads users' crontabs only
   own=; [ -r "$CRONTABS/." ] && { own=all; set -- "$@" "$CRONTABS"/*; }
   bucket=; [ -z "$own" ] && { read -r up idle </proc/uptime; bucket=$((${up%.*} / 600)); }
-  sum=$(stat -c "%N %a %u %s %i %y %z$bucket$program" "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone" 2>/dev/null | cksum)
+  sum=$(stat -c "%N %a %u %s %i %y %z$bucket$program" "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone" "$ETC/passwd" 2>/dev/null | cksum)
   mark "TABS|${sum%% *}|$own"
   [ "${sum%% *}" = "$old" ] && return
   zone= daemon_zone=
@@ -99,7 +99,7 @@ crontabs() {
   mark "ZONE|$daemon_zone|$(readlink "$ETC/localtime")|$zone"
   for f in "$@"; do
     [ -f "$f" ] || continue
-    if [ -r "$f" ]; then mark "TAB|$(stat -Lc '%a|%U' "$f")|$f"; cat "$f"
+    if [ -r "$f" ]; then link=; [ -L "$f" ] && link=link; mark "TAB|$(stat -Lc "%a,%h,$link|%U" "$f")|$f"; cat "$f"
     elif [ -n "$sudo" ]; then by_sudo "$f"
     else mark "DENIED|$f"; fi
   done
@@ -112,14 +112,16 @@ by_sudo() {
   mark "TABEND|$rc|$err"
 }
 # Names of all users that exist among the words that may be user names in the system's crontabs: any word, as cron asks
-# getpwnam for it. id takes a number for a uid: then the name must be that number.
+# getpwnam for it; and of users' crontabs, where these can be listed. id takes a number for a uid: then the name must be
+# that number.
 names() {
-  mark NAMES
-  for f in "$ETC/crontab" "$ETC"/cron.d/*; do
+  mark "NAMES|$own"
+  { for f in "$ETC/crontab" "$ETC"/cron.d/*; do
     if [ -r "$f" ]; then cat "$f"; elif [ -n "$sudo" ]; then sudo -n /usr/bin/cat "$f"; fi
   done |
-    awk '{ if (held) sub(/^#/, ""); held = /^# headway-hold id=/ } !/^[ \t]*#/ { print ($1 ~ /^-?@/ ? $2 : $6) }' |
-    sort -u | grep -v -e '^$' -e '^+' | while read -r u; do
+    awk '{ if (held) sub(/^#/, ""); held = /^# headway-hold id=/ } !/^[ \t]*#/ { print ($1 ~ /^-?@/ ? $2 : $6) }'
+    [ -z "$own" ] || ls "$CRONTABS"
+  } | sort -u | grep -v -e '^$' -e '^+' | while read -r u; do
       case $u in *[!0-9]*) id -u -- "$u" >/dev/null ;; *) [ "$(id -un -- "$u")" = "$u" ] ;; esac && printf '%s\n' "$u"
     done
 }

@@ -63,7 +63,13 @@ class CrontabFile:
     mode: int | None = None
     """Permission bits; None where they are unknown."""
     owner: str | None = None
+    """"UNKNOWN" for a user id without a name."""
     daemon: CronDaemon = CronDaemon.DEBIAN
+    links: int = 1
+    """Hard links to it."""
+    is_link: bool = False
+    has_user: bool = True
+    """False where its user does not exist."""
 
     @property
     def in_cron_d(self) -> bool:
@@ -262,11 +268,26 @@ SETTING = re.compile(
 )
 """load_env of env.c: after a closing quote nothing may follow but blanks. Debian's cron refuses an empty value."""
 BUSYBOX_SETTING = re.compile(r"""("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
+OPTION = re.compile(r"-n[ \t]+")
+"""Before a command of cronie, since 1.7.0: mail only where it fails. Another option makes it leave out the line."""
 MAX_SETTING = {CronDaemon.DEBIAN: 998, CronDaemon.CRONIE: 131_070}
 """Bytes of a setting that the daemon reads; it skips the rest of the line."""
 MAX_COMMAND = {CronDaemon.DEBIAN: 998, CronDaemon.CRONIE: 131_071}
 """Bytes of a command."""
+MAX_LINES = 10_000
+"""Debian's cron ignores a file with more; so does Headway, whatever the daemon."""
+MAX_SETTINGS = 1_000
+"""crond of cronie ignores a user's table with more (user.c); so does Headway, whatever the daemon."""
+MAX_BLANK = 32_768
+"""Characters of comments and blanks in a row after which crond of cronie ignores a user's table."""
+MAX_FILE = 4 * 2**20
+"""Characters."""
+MAX_TIMES = 1_000
+"""Characters of the time fields of a line: 350 name every minute, hour, day, month and weekday."""
+NOT_READ = "Headway does not read this file"
+LINE_NOT_READ = "Headway does not read this line"
 NEVER = "cron never runs this line"
+SHELL_GETS_CR = "the shell gets it as part of the command"
 OUR_NAME = re.compile(r"#\s*headway:(.*)", re.DOTALL)
 MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 """A whole line that is a hold's mark; line.sh reads the same."""
@@ -296,7 +317,7 @@ def read_crontabs(files: Iterable[CrontabFile], users: frozenset[str] | None) ->
         elif not _is_unread(table):
             table_lines, table_faults = _read_file(table, users)
             faults += table_faults
-            if any(fault.outcome == FILE_IGNORED for fault in table_faults):
+            if any(fault.outcome in (FILE_IGNORED, NOT_READ) for fault in table_faults):
                 held += [line for line in table_lines if line.mark]
             else:
                 lines += table_lines
@@ -308,16 +329,21 @@ def _is_unread(table: CrontabFile) -> bool:
     name = table.path.rpartition("/")[2]
     if table.in_cron_d and name.startswith("."):
         return True  # .placeholder
+    if table.user is not None and name.startswith("tmp."):
+        return True  # a copy of crontab(1)
     if table.daemon is CronDaemon.BUSYBOX:
         return "." in name  # among them cron.update, which is crontab(1)'s own
     return table.daemon is CronDaemon.CRONIE and table.path != "/etc/crontab" and NO_NAME.fullmatch(name) is not None
 
 
 def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[CrontabLine], list[CrontabFault]]:
+    if (too_big := _too_big(table)) is not None:
+        return [], [too_big]
     lines: list[CrontabLine] = []
     faults: list[CrontabFault] = []
-    settings: dict[str, str] = {}
+    settings: dict[str, str] = {}  # replaced, never changed: the lines below share it
     comment = mark = ""
+    setting_count = 0
     ends = table.text.count("\n") + 1  # the number of what follows the last newline
     for number, text in enumerate(table.text.split("\n"), 1):
         match = MARK_LINE.fullmatch(text)
@@ -340,8 +366,11 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
                 bare = _before_nul(bare)
             if setting := read_setting(bare, table.daemon):
                 name, value = setting
+                setting_count += 1
+                if setting_count > MAX_SETTINGS:
+                    return [], [_file_fault(table, f"more than {MAX_SETTINGS:,} settings", "Split it.")]
                 if table.daemon is not CronDaemon.BUSYBOX or name in busybox.USED_SETTINGS:
-                    settings[name] = value
+                    settings = {**settings, name: value}
                 elif name == busybox.CRASHES:
                     fix = "Take the line out."
                     faults.append(CrontabFault(table.path, number, name, text[:SAMPLE], fix, busybox.MAY_CRASH))
@@ -353,9 +382,44 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
         except TimeFieldError as error:
             is_cut = str(error) == NO_NEWLINE
             fix = "End it with a newline." if is_cut else f'Fix "{text[:80]}" or comment it out.'
-            faults.append(CrontabFault(table.path, number, str(error), text[:SAMPLE], fix, OF_A_LINE[table.daemon]))
+            outcome = LINE_NOT_READ if isinstance(error, TimesTooLong) else OF_A_LINE[table.daemon]
+            faults.append(CrontabFault(table.path, number, str(error), text[:SAMPLE], fix, outcome))
             comment = ""
+    with_return = next((line.number for line in lines if line.raw.endswith("\r") and not line.mark), 0)
+    if with_return:
+        fix = f"sed -i 's/\\r$//' {table.path}" if table.user is None else "Save it with Unix line ends."
+        faults.append(CrontabFault(table.path, with_return, "carriage return at its end", "\r", fix, SHELL_GETS_CR))
     return lines, [*_file_faults(table, bool(lines or faults)), *faults]
+
+
+class TimesTooLong(TimeFieldError):
+    """Time fields that cron reads, and Headway does not."""
+
+
+def _too_big(table: CrontabFile) -> CrontabFault | None:
+    """The fault of a file with more than is read; None within the limits."""
+    if table.text.count("\n") > MAX_LINES:
+        return _file_fault(table, f"more than {MAX_LINES:,} lines", "Split it.")
+    if len(table.text) > MAX_FILE:
+        return _file_fault(table, f"more than {MAX_FILE // 1024:,} KiB", "Split it.")
+    if table.daemon is CronDaemon.CRONIE and table.user is not None and _longest_blank(table.text) > MAX_BLANK:
+        return _file_fault(table, f"{MAX_BLANK:,} characters of comments and blanks in a row", "Shorten them.")
+    return None
+
+
+def _longest_blank(text: str) -> int:
+    """The greatest number of characters of comments and blanks in a row."""
+    longest = length = 0
+    for line in text.split("\n"):
+        bare = line.lstrip(" \t")
+        length = length + len(line) + 1 if not bare or bare.startswith("#") else 0
+        longest = max(longest, length)
+    return longest
+
+
+def _file_fault(table: CrontabFile, message: str, fix: str) -> CrontabFault:
+    is_daemons = table.daemon is CronDaemon.DEBIAN or (table.daemon is CronDaemon.CRONIE and table.user is not None)
+    return CrontabFault(table.path, 0, message, "", fix, FILE_IGNORED if is_daemons else NOT_READ)
 
 
 def _before_nul(text: str) -> str:
@@ -445,8 +509,10 @@ def _job(
     limit = MAX_COMMAND.get(table.daemon)
     if limit is not None and len(bytes_of(raw)) > limit:
         raise TimeFieldError("command too long")
+    if table.daemon is CronDaemon.CRONIE and raw.lstrip(" \t").startswith("-") and not OPTION.match(raw.lstrip(" \t")):
+        raise TimeFieldError("bad option")
     line = CrontabLine(
-        table.path, user, expression, raw, "", settings=dict(settings), daemon=table.daemon,
+        table.path, user, expression, raw, "", settings=settings, daemon=table.daemon,
         written=written if "~" in written else "", is_logged=is_logged,
     )  # fmt: skip
     return replace(line, name=comment or slug(user, line.command))
@@ -458,6 +524,8 @@ def _split_times(text: str) -> tuple[str, str | None]:
     parts = re.split(r"[ \t]+", text, maxsplit=count)
     if len(parts) < count:
         raise TimeFieldError("bad time specifier")
+    if sum(map(len, parts[:count])) > MAX_TIMES:
+        raise TimesTooLong(f"times of more than {MAX_TIMES:,} characters")
     return " ".join(parts[:count]), parts[count] if len(parts) > count else None
 
 
@@ -483,14 +551,25 @@ def _file_faults(table: CrontabFile, has_jobs: bool) -> Iterator[CrontabFault]:
     if daemon is CronDaemon.DEBIAN and table.in_cron_d and has_jobs and not CRON_D_NAME.fullmatch(name):
         fix = f"Rename it without dots: {re.sub(r'[^A-Za-z0-9_-]', '-', name)}."
         yield CrontabFault(table.path, 0, "bad file name", name, fix)
-    mode = table.mode
-    if daemon is CronDaemon.DEBIAN and mode is not None and mode & 0o022:
-        yield CrontabFault(table.path, 0, "insecure mode", f"{mode:04o}", f"chmod go-w {table.path}")
+    path, mode, user = table.path, table.mode, table.user
+    is_debians_user = daemon is CronDaemon.DEBIAN and user is not None
+    if is_debians_user and mode is not None and mode != 0o600:
+        yield CrontabFault(path, 0, "insecure mode", f"{mode:04o}", f"chmod 600 {path}")
+    if daemon is CronDaemon.DEBIAN and user is None and mode is not None and mode & 0o022:
+        yield CrontabFault(path, 0, "insecure mode", f"{mode:04o}", f"chmod go-w {path}")
     if daemon is CronDaemon.CRONIE and mode is not None and mode & MAY != MUST:
-        yield CrontabFault(table.path, 0, "bad file mode", f"{mode:04o}", f"chmod u=rw,go-wx {table.path}")
-    needs_root = table.user is None or daemon is CronDaemon.BUSYBOX
-    if needs_root and table.owner not in (None, "root"):
-        yield CrontabFault(table.path, 0, "wrong file owner", str(table.owner), f"chown root {table.path}")
+        yield CrontabFault(path, 0, "bad file mode", f"{mode:04o}", f"chmod u=rw,go-wx {path}")
+    if not table.has_user:
+        yield CrontabFault(path, 0, "orphan", str(user), f"No user {user} exists: remove the file.")
+    needs_root = user is None or daemon is CronDaemon.BUSYBOX
+    if table.owner not in (None, "root") and (needs_root or (table.owner != user and table.has_user)):
+        fix = f"chown {'root' if needs_root else user} {path}"
+        yield CrontabFault(path, 0, "wrong file owner", str(table.owner), fix)
+    if is_debians_user and table.is_link:
+        yield CrontabFault(path, 0, "symbolic link", "", f"Install it with crontab -u {user} instead.")
+    counts_links = daemon is CronDaemon.DEBIAN or (daemon is CronDaemon.CRONIE and user is not None)
+    if counts_links and table.links != 1:
+        yield CrontabFault(path, 0, "number of hard links", str(table.links), "Leave one of its names.")
 
 
 # -- names ------------------------------------------------------------------------------------------------------------

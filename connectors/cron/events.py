@@ -16,17 +16,30 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from connectors.cron import anacron, busybox
+from connectors.sdk.fields import local_instant
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
 from console.text.redact import mask_secrets
 
-RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) (\S+) (.*)", re.DOTALL)
-CLASSIC = re.compile(r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S+) (.*)", re.DOTALL)
+PRIORITY = re.compile(r"(?:<\d{1,3}>(?:1 )?)?")
+"""RFC 3164 and, with a version, RFC 5424."""
+CLOCK = r"(\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?"
+ISO = re.compile(rf"(\d{{4}}-\d\d-\d\d)[T ]{CLOCK}(Z|[+-]\d\d:?\d\d)? (\S+) (.*)", re.DOTALL)
+DAY = r"(?:[A-Z][a-z]{2} )?([A-Z][a-z]{2}) {1,2}(\d{1,2}) (?:(\d{4}) )?"
+CLASSIC = re.compile(rf"{DAY}{CLOCK} (\S+) (.*)", re.DOTALL)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 TAG = re.compile(
-    r"(?:[a-z0-9]+\.[a-z]+ )?(?:/\S*/)?(CRON|CROND|cron|crond|crontab|anacron)\[(\d{1,10})\]: (.*)", re.DOTALL
+    r"(?:[a-z0-9]+\.[a-z]+ )?(?:/\S*/)?(CRON|CROND|cron|crond|crontab|anacron)"
+    r"(?:\[(\d{1,10})\]: ?| (\d{1,10}) \S+ (?:-|(?:\[[^\]]*\])+) *\ufeff? *)(.*)",
+    re.DOTALL,
 )
+"""Program and pid, as `CRON[12]: ` or, in RFC 5424, `CRON 12 - - `."""
 BODY = re.compile(r"(?=.*\)\Z)\((.*?)\) ([A-Za-z][A-Za-z ]*?) \((.*)\)", re.DOTALL)
+CUT_BODY = re.compile(r"\((.*?)\) (CMD|END|CMDEND) \((.*)", re.DOTALL)
+"""A message that syslog cut: its last parenthesis is missing."""
+OF_CRON = re.compile(r"cron|\bCMD\b|\0", re.IGNORECASE)
+"""Found in each line of cron, whatever its form; a NUL stands where a crash destroyed a log."""
+OF_START = re.compile(r"\) CMD \(|USER \S+ pid +\d+ cmd |Job `\S+' started")
 JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
 GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
 FAILED = re.compile(r"failed with exit status (\d{1,10})")
@@ -84,7 +97,12 @@ class CronEvent:
 
 def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
     tag = TAG.fullmatch(rest)
-    return None if tag is None else event_of(at, line, tag[1], int(tag[2]), tag[3])
+    return None if tag is None else event_of(at, line, tag[1], int(tag[2] or tag[3]), tag[4])
+
+
+def may_be_start(line: str, is_stamped: bool) -> bool:
+    """Whether a line that gave no event may be a start of cron all the same."""
+    return (OF_START if is_stamped else OF_CRON).search(line) is not None
 
 
 def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> CronEvent | None:
@@ -106,7 +124,7 @@ def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> C
 
 
 def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | None:
-    body = BODY.fullmatch(message)
+    body = BODY.fullmatch(message) or CUT_BODY.fullmatch(message)
     if body is None:
         return None
     user, kind, text = body[1], body[2], body[3]
@@ -121,24 +139,32 @@ def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | No
     return CronEvent(CronEventKind.OTHER, at, line, pid)
 
 
-def stamp(line: str, now: datetime, zone: tzinfo) -> tuple[datetime, str] | None:
-    """The time of a line, and its text after time and host; None without a readable time."""
-    match = RFC_3339.fullmatch(line)
+def stamp(line: str, now: datetime, zone: tzinfo, after: datetime | None = None) -> tuple[datetime, str] | None:
+    """The time of a line, and its text after time and host; None without a readable time. `after`: the earliest time
+    that it can have, by the line before it; it tells readings apart that come twice, as the clocks go back."""
+    line = line[PRIORITY.match(line).end() :]  # type: ignore[union-attr]  # it matches everywhere
     try:
-        if match:
-            return datetime.fromisoformat(match[1]).astimezone(UTC), match[3]
+        if match := ISO.fullmatch(line):
+            local = datetime.fromisoformat(f"{match[1]}T{match[2]}{_fraction(match[3])}")
+            if match[4]:
+                offset = datetime.fromisoformat(f"{match[1]}T{match[2]}{match[4]}").tzinfo
+                return local.replace(tzinfo=offset).astimezone(UTC), match[6]
+            return local_instant(local, zone, after, now), match[6]
         match = CLASSIC.fullmatch(line)
         if match is None or match[1] not in MONTHS:
             return None
-        month, day = MONTHS.index(match[1]) + 1, int(match[2])
-        local_now = now.astimezone(zone)
-        clock = [int(part) for part in match.group(3, 4, 5)]
-        at = datetime(local_now.year, month, day, clock[0], clock[1], clock[2], tzinfo=zone)
-        if at > local_now + MORE_THAN_A_DAY:  # a December line read in January
-            at = at.replace(year=at.year - 1)
-        return at.astimezone(UTC), match[7]
+        local_now = now.astimezone(zone).replace(tzinfo=None)
+        year, month = int(match[3] or local_now.year), MONTHS.index(match[1]) + 1
+        local = datetime.fromisoformat(f"{year:04}-{month:02}-{int(match[2]):02}T{match[4]}{_fraction(match[5])}")
+        if not match[3] and local > local_now + MORE_THAN_A_DAY:  # a December line read in January
+            local = local.replace(year=year - 1)
+        return local_instant(local, zone, after, now), match[7]
     except (ValueError, OverflowError):
         return None
+
+
+def _fraction(digits: str | None) -> str:
+    return f".{digits:0<6.6}" if digits else ""
 
 
 @dataclass(frozen=True, slots=True)

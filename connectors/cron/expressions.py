@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from connectors.sdk.cron_syntax import DAYS, MONTHS
 
@@ -88,6 +89,7 @@ def split_fields(expression: str) -> list[str]:
     return parts
 
 
+@lru_cache(maxsize=4096)
 def read_times(expression: str) -> TimeFields | None:
     """The times of five fields or a nickname; None for @reboot. Raises TimeFieldError."""
     if expression == REBOOT:
@@ -126,7 +128,8 @@ MAX_DIGITS = 999
 """MAX_TEMPSTR of cron.h."""
 
 
-def read_ranges(text: str, field: TimeField) -> tuple[list[TimeRange], str]:
+@lru_cache(maxsize=4096)
+def read_ranges(text: str, field: TimeField) -> tuple[tuple[TimeRange, ...], str]:
     """The ranges of one field as cron reads them, and the rest of it, which cron skips. Raises TimeFieldError."""
     ranges: list[TimeRange] = []
     at = 0
@@ -142,10 +145,11 @@ def read_ranges(text: str, field: TimeField) -> tuple[list[TimeRange], str]:
         ranges.append(TimeRange(first, last, step, is_star=bool(item[1])))
         at = item.end()
         if text[at : at + 1] != ",":
-            return ranges, text[at:]
+            return tuple(ranges), text[at:]
         at += 1
 
 
+@lru_cache(maxsize=4096)
 def numbers(text: str, field: TimeField) -> frozenset[int]:
     """The numbers of one field. Raises TimeFieldError."""
     return frozenset(number for item in read_ranges(text, field)[0] for number in item.numbers)
@@ -176,6 +180,7 @@ def is_plain(text: str, field: TimeField) -> bool:
     return all(item.first < item.last or (item.first == item.last and "/" not in written) for item, written in items)
 
 
+@lru_cache(maxsize=4096)
 def plain_field(text: str, field: TimeField) -> str:
     """The field in the syntax that every reader knows; "" where cron takes no number of it. Raises TimeFieldError."""
     if is_plain(text, field):
@@ -185,6 +190,7 @@ def plain_field(text: str, field: TimeField) -> str:
     return ",".join(item.text(is_leading=number == 0) for number, item in taken)
 
 
+@lru_cache(maxsize=4096)
 def plain_expression(expression: str) -> str:
     """The five fields with the meaning that they have to cron, in the syntax that every reader knows; an expression
     that never runs, and @reboot, unchanged. Raises TimeFieldError."""
@@ -195,6 +201,7 @@ def plain_expression(expression: str) -> str:
     return " ".join(part or "*" for part in parts)  # an empty day field leaves the other one, as * does
 
 
+@lru_cache(maxsize=4096)
 def schedule_text(expression: str) -> str:
     """The schedule for people: "daily at 03:10", "every 15 minutes"; the expression itself for a complex one."""
     if expression == REBOOT:

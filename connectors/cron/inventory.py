@@ -6,8 +6,8 @@ A start belongs to the nearest due line of its user and command.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import datetime, tzinfo
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta, tzinfo
 from hashlib import sha256
 
 from connectors.cron import anacron, crontab
@@ -36,29 +36,30 @@ def proof(line: CrontabLine, level: int) -> ProofLevel:
     return ProofLevel.EXIT if level & ENDS_LOGGED and level & ERRORS_LOGGED else ProofLevel.START
 
 
-def job_record(host: str, line: CrontabLine, zone: str, level: int) -> JobRecord:
+def job_record(host: str, line: CrontabLine, zone: str, level: int, settings: str = "") -> JobRecord:
+    """`settings`: of `_own_settings`, where it is known."""
     return JobRecord(
         native_id=native_id(host, line),
         title=line.name,
         schedule=_schedule(line, zone),
         paused=bool(line.mark),
         definition=line.command,
-        definition_hash=sha256(bytes_of(f"{line.hash}{_own_settings(line)}")).hexdigest(),
+        definition_hash=sha256(bytes_of(f"{line.hash}{settings or _own_settings(line)}")).hexdigest(),
         match_keys=_match_keys(line),
         proof=proof(line, level),
         run_as=line.user,
     )
 
 
-def _own_settings(line: CrontabLine) -> list[tuple[str, str]]:
-    """The settings of the line, sorted; of a wrapped one with the shell that runs its job: installing our wrapper
-    changes no job."""
+def _own_settings(line: CrontabLine) -> str:
+    """The settings of the line, sorted, as text; of a wrapped one with the shell that runs its job: installing our
+    wrapper changes no job."""
     settings = dict(line.settings)
     if line.is_wrapped:
         shell = settings.get("HEADWAY_SHELL", "")
         settings = {name: text for name, text in settings.items() if name not in ("SHELL", *SETTINGS)}
         settings |= {"SHELL": shell} if shell else {}
-    return sorted(settings.items())
+    return str(sorted(settings.items()))
 
 
 LINE_KEYS = 3
@@ -114,11 +115,20 @@ def host_inventory(
     host: str, tables: CrontabSet, denied: Iterable[tuple[str, str]], zone: str, level: int, clock: TargetClock
 ) -> Inventory:
     """All jobs of the host. Not complete where a crontab was denied; a file that cron ignores has no jobs."""
-    lines = (job_record(host, line, zone, level) for line in tables.lines)
+    shared = {id(line.settings): line for line in tables.lines}
+    settings = {key: _own_settings(line) for key, line in shared.items()}
+    lines = (job_record(host, line, zone, level, settings[id(line.settings)]) for line in tables.lines)
     jobs = (*lines, *(item.record(host, zone) for item in tables.anacron))
     refused = [SkippedRecord(path, f"denied: {why}", "") for path, why in denied]
     faults = [SkippedRecord(fault.where, fault.reason, fault.value) for fault in tables.faults]
     return Inventory.of(jobs, not refused, clock, (*refused, *faults))
+
+
+HasStart = Callable[[str, float, float], bool]
+"""Whether a job has a start in that span of epoch seconds."""
+SHORTEST_CUT = 100
+"""Bytes of the shortest command that may be the beginning of a longer one."""
+UNTIL_STARTED = 60.0
 
 
 class LineIndex:
@@ -136,9 +146,11 @@ class LineIndex:
         self.names: dict[str, str] = {}
         self._by_text: dict[tuple[str, str], list[CrontabLine]] = {}
         self._by_mark: dict[str, CrontabLine] = {}
+        self._by_user: dict[str, list[CrontabLine]] = {}
         for line in lines:
             self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
-            for text in {line.logged, line.command, recorded(line.command)}:
+            self._by_user.setdefault(line.user, []).append(line)
+            for text in _texts(line):
                 self._by_text.setdefault((line.user, text), []).append(line)
                 self.names.setdefault(name_mark(line.user, text), native_id(host, line))
         self._of_anacron: dict[str, str] = {}
@@ -160,8 +172,31 @@ class LineIndex:
         if not result:
             by = name_mark(user, text)
             known = self.names.get(by) or self.older.get(by)
-            return (known,) if known is not None else ()
+            if known is not None:
+                return (known,)
+            result = self._beginning_with(user, text)
+        if not result:
+            return ()
         return tuple(native_id(self.host, line) for line in self._nearest(result, started))
+
+    def _beginning_with(self, user: str, text: str) -> list[CrontabLine]:
+        """The lines of which syslog wrote only the beginning: busybox cuts at 255 bytes, others at 1,024."""
+        if len(bytes_of(text)) < SHORTEST_CUT:
+            return []
+        return [line for line in self._by_user.get(user, ()) if any(known.startswith(text) for known in _texts(line))]
+
+    def unstarted(self, user: str, at: datetime, has_start: HasStart) -> str:
+        """The job of a line of that user that was due in this minute or the one before, and has no start since; ""
+        without one."""
+        since = at.replace(second=0, microsecond=0) - timedelta(minutes=1)
+        for line in self._by_user.get(user, ()):
+            times, zone = read_times(line.expression), _own_zone(line) or self.zone
+            local = since.astimezone(zone).replace(tzinfo=None)
+            is_due = times is not None and (times.due(local) or times.due(local + timedelta(minutes=1)))
+            job = native_id(self.host, line)
+            if is_due and not line.mark and not has_start(job, since.timestamp(), at.timestamp() + UNTIL_STARTED):
+                return job
+        return ""
 
     def _nearest(self, lines: list[CrontabLine], started: datetime) -> list[CrontabLine]:
         if len(lines) == 1:
@@ -176,6 +211,22 @@ class LineIndex:
         known = [(distance(line), line) for line in lines]
         least = min(at for at, _ in known)
         return [line for at, line in known if at == least]
+
+
+def _texts(line: CrontabLine) -> set[str]:
+    """The command of a line as logs and records may have it: crond of cronie leaves out blanks after the user since
+    1.5.7, and the option -n since 1.7.0."""
+    commands = {line.command}
+    if line.daemon is CronDaemon.CRONIE:
+        bare = line.command.lstrip(" \t")
+        commands |= {bare, crontab.OPTION.sub("", bare)}
+    texts = {line.logged} if len(commands) == 1 else {crontab.as_logged(command) for command in commands}
+    return texts | commands | {recorded(command) for command in commands}
+
+
+def _own_zone(line: CrontabLine) -> tzinfo | None:
+    """The zone of the line's own CRON_TZ, where its daemon goes by it."""
+    return zone_of(line.settings.get("CRON_TZ", "").lstrip(":")) if line.daemon is CronDaemon.CRONIE else None
 
 
 def recorded(command: str) -> str:

@@ -86,6 +86,8 @@ class CrontabReply:
     denied: list[tuple[str, str]] = field(default_factory=list)
     """Path, and what the host said."""
     users: frozenset[str] | None = None
+    has_owners: bool = False
+    """True where `users` has those with a crontab of their own too."""
 
 
 def crontab_reply(parts: list[ScriptSection]) -> CrontabReply | None:
@@ -117,15 +119,19 @@ def crontab_reply(parts: list[ScriptSection]) -> CrontabReply | None:
         elif part.kind == "DENIED":
             reply.denied.append((part.rest, "permission denied"))
         elif part.kind == "NAMES":
-            reply.users = frozenset(text_of(part.body).split())
+            reply.users, reply.has_owners = frozenset(text_of(part.body).split()), part.rest == "all"
     return reply
 
 
 def _table(part: ScriptSection) -> CrontabFile:
     mode, owner, path = part.fields(3)
     user = path.rpartition("/")[2] if is_user_table(path) else None
+    mode, links, kind = [*mode.split(","), "", ""][:3]
     permissions = int(mode, 8) if mode.isascii() and mode.isdigit() and not set(mode) & {"8", "9"} else None
-    return CrontabFile(path, text_of(part.body), user, permissions, None if owner in ("-", "") else owner)
+    return CrontabFile(
+        path, text_of(part.body), user, permissions, None if owner in ("-", "") else owner,
+        links=int(links) if links.isascii() and links.isdigit() and len(links) < 10 else 1, is_link=kind == "link",
+    )  # fmt: skip
 
 
 def zone_name(daemon_zone: str, localtime_link: str, timezone_file: str) -> str:
@@ -183,7 +189,12 @@ class HostAnswer:
 
 def crontabs(reply: CrontabReply, offset: str, daemon: CronDaemon, only: Collection[str] = ()) -> HostCrontabs:
     """The crontabs of an answer; with jobs of the users `only`, if it names any."""
-    files = [replace(file, daemon=daemon) for file in reply.files if not only or _is_of_users(file, only)]
+    owners = reply.users if reply.has_owners else None
+    files = [
+        replace(file, daemon=daemon, has_user=owners is None or file.user is None or file.user in owners)
+        for file in reply.files
+        if not only or _is_of_users(file, only)
+    ]
     tables = read_crontabs(files, reply.users)
     watched = HostCrontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset)
     if not only:

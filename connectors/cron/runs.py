@@ -17,6 +17,7 @@ from connectors.cron.attempts import (
     ENDS_LOGGED,
     ERRORS_LOGGED,
     RETENTION_SECONDS,
+    STARTS_LOGGED,
     AttemptBook,
     ProcessSnapshot,
     began,
@@ -26,11 +27,12 @@ from connectors.cron.attempts import (
     settle_attempts,
 )
 from connectors.cron.crontab import CronDaemon
-from connectors.cron.events import CronEvent, CronEventKind, read_stamped, stamp
+from connectors.cron.events import CronEvent, CronEventKind, may_be_start, read_stamped, stamp
 from connectors.cron.inventory import LineIndex, host_inventory
 from connectors.cron.log_files import LogFileState, LogPosition, LogReading
 from connectors.cron.parse import CronProcesses, HostAnswer, HostCrontabs
 from connectors.cron.wrapper import read_record
+from connectors.sdk.fields import EPOCH
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.transport.script_output import text_of
 
@@ -58,6 +60,8 @@ class CronCursor:
     """Start of the first job that the log lacks, epoch seconds; 0 while the log is complete."""
     inventory: str = ""
     """Hash of the inventory that came with an earlier poll."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Crontabs that cron refused to read, by path, with its message."""
 
     def follow_only(self, logs: Sequence[str], spool: str) -> None:
         """Drops positions in files that the settings no longer name."""
@@ -79,6 +83,7 @@ class CronCursor:
             "sil": self.unlogged_since,
             "inv": self.inventory,
             **({"jrn": self.journal} if self.journal else {}),
+            **({"ref": self.refused} if self.refused else {}),
         }
         return json.dumps(value, separators=(",", ":"))
 
@@ -105,6 +110,7 @@ class CronCursor:
                 unlogged_since=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
                 journal=str(value.get("jrn", "")),
+                refused=_texts(value.get("ref", {})),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -118,8 +124,12 @@ LOG_LAG = timedelta(seconds=5)
 """Age from which a start is in the log that was read; rsyslog writes within a second."""
 STAMP_SECONDS = 5.0
 """Largest difference between the stamp of a line and the start of its process."""
+OUT_OF_ORDER = timedelta(minutes=1)
+"""How much earlier than the line before it a line may be written."""
 WARNED_MOST = 20
 UNMATCHED_SHOWN = 5
+AMBIGUOUS_MOST = 20
+"""Unmatched starts of one command that are compared with what was due, newest first."""
 SAMPLE_CHARACTERS = 100
 """Shown of an unreadable line."""
 
@@ -153,7 +163,12 @@ class HostPoll:
 
     @property
     def level(self) -> int:
-        return self.answer.processes.level or self.cursor.level
+        level = self.answer.processes.level
+        return self.cursor.level if level is None else level
+
+    @property
+    def logs_starts(self) -> bool:
+        return bool(self.level & STARTS_LOGGED) or self.answer.processes.program is not CronDaemon.DEBIAN
 
     def paths_to_search(self) -> frozenset[str]:
         """Files whose live part does not hold our position: the host is queried again and searches rotated ones."""
@@ -167,7 +182,7 @@ class HostPoll:
 
     def merge(self) -> None:
         """Adds the new lines of all files to the book, settles attempts without an end, and collects warnings."""
-        cursor = self.cursor
+        cursor, heard_at = self.cursor, self.cursor.last_line_at
         tables, older = self.crontabs.tables, {**cursor.old_names, **cursor.names}
         lines = LineIndex(self.target, tables.lines, self.zone, older, tables.anacron)
         if lines.names != cursor.names:
@@ -183,7 +198,8 @@ class HostPoll:
         self._read_journal(lines)
         self.is_log_read &= not self.answer.processes.has_own_file
         self._settle_attempts()
-        self._note_unlogged_start()
+        self._note_unlogged_start(heard_at)
+        self._skip_ambiguous_starts(lines)
         self._warn()
 
     @property
@@ -219,19 +235,22 @@ class HostPoll:
         if reading is None:
             return
         unread: list[str] = []
+        after = self._written_after(self.cursor.log)
         for data in reading.lines:
             text = text_of(data)
-            stamped = stamp(text, self.answer.host.now, self.zone)
+            stamped = stamp(text, self.answer.host.now, self.zone, after)
             event = None if stamped is None else read_stamped(text, *stamped)
+            if stamped is not None:
+                after = max(after, stamped[0] - OUT_OF_ORDER)
             if event is not None:
                 self._add_event(event, lines)
-            elif stamped is None and text.strip():
+            elif may_be_start(text, stamped is not None):
                 unread.append(text[:SAMPLE_CHARACTERS])
         if reading.too_long:
             reason = "a line longer than what is read at a time: left out"
             self.skipped.append(SkippedRecord(file.path, reason, text_of(reading.too_long)))
         if unread and not self.answer.processes.has_own_file:  # a log that never has times has its own warning
-            reason = f"{len(unread)} line{'s' * (len(unread) > 1)} without a time that can be read: left out"
+            reason = f"{len(unread)} line{'s' * (len(unread) > 1)} of cron that cannot be read: left out"
             self.skipped.append(SkippedRecord(file.path, reason, unread[0]))
         place = reading.place
         if reading.gap and not file.pieces:
@@ -239,6 +258,13 @@ class HostPoll:
         self.cursor.log = place
         self.has_more |= reading.has_more
         self.is_log_read = not reading.has_more and not reading.moved
+
+    def _written_after(self, place: LogPosition | None) -> datetime:
+        """The earliest time of the lines after that position: what had been written when all of it was read is before
+        it."""
+        is_whole = place is not None and place.tag != "-"
+        read_at = place.since if place is not None and is_whole else 0
+        return (instant(max(self.cursor.last_line_at, read_at)) or EPOCH) - OUT_OF_ORDER
 
     def _read_journal(self, lines: LineIndex) -> None:
         journal = self.answer.journal
@@ -258,11 +284,14 @@ class HostPoll:
             self._warn_once(event.text)
         self.cursor.book.add_event(event, lines.find, self.level)
 
-    def _note_unlogged_start(self) -> None:
-        """Notes since when the log lacks starts of cron: a log that is no longer written proves no missed run. Not
-        checked where a crontab line is not logged."""
+    def _note_unlogged_start(self, heard_at: float) -> None:
+        """Notes since when the log lacks starts of cron: a log that is no longer written proves no missed run, and none
+        of the time in between once it is written again. Not checked where a crontab line is not logged. `heard_at`:
+        stamp of the last line before this poll."""
         cursor, host = self.cursor, self.answer.host
-        if cursor.last_line_at >= cursor.unlogged_since - STAMP_SECONDS:
+        if cursor.unlogged_since and cursor.last_line_at >= cursor.unlogged_since - STAMP_SECONDS:
+            reason = f"{cursor.log.path if cursor.log else 'the journal'} lacks starts of cron"
+            self.gaps.append(HistoryGap(instant(min(heard_at, cursor.unlogged_since)), host.now, reason))
             cursor.unlogged_since = 0.0
         if not self.is_log_read or not all(line.is_logged for line in self.crontabs.tables.lines):
             return
@@ -271,6 +300,16 @@ class HostPoll:
         starts = [began(host, processes.births[pid]) for pid in (*processes.children, *processes.jobs)]
         unlogged = [at for at in starts if cursor.last_line_at + STAMP_SECONDS < at < now - LOG_LAG.total_seconds()]
         cursor.unlogged_since = cursor.unlogged_since or min(unlogged, default=0.0)
+
+    def _skip_ambiguous_starts(self, lines: LineIndex) -> None:
+        """Reports starts that match no crontab line, at a minute when a line of their user was due and did not start:
+        each may be that line's, as its log has it."""
+        for (user, text), starts in self.cursor.book.unmatched.items():
+            for at in map(instant, starts[-AMBIGUOUS_MOST:]):
+                if at is not None and (job := lines.unstarted(user, at, self.cursor.book.has_start)):
+                    reason = f"a start that matches no crontab line, when {job} was due"
+                    sample = f"{at:%Y-%m-%dT%H:%M:%SZ} {user}: {text[:SAMPLE_CHARACTERS]}"
+                    self.skipped.append(SkippedRecord("cron's log", reason, sample))
 
     def _read_records(self, file: LogFileState, lines: LineIndex) -> None:
         if file.status == "absent":
@@ -306,6 +345,8 @@ class HostPoll:
             )
         if processes.has_own_file:
             self.warnings.append(busybox.NO_TIME)
+        if not self.logs_starts:
+            self.warnings.append(f"cron -L {self.level} logs no starts: missed runs are not detected. Fix: cron -L 1")
         logs = [file for file in self.answer.files if file.status != "absent" and not self._is_records(file.path)]
         if not logs and not self._has_journal:
             self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
@@ -344,7 +385,8 @@ class HostPoll:
                 runs.append(run_record(attempt, self.spool))
         now = self.answer.host.now.timestamp()
         book.forget((now if self.is_log_read else min(now, self.cursor.last_line_at)) - RETENTION_SECONDS)
-        seen_until = self.answer.host.now - LOG_LAG if self.is_log_read and not self.cursor.unlogged_since else None
+        is_known = self.is_log_read and self.logs_starts and not self.cursor.unlogged_since
+        seen_until = self.answer.host.now - LOG_LAG if is_known else None
         complete = self.is_complete and not self.crontabs.denied
         clock = self.answer.host.clock(self.our_time, self.crontabs.zone)
         return Poll(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import fields as fields_of
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from functools import cache
@@ -259,6 +259,16 @@ def epoch_instant(seconds: object) -> datetime | None:
         return None if seconds is None else EPOCH + timedelta(microseconds=int(Decimal(str(seconds)) * 1_000_000))
     except (InvalidOperation, ValueError, OverflowError):
         return None
+
+
+def local_instant(
+    local: datetime, zone: tzinfo, after: datetime | None = None, until: datetime | None = None
+) -> datetime:
+    """The instant (UTC) of a naive reading of a zone's clock. Where the clocks go back, a reading comes twice: it is
+    the later one if the earlier is before `after`, and the later not after `until`."""
+    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    is_second = second > first and after is not None and first < after and (until is None or second <= until)
+    return second if is_second else first
 
 
 def unreadable_times(row: Row) -> dict[str, Any]:

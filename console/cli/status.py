@@ -204,6 +204,8 @@ def health_text(target: TargetView, now: datetime, is_engine_alive: bool) -> str
         return target.unseen_status if is_engine_alive else "not polled"
     if any(right.get("held") is False and right.get("needed_for") == "view" for right in target.rights):
         return "! missing rights"
+    if target.is_incomplete:
+        return "! evidence incomplete"
     number = len(target.warnings)
     return f"! {number} warning{'s' if number > 1 else ''}, see below" if number else "ok"
 

@@ -139,7 +139,8 @@ def _target_facts(target: TargetView, now: datetime) -> Iterator[tuple[str, str]
     yield "jobs", f"{target.jobs:,}{listed}"
     yield "clock", "" if target.skew_s is None else f"{target.skew_s:+.1f} s from this machine"
     yield "zone", target.zone
-    yield "lost", f"evidence from {timestamp(lost[0])} to {timestamp(lost[1])} is lost" if lost else ""
+    unread = f": {target.unread}" if target.unread else ""
+    yield "evidence", f"incomplete from {timestamp(lost[0])} to {timestamp(lost[1])}{unread}" if lost else ""
     yield "skipped", f"{target.skipped:,} records skipped" if target.skipped else ""
     yield "can", " ".join(verb.replace("_", " ") for verb in target.capabilities)
 

@@ -50,7 +50,10 @@ class TargetFacts:
     """"unreachable", "failing", "limited" or "unsupported" (it answers), "refused" or "forbidden" (a person must act),
     "broken", `STOPPED`; empty when well."""
     lost: tuple[datetime, datetime] | None = None
-    """Starts between these instants cannot be proved (a truncated log): none there counts as missed."""
+    """Evidence of starts between these instants is incomplete (a truncated log, an unread line): none there counts as
+    missed."""
+    unread: str = ""
+    """What was not read there; empty if unknown."""
     behind: timedelta = timedelta(0)
     """How far its clock is behind ours: its scheduler starts jobs that much later."""
     pause: SystemPause | None = None

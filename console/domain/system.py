@@ -48,7 +48,7 @@ class TargetView:
     capabilities: tuple[str, ...]
     missing: dict[str, str]
     lost: tuple[datetime, datetime] | None = None
-    """The last window of which evidence is lost."""
+    """The last window of which evidence is incomplete: no start in it is reported as missed."""
     last_try: datetime | None = None
     failures: int = 0
     """Failed polls in a row."""
@@ -105,6 +105,8 @@ class TargetView:
         lacking = [str(right.get("name", "")) for right in self.rights if right.get("held") is False]
         if lacking:
             return f"missing right: {', '.join(lacking)}"
+        if self.is_incomplete:
+            return f"evidence incomplete: {self.unread or 'starts were not read'}"
         if self.warnings:
             suffix = f" (+{len(self.warnings) - 1} more)" if len(self.warnings) > 1 else ""
             return f"{self.warnings[0]}{suffix}"
@@ -139,6 +141,18 @@ class TargetView:
         return self.failing_since is not None and not self.is_stopped
 
     @property
+    def unread(self) -> str:
+        """What was not read in the window of incomplete evidence; empty without one."""
+        return next(reversed(self.skipped_reasons), "") if self.lost is not None else ""
+
+    @property
+    def is_incomplete(self) -> bool:
+        """True while its last polls leave something unread, so that they prove no missed run."""
+        if self.lost is None or self.last_ok is None:
+            return False
+        return self.last_ok - self.lost[1] <= INCOMPLETE_POLLS * timedelta(seconds=self.poll_every_s)
+
+    @property
     def fix(self) -> str:
         return _FIXES.get(self.error_kind, "") if self.error else ""
 
@@ -158,6 +172,8 @@ _FIXES = {
     "unsupported": "check the address, and what must be installed there: this kind cannot read its answer",
     "broken": "see the engine's log: its answer could not be read, or Headway failed",
 }
+INCOMPLETE_POLLS = 2
+"""Complete polls until a target is well again."""
 MIN_SKEW_SECONDS = 2
 """A smaller clock skew is not reported."""
 

@@ -131,7 +131,7 @@ def test_lost_evidence_appears_in_the_status(bench: Bench, capsys: pytest.Captur
     main(["--store", bench.url, "status"])
     output = capsys.readouterr().out
     assert f"evidence of starts before {lost:%Y-%m-%d %H:%M}" in output  # with seconds on the same day
-    assert " is lost; they are not reported as missed" in output
+    assert " is incomplete; they are not reported as missed" in output
 
 
 def test_a_dependency_contradicted_by_the_schedule_appears_in_the_status(

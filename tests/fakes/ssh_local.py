@@ -46,6 +46,7 @@ class LocalHost:
         (folder / "etc/timezone").write_text("Europe/Berlin\n")
         (folder / "etc/localtime").symlink_to("/usr/share/zoneinfo/Europe/Berlin")
         (folder / "header").write_text(HEADER)
+        self.crontab.touch(mode=0o600)  # as crontab(1) makes it
         self.crontab_command = CRONTAB.format(self.crontab, folder / "header")
         self.shim("crontab", self.crontab_command)
         self.shim("date", DATE)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from connectors.sdk.records import Schedule, instant_key
@@ -331,7 +331,8 @@ class _Demand:
         dues = _dues(estate, job, existing, now, table, ours)
         grace_ends = [self._pools.put_off(job, grace_end(self._estate, job, due.at, due.business_date)) for due in dues]
         verdicts = (
-            _held_verdict(job, due, held) or _verdict(estate, ours.as_ours(job), due, put_off, target, now, ours)
+            _held_verdict(job, due, held)
+            or _verdict(estate, ours.as_ours(job), due, put_off, _as_proved(target, existing.get(due.key)), now, ours)
             for due, put_off in zip(dues, grace_ends, strict=True)
             for held in [ours.of(due.at, due.key, now)]
         )
@@ -433,6 +434,13 @@ def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:
     ]
 
 
+def _as_proved(target: TargetFacts | None, known: RunFacts | None) -> TargetFacts | None:
+    """The target as the verdict on this run sees it: evidence lost later does not undo a proof."""
+    if target is None or target.lost is None or known is None or known.state is not RunState.MISSED:
+        return target
+    return replace(target, lost=None)
+
+
 def _verdict(
     estate: Estate,
     job: JobFacts,
@@ -456,7 +464,8 @@ def _verdict(
         if lost is not None and lost[0] <= put_off.at and due.at <= lost[1] and job.gone_since is None:
             state, evidence = RunState.PLANNED, RunEvidence.STALE
             until = zoned_time(lost[1], job.zone, due.at)
-            reason = f"evidence is lost until {until}: it is unknown whether it started"
+            what = f" ({target.unread})" if target is not None and target.unread else ""
+            reason = f"evidence is incomplete until {until}{what}: it is unknown whether it started"
     elif job.paused_since is not None and job.paused_since <= put_off.at:
         state, reason = RunState.HELD, ours.overdue or _since("paused", job.paused_since, job, due.at)
     elif due.at <= now and is_out_of_reach(target, now, estate.settings):

@@ -206,7 +206,7 @@ def _known_until(times: TargetTimes) -> datetime:
 def _target_state(target: TargetFacts, now: datetime, estate: Estate) -> tuple[object, ...]:
     unseen = is_out_of_reach(target, now, estate.settings)
     return (
-        target.failing_since, target.lost, target.behind, target.first_ok_at, target.system, target.name,
+        target.failing_since, target.lost, target.unread, target.behind, target.first_ok_at, target.system, target.name,
         target.poll_every, unseen, target.last_ok_at if unseen else None, target.seen_until is None,
     )  # fmt: skip
 
@@ -549,7 +549,7 @@ def _incidents_with_other_responses(before: Estate, after: Estate) -> Sequence[I
 
 
 def _health(target: TargetFacts) -> tuple[object, ...]:
-    return target.failing_since, target.error, target.first_ok_at, target.lost, target.behind
+    return target.failing_since, target.error, target.first_ok_at, target.lost, target.unread, target.behind
 
 
 def _with_other_facts(before: Estate, after: Estate, job_ids: Iterable[int]) -> set[int]:

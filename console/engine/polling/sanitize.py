@@ -126,10 +126,11 @@ def _sanitize_run(run: RunRecord, message: str, mask: Mask) -> RunRecord:
 
 
 def _sanitize_skipped(skipped: SkippedRecord, mask: Mask) -> SkippedRecord:
-    return SkippedRecord(
-        _sanitize_optional(skipped.where, mask),
-        _sanitize_optional(skipped.reason, mask),
-        _sanitize_optional(skipped.sample, mask),
+    return replace(
+        skipped,
+        where=_sanitize_optional(skipped.where, mask),
+        reason=_sanitize_optional(skipped.reason, mask),
+        sample=_sanitize_optional(skipped.sample, mask),
     )
 
 

@@ -30,7 +30,8 @@ SAMPLE_BEGINS = 20
 BOOT_US = 120_000_000
 """A boot time computed from uptime varies less than this between replies."""
 _NAMES = (
-    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.error_kind, t.skipped_text"
+    "SELECT s.id AS system_id, s.name AS system, t.name, t.failing_since_us, t.error_kind, t.seen_until_us,"
+    " t.skipped_text"
     " FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
 
@@ -48,7 +49,9 @@ _LOST = (
     "UPDATE target SET lost_since_us = CASE WHEN lost_until_us >= ? AND lost_since_us < ? THEN lost_since_us ELSE ?"
     " END, lost_until_us = CASE WHEN lost_until_us > ? THEN lost_until_us ELSE ? END WHERE id = ?"
 )
-"""Adjacent windows become one; of two apart the later is kept."""
+"""Windows become one where the later begins within LOOKBACK_US of the end of the other; else the later is kept."""
+LOOKBACK_US = 48 * 3_600_000_000
+"""How far back starts are judged (`EvaluationSettings.lookback`)."""
 
 
 def _next_change(session: WriteSession) -> str:
@@ -58,17 +61,22 @@ def _next_change(session: WriteSession) -> str:
 
 
 def record_success(session: WriteSession, target_id: int, batch: IngestBatch, refused: Sequence[SkippedRecord]) -> None:
-    """Stores the cursor, the target's health and skipped records; an event on recovery or lost evidence."""
+    """Stores the cursor, the target's health and skipped records; an event on recovery or lost evidence. A record that
+    is skipped for the first time may be any start since the starts were last known: evidence of these is lost too."""
     now_us = micros(batch.now)
     [target] = session.rows(_NAMES, (target_id,))
     name = f"{target.system}/{target.name}"
     session.rows(_SUCCESS.format(next_change=_next_change(session)), _success_values(target_id, batch))
-    if skipped := [*batch.skipped, *refused]:
+    if (skipped := [*batch.skipped, *refused]) or batch.gaps:
         texts = [f"{record.where}: {record.reason} {record.sample}".rstrip() for record in skipped]
+        texts = [*texts[: MAX_SHOWN - 1], batch.gaps[-1].reason] if batch.gaps else texts
+        new = _new_skipped(skipped, json.loads(target.skipped_text))
         session.rows(
             "UPDATE target SET skipped = skipped + ?, skipped_text = ? WHERE id = ?",
-            (_new_skipped(skipped, json.loads(target.skipped_text)), _shown_texts(texts), target_id),
+            (new, _shown_texts(texts), target_id),
         )
+        if new:
+            _record_lost(session, target_id, target.seen_until_us or 0, now_us)
     if batch.stopped and target.error_kind != STOPPED:
         record_event(session, now_us, "lost", f"{clean_line(name)}: {batch.stopped}", system_id=target.system_id)
     elif target.failing_since_us is not None and not batch.stopped:
@@ -79,7 +87,11 @@ def record_success(session: WriteSession, target_id: int, batch: IngestBatch, re
         text = clean(f"{name}: evidence is lost from {since} to {until}: {gap.reason}", MAX_TEXT * 2)
         record_event(session, now_us, "gap", text, system_id=target.system_id)
         since_us, until_us = micros(gap.since) if gap.since else 0, micros(gap.until) if gap.until else now_us
-        session.rows(_LOST, (since_us, since_us, since_us, until_us, until_us, target_id))
+        _record_lost(session, target_id, since_us, until_us)
+
+
+def _record_lost(session: WriteSession, target_id: int, since_us: int, until_us: int) -> None:
+    session.rows(_LOST, (since_us - LOOKBACK_US, since_us, since_us, until_us, until_us, target_id))
 
 
 def record_quiet(session: WriteSession, polls: Sequence[tuple[int, IngestBatch]]) -> None:

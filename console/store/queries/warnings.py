@@ -166,4 +166,8 @@ def _of_target(target: TargetView) -> Iterator[str]:
     if target.lost is not None and target.last_ok is not None and target.lost[1] > target.last_ok - LOST_SHOWN_FOR:
         since, until = target.lost
         window = f"from {since:%Y-%m-%d %H:%M:%S}Z to" if since.year > 1970 else "before"
-        yield f"evidence of starts {window} {until:%Y-%m-%d %H:%M:%S}Z is lost; they are not reported as missed"
+        why = f": {target.unread}" if target.unread else ""
+        yield (
+            f"evidence of starts {window} {until:%Y-%m-%d %H:%M:%S}Z is incomplete{why}; "
+            "they are not reported as missed"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from datetime import date, datetime, time, timedelta
@@ -250,7 +251,7 @@ def load_services(session: Session) -> tuple[ServiceFacts, ...]:
 
 _SELECT_TARGETS = (
     "SELECT t.id, t.changed_seq, s.name AS system, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error,"
-    " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skew_s,"
+    " t.error_kind, t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, t.skipped_text, t.skew_s,"
     f" w.set_by, w.why, w.at_us, w.until_us FROM target t JOIN system s ON s.id = t.system_id{switches.JOIN_PAUSES}"
     " WHERE NOT t.removed AND NOT s.removed"
 )
@@ -296,6 +297,7 @@ def load_target(session: Session, target_id: int) -> TargetFacts | None:
 
 def _target(row: Row, endpoints: Mapping[str, str]) -> TargetFacts:
     name = decode_name(row.name)
+    unread = [] if row.lost_until_us is None else json.loads(row.skipped_text)
     return from_row(
         TargetFacts,
         row,
@@ -303,6 +305,7 @@ def _target(row: Row, endpoints: Mapping[str, str]) -> TargetFacts:
         endpoint=endpoints.get(f"{row.system}/{name}", ""),
         poll_every=timedelta(seconds=row.poll_every_s),
         lost=None if row.lost_until_us is None else (instant(row.lost_since_us or 0), instant(row.lost_until_us)),
+        unread=unread[-1] if unread else "",
         behind=clock_skew.clock_behind(row.skew_s),
         pause=switches.last_pause(row.system, row),
     )

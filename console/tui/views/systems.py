@@ -189,7 +189,10 @@ def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
         age = format_duration(now - view.seen_until)
         seen = f"all starts known until {clock.day(view.seen_until, now)}, {age} ago"
     listed = f", listed {format_duration(now - view.inventory)} ago" if view.inventory else ""
-    lost = "" if view.lost is None else f"evidence from {ctx.stamp(view.lost[0])} to {ctx.stamp(view.lost[1])}"
+    unread = f": {view.unread}" if view.unread else ""
+    lost = (
+        "" if view.lost is None else f"incomplete from {ctx.stamp(view.lost[0])} to {ctx.stamp(view.lost[1])}{unread}"
+    )
     return [
         ("kind", _kind_text(view), "plain"),
         ("cursor", seen, "plain"),
@@ -197,7 +200,7 @@ def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
         ("clock", "" if view.skew_s is None else f"{view.skew_s:+.1f} s from ours", "plain"),
         ("zone", view.zone, "plain"),
         ("up since", f"{ctx.stamp(view.booted)} {ctx.clock.label(view.booted)}" if view.booted else "", "plain"),
-        ("lost", lost, "warn"),
+        ("evidence", lost, "warn"),
     ]
 
 

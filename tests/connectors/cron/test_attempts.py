@@ -240,7 +240,7 @@ def test_rerun_is_an_attempt_of_its_own_even_beside_crons_start() -> None:
 def test_start_of_no_known_line_is_counted() -> None:
     book = AttemptBook()
     book.add_event(START, lambda *_: (), 1)
-    assert (book.attempts, book.unmatched) == ([], {("root", "true"): 1})
+    assert (book.attempts, book.unmatched) == ([], {("root", "true"): [START.at.timestamp()]})
 
 
 def test_classic_stamp_takes_year_and_zone_from_the_host() -> None:

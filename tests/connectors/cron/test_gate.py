@@ -24,7 +24,7 @@ from tests.connectors.cron.support import ask, connect
 from tests.fakes.ssh_local import ME, LocalHost
 
 NONCE = "0123456789abcdef"
-TEXTS = {14: "a8b75a3d"}
+TEXTS = {15: "6ac20171"}
 """Version of the gate -> how the sum of its text begins."""
 
 

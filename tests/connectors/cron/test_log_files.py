@@ -280,7 +280,7 @@ def test_a_malformed_log_line_is_reported_as_skipped_and_the_rest_is_read(
     polls = polled(host)
     reported = [(item.where, item.reason, item.sample) for poll in polls for item in poll.skipped]
     path = str(host.log)
-    assert (path, "2 lines without a time that can be read: left out", "\udcff\x00\udc9b junk") in reported
+    assert (path, "2 lines of cron that cannot be read: left out", "\udcff\x00\udc9b junk") in reported
     assert (path, "a line longer than what is read at a time: left out", "y" * 100) in reported
     assert 2 == len(reported), reported
     assert ["db07:extract"] == [run.job for poll in polls for run in poll.runs][:1]

@@ -79,12 +79,12 @@ def test_a_target_that_does_not_answer_makes_what_is_due_stale_and_never_missed(
         (
             "03:00",
             "03:12",
-            (RunState.PLANNED, STALE, "evidence is lost until 03:12 UTC: it is unknown whether it started"),
+            (RunState.PLANNED, STALE, "evidence is incomplete until 03:12 UTC: it is unknown whether it started"),
         ),
         (
             "03:11",
             "03:13",
-            (RunState.PLANNED, STALE, "evidence is lost until 03:13 UTC: it is unknown whether it started"),
+            (RunState.PLANNED, STALE, "evidence is incomplete until 03:13 UTC: it is unknown whether it started"),
         ),
         ("02:00", "03:09", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
         ("03:16", "03:30", (RunState.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),

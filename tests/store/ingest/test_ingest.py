@@ -341,7 +341,7 @@ def test_the_cursor_and_the_poll_details_of_its_target_are_stored_with_the_recor
     assert "from the beginning to 2026-11-20T02:00:00+00:00: log truncated" in text
 
 
-def test_adjacent_windows_of_lost_evidence_are_merged_and_of_separate_ones_the_later_is_kept(night: Estate) -> None:
+def test_windows_of_lost_evidence_within_the_lookback_are_merged_and_of_others_the_later_is_kept(night: Estate) -> None:
     columns = "SELECT lost_since_us, lost_until_us FROM target WHERE id = :id"
     results = []
     for since, until in (("01:00", "01:30"), ("01:20", "02:00"), ("03:00", "03:10")):
@@ -350,8 +350,19 @@ def test_adjacent_windows_of_lost_evidence_are_merged_and_of_separate_ones_the_l
     assert [
         [(micros(at("01:00")), micros(at("01:30")))],
         [(micros(at("01:00")), micros(at("02:00")))],
-        [(micros(at("03:00")), micros(at("03:10")))],
-    ] == results
+        [(micros(at("01:00")), micros(at("03:10")))],
+    ] == results, "what was unknown does not become missed"
+
+
+def test_a_newly_skipped_record_may_be_any_start_since_the_starts_were_last_known(night: Estate) -> None:
+    columns = "SELECT lost_since_us, lost_until_us FROM target WHERE id = :id"
+    night.ingest(seen_until=at("03:00"))
+    line = SkippedRecord("cron.log", "1 line of cron that cannot be read: left out", "Nov 27")
+    night.ingest(skipped=(line,), seen_until=at("03:10"))
+    window = night.rows(columns, id=night.host)
+    assert micros(at("03:00")) == window[0][0]
+    night.ingest(skipped=(line,), seen_until=at("03:20"))
+    assert window == night.rows(columns, id=night.host), "the same record again is no further start"
 
 
 def test_a_failing_target_is_reported_once_when_lost_and_once_when_back(night: Estate) -> None:
