@@ -59,6 +59,7 @@ def test_the_clock_of_a_process_its_files_and_its_children_is_shifted(library: P
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", IN_EACH_RUN)
 def test_what_reads_a_clock_holds_at_another_instant(library: Path, tmp_path: Path, name: str) -> None:
     """A third of the files on each instant, of each test one case: `make dates` runs all on all."""
@@ -66,6 +67,6 @@ def test_what_reads_a_clock_holds_at_another_instant(library: Path, tmp_path: Pa
     options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-p", "tests.dates", "--basetemp", str(tmp_path / "x")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-m", "not lab and not deep", *map(str, files)],
-        env=environment(library, INSTANTS[name]), cwd=TESTS.parent, capture_output=True, text=True, timeout=280,
+        env=environment(library, INSTANTS[name]), cwd=TESTS.parent, capture_output=True, text=True, timeout=1100,
     )  # fmt: skip
     assert 0 == done.returncode, done.stdout[-8000:]
