@@ -31,12 +31,15 @@ from console.control.alerts.joint_repair import needs_restart
 from console.control.alerts.routing import affected_services
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.titles import is_known_cancellation
+from console.control.snapshot.runs import has_no_clock
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification, SilenceFacts
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.service import NOT_AT_RISK, Timeliness
 from console.text.cleaning import clean_line
+from console.timing.business_dates import business_date_of
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
+from console.timing.schedule import next_instant
 from console.timing.zones import instant_at, zone_of
 
 WAIT_STAGE = "wait"
@@ -153,18 +156,15 @@ def suppress_distant(context: AlertContext, notification: Notification) -> Suppr
         return None
     run = subject.match.to_repair
     until = min(day.deadline for day in at_risk) - DISTANT
-    last = min(day.act_by or day.deadline for day in at_risk)
-    starts = (
-        later.period_at
-        for later in (index.runs.get(run.job_id, ()) if run is not None else ())
-        if later.state is RunState.PLANNED and run is not None and later.business_date == run.business_date
-    )
-    at = min((start for start in starts if start is not None and context.now < start < last), default=None)
-    if at is None or until <= context.now or any(day.timeliness is not Timeliness.AT_RISK for day in at_risk):
+    if run is None or until <= context.now or any(day.timeliness is not Timeliness.AT_RISK for day in at_risk):
         return None
-    why = (
-        f"its job starts again at {zoned_time(at, subject.decision.zone, context.now)}; notified 12 h before a deadline"
-    )
+    job = index.job(run.job_id)
+    at = next_instant(job.schedule, context.now) if not has_no_clock(job) and job.paused_since is None else None
+    last = min(day.act_by or day.deadline for day in at_risk)
+    if at is None or at >= last or business_date_of(at, None, job.zone, job.cutoff) != run.business_date:
+        return None
+    start = zoned_time(at, subject.decision.zone, context.now)
+    why = f"its job starts again at {start}; notified 12 h before a deadline"
     return Suppression(DISTANT_STAGE, why, until)
 
 

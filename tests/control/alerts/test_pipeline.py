@@ -32,7 +32,7 @@ from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from console.domain.switches import Modes, SwitchState
 from tests.control.ledger import Ledger, ended
-from tests.factories import at, estate, feeds, job, minutes, service, target
+from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="etl")
 LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
@@ -1186,6 +1186,29 @@ def test_the_fix_of_an_unreachable_target_survives_a_long_error() -> None:
     ledger.target(1, failing_since=at("02:30"), error=error, error_kind="unreachable")
     assert [("opened", "default")] == sent_at(ledger, "03:08")
     assert only(ledger).reason.endswith("… Fix: free the disk of /var/lib/headway/spool")
+
+
+@pytest.mark.parametrize("minutes_of_schedule, sent", [("*/15", []), ("0", [("opened", "default")])])
+def test_a_failure_long_before_its_deadline_is_notified_only_if_no_later_start_repairs_it(
+    minutes_of_schedule: str, sent: list[tuple[str, str]]
+) -> None:
+    """A job of every quarter of an hour, 13 hours before its service is due; and one that starts once a day."""
+    hours = "*" if minutes_of_schedule != "0" else "3"
+    often = job(
+        1, "hosts/often", replace(daily("03:00"), expression=f"{minutes_of_schedule} {hours} * * *"), cutoff=time(0)
+    )
+    facts = estate(
+        often,
+        services=[service("daily", "16:02", often, cutoff=time(0))],
+        targets=[target(1)],
+        settings=EvaluationSettings(default_route=("default",)),
+    )
+    ledger = Ledger(facts)
+    ledger.evaluate("02:50")
+    fails(ledger, often, "03:00")
+    assert sent == sent_at(ledger, "03:03")
+    suppressed = [notice for incident in ledger.decisions.incidents for notice in incident.suppressed]
+    assert [("distant deadline", at("04:02"))] * (not sent) == [(notice.stage, notice.until) for notice in suppressed]
 
 
 def test_a_delivered_notification_is_not_repeated_as_its_act_by_passes() -> None:
