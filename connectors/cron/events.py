@@ -38,7 +38,7 @@ BODY = re.compile(r"(?=.*\)\Z)\((.*?)\) ([A-Za-z][A-Za-z ]*?) \((.*)\)", re.DOTA
 CUT_BODY = re.compile(r"\((.*?)\) (CMD|END|CMDEND) \((.*)", re.DOTALL)
 """A message that syslog cut: its last parenthesis is missing."""
 OF_CRON = re.compile(r"cron|\bCMD\b|\0", re.IGNORECASE)
-"""Found in each line of cron, whatever its form; a NUL stands where a crash destroyed a log."""
+"""Found in each line of cron, whatever its form; a crash that destroyed a log leaves NUL."""
 OF_START = re.compile(r"\) CMD \(|USER \S+ pid +\d+ cmd |Job `\S+' started")
 JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
 GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
@@ -141,7 +141,7 @@ def _of_child(at: datetime, line: str, pid: int, message: str) -> CronEvent | No
 
 def stamp(line: str, now: datetime, zone: tzinfo, after: datetime | None = None) -> tuple[datetime, str] | None:
     """The time of a line, and its text after time and host; None without a readable time. `after`: the earliest time
-    that it can have, by the line before it; it tells readings apart that come twice, as the clocks go back."""
+    that it can have, by the line before it; it separates readings that come twice, as the clocks go back."""
     line = line[PRIORITY.match(line).end() :]  # type: ignore[union-attr]  # it matches everywhere
     try:
         if match := ISO.fullmatch(line):

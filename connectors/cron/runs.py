@@ -260,8 +260,7 @@ class HostPoll:
         self.is_log_read = not reading.has_more and not reading.moved
 
     def _written_after(self, place: LogPosition | None) -> datetime:
-        """The earliest time of the lines after that position: what had been written when all of it was read is before
-        it."""
+        """The earliest time of the lines after that position: lines written before all of it was read are earlier."""
         is_whole = place is not None and place.tag != "-"
         read_at = place.since if place is not None and is_whole else 0
         return (instant(max(self.cursor.last_line_at, read_at)) or EPOCH) - OUT_OF_ORDER

@@ -40,7 +40,7 @@ def croniter_steps(expression: str, local: datetime, forward: bool = True) -> It
         raise ValueError("it is longer than an expression or has a random part")
     try:
         steps = croniter(expression, local, ret_type=datetime)
-    except (TypeError, KeyError, IndexError, OverflowError) as fault:  # what its checks let through
+    except (TypeError, KeyError, IndexError, OverflowError) as fault:  # its checks miss these
         raise ValueError("it is not an expression of croniter") from fault
 
     def stepped() -> Iterator[datetime]:

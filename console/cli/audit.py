@@ -20,7 +20,9 @@ from console.timing.durations import parse_duration
 OPEN_ESTATE_NOTE = (
     "config has no [[permissions]]: everybody who can write this store has every permission. Fix: docs/security.md"
 )
-FOREIGN_NOTE = "the store holds what Headway did not make, and what may write in anybody's name: {}. Fix: remove it"
+FOREIGN_NOTE = (
+    "the store holds objects that Headway did not make, which may write in the name of any user: {}. Fix: remove them"
+)
 UNGUARDED_NOTE = (
     "the audit log is no longer append-only: triggers missing or disabled: {}. A user with rights on its"
     " tables did that. Fix: verify with --head, stored outside of this store"

@@ -48,7 +48,7 @@ class _Suggestion:
         shared = [
             f"reads {dataset.name}, written {relative_time_text(dataset.written, now)}" for dataset in self.datasets
         ]
-        return [*shared, *((_harm_text(self.buffer),) if self.buffer is not None else ())]
+        return [*shared, *((_counts_text(self.buffer),) if self.buffer is not None else ())]
 
 
 def run_suggest(arguments: argparse.Namespace) -> int:
@@ -132,14 +132,14 @@ def _reasons(pair: _Suggestion) -> Iterator[str]:
     if pair.datasets:
         yield f"the downstream reads {pair.datasets[0].name}"
     if pair.buffer is not None:
-        yield _harm_text(pair.buffer)
+        yield _counts_text(pair.buffer)
 
 
-def _harm_text(pair: SuggestedDependency) -> str:
-    others = pair.nights - len(pair.violated)
+def _counts_text(pair: SuggestedDependency) -> str:
+    ordinary = pair.nights - len(pair.violated)
     return (
         f"harmed on {pair.harmed} of {len(pair.violated)} violated nights"
-        f" and on {pair.harmed_otherwise} of {others} others"
+        f" and on {pair.harmed_otherwise} of {ordinary} others"
     )
 
 

@@ -53,7 +53,7 @@ class TargetFacts:
     """Evidence of starts between these instants is incomplete (a truncated log, an unread line): none there counts as
     missed."""
     unread: str = ""
-    """What was not read there; empty if unknown."""
+    """The evidence that was not read there; empty if unknown."""
     behind: timedelta = timedelta(0)
     """How far its clock is behind ours: its scheduler starts jobs that much later."""
     pause: SystemPause | None = None

@@ -35,7 +35,7 @@ def _parts(pattern: str) -> list[str]:
     """The texts between the stars."""
     parts = [""]
     for number, text in enumerate(pattern.split(_STAR)):
-        begin, *others = text.split("*")
+        begin, *following = text.split("*")
         parts[-1] += ("*" if number else "") + begin
-        parts += others
+        parts += following
     return parts

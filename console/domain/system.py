@@ -142,7 +142,7 @@ class TargetView:
 
     @property
     def unread(self) -> str:
-        """What was not read in the window of incomplete evidence; empty without one."""
+        """The evidence that was not read in the incomplete window; empty without one."""
         return next(reversed(self.skipped_reasons), "") if self.lost is not None else ""
 
     @property

@@ -185,17 +185,17 @@ class PgCron(EveryReading, CronsimClock):
                 raise ValueError("it never passes")
             return cls(zone=UTC, every=int(match[1]))
         first, *_ = text.split()
-        words = NICKNAMES.get(first, text).split()[:5]
-        if len(words) != 5:
+        parts = NICKNAMES.get(first, text).split()[:5]
+        if len(parts) != 5:
             raise ValueError("it is not an expression of five fields")
-        fields = ["L" if at == 2 and word == "$" else cls._field(word) for at, word in enumerate(words)]
+        fields = ["L" if at == 2 and part == "$" else cls._field(part) for at, part in enumerate(parts)]
         return cls(zone=zone_of(zone), fields=checked(single_steps(" ".join(fields))))
 
     @classmethod
-    def _field(cls, word: str) -> str:
-        match = cls._LIST.match(word)
+    def _field(cls, part: str) -> str:
+        match = cls._LIST.match(part)
         if match is None:
-            raise ValueError(f'"{word}" is no list of numbers')
+            raise ValueError(f'"{part}" is not a list of numbers')
         return match[0]
 
 
@@ -255,14 +255,14 @@ class Quartz(DialectClock):
     @classmethod
     def read(cls, text: str, zone: str) -> Self:
         place = zone_of(zone)
-        words = text.upper().split()
-        if len(words) == 7 and words[6] == "*":
-            words.pop()
-        if len(words) != 6:
+        parts = text.upper().split()
+        if len(parts) == 7 and parts[6] == "*":
+            parts.pop()
+        if len(parts) != 6:
             raise ValueError("it is not a Quartz expression of six fields; years are not expanded")
-        if not {"*", "?"} & {words[3], words[5]}:
+        if not {"*", "?"} & {parts[3], parts[5]}:
             raise ValueError("Quartz takes no day of the month beside a day of the week")
-        fields = checked(" ".join(cls._field(word, number) for number, word in enumerate(words)))
+        fields = checked(" ".join(cls._field(part, number) for number, part in enumerate(parts)))
         second, _, five = fields.partition(" ")
         return cls(zone=place, with_seconds=fields, fields=five if second == "0" else "")
 
@@ -270,16 +270,16 @@ class Quartz(DialectClock):
         return CronSim(self.with_seconds, local, reverse=not forward)
 
     @classmethod
-    def _field(cls, word: str, number: int) -> str:
-        if word in ("*", "?"):
+    def _field(cls, part: str, number: int) -> str:
+        if part in ("*", "?"):
             return "*"
-        if number == 3 and word in ("L", "LW"):
-            return word
-        if number == 5 and word == "L":
+        if number == 3 and part in ("L", "LW"):
+            return part
+        if number == 5 and part == "L":
             return "6"
-        if number == 5 and (match := re.fullmatch(r"([A-Z0-9]+?)(L|#[1-5])", word)):
+        if number == 5 and (match := re.fullmatch(r"([A-Z0-9]+?)(L|#[1-5])", part)):
             return f"{cls._number(match[1], number) - 1}{match[2]}"
-        taken = {value for part in word.split(",") for value in cls._part(part, number)}
+        taken = {value for item in part.split(",") for value in cls._part(item, number)}
         return ",".join(str(value - (number == 5)) for value in sorted(taken))
 
     @classmethod
@@ -288,7 +288,7 @@ class Quartz(DialectClock):
         low, high = cls._RANGES[number]
         match = cls._PART.fullmatch(part)
         if match is None or not part:
-            raise ValueError(f'"{part}" is no number or range of Quartz that is expanded here')
+            raise ValueError(f'"{part}" is not a number or range of Quartz that is expanded here')
         first = low if match[1] in ("", "*") else cls._number(match[1], number)
         is_open = match[1] in ("", "*") or (match[3] and not match[2])
         last = high if is_open else cls._number(match[2] or match[1], number)

@@ -144,7 +144,7 @@ def suppress_cancelled(context: AlertContext, notification: Notification) -> Sup
 
 DISTANT_STAGE = "distant deadline"
 DISTANT = timedelta(hours=12)
-"""A deadline that is further away wakes nobody while the job starts again in time by its schedule."""
+"""A deadline that is further away is not notified while the job starts again in time by its schedule."""
 
 
 def suppress_distant(context: AlertContext, notification: Notification) -> Suppression | None:

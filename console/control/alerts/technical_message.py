@@ -149,7 +149,7 @@ def _next_steps(context: AlertContext, subject: AlertSubject, plain: bool) -> It
 
 def _repairs(context: AlertContext, subject: AlertSubject) -> Iterator[tuple[str, str]]:
     """Rows that repair it, or show why it waits, "Do" with a command; its own repair first, after the probe of its
-    target. While a freeze refuses a command, the one that ends the freeze stands before it, once."""
+    target. While a freeze refuses a command, the one that ends the freeze comes before it, once."""
     yield from dict.fromkeys(_repair_rows(context, subject))
 
 

@@ -46,15 +46,15 @@ def suggest_dependencies(
     jobs: Sequence[JobNights], known: Collection[tuple[int, int]], zone: tzinfo
 ) -> list[SuggestedDependency]:
     """At most one upstream per job, the most significant pairs first. `known`: (upstream, downstream) by job id; a pair
-    that is connected through these is not suggested, and what these explain is no evidence for another. Clocks are
-    those of `zone`."""
+    that is connected through these is not suggested, and a violation that these explain does not count for another.
+    Clocks are those of `zone`."""
     history = _History(jobs, set(known), zone)
     connected = connected_jobs(known)
     pairs = [
         pair for row in history.clock_rows() for pair in history.compare(row, connected.get(jobs[row].id, frozenset()))
     ]
-    found = _discoveries(pairs)
-    suggestions = [history.suggestion(pair) for pair in _direct(found) if pair.ordinary_p <= ORDINARY_P]
+    discoveries = _discoveries(pairs)
+    suggestions = [history.suggestion(pair) for pair in _direct(discoveries) if pair.ordinary_p <= ORDINARY_P]
     return sorted(suggestions, key=lambda pair: (pair.p, pair.downstream, pair.upstream))
 
 
@@ -180,10 +180,10 @@ class _History:
         most = np.minimum(broken, all_bad)
         everything = self._log_choose(runs, all_bad)
         p = np.zeros(len(runs))
-        for more in range(int((most - harmed).max(initial=-1)) + 1):
-            count = np.minimum(harmed + more, most)
+        for excess in range(int((most - harmed).max(initial=-1)) + 1):
+            count = np.minimum(harmed + excess, most)
             chance = self._log_choose(broken, count) + self._log_choose(runs - broken, all_bad - count) - everything
-            p += np.where(harmed + more <= most, np.exp(chance), 0.0)
+            p += np.where(harmed + excess <= most, np.exp(chance), 0.0)
         least = self._log_choose(broken, most) + self._log_choose(runs - broken, all_bad - most) - everything
         return np.minimum(p, 1.0), np.exp(least)
 
@@ -223,11 +223,11 @@ def _discoveries(pairs: Sequence[_Pair]) -> list[_Pair]:
     return testable[: passed.max(initial=-1) + 1]
 
 
-def _direct(found: Sequence[_Pair]) -> Iterable[_Pair]:
-    """The best upstream per downstream. An upstream that acts through another one has the weaker evidence, as what
-    goes wrong between them is no evidence for it."""
+def _direct(pairs: Sequence[_Pair]) -> Iterable[_Pair]:
+    """The best upstream per downstream. An upstream that acts through another one has the weaker evidence, as a
+    failure between them does not count for it."""
     best: dict[int, _Pair] = {}
-    for pair in found:  # the most significant first
+    for pair in pairs:  # the most significant first
         best.setdefault(pair.downstream, pair)
     return best.values()
 

@@ -35,7 +35,7 @@ MAX_RUNS = 1_000
 """Maximum runs of one bulk plan: their ids fit into the request size that PostgreSQL accepts from a console
 (grants.sql)."""
 ORDER_SECONDS = 5.0
-"""How long an order is waited for; it stands also without an engine."""
+"""How long an order is waited for; it remains also without an engine."""
 
 
 def start_plan(

@@ -168,7 +168,7 @@ class RequestServer:
                 flags = {"not_found": UnknownName | NotFound, "key_reused": KeyReused}
                 answer = {flag: True for flag, errors in flags.items() if isinstance(problem, errors)}
             except Exception as problem:
-                if isinstance(problem, MALFORMED):  # whoever may ask may fill the log
+                if isinstance(problem, MALFORMED):  # no traceback: any login could fill the log
                     place = traceback.extract_tb(problem.__traceback__)[-1]
                     at, by = f"{place.name} in {place.filename}:{place.lineno}", arguments["by"]
                     log.warning("request failed", kind=kind, by=by, error=self._shown(repr(problem)), at=at)

@@ -42,9 +42,9 @@ class RotaCalendar(NamedTuple):
         """The events that are left out, the first by name; empty if none is."""
         if not self.left_out:
             return ""
-        others = len(self.left_out) - 1
-        more = f", and {others} other event{'s' * (others != 1)}" if others else ""
-        return f"is read without {self.left_out[0]}{more}"
+        further = len(self.left_out) - 1
+        suffix = f", and {further} other event{'s' * (further != 1)}" if further else ""
+        return f"is read without {self.left_out[0]}{suffix}"
 
 
 def read_rota(text: str, people: Sequence[str], begins: datetime, ends: datetime) -> RotaCalendar:

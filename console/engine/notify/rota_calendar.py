@@ -65,7 +65,7 @@ def read_calendar(
 ) -> tuple[tuple[OnCallShift, ...], tuple[str, ...]]:
     """Shifts that overlap the window, by start, and the events that are left out, each with line and reason. On call is
     the first attendee, or the summary, that matches one of `people` (ignoring case), else the first attendee or summary
-    as written; those who accepted come first, and nobody who declined. Raises CalendarUnreadable."""
+    as written; those who accepted come first, and those who declined are left out. Raises CalendarUnreadable."""
     known = {name_key(name): name for name in people}
     shifts: list[OnCallShift] = []
     left_out: list[tuple[int, str]] = []
@@ -215,14 +215,14 @@ def _occurrences(events: Sequence[_Event], calendar: _Calendar, begins: datetime
         made.add_component(event.component)
     try:
         with _processor_limit(SERIES_SECONDS):
-            found = [
+            occurrences = [
                 occurrence
                 for series in recurring_ical_events.of(made).series
                 for occurrence in series.between(begins - DAY, ends + DAY)
             ]
-            if len(found) > MAX_EVENTS:
+            if len(occurrences) > MAX_EVENTS:
                 raise CalendarUnreadable(f"it has more than {MAX_EVENTS:,} shifts within {(ends - begins).days} days")
-            return [occurrence.as_component(keep_recurrence_attributes=False) for occurrence in found]
+            return [occurrence.as_component(keep_recurrence_attributes=False) for occurrence in occurrences]
     except _TooSlow:
         raise _EventFault("its repetitions take too long to find; begin them later", "RRULE") from None
     except CalendarUnreadable:

@@ -138,7 +138,8 @@ def _copy_rows(connection: sqlite3.Connection) -> None:
     """Copies the rows of `copy` into the tables of a new store: no trigger, view or default of it comes along."""
     tables = [name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")]
     for table in sorted(tables, key=lambda name: name == "meta"):  # last: a trigger of the audit writes it
-        columns = ", ".join(f'"{row[1]}"' for row in connection.execute(f"PRAGMA main.table_info({table})"))
+        listed = connection.execute("SELECT name FROM pragma_table_info(?, 'main')", (table,))
+        columns = ", ".join(f'"{name}"' for (name,) in listed)
         connection.execute(f"DELETE FROM main.{table}")  # noqa: S608  (our own names)
         connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM copy.{table}")  # noqa: S608
 

@@ -72,7 +72,7 @@ _CONNECTION_SETTINGS = (
     " set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false),"
     " set_config('tcp_user_timeout', '25s', false)"
 )
-"""So that the server notices a client that is gone, and gives up its locks."""
+"""So that the server notices a client that is gone, and releases its locks."""
 _END_CUT_OFF = (
     "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.relation ="
     " CAST('lease' AS regclass) AND l.mode = 'RowShareLock' WHERE a.usename = current_user AND a.wait_event ="

@@ -21,7 +21,7 @@ ANSWER_SECONDS = 30.0
 """Per answer; as long as a writer waits for SQLite's lock."""
 POLL_SECONDS = 0.1
 BLOCKED_SECONDS = 0.2
-"""How long a statement of a writer takes until it is asked which sessions it waits for."""
+"""How long a writer's statement runs before the sessions that it waits for are looked up."""
 FRESH_SECONDS = 5.0
 """How long after its last answer a connection is used again without a ping."""
 

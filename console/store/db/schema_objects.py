@@ -40,7 +40,7 @@ Objects = Mapping[tuple[str, str], tuple[str, str]]
 def sqlite_objects(session: Session) -> Objects:
     """The objects of a file, without those of SQLite itself."""
     rows = session.rows(_SQLITE_OBJECTS)
-    return {(kind, name): (table, " ".join(sql.split())) for kind, name, table, sql in rows}
+    return {(row.type, row.name): (row.tbl_name, " ".join(row.sql.split())) for row in rows}
 
 
 def objects_digest(objects: Objects) -> str:
@@ -49,8 +49,8 @@ def objects_digest(objects: Objects) -> str:
 
 def sqlite_foreign(session: Session) -> tuple[str, ...]:
     """Objects of a file that a new store does not have, or not in this form: "trigger x on switch"."""
-    found = sqlite_objects(session)
-    if objects_digest(found) == SQLITE_DIGEST:
+    objects = sqlite_objects(session)
+    if objects_digest(objects) == SQLITE_DIGEST:
         return ()
     with tempfile.TemporaryDirectory() as folder:
         make_store(path := Path(folder) / "new.db")
@@ -58,7 +58,7 @@ def sqlite_foreign(session: Session) -> tuple[str, ...]:
             expected = sqlite_objects(SqliteAdapter(new))
     return tuple(
         f"{kind} {name}" if name == table else f"{kind} {name} on {table}"
-        for (kind, name), (table, sql) in sorted(found.items())
+        for (kind, name), (table, sql) in sorted(objects.items())
         if expected.get((kind, name)) != (table, sql)
     )
 

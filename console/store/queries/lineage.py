@@ -273,8 +273,8 @@ class LineageQueries(ContextQueries):
             first = {run.business_date: run for run in reversed(all_runs)}
             if len(all_runs) <= MAX_RUNS_A_NIGHT * len(first):
                 is_daily = len(all_runs) <= DAILY_RUNS * len(first)
-                kept = tuple(run for run in all_runs if not is_daily or run is first[run.business_date])
-                histories.append(JobNights(job_id, clean_name(jobs[job_id].name), jobs[job_id].system, kept))
+                counted = tuple(run for run in all_runs if not is_daily or run is first[run.business_date])
+                histories.append(JobNights(job_id, clean_name(jobs[job_id].name), jobs[job_id].system, counted))
         units = {job_id: row.parent_id or job_id for job_id, row in jobs.items()}
         known = self.link.rows("SELECT upstream_id, downstream_id FROM dependency")
         watched = (row for row in known if row.upstream_id in units and row.downstream_id in units)
