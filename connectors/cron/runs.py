@@ -321,6 +321,8 @@ class HostPoll:
             record = read_record(text_of(data), file.owner)
             if record is not None:
                 self.cursor.book.add_record(record, lines.find)
+            else:
+                self.skipped.append(SkippedRecord(file.path, "the line is not a record of headway-sh", text_of(data)))
         self.cursor.records[file.path] = reading.place
         self.has_more |= reading.has_more
         self.are_records_read &= not reading.has_more and not reading.moved

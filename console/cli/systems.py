@@ -125,7 +125,7 @@ def _target_facts(target: TargetView, now: datetime) -> Iterator[tuple[str, str]
     tried, answered = target.last_ok, ""
     if target.next_try is not None:
         tried, answered = target.last_try, f"; last answered {age_text(target.last_ok, now)}"
-    failing, lost = target.failing_since, target.lost
+    failing = target.failing_since
     listed = f", listed {age_text(target.inventory, now)}" if target.inventory else ""
     yield "kind", f"{target.kind} {target.version}".strip()
     yield "polled", f"{age_text(tried, now)}, every {format_duration(target.poll_every_s)}{answered}"
@@ -139,8 +139,7 @@ def _target_facts(target: TargetView, now: datetime) -> Iterator[tuple[str, str]
     yield "jobs", f"{target.jobs:,}{listed}"
     yield "clock", "" if target.skew_s is None else f"{target.skew_s:+.1f} s from this machine"
     yield "zone", target.zone
-    unread = f": {target.unread}" if target.unread else ""
-    yield "evidence", f"incomplete from {timestamp(lost[0])} to {timestamp(lost[1])}{unread}" if lost else ""
+    yield "evidence", target.incomplete_text(timestamp)
     yield "skipped", f"{target.skipped:,} records skipped" if target.skipped else ""
     yield "can", " ".join(verb.replace("_", " ") for verb in target.capabilities)
 

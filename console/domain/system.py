@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from connectors.sdk.states import STOPPED
 from console.domain.header import unseen_status
+from console.domain.ids import EPOCH
 from console.domain.switches import SystemPause
 from console.timing.durations import format_duration
 
@@ -144,6 +145,15 @@ class TargetView:
     def unread(self) -> str:
         """The evidence that was not read in the incomplete window; empty without one."""
         return next(reversed(self.skipped_reasons), "") if self.lost is not None else ""
+
+    def incomplete_text(self, clock: Callable[[datetime], str]) -> str:
+        """ "incomplete from 03:10 to 03:25: line 3: no time"; empty while evidence is complete. `clock` formats an
+        instant."""
+        if self.lost is None:
+            return ""
+        since, until = self.lost
+        begin = f"from {clock(since)} to" if since > EPOCH else "until"
+        return f"incomplete {begin} {clock(until)}{f': {self.unread}' if self.unread else ''}"
 
     @property
     def is_incomplete(self) -> bool:

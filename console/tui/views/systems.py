@@ -189,10 +189,7 @@ def _reads(view: TargetView, ctx: RenderContext) -> Labelled:
         age = format_duration(now - view.seen_until)
         seen = f"all starts known until {clock.day(view.seen_until, now)}, {age} ago"
     listed = f", listed {format_duration(now - view.inventory)} ago" if view.inventory else ""
-    unread = f": {view.unread}" if view.unread else ""
-    lost = (
-        "" if view.lost is None else f"incomplete from {ctx.stamp(view.lost[0])} to {ctx.stamp(view.lost[1])}{unread}"
-    )
+    lost = view.incomplete_text(ctx.stamp)
     return [
         ("kind", _kind_text(view), "plain"),
         ("cursor", seen, "plain"),
