@@ -14,7 +14,8 @@ missing() {
   local package
   while read -r package _; do
     case $package in ''|'#'*) continue ;; esac
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s ' "$package"
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] && continue
+    command -v "$package" >/dev/null || printf '%s ' "$package"  # npm may come with another maker's nodejs
   done <"$list"
 }
 
