@@ -60,8 +60,6 @@ class CronCursor:
     """Start of the first job that the log lacks, epoch seconds; 0 while the log is complete."""
     inventory: str = ""
     """Hash of the inventory that came with an earlier poll."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Crontabs that cron refused to read, by path, with its message."""
 
     def follow_only(self, logs: Sequence[str], spool: str) -> None:
         """Drops positions in files that the settings no longer name."""
@@ -83,7 +81,6 @@ class CronCursor:
             "sil": self.unlogged_since,
             "inv": self.inventory,
             **({"jrn": self.journal} if self.journal else {}),
-            **({"ref": self.refused} if self.refused else {}),
         }
         return json.dumps(value, separators=(",", ":"))
 
@@ -110,7 +107,6 @@ class CronCursor:
                 unlogged_since=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
                 journal=str(value.get("jrn", "")),
-                refused=_texts(value.get("ref", {})),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None

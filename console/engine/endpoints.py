@@ -174,10 +174,10 @@ def error_reply(status: int, error: str, fix: str, *headers: tuple[str, str]) ->
     return ServerReply(status, json.dumps({"error": error, "fix": fix}).encode() + b"\n", JSON, headers)
 
 
-def body_fault(error: ValidationError, fix: str) -> ServerReply:
-    """ "alerts.0.startsAt: Field required. Fix: …"; never a value, which may be secret."""
+def body_fault(error: ValidationError, fix: str, position: str = "") -> ServerReply:
+    """ "alerts.0.startsAt: Field required. Fix: …", `position` before it; never a value, which may be secret."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"])) or "body"
+    place = position + ".".join(map(str, first["loc"])) or "body"
     return ServerReply.of_text(400, f"{place}: {first['msg']}. Fix: {fix}")
 
 

@@ -6,14 +6,16 @@ they never set the state of a run; a job that Headway does not know stays unknow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from functools import lru_cache
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from connectors.sdk.transport.http_server import ServerReply
 from console.domain.ids import EPOCH, micros
@@ -34,6 +36,20 @@ WRITE_ROWS = 1_000
 """Datasets, and facets, of one transaction: polls wait for no longer one."""
 FIX = "send OpenLineage events (specification 2-0-2), one or an array"
 
+_ZONE_NAME = re.compile(r"\[[\w/+-]+\]$")
+
+
+def _without_zone_name(value: Any) -> Any:
+    """ "2026-11-27T03:00:00Z" of "2026-11-27T03:00:00Z[Europe/London]", as producers in Java print it."""
+    return _ZONE_NAME.sub("", value) if isinstance(value, str) else value
+
+
+def _in_utc(time: datetime) -> datetime:
+    """UTC for a time without an offset, which the producer cannot be made to send."""
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+_Time = Annotated[datetime, BeforeValidator(_without_zone_name), AfterValidator(_in_utc)]
 _Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
 
@@ -75,7 +91,7 @@ _Datasets = Annotated[list[_Dataset], Field(max_length=MAX_DATASETS)] | None
 
 
 class _Event(BaseModel):
-    time: AwareDatetime = Field(alias="eventTime")
+    time: _Time = Field(alias="eventTime")
     type: Literal["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"] | None = Field(
         default=None, alias="eventType"
     )
@@ -92,9 +108,6 @@ class _Event(BaseModel):
         root = parent.root if parent is not None else None
         jobs = (self.job, parent.job if parent is not None else None, root.job if root is not None else None)
         yield from ((job.namespace, job.name) for job in jobs if job is not None)
-
-
-_EVENTS = TypeAdapter(list[_Event])
 
 
 def dataset_text(namespace: str, name: str) -> str:
@@ -121,7 +134,7 @@ class LineageReceiver:
         """Raises LeaseLost, StoreError."""
         now = self._clock.now()
         parsed = [_parse(body, now) for body in bodies]
-        events = [event for answer in parsed if not isinstance(answer, ServerReply) for event in answer]
+        events = [event for answer in parsed if not isinstance(answer, ServerReply) for event in answer.events]
         names = {name for event in events for _, name in event.job_names()}
         with self._store.read() as session:
             known = jobs_by_source_id(session, names)
@@ -133,12 +146,13 @@ class LineageReceiver:
                 replies.append(answer)
                 continue
             matched = 0
-            for event in answer:
+            for event in answer.events:
                 if (job_id := _job_of(event, known)) is not None:
                     matched += 1
                     seen_us = micros(min(max(event.time, EPOCH), now))
                     _collect(event, job_id, seen_us, datasets, facets)
-            replies.append(ServerReply.of_text(200, f"{len(answer)} received, {matched} about a known job"))
+            text = f"{len(answer.events)} received, {matched} about a known job"
+            replies.append(ServerReply.of_text(200, "; ".join([text, *answer.left_out])))
         uses, texts = sorted(datasets.items()), sorted(facets.items())
         for start in range(0, max(len(uses), len(texts)), WRITE_ROWS):
             rows = slice(start, start + WRITE_ROWS)
@@ -147,15 +161,37 @@ class LineageReceiver:
         return replies
 
 
-def _parse(body: bytes, now: datetime) -> list[_Event] | ServerReply:
-    """The events, or the refusal."""
-    is_array = body.lstrip()[:1] == b"["
+class _Batch(NamedTuple):
+    events: list[_Event]
+    left_out: list[str]
+    """The first fault of an event that cannot be read, and how many more there are."""
+
+
+def _parse(body: bytes, now: datetime) -> _Batch | ServerReply:
+    """The events that can be read, or the refusal where none can."""
+    if body.lstrip()[:1] != b"[":
+        answer = _parse_event(lambda: _Event.model_validate_json(body), "", now)
+        return _Batch([answer], []) if isinstance(answer, _Event) else answer
     try:
-        events = _EVENTS.validate_json(body) if is_array else [_Event.model_validate_json(body)]
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        return ServerReply.of_text(400, f"body: Invalid JSON. Fix: {FIX}")
+    answers = [_parse_event(partial(_Event.model_validate, value), f"{at}.", now) for at, value in enumerate(values)]
+    events = [answer for answer in answers if isinstance(answer, _Event)]
+    refusals = [answer for answer in answers if isinstance(answer, ServerReply)]
+    if refusals and not events:
+        return refusals[0]
+    further = [f"{len(refusals) - 1} more left out"] if len(refusals) > 1 else []
+    return _Batch(events, [*(f"left out: {refusal.body.decode().strip()}" for refusal in refusals[:1]), *further])
+
+
+def _parse_event(read: Callable[[], _Event], position: str, now: datetime) -> _Event | ServerReply:
+    """`position`: that of its fields in an array, "2."."""
+    try:
+        event = read()
     except ValidationError as error:
-        return body_fault(error, FIX)
-    times = ((f"{number}.eventTime" if is_array else "eventTime", event.time) for number, event in enumerate(events))
-    return ahead_fault(times, now) or events
+        return body_fault(error, FIX, position)
+    return ahead_fault([(f"{position}eventTime", event.time)], now) or event
 
 
 def _job_of(event: _Event, known: Mapping[str, Sequence[tuple[str, int]]]) -> int | None:

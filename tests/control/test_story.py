@@ -108,10 +108,10 @@ Daily revenue  green by 06:30; estimated from declared duration
 Owner          data-platform
 Rate           headway alert rate {alert} yes|no
 
-JOB              NEXT START (UTC)  EFFECT
-load_orders      04:00             reads stale data unless fixed before, then rerun
-refresh_revenue  05:00             reads stale data unless fixed before, then rerun
-revenue_mart     05:45             reads stale data unless fixed before, then rerun
+JOB              START (UTC)  EFFECT
+load_orders      04:00        reads stale data unless fixed before, then rerun
+refresh_revenue  05:00        reads stale data unless fixed before, then rerun
+revenue_mart     05:45        reads stale data unless fixed before, then rerun
 
 Last log lines:
 

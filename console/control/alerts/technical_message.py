@@ -263,7 +263,7 @@ def _starts_table(index: EstateIndex, decision: IncidentDecision) -> list[str]:
                 effects.setdefault((at, reason.job), {}).setdefault(reason.text, service_title(index, service.service))
     if not effects or decision.closed:
         return []
-    header, *times = zoned_column("NEXT START", [at for at, _ in effects])
+    header, *times = zoned_column("START", [at for at, _ in effects])
     rows = [
         [job, at, "; ".join(text if len(texts) == 1 else f"{service}: {text}" for text, service in texts.items())]
         for at, ((_, job), texts) in zip(times, effects.items(), strict=True)

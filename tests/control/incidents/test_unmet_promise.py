@@ -500,4 +500,4 @@ def test_a_second_start_of_a_date_that_fails_has_an_act_by(is_load_moved: bool) 
     ledger.evaluate("03:13")
     [notice] = ledger.incident().notices
     assert notice.title.startswith("Supply plan 06:30 at risk: restart extract by ")
-    assert "\nJOB   NEXT START (UTC)  EFFECT\nload  03:30             reads stale data" in notice.body
+    assert "\nJOB   START (UTC)  EFFECT\nload  03:30        reads stale data" in notice.body

@@ -132,12 +132,12 @@ def test_repeated_and_late_events_change_nothing(bench: Bench, other: None, url:
 def test_an_event_from_the_future_is_refused_and_hides_no_later_one(bench: Bench, url: str) -> None:
     for time in ("2099-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"):
         ahead = {**event("extract", outputs=[ORDERS]), "eventTime": time}
-        for body, place in ((ahead, "eventTime"), ([event("extract"), ahead], "1.eventTime")):
-            reply = send(url, {**body, "producer": "wrong"} if isinstance(body, dict) else body)
-            assert 400 == reply.status_code
-            assert reply.text.startswith(
-                f"{place}: {time} is more than 5 min ahead of Headway's clock. Fix: set the clock"
-            )
+        fault = f"eventTime: {time} is more than 5 min ahead of Headway's clock. Fix: set the clock"
+        reply = send(url, ahead)
+        assert (400, True) == (reply.status_code, reply.text.startswith(fault))
+        reply = send(url, [event("extract"), ahead])
+        text = f"1 received, 1 about a known job; left out: 1.{fault}"
+        assert (200, True) == (reply.status_code, reply.text.startswith(text))
     assert () == tuple(reported(bench, "fake/extract").datasets)
     near = NOW + timedelta(minutes=4)
     assert 200 == send(url, event("extract", outputs=[ORDERS], at=near)).status_code
@@ -239,13 +239,30 @@ def test_known_pairs_and_pairs_without_an_order_are_not_suggested() -> None:
 FAULTS = {
     "text": ("{", "body: Invalid JSON"),
     "no job name": (event("extract", job={"namespace": "fake"}), "job.name: Field required"),
-    "time": ([event("extract"), event("extract", eventTime="soon")], "1.eventTime: "),
+    "time": ([event("extract", eventTime="late"), event("extract", eventTime="soon")], "0.eventTime: "),
+    "array": ("[{]", "body: Invalid JSON"),
+    "deep": ("[" * 100_000, "body: Invalid JSON"),
     "type": (event("extract", eventType="canary"), "eventType: Input should be 'START'"),
     "run": (event("extract", run={"runId": "canary"}), "run.runId: "),
     "dataset": (event("extract", inputs=[ORDERS, ("file", "")]), "inputs.1.name: "),
     "datasets": (event("extract", outputs=[ORDERS] * 1001), "outputs: List should have at most 1000 items"),
     "parent": (event("extract", run={"runId": str(uuid.uuid4()), "facets": {"parent": 1}}), "run.facets.parent: "),
 }
+
+
+def test_times_as_producers_in_java_and_python_write_them_count_as_utc_and_a_bad_event_is_left_out(
+    bench: Bench, other: None, url: str
+) -> None:
+    """The three events of a public report, and two that cannot be read among them."""
+    times = ("2026-11-27T03:00:00Z", "2026-11-27T03:00:00.829392", "2026-11-27T03:00:00.969066Z[Europe/London]")
+    good = [event("extract", outputs=[(ORDERS[0], f"{ORDERS[1]}{at}")]) for at in range(len(times))]
+    sent = [{**known, "eventTime": time.replace("-27T", "-20T")} for known, time in zip(good, times, strict=True)]
+    reply = send(url, [sent[0], event("extract", eventTime="soon"), *sent[1:], 7])
+    assert 200 == reply.status_code
+    assert reply.text.startswith("3 received, 3 about a known job; left out: 1.eventTime: ")
+    assert reply.text.endswith("; 1 more left out\n")
+    seen = {use.seen.replace(microsecond=0) for use in reported(bench, "fake/extract").datasets}
+    assert {NIGHT} == seen
 
 
 @pytest.mark.parametrize("fault", FAULTS)
