@@ -615,7 +615,7 @@ class FirstPollProgress:
             runs = self._runs[target.system]
             # rights and version are probed once all pages of the first poll are stored
             step = 0 if target.last_ok is None else 3 if target.rights or target.version else 2 if runs else 1
-            error = clean_line(target.error) if target.failing_since is not None else ""
+            error = clean_line(target.error) if target.polls_fail else ""
             stages.append(FirstPollStage(f"{target.system}/{target.name}", step, target.jobs, runs, error))
         return stages
 

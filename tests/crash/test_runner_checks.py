@@ -57,6 +57,7 @@ def claims_count_as_sent() -> None:
 
 def repeats_say_nothing() -> None:
     patch.object(sending, "REPEAT_TEXT", "").start()
+    patch.object(sending, "REPEAT_MARK", "").start()
 
 
 def the_record_is_forgotten_twice() -> None:

@@ -240,7 +240,7 @@ def test_the_trigger_before_its_clock_did_not_wait_for_it(night: Night) -> None:
 def test_every_definition_is_as_it_was_and_nothing_is_drift(night: Night) -> None:
     assert (night.crontab_before, True) == (night.crontab_after, night.active_after)
     assert (night.schedule_before, False) == (night.schedule_after, night.paused_after)
-    assert [] == [name for name in HELD if name in night.drift]
+    assert [] == [name for name in MODES if name in night.drift]  # Airflow makes DAG versions of its own
 
 
 def test_a_held_job_was_not_notified_as_missed(night: Night) -> None:

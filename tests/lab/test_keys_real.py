@@ -99,8 +99,7 @@ def test_a_filter_and_three_enters_lead_from_all_jobs_to_the_log_of_the_failed_r
         console.wait_for(lambda text: "filter" not in text.splitlines()[2] and "extract_orders" in text)
         console.settle()
         console.press("enter")
-        job = console.wait_for("JOB etl-hosts/db07:extract_orders")
-        assert "rerun ✓ safe" in job
+        job = console.wait_for(lambda text: "JOB etl-hosts/db07:extract_orders" in text and "rerun ✓ safe" in text)
         assert "evidence native" in job
         console.press("enter")
         run = console.wait_for("orders.csv: No such file or directory")

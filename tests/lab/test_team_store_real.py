@@ -441,7 +441,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
         assert call(ada, "headway_switch", "freeze", "on", "I freeze too", "here")
         ada.commit()
         assert "aborted" == shared.steer("ada", plan, RequestKind.ABORT_PLAN)
-    assert engine_took < 5
+    assert engine_took < 20, "not a statement's limit of 30 s"
     assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
 
 
@@ -826,7 +826,7 @@ def test_an_approval_of_a_backfill_shows_every_period_as_its_run_and_parameters_
     shared.step()
     with open_queries(shared.url("carol")) as reads:
         waiting = reads.approvals.list_approvals()
-    assert (period, "2026-11-02 (conf all)", "2026-11-03") == waiting[0].periods
+    assert (period, "start 2026-11-02 (conf all)", "start 2026-11-03") == waiting[0].periods
 
 
 def test_what_was_approved_is_what_was_shown(shared: Team) -> None:

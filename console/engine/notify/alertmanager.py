@@ -22,6 +22,7 @@ from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
 from console.store.db.database import Database
 from console.store.outbox import AlertedIncident, alerted_incidents
+from console.text.message import without_countdown
 
 if TYPE_CHECKING:
     import httpx
@@ -189,7 +190,8 @@ class AlertmanagerSender:
         """An end has the labels of the alert `before`: Alertmanager ends no other one."""
         now = datetime.now(UTC)
         labels = {"alertname": "Headway", "severity": "warning"}
-        annotations = {"summary": message.title, "description": message.body}
+        title, body = without_countdown(message.title), without_countdown(message.body)  # both last for hours
+        annotations = {"summary": title, "description": body}
         # from now on: where an alert began before `group_wait`, Alertmanager neither groups nor inhibits it at first
         times = {"startsAt": _text(now), "endsAt": _text(now + message.lasts)}
         alert: dict[str, Any] = {"labels": labels, "annotations": annotations, **times}
