@@ -12,18 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from connectors.sdk.cron_syntax import DAYS, MONTHS
+from connectors.sdk.cron_syntax import DAYS, MONTHS, NICKNAMES
 
 DAY_NAMES = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
-NICKNAMES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 REBOOT = "@reboot"
 LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 MAX_DELAY = timedelta(hours=3)  # how late a start may be logged: load, clock steps, the hour of a DST change

@@ -9,6 +9,15 @@ from contextlib import suppress
 from datetime import datetime
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NAMES = {
     **{name: str(number) for number, name in enumerate(MONTHS, 1)},

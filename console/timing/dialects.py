@@ -55,19 +55,10 @@ from typing import Self
 from cronsim import CronSim, CronSimError
 from cronsim.cronsim import Field
 
-from connectors.sdk.cron_syntax import DAYS, MONTHS, croniter_hours, croniter_steps, single_steps
+from connectors.sdk.cron_syntax import DAYS, MONTHS, NICKNAMES, croniter_hours, croniter_steps, single_steps
 from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
 from console.timing.zones import after_gap, local_readings, zone_of
 
-NICKNAMES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 _BEGIN = datetime(2026, 1, 1)  # noqa: DTZ001  naive on purpose: the zone is ours
 
 
@@ -261,7 +252,7 @@ class Quartz(DialectClock):
         if len(parts) != 6:
             raise ValueError("it is not a Quartz expression of six fields; years are not expanded")
         if not {"*", "?"} & {parts[3], parts[5]}:
-            raise ValueError("Quartz takes no day of the month beside a day of the week")
+            raise ValueError("Quartz takes a day of the month or a day of the week, not both")
         fields = checked(" ".join(cls._field(part, number) for number, part in enumerate(parts)))
         second, _, five = fields.partition(" ")
         return cls(zone=place, with_seconds=fields, fields=five if second == "0" else "")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -419,7 +420,7 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
             vera.execute(statement)
         for function, *values in calls:
             call(alice, function, *values)
-        begun = time.monotonic()
+        marks = [time.monotonic()]
         approved = shared.requests("carol").approve(waiting.key, waiting.digest)
         ended = shared.requests("ada").withdraw(withdrawn, "not needed")
         with shared.store.write(shared.fence) as session:
@@ -428,20 +429,21 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
         for overlap in ("extract runs since 03:10", None):  # it queues, then is sent
             shared.scheduler.overlap = overlap
             shared.turn()
+            marks.append(time.monotonic())
         for name in ("a2", "a3"):
             more = {"action_key": waiting.key, "period_key": None}
             shared.scheduler.attempt("extract", name, RunState.FAILED, datetime.now(UTC), **more)
             poll_all(shared.parts, shared.fence)
             shared.parts.evaluator.step(shared.fence)
             shared.turn()
-        engine_took = time.monotonic() - begun
+            marks.append(time.monotonic())
         states = dict(shared.rows("SELECT key, state FROM action"))
         assert ("refused", "refused") == (states[withdrawn], states[expired])
         assert [("stopped", "failed")] == shared.rows("SELECT p.state, s.state FROM plan p, plan_step s")
         assert call(ada, "headway_switch", "freeze", "on", "I freeze too", "here")
         ada.commit()
         assert "aborted" == shared.steer("ada", plan, RequestKind.ABORT_PLAN)
-    assert engine_took < 20, "not a statement's limit of 30 s"
+    assert max(later - earlier for earlier, later in pairwise(marks)) < 5, "the longest that the engine wrote nothing"
     assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
 
 
