@@ -12,7 +12,6 @@ import re
 
 from connectors.cron.expressions import (
     FIELDS,
-    NICKNAMES,
     REBOOT,
     TimeField,
     TimeFieldError,
@@ -20,7 +19,7 @@ from connectors.cron.expressions import (
     numbers,
     split_fields,
 )
-from connectors.sdk.cron_syntax import MONTHS
+from connectors.sdk.cron_syntax import MONTHS, NICKNAMES
 
 STARTED = re.compile(r"USER (\S+) pid +(\d{1,10}) cmd (.*)", re.DOTALL)
 NOT_TAKEN = ("process already running: ", "parse error at ")

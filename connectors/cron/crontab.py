@@ -23,7 +23,6 @@ from connectors.cron import anacron, busybox, expressions
 from connectors.cron.anacron import AnacronJob
 from connectors.cron.expressions import (
     FIELDS,
-    NICKNAMES,
     REBOOT,
     TimeField,
     TimeFieldError,
@@ -34,6 +33,7 @@ from connectors.cron.expressions import (
     split_fields,
 )
 from connectors.sdk.contract import HOLD_MARK
+from connectors.sdk.cron_syntax import NICKNAMES
 from connectors.sdk.transport.script_output import bytes_of, text_of
 from console.text.redact import mask_secrets
 

@@ -14,9 +14,10 @@ from connectors.cron import anacron, crontab
 from connectors.cron.anacron import AnacronJob
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, text_mark
 from connectors.cron.crontab import CronDaemon, CrontabLine, CrontabSet, is_user_table, slug
-from connectors.cron.expressions import MAX_DELAY, NICKNAMES, REBOOT, read_times, schedule_text
+from connectors.cron.expressions import MAX_DELAY, REBOOT, read_times, schedule_text
 from connectors.cron.parse import zone_of
 from connectors.cron.wrapper import MAX_TEXT_BYTES, SETTINGS, as_recorded
+from connectors.sdk.cron_syntax import NICKNAMES
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord, TargetClock
 from connectors.sdk.states import ProofLevel
 from connectors.sdk.transport.script_output import bytes_of
