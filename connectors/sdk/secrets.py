@@ -249,8 +249,10 @@ _STORES: WeakSet[SecretStore] = WeakSet()
 
 def masked_head(text: str, limit: int) -> str:
     """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found."""
-    for store in list(_STORES):
-        text = store.mask(text[: limit + 2 * store.longest])
+    stores = list(_STORES)
+    text = text[: limit + 2 * max((store.longest for store in stores), default=0)]
+    for store in stores:
+        text = store.mask(text)
     return text[:limit]
 
 

@@ -145,8 +145,7 @@ class Starts(ConformanceWorld):
             assert self.sent(connector, preview, key), "no native reference"
         with self.opened() as connector:
             self.wait("the start is found under its key", lambda: self.arrived(connector, preview, key))
-            with suppress(NotSupported):  # the same key again: a receipt or a refusal, never a second run
-                connector.act(preview, key, self.timeout_seconds)
+            self.sends_again(connector, preview, key)
             requested = self.started_under(connector, cursor, key).values()
             run = self.wait("the run that was started", lambda: self.ended_under(connector, cursor, key))
             assert run.job == job_id, f"the start of {job_id} is reported as a run of {run.job}"
@@ -268,8 +267,7 @@ class Holds(ConformanceWorld):
         with self.opened() as connector:
             preview = self.allowed(connector, hold_ask(job_id))
         with self.held(job_id, preview=preview) as (key, _), self.opened() as connector:
-            with suppress(NotSupported):  # a receipt or a refusal, never a second hold
-                connector.act(preview, key, self.timeout_seconds)
+            self.sends_again(connector, preview, key)
             assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key]
             assert self.arrived(connector, preview, key), "held, and not found under its key"
 

@@ -28,7 +28,7 @@ from connectors.sdk.contract import (
     LookUpResult,
     Preview,
 )
-from connectors.sdk.errors import ConnectorError, OutcomeUnknown
+from connectors.sdk.errors import ConnectorError, NotSupported, OutcomeUnknown
 from connectors.sdk.records import Inventory, Poll, RunRecord, RunRef, TargetClock, instant_key
 from connectors.sdk.settle import SEND_SECONDS
 from connectors.sdk.states import RunEvidence, RunState, Verb
@@ -266,6 +266,12 @@ class ConformanceWorld:
             if isinstance(answer, ActionFound):
                 return answer.native_ref
         return connector.act(preview, key, self.timeout_seconds).native_ref
+
+    def sends_again(self, connector: Connector, preview: Preview, key: str) -> None:
+        """Sends it under the same key: a receipt, a refusal or an unknown outcome. What it may not do is looked at
+        afterwards: start or hold a second time."""
+        with suppress(NotSupported, OutcomeUnknown):
+            connector.act(preview, key, self.timeout_seconds)
 
     def wait(self, what: str, read: Callable[[], T | None]) -> T:
         """The first true result of `read`; the world advances between two calls."""
