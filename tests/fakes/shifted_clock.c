@@ -1,22 +1,26 @@
-/* Loaded before libc: the wall clock of a process and of its children is SHIFT_SECONDS ahead of the machine's, its
-   monotonic clock is not, so that whatever waits goes on waiting as long as it said. A child that is started with an
+/* Loaded before libc: the wall clock of a process and of its children is SHIFT_SECONDS ahead of the machine's, or what
+   the file SHIFT_FILE says now (eight bytes, the machine's order); its monotonic clock is not, so that whatever waits
+   goes on waiting as long as it said. A child that is started with an
    environment of its own has the same clock, and so have the files that are written after SHIFT_BEGAN (the machine's
    clock): older ones keep their times, so that what is compiled stays compiled. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 extern char **environ;
-static const char *const CARRIED[] = {"LD_PRELOAD", "SHIFT_SECONDS", "SHIFT_BEGAN"};
-enum { CARRIED_NAMES = 3, LONGEST = 4096 };
+static const char *const CARRIED[] = {"LD_PRELOAD", "SHIFT_SECONDS", "SHIFT_BEGAN", "SHIFT_FILE"};
+enum { CARRIED_NAMES = 4, LONGEST = 4096 };
 static char carried[CARRIED_NAMES][LONGEST];
-static long ahead, began;
+static long given, began;
+static const volatile long *ahead = &given;
 
 static long number_of(const char *name) {
     const char *said = getenv(name);
@@ -29,8 +33,16 @@ __attribute__((constructor)) static void begin(void) {
         if (said && strlen(CARRIED[at]) + strlen(said) + 2 < LONGEST)
             strcat(strcat(strcpy(carried[at], CARRIED[at]), "="), said);
     }
-    ahead = number_of("SHIFT_SECONDS");
+    given = number_of("SHIFT_SECONDS");
     began = number_of("SHIFT_BEGAN");
+    const char *file = getenv("SHIFT_FILE");
+    int opened = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+    if (opened >= 0) {
+        void *mapped = mmap(NULL, sizeof given, PROT_READ, MAP_SHARED, opened, 0);
+        if (mapped != MAP_FAILED)
+            ahead = mapped;
+        close(opened);
+    }
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
@@ -39,7 +51,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
         real = dlsym(RTLD_NEXT, "clock_gettime");
     int failed = real(clock, now);
     if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-        now->tv_sec += ahead;
+        now->tv_sec += *ahead;
     return failed;
 }
 
@@ -62,7 +74,7 @@ time_t time(time_t *kept) {
 
 /* -- times of files: what the kernel wrote in this session, between its begin and now ------------------------------- */
 static time_t stamped(time_t written) {
-    return began && began <= written && written <= time(NULL) - ahead + 1 ? written + ahead : written;
+    return began && began <= written && written <= time(NULL) - *ahead + 1 ? written + *ahead : written;
 }
 
 #define STAMPED(name, named, passed)                                                                                  \

@@ -1,10 +1,13 @@
 """The engine's own clock is set by hours, and set right again: nothing is reported that did not happen.
 
-libfaketime sets the clock of the engine's process alone; the host, its cron and its log keep the real time.
+A library sets the clock of the engine's process alone; the host, its cron and its log keep the real time.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.dates import shifted_clock
 from tests.lab.cronhost import CronHost
 from tests.lab.headway import WORKING, Headway
 from tests.lab.jobs import CronJobs
-from tests.lab.needs import FAKETIME_LIBRARY
 from tests.lab.process import wait_until
 from tests.lab.sinks import HttpSink
 
@@ -47,21 +50,25 @@ urls = [{{ file = "{hook}" }}]
 class EngineClock:
     """The clock of one process: `offset` is added to its wall clock and not to its monotonic one."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.set(timedelta(0))
+    def __init__(self, folder: Path) -> None:
+        self._library, self._file = shifted_clock(folder), folder / "offset"
+        self._file.write_bytes(bytes(8))
 
     def set(self, offset: timedelta) -> None:
-        self._file.write_text(f"{offset.total_seconds():+.0f}s\n")
+        with self._file.open("r+b") as file:  # in place: the engine has it mapped
+            file.write(int(offset.total_seconds()).to_bytes(8, sys.byteorder, signed=True))
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
-            "LD_PRELOAD": str(FAKETIME_LIBRARY.with_name("libfaketimeMT.so.1")),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
+        return {"LD_PRELOAD": str(self._library), "SHIFT_FILE": str(self._file)}
+
+    @property
+    def offset(self) -> timedelta:
+        """By how much a process with this clock is ahead, to the minute."""
+        said = subprocess.run(
+            ["date", "+%s"], env={**os.environ, **self.environment}, capture_output=True, text=True, check=True
+        ).stdout
+        return timedelta(minutes=round((int(said) - time.time()) / 60))
 
 
 @dataclass
@@ -105,7 +112,7 @@ def jobs(db07: CronHost) -> Iterator[CronJobs]:
 @contextmanager
 def watching(db07: CronHost, folder: Path, offset: timedelta) -> Iterator[Watch]:
     folder.mkdir()
-    sink, clock = HttpSink(), EngineClock(folder / "offset")
+    sink, clock = HttpSink(), EngineClock(folder)
     sink.start()
     try:
         hook = folder / "hook"
@@ -144,6 +151,7 @@ def test_an_engine_clock_that_is_set_reports_no_missed_start_and_no_old_failure(
             starts = [len(watch.states("tick")) for watch in watches]
             for watch in watches:
                 watch.clock.set(watch.offset if is_set else timedelta(0))
+                assert watch.clock.offset == (watch.offset if is_set else timedelta(0))
             for watch, count in zip(watches, starts, strict=True):
                 wait_until(partial(watch.has_seen_more, count), f"a start at {watch.offset}, {is_set}", 150, 0.5)
             time.sleep(GRACE_SECONDS)
