@@ -19,12 +19,14 @@ from tests.runner import (
     pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
 )
+from tests.scratch import scratch
 
 __all__ = [
     "pytest_runtest_logreport", "pytest_sessionstart", "pytest_xdist_auto_num_workers", "pytest_xdist_make_scheduler",
 ]  # fmt: skip
 
 properties.choose()
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch()))  # where tmp_path lies
 os.umask(0o022)  # config that others may write is refused, and a person's umask may be 002
 # Before any test module imports them: the conformance tests explain their assertions like tests that lie here.
 pytest.register_assert_rewrite("connectors.sdk.conformance")

@@ -25,8 +25,10 @@ ln -s /proc/self/fd "$fs/dev/fd"
 for part in etc home root run usr/local var; do
     mount --bind "$fs/$part" "/$part"
 done
-mount --rbind "$fs/dev" /dev
-mount --bind "$fs/tmp" /tmp # last: it hides FS itself
+cd "$fs" # which one of these two hides
+mount -c --rbind dev /dev
+mount -c --bind tmp /tmp
+cd /
 
 rm -rf /run/*
 mkdir -p /run/sshd /run/lock

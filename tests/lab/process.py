@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab import guard
+from tests.scratch import scratch
 
 GUARD_SCRIPT = Path(guard.__file__)
 LOG_TAIL_LINES = 40
@@ -133,7 +134,7 @@ def tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 def private_folder(name: str) -> Path:
     """A fresh folder that every user may enter (postgres and etl must, so not below TMPDIR), removed with the lab."""
-    folder = Path(tempfile.mkdtemp(prefix=f"headway-{name}-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=f"headway-{name}-", dir=scratch()))
     folder.chmod(0o755)
     GUARD.watch(f"folder {folder}")
     return folder

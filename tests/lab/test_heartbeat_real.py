@@ -19,7 +19,7 @@ from tests.lab.headway import WORKING, Headway
 from tests.lab.process import tail
 
 TOKEN = "canary-0123456789abcdef"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 CONFIG = """
 [systems.own]
 kind = "heartbeat"
@@ -101,7 +101,7 @@ def test_a_start_some_minutes_early_is_the_run_of_its_minute(place: Place) -> No
 
 def test_what_was_answered_is_ingested_though_the_engine_was_killed_before(place: Place) -> None:
     """The engine dies each time it has read what came and not stored it yet."""
-    place.write("10s")  # its second poll, which kills it, comes well after the call
+    place.write("40s")  # its second poll, which kills it, comes well after the call
     engine = place.headway.start_engine(HEADWAY_FAILPOINT="poll.after_reply:kill:2")
     assert 0 == place.curl("/start?rid=1").returncode
     place.wait("the engine dies", lambda: not engine.is_running)
