@@ -818,6 +818,17 @@ def test_another_job_that_failed_by_itself_before_the_first_notification_is_no_l
     assert [] == sent_at(ledger, "03:30")
 
 
+def test_an_earlier_failure_of_the_root_whose_rerun_is_under_way_is_no_error_of_another_job() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3, message=DISK_FULL)
+    sent_at(ledger, "03:13")
+    ledger.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2), exit_code=3, message=DISK_FULL)
+    assert [] == sent_at(ledger, "03:23")
+    ledger.run(EXTRACT, "03:20", RunState.RUNNING, started_at=at("03:24"))
+    assert [] == sent_at(ledger, "03:25")
+    assert "" == only(ledger).event
+
+
 def test_another_job_that_blames_what_its_root_blames_is_no_update() -> None:
     ledger = night()
     refused = 'FATAL: password authentication failed for user "etl"'
