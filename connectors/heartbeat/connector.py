@@ -116,12 +116,14 @@ class HeartbeatConnector(WatchOnly):
         return _from_epoch(last.wall) - timedelta(seconds=1)
 
     def _silent(self, last: PingArrival | None) -> str:
-        """Why nothing was written for long. A listener that cannot write looks the same from here."""
+        """Why nothing was written for long. A listener that cannot write, or has another spool, looks the same from
+        here."""
         if last is None:
             return f"no engine listens at {self._options.listen} yet: headway engine opens it"
         return (
-            f"the listener at {self._options.listen} wrote nothing since {_from_epoch(last.wall):%Y-%m-%d %H:%M:%S}Z."
-            f" Fix: headway status; start the engine, or free the address or the disk of {self._options.spool_file}"
+            f"{self._options.spool_file}: the listener at {self._options.listen} wrote nothing into it since"
+            f" {_from_epoch(last.wall):%Y-%m-%d %H:%M:%S}Z. Fix: headway status; start the engine, free the address or"
+            " the disk, or give the engines of one host the same spool"
         )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:

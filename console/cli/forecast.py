@@ -29,7 +29,14 @@ from console.cli.engine_process import limit_array_threads
 from console.cli.exits import CommandError, Exit
 from console.cli.output import Part, Table, ValueColumn, counted, print_message, print_result, table
 from console.cli.reader import fresh_store_reader, store_url_of
-from console.cli.services import by_urgency, critical_path_text, deadline_text, expected_text, forecast_text
+from console.cli.services import (
+    by_urgency,
+    critical_path_text,
+    deadline_text,
+    expected_text,
+    forecast_text,
+    with_case,
+)
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes
 from console.control.services.risk import (
     ENOUGH_DAYS,
@@ -81,7 +88,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
 
 
 def _risk_cell(service: ServiceView) -> str:
-    return NO_FORECAST if service.risk is None else format_probability(service.risk)
+    return NO_FORECAST if service.risk is None else with_case(service, format_probability(service.risk))
 
 
 def _print_service_forecast(arguments: argparse.Namespace, reads: Queries, name: str) -> int:

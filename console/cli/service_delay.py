@@ -74,7 +74,8 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
         job = next(part.job for part in breakdown.parts if part.awaits_repair)
         yield f"usually   {clock_text(last.usual_end, now)}; its end is unknown until {job} is repaired"
         return
-    ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "expected"
+    case = f"{view.repair_case}:" if view.repair_case is not None else "expected"
+    ends = "its jobs ended" if view.awaits else "ended" if last.is_over else case
     yield (
         f"usually   {clock_text(last.usual_end, now)}; {ends} {clock_text(last.end, now)}:"
         f" {compared_with(breakdown.late, 'its usual')}, {compared_with(last.end - view.deadline, 'its deadline')}"

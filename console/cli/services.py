@@ -191,7 +191,7 @@ def service_table(services: Sequence[ServiceView], now: datetime, is_old: bool =
             drop=6,
         ),
         ValueColumn("slack", promised(lambda service: slack_text(service, now)), drop=4),
-        ValueColumn("expected", promised(lambda service: expected_text(service, now)), drop=3),
+        ValueColumn("expected", promised(lambda service: with_case(service, expected_text(service, now))), drop=3),
         ValueColumn("act by", promised(lambda service: _act_by_cell(service, now))),
         ValueColumn("data", promised(lambda service: service.data_state or "–"), drop=2),
         ValueColumn("cause", lambda service: _cause_cell(service, now), 14, middle=True),
@@ -257,13 +257,20 @@ def expected_text(service: ServiceView, now: datetime) -> str:
     return "–".join(dict.fromkeys(local_clock_cell(at, now) for at in (first, last)))
 
 
+def with_case(service: ServiceView, text: str) -> str:
+    """ "61 %, usual repair": the estimate with the repair that it assumes, if it assumes one."""
+    return f"{text}, {service.repair_case}" if service.repair_case is not None and text != "–" else text
+
+
 def forecast_text(service: ServiceView, now: datetime) -> str:
-    """ "05:50–06:40 CET, 61 % risk of being late"; the risk only if it was simulated."""
+    """ "05:50–06:40 CET, 61 % risk of being late"; the risk only if it was simulated. Of a service that waits for a
+    repair "usual repair: 05:50–06:40 CET, 61 % risk of being late"."""
     expected = expected_text(service, now)
     if expected == "–":
         return expected
     late = "" if service.risk is None else f", {format_risk(service.risk)}"
-    return f"{expected} {clock_cell(service.expected, now).rpartition(' ')[2]}{late}"
+    case = f"{service.repair_case}: " if service.repair_case is not None else ""
+    return f"{case}{expected} {clock_cell(service.expected, now).rpartition(' ')[2]}{late}"
 
 
 def critical_path_text(service: ServiceView) -> str:

@@ -17,7 +17,7 @@ from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
-from console.domain.service import Reason, ReasonKind, Timeliness, open_risk
+from console.domain.service import SAFE, Reason, ReasonKind, RepairCase, Timeliness, open_risk, repair_case
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -208,6 +208,11 @@ class AffectedServiceView:
         return open_risk(self.p_late, self.timeliness)
 
     @property
+    def repair_case(self) -> RepairCase | None:
+        """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
+        return repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
+
+    @property
     def incomplete_data(self) -> str:
         """ "stale" or "partial" if all its jobs delivered, though such data; else empty."""
         if self.delivered is not None:
@@ -262,6 +267,8 @@ class MemberView:
     """The instant of its period."""
     log_line: str = ""
     """The error line of its log, of a failed run without a message."""
+    starts_next: datetime | None = None
+    """When its job starts again by its schedule for the same business date."""
 
     @property
     def present_role(self) -> str:
@@ -393,6 +400,15 @@ def open_steps(view: IncidentView) -> list[MemberView]:
     return roots + [member for member in live if member.role in ("red", "stale")]
 
 
+def closing_start(view: IncidentView) -> MemberView | None:
+    """The last run to start again by its schedule, if the incident closes with that: its roots are repaired, its
+    services are safe, and all that is left are stale runs whose jobs start again, upstreams first. Else None."""
+    steps = open_steps(view)
+    starts = [step.starts_next for step in steps if step.role == "stale" and step.starts_next is not None]
+    is_safe = all(service.timeliness in SAFE for service in view.services)
+    return steps[-1] if steps and is_safe and len(starts) == len(steps) and starts == sorted(starts) else None
+
+
 def rerun_key(job_id: int, business_date: date | str, period_key: str, *, has_periods: bool) -> tuple[int, str]:
     """The same for all runs that one rerun repeats: of a job without periods those of its business date."""
     return job_id, period_key if has_periods else str(business_date)
@@ -465,7 +481,8 @@ def open_reason(view: IncidentView) -> list[str]:
     is closed, or closes once pending starts have run."""
     if view.row.closed is not None:
         return []
-    steps = [step for step in open_steps(view) if not _is_in_flight(view, step)]
+    starts = closing_start(view) is not None
+    steps = [step for step in open_steps(view) if not starts and not _is_in_flight(view, step)]
     titles = [(service.title or service.name, service.timeliness) for service in view.services]
     missed = [title for title, timeliness in titles if timeliness in _MISSED]
     risks = [title for title, timeliness in titles if steps and timeliness == Timeliness.AT_RISK]

@@ -132,7 +132,7 @@ class Reason:
     """One clause of why a service has its timeliness."""
 
     text: str
-    """Of a native start: its consequence, "last safe start"."""
+    """Of a native start: its consequence, "last start in time"."""
     kind: ReasonKind = ReasonKind.TEXT
     p_late: float | None = None
     """The probability to be late that the text explains."""
@@ -142,17 +142,19 @@ class Reason:
     stale_from: datetime | None = None
     """Of a native start whose job can be rerun in time, or of which that is unknown: the start, which reads stale data
     unless the cause is fixed before."""
+    is_last: bool = False
+    """Whether the native start is the last in time of several: its job starts before it, too."""
 
     @property
     def clause(self) -> str:
-        """ "risk 41 %: expected 06:01", "04:00 CET load_orders starts: last safe start"."""
+        """ "risk 41 %: expected 06:01", "04:00 CET load_orders starts: last start in time"."""
         if self.kind is ReasonKind.NATIVE_START:
             return f"{self.at} {self.job} starts: {self.text}"
         return self.text if self.p_late is None else f"{format_risk(self.p_late)}: {self.text}"
 
     def as_json(self) -> dict[str, Any]:
         """The fields without those that are empty."""
-        known = {name: value for name, value in asdict(self).items() if value not in ("", None)}
+        known = {name: value for name, value in asdict(self).items() if value not in ("", None) and value is not False}
         return known if self.stale_from is None else {**known, "stale_from": self.stale_from.isoformat()}
 
     @classmethod
@@ -165,6 +167,7 @@ class Reason:
             ReasonKind(str(data.get("kind"))),
             p_late if isinstance(p_late, int | float) and 0 <= p_late <= 1 else None,
             stale_from=_instant(data.get("stale_from")),
+            is_last=data.get("is_last") is True,
             **texts,
         )
 
@@ -265,6 +268,22 @@ def format_risk(p_late: float, is_short: bool = False) -> str:
     return f"{format_probability(p_late)} {'risk' if is_short else 'risk of being late'}"
 
 
+class RepairCase(StrEnum):
+    """The repair that the estimates of a service with failed jobs assume."""
+
+    USUAL = "usual repair"
+    """The failed jobs are restarted after the usual repair time: simulated figures."""
+    NOW = "restart now"
+    """The failed jobs are restarted now: a plan, and estimates that are not simulated."""
+
+
+def repair_case(act_by: datetime | None, p_late: float | None, reasons: Iterable[Reason]) -> RepairCase | None:
+    """None for a service that waits for no repair; `reasons` of one whose job only takes too long have its finish."""
+    if act_by is None or any(reason.kind is ReasonKind.FINISH for reason in reasons):
+        return None
+    return RepairCase.NOW if p_late is None else RepairCase.USUAL
+
+
 INCOMPLETE_DATA = ("partial", "stale", "unknown")
 """States of delivered data that is not, or not known to be, as promised."""
 
@@ -334,6 +353,11 @@ class ServiceView:
     def risk(self) -> float | None:
         """P(late) while that is open; None once its deadline has passed."""
         return open_risk(self.p_late, self.timeliness)
+
+    @property
+    def repair_case(self) -> RepairCase | None:
+        """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
+        return repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
 
     @property
     def last_chance(self) -> datetime:

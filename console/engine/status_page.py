@@ -24,6 +24,7 @@ from console.config.sections import StatusPageBucket, StatusPageSettings
 from console.domain.promise import WINDOWS, AttainmentDay, AttainmentView
 from console.domain.service import (
     INCOMPLETE_DATA,
+    RepairCase,
     ServiceView,
     Timeliness,
     format_risk,
@@ -96,7 +97,8 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
         is_well = view.delivered <= due and not incomplete
         return f"Delivered {_clock(view.delivered, view, now)}{late}{incomplete}", "ok" if is_well else "warn"
     in_work = "; the team is working on it" if view.acknowledged_by else ""
-    expected = f"expected {_clock(view.expected, view, now)}" if view.expected is not None else ""
+    case = f"after the {view.repair_case} " if view.repair_case is RepairCase.USUAL else ""
+    expected = f"expected {case}{_clock(view.expected, view, now)}" if view.expected is not None else ""
     if timeliness == Timeliness.BREACHED:
         return f"Late: {expected or 'the finish is unknown'}{in_work}", "bad"
     if timeliness == Timeliness.WILL_MISS:

@@ -131,8 +131,15 @@ def is_damage(error: BaseException | None) -> bool:
     )
 
 
+def _is_disk_full(error: BaseException | None) -> bool:
+    """True for the errors of SQLite and PostgreSQL about a full disk."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "sqlstate", "") == "53100"
+
+
 def damage_text(error: BaseException | None) -> str:
-    """The fix for a corrupt file or a file that is not a store; empty for other errors."""
+    """The fix for a full disk, a corrupt file or a file that is not a store; empty for other errors."""
+    if _is_disk_full(error):
+        return ". Fix: free space on the disk of the store"
     if not is_damage(error):
         return ""
     return (

@@ -113,7 +113,7 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
     assert "Supply plan  " in output
     assert "after its usual, " in output
     assert re.search(r"in all: repair \+30m(\d+s)?, ahead \+", output), output
-    assert re.search(r"\nforecast  (\w+ )?\S+–(\w+ )?\S+ \S+, \d+ % risk of being late\n", output), output
+    assert re.search(r"\nforecast  usual repair: (\w+ )?\S+–(\w+ )?\S+ \S+, \d+ % risk of being late\n", output), output
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
     document = json.loads(capsys.readouterr().out)
     assert ["fake/extract", "fake/load"] == [job["job"] for job in document["jobs"]]
@@ -154,7 +154,7 @@ def test_a_red_run_without_a_forecast_has_no_expected_end_and_keeps_its_delay() 
     good = replace(red, tries=(RunTry(start, start + takes, good=True),))
     for first, expected in ((red, now + takes), (good, None)):
         breakdown = break_down_lateness([first, load], now, delivered=False, expected=expected)
-        assert "; expected " in list(service_heading(view, breakdown, now))[-1]
+        assert "; usual repair: " in list(service_heading(view, breakdown, now))[-1]
         assert breakdown.parts[-1].end == delay_document(view, breakdown)["end"]
 
 

@@ -21,8 +21,10 @@ from console.control.alerts.services_table import (
     status_text,
     still_text,
 )
-from console.control.incidents.correlation import IncidentMatch
+from console.control.incidents.correlation import notified_content
+from console.control.incidents.titles import is_stale_success
 from console.control.incidents.verdict import until_text
+from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import Blame, identity_blame
 from console.control.snapshot.reachability import NO_STATUS_REASONS, outage_text
 from console.control.snapshot.runs import CLOCK_SKEW
@@ -141,7 +143,9 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequenc
         return "the failure is fixed, but not all jobs have finished"
     if group.shared:
         return _SHARED[identity_blame(group.shared)]
-    what, did = ("a job", _job_trouble(subject.match)) if group.root is not None else ("a system", "does not answer")
+    what, did = (
+        ("a job", _job_trouble(context.index, subject)) if group.root is not None else ("a system", "does not answer")
+    )
     if group.target is not None:
         is_unknown = group.target.error_kind in NO_STATUS_REASONS
         did = f"{outage_text(group.target)}{', so the state of its jobs is unknown' if is_unknown else ''}"
@@ -149,11 +153,19 @@ def _what_failed(context: AlertContext, subject: AlertSubject, affected: Sequenc
     return f"{what} of {owner} {did}" if owner else f"{what} {did}"
 
 
-def _job_trouble(match: IncidentMatch) -> str:
+def _job_trouble(index: EstateIndex, subject: AlertSubject) -> str:
+    """The kind of its failure, also while its run is repeated."""
+    match = subject.match
     if match.group.finding is not None:
         return match.group.finding.rule.predicate
     run = match.to_repair
-    return "did not start" if run is not None and run.state is RunState.MISSED else "failed"
+    if run is None or run.state.is_red:
+        return "did not start" if run is not None and run.state is RunState.MISSED else "failed"
+    known = notified_content(subject.decision.fingerprint).failures
+    states = [failure.state for failure in known if failure.job == index.name(run.job_id)]
+    if not states and is_stale_success(index, run):
+        return "read unfinished data"
+    return "did not start" if states and states[-1] == RunState.MISSED else "failed"
 
 
 def _data_failure(context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict]) -> str:

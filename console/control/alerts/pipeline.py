@@ -60,7 +60,7 @@ STAGES: tuple[SuppressionStage, ...] = (
 )
 _RECOVERED_WHILE = {
     "cancelled": "resolved before a notification was due",
-    suppression.DISTANT_STAGE: "resolved 12 h before a deadline",
+    suppression.DISTANT_STAGE: "resolved at night, long before a deadline",
     "wait": "resolved before it had lasted that long",
     "inhibit": "resolved with its parent incident",
     "maintenance": "resolved during maintenance",

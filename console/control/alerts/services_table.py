@@ -7,10 +7,19 @@ from operator import attrgetter
 
 from console.control.alerts.context import AlertContext, AlertSubject
 from console.control.alerts.joint_repair import joint_act_by, remaining_act_by
+from console.control.incidents.verdict import IF_REPAIRED
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import ServiceFacts
-from console.domain.service import NOT_AT_RISK, Timeliness, limit_instances, service_of_instance, timeliness_label
+from console.domain.service import (
+    NOT_AT_RISK,
+    RepairCase,
+    Timeliness,
+    limit_instances,
+    repair_case,
+    service_of_instance,
+    timeliness_label,
+)
 from console.text.cleaning import clean_line
 from console.text.message import table, zoned_column
 from console.timing.formats import local_time, zoned_time
@@ -84,4 +93,7 @@ def delivery_text(context: AlertContext, service: AffectedServiceVerdict, zone: 
     at = (day.delivered_at or day.expected_at) if day is not None else service.expected_at
     if at is None:
         return ""
-    return f"{' at' if service.timeliness in _DELIVERED else ', expected'} {local_time(at, zone, context.now)}"
+    if service.timeliness in _DELIVERED:
+        return f" at {local_time(at, zone, context.now)}"
+    case = repair_case(service.act_by, day.p_late if day is not None else None, service.reasons)
+    return f", expected {local_time(at, zone, context.now)}{f' {IF_REPAIRED}' if case is RepairCase.USUAL else ''}"

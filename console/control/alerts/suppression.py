@@ -14,7 +14,7 @@ at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from connectors.sdk.states import RunState
 from console.control.alerts import business_news
@@ -31,15 +31,13 @@ from console.control.alerts.joint_repair import needs_restart
 from console.control.alerts.routing import affected_services
 from console.control.incidents.correlation import notified_content, parse_last_notification
 from console.control.incidents.titles import is_known_cancellation
-from console.control.snapshot.runs import has_no_clock
+from console.control.snapshot.deadlines import next_start_of_date
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification, SilenceFacts
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.service import NOT_AT_RISK, Timeliness
 from console.text.cleaning import clean_line
-from console.timing.business_dates import business_date_of
 from console.timing.durations import format_duration
 from console.timing.formats import zoned_time
-from console.timing.schedule import next_instant
 from console.timing.zones import instant_at, zone_of
 
 WAIT_STAGE = "wait"
@@ -144,27 +142,31 @@ def suppress_cancelled(context: AlertContext, notification: Notification) -> Sup
 
 DISTANT_STAGE = "distant deadline"
 DISTANT = timedelta(hours=12)
-"""A deadline that is further away is not notified while the job starts again in time by its schedule."""
+"""A deadline that is further away is not notified at night while the job starts again in time by its schedule."""
+NIGHT = time(22), time(6)
+"""Local hours in which that waits for the morning, of a route without quiet hours."""
 
 
 def suppress_distant(context: AlertContext, notification: Notification) -> Suppression | None:
-    """A failed run whose job starts again for the same business date, while each service at risk is due later than in
-    DISTANT."""
+    """At night, a failed run whose job starts again for the same business date, while each service at risk is due later
+    than in DISTANT. By day it is notified: people are at work."""
     subject, index = notification.subject, context.index
     at_risk = [day for day in subject.decision.services if day.timeliness not in NOT_AT_RISK]
     if subject.decision.closed or not at_risk or not needs_restart(index, subject.match):
         return None
     run = subject.match.to_repair
-    until = min(day.deadline for day in at_risk) - DISTANT
-    if run is None or until <= context.now or any(day.timeliness is not Timeliness.AT_RISK for day in at_risk):
+    night = context.rule(notification.route).quiet or QuietHours(*NIGHT, index.estate.settings.zone)
+    morning = quiet_until(night, context.now)
+    if run is None or morning is None:
         return None
-    job = index.job(run.job_id)
-    at = next_instant(job.schedule, context.now) if not has_no_clock(job) and job.paused_since is None else None
-    last = min(day.act_by or day.deadline for day in at_risk)
-    if at is None or at >= last or business_date_of(at, None, job.zone, job.cutoff) != run.business_date:
+    until = min(morning, min(day.deadline for day in at_risk) - DISTANT)
+    if until <= context.now or any(day.timeliness is not Timeliness.AT_RISK for day in at_risk):
+        return None
+    at = next_start_of_date(index.job(run.job_id), run.business_date, context.now)
+    if at is None or at >= min(day.act_by or day.deadline for day in at_risk):
         return None
     start = zoned_time(at, subject.decision.zone, context.now)
-    why = f"its job starts again at {start}; notified 12 h before a deadline"
+    why = f"its job starts again at {start}; notified in the morning, or 12 h before a deadline"
     return Suppression(DISTANT_STAGE, why, until)
 
 

@@ -293,7 +293,10 @@ def _facts(
     if place := _place(index, match):
         yield "Where", place
     since_text = zoned_time(since, zone, index.now)
-    yield "Since", since_text
+    if decision.closed and match.recovered:
+        yield "Lasted", f"{since_text} to {zoned_time(recovered_at(index, match), zone, index.now)}"
+    else:
+        yield "Since", since_text
     if root is not None and root.period_at is not None and run_time(root) <= since:  # not of a later failure
         period = zoned_time(run_time(root), zone, index.now)
         yield from [("Period", period)] if period != since_text else []

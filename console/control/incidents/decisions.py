@@ -51,6 +51,7 @@ from console.control.incidents.titles import (
 )
 from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
+from console.control.snapshot.deadlines import next_start_of_date
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS, endpoint_key
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
@@ -197,9 +198,10 @@ def decide_incident(
     before = last_notification_of(match)
     notified = frozenset(threats) | (before.services if before else frozenset())
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
-    causes = _further_causes(index, match, before, cause)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
-    is_saved = match.awaited_plan is not None and bool(services) and all(day.timeliness in SAFE for day in services)
+    is_safe = all(day.timeliness in SAFE for day in services)
+    causes = _further_causes(index, match, before, cause, is_safe=is_safe)
+    is_saved = match.awaited_plan is not None and bool(services) and is_safe
     is_broken = any(index.is_red_now(run) or index.is_stale(run) for run in match.broken())
     is_saved |= before is not None and before.repaired and not match.close_reason and not is_broken
     content = LastNotification(
@@ -266,11 +268,15 @@ def _zone(index: EstateIndex, services: Sequence[AffectedServiceVerdict]) -> str
 
 
 def _further_causes(
-    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str
+    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str, *, is_safe: bool
 ) -> tuple[str, ...]:
-    """The known ones, and the job that has been the cause since the root was repaired."""
+    """The known ones, and the job that has been the cause since the root was repaired; while all services are safe not
+    one that is only stale and starts again by itself."""
     known = before.causes if before is not None and not match.reopened else ()
     has_moved = match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
+    if is_safe and has_moved and match.unrepaired is not None and not match.unrepaired.state.is_red:
+        job, business_date = index.job(match.unrepaired.job_id), match.unrepaired.business_date
+        has_moved = next_start_of_date(job, business_date, index.now) is None  # that start closes it
     name = cause_name(index, match)
     return (*known, name) if has_moved and name not in (root, *known) and len(known) < MAX_ERRORS else known
 

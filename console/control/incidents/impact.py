@@ -16,6 +16,7 @@ from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, 
 from console.control.incidents.root_cause import root_causes
 from console.control.services.delivery import delivered_at, pending_checks
 from console.control.services.status import RepairBudget, unobserved_on
+from console.control.snapshot.deadlines import start_before
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import run_key
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
@@ -33,6 +34,7 @@ from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+LAST_START = "last start in time"
 _STALE_START = "reads stale data unless fixed before, then rerun"
 
 
@@ -114,15 +116,17 @@ class RepairBudgets:
         if job.rerun is not Safety.NEVER and earliest + takes <= rerun_by:
             return _Limit(rerun_by, True, node.job_id, self._start(job, starts_at, consequence, stale_from=starts_at))
         if job.rerun is not Safety.NEVER:
-            consequence = "last safe start"
+            consequence = LAST_START
         return _Limit(min(earliest, start_by), True, node.job_id, self._start(job, starts_at, consequence))
 
     def _start(
         self, job: JobFacts, starts_at: datetime, consequence: str, stale_from: datetime | None = None
     ) -> Reason:
         at = zoned_time(starts_at, self._day.service.zone, self._index.now)
-        name = clean_line(job.native_id)
-        return Reason(consequence, ReasonKind.NATIVE_START, at=at, job=name, stale_from=stale_from)
+        name, is_last = clean_line(job.native_id), start_before(job, starts_at, self._index.now) is not None
+        if is_last and stale_from is not None:
+            consequence = f"{LAST_START}: {consequence}"
+        return Reason(consequence, ReasonKind.NATIVE_START, at=at, job=name, stale_from=stale_from, is_last=is_last)
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:

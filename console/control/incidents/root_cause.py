@@ -423,8 +423,10 @@ def blamed_identity(index: EstateIndex, group: RootCause) -> str:
 
 
 def has_own_error(index: EstateIndex, group: RootCause, run: RunFacts) -> bool:
-    """True for a symptom whose message or log names a cause, and another one than its root's."""
-    signature = _signature(index, run) if run.state.is_red and run not in group.roots() else None
+    """True for a symptom whose message or log names a cause, and another one than its root's. A further run of a
+    root's job is not one."""
+    is_symptom = run.job_id not in {root.job_id for root in group.roots()}
+    signature = _signature(index, run) if run.state.is_red and is_symptom else None
     identity = run_identity(index.estate, run, signature) if signature is not None else ""
     return bool(identity) and identity not in (group.shared, blamed_identity(index, group))
 

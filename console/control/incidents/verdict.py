@@ -20,6 +20,7 @@ from console.domain.incident import (
     JointRestart,
     MemberView,
     blocked_reason,
+    closing_start,
     has_recovered,
     open_steps,
     sort_by_impact,
@@ -178,6 +179,9 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
     if not steps:
         late = _outlook(_lost_services(view.services, now), now, clock, before=", ")
         return Verdict(((_capital(blocked_reason(view)), "warn"), *late))
+    if (last := closing_start(view)) is not None and last.starts_next is not None:
+        text = f"{job_label(last.job)} starts next {clock(last.starts_next)} and closes it: nothing to restart"
+        return Verdict(((text, "run"),))
     repairs = [_repair_step(run) for run in view.joint_restarts or steps[:1]]
     instruction = restart_instruction(repairs, _releases(view))
     if instruction is None:
@@ -493,10 +497,12 @@ def until_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
 
 
 def next_start_text(reasons: Iterable[Reason], now: datetime, clock: Clock) -> str:
-    """ " before 04:30 (next start of load)": the earliest start on stale data; empty if none is ahead."""
-    starts = ((reason.stale_from, reason.job) for reason in reasons if reason.stale_from is not None)
-    at, job = min((start for start in starts if start[0] > now), default=(now, ""))
-    return f" before {clock(at)} (next start of {job_label(job)})" if job else ""
+    """ " before 04:30 (next start of load)": the earliest start on stale data; " before 04:30 (last start of load in
+    time)" if the job starts before that, too. Empty if none is ahead."""
+    starts = ((reason.stale_from, reason.job, reason.is_last) for reason in reasons if reason.stale_from is not None)
+    at, job, is_last = min((start for start in starts if start[0] > now), default=(now, "", False))
+    which = f"last start of {job_label(job)} in time" if is_last else f"next start of {job_label(job)}"
+    return f" before {clock(at)} ({which})" if job else ""
 
 
 def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:

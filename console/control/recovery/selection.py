@@ -11,6 +11,7 @@ from console.control.holds.conditions import HoldPolicy, hold_policies
 from console.control.holds.warnings import hold_refusal
 from console.control.incidents.correlation import IncidentMatch
 from console.control.recovery.savings import TO_COME, AffectedDays, days_saved, to_come
+from console.control.snapshot.deadlines import start_before
 from console.control.snapshot.downstream import reads_of_other_periods
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_start_reason
@@ -172,6 +173,9 @@ def native_start_reason(index: EstateIndex, held: Mapping[int, HoldPolicy], node
         return f"a person completes it: headway action complete {clean_line(job.name)}"
     if node.how is NodeState.CLOCK and node.due is not None:
         start = zoned_time(node.due, plan_zone(index, job.id), index.now)
+        if (next_at := start_before(job, node.due, index.now)) is not None and node.held_start is None:
+            following = zoned_time(next_at, plan_zone(index, job.id), index.now)
+            return f"its schedule starts it at {following}; the last start in time is {start}"
         return f"its schedule starts it at {start}: rerun it if that is too early"
     if node.how is NodeState.WAITS:
         is_held = node.run is not None and node.run.state is RunState.HELD

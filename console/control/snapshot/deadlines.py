@@ -16,9 +16,10 @@ from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
 from console.domain.service import Reason, Timeliness, service_of_instance
+from console.timing.business_dates import business_date_of
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.durations import TICK
-from console.timing.schedule import instants, moved_start
+from console.timing.schedule import instants, moved_start, next_instant
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
 
 _DAY = timedelta(days=1)
@@ -129,6 +130,19 @@ def clock_start(job: JobFacts, accepted: datetime) -> datetime:
     """When its clock starts the run that its accepted schedule has at that instant: by the changed schedule while that
     is not accepted. A changed start that had passed when the change was seen comes at its next instant."""
     return moved_start(job.schedule, job.seen_schedule, job.drift_since, accepted)
+
+
+def start_before(job: JobFacts, start: datetime, now: datetime) -> datetime | None:
+    """The next start by its clock, if that comes before `start`: of the starts until a deadline `start` is the last."""
+    following = next_instant(job.seen_schedule or job.schedule, now)
+    return following if following is not None and following < start else None
+
+
+def next_start_of_date(job: JobFacts, business_date: date, now: datetime) -> datetime | None:
+    """The next start by its clock, if that is of this business date too; None while it is paused."""
+    at = next_instant(job.schedule, now) if not has_no_clock(job) and job.paused_since is None else None
+    is_same = at is not None and business_date_of(at, None, job.zone, job.cutoff) == business_date
+    return at if is_same else None
 
 
 def judged_dates(index: EstateIndex, service: ServiceFacts, members: Sequence[int]) -> Iterator[date]:

@@ -73,6 +73,8 @@ _MEMBERS = (
     " COALESCE(r.evidence, 'native') AS evidence, COALESCE(r.stale_read, m.role = 'stale') AS stale_read, r.started_us,"
     " r.ended_us, r.period_us, j.target_id, r.native_state, r.exit_code, r.message, r.reason, r.observed_us, j.proof,"
     " s.name || '/' || t.name AS target, t.last_ok_us AS target_seen_us, r.partial_input, s.capabilities,"
+    " (SELECT min(n.sort_us) FROM run n WHERE n.job_id = r.job_id AND n.sort_us > r.sort_us AND n.state = 'planned' AND"
+    " n.business_date = r.business_date) AS starts_next_us,"
     f" COALESCE(r.business_date, i.business_date) AS business_date, {_RERUN} FROM incident_member m JOIN incident i"
     " ON i.id = m.incident_id JOIN job j ON j.id = m.job_id JOIN target t ON t.id = j.target_id"
     " JOIN system s ON s.id = t.system_id LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key"

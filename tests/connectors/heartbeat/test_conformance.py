@@ -122,7 +122,7 @@ def test_while_the_endpoint_was_closed_nothing_is_missed(tmp_path: Path) -> None
     spool, at = Spool(options.spool_file), current_time()
     spool.mark_listening(type(at)(at.wall - 7200, at.boot, at.up - 7200))
     connector = HeartbeatConnector(options, secret)
-    with pytest.raises(SystemUnreachable, match="wrote nothing since"):
+    with pytest.raises(SystemUnreachable, match="wrote nothing into it since"):
         connector.poll("", (), 5)
     spool.mark_listening(at)
     first = connector.poll("", (), 5)

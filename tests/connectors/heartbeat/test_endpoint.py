@@ -251,7 +251,7 @@ def test_a_closed_endpoint_is_not_silence(ping_endpoint: PingListener) -> None:
     at = ping_endpoint.options
     ping_endpoint.close()
     Spool(at.spool_file)._set_fact("listened", (0.0, "of-before", 0.0))
-    why = f"the listener at {at.listen} wrote nothing since 1970-01-01 00:00:00Z."
+    why = f"{at.spool_file}: the listener at {at.listen} wrote nothing into it since 1970-01-01 00:00:00Z."
     with pytest.raises(SystemUnreachable, match=why):
         HeartbeatConnector(at, secret).poll("", (), 5)
     probe = HeartbeatConnector(at, secret).probe(5)
@@ -263,8 +263,10 @@ def test_an_endpoint_that_cannot_write_is_not_reported_as_not_listening(ping_end
     later = PingArrival(at.wall + 60, at.boot, at.up + 60)
     [note] = HeartbeatConnector(ping_endpoint.options, secret, lambda: later).probe(5).notes
     assert not note.startswith("no engine")
+    assert note.startswith(f"{ping_endpoint.options.spool_file}: ")
     assert note.endswith(
-        f" Fix: headway status; start the engine, or free the address or the disk of {ping_endpoint.options.spool_file}"
+        " Fix: headway status; start the engine, free the address or the disk, or give the engines of one host the same"
+        " spool"
     )
 
 

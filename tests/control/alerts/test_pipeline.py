@@ -28,7 +28,7 @@ from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
 from console.domain.estate import CancelFacts, EvaluationSettings, JobFacts, RepairFacts
 from console.domain.name_pattern import name_matcher
-from console.domain.service import Timeliness
+from console.domain.service import ReasonKind, Timeliness
 from console.domain.settings import Declared
 from console.domain.switches import Modes, SwitchState
 from tests.control.ledger import Ledger, ended
@@ -818,6 +818,35 @@ def test_another_job_that_failed_by_itself_before_the_first_notification_is_no_l
     assert [] == sent_at(ledger, "03:30")
 
 
+def test_the_start_that_limits_a_repair_is_the_last_in_time_of_a_job_that_starts_before_it() -> None:
+    """The start of 06:00 decides whether the service is in time; the next start is that of 03:15."""
+    every = replace(daily("03:00"), expression="*/15 * * * *")
+    often = replace(LOAD, schedule=every, accepted_at=at("03:01"))
+    facts = estate(
+        EXTRACT, often,
+        feeds=feeds(EXTRACT, often),
+        services=[service("daily", "06:30", often)],
+        targets=[target(1), target(2, "warehouse", "warehouse")],
+    )  # fmt: skip
+    ledger = Ledger(facts)
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3)
+    sent_at(ledger, "03:12")
+    assert "load  06:00        last start in time" in only(ledger).notices[0].body
+    [reason] = [reason for reason in only(ledger).services[0].reasons if reason.kind is ReasonKind.NATIVE_START]
+    assert reason.is_last
+
+
+def test_an_earlier_failure_of_the_root_whose_rerun_is_under_way_is_no_error_of_another_job() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3, message=DISK_FULL)
+    sent_at(ledger, "03:13")
+    ledger.run(EXTRACT, "03:20", RunState.FAILED, **ended("03:20", 2), exit_code=3, message=DISK_FULL)
+    assert [] == sent_at(ledger, "03:23")
+    ledger.run(EXTRACT, "03:20", RunState.RUNNING, started_at=at("03:24"))
+    assert [] == sent_at(ledger, "03:25")
+    assert "" == only(ledger).event
+
+
 def test_another_job_that_blames_what_its_root_blames_is_no_update() -> None:
     ledger = night()
     refused = 'FATAL: password authentication failed for user "etl"'
@@ -1211,6 +1240,23 @@ def test_a_failure_long_before_its_deadline_is_notified_only_if_no_later_start_r
     assert [("distant deadline", at("04:02"))] * (not sent) == [(notice.stage, notice.until) for notice in suppressed]
 
 
+@pytest.mark.parametrize("zone, is_night", [("UTC", True), ("Asia/Tokyo", False)])
+def test_a_failure_long_before_its_deadline_is_suppressed_at_night_alone(zone: str, is_night: bool) -> None:
+    """At 03:03 UTC it is noon in Tokyo; the night of an estate in UTC ends at 06:00."""
+    every = replace(daily("03:00"), expression="*/15 * * * *")
+    often = job(1, "hosts/often", every, cutoff=time(0), accepted_at=at("02:55"))
+    facts = estate(
+        often,
+        services=[service("daily", "23:30", often, cutoff=time(0))],
+        targets=[target(1)],
+        settings=EvaluationSettings(default_route=("default",), zone=zone),
+    )
+    ledger = Ledger(facts)
+    fails(ledger, often, "03:00")
+    assert [("opened", "default")] * (not is_night) == sent_at(ledger, "03:03")
+    assert [at("06:00")] * is_night == [notice.until for notice in ledger.incident().suppressed]
+
+
 def test_a_delivered_notification_is_not_repeated_as_its_act_by_passes() -> None:
     ledger = night(notify=("supply",))
     fails(ledger)
@@ -1558,3 +1604,28 @@ def test_a_missed_deadline_is_announced_to_a_route_by_one_of_its_incidents() -> 
     assert 2 == sent_at(of, "03:12").count(("opened", "planning"))
     for clock in ("06:31", "06:32"):
         assert int(clock == "06:31") == sent_at(of, clock).count(("updated", "planning"))
+
+
+def test_a_business_update_keeps_the_kind_of_the_failure_while_its_job_runs_again() -> None:
+    ledger = night(notify=("supply",))
+    ledger.run(EXTRACT, "03:10", RunState.MISSED)
+    ledger.evaluate("03:20")
+    [told] = [notice for notice in only(ledger).notices if notice.style == "business"]
+    assert "Cause        a job of etl did not start" in told.body
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, started_at=at("06:25"))
+    ledger.evaluate("06:31")
+    business = [notice.body for notice in only(ledger).notices if notice.style == "business"]
+    assert business
+    assert all("Cause        a job of etl did not start" in body for body in business)
+
+
+def test_an_end_says_from_when_to_when_the_failure_lasted() -> None:
+    ledger = night()
+    fails(ledger)
+    ledger.evaluate("03:12")
+    recovers(ledger)
+    ledger.run(LOAD, "03:30", RunState.SUCCEEDED, **ended("03:30", 10))
+    assert [("recovered", "oncall")] == sent_at(ledger, "03:45")
+    [notice] = only(ledger).notices
+    assert "\nLasted         03:12 UTC to 03:25 UTC\n" in notice.body
+    assert "\nSince" not in notice.body

@@ -13,11 +13,13 @@ from console.control.incidents.verdict import (
     incident_verdict,
     job_label,
     late_text,
+    next_start_text,
     planned_reason,
     saved_text,
     step_text,
 )
-from console.domain.incident import AffectedServiceView, blocked_reason
+from console.domain.incident import AffectedServiceView, blocked_reason, open_reason
+from console.domain.service import Reason, ReasonKind
 from tests.tui.fake_reads import EXTRACT, draft, incident, plan_of
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
@@ -128,3 +130,30 @@ def test_a_reason_names_the_running_plan_that_reruns_its_root(verb: str, state: 
     assert f"{read}: {end}" == planned_reason(f"{read}: rerun it", EXTRACT, (plan,))
     assert "exit 1" == planned_reason("exit 1", EXTRACT, (plan,)), "nothing in it asks for a rerun"
     assert f"{read}: rerun it" == planned_reason(f"{read}: rerun it", "etl/other", (plan,))
+
+
+def test_an_incident_that_closes_with_the_next_start_asks_for_no_restart() -> None:
+    """Its root is repaired; what read stale data meanwhile starts again in time by itself."""
+    view = incident()
+    root, load = view.members[:2]
+    members = (
+        replace(root, state="succeeded"),
+        replace(load, starts_next=NOW + timedelta(minutes=3)),
+    )
+    safe = tuple(replace(service, timeliness="on_time", act_by=None) for service in view.services)
+    healed = replace(view, members=members, services=safe)
+    verdict = incident_verdict(healed, (), NOW, clock, is_frozen=False)
+    assert verdict.text == "load_orders starts next 03:16 and closes it: nothing to restart"
+    assert not verdict.needs_sending
+    assert open_reason(healed) == []
+    at_risk = replace(healed, services=view.services)
+    assert "estart load_orders" in incident_verdict(at_risk, (), NOW, clock, is_frozen=False).text
+    once = replace(healed, members=(members[0], load))
+    assert "estart load_orders" in incident_verdict(once, (), NOW, clock, is_frozen=False).text
+
+
+def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() -> None:
+    start = Reason("", ReasonKind.NATIVE_START, job="load", stale_from=NOW + HOUR)
+    assert next_start_text([start], NOW, clock) == " before 04:13 (next start of load)"
+    assert next_start_text([replace(start, is_last=True)], NOW, clock) == " before 04:13 (last start of load in time)"
+    assert Reason.from_json(replace(start, is_last=True).as_json()).is_last

@@ -105,7 +105,7 @@ def test_a_downstream_that_is_never_rerun_must_find_it_green() -> None:
 def test_a_downstream_whose_rerun_would_end_too_late_must_find_it_green() -> None:
     """04:00 and twice 76 minutes are after 06:30 less the hour of the mart; twice 45 are just in time."""
     assert ("04:25", "04:45") == clocks(affected_service(load(45)))[:2]
-    expected = "04:00 UTC load starts: last safe start"
+    expected = "04:00 UTC load starts: last start in time"
     assert ("03:40", "04:00", expected) == clocks(affected_service(load(76)))
 
 

@@ -106,6 +106,13 @@ def test_where_no_service_is_hit_all_that_is_broken_is_repaired() -> None:
     ]
 
 
+def test_what_its_own_clock_starts_several_times_is_no_step_and_names_the_next_start_and_the_last_in_time() -> None:
+    often = replace(LOAD, schedule=replace(LOAD.schedule, expression="*/15 * * * *"), accepted_at=at("03:31"))
+    _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, often, MART, AUDIT))
+    text = exclusions(plan)["warehouse/load"]
+    assert text.startswith("its schedule starts it at 03:45 UTC; the last start in time is ")
+
+
 def test_what_its_own_clock_starts_later_is_no_step() -> None:
     _, plan = night(FAILED, now="03:40")
     assert ["hosts/extract"] == [step.job for step in plan.steps]

@@ -73,7 +73,9 @@ def test_f12_on_a_full_disk_the_batch_is_rolled_back_and_all_continues_once_ther
 
     with night.store.engine.connect() as connection:
         connection.connection.driver_connection.execute(limit)  # type: ignore[union-attr]
-    with pytest.raises(StoreUnusable, match=r"the store at .*headway\.db: database or disk is full"):
+    with pytest.raises(
+        StoreUnusable, match=r"the store at .*headway\.db: database or disk is full. Fix: free space on the disk"
+    ):
         night.ingest(*many, cursor="after")
     assert (1, "{}") == (
         night.fetch_one("SELECT count(*) FROM run"),

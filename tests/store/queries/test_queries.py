@@ -552,6 +552,20 @@ def test_a_failed_run_without_a_message_has_the_error_line_of_its_log(served: Es
     }
 
 
+def test_a_member_is_read_with_the_next_start_of_its_job_for_the_same_business_date(
+    served: Estate, reads: Queries
+) -> None:
+    served.ingest(failed())
+    members = (MemberVerdict(1, instant_key(at("03:10")), "root", 1),)
+    tomorrow = expected("04:00", business_date=DATE + timedelta(days=1))
+    decide(served, incidents=(incident(members=members),), expected=(tomorrow,))
+    [member] = reads.incidents.incident(1).members
+    assert member.starts_next is None
+    decide(served, expected=(tomorrow, expected("03:25"), expected("03:40")))
+    [member] = reads.incidents.incident(1).members
+    assert at("03:25") == member.starts_next
+
+
 @pytest.mark.parametrize("period", ["03:15", "03:00"])
 def test_a_root_is_read_with_the_later_start_of_its_job_that_runs(served: Estate, reads: Queries, period: str) -> None:
     """Of a later period, or of an earlier one of that date that was started again."""

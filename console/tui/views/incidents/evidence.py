@@ -104,9 +104,9 @@ def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segm
     if service.p_late is None or service.expected is None:
         return
     p50, p80, p95 = (ctx.hm(at) for at in (service.expected, service.p80, service.p95))
-    separator, condition = (": ", "expected") if service.act_by is None else (", ", "usual repair:")
-    risk = f"{format_risk(service.risk)}{separator}" if service.risk is not None else ""
-    yield f"{risk}{condition} {p50}, p80 {p80}, p95 {p95}", "plain"
+    case = f"{service.repair_case}: " if service.repair_case is not None else ""
+    risk = f"{format_risk(service.risk)}{', ' if case else ': '}" if service.risk is not None else ""
+    yield f"{case}{risk}{'' if case else 'expected '}{p50}, p80 {p80}, p95 {p95}", "plain"
     if service.unreliable_because:
         yield f"its forecast is unreliable: {service.unreliable_because}", "warn"
 

@@ -22,7 +22,7 @@ from console.domain.incident import (
     member_errors,
     repair_methods,
 )
-from console.domain.service import Timeliness, format_risk, limit_instances, timeliness_label
+from console.domain.service import Timeliness, format_probability, format_risk, limit_instances, timeliness_label
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import (
@@ -180,6 +180,8 @@ def _service(service: AffectedServiceView, ctx: RenderContext, is_over: bool, ro
     if is_narrow and service.act_by is not None and service.act_by > ctx.now:
         when = ctx.hm(service.act_by)
     risk = format_risk(service.risk, is_narrow) if service.risk is not None else ""
+    if service.risk is not None and service.repair_case is not None:  # not without its case
+        risk = "" if is_narrow else f"{service.repair_case}: {format_probability(service.risk)} late"
     risk = "no estimate" if service.basis == NO_ESTIMATE and service.delivered is None else risk
     data = "" if is_over else service.incomplete_data
     return [

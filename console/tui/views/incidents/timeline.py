@@ -161,7 +161,7 @@ def _future(view: IncidentView, ctx: RenderContext) -> Iterator[TimelineEntry]:
         for at, text, style in (
             (service.act_by, f"act by, for {name}", "warn"),
             (service.green_by, f"green by, for {name}", "dim"),
-            (service.expected, f"{name} is expected", "dim"),
+            (service.expected, f"{name} is expected{f', {service.repair_case}' if service.repair_case else ''}", "dim"),
             (service.deadline, f"deadline of {name}", "strong"),
         ):
             if at is not None and at > ctx.now:

@@ -36,6 +36,7 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
         ("business date", view.business_date, "plain"),
         ("due", ctx.due(view.deadline) if view.is_promised else "", "plain"),
         ("expected", ctx.due(view.expected) if view.expected and not view.delivered else "", "plain"),
+        ("assumes", view.repair_case or "", "plain"),
         ("delivered", ctx.hm(view.delivered) if view.delivered else "", "ok"),
         ("risk", format_probability(view.risk) if view.risk is not None else "", "plain"),
         ("history", counted(view.nights, "night") if view.nights else "", "plain"),

@@ -208,10 +208,11 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
 
 
 def _odds(view: ServiceView) -> str:
-    """ " 61 %": the chance to be late, of an endangered service before its deadline."""
+    """ " 61 %": the chance to be late, of an endangered service before its deadline; not the one after the usual
+    repair, which the verdict beside it does not mean."""
     if view.risk is None or view.risk < LEAST or view.delivered is not None or not view.is_endangered:
         return ""
-    return f" {format_percent(min(view.risk, MOST))}"
+    return "" if view.repair_case is not None else f" {format_percent(min(view.risk, MOST))}"
 
 
 def _taken(view: ServiceView, ctx: RenderContext) -> str:
@@ -302,7 +303,7 @@ def _status_lines(view: ServiceView, ctx: RenderContext, is_narrow: bool, is_old
     if view.is_promised and view.delivered is not None:
         known.append((f"delivered {ctx.hm(view.delivered)}", "plain"))
     elif view.is_promised and view.expected is not None and not (view.has_plan and view.act_by is not None):
-        expected = f"{'if repaired' if view.act_by is not None else 'expected'} {ctx.due(view.expected)}"
+        expected = f"{f'{view.repair_case}:' if view.repair_case else 'expected'} {ctx.due(view.expected)}"
         latest = latest_finish(view)
         slip = f" to {ctx.due(latest)}" if latest and latest > view.expected else ""
         known.append((expected + slip, "plain"))

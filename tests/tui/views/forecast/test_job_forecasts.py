@@ -202,8 +202,8 @@ def test_an_incident_shows_how_likely_each_service_is_late_and_why_with_figures(
     view = incident()
     rows = story_lines(view, CONTEXT, 120)
     output = "\n".join("".join(text for text, _ in row.cells) for row in rows)
-    assert "\n ! Supply plan    05:30  act by 02:58 40m    38 % risk of being late  tier 2" in output
-    assert "38 % risk of being late, usual repair: 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, CONTEXT))
+    assert "\n ! Supply plan    05:30  act by 02:58 40m    usual repair: 38 % late  tier 2" in output
+    assert "usual repair: 38 % risk of being late, 04:50, p80 05:14, p95 05:52" in text(evidence_lines(view, CONTEXT))
 
 
 def test_the_evidence_of_an_incident_has_one_chance_and_one_finish() -> None:

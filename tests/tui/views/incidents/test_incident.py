@@ -91,7 +91,7 @@ async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_wor
 
 
 @pytest.mark.parametrize("act, seen", [
-    ("timeline", "── now ──"), ("evidence", "38 % risk of being late, usual repair: 05:50, p80"), ("before", "as now"),
+    ("timeline", "── now ──"), ("evidence", "usual repair: 38 % risk of being late, 05:50"), ("before", "as now"),
 ])  # fmt: skip
 def test_each_of_them_has_a_key_and_escape_leads_back_to_what_happened(act: str, seen: str) -> None:
     @on_the_night()

@@ -240,4 +240,4 @@ async def test_the_text_of_a_lane_is_complete_on_80_columns(night: Night) -> Non
     """The line with the position in the night is dropped first."""
     await open_tonight(night)
     await night.press("down")
-    await night.see("due 06:30  expected 05:50, p95 05:50", "── 11:00")
+    await night.see("due 06:30  usual repair: 05:50, p95 05:50", "── 11:00")
