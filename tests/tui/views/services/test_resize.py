@@ -1,0 +1,36 @@
+"""Services after a resize are what they are in a console that was opened at that size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.tui.driving import Night, on_the_night
+
+SIZES = ((100, 30), (100, 24), (200, 50), (80, 24), (70, 20))
+
+
+def one_service(night: Night) -> None:
+    night.reads.services_ = night.reads.services_[:1]
+
+
+def texts(prepare: Callable[[Night], None] | None, *sizes: tuple[int, int]) -> list[str]:
+    """The screen at each of the sizes, one after the other."""
+    screens: list[str] = []
+
+    async def steps(night: Night) -> None:
+        for size in sizes:
+            await night.pilot.resize_terminal(*size)
+            await night.see("Supply plan", "service owner")
+            await night.at_rest()
+            screens.append(night.text)
+
+    on_the_night(size=sizes[0], prepare=prepare)(steps)()
+    return screens
+
+
+@pytest.mark.parametrize("prepare", [None, one_service])
+def test_a_resize_leaves_each_row_and_the_details_as_on_a_fresh_start(prepare: Callable[[Night], None] | None) -> None:
+    for size, resized in zip(SIZES, texts(prepare, *SIZES), strict=True):
+        assert texts(prepare, size) == [resized], size
