@@ -34,3 +34,14 @@ def texts(prepare: Callable[[Night], None] | None, *sizes: tuple[int, int]) -> l
 def test_a_resize_leaves_each_row_and_the_details_as_on_a_fresh_start(prepare: Callable[[Night], None] | None) -> None:
     for size, resized in zip(SIZES, texts(prepare, *SIZES), strict=True):
         assert texts(prepare, size) == [resized], size
+
+
+@on_the_night()
+async def test_an_answer_that_comes_while_the_screen_closes_finds_no_missing_widget(night: Night) -> None:
+    """A tab that is closed early takes the details away while the path of the selected service is read."""
+    await night.see("Supply plan", "service owner")
+    screen = night.app.screen
+    await screen.query_one("#detail").remove()
+    screen.fetch()  # type: ignore[attr-defined]
+    await night.answered()
+    await night.see("Supply plan")
