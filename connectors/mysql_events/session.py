@@ -20,6 +20,7 @@ from pymysql.cursors import DictCursor
 from connectors.sdk.errors import (
     AccessRefused,
     ConnectorError,
+    EncryptionRefused,
     InvalidAnswer,
     NotSupported,
     OutcomeUnknown,
@@ -265,7 +266,7 @@ def sorted_error(error: BaseException, place: str) -> ConnectorError:
     message = f"{place}: {error_text(error)}{f' (error {number})' if number else ''}"
     cause = getattr(error, "original_exception", error)
     if number == 2026 or isinstance(cause, ssl.SSLError):
-        return AccessRefused(f"{message}; check tls and ssl_ca of the system, and the server's certificate")
+        return EncryptionRefused(f"{message}; check tls and ssl_ca of the system, and the server's certificate")
     if not number:
         return (SystemUnreachable if isinstance(error, OSError) else InvalidAnswer)(message)
     error_type = BY_NUMBER.get(number) or (InvalidAnswer if number in CLIENT_NUMBERS else NotSupported)

@@ -5,6 +5,7 @@ ConnectorError
 │   ├── InvalidAnswer          it answers, with a fault
 │   └── RateLimited            it receives too many requests
 ├── AccessRefused              a person must act (credentials, host key, settings)
+│   ├── EncryptionRefused      TLS or the way of signing in: no right changes that
 │   └── PermissionMissing      signed in, and not allowed
 ├── RecordUnreadable           skip this record, count it, keep the rest
 ├── NotSupported               never: this kind or this server cannot do it
@@ -19,12 +20,15 @@ class ConnectorError(Exception):
     target whose poll ended with it."""
 
     kind = "failing"
+    grants_help = True
+    """False where no right of the account changes it."""
 
 
 class SystemUnreachable(ConnectorError):
     """No useful answer now. `retry_after_seconds`: as the source requested; None where it did not."""
 
     kind = "unreachable"
+    grants_help = False
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -47,6 +51,12 @@ class AccessRefused(ConnectorError):
     """Credentials or a host key are refused; retrying changes nothing."""
 
     kind = "refused"
+
+
+class EncryptionRefused(AccessRefused):
+    """One side refuses the other's TLS, certificate or way of signing in."""
+
+    grants_help = False
 
 
 class PermissionMissing(AccessRefused):

@@ -97,6 +97,8 @@ class ProbeResult:
     """Remarks that do not change the verdict; `text` are the reasons why it is not "ok"."""
     zone: str = ""
     """The time zone of the target, or of most of its jobs; empty if unknown."""
+    grants_help: bool = True
+    """False where no right of its account changes the verdict."""
 
     @property
     def is_fault(self) -> bool:
@@ -535,7 +537,7 @@ def _guarded(name: str, secrets: SecretStore, probe: Callable[[], ProbeResult | 
         return probe() or ProbeResult(name, "ok", "")
     except ConnectorError as error:
         verdict = MISSING_RIGHTS if error.kind == "forbidden" else error.kind
-        return ProbeResult(name, verdict, "", (secrets.mask(str(error)),))
+        return ProbeResult(name, verdict, "", (secrets.mask(str(error)),), grants_help=error.grants_help)
     except Exception as error:  # noqa: BLE001 - a surprise in one probe must not end the check of the others
         return ProbeResult(name, "broken", "", (secrets.mask(f"{type(error).__name__}: {error}"),))
 

@@ -42,12 +42,15 @@ class Secrets:
 
     def __init__(self, config: Path) -> None:
         self._folder = config.parent / "secrets"
+        self.files: list[str] = []
 
     def keep(self, name: str, value: str) -> Mapping[str, object]:
         try:
-            return write_secret(self._folder, name, value)
+            reference = write_secret(self._folder, name, value)
         except OSError as error:
             raise CommandError(Exit.USAGE, f"{error.filename or self._folder}: {error.strerror}") from None
+        self.files.append(str(reference["file"]))
+        return reference
 
 
 def named_systems(arguments: argparse.Namespace, machine: Machine) -> list[DetectedScheduler]:

@@ -128,11 +128,30 @@ class Selection:
 
 def run_init(arguments: argparse.Namespace) -> int:
     """Finds schedulers, asks, probes, writes the config or adds to it, polls and proposes a service. Ctrl-C leaves
-    complete files."""
+    complete files, and prints which."""
     path = _config_file(arguments)
+    secrets, before = Secrets(path), _bytes_of(path)
+    try:
+        return _run_init(arguments, path, secrets)
+    except KeyboardInterrupt:
+        own = "" if path == user_config() else f" --config {path}"
+        if _bytes_of(path) != before:
+            text = f"{path} is written and complete. Next: headway{own} check"
+        elif secrets.files:
+            text = f"no config was written; secrets were: {', '.join(secrets.files)}. Fix: delete them, or headway init"
+        else:
+            text = "nothing was written. Fix: headway init starts again"
+        raise CommandError(Exit.INTERRUPTED, f"interrupted: {text}") from None
+
+
+def _bytes_of(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _run_init(arguments: argparse.Namespace, path: Path, secrets: Secrets) -> int:
     is_interactive = sys.stdin.isatty() and not arguments.yes and not arguments.print
     extended = None if arguments.print else _config_to_extend(path, arguments, is_interactive)
-    machine, secrets = Machine(Path.home(), os.environ), Secrets(path)
+    machine = Machine(Path.home(), os.environ)
     configured = configured_systems(config_path(arguments.config)) if extended is not None else {}
     databases = _configured_databases(configured.values(), machine.env)
 
@@ -424,7 +443,7 @@ def probe_selection(
         missing = [right for right in result.rights if right["held"] is False and right["needed_for"] == "view"]
         if result.verdict != "ok":
             is_grantable = any(right["is_grantable"] for right in missing)
-            grants_help = is_grantable if result.rights else not has_unknown_name(finding)
+            grants_help = is_grantable if result.rights else result.grants_help and not has_unknown_name(finding)
             commands = list(setup_commands(finding)) if grants_help else []
             notes = [text for text in result.notes if ". Fix: " in text]
             granted = [text for text in notes if _without_fix(text, commands) != text]

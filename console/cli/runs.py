@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.records import instant_key
+from connectors.sdk.states import is_open
 from console.cli.arguments import (
     FILTER,
     JOB_HELP,
@@ -22,9 +25,18 @@ from console.cli.arguments import (
 from console.cli.clock_format import in_display_zone, timestamp
 from console.cli.commands import JSON, Handler, flag, one_of, option
 from console.cli.exits import CommandError, Exit
-from console.cli.output import PLAIN, Table, ValueColumn, print_lines, print_message, print_result, set_document, table
+from console.cli.output import (
+    PLAIN,
+    Table,
+    ValueColumn,
+    print_lines,
+    print_message,
+    print_result,
+    set_document,
+    table,
+)
 from console.cli.reader import fresh_store_reader, no_engine_text, store_reader, store_url_of
-from console.cli.requests import ANSWER_SECONDS
+from console.cli.requests import ANSWER_SECONDS, wait_for_answer
 from console.domain.filter import JobFilter, split_filter
 from console.domain.job import JobView
 from console.domain.run import RunRow, RunView, evidence_text
@@ -104,6 +116,10 @@ def run_table(runs: Sequence[RunRow], now: datetime, with_job: bool = False) -> 
     return table(runs, *columns[not with_job :])
 
 
+FOLLOW_SECONDS = 1.0
+"""How often the log of a running attempt is read on."""
+
+
 def run_log(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         job = named_job(reads, arguments.name)
@@ -117,9 +133,11 @@ def run_log(arguments: argparse.Namespace) -> int:
             raise CommandError(Exit.NOT_FOUND, f"run {run_id} belongs to {view.row.job}, not to {job.row.name}")
         engine = reads.estate.header().engine
     attempt = _attempt_id(view, arguments.attempt)
+    if (arguments.diff or arguments.follow) and not engine.alive:
+        raise CommandError(Exit.NO_ENGINE, f"the logs cannot be fetched: {no_engine_text(engine)}")
+    if arguments.follow:
+        return _follow_log(arguments, run_id, attempt)
     if arguments.diff:
-        if not engine.alive:
-            raise CommandError(Exit.NO_ENGINE, f"the logs cannot be fetched: {no_engine_text(engine)}")
         return _log_difference(arguments, EngineClient(store_url_of(arguments)), job.row.name, run_id, attempt)
     fetched = _fetch_log(EngineClient(store_url_of(arguments)), view, attempt) if engine.alive else None
     is_older = attempt is not None and arguments.attempt != max(item.number for item in view.attempts)
@@ -146,6 +164,46 @@ def run_log(arguments: argparse.Namespace) -> int:
         print_message(message)
     print_lines(text.splitlines())
     return Exit.OK
+
+
+def _follow_log(arguments: argparse.Namespace, run_id: int, attempt_id: int | None) -> int:
+    """Prints the log and what follows, line by line, until the run, or the attempt if one is given, has ended."""
+    if arguments.json:
+        raise CommandError(Exit.USAGE, "--follow prints lines, not one document. Fix: without --json")
+    requests, line = EngineClient(store_url_of(arguments)), ""
+    start: str | None = None
+    attempt = whole = 0  # the attempt that is read, and the one that was read to its end
+    while True:
+        with store_reader(arguments) as reads:
+            view = reads.runs.run(run_id)
+        followed = [item for item in view.attempts if attempt_id in (None, item.id)]
+        latest = max(followed, key=lambda item: item.number, default=None)
+        if latest is None:
+            raise CommandError(Exit.NOT_FOUND, f"run {run_id} of {view.row.job} has not started: {view.row.state}")
+        if latest.id != whole:
+            if latest.id != attempt:
+                print_message(f"attempt {latest.number}")
+                attempt, start = latest.id, None
+            data = wait_for_answer(arguments, requests, requests.log(run_id, attempt, start))
+            *lines, line = f"{line}{data['text']}".split("\n")
+            print_lines(lines)
+            is_first, start = start is None, data.get("next")
+            if start is not None and data.get("more"):
+                continue
+            if start is None or not is_open(latest.state):  # it was read once more after its end
+                whole = attempt
+                print_lines([line] if line else [])
+                line = ""
+            if is_first and start is None and is_open(latest.state):
+                print_message(
+                    "its scheduler sends no more of this log while it runs; after its end: "
+                    f"headway log {view.row.job} --run {run_id}"
+                )
+            sys.stdout.flush()
+        if not is_open(view.row.state if attempt_id is None else latest.state):
+            print_message(f"run {run_id} ended: {view.row.state}")
+            return Exit.OK
+        time.sleep(FOLLOW_SECONDS)
 
 
 def runs_on_date(reads: Queries, job_id: int, name: str, typed: str) -> Sequence[RunRow]:
@@ -231,7 +289,10 @@ HANDLERS = {
             option("--date", "the latest run of this business date: 2026-11-19", "DATE"),
         ),
         option("--attempt", "number of an attempt (latest)", "N", type=whole_number),
-        flag("--diff", "show lines that the log of the last successful run does not have"),
+        one_of(
+            flag("--diff", "show lines that the log of the last successful run does not have"),
+            flag("--follow", "print what is written until the run ends"),
+        ),
         JSON,
     ),
 }

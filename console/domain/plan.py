@@ -414,9 +414,9 @@ class PlanStepView:
 
     @property
     def status(self) -> str:
-        """Its state; while its action is in flight, that of the action; "not sent" if it was not needed."""
+        """Its state; while its action is in flight, that of the action; "not needed" for a needless one."""
         if self.is_needless:
-            return "not sent"
+            return "not needed"
         return (self.action_state or self.state) if self.state == "requested" else self.state
 
 

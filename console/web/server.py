@@ -249,9 +249,10 @@ class WebServer:
         self._open_by_name[visitor.name.casefold()] += 1
         label = visitor.name or visitor.place
         try:
-            await socket.prepare(request)
-            self._log(f"{label}: a console was opened ({visitor.place})")
-            await self._run_session(socket, session, size, visitor)
+            with suppress(ConnectionError):  # the tab was closed meanwhile
+                await socket.prepare(request)
+                self._log(f"{label}: a console was opened ({visitor.place})")
+                await self._run_session(socket, session, size, visitor)
         finally:
             del self._open[task]
             self._open_by_name[visitor.name.casefold()] -= 1
@@ -269,7 +270,7 @@ class WebServer:
             input_task.cancel()
             session.leave()
             code, _ = await asyncio.gather(session_task, input_task, return_exceptions=True)
-            if isinstance(code, OSError):
+            if isinstance(code, OSError) and not isinstance(code, ConnectionError):
                 session.last_output = f"the console could not be started: {code.strerror}"
             if session.last_output:
                 self._log(f"{visitor.name or visitor.place}: {clean_line(session.last_output.strip()[-300:])}")

@@ -17,12 +17,21 @@ from pathlib import Path
 from unittest.mock import patch
 
 import httpx
+import psycopg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from connectors.sdk.contract import Probe, SourcePermission
+from connectors.sdk.errors import (
+    AccessRefused,
+    ConnectorError,
+    EncryptionRefused,
+    PermissionMissing,
+    SystemUnreachable,
+)
 from connectors.sdk.records import TargetClock
+from connectors.sdk.transport.postgres import sorted_error
 from console.cli import configure, init_dialog, onboarding
 from console.cli.configure import ProbeResult, send_test_message
 from console.cli.exits import CommandError, Exit
@@ -306,6 +315,30 @@ def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
         assert "████████████  done, 2 jobs, 0 runs" in seen
         assert Exit.OK == terminal.wait_for_end()
     assert ["cron"] == list(load_config(home.config).systems)
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "at, arguments, text",
+    [
+        ("_find_schedulers", (), "interrupted: nothing was written. Fix: headway init starts again"),
+        ("read_history", (), "headway.toml is written and complete. Next: headway check"),
+        ("valid_config", ("--route", "ops@example.com"), "no config was written; secrets were: "),
+    ],
+)
+def test_ctrl_c_prints_what_was_written_and_what_to_do(
+    home: Home, monkeypatch: pytest.MonkeyPatch, at: str, arguments: tuple[str, ...], text: str
+) -> None:
+    monkeypatch.setattr(onboarding, "probe_selection", lambda *_, **__: {})
+    monkeypatch.setattr("console.cli.configure.send_test_message", lambda *_: "")
+    monkeypatch.setattr(onboarding, at, interrupt)
+    done = home.run("--yes", "--only", "cron", *arguments)
+    assert Exit.INTERRUPTED == done.code
+    assert text in " ".join(done.err.split())
+    assert (at == "read_history") == home.config.exists()
 
 
 @pytest.mark.deep
@@ -813,10 +846,7 @@ def test_a_system_that_refuses_access_comes_with_the_commands_to_copy(home: Home
     done = home.run("--yes", "--no-poll", "--host", "ann@127.0.0.1:1", "--user", "etl", "--dsn", "DWH_DSN")
     assert (Exit.PROBLEM, []) == (done.code, home.made)
     lines = [line.strip() for line in done.out.splitlines() if line.startswith("    ") and "headway connector" in line]
-    assert lines == [
-        "headway connector grants cron --user etl | ssh -p 1 root@127.0.0.1 sh",
-        "headway connector grants pg_cron --dsn DWH_DSN | psql -h 127.0.0.1 -p 1 -U postgres ops",
-    ]
+    assert lines == ["headway connector grants cron --user etl | ssh -p 1 root@127.0.0.1 sh"]  # the database is down
     assert SECRET not in done.out + done.err
     assert (1, True) == (done.out.count("ssh-keygen -q"), "No such file or directory.\n" in done.out), done.out
 
@@ -860,3 +890,30 @@ def test_a_login_that_works_gets_commands_only_for_a_right_that_they_give(
     monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", lambda *_: lacks)
     done = home.run("--yes", "--no-poll", "--host", "db07")
     assert (Exit.OK, int(is_grantable)) == (done.code, done.out.count("To grant access:")), done
+
+
+@pytest.mark.parametrize(
+    "error, commands",
+    [
+        (EncryptionRefused("server does not support SSL. Fix: turn on TLS there"), 0),
+        (SystemUnreachable("connection refused"), 0),
+        (AccessRefused("password authentication failed"), 1),
+        (PermissionMissing("permission denied"), 1),
+    ],
+)
+def test_commands_that_grant_access_are_printed_only_where_a_right_is_missing(
+    home: Home, monkeypatch: pytest.MonkeyPatch, error: ConnectorError, commands: int
+) -> None:
+    def refuse(*_: object) -> Probe:
+        raise error
+
+    home.env["DWH_DSN"] = "postgresql://headway@127.0.0.1:1/ops"
+    monkeypatch.setattr("connectors.pg_cron.connector.PgCronConnector.probe", refuse)
+    done = home.run("--yes", "--no-poll", "--dsn", "DWH_DSN")
+    assert commands == done.out.count("To grant access:"), done
+
+
+def test_a_server_without_tls_refuses_encryption_not_the_login() -> None:
+    error = sorted_error(psycopg.OperationalError("server does not support SSL, but SSL was required"), "dwh")
+    assert isinstance(error, EncryptionRefused)
+    assert "Fix: turn on TLS there" in str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,8 @@ import pytest
 from rich.cells import cell_len
 
 from console.cli import lineage, service_delay
-from console.cli.output import table_lines
+from console.cli.output import TableColumn, fit_columns, table_lines
+from console.cli.runs import run_table
 from console.cli.services import service_table
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare
 from tests.tui.fake_reads import FakeReads
@@ -60,3 +62,25 @@ def test_the_board_fits_with_another_days_clocks(width: int) -> None:
     lines = table_lines(*service_table([SERVICE], NOW)[:2], width)
     assert width >= max(map(cell_len, (line for line in lines if LONG not in line)))
     assert "Sun 06:40 UTC" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "columns, rows",
+    [
+        (shown.columns, shown.rows)
+        for shown in (
+            service_table([SERVICE], NOW),
+            lineage.affected_service_table([SERVICE], NOW),
+            run_table([replace(FakeReads().runs.run(9).row, job=LONG, message="exit 1 " * 8)], NOW, with_job=True),
+            run_table([FakeReads().runs.run(9).row], NOW),
+        )
+    ],
+)
+def test_a_wider_terminal_has_each_column_of_a_narrower_one(
+    columns: Sequence[TableColumn], rows: Sequence[Sequence[str]]
+) -> None:
+    before: set[int] = set()
+    for width in range(60, 201):
+        visible = set(fit_columns(columns, rows, width)[0])
+        assert before <= visible, width
+        before = visible

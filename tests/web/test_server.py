@@ -335,3 +335,22 @@ def test_connections_that_send_nothing_keep_no_visitor_out() -> None:
                 writer.close()
 
     asyncio.run(play())
+
+
+def test_a_tab_that_is_gone_before_its_console_opens_leaves_no_traceback(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object) -> None:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    @on_server()
+    async def drive(served: Served) -> None:
+        await served.sign_in()
+        monkeypatch.setattr(aiohttp.web.WebSocketResponse, "prepare", gone)
+        with pytest.raises(aiohttp.ClientError):
+            await served.socket()
+        while not any("the console has ended; 0 open" in line for line in served.output):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    drive()
+    assert "Traceback" not in caplog.text

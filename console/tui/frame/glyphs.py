@@ -100,7 +100,7 @@ PLAN_STEPS: dict[str, Glyph] = {
     "planned": Glyph("·", ".", "planned", "dim"),
     "requested": Glyph("◌", "w", "requested", "run"),
     "abandoned": Glyph("↷", "s", "abandoned", "dim"),
-    "not sent": Glyph("○", "-", "not sent", "dim", "it was not needed"),
+    "not needed": Glyph("○", "-", "not needed", "dim", "nothing was sent for it"),
 }
 """States of a plan's step that no action has."""
 

@@ -24,10 +24,10 @@ from console.tui.views.commands import RowMarks
 from console.tui.views.preview import list_width
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, named, shift_right
+from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, shift_right
 
-NAMED_FROM, WIDE_FROM = 100, 160
-"""Widths of a list from which usual names are whole, and from which there is room for all columns."""
+WIDE_FROM = 160
+"""Width of a list from which there is room for all columns."""
 FIXED_COLUMNS = 3
 SORT_KEYS = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
 """Heading of a column -> sort key of a click on it."""
@@ -210,13 +210,11 @@ class PagedQueries:
 
 @dataclass(frozen=True, slots=True)
 class PagedColumns:
-    """The columns of a paged list; `wide` shows names whole, `roomy` is for a screen with room for all. `names`: the
-    cells of usual names, which come before the columns of a higher rank on a list of NAMED_FROM."""
+    """The columns of a paged list; `wide` shows names whole, `roomy` is for a screen with room for all."""
 
     usual: tuple[Column, ...]
     wide: tuple[Column, ...]
     roomy: tuple[Column, ...]
-    names: int
 
 
 class PagedList(FilteredList):
@@ -267,8 +265,7 @@ class PagedList(FilteredList):
         return self.shifted(columns.wide if self.wide else columns.roomy if self.has_room else columns.usual)
 
     def shifted(self, columns: Sequence[Column]) -> Sequence[Column]:
-        has_names = self.screen.is_attached and list_width(self.screen.size.width) >= NAMED_FROM
-        return shift_right(named(columns, self._columns.names) if has_names else columns, FIXED_COLUMNS, self.shift)
+        return shift_right(columns, FIXED_COLUMNS, self.shift)
 
     @property
     def has_room(self) -> bool:

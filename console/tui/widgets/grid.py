@@ -128,7 +128,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self._wanted_top: int | None = None
         self._lit_rows = Highlights()
         self._painted: dict[int, tuple[tuple[Hashable, bool, bool], TableRow, Strip]] = {}
-        self._head = int(any(column.title for column in self.columns))
+        self.head = int(any(column.title for column in self.columns))
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -146,7 +146,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         position = index if index is not None else (min(self.cursor, len(source) - 1) if keep else 0)
         position = self._wanted(position)
         self.cursor = self._pickable(max(0, position), 1)
-        self.virtual_size = Size(self.room, len(source) + self._head)
+        self.virtual_size = Size(self.room, len(source) + self.head)
         is_same, is_seen = key is not None and self.key == key, before[2].y <= before[1] < before[2].y + self.page
         stays = is_same and not is_seen
         if self.touched and is_same and is_seen and before[1] != self.cursor:
@@ -193,7 +193,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
             if shown is not None and shown[:2] == (self._paint_key(index), row):
                 self._painted[index] = shown
             elif first <= index <= last:
-                self.refresh_line(index + self._head)
+                self.refresh_line(index + self.head)
 
     def _paint_key(self, index: int) -> tuple[Hashable, bool, bool]:
         key = self.source.key_at(index)
@@ -222,7 +222,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def visible_rows(self) -> tuple[int, int]:
         top = self.scroll_offset.y
-        return top, min(len(self.source), top + max(1, self.size.height - self._head)) - 1
+        return top, min(len(self.source), top + max(1, self.size.height - self.head)) - 1
 
     @property
     def room(self) -> int:
@@ -234,10 +234,10 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def page(self) -> int:
-        return max(1, self.size.height - self._head)
+        return max(1, self.size.height - self.head)
 
     def on_mount(self) -> None:
-        self.virtual_size = Size(self.room, len(self.source) + self._head)
+        self.virtual_size = Size(self.room, len(self.source) + self.head)
 
     def notify_style_update(self) -> None:
         self._painted.clear()
@@ -252,7 +252,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self) -> None:
         self._painted.clear()
-        self.virtual_size = Size(self.room, len(self.source) + self._head)
+        self.virtual_size = Size(self.room, len(self.source) + self.head)
         self._follow()
         self.refresh()
         self.post_message(self.Resized())
@@ -262,11 +262,11 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         return [self._line(y, width, top, colours) for y in lines]
 
     def _line(self, y: int, width: int, top: int, colours: Palette) -> Strip:
-        if y < self._head:
+        if y < self.head:
             return colours.strip(self._lines.titles(width), width)
-        index = top + y - self._head
+        index = top + y - self.head
         if index >= len(self.source):
-            below = y - self._head - 1
+            below = y - self.head - 1
             lines = self.empty.split("\n") if self.empty and not len(self.source) else []
             return colours.strip([("  " + lines[below], "dim")] if 0 <= below < len(lines) else (), width)
         paint_key = self._paint_key(index)
@@ -298,8 +298,8 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
             return
         self.cursor = index
         if not self._follow():
-            self.refresh_line(old + self._head)
-            self.refresh_line(index + self._head)
+            self.refresh_line(old + self.head)
+            self.refresh_line(index + self.head)
         self.post_message(self.Moved())
 
     def _pickable(self, index: int, step: int) -> int:
@@ -345,8 +345,8 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
         self.touched = True
 
     def on_click(self, event: events.Click) -> None:
-        index = self.scroll_offset.y + event.y - self._head
-        if event.y < self._head:
+        index = self.scroll_offset.y + event.y - self.head
+        if event.y < self.head:
             if title := self._lines.title_at(event.x, self.room):
                 self.post_message(self.Headed(title))
             return

@@ -9,6 +9,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from console.tui.widgets.paint import Segment
@@ -19,7 +20,8 @@ NAME_FIRST = 1000
 
 class Column(NamedTuple):
     """`rank` 1 stays on the narrowest terminal, 0 is not shown; `flex` columns share the remaining cells, up to `most`.
-    Text that is too long is cut at its end, or in the `middle`."""
+    Text that is too long is cut at its end, or in the `middle`. Columns over `whole_rank` come after its `whole` cells
+    have room."""
 
     title: str
     width: int
@@ -28,6 +30,8 @@ class Column(NamedTuple):
     right: bool = False
     most: int = 0
     middle: bool = False
+    whole: int = 0
+    whole_rank: int = 0
 
 
 class TableRow(NamedTuple):
@@ -87,27 +91,27 @@ class FixedRows(LazyRows):
 
 
 def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
-    """(index, width) of the columns that fit, in their order: by rank first, then flexible ones get the remaining
-    cells."""
-    visible: set[int] = set()
+    """(index, width) of the columns that fit, in their order: by rank first, so that a wider table has the columns of
+    a narrower one, then flexible ones get the remaining cells."""
+    widths: dict[int, int] = {}
     remaining = width
-    ranked = [index for index, column in enumerate(columns) if column.rank]
-    for index in sorted(ranked, key=lambda index: columns[index].rank):
-        need = columns[index].width + (1 if visible else 0)
-        if need > remaining:
+    needs = [(column.rank, index, column.width) for index, column in enumerate(columns) if column.rank]
+    needs += [(column.whole_rank, index, column.whole) for index, column in enumerate(columns) if column.whole]
+    for _, index, cells in sorted(needs, key=itemgetter(0)):
+        extra = max(0, cells - widths[index]) if index in widths else cells + bool(widths)
+        if extra > remaining:
             break
-        visible.add(index)
-        remaining -= need
-    widths = {index: columns[index].width for index in visible}
-    flexible = sorted(index for index in visible if columns[index].flex)
+        widths[index] = max(cells, widths.get(index, 0))
+        remaining -= extra
+    flexible = sorted(index for index in widths if columns[index].flex)
     for position, index in enumerate(flexible):
         share = sum(columns[later].flex for later in flexible[position:])
         extra = remaining * columns[index].flex // share
         if columns[index].most:
-            extra = min(extra, max(0, columns[index].most - columns[index].width))
+            extra = min(extra, max(0, columns[index].most - widths[index]))
         widths[index] += extra
         remaining -= extra
-    return [(index, widths[index]) for index in sorted(visible)]
+    return sorted(widths.items())
 
 
 def by_priority(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
@@ -117,14 +121,6 @@ def by_priority(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
 def widened(columns: Sequence[Column]) -> tuple[Column, ...]:
     return tuple(
         column._replace(width=56, flex=column.flex * 2, most=0) if index == 2 else column
-        for index, column in enumerate(columns)
-    )
-
-
-def named(columns: Sequence[Column], cells: int, name: int = 2) -> tuple[Column, ...]:
-    """With at least so many cells for names."""
-    return tuple(
-        column._replace(width=max(column.width, cells)) if index == name else column
         for index, column in enumerate(columns)
     )
 

@@ -9,6 +9,7 @@ from connectors.mysql_events import session
 from connectors.sdk.errors import (
     AccessRefused,
     ConnectorError,
+    EncryptionRefused,
     InvalidAnswer,
     NotSupported,
     OutcomeUnknown,
@@ -42,7 +43,7 @@ SORTED: list[tuple[int, type[ConnectorError]]] = [
     (1142, PermissionMissing),  # no right to the table
     (1227, PermissionMissing),  # a privilege is needed
     (1370, PermissionMissing),  # no right to the procedure
-    (2026, AccessRefused),  # TLS
+    (2026, EncryptionRefused),  # TLS
     (1146, NotSupported),  # no such table
     (1305, NotSupported),  # no such procedure
     (1644, NotSupported),  # SIGNAL of headway.event_start

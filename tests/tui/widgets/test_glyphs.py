@@ -19,7 +19,7 @@ MEMBERS: dict[str, Iterable[str]] = {
     "evidence": RunEvidence,
     "safety": Safety,
     "role": ("root", "red", "stale", "threatened", "rerun", "repaired", "superseded"),
-    "plan step": ("planned", "requested", "abandoned", "not sent"),
+    "plan step": ("planned", "requested", "abandoned", "not needed"),
     "timeline": ("ran", "ahead", "fan", "now", "start", "act_by", "green_by", "deadline", "beyond"),
     "sign": ("unseen", "stale", "full", "empty", "marked", "taken", "branch", "dash", "dot", "arrow", "red_hour"),
     "action": ("requested", "sending", "sent", "verified", "refused", "failed", "unknown"),

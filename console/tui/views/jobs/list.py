@@ -28,7 +28,7 @@ from console.tui.widgets.table import NAME_FIRST, Column, TableRow, by_priority,
 JOB_COLUMNS = (
     Column("", 1, 1),
     Column("", 1, 1),
-    Column("job", 34, 1, flex=NAME_FIRST, most=64, middle=True),
+    Column("job", 34, 1, flex=NAME_FIRST, most=64, middle=True, whole=45, whole_rank=4),
     Column("state", 10, 2),
     Column("deadline", 9, 0),
     Column("slack", 7, 0, right=True),
@@ -126,7 +126,7 @@ class JobsScreen(HeadwayScreen):
         self._deadlines_at = 0.0
         self.list = JobList(
             self,
-            PagedColumns(JOB_COLUMNS, JOB_COLUMNS_WIDE, JOB_COLUMNS_ROOMY, names=45),
+            PagedColumns(JOB_COLUMNS, JOB_COLUMNS_WIDE, JOB_COLUMNS_ROOMY),
             QUERIES,
             self._row,
             self._choice,

@@ -373,11 +373,11 @@ PROGRESS_FROM = 100
 PROGRESS_COLUMNS = (
     Column("#", 2, 1, right=True),
     Column("", 1, 1),
-    Column("state", 9, 1),
+    Column("state", 10, 1),
     Column("action", 7, 2),
     Column("job", 40, 1, flex=3, most=64, middle=True),
     Column("after", 5, 3),
-    Column("says", 24, 2, flex=4),
+    Column("says", 23, 2, flex=4),
 )
 
 

@@ -21,7 +21,7 @@ JOB_RUN_COLUMNS = (
 )
 RUN_COLUMNS = (
     *JOB_RUN_COLUMNS[:2],
-    Column("job", 30, 1, flex=NAME_FIRST, most=60, middle=True),
+    Column("job", 30, 1, flex=NAME_FIRST, most=60, middle=True, whole=42, whole_rank=3),
     Column("period", 9, 2, flex=1, most=24),
     *JOB_RUN_COLUMNS[3:-1],
     Column("message", 16, 5, flex=3),

@@ -38,7 +38,7 @@ class RunsScreen(HeadwayScreen):
         super().__init__()
         self.list = PagedList(
             self,
-            PagedColumns(rows.RUN_COLUMNS, rows.RUN_COLUMNS_WIDE, rows.RUN_COLUMNS_ROOMY, names=42),
+            PagedColumns(rows.RUN_COLUMNS, rows.RUN_COLUMNS_WIDE, rows.RUN_COLUMNS_ROOMY),
             QUERIES,
             lambda view: rows.any_run_row(view, self.ctx, view.id in self.marked),
             _choice,

@@ -26,7 +26,7 @@ from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
 from console.tui.widgets.paint import Segment, fit, length_of, line_breaks, one_line
-from console.tui.widgets.table import NAME_FIRST, Column, TableRow, by_priority, cells_row, column_widths
+from console.tui.widgets.table import NAME_FIRST, Column, TableRow, by_priority, cells_row, roomy
 
 CELLS_BEFORE_DEADLINE = 0.7
 
@@ -70,46 +70,37 @@ def _bar_cell(after: timedelta, scale: timedelta) -> int:
     return int(after / scale) if scale > timedelta(0) else 0
 
 
-USUAL, WIDE, HUGE = 80, 100, 160
-"""Widths of the screen: the usual one; from which the cause is a sentence; from which there is room for more lines
-below."""
+WIDE, ROOMY, HUGE = 100, 102, 160
+"""Widths of the list from which the cause is a sentence, and from which the forecast is longer."""
 NAME, LONGEST = 14, 44
 SERVICES = (
     Column("", 1, 1),
     Column("service", NAME, 1, flex=NAME_FIRST, most=34),
     Column("tier", 4, 5, right=True),
     Column("deadline", 8, 1),
-    Column("left", 6, 2, right=True),
-    Column("forecast", 10, 3),
+    Column("left", 6, 4, right=True),
+    Column("forecast", 9, 3, whole=14, whole_rank=6),
     Column("act by", 12, 1),
-    Column("cause", 14, 2, flex=3, middle=True),
-    Column("status", 11, 1),
-    Column("who", 8, 0),
-    Column("slack", 6, 8, right=True),
+    Column("cause", 14, 2, flex=3, middle=True, whole=20, whole_rank=5),
+    Column("status", 11, 1, whole=14, whole_rank=5),
+    Column("who", 13, 7),
+    Column("slack", 10, 8, right=True),
     Column("expected", 9, 9),
 )
-CAUSE = next(index for index, column in enumerate(SERVICES) if column.title == "cause")
 LEAST = 0.01
 MOST = 0.99
 """No forecast is certain; the lines below show "over 99 %"."""
-CAUSE_LEAST = 20
 
 
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
-    """The columns for that width, whatever their content: an incident moves none. On 80 columns the
-    owner, "left" and "slack" have no room."""
-    is_wide, of = width >= WIDE, service_context(views)
-    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 0}
-    if USUAL <= width < WIDE:
-        ranks["left"] = 4
-    sizes = {"deadline": 8, "forecast": bar_cells(width)}
-    if is_wide:
-        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 24, "status": 14}
-    fitted = tuple(
+    """The columns for that width, whatever their content: an incident moves none. On 80 columns the owner, "left" and
+    "slack" have no room."""
+    is_wide, most = width >= WIDE, max(NAME, min(service_context(views).longest_name, LONGEST))
+    sizes = {"forecast": bar_cells(width), "who": 18 if width >= HUGE else 13}
+    return tuple(
         column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)
-        for column in by_priority(SERVICES, **ranks)
+        for column in roomy(by_priority(SERVICES, tier=0 if by_tier else 5), service=most)
     )
-    return _named_cause(fitted, of.longest_name, width)
 
 
 class ServiceContext(NamedTuple):
@@ -127,22 +118,8 @@ def service_context(views: Sequence[ServiceView]) -> ServiceContext:
     )
 
 
-def _named_cause(columns: Sequence[Column], longest: int, width: int) -> tuple[Column, ...]:
-    visible = {index for index, _ in column_widths(columns, width - 1)}
-    sizes = {"cause": min(columns[CAUSE].width, CAUSE_LEAST)}
-    most = {"service": max(NAME, min(longest, LONGEST))}
-    return tuple(
-        column._replace(
-            width=sizes.get(column.title, column.width),
-            most=most.get(column.title, column.most),
-            rank=column.rank if index in visible else 0,
-        )
-        for index, column in enumerate(columns)
-    )
-
-
 def bar_cells(width: int) -> int:
-    return 30 if width >= HUGE else 14 if width >= WIDE else 9
+    return 30 if width >= HUGE else 14 if width >= ROOMY else 9
 
 
 def service_row(view: ServiceView, ctx: RenderContext, width: int, is_old: bool = False) -> TableRow:

@@ -28,7 +28,7 @@ from console.tui.views.months import show_months
 from console.tui.views.preview import PreviewBeside, PreviewSource, list_width
 from console.tui.views.services import rows
 from console.tui.views.services.preview import service_source
-from console.tui.widgets.bar import Bar
+from console.tui.widgets.bar import Bar, CoveredContainer
 from console.tui.widgets.paint import Segment
 from console.tui.widgets.table import LazyRows, TableRow
 
@@ -237,8 +237,9 @@ class ServicesScreen(HeadwayScreen):
 
     @property
     def _spare_lines(self) -> int:
-        """Lines below the list."""
-        return self.grid.page + self.bar("detail").size.height - service_groups.line_count(self.list.groups())
+        """Lines below the list; the rows get theirs first, whatever the details had before a resize."""
+        listed = self.grid.head + service_groups.line_count(self.list.groups())
+        return sum(container.size.height for container in self.query(CoveredContainer)) - listed
 
     def _preview_source(self) -> PreviewSource | None:
         return None if self.selected is None else service_source(self.selected, self.verdict, self.board.is_old)
