@@ -188,8 +188,8 @@ APPROVAL_OPERATORS = ("ApprovalOperator", "HITLOperator", "HITLBranchOperator", 
 """Operators of Airflow's standard provider whose tasks wait for a person."""
 
 WORST_FIRST = (
-    RunState.RUNNING, RunState.RETRYING, RunState.QUEUED, RunState.WAITING, RunState.UNKNOWN, RunState.FAILED,
-    RunState.BLOCKED, RunState.SUCCEEDED, RunState.SKIPPED,
+    RunState.RUNNING, RunState.RETRYING, RunState.QUEUED, RunState.WAITING, RunState.FAILED, RunState.BLOCKED,
+    RunState.UNKNOWN, RunState.SUCCEEDED, RunState.SKIPPED,
 )  # fmt: skip
 """How mapped instances become one state: while any is open the task is open; then the worst end. A mix of success and
 skipped is success: skipping is by design."""

@@ -285,6 +285,8 @@ def _end_state(code: str, result: str, message: str) -> DatabricksState:
     by_code = TERMINATION_CODES.get(code, RunState.UNKNOWN) if code else None
     by_result = RESULT_STATES.get(result, RunState.UNKNOWN) if result else None
     states = [state for state in (by_code, by_result) if state is not None]
+    if RunState.UNKNOWN in states and (known := next((state for state in states if state.is_red), None)):
+        return DatabricksState(known, f"{code}, {result}", "", message)
     if not states or RunState.UNKNOWN in states:
         unknown = code if by_code is RunState.UNKNOWN else result
         return DatabricksState(RunState.UNKNOWN, unknown or "TERMINATED", "", message, RunEvidence.INFERRED)

@@ -164,15 +164,13 @@ def _conclude(outcome: DbtOutcome) -> None:
     good = [node for node in outcome.nodes if node.state is RunState.SUCCEEDED]
     summary = ", ".join(f"{number} {status}" for status, number in sorted(outcome.counts.items()))
     outcome.native = summary or "nothing to do"
-    if outcome.unknown or outcome.skipped:
-        outcome.state = RunState.PARTIAL if red and good else RunState.FAILED if red else RunState.UNKNOWN
-    elif red:
+    if red:
         is_partial = good or any(node.state is RunState.PARTIAL for node in red)
         outcome.state = RunState.PARTIAL if is_partial else RunState.FAILED
     elif any(node.state is RunState.BLOCKED for node in outcome.nodes):
         outcome.state = RunState.PARTIAL
     else:
-        outcome.state = RunState.SUCCEEDED
+        outcome.state = RunState.UNKNOWN if outcome.unknown or outcome.skipped else RunState.SUCCEEDED
     warned = [node for node in outcome.nodes if node.native_state == "warn"]
     outcome.message = "; ".join(f"{node.job}: {node.message or node.native_state}" for node in [*red, *warned][:3])
 

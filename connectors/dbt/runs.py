@@ -263,8 +263,8 @@ class DbtInvocationLedger:
 
     # -- the report -------------------------------------------------------------------------------------------------
     def outcome(self, run: DbtInvocation) -> tuple[RunState, str, RunEvidence]:
-        if run.state:
-            if run.failed and run.state == RunState.SUCCEEDED:  # a hook, an interrupt: its nodes do not show it
+        if run.state and not (run.ok and run.state == RunState.UNKNOWN):  # what dbt calls a success, despite odd nodes
+            if run.failed and run.state in (RunState.SUCCEEDED, RunState.UNKNOWN):  # a hook, an interrupt
                 return RunState.FAILED, f"failed; {run.native}", RunEvidence.CONFLICT
             lost = run.state == RunState.LOST
             return RunState(run.state), run.native, RunEvidence.INFERRED if lost else RunEvidence.NATIVE

@@ -43,8 +43,8 @@ CONCLUSIONS: dict[str, RunState] = {
 }
 """Ended states. stale: GitHub abandoned it; action_required: a maintainer must approve it before it runs."""
 WORST_FIRST = (
-    RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.UNKNOWN, RunState.FAILED, RunState.TIMED_OUT,
-    RunState.LOST, RunState.CANCELLED, RunState.SUCCEEDED, RunState.SKIPPED,
+    RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST,
+    RunState.CANCELLED, RunState.UNKNOWN, RunState.SUCCEEDED, RunState.SKIPPED,
 )  # fmt: skip
 
 
