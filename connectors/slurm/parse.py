@@ -126,7 +126,7 @@ MARKED_SECONDS = 30
 """How long after the instant in its mark a submission may be made for it."""
 LAST_STAMP = 253402300799
 SAMPLE = 200
-QUEUE_FIELDS = 15
+QUEUE_FIELDS = 14
 GROUP_FIELDS = 18
 NAME_FIELDS = 9
 NO_RIGHT = ("Permission denied", "Access/permission denied")
