@@ -214,8 +214,9 @@ class CronConnector(ComposedConnector):
         self._host = CronClient(options, session)
         self.crontabs: HostCrontabs | None = None
         self._actions = CronActions(self._host, target, self.running, self.crontabs_now)
+        self._dropped: dict[str, tuple[str, str]] = {}
         self._known_inventory: Inventory | None = None
-        self._inventory_key: tuple[HostCrontabs, int] | None = None
+        self._inventory_key: tuple[HostCrontabs, int, tuple[str, ...]] | None = None
         super().__init__(
             self._host,
             inventory=self._read_inventory,
@@ -245,13 +246,14 @@ class CronConnector(ComposedConnector):
         if to_search:
             snapshot = self._ask(snapshot.cursor, known, to_search)
         snapshot.merge()
+        self._dropped = snapshot.cursor.dropped
         snapshot.warnings += ["the cursor cannot be read; cron's log is read again"] if stored is None else []
         snapshot.warnings += self._host.trust_warnings
         return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
 
     def _changed_inventory(self, snapshot: HostPoll) -> Inventory | None:
         """The inventory; None where an earlier poll of this cursor reported it."""
-        source = (snapshot.crontabs, snapshot.level)
+        source = (snapshot.crontabs, snapshot.level, tuple(snapshot.cursor.dropped))
         if self._known_inventory is None or self._inventory_key != source:
             self._known_inventory, self._inventory_key = self._inventory_of(snapshot), source
         if self._known_inventory.hash == snapshot.cursor.inventory:
@@ -324,7 +326,7 @@ class CronConnector(ComposedConnector):
     def crontabs_now(self, checksum: str = "-") -> HostPoll:
         """The crontabs only; their text is sent unless `checksum` holds."""
         before = datetime.now(UTC)
-        return self._snapshot_of(self._host.tables(checksum), CronCursor(), before)
+        return self._snapshot_of(self._host.tables(checksum), CronCursor(dropped=self._dropped), before)
 
     def _read_permissions(self) -> Probe:
         snapshot = self.crontabs_now()

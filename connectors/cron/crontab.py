@@ -194,6 +194,13 @@ class CrontabSet:
         """Every line that cron runs below a mark of ours."""
         return tuple(line for line in self.lines if line.bare_mark)
 
+    def without(self, dropped: Mapping[str, str]) -> CrontabSet:
+        """The same without the crontabs that the daemon drops. `dropped`: its message by path."""
+        lines = tuple(line for line in self.lines if line.path not in dropped)
+        held = tuple(line for line in self.lines if line.path in dropped and line.mark)
+        faults = (CrontabFault(path, 0, text, "", "Repair it and save it again.") for path, text in dropped.items())
+        return replace(self, lines=lines, faults=(*self.faults, *faults), held_in_ignored=(*self.held_in_ignored, *held))
+
     def of_users(self, users: Collection[str]) -> CrontabSet:
         """The same with the jobs of these users alone."""
         lines, held = (

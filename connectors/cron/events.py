@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from connectors.cron import anacron, busybox
+from connectors.cron.crontab import is_user_table
 from connectors.sdk.fields import local_instant
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
@@ -44,7 +45,17 @@ JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
 GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
 FAILED = re.compile(r"failed with exit status (\d{1,10})")
 KILLED = re.compile(r"terminated by signal (\d{1,3})")
-NOT_RUN = ("will be ignored", "INSECURE MODE", "WRONG FILE OWNER", "bad username", "ORPHAN")
+DROPPED = re.compile(
+    r"\((\S+)\) (?:INSECURE MODE|BAD FILE MODE|WRONG FILE OWNER|WRONG SYMLINK OWNER|WRONG INODE INFO|NUMBER OF HARD LINKS"
+    r"|NOT (?:A )?REGULAR|CAN'T OPEN|ORPHAN|ERROR .*will be ignored)\b.*?(?:\((/?[^\s()]+)\))?",
+    re.DOTALL,
+)
+"""The daemon drops a crontab until it reads it again: its name for the crontab, and the path where it writes one."""
+RELOADED = re.compile(r"\((\S+)\) (?:RELOAD|REPLACE|STARTUP|INFO \(pidfile) ?.*", re.DOTALL)
+"""It reads a crontab, or as CRON all of them, again: one that it still drops is named again."""
+DAEMON = "CRON"
+SYSTEM = "*system*"
+"""Debian's name of /etc/crontab, and before the name of a file in /etc/cron.d."""
 MORE_THAN_A_DAY = timedelta(days=1)
 
 
@@ -56,8 +67,9 @@ class CronEventKind(StrEnum):
     JOB_STARTED = "Job started"
     JOB_ENDED = "Job terminated"
     IGNORED = "ignored"
+    RELOADED = "reloaded"
     OTHER = "other"
-    """RELOAD, REPLACE, INFO (Running @reboot jobs), …: it proves that the log is written."""
+    """BEGIN EDIT, INFO (Running @reboot jobs), …: it proves that the log is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,21 @@ def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
     return None if tag is None else event_of(at, line, tag[1], int(tag[2] or tag[3]), tag[4])
 
 
+def dropped_crontab(message: str, paths: Iterable[str]) -> str:
+    """The one of these crontabs that the daemon drops by its message; "" where it names none of them."""
+    match = DROPPED.fullmatch(message)
+    return "" if match is None else named_crontab(match[1], paths, match[2] or "")
+
+
+def named_crontab(name: str, paths: Iterable[str], path: str = "") -> str:
+    """The one of these crontabs that the daemon calls so; "" for none. `path`: as the daemon writes it, which may
+    begin below its folder."""
+    file = name.removeprefix(SYSTEM)
+    end = f"/{'/'.join(path.split('/')[-2:])}" if path else f"/cron.d/{file}" if file != name and file else f"/{file or 'crontab'}"
+    is_users = not path and file == name
+    return next((item for item in paths if item.endswith(end) and (not is_users or is_user_table(item))), "")
+
+
 def may_be_start(line: str, is_stamped: bool) -> bool:
     """Whether a line that gave no event may be a start of cron all the same."""
     return (OF_START if is_stamped else OF_CRON).search(line) is not None
@@ -118,8 +145,10 @@ def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> C
         job = int(started[2])  # its child is the job itself
         return CronEvent(CronEventKind.CMD, at, line, job, job, started[1], started[3])
     is_refused = message.startswith("user ") and any(part in message for part in busybox.NOT_TAKEN)
-    if is_refused or any(part in message for part in NOT_RUN):
+    if is_refused or "bad username" in message or DROPPED.fullmatch(message):
         return CronEvent(CronEventKind.IGNORED, at, line, pid, text=message)
+    if reloaded := RELOADED.fullmatch(message):
+        return CronEvent(CronEventKind.RELOADED, at, line, pid, user=reloaded[1])
     return CronEvent(CronEventKind.OTHER, at, line, pid) if BODY.fullmatch(message) else None
 
 
