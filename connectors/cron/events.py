@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from connectors.cron import anacron, busybox
 from connectors.cron.crontab import is_user_table
-from connectors.sdk.fields import local_instant
+from connectors.sdk.fields import local_instant, masked_head
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
 from console.text.redact import mask_secrets
@@ -46,8 +46,8 @@ GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
 FAILED = re.compile(r"failed with exit status (\d{1,10})")
 KILLED = re.compile(r"terminated by signal (\d{1,3})")
 DROPPED = re.compile(
-    r"\((\S+)\) (?:INSECURE MODE|BAD FILE MODE|WRONG FILE OWNER|WRONG SYMLINK OWNER|WRONG INODE INFO|NUMBER OF HARD LINKS"
-    r"|NOT (?:A )?REGULAR|CAN'T OPEN|ORPHAN|ERROR .*will be ignored)\b.*?(?:\((/?[^\s()]+)\))?",
+    r"\((\S+)\) (?:INSECURE MODE|BAD FILE MODE|WRONG FILE OWNER|WRONG SYMLINK OWNER|WRONG INODE INFO"
+    r"|NUMBER OF HARD LINKS|NOT (?:A )?REGULAR|CAN'T OPEN|ORPHAN|ERROR .*will be ignored)\b.*?(?:\((/?[^\s()]+)\))?",
     re.DOTALL,
 )
 """The daemon drops a crontab until it reads it again: its name for the crontab, and the path where it writes one."""
@@ -122,8 +122,9 @@ def named_crontab(name: str, paths: Iterable[str], path: str = "") -> str:
     """The one of these crontabs that the daemon calls so; "" for none. `path`: as the daemon writes it, which may
     begin below its folder."""
     file = name.removeprefix(SYSTEM)
-    end = f"/{'/'.join(path.split('/')[-2:])}" if path else f"/cron.d/{file}" if file != name and file else f"/{file or 'crontab'}"
     is_users = not path and file == name
+    below = "/".join(path.split("/")[-2:]) or (file if is_users else f"cron.d/{file}" if file else "crontab")
+    end = f"/{below}"
     return next((item for item in paths if item.endswith(end) and (not is_users or is_user_table(item))), "")
 
 
@@ -225,7 +226,7 @@ def journal_events(parts: Iterable[ScriptSection]) -> JournalEvents | None:
     batch = script_output.read_journal(by_kind["JOURNAL"].body, is_whole, _journal_event)
     denied = next((item for item in batch.messages if script_output.is_journal_denied(item)), "")
     failed = is_whole and by_kind["JEND"].rest not in ("0", "") and not batch.cursor
-    warnings = [f"journalctl: {item[:SAMPLE]}" for item in batch.messages] if not denied else []
+    warnings = [f"journalctl: {masked_head(item, SAMPLE)}" for item in batch.messages] if not denied else []
     warnings += [f"the journal: denied: {denied[:SAMPLE]} {MAY_READ}"] if denied else []
     warnings += [f"{item.where}: {item.reason}: {item.sample}" for item in batch.skipped]
     return JournalEvents(batch.entries, batch.cursor, is_whole, failed or bool(denied), bool(denied), tuple(warnings))

@@ -42,7 +42,7 @@ from connectors.cron.inventory import LineIndex, host_inventory, native_id
 from connectors.cron.log_files import LogFileState, LogPosition, LogReading
 from connectors.cron.parse import CronProcesses, HostAnswer, HostCrontabs
 from connectors.cron.wrapper import read_record
-from connectors.sdk.fields import EPOCH
+from connectors.sdk.fields import EPOCH, masked_head
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.transport.script_output import text_of
 
@@ -256,7 +256,7 @@ class HostPoll:
             if event is not None:
                 self._add_event(event, lines)
             elif may_be_start(text, stamped is not None):
-                unread.append(text[:SAMPLE_CHARACTERS])
+                unread.append(masked_head(text, SAMPLE_CHARACTERS))
         if reading.too_long:
             reason = "a line longer than what is read at a time: left out"
             self.skipped.append(SkippedRecord(file.path, reason, text_of(reading.too_long)))
@@ -339,7 +339,7 @@ class HostPoll:
             for at in map(instant, starts[-AMBIGUOUS_MOST:]):
                 if at is not None and (job := lines.unstarted(user, at, self.cursor.book.has_start)):
                     reason = f"a start that matches no crontab line, when {job} was due"
-                    sample = f"{at:%Y-%m-%dT%H:%M:%SZ} {user}: {text[:SAMPLE_CHARACTERS]}"
+                    sample = f"{at:%Y-%m-%dT%H:%M:%SZ} {user}: {masked_head(text, SAMPLE_CHARACTERS)}"
                     self.skipped.append(SkippedRecord("cron's log", reason, sample))
 
     def _read_records(self, file: LogFileState, lines: LineIndex) -> None:
@@ -395,7 +395,7 @@ class HostPoll:
         starts = self.cursor.book.unmatched
         unmatched = [(user, text) for user, text in starts if not tables.users or user in tables.users]
         for user, text in unmatched[:UNMATCHED_SHOWN]:
-            self._warn_once(f"a start belongs to no crontab line that can be read: {user}: {text[:120]}")
+            self._warn_once(f"a start belongs to no crontab line that can be read: {user}: {masked_head(text, 120)}")
         self.warnings += self.cursor.warned
 
     def _warn_once(self, warning: str) -> None:

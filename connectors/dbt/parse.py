@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.sdk import fields
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import JobRecord, RunRecord, Schedule, SkippedRecord
 from connectors.sdk.states import RunState
 
@@ -127,7 +128,7 @@ def _add_result(outcome: DbtOutcome, result: Any, where: str) -> None:
     try:
         name, status = str(result["unique_id"]), str(result["status"])
     except (KeyError, TypeError):
-        text = repr(result)[:200]
+        text = masked_head(repr(result), 200)
         outcome.skipped.append(SkippedRecord(where, "a result without unique_id and status", text))
         return
     state = NODE_STATES.get(status, RunState.UNKNOWN)
