@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.dbt.parse import NODE_STATES
+from connectors.dbt.parse import NODE_STATES, parse_outcome
 from connectors.dbt.runs import read_project
 from connectors.sdk.states import RunState
 
@@ -16,6 +16,19 @@ NOW = datetime(2026, 11, 27, 6, 5, tzinfo=UTC)
 def test_a_node_that_dbt_reused_is_good() -> None:
     """The Fusion engine reuses what is fresh."""
     assert RunState.SUCCEEDED is NODE_STATES["reused"]
+    row = {"timing": [], "adapter_response": {}, "failures": None}
+    outcome = parse_outcome(
+        {
+            "metadata": {"invocation_id": "0194f5a0", "generated_at": "2026-11-27T03:05:00Z", "dbt_version": "1.12.0"},
+            "args": {"which": "build", "invocation_command": "dbt build"},
+            "results": [
+                {"unique_id": "model.shop.orders", "status": "success", "message": "OK", **row},
+                {"unique_id": "model.shop.stock", "status": "reused", "message": "REUSED", **row},
+            ],
+        },
+        "shop",
+    )
+    assert (RunState.SUCCEEDED, "1 reused, 1 success", []) == (outcome.state, outcome.native, outcome.unknown)
 
 
 @pytest.mark.parametrize(
