@@ -21,7 +21,7 @@ from connectors.cron.client import (
     is_safe_name,
     sudoers_line,
 )
-from connectors.cron.crontab import is_user_table
+from connectors.cron.crontab import FILE_IGNORED, is_user_table
 from connectors.cron.events import journal_events
 from connectors.cron.inventory import main_zone, user_of
 from connectors.cron.options import CronOptions
@@ -166,6 +166,10 @@ def _notes(snapshot: HostPoll, parts: list[ScriptSection], wrapped_soon: Collect
         yield f"shell wrapper on crontabs of: {', '.join(wrapped)}"
     for fault in crontabs.tables.faults:
         yield f"{fault.where}: {fault.reason}"
+    for path, (text, _) in snapshot.cursor.dropped.items():
+        yield f"{path}: {text}: {FILE_IGNORED}"
+    for unread in snapshot.skipped:
+        yield f"{unread.where}: {unread.reason}: {unread.sample}"
 
 
 def _unseen_ends(snapshot: HostPoll, wrappers: Sequence[str], wrapped_soon: Collection[str]) -> Iterator[str]:
@@ -329,7 +333,7 @@ class CronConnector(ComposedConnector):
         return self._snapshot_of(self._host.tables(checksum), CronCursor(dropped=self._dropped), before)
 
     def _read_permissions(self) -> Probe:
-        snapshot = self.crontabs_now()
+        snapshot = self.running()
         lines = [line for line in snapshot.crontabs.tables.lines if is_safe_name(line.user)]
         holders = sorted({line.user for line in lines if not line.is_system})
         has_system = any(line.is_system for line in lines)

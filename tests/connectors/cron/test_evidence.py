@@ -241,3 +241,12 @@ def test_lines_share_their_settings_and_these_are_written_out_once(monkeypatch: 
     host_inventory("db07", lines, (), "UTC", 1, TargetClock(NOW, NOW))
     assert (5_000, 1) == (len(lines.lines), len(written))
     assert crontab.MAX_SETTINGS == 1_000
+
+
+def test_check_names_what_was_not_understood(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
+    host.log.write_text("20261127 030001 db07 CRON[9]: (etl) CMD (/opt/load)\n")
+    daemon_said(host, DROPS[0].format(ME), 60)
+    notes = connect(host).probe(20).notes
+    assert f"{host.log}: 1 line of cron that cannot be read: left out: 20261127 030001 db07 CRON[9]" in "\n".join(notes)
+    assert f"{host.crontab}: {DROPS[0].format(ME)}: cron ignores this whole file" in notes

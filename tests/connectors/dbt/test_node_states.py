@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ NOW = datetime(2026, 11, 27, 6, 5, tzinfo=UTC)
 def test_a_node_that_dbt_reused_is_good() -> None:
     """The Fusion engine reuses what is fresh."""
     assert RunState.SUCCEEDED is NODE_STATES["reused"]
-    row = {"timing": [], "adapter_response": {}, "failures": None}
+    row: dict[str, Any] = {"timing": [], "adapter_response": {}, "failures": None}
     outcome = parse_outcome(
         {
             "metadata": {"invocation_id": "0194f5a0", "generated_at": "2026-11-27T03:05:00Z", "dbt_version": "1.12.0"},
