@@ -263,7 +263,7 @@ class DbtInvocationLedger:
 
     # -- the report -------------------------------------------------------------------------------------------------
     def outcome(self, run: DbtInvocation) -> tuple[RunState, str, RunEvidence]:
-        if run.state and not (run.ok and run.state == RunState.UNKNOWN):  # what dbt calls a success, despite odd nodes
+        if run.state and not (run.ok and run.state == RunState.UNKNOWN):  # despite odd nodes a success
             if run.failed and run.state in (RunState.SUCCEEDED, RunState.UNKNOWN):  # a hook, an interrupt
                 return RunState.FAILED, f"failed; {run.native}", RunEvidence.CONFLICT
             lost = run.state == RunState.LOST

@@ -1,4 +1,4 @@
-"""YAML of others, read within limits: what its aliases repeat is counted before anything is made of it."""
+"""YAML from outside, read within limits: the values that its aliases repeat are counted before it is built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = 10_000
 
 
 def read_yaml(text: str, loader: type[Any]) -> Any:
-    """The document. Raises ValueError where it is no YAML, or larger than is read."""
+    """The document. Raises ValueError for text that is not YAML, or larger than is read."""
     from yaml import YAMLError, parse
     from yaml.events import CollectionEndEvent, CollectionStartEvent
 

@@ -84,7 +84,7 @@ def _rows(reader: PostgresReader, query: BoundQuery) -> list[Any]:
 
 
 def _read(text: str) -> Any:
-    """The row; its text where it is nested deeper than Python reads, which is no row."""
+    """The row; its text, which is reported as unreadable, where it is nested deeper than Python reads."""
     try:
         return json.loads(text)
     except RecursionError:

@@ -79,7 +79,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _joiner(match: re.Match[str]) -> str:
-    """The joiner, or its replacement where it would be seen by nobody."""
+    """The joiner, or its replacement where it alters nothing that is displayed."""
     from idna.core import valid_contextj  # noqa: PLC0415 - its tables are large, and few texts have a joiner
 
     text, at = match.string, match.start()
