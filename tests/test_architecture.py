@@ -154,6 +154,7 @@ PURE_CONNECTOR_HELPERS = (
     "connectors.sdk.states",
     "connectors.sdk.transport.script_output",
     "connectors.sdk.vanished_runs",
+    "connectors.sdk.yaml_document",
 )
 
 PURE_PARSER_LIBRARIES = {"pydantic", "cronsim", "yaml"}

@@ -14,6 +14,7 @@ from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import AirflowRunReference, AirflowTaskInstance, parse_reference
 from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import NotSupported
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.http import HttpAnswerTooLarge
@@ -158,7 +159,7 @@ def _parse_line(row: str) -> Any:
 
 def _entry_lines(entry: Any) -> Iterator[str]:
     if not isinstance(entry, dict):
-        yield fields.clean(str(entry)[:1000])
+        yield fields.clean(masked_head(str(entry), 1000))
         return
     event = fields.clean(str(entry.get("event", "")))
     if event.startswith(GROUP_END):

@@ -28,7 +28,7 @@ from connectors.sdk import fields, marked_pause
 from connectors.sdk.contract import ACTION_KEY, HOLD_MARK, HoldMark
 from connectors.sdk.cron_syntax import croniter_steps
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import Row
+from connectors.sdk.fields import Row, masked_head
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
@@ -188,8 +188,8 @@ APPROVAL_OPERATORS = ("ApprovalOperator", "HITLOperator", "HITLBranchOperator", 
 """Operators of Airflow's standard provider whose tasks wait for a person."""
 
 WORST_FIRST = (
-    RunState.RUNNING, RunState.RETRYING, RunState.QUEUED, RunState.WAITING, RunState.UNKNOWN, RunState.FAILED,
-    RunState.BLOCKED, RunState.SUCCEEDED, RunState.SKIPPED,
+    RunState.RUNNING, RunState.RETRYING, RunState.QUEUED, RunState.WAITING, RunState.FAILED, RunState.BLOCKED,
+    RunState.UNKNOWN, RunState.SUCCEEDED, RunState.SKIPPED,
 )  # fmt: skip
 """How mapped instances become one state: while any is open the task is open; then the worst end. A mix of success and
 skipped is success: skipping is by design."""
@@ -604,7 +604,7 @@ def parse_import_error(row: Any) -> tuple[str, str]:
     """A DAG file that cannot be imported, and the last line of its traceback."""
     row = fields.table(row)
     trace = fields.optional_text(row, "stack_trace").strip().splitlines() or [""]
-    return fields.optional_text(row, "filename") or "?", trace[-1][:200] or "no reason given"
+    return fields.optional_text(row, "filename") or "?", masked_head(trace[-1], 200) or "no reason given"
 
 
 NOTE_CHARACTERS = 1000  # DAGRunClearBody.note, DAGRunPatchBody.note, max_length, Airflow 3.3

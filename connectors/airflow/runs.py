@@ -21,6 +21,7 @@ from connectors.airflow.client import ALL_TASKS_PATH, EPOCH, PAGE_LIMIT, Airflow
 from connectors.airflow.parse import AirflowPeriod, AirflowRunReference, AirflowTaskInstance, parse_reference
 from connectors.sdk import fields
 from connectors.sdk.errors import RateLimited, RecordUnreadable, SystemUnreachable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import Poll, RunRecord, RunRef
 from connectors.sdk.states import RunState
@@ -539,7 +540,7 @@ def question_options(question: Mapping[str, Any]) -> list[str]:
 
 def question_text(question: Mapping[str, Any]) -> str:
     """ "asks: Release the numbers? (Approve, Reject)". Raises RecordUnreadable."""
-    subject = fields.optional_text(question, "subject")[:SUBJECT_CHARACTERS]
+    subject = masked_head(fields.optional_text(question, "subject"), SUBJECT_CHARACTERS)
     return f"asks: {subject} ({', '.join(question_options(question))})"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.sdk.aws.values import from_milliseconds, reference
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import digest, reading
+from connectors.sdk.fields import digest, masked_head, reading
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
 from connectors.sdk.states import ProofLevel, RunState
 
@@ -42,7 +42,7 @@ def job(row: Mapping[str, Any], region: str) -> JobRecord:
         native_id=name,
         title=name,
         schedule=Schedule("none"),
-        definition=" ".join(filter(None, parts))[:TEXT_CHARACTERS],
+        definition=masked_head(" ".join(filter(None, parts)), TEXT_CHARACTERS),
         definition_hash=digest(what),
         proof=ProofLevel.FULL,
         run_as=str(container.get("jobRoleArn") or ""),
@@ -99,7 +99,7 @@ def _past(row: Mapping[str, Any], attempt: Mapping[str, Any], number: int, regio
         native_state="FAILED (tried again)",
         **_times(began, ended),
         exit_code=_exit_code(container),
-        message=": ".join(str(item) for item in reported if item)[:TEXT_CHARACTERS],
+        message=masked_head(": ".join(str(item) for item in reported if item), TEXT_CHARACTERS),
     )
 
 
@@ -123,7 +123,7 @@ def _last(
         queued_at=from_milliseconds(row.get("createdAt")),
         **_times(began, ended),
         exit_code=None if state.is_open else _exit_code(container),
-        message=": ".join(dict.fromkeys(str(item) for item in reported if item))[:TEXT_CHARACTERS],
+        message=masked_head(": ".join(dict.fromkeys(str(item) for item in reported if item)), TEXT_CHARACTERS),
         reason=REASONS.get(native, "") if state.is_open else "",
         context=_context(row, inputs),
     )

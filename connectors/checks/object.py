@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from connectors.checks.queries import Measurement, ObjectQuery
 from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.call_limits import Deadline
 
 MAX_PAGES = 100
@@ -44,12 +45,12 @@ def measure(
         code, message = (str(error.response.get("Error", {}).get(name, "")) for name in ("Code", "Message"))
         if not query.prefix and code in MISSING:
             return Measurement(exists=False)
-        text = f"{place}: {code}: {message[:300]}"
+        text = f"{place}: {code}: {masked_head(message, 300)}"
         if code in REFUSED:
             raise AccessRefused(f"{text}. It needs s3:GetObject, for a prefix s3:ListBucket.") from None
         raise SystemUnreachable(text) from None
     except BotoCoreError as error:
-        raise SystemUnreachable(f"{place}: {str(error)[:300]}") from None
+        raise SystemUnreachable(f"{place}: {masked_head(str(error), 300)}") from None
 
 
 def _below(store: Any, query: ObjectQuery, deadline: Deadline, place: str) -> Measurement:

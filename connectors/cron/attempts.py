@@ -21,9 +21,8 @@ from connectors.cron.crontab import CronDaemon
 from connectors.cron.events import KILLED, CronEvent, CronEventKind
 from connectors.cron.parse import CronProcesses
 from connectors.cron.wrapper import RUN_ID, CancelRecord, WrapperEnd, WrapperStart
-from connectors.sdk.fields import epoch_instant
+from connectors.sdk.fields import epoch_instant, masked_head
 from connectors.sdk.records import RunRecord, RunRef
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.transport.script_output import HostNow
 
@@ -89,7 +88,7 @@ class CronAttempt:
 
     def add_line(self, line: str) -> None:
         if len(self.lines) < LINES_MOST:
-            self.lines.append(line[:LINE_LENGTH])
+            self.lines.append(masked_head(line, LINE_LENGTH))
 
     def end(
         self, state: RunState, evidence: RunEvidence, native_state: str, at: float, code: int | None, message: str = ""
@@ -279,7 +278,7 @@ class AttemptBook:
             attempt.add_line(event.evidence)
             native_state, code = f"{event.kind.value}{event.rest}", event.exit_code
             if code is None:
-                self.warnings.append(f"unknown entry of anacron: {native_state[:200]}")
+                self.warnings.append(f"unknown entry of anacron: {masked_head(native_state, 200)}")
             state = RunState.UNKNOWN if code is None else RunState.FAILED if code else RunState.SUCCEEDED
             message = native_state if code is None else ""
             attempt.end(state, RunEvidence.NATIVE, native_state, at, code, message)

@@ -17,6 +17,7 @@ from connectors.cron.log_files import LogPosition
 from connectors.cron.options import CronOptions
 from connectors.sdk.contract import ActionAbsent, ActionUnknown, LookUpResult
 from connectors.sdk.errors import AccessRefused, NotSupported
+from connectors.sdk.fields import masked_head
 from connectors.sdk.settle import SEND_SECONDS, sent_at
 from connectors.sdk.transport.hosts import LOGIN_PATH, HostSession, ScriptClient, ThisMachine, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import ScriptSection
@@ -175,7 +176,10 @@ class CronClient(ScriptClient[CronOptions]):
     ) -> AccessRefused | NotSupported:
         """The error for a refusal, with its fix. `texts`: those of one script, by kind, with fields of the order in
         braces. `order` has "job", "host", "path" and "user", the user of the script."""
-        text, job, host, path, user = message.rest[:SHOWN], *(order[name] for name in ("job", "host", "path", "user"))
+        text, job, host, path, user = (
+            masked_head(message.rest, SHOWN),
+            *(order[name] for name in ("job", "host", "path", "user")),
+        )
         if message.kind in texts:
             return NotSupported(f"{job}: {texts[message.kind].format_map({**order, 'text': text})}")
         if message.kind == "REFUSED":

@@ -21,7 +21,7 @@ from connectors.cron.client import (
     is_safe_name,
     sudoers_line,
 )
-from connectors.cron.crontab import is_user_table
+from connectors.cron.crontab import FILE_IGNORED, is_user_table
 from connectors.cron.events import journal_events
 from connectors.cron.inventory import main_zone, user_of
 from connectors.cron.options import CronOptions
@@ -166,6 +166,10 @@ def _notes(snapshot: HostPoll, parts: list[ScriptSection], wrapped_soon: Collect
         yield f"shell wrapper on crontabs of: {', '.join(wrapped)}"
     for fault in crontabs.tables.faults:
         yield f"{fault.where}: {fault.reason}"
+    for path, (text, _) in snapshot.cursor.dropped.items():
+        yield f"{path}: {text}: {FILE_IGNORED}"
+    for unread in snapshot.skipped:
+        yield f"{unread.where}: {unread.reason}: {unread.sample}"
 
 
 def _unseen_ends(snapshot: HostPoll, wrappers: Sequence[str], wrapped_soon: Collection[str]) -> Iterator[str]:
@@ -214,8 +218,9 @@ class CronConnector(ComposedConnector):
         self._host = CronClient(options, session)
         self.crontabs: HostCrontabs | None = None
         self._actions = CronActions(self._host, target, self.running, self.crontabs_now)
+        self._dropped: dict[str, tuple[str, str]] = {}
         self._known_inventory: Inventory | None = None
-        self._inventory_key: tuple[HostCrontabs, int] | None = None
+        self._inventory_key: tuple[HostCrontabs, int, tuple[str, ...]] | None = None
         super().__init__(
             self._host,
             inventory=self._read_inventory,
@@ -245,13 +250,14 @@ class CronConnector(ComposedConnector):
         if to_search:
             snapshot = self._ask(snapshot.cursor, known, to_search)
         snapshot.merge()
+        self._dropped = snapshot.cursor.dropped
         snapshot.warnings += ["the cursor cannot be read; cron's log is read again"] if stored is None else []
         snapshot.warnings += self._host.trust_warnings
         return snapshot.poll(tuple(open_runs), self._changed_inventory(snapshot))
 
     def _changed_inventory(self, snapshot: HostPoll) -> Inventory | None:
         """The inventory; None where an earlier poll of this cursor reported it."""
-        source = (snapshot.crontabs, snapshot.level)
+        source = (snapshot.crontabs, snapshot.level, tuple(snapshot.cursor.dropped))
         if self._known_inventory is None or self._inventory_key != source:
             self._known_inventory, self._inventory_key = self._inventory_of(snapshot), source
         if self._known_inventory.hash == snapshot.cursor.inventory:
@@ -324,10 +330,10 @@ class CronConnector(ComposedConnector):
     def crontabs_now(self, checksum: str = "-") -> HostPoll:
         """The crontabs only; their text is sent unless `checksum` holds."""
         before = datetime.now(UTC)
-        return self._snapshot_of(self._host.tables(checksum), CronCursor(), before)
+        return self._snapshot_of(self._host.tables(checksum), CronCursor(dropped=self._dropped), before)
 
     def _read_permissions(self) -> Probe:
-        snapshot = self.crontabs_now()
+        snapshot = self.running()
         lines = [line for line in snapshot.crontabs.tables.lines if is_safe_name(line.user)]
         holders = sorted({line.user for line in lines if not line.is_system})
         has_system = any(line.is_system for line in lines)

@@ -34,6 +34,7 @@ from connectors.cron.expressions import (
 )
 from connectors.sdk.contract import HOLD_MARK
 from connectors.sdk.cron_syntax import NICKNAMES
+from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.script_output import bytes_of, text_of
 from console.text.redact import mask_secrets
 
@@ -194,6 +195,14 @@ class CrontabSet:
         """Every line that cron runs below a mark of ours."""
         return tuple(line for line in self.lines if line.bare_mark)
 
+    def without(self, dropped: Mapping[str, str]) -> CrontabSet:
+        """The same without the crontabs that the daemon drops. `dropped`: its message by path."""
+        lines = tuple(line for line in self.lines if line.path not in dropped)
+        held = tuple(line for line in self.lines if line.path in dropped and line.mark)
+        faults = (CrontabFault(path, 0, text, "", "Repair it and save it again.") for path, text in dropped.items())
+        held = (*self.held_in_ignored, *held)
+        return replace(self, lines=lines, faults=(*self.faults, *faults), held_in_ignored=held)
+
     def of_users(self, users: Collection[str]) -> CrontabSet:
         """The same with the jobs of these users alone."""
         lines, held = (
@@ -311,9 +320,9 @@ def read_crontabs(files: Iterable[CrontabFile], users: frozenset[str] | None) ->
                     jobs.append(job)
                 else:
                     number, text = job
-                    fix = f'Fix "{text[:80]}" or comment it out.'
-                    outcome = anacron.SKIPS
-                    faults.append(CrontabFault(table.path, number, "invalid syntax", text[:SAMPLE], fix, outcome))
+                    sample, outcome = masked_head(text, SAMPLE), anacron.SKIPS
+                    fix = f'Fix "{sample[:80]}" or comment it out.'
+                    faults.append(CrontabFault(table.path, number, "invalid syntax", sample, fix, outcome))
         elif not _is_unread(table):
             table_lines, table_faults = _read_file(table, users)
             faults += table_faults
@@ -373,17 +382,18 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
                     settings = {**settings, name: value}
                 elif name == busybox.CRASHES:
                     fix = "Take the line out."
-                    faults.append(CrontabFault(table.path, number, name, text[:SAMPLE], fix, busybox.MAY_CRASH))
+                    sample = masked_head(text, SAMPLE)
+                    faults.append(CrontabFault(table.path, number, name, sample, fix, busybox.MAY_CRASH))
             else:
                 line = _job(table, bare, comment, settings, users)
                 lines.append(replace(line, number=number, bare_mark=held))
                 faults += _misread(table, number, bare)
                 comment = ""
         except TimeFieldError as error:
-            is_cut = str(error) == NO_NEWLINE
-            fix = "End it with a newline." if is_cut else f'Fix "{text[:80]}" or comment it out.'
+            is_cut, sample = str(error) == NO_NEWLINE, masked_head(text, SAMPLE)
+            fix = "End it with a newline." if is_cut else f'Fix "{sample[:80]}" or comment it out.'
             outcome = LINE_NOT_READ if isinstance(error, TimesTooLong) else OF_A_LINE[table.daemon]
-            faults.append(CrontabFault(table.path, number, str(error), text[:SAMPLE], fix, outcome))
+            faults.append(CrontabFault(table.path, number, str(error), sample, fix, outcome))
             comment = ""
     with_return = next((line.number for line in lines if line.raw.endswith("\r") and not line.mark), 0)
     if with_return:
@@ -449,7 +459,8 @@ def _misread(table: CrontabFile, number: int, text: str) -> Iterator[CrontabFaul
     """The fields of a job line that its daemon reads otherwise than they are written."""
 
     def fault(message: str, part: str, outcome: str) -> CrontabFault:
-        return CrontabFault(table.path, number, message, text[:SAMPLE], f'Fix "{part}" in "{text[:80]}".', outcome)
+        sample = masked_head(text, SAMPLE)
+        return CrontabFault(table.path, number, message, sample, f'Fix "{part}" in "{sample[:80]}".', outcome)
 
     is_logged = table.daemon is not CronDaemon.CRONIE or not text.startswith("-")
     written = _split_times(text if is_logged else text[1:])[0]

@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from connectors.cron import anacron, busybox
-from connectors.sdk.fields import local_instant
+from connectors.cron.crontab import is_user_table
+from connectors.sdk.fields import local_instant, masked_head
 from connectors.sdk.transport import script_output
 from connectors.sdk.transport.script_output import MAY_READ, SAMPLE, JournalEntry, ScriptSection
 from console.text.redact import mask_secrets
@@ -44,7 +45,17 @@ JOB_PID = re.compile(r"\[(\d{1,10})\] (.*)", re.DOTALL)
 GRANDCHILD = re.compile(r"grandchild #(\d{1,10}) (.*)", re.DOTALL)
 FAILED = re.compile(r"failed with exit status (\d{1,10})")
 KILLED = re.compile(r"terminated by signal (\d{1,3})")
-NOT_RUN = ("will be ignored", "INSECURE MODE", "WRONG FILE OWNER", "bad username", "ORPHAN")
+DROPPED = re.compile(
+    r"\((\S+)\) (?:INSECURE MODE|BAD FILE MODE|WRONG FILE OWNER|WRONG SYMLINK OWNER|WRONG INODE INFO"
+    r"|NUMBER OF HARD LINKS|NOT (?:A )?REGULAR|CAN'T OPEN|ORPHAN|ERROR .*will be ignored)\b.*?(?:\((/?[^\s()]+)\))?",
+    re.DOTALL,
+)
+"""The daemon drops a crontab until it reads it again: its name for the crontab, and the path where it writes one."""
+RELOADED = re.compile(r"\((\S+)\) (?:RELOAD|REPLACE|STARTUP|INFO \(pidfile) ?.*", re.DOTALL)
+"""It reads a crontab, or as CRON all of them, again: one that it still drops is named again."""
+DAEMON = "CRON"
+SYSTEM = "*system*"
+"""Debian's name of /etc/crontab, and before the name of a file in /etc/cron.d."""
 MORE_THAN_A_DAY = timedelta(days=1)
 
 
@@ -56,8 +67,9 @@ class CronEventKind(StrEnum):
     JOB_STARTED = "Job started"
     JOB_ENDED = "Job terminated"
     IGNORED = "ignored"
+    RELOADED = "reloaded"
     OTHER = "other"
-    """RELOAD, REPLACE, INFO (Running @reboot jobs), …: it proves that the log is written."""
+    """BEGIN EDIT, INFO (Running @reboot jobs), …: it proves that the log is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,22 @@ def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
     return None if tag is None else event_of(at, line, tag[1], int(tag[2] or tag[3]), tag[4])
 
 
+def dropped_crontab(message: str, paths: Iterable[str]) -> str:
+    """The one of these crontabs that the daemon drops by its message; "" where it names none of them."""
+    match = DROPPED.fullmatch(message)
+    return "" if match is None else named_crontab(match[1], paths, match[2] or "")
+
+
+def named_crontab(name: str, paths: Iterable[str], path: str = "") -> str:
+    """The one of these crontabs that the daemon calls so; "" for none. `path`: as the daemon writes it, which may
+    begin below its folder."""
+    file = name.removeprefix(SYSTEM)
+    is_users = not path and file == name
+    below = "/".join(path.split("/")[-2:]) or (file if is_users else f"cron.d/{file}" if file else "crontab")
+    end = f"/{below}"
+    return next((item for item in paths if item.endswith(end) and (not is_users or is_user_table(item))), "")
+
+
 def may_be_start(line: str, is_stamped: bool) -> bool:
     """Whether a line that gave no event may be a start of cron all the same."""
     return (OF_START if is_stamped else OF_CRON).search(line) is not None
@@ -118,8 +146,10 @@ def event_of(at: datetime, line: str, program: str, pid: int, message: str) -> C
         job = int(started[2])  # its child is the job itself
         return CronEvent(CronEventKind.CMD, at, line, job, job, started[1], started[3])
     is_refused = message.startswith("user ") and any(part in message for part in busybox.NOT_TAKEN)
-    if is_refused or any(part in message for part in NOT_RUN):
+    if is_refused or "bad username" in message or DROPPED.fullmatch(message):
         return CronEvent(CronEventKind.IGNORED, at, line, pid, text=message)
+    if reloaded := RELOADED.fullmatch(message):
+        return CronEvent(CronEventKind.RELOADED, at, line, pid, user=reloaded[1])
     return CronEvent(CronEventKind.OTHER, at, line, pid) if BODY.fullmatch(message) else None
 
 
@@ -196,7 +226,7 @@ def journal_events(parts: Iterable[ScriptSection]) -> JournalEvents | None:
     batch = script_output.read_journal(by_kind["JOURNAL"].body, is_whole, _journal_event)
     denied = next((item for item in batch.messages if script_output.is_journal_denied(item)), "")
     failed = is_whole and by_kind["JEND"].rest not in ("0", "") and not batch.cursor
-    warnings = [f"journalctl: {item[:SAMPLE]}" for item in batch.messages] if not denied else []
+    warnings = [f"journalctl: {masked_head(item, SAMPLE)}" for item in batch.messages] if not denied else []
     warnings += [f"the journal: denied: {denied[:SAMPLE]} {MAY_READ}"] if denied else []
     warnings += [f"{item.where}: {item.reason}: {item.sample}" for item in batch.skipped]
     return JournalEvents(batch.entries, batch.cursor, is_whole, failed or bool(denied), bool(denied), tuple(warnings))

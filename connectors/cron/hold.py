@@ -20,6 +20,7 @@ from connectors.sdk.contract import (
     Receipt,
 )
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.fields import masked_head
 from connectors.sdk.marked_pause import KEY_PLACEHOLDER, mark_of
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.hosts import sent_once
@@ -167,7 +168,7 @@ def marks_in(host: str, tables: CrontabSet) -> Iterator[NativeHold]:
 
 
 def _refusal(message: ScriptSection, order: HoldOrder, client: CronClient) -> AccessRefused | NotSupported:
-    text = message.rest[:SHOWN]
+    text = masked_head(message.rest, SHOWN)
     job, where = order.job, order.where
     if message.kind == "BYTES":
         return AccessRefused(

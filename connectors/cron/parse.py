@@ -13,6 +13,7 @@ from connectors.cron.crontab import CronDaemon, CrontabFile, CrontabSet, is_user
 from connectors.cron.events import JournalEvents, journal_events
 from connectors.cron.log_files import LogFileState
 from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.script_output import HostNow, ScriptSection, host_now, text_of
 
 DEFAULT_LEVEL = 1  # crontab(8): "The default is 1"
@@ -115,7 +116,7 @@ def crontab_reply(parts: list[ScriptSection]) -> CrontabReply | None:
             if status == "0":
                 reply.files.append(_table(table))
             elif "no crontab for" not in message and "No such file" not in message:
-                reply.denied.append((table.fields(3)[2], message[:160] or "permission denied"))
+                reply.denied.append((table.fields(3)[2], masked_head(message, 160) or "permission denied"))
         elif part.kind == "DENIED":
             reply.denied.append((part.rest, "permission denied"))
         elif part.kind == "NAMES":

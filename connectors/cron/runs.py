@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
+from hashlib import sha256
 from typing import Any
 
 from connectors.cron import busybox, log_files, parse
@@ -27,12 +28,21 @@ from connectors.cron.attempts import (
     settle_attempts,
 )
 from connectors.cron.crontab import CronDaemon
-from connectors.cron.events import CronEvent, CronEventKind, may_be_start, read_stamped, stamp
-from connectors.cron.inventory import LineIndex, host_inventory
+from connectors.cron.events import (
+    DAEMON,
+    CronEvent,
+    CronEventKind,
+    dropped_crontab,
+    may_be_start,
+    named_crontab,
+    read_stamped,
+    stamp,
+)
+from connectors.cron.inventory import LineIndex, host_inventory, native_id
 from connectors.cron.log_files import LogFileState, LogPosition, LogReading
 from connectors.cron.parse import CronProcesses, HostAnswer, HostCrontabs
 from connectors.cron.wrapper import read_record
-from connectors.sdk.fields import EPOCH
+from connectors.sdk.fields import EPOCH, masked_head
 from connectors.sdk.records import HistoryGap, Inventory, Poll, RunRef, SkippedRecord
 from connectors.sdk.transport.script_output import text_of
 
@@ -58,6 +68,8 @@ class CronCursor:
     warned: list[str] = field(default_factory=list)
     unlogged_since: float = 0.0
     """Start of the first job that the log lacks, epoch seconds; 0 while the log is complete."""
+    dropped: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By path the crontabs that the daemon drops: its message, and a mark of the lines that it dropped."""
     inventory: str = ""
     """Hash of the inventory that came with an earlier poll."""
 
@@ -81,6 +93,7 @@ class CronCursor:
             "sil": self.unlogged_since,
             "inv": self.inventory,
             **({"jrn": self.journal} if self.journal else {}),
+            **({"drp": self.dropped} if self.dropped else {}),
         }
         return json.dumps(value, separators=(",", ":"))
 
@@ -107,6 +120,7 @@ class CronCursor:
                 unlogged_since=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
                 journal=str(value.get("jrn", "")),
+                dropped={str(path): (str(text), str(mark)) for path, (text, mark) in value.get("drp", {}).items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -186,6 +200,7 @@ class HostPoll:
             cursor.old_names, cursor.names = removed or cursor.old_names, lines.names
             cursor.warned = []
         cursor.level = self.level
+        cursor.dropped = {path: item for path, item in cursor.dropped.items() if item[1] == self._mark_of(path)}
         for file in self.answer.files:
             if self._is_records(file.path):
                 self._read_records(file, lines)
@@ -241,7 +256,7 @@ class HostPoll:
             if event is not None:
                 self._add_event(event, lines)
             elif may_be_start(text, stamped is not None):
-                unread.append(text[:SAMPLE_CHARACTERS])
+                unread.append(masked_head(text, SAMPLE_CHARACTERS))
         if reading.too_long:
             reason = "a line longer than what is read at a time: left out"
             self.skipped.append(SkippedRecord(file.path, reason, text_of(reading.too_long)))
@@ -277,7 +292,28 @@ class HostPoll:
         self.cursor.last_line_at = max(self.cursor.last_line_at, event.at.timestamp())
         if event.kind is CronEventKind.IGNORED:
             self._warn_once(event.text)
+            if path := dropped_crontab(event.text, {line.path for line in self.crontabs.tables.lines}):
+                self.cursor.dropped[path] = event.text, self._mark_of(path)
+        elif self.cursor.dropped:
+            self._take_back(event, lines)
         self.cursor.book.add_event(event, lines.find, self.level)
+
+    def _take_back(self, event: CronEvent, lines: LineIndex) -> None:
+        """Forgets that a crontab is dropped once the daemon reads it again, or starts one of its jobs."""
+        dropped = self.cursor.dropped
+        if event.kind is CronEventKind.RELOADED:
+            for path in list(dropped) if event.user == DAEMON else [named_crontab(event.user, dropped)]:
+                dropped.pop(path, None)
+        elif event.kind is CronEventKind.CMD:
+            jobs = lines.find(event.user, event.text, event.at, "")
+            for line in self.crontabs.tables.lines:
+                if line.path in dropped and native_id(self.target, line) in jobs:
+                    del dropped[line.path]
+
+    def _mark_of(self, path: str) -> str:
+        """A mark of the lines of a crontab: another one is another text, which the daemon reads again."""
+        lines = (f"{line.expression} {line.hash}" for line in self.crontabs.tables.lines if line.path == path)
+        return sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     def _note_unlogged_start(self, heard_at: float) -> None:
         """Notes since when the log lacks starts of cron: a log that is no longer written proves no missed run, and none
@@ -303,7 +339,7 @@ class HostPoll:
             for at in map(instant, starts[-AMBIGUOUS_MOST:]):
                 if at is not None and (job := lines.unstarted(user, at, self.cursor.book.has_start)):
                     reason = f"a start that matches no crontab line, when {job} was due"
-                    sample = f"{at:%Y-%m-%dT%H:%M:%SZ} {user}: {text[:SAMPLE_CHARACTERS]}"
+                    sample = f"{at:%Y-%m-%dT%H:%M:%SZ} {user}: {masked_head(text, SAMPLE_CHARACTERS)}"
                     self.skipped.append(SkippedRecord("cron's log", reason, sample))
 
     def _read_records(self, file: LogFileState, lines: LineIndex) -> None:
@@ -359,7 +395,7 @@ class HostPoll:
         starts = self.cursor.book.unmatched
         unmatched = [(user, text) for user, text in starts if not tables.users or user in tables.users]
         for user, text in unmatched[:UNMATCHED_SHOWN]:
-            self._warn_once(f"a start belongs to no crontab line that can be read: {user}: {text[:120]}")
+            self._warn_once(f"a start belongs to no crontab line that can be read: {user}: {masked_head(text, 120)}")
         self.warnings += self.cursor.warned
 
     def _warn_once(self, warning: str) -> None:
@@ -400,7 +436,8 @@ class HostPoll:
     def inventory(self) -> Inventory:
         tables = self.crontabs
         clock = self.answer.host.clock(self.our_time, tables.zone)
-        return host_inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
+        lines = tables.tables.without({path: text for path, (text, _) in self.cursor.dropped.items()})
+        return host_inventory(self.target, lines, tables.denied, tables.zone, self.level, clock)
 
 
 WRAPPER_FIX = "install the wrapper: headway connector cron wrapper"

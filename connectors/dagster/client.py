@@ -13,6 +13,7 @@ from typing import Any
 
 from connectors.sdk import fields
 from connectors.sdk.errors import NotSupported, OutcomeUnknown, PermissionMissing, SystemUnreachable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import TargetClock
 from connectors.sdk.send_outcome import sent_response
 from connectors.sdk.transport.http import HttpAnswerTooLarge, HttpReply, SignedClient
@@ -199,12 +200,12 @@ def _last_observed(asset: Mapping[str, Any]) -> str:
 
 def _graphql_errors(table: Mapping[str, Any]) -> str:
     messages = [str(error.get("message")) for error in fields.tables(table.get("errors"))]
-    return fields.clean("; ".join(messages))[:300]
+    return masked_head(fields.clean("; ".join(messages)), 300)
 
 
 def _error_message(answer: Mapping[str, Any]) -> str:
     messages = [str(error.get("message")) for error in fields.tables(answer.get("errors"))]
-    return fields.clean("; ".join(messages) or str(answer.get("message") or "no message")).strip()[:300]
+    return masked_head(fields.clean("; ".join(messages) or str(answer.get("message") or "no message")).strip(), 300)
 
 
 ERROR_FIELDS = "... on PythonError{message} ... on UnauthorizedError{message}"

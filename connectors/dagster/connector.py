@@ -21,6 +21,7 @@ from connectors.sdk import fields
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import Inventory, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport
@@ -38,7 +39,7 @@ def read_inventory(client: DagsterClient, watched: Callable[[str], bool], previo
     try:
         feeds = parse.asset_edges(client.assets())
     except (RecordUnreadable, SystemUnreachable, NotSupported) as error:
-        skipped.append(SkippedRecord("assets", str(error)[:300]))
+        skipped.append(SkippedRecord("assets", masked_head(str(error), 300)))
     limits: tuple[DagsterLimit, ...] = ()
     with suppress(SystemUnreachable, NotSupported):  # an older version, or a role without access to the instance
         limits = parse_limits(client.run_limits())

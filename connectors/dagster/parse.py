@@ -17,7 +17,7 @@ from urllib.parse import quote
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import Row
+from connectors.sdk.fields import Row, masked_head
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
@@ -167,7 +167,7 @@ def unloaded_locations(entries: Iterable[Any]) -> list[SkippedRecord]:
         if fields.optional_text(loaded, "__typename") == "RepositoryLocation":
             continue
         status = fields.optional_text(row, "loadStatus") or "not loaded"
-        why = (fields.optional_text(loaded, "message") or f"it is {status}")[:300]
+        why = masked_head(fields.optional_text(loaded, "message") or f"it is {status}", 300)
         reason = f"not loaded, so its jobs are not listed: {why}"
         locations.append(SkippedRecord(f"code location {name or '?'}", reason))
     return locations
@@ -225,7 +225,7 @@ def _job_record(
         schedule=parse_schedule(clocks, sensors, held),
         paused=bool(clocks) and not any(is_running(clock) for clock in clocks),
         upstreams=tuple(sorted(upstreams.get(name, set()) - {name})),
-        definition=f"{definition}: {description[:500]}" if description else definition,
+        definition=f"{definition}: {masked_head(description, 500)}" if description else definition,
         definition_hash=fields.short_digest([definition, description, sorted(tags.items())]),
         proof=ProofLevel.FULL,
         native_url=f"{url}/locations/{quote(name.partition('/')[0], safe='')}/jobs/{quote(row['name'], safe='')}",

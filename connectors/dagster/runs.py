@@ -21,6 +21,7 @@ from connectors.dagster.client import PAGE_LIMIT, DagsterClient
 from connectors.dagster.parse import parse_reference, vanished_run
 from connectors.sdk import fields, log_chunks
 from connectors.sdk.errors import NotSupported, RecordUnreadable, SystemUnreachable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import LogChunk, Poll, RunRecord, RunRef
 
@@ -172,7 +173,7 @@ def _page_text(page: fields.Row) -> str:
 
 def _event_lines(event: Any) -> Iterator[str]:
     if not isinstance(event, dict):
-        yield fields.clean(str(event)[:1000])
+        yield fields.clean(masked_head(str(event), 1000))
         return
     time = ""
     with suppress(TypeError, ValueError, OverflowError, OSError):

@@ -16,6 +16,7 @@ from typing import Any
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import RunRecord, RunRef, Schedule
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
@@ -61,7 +62,7 @@ def task_type(task: fields.Row) -> tuple[str, str]:
         if isinstance(row, dict):
             value = row.get(best)
             text = value if isinstance(value, str) else fields.clean_json(value) if value is not None else ""
-            return name.removesuffix("_task"), fields.clean(text)[:300]
+            return name.removesuffix("_task"), masked_head(fields.clean(text), 300)
     return "task", ""
 
 
@@ -122,7 +123,7 @@ def _run_record(row: fields.Row, status: DatabricksState) -> RunRecord:
     return RunRecord(
         job=str(fields.positive(row, "job_id")),
         attempt_key=attempt_key(number),
-        **{**asdict(status), "message": message[:1000]},
+        **{**asdict(status), "message": masked_head(message, 1000)},
         period_key=None if by_clock else str(first),
         again_of=attempt_key(first) if first != number else "",
         queued_at=queued,
@@ -265,10 +266,10 @@ class DatabricksState:
 def parse_state(row: fields.Row) -> DatabricksState:
     status, state = fields.subtable(row, "status"), fields.subtable(row, "state")
     life = fields.optional_text(status, "state") or fields.optional_text(state, "life_cycle_state")
-    message = fields.optional_text(state, "state_message")[:1000]
+    message = masked_head(fields.optional_text(state, "state_message"), 1000)
     if life in LIFECYCLE_STATES:
         run_state, reason = LIFECYCLE_STATES[life]
-        queue_message = fields.optional_text(fields.subtable(status, "queue_details"), "message")[:1000]
+        queue_message = masked_head(fields.optional_text(fields.subtable(status, "queue_details"), "message"), 1000)
         return DatabricksState(run_state, life, reason, queue_message or message)
     if life == "INTERNAL_ERROR":
         return DatabricksState(RunState.FAILED, life, "", message)
@@ -278,13 +279,15 @@ def parse_state(row: fields.Row) -> DatabricksState:
         return DatabricksState(RunState.UNKNOWN, life or "(no state)", "", message, RunEvidence.INFERRED)
     details = fields.subtable(status, "termination_details")
     code, result = fields.optional_text(details, "code"), fields.optional_text(state, "result_state")
-    return _end_state(code, result, fields.optional_text(details, "message")[:1000] or message)
+    return _end_state(code, result, masked_head(fields.optional_text(details, "message"), 1000) or message)
 
 
 def _end_state(code: str, result: str, message: str) -> DatabricksState:
     by_code = TERMINATION_CODES.get(code, RunState.UNKNOWN) if code else None
     by_result = RESULT_STATES.get(result, RunState.UNKNOWN) if result else None
     states = [state for state in (by_code, by_result) if state is not None]
+    if RunState.UNKNOWN in states and (known := next((state for state in states if state.is_red), None)):
+        return DatabricksState(known, f"{code}, {result}", "", message)
     if not states or RunState.UNKNOWN in states:
         unknown = code if by_code is RunState.UNKNOWN else result
         return DatabricksState(RunState.UNKNOWN, unknown or "TERMINATED", "", message, RunEvidence.INFERRED)

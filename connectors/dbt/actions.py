@@ -18,9 +18,8 @@ from connectors.sdk.contract import (
     check_action_key,
 )
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.fields import reference_row
+from connectors.sdk.fields import masked_head, reference_row
 from connectors.sdk.records import RunRef
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.settle import host_window, unless_in_flight
 from connectors.sdk.states import Verb
 from connectors.sdk.transport.hosts import sent_once

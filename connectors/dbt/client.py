@@ -10,8 +10,8 @@ from typing import Any
 
 from connectors.dbt.options import DbtOptions
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import TargetClock
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.transport.hosts import ScriptClient, new_nonce, scripts_beside
 from connectors.sdk.transport.script_output import sections
 

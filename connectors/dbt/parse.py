@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.sdk import fields
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import JobRecord, RunRecord, Schedule, SkippedRecord
 from connectors.sdk.states import RunState
 
@@ -127,7 +128,7 @@ def _add_result(outcome: DbtOutcome, result: Any, where: str) -> None:
     try:
         name, status = str(result["unique_id"]), str(result["status"])
     except (KeyError, TypeError):
-        text = repr(result)[:200]
+        text = masked_head(repr(result), 200)
         outcome.skipped.append(SkippedRecord(where, "a result without unique_id and status", text))
         return
     state = NODE_STATES.get(status, RunState.UNKNOWN)
@@ -164,15 +165,13 @@ def _conclude(outcome: DbtOutcome) -> None:
     good = [node for node in outcome.nodes if node.state is RunState.SUCCEEDED]
     summary = ", ".join(f"{number} {status}" for status, number in sorted(outcome.counts.items()))
     outcome.native = summary or "nothing to do"
-    if outcome.unknown or outcome.skipped:
-        outcome.state = RunState.PARTIAL if red and good else RunState.FAILED if red else RunState.UNKNOWN
-    elif red:
+    if red:
         is_partial = good or any(node.state is RunState.PARTIAL for node in red)
         outcome.state = RunState.PARTIAL if is_partial else RunState.FAILED
     elif any(node.state is RunState.BLOCKED for node in outcome.nodes):
         outcome.state = RunState.PARTIAL
     else:
-        outcome.state = RunState.SUCCEEDED
+        outcome.state = RunState.UNKNOWN if outcome.unknown or outcome.skipped else RunState.SUCCEEDED
     warned = [node for node in outcome.nodes if node.native_state == "warn"]
     outcome.message = "; ".join(f"{node.job}: {node.message or node.native_state}" for node in [*red, *warned][:3])
 

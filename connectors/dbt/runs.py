@@ -16,7 +16,7 @@ from typing import Any
 from connectors.dbt import parse
 from connectors.dbt.parse import DbtOutcome
 from connectors.sdk.contract import ACTION_KEY
-from connectors.sdk.fields import epoch_instant
+from connectors.sdk.fields import epoch_instant, masked_head
 from connectors.sdk.records import HistoryGap, RunRecord, SkippedRecord
 from connectors.sdk.states import RunEvidence, RunState
 
@@ -97,7 +97,7 @@ def _read_artifact(
     stamp = part.get("stamp")
     written = datetime.fromtimestamp(stamp[0] / 1e9, UTC) if stamp else now
     if now - written > WRITE_GRACE and not project.get("alive"):
-        poll.skipped.append(SkippedRecord(f"{name}/{file}", f"{TORN_ARTIFACT}: {str(part['error'])[:200]}"))
+        poll.skipped.append(SkippedRecord(f"{name}/{file}", f"{TORN_ARTIFACT}: {masked_head(str(part['error']), 200)}"))
     return None
 
 
@@ -206,7 +206,7 @@ class DbtInvocationLedger:
         elif kind == "done":
             run.done = str(event.get("text") or "")
         elif kind == "fault":
-            run.fault = f"{run.fault} {event.get('text') or ''}".strip()[:500]
+            run.fault = masked_head(f"{run.fault} {event.get('text') or ''}".strip(), 500)
         elif kind == "end":
             run.command, run.ok = run.command or str(event.get("command") or ""), event.get("ok") is True
             run.ended, run.failed = max(at, run.began), not run.ok
@@ -263,8 +263,8 @@ class DbtInvocationLedger:
 
     # -- the report -------------------------------------------------------------------------------------------------
     def outcome(self, run: DbtInvocation) -> tuple[RunState, str, RunEvidence]:
-        if run.state:
-            if run.failed and run.state == RunState.SUCCEEDED:  # a hook, an interrupt: its nodes do not show it
+        if run.state and not (run.ok and run.state == RunState.UNKNOWN):  # despite odd nodes a success
+            if run.failed and run.state in (RunState.SUCCEEDED, RunState.UNKNOWN):  # a hook, an interrupt
                 return RunState.FAILED, f"failed; {run.native}", RunEvidence.CONFLICT
             lost = run.state == RunState.LOST
             return RunState(run.state), run.native, RunEvidence.INFERRED if lost else RunEvidence.NATIVE

@@ -15,6 +15,7 @@ from connectors.sdk.aws.client import AwsClient, AwsNotFound
 from connectors.sdk.aws.values import AwsReply, given
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.http import Transport
 
 ACTIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
@@ -50,7 +51,7 @@ class EmrClient(AwsClient):
         which = {"ClusterId": cluster, "StepIds": [step], "StepCancellationOption": "SEND_INTERRUPT"}
         for row in self.call("emr", "cancel_steps", "CancelStepsInfoList", once=True, **which)["CancelStepsInfoList"]:
             if row.get("Status") != "SUBMITTED":
-                reason = str(row.get("Reason", ""))[:300]
+                reason = masked_head(str(row.get("Reason", "")), 300)
                 raise NotSupported(f"{self.place}: {step} was not cancelled: {reason}")
 
     @staticmethod

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sdk.aws.values import instant, reference
-from connectors.sdk.fields import digest, reading
+from connectors.sdk.fields import digest, masked_head, reading
 from connectors.sdk.records import JobRecord, RunRecord, RunRef
 from connectors.sdk.states import ProofLevel, RunState
 
@@ -61,7 +61,7 @@ def job(step: Row, cluster_name: str) -> JobRecord:
     return JobRecord(
         native_id=name,
         title=name,
-        definition=" ".join(part for part in parts if part)[:TEXT_CHARACTERS],
+        definition=masked_head(" ".join(part for part in parts if part), TEXT_CHARACTERS),
         definition_hash=digest(config),
         proof=ProofLevel.EXIT,
     )
@@ -82,7 +82,7 @@ def run(step: Row, cluster_id: str, cluster_name: str, cluster_end: str, region:
         queued_at=created(step),
         started_at=began,
         ended_at=None if state.is_open or ended is None else max(ended, began or ended),
-        message=message[:TEXT_CHARACTERS],
+        message=masked_head(message, TEXT_CHARACTERS),
         native_ref=json.dumps({"cluster": cluster_id, "step": step_id}),
         native_url=f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{cluster_id}",
     )

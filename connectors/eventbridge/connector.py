@@ -19,9 +19,8 @@ from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, NativeHold, Probe, SecretResolver
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.fields import matches_any
+from connectors.sdk.fields import masked_head, matches_any
 from connectors.sdk.records import Inventory, Poll, RunRef, SkippedRecord
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.http import Transport
 

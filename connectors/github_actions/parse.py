@@ -18,8 +18,10 @@ from typing import Any
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import RunRecord
 from connectors.sdk.states import RunEvidence, RunState
+from connectors.sdk.yaml_document import read_yaml
 
 WORKFLOW_PREFIX = ".github/workflows/"
 STATUSES: dict[str, tuple[RunState, str]] = {
@@ -43,8 +45,8 @@ CONCLUSIONS: dict[str, RunState] = {
 }
 """Ended states. stale: GitHub abandoned it; action_required: a maintainer must approve it before it runs."""
 WORST_FIRST = (
-    RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.UNKNOWN, RunState.FAILED, RunState.TIMED_OUT,
-    RunState.LOST, RunState.CANCELLED, RunState.SUCCEEDED, RunState.SKIPPED,
+    RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.FAILED, RunState.TIMED_OUT, RunState.LOST,
+    RunState.CANCELLED, RunState.UNKNOWN, RunState.SUCCEEDED, RunState.SKIPPED,
 )  # fmt: skip
 
 
@@ -142,7 +144,7 @@ def record_with_jobs(record: RunRecord, jobs: Sequence[GitHubJob]) -> RunRecord:
     if not red:
         return record
     named = [f"{job.display_name} ({job.native}{f' in {job.step}' if job.step else ''})" for job in red]
-    message = fields.clean(f"jobs not green: {fields.listed(named, 10)}")[:1000]
+    message = masked_head(fields.clean(f"jobs not green: {fields.listed(named, 10)}"), 1000)
     return replace(record, state=RunState.PARTIAL if green else record.state, message=message)
 
 
@@ -162,7 +164,7 @@ def parse_job(row: Any) -> GitHubJob:
         started_at=started,
         ended_at=ended,
         runner=fields.optional_text(row, "runner_name"),
-        step=next((fields.clean(str(step.get("name")))[:100] for step in steps), ""),
+        step=next((masked_head(fields.clean(str(step.get("name"))), 100) for step in steps), ""),
     )
 
 
@@ -236,9 +238,12 @@ class GitHubWorkflowJob:
     def runs_as(self, display_name: str) -> bool:
         """True for a job of a run that is this one, part of its matrix, or a job of the workflow that it calls."""
         for title in (self.title, self.name):
-            parts = _EXPRESSION.split(title) if len(title) < 500 else [title]
-            pattern = rf"{'.*'.join(map(re.escape, parts))}( \(.*\))?( / .*)?"
-            if re.fullmatch(pattern, display_name, re.DOTALL):
+            first, *parts = _EXPRESSION.split(title) if len(title) < 500 else [title]
+            rest = display_name.removeprefix(first) if display_name.startswith(first) else None
+            for part in parts[:-1]:  # the leftmost one will do; in one expression each of them could be anywhere
+                rest = rest.partition(part)[2] if rest is not None and part in rest else None
+            last = f".*{re.escape(parts[-1])}" if parts else ""
+            if rest is not None and re.fullmatch(rf"{last}( \(.*\))?( / .*)?", rest, re.DOTALL):
                 return True
         return False
 
@@ -268,9 +273,9 @@ def parse_workflow(text: str) -> GitHubWorkflow:
     import yaml
 
     try:
-        whole = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecordUnreadable(f"it is not YAML: {str(error)[:150]}") from None
+        whole = read_yaml(text, yaml.SafeLoader)
+    except ValueError as error:
+        raise RecordUnreadable(f"it is not YAML: {masked_head(str(error), 150)}") from None
     if not isinstance(whole, dict):
         raise RecordUnreadable("it is not a YAML mapping")
     triggers = whole.get("on", whole.get(True))  # YAML 1.1 reads the word "on" as true
@@ -313,4 +318,4 @@ def _text_list(value: Any) -> tuple[str, ...]:
 
 
 def _text_value(value: Any) -> str:
-    return fields.clean(str(value))[:1000]
+    return masked_head(fields.clean(str(value)), 1000)

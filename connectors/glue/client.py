@@ -13,6 +13,7 @@ from connectors.glue import parse
 from connectors.sdk.aws.cloudwatch_logs import AwsLogClient, LogStream, chunk
 from connectors.sdk.aws.values import AwsReply, given
 from connectors.sdk.errors import NotSupported, RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import LogChunk, RunRef
 
 JOBS_SIZE = 1000  # MaxResults of GetJobs, "Valid Range: Minimum value of 1. Maximum value of 1000"
@@ -57,7 +58,7 @@ class GlueClient(AwsLogClient):
         reply = self.call("glue", "batch_stop_job_run", "ResponseMetadata", once=True, **which)
         for error in reply.get("Errors", ()):
             detail = error.get("ErrorDetail") or {}
-            reason = f"{detail.get('ErrorCode', '')}: {detail.get('ErrorMessage', '')}"[:300]
+            reason = masked_head(f"{detail.get('ErrorCode', '')}: {detail.get('ErrorMessage', '')}", 300)
             raise NotSupported(f"{self.place}: {run} of {job} was not stopped: {reason}")
 
 

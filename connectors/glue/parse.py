@@ -16,7 +16,7 @@ from connectors.sdk.aws import schedules
 from connectors.sdk.aws.values import instant, reference, texts
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import digest, reading
+from connectors.sdk.fields import digest, masked_head, reading
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
 from connectors.sdk.states import GLUE_TRIGGERS, ProofLevel, RunState
 
@@ -124,7 +124,7 @@ def job(row: Mapping[str, Any], started_by: Sequence[Trigger], schedule: Schedul
         schedule=schedule,
         paused=is_paused(started_by),
         upstreams=upstreams(started_by),
-        definition=" ".join(part for part in parts if part)[:TEXT_CHARACTERS],
+        definition=masked_head(" ".join(part for part in parts if part), TEXT_CHARACTERS),
         definition_hash=digest({name: row[name] for name in DEFINES if name in row}),
         proof=ProofLevel.FULL,
         run_as=str(row.get("Role") or ""),
@@ -158,7 +158,7 @@ def run(row: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
         again_of=again_of,
         started_at=began,
         ended_at=None if state.is_open or ended is None else max(ended, began or ended),
-        message=str(row.get("ErrorMessage") or row.get("StateDetail") or "")[:TEXT_CHARACTERS],
+        message=masked_head(str(row.get("ErrorMessage") or row.get("StateDetail") or ""), TEXT_CHARACTERS),
         reason="resource" if state == RunState.QUEUED else "",
         native_ref=json.dumps({"job": job_id, "run": run_id}),
         native_url=f"https://{region}.console.aws.amazon.com/gluestudio/home?region={region}#/job/{job_id}/run/{run_id}",

@@ -37,7 +37,9 @@ from connectors.sdk.field_mapping import (
     is_field_path,
     state_of,
 )
+from connectors.sdk.fields import masked_head
 from connectors.sdk.states import RunState
+from connectors.sdk.yaml_document import read_yaml
 
 Schema = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -265,9 +267,9 @@ def _parsed(text: str) -> Any:
     try:
         if text.lstrip().startswith("{"):
             return json.loads(text)
-        return yaml.load(text, Loader=type("TextLoader", (base,), {"yaml_implicit_resolvers": merge_only}))  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        return read_yaml(text, type("TextLoader", (base,), {"yaml_implicit_resolvers": merge_only}))
+    except (ValueError, RecursionError) as error:
+        reason = masked_head(" ".join(str(error).split()), 200)
         raise ValueError(f"is neither JSON nor YAML: {reason}. Fix: name the file of the description") from None
 
 

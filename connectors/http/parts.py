@@ -27,7 +27,7 @@ from connectors.sdk.field_mapping import (
     text_at,
     value_at,
 )
-from connectors.sdk.fields import EPOCH, clean, digest, listed
+from connectors.sdk.fields import EPOCH, clean, digest, listed, masked_head
 from connectors.sdk.records import RunRecord, RunRef, TargetClock
 from connectors.sdk.states import ProofLevel, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
@@ -166,7 +166,7 @@ def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], cha
 
 def _red_parts(parts: Iterable[PartTry]) -> str:
     names = [f"{part.name} ({part.message or part.native_state})" for part in parts if part.state.is_red]
-    return clean(f"failed: {listed(names, 10)}")[:1000] if names else ""
+    return masked_head(clean(f"failed: {listed(names, 10)}"), 1000) if names else ""
 
 
 class RunReader:

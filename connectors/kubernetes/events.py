@@ -18,6 +18,7 @@ from connectors.kubernetes.client import KubernetesClient
 from connectors.kubernetes.inventory import read_objects
 from connectors.sdk import fields
 from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import RunRecord, instant_key
 from connectors.sdk.states import RunEvidence, RunState
@@ -41,7 +42,7 @@ def report_start_failures(client: KubernetesClient, result: PollResult) -> None:
         about, reason = fields.table(event.get("involvedObject")), fields.text(event, "reason")
         subject, at = f"{fields.text(about, 'namespace')}/{fields.text(about, 'name')}", _event_time(event)
         when = f" at {at:%Y-%m-%d %H:%M:%S}Z" if at else ""
-        return f"{subject}: {reason}{when}: {fields.optional_text(event, 'message')[:300]}"
+        return f"{subject}: {reason}{when}: {masked_head(fields.optional_text(event, 'message'), 300)}"
 
     for text in fields.readable(fields.tables(reply.table().get("items")), event_text)[:MAX_WARNINGS]:
         result.warn(text)

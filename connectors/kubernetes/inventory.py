@@ -10,6 +10,7 @@ from connectors.kubernetes import parse
 from connectors.kubernetes.client import KubernetesClient
 from connectors.sdk import fields
 from connectors.sdk.errors import SystemUnreachable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord
 from connectors.sdk.transport.http import HttpReply
 
@@ -82,7 +83,7 @@ def cronjob_record(row: fields.Row, controller_zone: str) -> JobRecord:
         title=fields.text(meta, "name"),
         schedule=parse.parse_schedule(spec, controller_zone),
         paused=spec.get("suspend") is True,
-        definition=f"{_definition_text(pod)}; {parse.policy_text(spec)}"[:2000],
+        definition=masked_head(f"{_definition_text(pod)}; {parse.policy_text(spec)}", 2000),
         definition_hash=hashlib.sha256(defining.encode()).hexdigest()[:16],
         run_as=fields.optional_text(pod, "serviceAccountName"),
     )

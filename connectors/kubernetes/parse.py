@@ -16,6 +16,7 @@ from typing import Any
 
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import RunRecord, RunRef, Schedule, instant_key
 from connectors.sdk.states import RunEvidence, RunState
 from connectors.sdk.vanished_runs import no_longer_listed
@@ -161,7 +162,7 @@ def _run_message(outcome: KubernetesState, failed: KubernetesPod | None, status:
         parts.append(
             f"pod {failed.name} ({failed.why or failed.phase}{code})" + (f": {failed.message}" * bool(failed.message))
         )
-    return "; ".join(parts)[:1000]
+    return masked_head("; ".join(parts), 1000)
 
 
 def _run_context(job: KubernetesJob, pods: Sequence[KubernetesPod]) -> dict[str, Any]:
@@ -350,12 +351,13 @@ def _parse_pod(row: fields.Row) -> KubernetesPod:
         container=fields.optional_text(red, "name") or first_name,
         exit_code=_pod_exit_code(ended),
         why=fields.optional_text(end, "reason") or fields.optional_text(status, "reason"),
-        message=(
+        message=masked_head(
             fields.optional_text(end, "message")
             or fields.optional_text(status, "message")
             or fields.optional_text(fields.subtable(waiting, "state", "waiting"), "message")
-            or unschedulable
-        )[:500],
+            or unschedulable,
+            500,
+        ),
         waiting=waiting_reason or ("Unschedulable" if unschedulable else ""),
         restarts=max((fields.number(row, "restartCount", 0) for row in statuses), default=0),
     )

@@ -21,9 +21,9 @@ from connectors.kubernetes.events import KubernetesListedJobs, report_vanished_r
 from connectors.kubernetes.parse import KubernetesJob, KubernetesPod, pods_by_job
 from connectors.sdk import fields
 from connectors.sdk.errors import AccessRefused, RecordUnreadable, SystemUnreachable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.poll_result import PollResult, ReportedRuns
 from connectors.sdk.records import HistoryGap, Poll, RunRef, SkippedRecord, TargetClock
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.http import HttpAnswerTooLarge, HttpReply
 

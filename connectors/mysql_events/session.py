@@ -28,6 +28,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
+from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.call_limits import Deadline, count_request, socket_watchdog
 from connectors.sdk.transport.loopback import is_local_server
 
@@ -280,7 +281,7 @@ def sorted_error(error: BaseException, place: str) -> ConnectorError:
 def error_text(error: BaseException) -> str:
     """The message of the server or the library, on one line."""
     text = str(error.args[1]) if isinstance(error, pymysql.MySQLError) and len(error.args) > 1 else str(error)
-    return " ".join(text.split())[:MESSAGE_CHARACTERS] or type(error).__name__
+    return masked_head(" ".join(text.split()), MESSAGE_CHARACTERS) or type(error).__name__
 
 
 def _after_sending(error: BaseException, place: str) -> ConnectorError:

@@ -20,7 +20,7 @@ from pydantic import Field
 from connectors.sdk import fields
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import Row
+from connectors.sdk.fields import Row, masked_head
 from connectors.sdk.marked_pause import without_holds
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule, SkippedRecord, instant_key
 from connectors.sdk.states import ProofLevel, RunEvidence, RunState
@@ -303,7 +303,7 @@ def deployment_record(
     pool = fields.optional_text(row, "work_pool_name")
     description = without_holds(fields.optional_text(row, "description"))
     place = fields.optional_text(row, "entrypoint") or fields.optional_text(row, "path")
-    suffix = "" if description in ("", "None") else f": {description[:500]}"
+    suffix = "" if description in ("", "None") else f": {masked_head(description, 500)}"
     defining = {name: row.get(name) for name in ("entrypoint", "version", "parameters", "job_variables", "pull_steps")}
     return JobRecord(
         native_id=job,
@@ -359,7 +359,7 @@ def _rule_text(rule: fields.Row) -> str:
     if cron := fields.optional_text(rule, "cron"):
         return f"cron {cron} ({fields.optional_text(rule, 'timezone') or 'UTC'})"
     if rrule := fields.optional_text(rule, "rrule"):
-        return f"rrule {rrule[:200]}"
+        return f"rrule {masked_head(rrule, 200)}"
     every = rule.get("interval")
     is_number = isinstance(every, int | float) and not isinstance(every, bool)
     return f"every {every:g} s" if is_number else "its own schedule"

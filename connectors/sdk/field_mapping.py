@@ -25,10 +25,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import digest, listed
+from connectors.sdk.fields import digest, listed, masked_head
 from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.states import ProofLevel, RunState, Verb
 
 STEP = re.compile(r"\[(?:(\*|-1|\d{1,6})|([^=\[\]{}]+)=([^=\[\]{}]+))\]|([^.\[\]]+)")

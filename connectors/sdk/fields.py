@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
+from weakref import WeakSet
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +26,29 @@ Parsed = TypeVar("Parsed")
 
 SAMPLE_CHARACTERS = 200
 CONTEXT_CHARACTERS = 2000
+
+
+class Masker(Protocol):
+    """The part of a `SecretStore` that masks."""
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest text that it masks."""
+
+    def mask(self, text: str) -> str: ...
+
+
+MASKERS: WeakSet[Masker] = WeakSet()
+"""Every secret store of this process adds itself."""
+
+
+def masked_head(text: str, limit: int) -> str:
+    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found."""
+    maskers = list(MASKERS)
+    text = text[: limit + 2 * max((masker.longest for masker in maskers), default=0)]
+    for masker in maskers:
+        text = masker.mask(text)
+    return text[:limit]
 
 
 def clean(value: str) -> str:
@@ -138,7 +162,7 @@ def reading(what: str) -> Iterator[None]:
 
 def _sample(value: Any) -> str:
     try:
-        return json.dumps(value)[:SAMPLE_CHARACTERS]
+        return masked_head(json.dumps(value), SAMPLE_CHARACTERS)
     except (ValueError, TypeError, RecursionError):
         return f"a {type(value).__name__}"
 

@@ -21,7 +21,7 @@ from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import Probe, SourcePermission
 from connectors.sdk.daily_time import ExpectedDelivery, instant_of
 from connectors.sdk.errors import ConnectorError, NotSupported, PermissionMissing, SystemUnreachable
-from connectors.sdk.fields import EPOCH, as_json, clean, cursor_or_first
+from connectors.sdk.fields import EPOCH, as_json, clean, cursor_or_first, masked_head
 from connectors.sdk.option_errors import Duration
 from connectors.sdk.records import (
     Inventory,
@@ -347,7 +347,7 @@ class ArrivalConnector(WatchOnly):
                 try:
                     day, modified = _date_in(match), _instant(entry.modified).date()
                 except (ValueError, OverflowError) as error:
-                    skipped.append(SkippedRecord(clean(entry.path)[:200], str(error)))
+                    skipped.append(SkippedRecord(masked_head(clean(entry.path), 200), str(error)))
                     continue
                 if abs((day or (today if is_one else modified)) - today) <= timedelta(days=HISTORY_DAYS):
                     matches.append((entry._replace(modified=max(0.0, entry.modified)), day))

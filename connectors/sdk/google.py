@@ -13,8 +13,9 @@ from collections.abc import Callable
 from connectors.sdk import fields
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.option_errors import StrictOptions
-from connectors.sdk.secrets import SecretRef, masked_head
+from connectors.sdk.secrets import SecretRef
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import AUTHORIZATION, HttpEndpoint, HttpReply, Transport
 from connectors.sdk.transport.sign_in import SIGN_IN_REFUSED, RenewedAccount, lifetime_of

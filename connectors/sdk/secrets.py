@@ -25,12 +25,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
-from weakref import WeakSet
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, model_validator
 
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused
+from connectors.sdk.fields import MASKERS
 from connectors.sdk.option_errors import StrictOptions
 from connectors.sdk.regular_file import read_regular_file
 
@@ -171,7 +171,7 @@ class SecretStore:
         self._squeezed: dict[str, int] = {}
         """Forms in lower case without spaces, line ends and dashes."""
         self._lock = threading.Lock()
-        _STORES.add(self)
+        MASKERS.add(self)
 
     def __call__(self, reference: SecretRef) -> str:
         """The secret's value now, never cached: rotated secrets are read again. Raises AccessRefused with the fix."""
@@ -242,18 +242,6 @@ class SecretStore:
     @property
     def longest(self) -> int:
         return len(self._forms[0]) if self._forms else 0
-
-
-_STORES: WeakSet[SecretStore] = WeakSet()
-
-
-def masked_head(text: str, limit: int) -> str:
-    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found."""
-    stores = list(_STORES)
-    text = text[: limit + 2 * max((store.longest for store in stores), default=0)]
-    for store in stores:
-        text = store.mask(text)
-    return text[:limit]
 
 
 def _overlap(before: str, after: str) -> int:

@@ -55,7 +55,7 @@ submit() { # KEY NOTAFTER SINCE USER PART OPTION…
   then mark "DONE|$(printf '%s' "$told" | tail -n 1)"; else mark "REFUSED|$(said "$told")"; fi
 }
 found() { # KEY SINCE: the job that bears our key, in the queue or in accounting
-  { squeue -h -a -t all -o "%F$D%k" 2>/dev/null; sacct -a -X -D -P -n --delimiter="$D" -S "uts$2" --format=JobID,Comment,SubmitLine 2>/dev/null; } |
+  { squeue -h -a -t all -o "%F$D%k$D" 2>/dev/null | joined 2; sacct -a -X -D -p -n --delimiter="$D" -S "uts$2" --format=JobID,Comment,SubmitLine 2>/dev/null | joined 3; } |
     awk -F"$D" -v "key=headway-run id=$1 " 'index($0, key) { print $1; exit }'
 }
 look_for() { # KEY SINCE ID

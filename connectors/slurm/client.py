@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from connectors.sdk.errors import AccessRefused, NotSupported, OutcomeUnknown
+from connectors.sdk.fields import masked_head
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.hosts import ScriptCall, ScriptClient, new_nonce, scripts_beside, sent_once
 from connectors.sdk.transport.script_output import ScriptSection, host_now
@@ -149,10 +150,12 @@ def sent(client: SlurmClient, command: ScriptCall, what: str, user: str) -> Scri
     if part.kind in ("DONE", "EXISTS", "UNMARKED"):
         return part
     if part.kind == "PARTLY":
-        done, rest, why = part.fields(3)
-        text = f"only a part was done: {done[:200]} was, {rest[:200]} was not: {why[:200]}"
+        done, rest, why = (masked_head(text, 200) for text in part.fields(3))
+        text = f"only a part was done: {done} was, {rest} was not: {why}"
         raise OutcomeUnknown(f"{what} on {client.where}: {text}. {unknown}")
     if part.kind == "REFUSED" and any(text in part.rest for text in DENIED):
-        raise AccessRefused(f"{what}: {part.rest[:200]}. Nothing was done: {permission_fix('of this system', user)}")
-    why = REFUSALS.get(part.kind, f"Slurm says: {part.rest[:200]}")
+        raise AccessRefused(
+            f"{what}: {masked_head(part.rest, 200)}. Nothing was done: {permission_fix('of this system', user)}"
+        )
+    why = REFUSALS.get(part.kind, f"Slurm says: {masked_head(part.rest, 200)}")
     raise NotSupported(f"{what} on {client.where}: {why}.")

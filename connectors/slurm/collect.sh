@@ -7,6 +7,16 @@ unset SQUEUE_ACCOUNT SQUEUE_ARRAY SQUEUE_FORMAT SQUEUE_FORMAT2 SQUEUE_PARTITION 
 PATH=${BIN:+$BIN:}$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin:/opt/slurm/bin; export PATH
 mark() { printf '\n\036%s %s\n' "$N" "$1"; }
 D=$(printf '\037%.6s' "$N")
+# Each row of so many fields in one line, without the D at its end: names, comments and commands may have lines of their own.
+joined() { # FIELDS
+  awk -F"$D" -v "fields=$1" '
+  function out() { if (row != "") print row; row = "" }
+  /^\036/ || (NF == 2 && $1 == "" && $2 ~ /^rc[0-9]+$/) { out(); print; next }
+  row == "" && NF < 2 { print; next }
+  { n = row == "" ? NF : NF ? n + NF - 1 : n; row = row (row == "" ? "" : " ") $0 }
+  n > fields { row = substr(row, 1, length(row) - length(FS)); out() }
+  END { out() }'
+}
 
 host() {
   read -r boot </proc/sys/kernel/random/boot_id
@@ -25,8 +35,7 @@ level() { mark "LEVEL|$(sacctmgr -n -P show user "$(id -un)" withcoord format=Ad
 queue() { # FILTER…
   mark "QUEUE"
   [ "${silent:-0}" = 0 ] || { printf '%s\n' "$conf" | tail -n 1; mark "QEND|$silent"; return; }
-  squeue -h -a -t all -o "%i$D%F$D%T$D%r$D%V$D%S$D%e$D%Q$D%u$D%a$D%P$D%E$D%k$D%j$D" "$@" 2>&1
-  mark "QEND|$?"
+  { squeue -h -a -t all -o "%i$D%F$D%T$D%r$D%V$D%S$D%e$D%Q$D%u$D%a$D%P$D%E$D%k$D%j$D" "$@" 2>&1; mark "QEND|$?"; } | joined 14
 }
 crontabs() { # id|expression of the jobs that scrontab made
   mark "CRONTABS"
@@ -34,11 +43,11 @@ crontabs() { # id|expression of the jobs that scrontab made
 }
 
 rows() { # sacct's rows, and its status in a last line of its own
-  sacct -a -X -D -P -n --delimiter="$D" --format=JobID,State,ExitCode,Submit,Start,End,Reason,User,Account,Partition,Comment,WorkDir,JobName,SubmitLine "$@" 2>&1
-  echo "${D}rc$?"
+  { sacct -a -X -D -p -n --delimiter="$D" --format=JobID,State,ExitCode,Submit,Start,End,Reason,User,Account,Partition,Comment,WorkDir,JobName,SubmitLine "$@" 2>&1
+    echo "${D}rc$?"; } | joined 14
 }
 # Up to LIMIT rows of a window, and all parts of each array of which a row is there, as groups: of one job, submission,
-# next submission of the same parts, state and exit code. A row of a line that is cut by its own text is told with "?".
+# next submission of the same parts, state and exit code. A row without all fields is reported with "?".
 history() { # FROM UNTIL SKIP LIMIT FILTER…
   from=$1 until=$2 skip=$3 limit=$4; shift 4
   page=$(rows -S "uts$from" -E "${until:-now+120}" "$@" | tail -n +"$((skip + 1))" | head -n "$limit")
@@ -95,7 +104,7 @@ limits() {
 names() { # FROM FILTER…
   from=$1; shift
   mark "NAMES"
-  { sacct -a -X -P -n --delimiter="$D" -S "uts$from" -E now+120 --format=JobID,Submit,User,Account,Partition,QOS,WorkDir,JobName,SubmitLine "$@" 2>&1; echo "${D}rc$?"; } | awk -F"$D" '
+  { sacct -a -X -p -n --delimiter="$D" -S "uts$from" -E now+120 --format=JobID,Submit,User,Account,Partition,QOS,WorkDir,JobName,SubmitLine "$@" 2>&1; echo "${D}rc$?"; } | joined 9 | awk -F"$D" '
   NF == 2 && $2 ~ /^rc[0-9]+$/ { print "=" FS substr($2, 3); next }
   NF < 9 { if (NF > 1) print "?" FS substr($0, 1, 200); else if (/error|not found/ && errors++ < 5) print "!" FS $0; next }
   {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.fields import reference_row
+from connectors.sdk.fields import masked_head, reference_row
 from connectors.sdk.log_chunks import byte_offset, chunk_of_file
 from connectors.sdk.records import LogChunk, RunRef
 from connectors.slurm import parse
@@ -32,7 +32,7 @@ def read_log(client: SlurmClient, run: RunRef, start: str | None, limit_bytes: i
     size = answer.section("SIZE")
     if chunk is None or size is None:
         none = answer.section("NOFILE")
-        raise NotSupported(f"{run.job} {part}: {none.rest[:300] if none else 'no output was found'}")
+        raise NotSupported(f"{run.job} {part}: {masked_head(none.rest, 300) if none else 'no output was found'}")
     whole = int(size.rest.strip() or 0)
     begin = whole - len(chunk.body[:limit_bytes]) if offset is None else offset
     return chunk_of_file(chunk.body, begin, whole, start, limit_bytes)

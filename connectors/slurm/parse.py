@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, PermissionMissing
-from connectors.sdk.fields import clean
+from connectors.sdk.fields import clean, masked_head
 from connectors.sdk.records import SkippedRecord
 from connectors.sdk.states import RunState
 from connectors.sdk.transport.script_output import ScriptSection
@@ -126,7 +126,7 @@ MARKED_SECONDS = 30
 """How long after the instant in its mark a submission may be made for it."""
 LAST_STAMP = 253402300799
 SAMPLE = 200
-QUEUE_FIELDS = 15
+QUEUE_FIELDS = 14
 GROUP_FIELDS = 18
 NAME_FIELDS = 9
 NO_RIGHT = ("Permission denied", "Access/permission denied")
@@ -268,9 +268,10 @@ def queue(answer: SlurmAnswer) -> tuple[dict[str, list[QueueRow]], list[SkippedR
     if not failed:  # warnings of squeue are among the rows
         odd = (line for line in errors if not line.startswith("squeue: "))
         skipped += [
-            SkippedRecord("squeue", "the line is not a row of the requested list", line[:SAMPLE]) for line in odd
+            SkippedRecord("squeue", "the line is not a row of the requested list", masked_head(line, SAMPLE))
+            for line in odd
         ]
-    return by_job, skipped, (" ".join(errors)[:SAMPLE] or "squeue failed") if failed else ""
+    return by_job, skipped, (masked_head(" ".join(errors), SAMPLE) or "squeue failed") if failed else ""
 
 
 def _queued(row: list[str]) -> QueueRow | None:
@@ -304,7 +305,7 @@ def _read_groups(part: ScriptSection, answer: SlurmAnswer, rows: ParsedRows) -> 
             rows.is_last = True
             rows.is_whole = rows.is_whole and row[1] == "0"
         elif row[0] == "!":
-            rows.errors.append(row[1][:SAMPLE] if len(row) > 1 else "")
+            rows.errors.append(masked_head(row[1], SAMPLE) if len(row) > 1 else "")
         elif line.strip():
             result = _group(row[1:]) if row[0] == "+" else None
             if result is None:
@@ -329,7 +330,7 @@ def _group(row: list[str]) -> PartGroup | None:
 
 
 def _sample(line: str, answer: SlurmAnswer) -> str:
-    return line.replace(answer.delimiter, "|")[:SAMPLE]
+    return masked_head(line.replace(answer.delimiter, "|"), SAMPLE)
 
 
 def settings(answer: SlurmAnswer) -> dict[str, str]:
@@ -339,7 +340,8 @@ def settings(answer: SlurmAnswer) -> dict[str, str]:
     result = {name.strip(): value.strip() for name, equals, value in parts if equals}
     if not result and any("not found" in line for line in reported):
         raise NotSupported(
-            f"{answer.where}: Slurm not found ({reported[0][:SAMPLE]}). Fix: set `bin` to the folder of its commands"
+            f"{answer.where}: Slurm not found ({masked_head(reported[0], SAMPLE)})."
+            " Fix: set `bin` to the folder of its commands"
         )
     return result
 
@@ -352,13 +354,12 @@ def is_private(config: Mapping[str, str]) -> bool:
 def warnings_of(errors: Iterable[str], where: str) -> str:
     """Messages of Slurm's tools that did not answer. Raises AccessRefused where a person must act."""
     reported = " ".join(errors).strip()
+    text = masked_head(reported, SAMPLE)
     if any(item in reported for item in NO_RIGHT):
-        raise PermissionMissing(
-            f"{where}: {reported[:SAMPLE]}. May the login use Slurm there? See headway connector grants slurm"
-        )
+        raise PermissionMissing(f"{where}: {text}. May the login use Slurm there? See headway connector grants slurm")
     if any(item in reported for item in REFUSED):
-        raise AccessRefused(f"{where}: {reported[:SAMPLE]}. May the login use Slurm there, and does munged run?")
-    return reported[:SAMPLE]
+        raise AccessRefused(f"{where}: {text}. May the login use Slurm there, and does munged run?")
+    return text
 
 
 def nothing_seen(errors: Iterable[str], where: str) -> InvalidAnswer:

@@ -78,6 +78,8 @@ def state_of(jobs: Sequence[Row]) -> tuple[RunState, str, str]:
     states = {number(job, "jobId", -1): text(job, "status") for job in jobs}
     failed = [job for job in sorted(states) if states[job] in ("FAILED", "RUNNING")]
     message = f"failed jobs: {listed([str(job) for job in failed], NAMED)}" if failed else ""
+    if failed and failed[-1] == max(states):
+        return RunState.FAILED, "failed job", message
     unknown = sorted(set(states.values()) - JOB_STATES)
     if unknown or "UNKNOWN" in states.values():
         return RunState.UNKNOWN, clean(unknown[0] if unknown else "UNKNOWN"), message
@@ -85,8 +87,6 @@ def state_of(jobs: Sequence[Row]) -> tuple[RunState, str, str]:
         return RunState.UNKNOWN, NO_JOBS, "it ran no Spark job, so nothing proves how it ended"
     if not failed:
         return RunState.SUCCEEDED, "completed", ""
-    if max(states) in failed:
-        return RunState.FAILED, "failed job", message
     return RunState.PARTIAL, "failed jobs", f"{message}; later ones succeeded"
 
 

@@ -33,6 +33,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
+from connectors.sdk.fields import masked_head
 from connectors.sdk.postgres_agent import agent_session
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.transport.call_limits import Deadline, UninterruptedCalls, count_request, socket_watchdog
@@ -394,7 +395,7 @@ def _plain(value: Any) -> Any:
 
 def _texts(cursor: Any) -> Iterator[str]:
     while rows := cursor.fetchmany(ROWS_AT_A_TIME):
-        yield from (str(row[0] or "")[:LOG_CHARACTERS] for row in rows)
+        yield from (masked_head(str(row[0] or ""), LOG_CHARACTERS) for row in rows)
 
 
 BY_NUMBER: Mapping[int, type[ConnectorError]] = {
@@ -417,7 +418,10 @@ def _sql_server_error(error: BaseException, place: str, was_sent: bool, late_sec
     """The contract's error: an error with a number is the server's answer; after a lost connection the outcome of what
     was sent is unknown."""
     number = int(getattr(error, "msg_no", 0) or 0)
-    text = " ".join(str(getattr(error, "text", "") or error).split())[:MESSAGE_CHARACTERS] or type(error).__name__
+    text = (
+        masked_head(" ".join(str(getattr(error, "text", "") or error).split()), MESSAGE_CHARACTERS)
+        or type(error).__name__
+    )
     if was_sent and (not number or number in CUT):
         return OutcomeUnknown(f"{place}: sent, and the answer was lost: {text}")
     if late_seconds:
@@ -445,7 +449,7 @@ BY_ORACLE_NUMBER: Mapping[int, type[ConnectorError]] = {
 
 def _oracle_error(error: BaseException, place: str, was_sent: bool) -> ConnectorError:
     info = error.args[0] if error.args else None
-    code, text = str(getattr(info, "full_code", "")), " ".join(str(error).split())[:MESSAGE_CHARACTERS]
+    code, text = str(getattr(info, "full_code", "")), masked_head(" ".join(str(error).split()), MESSAGE_CHARACTERS)
     text = text or type(error).__name__
     number = int(code.removeprefix("ORA-")) if re.fullmatch(r"ORA-\d+", code) else 0
     kind = BY_ORACLE_NUMBER.get(number, NotSupported) if number else SystemUnreachable

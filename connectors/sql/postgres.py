@@ -80,7 +80,15 @@ def _rows(reader: PostgresReader, query: BoundQuery) -> list[Any]:
     outer = SQL("SELECT row_to_json(q)::text AS row FROM (") + _filled(query) + SQL("\n) AS q WHERE %(limit)s > 0")
     values = {**query.values, "limit": query.limit}
     result = reader.rows(outer + rest[query.only] + SQL(" LIMIT %(limit)s"), values)
-    return [json.loads(row["row"]) for row in result]
+    return [_read(row["row"]) for row in result]
+
+
+def _read(text: str) -> Any:
+    """The row; its text, which is reported as unreadable, where it is nested deeper than Python reads."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return text
 
 
 def _filled(query: BoundQuery) -> SQL:

@@ -10,7 +10,7 @@ from connectors.sdk.aws import values
 from connectors.sdk.aws.values import instant
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import digest, reading
+from connectors.sdk.fields import digest, masked_head, reading
 from connectors.sdk.records import JobRecord, RunRecord, RunRef, Schedule
 from connectors.sdk.states import ProofLevel, RunState
 
@@ -45,7 +45,7 @@ def job(machine: Mapping[str, Any], region: str) -> JobRecord:
         native_id=name,
         title=name,
         schedule=Schedule("none"),
-        definition=definition[:DEFINITION_CHARACTERS],
+        definition=masked_head(definition, DEFINITION_CHARACTERS),
         definition_hash=digest(what),
         match_keys=(arn,),
         proof=ProofLevel.START if machine.get("type") == EXPRESS else ProofLevel.FULL,
@@ -82,7 +82,7 @@ def run(execution: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
 def message(execution: Mapping[str, Any]) -> str:
     """Error and cause in one line: "Orders.Late: orders.csv is not there"."""
     parts = [str(execution[name]) for name in ("error", "cause") if execution.get(name)]
-    return ": ".join(parts)[:MESSAGE_CHARACTERS]
+    return masked_head(": ".join(parts), MESSAGE_CHARACTERS)
 
 
 def reference(ref: RunRef) -> dict[str, str]:

@@ -15,7 +15,7 @@ from connectors.sdk.contract import (
     check_action_key,
 )
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.fields import reference_row
+from connectors.sdk.fields import masked_head, reference_row
 from connectors.sdk.records import RunRef
 from connectors.sdk.settle import host_window, unless_in_flight
 from connectors.sdk.states import Verb
@@ -92,7 +92,7 @@ class SystemdActions:
 
     def _error(self, section: ScriptSection, unit: str) -> AccessRefused | NotSupported:
         if section.kind == "REFUSED":
-            return AccessRefused(f"{section.rest[:200]}: {sudo_fix(self._client.where, unit)}")
+            return AccessRefused(f"{masked_head(section.rest, 200)}: {sudo_fix(self._client.where, unit)}")
         why = {
             "LATE": "the request came too late and nothing was done. Send it again",
             "RUNS": f"it runs now ({section.rest[:40]})",

@@ -118,7 +118,7 @@ class SystemdConnector(ComposedConnector):
         failed = bool(ends) and ends[0].rest not in ("0", "")
         warnings = [*unreadable, *answer.warnings, *messages]
         warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []
-        warnings += [f'unknown result "{item[:60]}" of a service: shown as UNKNOWN' for item in sorted(book.unknown)]
+        warnings += [f'unknown result "{item[:60]}" of a service: shown as FAILED' for item in sorted(book.unknown)]
         warnings += self._host.trust_warnings
         proves = is_whole and not failed and not answer.warnings
         return Poll(

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from connectors.sdk.contract import ACTION_KEY
 from connectors.sdk.errors import NotSupported, PermissionMissing
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import SkippedRecord
 from connectors.sdk.states import RunState
 from connectors.sdk.transport import script_output
@@ -88,10 +89,10 @@ def warnings_of(text: str, where: str) -> str:
     """The message of a tool that gave no rows, for a warning. Raises where nothing can be read."""
     line = next((item.strip() for item in text.splitlines() if item.strip()), "")
     if "not been booted with systemd" in text or "Failed to connect to bus" in text:
-        raise NotSupported(f"{where}: systemd does not run there ({line[:SAMPLE]})")
+        raise NotSupported(f"{where}: systemd does not run there ({masked_head(line, SAMPLE)})")
     if is_journal_denied(text):
-        raise PermissionMissing(f"{where}: {line[:SAMPLE]}. {MAY_READ}")
-    return line[:SAMPLE]
+        raise PermissionMissing(f"{where}: {masked_head(line, SAMPLE)}. {MAY_READ}")
+    return masked_head(line, SAMPLE)
 
 
 def stamp(text: str) -> datetime | None:

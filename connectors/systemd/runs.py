@@ -130,8 +130,8 @@ class InvocationBook:
             run.end(RunState.SUCCEEDED, "success", when)
 
     def _failure(self, run: Invocation, result: str, when: float, text: str) -> None:
-        state = parse.RESULTS.get(result, RunState.UNKNOWN)
-        if state is RunState.UNKNOWN:
+        state = parse.RESULTS.get(result, RunState.FAILED)
+        if result not in parse.RESULTS:
             self.unknown.add(result)
         if run.stopped and result in ("signal", "exit-code", "timeout"):
             state = RunState.CANCELLED

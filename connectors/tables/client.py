@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from connectors.sdk.contract import SecretResolver
 from connectors.sdk.errors import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
-from connectors.sdk.fields import epoch_instant
+from connectors.sdk.fields import epoch_instant, masked_head
 from connectors.sdk.secrets import SecretRef
 from connectors.sdk.transport.call_limits import Deadline, UninterruptedCalls, count_request
 from connectors.tables.options import TableOptions, TablesOptions
@@ -221,7 +221,7 @@ class TableReader:
 
 def _sorted(name: str, error: Exception) -> ConnectorError:
     """By class name, since both libraries are imported at use."""
-    text = f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    text = f"{name}: {type(error).__name__}: {masked_head(' '.join(str(error).split()), 300)}"
     if type(error).__name__ in ("TableNotFoundError", "NoSuchTableError", "NoSuchNamespaceError"):
         return NotSupported(
             f"{text}. Fix: correct its address or the name of its catalog, or give our account the right to list it"

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from connectors.sdk.yaml_document import read_yaml
 from console.onboarding.schedulers import DetectedScheduler, Machine, WatchReadiness, text_of
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
@@ -160,9 +161,9 @@ def _contexts(text: str) -> list[str] | None:
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        config = yaml.load(text, loader)  # noqa: S506 - texts alone: no tag is obeyed, and no merge grows
+        config = read_yaml(text, loader)
         return [str(context["name"]) for context in config.get("contexts") or ()] if config else []
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, RecursionError):
+    except (ValueError, AttributeError, KeyError, TypeError):
         return None
 
 

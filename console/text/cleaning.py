@@ -1,12 +1,13 @@
 """Sanitizing of text from outside: names, logs, messages and errors become harmless to a terminal.
 
 Control sequences (ECMA-48) and bidirectional controls (Unicode UAX 9, CVE-2021-42574) are replaced; visible text stays.
-Markup is left alone: screens and senders never parse outside text as markup. Standard library only.
+Markup is left alone: screens and senders never parse outside text as markup.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 
 REPLACED = "\ufffd"
@@ -28,17 +29,23 @@ _UNSAFE = (
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # shown as nothing
-    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # zero width, line ends, bidi
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # zero width, line ends, bidi
     "\U000e0000-\U000e007f"  # tags
     "]"
 )
 _VARIATION_SELECTORS = "[\ufe00-\ufe0f\U000e0100-\U000e01ef]"  # shown as nothing, after a character that they alter
+_JOINERS = "[\u200c\u200d]"
+_JOINER_CONTEXT = 16
+"""Characters on either side that decide about a joiner."""
+_EMOJI_FROM = "\u2600"
+_SKIN_TONES = ("\U0001f3fb", "\U0001f3ff")
 _SURROGATE = "[\ud800-\udfff]"
 
 
 def clean(text: str | bytes, limit: int | None = None) -> str:
     """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD.
-    Variation selectors, which may split a secret or carry hidden text, are removed.
+    Variation selectors, which may split a secret or carry hidden text, are removed. A joiner stays where it alters the
+    letters beside it, by the rule for domain names (RFC 5892, CONTEXTJ), and between two emoji.
 
     Bytes that are not UTF-8 become `\\xNN`. At most `limit` characters, the last of them "…" when something was cut.
     """
@@ -48,6 +55,7 @@ def clean(text: str | bytes, limit: int | None = None) -> str:
         text = _compiled(_SEQUENCE).sub("", text.replace("\r\n", "\n"))
         text = _compiled(_UNSAFE).sub(REPLACED, text)
         text = _compiled(_VARIATION_SELECTORS).sub("", text)
+        text = _compiled(_JOINERS).sub(_joiner, text)
         if "\t" in text:
             text = text.expandtabs(TAB_SIZE)
         text = _compiled(_SURROGATE).sub(_escaped, text)
@@ -68,6 +76,26 @@ def one_line(text: str, limit: int | None = None) -> str:
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
+
+
+def _joiner(match: re.Match[str]) -> str:
+    """The joiner, or its replacement where it alters nothing that is displayed."""
+    from idna.core import valid_contextj  # noqa: PLC0415 - its tables are large, and few texts have a joiner
+
+    text, at = match.string, match.start()
+    before, after = text[max(0, at - _JOINER_CONTEXT) : at], text[at + 1 : at + 1 + _JOINER_CONTEXT]
+    if match[0] == "\u200d" and _is_emoji(before[-1:]) and _is_emoji(after[:1]):
+        return match[0]
+    try:
+        is_valid = valid_contextj(before + match[0] + after, len(before))
+    except ValueError:  # beside a character that Unicode does not know
+        is_valid = False
+    return match[0] if is_valid else REPLACED
+
+
+def _is_emoji(character: str) -> bool:
+    is_symbol = character >= _EMOJI_FROM and character != REPLACED and unicodedata.category(character) == "So"
+    return is_symbol or _SKIN_TONES[0] <= character <= _SKIN_TONES[1]
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -49,7 +49,9 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from heapq import merge
+from itertools import groupby
 from typing import Self
 
 from cronsim import CronSim, CronSimError
@@ -59,6 +61,8 @@ from connectors.sdk.cron_syntax import DAYS, MONTHS, NICKNAMES, croniter_hours, 
 from console.timing.systemd_calendar import CalendarEvents, elapse_times, parse_on_calendar
 from console.timing.zones import after_gap, local_readings, zone_of
 
+_HOURS = timedelta(hours=3)
+"""More than a clock change moves."""
 _BEGIN = datetime(2026, 1, 1)  # noqa: DTZ001  naive on purpose: the zone is ours
 
 
@@ -303,15 +307,29 @@ class Quartz(DialectClock):
 
 @dataclass(frozen=True, kw_only=True)
 class Systemd(DialectClock):
-    events: CalendarEvents
+    """It is stepped in the zone of its expressions, in UTC where they have several."""
+
+    events: tuple[tuple[tzinfo, CalendarEvents], ...]
 
     @classmethod
     def read(cls, text: str, zone: str) -> Self:
-        events = parse_on_calendar(text)
-        return cls(zone=zone_of(events.zone or zone), events=events)
+        events = tuple((zone_of(part.zone or zone), part) for part in parse_on_calendar(text))
+        return cls(zone=UTC if len(events) > 1 else events[0][0], events=events)
 
     def steps(self, local: datetime, forward: bool) -> Iterator[datetime]:
-        return elapse_times(self.events, local, forward)
+        if len(self.events) == 1:
+            return elapse_times(self.events[0][1], local, forward)
+        parts = (self._steps_in(zone, events, local, forward) for zone, events in self.events)
+        return (at for at, _ in groupby(merge(*parts, reverse=not forward)))
+
+    def _steps_in(self, zone: tzinfo, events: CalendarEvents, at: datetime, forward: bool) -> Iterator[datetime]:
+        """The same of the expressions in one zone, in UTC."""
+        local = at.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
+        for time in elapse_times(events, local - _HOURS if forward else local + _HOURS, forward):
+            for instant in local_readings(time, zone)[:1]:
+                step = instant.replace(tzinfo=None)
+                if step > at if forward else step < at:
+                    yield step
 
     def readings(self, local: datetime) -> tuple[datetime, ...]:
         return local_readings(local, self.zone)[:1]

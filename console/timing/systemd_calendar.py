@@ -84,7 +84,7 @@ class CalendarExpression:
 
 @dataclass(frozen=True, slots=True)
 class CalendarEvents:
-    """All expressions of one timer."""
+    """The expressions of one timer in one zone."""
 
     events: tuple[CalendarExpression, ...]
     zone: str
@@ -92,15 +92,13 @@ class CalendarEvents:
 
 
 @lru_cache(maxsize=4096)
-def parse_on_calendar(text: str) -> CalendarEvents:
-    """Parsed expressions. Raises ValueError for anything that systemd would refuse, and for two zones."""
+def parse_on_calendar(text: str) -> tuple[CalendarEvents, ...]:
+    """Parsed expressions by their zone. Raises ValueError for anything that systemd would refuse."""
     parts = [_expression(part) for part in text.split(";") if part.strip()]
     if not parts:
         raise ValueError("it is empty")
-    zones = {zone for _, zone in parts}
-    if len(zones) > 1:
-        raise ValueError(f"its expressions name several zones: {', '.join(sorted(zones))}")
-    return CalendarEvents(tuple(event for event, _ in parts), zones.pop())
+    zones = dict.fromkeys(zone for _, zone in parts)
+    return tuple(CalendarEvents(tuple(event for event, of in parts if of == zone), zone) for zone in zones)
 
 
 def elapse_times(events: CalendarEvents, local: datetime, forward: bool) -> Iterator[datetime]:

@@ -168,7 +168,7 @@ def sacct(world: World, arguments: list[str]) -> int:
             for name in names
             if name in SACCT
         ]
-        print(result.get("delimiter", "|").join(values))
+        print(result.get("delimiter", "|").join([*values, ""] if "p" in result else values))
     return 0
 
 

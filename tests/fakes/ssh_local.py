@@ -95,8 +95,8 @@ class LocalHost:
         done = subprocess.run(argv, env=self.environment() | extra, capture_output=True, check=False, timeout=30)
         return done.returncode
 
-    def log_line(self, pid: int, text: str, at: float | None = None) -> None:
-        """Adds a line of cron's child `pid` to the log, as rsyslog on Debian 12 writes it."""
+    def log_line(self, pid: int, text: str, at: float | None = None, program: str = "CRON") -> None:
+        """Adds a line of cron's child `pid`, or of another program, to the log, as rsyslog on Debian 12 writes it."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at or time.time()))
         with self.log.open("a") as file:
-            file.write(f"{stamp}.000000+00:00 db07 CRON[{pid}]: {text}\n")
+            file.write(f"{stamp}.000000+00:00 db07 {program}[{pid}]: {text}\n")

@@ -410,3 +410,14 @@ def test_a_start_once_sent_is_found_in_accounting_by_the_line_that_submitted_it(
         runs_of(connector, lookup.native_ref)[0].queued_at or datetime.now(UTC)
     )
     connector.close()
+
+
+def test_a_name_and_a_comment_of_several_lines_are_of_one_row(cluster: SlurmCluster) -> None:
+    job = ended(cluster, "two\nlines", "exit 3", "FAILED", "--comment", "one\n\ntwo")
+    connector = connect(cluster)
+    poll = polled(connector)
+    assert [(f"{JOB}two lines", RunState.FAILED)] == [
+        (run.job, run.state) for run in poll.runs if run.period_key == job
+    ]
+    assert () == poll.skipped
+    assert f"{JOB}two lines" in {item.native_id for item in connector.inventory("", 30).jobs}

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from console.text.cleaning import clean, clean_line, one_line
 from tests.corpus import HOSTILE
 
-DANGEROUS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+DANGEROUS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def test_the_corpus_is_large_enough_and_says_nothing_twice() -> None:
@@ -52,6 +54,14 @@ def test_any_cleaned_bytes_are_text_that_can_be_written(raw: bytes) -> None:
         ("ok\rFAILED", "ok\ufffdFAILED"),
         ("\u202eexe.txt", "\ufffdexe.txt"),
         ("zero\u200bwidth", "zero\ufffdwidth"),
+        ("گزارش می\u200cخواهم", "گزارش می\u200cخواهم"),
+        ("क्\u200dष क्\u200cष", "क्\u200dष क्\u200cष"),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467 family", "\U0001f468\u200d\U0001f469\u200d\U0001f467 family"),
+        ("\U0001f468\U0001f3fd\u200d\u2695\ufe0f", "\U0001f468\U0001f3fd\u200d\u2695"),
+        ("می\u200c\u200cخواهم", "می\ufffd\ufffdخواهم"),
+        ("load\u200c_orders pass\u200dword", "load\ufffd_orders pass\ufffdword"),
+        ("خواهم\u200c", "خواهم\ufffd"),
+        ("\u202e\u200d\U0001f469", "\ufffd\ufffd\U0001f469"),
         ("[/x] [b] $(rm) '; --", "[/x] [b] $(rm) '; --"),
         ("漢字 é 👍", "漢字 é 👍"),
         ("pass\ufe0fword=\U000e0101hunter2 \u26a0\ufe0f", "password=hunter2 \u26a0"),

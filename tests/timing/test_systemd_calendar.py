@@ -118,8 +118,20 @@ def test_several_expressions_of_a_timer_are_one_schedule() -> None:
     assert datetime(2026, 11, 16, 10, tzinfo=UTC) == last_instant(both, at)
 
 
-def test_expressions_in_two_zones_are_reported() -> None:
-    assert "several zones" in str(schedule_fault(systemd("02:00 UTC; 03:00 Europe/Berlin")))
+def test_each_expression_of_a_timer_counts_in_its_own_zone() -> None:
+    three = systemd("02:30 Europe/Berlin; 01:30 UTC; 00:45 America/New_York; 03:30 Europe/Berlin")
+    at = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    results = instants(three, at, at + timedelta(days=2))
+    expected = ["25 00:30", "25 01:30", "25 02:30", "25 04:45", "26 01:30", "26 02:30", "26 04:45"]
+    assert expected == [f"{instant:%d %H:%M}" for instant in results]
+    assert results == [*reversed(stepped_back(three, at + timedelta(days=2), at))]
+
+
+def stepped_back(schedule: Schedule, at: datetime, until: datetime) -> list[datetime]:
+    found: list[datetime] = []
+    while (at := last_instant(schedule, at) or until) > until:
+        found.append(at)
+    return found
 
 
 def test_its_text_is_the_expression() -> None:

@@ -51,8 +51,8 @@ from connectors.sdk.errors import (
     RecordUnreadable,
     SystemUnreachable,
 )
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import Inventory, JobRecord, SkippedRecord, TargetClock
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.transport.call_limits import Deadline, lists_requests
 from connectors.sdk.transport.http import LATER as LATER_STATUSES
 from connectors.sdk.transport.http import LISTED, NEVER_5XX, HttpEndpoint, HttpReply, Transport, retry_after
@@ -149,10 +149,10 @@ def sorted_client_error(error: ClientError, place: str, service: str, once: bool
     code, operation = str(details.get("Code", "")), str(error.operation_name)
     status, headers = int(metadata.get("HTTPStatusCode", 0)), dict(metadata.get("HTTPHeaders", {}))
     message = " ".join(str(details.get("Message", "")).split())
-    reason = f"{code}: {message[:300]}"
+    reason = f"{code}: {masked_head(message, 300)}"
     if message.startswith("<"):
         title = _TITLE.search(message)
-        named = f' "{unescape(title[1]).strip()[:100]}"' if title and title[1].strip() else ""
+        named = f' "{masked_head(unescape(title[1]).strip(), 100)}"' if title and title[1].strip() else ""
         reason = f"with a web page{named}, as a proxy or a load balancer does"
     text = f"{place}: {operation} answered {status} {reason}"
     is_later = (status >= 500 and status not in NEVER_5XX) or status in LATER_STATUSES
@@ -177,7 +177,7 @@ def sorted_client_error(error: ClientError, place: str, service: str, once: bool
 
 
 def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorError:
-    text = " ".join(str(error).split())[:300]
+    text = masked_head(" ".join(str(error).split()), 300)
     if isinstance(error, ProfileNotFound):
         fix = "Fix: add it to ~/.aws/config of the user that runs the engine, or correct profile"
         return AwsNoIdentity(f"{place}: {text.rstrip('.')}. {fix}.")
@@ -212,7 +212,9 @@ class AwsSender:
                 str(request.method), url, headers=headers, content=body, extensions={LISTED: self.listed}
             )
         except httpx.InvalidURL as error:
-            raise RecordUnreadable(f"{self.place}: a name that no address can hold: {error}"[:300]) from None
+            raise RecordUnreadable(
+                masked_head(f"{self.place}: a name that no address can hold: {error}", 300)
+            ) from None
         call = f"{request.method} {url.partition('?')[0]}"
         reply = self._endpoint.exchange(message, call, self.deadline, self.once)
         self.clock = reply.clock or self.clock

@@ -18,9 +18,9 @@ from typing import ClassVar, TypeVar
 from connectors.sdk.aws.client import AwsClient, AwsNotFound
 from connectors.sdk.aws.values import AwsReply
 from connectors.sdk.errors import AccessRefused, NotSupported, RateLimited, RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import HistoryGap, Poll, RunRecord, RunRef, SkippedRecord
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.vanished_runs import no_longer_listed, state_past_retention
 
 T = TypeVar("T")

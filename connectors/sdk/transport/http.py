@@ -41,8 +41,8 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import TargetClock
-from connectors.sdk.secrets import masked_head
 from connectors.sdk.settle import wait_seconds
 from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request, note_limit
 from connectors.sdk.transport.loopback import is_loopback
@@ -639,7 +639,7 @@ def checked_origin(url: str, plain_http: bool | None = None) -> str:
 def _error_text(error: Exception) -> str:
     if isinstance(error, httpx.LocalProtocolError):
         return "LocalProtocolError"  # it quotes what we would have sent
-    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__
+    return masked_head(f"{type(error).__name__}: {error}", 300) if str(error) else type(error).__name__
 
 
 AUTHORIZATION = "Authorization"

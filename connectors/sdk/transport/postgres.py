@@ -38,6 +38,7 @@ from connectors.sdk.errors import (
     RateLimited,
     SystemUnreachable,
 )
+from connectors.sdk.fields import masked_head
 from connectors.sdk.option_errors import StrictOptions, formatted_like
 from connectors.sdk.secrets import FilePath, SecretRef
 from connectors.sdk.transport.call_limits import Deadline, call_on_thread, count_request, socket_watchdog
@@ -416,7 +417,7 @@ def server_of(parameters: Mapping[str, str]) -> str:
 def error_text(error: psycopg.Error) -> str:
     """The server's own first text, or libpq's, on one line."""
     text = error.diag.message_primary or LIBPQ_QUESTION.sub("", " ".join(str(error).split()))
-    return text[:MESSAGE_CHARACTERS] or type(error).__name__
+    return masked_head(text, MESSAGE_CHARACTERS) or type(error).__name__
 
 
 BY_STATE: Mapping[str, type[ConnectorError]] = {

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Generic, TypeVar
 
 from connectors.sdk.errors import InvalidAnswer, RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import SkippedRecord, TargetClock
 
 OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
@@ -140,8 +141,8 @@ def read_journal(body: bytes, is_whole: bool, take: Callable[[datetime, JournalE
                 raise ValueError("no instant")
             taken = take(at, entry)
         except (ValueError, KeyError, TypeError, RecursionError, UnicodeError) as error:
-            why = f"an entry that cannot be read: {error}"[:SAMPLE]
-            skipped.append(SkippedRecord("journal", why, text_of(line[:SAMPLE])))
+            why = masked_head(f"an entry that cannot be read: {error}", SAMPLE)
+            skipped.append(SkippedRecord("journal", why, masked_head(text_of(line), SAMPLE)))
             continue
         if taken is not None:
             entries.append(taken)

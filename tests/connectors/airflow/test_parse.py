@@ -189,6 +189,7 @@ WELL = {"state": "success", "try_number": 1}
         (["success", None], RunState.WAITING),
         (["success", "up_for_retry"], RunState.RETRYING),
         (["success", "odd"], RunState.UNKNOWN),
+        (["failed", "odd"], RunState.FAILED),
     ],
 )
 def test_mapped_instances_are_one_run_and_the_worst_counts(states: list[str | None], state: RunState) -> None:

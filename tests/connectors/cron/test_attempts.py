@@ -267,7 +267,9 @@ def test_files_that_cron_ignores_are_heard() -> None:
 
 def test_other_lines_of_cron_are_events_that_start_and_end_nothing() -> None:
     others = [
-        event.line.partition("]: ")[2] for event in events("debian12-L15.log") if event.kind is CronEventKind.OTHER
+        event.line.partition("]: ")[2]
+        for event in events("debian12-L15.log")
+        if event.kind in (CronEventKind.OTHER, CronEventKind.RELOADED)
     ]
     for text in (
         "(CRON) INFO (Running @reboot jobs)",

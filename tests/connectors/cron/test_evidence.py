@@ -128,6 +128,69 @@ def test_debians_cron_drops_crontabs_of_others_orphans_links_and_copies() -> Non
     assert [1, 1, *[0] * len(dropped)] == [len(read_crontabs([file], None).lines) for file in (good, root, *dropped)]
 
 
+DROPS = (
+    "({0}) INSECURE MODE (mode 0600 expected) (crontabs/{0})",
+    "({0}) ORPHAN (no passwd entry)",
+    "({0}) WRONG FILE OWNER (crontabs/{0})",
+    "({0}) NUMBER OF HARD LINKS (crontabs/{0})",
+    "({0}) BAD FILE MODE (/var/spool/cron/crontabs/{0})",
+    "({0}) CAN'T OPEN (crontabs/{0})",
+    "({0}) ERROR (Missing newline before EOF, this crontab file will be ignored)",
+)
+
+
+def daemon_said(host: LocalHost, message: str, seconds_ago: int) -> None:
+    host.log_line(1, message, time.time() - seconds_ago, "cron")
+
+
+@pytest.mark.parametrize("message", DROPS)
+def test_a_crontab_that_the_daemon_drops_by_its_own_message_promises_nothing(host: LocalHost, message: str) -> None:
+    host.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
+    connector = connect(host)
+    assert ["db07:load"] == [job.native_id for job in connector.inventory("", 20).jobs]
+    first = connector.poll("", (), 20)
+    daemon_said(host, message.format(ME), 60)
+    dropped = connector.poll(first.cursor, (), 20)
+    assert dropped.inventory is not None
+    said = [item.reason for item in dropped.inventory.skipped]
+    assert ((), [f"{message.format(ME)}: cron ignores this whole file. Repair it and save it again."]) == (
+        tuple(dropped.inventory.jobs), said
+    )  # fmt: skip
+    assert () == tuple(connector.inventory("", 20).jobs)
+    assert connector.poll(dropped.cursor, (), 20).inventory is None
+
+
+@pytest.mark.parametrize("repair", ["a start", "RELOAD", "STARTUP", "other text"])
+def test_a_dropped_crontab_promises_again_once_the_daemon_reads_it(host: LocalHost, repair: str) -> None:
+    host.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
+    daemon_said(host, DROPS[0].format(ME), 90)
+    connector = connect(host)
+    first = connector.poll("", (), 20)
+    assert first.inventory is not None
+    assert () == tuple(first.inventory.jobs)
+    if repair == "a start":
+        host.log_line(7, f"({ME}) CMD (/opt/load)", time.time() - 60)
+    elif repair == "other text":
+        host.crontab.write_text("# headway: load\n*/2 * * * * /opt/load\n")
+    else:
+        names = {"RELOAD": f"({ME}) RELOAD (crontabs/{ME})", "STARTUP": "(CRON) INFO (pidfile fd = 3)"}
+        daemon_said(host, names[repair], 60)
+    again = connector.poll(first.cursor, (), 20).inventory
+    assert again is not None
+    assert ["db07:load"] == [job.native_id for job in again.jobs]
+
+
+def test_a_message_about_one_crontab_drops_no_other(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
+    system = host.folder / "etc/cron.d/backup"
+    system.write_text("# headway: backup\n* * * * * root /opt/backup\n")
+    daemon_said(host, "(*system*backup) INSECURE MODE (group/other writable) (/etc/cron.d/backup)", 60)
+    daemon_said(host, "(other) ORPHAN (no passwd entry)", 60)
+    inventory = connect(host).poll("", (), 20).inventory
+    assert inventory is not None
+    assert ["db07:load"] == [job.native_id for job in inventory.jobs]
+
+
 def test_the_host_names_links_and_users_of_its_crontabs(host: LocalHost) -> None:
     host.crontab.write_text("* * * * * true\n")
     host.crontab.with_name("deleted-user").write_text("* * * * * false\n")
@@ -178,3 +241,12 @@ def test_lines_share_their_settings_and_these_are_written_out_once(monkeypatch: 
     host_inventory("db07", lines, (), "UTC", 1, TargetClock(NOW, NOW))
     assert (5_000, 1) == (len(lines.lines), len(written))
     assert crontab.MAX_SETTINGS == 1_000
+
+
+def test_check_names_what_was_not_understood(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: load\n* * * * * /opt/load\n")
+    host.log.write_text("20261127 030001 db07 CRON[9]: (etl) CMD (/opt/load)\n")
+    daemon_said(host, DROPS[0].format(ME), 60)
+    notes = connect(host).probe(20).notes
+    assert f"{host.log}: 1 line of cron that cannot be read: left out: 20261127 030001 db07 CRON[9]" in "\n".join(notes)
+    assert f"{host.crontab}: {DROPS[0].format(ME)}: cron ignores this whole file" in notes

@@ -50,6 +50,15 @@ def test_each_native_state_is_mapped(
     assert (run.evidence is RunEvidence.NATIVE) == (state not in (RunState.UNKNOWN, RunState.LOST))
 
 
+def test_a_failed_job_of_a_matrix_counts_whatever_an_unknown_word_of_another_means() -> None:
+    whole = parse.run_record({**ROW, "status": "completed", "conclusion": "failure"}, "acme/etl")
+    jobs = [
+        parse.parse_job({"id": number, "name": "load", "status": "completed", "conclusion": conclusion})
+        for number, conclusion in ((8, "glorious"), (9, "failure"))
+    ]
+    assert RunState.FAILED is parse.task_record(whole, "load", jobs).state
+
+
 def test_a_run_that_changed_before_it_began_ends_no_sooner_than_it_began() -> None:
     row = {**ROW, "status": "completed", "conclusion": "success", "updated_at": "2026-11-20T03:00:00Z"}
     run = parse.run_record(row, "acme/etl")

@@ -89,7 +89,7 @@ def test_a_web_page_in_the_place_of_aws_is_reported_by_its_title() -> None:
 
 def test_a_line_that_is_no_row_of_squeue_is_skipped_with_a_reason() -> None:
     """squeue's own errors share the column: they are reported where it failed, and are no row where it did not."""
-    lines = [f"{ROW}\x1f", "7|RUNNING", "squeue: a notice of its own", "8\x1fcut"]
+    lines = [ROW, "7|RUNNING", "squeue: a notice of its own", "8\x1fcut"]
     parts = [ScriptSection("QUEUE", "", "\n".join(lines).encode()), ScriptSection("QEND", "0", b"")]
     result, skipped, why = parse.queue(SlurmAnswer(parts, "\x1f"))
     assert (["7"], "") == (list(result), why)

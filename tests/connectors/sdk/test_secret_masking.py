@@ -16,9 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.batch import parse as batch
+from connectors.cron.crontab import CrontabFile, read_crontabs
+from connectors.databricks import parse as databricks
+from connectors.dbt import parse as dbt
+from connectors.sdk import fields
+from connectors.sdk.errors import RecordUnreadable
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import LogChunk
-from connectors.sdk.secrets import MASK, SecretStore, masked_head
+from connectors.sdk.secrets import MASK, SecretStore
+from connectors.sdk.transport import script_output
 from connectors.sdk.transport.http import HttpReply
+from connectors.slurm import parse as slurm
 from console.engine.polling.sanitize import sanitize_log, sanitize_text
 from console.text.cleaning import clean
 from tests.deep import few
@@ -216,6 +225,42 @@ def test_outside_text_is_masked_before_it_is_cut() -> None:
         assert LONG[:6] not in masked_head(f"{'e' * lead}{LONG}", 200)
         body = json.dumps({"detail": f"{'e' * lead}{LONG.encode().hex()}"}).encode()
         assert LONG[:6].encode().hex() not in HttpReply("x", "GET /", 500, {}, body, None).error
+
+
+def read_dbt(text: str) -> object:
+    return dbt.parse_outcome({"metadata": {"invocation_id": "7f"}, "results": [text]}, "shop").skipped
+
+
+def read_batch(text: str) -> object:
+    row = {"jobId": "7", "jobDefinition": "mart:1", "status": "FAILED", "statusReason": text}
+    return batch.runs(row, (), "eu-west-1")
+
+
+def read_databricks(text: str) -> object:
+    return databricks.parse_state({"state": {"life_cycle_state": "TERMINATED", "state_message": text}})
+
+
+def read_crontab(text: str) -> object:
+    return read_crontabs([CrontabFile("/etc/crontab", f"{text}\n")], None).faults
+
+
+def read_journal(text: str) -> object:
+    return script_output.read_journal(f'{{"a":"{text}\n'.encode(), True, lambda at, entry: None)
+
+
+READERS: tuple[tuple[Callable[[str], object], int], ...] = (
+    (read_dbt, 200), (read_batch, 4000), (read_databricks, 1000), (read_crontab, 200), (read_journal, 200),
+    (lambda text: fields.skipped("x", RecordUnreadable("y"), text), 200),
+    (lambda text: slurm.nothing_seen([text], "hpc"), 200),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("read, limit", READERS)
+def test_no_connector_cuts_a_secret_before_it_is_masked(read: Callable[[str], object], limit: int) -> None:
+    store = SecretStore()
+    store.add(LONG)
+    for lead in range(limit - 40, limit - 5):
+        assert LONG[:6] not in repr(read(f"{'e' * lead}{LONG}")), lead
 
 
 def test_the_tail_of_a_log_begins_with_a_whole_line(secrets: SecretStore) -> None:

@@ -219,9 +219,20 @@ def test_a_name_and_a_comment_cannot_pass_for_a_row(hpc: SlurmHost) -> None:
     forged = "x\n1\x1fCOMPLETED\x1f0:0"
     hpc.submit("evil", "exit 1", comment=forged)
     hpc.submit("evil\nJobState=COMPLETED", "exit 1")
-    poll = connect(hpc).poll("", (), 20)
-    assert {"good", "bad", "parts"} == {run.job.rpartition("/")[2] for run in poll.runs}
-    assert poll.skipped
+    names = {run.job.rpartition("/")[2]: run.state for run in connect(hpc).poll("", (), 20).runs}
+    assert {"good", "bad", "parts", "evil", "evil JobState=COMPLETED"} == set(names)
+    assert {RunState.FAILED} == {names["evil"], names["evil JobState=COMPLETED"]}
+
+
+def test_lines_within_a_field_are_of_its_row(hpc: SlurmHost) -> None:
+    ended = hpc.submit("night\nload", "exit 0", comment="one\n\ntwo\n", line="sbatch -J 'night\nload'\n x.sh\n")
+    waits = hpc.submit("\nlater\n", "wait", comment="one\ntwo")
+    connector = connect(hpc)
+    poll = connector.poll("", (), 20)
+    reported = {run.period_key: (run.job, run.state) for run in poll.runs}
+    assert ((), ("hpc:etl/night load", RunState.SUCCEEDED)) == (poll.skipped, reported[ended])
+    assert reported[waits][1].is_open
+    assert {job for job, _ in reported.values()} <= {job.native_id for job in connector.inventory("", 20).jobs}
 
 
 def test_a_script_of_many_lines_in_its_own_command_line_is_one_row(hpc: SlurmHost) -> None:

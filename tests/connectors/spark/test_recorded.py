@@ -104,6 +104,15 @@ def test_a_job_that_ran_when_its_application_ended_is_no_success() -> None:
     assert RunState.FAILED is polled(history)["load_orders"].state
 
 
+def test_a_failed_last_job_decides_whatever_an_unknown_word_of_another_means() -> None:
+    history = FakeHistory()
+    for name in ("load_orders", "load_stock"):
+        jobs = history.jobs[history.named(name)["id"]]
+        jobs.append({**jobs[0], "jobId": -2, "status": "EATEN"})
+    runs = polled(history)
+    assert (RunState.UNKNOWN, RunState.FAILED) == (runs["load_orders"].state, runs["load_stock"].state)
+
+
 def test_attempts_of_an_application_are_attempts_of_its_run() -> None:
     history = FakeHistory()
     app = history.named("load_orders")

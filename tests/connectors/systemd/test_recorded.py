@@ -60,7 +60,10 @@ class TestSystemdConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Fa
     against = "fake: systemctl and journalctl as systemd 252 documents them"
     host: SystemdHost
     folder: Path
-    limits: ClassVar[Mapping[str, str]] = {"due": "no systemd runs here, so no timer elapses"}
+    limits: ClassVar[Mapping[str, str]] = {
+        "due": "no systemd runs here, so no timer elapses",
+        "unknown_word": "a result that is not in the table is a failure all the same",
+    }
 
     elsewhere: ClassVar[Mapping[str, str]] = {**ELSEWHERE_OVER_SSH, "crowded": CROWDS}
     unplayed = UNSENT_IN_A_LOG
@@ -109,13 +112,6 @@ class TestSystemdConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Fa
 
     def make_failure(self) -> str:
         return "db07:broken.service"
-
-    def connector_with_an_unknown_state(self) -> Connector:
-        world = self.host.world
-        world.units["odd.timer"], world.units["odd.service"] = timer("odd", "daily"), service("odd", "eaten-by-a-dog")
-        world.save()
-        self.host.ran("odd")
-        return self.connector()
 
     def a_running_run(self) -> RunRecord:
         world = self.host.world
@@ -166,6 +162,18 @@ def test_a_timer_is_the_schedule_of_its_service(db07: SystemdHost) -> None:
     assert ("systemd", "*-*-* 03:10:00") == (backup.schedule.dialect, backup.schedule.expression)
     assert ("/opt/etl/backup --night", "etl", False) == (backup.definition, backup.run_as, backup.paused)
     assert ("none", "OnUnitActiveUSec=1h") == (long.schedule.dialect, long.schedule.text)
+
+
+def test_a_failure_for_an_unknown_reason_is_a_failure_and_a_warning(db07: SystemdHost) -> None:
+    world = db07.world
+    world.units["odd.timer"], world.units["odd.service"] = timer("odd", "daily"), service("odd", "eaten-by-a-dog")
+    world.save()
+    db07.ran("odd")
+    poll = polled(db07)
+    assert RunState.FAILED is states(poll)["odd.service"]
+    assert ['unknown result "eaten-by-a-dog" of a service: shown as FAILED'] == [
+        warning for warning in poll.warnings if "eaten" in warning
+    ]
 
 
 def test_a_timer_that_is_stopped_is_paused(db07: SystemdHost) -> None:
