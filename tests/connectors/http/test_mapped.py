@@ -1599,6 +1599,78 @@ def test_a_rerun_that_arrived_is_not_absent_where_parts_list_no_new_attempt(goes
         connector.act(preview, new_key(), 5)
 
 
+def test_a_poll_keeps_the_runs_beside_one_whose_parts_meet_a_fault_and_the_next_one_reads_it() -> None:
+    """One 502 on one of 200 lists of parts threw the whole poll away: a first poll never ended."""
+    fake, failing = InPlace(), {3, 4}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        match = re.fullmatch(r"/api/runs/(\d+)/parts", request.url.path)
+        return httpx.Response(502) if match and int(match[1]) in failing else fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(answer), limit=100, log=None, verbs={}, parts=PARTS)
+    first = connector.poll("", (), 20)
+    assert {str(row["id"]) for row in fake.runs} - {"3", "4"} == {run.native_ref for run in first.runs}
+    assert (2, False, None) == (len(first.skipped), first.complete, first.seen_until)
+    assert all("is read again by the next poll" in item.reason for item in first.skipped)
+    failing.discard(3)
+    second = connector.poll(first.cursor, (), 20)
+    assert "3" in {run.native_ref for run in second.runs}
+    failing.clear()
+    third = connector.poll(second.cursor, (), 20)
+    assert "4" in {run.native_ref for run in third.runs}
+    assert third.complete
+    assert third.seen_until is not None
+
+
+def test_a_page_whose_parts_take_longer_than_a_poll_is_read_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """101 requests at 5 per second do not fit into 20 s: each poll began again, and nothing was ever stored."""
+    fake, now = InPlace(), 0.0
+    for number in range(90):
+        fake.run("load", "active", fake.now - timedelta(minutes=200 - number))
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("connectors.sdk.transport.http.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("connectors.sdk.transport.http.wait_seconds", wait)
+    monkeypatch.setattr(Deadline.__init__, "__defaults__", (lambda: now,))
+    mapping = settings(limit=100, log=None, verbs={}, parts=PARTS)
+    options = HttpOptions.model_validate(mapping).model_copy(update={"requests_per_second": 5.0})
+    connector = open_system(options, "api", lambda _: "let-me-in", fake.transport)
+    seen, cursor, polls = set[str](), "", 0
+    while True:
+        poll = connector.poll(cursor, (), 20)
+        seen, polls = seen | {run.native_ref for run in poll.runs}, polls + 1
+        if not poll.more:
+            break
+        assert cursor != poll.cursor
+        cursor = poll.cursor
+    assert {str(row["id"]) for row in fake.runs} == seen
+    assert 2 == polls
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_parts_of_a_run_never_replace_its_own_start_and_end(own: bool) -> None:
+    """A run that ends after its last part ended with that part, up to 90 s early."""
+    fake = InPlace()
+    row = fake.runs[-1]
+    began, ended = (datetime.fromisoformat(row[name]) for name in ("began", "finished"))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/parts"):
+            return fake.handle(request)
+        at = {"begin": f"{began + timedelta(seconds=20):%FT%TZ}", "end": f"{ended - timedelta(seconds=90):%FT%TZ}"}
+        return httpx.Response(200, json=[{"id": 1, "name": "all", "state": "done", **at}])
+
+    runs = {**settings()["runs"], **({} if own else {"started": "", "ended": ""})}
+    parts = {**PARTS, "started": "begin"}
+    connector = opened(fake, httpx.MockTransport(answer), limit=100, log=None, verbs={}, runs=runs, parts=parts)
+    run = next(run for run in connector.poll("", (), 20).runs if run.native_ref == str(row["id"]))
+    without = began + timedelta(seconds=20), ended - timedelta(seconds=90)
+    assert ((began, ended) if own else without) == (run.started_at, run.ended_at)
+
+
 @pytest.mark.parametrize("shown", ["", "in one", "other"])
 def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(shown: str) -> None:
     """A person's retry was taken for ours."""
@@ -2134,20 +2206,23 @@ def test_a_repeated_attempt_begins_when_the_run_alone_says_and_takes_no_request_
 
 
 def test_a_poll_reads_a_bounded_number_of_repeated_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of them took a request each, however many; a start that is not read is unknown."""
+    """A page of them took a request each, however many; the next poll goes on with the rest."""
     monkeypatch.setattr("connectors.http.parts.MAX_PART_READS", 2)
     fake = Retried()
     for row in fake.runs:
         row |= {"tries": 2, "attempts": [{"began": row["began"]}] * 2}
     alone = re.compile(r"GET /api/runs/\d+")
     connector = repeating(fake, rerun=KEYED, **IN_ORDER)
-    for _ in range(2):
+    cursor, latest = "", list[RunRecord]()
+    for _ in range(5):
         fake.requested.clear()
-        poll = connector.poll("", (), 5)
-        latest = [run for run in poll.runs if run.attempt_key.endswith(".2")]
+        poll = connector.poll(cursor, (), 5)
+        cursor = poll.cursor
+        latest += [run for run in poll.runs if run.attempt_key.endswith(".2")]
         assert 2 == sum(alone.fullmatch(call) is not None for call in fake.requested)
-    assert len(fake.runs) == len(latest)
-    assert 4 == sum(run.started_at is not None for run in latest), "two of each poll, and those of before are kept"
+    assert not poll.more
+    assert len(fake.runs) == len({run.attempt_key for run in latest})
+    assert all(run.started_at is not None for run in latest)
 
 
 def test_open_runs_that_no_list_has_are_read_in_turn() -> None:
