@@ -292,14 +292,14 @@ class RunReader:
 
     def _part(self, row: Any, call: HttpChildrenCall) -> PartTry:
         native_state = id_at(row, call.state, "the state of a part")
-        state = state_of(native_state, self._options.states)
+        state, started = state_of(native_state, self._options.states), instant_at(row, call.started, call)
         return PartTry(
             id_at(row, call.id, "the id of a part"),
             id_at(row, call.name, "the name of a part"),
             state,
             native_state,
-            instant_at(row, call.started, call),
-            None if state.is_open else instant_at(row, call.ended, call),
+            started,
+            None if state.is_open else instant_at(row, call.ended, call, started),
             text_at(row, call.message, 200),
             text_at(row, call.account, 200),
         )

@@ -49,7 +49,7 @@ from connectors.sdk.field_mapping import (
     value_at,
 )
 from connectors.sdk.fields import digest
-from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.records import Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAnswerTooLarge
@@ -1185,6 +1185,31 @@ def test_lists_of_jobs_without_runs_are_read_in_as_many_polls_as_their_time_take
     while poll.more:
         poll = connector.poll(poll.cursor, (), 20)
     assert [job["name"] for job in jobs] == sorted(set(listed))
+
+
+@pytest.mark.parametrize(
+    "queued, began, finished, instants",
+    [
+        ("2026-10-25T01:50:00", "2026-10-25T02:50:00", "2026-10-25T02:10:00", ("00:50", "01:10")),
+        ("2026-10-25T02:55:00", "2026-10-25T02:05:00", "2026-10-25T02:20:00", ("01:05", "01:20")),
+        ("2026-10-25T01:50:00", "2026-10-25T02:10:00", "2026-10-25T02:40:00", ("00:10", "00:40")),
+        ("2026-03-29T01:50:00", "2026-03-29T01:55:00", "2026-03-29T03:10:00", ("00:55", "01:10")),
+    ],
+)
+def test_a_local_time_that_comes_twice_is_not_before_the_one_before_it(
+    queued: str, began: str, finished: str, instants: tuple[str, str]
+) -> None:
+    """Each was the first reading: a run over the change of the clocks ended before it began and was left out."""
+    fields = MappedRunFields.model_validate({
+        "id": "id", "job": "job", "state": "state", "queued": "queued", "started": "began", "ended": "ended",
+        "zone": "Europe/Berlin",
+    })  # fmt: skip
+    row = {"id": 1, "job": "load", "state": "done", "queued": queued, "began": began, "ended": finished}
+    later = datetime(2027, 1, 1, tzinfo=UTC)
+    run = read_run(row, fields, {"done": RunState.SUCCEEDED}, TargetClock(later, later))
+    assert run.started_at is not None
+    assert run.ended_at is not None
+    assert instants == (f"{run.started_at:%H:%M}", f"{run.ended_at:%H:%M}")
 
 
 def test_an_instant_is_requested_in_whole_seconds() -> None:
