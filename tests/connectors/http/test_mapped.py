@@ -853,7 +853,16 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
     assert [] == [name for name in call.model_fields if not re.search(rf"(?<![a-z_]){name}(?![a-z_])", pages)]
 
 
-PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "state", "ended": "end", "paging": "none"}
+ME = {"account": {"path": "/api/me", "name": "name"}}
+PARTS = {
+    "path": "/api/runs/{id}/parts",
+    "account": "by",
+    "id": "id",
+    "name": "name",
+    "state": "state",
+    "ended": "end",
+    "paging": "none",
+}
 
 
 # -- what a mapping must say ------------------------------------------------------------------------------------------
@@ -995,6 +1004,12 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             {"runs.first": "first", "runs.attempt": "tries"},
             "attempts of a run are counted by runs.first and by runs.attempt. Fix: keep one of them",
         ),
+        (
+            {"parts": {**PARTS, "account": ""}, "log.path": "/{part}", "verbs.rerun": {"path": "/{id}"}},
+            "so a rerun whose reply is lost would never be found. Fix: name parts.account and [account]; or, where a",
+        ),
+        ({"verbs.start": {"path": "/{job}"}}, "could not be checked. Fix: send {key} ["),
+        ({"runs.key": ""}, "could not be checked. Fix: name in runs.key where a run shows it, or in verbs.actions"),
         ({"username": "me"}, "username and password belong together"),
         (
             {"token": {"env": "TOKEN"}, "headers": {"authorization": {"env": "KEY"}}},
@@ -1336,7 +1351,11 @@ def repeating(fake: HomeGrown, **runs: Any) -> HttpConnector:
     verbs = {"rerun": {"path": "/api/runs/{id}/rerun", **runs.pop("rerun", {})}, "actions": runs.pop("actions", None)}
     parts = runs.pop("parts", None)
     return opened(
-        fake, limit=100, runs={**given["runs"], **runs}, verbs=verbs, **({"parts": parts, "log": None} if parts else {})
+        fake,
+        limit=100,
+        runs={**given["runs"], **runs},
+        verbs=verbs,
+        **({"parts": parts, "log": None, **ME} if parts else {}),
     )
 
 
@@ -1716,6 +1735,35 @@ def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(sh
 
 
 @pytest.mark.parametrize("counts", ["attempts", "starts"])
+class Linked(HomeGrown):
+    """A rerun is a run of its own that names the first one. Only a start shows its key."""
+
+    def _act(self, path: str, key: str) -> tuple[int, Any]:
+        status, row = super()._act(path, key)
+        if path.endswith("/rerun"):
+            del row["request"]
+            row["retry_of"] = int(path.split("/")[3])
+        return status, row
+
+
+def test_a_rerun_that_names_its_first_run_is_found_by_that_where_it_shows_no_key() -> None:
+    """Each was unknown: the new run "has no field request (runs.key), and may be it"."""
+    fake = Linked()
+    connector = opened(fake, limit=100, runs={**settings()["runs"], "first": "retry_of"})
+    row, preview = rerun_in_place(fake, connector)
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    connector.act(preview, key, 5)
+    again = str(fake.runs[-1]["id"])
+    assert ActionFound(again, f"run {again} carries it") == connector.look_up(preview, key, 5)
+    with pytest.raises(NotSupported, match=f"the run was repeated since the preview, by run {again}"):
+        connector.act(preview, key, 5)
+    fake.run("load", "done", fake.now, retry_of=None)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound), "a run of another group is not it"
+    fake._act(f"/api/runs/{row['id']}/rerun", "")  # by a person, as well
+    assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
+
+
 def test_a_run_keeps_the_start_of_its_first_attempt_where_no_other_is_listed(counts: str) -> None:
     """The repeated attempt began with the run: it took hours."""
     fake = InPlace()
