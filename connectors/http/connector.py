@@ -79,7 +79,7 @@ class HttpConnector(ComposedConnector):
             rights.append(SourcePermission("read runs", True))
             runs = [*self._reader.runs_of(page)]
             rights += [self._right_to_read_alone(run) for run in runs[:1] if options.runs.one]
-            ended = [run for run in runs if not run.state.is_open]
+            ended = sorted((run for run in runs if not run.state.is_open), key=lambda run: not run.state.is_red)
             rights += [self._right_to_read_log(run, options.log.path) for run in ended[:1] if options.log]
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))

@@ -718,8 +718,8 @@ class HttpMapping(StrictOptions):
             return ""
         most = max(1, int((seconds * rate - 1) / lists))
         return (
-            f"a page of {self.limit} runs takes {1 + self.limit * lists} requests with their parts, {math.ceil(needed)} s at "
-            f"requests_per_second = {rate:g}, and a poll has {seconds:g} s (poll_timeout). Fix: set limit = {most}, or "
+            f"a page of {self.limit} runs takes {1 + self.limit * lists} requests with their parts, "
+            f"{math.ceil(needed)} s at requests_per_second = {rate:g}, and a poll has {seconds:g} s (poll_timeout). Fix: set limit = {most}, or "
             f'poll_timeout = "{math.ceil(needed)}s" in the system'
         )
 

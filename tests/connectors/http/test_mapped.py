@@ -2182,6 +2182,51 @@ def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
     assert chunk.text.startswith("0123456789" * (int(match[1]) // 10) + "\n")
 
 
+@pytest.mark.parametrize("by", ["files", "parts"])
+@pytest.mark.parametrize("start", [None, "0"])
+def test_a_step_without_a_log_leaves_that_of_the_others(by: str, start: str | None) -> None:
+    """The step that never began answers 404: the log of each failed run was refused as a whole."""
+    fake, logs = HomeGrown(), {"load": "5 rows\n", "publish": "no route to host\n"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        *_, last = path = request.url.path.split("/")
+        if last == "steps":
+            names = ("load", "publish", "notify")
+            return httpx.Response(200, json=[{"id": name, "name": name, "state": "crashed", **times} for name in names])
+        if "steps" in path:
+            return httpx.Response(200, text=logs[last]) if last in logs else httpx.Response(404)
+        return fake.handle(request)
+
+    times = {name: fake.runs[0][name] for name in ("began", "finished")}
+    steps = {"path": "/api/runs/{id}/steps", "paging": "none", "id": "id"}
+    if by == "files":
+        connector = opened(
+            fake,
+            httpx.MockTransport(answer),
+            log={"path": "/api/runs/{id}/steps/{file}", "files": {**steps, "title": "name"}},
+        )
+    else:
+        parts = {**steps, "name": "name", "state": "state", "started": "began", "ended": "finished"}
+        log = {"path": "/api/runs/{id}/steps/{part}"}
+        connector = opened(fake, httpx.MockTransport(answer), log=log, parts=parts, verbs={})
+    run = RunRef("load", "", "1.1", "1")
+    titles = ("==> load <==\n", "==> publish <==\n") if by == "files" else ("", "")
+    assert f"{titles[0]}5 rows\n{titles[1]}no route to host\n" == connector.log(run, start, 4096, 5).text
+    logs.clear()
+    with pytest.raises(NotSupported, match="has no log"):
+        connector.log(run, start, 4096, 5)
+
+
+def test_a_probe_reads_the_log_of_a_failed_run_where_there_is_one() -> None:
+    """It tried a good run: "read log: held", and the log of each failed run was refused."""
+    fake = HomeGrown()
+    connector = opened(fake)
+    failed = {str(row["id"]) for row in fake.runs if row["status"] == "crashed"}
+    connector.probe(5)
+    [log] = [call for call in fake.requested if call.endswith("/log")]
+    assert log.split("/")[3] in failed
+
+
 def test_a_token_with_a_slash_that_is_not_a_link_stays_whole() -> None:
     fake, tokens = HomeGrown(), list[str]()
 
