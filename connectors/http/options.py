@@ -717,10 +717,11 @@ class HttpMapping(StrictOptions):
         if rate is None or needed <= seconds:
             return ""
         most = max(1, int((seconds * rate - 1) / lists))
+        time = math.ceil(needed)
         return (
-            f"a page of {self.limit} runs takes {1 + self.limit * lists} requests with their parts, "
-            f"{math.ceil(needed)} s at requests_per_second = {rate:g}, and a poll has {seconds:g} s (poll_timeout). Fix: set limit = {most}, or "
-            f'poll_timeout = "{math.ceil(needed)}s" in the system'
+            f"a page of {self.limit} runs takes {1 + self.limit * lists} requests with their parts, {time} s at "
+            f"requests_per_second = {rate:g}, and a poll has {seconds:g} s (poll_timeout). Fix: set limit = {most}, or "
+            f'poll_timeout = "{time}s" in the system'
         )
 
     def _require_readable_hold(self, hold: HttpHoldCall) -> None:
