@@ -1619,7 +1619,7 @@ def test_a_rerun_that_makes_a_run_is_looked_up_by_its_key_in_the_list_of_actions
     assert row["tries"] == 1
 
 
-def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
+def rerun_in_place(fake: HomeGrown, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
     row = fake.runs[-1]
     run = next(run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs
                if run.native_ref == str(row["id"]))  # fmt: skip
