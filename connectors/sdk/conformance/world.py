@@ -268,8 +268,8 @@ class ConformanceWorld:
         return connector.act(preview, key, self.timeout_seconds).native_ref
 
     def sends_again(self, connector: Connector, preview: Preview, key: str) -> None:
-        """Sends it under the same key: a receipt, a refusal or an unknown outcome. What it may not do is looked at
-        afterwards: start or hold a second time."""
+        """Sends it under the same key: a receipt, a refusal or an unknown outcome. The caller checks afterwards that
+        nothing was started or held a second time."""
         with suppress(NotSupported, OutcomeUnknown):
             connector.act(preview, key, self.timeout_seconds)
 

@@ -300,7 +300,7 @@ def known_schedules(store: Database, target_id: int) -> KnownSchedules:
 
 def with_own_actions(store: Database, target_id: int, records: Sequence[RunRecord]) -> list[RunRecord]:
     """The records without action keys that no action of their system has here: those of another Headway, or of a store
-    before this one. Such a run is one that anybody requested."""
+    before this one. Such a run is treated as one that a person requested."""
     keys = sorted({record.action_key for record in records if record.action_key})
     if not keys:
         return list(records)

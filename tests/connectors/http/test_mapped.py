@@ -1734,7 +1734,6 @@ def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(sh
         assert "perhaps it was not started by Headway" in result.why
 
 
-@pytest.mark.parametrize("counts", ["attempts", "starts"])
 class Linked(HomeGrown):
     """A rerun is a run of its own that names the first one. Only a start shows its key."""
 
@@ -1764,6 +1763,20 @@ def test_a_rerun_that_names_its_first_run_is_found_by_that_where_it_shows_no_key
     assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
 
 
+def test_a_preview_shows_the_path_as_it_is_sent() -> None:
+    """Copied into curl, the id 2026/11/28/rebuild+0001 named another path."""
+    fake = HomeGrown()
+    row = fake.run("load", "crashed", fake.now, id="2026/11/28/rebuild+0001")
+    [call] = (
+        opened(fake)
+        .preview(ActionSpec(Verb.RERUN, RunRef("load", "", row["id"], row["id"]), RunState.FAILED), 5)
+        .native_calls
+    )
+    assert call.startswith("POST https://batch.internal/api/runs/2026%2F11%2F28%2Frebuild%2B0001/rerun ")
+    assert '"<key>"' in call
+
+
+@pytest.mark.parametrize("counts", ["attempts", "starts"])
 def test_a_run_keeps_the_start_of_its_first_attempt_where_no_other_is_listed(counts: str) -> None:
     """The repeated attempt began with the run: it took hours."""
     fake = InPlace()
