@@ -55,7 +55,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
         if spec.verb is not Verb.RERUN:
             return preview
         if not self._is_counted(spec.verb, call):
-            return replace(preview, plan={**preview.plan, **self._seen(spec.run.native_ref, spec.run.job)})
+            try:
+                linked = self._linked_runs(spec.run.native_ref, spec.run.job)
+            except NotSupported as error:
+                return replace(preview, refused=str(error), notes=())
+            return replace(preview, plan={**preview.plan, **self._seen(spec.run.native_ref, spec.run.job), **linked})
         plan = {**preview.plan, "attempt": spec.run.attempt_key}
         latest = self._latest_attempt(spec.run.native_ref, spec.run.job)
         numbered = KEYED_RERUN if self._shows_key(call) else NUMBERED_RERUN
@@ -84,6 +88,8 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 raise NotSupported(f"{why}; nothing was sent")
             if self._client.has_queued(key):
                 raise NotSupported("it was sent already, and waits in the queue of its source")
+            if "group" in plan and (new := self._new_in_group(plan)):
+                raise NotSupported(f"the run was repeated since the preview, by run {min(new)}; nothing was sent")
             return super().act_call(plan, key)
         latest, call = self._latest_attempt(str(plan["id"]), str(plan["job"])), self._verbs.rerun
         if call is None or latest is None or digest(str(latest)) != plan.get("seen"):
@@ -151,6 +157,15 @@ class HttpActions(MappedActions[HttpVerbCall]):
             return ActionFound(f"{run_id}.{before + 1}", f"attempt {before + 1} was started by {own}")
         by = ", ".join(sorted(filter(None, accounts))) or "an unnamed account"
         return ActionUnknown(f"attempt {before + 1} is there, started by {by}, perhaps not by Headway")
+
+    def _linked_runs(self, run_id: str, job: str) -> dict[str, Any]:
+        """The group of a run and its known runs, for the plan of its rerun; empty where no run names
+        its first one."""
+        row = self.run_row(run_id, job) if self._runs.first and run_id and self._verbs.actions is None else None
+        if row is None:
+            return {}
+        group = text_at(row, self._runs.first) or run_id
+        return {"group": group, "known": sorted(self._recent_in_group(group, datetime.now(UTC)) | {run_id})}
 
     def _new_in_group(self, plan: Mapping[str, Any]) -> set[str]:
         """The runs of the group of a run that its preview did not know."""
@@ -253,6 +268,11 @@ class HttpActions(MappedActions[HttpVerbCall]):
                 unseen.remove(run_id)
         if is_queued:
             return None, "it waits in the queue of its source"
+        if unseen and "group" in plan:  # a rerun names its first run, whether it shows a key or not
+            new = self._new_in_group(plan)
+            unseen = [run_id for run_id in unseen if run_id in new]
+            if len(unseen) == 1:
+                return unseen[0], ""
         return None, f"run {unseen[0]} has no field {self._runs.key} (runs.key), and may be it" if unseen else ""
 
     def _made_by(self, key: str, call: HttpActionListCall) -> tuple[str | None, str]:

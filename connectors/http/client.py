@@ -479,9 +479,12 @@ class HttpApiClient(SignedClient):
         """Place -> its value in every call, for people: of a secret its name."""
         return {**self.source.values, **{name: f"<{name}>" for name in self.source.secret_values}}
 
-    def shown(self, call: HttpCall, values: Mapping[str, Any], encode: Callable[[str], str] = str) -> str:
-        """The text of a call for people: nothing in it is encoded, except by `encode` the values in its path."""
-        path = self.path(call.path, {name: str(value) or f"<{name}>" for name, value in values.items()}, encode)
+    def shown(self, call: HttpCall, values: Mapping[str, Any], encode: Callable[[str], str] | None = None) -> str:
+        """The text of a call for people: the values in its path are encoded, so that it can be copied; the rest is not.
+        `encode` encodes in place of the default, which keeps names in angle brackets."""
+        path = self.path(
+            call.path, {name: str(value) or f"<{name}>" for name, value in values.items()}, encode or _shown_segment
+        )
         query = {name: _plain(value) for name, value in fill_placeholders(call.query, values).items()}
         params = f"?{unquote_plus(str(QueryParams(query)))}" if query else ""
         headers = "".join(f" {name}: {value}" for name, value in filled_headers(call, values).items())
@@ -558,6 +561,10 @@ _LINK_PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*("[^"]*"|[^\s;,"]+)')
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     """Scheme, host and port. Raises ValueError for another text than a port."""
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _shown_segment(value: str) -> str:
+    return value if re.fullmatch("<[^<>]+>", value) else path_segment(value)
 
 
 def _plain(value: Any) -> Any:

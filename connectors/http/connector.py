@@ -37,6 +37,8 @@ from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, Transport, 
 TARGET = "api"
 RECENT = timedelta(days=1)
 """Of the runs among which a probe reads one alone."""
+POLL_SECONDS = 20.0
+"""The time of a poll, by default."""
 STALE_REASON = (
     "A job that is not paused still shows the reason of its last pause. If the source keeps it for a pause without a "
     "reason, send {note} in hold.resume too, or add hold.pause, and write the text by hold.path."
@@ -77,7 +79,7 @@ class HttpConnector(ComposedConnector):
             rights.append(SourcePermission("read runs", True))
             runs = [*self._reader.runs_of(page)]
             rights += [self._right_to_read_alone(run) for run in runs[:1] if options.runs.one]
-            ended = [run for run in runs if not run.state.is_open]
+            ended = sorted((run for run in runs if not run.state.is_open), key=lambda run: not run.state.is_red)
             rights += [self._right_to_read_log(run, options.log.path) for run in ended[:1] if options.log]
         except AccessRefused as error:
             rights.append(SourcePermission("read runs", False, str(error), f"let the account read {options.runs.path}"))
@@ -172,7 +174,10 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
         return url and checked_origin(url, plain_http=True)
 
     def warnings(self) -> list[tuple[tuple[str, ...], str]]:
-        return self.verbs.warnings(self.runs.key, self.states)
+        rerun = self.verbs.rerun
+        has_key = rerun is not None and (bool(self.runs.attempt) or not self.counts_attempts(rerun))
+        slow = self.poll_problem(POLL_SECONDS)
+        return [*self.verbs.warnings(self.runs.key, self.states, has_key), *([(("limit",), slow)] if slow else [])]
 
     def capabilities(self) -> frozenset[Capability]:
         return self.verbs.capabilities(self.log, self.hold, self.jobs)
@@ -191,7 +196,8 @@ class HttpProfile(ProfileHeader, ProfileSignIn, HttpMapping):
             return list(getattr(options, self.targets)) if self.targets else [TARGET]
 
         ends = self.hold is not None and self.hold.is_reason
-        return replace(self.kind_of(self.verbs, self.jobs, targets, self.open_target), mark_ends_with_pause=ends)
+        kind = self.kind_of(self.verbs, self.jobs, targets, self.open_target)
+        return replace(kind, mark_ends_with_pause=ends, poll_problem=lambda _, seconds: self.poll_problem(seconds))
 
     def open_target(
         self, options: RestOptions, target: str, secrets: SecretResolver, transport: Transport = None
@@ -234,6 +240,7 @@ CONNECTOR = ConnectorKind(
     lacks=lambda options: HttpActions.missing_capabilities(options.verbs, options.log, options.jobs),
     proofs=frozenset({ProofLevel.EXIT, ProofLevel.FULL}),
     verbs=VERB_NAMES,
+    poll_problem=lambda options, seconds: options.poll_problem(seconds),
     may_start_early=True,
     dates_runs=True,
     schedules="expression",

@@ -29,6 +29,10 @@ MAX_LOG_CHARACTERS = 64 * 1024**2
 ANY_TYPE = {"Accept": "*/*"}
 
 
+class LogNotFound(NotSupported):
+    """A run, or one of its parts or files, has no log."""
+
+
 class HttpLogReader:
     def __init__(self, client: HttpApiClient, reader: RunReader) -> None:
         self._api, self._reader = client, reader
@@ -53,21 +57,33 @@ class HttpLogReader:
         return chunk_of_parts(self._texts(call, run, shown), start, limit_bytes, is_open=False)
 
     def _tail(self, call: HttpLogCall, run: RunRef, parts: list[PartTry], limit_bytes: int) -> LogChunk:
-        """The end of the last logs: no more of each is kept than fits."""
-        data, is_cut = b"", False
+        """The end of the last logs: no more of each is kept than fits. Parts without one are left out."""
+        data, is_cut, missing = b"", False, list[LogNotFound]()
         for part in reversed(parts):
             room = limit_bytes - len(data)
             if room <= 0:
                 is_cut = True
                 break
-            end, has_more = _end(self._api, call, _places(self._api, run, part.id), room)
+            try:
+                end, has_more = _end(self._api, call, _places(self._api, run, part.id), room)
+            except LogNotFound as error:
+                missing.append(error)
+                continue
             data, is_cut = end + data, is_cut or has_more
+        if len(missing) == len(parts):
+            raise missing[0]
         text = (from_character(data) if is_cut else data).decode("utf-8", "surrogateescape")
         return LogChunk(text, None, cut=is_cut)
 
     def _texts(self, call: HttpLogCall, run: RunRef, parts: list[PartTry]) -> Iterator[str]:
+        missing = list[LogNotFound]()
         for part in parts:
-            yield from _texts(self._api, call, _places(self._api, run, part.id))
+            try:
+                yield from _texts(self._api, call, _places(self._api, run, part.id))
+            except LogNotFound as error:
+                missing.append(error)
+        if len(missing) == len(parts):
+            raise missing[0]
 
 
 def _read_run_log(
@@ -140,10 +156,10 @@ def _log_reply(
     headers: Mapping[str, str],
     end_bytes: int | None = None,
 ) -> HttpReply:
-    """Raises NotSupported without a log."""
+    """Raises LogNotFound without a log."""
     reply = client.request(call, places, headers, {*GONE_STATUSES, 416}, end_bytes=end_bytes)
     if reply.status in GONE_STATUSES:
-        raise NotSupported(f"run {places['id']} of {places['job']} has no log (any more)")
+        raise LogNotFound(f"run {places['id']} of {places['job']} has no log (any more)")
     return reply
 
 
@@ -232,17 +248,25 @@ def _pages(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str]) 
 
 
 def _file_texts(client: HttpApiClient, call: HttpLogCall, files: HttpLogFilesCall, run: RunRef) -> Iterator[str]:
-    """Each file of the log under its name. Raises NotSupported where one cannot be read."""
+    """Each file of the log under its name, without those that have none. Raises NotSupported where one cannot be read,
+    and LogNotFound where none is there."""
     places = {"id": run.native_ref, "job": run.job}
     rows, _, cut = client.all_rows(files, files.id, places)
+    missing = list[LogNotFound]()
     for row in rows:
         try:
             values = {**places, "file": id_at(row, files.id, "the id of a file")}
         except RecordUnreadable as error:
             raise NotSupported(f"the log of run {run.attempt_key}: {error}") from None
-        reply = client.request(call, values, ANY_TYPE)
-        text = reply.body.decode("utf-8", "surrogateescape")
+        try:
+            reply = _log_reply(client, call, values, ANY_TYPE)
+        except LogNotFound as error:
+            missing.append(error)
+            continue
+        text = "" if reply.status == 416 else reply.body.decode("utf-8", "surrogateescape")
         yield f"==> {text_at(row, files.title, 200)} <==\n{text}" + ("" if text.endswith("\n") else "\n")
+    if missing and len(missing) == len(rows):
+        raise missing[0]
     if cut:
         yield f"{cut}\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
@@ -634,6 +635,12 @@ class HttpMapping(StrictOptions):
                 "verbs.rerun: its attempt could not be looked up. "
                 'Fix: name in runs.one the path of a single run, as "/api/runs/{id}"'
             )
+        if is_counted and self.parts is not None and not (self.verbs.actions or (self.account and self.parts.account)):
+            raise ValueError(
+                "verbs.rerun: an attempt of ours looks like one of a person, so a rerun whose reply is lost would "
+                "never be found. Fix: name parts.account and [account]; or, where a retry is a run of its own, send "
+                "{key} and name runs.key, or name runs.first and remove [parts]"
+            )
         key_field = self.runs.key or (self.verbs.actions.run if self.verbs.actions else "")
         (self.verbs.model_copy(update={"rerun": None}) if is_counted else self.verbs).require_key(key_field)
         if len(counted_by) > 1:
@@ -701,6 +708,21 @@ class HttpMapping(StrictOptions):
         run nor verbs.actions shows its key."""
         by_run = self.parts is not None or (bool(self.runs.first) and self.verbs.actions is None)
         return bool(self.runs.attempt) or (by_run and not ("key" in rerun.places and self.runs.key))
+
+    def poll_problem(self, seconds: float) -> str:
+        """Why a page of runs, with the lists of parts of each, cannot be read within a poll of so many seconds; "" if
+        it can."""
+        rate, lists = self.requests_per_second, 0 if self.parts is None else 1 + (self.parts.children is not None)
+        needed = (1 + self.limit * lists) / rate if rate and lists else 0.0
+        if rate is None or needed <= seconds:
+            return ""
+        most = max(1, int((seconds * rate - 1) / lists))
+        time = math.ceil(needed)
+        return (
+            f"a page of {self.limit} runs takes {1 + self.limit * lists} requests with their parts, {time} s at "
+            f"requests_per_second = {rate:g}, and a poll has {seconds:g} s (poll_timeout). Fix: set limit = {most}, or "
+            f'poll_timeout = "{time}s" in the system'
+        )
 
     def _require_readable_hold(self, hold: HttpHoldCall) -> None:
         """Raises ValueError for a hold that no answer could show."""

@@ -140,6 +140,7 @@ def _earlier_attempt(run: RunRecord, number: int, tries: list[list[PartTry]]) ->
 def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], changed: datetime | None) -> RunRecord:
     latest = [parts[-1] for parts in tries]
     starts = [parts[number - 1].started_at for parts in tries if len(parts) >= number]
+    starts += [run.started_at] if number == 1 else []
     started = min((at for at in starts if at is not None), default=run.started_at)
     proving = [part for part in latest if not part.is_child or run.state is RunState.SUCCEEDED]
     ends = [part.ended_at for part in proving if part.ended_at is not None]
@@ -152,7 +153,7 @@ def _latest_attempt(run: RunRecord, number: int, tries: list[list[PartTry]], cha
         native_state = f"{native_state}, {child.name}: {child.native_state}"
     elif state is RunState.SUCCEEDED and any(part.state.is_red or part.state is RunState.PARTIAL for part in latest):
         state = RunState.PARTIAL
-    ended = None if state.is_open else max(ends, default=run.ended_at or changed)
+    ended = None if state.is_open else run.ended_at or max(ends, default=changed)
     return _numbered(
         run,
         number,
@@ -291,14 +292,14 @@ class RunReader:
 
     def _part(self, row: Any, call: HttpChildrenCall) -> PartTry:
         native_state = id_at(row, call.state, "the state of a part")
-        state = state_of(native_state, self._options.states)
+        state, started = state_of(native_state, self._options.states), instant_at(row, call.started, call)
         return PartTry(
             id_at(row, call.id, "the id of a part"),
             id_at(row, call.name, "the name of a part"),
             state,
             native_state,
-            instant_at(row, call.started, call),
-            None if state.is_open else instant_at(row, call.ended, call),
+            started,
+            None if state.is_open else instant_at(row, call.ended, call, started),
             text_at(row, call.message, 200),
             text_at(row, call.account, 200),
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from connectors.http.client import ENDLESS_PAGES, RESERVED_SHARE, HttpApiClient, HttpPage, PageExpired, PageWalk
 from connectors.http.parts import SUPERSEDED_MESSAGE, JobSearch, RunReader, attempt_of
-from connectors.sdk.errors import AccessRefused, NotSupported, RateLimited, RecordUnreadable
+from connectors.sdk.errors import AccessRefused, InvalidAnswer, NotSupported, RecordUnreadable, SystemUnreachable
 from connectors.sdk.field_mapping import changed_at, instant_at, unknown_states
 from connectors.sdk.fields import EPOCH, as_json
 from connectors.sdk.poll_result import PollResult
@@ -53,11 +53,11 @@ class HttpPoller:
             return self._poll_from(restart, open_runs, result)
 
     def _poll_from(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
-        if at.page is None:
+        if at.is_first:
             self._shown_open.clear()
         if self._options.runs.oldest_first:
             return self._poll_by_change(at, open_runs, result)
-        if at.page is None:  # from the cursor on, or from the start of the oldest run that is still open
+        if at.is_first:  # from the cursor on, or from the start of the oldest run that is still open
             starts = [ref.started_at for ref in open_runs if ref.started_at is not None]
             begun = max(min([at.since, *starts]), self._oldest_stored())
             at = HttpCursor(since=at.since, begun=begun, newest=at.since, search=at.search)
@@ -65,12 +65,15 @@ class HttpPoller:
         if poll is not None:
             return poll
         now = page.clock.target if page.clock else datetime.now(UTC)
-        newest = min(max(self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result), at.newest), now)
+        at = self._add_runs(page, at, {ref.native_ref for ref in open_runs}, result)
+        newest = min(at.newest, now)
+        if at.row:
+            return self._poll_of(open_runs, result, replace(at, newest=newest), page, None)
         if page.following is not None:
             following = replace(at.after(self._ids(page)), page=page.following, newest=newest)
             return self._poll_of(open_runs, result, following, page, None)
         self._add_unlisted(open_runs, page.clock, result)
-        newest = min(newest, at.unlisted or newest, max(at.until, at.since))
+        newest = min(newest, at.unread or newest, max(at.until, at.since))
         since = max(newest - timedelta(seconds=self._options.overlap), EPOCH) if newest > EPOCH else EPOCH
         return self._poll_of(open_runs, result, HttpCursor(since=since), page, at.seen_until)
 
@@ -80,7 +83,7 @@ class HttpPoller:
         """The page and the cursor of its walk; the poll as well where it ends here, because pages repeat or the jobs of
         its runs are still looked for."""
         page = self._api.runs_page(number, at.begun)
-        if at.page is None:
+        if at.is_first:
             at = replace(at, until=page.clock.target if page.clock else datetime.now(UTC))
         elif at.repeats(self._ids(page)):
             result.skipped.append(SkippedRecord(f"page {at.page}", ENDLESS_PAGES))
@@ -90,8 +93,7 @@ class HttpPoller:
         if search is not None:
             return page, at, self._poll_of(open_runs, result, replace(at, page=number, search=search), page, None)
         # runs that no job lists yet are read again in time
-        oldest = min((change for change in (at.unlisted, unlisted) if change is not None), default=None)
-        return page, replace(at, search=None, unlisted=oldest), None
+        return page, replace(at, search=None).with_unread(unlisted), None
 
     def _ids(self, page: HttpPage) -> str:
         return page.ids_digest(self._options.runs.id)
@@ -110,7 +112,7 @@ class HttpPoller:
         """Reports runs that the source deleted before they were read."""
         days = self._options.runs.retention_days
         oldest = datetime.now(UTC) - timedelta(days=days)
-        if days and cursor and at.page is None and EPOCH < at.since < oldest:
+        if days and cursor and at.is_first and EPOCH < at.since < oldest:
             result.gaps.append(HistoryGap(at.since, oldest, f"runs are kept for {days} days: older ones were not read"))
 
     def _poll_by_change(self, at: HttpCursor, open_runs: Sequence[RunRef], result: PollResult) -> Poll:
@@ -122,7 +124,8 @@ class HttpPoller:
         page, at, poll = self._read_page(replace(at, begun=begun), number, open_runs, result)
         if poll is not None:
             return poll
-        last, has_rest = self._add_changed(page, begun, result)
+        last, has_rest, unread = self._add_changed(page, begun, result)
+        at = at.with_unread(unread)
         if has_rest or page.following is not None:
             following = first_page if last > begun or page.following is None else page.following
             walk = at if has_rest else at.after(self._ids(page))  # the rest may be a page with the same rows
@@ -130,13 +133,15 @@ class HttpPoller:
             return self._poll_of(open_runs, result, at, page, None)
         self._add_unlisted(open_runs, page.clock, result)
         newest = min(max(last, begun), max(at.until, at.since))
-        newest = min(newest, at.unlisted or newest)
+        newest = min(newest, at.unread or newest)
         since = max(newest - timedelta(seconds=self._options.overlap), at.since) if newest > at.since else at.since
         return self._poll_of(open_runs, result, HttpCursor(since=since), page, at.seen_until)
 
-    def _add_changed(self, page: HttpPage, begun: datetime, result: PollResult) -> tuple[datetime, bool]:
+    def _add_changed(
+        self, page: HttpPage, begun: datetime, result: PollResult
+    ) -> tuple[datetime, bool, datetime | None]:
         """Adds the runs of a page in the order of their change, as many as one poll can read. Returns the change of the
-        last one, and whether some are left."""
+        last one, whether some are left, and the oldest change of a run that could not be read as a whole."""
         rows: list[tuple[datetime, int, Any]] = []
         for number, row in enumerate(page.rows, 1):
             try:
@@ -145,20 +150,23 @@ class HttpPoller:
                 result.skip(f"run {number}", error, row)
                 continue
             rows.append((at or EPOCH, number, row))
-        last = EPOCH
+        last, unread = EPOCH, list[datetime]()
         for changed, number, row in sorted(rows, key=itemgetter(0, 1)):
             if self._reader.is_spent and last > begun:
-                return last, True
+                return last, True, min(unread, default=None)
             try:
-                self._add_row(f"run {number}", row, page.clock, result)
-            except RateLimited:
+                if not self._add_row(f"run {number}", row, page.clock, result):
+                    unread.append(changed)
+            except SystemUnreachable:
                 if last > begun:  # the next poll waits as the source requests
-                    return last, True
+                    return last, True, min(unread, default=None)
                 raise
             last = max(last, changed)
-        return last, False
+        return last, False, min(unread, default=None)
 
-    def _add_row(self, place: str, row: Any, clock: TargetClock | None, result: PollResult) -> None:
+    def _add_row(self, place: str, row: Any, clock: TargetClock | None, result: PollResult) -> bool:
+        """Adds the attempts of the run in a row. False where the source answered a request for more of the run with a
+        fault: it stays to be read. Raises SystemUnreachable where the source answers no further request now."""
         try:
             for record in self._reader.records(row, clock):
                 result.add(record)
@@ -166,6 +174,10 @@ class HttpPoller:
                     self._listed = record
         except RecordUnreadable as error:
             result.skip(place, error, row)
+        except InvalidAnswer as error:
+            result.skip(place, RecordUnreadable(f"{error}; it is read again by the next poll"), row)
+            return False
+        return True
 
     def _poll_of(
         self,
@@ -186,10 +198,14 @@ class HttpPoller:
         seen_until = seen_until if result.complete else None
         return result.poll(as_json(cursor), more=cursor.is_in_walk, clock=page.clock, seen_until=seen_until)
 
-    def _add_runs(self, page: HttpPage, at: HttpCursor, open_refs: Collection[str], result: PollResult) -> datetime:
-        """Adds the runs of a page that changed since the walk's beginning, are open, or were. The newest change."""
-        newest, fields = EPOCH, self._options.runs
-        for number, row in enumerate(page.rows, 1):
+    def _add_runs(self, page: HttpPage, at: HttpCursor, open_refs: Collection[str], result: PollResult) -> HttpCursor:
+        """Adds the runs of a page that changed since the walk's beginning, are open, or were, as many as one poll can
+        read. Returns the cursor with the newest change, the oldest one of a run that could not be read as a whole, and
+        the row to go on with."""
+        fields = self._options.runs
+        for number, row in enumerate(page.rows[at.row :], at.row + 1):
+            if self._reader.requests and self._reader.is_spent:
+                return replace(at, row=number - 1)
             try:
                 run = self._reader.run(row, page.clock)
                 changed = None if run is None else changed_at(row, fields, run)
@@ -198,10 +214,16 @@ class HttpPoller:
                 continue
             if run is None:
                 continue
-            newest = max(newest, changed or EPOCH)
             if changed is None or changed >= at.begun or run.state.is_open or run.native_ref in open_refs:
-                self._add_row(f"run {number}", row, page.clock, result)
-        return newest
+                try:
+                    if not self._add_row(f"run {number}", row, page.clock, result):
+                        at = at.with_unread(changed or at.since)
+                except SystemUnreachable:
+                    if not result.records:
+                        raise
+                    return replace(at, row=number - 1)  # the next poll waits as the source requests
+            at = replace(at, newest=max(at.newest, changed or EPOCH))
+        return replace(at, row=0)
 
     def _add_open(self, clock: TargetClock | None, result: PollResult) -> None:
         """Adds the runs of the list of open ones."""
@@ -225,7 +247,11 @@ class HttpPoller:
             if self._next_single > first and self._api.deadline.is_below(RESERVED_SHARE):
                 break
             self._next_single += 1
-            row = self._api.run(run_id, refs[0].job)
+            try:
+                row = self._api.run(run_id, refs[0].job)
+            except InvalidAnswer as error:
+                result.skip(f"run {run_id}", RecordUnreadable(str(error)), run_id)
+                continue
             self._has_read_alone |= row is not None
             if row is None and not self._can_read_alone():
                 result.skipped.append(SkippedRecord(f"run {run_id}", NOT_FOUND_ALONE))
@@ -240,8 +266,8 @@ class HttpPoller:
                     raise RecordUnreadable("the reply is about another run than requested")
                 for record in records:
                     result.add(record)
-            except RecordUnreadable as error:
-                result.skip(f"run {run_id}", error, row)
+            except (RecordUnreadable, InvalidAnswer) as error:
+                result.skip(f"run {run_id}", RecordUnreadable(str(error)), row)
         if len(groups) > MAX_SINGLE_READS:
             result.warn(
                 f"{len(groups)} open runs are not in the list, and a poll reads {MAX_SINGLE_READS} of them alone"
@@ -292,22 +318,33 @@ def group_by_run(refs: Sequence[RunRef]) -> dict[str, list[RunRef]]:
 class HttpCursor(PageWalk):
     """`since`: the newest change that was read completely. In a walk over pages: `begun`, the instant it began with;
     `page`, the next page (None: no walk, or its first page again for `search`, which looks for the jobs of its runs);
-    `newest`, the newest change so far; `until`, the source's clock at its first page; `unlisted`, the oldest change of
-    a run that no job lists yet."""
+    `row`, the number of its rows that were read; `newest`, the newest change so far; `until`, the source's clock at its
+    first page; `unread`, the oldest change of a run that no job lists yet, or that could not be read as a whole."""
 
     since: datetime = EPOCH
     begun: datetime = EPOCH
     page: str | int | None = None
+    row: int = 0
     newest: datetime = EPOCH
     until: datetime = EPOCH
-    unlisted: datetime | None = None
+    unread: datetime | None = None
     search: JobSearch | None = None
 
     @property
+    def is_first(self) -> bool:
+        """Whether a walk begins."""
+        return self.page is None and not self.row
+
+    @property
     def is_in_walk(self) -> bool:
-        return self.page is not None or self.search is not None
+        return not self.is_first or self.search is not None
+
+    def with_unread(self, changed: datetime | None) -> HttpCursor:
+        """The cursor with a run, by its last change, that stays to be read; None for none."""
+        changes = [change for change in (self.unread, changed) if change is not None]
+        return replace(self, unread=min(changes, default=None))
 
     @property
     def seen_until(self) -> datetime | None:
         """Until when all runs were seen, at the end of a walk; None where a run is not listed yet."""
-        return self.until - SETTLE_TIME if self.unlisted is None else None
+        return self.until - SETTLE_TIME if self.unread is None else None

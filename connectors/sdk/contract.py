@@ -394,6 +394,9 @@ class ConnectorKind:
     endpoint: Callable[[Any, str], str] | None = None
     """The address and port of a target, from the options: "db07:22", empty if unknown. Targets of several systems that
     share it fail together when it is down. None where the options do not say it."""
+    poll_problem: Callable[[Any, float], str] | None = None
+    """Why a poll of these options cannot end within so many seconds, with the fix; "" if it can. None where the time of
+    a poll does not follow from the options."""
     profile: type[ProfileModel] | None = None
     """Pydantic model of a profile over this kind; None where it takes none."""
     contract_version: int = CONTRACT_VERSION

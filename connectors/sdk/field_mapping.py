@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from connectors.sdk.contract import ACTION_KEY, ActionFound, ActionUnknown, LookUpResult
 from connectors.sdk.errors import RecordUnreadable
-from connectors.sdk.fields import digest, listed, masked_head
+from connectors.sdk.fields import digest, listed, local_instant, masked_head
 from connectors.sdk.option_errors import StrictOptions, checked_zone
 from connectors.sdk.records import Inventory, JobRecord, RunRecord, Schedule, SkippedRecord, TargetClock, instant_key
 from connectors.sdk.states import ProofLevel, RunState, Verb
@@ -434,13 +434,14 @@ def id_at(row: Row, path: str, what: str) -> str:
     return str(value)
 
 
-def instant_at(row: Row, path: str, fields: MappedFields) -> datetime | None:
-    """Aware UTC; None without a value. Raises RecordUnreadable for a value that is not an instant."""
+def instant_at(row: Row, path: str, fields: MappedFields, after: datetime | None = None) -> datetime | None:
+    """Aware UTC; None without a value. `after`: an instant of the row before it, which decides between the two readings
+    of a local time in the hour that comes twice. Raises RecordUnreadable for a value that is not an instant."""
     value = value_at(row, path) if path else None
-    return None if value is None or value == "" else instant_of(value, path, fields)
+    return None if value is None or value == "" else instant_of(value, path, fields, after)
 
 
-def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
+def instant_of(value: Any, what: str, fields: MappedFields, after: datetime | None = None) -> datetime:
     try:
         if fields.times in ("seconds", "milliseconds") and not (isinstance(value, str) and _ZONED.fullmatch(value)):
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
@@ -448,7 +449,7 @@ def instant_of(value: Any, what: str, fields: MappedFields) -> datetime:
             return datetime.fromtimestamp(seconds, UTC)  # type: ignore[arg-type]  # None is refused below
         digits = str(value) if isinstance(value, int) else value
         at = datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}" if fields.times == "compact" else value)
-        return (at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(fields.zone))).astimezone(UTC)
+        return local_instant(at, ZoneInfo(fields.zone), after) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, TypeError, OverflowError, OSError):
         text, near = f"{str(value)[:60]!a} at {what!r} is not an instant", _likely_times(value)
         fix = f'times = "{near}"' if near not in ("", fields.times) else "name another field, or correct times"
@@ -553,7 +554,8 @@ def read_run(
     fields = fields.model_copy(update={"started": started_path}) if started_path else fields
     native_state = native_state_at(row, fields)
     state = state_of(native_state, states)
-    started, ended = _times(row, fields, clock)
+    queued = instant_at(row, fields.queued, fields)
+    started, ended = _times(row, fields, clock, queued)
     period, keys = instant_at(row, fields.period, fields), texts_at(row, fields.key)
     native_id = id_at(row, fields.id, "the run's id")
     code = value_at(row, fields.exit_code) if fields.exit_code else None
@@ -565,7 +567,7 @@ def read_run(
         native_state=native_state,
         period_key=instant_key(period) if period else None,
         period_at=period,
-        queued_at=instant_at(row, fields.queued, fields),
+        queued_at=queued,
         started_at=started,
         ended_at=None if state.is_open else ended,
         exit_code=code if isinstance(code, int) and not isinstance(code, bool) else None,
@@ -605,9 +607,12 @@ def has_result(
     return ActionFound(run_id, f"it has ended: {native_state}")
 
 
-def _times(row: Row, fields: MappedRunFields, clock: TargetClock | None) -> tuple[datetime | None, datetime | None]:
+def _times(
+    row: Row, fields: MappedRunFields, clock: TargetClock | None, queued: datetime | None
+) -> tuple[datetime | None, datetime | None]:
     """Start and end, where plausible. Raises RecordUnreadable."""
-    started, ended = instant_at(row, fields.started, fields), instant_at(row, fields.ended, fields)
+    started = instant_at(row, fields.started, fields, queued)
+    ended = instant_at(row, fields.ended, fields, started or queued)
     duration = value_at(row, fields.duration) if fields.duration else None
     now = max(datetime.now(UTC), clock.target if clock is not None else EARLIEST)
     if ended is None and started is not None and started <= now + MAX_AHEAD and isinstance(duration, int | float):
@@ -648,7 +653,8 @@ def state_of(native_state: str, states: Mapping[str, RunState]) -> RunState:
 
 def changed_at(row: Row, fields: MappedRunFields, run: RunRecord) -> datetime | None:
     """When the row changed last; None where it does not say."""
-    return instant_at(row, fields.changed, fields) or run.ended_at or run.started_at or run.queued_at
+    latest = run.ended_at or run.started_at or run.queued_at
+    return instant_at(row, fields.changed, fields, latest) or latest
 
 
 def unknown_states(runs: Iterable[RunRecord]) -> tuple[str, ...]:

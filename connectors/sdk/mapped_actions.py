@@ -155,18 +155,22 @@ class MappedVerbs(StrictOptions, Generic[Call]):
         """Raises ValueError for a call whose lost answer could not be looked up."""
         for verb, call in self.calls.items():
             if verb in STARTING and ("key" not in call.places or not runs_key):
+                missing = [*([] if "key" in call.places else ["send {key}"]), *([] if runs_key else [self.shows_key])]
                 raise ValueError(
                     f"verbs.{verb.value}: the outcome of a lost reply could not be checked. "
-                    f"Fix: send {{key}}, and {self.shows_key}"
+                    f"Fix: {', and '.join(missing)}"
                 )
 
-    def warnings(self, runs_key: str, states: Mapping[str, RunState]) -> list[tuple[tuple[str, ...], str]]:
-        """Probable mistakes that are allowed: the key, and the text with its fix."""
+    def warnings(
+        self, runs_key: str, states: Mapping[str, RunState], has_key: bool = True
+    ) -> list[tuple[tuple[str, ...], str]]:
+        """Probable mistakes that are allowed: the key, and the text with its fix. `has_key`: a rerun is looked up by
+        its key."""
         warnings: list[tuple[tuple[str, ...], str]] = []
         if self.cancel is not None and RunState.CANCELLED not in states.values():
             text = 'no state means "cancelled", so no cancel is ever verified. Fix: name it in states'
             warnings.append((("verbs", "cancel"), text))
-        if self.rerun is not None and runs_key and "key" not in self.rerun.places:
+        if self.rerun is not None and runs_key and has_key and "key" not in self.rerun.places:
             text = f'it sends no {{key}}, so no run shows it at runs.key = "{runs_key}". Fix: send {{key}}'
             or_else = "" if self.start is not None else ", or remove runs.key"  # a start needs it
             warnings.append((("verbs", "rerun"), f"{text}{or_else}"))

@@ -281,7 +281,8 @@ class SqlConnector(ComposedConnector):
             fix = "GRANT SELECT on the tables that runs.query names"
             rights.append(SourcePermission("read runs", False, str(error), fix))
         acting = [*self._actions.permissions()]
-        run = next((run for run in result.records.values() if not run.state.is_open), None)
+        ended = [run for run in result.records.values() if not run.state.is_open]
+        run = min(ended, key=lambda run: not run.state.is_red, default=None)
         if run is not None and self._options.log is not None:
             rights.append(self._permission_to_read_log(run))
         rights += acting

@@ -225,6 +225,10 @@ def _options(
         return
     options = validate(kind.options, own, key, reading, also=tuple(SystemSettings.model_fields))
     if settings is not None and options is not None:
+        seconds = settings.poll_timeout.total_seconds()
+        if kind.poll_problem is not None and (problem := kind.poll_problem(options, seconds)):
+            reading.fault(key, f"{problem}.")
+            return
         yield name, SystemConfig(name, settings, kind, options)
 
 

@@ -36,6 +36,7 @@ from console.store.names import (
     former_names,
     matching_names,
     renamed_json,
+    unique_titles,
     unknown_jobs,
 )
 from console.text.cleaning import clean_line
@@ -76,17 +77,20 @@ class _JobsByName:
     ids: dict[str, int]
     former: dict[str, int]
     """By a former name that no job has now."""
+    titles: dict[str, int]
+    """As `unique_titles` has them."""
     renamed: dict[str, str] = field(default_factory=dict)
     unmatched: dict[str, None] = field(default_factory=dict)
 
     def matching(self, pattern: str) -> list[int]:
-        """Ids of the jobs that a name or pattern matches; by former names only if no current one matches."""
+        """Ids of the jobs that a name or pattern matches; by titles, and then by former names, only if no name does."""
         ids = [self.ids[name] for name in matching_names(pattern, self.ids)]
+        ids = ids or [self.titles[name] for name in matching_names(pattern, self.titles)]
         former = [self.named(name) for name in matching_names(pattern, self.former)] if not ids else []
         return ids or [job_id for job_id in former if job_id is not None]
 
     def named(self, name: str) -> int | None:
-        job_id = self.ids.get(name)
+        job_id = self.ids.get(name, self.titles.get(name))
         if job_id is None and name in self.former:
             job_id = self.former[name]
             self.renamed[name] = next(now for now, number in self.ids.items() if number == job_id)
@@ -128,7 +132,7 @@ def sync_config(
         if before != settings.digest:
             set_meta(session, {"config_since_us": str(now_us)})
         audit.append_config_change(session, now_us, before or "", settings.digest)
-        unknown = unknown_jobs(settings.services, jobs.ids | jobs.former)
+        unknown = unknown_jobs(settings.services, jobs.ids | jobs.former | jobs.titles)
         values = {
             "declared": config_documents.declared_json(declared),
             "estate": clean_line(settings.name),
@@ -278,11 +282,17 @@ _RECENT_RUNS = (
 
 
 def _known_jobs(session: WriteSession) -> _JobsByName:
-    rows = session.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id")
+    rows = session.rows(
+        "SELECT s.name, j.native_id, j.id, j.title FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id"
+    )
     ids = {job_name(row.name, decode_name(row.native_id)): row.id for row in rows}
     known = set(ids.values())
     former = former_names(session).items()
-    return _JobsByName(ids, {name: job_id for name, job_id in former if name not in ids and job_id in known})
+    return _JobsByName(
+        ids,
+        {name: job_id for name, job_id in former if name not in ids and job_id in known},
+        unique_titles(((row.name, row.title, row.id) for row in rows), ids),
+    )
 
 
 def _job_columns(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:

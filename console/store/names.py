@@ -111,6 +111,14 @@ def parse_former_names(text: str | None) -> dict[str, int]:
     return {job_name(system, decode_name(name)): job_id for system, name, job_id in _parse_renames(text)}
 
 
+def unique_titles(jobs: Iterable[tuple[str, str, int]], names: Collection[str]) -> dict[str, int]:
+    """The title of a job at its source, behind its system -> the job, where the title is of one job and no job's name:
+    an id that people do not know may be written so in the config. `jobs`: system, title and job id."""
+    by_title = [(job_name(system, title), job_id) for system, title, job_id in jobs if title]
+    counts = Counter(name for name, _ in by_title)
+    return {name: job_id for name, job_id in by_title if counts[name] == 1 and name not in names}
+
+
 def record_renames(session: Session, system: str, names: Sequence[tuple[int, str]]) -> None:
     """`names`: (job id, raw former name) of jobs of that system."""
     renames = _parse_renames(get_meta(session, FORMER_NAMES_KEY))

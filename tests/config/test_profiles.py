@@ -485,6 +485,44 @@ def test_faults_of_a_profile_are_faults_of_the_config_that_names_it(file: Path) 
     assert "none.toml: cannot be read: No such file" in next(line for line in results if "none" in line)
 
 
+PARTS = """
+[account]
+path = "/api/me"
+name = "name"
+
+[parts]
+path = "/api/runs/{id}/steps"
+paging = "none"
+id = "id"
+name = "name"
+state = "state"
+account = "by"
+
+[states]
+"""
+
+
+def test_a_page_of_runs_that_takes_longer_than_a_poll_is_refused_with_the_numbers_that_work(file: Path) -> None:
+    """101 requests in the time of 100: each poll failed, and nothing said that it always would."""
+    text = file.read_text().replace("limit = 100", "limit = 100\nrequests_per_second = 5", 1)
+    file.write_text(text.replace("[states]", PARTS.lstrip(), 1).replace("/runs/{id}/log", "/runs/{id}/{part}/log"))
+    config = file.parent / "headway.toml"
+    assert [] == read_profile(file)[1]
+    [warning] = profile_warnings(file)
+    assert warning.key == "limit"
+    for timeout, is_refused in (("", True), ('poll_timeout = "20s"\n', True), ('poll_timeout = "21s"\n', False)):
+        config.write_text(CONFIG + timeout)
+        if not is_refused:
+            load_config(config)
+            continue
+        with pytest.raises(ConfigFaults) as raised:
+            load_config(config)
+        assert (
+            "a page of 100 runs takes 101 requests with their parts, 21 s at requests_per_second = 5, and a poll has "
+            '20 s (poll_timeout). Fix: set limit = 99, or poll_timeout = "21s" in the system.'
+        ) in str(raised.value)
+
+
 def test_the_text_of_a_profile_is_part_of_the_config_wherever_it_lies(
     file: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -339,13 +339,18 @@ class Holds(ConformanceWorld):
     def test_held_job_does_not_start_and_starts_again_when_released(self) -> None:
         job_id = self.a_job_to_fall_due()
         with self.held(job_id), self.opened() as connector:
-            before = set(self.runs_of(connector, job_id))
+            before = self.starts_of(connector, job_id)
             self.let_it_fall_due(job_id)
-            new = set(self.runs_of(connector, job_id)) - before
+            new = self.starts_of(connector, job_id) - before
             assert new == set(), f"held, and started: {sorted(new)}"
         self.let_it_fall_due(job_id)
         with self.opened() as connector:  # else the first half proved nothing
-            self.wait("a native start after the release", lambda: set(self.runs_of(connector, job_id)) - before)
+            self.wait("a native start after the release", lambda: self.starts_of(connector, job_id) - before)
+
+    def starts_of(self, connector: Connector, job_id: str) -> set[tuple[str, str]]:
+        """The attempts of a job, without those that its source records as skipped: so it may report a held one."""
+        runs = self.runs_of(connector, job_id).items()
+        return {key for key, run in runs if run.state is not RunState.SKIPPED}
 
     @requires("start", lambda kind: kind.starts_held)
     def test_job_that_is_held_starts_under_our_key_and_stays_held(self) -> None:

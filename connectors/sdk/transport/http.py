@@ -170,6 +170,8 @@ class DeadlineTransport(httpx.HTTPTransport):
 RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
 MAX_WAIT_SECONDS = 5.0
 """For a Retry-After within a call."""
+REPEAT_SECONDS = 0.2
+"""Before a GET is repeated whose answer names no Retry-After."""
 ERROR_TEXT_LIMIT = 200
 ERROR_BYTES = 4096
 ERROR_TEXT_FIELDS = ("detail", "message", "title", "error_description", "error", "errors")
@@ -283,6 +285,11 @@ def _detail_text(detail: Any) -> str:
     return ""
 
 
+def is_own_fault(status: int) -> bool:
+    """Whether a server says so of itself, and may answer the same request at another time."""
+    return status >= 500 and status not in NEVER_5XX
+
+
 def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
     """The error for an unexpected status, by what happens next.
 
@@ -306,7 +313,7 @@ def refusal(reply: HttpReply, once: bool = False) -> ConnectorError:
         else:
             fix = "give the account this permission" if is_right else "correct the account or its secret"
         return (PermissionMissing if is_right else AccessRefused)(f"{text}. Fix: {fix}, then headway check")
-    if status in LATER or (status >= 500 and status not in NEVER_5XX):
+    if status in LATER or is_own_fault(status):
         if once and status >= 500:
             return OutcomeUnknown(f"{text}. Its outcome is unknown and is looked up.")
         later, seconds = RateLimited if status == 429 else InvalidAnswer, retry_after_of(reply)
@@ -441,12 +448,16 @@ class HttpEndpoint:
 
     def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
         """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
-        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time."""
+        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time. A GET
+        is sent again once after any 429, and after a fault of the server's own."""
         reserved = deadline.seconds / 2 if once else 0.0  # a write that runs out of time has an unknown outcome
+        may_repeat = request.method == "GET" and not once
         while True:
             self._wait_for_turn(deadline.left - reserved)
             reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
             seconds = retry_after_of(reply) if reply.status == 429 else None
+            if may_repeat and (reply.status == 429 or is_own_fault(reply.status)):
+                may_repeat, seconds = False, retry_after_of(reply) or REPEAT_SECONDS
             if not seconds or seconds > MAX_WAIT_SECONDS or seconds + reserved >= deadline.left:
                 return reply
             wait_seconds(seconds)

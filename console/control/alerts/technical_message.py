@@ -292,6 +292,8 @@ def _facts(
         yield "Error", decision.reason
     if place := _place(index, match):
         yield "Where", place
+    if root is not None and (job := index.job(root.job_id)).title not in job.name:
+        yield "Title", clean_line(job.title)
     since_text = zoned_time(since, zone, index.now)
     if decision.closed and match.recovered:
         yield "Lasted", f"{since_text} to {zoned_time(recovered_at(index, match), zone, index.now)}"

@@ -41,8 +41,8 @@ def success_or_attempt_start(run: RunFacts) -> datetime:
 
 
 def red_since(run: RunFacts) -> datetime:
-    """When it became red: its end, or its due instant where it never started."""
-    return run.ended_at or run_time(run)
+    """When it became red: its end; where none is known its start, or its due instant if it never started."""
+    return run.ended_at or max(run_time(run), run.started_at or BEGINNING)
 
 
 def began_after(started: datetime, needed: datetime | None) -> bool:

@@ -505,6 +505,7 @@ class TargetPoller:
         """The records with their periods; and whether a job with a clock started in the last minutes, but not at an
         instant of its schedule."""
         store, target_id, kind = self._shared.store, self._place.target_id, self._place.system.kind
+        runs = targets.with_own_actions(store, target_id, runs)
         without_period = any(run.period_key is None for run in runs)
         schedules, seen = targets.known_schedules(store, target_id) if without_period else ({}, {})
         started = targets.started_periods(store, target_id, runs, schedules)

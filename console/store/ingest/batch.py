@@ -84,7 +84,7 @@ class IngestResult:
 AttemptIdentity = tuple[int, str]
 """(job id, attempt key): an attempt; (job id, period key): a run."""
 
-_ACTIONS = (
+ACTIONS_BY_KEY = (
     "SELECT a.key, a.job_id, a.run_id, a.parameters FROM {keys} JOIN action a ON a.key = k.a JOIN job j ON j.id ="
     " a.job_id JOIN target t ON t.system_id = j.system_id WHERE t.id = ?"
 )
@@ -115,7 +115,7 @@ def read_batch(
 ) -> dict[AttemptIdentity, IncomingAttempt]:
     """The batch by attempt, in the form of the columns; observations of the same attempt are merged."""
     keys = sorted({record.action_key for record in batch.runs if record.action_key})
-    actions = {row.key: row for row in session.by_keys(_ACTIONS, keys, (target_id,))}
+    actions = {row.key: row for row in session.by_keys(ACTIONS_BY_KEY, keys, (target_id,))}
     jobs = job_ids(session, target_id, {record.job for record in batch.runs}, batch.now)
     observed_us = micros(batch.now)
     incoming: dict[AttemptIdentity, IncomingAttempt] = {}

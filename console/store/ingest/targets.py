@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from console.store.db.database import Database
 from console.store.db.fence import Fence
 from console.store.db.session import Row, Session, Values, WriteSession
 from console.store.events import record_event
-from console.store.ingest.batch import IngestBatch
+from console.store.ingest.batch import ACTIONS_BY_KEY, IngestBatch
 from console.store.names import decode_name, encode_name
 from console.text.cleaning import CUT, clean, clean_line
 
@@ -296,6 +296,20 @@ def known_schedules(store: Database, target_id: int) -> KnownSchedules:
         schedules,
         {decode_name(row.source_id): Schedule(row.dialect, decode_name(row.expression), row.zone) for row in seen},
     )
+
+
+def with_own_actions(store: Database, target_id: int, records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The records without action keys that no action of their system has here: those of another Headway, or of a store
+    before this one. Such a run is treated as one that a person requested."""
+    keys = sorted({record.action_key for record in records if record.action_key})
+    if not keys:
+        return list(records)
+    with store.read() as session:
+        own = {row.key for row in session.by_keys(ACTIONS_BY_KEY, keys, (target_id,))}
+    return [
+        replace(record, action_key=None) if record.action_key and record.action_key not in own else record
+        for record in records
+    ]
 
 
 class StartedPeriods(NamedTuple):

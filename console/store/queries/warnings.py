@@ -20,6 +20,7 @@ from console.store.names import (
     parse_renamed,
     parse_unknown_jobs,
     renamed_text,
+    unique_titles,
 )
 from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.estate import EstateQueries
@@ -128,9 +129,12 @@ class WarningQueries(ContextQueries):
 
     def without_job(self, patterns: Sequence[str]) -> dict[str, str]:
         """Pattern of a config -> message, for those that match no job, or only a former name of one."""
-        rows = self.link.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id")
+        rows = self.link.rows(
+            "SELECT s.name, j.native_id, j.id, j.title FROM job j JOIN system s ON s.id = j.system_id"
+        )
         names = {job_name(row.name, decode_name(row.native_id)): row.id for row in rows}
         now = {job_id: name for name, job_id in names.items()}
+        names |= unique_titles(((row.name, row.title, row.id) for row in rows), names)
         current = {old: now[job_id] for old, job_id in self.former_names().items() if job_id in now}
         systems = {row.name for row in rows}
         without = [

@@ -176,7 +176,7 @@ def test_a_rerun_is_the_next_attempt_and_waits_without_the_times_of_the_one_befo
     row, run = failure(fake)
     connector = opened(fake)
     preview = connector.preview(ActionSpec(Verb.RERUN, ref(run), run.state), 10)
-    assert (f"POST {SETTINGS['url']}/run/job/{row['jobId']}/rerun",) == preview.native_calls
+    assert (f"POST {SETTINGS['url']}/run/job/{row['jobId'].replace(':', '%3A')}/rerun",) == preview.native_calls
     assert isinstance(connector.look_up(preview, new_key(), 10), ActionAbsent)
     assert f"{row['jobId']}.2" == connector.act(preview, new_key(), 10).native_ref
     waiting = walked(connector)[0][f"{row['jobId']}.2"]

@@ -374,7 +374,7 @@ def test_a_lost_answer_to_a_retry_is_found_by_the_attempt_and_the_account() -> N
     connector, row, spec = rerun_of(fake)
     preview, key = connector.preview(spec, 5), new_key()
     assert preview.native_calls == (
-        f"POST https://gitlab.example.com/api/v4/projects/acme/etl/pipelines/{row['id']}/retry",
+        f"POST https://gitlab.example.com/api/v4/projects/acme%2Fetl/pipelines/{row['id']}/retry",
     )
     assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
     fake.retry(row, "bob")

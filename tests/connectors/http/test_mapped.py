@@ -49,7 +49,7 @@ from connectors.sdk.field_mapping import (
     value_at,
 )
 from connectors.sdk.fields import digest
-from connectors.sdk.records import Poll, RunRecord, RunRef
+from connectors.sdk.records import Poll, RunRecord, RunRef, TargetClock
 from connectors.sdk.states import Capability, ProofLevel, RunState, Verb
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAnswerTooLarge
@@ -853,7 +853,16 @@ def test_every_setting_is_documented(call: type[BaseModel]) -> None:
     assert [] == [name for name in call.model_fields if not re.search(rf"(?<![a-z_]){name}(?![a-z_])", pages)]
 
 
-PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "state", "ended": "end", "paging": "none"}
+ME = {"account": {"path": "/api/me", "name": "name"}}
+PARTS = {
+    "path": "/api/runs/{id}/parts",
+    "account": "by",
+    "id": "id",
+    "name": "name",
+    "state": "state",
+    "ended": "end",
+    "paging": "none",
+}
 
 
 # -- what a mapping must say ------------------------------------------------------------------------------------------
@@ -995,6 +1004,12 @@ PARTS = {"path": "/api/runs/{id}/parts", "id": "id", "name": "name", "state": "s
             {"runs.first": "first", "runs.attempt": "tries"},
             "attempts of a run are counted by runs.first and by runs.attempt. Fix: keep one of them",
         ),
+        (
+            {"parts": {**PARTS, "account": ""}, "log.path": "/{part}", "verbs.rerun": {"path": "/{id}"}},
+            "so a rerun whose reply is lost would never be found. Fix: name parts.account and [account]; or, where a",
+        ),
+        ({"verbs.start": {"path": "/{job}"}}, "could not be checked. Fix: send {key} ["),
+        ({"runs.key": ""}, "could not be checked. Fix: name in runs.key where a run shows it, or in verbs.actions"),
         ({"username": "me"}, "username and password belong together"),
         (
             {"token": {"env": "TOKEN"}, "headers": {"authorization": {"env": "KEY"}}},
@@ -1187,6 +1202,31 @@ def test_lists_of_jobs_without_runs_are_read_in_as_many_polls_as_their_time_take
     assert [job["name"] for job in jobs] == sorted(set(listed))
 
 
+@pytest.mark.parametrize(
+    "queued, began, finished, instants",
+    [
+        ("2026-10-25T01:50:00", "2026-10-25T02:50:00", "2026-10-25T02:10:00", ("00:50", "01:10")),
+        ("2026-10-25T02:55:00", "2026-10-25T02:05:00", "2026-10-25T02:20:00", ("01:05", "01:20")),
+        ("2026-10-25T01:50:00", "2026-10-25T02:10:00", "2026-10-25T02:40:00", ("00:10", "00:40")),
+        ("2026-03-29T01:50:00", "2026-03-29T01:55:00", "2026-03-29T03:10:00", ("00:55", "01:10")),
+    ],
+)
+def test_a_local_time_that_comes_twice_is_not_before_the_one_before_it(
+    queued: str, began: str, finished: str, instants: tuple[str, str]
+) -> None:
+    """Each was the first reading: a run over the change of the clocks ended before it began and was left out."""
+    fields = MappedRunFields.model_validate({
+        "id": "id", "job": "job", "state": "state", "queued": "queued", "started": "began", "ended": "ended",
+        "zone": "Europe/Berlin",
+    })  # fmt: skip
+    row = {"id": 1, "job": "load", "state": "done", "queued": queued, "began": began, "ended": finished}
+    later = datetime(2027, 1, 1, tzinfo=UTC)
+    run = read_run(row, fields, {"done": RunState.SUCCEEDED}, TargetClock(later, later))
+    assert run.started_at is not None
+    assert run.ended_at is not None
+    assert instants == (f"{run.started_at:%H:%M}", f"{run.ended_at:%H:%M}")
+
+
 def test_an_instant_is_requested_in_whole_seconds() -> None:
     """Salesforce reads no microseconds."""
     fields = HttpOptions.model_validate(settings()).runs
@@ -1311,7 +1351,11 @@ def repeating(fake: HomeGrown, **runs: Any) -> HttpConnector:
     verbs = {"rerun": {"path": "/api/runs/{id}/rerun", **runs.pop("rerun", {})}, "actions": runs.pop("actions", None)}
     parts = runs.pop("parts", None)
     return opened(
-        fake, limit=100, runs={**given["runs"], **runs}, verbs=verbs, **({"parts": parts, "log": None} if parts else {})
+        fake,
+        limit=100,
+        runs={**given["runs"], **runs},
+        verbs=verbs,
+        **({"parts": parts, "log": None, **ME} if parts else {}),
     )
 
 
@@ -1575,7 +1619,7 @@ def test_a_rerun_that_makes_a_run_is_looked_up_by_its_key_in_the_list_of_actions
     assert row["tries"] == 1
 
 
-def rerun_in_place(fake: InPlace, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
+def rerun_in_place(fake: HomeGrown, connector: HttpConnector) -> tuple[dict[str, Any], Preview]:
     row = fake.runs[-1]
     run = next(run for poll in TestHomeGrown().polls_until_end(connector, "") for run in poll.runs
                if run.native_ref == str(row["id"]))  # fmt: skip
@@ -1599,6 +1643,78 @@ def test_a_rerun_that_arrived_is_not_absent_where_parts_list_no_new_attempt(goes
         connector.act(preview, new_key(), 5)
 
 
+def test_a_poll_keeps_the_runs_beside_one_whose_parts_meet_a_fault_and_the_next_one_reads_it() -> None:
+    """One 502 on one of 200 lists of parts threw the whole poll away: a first poll never ended."""
+    fake, failing = InPlace(), {3, 4}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        match = re.fullmatch(r"/api/runs/(\d+)/parts", request.url.path)
+        return httpx.Response(502) if match and int(match[1]) in failing else fake.handle(request)
+
+    connector = opened(fake, httpx.MockTransport(answer), limit=100, log=None, verbs={}, parts=PARTS)
+    first = connector.poll("", (), 20)
+    assert {str(row["id"]) for row in fake.runs} - {"3", "4"} == {run.native_ref for run in first.runs}
+    assert (2, False, None) == (len(first.skipped), first.complete, first.seen_until)
+    assert all("is read again by the next poll" in item.reason for item in first.skipped)
+    failing.discard(3)
+    second = connector.poll(first.cursor, (), 20)
+    assert "3" in {run.native_ref for run in second.runs}
+    failing.clear()
+    third = connector.poll(second.cursor, (), 20)
+    assert "4" in {run.native_ref for run in third.runs}
+    assert third.complete
+    assert third.seen_until is not None
+
+
+def test_a_page_whose_parts_take_longer_than_a_poll_is_read_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """101 requests at 5 per second do not fit into 20 s: each poll began again, and nothing was ever stored."""
+    fake, now = InPlace(), 0.0
+    for number in range(90):
+        fake.run("load", "active", fake.now - timedelta(minutes=200 - number))
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("connectors.sdk.transport.http.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("connectors.sdk.transport.http.wait_seconds", wait)
+    monkeypatch.setattr(Deadline.__init__, "__defaults__", (lambda: now,))
+    mapping = settings(limit=100, log=None, verbs={}, parts=PARTS)
+    options = HttpOptions.model_validate(mapping).model_copy(update={"requests_per_second": 5.0})
+    connector = open_system(options, "api", lambda _: "let-me-in", fake.transport)
+    seen, cursor, polls = set[str](), "", 0
+    while True:
+        poll = connector.poll(cursor, (), 20)
+        seen, polls = seen | {run.native_ref for run in poll.runs}, polls + 1
+        if not poll.more:
+            break
+        assert cursor != poll.cursor
+        cursor = poll.cursor
+    assert {str(row["id"]) for row in fake.runs} == seen
+    assert 2 == polls
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_parts_of_a_run_never_replace_its_own_start_and_end(own: bool) -> None:
+    """A run that ends after its last part ended with that part, up to 90 s early."""
+    fake = InPlace()
+    row = fake.runs[-1]
+    began, ended = (datetime.fromisoformat(row[name]) for name in ("began", "finished"))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/parts"):
+            return fake.handle(request)
+        at = {"begin": f"{began + timedelta(seconds=20):%FT%TZ}", "end": f"{ended - timedelta(seconds=90):%FT%TZ}"}
+        return httpx.Response(200, json=[{"id": 1, "name": "all", "state": "done", **at}])
+
+    runs = {**settings()["runs"], **({} if own else {"started": "", "ended": ""})}
+    parts = {**PARTS, "started": "begin"}
+    connector = opened(fake, httpx.MockTransport(answer), limit=100, log=None, verbs={}, runs=runs, parts=parts)
+    run = next(run for run in connector.poll("", (), 20).runs if run.native_ref == str(row["id"]))
+    without = began + timedelta(seconds=20), ended - timedelta(seconds=90)
+    assert ((began, ended) if own else without) == (run.started_at, run.ended_at)
+
+
 @pytest.mark.parametrize("shown", ["", "in one", "other"])
 def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(shown: str) -> None:
     """A person's retry was taken for ours."""
@@ -1616,6 +1732,48 @@ def test_a_rerun_under_the_id_of_its_run_is_found_where_the_run_shows_its_key(sh
         assert receipt.native_ref == result.native_ref
     else:
         assert "perhaps it was not started by Headway" in result.why
+
+
+class Linked(HomeGrown):
+    """A rerun is a run of its own that names the first one. Only a start shows its key."""
+
+    def _act(self, path: str, key: str) -> tuple[int, Any]:
+        status, row = super()._act(path, key)
+        if path.endswith("/rerun"):
+            del row["request"]
+            row["retry_of"] = int(path.split("/")[3])
+        return status, row
+
+
+def test_a_rerun_that_names_its_first_run_is_found_by_that_where_it_shows_no_key() -> None:
+    """Each was unknown: the new run "has no field request (runs.key), and may be it"."""
+    fake = Linked()
+    connector = opened(fake, limit=100, runs={**settings()["runs"], "first": "retry_of"})
+    row, preview = rerun_in_place(fake, connector)
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 5), ActionAbsent)
+    connector.act(preview, key, 5)
+    again = str(fake.runs[-1]["id"])
+    assert ActionFound(again, f"run {again} carries it") == connector.look_up(preview, key, 5)
+    with pytest.raises(NotSupported, match=f"the run was repeated since the preview, by run {again}"):
+        connector.act(preview, key, 5)
+    fake.run("load", "done", fake.now, retry_of=None)
+    assert isinstance(connector.look_up(preview, key, 5), ActionFound), "a run of another group is not it"
+    fake._act(f"/api/runs/{row['id']}/rerun", "")  # by a person, as well
+    assert isinstance(connector.look_up(preview, key, 5), ActionUnknown)
+
+
+def test_a_preview_shows_the_path_as_it_is_sent() -> None:
+    """Copied into curl, the id 2026/11/28/rebuild+0001 named another path."""
+    fake = HomeGrown()
+    row = fake.run("load", "crashed", fake.now, id="2026/11/28/rebuild+0001")
+    [call] = (
+        opened(fake)
+        .preview(ActionSpec(Verb.RERUN, RunRef("load", "", row["id"], row["id"]), RunState.FAILED), 5)
+        .native_calls
+    )
+    assert call.startswith("POST https://batch.internal/api/runs/2026%2F11%2F28%2Frebuild%2B0001/rerun ")
+    assert '"<key>"' in call
 
 
 @pytest.mark.parametrize("counts", ["attempts", "starts"])
@@ -2037,6 +2195,51 @@ def test_a_log_that_is_not_read_in_time_says_what_is_missing() -> None:
     assert chunk.text.startswith("0123456789" * (int(match[1]) // 10) + "\n")
 
 
+@pytest.mark.parametrize("by", ["files", "parts"])
+@pytest.mark.parametrize("start", [None, "0"])
+def test_a_step_without_a_log_leaves_that_of_the_others(by: str, start: str | None) -> None:
+    """The step that never began answers 404: the log of each failed run was refused as a whole."""
+    fake, logs = HomeGrown(), {"load": "5 rows\n", "publish": "no route to host\n"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        *_, last = path = request.url.path.split("/")
+        if last == "steps":
+            names = ("load", "publish", "notify")
+            return httpx.Response(200, json=[{"id": name, "name": name, "state": "crashed", **times} for name in names])
+        if "steps" in path:
+            return httpx.Response(200, text=logs[last]) if last in logs else httpx.Response(404)
+        return fake.handle(request)
+
+    times = {name: fake.runs[0][name] for name in ("began", "finished")}
+    steps = {"path": "/api/runs/{id}/steps", "paging": "none", "id": "id"}
+    if by == "files":
+        connector = opened(
+            fake,
+            httpx.MockTransport(answer),
+            log={"path": "/api/runs/{id}/steps/{file}", "files": {**steps, "title": "name"}},
+        )
+    else:
+        parts = {**steps, "name": "name", "state": "state", "started": "began", "ended": "finished"}
+        log = {"path": "/api/runs/{id}/steps/{part}"}
+        connector = opened(fake, httpx.MockTransport(answer), log=log, parts=parts, verbs={})
+    run = RunRef("load", "", "1.1", "1")
+    titles = ("==> load <==\n", "==> publish <==\n") if by == "files" else ("", "")
+    assert f"{titles[0]}5 rows\n{titles[1]}no route to host\n" == connector.log(run, start, 4096, 5).text
+    logs.clear()
+    with pytest.raises(NotSupported, match="has no log"):
+        connector.log(run, start, 4096, 5)
+
+
+def test_a_probe_reads_the_log_of_a_failed_run_where_there_is_one() -> None:
+    """It tried a good run: "read log: held", and the log of each failed run was refused."""
+    fake = HomeGrown()
+    connector = opened(fake)
+    failed = {str(row["id"]) for row in fake.runs if row["status"] == "crashed"}
+    connector.probe(5)
+    [log] = [call for call in fake.requested if call.endswith("/log")]
+    assert log.split("/")[3] in failed
+
+
 def test_a_token_with_a_slash_that_is_not_a_link_stays_whole() -> None:
     fake, tokens = HomeGrown(), list[str]()
 
@@ -2134,20 +2337,23 @@ def test_a_repeated_attempt_begins_when_the_run_alone_says_and_takes_no_request_
 
 
 def test_a_poll_reads_a_bounded_number_of_repeated_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of them took a request each, however many; a start that is not read is unknown."""
+    """A page of them took a request each, however many; the next poll goes on with the rest."""
     monkeypatch.setattr("connectors.http.parts.MAX_PART_READS", 2)
     fake = Retried()
     for row in fake.runs:
         row |= {"tries": 2, "attempts": [{"began": row["began"]}] * 2}
     alone = re.compile(r"GET /api/runs/\d+")
     connector = repeating(fake, rerun=KEYED, **IN_ORDER)
-    for _ in range(2):
+    cursor, latest = "", list[RunRecord]()
+    for _ in range(5):
         fake.requested.clear()
-        poll = connector.poll("", (), 5)
-        latest = [run for run in poll.runs if run.attempt_key.endswith(".2")]
+        poll = connector.poll(cursor, (), 5)
+        cursor = poll.cursor
+        latest += [run for run in poll.runs if run.attempt_key.endswith(".2")]
         assert 2 == sum(alone.fullmatch(call) is not None for call in fake.requested)
-    assert len(fake.runs) == len(latest)
-    assert 4 == sum(run.started_at is not None for run in latest), "two of each poll, and those of before are kept"
+    assert not poll.more
+    assert len(fake.runs) == len({run.attempt_key for run in latest})
+    assert all(run.started_at is not None for run in latest)
 
 
 def test_open_runs_that_no_list_has_are_read_in_turn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -148,6 +149,22 @@ def test_each_fault_fails_its_test(index: int) -> None:
     getattr(ConformanceRun(), test)()
     with pytest.raises((AssertionError, ValueError, TypeError), match=text):
         getattr(ConformanceRun(**{method: fault}), test)()
+
+
+def test_a_source_that_records_a_held_start_as_skipped_started_nothing() -> None:
+    """A "Skipped, flow suspended" of the source counted as "held, and started"."""
+
+    numbers = count()
+
+    def skips(poll: Poll, connector: Faulty) -> Poll:
+        if is_active(connector.fake):
+            return poll
+        skipped = {
+            run.job: replace(run, attempt_key=f"skipped {next(numbers)}", state=RunState.SKIPPED) for run in poll.runs
+        }
+        return replace(poll, runs=(*poll.runs, *skipped.values()))
+
+    getattr(ConformanceRun(poll=skips), DUE)()
 
 
 @pytest.mark.parametrize("limit", ["start", "cancel", "hold", "act", "network"])

@@ -76,11 +76,13 @@ def test_a_missing_profile_is_reported_as_that_and_not_as_missing_rights(
 
 def test_a_web_page_in_the_place_of_aws_is_reported_by_its_title() -> None:
     page = "<!DOCTYPE html><html><head><title>503 &amp; out</title><style>b{}</style></head><body>No.</body></html>"
-    stream = httpx.ByteStream(page.encode())
-    answer = httpx.Response(503, headers={"content-type": "text/html"}, stream=stream)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(503, headers={"content-type": "text/html"}, stream=httpx.ByteStream(page.encode()))
+
     keys = {"access_key_id": {"env": "A"}, "secret_access_key": {"env": "B"}}
     options = EventBridgeOptions.model_validate({"region": "eu-central-1", **keys})
-    connector = EventBridgeConnector(options, lambda _: "x", httpx.MockTransport(lambda _: answer))
+    connector = EventBridgeConnector(options, lambda _: "x", httpx.MockTransport(answer))
     with pytest.raises(SystemUnreachable) as error:
         connector.probe(20)
     assert ' answered 503 with a web page "503 & out", as a proxy or a load balancer does' in str(error.value)

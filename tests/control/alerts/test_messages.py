@@ -153,6 +153,17 @@ def test_an_error_of_several_lines_is_not_shown_again_as_the_end_of_the_log() ->
     assert "Last log lines" not in notice.body
 
 
+@pytest.mark.parametrize("title, is_row", [("retail/rebuild-index", True), ("extract", False), ("", False)])
+def test_a_message_has_the_title_of_a_job_that_its_name_does_not_say(title: str, is_row: bool) -> None:
+    """The mail named "fl_drc6j" alone, an id that nobody knows."""
+    night = night_of("Daily")
+    night.estate = replace(night.estate, jobs={**night.estate.jobs, EXTRACT.id: replace(EXTRACT, title=title)})
+    night.estate = replace(night.estate, incidents=())
+    night.evaluate("03:12")
+    [notice, *_] = night.incident().notices
+    assert is_row == bool(re.search(rf"(?m)^Title +{title}$", notice.body))
+
+
 def test_drift_is_a_change_or_a_finding_but_not_both() -> None:
     night = night_of("Daily")
     seen, text = at("03:00"), "command is now load.sh -v"

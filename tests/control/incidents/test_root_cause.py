@@ -855,3 +855,11 @@ def test_the_error_of_a_job_that_reports_only_an_exit_code_is_a_line_of_its_log(
     ledger.evaluate("03:20")
     separator = ", " if reason.startswith("no log") else ": "
     assert f"exit 3{separator}{reason}".removesuffix(": ") == ledger.incident().reason
+
+
+def test_a_run_that_is_lost_without_an_end_is_red_since_its_start_and_not_since_its_slot() -> None:
+    """A run by hand that has the slot of its date was "failed 20 h ago", half a minute after it had begun."""
+    ledger = night(EXTRACT, deps=[])
+    ledger.run(EXTRACT, "03:10", RunState.LOST, started_at=at("03:40"), ended_at=None)
+    ledger.evaluate("03:41")
+    assert at("03:40") == ledger.incident().failed_since

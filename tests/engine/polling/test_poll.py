@@ -21,7 +21,7 @@ from connectors.sdk.states import SOURCE_SCHEDULE, Capability, RunState
 from connectors.sdk.transport.call_limits import RequestTally
 from console.config.sections import DependencySettings
 from console.domain.dependency import DependencyMode
-from console.domain.ids import micros
+from console.domain.ids import micros, new_action_key
 from console.engine.polling.poller import MATCHING_SECONDS, VERIFY_SECONDS, TargetPoller
 from console.store.config_sync import SyncResult
 from console.store.db.database import Database
@@ -80,6 +80,18 @@ def test_the_business_date_of_the_source_counts_before_the_one_of_the_start(benc
         rows = connection.rows("SELECT period_key, business_date FROM run ORDER BY period_key")
     dates = [str(row[1]) for row in rows]
     assert "2026-11-02" == dates[0] != dates[1]
+
+
+def test_a_repetition_under_the_key_of_another_store_joins_the_run_that_it_repeats(bench: Bench) -> None:
+    """A second Headway repaired the run: here it stayed failed for good, and the repair was a run of its own."""
+    at = present() - timedelta(minutes=10)
+    bench.scheduler.attempt("extract", "a0", RunState.FAILED, at, period_key=None)
+    again = {"again_of": "a0", "action_key": new_action_key(), "period_key": None}
+    bench.scheduler.attempt("extract", "a1", RunState.SUCCEEDED, at + timedelta(minutes=5), **again)
+    bench.one_round()
+    with bench.store.read() as connection:
+        rows = connection.rows("SELECT attempts, state FROM run")
+    assert [(2, "succeeded")] == [(row[0], row[1]) for row in rows]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), AccessRefused("no right to ask")])

@@ -224,6 +224,21 @@ def test_a_former_name_in_the_config_stays_valid_and_is_reported(night: Estate, 
     assert 0 == reads.warnings.config_fault_count()
 
 
+def test_a_title_of_one_job_names_it_in_the_config_where_its_id_says_nothing_to_people(
+    night: Estate, reads: Queries
+) -> None:
+    """The job "fl_drc6j" is "retail/rebuild-index" to everybody, and that name was unknown."""
+    titles = {"fl_drc6j": "retail/rebuild-index", "fl_a": "retail/twice", "fl_b": "retail/twice"}
+    changes = InventoryChanges(new=tuple(record(name, title=title) for name, title in titles.items()))
+    job_id, *_ = write_inventory(night.store, night.host, changes, MIDNIGHT, None)
+    named = "etl-hosts/retail/rebuild-index"
+    unclear = "etl-hosts/retail/twice"
+    result = sync(night, replace(WHOLE, jobs=(JobSetting(named, owner="ann"), JobSetting(unclear))))
+    assert "ann" == night.fetch_one("SELECT owner FROM job WHERE id = :id", id=job_id)
+    assert (unclear,) == result.unmatched
+    assert [unclear] == [*reads.warnings.without_job([named, unclear])]
+
+
 def test_a_former_name_that_another_job_has_now_means_that_one(night: Estate) -> None:
     change = JobChange(night.job_id(), record("db07:extract_all"))
     write_inventory(night.store, night.host, InventoryChanges(changed=(change,)), MIDNIGHT, None)
