@@ -19,7 +19,9 @@ from tests.lab.headway import WORKING, Headway
 from tests.lab.process import tail
 
 TOKEN = "canary-0123456789abcdef"
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 60.0
+EMPTY_REPLY, CONNECTION_RESET = 52, 56
+"""Exit codes of curl."""
 CONFIG = """
 [systems.own]
 kind = "heartbeat"
@@ -47,7 +49,7 @@ class Place:
         (self.folder / "headway.toml").write_text(text)
 
     def curl(self, path: str, *arguments: str, retry: bool = True) -> subprocess.CompletedProcess[str]:
-        again = ["--retry", "60", "--retry-all-errors", "--retry-delay", "1"] if retry else []
+        again = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1"] if retry else []
         url = f"http://127.0.0.1:{self.port}/ping/{TOKEN}{path}"
         argv = ["curl", "-fsS", "-m", "60", *again, *arguments, url]
         return subprocess.run(argv, capture_output=True, text=True, timeout=90)
@@ -100,10 +102,11 @@ def test_a_start_some_minutes_early_is_the_run_of_its_minute(place: Place) -> No
 
 
 def test_what_was_answered_is_ingested_though_the_engine_was_killed_before(place: Place) -> None:
-    """The engine dies each time it has read what came and not stored it yet."""
-    place.write("40s")  # its second poll, which kills it, comes well after the call
+    """The engine dies each time it has read what came and not stored it yet. The call itself wakes the second poll,
+    which may kill the engine before its answer is on the wire."""
+    place.write("10s")
     engine = place.headway.start_engine(HEADWAY_FAILPOINT="poll.after_reply:kill:2")
-    assert 0 == place.curl("/start?rid=1").returncode
+    assert place.curl("/start?rid=1").returncode in (0, EMPTY_REPLY, CONNECTION_RESET)
     place.wait("the engine dies", lambda: not engine.is_running)
     place.headway.stop_engine()
     place.write()
