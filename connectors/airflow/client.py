@@ -259,8 +259,8 @@ class AirflowClient(SignedClient):
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> HttpReply:
-        """One call with our token; an expired token is renewed once. A read that returns 500 is repeated once: a locked
-        SQLite behind Airflow causes it (measured)."""
+        """One call with our token; an expired token is renewed once. A read by POST that returns 500 is repeated
+        once, as the endpoint does for GET: a locked SQLite behind Airflow causes it (measured)."""
         statuses = {*accept, 401, 403} if once else {*accept, 401, 403, 500}
 
         def call(signed: dict[str, str]) -> HttpReply:
@@ -269,7 +269,7 @@ class AirflowClient(SignedClient):
 
         self._account.deadline = self.deadline
         reply = self._account.signed_reply(call, is_stale_token)
-        if reply.status == 500 and self.deadline.left > BUSY_PAUSE_SECONDS:
+        if reply.status == 500 and method != "GET" and self.deadline.left > BUSY_PAUSE_SECONDS:
             wait_seconds(BUSY_PAUSE_SECONDS)
             reply = call(self._account.headers())
         if reply.status < 300 or reply.status in accept:

@@ -44,8 +44,9 @@ _SURROGATE = "[\ud800-\udfff]"
 
 def clean(text: str | bytes, limit: int | None = None) -> str:
     """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD.
-    Variation selectors, which may split a secret or carry hidden text, are removed. A joiner stays where it alters the
-    letters beside it, by the rule for domain names (RFC 5892, CONTEXTJ), and between two emoji.
+    Variation selectors, which may split a secret or carry hidden text, are removed, and the joiners of emoji, of whose
+    width terminals differ. A joiner stays where it alters the letters beside it, by the rule for domain names (RFC
+    5892, CONTEXTJ).
 
     Bytes that are not UTF-8 become `\\xNN`. At most `limit` characters, the last of them "…" when something was cut.
     """
@@ -79,13 +80,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _joiner(match: re.Match[str]) -> str:
-    """The joiner, or its replacement where it alters nothing that is displayed."""
+    """The joiner; nothing between emoji, and its replacement where it alters nothing that is displayed."""
     from idna.core import valid_contextj  # noqa: PLC0415 - its tables are large, and few texts have a joiner
 
     text, at = match.string, match.start()
     before, after = text[max(0, at - _JOINER_CONTEXT) : at], text[at + 1 : at + 1 + _JOINER_CONTEXT]
     if match[0] == "\u200d" and _is_emoji(before[-1:]) and _is_emoji(after[:1]):
-        return match[0]
+        return ""
     try:
         is_valid = valid_contextj(before + match[0] + after, len(before))
     except ValueError:  # beside a character that Unicode does not know

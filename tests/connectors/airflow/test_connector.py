@@ -602,10 +602,11 @@ def test_a_triggerer_that_is_not_deployed_is_not_down_and_a_dead_scheduler_is() 
 
 
 def test_a_dead_scheduler_is_reported_by_polls_and_is_checked_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that cannot be had changes nothing."""
+    """An answer that cannot be had, the second time either, changes nothing."""
     fake, dead = night(), recorded("health")
     dead["scheduler"]["status"] = "unhealthy"
-    answers = [(200, dead), (503, {}), (200, recorded("health")), (200, dead), (503, {})]
+    lost = [(503, {})] * 2
+    answers = [(200, dead), *lost, (200, recorded("health")), (200, dead), *lost]
 
     def handle(request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/monitor/health"):
@@ -617,7 +618,7 @@ def test_a_dead_scheduler_is_reported_by_polls_and_is_checked_once_a_minute(monk
     text = "the scheduler is unhealthy: it sends no heartbeat (the last 2026-11-20T05:02:38"
     for _ in range(2):
         assert connector.poll("", (), 5).stopped.startswith(text)
-    assert 4 == len(answers)
+    assert 6 == len(answers)
     monkeypatch.setattr("connectors.airflow.connector.HEALTH_INTERVAL_SECONDS", 0.0)
     immediate = through(handle)
     for is_stopped in (False, False, True, True):
