@@ -178,7 +178,12 @@ def test_without_the_right_to_list_schedules_all_is_watched_and_nothing_held(fak
 
 def test_schedules_that_cannot_be_read_just_now_leave_no_job_unpaused(fake: FakeStates) -> None:
     """A job that is shown awake because nobody could look would end its drift, and expect starts again."""
-    fake.fault_at["ListSchedules"] = json_error(503, "ServiceUnavailable")
+
+    def unavailable(_: httpx.Request) -> httpx.Response:
+        fake.fault_at["ListSchedules"] = unavailable
+        return json_error(503, "ServiceUnavailable")
+
+    fake.fault_at["ListSchedules"] = unavailable
     with pytest.raises(SystemUnreachable):
         fake.connector().inventory("", 20)
 
