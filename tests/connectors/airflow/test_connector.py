@@ -605,8 +605,8 @@ def test_a_dead_scheduler_is_reported_by_polls_and_is_checked_once_a_minute(monk
     """An answer that cannot be had, the second time either, changes nothing."""
     fake, dead = night(), recorded("health")
     dead["scheduler"]["status"] = "unhealthy"
-    lost = [(503, {})] * 2
-    answers = [(200, dead), *lost, (200, recorded("health")), (200, dead), *lost]
+    well = recorded("health")
+    answers = [(200, dead), (503, dead), (503, dead), (200, well), (200, dead), (503, dead), (503, dead)]
 
     def handle(request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/monitor/health"):
