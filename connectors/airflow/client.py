@@ -14,13 +14,11 @@ from typing import Any
 from connectors.airflow.auth import is_stale_token, public_headers
 from connectors.sdk import fields
 from connectors.sdk.errors import AccessRefused, NotSupported
-from connectors.sdk.settle import wait_seconds
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpAccount, HttpEndpoint, HttpReply, SignedClient, path_segment, refusal
 
 PAGE_LIMIT = 100  # [api] maximum_page_limit, Airflow configuration reference: larger limits are silently clipped to it
 
-BUSY_PAUSE_SECONDS = 0.5
 
 ALL_RUNS_PATH = "/dags/~/dagRuns"
 ALL_TASKS_PATH = "/dags/~/dagRuns/~/taskInstances"
@@ -259,9 +257,8 @@ class AirflowClient(SignedClient):
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> HttpReply:
-        """One call with our token; an expired token is renewed once. A read by POST that returns 500 is repeated
-        once, as the endpoint does for GET: a locked SQLite behind Airflow causes it (measured)."""
-        statuses = {*accept, 401, 403} if once else {*accept, 401, 403, 500}
+        """One call with our token; an expired token is renewed once."""
+        statuses = {*accept, 401, 403}
 
         def call(signed: dict[str, str]) -> HttpReply:
             every, url = {**signed, **(headers or {})}, f"{self.base}{path}"
@@ -269,9 +266,6 @@ class AirflowClient(SignedClient):
 
         self._account.deadline = self.deadline
         reply = self._account.signed_reply(call, is_stale_token)
-        if reply.status == 500 and method != "GET" and self.deadline.left > BUSY_PAUSE_SECONDS:
-            wait_seconds(BUSY_PAUSE_SECONDS)
-            reply = call(self._account.headers())
         if reply.status < 300 or reply.status in accept:
             return reply
         raise refusal(reply, once)

@@ -113,7 +113,7 @@ def read_stamped(line: str, at: datetime, rest: str) -> CronEvent | None:
 
 
 def dropped_crontab(message: str, paths: Iterable[str]) -> str:
-    """The one of these crontabs that the daemon drops by its message; "" where it names none of them."""
+    """The one of these crontabs that the daemon drops by its message; "" where it names another."""
     match = DROPPED.fullmatch(message)
     return "" if match is None else named_crontab(match[1], paths, match[2] or "")
 

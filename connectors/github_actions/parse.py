@@ -238,12 +238,10 @@ class GitHubWorkflowJob:
     def runs_as(self, display_name: str) -> bool:
         """True for a job of a run that is this one, part of its matrix, or a job of the workflow that it calls."""
         for title in (self.title, self.name):
-            first, *parts = _EXPRESSION.split(title) if len(title) < 500 else [title]
-            rest = display_name.removeprefix(first) if display_name.startswith(first) else None
-            for part in parts[:-1]:  # the leftmost one will do; in one expression each of them could be anywhere
-                rest = rest.partition(part)[2] if rest is not None and part in rest else None
-            last = f".*{re.escape(parts[-1])}" if parts else ""
-            if rest is not None and re.fullmatch(rf"{last}( \(.*\))?( / .*)?", rest, re.DOTALL):
+            first, *parts = map(re.escape, _EXPRESSION.split(title) if len(title) < 500 else [title])
+            middle = "".join(f"(?>.*?{part})" for part in parts[:-1])  # atomic: the leftmost place will do
+            last = f".*{parts[-1]}" if parts else ""
+            if re.fullmatch(rf"{first}{middle}{last}( \(.*\))?( / .*)?", display_name, re.DOTALL):
                 return True
         return False
 

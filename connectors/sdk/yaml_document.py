@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 32 * 1024**2
 MOST_REPEATED = 10
-"""How many times as large as it is written a document may become by its aliases and merge keys."""
+"""How many times its own values aliases and merge keys may repeat in a document."""
 MAX_DEPTH = 100
 """libyaml ends the process at some thousands."""
 SMALL = 10_000
@@ -43,7 +43,8 @@ def read_yaml(text: str, loader: type[Any]) -> Any:
 
 
 def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """The number of values that it stands for, by the sizes of nodes that are known. Raises ValueError for a cycle."""
+    """The number of its values with those that aliases repeat, by the known sizes of nodes. Raises ValueError for a
+    cycle."""
     key = id(node)
     if key not in sizes:
         sizes[key] = 0

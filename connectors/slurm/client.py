@@ -157,5 +157,5 @@ def sent(client: SlurmClient, command: ScriptCall, what: str, user: str) -> Scri
         raise AccessRefused(
             f"{what}: {masked_head(part.rest, 200)}. Nothing was done: {permission_fix('of this system', user)}"
         )
-    why = REFUSALS.get(part.kind, f"Slurm says: {masked_head(part.rest, 200)}")
+    why = REFUSALS.get(part.kind, f"Slurm reports: {masked_head(part.rest, 200)}")
     raise NotSupported(f"{what} on {client.where}: {why}.")

@@ -127,6 +127,11 @@ class JobFacts:
     """The schedule at its source, if it changed and is not accepted."""
 
     @property
+    def source_schedule(self) -> Schedule:
+        """The schedule at its source now, accepted or not."""
+        return self.seen_schedule or self.schedule
+
+    @property
     def is_moved(self) -> bool:
         """True if its schedule was changed, and the change is not accepted."""
         return self.seen_schedule is not None

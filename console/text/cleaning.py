@@ -45,7 +45,7 @@ _SURROGATE = "[\ud800-\udfff]"
 def clean(text: str | bytes, limit: int | None = None) -> str:
     """The text without control sequences; newlines stay, tabs become spaces, unsafe characters become U+FFFD.
     Variation selectors, which may split a secret or carry hidden text, are removed, and the joiners of emoji, of whose
-    width terminals differ. A joiner stays where it alters the letters beside it, by the rule for domain names (RFC
+    width terminals differ. A joiner stays where it alters the letters next to it, by the rule for domain names (RFC
     5892, CONTEXTJ).
 
     Bytes that are not UTF-8 become `\\xNN`. At most `limit` characters, the last of them "…" when something was cut.
@@ -89,7 +89,7 @@ def _joiner(match: re.Match[str]) -> str:
         return ""
     try:
         is_valid = valid_contextj(before + match[0] + after, len(before))
-    except ValueError:  # beside a character that Unicode does not know
+    except ValueError:  # next to a character that Unicode does not know
         is_valid = False
     return match[0] if is_valid else REPLACED
 

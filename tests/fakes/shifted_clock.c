@@ -1,5 +1,5 @@
 /* Loaded before libc: the wall clock of a process and of its children is SHIFT_SECONDS ahead of the machine's, or what
-   the file SHIFT_FILE says now (eight bytes, the machine's order); its monotonic clock is not, so that whatever waits
+   the file SHIFT_FILE holds now (eight bytes, the machine's order); its monotonic clock is not, so that whatever waits
    goes on waiting as long as it said. A child that is started with an
    environment of its own has the same clock, and so have the files that are written after SHIFT_BEGAN (the machine's
    clock): older ones keep their times, so that what is compiled stays compiled. */

@@ -171,7 +171,7 @@ RETRY_AFTER_CEILING_SECONDS = 15 * 60.0
 MAX_WAIT_SECONDS = 5.0
 """For a Retry-After within a call."""
 REPEAT_SECONDS = 0.2
-"""Before a GET is repeated whose answer names no Retry-After."""
+"""Before a read is repeated whose answer names no Retry-After."""
 ERROR_TEXT_LIMIT = 200
 ERROR_BYTES = 4096
 ERROR_TEXT_FIELDS = ("detail", "message", "title", "error_description", "error", "errors")
@@ -286,7 +286,7 @@ def _detail_text(detail: Any) -> str:
 
 
 def is_own_fault(status: int) -> bool:
-    """Whether a server says so of itself, and may answer the same request at another time."""
+    """True for a fault of the server itself, which may answer the same request at another time."""
     return status >= 500 and status not in NEVER_5XX
 
 
@@ -448,10 +448,10 @@ class HttpEndpoint:
 
     def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
         """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
-        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time. A GET
-        is sent again once after any 429, and after a fault of the server's own."""
+        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time. What
+        need not be sent `once` is sent again once after any 429, and after a fault of the server's own."""
         reserved = deadline.seconds / 2 if once else 0.0  # a write that runs out of time has an unknown outcome
-        may_repeat = request.method == "GET" and not once
+        may_repeat = not once
         while True:
             self._wait_for_turn(deadline.left - reserved)
             reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)

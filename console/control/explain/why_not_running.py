@@ -219,7 +219,7 @@ def _next(index: EstateIndex, job: JobFacts) -> Iterator[ExplanationStep]:
         yield ExplanationStep(_name(job), "event", text, act=_again(job))
         return
     calendar = index.estate.declared.calendar(job.calendar)
-    schedule = job.seen_schedule or job.schedule
+    schedule = job.source_schedule
     which = clean_line(schedule_text(schedule))
     if job.seen_schedule is not None:
         which += (

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.airflow import client, inventory
+from connectors.airflow import inventory
 from connectors.airflow.auth import PasswordAccount
 from connectors.airflow.client import NEWEST_TESTED, OLDEST_TESTED
 from connectors.airflow.connector import CONNECTOR, AirflowConnector
@@ -196,10 +196,7 @@ def test_another_password_is_sent_to_airflow_2_at_once_and_forgives_the_refusals
 
 
 @pytest.mark.parametrize("answers, check_count", [([500, 200], 2), ([500, 500, 200], 2)], ids=["once", "for longer"])
-def test_a_poll_of_a_locked_database_is_retried_once(
-    monkeypatch: pytest.MonkeyPatch, answers: list[int], check_count: int
-) -> None:
-    monkeypatch.setattr(client, "BUSY_PAUSE_SECONDS", 0.0)
+def test_a_poll_of_a_locked_database_is_retried_once(answers: list[int], check_count: int) -> None:
     fake, requests = night(), list[int]()
 
     def handle(request: httpx.Request) -> httpx.Response:

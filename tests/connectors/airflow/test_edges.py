@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.airflow import client, runs
+from connectors.airflow import runs
 from connectors.sdk.contract import Connector
 from tests.connectors.airflow.support import latest_records, opened
 from tests.fakes.airflow import FakeAirflow
@@ -18,12 +18,6 @@ ON: dict[int, Callable[[FakeAirflow], Connector]] = {
     2: lambda fake: opened(fake, FakeAirflow2(fake).transport),
     3: opened,
 }
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that is answered 500 is made again without a pause."""
-    monkeypatch.setattr(client, "BUSY_PAUSE_SECONDS", 0.0)
 
 
 def inputs(connector: Connector, cursor: str = "") -> tuple[dict[str, Any], str]:

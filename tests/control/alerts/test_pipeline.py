@@ -1240,6 +1240,22 @@ def test_a_failure_long_before_its_deadline_is_notified_only_if_no_later_start_r
     assert [("distant deadline", at("04:02"))] * (not sent) == [(notice.stage, notice.until) for notice in suppressed]
 
 
+def test_a_later_start_that_its_source_does_not_have_any_more_suppresses_nothing() -> None:
+    """Its accepted schedule starts it every quarter of an hour, the changed one at its source once a day."""
+    often = job(1, "hosts/often", replace(daily("03:00"), expression="*/15 * * * *"), cutoff=time(0))
+    often = replace(often, seen_schedule=daily("03:00"), drift_since=at("02:40"))
+    facts = estate(
+        often,
+        services=[service("daily", "16:02", often, cutoff=time(0))],
+        targets=[target(1)],
+        settings=EvaluationSettings(default_route=("default",)),
+    )
+    ledger = Ledger(facts)
+    ledger.evaluate("02:50")
+    fails(ledger, often, "03:00")
+    assert [("opened", "default")] == sent_at(ledger, "03:03")
+
+
 @pytest.mark.parametrize("zone, is_night", [("UTC", True), ("Asia/Tokyo", False)])
 def test_a_failure_long_before_its_deadline_is_suppressed_at_night_alone(zone: str, is_night: bool) -> None:
     """At 03:03 UTC it is noon in Tokyo; the night of an estate in UTC ends at 06:00."""

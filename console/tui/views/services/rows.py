@@ -186,7 +186,7 @@ def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
 
 def _odds(view: ServiceView) -> str:
     """ " 61 %": the chance to be late, of an endangered service before its deadline; not the one after the usual
-    repair, which the verdict beside it does not mean."""
+    repair, which the verdict next to it does not mean."""
     if view.risk is None or view.risk < LEAST or view.delivered is not None or not view.is_endangered:
         return ""
     return "" if view.repair_case is not None else f" {format_percent(min(view.risk, MOST))}"

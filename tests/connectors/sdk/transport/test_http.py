@@ -129,7 +129,8 @@ def test_a_short_retry_after_is_waited_for_within_a_call(
         ("GET", 503, False, 2),
         ("GET", 501, False, 1),
         ("GET", 404, False, 1),
-        ("POST", 502, False, 1),
+        ("POST", 502, False, 2),
+        ("POST", 502, True, 1),
         ("GET", 502, True, 1),
     ],
 )
