@@ -637,7 +637,7 @@ class HttpMapping(StrictOptions):
             )
         if is_counted and self.parts is not None and not (self.verbs.actions or (self.account and self.parts.account)):
             raise ValueError(
-                "verbs.rerun: nothing tells an attempt of Headway from one of a person, so a lost rerun would "
+                "verbs.rerun: an attempt of Headway looks like an attempt of a person, so a lost rerun would "
                 "never be found. Fix: name parts.account and [account]; or, where a retry is a run of its own, send "
                 "{key} and name runs.key, or name runs.first and remove [parts]"
             )
