@@ -27,7 +27,7 @@ from tests.pty.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(900)
 
-UNTIL_ALL_IS_READ = timedelta(seconds=45)
+UNTIL_ALL_IS_READ = timedelta(seconds=105)
 """The least time before the first start: on a busy machine the jobs of every system are read in it."""
 TO_THE_NEXT_START = 150.0
 AIRFLOW_RUN = 150.0
