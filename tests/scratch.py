@@ -8,7 +8,7 @@ from pathlib import Path
 
 MEMORY, DISK = Path("/dev/shm"), Path("/tmp")
 ROOM_BYTES = 8 * 2**30
-"""What has to be free: a whole run leaves a fourth of it."""
+"""What has to be free."""
 
 
 def scratch() -> Path:
