@@ -262,7 +262,9 @@ class AirflowClient(SignedClient):
 
         def call(signed: dict[str, str]) -> HttpReply:
             every, url = {**signed, **(headers or {})}, f"{self.base}{path}"
-            return self.endpoint.call(method, url, self.deadline, headers=every, accept=statuses, once=once, **options)
+            return self.endpoint.call(
+                method, url, self.deadline, headers=every, accept=statuses, once=once, is_read=not once, **options
+            )
 
         self._account.deadline = self.deadline
         reply = self._account.signed_reply(call, is_stale_token)

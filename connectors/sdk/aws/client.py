@@ -216,7 +216,7 @@ class AwsSender:
                 masked_head(f"{self.place}: a name that no address can hold: {error}", 300)
             ) from None
         call = f"{request.method} {url.partition('?')[0]}"
-        reply = self._endpoint.exchange(message, call, self.deadline, self.once)
+        reply = self._endpoint.exchange(message, call, self.deadline, self.once, may_repeat=not self.once)
         self.clock = reply.clock or self.clock
         answer_headers: Any = dict(reply.headers)
         return AWSResponse(url, reply.status, answer_headers, _RawBody(self._checked(reply)))

@@ -410,6 +410,7 @@ class HttpEndpoint:
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         once: bool = False,
+        is_read: bool = False,
         shown: str | None = None,
         end_bytes: int | None = None,
         listed: str = "",
@@ -420,7 +421,7 @@ class HttpEndpoint:
         percent-encoded, and so is a query behind them. `body` goes as JSON, `form` as a form, `content` unchanged.
         `shown`: its text in messages, where it has a query or is itself a secret. `end_bytes`: of a body, however long,
         no more than its end is kept. `listed`: its text in a list of requests, with what it sends and without secrets.
-        `sign` completes the request.
+        `sign` completes the request. `is_read`: it changes nothing, as a GET without `once`.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated but after a 429, and whatever is lost after the first byte
@@ -441,17 +442,18 @@ class HttpEndpoint:
             request.extensions[END_BYTES] = end_bytes
         if listed:
             request.extensions[LISTED] = listed
-        reply = self.exchange(request, call, deadline, once)
+        reply = self.exchange(request, call, deadline, once, may_repeat=is_read or (method == "GET" and not once))
         if 200 <= reply.status < 300 or reply.status in accept:
             return reply
         raise refusal(reply, once)
 
-    def exchange(self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False) -> HttpReply:
+    def exchange(
+        self, request: httpx.Request, call: str, deadline: Deadline, once: bool = False, *, may_repeat: bool = False
+    ) -> HttpReply:
         """The reply to a request, whatever its status. `call` is its name in messages; `once` as for `call`. After a
-        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time. What
-        need not be sent `once` is sent again once after any 429, and after a fault of the server's own."""
+        reply 429 with a short Retry-After, by which nothing was done, it is sent again, as long as there is time. One
+        that `may_repeat` is sent again once after any 429, and after a fault of the server's own."""
         reserved = deadline.seconds / 2 if once else 0.0  # a write that runs out of time has an unknown outcome
-        may_repeat = not once
         while True:
             self._wait_for_turn(deadline.left - reserved)
             reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
@@ -751,7 +753,9 @@ class SignedClient:
 
         def call(signed: dict[str, str]) -> HttpReply:
             every, accepted = {**signed, **(headers or {})}, {*accept, 401}
-            return self.endpoint.call(method, path, self.deadline, headers=every, accept=accepted, sign=sign, **options)
+            return self.endpoint.call(
+                method, path, self.deadline, headers=every, accept=accepted, sign=sign, is_read=True, **options
+            )
 
         return self._account.signed_reply(call)
 

@@ -1006,7 +1006,7 @@ PARTS = {
         ),
         (
             {"parts": {**PARTS, "account": ""}, "log.path": "/{part}", "verbs.rerun": {"path": "/{id}"}},
-            "so a rerun whose reply is lost would never be found. Fix: name parts.account and [account]; or, where a",
+            "so a lost rerun would never be found. Fix: name parts.account and [account]; or, where a",
         ),
         ({"verbs.start": {"path": "/{job}"}}, "could not be checked. Fix: send {key} ["),
         ({"runs.key": ""}, "could not be checked. Fix: name in runs.key where a run shows it, or in verbs.actions"),

@@ -122,20 +122,20 @@ def test_a_short_retry_after_is_waited_for_within_a_call(
 
 
 @pytest.mark.parametrize(
-    "method, status, once, requests",
+    "method, status, once, is_read, requests",
     [
-        ("GET", 429, False, 2),
-        ("GET", 500, False, 2),
-        ("GET", 503, False, 2),
-        ("GET", 501, False, 1),
-        ("GET", 404, False, 1),
-        ("POST", 502, False, 2),
-        ("POST", 502, True, 1),
-        ("GET", 502, True, 1),
+        ("GET", 429, False, False, 2),
+        ("GET", 500, False, False, 2),
+        ("GET", 503, False, False, 2),
+        ("GET", 501, False, False, 1),
+        ("GET", 404, False, False, 1),
+        ("POST", 502, False, False, 1),
+        ("POST", 502, False, True, 2),
+        ("GET", 502, True, False, 1),
     ],
 )
 def test_a_read_that_meets_a_fault_of_the_server_is_sent_again_once(
-    method: str, status: int, once: bool, requests: int
+    method: str, status: int, once: bool, is_read: bool, requests: int
 ) -> None:
     """With 3 % of such answers a list of 100 rows with a request each was never read."""
     sent = list[httpx.Request]()
@@ -145,7 +145,7 @@ def test_a_read_that_meets_a_fault_of_the_server_is_sent_again_once(
         return httpx.Response(status)
 
     with pytest.raises(ConnectorError):
-        endpoint_with(answer).call(method, "/dags", Deadline(10), once=once)
+        endpoint_with(answer).call(method, "/dags", Deadline(10), once=once, is_read=is_read)
     assert requests == len(sent)
 
 
