@@ -321,7 +321,7 @@ def read_crontabs(files: Iterable[CrontabFile], users: frozenset[str] | None) ->
                 else:
                     number, text = job
                     sample, outcome = masked_head(text, SAMPLE), anacron.SKIPS
-                    fix = f'Fix "{sample[:80]}" or comment it out.'
+                    fix = f'Fix "{masked_head(text, 80)}" or comment it out.'
                     faults.append(CrontabFault(table.path, number, "invalid syntax", sample, fix, outcome))
         elif not _is_unread(table):
             table_lines, table_faults = _read_file(table, users)
@@ -391,7 +391,7 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
                 comment = ""
         except TimeFieldError as error:
             is_cut, sample = str(error) == NO_NEWLINE, masked_head(text, SAMPLE)
-            fix = "End it with a newline." if is_cut else f'Fix "{sample[:80]}" or comment it out.'
+            fix = "End it with a newline." if is_cut else f'Fix "{masked_head(text, 80)}" or comment it out.'
             outcome = LINE_NOT_READ if isinstance(error, TimesTooLong) else OF_A_LINE[table.daemon]
             faults.append(CrontabFault(table.path, number, str(error), sample, fix, outcome))
             comment = ""
@@ -460,7 +460,7 @@ def _misread(table: CrontabFile, number: int, text: str) -> Iterator[CrontabFaul
 
     def fault(message: str, part: str, outcome: str) -> CrontabFault:
         sample = masked_head(text, SAMPLE)
-        return CrontabFault(table.path, number, message, sample, f'Fix "{part}" in "{sample[:80]}".', outcome)
+        return CrontabFault(table.path, number, message, sample, f'Fix "{part}" in "{masked_head(text, 80)}".', outcome)
 
     is_logged = table.daemon is not CronDaemon.CRONIE or not text.startswith("-")
     written = _split_times(text if is_logged else text[1:])[0]

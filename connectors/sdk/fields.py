@@ -43,7 +43,10 @@ MASKERS: WeakSet[Masker] = WeakSet()
 
 
 def masked_head(text: str, limit: int) -> str:
-    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found."""
+    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found. What is
+    not cut is masked where it leaves the process, as any other text."""
+    if len(text) <= limit:
+        return text
     maskers = list(MASKERS)
     text = text[: limit + 2 * max((masker.longest for masker in maskers), default=0)]
     for masker in maskers:
