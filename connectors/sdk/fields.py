@@ -43,8 +43,8 @@ MASKERS: WeakSet[Masker] = WeakSet()
 
 
 def masked_head(text: str, limit: int) -> str:
-    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found. What is
-    not cut is masked where it leaves the process, as any other text."""
+    """The beginning of outside text, masked before it is cut: the rest of a secret after a cut is not found.
+    Text that is not cut is masked where it leaves the process, as any other."""
     if len(text) <= limit:
         return text
     maskers = list(MASKERS)

@@ -228,7 +228,7 @@ def number_parameter(name: str, description: str, least: int, most: int, default
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit()) or len(text) > MAX_ID_DIGITS or not least <= int(text) <= most:
-            raise ValueError(f"write a whole number from {least:,} to {most:,}")
+            raise ValueError(f"write a whole number from {least} to {most}")
         return int(text)
 
     bounds = {"type": "integer", "minimum": least, "maximum": most}

@@ -21,8 +21,9 @@ from tests.fakes.github import STORE, FakeGitHub
 from tests.lab.process import Daemon, clean_environment, free_port
 from tests.lab.venvs import CACHE, call, only_one
 
-DESCRIPTION, PRISM = "@octokit/openapi@23.0.2", "@stoplight/prism-cli@5.16.0"
-FOLDER = CACHE / "github-described-23.0.2-5.16.0"
+# the newest prism that runs on Node 18, Debian 12's
+DESCRIPTION, PRISM = "@octokit/openapi@23.0.2", "@stoplight/prism-cli@5.14.2"
+FOLDER = CACHE / "github-described-23.0.2-5.14.2"
 PRUNED = FOLDER / "actions.json"
 PATHS = ("/user", "/repos/{owner}/{repo}", "/repos/{owner}/{repo}/contents/{path}")
 BELOW = "/repos/{owner}/{repo}/actions/"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.records import Schedule
+from console.timing.durations import TICK
 from console.timing.schedule import instants, last_instant, next_instant, schedule_fault, schedule_text
 from tests.deep import few
 
@@ -129,7 +130,7 @@ def test_each_expression_of_a_timer_counts_in_its_own_zone() -> None:
 
 def stepped_back(schedule: Schedule, at: datetime, until: datetime) -> list[datetime]:
     found: list[datetime] = []
-    while (at := last_instant(schedule, at) or until) > until:
+    while (at := last_instant(schedule, at - TICK) or until) > until:
         found.append(at)
     return found
 
