@@ -95,8 +95,9 @@ def in_flight_actions_are_not_looked_up() -> None:
 
 
 def a_lost_lease_stops_no_engine() -> None:
-    """Neither by the time of its last renewal nor by the fence in the store; each alone stops it (test_in_flight)."""
-    patch.object(engine.LeaseWatch, "stopping", lambda self: self.stop.is_set()).start()
+    """Neither by its watch (which ends its workers as soon as a renewal is refused) nor by the fence in the store; each
+    alone stops it (test_in_flight)."""
+    patch.object(engine.LeaseWatch, "stopping", lambda self: False).start()
     patch.object(permission, "check_fence", lambda session, fence: None).start()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,11 +120,14 @@ class CountedTuple(tuple[Any, ...]):
 
 @contextmanager
 def counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Counts what SQLite executes, and lines of Python that this thread runs."""
-    start, steps, connections = SqliteAdapter.__init__, list[None](), list[Any]()
+    """Counts what SQLite executes and lines of Python, both of this thread: engines of other tests may still be ending.
+    """
+    start, steps, connections, own = SqliteAdapter.__init__, list[None](), list[Any](), threading.get_ident()
 
     def counting(session: SqliteAdapter, raw: Any) -> None:
         start(session, raw)
+        if threading.get_ident() != own:
+            return
         raw.set_progress_handler(partial(steps.append, None), 1)
         connections.append(raw)
 
