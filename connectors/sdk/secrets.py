@@ -14,6 +14,7 @@ import select
 import shlex
 import signal
 import stat
+import string
 import subprocess
 import threading
 import time
@@ -43,10 +44,15 @@ SHORTEST_PART = 6
 """Shortest beginning or end of a secret that is masked where a text was cut."""
 _CODED = "[A-Za-z0-9+/=_-]"
 _CODED_SIGN = re.compile(_CODED)
-_BETWEEN = re.compile(r"[\s:_-]+")
-_LOWER: dict[int, str | None] = {ord(sign): sign.lower() for sign in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_LOWER: dict[int, str | None] = {ord(sign): sign.lower() for sign in string.ascii_uppercase}
 """Only letters whose lower case has the same length."""
-_SQUEEZED = _LOWER | dict.fromkeys(map(ord, " \t\n\r\f\v:_-"))
+_SEPARATORS = (
+    f"{string.punctuation}{string.whitespace}\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+    + "".join(map(chr, range(0x2000, 0x200B)))
+)
+_BETWEEN = re.compile(f"[{re.escape(_SEPARATORS)}]+")
+_SQUEEZED = _LOWER | dict.fromkeys(map(ord, _SEPARATORS))
+"""Letters and digits alone: programs wrap, quote, prefix and join a text by any other character."""
 INHERITED_VARIABLES = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "GNUPGHOME",
      "PASSWORD_STORE_DIR", "DBUS_SESSION_BUS_ADDRESS"}
@@ -169,7 +175,7 @@ class SecretStore:
         self._edges: dict[str, int] = {}
         """Forms inside of more in base64 or base32 -> characters before and after them that hold bits of the secret."""
         self._squeezed: dict[str, int] = {}
-        """Forms in lower case without spaces, line ends and dashes."""
+        """Forms in lower case, without separators."""
         self._lock = threading.Lock()
         MASKERS.add(self)
 
@@ -214,19 +220,25 @@ class SecretStore:
                 edge = f"{_CODED}{{0,{self._edges[form]}}}" if form in self._edges else ""
                 text = re.sub(f"{edge}{re.escape(form)}{edge}", MASK, text) if edge else text.replace(form, MASK)
         secret = bytearray(len(text))
-        squeezed = text.translate(_SQUEEZED)
-        if written := [form for form in self._squeezed if form in squeezed]:
-            view = _View(text.translate(_LOWER), _BETWEEN, lambda _: "")
-            for form in written:
-                _mark(secret, view, form, self._squeezed[form])
+        self._mark_squeezed(secret, text)
         for view in _views(text):
             for form in self._forms:
                 _mark(secret, view, form)
+            self._mark_squeezed(secret, view)
         masked, done = [], 0
         for match in re.finditer(b"\1+", secret):
             masked += [text[done : match.start()], MASK]
             done = match.end()
         return "".join([*masked, text[done:]])
+
+    def _mark_squeezed(self, secret: bytearray, of: str | _View) -> None:
+        squeezed = (of if isinstance(of, str) else of.text).translate(_SQUEEZED)
+        if written := [form for form in self._squeezed if form in squeezed]:
+            view = _View(of, _BETWEEN, lambda _: "")
+            view.text = view.text.translate(_LOWER)
+            for form in written:
+                # in a text that is read otherwise, what is around it may be a word before or after it
+                _mark(secret, view, form, self._squeezed[form] if isinstance(of, str) else 0)
 
     def mask_part(self, text: str, begins_cut: bool, ends_cut: bool) -> str:
         """The masked text of a part of a log, also without the rest of a secret at an end where it was cut."""

@@ -37,11 +37,11 @@ END $$;
 DO $$
 DECLARE
     name regprocedure;
-BEGIN  -- who is not the database's owner, or a superuser, only gets warnings: docs/security.md, "Not defended"
+BEGIN  -- only by the database's owner, and by a superuser: docs/security.md, "Not defended"
     EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO headway_store_engine', current_database());
     EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     FOR name IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
-        AND (p.proname ~ '^lo_' OR p.proname = 'lowrite') LOOP
+        AND (p.proname ~ '^lo_' OR p.proname = 'lowrite') AND pg_has_role(p.proowner, 'USAGE') LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
     END LOOP;
 END $$;

@@ -22,6 +22,7 @@ import pytest
 import structlog
 from psycopg import sql
 
+from connectors.sdk.errors import SystemUnreachable
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import Capability, RunState, Verb
 from console.config.sections import ActingSettings, PermissionSettings
@@ -43,6 +44,7 @@ from console.store.errors import KeyReused, NotAllowed, StoreUnusable
 from console.store.new_actions import SENT_BY
 from console.store.queries import open_queries
 from console.store.request_queue import check_key
+from console.timing.clock import wait_seconds
 from console.web.visitor import login_url
 from tests.engine.bench import Sink, estate_config, poll_all, wait_until_sent
 from tests.engine.test_mcp_server import answering, called, tool_calls
@@ -220,20 +222,24 @@ def people(postgres: PostgresServer) -> None:
     postgres.execute("GRANT approvers TO carol")
 
 
-@pytest.fixture
-def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path) -> Iterator[Team]:
-    database = store_dsn.rpartition("/")[2]
-    open_database(store_dsn).close()
+def make_granted(postgres: PostgresServer, dsn: str) -> None:
+    """The tables, and the roles of the people."""
+    open_database(dsn).close()
     for _ in range(2):  # it changes nothing twice
-        with psycopg.connect(store_dsn, autocommit=True) as connection:
+        with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(GRANTS.read_bytes())
     for login, role in LOGINS.items():
         query = sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"headway_store_{role}"), sql.Identifier(login))
         postgres.execute(query)
+
+
+@contextlib.contextmanager
+def working_team(postgres: PostgresServer, dsn: str, folder: Path) -> Iterator[Team]:
+    database = dsn.rpartition("/")[2]
     scheduler = FakeScheduler(capabilities=frozenset(Capability))
     scheduler.job("extract")
     scheduler.job("load")
-    config = estate_config(tmp_path, scheduler)
+    config = estate_config(folder, scheduler)
     permitted = tuple(PermissionSettings.model_validate({"who": (who,), "role": role}) for who, role in PERMITTED)
     config = replace(config, permissions=permitted)
     store = open_database(f"postgresql://watcher:watcher-pw@127.0.0.1:{postgres.port}/{database}")
@@ -250,6 +256,13 @@ def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Pat
     finally:
         parts.finish()
         store.close()
+
+
+@pytest.fixture
+def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path) -> Iterator[Team]:
+    make_granted(postgres, store_dsn)
+    with working_team(postgres, store_dsn, tmp_path) as team:
+        yield team
 
 
 def test_an_engine_with_no_more_than_its_role_polls_judges_sends_and_answers(shared: Team) -> None:
@@ -447,6 +460,97 @@ def test_no_transaction_of_a_client_stops_the_engine(shared: Team) -> None:
     assert [("ada", "on")] == shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'freeze%'")
 
 
+HELD_SECONDS = 40.0
+"""Longer than any timeout of the store: 10, 20 and 30 s."""
+HELD: Mapping[str, tuple[tuple[Any, ...], ...]] = {
+    **{name: (values,) for name, values in FUNCTIONS.items()},
+    "headway_steer_plan": tuple((1, f"{how} plan", "x", "here") for how in ("pause", "resume", "abort")),
+    "headway_pause_polling": (("fake", 0, "over", "here"),),
+    "headway_switch": tuple(
+        (name, value, "x", "here") for name, value in (("freeze", "on"), ("mode", "shadow"), ("system fake", "shadow"))
+    ),
+}
+
+
+def age_under(team: Team, function: str) -> float:
+    """Seconds between two heartbeats of the engine, at most, while alice's transaction with this function is open and
+    the engine writes every row that it is about: of an approved action until its end, of those that are withdrawn and
+    expire, of a plan and its step."""
+    permit(team, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
+    plan = team.call("alice", "headway_start_plan", *changed(PLAN, {0: "p0"}))
+    withdrawn, expired = new_action_key(), new_action_key()
+    for key in (withdrawn, expired):
+        team.call("alice", "headway_act", *changed(FORGED, {0: key}))
+    team.turn()
+    with open_queries(team.url("carol")) as reads:
+        [waiting] = [one for one in reads.approvals.list_approvals() if one.key not in (withdrawn, expired)]
+    ages, over = [0.0], threading.Event()
+
+    def beat() -> None:
+        last = time.monotonic()
+        while not over.wait(0.5):
+            if is_written(team.store):
+                last, before = time.monotonic(), last
+                ages.append(last - before)
+        ages.append(time.monotonic() - last)
+
+    with psycopg.connect(team.url("alice")) as alice, ThreadPoolExecutor(1) as pool:
+        for values in HELD[function]:
+            call(alice, function, *values)
+        began, beats = time.monotonic(), pool.submit(beat)
+        try:
+            approved = team.requests("carol").approve(waiting.key, waiting.digest)
+            ended = team.requests("ada").withdraw(withdrawn, "not needed")
+            assert [(True, "")] * 2 == [team.answer("carol", approved), team.answer("ada", ended)]
+            with team.store.write(team.fence) as session:
+                session.rows("UPDATE action SET requested_us = 0 WHERE key = ?", (expired,))
+            for refuse, overlap in (
+                (SystemUnreachable("down"), None),
+                (None, "extract runs since 03:10"),
+                (None, None),
+            ):
+                team.scheduler.refuse, team.scheduler.overlap = refuse, overlap
+                team.turn()
+            for name in ("a2", "a3"):
+                more = {"action_key": waiting.key, "period_key": None}
+                team.scheduler.attempt("extract", name, RunState.FAILED, datetime.now(UTC), **more)
+                poll_all(team.parts, team.fence)
+                team.parts.evaluator.step(team.fence)
+                team.turn()
+            while time.monotonic() - began < HELD_SECONDS:
+                team.turn()
+                team.carry_out()
+                wait_seconds(1)
+        finally:
+            over.set()
+            beats.result(60)
+        alice.rollback()
+    states = dict(team.rows("SELECT key, state FROM action WHERE key <> 'x'"))
+    assert ("refused", "refused") == (states[withdrawn], states[expired]), function
+    assert [("stopped", "failed")] == team.rows("SELECT p.state, s.state FROM plan p, plan_step s"), function
+    assert plan == 1
+    return max(ages)
+
+
+def test_no_function_alone_keeps_the_engine_from_writing_however_long_its_transaction_is_open(
+    postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path
+) -> None:
+    """Each in a store of its own, side by side: what one function locks hides nothing that another does."""
+    make_granted(postgres, store_dsn)
+    template = sql.Identifier(store_dsn.rpartition("/")[2])
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(HELD)) as pool:
+        ages = {}
+        for function in HELD:
+            name = sql.Identifier(f"{store_dsn.rpartition('/')[2]}_{function}")
+            postgres.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template), database="postgres")
+            dsn = f"{store_dsn}_{function}"
+            stack.callback(postgres.drop_database, dsn)
+            (folder := tmp_path / function).mkdir()
+            team = stack.enter_context(working_team(postgres, dsn, folder))
+            ages[function] = pool.submit(age_under, team, function)
+        assert {} == {function: age for function, age in ages.items() if age.result() >= 5}
+
+
 def test_a_lock_of_whoever_it_may_be_delays_what_needs_it_alone_and_is_named(shared: Team) -> None:
     """The owner's psql, or a function of a later version: the engine tries again later, and keeps its lease."""
     key = shared.ask("alice")
@@ -523,16 +627,39 @@ def test_an_approver_who_held_the_order_back_resumes_no_plan_that_has_begun(shar
     assert [("paused",)] == shared.rows("SELECT state FROM plan")
 
 
+FOREIGN: tuple[LiteralString, ...] = (
+    "CREATE FUNCTION thaw() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "CREATE FUNCTION same(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'",
+    "CREATE TRIGGER thaw BEFORE INSERT ON switch FOR EACH ROW EXECUTE FUNCTION thaw()",
+    "CREATE RULE approve AS ON INSERT TO plan DO ALSO NOTHING",
+    "ALTER TABLE action ALTER approved_by SET DEFAULT CURRENT_USER",
+    "ALTER TABLE action ALTER approved_us SET DEFAULT 1",
+    "ALTER TABLE switch ADD CONSTRAINT live CHECK (same(value) <> 'x')",
+    "CREATE INDEX late ON switch (same(value))",
+    "CREATE INDEX partial ON switch (value) WHERE same(value) = 'on'",
+    "CREATE UNIQUE INDEX one ON request (requested_by)",
+    "CREATE POLICY hidden ON switch USING (name <> 'freeze')",
+    "ALTER TABLE switch ENABLE ROW LEVEL SECURITY",
+    "CREATE TABLE more () INHERITS (permission)",
+    "ALTER TABLE hold ADD CONSTRAINT along FOREIGN KEY (key) REFERENCES action ON DELETE CASCADE",
+    "CREATE OR REPLACE FUNCTION headway_audit_refuses() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+)
+FOREIGN_NAMES = (
+    "constraint along on hold", "constraint live on switch", "default of action.approved_by",
+    "default of action.approved_us", "index late on switch", "index one on request", "index partial on switch",
+    "policy hidden on switch", "row security of switch", "rule approve on plan", "table more inherits permission",
+    "trigger audit_refuses on audit", "trigger audit_refuses_truncate on audit", "trigger thaw on switch",
+)  # fmt: skip
+
+
 def test_what_headway_did_not_make_in_the_database_is_named_and_starts_no_engine(shared: Team) -> None:
     with psycopg.connect(shared.owner_url, autocommit=True) as owner:
-        owner.execute("CREATE FUNCTION thaw() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
-        owner.execute("CREATE TRIGGER thaw BEFORE INSERT ON switch FOR EACH ROW EXECUTE FUNCTION thaw()")
-        owner.execute("CREATE RULE approve AS ON INSERT TO plan DO ALSO NOTHING")
-        owner.execute("ALTER TABLE action ALTER approved_by SET DEFAULT lower('CAROL')")
-    foreign = ("default of action.approved_by", "rule approve on plan", "trigger thaw on switch")
+        for statement in FOREIGN:
+            owner.execute(statement)
     with open_queries(shared.url("vera")) as reads:
-        assert foreign == reads.audit.verify_audit().foreign_objects
-    with pytest.raises(StoreUnusable, match=f"Headway did not make: {', '.join(foreign)}. Fix: as the owner, drop it"):
+        assert FOREIGN_NAMES == reads.audit.verify_audit().foreign_objects
+    text = f"Headway did not make: {', '.join(FOREIGN_NAMES)}. Fix: as the owner, drop it"
+    with pytest.raises(StoreUnusable, match=text):
         open_database(shared.url("watcher"))
 
 
@@ -743,6 +870,18 @@ def test_keys_are_each_logins_own(shared: Team) -> None:
         check_key(session, "k.1", "alice")
     with shared.store.read() as session:
         check_key(session, "k.3", "ada")
+
+
+def test_the_owner_who_is_no_superuser_applies_the_grants(postgres: PostgresServer, store_dsn: str) -> None:
+    """As docs/several-engines.md has it."""
+    name = sql.Identifier(store_dsn.rpartition("/")[2])
+    postgres.execute(sql.SQL("DROP ROLE IF EXISTS steward; CREATE ROLE steward LOGIN CREATEROLE PASSWORD 'steward-pw'"))
+    postgres.execute(sql.SQL("ALTER DATABASE {} OWNER TO steward").format(name))
+    url = f"postgresql://steward:steward-pw@127.0.0.1:{postgres.port}/{store_dsn.rpartition('/')[2]}"
+    open_database(url).close()
+    for _ in range(2):
+        with psycopg.connect(url, autocommit=True) as owner:
+            owner.execute(GRANTS.read_bytes())
 
 
 def test_a_login_fills_neither_the_disk_nor_the_dumps(shared: Team) -> None:

@@ -16,23 +16,44 @@ from console.store.errors import StoreUnusable
 SQLITE_DIGEST = "7c8b9952a4ac415221bf9c01d3f00d32e3d6a77eff49eb416957f06f2c023950"
 """The digest of a new file's objects: without it each check would have to make a new store (a test compares)."""
 _SQLITE_OBJECTS = (
-    "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+    "SELECT type, name, tbl_name, sql FROM sqlite_master"
+    " WHERE sql IS NOT NULL AND NOT (type = 'table' AND name LIKE 'sqlite!_%' ESCAPE '!')"
 )
+"""Without SQLite's own tables and indexes. Only tables of that name are SQLite's own: PRAGMA writable_schema gives any
+name to a trigger."""
 _POSTGRES_FOREIGN = """
-    WITH ours AS (SELECT c.oid, c.relname FROM pg_class c JOIN pg_class a ON a.relnamespace = c.relnamespace
-        WHERE a.oid = CAST('audit' AS regclass))
+    WITH ours AS (SELECT c.oid, c.relname, c.relrowsecurity FROM pg_class c JOIN pg_class a
+        ON a.relnamespace = c.relnamespace AND c.relkind IN ('r', 'p') WHERE a.oid = CAST('audit' AS regclass)),
+    calling AS (SELECT d.classid, d.objid FROM pg_depend d WHERE d.refclassid = CAST('pg_proc' AS regclass))
     SELECT 'trigger ' || t.tgname || ' on ' || c.relname AS name FROM pg_trigger t JOIN ours c ON c.oid = t.tgrelid
-    WHERE NOT t.tgisinternal AND NOT (c.relname = 'audit' AND CAST(t.tgname AS TEXT) = ANY (?))
+    JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal AND NOT (c.relname = 'audit' AND t.tgqual IS NULL
+        AND t.tgname || ' ' || t.tgtype || ' ' || md5(p.prosrc) = ANY (?))
     UNION ALL SELECT 'rule ' || r.rulename || ' on ' || c.relname FROM pg_rewrite r JOIN ours c ON c.oid = r.ev_class
-    WHERE r.rulename <> '_RETURN'
+    UNION ALL SELECT 'policy ' || p.polname || ' on ' || c.relname FROM pg_policy p JOIN ours c ON c.oid = p.polrelid
+    UNION ALL SELECT 'row security of ' || c.relname FROM ours c WHERE c.relrowsecurity
+    UNION ALL SELECT 'table ' || CAST(i.inhrelid AS regclass) || ' inherits ' || c.relname
+    FROM pg_inherits i JOIN ours c ON c.oid = i.inhparent
+    UNION ALL SELECT 'constraint ' || k.conname || ' on ' || c.relname FROM pg_constraint k
+    JOIN ours c ON c.oid = k.conrelid WHERE k.contype IN ('c', 'x') OR k.confupdtype NOT IN ('a', ' ')
+    OR k.confdeltype NOT IN ('a', ' ')
+    UNION ALL SELECT 'index ' || CAST(x.indexrelid AS regclass) || ' on ' || c.relname FROM pg_index x
+    JOIN ours c ON c.oid = x.indrelid WHERE x.indexprs IS NOT NULL
+    OR (x.indisunique AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid))
+    OR (CAST('pg_class' AS regclass), x.indexrelid) IN (SELECT classid, objid FROM calling)
     UNION ALL SELECT 'default of ' || c.relname || '.' || f.attname FROM pg_attrdef d JOIN ours c ON c.oid = d.adrelid
     JOIN pg_attribute f ON f.attrelid = d.adrelid AND f.attnum = d.adnum
-    WHERE pg_get_expr(d.adbin, d.adrelid) ~ '[(]' AND pg_get_expr(d.adbin, d.adrelid) !~ '^nextval[(]'
+    WHERE NOT f.attnotnull OR pg_get_expr(d.adbin, d.adrelid) !~ '^(nextval[(]|true|false|[''0-9-])'
+    OR (CAST('pg_attrdef' AS regclass), d.oid) IN (SELECT classid, objid FROM calling)
     ORDER BY 1"""
-"""On PostgreSQL only the owner can add any; the bodies of our own are not compared."""
+"""On PostgreSQL only the owner can add any. Our defaults are constants of columns that are never null; a constant that
+replaces one is not named."""
 
-AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses", "audit_refuses_truncate")
-"""On PostgreSQL."""
+AUDIT_TRIGGERS = {
+    "audit_notes_last": "5 82f371c370346885bcada8ebec83a68f",
+    "audit_refuses": "27 286c36d9175dda2f1647a372157bd735",
+    "audit_refuses_truncate": "34 286c36d9175dda2f1647a372157bd735",
+}
+"""On PostgreSQL: name -> type and digest of the function's body."""
 Objects = Mapping[tuple[str, str], tuple[str, str]]
 """(type, name) -> (table, definition)."""
 
@@ -65,7 +86,10 @@ def sqlite_foreign(session: Session) -> tuple[str, ...]:
 
 def postgres_foreign(session: Session) -> tuple[str, ...]:
     """As `sqlite_foreign`, of a server's database."""
-    return tuple(row.name for row in session.rows(_POSTGRES_FOREIGN, (list(AUDIT_TRIGGERS),)))
+    return tuple(
+        row.name
+        for row in session.rows(_POSTGRES_FOREIGN, ([f"{name} {own}" for name, own in AUDIT_TRIGGERS.items()],))
+    )
 
 
 def make_store(path: Path) -> None:

@@ -176,8 +176,8 @@ LONG = "CANARY-cmd-S3cret/Key+9q"
 WIDE = LONG.encode("utf-16-le")
 
 
-def wrapped(text: str, width: int) -> str:
-    return "\n  ".join(text[at : at + width] for at in range(0, len(text), width))
+def wrapped(text: str, width: int, by: str = "\n  ") -> str:
+    return by.join(text[at : at + width] for at in range(0, len(text), width))
 
 
 @pytest.mark.parametrize(
@@ -189,6 +189,9 @@ def wrapped(text: str, width: int) -> str:
         b64encode(b64encode(LONG.encode())).decode(), b64encode(b64encode(f"user:{LONG}".encode())).decode(),
         LONG.encode("utf-16-le").decode("latin-1"), LONG.lower(), LONG.upper(), " ".join(LONG), "-".join(LONG),
         wrapped(b64encode(b"u:" + LONG.encode()).decode(), 16),
+        *(wrapped(b64encode(LONG.encode()).decode(), 12, by) for by in ("\n> ", "\n#", "\n+", "|\n|", '", "', "\\\n")),
+        wrapped(LONG, 8, '" + "'), wrapped(LONG, 8, "=\n"), ".".join(LONG), "\u00a0".join(LONG),
+        json.dumps(wrapped(b64encode(LONG.encode()).decode(), 12)), quote(LONG.upper(), safe=""),
     ],
 )  # fmt: skip
 def test_a_secret_in_other_forms_is_masked(secrets: SecretStore, written: str) -> None:

@@ -225,9 +225,12 @@ BEGIN UPDATE action SET approved_by = 'carol', approved_us = NEW.requested_us WH
 CREATE VIEW audit_view AS SELECT * FROM audit;
 DROP INDEX action_run;
 CREATE UNIQUE INDEX action_run ON action (verb);
+PRAGMA writable_schema = ON;
+INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql) VALUES ('trigger', 'sqlite_thaw', 'switch', 0,
+    'CREATE TRIGGER sqlite_thaw AFTER DELETE ON switch BEGIN DELETE FROM switch; END');
 """
-FOREIGN = ("index action_run on action", "trigger approve on action", "trigger thaw on switch",
-           "trigger thaw_too on switch", "view audit_view")  # fmt: skip
+FOREIGN = ("index action_run on action", "trigger approve on action", "trigger sqlite_thaw on switch",
+           "trigger thaw on switch", "trigger thaw_too on switch", "view audit_view")  # fmt: skip
 
 
 def test_a_restore_takes_over_rows_alone_and_freezes_whatever_the_copy_holds(path: Path, tmp_path: Path) -> None:
@@ -235,9 +238,14 @@ def test_a_restore_takes_over_rows_alone_and_freezes_whatever_the_copy_holds(pat
     back_up(path, copy)
     with sqlite3.connect(copy) as connection:
         connection.executescript(TRIGGERS)
+        connection.execute(
+            "INSERT INTO request (kind, arguments, requested_by, requested_us, state, answer)"
+            """ VALUES ('resume plan', '{"plan": 1, "is_own": true, "from": "", "why": ""}', 'x', 1, 'ordered', '{}')"""
+        )
     connection.close()
     summary, _ = restore(copy, new, "desk", NOW)
     assert FOREIGN == summary.foreign_objects
+    assert [("refused",)] == rows(new, "SELECT state FROM request")
     assert [("on",)] == rows(new, "SELECT value FROM switch WHERE name = 'freeze'")
     for table in ("run", "job", "alert", "shard"):
         assert rows(path, f"SELECT * FROM {table} ORDER BY 1") == rows(new, f"SELECT * FROM {table} ORDER BY 1")
