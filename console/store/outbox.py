@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 from console.domain.alert import NEEDS_PERSON, AlertKind
 from console.domain.estate import PlanFacts
+from console.domain.ids import optional_instant
 from console.domain.request import RequestKind
+from console.domain.service import RepairCase, repair_case
 from console.store import audit
 from console.store.alerts import DIGEST, GROUP, HEADWAY, HEADWAY_RESOLVED, PERSON, TEST
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values
 from console.store.plan_steps import PLAN_FACTS
-from console.store.row_values import from_row
+from console.store.row_values import from_row, parse_reasons
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 _SENT_BEFORE = (
@@ -194,6 +196,8 @@ class AlertedService:
     deadline: datetime
     act_by: datetime | None
     expected: datetime | None
+    repair_case: RepairCase | None = None
+    """The case of `expected`; None if it waits for no repair."""
 
 
 _RELEASE = (
@@ -240,7 +244,9 @@ _ALERTED = (
 )
 _SERVICES = (
     "SELECT x.incident_id, s.name, s.title, s.tier, x.business_date, x.timeliness, x.deadline_us, x.act_by_us,"
-    " x.expected_us FROM {keys} JOIN incident_service x ON x.incident_id = k.a JOIN service s ON s.id = x.service_id"
+    " x.expected_us, x.reasons, d.p_late, d.delivered_us FROM {keys} JOIN incident_service x ON x.incident_id = k.a"
+    " JOIN service s ON s.id = x.service_id LEFT JOIN service_day d ON d.service_id = x.service_id"
+    " AND d.business_date = x.business_date AND d.submission = x.submission"
     " ORDER BY x.incident_id, s.tier, s.name, x.business_date"
 )
 _MERGED = (
@@ -375,11 +381,17 @@ def incidents_of_alert(store: Database, alert_id: int) -> list[tuple[AlertedInci
         )
         ids = [row.incident_id for row in alerts]
         incidents = [from_row(AlertedIncident, row) for row in session.by_keys(_ALERTED, ids)]
-        services = [from_row(AlertedService, row) for row in session.by_keys(_SERVICES, ids)]
+        services = [_alerted_service(row) for row in session.by_keys(_SERVICES, ids)]
     own = {
         incident.id: [service for service in services if service.incident_id == incident.id] for incident in incidents
     }
     return [(incident, own[incident.id]) for incident in sorted(incidents, key=lambda incident: incident.id)]
+
+
+def _alerted_service(row: Row) -> AlertedService:
+    is_open = row.delivered_us is None
+    case = repair_case(optional_instant(row.act_by_us), row.p_late, parse_reasons(row.reasons)) if is_open else None
+    return from_row(AlertedService, row, repair_case=case)
 
 
 def mark_sending(store: Database, fence: int, delivery_id: int, now_us: int) -> None:
