@@ -73,13 +73,19 @@ def run_forecast(arguments: argparse.Namespace) -> int:
             return _print_job_forecast(arguments, reads, name)
         if name:
             return _print_service_forecast(arguments, reads, name)
+
+    def expected(service: ServiceView) -> str:
+        """With its case, unless the risk before it has that."""
+        text = expected_text(service, now)
+        return text if service.risk is not None else with_case(service, text)
+
     pending = [service for service in by_urgency(services) if service.is_promised and service.delivered is None]
     rows = table(
         pending,
         ValueColumn("service", lambda service: service.title, 12),
         ValueColumn("deadline", lambda service: clock_cell(service.deadline, now)),
         ValueColumn("risk", _risk_cell),
-        ValueColumn("expected", lambda service: expected_text(service, now), drop=3),
+        ValueColumn("expected", expected, drop=3),
         ValueColumn("status", status_label, drop=2),
         ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
         ValueColumn("why", lambda service: in_display_zone(service.reason, now, service.zone), 20),
@@ -172,6 +178,7 @@ def forecast_document(service: ServiceView) -> dict[str, Any]:
         "p80": service.p80,
         "p90": service.late,
         "p95": service.p95,
+        "repair_case": service.repair_case,
         "act_by": service.act_by,
         "green_by": service.green_by,
         "runs": service.nights,
@@ -189,7 +196,7 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
     if service.p80 is not None and service.delivered is None:
         shares = [("50 %", service.expected), ("80 %", service.p80), ("90 %", service.late), ("95 %", service.p95)]
         times = [f"{clock_cell(at, now)} in {share}" for share, at in shares if at is not None]
-        yield f"done by   {', '.join(times)}"
+        yield f"done by   {with_case(service, ', '.join(times))}"
     if service.act_by is not None:
         yield f"act by    {act_by_text(service.act_by, now)}"
     yield f"path      critical: {critical_path_text(service) or NO_FORECAST}"
@@ -403,7 +410,7 @@ def timeline_table(lanes: Sequence[TimelineLane], near: datetime) -> Table:
         ValueColumn("due", lambda lane: status(lane)[1], drop=2),
         ValueColumn("ran", lambda lane: status(lane)[2], drop=1),
         ValueColumn("done", lambda lane: clock(lane.done)),
-        ValueColumn("expected", lambda lane: clock(lane.expected)),
+        ValueColumn("expected", lambda lane: with_case(lane, clock(lane.expected))),
         ValueColumn("p95", lambda lane: clock(lane.late), drop=3),
     )
 
@@ -440,6 +447,7 @@ def timeline_document(night: TimelineView, lanes: Sequence[TimelineLane], at: da
                 "done": lane.done,
                 "expected": lane.expected,
                 "late": lane.late,
+                "repair_case": lane.repair_case,
                 "source": lane.job.source if lane.job is not None else None,
                 "bars": [{"kind": bar.kind, "start": bar.start, "end": bar.end, "state": bar.state or None}
                          for bar in lane.bars],

@@ -32,6 +32,7 @@ from console.cli.output import (
 )
 from console.cli.reader import fresh_store_reader, store_reader, store_url_of
 from console.cli.requests import require_engine, wait_for_answer
+from console.control.explain.timeline import TimelineLane
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
@@ -246,7 +247,7 @@ def slack_text(service: ServiceView, now: datetime) -> str:
     if service.delivered is not None or service.expected is None or slack is None:
         return "–"
     text = "+" * (slack >= timedelta(0)) + format_duration(slack.total_seconds())
-    return f"{text} to act" if service.can_act(now) else text
+    return f"{text} to act" if service.can_act(now) else with_case(service, text)
 
 
 def expected_text(service: ServiceView, now: datetime) -> str:
@@ -257,9 +258,9 @@ def expected_text(service: ServiceView, now: datetime) -> str:
     return "–".join(dict.fromkeys(local_clock_cell(at, now) for at in (first, last)))
 
 
-def with_case(service: ServiceView, text: str) -> str:
+def with_case(of: ServiceView | TimelineLane, text: str) -> str:
     """ "61 %, usual repair": the estimate with the repair that it assumes, if it assumes one."""
-    return f"{text}, {service.repair_case}" if service.repair_case is not None and text != "–" else text
+    return f"{text}, {of.repair_case}" if of.repair_case is not None and text != "–" else text
 
 
 def forecast_text(service: ServiceView, now: datetime) -> str:

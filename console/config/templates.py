@@ -14,7 +14,7 @@ LIMIT = 100_000
 """Characters of a rendered text; the rest is cut."""
 SAMPLE_SERVICE = {
     "name": "supply-plan", "title": "Supply plan", "tier": 2, "status": "at risk", "deadline": "06:30 CET",
-    "expected": "07:05 CET", "act_by": "03:58 CET",
+    "expected": "07:05 CET", "repair_case": "usual repair", "act_by": "03:58 CET",
 }  # fmt: skip
 SAMPLE: dict[str, Any] = {
     "incident": "INC-0001",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -201,16 +201,17 @@ class AffectedServiceView:
     """Why its forecasts are not trusted; empty if they are."""
     delivered: datetime | None = None
     business_date: str = ""
+    repair_case: RepairCase | None = field(init=False)
+    """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
+
+    def __post_init__(self) -> None:
+        case = repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
+        object.__setattr__(self, "repair_case", case)
 
     @property
     def risk(self) -> float | None:
         """P(late) while that is open; None once its deadline has passed."""
         return open_risk(self.p_late, self.timeliness)
-
-    @property
-    def repair_case(self) -> RepairCase | None:
-        """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
-        return repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
 
     @property
     def incomplete_data(self) -> str:
@@ -403,8 +404,9 @@ def open_steps(view: IncidentView) -> list[MemberView]:
 def closing_start(view: IncidentView) -> MemberView | None:
     """The last run to start again by its schedule, if the incident closes with that: its roots are repaired, its
     services are safe, and all that is left are stale runs whose jobs start again, upstreams first. Else None."""
-    steps = open_steps(view)
-    starts = [step.starts_next for step in steps if step.role == "stale" and step.starts_next is not None]
+    steps, is_repaired = open_steps(view), any(member.role == "repaired" for member in view.members)
+    stale = [step for step in steps if step.state not in RED_STATES and (is_repaired or step.role != "root")]
+    starts = [step.starts_next for step in stale if step.starts_next is not None]
     is_safe = all(service.timeliness in SAFE for service in view.services)
     return steps[-1] if steps and is_safe and len(starts) == len(steps) and starts == sorted(starts) else None
 

@@ -129,7 +129,7 @@ def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
 
 def _deadline_document(service: ServiceView) -> dict[str, Any]:
     names = ("name", "title", "tier", "owner", "business_date", "deadline", "timeliness", "expected", "p_late")
-    document = {name: getattr(service, name) for name in (*names, "delivered", "act_by", "reason")}
+    document = {name: getattr(service, name) for name in (*names, "delivered", "act_by", "repair_case", "reason")}
     return {**document, "is_unverified": is_unverified(service)}
 
 
@@ -192,7 +192,7 @@ def read_tools(url: str) -> tuple[ReadTool, ...]:
         ReadTool(
             "deadlines_today",
             "Every service on its current business date, by deadline: timeliness, forecast, delivery. For an"
-            " interrupted service, p_late assumes a repair now; act_by is the latest time for it.",
+            " interrupted service, expected and p_late assume its repair_case; act_by is its latest restart.",
             _PAGING,
             _deadlines,
         ),

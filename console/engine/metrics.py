@@ -103,7 +103,7 @@ def _of_services(queries: Queries, now: datetime) -> Iterable[Metric]:
     yield _gauge(
         "headway_service_late_probability",
         "Probability that the service finishes after its deadline; undelivered services with a forecast only. For an"
-        " interrupted service it assumes a repair now; see headway_service_act_by_seconds.",
+        " interrupted service it assumes the usual repair, not a restart now; see headway_service_act_by_seconds.",
         labels,
         [((s.name, str(s.tier)), s.p_late) for s in pending if s.p_late is not None],
     )

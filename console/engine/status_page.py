@@ -217,6 +217,7 @@ def page_files(
             "business_date": view.business_date,
             "deadline": view.deadline.isoformat() if view.is_promised else None,
             "expected": view.expected.isoformat() if view.expected and view.delivered is None else None,
+            "repair_case": view.repair_case,
             "delivered": view.delivered.isoformat() if view.delivered else None,
         }
         for service, view in zip(services, views, strict=True)

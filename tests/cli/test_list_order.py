@@ -80,7 +80,7 @@ def test_once_its_act_by_has_passed_slack_is_the_delay_of_the_usual_repair() -> 
     """It was "-3h41m to act"."""
     first = services()[0]
     late = replace(first, act_by=NIGHT - timedelta(hours=3), expected=first.deadline + timedelta(hours=2))
-    assert "-2h" == slack_text(late, NIGHT)
+    assert "-2h, usual repair" == slack_text(late, NIGHT)
     assert "–" == slack_text(replace(late, expected=None), NIGHT)
 
 

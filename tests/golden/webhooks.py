@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from console.domain.alert import AlertKind
 from console.domain.ids import micros
+from console.domain.service import RepairCase
 from console.engine.notify.outbox import _page
 from console.engine.notify.webhook import WebhookNotification, incident_document, notification
 from console.store.alerts import DIGEST, FALLBACK, GROUP, HEADWAY, NOISE, PERSON, TEST
@@ -35,6 +36,7 @@ KINDS = {
 """Message of `tests.golden.alerts` -> kind."""
 ABOUT_NONE = (HEADWAY, NOISE, TEST)
 STATUSES = {"late": "will_miss", "missed": "breached", "resolved": "met"}
+CASES = {"service-at-risk": RepairCase.USUAL}
 
 
 def webhook_texts() -> Iterator[tuple[str, str]]:
@@ -97,7 +99,7 @@ def _incident(number: int, name: str, is_end: bool) -> AlertedIncident:
 def _service(number: int, name: str) -> AlertedService:
     status, due, act_by = STATUSES.get(name, "at_risk"), AT + timedelta(hours=3, minutes=18), AT + timedelta(hours=2)
     times = (due, None if name == "missed" else act_by, due + timedelta(minutes=9))
-    return AlertedService(number, "supply-plan", "Supply plan", 1, "2026-11-20", status, *times)
+    return AlertedService(number, "supply-plan", "Supply plan", 1, "2026-11-20", status, *times, CASES.get(name))
 
 
 def _text(document: object) -> str:

@@ -18,6 +18,7 @@ from console.control.alerts.joint_repair import (
     running_plan,
 )
 from console.control.alerts.services_table import (
+    case_of,
     delivery_text,
     is_only_unknown,
     service_title,
@@ -158,9 +159,7 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
     now, act_by, late = index.now, joint_act_by(context, subject, service), ""
     instruction = joint_instruction(context, subject, service)
     if service.timeliness in (Timeliness.WILL_MISS, Timeliness.BREACHED):
-        day = context.days.get(service.key)
-        is_simulated = instruction is not None and day is not None and day.p_late is not None
-        late = late_text(service.expected_at, service.deadline, now, clock, is_simulated=is_simulated)
+        late = late_text(service.expected_at, service.deadline, now, clock, case_of(context, service))
     plan = running_plan(index, match)
     if instruction is not None and plan is not None and not other_repairs(context, subject, [service]):
         return f"{plan.progress}{late}"
@@ -205,7 +204,7 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
     if text := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
         return text
     is_named = group.shared and match.unrepaired is None and not plain
-    return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
+    return incident_title(index, match, decision.zone) if is_named else plain_title(index, match, decision.services)
 
 
 def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:

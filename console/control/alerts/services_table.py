@@ -95,5 +95,11 @@ def delivery_text(context: AlertContext, service: AffectedServiceVerdict, zone: 
         return ""
     if service.timeliness in _DELIVERED:
         return f" at {local_time(at, zone, context.now)}"
-    case = repair_case(service.act_by, day.p_late if day is not None else None, service.reasons)
-    return f", expected {local_time(at, zone, context.now)}{f' {IF_REPAIRED}' if case is RepairCase.USUAL else ''}"
+    is_usual = case_of(context, service) is RepairCase.USUAL
+    return f", expected {local_time(at, zone, context.now)}{f' {IF_REPAIRED}' if is_usual else ''}"
+
+
+def case_of(context: AlertContext, service: AffectedServiceVerdict) -> RepairCase | None:
+    """The case of its estimates; None if it waits for no repair."""
+    day = context.days.get(service.key)
+    return repair_case(service.act_by, day.p_late if day is not None else None, service.reasons)

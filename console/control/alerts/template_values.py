@@ -7,7 +7,7 @@ from typing import Any
 
 from console.control.alerts.context import AlertContext, Notification
 from console.control.alerts.headline import REFERENCE
-from console.control.alerts.services_table import service_facts, service_title, service_zone
+from console.control.alerts.services_table import case_of, service_facts, service_title, service_zone
 from console.control.alerts.technical_message import failed_since, tail_lines
 from console.control.incidents.titles import cause_name, plain_title
 from console.domain.alert import INCIDENT_PLACEHOLDER, SHADOW, TECHNICAL
@@ -59,7 +59,9 @@ def _plain_values(context: AlertContext, notification: Notification, text: Messa
         "act_by": zoned_time(decision.act_by, decision.zone, context.now) if decision.act_by is not None else "",
         "tier": notification.subject.tier or 0,
         "services": [_service_values(context, service) for service in decision.services],
-        "title": plain_title(context.index, match) if technical else text.title.removesuffix(REFERENCE),
+        "title": plain_title(context.index, match, decision.services)
+        if technical
+        else text.title.removesuffix(REFERENCE),
         "cause": cause_name(context.index, match) if technical else "",
         "reason": "",
         "log": [],
@@ -77,5 +79,6 @@ def _service_values(context: AlertContext, affected: AffectedServiceVerdict) -> 
         "status": timeliness_label(affected.timeliness),
         "deadline": zoned_time(affected.deadline, zone, context.now),
         "expected": zoned_time(affected.expected_at, zone, context.now) if affected.expected_at is not None else "",
+        "repair_case": case_of(context, affected) or "",
         "act_by": zoned_time(affected.act_by, zone, context.now) if affected.act_by is not None else "",
     }

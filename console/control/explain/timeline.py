@@ -17,7 +17,7 @@ from itertools import takewhile
 from connectors.sdk.states import RunState
 from console.control.services.risk import AT_FIRST, judge_risk
 from console.domain.forecast import PublishedForecast
-from console.domain.service import ServiceView, Timeliness
+from console.domain.service import RepairCase, ServiceView, Timeliness
 from console.domain.timeline import TimelineAttempt, TimelineJob, TimelineRun, TimelineView
 
 Foreseen = Mapping[int, tuple[datetime, datetime]]
@@ -63,6 +63,12 @@ class TimelineLane:
     done: datetime | None = None
     waits_for: str = ""
     """The root of an open incident without which the job does not start; empty once it has begun."""
+
+    @property
+    def repair_case(self) -> RepairCase | None:
+        """The case of its present estimate; None of an earlier one."""
+        is_present = self.service is not None and self.expected == self.service.expected
+        return self.service.repair_case if self.service is not None and is_present else None
 
     @property
     def name(self) -> str:

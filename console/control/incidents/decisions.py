@@ -31,7 +31,7 @@ from console.control.incidents.correlation import (
     last_notification_of,
     parse_last_notification,
 )
-from console.control.incidents.impact import RepairBudgets, tightest_budget
+from console.control.incidents.impact import RepairBudgets, closing_start, tightest_budget
 from console.control.incidents.root_cause import (
     has_own_error,
     is_lost_out_of_reach,
@@ -51,7 +51,6 @@ from console.control.incidents.titles import (
 )
 from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
-from console.control.snapshot.deadlines import next_start_of_date
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS, endpoint_key
 from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
@@ -200,7 +199,8 @@ def decide_incident(
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     is_safe = all(day.timeliness in SAFE for day in services)
-    causes = _further_causes(index, match, before, cause, is_safe=is_safe)
+    starts_again = closing_start(index, match, services) is not None
+    causes = _further_causes(index, match, before, cause, starts_again=starts_again)
     is_saved = match.awaited_plan is not None and bool(services) and is_safe
     is_broken = any(index.is_red_now(run) or index.is_stale(run) for run in match.broken())
     is_saved |= before is not None and before.repaired and not match.close_reason and not is_broken
@@ -222,7 +222,7 @@ def decide_incident(
     groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
     members = tuple(sorted(roles, key=lambda member: (groups[member.role], ranks[member.job_id], member.period_key)))
     title, reason = incident_title(index, match, zone), incident_reason(index, match, zone)
-    if match.close_reason:
+    if match.close_reason or starts_again:
         title, reason = without_advice(title), without_advice(reason)
     return IncidentDecision(
         incident_id=match.incident.id if match.incident else None,
@@ -268,15 +268,12 @@ def _zone(index: EstateIndex, services: Sequence[AffectedServiceVerdict]) -> str
 
 
 def _further_causes(
-    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str, *, is_safe: bool
+    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str, *, starts_again: bool
 ) -> tuple[str, ...]:
-    """The known ones, and the job that has been the cause since the root was repaired; while all services are safe not
-    one that is only stale and starts again by itself."""
+    """The known ones, and the job that has been the cause since the root was repaired, unless it starts again by itself
+    and closes the incident."""
     known = before.causes if before is not None and not match.reopened else ()
-    has_moved = match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
-    if is_safe and has_moved and match.unrepaired is not None and not match.unrepaired.state.is_red:
-        job, business_date = index.job(match.unrepaired.job_id), match.unrepaired.business_date
-        has_moved = next_start_of_date(job, business_date, index.now) is None  # that start closes it
+    has_moved = not starts_again and match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
     name = cause_name(index, match)
     return (*known, name) if has_moved and name not in (root, *known) and len(known) < MAX_ERRORS else known
 

@@ -16,12 +16,13 @@ from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, 
 from console.control.incidents.root_cause import root_causes
 from console.control.services.delivery import delivered_at, pending_checks
 from console.control.services.status import RepairBudget, unobserved_on
-from console.control.snapshot.deadlines import start_before
+from console.control.snapshot.deadlines import next_start_of_date, start_before
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import run_key
+from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.service import Reason, ReasonKind
+from console.domain.service import SAFE, Reason, ReasonKind
 from console.forecast.finish_times import (
     ForecastNode,
     NodeState,
@@ -140,6 +141,25 @@ def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list
     root = match.group.root
     broken = {run.job_id: run for run in match.broken() if root is None or run.job_id != root.job_id}
     return [broken[job_id] for job_id in index.graph.ordered(broken)]
+
+
+def closing_start(
+    index: EstateIndex, match: IncidentMatch, services: Iterable[AffectedServiceVerdict]
+) -> datetime | None:
+    """The last of the next starts that close the incident: its services are safe, its root is repaired, and all that is
+    left are stale runs whose jobs start again for the same business date, upstreams first. None if it needs a
+    repair."""
+    if match.unrepaired is None or match.close_reason or any(day.timeliness not in SAFE for day in services):
+        return None
+    unrepaired = [run for run in match.broken() if index.is_red_now(run) or index.is_stale(run)]
+    runs = {run.job_id: run for run in unrepaired}
+    ordered = [runs[job_id] for job_id in index.graph.ordered(runs)]
+    starts = [next_start_of_date(index.job(run.job_id), run.business_date, index.now) for run in ordered]
+    known = [start for start in starts if start is not None]
+    closes = (
+        len(known) == len(unrepaired) and known == sorted(known) and not any(run.state.is_red for run in unrepaired)
+    )
+    return max(known, default=None) if closes else None
 
 
 def tightest_budget(budgets: Iterable[RepairBudget]) -> RepairBudget | None:

@@ -26,7 +26,15 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.plan import HOLD_VERBS, RESUME, WAIT, PlanView
-from console.domain.service import UNMET_PROMISE, Reason, ReasonKind, ServiceView, Timeliness, timeliness_label
+from console.domain.service import (
+    UNMET_PROMISE,
+    Reason,
+    ReasonKind,
+    RepairCase,
+    ServiceView,
+    Timeliness,
+    timeliness_label,
+)
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
@@ -249,14 +257,14 @@ def step_verdict(
         is_near = (act_by - now).total_seconds() < LATE_MINUTES * 60
         until = until_text(act_by, now, clock)
         action = f"{_capital(step)}{until}{f', {condition}' if condition else ''}"
-        outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+        outlook = _outlook(late, now, clock, before=", ")
         return Verdict(((action, "bad" if is_near else "warn"), *outlook), _saved_titles(services, now), until=until)
     action = f"{step} {condition or 'now'}"
     if late and not passed:
-        return Verdict(tuple(_outlook(late, now, clock, action=f": {action}", is_simulated=True)))
+        return Verdict(tuple(_outlook(late, now, clock, action=f": {action}")))
     if act_by is not None:
         action = f"{_capital(action)}{passed_text(act_by, now, clock)}"
-        outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+        outlook = _outlook(late, now, clock, before=", ")
         return Verdict(((action, "bad"), *outlook), _saved_titles(services, now))
     if unsafe := unsafe_services(services):
         due = f", {_promises(unsafe, ' due ', clock)}"
@@ -275,16 +283,14 @@ def _outlook(
     *,
     before: str = "",
     action: str = "",
-    is_simulated: bool = False,
 ) -> list[tuple[str, str]]:
     """ "Daily revenue 07:30 will miss" + `action`, ", expected 07:40, 10 min late": the services in the worst state;
-    empty without one. `is_simulated`: an estimate of a failed job assumes the usual repair."""
+    empty without one."""
     for timeliness in _WORST_FIRST:
         if same := [service for service in services if service.timeliness == timeliness]:
             first, is_late = min(same, key=lambda service: service.deadline), timeliness in _LATE
             text = f"{before}{_promises(same, ' ', clock)} {timeliness_label(timeliness)}{action}"
-            is_usual = is_simulated and first.p_late is not None
-            end = late_text(first.expected, first.deadline, now, clock, is_simulated=is_usual)
+            end = late_text(first.expected, first.deadline, now, clock, first.repair_case)
             return [(text, "bad" if is_late else "warn"), *([(end, "plain")] if end else [])]
     return []
 
@@ -299,8 +305,9 @@ def _promises(services: Sequence[ServiceOfVerdict], separator: str, clock: Clock
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
     """ "services done about 06:16": the last of them, while the plan runs, and before its first run begins the end that
     was shown at its start; empty without an estimate."""
-    expected = (service.expected for service in view.services if service.expected is not None)
-    end = plan.planned_end or max(expected, default=None)
+    expected = [service.expected for service in view.services if service.expected is not None]
+    is_usual = any(service.repair_case is RepairCase.USUAL for service in view.services)
+    end = plan.planned_end or (None if is_usual else max(expected, default=None))
     is_moving = plan.state == "running" and not plan.standstill
     return f"services done about {clock(end)}" if end is not None and is_moving else ""
 
@@ -335,7 +342,7 @@ def _plan_verdict(plan: PlanView, view: IncidentView, now: datetime, clock: Cloc
         fix, needs_sending = f"{restart}resume it{_then(_releases(view))}", True
     until = until_text(act_by, now, clock)
     fix = f"{fix}{until or ' now'}{passed}"
-    outlook = _outlook(late, now, clock, before=", ", is_simulated=True)
+    outlook = _outlook(late, now, clock, before=", ")
     unsafe = unsafe_services(view.services) if act_by is None and not outlook else []
     due = f", {_promises(unsafe, ' due ', clock)}" if unsafe else ""
     style = "bad" if plan.state == "stopped" else "warn"
@@ -511,18 +518,18 @@ def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
 
 
 IF_REPAIRED = "if repaired as usual"
-"""The condition of a simulated finish: failed jobs wait for the usual repair time. A plan assumes a restart now."""
+"""The condition of a finish after the usual repair, next to the request for a restart."""
 
 
 def late_text(
-    expected: datetime | None, deadline: datetime, now: datetime, clock: Clock, *, is_simulated: bool = False
+    expected: datetime | None, deadline: datetime, now: datetime, clock: Clock, case: RepairCase | None = None
 ) -> str:
-    """ ", expected 07:40, 10 min late", `is_simulated` of a failed job ", expected 07:40 if repaired as usual, 10 min
-    late"; without an estimate of its end that is still to come ", 10 min late so far", empty before the deadline."""
+    """ ", expected 07:40, 10 min late", after the usual repair ", expected 07:40 if repaired as usual, 10 min late";
+    without an estimate of its end that is still to come ", 10 min late so far", empty before the deadline."""
     if expected is None or expected <= now:
         return f", {rough_duration(now - deadline)} late so far" if now > deadline else ""
     late = f", {rough_duration(expected - deadline)} late" if expected > deadline else ""
-    return f", expected {clock(expected)}{f' {IF_REPAIRED}' if is_simulated else ''}{late}"
+    return f", expected {clock(expected)}{f' {IF_REPAIRED}' if case is RepairCase.USUAL else ''}{late}"
 
 
 class RepairStep(NamedTuple):

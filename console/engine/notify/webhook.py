@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 
 from console.domain.ids import incident_name, instant
-from console.domain.service import Timeliness
+from console.domain.service import RepairCase, Timeliness
 from console.engine.notify.paging import Page, PageAction
 from console.engine.notify.senders import PERMANENT_STATUSES, SendResult, lost_answer, tls_context
 from console.store.alerts import FALLBACK
@@ -53,6 +53,8 @@ class WebhookService(_Document):
     act_by: datetime | None
     expected: datetime | None
     """Its expected finish."""
+    repair_case: RepairCase | None
+    """The repair that `expected` assumes, null if none."""
 
 
 class WebhookIncident(_Document):

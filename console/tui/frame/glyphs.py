@@ -107,6 +107,7 @@ PLAN_STEPS: dict[str, Glyph] = {
 TIMELINE: dict[str, Glyph] = {
     "ran": Glyph("━", "=", "runs, or ran", "ok"),
     "ahead": Glyph("─", "-", "still to come, until the expected end (p50)", "plain"),
+    "usual": Glyph("╌", "~", "still to come, until the end (p50) after the usual repair: not a restart now", "plain"),
     "fan": Glyph("░", ".", "the end may be as late as here (p95)", "warn"),
     "now": Glyph("┊", ":", "now", "key"),
     "start": Glyph("├", "[", "starts by its clock", "strong"),

@@ -194,7 +194,7 @@ def lane_text(lane: TimelineLane, ctx: RenderContext, wide: bool = True) -> list
     late = clock.hm(lane.late, now)
     odds = lane.service.risk if wide and lane.service is not None else None
     chance = f", {format_risk(odds)}" if odds is not None and odds >= LEAST_RISK else ""
-    case = lane.service.repair_case if lane.service is not None else None
+    case = lane.repair_case
     return [
         *runs,
         (f"{f'{case}:' if case else 'expected'} {clock.hm(lane.expected, now)}, p95 {late}{chance}", "plain"),

@@ -19,7 +19,7 @@ from console.control.incidents.verdict import (
     step_text,
 )
 from console.domain.incident import AffectedServiceView, blocked_reason, open_reason
-from console.domain.service import Reason, ReasonKind
+from console.domain.service import Reason, ReasonKind, RepairCase
 from tests.tui.fake_reads import EXTRACT, draft, incident, plan_of
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
@@ -51,7 +51,7 @@ def test_the_fix_says_until_when_and_after_that_that_it_is_late() -> None:
     end = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=3, minutes=50), NOW, clock)
     late = fix_text("restart extract_orders", None, NOW, clock, end)
     assert late == "restart extract_orders now, expected 07:13, 10 min late"
-    usual = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=5), NOW, clock, is_simulated=True)
+    usual = late_text(NOW + timedelta(hours=4), NOW + timedelta(hours=5), NOW, clock, RepairCase.USUAL)
     assert usual == ", expected 07:13 if repaired as usual", "a plan assumes a restart now, and may say 07:06"
     assert late_text(NOW, NOW, NOW, clock) == ""
     assert late_text(NOW, NOW - timedelta(minutes=9), NOW, clock) == ", 9 min late so far", "the estimate has passed"
@@ -148,6 +148,11 @@ def test_an_incident_that_closes_with_the_next_start_asks_for_no_restart() -> No
     assert open_reason(healed) == []
     at_risk = replace(healed, services=view.services)
     assert "estart load_orders" in incident_verdict(at_risk, (), NOW, clock, is_frozen=False).text
+    as_root = replace(members[1], role="root", state="succeeded", stale_read=True)  # as control writes them
+    written = replace(healed, members=(as_root, replace(members[0], role="repaired")))
+    assert verdict.text == incident_verdict(written, (), NOW, clock, is_frozen=False).text
+    unrepaired = replace(written, members=(as_root,))
+    assert "estart load_orders" in incident_verdict(unrepaired, (), NOW, clock, is_frozen=False).text
     once = replace(healed, members=(members[0], load))
     assert "estart load_orders" in incident_verdict(once, (), NOW, clock, is_frozen=False).text
 

@@ -484,7 +484,8 @@ def _service_line(service: AffectedServiceView, ctx: RenderContext) -> list[Segm
     """ "● Supply plan  due 06:30, delivered 05:56  met", while it is open "expected 05:56"."""
     mark, label, style = ctx.mark("timeliness", service.timeliness)
     at = service.delivered or service.expected
-    how = "delivered" if service.delivered is not None else "expected"
+    case = f"{service.repair_case}:" if service.repair_case is not None else "expected"
+    how = "delivered" if service.delivered is not None else case
     finish = f", {how} {ctx.hm(at)}" if at is not None else ""
     due = f"  due {ctx.due(service.deadline)}{finish}  "
     return [(f"   {mark} ", style), (service.title or service.name, "strong"), (due, "plain"), (label, style)]

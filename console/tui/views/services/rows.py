@@ -13,6 +13,7 @@ from console.control.incidents.verdict import job_label
 from console.domain.service import (
     Reason,
     ReasonKind,
+    RepairCase,
     ServiceView,
     Timeliness,
     format_percent,
@@ -49,7 +50,7 @@ def latest_finish(view: ServiceView) -> datetime | None:
 
 
 def _bar_text(view: ServiceView, ctx: RenderContext, width: int) -> str:
-    ahead, fan = ctx.sign("ahead"), ctx.sign("fan")
+    ahead, fan = ctx.sign("usual" if view.repair_case is RepairCase.USUAL else "ahead"), ctx.sign("fan")
     likely = max(view.expected or ctx.now, ctx.now)
     latest = max(latest_finish(view) or likely, likely)
     line = int(width * CELLS_BEFORE_DEADLINE) if view.deadline > ctx.now else 0
@@ -59,7 +60,8 @@ def _bar_text(view: ServiceView, ctx: RenderContext, width: int) -> str:
     if line:  # on which side of the deadline a moment lies is never rounded
         first = min(first, line - 1) if likely <= view.deadline else max(first, line + 1)
         last = min(last, line - 1) if latest <= view.deadline else max(last, line + 1)
-    cells = [ahead if cell < first else fan if cell <= last else " " for cell in range(width)]
+    least = 1 if view.repair_case is RepairCase.USUAL else 0  # the bar names its case
+    cells = [ahead if cell < max(first, least) else fan if cell <= last else " " for cell in range(width)]
     cells[line] = ctx.sign("deadline")
     if last >= width:
         cells[-1] = ctx.sign("beyond")
@@ -141,7 +143,7 @@ def service_row(view: ServiceView, ctx: RenderContext, width: int, is_old: bool 
         (f"{label}{_odds(view)}" if is_wide else f"{label}{_taken(view, ctx)}", style),
         _assigned_to(view, ctx, is_wide),
         _slack(view, ctx),
-        (ctx.hm(view.delivered or view.expected), "dim"),
+        (_with_case(view, ctx, ctx.hm(view.delivered or view.expected)), "dim"),
     )
 
 
@@ -226,7 +228,14 @@ def _slack(view: ServiceView, ctx: RenderContext) -> Segment:
     slack = view.slack(ctx.now) if view.delivered is None and view.timeliness != Timeliness.NO_ESTIMATE else None
     if slack is None or view.expected is None:
         return ctx.sign("dash"), "dim"
-    return format_signed(slack), "bad" if slack < timedelta(0) else "plain"
+    text = format_signed(slack)
+    shown = text if view.can_act(ctx.now) else _with_case(view, ctx, text)
+    return shown, "bad" if slack < timedelta(0) else "plain"
+
+
+def _with_case(view: ServiceView, ctx: RenderContext, text: str) -> str:
+    """A time or slack after the usual repair, with its sign."""
+    return f"{ctx.sign('usual')}{text}" if view.repair_case is RepairCase.USUAL else text
 
 
 DETAIL_LINES, REASON_LINES = 2, 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.incidents.verdict import incident_verdict, late_text, urgent_incident, urgent_service
+from console.control.incidents.verdict import (
+    delivery_estimate,
+    incident_verdict,
+    late_text,
+    urgent_incident,
+    urgent_service,
+)
 from console.domain.incident import (
     LATER_RUN_GOOD,
     AffectedServiceView,
@@ -21,7 +28,7 @@ from console.domain.incident import (
     repaired_at_end,
 )
 from console.domain.plan import PlanView
-from console.domain.service import Reason, ReasonKind
+from console.domain.service import Reason, ReasonKind, RepairCase
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -198,27 +205,63 @@ def test_an_incident_that_affects_no_service_does_not_stand_above_an_endangered_
     assert 7 == urgent_incident([dataclasses.replace(endangered, incident_id=7)], [incident().row], [], NOW)
 
 
-def without_act_by(*timeliness: str, expected: str = "07:34") -> IncidentView:
-    """All affected services with that timeliness, and no act-by."""
+def without_act_by(*timeliness: str, expected: str = "07:34", act_by: datetime | None = None) -> IncidentView:
+    """All affected services with that timeliness, and no act-by, or one that has passed."""
     view = incident()
     late = [
-        dataclasses.replace(service, timeliness=name, act_by=None, expected=at(expected))
-        for service, name in zip(view.services, timeliness, strict=True)
+        dataclasses.replace(service, timeliness=name, act_by=act_by, expected=at(expected))
+        for service, name in zip(view.services, timeliness, strict=False)
     ]
-    return dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=None), services=tuple(late))
+    return dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=act_by), services=tuple(late))
+
+
+def with_case(view: IncidentView, case: RepairCase | None) -> IncidentView:
+    """The estimates of its services are those of this case."""
+    as_case: dict[RepairCase | None, dict[str, Any]] = {
+        RepairCase.USUAL: {},
+        RepairCase.NOW: {"p_late": None},
+        None: {"reasons": (Reason("expected 06:08 CET", ReasonKind.FINISH),)},
+    }
+    days = tuple(dataclasses.replace(service, green_by=None, **as_case[case]) for service in view.services)
+    assert [case] * len(days) == [day.repair_case for day in days]
+    return dataclasses.replace(view, services=days)
+
+
+@pytest.mark.parametrize("case", [RepairCase.USUAL, RepairCase.NOW, None])
+@pytest.mark.parametrize("changes", [{}, {"state": "running", "started": at("03:15")}, {"rerun_sent": at("03:14")}])
+@pytest.mark.parametrize("state", ["", "paused", "running"])
+def test_the_finish_of_a_late_service_has_its_case(
+    changes: dict[str, Any], state: str, case: RepairCase | None
+) -> None:
+    """Whatever the verdict begins with: the finish after the usual repair has its condition, no other finish has it."""
+    lost = without_act_by("will_miss", "on_time", act_by=at("03:10"))
+    view = with_case(dataclasses.replace(lost, members=with_root(**changes).members), case)
+    plans = (plan_of(draft(), 7, state=state),) if state else ()
+    text = incident_verdict(view, plans, NOW, render_context().hm, is_frozen=False).text
+    assert "expected 07:34" in text
+    assert (case is RepairCase.USUAL) == ("expected 07:34 if repaired as usual" in text), text
+
+
+def test_a_running_plan_has_no_end_that_assumes_another_repair() -> None:
+    """The estimates of its services wait for the usual repair of what it has not sent yet."""
+    view, plan = incident(), plan_of(draft(), 7)
+    assert plan.planned_end is None
+    assert "services done about 06:08" == delivery_estimate(plan, with_case(view, None), render_context().hm)
+    assert "" == delivery_estimate(plan, with_case(view, RepairCase.USUAL), render_context().hm)
 
 
 def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> None:
-    breached = without_act_by("breached", "met_late")
+    breached = without_act_by("breached", "met_late", act_by=at("03:10"))
     message = " Supply plan 06:30 breached: restart extract_orders now"
     assert verdict(breached) == f"{message}, expected 07:34 if repaired as usual, 1 h 4 min late"
     overdue = incident_verdict(
-        without_act_by("breached", "met_late", expected="06:35"), (), at("06:40"), render_context().hm, is_frozen=False
-    )
+        without_act_by("breached", "met_late", expected="06:35", act_by=at("03:10")), (), at("06:40"),
+        render_context().hm, is_frozen=False,
+    )  # fmt: skip
     assert f" {overdue.text}" == f"{message}, 10 min late so far"
     assert first_line(verdict_lines(OpenIncident(breached, ()), render_context(), 60, is_frozen=False)) == message
     assert verdict(without_act_by("breached", "breached")).startswith(" Supply plan 06:30 and 1 more breached: restart")
-    assert text_of(incident_title(breached, render_context(), 120)[1]) == "breached "
+    assert text_of(incident_title(without_act_by("breached"), render_context(), 120)[1]) == "breached "
 
 
 def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> None:
@@ -257,8 +300,7 @@ def test_without_an_act_by_the_verdict_names_the_next_start_that_reads_stale_dat
 
 
 def test_past_its_act_by_the_verdict_says_what_a_restart_still_brings() -> None:
-    view = without_act_by("will_miss", "on_time")
-    view = dataclasses.replace(view, row=dataclasses.replace(view.row, act_by=at("03:10")))
+    view = without_act_by("will_miss", "on_time", act_by=at("03:10"))
     message = (
         " Supply plan 06:30 will miss: restart extract_orders now, expected 07:34 if repaired as usual, 1 h 4 min late"
     )
@@ -391,7 +433,7 @@ def test_a_run_past_the_last_green_by_says_what_is_late(changes: dict[str, Any])
 
 @pytest.mark.parametrize("is_ready", [True, False])
 def test_a_restart_after_a_stale_read_says_how_late_once_its_act_by_has_passed(is_ready: bool) -> None:
-    view = without_act_by("will_miss", "on_time")
+    view = without_act_by("will_miss", "on_time", act_by=at("03:10"))
     root = dataclasses.replace(view.members[0], state="succeeded", stale_read=True)
     reason = f"it read data before hosts/load finished: {'rerun it' if is_ready else 'rerun it after that'}"
     row = dataclasses.replace(view.row, reason=reason)
@@ -570,7 +612,7 @@ def test_a_first_run_that_takes_too_long_does_not_run_again() -> None:
     ],
 )
 def test_a_service_day_that_waits_for_a_job_that_has_not_started_says_how_to_start_it(reason: str, step: str) -> None:
-    view = without_act_by("will_miss", "on_time")
+    view = without_act_by("will_miss", "on_time", act_by=at("03:10"))
     root = dataclasses.replace(view.members[0], role="root", run_id=None, state="unknown", started=None)
     row = dataclasses.replace(view.row, cause="undelivered", reason=reason)
     lost = dataclasses.replace(view, row=row, members=(root,), joint_restarts=())
@@ -637,7 +679,7 @@ def test_the_incident_page_has_one_clock() -> None:
     opened = OpenIncident(view, ())
     lines = [
         *header_lines(opened, ctx, 200, 50, is_frozen=False),
-        *verdict_lines(OpenIncident(view, (plan,)), ctx, 200, is_frozen=False),
+        *verdict_lines(OpenIncident(with_case(view, None), (plan,)), ctx, 200, is_frozen=False),
     ]
     lines += [list(row.cells) for row in summary_lines(view, ctx, 200)]
     text = "\n".join(map(text_of, [*lines, *evidence_lines(view, ctx)]))
@@ -734,7 +776,7 @@ async def test_a_calm_night_begins_with_its_open_incident_or_its_plan_in_progres
     night.reads.incident_ = dataclasses.replace(incident(), services=())
     night.reads.changed()
     await night.see(f"{RESTART} (in 40 min) · every service is on schedule, next: Price list 05:30")
-    night.reads.incidents_, night.reads.incident_ = [], closed(incident())
+    night.reads.incidents_, night.reads.incident_ = [], closed(with_case(incident(), None))
     night.reads.plans_ = [plan_of(draft(), 7, state="running")]
     night.reads.changed()
     await night.see(" Plan 7 running: 0 of 4 steps, services done about 06:08")

@@ -55,6 +55,22 @@ def test_a_bar_reaches_over_the_deadline_only_where_the_forecast_does() -> None:
     assert "───────▏─»" == bar("06:30", "07:50", "11:00")
 
 
+def test_an_estimate_after_the_usual_repair_has_its_sign_in_every_cell_of_its_row() -> None:
+    """The bar beyond the deadline, beside "restart by 04:00, saves Supply", was of another case without a word."""
+    view = service(1, "supply", "Supply", 2, "06:30", timeliness="at_risk", act_by=at("04:00"), p_late=0.6)
+    view = dataclasses.replace(view, expected=at("06:31"), p95=at("07:30"))
+    passed = dataclasses.replace(view, act_by=at("03:00"))
+    quick = dataclasses.replace(view, expected=NOW, p95=NOW)
+    as_it_runs = dataclasses.replace(view, act_by=None)
+    for shown, is_usual in ((view, True), (passed, True), (quick, True), (as_it_runs, False)):
+        cells = dict(
+            zip((column.title for column in rows.SERVICES), rows.service_row(shown, CONTEXT, 200).cells, strict=True)
+        )
+        assert ("╌" in cells["forecast"][0]) == is_usual
+        assert cells["expected"][0].startswith("╌") == is_usual
+        assert cells["slack"][0].startswith("╌") == (is_usual and shown is passed), "until the act-by no estimate"
+
+
 def test_after_the_deadline_the_bar_begins_at_it_and_all_of_it_is_late() -> None:
     assert "▏─────░░░░" == bar("06:30", "07:30", "07:50", now="07:00")
 
