@@ -306,6 +306,7 @@ OTHER_COMMANDS = {
     "attainment": "service --attainment",
     "checks": "datacheck",
     "done": "action complete STEP",
+    "ps": "run list state:running",
     "recovery": "plan",
     "restart": "rerun JOB",
     "resume": "system pause SYSTEM --off",

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 from statistics import median
@@ -46,12 +47,13 @@ CLOCK_CHANGE_HORIZON = timedelta(days=366)
 
 
 def clock_changes(config: Config, today: date) -> Iterator[str]:
-    """Each configured time that a clock change skips or repeats within a year, and what counts then."""
+    """Each configured time that a clock change skips or repeats within a year, at the next such change, and what counts
+    then."""
     from console.timing.zones import clock_change_dates, zone_of
 
     for key, at, name in _configured_times(config):
         zone = zone_of(name)
-        for day, counts, twice in clock_change_dates(at, zone, today, CLOCK_CHANGE_HORIZON.days):
+        for day, counts, twice in islice(clock_change_dates(at, zone, today, CLOCK_CHANGE_HORIZON.days), 1):
             effect = "occurs twice" if twice else "does not exist"
             rule = "the first one counts" if twice else "the time of the change counts"
             clock = f"{counts.astimezone(zone):%H:%M %Z}"

@@ -78,9 +78,9 @@ def run_engine(arguments: argparse.Namespace) -> int:
 
 
 def stop_engine(arguments: argparse.Namespace) -> int:
-    """Ends every engine of this store that runs on this host, and prints which go on elsewhere; without one, the engine
-    that still works on a removed or replaced file of this store."""
-    from console.store.db.lease import is_provably_dead, living_holder, local_pid, noted_engine
+    """Ends every engine of this store that runs on this host, also one that still works on a removed or replaced file
+    of it, and prints which go on elsewhere."""
+    from console.store.db.lease import is_provably_dead, local_pid, noted_engine
     from console.store.db.location import POSTGRES_URLS, store_path
 
     url = store_url_of(arguments)
@@ -92,10 +92,10 @@ def stop_engine(arguments: argparse.Namespace) -> int:
         if noted is None:
             raise
         return _stop_processes(dict([noted]))
-    if noted is not None and living_holder(view.holder, view.since) is None:
-        return _stop_processes(dict([noted]))
     engines: list[EngineShare | EngineView] = [view, *shares]
     processes = {engine.holder: pid for engine in engines if (pid := _process_here(engine)) is not None}
+    if not url.startswith(POSTGRES_URLS):  # a lease in the copy of a file is of the engine of the other one
+        processes = {} if noted is None else dict([noted])
     far_holders = dict.fromkeys(
         engine.holder for engine in engines if engine.alive and local_pid(engine.holder) is None
     )
@@ -117,7 +117,7 @@ def _process_here(engine: EngineShare | EngineView) -> int | None:
     """The process of an engine that runs on this machine."""
     from console.store.db.lease import living_holder, local_pid
 
-    return local_pid(engine.holder) if engine.alive else living_holder(engine.holder, engine.since)
+    return local_pid(engine.holder) if engine.alive else living_holder(None, engine.holder, engine.since)
 
 
 def _stop_processes(processes: Mapping[str, int]) -> int:

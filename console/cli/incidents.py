@@ -277,8 +277,8 @@ def _notification_line(delivery: DeliveryView) -> str:
 
 
 def run_ack(arguments: argparse.Namespace) -> int:
-    number = incident_number(arguments.name)
     with store_reader(arguments) as reads:
+        number = incident_number(arguments.name or _open_incident_needed(reads))
         reads.incidents.incident(number)
     requests = require_engine(arguments)
     if arguments.off:
@@ -289,6 +289,14 @@ def run_ack(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         row = reads.incidents.incident(number).row
     return print_result(arguments, row, [f"{incident_name(number)}: {_acknowledgement(row)}"])
+
+
+def _open_incident_needed(reads: Queries) -> str:
+    """Raises CommandError with the names of the open incidents."""
+    incidents = sort_by_impact(incidents_list(reads, False))
+    lines = [f"  {incident_name(incident.id)}  {incident.title}" for incident in incidents]
+    problem = "name the incident" if lines else "name the incident; none is open"
+    raise CommandError(Exit.USAGE, "\n".join([problem, *lines]))
 
 
 def _acknowledgement(incident: IncidentRow) -> str:
@@ -460,7 +468,7 @@ HANDLERS = {
     ),
     "ack": Handler(
         run_ack,
-        option("name", "INC-0001", "INCIDENT"),
+        option("name", "INC-0001 (without: list the open ones)", "INCIDENT", nargs="?"),
         one_of(
             option("--for", "duration (1h)", "TIME", dest="length", type=duration, default=duration(ACKNOWLEDGE_FOR)),
             flag("--off", "unacknowledge: it repeats and escalates again"),

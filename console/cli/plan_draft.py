@@ -220,10 +220,10 @@ def draft_lines(draft: PlanDraft) -> list[str]:
     lines = [f"{draft.title}: {counted(draft.steps, 'step') if draft.steps else 'nothing to run'}"]
     for step in draft.steps:
         lines += _step_lines(step)
-    lines += [f"  excluded   {job.job}: {job.why}" for job in draft.excluded]
-    lines += [f"  not saved  {day.shown_title}: {day.text}" for day in draft.unsaved]
+    lines += [f"  excluded   {job.job}: {in_display_zone(job.why)}" for job in draft.excluded]
+    lines += [f"  not saved  {day.shown_title}: {in_display_zone(day.text)}" for day in draft.unsaved]
     lines += [f"  tier 1     affects {name}" for name in draft.first_tier]
-    return [*lines, *(f"  note       {note}" for note in draft.notes)]
+    return [*lines, *(f"  note       {in_display_zone(note)}" for note in draft.notes)]
 
 
 def _step_lines(step: DraftStep) -> list[str]:
@@ -237,19 +237,20 @@ def _step_lines(step: DraftStep) -> list[str]:
     rows = [
         ("why", step.why),
         ("variant", step.way),
-        ("scope", in_display_zone(preview.get("scope", ""))),
+        ("scope", preview.get("scope", "")),
         ("duration", "" if is_wait else duration),
         ("overlap", preview.get("overlap") or ""),
         ("refused", step.refusal or preview.get("refused") or ""),
         ("problem", step.trouble),
         ("waits", format_duration(step.wait_s) if step.wait_s else ""),
         ("safety", step.safety + safety_source_text(preview) if step.verb in ("rerun", "start") else ""),
-        *(("sends", call) for call in preview.get("native_calls", ())),
         *((saved.label, f"{saved.shown_title}: {saved.text}") for saved in step.saves),
         ("or", ", ".join(step.alternatives)),
     ]
     first = f"{step.place:>3} {verb}: {step.job}{run}  {in_display_zone(step.period_key)} ({step.state}){after}"
-    return [first, *(f"      {label:<9}{text}" for label, text in rows if text)]
+    texts = [(label, in_display_zone(text)) for label, text in rows if text]
+    calls = [("sends", call) for call in preview.get("native_calls", ())]
+    return [first, *(f"      {label:<9}{text}" for label, text in (*texts, *calls))]
 
 
 def watch_plan(arguments: argparse.Namespace, number: int) -> int:

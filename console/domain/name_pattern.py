@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterable
 from functools import lru_cache
+from typing import Protocol
 
 _STAR = "[*]"
 
@@ -21,6 +23,18 @@ def exact_name(pattern: str) -> str | None:
 
 def matches_name(pattern: str, name: str) -> bool:
     return name_matcher(pattern).fullmatch(name) is not None
+
+
+class Names(Iterable[str], Container[str], Protocol):
+    """A mapping, set or list of names."""
+
+
+def matching_names(pattern: str, names: Names) -> list[str]:
+    """The names that match a pattern; without a wildcard only that name itself."""
+    exact = exact_name(pattern)
+    if exact is not None:
+        return [exact] if exact in names else []
+    return [*filter(name_matcher(pattern).fullmatch, names)]
 
 
 @lru_cache(maxsize=4096)

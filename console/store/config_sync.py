@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from itertools import chain
 from typing import Any
 
 from console.domain.ids import instant, job_name, micros
 from console.domain.job import CARD_FIELDS
+from console.domain.job_lookup import JobLookup
 from console.domain.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.failpoints import failpoint
 from console.store import audit, config_documents, switches
@@ -34,9 +34,7 @@ from console.store.names import (
     decode_name,
     encode_name,
     former_names,
-    matching_names,
     renamed_json,
-    unique_titles,
     unknown_jobs,
 )
 from console.text.cleaning import clean_line
@@ -70,35 +68,6 @@ class SyncResult:
     """True if nothing was done."""
 
 
-@dataclass(slots=True)
-class _JobsByName:
-    """Jobs by raw name, as the config names them."""
-
-    ids: dict[str, int]
-    former: dict[str, int]
-    """By a former name that no job has now."""
-    titles: dict[str, int]
-    """As `unique_titles` has them."""
-    renamed: dict[str, str] = field(default_factory=dict)
-    unmatched: dict[str, None] = field(default_factory=dict)
-
-    def matching(self, pattern: str) -> list[int]:
-        """Ids of the jobs that a name or pattern matches; by titles, and then by former names, only if no name does."""
-        ids = [self.ids[name] for name in matching_names(pattern, self.ids)]
-        ids = ids or [self.titles[name] for name in matching_names(pattern, self.titles)]
-        former = [self.named(name) for name in matching_names(pattern, self.former)] if not ids else []
-        return ids or [job_id for job_id in former if job_id is not None]
-
-    def named(self, name: str) -> int | None:
-        job_id = self.ids.get(name, self.titles.get(name))
-        if job_id is None and name in self.former:
-            job_id = self.former[name]
-            self.renamed[name] = next(now for now, number in self.ids.items() if number == job_id)
-        if job_id is None:
-            self.unmatched[name] = None
-        return job_id
-
-
 def sync_config(
     store: Database, settings: EstateSettings, now: datetime, fence: Fence | None, jobs_seq: int | None = None
 ) -> SyncResult:
@@ -122,17 +91,12 @@ def sync_config(
             session, "service", {service.name: _service(service, jobs) for service in settings.services}
         )
         changed |= write_permissions(session, settings.permissions, settings.rules)
-        declared = settings.declared
+        declared = jobs.with_current_names(settings.declared)
         changed |= declared != config_documents.load_declared(session)
-        patterns = [entry.jobs for entry in declared.maintenance] + [entry.jobs for entry in declared.exceptions]
-        patterns += [entry.jobs for entry in declared.pools]
-        for pattern in chain.from_iterable(patterns):
-            if not matching_names(pattern, jobs.ids):
-                jobs.unmatched[pattern] = None
         if before != settings.digest:
             set_meta(session, {"config_since_us": str(now_us)})
         audit.append_config_change(session, now_us, before or "", settings.digest)
-        unknown = unknown_jobs(settings.services, jobs.ids | jobs.former | jobs.titles)
+        unknown = unknown_jobs(settings.services, jobs.names)
         values = {
             "declared": config_documents.declared_json(declared),
             "estate": clean_line(settings.name),
@@ -281,26 +245,18 @@ _RECENT_RUNS = (
 )
 
 
-def _known_jobs(session: WriteSession) -> _JobsByName:
+def _known_jobs(session: WriteSession) -> JobLookup:
     rows = session.rows(
-        "SELECT s.name, j.native_id, j.id, j.title FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id"
+        "SELECT s.name, j.native_id, j.title, j.id FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id"
     )
-    ids = {job_name(row.name, decode_name(row.native_id)): row.id for row in rows}
-    known = set(ids.values())
-    former = former_names(session).items()
-    return _JobsByName(
-        ids,
-        {name: job_id for name, job_id in former if name not in ids and job_id in known},
-        unique_titles(((row.name, row.title, row.id) for row in rows), ids),
-    )
+    jobs = ((job_name(row.name, decode_name(row.native_id)), row.title, row.id) for row in rows)
+    return JobLookup.of(jobs, former_names(session))
 
 
-def _job_columns(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:
+def _job_columns(session: WriteSession, settings: EstateSettings, jobs: JobLookup) -> bool:
     configured: dict[int, Columns] = {}
     for setting in settings.jobs:
         matching = jobs.matching(setting.pattern)
-        if not matching:
-            jobs.unmatched[setting.pattern] = None
         values = {name: value for name, value in _job_values(setting).items() if value is not None}
         fields = {name for name in CARD_FIELDS if name in values}
         for job_id in matching:
@@ -339,7 +295,7 @@ def _job_values(job: JobSetting) -> Columns:
     }
 
 
-def _dependencies(session: WriteSession, settings: EstateSettings, jobs: _JobsByName) -> bool:
+def _dependencies(session: WriteSession, settings: EstateSettings, jobs: JobLookup) -> bool:
     configured: dict[tuple[int, int], Columns] = {}
     for setting in settings.dependencies:
         upstream, downstream = jobs.named(setting.upstream), jobs.named(setting.downstream)
@@ -375,7 +331,7 @@ def _dependency(setting: DependencySetting) -> Columns:
     }  # fmt: skip
 
 
-def _service(service: ServiceSetting, jobs: _JobsByName) -> Columns:
+def _service(service: ServiceSetting, jobs: JobLookup) -> Columns:
     terminals = [job_id for name in service.delivered_by if (job_id := jobs.named(name)) is not None]
     return {
         "name": service.name, "title": clean_line(service.title), "terminals": json.dumps(terminals),

@@ -1,4 +1,4 @@
-"""Names of jobs: as databases store them, as people shorten them, as config matches them, as sources renamed them.
+"""Names of jobs: as databases store them, as people shorten them, as sources renamed them.
 
 A half of a surrogate pair (a byte that was not UTF-8, read with `surrogateescape`) and NUL are moved into the last
 private plane and back, so that identity is exact and nothing is lost. Standard library only.
@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.ids import job_name
-from console.domain.name_pattern import exact_name, name_matcher
 from console.store.meta import get_meta, set_meta
 from console.text.cleaning import clean_line
 
@@ -82,18 +81,6 @@ def shortest_suffix(session: Session, name: str) -> str:
     return name
 
 
-class JobNames(Iterable[str], Container[str], Protocol):
-    """A mapping or set of job names."""
-
-
-def matching_names(pattern: str, names: JobNames) -> list[str]:
-    """The names that match a pattern; without a wildcard only that name itself."""
-    exact = exact_name(pattern)
-    if exact is not None:
-        return [exact] if exact in names else []
-    return [*filter(name_matcher(pattern).fullmatch, names)]
-
-
 FORMER_NAMES_KEY = "former_names"
 RENAMED_KEY = "renamed"
 """Key in `meta` of (name in the config, current name of that job) pairs."""
@@ -109,14 +96,6 @@ def former_names(session: Session) -> dict[str, int]:
 def parse_former_names(text: str | None) -> dict[str, int]:
     """As `former_names`, from the value of FORMER_NAMES_KEY."""
     return {job_name(system, decode_name(name)): job_id for system, name, job_id in _parse_renames(text)}
-
-
-def unique_titles(jobs: Iterable[tuple[str, str, int]], names: Collection[str]) -> dict[str, int]:
-    """The title of a job at its source, behind its system -> the job, where the title is of one job and no job's name:
-    an id that people do not know may be written so in the config. `jobs`: system, title and job id."""
-    by_title = [(job_name(system, title), job_id) for system, title, job_id in jobs if title]
-    counts = Counter(name for name, _ in by_title)
-    return {name: job_id for name, job_id in by_title if counts[name] == 1 and name not in names}
 
 
 def record_renames(session: Session, system: str, names: Sequence[tuple[int, str]]) -> None:

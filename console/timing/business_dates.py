@@ -42,6 +42,7 @@ def assign_periods(
     schedules: Mapping[str, Schedule],
     taken: Mapping[tuple[str, str], str],
     began: Mapping[tuple[str, str], datetime] = MappingProxyType({}),
+    waiting: Mapping[str, Collection[str]] = MappingProxyType({}),
     may_start_early: bool = False,
     seen: Mapping[str, Schedule] = MappingProxyType({}),
 ) -> list[RunRecord]:
@@ -49,7 +50,9 @@ def assign_periods(
 
     `schedules`: native id -> accepted schedule. `taken`: (native id, period key) -> attempt key that started it, as
     stored. A start fulfils the latest accepted instant at or before it that no other attempt has taken, at most one
-    period back; else it was started by hand and has its own key, "start:<instant>". Repeated records keep their
+    period back; else it was started by hand and has its own key, "start:<instant>". `waiting`: native id -> keys of
+    periods that are known to have no start. Any other may have been filled, unobserved, at its own time: a start in the
+    second half of it, or of its day, is by hand. Repeated records keep their
     period, and what executes another attempt again has that one's. Records with an action key stay as they are: the
     store knows which run the action repairs. At most one start per period, in whatever order polls bring them, gives
     the same periods.
@@ -75,7 +78,7 @@ def assign_periods(
             periods[attempt] = first
             continue
         schedule, changed = schedules.get(record.job), seen.get(record.job)
-        key = _period(record, schedule, changed, owners, early, may_start_early)
+        key = _period(record, (schedule, changed), owners, early, waiting.get(record.job, ()), may_start_early)
         periods[attempt] = key
         owners.setdefault((record.job, key), record.attempt_key)
         if record.job not in seen and _is_early(_moment(record), _instant_of(key)):
@@ -97,17 +100,18 @@ def _moment(record: RunRecord) -> datetime | None:
 
 def _period(
     record: RunRecord,
-    schedule: Schedule | None,
-    seen: Schedule | None,
+    schedules: tuple[Schedule | None, Schedule | None],
     owners: Mapping[tuple[str, str], str],
     early: Collection[tuple[str, str]],
+    waiting: Collection[str],
     may_start_early: bool,
 ) -> str:
-    started = _moment(record)
+    """`schedules`: the accepted one, and the one seen."""
+    (schedule, seen), started = schedules, _moment(record)
     if started is None:
         return f"attempt:{record.attempt_key}"
     if schedule is not None:
-        for instant in _accepted_instants(schedule, seen, started, may_start_early):
+        for instant in _accepted_instants(schedule, seen, started, waiting, may_start_early):
             key = instant_key(instant)
             if owners.get((record.job, key), record.attempt_key) == record.attempt_key:
                 return key
@@ -117,27 +121,31 @@ def _period(
 
 
 def _accepted_instants(
-    schedule: Schedule, seen: Schedule | None, started: datetime, may_start_early: bool
+    schedule: Schedule, seen: Schedule | None, started: datetime, waiting: Collection[str], may_start_early: bool
 ) -> list[datetime]:
     """The instants of the accepted schedule that this start may fulfil, best first. If the seen one has an instant
     nearer to the start, those that belong to its instants: perhaps none."""
-    accepted = list(_fulfilled_by(schedule, started, may_start_early))
-    changed = list(_fulfilled_by(seen, started, may_start_early)) if seen is not None else []
+    accepted = list(_fulfilled_by(schedule, started, waiting, may_start_early))
+    changed = list(_fulfilled_by(seen, started, (), may_start_early)) if seen is not None else []
     if seen is None or not changed or (accepted and abs(started - accepted[0]) <= abs(started - changed[0])):
         return accepted
     belonging = (accepted_instant(schedule, seen, instant) for instant in changed)
     return [instant for instant in belonging if instant is not None and started - instant <= LATEST_START]
 
 
-def _fulfilled_by(schedule: Schedule, started: datetime, may_start_early: bool) -> Iterator[datetime]:
+def _fulfilled_by(
+    schedule: Schedule, started: datetime, waiting: Collection[str], may_start_early: bool
+) -> Iterator[datetime]:
     """The instants that this start may fulfil, best first: one just ahead of it, and the last one before it."""
     instant = last_instant(schedule, started + SLACK)
     if instant is not None and instant > started:
         yield instant
         instant = last_instant(schedule, instant - TICK)
     before = instant
-    if before is not None and started - before > min(LATEST_START, _period_after(schedule, before)):
-        before = None
+    if before is not None:
+        latest = min(LATEST_START, _period_after(schedule, before))
+        if started - before > (latest if instant_key(before) in waiting else max(_RARE, latest / 2)):
+            before = None
     if not may_start_early or is_interval(schedule):
         ahead = None
     elif before is not None and started - before < EARLIEST_START:

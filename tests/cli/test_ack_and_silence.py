@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.states import RunState
+from console.cli.exits import Exit
 from console.config.sections import PermissionSettings
 from console.domain.alert import AlertingSettings, RouteRule
 from console.domain.request import RequestKind
@@ -180,6 +181,14 @@ def test_invalid_input_is_refused_with_the_reason(bench: Bench, line: tuple[str,
     done = say(bench, *line)
     assert text in done.err + done.out
     assert code == done.code
+
+
+def test_ack_without_an_incident_lists_the_open_ones(bench: Bench) -> None:
+    done = headway(bench.url, "ack")
+    assert (Exit.USAGE, True) == (done.code, "name the incident; none is open" in done.err)
+    fails(bench)
+    done = headway(bench.url, "ack")
+    assert (Exit.USAGE, True) == (done.code, "name the incident\n  INC-0001  fake/extract failed" in done.err), done.err
 
 
 def test_a_viewer_cannot_acknowledge_or_silence(bench: Bench) -> None:

@@ -20,6 +20,7 @@ from console.control.snapshot.runs import has_no_clock
 from console.domain.dependency import DependencyMode, DependencyOrigin, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import DependencyFacts, Estate, ServiceFacts
 from console.domain.hold import HoldState
+from console.domain.job_lookup import JobLookup
 from console.domain.settings import EstateSettings
 from console.text.cleaning import clean_line
 from console.timing.formats import local_time, zoned_time
@@ -35,21 +36,19 @@ def dependency_faults(estate: Estate, now: datetime) -> list[str]:
 
 def with_settings(estate: Estate, settings: EstateSettings, former_names: Mapping[str, int]) -> Estate:
     """The estate's jobs with the zones, cutoffs, dependencies and services of a config that is not yet in effect, which
-    may name a job by a former name."""
+    may name a job by its title or a former name."""
     systems = {system.name: system for system in settings.systems}
     jobs = {
         job.id: replace(job, zone=systems[job.system].zone, cutoff=systems[job.system].cutoff)
         for job in estate.jobs.values()
         if job.system in systems
     }
-    ids = {name: job_id for name, job_id in former_names.items() if job_id in jobs}
-    ids |= {job.name: job.id for job in jobs.values()}
+    lookup = JobLookup.of(((job.name, job.title, job.id) for job in jobs.values()), former_names)
+    ends = [(lookup.named(edge.upstream), lookup.named(edge.downstream), edge) for edge in settings.dependencies]
     declared = tuple(
-        DependencyFacts(
-            ids[edge.upstream], ids[edge.downstream], DependencyOrigin.DECLARED, edge.mode, wants=edge.wants
-        )
-        for edge in settings.dependencies
-        if edge.upstream in ids and edge.downstream in ids
+        DependencyFacts(upstream, downstream, DependencyOrigin.DECLARED, edge.mode, wants=edge.wants)
+        for upstream, downstream, edge in ends
+        if upstream is not None and downstream is not None
     )
     listed = tuple(
         edge
@@ -60,7 +59,7 @@ def with_settings(estate: Estate, settings: EstateSettings, former_names: Mappin
         ServiceFacts(
             name=service.name,
             title=service.title,
-            terminals=tuple(ids[name] for name in service.delivered_by if name in ids),
+            terminals=tuple(job for name in service.delivered_by if (job := lookup.named(name)) is not None),
             deadline=service.deadline,
             zone=service.zone,
             cutoff=service.cutoff,

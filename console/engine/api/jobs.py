@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from connectors.sdk.contract import Connector
 from connectors.sdk.errors import ConnectorError
-from connectors.sdk.records import RunRef
+from connectors.sdk.records import RunRef, instant_key
 from connectors.sdk.secrets import SecretStore
 from console.domain.ids import instant
 from console.domain.job import MAX_CARD_LENGTH
@@ -87,7 +87,7 @@ class LogDifferenceHandlers:
         run = actions.run_ref(self._store, last[0]) if last is not None else None
         if last is None or run is None:
             return BaselineLog("", {"good_error": "no earlier successful run of this job is known"})
-        fields: dict[str, Any] = {"good_run": last[0], "good_ended": instant(last[1]).isoformat()}
+        fields: dict[str, Any] = {"good_run": last[0], "good_ended": instant_key(instant(last[1]))}
         try:
             text = self._text(connector, run.ref)
         except ConnectorError as error:

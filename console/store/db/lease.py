@@ -64,32 +64,35 @@ def is_alive(pid: int) -> bool:
     return state not in ("Z", "X")
 
 
-def stuck_text(place: str, holder: str = "", since: datetime | None = None) -> str:
-    """Why no other engine should be started though the lease expired; empty if one may be. `place`: file or
-    database."""
+def stuck_text(path: Path | None, holder: str = "", since: datetime | None = None) -> str:
+    """Why no other engine should be started though the lease expired; empty if one may be. `path`: of the store's
+    file; None on PostgreSQL."""
     try:
-        full = "the disk of the store is full" if free_bytes(Path(place)) < MIN_FREE_BYTES else ""
+        is_full = path is not None and free_bytes(path) < MIN_FREE_BYTES
     except OSError:
-        full = ""  # a database elsewhere
-    if (pid := living_holder(holder, since)) is None:
+        is_full = False
+    full = "the disk of the store is full" if is_full else ""
+    if (pid := living_holder(path, holder, since)) is None:
         return f"{full}: no engine can write there; free space first" if full else ""
     state = f"cannot write ({full})" if full else "has not written since; its log says why"
     return f"process {pid} lives and {state}; it goes on by itself once it can; start no other"
 
 
-def living_holder(holder: str, since: datetime | None) -> int | None:
-    """The process of `holder` if it lives on this machine; one started after the lease only has the same number."""
+def living_holder(path: Path | None, holder: str, since: datetime | None) -> int | None:
+    """The process of `holder` if it lives on this machine and works on the store with this file (None: on PostgreSQL).
+    One started after the lease only has the same number; the lease in a copy of a file is of the engine of the other
+    one."""
     pid = local_pid(holder)
-    if pid is None or since is None or not is_alive(pid):
+    if pid is None or since is None or not is_alive(pid) or (path is not None and _noted_text(path) != holder):
         return None
     return pid if _process_started(pid) <= since.timestamp() + CLOCK_SLACK_SECONDS else None
 
 
 def note_engine(path: Path | None, holder: str) -> None:
-    """Notes beside the store's file which engine works on the store, for when that file is removed."""
+    """Notes beside the store's file which engine works on it, and its path: a copy of the folder has the note too."""
     if path is not None:
         with suppress(OSError):
-            engine_note(path).write_text(f"{holder}\n", encoding="utf-8")
+            engine_note(path).write_bytes(b"%b %b\n" % (os.fsencode(holder), os.fsencode(path.resolve())))
 
 
 def note_engine_end(path: Path | None, holder: str) -> None:
@@ -102,15 +105,17 @@ def noted_engine(path: Path) -> tuple[str, int] | None:
     """The engine that was noted beside the store and lives on this machine, with its process."""
     if holder := _noted_text(path):
         with suppress(OSError):  # removed since
-            pid = living_holder(holder, datetime.fromtimestamp(engine_note(path).stat().st_mtime, UTC))
+            pid = living_holder(path, holder, datetime.fromtimestamp(engine_note(path).stat().st_mtime, UTC))
             return None if pid is None else (holder, pid)
     return None
 
 
 def _noted_text(path: Path) -> str:
+    """The holder in the note beside the store; empty for a note that was copied along from another store."""
     try:
-        return engine_note(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError):
+        holder, _, store = engine_note(path).read_bytes().removesuffix(b"\n").partition(b" ")
+        return os.fsdecode(holder) if store == os.fsencode(path.resolve()) else ""
+    except OSError:
         return ""
 
 

@@ -78,6 +78,8 @@ class TimeoutConnection(psycopg.Connection[Any]):
 class PostgresReadConnection(PostgresAdapter):
     """One connection, opened again after a loss was noticed."""
 
+    path = None
+
     def __init__(self, url: str) -> None:
         self._url = url
         super().__init__(self._connect())

@@ -26,6 +26,11 @@ class ReadConnection(Session, Protocol):
     place: str
     """The file, or the database without its password, for messages."""
 
+    @property
+    def path(self) -> Path | None:
+        """The file; None on PostgreSQL."""
+        ...
+
     def contains(self, column: str) -> str:
         """SQL: the text in `column` contains a value, ignoring the case of ASCII letters."""
         ...
@@ -70,15 +75,17 @@ def open_read_connection(url: str) -> ReadConnection:
 class SqliteReadConnection(SqliteAdapter):
     """A file, opened read only."""
 
+    path: Path
+
     def __init__(self, path: Path) -> None:
         self.place = str(path)
         if path.is_dir():
             raise StoreUnusable(folder_text(path))
-        self._path = path.absolute()
+        self.path = path.absolute()
         self._open()
 
     def _open(self) -> None:
-        path = self._path
+        path = self.path
         if not path.is_file() or path.stat().st_size == 0:  # opened, SQLite would delete a log beside it
             raise missing_error(path)
         try:
@@ -104,7 +111,7 @@ class SqliteReadConnection(SqliteAdapter):
         """Opens the file again if another one has replaced it. Raises StoreUnusable if it was moved away: it could
         still be read, and would never change again."""
         try:
-            identity = file_identity(self._path)
+            identity = file_identity(self.path)
         except OSError as error:
             raise StoreUnusable(replaced_text(self.place, error.strerror)) from error
         if identity != self._file:

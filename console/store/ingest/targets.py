@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -319,6 +319,8 @@ class StartedPeriods(NamedTuple):
     """-> key of its first attempt."""
     began: Mapping[tuple[str, str], datetime]
     """-> start of that one, if its source reports it."""
+    waiting: Mapping[str, Collection[str]]
+    """Source id -> keys of the periods around that wait for a start, or missed it."""
 
 
 def started_periods(
@@ -331,14 +333,14 @@ def started_periods(
     """
     unmatched = [record for record in records if record.period_key is None]
     if not unmatched:
-        return StartedPeriods({}, {})
+        return StartedPeriods({}, {}, {})
     # CROSS JOIN keeps SQLite to this order, and "+ 0" to the job's name; otherwise it starts with every attempt without
     # an action key.
     around = (
         "SELECT j.source_id, r.period_key, a.attempt_key, a.started_us FROM {keys} CROSS JOIN target t CROSS JOIN job j"
-        " CROSS JOIN run r CROSS JOIN attempt a WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a AND"
-        " j.target_id + 0 = t.id AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL AND r.attempts > 0"
-        " AND r.sort_us >= ? ORDER BY a.number DESC"
+        " CROSS JOIN run r LEFT JOIN attempt a ON a.run_id = r.id AND a.action_key IS NULL WHERE t.id = ? AND"
+        " j.system_id = t.system_id AND j.source_id = k.a AND j.target_id + 0 = t.id AND r.job_id = j.id AND"
+        " (a.id IS NOT NULL OR r.attempts = 0) AND r.sort_us >= ? ORDER BY a.number DESC"
     )
     by_attempt = (
         "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
@@ -357,9 +359,15 @@ def started_periods(
     with store.read() as session:
         rows = session.by_keys(around, jobs, (target_id, since))
         earlier = session.by_keys(by_attempt, attempts, (target_id,))
-    owners = {_period_of(row): decode_name(row.attempt_key) for row in (*earlier, *rows)}
-    began = {_period_of(row): instant(row.started_us) for row in rows if row.started_us is not None}
-    return StartedPeriods(owners, began)
+    waiting: dict[str, set[str]] = {}
+    for row in rows:
+        if row.attempt_key is None:
+            job, period = _period_of(row)
+            waiting.setdefault(job, set()).add(period)
+    started = [row for row in rows if row.attempt_key is not None]
+    owners = {_period_of(row): decode_name(row.attempt_key) for row in (*earlier, *started)}
+    began = {_period_of(row): instant(row.started_us) for row in started if row.started_us is not None}
+    return StartedPeriods(owners, began, waiting)
 
 
 def _period_of(row: Row) -> tuple[str, str]:

@@ -160,11 +160,11 @@ class EstateQueries(ContextQueries):
             " (SELECT value FROM meta WHERE name = 'engine_trouble') AS trouble FROM lease WHERE name = 'engine'"
         )
         if not rows:
-            return EngineView("", None, None, False, stuck=stuck_text(self.link.place))
+            return EngineView("", None, None, False, stuck=stuck_text(self.link.path))
         [lease] = rows
         since = instant(lease.since_us)
         alive = bool(lease.holder) and lease.until_us > self.link.real_now_us() and not is_provably_dead(lease.holder)
-        stuck = "" if alive else stuck_text(self.link.place, lease.holder, since)
+        stuck = "" if alive else stuck_text(self.link.path, lease.holder, since)
         return EngineView(lease.holder, since, instant(lease.heartbeat_us), alive, lease.trouble or "", stuck)
 
     def engines(self) -> list[EngineShare]:
@@ -184,7 +184,8 @@ class EstateQueries(ContextQueries):
     def working_engine(self) -> str:
         """The engine that works on the store, also one that cannot write any more; empty without one."""
         engine = self.engine()
-        return engine.holder if engine.alive or living_holder(engine.holder, engine.since) is not None else ""
+        lives = engine.alive or living_holder(self.link.path, engine.holder, engine.since) is not None
+        return engine.holder if lives else ""
 
     def unseen_targets(self) -> tuple[UnseenTarget, ...]:
         """Targets that fail or were not seen for three intervals; the one seen least recently first."""

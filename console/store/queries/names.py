@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from console.domain.name_pattern import matching_names
 from console.domain.service import service_of_instance
 from console.store.errors import NotFound
-from console.store.names import decode_name, matching_names
+from console.store.names import decode_name
 from console.store.queries.base import ContextQueries
 from console.store.queries.completion import Completion, complete_names
 from console.store.queries.services import is_end_to_end

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from console.domain.hold import HoldReason
 from console.domain.ids import instant, job_name, micros, utc_minute
+from console.domain.job_lookup import JobLookup
 from console.domain.service import MAX_INSTANCES
 from console.domain.system import TargetView
 from console.store.names import (
@@ -15,12 +16,10 @@ from console.store.names import (
     RENAMED_KEY,
     UNKNOWN_JOBS_KEY,
     decode_name,
-    matching_names,
     parse_former_names,
     parse_renamed,
     parse_unknown_jobs,
     renamed_text,
-    unique_titles,
 )
 from console.store.queries.base import ContextQueries, ReadStore
 from console.store.queries.estate import EstateQueries
@@ -130,21 +129,16 @@ class WarningQueries(ContextQueries):
     def without_job(self, patterns: Sequence[str]) -> dict[str, str]:
         """Pattern of a config -> message, for those that match no job, or only a former name of one."""
         rows = self.link.rows(
-            "SELECT s.name, j.native_id, j.id, j.title FROM job j JOIN system s ON s.id = j.system_id"
+            "SELECT s.name, j.native_id, j.title, j.id FROM job j JOIN system s ON s.id = j.system_id"
         )
-        names = {job_name(row.name, decode_name(row.native_id)): row.id for row in rows}
-        now = {job_id: name for name, job_id in names.items()}
-        names |= unique_titles(((row.name, row.title, row.id) for row in rows), names)
-        current = {old: now[job_id] for old, job_id in self.former_names().items() if job_id in now}
+        jobs = ((job_name(row.name, decode_name(row.native_id)), row.title, row.id) for row in rows)
+        lookup = JobLookup.of(jobs, self.former_names())
         systems = {row.name for row in rows}
-        without = [
-            pattern
-            for pattern in dict.fromkeys(patterns)
-            if pattern.partition("/")[0] in systems and not matching_names(pattern, names)
-        ]
-        renamed = {old: current[old] for pattern in without for old in matching_names(pattern, current)}
-        unknown = [pattern for pattern in without if not matching_names(pattern, current)]
-        texts = {old: renamed_text(old, new) for old, new in renamed.items()}
+        for pattern in dict.fromkeys(patterns):
+            if pattern.partition("/")[0] in systems:
+                lookup.matching(pattern)
+        texts = {old: renamed_text(old, new) for old, new in lookup.renamed.items()}
+        unknown = [*lookup.unmatched]
         return texts | dict(zip(unknown, self.unmatched(unknown), strict=True))
 
     def former_names(self) -> dict[str, int]:

@@ -327,7 +327,14 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
     seen = TourState(where, only_problems, incidents, must_type, at_risk, is_paused, by_key, delivered)
     if tour.awaits_plans:
         board.query_thread.ask("tour", _plan_states, lambda answer: tour.take_plans(*answer), lambda _: None)
+    was_done = tour.is_done
     tour.notice(seen)
+    if tour.is_done and not was_done:
+        from console.tui.frame.screen import HeadwayScreen
+
+        for shown in board.screen_stack:
+            if isinstance(shown, HeadwayScreen):
+                shown.show_all_rows()
     for bar in screen.query(f"#{TOUR_BAR_ID}").results(Bar):
         bar.display = tour.on and not is_small(board.size)
         bar.show_lines(_tour_lines(board, tour, seen, bar.size.width or board.size.width))

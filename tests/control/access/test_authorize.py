@@ -145,6 +145,8 @@ def test_a_refusal_names_the_needed_role_the_present_one_and_who_can_grant_it() 
     )
     by_link = PermissionRule("link", Role.ACT)  # a press of a link in a message with several readers
     assert reason(Verb.RERUN, EXTRACT, *several, by_link).endswith("; ask carol or group:ops")
+    outsider = reason(Verb.RERUN, EXTRACT, *several[1:])
+    assert outsider.endswith("you (alice) have no role there; ask an admin"), "the logins are not for everybody"
     alone = reason(Verb.RERUN, SCRATCH, PermissionRule("bob", Role.VIEW))
     assert alone.startswith("needs role act on etl-hosts; you (alice) have no role there; no user has it: add it under")
 

@@ -181,3 +181,16 @@ def test_a_former_name_in_an_edited_config_is_its_job_unless_another_job_has_tha
     judged = with_settings(stored, edited, former)
     assert [(EXTRACT.id, load.id)] == [(edge.upstream_id, edge.downstream_id) for edge in judged.dependencies]
     assert () == with_settings(stored, edited, {}).dependencies
+
+
+def test_a_title_in_an_edited_config_is_its_job() -> None:
+    """`headway check` left such a dependency out, so its contradiction with the clocks went unreported."""
+    mart = replace(job(2, "hosts/fl_drc6j", "02:00"), title="retail/mart")
+    edited = EstateSettings(
+        systems=(SystemSetting("hosts", "cron", ("db",)),),
+        dependencies=(DependencySetting(EXTRACT.name, "hosts/retail/mart"),),
+        services=(ServiceSetting("daily", "Daily", ("hosts/retail/mart",), time(13), "UTC"),),
+    )
+    judged = with_settings(estate(EXTRACT, mart), edited, {})
+    assert [(EXTRACT.id, mart.id)] == [(edge.upstream_id, edge.downstream_id) for edge in judged.dependencies]
+    assert (mart.id,) == judged.services[0].terminals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from console.domain.ids import micros
 from console.store.db import lease
+from console.store.db.backup import engine_at_work
+from console.store.db.location import engine_note
 from console.store.queries import open_queries
 from console.tui.frame import header_footer
 from console.tui.frame.cells import RenderContext
@@ -39,6 +42,7 @@ def held_by(folder: Path, holder: str) -> str:
     """The URL of a store whose lease `holder` has."""
     store = open_ready(str(folder / "headway.db"))
     lease.acquire_lease(store, holder, 60)
+    lease.note_engine(store.path, holder)
     store.close()
     return str(folder / "headway.db")
 
@@ -56,6 +60,31 @@ def test_a_process_of_another_namespace_with_the_same_number_is_left_alone(
 def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     holder = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
     url = held_by(tmp_path, holder)
+    assert Exit.OK == main(["--store", url, "engine", "stop"])
+    other.wait(60)
+
+
+@pytest.mark.parametrize("has_lapsed", [False, True])
+@pytest.mark.parametrize("note", [".headway.db.engine", ""], ids=["with its note", "the store alone"])
+def test_an_engine_is_not_that_of_a_copy_of_its_store(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str], has_lapsed: bool, note: str
+) -> None:
+    """`headway engine stop` in a copied folder stopped the engine of the original, whose lease and note it had."""
+    (tmp_path / "original").mkdir()
+    (tmp_path / "copy").mkdir()
+    url = held_by(tmp_path / "original", lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    if has_lapsed:
+        lapsed(url)
+    for name in filter(None, ("headway.db", note)):
+        shutil.copy2(tmp_path / "original" / name, tmp_path / "copy" / name)
+    copy = str(tmp_path / "copy" / "headway.db")
+    assert Exit.NO_ENGINE == main(["--store", copy, "engine", "stop"])
+    assert other.poll() is None
+    if has_lapsed:
+        with open_queries(copy) as reads:
+            assert ("", "") == (reads.estate.engine().stuck, reads.estate.working_engine())
+    assert "" == engine_at_work(Path(copy))
+    assert f"process {other.pid}" == engine_at_work(Path(url))
     assert Exit.OK == main(["--store", url, "engine", "stop"])
     other.wait(60)
 
@@ -129,7 +158,9 @@ def test_a_process_that_began_after_the_lease_has_only_the_number_of_its_holder(
     tmp_path: Path, other: subprocess.Popen[bytes]
 ) -> None:
     url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
-    lapsed(url, micros(datetime.now(UTC) - timedelta(minutes=1)))
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    lapsed(url, micros(before))
+    os.utime(engine_note(Path(url)), (before.timestamp(), before.timestamp()))
     with open_queries(url) as reads:
         assert "" == reads.estate.engine().stuck
     assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
@@ -155,7 +186,6 @@ def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
     """A new store would be empty and in shadow mode, while the engine goes on with the removed file."""
     holder = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
     path, copy = Path(held_by(tmp_path, holder)), tmp_path / "copy.db"
-    lease.note_engine(path, holder)
     assert Exit.OK == main(["--store", str(path), "store", "backup", str(copy)])
     for file in tmp_path.glob("headway.db*"):
         file.unlink()

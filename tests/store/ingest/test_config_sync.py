@@ -11,16 +11,19 @@ import pytest
 from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import EvaluationSettings
+from console.domain.finding import DetectionRule, RuleException, RuleSetting, RuleThresholds
 from console.domain.inventory import InventoryChanges, JobChange
 from console.domain.job import Safety
 from console.domain.settings import (
     Declared,
+    DeclaredPool,
     DependencySetting,
     EstateSettings,
     JobSetting,
     ServiceSetting,
     SystemSetting,
 )
+from console.store.config_documents import load_declared
 from console.store.config_sync import SyncResult, sync_config
 from console.store.ingest.inventory import jobs_seq, write_inventory
 from console.store.queries.reader import Queries
@@ -237,6 +240,34 @@ def test_a_title_of_one_job_names_it_in_the_config_where_its_id_says_nothing_to_
     assert "ann" == night.fetch_one("SELECT owner FROM job WHERE id = :id", id=job_id)
     assert (unclear,) == result.unmatched
     assert [unclear] == [*reads.warnings.without_job([named, unclear])]
+
+
+def test_titles_and_former_names_count_wherever_the_config_names_jobs(night: Estate, reads: Queries) -> None:
+    """`headway check` accepted them in a maintenance, a pool and a rule, which then meant no job."""
+    changes = InventoryChanges(
+        new=tuple(record(f"fl_{name}", title=f"retail/{name}") for name in "ab"),
+        changed=(JobChange(night.job_id(), record("db07:renamed")),),
+    )
+    write_inventory(night.store, night.host, changes, MIDNIGHT, None)
+    names = ("etl-hosts/retail/*", EXTRACT, "etl-hosts/nobody")
+    settings = replace(
+        WHOLE,
+        declared=Declared(
+            maintenance=(MaintenanceWindow("patches", jobs=names),),
+            exceptions=(PlannedException("year end", jobs=names),),
+            pools=(DeclaredPool("db", names, 2),),
+            rules=(RuleSetting(DetectionRule.LATE_START, where=(RuleException(RuleThresholds(), names),)),),
+        ),
+    )
+    result = sync(night, settings)
+    with night.store.read() as session:
+        declared = load_declared(session)
+    now = ("etl-hosts/fl_a", "etl-hosts/fl_b", "etl-hosts/db07:renamed", "etl-hosts/nobody")
+    assert [now] * 2 == [declared.maintenance[0].jobs, declared.exceptions[0].jobs]
+    assert [now] * 2 == [declared.pools[0].jobs, declared.rules[0].where[0].jobs]
+    assert (("etl-hosts/nobody",), {EXTRACT: now[2]}) == (result.unmatched, result.renamed)
+    assert {"etl-hosts/nobody", EXTRACT} == reads.warnings.without_job(names).keys()
+    assert not sync(night, settings).changed
 
 
 def test_a_former_name_that_another_job_has_now_means_that_one(night: Estate) -> None:

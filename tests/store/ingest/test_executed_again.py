@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.sdk.records import Schedule, instant_key
-from connectors.sdk.states import RunState
+from connectors.sdk.states import RunEvidence, RunState
+from console.domain.decision import Decisions, ExpectedRun
+from console.store.decisions import apply_decisions
 from console.store.ingest import targets
 from console.timing.business_dates import assign_periods
 from tests.store.estate import Estate, at, failed, run
@@ -94,3 +96,22 @@ def test_of_a_job_without_a_clock_the_periods_of_these_attempts_alone_are_read(
     assert {} == started_periods.began
     [again] = assign_periods([late], schedules, *started_periods)
     assert again.period_key == f"start:{instant_key(at('03:10'))}", "a known attempt keeps its period"
+
+
+def test_a_period_waits_for_a_start_until_one_has_come(night: Estate) -> None:
+    """A run by hand 20 hours later is the late run of a night that is known to be missed, and of no other."""
+    due = datetime(2026, 11, 20, 3, 10, tzinfo=UTC)
+    schedules = {run().job: Schedule("debian-cron", "10 3 * * *")}
+    bare = run(attempt="by hand", period_key=None, period_at=None, queued_at=None)
+    by_hand = replace(bare, started_at=due + timedelta(hours=20), ended_at=due + timedelta(hours=21))
+    assert {} == targets.started_periods(night.store, night.host, [by_hand], schedules).waiting
+    key, job, date = instant_key(due), night.job_id(), due.date()
+    missed = ExpectedRun(job, key, due, date, RunState.MISSED, RunEvidence.INFERRED, "no run by 03:25")
+    apply_decisions(night.store, Decisions(expected=(missed,)), due + timedelta(hours=1), 1, None, {})
+    periods = targets.started_periods(night.store, night.host, [by_hand], schedules)
+    assert {by_hand.job: {key}} == periods.waiting
+    assert {} == periods.owners
+    night.ingest(*assign_periods([by_hand], schedules, *periods))
+    assert [("2026-11-20T03:10:00Z", 1)] == night.rows("SELECT period_key, attempts FROM run")
+    periods = targets.started_periods(night.store, night.host, [by_hand], schedules)
+    assert ({}, {(by_hand.job, key): "by hand"}) == (periods.waiting, periods.owners)

@@ -242,6 +242,17 @@ async def test_the_tour_ends_wherever_one_is_once_all_is_good(night: Night) -> N
     await night.see("TOUR 5/5  Done in", "Expected on time: ")
 
 
+@on_the_night(tour=GuidedTour(lambda: 0.0, step=4))
+async def test_at_its_end_services_shows_all_rows_again(night: Night) -> None:
+    """Its own key had left an empty list of the estate that was just saved."""
+    await night.act("problems")
+    await night.see("only problems")
+    night.reads.plans_ = [plan_of(draft(), 7, state="done")]
+    _all_is_good(night)
+    await night.see("TOUR 5/5  Done in")
+    await night.wait_until_hidden("only problems")
+
+
 def test_it_stops_its_clock_when_it_is_done_and_lists_the_skipped_steps() -> None:
     guided_tour = tour()
     for _ in NAMES:

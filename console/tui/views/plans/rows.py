@@ -251,12 +251,12 @@ def start_lines(draft: PlanDraft, ctx: RenderContext) -> SegmentLines:
     for step in draft.steps:
         lines += _start_lines(step, ctx)
     for title, rows in (
-        (f"EXCLUDED {len(draft.excluded)}", [(entry.job, entry.why, "dim") for entry in draft.excluded]),
+        (f"EXCLUDED {len(draft.excluded)}", [(entry.job, ctx.localized(entry.why), "dim") for entry in draft.excluded]),
         (
             f"NOT SAVED {len(draft.unsaved)}",
-            [(entry.shown_title, entry.text, "warn") for entry in draft.unsaved],
+            [(entry.shown_title, ctx.localized(entry.text), "warn") for entry in draft.unsaved],
         ),
-        ("NOTES", [("", note, "warn") for note in draft.notes]),
+        ("NOTES", [("", ctx.localized(note), "warn") for note in draft.notes]),
     ):
         if rows:
             lines += [

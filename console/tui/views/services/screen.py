@@ -248,6 +248,10 @@ class ServicesScreen(HeadwayScreen):
     def only_problems(self) -> bool:
         return self.list.only_problems
 
+    def show_all_rows(self) -> None:
+        if self.only_problems:
+            self.list.toggle_problems()
+
     def title_runs(self) -> tuple[Sequence[Segment], Sequence[Segment]]:
         views, by = self.list.views, self.board.grouping
         count = "" if self.board.beginning.awaits_services else f" {len(views)}"
