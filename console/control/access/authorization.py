@@ -199,7 +199,7 @@ def _denied(
     has = f"have {held.text}" if held else "have no role there"
     able = _able(needed, subject, permissions)
     if able and not any(_is_named(rule, person) for rule in permissions):
-        able = "an admin"  # who has no role at all may not see the list of people
+        able = "an admin"  # without any role a person may not see the list of people
     ask = f"ask {able}" if able else "no user has it: add it under [[permissions]] in the config"
     return f"needs role {needed.text} on {what}; you ({person.name}) {has}; {ask}"
 

@@ -196,6 +196,9 @@ class ConsoleScreen(Screen[ScreenResult], inherit_bindings=False):
         # its keys hold the painted lines of every widget, closed ones too: garbage collections of 0.1 s and more
         StylesCache.get_inner_outer.cache_clear()
 
+    def show_all_rows(self) -> None:
+        """Ends "only problems", where the tour has led to it."""
+
     @property
     def stops_demo(self) -> bool:
         """True while the clock of a demo waits for this dialog."""

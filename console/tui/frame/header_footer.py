@@ -19,7 +19,7 @@ from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, act_by, counted, paused_text
 from console.tui.frame.clock_format import ZoneMode, format_short
-from console.tui.frame.console_app import ConsoleApp, is_small
+from console.tui.frame.console_app import ConsoleApp, ConsoleScreen, is_small
 from console.tui.frame.glyphs import GlyphSet
 from console.tui.frame.service_groups import by_urgency
 from console.tui.widgets.bar import Bar, BarLine
@@ -330,10 +330,8 @@ def paint_tour(screen: Screen[Any], where: str, only_problems: bool = False, mus
     was_done = tour.is_done
     tour.notice(seen)
     if tour.is_done and not was_done:
-        from console.tui.frame.screen import HeadwayScreen
-
         for shown in board.screen_stack:
-            if isinstance(shown, HeadwayScreen):
+            if isinstance(shown, ConsoleScreen):
                 shown.show_all_rows()
     for bar in screen.query(f"#{TOUR_BAR_ID}").results(Bar):
         bar.display = tour.on and not is_small(board.size)

@@ -190,9 +190,6 @@ class HeadwayScreen(ConsoleScreen[None], inherit_bindings=False):
     def only_problems(self) -> bool:
         return False
 
-    def show_all_rows(self) -> None:
-        """Ends "only problems", where the tour has led to it."""
-
     def tick(self) -> None:
         super().tick()
         for part in self.parts:
