@@ -120,7 +120,7 @@ class CountedTuple(tuple[Any, ...]):
 
 @contextmanager
 def counted(counts: Counts, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Counts what SQLite executes and lines of Python, both of this thread: engines of other tests may still be ending."""
+    """Counts what SQLite executes and lines of Python, of this thread: engines of other tests may still be ending."""
     start, steps, connections, own = SqliteAdapter.__init__, list[None](), list[Any](), threading.get_ident()
 
     def counting(session: SqliteAdapter, raw: Any) -> None:
