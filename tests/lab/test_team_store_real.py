@@ -875,7 +875,7 @@ def test_keys_are_each_logins_own(shared: Team) -> None:
 def test_the_owner_who_is_no_superuser_applies_the_grants(postgres: PostgresServer, store_dsn: str) -> None:
     """As docs/several-engines.md has it."""
     name = sql.Identifier(store_dsn.rpartition("/")[2])
-    postgres.execute(sql.SQL("DROP ROLE IF EXISTS steward; CREATE ROLE steward LOGIN CREATEROLE PASSWORD 'steward-pw'"))
+    postgres.execute("DROP ROLE IF EXISTS steward; CREATE ROLE steward LOGIN CREATEROLE PASSWORD 'steward-pw'")
     postgres.execute(sql.SQL("ALTER DATABASE {} OWNER TO steward").format(name))
     url = f"postgresql://steward:steward-pw@127.0.0.1:{postgres.port}/{store_dsn.rpartition('/')[2]}"
     open_database(url).close()
