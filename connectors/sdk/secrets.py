@@ -103,8 +103,19 @@ def _beside_config(value: Path, info: ValidationInfo) -> Path:
     return value if folder is None or is_of_home else Path(folder) / value
 
 
-FilePath = Annotated[Path, BeforeValidator(refuse_pasted), AfterValidator(_beside_config)]
-"""A path in a setting, relative to the config's folder; the text of a key is refused."""
+def _refuse_endless(value: Path) -> Path:
+    """The path. Raises ValueError for a pipe, a device or a socket: libraries that read it would wait, or never end."""
+    with suppress(OSError):  # where it is read, it is reported
+        mode = value.expanduser().stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError(f"{value} is not a regular file. Fix: name one")
+    return value
+
+
+FilePath = Annotated[
+    Path, BeforeValidator(refuse_pasted), AfterValidator(_beside_config), AfterValidator(_refuse_endless)
+]
+"""A path in a setting, relative to the config's folder; the text of a key is refused, and what is not a file."""
 
 
 class SecretRef(StrictOptions):

@@ -162,7 +162,7 @@ def _read_one(file: Path, reading: ConfigDocument) -> Table:
         reading.report(file, f"no such file. Fix: {NO_CONFIG}.")
     except OSError as error:
         reading.report(file, unreadable_text(error))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         fault = toml_fault(file, reading.texts[file], error)
         reading.faults.append(replace(fault, problem=f"{fault.problem} The rest was not read."))
     reading.unread = True
@@ -175,6 +175,8 @@ def toml_fault(file: Path, text: str, error: Exception) -> ConfigFault:
         lines = text.split("\n")
         line = bisect_left(range(1, len(lines)), True, key=lambda count: _is_too_deep("\n".join(lines[:count]))) + 1
         return ConfigFault(file, line, "", f"{NESTED_TOO_DEEP}. Fix: remove levels.")
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        return ConfigFault(file, None, "", "has a number that is too long. Fix: shorten it.")
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
     if match is None:
         return ConfigFault(file, None, "", f"is not valid TOML: {error}. Fix that line.")
@@ -235,7 +237,7 @@ def _starts(text: str) -> Iterator[int]:
 def _is_too_deep(text: str) -> bool:
     try:
         tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return isinstance(error, RecursionError)
     return False
 

@@ -137,7 +137,7 @@ def _estate_in(text: str) -> tuple[dict[str, object], str]:
 
     try:
         table = tomllib.loads(text).get("estate", {})
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         reason = NESTED_TOO_DEEP if isinstance(error, RecursionError) else str(error)
         alone = re.search(r"^[ \t]*\[estate\].*?(?=^[ \t]*\[|\Z)", text, re.MULTILINE | re.DOTALL)
         if alone is None or alone[0] == text:

@@ -138,7 +138,7 @@ def _document(path: Path, reading: ConfigDocument) -> dict[str, Any] | None:
         line, problem = encoding_fault(error)
         reading.report(path, problem, line)
         return None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         reading.faults.append(toml_fault(path, reading.texts[path], error))
         return None
     reading.report(path, f"{problem}.")

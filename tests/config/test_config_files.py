@@ -68,6 +68,26 @@ def test_thousands_of_faults_are_located_in_linear_time(tmp_path: Path) -> None:
 
 
 def test_a_secret_in_a_pipe_is_refused(tmp_path: Path) -> None:
+    reference = SecretRef(file=tmp_path / "secret")
     os.mkfifo(tmp_path / "secret", 0o600)
     with pytest.raises(AccessRefused, match="it is not a regular file"):
-        SecretStore()(SecretRef(file=tmp_path / "secret"))
+        SecretStore()(reference)
+
+
+def test_a_pipe_that_a_setting_names_is_a_fault_of_the_config(tmp_path: Path) -> None:
+    """`headway check` waited for a key, a CA file or a kubeconfig in it."""
+    os.mkfifo(tmp_path / "kubeconfig", 0o600)
+    (tmp_path / "a.toml").write_text(f'{GOOD}\n[systems.k]\nkind = "kubernetes"\nkubeconfig = "kubeconfig"\n')
+    with pytest.raises(
+        ConfigFaults, match=r"systems\.k\.kubeconfig: .*/kubeconfig is not a regular file\. Fix: name one"
+    ):
+        load_config(tmp_path / "a.toml")
+
+
+def test_a_number_that_is_too_long_is_a_fault_of_the_config(tmp_path: Path) -> None:
+    """It ended every command in a traceback."""
+    (tmp_path / "a.toml").write_text(f"{GOOD}\na = {'9' * 5_000}\n")
+    with pytest.raises(ConfigFaults, match=r"has a number that is too long\. Fix: shorten it"):
+        load_config(tmp_path / "a.toml")
+    with pytest.raises(NoStore, match="digits"):
+        store_url(tmp_path / "a.toml")

@@ -160,9 +160,8 @@ def _neutralize(connection: sqlite3.Connection, by: str, origin: str, now: datet
     connection.execute("UPDATE action SET state = 'unknown', next_us = 0 WHERE state IN ('sending', 'sent')")
     connection.execute("UPDATE plan SET state = 'paused', text = 'restored from a copy' WHERE state = 'running'")
     connection.execute(
-        "UPDATE request SET state = 'refused', answered_us = ?,"
-        " answer = json_object('error', 'restored from a copy: ask again')"
-        " WHERE state IN ('pending', 'ordered', 'answering')",
+        "UPDATE request SET state = 'refused', answered_us = ?, answer = json_object('error', 'restored from a copy:"
+        " ask again') WHERE state IN ('pending', 'ordered', 'answering')",
         (micros(now),),
     )
     connection.execute(
