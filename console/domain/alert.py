@@ -41,7 +41,7 @@ KIND_LABELS = {
     AlertKind.ESCALATED: "Escalated: ",
 }
 """Begin the titles of notifications."""
-REOPENED_LABEL = "Again: "
+REOPENED_LABEL = "Reopened: "
 CLOSED_LABEL = "Closed: "
 """It ended without a repair."""
 CAUSE_RESOLVED_LABEL = "Cause resolved: "

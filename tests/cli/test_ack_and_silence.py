@@ -103,7 +103,7 @@ def test_a_reopened_incident_is_unacknowledged(bench: Bench) -> None:
     assert 0 == say(bench, "ack", "INC-0001", "--for", "2h").code
     runs(bench, "extract", "a2", RunState.SUCCEEDED, 6)
     runs(bench, "extract", "a3", RunState.FAILED, 4, exit_code=1)
-    assert [FAILED, "Resolved: fake/extract recovered", f"Again: {FAILED}"] == [
+    assert [FAILED, "Resolved: fake/extract recovered", f"Reopened: {FAILED}"] == [
         name.partition(" (")[0] for name in notifications(bench)
     ]
     assert "Acknowledge  headway ack INC-0001" in bench.sink.got[-1][2]

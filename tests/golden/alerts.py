@@ -269,7 +269,7 @@ def messages() -> Iterator[tuple[str, str, str]]:
     sending = to_shadow_route(failing, "trial")
     test = route_test("oncall", "ann", "night", at, ZoneInfo("Europe/Berlin"))
     opened = NewAlert("etl", "opened", first.title, first.body, "", first.plain_title, first.plain_body)
-    line = 'Route "etl" has not accepted this in 10m; this route is its fallback.'
+    line = 'Route "etl" has not confirmed this in 10m; this route is its fallback.'
     fallback = as_fallback(UndeliveredAlert(1, "etl", opened, ""), "boss", line, line)
     for name, alert in (
         ("engine down", down), ("engine up", up), ("undelivered", parked), ("engine down, in shadow", sending),

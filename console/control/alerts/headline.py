@@ -102,7 +102,7 @@ def _not_late(index: EstateIndex, match: IncidentMatch) -> str:
 
 
 def kind_label(notification: Notification) -> str:
-    """ "Update: ", "Resolved: ", "Again: ": begins its first line."""
+    """ "Update: ", "Resolved: ", "Reopened: ": begins its first line."""
     subject, kind = notification.subject, notification.kind
     if subject.decision.closed and not subject.match.recovered:
         return CLOSED_LABEL

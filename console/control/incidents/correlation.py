@@ -134,7 +134,6 @@ class IncidentMatch:
     """True if it closes because it is green again, not because it is out of view."""
     awaits: tuple[tuple[str, date], ...] = ()
     """Service days that it made late: its cause is resolved, and it stays open until they are delivered."""
-    awaits_text: str = ""
     awaited_plan: PlanFacts | None = None
     """Its running plan: its cause is resolved, and it stays open until that is done."""
     superseded: list[RunFacts] = field(default_factory=list)

@@ -222,7 +222,7 @@ def decide_incident(
     groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
     members = tuple(sorted(roles, key=lambda member: (groups[member.role], ranks[member.job_id], member.period_key)))
     title, reason = incident_title(index, match, zone), incident_reason(index, match, zone)
-    if match.close_reason or starts_again:
+    if match.close_reason or match.awaits or starts_again:
         title, reason = without_advice(title), without_advice(reason)
     return IncidentDecision(
         incident_id=match.incident.id if match.incident else None,

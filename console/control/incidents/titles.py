@@ -296,8 +296,6 @@ def incident_reason(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{one_line(f'{also}; {why}' if also else why, REASON_LIMIT)}{label}{one_line(fix)}"
     if match.group.text:
         return match.group.text
-    if match.awaits:
-        return clean_line(match.awaits_text, REASON_LIMIT)
     if match.group.evidence and match.unrepaired is None:
         return match.group.evidence
     if root is not None and not match.close_reason and is_stale_success(index, root):

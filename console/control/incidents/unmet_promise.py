@@ -106,20 +106,11 @@ def _made_late(
 
 
 def _go_on(index: EstateIndex, match: IncidentMatch, awaited: Mapping[int, Sequence[ServiceForecast]]) -> None:
-    """Keeps it open: its cause is resolved, and the service days that it made late are not delivered."""
+    """Keeps it open, with its error: its cause is resolved, and service days that it made late are not delivered."""
     days_awaited = awaited.get(match.incident.id, ()) if match.incident is not None and match.close_reason else ()
     if days_awaited:
         match.awaits = tuple(day.key for day in days_awaited)
-        late = "; ".join(_late_text(index, day) for day in days_awaited)
-        match.awaits_text = f"{match.close_reason}; {late}"
         match.close_reason, match.recovered = "", False
-
-
-def _late_text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "Supply plan was not delivered by 06:30 CET and waits for warehouse/load_orders"."""
-    waits = _awaited_job(index, day)
-    late = f"{_title(day)} was {overdue_text(index, day)}"
-    return f"{late} and waits for {waits}" if waits else late
 
 
 def _explain(

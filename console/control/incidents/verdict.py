@@ -305,9 +305,8 @@ def _promises(services: Sequence[ServiceOfVerdict], separator: str, clock: Clock
 def delivery_estimate(plan: PlanView, view: IncidentView, clock: Clock) -> str:
     """ "services done about 06:16": the last of them, while the plan runs, and before its first run begins the end that
     was shown at its start; empty without an estimate."""
-    expected = [service.expected for service in view.services if service.expected is not None]
-    is_usual = any(service.repair_case is RepairCase.USUAL for service in view.services)
-    end = plan.planned_end or (None if is_usual else max(expected, default=None))
+    expected = (service.expected for service in view.services if service.expected is not None)
+    end = plan.planned_end or max(expected, default=None)
     is_moving = plan.state == "running" and not plan.standstill
     return f"services done about {clock(end)}" if end is not None and is_moving else ""
 

@@ -200,7 +200,7 @@ class AlertRouter:
             until, since = micros(now - route.fallback_after), micros(now - MAX_FALLBACK_AGE)
             after = format_duration(route.fallback_after)
             for alert in rows.undelivered_alerts(self._store, name, until, since, route.fallback):
-                line = f'Route "{alert.route}" has not accepted this in {after}; this route is its fallback.'
+                line = f'Route "{alert.route}" has not confirmed this in {after}; this route is its fallback.'
                 last = f" Last answer: {alert.error}" if alert.error else ""
                 forwarded.append((alert.id, rows.as_fallback(alert, route.fallback, line + last, line)))
         if forwarded:

@@ -148,7 +148,7 @@ def test_every_label_of_a_title_is_one_that_a_digest_leaves_out() -> None:
         GOLDEN.read_text("utf-8"),
         re.MULTILINE,
     )
-    assert {"Again: ", "Cause resolved: ", "Reminder: ", "Resolved: ", "Update: "} <= set(written) <= LABELS
+    assert {"Reopened: ", "Cause resolved: ", "Reminder: ", "Resolved: ", "Update: "} <= set(written) <= LABELS
 
 
 def test_a_digest_of_resolved_incidents_counts_them() -> None:

@@ -266,3 +266,31 @@ def test_a_period_that_is_the_time_of_the_failure_is_no_row_of_its_own() -> None
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 0))
     assert title(ledger, "03:12")
     assert "Since          03:10 UTC\nBusiness date" in ledger.incident().notices[0].body
+
+
+def test_the_end_names_services_of_one_title_once() -> None:
+    """It was "Resolved: Stock mirror, Stock mirror safe"."""
+    days = (service("mirror", "06:30", LOAD), service("mirror-archive", "07:30", LOAD), service("daily", "08:30", LOAD))
+    ledger = failed(*(replace(day, title="Stock mirror") if "mirror" in day.name else day for day in days))
+    ledger.evaluate("03:12")
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+    assert title(ledger, "03:36").startswith("Resolved: Stock mirror, Daily safe (")
+
+
+def test_the_end_for_owners_is_about_the_service_that_was_at_risk_and_not_about_an_earlier_result() -> None:
+    """It was "Resolved: Stock mirror 00:48 met at 00:46", a result of the day before."""
+    other = job(3, "warehouse/other", target_id=2, expected=minutes(5))
+    early, late = (service(name, due, end, notify=("biz",)) for name, due, end in
+                   (("early", "04:30", other), ("late", "06:30", LOAD)))  # fmt: skip
+    ledger = failed(early, late, more=(other,))
+    ledger.evaluate("03:12")
+    ledger.run(LOAD, "03:12", RunState.FAILED, **ended("03:13", 1))
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 5))
+    ledger.run(other, "03:26", RunState.SUCCEEDED, **ended("03:26", 5))
+    ledger.evaluate("03:40")
+    assert Timeliness.MET is ledger.day("early").timeliness
+    ledger.run(LOAD, "03:12", RunState.SUCCEEDED, **ended("03:41", 5))
+    ledger.evaluate("03:50")
+    notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
+    [text] = [notice.title for notice in notices if notice.route == "biz"]
+    assert text.startswith("Resolved: Late 06:30 "), text

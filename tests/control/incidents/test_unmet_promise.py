@@ -198,27 +198,33 @@ def test_a_route_notified_of_a_delay_is_notified_once_of_the_delivery_though_its
     """The incident closed with its cause: no word of the delivery, "is late" twice, and a late service without any."""
     plan = service("supply-plan", "06:30", LOAD, notify=("biz",))
     ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[plan]))
-    ends(ledger, RunState.FAILED)
+    failed = {"exit_code": 3, "message": "template missing"}
+    ledger.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:30"), attempt=1, **failed)
     first = notified_at(ledger, "03:31")
+    error = ledger.estate.incidents[0].reason
+    assert error == "template missing"
     assert [("opened", "oncall"), ("opened", "biz")] == [pair[:2] for pair in first]
     late = "Update: Supply plan 06:30 breached, expected "
     assert [("updated", "biz")] == [
         (kind, to) for kind, to, text in notified_at(ledger, "06:31") if text.startswith(late)
     ]
-    ends(ledger, RunState.SUCCEEDED, "06:40")
+    ledger.run(
+        EXTRACT, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("06:40"), attempt=1, exit_code=0,
+        message="",
+    )  # fmt: skip
     ledger.run(LOAD, "06:40", RunState.RUNNING, started_at=at("06:40"))
     for clock in ("06:41", "06:50", "06:58"):
         assert [] == notified_at(ledger, clock)
         (incident,), day = ledger.estate.incidents, ledger.day("supply-plan")
         assert (Timeliness.BREACHED, "hosts/extract") == (day.timeliness, day.cause)
-        assert incident.reason == (
-            "green again, with all affected runs; "
-            "Supply plan was not delivered by 06:30 UTC and waits for warehouse/load"
-        )
+        assert incident.reason == error, "it was replaced by what it waits for, and lost for its end"
     ledger.run(LOAD, "06:40", RunState.SUCCEEDED, started_at=at("06:40"), ended_at=at("07:00"))
     last = notified_at(ledger, "07:01")
     assert ("recovered", "biz", "Resolved: Supply plan 06:30 delivered late at 07:00 [{incident}]") in last
     assert {("recovered", "oncall"), ("recovered", "biz")} == {pair[:2] for pair in last}
+    notices = [notice for incident in ledger.decisions.incidents for notice in incident.notices]
+    [body] = [notice.body for notice in notices if notice.route != "biz"]
+    assert "\nError          template missing\n" in body
     assert ((), []) == (ledger.estate.incidents, notified_at(ledger, "07:10"))
 
 

@@ -192,7 +192,7 @@ def test_f66_what_no_url_accepts_in_time_goes_to_the_fallback_once_and_says_why(
         later(bench, timedelta(minutes=5))
         [(title, body)] = post_of(bench).to("boss")
         assert (True, True) == (": restart extract by " in title, title.endswith(" [INC-0001]"))
-        first = 'Route "oncall" has not accepted this in 2m; this route is its fallback. Last answer: error=500\n\n'
+        first = 'Route "oncall" has not confirmed this in 2m; this route is its fallback. Last answer: error=500\n\n'
         assert body.startswith(first)
         assert [("run", "run")] == [
             (row[0][:3], row[1][:3])

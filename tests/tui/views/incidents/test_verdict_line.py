@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.incidents.verdict import (
-    delivery_estimate,
     incident_verdict,
     late_text,
     urgent_incident,
@@ -240,14 +239,6 @@ def test_the_finish_of_a_late_service_has_its_case(
     text = incident_verdict(view, plans, NOW, render_context().hm, is_frozen=False).text
     assert "expected 07:34" in text
     assert (case is RepairCase.USUAL) == ("expected 07:34 if repaired as usual" in text), text
-
-
-def test_a_running_plan_has_no_end_that_assumes_another_repair() -> None:
-    """The estimates of its services wait for the usual repair of what it has not sent yet."""
-    view, plan = incident(), plan_of(draft(), 7)
-    assert plan.planned_end is None
-    assert "services done about 06:08" == delivery_estimate(plan, with_case(view, None), render_context().hm)
-    assert "" == delivery_estimate(plan, with_case(view, RepairCase.USUAL), render_context().hm)
 
 
 def test_a_breached_service_is_named_with_its_deadline_and_restarted_now() -> None:
@@ -679,7 +670,7 @@ def test_the_incident_page_has_one_clock() -> None:
     opened = OpenIncident(view, ())
     lines = [
         *header_lines(opened, ctx, 200, 50, is_frozen=False),
-        *verdict_lines(OpenIncident(with_case(view, None), (plan,)), ctx, 200, is_frozen=False),
+        *verdict_lines(OpenIncident(view, (plan,)), ctx, 200, is_frozen=False),
     ]
     lines += [list(row.cells) for row in summary_lines(view, ctx, 200)]
     text = "\n".join(map(text_of, [*lines, *evidence_lines(view, ctx)]))
@@ -776,7 +767,7 @@ async def test_a_calm_night_begins_with_its_open_incident_or_its_plan_in_progres
     night.reads.incident_ = dataclasses.replace(incident(), services=())
     night.reads.changed()
     await night.see(f"{RESTART} (in 40 min) · every service is on schedule, next: Price list 05:30")
-    night.reads.incidents_, night.reads.incident_ = [], closed(with_case(incident(), None))
+    night.reads.incidents_, night.reads.incident_ = [], closed(incident())
     night.reads.plans_ = [plan_of(draft(), 7, state="running")]
     night.reads.changed()
     await night.see(" Plan 7 running: 0 of 4 steps, services done about 06:08")
