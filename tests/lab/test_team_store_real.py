@@ -53,6 +53,9 @@ from tests.lab.headway_config import EXTRACT, Options
 from tests.lab.jobs import Story, next_minute
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import tail, wait_until
+from tests.lab.store_copies import GRANTS, copied, migrated
+
+__all__ = ["migrated"]
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -99,14 +102,13 @@ def test_a_console_on_a_shared_store_never_starts_an_engine_and_says_since_when_
 ) -> None:
     member = team(lab, tmp_path, store_dsn)
     with member.running_engine() as engine:
-        wait_until(lambda: member.run("status").exit_status == 0, "the engine", 30)
+        wait_until(lambda: member.run_in_process("status").exit_status == 0, "the engine", 30)
         assert engine.pid > 0
     answer = member.run("status")
     assert (3, True) == (answer.exit_status, "no engine has run" in answer.stdout), answer
 
 
 # -- rights of the logins that the database authenticated ------------------------------------------------------------
-GRANTS = Path(__file__).parents[2] / "console" / "store" / "grants.sql"
 LOGINS = {
     "vera": "view",
     "alice": "act",
@@ -220,16 +222,28 @@ def people(postgres: PostgresServer) -> None:
     postgres.execute("GRANT approvers TO carol")
 
 
-@pytest.fixture
-def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path) -> Iterator[Team]:
-    database = store_dsn.rpartition("/")[2]
-    open_database(store_dsn).close()
+@pytest.fixture(scope="module")
+def granted(postgres: PostgresServer, people: None, migrated: dict[str, str]) -> Iterator[str]:
+    """The name of a database with the store's grants, to be copied."""
+    name = copied(postgres, migrated["store"])
     for _ in range(2):  # it changes nothing twice
-        with psycopg.connect(store_dsn, autocommit=True) as connection:
-            connection.execute(GRANTS.read_bytes())
+        grant(postgres.dsn(name))
     for login, role in LOGINS.items():
         query = sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"headway_store_{role}"), sql.Identifier(login))
         postgres.execute(query)
+    yield name
+    postgres.drop_database(postgres.dsn(name))
+
+
+def grant(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(GRANTS.read_bytes())
+
+
+@pytest.fixture
+def shared(postgres: PostgresServer, granted: str, tmp_path: Path) -> Iterator[Team]:
+    database = copied(postgres, granted)
+    grant(postgres.dsn(database))  # what a database as a whole is granted is not copied
     scheduler = FakeScheduler(capabilities=frozenset(Capability))
     scheduler.job("extract")
     scheduler.job("load")
@@ -250,6 +264,7 @@ def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Pat
     finally:
         parts.finish()
         store.close()
+        postgres.drop_database(postgres.dsn(database))
 
 
 def test_an_engine_with_no_more_than_its_role_polls_judges_sends_and_answers(shared: Team) -> None:
