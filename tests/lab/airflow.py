@@ -25,7 +25,7 @@ from urllib.parse import quote
 import httpx
 
 from tests.lab import guard, venvs
-from tests.lab.process import Daemon, Forked, LabError, clean_environment, free_port, tail, wait_until
+from tests.lab.process import Daemon, Forked, LabError, ask, clean_environment, free_port, tail, wait_until
 
 DAGS = Path(__file__).with_name("dags")
 FORKS = Path(__file__).with_name("airflow_forks.py")
@@ -173,7 +173,7 @@ class AirflowServer:
             # As Airflow has it; a file that has changed is read at once, and reading costs a seventh of a second.
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-            "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "2",  # a loop in which nothing began takes 0.1 s
             "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
@@ -201,7 +201,7 @@ class AirflowServer:
     def _answers(self) -> bool:
         addresses = (f"{self.url}/api/v2/version", f"{self._execution_url}/execution/health")
         try:
-            return all(httpx.get(address, timeout=5, trust_env=False).status_code == 200 for address in addresses)
+            return all(ask("GET", address, timeout=5).status_code == 200 for address in addresses)
         except httpx.TransportError:
             return False
 
@@ -283,9 +283,7 @@ class AirflowServer:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, user: str = "admin") -> Any:
         """The JSON reply of one API call below /api/v2/. Raises httpx.HTTPStatusError on 4xx and 5xx."""
         headers = {"authorization": f"Bearer {self.token(user)}"}
-        reply = httpx.request(
-            method, f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=30, trust_env=False
-        )
+        reply = ask(method, f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=30)
         reply.raise_for_status()
         return reply.json() if reply.content else None
 
@@ -293,7 +291,7 @@ class AirflowServer:
         """A bearer token, good for a day."""
         if user not in self._tokens:
             login = {"username": user, "password": PASSWORDS[user]}
-            reply = httpx.post(f"{self.url}/auth/token", json=login, timeout=30, trust_env=False)
+            reply = ask("POST", f"{self.url}/auth/token", json=login, timeout=30)
             reply.raise_for_status()
             self._tokens[user] = reply.json()["access_token"]
         return self._tokens[user]

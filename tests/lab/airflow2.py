@@ -22,7 +22,7 @@ import httpx
 
 from tests.lab import venvs
 from tests.lab.airflow import PASSWORDS, AirflowServer
-from tests.lab.process import Daemon, clean_environment, free_port
+from tests.lab.process import Daemon, ask, clean_environment, free_port
 
 DAGS = Path(__file__).with_name("dags2")
 DAG_IDS = ("by_interval", "load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
@@ -73,7 +73,7 @@ class Airflow2Server(AirflowServer):
             "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
             "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "30",  # a file that has changed is read at once
             "SCHEDULER__PARSING_PROCESSES": "1",
-            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
             "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
@@ -86,7 +86,7 @@ class Airflow2Server(AirflowServer):
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/v1/version", timeout=5, trust_env=False).status_code == 200
+            return ask("GET", f"{self.url}/api/v1/version", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -104,7 +104,7 @@ class Airflow2Server(AirflowServer):
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, user: str = "admin") -> Any:
         """The JSON reply of one API call below /api/v1/. Raises httpx.HTTPStatusError on 4xx and 5xx."""
         where, account = f"{self.url}/api/v1/{PLACES.get(path, path)}", (user, PASSWORDS[user])
-        reply = httpx.request(method, where, json=body, auth=account, timeout=30, trust_env=False)
+        reply = ask(method, where, json=body, auth=account, timeout=30)
         reply.raise_for_status()
         return reply.json() if reply.content else None
 

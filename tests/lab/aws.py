@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import httpx
 from botocore.config import Config
 
-from tests.lab.process import Daemon, accepts, clean_environment, free_port
+from tests.lab.process import Daemon, accepts, ask, clean_environment, free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -142,4 +141,4 @@ class MotoServer:
         return self.client().describe_execution(executionArn=execution)["status"]
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
-        httpx.post(f"{self.endpoint}/moto-api/{path}", json=body, timeout=10, trust_env=False).raise_for_status()
+        ask("POST", f"{self.endpoint}/moto-api/{path}", json=body, timeout=10).raise_for_status()

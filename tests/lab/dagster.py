@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from tests.lab import venvs
-from tests.lab.process import Daemon, LabError, accepts, clean_environment, free_port, tail, wait_until
+from tests.lab.process import Daemon, LabError, accepts, ask, clean_environment, free_port, tail, wait_until
 
 JOBS = Path(__file__).with_name("dagster_jobs") / "defs.py"
 START_LIMIT_SECONDS = 120.0
@@ -134,7 +134,7 @@ class DagsterServer:
     def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The `data` of one answer."""
         body = {"query": query, "variables": variables}
-        reply = httpx.post(f"{self.url}/graphql", json=body, timeout=60, trust_env=False)
+        reply = ask("POST", f"{self.url}/graphql", json=body, timeout=60)
         results: dict[str, Any] | None = reply.json().get("data")
         if results is None:
             logs = "\n".join(tail(daemon.log) for daemon in self._daemons)
@@ -145,6 +145,6 @@ class DagsterServer:
 def answers(url: str) -> bool:
     """Whether a webserver is there."""
     try:
-        return httpx.get(f"{url}/server_info", timeout=5, trust_env=False).status_code == 200
+        return ask("GET", f"{url}/server_info", timeout=5).status_code == 200
     except httpx.TransportError:
         return False

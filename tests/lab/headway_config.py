@@ -28,7 +28,7 @@ class Options:
     """What a test may want to be otherwise in the config."""
 
     systems: Sequence[str] = SYSTEMS
-    poll_every: str = "2s"
+    poll_every: str = "5s"
     hosts: Sequence[str] = ("db07", "etl02")
     database_role: str = "headway_act"
     airflow_user: str = "headway"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.lab.process import Daemon, clean_environment, free_port
+from tests.lab.process import Daemon, ask, clean_environment, free_port
 from tests.lab.venvs import luigi_environment
 
 TASKS = Path(__file__).with_name("luigi_tasks")
@@ -39,6 +39,6 @@ class Luigi:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/task_list", timeout=5, trust_env=False).status_code == 200
+            return ask("GET", f"{self.url}/api/task_list", timeout=5).status_code == 200
         except httpx.TransportError:
             return False

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import httpx
 
 from tests.lab import venvs
-from tests.lab.process import Daemon, LabError, clean_environment, free_port, tail, wait_until
+from tests.lab.process import Daemon, LabError, ask, clean_environment, free_port, tail, wait_until
 
 FLOWS = Path(__file__).with_name("flows") / "flows.py"
 JOBS = ("count-all/by-hand", "load-orders/nightly", "stock-count/hourly")
@@ -76,7 +76,7 @@ class PrefectServer:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200
+            return ask("GET", f"{self.url}/health", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -116,9 +116,7 @@ class PrefectServer:
     def call(self, method: str, path: str, body: object = None) -> Any:
         """The JSON reply of one API call; retried on a server whose database was busy (5xx)."""
         for _ in range(10):
-            reply = httpx.request(
-                method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD), timeout=60, trust_env=False
-            )
+            reply = ask(method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD), timeout=60)
             if reply.status_code < 500:
                 reply.raise_for_status()
                 return reply.json() if reply.content else None

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from tests.fakes.github import STORE, FakeGitHub
-from tests.lab.process import Daemon, clean_environment, free_port
+from tests.lab.process import Daemon, ask, clean_environment, free_port
 from tests.lab.venvs import CACHE, call, only_one
 
 # the newest prism that runs on Node 18, Debian 12's
@@ -178,7 +178,7 @@ def _server(sitting: PrismValidator) -> ThreadingHTTPServer:
 
 def _listens(port: int) -> bool:
     try:
-        httpx.get(f"http://127.0.0.1:{port}/user", trust_env=False, timeout=5)
+        ask("GET", f"http://127.0.0.1:{port}/user", timeout=5)
     except httpx.HTTPError:
         return False
     return True

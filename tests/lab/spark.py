@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.lab.needs import JAVA_HOME
-from tests.lab.process import Daemon, clean_environment, free_port, wait_until
+from tests.lab.process import Daemon, ask, clean_environment, free_port, wait_until
 from tests.lab.venvs import spark_environment
 
 NIGHT = Path(__file__).with_name("spark_night.py")
@@ -81,14 +81,14 @@ class SparkHistory:
 
     def applications(self) -> list[dict[str, Any]]:
         """As the server lists them."""
-        reply = httpx.get(f"{self.url}/api/v1/applications", timeout=60, trust_env=False)
+        reply = ask("GET", f"{self.url}/api/v1/applications", timeout=60)
         rows: list[dict[str, Any]] = reply.raise_for_status().json()
         return rows
 
     def _answers(self) -> bool:
         """Whether its API does: a server that starts answers 200 without a body for a moment."""
         try:
-            return "spark" in httpx.get(f"{self.url}/api/v1/version", timeout=5, trust_env=False).text
+            return "spark" in ask("GET", f"{self.url}/api/v1/version", timeout=5).text
         except httpx.TransportError:
             return False
 

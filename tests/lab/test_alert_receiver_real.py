@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
 from connectors.sdk.secrets import SecretStore
@@ -20,7 +19,7 @@ from console.engine.endpoints import EndpointWorker
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.endpoints.test_endpoints import listening
 from tests.fakes.scheduler import FakeScheduler
-from tests.lab.process import free_port, wait_until
+from tests.lab.process import ask, free_port, wait_until
 from tests.lab.test_alertmanager_real import running_alertmanager
 
 
@@ -66,4 +65,4 @@ def test_an_alert_of_a_host_comes_and_ends(bench: Bench, tmp_path: Path) -> None
 
 
 def post(port: int, alert: dict[str, object]) -> None:
-    httpx.post(f"http://127.0.0.1:{port}/api/v2/alerts", json=[alert]).raise_for_status()
+    ask("POST", f"http://127.0.0.1:{port}/api/v2/alerts", json=[alert]).raise_for_status()

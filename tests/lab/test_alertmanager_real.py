@@ -22,7 +22,7 @@ from console.engine.notify.alertmanager import AlertmanagerSender, alertmanager_
 from console.engine.notify.paging import Page, PageAction
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
-from tests.lab.process import Daemon, free_port, wait_until
+from tests.lab.process import Daemon, ask, free_port, wait_until
 from tests.lab.sinks import HttpSink
 
 
@@ -39,7 +39,7 @@ class Alertmanager:
 
     def alerts(self) -> dict[str, dict[str, Any]]:
         """Active alerts by incident, else by key."""
-        document = httpx.get(f"http://127.0.0.1:{self.port}/api/v2/alerts").json()
+        document = ask("GET", f"http://127.0.0.1:{self.port}/api/v2/alerts").json()
         return {alert["labels"].get("incident") or alert["labels"]["key"]: alert for alert in document}
 
 
@@ -81,7 +81,7 @@ def running_alertmanager(folder: Path, webhook: str) -> Iterator[int]:
 
 def answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/-/ready").is_success
+        return ask("GET", f"http://127.0.0.1:{port}/-/ready").is_success
     except httpx.HTTPError:
         return False
 
@@ -140,7 +140,7 @@ def test_an_escalation_ends_the_alert_with_the_labels_before(
     """Alertmanager knows an alert by its labels, and routes by severity."""
 
     def firing() -> list[str]:
-        document = httpx.get(f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
+        document = ask("GET", f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
         return [alert["labels"]["severity"] for alert in document]
 
     def change_tier(tier: int) -> None:
@@ -170,7 +170,7 @@ def test_an_engine_ends_the_alert_with_other_labels_of_the_engine_before(
     """After a restart, or a reload of the config that changes a tier; not that of another Headway."""
 
     def firing() -> list[tuple[str, str]]:
-        document = httpx.get(f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
+        document = ask("GET", f"http://127.0.0.1:{alertmanager.port}/api/v2/alerts").json()
         return sorted((alert["labels"]["job"], alert["labels"]["severity"]) for alert in document)
 
     monkeypatch.setattr(outbox, "REFRESH_SECONDS", 0.0)

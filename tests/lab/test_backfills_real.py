@@ -96,7 +96,7 @@ def test_the_runs_of_a_backfill_are_reported_as_those_of_its_nights(headway: Hea
     texts = (COUNT, "--native", "--from", "2026-03-03", "--to", "2026-03-04")
     try:  # Airflow's API uses a DAG that it read half a minute ago, whatever schedule it shows
         wait_until(
-            lambda: headway.run("plan", "backfill", *texts, "--dry-run").exit_status == Exit.OK,
+            lambda: headway.run_in_process("plan", "backfill", *texts, "--dry-run").exit_status == Exit.OK,
             "the schedule to count",
             120,
             2,

@@ -25,9 +25,10 @@ from console.domain.request import RequestKind
 from console.engine.api.action_request import ActionRequest
 from console.store import audit
 from tests.engine.bench import poll_all
-from tests.lab.test_team_store_real import FORGED, FUNCTIONS, STEP, Team, call, people, shared
+from tests.lab.store_copies import migrated
+from tests.lab.test_team_store_real import FORGED, FUNCTIONS, STEP, Team, call, granted, people, shared
 
-__all__ = ["people", "shared"]
+__all__ = ["granted", "migrated", "people", "shared"]
 
 pytestmark = pytest.mark.timeout(600)
 

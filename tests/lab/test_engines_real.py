@@ -66,7 +66,7 @@ from tests.invariants.engines import Child, engine_of, forked, in_thread
 from tests.invariants.worlds import Sink, World, WorldConnector, config_of
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import wait_until
-from tests.lab.test_store_postgres import migrated, store_url
+from tests.lab.store_copies import migrated, store_url
 from tests.store.ready import open_ready
 
 __all__ = ["migrated", "store_url"]

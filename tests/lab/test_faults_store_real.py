@@ -25,7 +25,7 @@ from tests.invariants.engines import LEASE_SECONDS, STORE, Child, child
 from tests.invariants.worlds import Sink, World
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import wait_until
-from tests.lab.test_store_postgres import migrated, store_url
+from tests.lab.store_copies import migrated, store_url
 
 __all__ = ["migrated", "store_url"]
 

@@ -77,7 +77,7 @@ def night(fresh: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 def live(night: Night, estate: Estate, story: Story) -> None:
     """The whole night."""
     headway = night.headway
-    wait_until(lambda: headway.run("job", PLAN).exit_status == 0, "the jobs of Airflow", AIRFLOW_RUN, 1.0)
+    wait_until(lambda: headway.run_in_process("job", PLAN).exit_status == 0, "the jobs of Airflow", AIRFLOW_RUN, 1.0)
     fail_everything(estate, story)
     night.check = headway.run("check")
     wait_until(lambda: bool(estate.smtp.mails), "the first mail", TO_THE_NEXT_START)

@@ -16,7 +16,7 @@ import pytest
 from connectors.heartbeat.spool import Spool
 from connectors.sdk.conformance.world import closed_port
 from tests.lab.headway import WORKING, Headway
-from tests.lab.process import tail
+from tests.lab.process import PATIENCE, LabError, tail, wait_until
 
 TOKEN = "canary-0123456789abcdef"
 PATIENCE_SECONDS = 60.0
@@ -55,14 +55,14 @@ class Place:
         return subprocess.run(argv, capture_output=True, text=True, timeout=90)
 
     def runs(self) -> list[dict[str, Any]]:
-        answer = self.headway.run("run", "own/export", "--json")
+        answer = self.headway.run_in_process("run", "own/export", "--json")
         return list(json.loads(answer.stdout)) if answer.exit_status == 0 else []
 
     def wait(self, what: str, query: Callable[[], object]) -> None:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not query():
-            assert time.monotonic() < until, f"{what}: never seen; {self.runs()}"
-            time.sleep(0.2)
+        try:
+            wait_until(query, what, PATIENCE_SECONDS / PATIENCE, 0.2)
+        except LabError as error:
+            raise LabError(f"{error}; {self.runs()}") from error
 
 
 @pytest.fixture
@@ -141,5 +141,7 @@ def test_an_occupied_address_is_reported(place: Place) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", place.port)), place.headway.running_engine():
-        place.wait("the trouble", lambda: "inbound endpoint of own/listener" in place.headway.run("status").stdout)
+        place.wait(
+            "the trouble", lambda: "inbound endpoint of own/listener" in place.headway.run_in_process("status").stdout
+        )
     assert not (place.folder / "spool.db").exists() or Spool(place.folder / "spool.db").last_listened() is None

@@ -19,7 +19,7 @@ from tests.invariants.test_actions_killed import approved_rerun
 from tests.invariants.test_holds_killed import warm, world
 from tests.invariants.test_plans_killed import planned
 from tests.lab.postgres import PostgresServer
-from tests.lab.test_store_postgres import migrated, store_url
+from tests.lab.store_copies import migrated, store_url
 
 __all__ = ["approved_rerun", "migrated", "planned", "store_url", "warm", "world"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from tests.lab.headway import Headway
-from tests.lab.process import Daemon, free_port, wait_until
+from tests.lab.process import Daemon, ask, free_port, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOKEN = "canary-0123456789abcdef"
@@ -112,7 +112,7 @@ def test_prometheus_scrapes_a_real_engine_and_every_series_of_the_examples_is_th
     prometheus = Daemon([*argv, f"--web.listen-address=127.0.0.1:{web}"], tmp_path / "prometheus.log", {})
 
     def result(query: str) -> list[dict[str, object]]:
-        reply = httpx.get(f"http://127.0.0.1:{web}/api/v1/query", params={"query": query})
+        reply = ask("GET", f"http://127.0.0.1:{web}/api/v1/query", params={"query": query})
         rows: list[dict[str, object]] = reply.json()["data"]["result"]
         return rows
 
@@ -126,13 +126,13 @@ def test_prometheus_scrapes_a_real_engine_and_every_series_of_the_examples_is_th
         prometheus.start()
         try:
             wait_until(answered, "Prometheus has a poll of the engine", 15)
-            promtool("check", "metrics", text=httpx.get(url, headers=bearer).text)
+            promtool("check", "metrics", text=ask("GET", url, headers=bearer).text)
             assert result('up{job="headway"} == 1')
             dashboard = json.loads((EXAMPLES / "grafana" / "headway.json").read_text())
             queries = {target["expr"] for panel in dashboard["panels"] for target in panel["targets"]}
             without_forecast = {"headway_service_late_probability", "headway_service_act_by_seconds"}
             assert set() == {query for query in queries if not result(query)} - without_forecast
             assert 1 == len(result('headway_service_deadline_seconds{service="stock"}'))
-            assert TOKEN not in httpx.get(url, headers=bearer).text
+            assert TOKEN not in ask("GET", url, headers=bearer).text
         finally:
             prometheus.stop()

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from connectors.sdk.secrets import SecretRef, SecretStore
@@ -29,7 +28,7 @@ from tests.engine.endpoints.test_endpoints import listening
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab import venvs
 from tests.lab.airflow import AirflowServer
-from tests.lab.process import clean_environment, free_port, wait_until
+from tests.lab.process import ask, clean_environment, free_port, wait_until
 from tests.lab.test_dbt_real import PROJECT
 
 TOKEN = "lineage-0123456789abcdef"
@@ -82,7 +81,7 @@ def test_the_models_of_dbt_are_datasets_of_its_project(tmp_path: Path, monkeypat
         }  # fmt: skip
         dbt_ol(project, url, "build")
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        httpx.post(f"{url}{LINEAGE_PATH}", content=json.dumps(reader), headers=headers).raise_for_status()
+        ask("POST", f"{url}{LINEAGE_PATH}", content=json.dumps(reader), headers=headers).raise_for_status()
         reads = bench.reads()
         view = reads.lineage.lineage_of(reads.jobs.job(f"fake/{JOB}").row.id)
         written = {use.dataset.rpartition(".")[2] for use in view.datasets if use.is_output}

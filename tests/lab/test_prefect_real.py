@@ -1,4 +1,4 @@
-"""Prefect 3 as it really is: the conformance tests, and what only a real server can show."""
+"""Prefect 3 as it really is: the conformance tests of both kinds that read it, and what only a real server can show."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from importlib.resources import files
 from threading import Thread
 from typing import Any, ClassVar
 
-import httpx
 import pytest
 
+from connectors.http.connector import CONNECTOR as HTTP
 from connectors.prefect.connector import CONNECTOR
 from connectors.sdk.conformance import Cancels, Deadlines, Holds, Logs, Reads, Reruns, Starts
 from connectors.sdk.conformance.world import new_key, ref
@@ -24,9 +24,55 @@ from connectors.sdk.records import RunRecord, RunRef
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.states import RunState, Verb
 from tests.lab.prefect import JOBS, PASSWORD, PrefectServer
-from tests.lab.process import private_folder, remove_folder, wait_until
+from tests.lab.process import ask, private_folder, remove_folder, wait_until
 
 ORDERS, STOCK = "load-orders/nightly", "stock-count/hourly"
+MAPPING: dict[str, Any] = {
+    "username": "headway",
+    "password": {"env": "HEADWAY_PREFECT"},
+    "limit": 50,
+    "jobs": {
+        "path": "/deployments/filter",
+        "method": "POST",
+        "body": {"limit": "{limit}", "offset": "{offset}"},
+        "id": "id",
+        "title": "name",
+        "paused": "paused",
+        "definition": "entrypoint",
+    },
+    "runs": {
+        "path": "/flow_runs/filter",
+        "method": "POST",
+        "body": {
+            "sort": "EXPECTED_START_TIME_ASC",
+            "limit": "{limit}",
+            "offset": "{offset}",
+            "flow_runs": {
+                "expected_start_time": {"after_": "{since}"},
+                "deployment_id": {"is_null_": False},
+            },
+        },
+        "one": "/flow_runs/{id}",
+        "id": "id",
+        "job": "deployment_id",
+        "state": "state_type",
+        "queued": "expected_start_time",
+        "started": "start_time",
+        "ended": "end_time",
+        "message": "state.message",
+    },
+    "states": {
+        "SCHEDULED": "waiting",
+        "PENDING": "queued",
+        "RUNNING": "running",
+        "PAUSED": "waiting",
+        "CANCELLING": "cancelling",
+        "COMPLETED": "succeeded",
+        "FAILED": "failed",
+        "CRASHED": "failed",
+        "CANCELLED": "cancelled",
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +199,44 @@ class TestPrefectConformance(Reads, Logs, Deadlines, Reruns, Starts, Cancels, Ho
         stored = [{name: row[name] for name in ("paused", "description", "tags", "parameters")} for row in rows]
         schedules = [[(schedule["schedule"], schedule["active"]) for schedule in row["schedules"]] for row in rows]
         return stored, schedules
+
+
+class TestPrefectByMapping(Reads, Deadlines):
+    """Kind `http` reads its REST API, mapped in the config alone, and passes in observe."""
+
+    kind = HTTP
+    against = "real: Prefect 3.8.8, its REST API"
+    limits: ClassVar[dict[str, str]] = {
+        "act": "the mapping names no verb: it observes",
+        "log": "Prefect's log is a list of records; this mapping names none",
+        "unknown_word": "a real Prefect says no word that it does not have",
+    }
+    made: ClassVar[dict[str, str]] = {}
+
+    @pytest.fixture(autouse=True)
+    def world(self, prefect: PrefectServer, password: None) -> None:
+        self.prefect = prefect
+
+    def connector(self) -> Connector:
+        return self.connector_at("127.0.0.1", self.prefect.port)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = HTTP.options.model_validate({"url": f"http://{host}:{port}/api", **MAPPING})
+        return HTTP.open(options, "api", SecretStore())
+
+    def make_success(self) -> str:
+        return self._ran(STOCK, "succeed", "COMPLETED")
+
+    def make_failure(self) -> str:
+        return self._ran(ORDERS, "fail", "FAILED")
+
+    def _ran(self, job: str, how: Any, end: str) -> str:
+        """Id of the deployment, which has a run that ended so."""
+        if job not in self.made:
+            run = self.prefect.run(job, how)
+            self.prefect.wait_for(run, end)
+            self.made[job] = str(self.prefect.row(run)["deployment_id"])
+        return self.made[job]
 
 
 def test_a_run_that_completed_with_a_failed_task_is_partial_and_its_log_has_the_error(
@@ -311,9 +395,7 @@ def proxy(url: str, allowed: str) -> Iterator[str]:
                 self.reply(403, b"{}", "application/json")
                 return
             headers = {name: self.headers[name] for name in ("authorization", "content-type") if self.headers[name]}
-            reply = httpx.request(
-                self.command, f"{origin}{self.path}", content=body, headers=headers, timeout=30, trust_env=False
-            )
+            reply = ask(self.command, f"{origin}{self.path}", content=body, headers=headers, timeout=30)
             self.reply(reply.status_code, reply.content, reply.headers.get("content-type", "text/plain"))
 
         do_GET = do_POST = do_PATCH = answer

@@ -31,7 +31,7 @@ from console.store.new_actions import NewAction, insert_action
 from console.store.queries import open_queries
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import wait_until
-from tests.lab.test_store_postgres import migrated, store_url
+from tests.lab.store_copies import migrated, store_url
 from tests.store.estate import build
 
 __all__ = ["migrated", "store_url"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from inspect import isfunction, signature
 from itertools import count
@@ -17,7 +16,7 @@ from connectors.sdk.secrets import SecretStore
 from console.domain.settings import RetentionRules
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.supervisor.shard_polling import ShardPolling
-from console.store.db.database import open_database
+from console.store.db.database import Database, open_database
 from console.store.db.lease import HeldLease, LeaseHolder, acquire_lease
 from console.store.db.schema_version import SCHEMA
 from console.store.errors import StoreMissing, StoreUnusable
@@ -25,7 +24,7 @@ from console.store.queries import open_queries
 from tests.engine.bench import estate_config
 from tests.fakes.scheduler import FakeScheduler
 from tests.lab.postgres import PostgresServer
-from tests.lab.test_team_store_real import GRANTS
+from tests.lab.store_copies import GRANTS, migrated, store_url
 from tests.store import (
     test_access,
     test_alerts,
@@ -42,15 +41,15 @@ from tests.store import (
     test_services,
 )
 from tests.store.db import test_change_detector, test_lease, test_open, test_session
-from tests.store.estate import build
-from tests.store.fixtures import later_folder, night, reads, served, store
+from tests.store.estate import Estate, build, estate_of
+from tests.store.fixtures import later_folder, reads, store
 from tests.store.ingest import test_config_sync, test_converge, test_ingest, test_inventory
 from tests.store.queries import test_job_names, test_queries, test_reports
 from tests.store.snapshot import test_past_forecasts
 from tests.store.test_plans import draft
 from tests.store.test_retention import NOW, counts, many_nights, worker_at
 
-__all__ = ["draft", "later_folder", "night", "reads", "served", "store", "store_url"]
+__all__ = ["draft", "later_folder", "migrated", "night", "reads", "served", "store", "store_url"]
 
 SHARED = (
     test_open,
@@ -89,30 +88,14 @@ for _module in SHARED:
 _numbers = count()
 
 
-@pytest.fixture(scope="module")
-def owner(postgres: PostgresServer) -> Iterator[psycopg.Connection]:
-    """One connection that makes and drops the databases of all tests."""
-    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture(scope="module")
-def migrated(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a database that the migrations made, to be copied: 70 statements once, not before every test."""
-    dsn = postgres.create_database("template")
-    open_database(dsn).close()
-    yield dsn.rpartition("/")[2]
-    postgres.drop_database(dsn)
+@pytest.fixture
+def night(store: Database) -> Estate:
+    return estate_of(store)
 
 
 @pytest.fixture
-def store_url(postgres: PostgresServer, owner: psycopg.Connection, migrated: str) -> Iterator[str]:
-    """In the place of a file's path: a fresh copy, of files: logged block by block it takes twice the CPU."""
-    name = f"store_copy_{next(_numbers)}"
-    query = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
-    owner.execute(query.format(sql.Identifier(name), sql.Identifier(migrated)))
-    yield postgres.dsn(name)
-    owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+def served(night: Estate) -> Estate:
+    return night
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

@@ -55,6 +55,9 @@ from tests.lab.headway_config import EXTRACT, Options
 from tests.lab.jobs import Story, next_minute
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import tail, wait_until
+from tests.lab.store_copies import GRANTS, copied, migrated
+
+__all__ = ["migrated"]
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -101,14 +104,13 @@ def test_a_console_on_a_shared_store_never_starts_an_engine_and_says_since_when_
 ) -> None:
     member = team(lab, tmp_path, store_dsn)
     with member.running_engine() as engine:
-        wait_until(lambda: member.run("status").exit_status == 0, "the engine", 30)
+        wait_until(lambda: member.run_in_process("status").exit_status == 0, "the engine", 30)
         assert engine.pid > 0
     answer = member.run("status")
     assert (3, True) == (answer.exit_status, "no engine has run" in answer.stdout), answer
 
 
 # -- rights of the logins that the database authenticated ------------------------------------------------------------
-GRANTS = Path(__file__).parents[2] / "console" / "store" / "grants.sql"
 LOGINS = {
     "vera": "view",
     "alice": "act",
@@ -222,20 +224,29 @@ def people(postgres: PostgresServer) -> None:
     postgres.execute("GRANT approvers TO carol")
 
 
-def make_granted(postgres: PostgresServer, dsn: str) -> None:
-    """The tables, and the roles of the people."""
-    open_database(dsn).close()
+@pytest.fixture(scope="module")
+def granted(postgres: PostgresServer, people: None, migrated: dict[str, str]) -> Iterator[str]:
+    """The name of a database with the store's grants, to be copied."""
+    name = copied(postgres, migrated["store"])
     for _ in range(2):  # it changes nothing twice
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(GRANTS.read_bytes())
+        grant(postgres.dsn(name))
     for login, role in LOGINS.items():
         query = sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"headway_store_{role}"), sql.Identifier(login))
         postgres.execute(query)
+    yield name
+    postgres.drop_database(postgres.dsn(name))
+
+
+def grant(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(GRANTS.read_bytes())
 
 
 @contextlib.contextmanager
-def working_team(postgres: PostgresServer, dsn: str, folder: Path) -> Iterator[Team]:
-    database = dsn.rpartition("/")[2]
+def working_team(postgres: PostgresServer, granted: str, folder: Path) -> Iterator[Team]:
+    """In a copy of the database `granted`."""
+    database = copied(postgres, granted)
+    grant(postgres.dsn(database))  # what a database as a whole is granted is not copied
     scheduler = FakeScheduler(capabilities=frozenset(Capability))
     scheduler.job("extract")
     scheduler.job("load")
@@ -256,12 +267,12 @@ def working_team(postgres: PostgresServer, dsn: str, folder: Path) -> Iterator[T
     finally:
         parts.finish()
         store.close()
+        postgres.drop_database(postgres.dsn(database))
 
 
 @pytest.fixture
-def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path) -> Iterator[Team]:
-    make_granted(postgres, store_dsn)
-    with working_team(postgres, store_dsn, tmp_path) as team:
+def shared(postgres: PostgresServer, granted: str, tmp_path: Path) -> Iterator[Team]:
+    with working_team(postgres, granted, tmp_path) as team:
         yield team
 
 
@@ -533,20 +544,14 @@ def age_under(team: Team, function: str) -> float:
 
 
 def test_no_function_alone_keeps_the_engine_from_writing_however_long_its_transaction_is_open(
-    postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path
+    postgres: PostgresServer, granted: str, tmp_path: Path
 ) -> None:
     """Each in a store of its own, side by side: what one function locks hides nothing that another does."""
-    make_granted(postgres, store_dsn)
-    template = sql.Identifier(store_dsn.rpartition("/")[2])
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(HELD)) as pool:
         ages = {}
         for function in HELD:
-            name = sql.Identifier(f"{store_dsn.rpartition('/')[2]}_{function}")
-            postgres.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template), database="postgres")
-            dsn = f"{store_dsn}_{function}"
-            stack.callback(postgres.drop_database, dsn)
             (folder := tmp_path / function).mkdir()
-            team = stack.enter_context(working_team(postgres, dsn, folder))
+            team = stack.enter_context(working_team(postgres, granted, folder))
             ages[function] = pool.submit(age_under, team, function)
         assert {} == {function: age for function, age in ages.items() if age.result() >= 5}
 

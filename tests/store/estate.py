@@ -110,12 +110,17 @@ def record(native_id: str, expression: str = "10 3 * * *", **fields: Any) -> Job
 
 def build(store: Database) -> Estate:
     sync_config(store, EstateSettings(systems=SYSTEMS, name="test"), MIDNIGHT, None)
-    night = Estate(store, target_id(store, "etl-hosts"), target_id(store, "airflow"))
+    night = estate_of(store)
     write_inventory(store, night.host, InventoryChanges(new=tuple(map(record, JOBS)), hash="h1"), MIDNIGHT, None)
     write_inventory(
         store, night.airflow, InventoryChanges(new=(JobRecord("load_orders", title="Load orders"),)), MIDNIGHT, None
     )
     return night
+
+
+def estate_of(store: Database) -> Estate:
+    """The estate that is in the store."""
+    return Estate(store, target_id(store, "etl-hosts"), target_id(store, "airflow"))
 
 
 DATE = date(2026, 11, 19)
@@ -129,6 +134,13 @@ SERVED = EstateSettings(
     services=(SUPPLY,),
 )
 """A service on load_orders, which depends on extract_orders."""
+
+
+def serve(store: Database) -> Estate:
+    """The same estate as `build`'s with a service and a declared dependency."""
+    night = build(store)
+    sync_config(store, SERVED, MIDNIGHT, None)
+    return night
 
 
 def set_clock(night: Estate, now: str) -> None:

@@ -20,7 +20,7 @@ MEMBERS: dict[str, Iterable[str]] = {
     "safety": Safety,
     "role": ("root", "red", "stale", "threatened", "rerun", "repaired", "superseded"),
     "plan step": ("planned", "requested", "abandoned", "not needed"),
-    "timeline": ("ran", "ahead", "fan", "now", "start", "act_by", "green_by", "deadline", "beyond"),
+    "timeline": ("ran", "ahead", "usual", "fan", "now", "start", "act_by", "green_by", "deadline", "beyond"),
     "sign": ("unseen", "stale", "full", "empty", "marked", "taken", "branch", "dash", "dot", "arrow", "red_hour"),
     "action": ("requested", "sending", "sent", "verified", "refused", "failed", "unknown"),
 }
