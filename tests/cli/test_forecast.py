@@ -40,7 +40,7 @@ def test_a_forecast_names_its_odds_its_path_and_what_it_rests_on(
     text = forecast_output(bench, capsys, "supply")
     assert "Supply plan  " in text
     assert " % risk of being late" in text
-    assert "in 95 %\n" in text
+    assert "in 95 %, usual repair\n" in text
     assert "path      critical: fake/extract → fake/load\n" in text
     assert "evidence  declared durations (too few runs)" in text
 
