@@ -112,7 +112,7 @@ def test_f66_a_delivery_refused_by_a_mail_server_is_abandoned_notified_on_the_fa
         titles = sorted(post.data["title"] for post in http_sink.posts)
         assert (True, True) == (titles[0] == '1 alert not delivered: route "oncall"', ROOT in titles[1])
         handed = next(post.data["message"] for post in http_sink.posts if ROOT in post.data["title"])
-        assert handed.startswith('Route "oncall" has not accepted this')
+        assert handed.startswith('Route "oncall" has not confirmed this')
         assert (3, []) == (smtp.rejected, smtp.mails)
         listed = morning.headway.json("alert")
         assert [("parked", 3, "env MAIL")] == [(item["state"], item["tries"], item["receiver"]) for item in listed]
@@ -144,7 +144,7 @@ def test_f66_where_every_url_is_down_the_fallback_is_notified_once_and_a_broken_
     with morning.fails():
         [mail] = smtp.wait_for(1, 40)
         assert ROOT in mail.subject
-        assert 'Route "oncall" has not accepted this in 1m; this route is its fallback.' in mail.text
+        assert 'Route "oncall" has not confirmed this in 1m; this route is its fallback.' in mail.text
         for text in ("SERVICE", "headway incident INC-0001"):
             assert text in mail.text
         for text in ("error=503", "Last log lines", "  | "):
