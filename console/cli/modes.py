@@ -54,7 +54,7 @@ def print_shadow(arguments: argparse.Namespace) -> int:
         "scoped": {name: "live" if live else "shadow" for name, live in modes.scoped.items()},
     }
     lines = [f"in shadow: {scope}" for scope in modes.in_shadow]
-    lines += ["in shadow: observed without notifying or acting; only the shadow route is notified"] if lines else []
+    lines += ["observed without notifying or acting; only the shadow route is notified"] if lines else []
     return print_result(arguments, document, lines or ["everything is live"])
 
 

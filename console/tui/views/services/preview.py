@@ -39,7 +39,7 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
         ("assumes", view.repair_case or "", "plain"),
         ("delivered", ctx.hm(view.delivered) if view.delivered else "", "ok"),
         ("risk", format_probability(view.risk) if view.risk is not None else "", "plain"),
-        ("history", counted(view.nights, "night") if view.nights else "", "plain"),
+        ("history", counted(view.nights, "run") if view.nights else "", "plain"),
         ("owner", view.owner, "plain"),
         ("runbook", view.runbook, "plain"),
         ("calendar", view.calendar, "plain"),
