@@ -12,7 +12,6 @@ from console.store import audit
 from console.store.alerts import (
     DIGEST,
     FALLBACK,
-    GROUP,
     HEADWAY,
     HEADWAY_RESOLVED,
     PERSON,
@@ -21,12 +20,11 @@ from console.store.alerts import (
     put_into_digest,
 )
 from console.store.db.database import Database
-from console.store.db.session import Row
 from console.store.events import record_event
 from console.store.notification_state import parse_shifts
-from console.store.outbox import IS_OLDER, ORIGIN_KIND, REPLACED_BY
+from console.store.outbox import ORIGIN_KIND, REPLACED_BY
 from console.store.row_values import from_row
-from console.text.message import MessageText, without_countdown
+from console.text.message import without_countdown
 
 # ruff: noqa: S608  (only our own names; every value is bound)
 Routes = Mapping[str, tuple[str, ...]]
@@ -94,7 +92,8 @@ def pending_alerts(store: Database) -> list[PendingAlert]:
             " WHERE waits = ? ORDER BY id",
             (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
-    return [from_row(PendingAlert, row, incident=_incident_of(row)) for row in rows]
+    names = (incident_name(row.incident_id) if row.incident_id else "" for row in rows)
+    return [from_row(PendingAlert, row, incident=name) for row, name in zip(rows, names, strict=True)]
 
 
 def released_since(store: Database, route: str, since_us: int) -> tuple[int, int | None]:
@@ -133,75 +132,6 @@ def undelivered_alerts(
     with store.read() as session:
         rows = session.rows(_UNDELIVERED, (route, not_before_us, before_us, fallback))
     return [UndeliveredAlert(row.id, route, from_row(NewAlert, row, route=route), row.error) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class OutdatedDigest:
-    """A digest or group that no URL has accepted, with incidents that have a later undelivered alert."""
-
-    id: int
-    kind: str
-    newer: tuple[int, ...]
-    """The later alerts and digests."""
-    parts: tuple[PendingAlert, ...]
-    """All alerts of it and of the later ones, oldest first."""
-    bodies: Mapping[int, tuple[str, str]]
-    """Their bodies and plain bodies, by id."""
-
-
-_OUTDATED = (
-    "SELECT DISTINCT g.id, g.kind, COALESCE(n.digest_id, n.id) AS newer_id FROM delivery d JOIN alert g ON g.id ="
-    " d.alert_id JOIN alert m ON m.digest_id = g.id JOIN alert n ON n.incident_id = m.incident_id AND n.route = m.route"
-    f" WHERE d.state = 'pending' AND g.kind IN ('{DIGEST}', '{GROUP}') AND COALESCE(n.digest_id, n.id) > g.id"
-    f" AND {IS_OLDER.format('m', 'n')} AND '{PERSON}' NOT IN (m.kind, {ORIGIN_KIND.format('n')})"
-    " AND EXISTS (SELECT 1 FROM delivery o WHERE o.alert_id = COALESCE(n.digest_id, n.id) AND o.state = 'pending')"
-    " AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.alert_id IN (g.id, COALESCE(n.digest_id, n.id)) AND e.state <>"
-    " 'pending') ORDER BY g.id"
-)
-_PARTS = (
-    "SELECT id, route, made_us, urgent, incident_id, title, plain_title, zone_label, commands, body, plain_body, kind"
-    " FROM {keys} JOIN alert a ON a.id = k.a OR a.digest_id = k.a ORDER BY a.id"
-)
-
-
-def outdated_digests(store: Database) -> list[OutdatedDigest]:
-    """Oldest first; none that is a later one of another."""
-    newer: dict[int, list[int]] = {}
-    kinds: dict[int, str] = {}
-    with store.read() as session:
-        for row in session.rows(_OUTDATED):
-            kinds[row.id] = row.kind
-            newer.setdefault(row.id, []).append(row.newer_id)
-        taken = {number for numbers in newer.values() for number in numbers}
-        digests = []
-        for number, later in newer.items():
-            if number not in taken:
-                rows = [row for row in session.by_keys(_PARTS, [number, *later]) if row.kind not in (DIGEST, GROUP)]
-                parts = tuple(from_row(PendingAlert, row, incident=_incident_of(row)) for row in rows)
-                bodies = {row.id: (row.body, row.plain_body) for row in rows}
-                digests.append(OutdatedDigest(number, kinds[number], tuple(later), parts, bodies))
-    return digests
-
-
-def _incident_of(row: Row) -> str:
-    return incident_name(row.incident_id) if row.incident_id else ""
-
-
-def renew_digest(store: Database, fence: int, digest: OutdatedDigest, text: MessageText) -> None:
-    """Writes the present state into the digest, and the later alerts into it; its deliveries keep their tries."""
-    with store.write(fence) as session:
-        session.rows(
-            "UPDATE alert SET title = ?, body = ?, plain_title = ?, plain_body = ?, urgent = ? WHERE id = ?",
-            (
-                text.title, text.body, text.plain_title, text.plain_body,
-                any(part.urgent for part in digest.parts), digest.id,
-            ),
-        )  # fmt: skip
-        put_into_digest(session, [part.id for part in digest.parts], digest.id)
-        session.many(
-            "UPDATE delivery SET state = 'digested' WHERE alert_id = ? AND state = 'pending'",
-            [(number,) for number in digest.newer],
-        )
 
 
 def forward_to_fallback(

@@ -25,7 +25,7 @@ _SENT_BEFORE = (
     " AND s.route = a.route AND t.url_index = d.url_index AND t.id <> d.id AND t.wire_us IS NOT NULL)"
 )
 ORIGIN_KIND = "COALESCE((SELECT f.kind FROM alert f WHERE f.id = {0}.fallback_of), {0}.kind)"
-IS_OLDER = "({0}.version < {1}.version OR ({0}.version = {1}.version AND {0}.id < {1}.id))"
+_IS_OLDER = "({0}.version < {1}.version OR ({0}.version = {1}.version AND {0}.id < {1}.id))"
 """Whether alert {0} has an earlier state of their incident than {1}. A copy on a fallback route keeps its version."""
 _OWN_BEFORE = (
     "SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = COALESCE(e.digest_id, e.id)"
@@ -39,19 +39,13 @@ digest, or one of the two needs a person. An end does not wait for the latter.""
 REPLACED_BY = (
     "SELECT 1 FROM alert n JOIN delivery o ON o.alert_id = n.id WHERE n.incident_id = y.incident_id AND n.route ="
     " y.route AND NOT n.waits AND o.url_index = x.url_index AND o.state IN ('pending', 'claimed')"
-    f" AND {IS_OLDER.format('y', 'n')}"
+    f" AND {_IS_OLDER.format('y', 'n')}"
     f" AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('y')})"
 )
 """A later undelivered alert about the same incident, which is sent in place of this one."""
-_REPLACED_BY_PART = (
-    "SELECT 1 FROM alert n JOIN delivery o ON o.alert_id = n.digest_id WHERE n.incident_id = y.incident_id"
-    " AND n.route = y.route AND o.url_index = x.url_index AND o.state IN ('pending', 'claimed')"
-    f" AND {IS_OLDER.format('y', 'n')} AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('y')})"
-)
-"""An undelivered digest with a later state of its incident."""
 _REPLACES = (
     "SELECT e.id FROM alert e JOIN alert n ON n.incident_id = e.incident_id AND n.route = e.route WHERE n.id = ? AND"
-    f" {IS_OLDER.format('e', 'n')} AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('e')})"
+    f" {_IS_OLDER.format('e', 'n')} AND '{PERSON}' NOT IN ({ORIGIN_KIND.format('n')}, {ORIGIN_KIND.format('e')})"
 )
 """Earlier alerts about the incident of an alert: a reader of several would act on a past state."""
 _REPLACED = (
@@ -66,7 +60,7 @@ _DIGEST_BEFORE = (
 """An undelivered earlier digest with one of this digest's incidents."""
 _REPLACED_BY_DIGEST = (
     "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route WHERE m.digest_id = ?"
-    f" AND {IS_OLDER.format('e', 'm')} AND {ORIGIN_KIND.format('e')} <> '{PERSON}'"
+    f" AND {_IS_OLDER.format('e', 'm')} AND {ORIGIN_KIND.format('e')} <> '{PERSON}'"
 )
 """Alerts with an earlier state of an incident than a digest has."""
 _PLAN_KEY = "headway:person:plan:"
@@ -94,12 +88,9 @@ _RANK_OF_KIND = (
 )
 _RANK = (
     f"CASE WHEN {ORIGIN_KIND.format('y')} = 'recovered' THEN 3 WHEN y.incident_id IS NULL THEN COALESCE((SELECT"
-    f" MIN({_RANK_OF_KIND.format('e')}) FROM alert m JOIN alert e ON e.id = m.id OR (e.incident_id = m.incident_id AND"
-    f" e.route = m.route AND {IS_OLDER.format('e', 'm')} AND EXISTS (SELECT 1 FROM delivery o WHERE o.alert_id = e.id"
-    " AND o.url_index = x.url_index AND o.state = 'pending')) WHERE m.digest_id = y.id),"
-    f" {_RANK_OF_KIND.format('y')}) ELSE"
+    f" MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.digest_id = y.id), {_RANK_OF_KIND.format('y')}) ELSE"
     f" (SELECT MIN({_RANK_OF_KIND.format('m')}) FROM alert m WHERE m.incident_id = y.incident_id AND m.route = y.route"
-    f" AND (m.id = y.id OR m.digest_id = y.id OR ({IS_OLDER.format('m', 'y')} AND EXISTS (SELECT 1 FROM delivery o"
+    f" AND (m.id = y.id OR m.digest_id = y.id OR ({_IS_OLDER.format('m', 'y')} AND EXISTS (SELECT 1 FROM delivery o"
     " WHERE o.alert_id = m.id AND o.url_index = x.url_index AND o.state = 'pending')))) END"
 )
 """Urgent alerts, those that need a person, updates, ends; a digest has the rank of its most urgent part, an alert
@@ -224,8 +215,7 @@ _DUE = (
     f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"
     f" a.made_us END AS since_us, {_SENT_BEFORE} AS later FROM (SELECT MIN({_RANK} * {1 << 60} + x.id) AS first FROM"
     " delivery x JOIN alert y ON y.id = x.alert_id WHERE x.state = 'pending' AND x.next_us <= ? AND NOT y.waits AND NOT"
-    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({REPLACED_BY})"
-    f" AND NOT EXISTS ({_REPLACED_BY_PART}) GROUP BY y.route,"
+    f" EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE}) AND NOT EXISTS ({REPLACED_BY}) GROUP BY y.route,"
     f" x.url_index) q JOIN delivery d ON d.id = q.first % {1 << 60} JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
 )
 _LATEST = (
@@ -307,7 +297,7 @@ def claim_due(store: Database, fence: int, now_us: int, busy: frozenset[tuple[st
             "UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = ?", [(row.id,) for row in due]
         )
         for row in due:
-            query = _REPLACED_BY_DIGEST if row.kind in (DIGEST, GROUP) else _REPLACES
+            query = _REPLACED_BY_DIGEST if row.kind == DIGEST else _REPLACES
             _absorb_pending(session, query, row.alert_id, row.url_index)
         return [_delivery(session, row) for row in due]
 

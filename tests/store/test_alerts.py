@@ -21,7 +21,6 @@ from console.store.alerts import PERSON, NewAlert
 from console.store.audit import ChangeOrigin
 from console.store.errors import KeyReused
 from console.store.queries import open_queries
-from console.text.message import MessageText
 from tests.store.estate import Estate
 from tests.store.ready import open_ready
 from tests.store.test_decisions import decide, incident
@@ -438,59 +437,3 @@ def test_of_acknowledgements_at_once_with_one_idempotency_key_and_different_bodi
         assert "" == alert_responses.acknowledge(night.store, FENCE, 1, 900, change, key)
     with night.store.read() as session:
         assert 4 == len(session.rows("SELECT id FROM acknowledgement"))
-
-
-def put_together(night: Estate, kind: str, *parts: int) -> None:
-    first = NewAlert("oncall", kind, f"{kind} of {len(parts)}", "b", f"headway:{kind}:{parts[0]}", waits=False)
-    alert_routing.release_alerts(night.store, FENCE, ROUTES, [], [(first, parts)], 1)
-
-
-@pytest.mark.parametrize("kind", ["digest", "group"])
-def test_an_undelivered_alert_is_replaced_by_the_digest_or_group_with_a_later_state(night: Estate, kind: str) -> None:
-    """It was sent first, with its past state; after a group it was sent last. The digest is as urgent as it."""
-    decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 4)))
-    opened = made(night, waits=False, title="at risk", incident_id=1, kind="opened", urgent=True)
-    made(night, waits=False, title="other", incident_id=3, kind="opened", version=3)
-    parts = [made(night, title="late", incident_id=number, kind="updated", version=2) for number in (1, 2)]
-    put_together(night, kind, *parts)
-    titles = []
-    while due := outbox.claim_due(night.store, FENCE, 5, MAIL):
-        titles += [delivery.title for delivery in due]
-        outbox.record_sent(night.store, FENCE, due[0].id, 5)
-    assert [f"{kind} of 2", "other"] == titles
-    assert "digested" == states(night, opened)[0]
-
-
-@pytest.mark.parametrize("kind", ["digest", "group"])
-def test_an_undelivered_digest_takes_the_later_alerts_about_its_incidents(night: Estate, kind: str) -> None:
-    decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 5)))
-    put_together(night, kind, *(made(night, title="at risk", incident_id=n, kind="opened") for n in (1, 2)))
-    released = made(night, waits=False, title="late 1", body="b1", incident_id=1, kind="updated", version=2)
-    parts = [made(night, title=f"late {n}", body=f"b{n}", incident_id=n, kind="updated", version=2) for n in (2, 3)]
-    put_together(night, "digest", *parts)
-    waiting = made(night, title="safe 1", body="b4", incident_id=1, kind="recovered", version=3)
-    made(night, waits=False, title="plan stopped", incident_id=2, kind=PERSON, version=9)
-    [outdated] = alert_routing.outdated_digests(night.store)
-    newest = {part.incident: part.title for part in outdated.parts}
-    assert {"INC-0001": "safe 1", "INC-0002": "late 2", "INC-0003": "late 3"} == newest
-    text = MessageText("now", "as it is now", "now", "plain")
-    alert_routing.renew_digest(night.store, FENCE, outdated, text)
-    assert [["digested"] * 2] * 4 == [states(night, alert) for alert in (released, waiting, *parts)]
-    assert [] == alert_routing.outdated_digests(night.store)
-    assert [] == alert_routing.pending_alerts(night.store)
-    titles = []
-    while due := outbox.claim_due(night.store, FENCE, 5, MAIL):
-        titles += [(delivery.title, delivery.body) for delivery in due]
-        outbox.record_sent(night.store, FENCE, due[0].id, 5)
-    assert [("now", "as it is now"), ("plan stopped", "b")] == titles
-
-
-def test_a_digest_that_a_url_has_accepted_or_receives_stays_as_it_was_sent(night: Estate) -> None:
-    decide(night, incidents=tuple(incident(key=f"i{number}", notices=()) for number in range(1, 3)))
-    put_together(night, "digest", *(made(night, title="at risk", incident_id=n, kind="opened") for n in (1, 2)))
-    [mail] = outbox.claim_due(night.store, FENCE, 5, MAIL)
-    made(night, waits=False, title="late", incident_id=1, kind="updated", version=2)
-    assert [] == alert_routing.outdated_digests(night.store)
-    outbox.record_sent(night.store, FENCE, mail.id, 6)
-    assert [] == alert_routing.outdated_digests(night.store)
-    assert ["late"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 7, MAIL)]

@@ -18,17 +18,17 @@ import structlog
 from console.config.sections import RouteSettings
 from console.config.templates import TemplateFault, render
 from console.control.alerts.digest import WINDOW, digest_text, plan_digest
-from console.domain.alert import SHADOW_LABEL, digest_title, group_titles
+from console.domain.alert import SHADOW_LABEL
 from console.domain.decision import Decisions, Notice
 from console.domain.ids import micros, optional_instant
 from console.domain.switches import Modes
 from console.failpoints import failpoint
 from console.store import alert_routing as rows
 from console.store import switches
-from console.store.alerts import DIGEST, GROUP, HEADWAY, NewAlert
+from console.store.alerts import DIGEST, HEADWAY, NewAlert
 from console.store.db.database import Database
 from console.text.cleaning import clean, clean_line
-from console.text.message import MessageText, group_text, quote, table, text_of
+from console.text.message import MessageText, quote, table, text_of
 from console.timing.clock import Clock
 from console.timing.durations import format_duration
 
@@ -145,10 +145,8 @@ class AlertRouter:
         self._check_at = 0.0
 
     def step(self, fence: int) -> None:
-        """Releases waiting alerts, renews undelivered digests; once a second applies fallbacks and reports parked
-        deliveries."""
+        """Releases waiting alerts; once a second applies fallbacks and reports parked deliveries."""
         self._release(fence)
-        self._renew_digests(fence)
         if time.monotonic() >= self._check_at:
             self._check_at = time.monotonic() + ROUTE_SECONDS
             self._apply_fallbacks(fence)
@@ -182,15 +180,6 @@ class AlertRouter:
             rows.release_alerts(self._store, fence, self.url_sources, alone, digests, micros(now))
             failpoint("outbox.released")
 
-    def _renew_digests(self, fence: int) -> None:
-        """Digests and groups that no URL has accepted get the present state of their incidents."""
-        for digest in rows.outdated_digests(self._store):
-            route = digest.parts[0].route
-            limit = self._routes[route].max_per_minute if route in self._routes else len(digest.parts)
-            is_group = digest.kind == GROUP
-            text = _group_text(digest) if is_group else digest_text(digest.parts, limit, self._zone, self._link)
-            rows.renew_digest(self._store, fence, digest, text)
-
     def _apply_fallbacks(self, fence: int) -> None:
         now = self._clock.now()
         forwarded: list[tuple[int, NewAlert]] = []
@@ -220,17 +209,6 @@ class AlertRouter:
                 shadow = self._shadow if self._shadow != delivery.route else ""
                 alert, times = _parked_alert(delivery, recipient), (micros(now), delivery.news_us)
                 notify_or_record(self._store, fence, self.url_sources, alert, shadow, *times)
-
-
-def _group_text(group: rows.OutdatedDigest) -> MessageText:
-    """As `send_as_group` writes it, of the newest alert about each incident."""
-    newest = {part.incident: part for part in group.parts}.values()
-    titles, plain_titles = [part.title for part in newest], [part.plain_title for part in newest]
-    bodies, plain_bodies = zip(*(group.bodies[part.id] for part in newest), strict=True)
-    return MessageText(
-        digest_title(titles), group_text(group_titles(titles), bodies),
-        digest_title(plain_titles), group_text(group_titles(plain_titles), plain_bodies),
-    )  # fmt: skip
 
 
 def _digest_alert(route: str, text: MessageText, now: datetime) -> NewAlert:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -273,29 +272,6 @@ def test_a_parked_digest_is_sent_again_as_it_was(tmp_path: Path) -> None:
         later(bench)
         [digest] = [title for title, _ in post_of(bench).to("one") if "not delivered" not in title]
         assert digest.endswith(", and 25 more alerts")
-
-
-def test_what_waits_in_a_digest_is_sent_with_the_present_state(tmp_path: Path) -> None:
-    """All its jobs had failed, and were good again before the receiver was: nobody is told to restart them."""
-    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=1)) as bench:
-        post_of(bench).answers["one"] = SendResult(False, "451 later")
-        fail(bench, *JOBS[:4])
-        later(bench, timedelta(seconds=6))
-        assert post_of(bench).to("one")[-1][0].endswith("and 2 more alerts")
-        now = datetime.now(UTC)
-        for name in JOBS[:3]:
-            bench.scheduler.attempt(name, f"{name}-2", RunState.SUCCEEDED, now)
-        bench.turn()
-        later(bench, timedelta(minutes=2))
-        post_of(bench).answers.clear()
-        post_of(bench).got.clear()
-        for _ in range(4):
-            later(bench, timedelta(minutes=2))
-        messages = post_of(bench).to("one")
-        text = "\n".join(part for message in messages for part in message)
-        assert 2 == len(messages), [title for title, _ in messages]
-        assert ["headway recover INC-0004"] == re.findall("headway recover INC-[0-9]+", text)
-        assert {"digested", "sent"} == {row[3] for row in deliveries(bench)}
 
 
 def test_the_next_digest_waits_for_its_minute_and_a_restart_loses_nothing(tmp_path: Path) -> None:
