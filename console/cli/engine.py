@@ -93,8 +93,9 @@ def stop_engine(arguments: argparse.Namespace) -> int:
             raise
         return _stop_processes(dict([noted]))
     engines: list[EngineShare | EngineView] = [view, *shares]
-    processes = {engine.holder: pid for engine in engines if (pid := _process_here(engine)) is not None}
-    if not url.startswith(POSTGRES_URLS):  # a lease in the copy of a file is of the engine of the other one
+    if url.startswith(POSTGRES_URLS):
+        processes = {engine.holder: pid for engine in engines if (pid := _process_here(engine)) is not None}
+    else:  # the lease in the copy of a file is of the engine of the other one
         processes = {} if noted is None else dict([noted])
     far_holders = dict.fromkeys(
         engine.holder for engine in engines if engine.alive and local_pid(engine.holder) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from console.domain.alert import Matchers
 from console.domain.ids import job_name
@@ -17,7 +18,9 @@ class JobLookup:
     """The one resolver of job names in a config. A name at the source wins over titles, and these over former names."""
 
     ids: Mapping[str, int]
-    """By raw name."""
+    """Raw name -> job."""
+    current: Mapping[int, str]
+    """Job -> raw name."""
     titles: Mapping[str, int]
     """By the title at the source behind the system, where it is of one job and no job's name: an id that people do not
     know may be written so."""
@@ -36,12 +39,13 @@ class JobLookup:
             ids[name] = job_id
             if title:
                 by_title.append((job_name(name.partition("/")[0], title), job_id))
+        current = {job_id: name for name, job_id in ids.items()}
         counts = Counter(name for name, _ in by_title)
-        known = set(ids.values())
         return cls(
             ids,
+            current,
             {name: job_id for name, job_id in by_title if counts[name] == 1 and name not in ids},
-            {name: job_id for name, job_id in former.items() if name not in ids and job_id in known},
+            {name: job_id for name, job_id in former.items() if name not in ids and job_id in current},
         )
 
     @property
@@ -53,7 +57,7 @@ class JobLookup:
         for known in (self.ids, self.titles, self.former):
             if names := matching_names(pattern, known):
                 if known is self.former:
-                    self.renamed |= {name: self._current_name(known[name]) for name in names}
+                    self.renamed |= {name: self.current[known[name]] for name in names}
                 return [known[name] for name in names]
         self.unmatched[exact_name(pattern) or pattern] = None
         return []
@@ -65,8 +69,9 @@ class JobLookup:
     def with_current_names(self, declared: Declared) -> Declared:
         """The settings that have names of jobs, with the present names in place of titles and former names."""
         inhibit = tuple(
-            replace(rule, by=self._current_matchers(rule.by), what=self._current_matchers(rule.what))
+            replace(rule, by=by, what=what)
             for rule in declared.alerting.inhibit
+            for by, what in product(self._current_matchers(rule.by), self._current_matchers(rule.what))
         )
         return replace(
             declared,
@@ -84,16 +89,13 @@ class JobLookup:
         current: list[str] = []
         for pattern in patterns:
             ids = [] if matching_names(pattern, self.ids) else self.matching(pattern)
-            current += [literal(self._current_name(job_id)) for job_id in ids] or [pattern]
+            current += [literal(self.current[job_id]) for job_id in ids] or [pattern]
         return tuple(current)
 
-    def _current_matchers(self, matchers: Matchers) -> Matchers:
-        """A matcher has one pattern, so several titles that it means stay as they are."""
-        names = [self._current((pattern,)) if matcher == "job" else (pattern,) for matcher, pattern in matchers]
-        return tuple(
-            (matcher, now[0] if len(now) == 1 else pattern)
-            for (matcher, pattern), now in zip(matchers, names, strict=True)
-        )
-
-    def _current_name(self, job_id: int) -> str:
-        return next(name for name, number in self.ids.items() if number == job_id)
+    def _current_matchers(self, matchers: Matchers) -> list[Matchers]:
+        """A matcher has one pattern: one list of matchers for each job whose title or former name it means."""
+        names = [
+            [(matcher, now) for now in (self._current((pattern,)) if matcher == "job" else (pattern,))]
+            for matcher, pattern in matchers
+        ]
+        return [*product(*names)]

@@ -668,6 +668,17 @@ def test_what_headway_did_not_make_in_the_database_is_named_and_starts_no_engine
         open_database(shared.url("watcher"))
 
 
+def test_a_trigger_of_the_audit_log_that_guards_one_column_alone_is_named(shared: Team) -> None:
+    with psycopg.connect(shared.owner_url, autocommit=True) as owner:
+        owner.execute("DROP TRIGGER audit_refuses ON audit")
+        owner.execute(
+            "CREATE TRIGGER audit_refuses BEFORE DELETE OR UPDATE OF why ON audit"
+            " FOR EACH ROW EXECUTE FUNCTION headway_audit_refuses()"
+        )
+    with open_queries(shared.url("vera")) as reads:
+        assert ("trigger audit_refuses on audit",) == reads.audit.verify_audit().foreign_objects
+
+
 def test_an_engine_that_is_refused_a_connection_at_its_start_waits_for_one(shared: Team) -> None:
     limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
     name = sql.Identifier(shared.database)

@@ -128,6 +128,14 @@ def test_an_update_that_replaces_an_urgent_alert_is_as_urgent(night: Estate) -> 
     assert ["news"] == [delivery.title for delivery in outbox.claim_due(night.store, FENCE, 7, MAIL)]
 
 
+def test_what_asks_for_a_person_is_known_while_it_waits_on_a_fallback_route_too(night: Estate) -> None:
+    first = made(night, waits=False, kind=PERSON, title="plan 3 stopped")
+    made(night, kind="fallback", fallback_of=first, title="plan 3 stopped")
+    made(night, kind="updated", version=2, title="late")
+    waiting = alert_routing.pending_alerts(night.store)
+    assert [("plan 3 stopped", True), ("late", False)] == [(alert.title, alert.asks_person) for alert in waiting]
+
+
 def test_the_end_of_an_incident_replaces_the_opening_where_that_was_not_accepted(night: Estate) -> None:
     """Else a person reads: act now, on an incident that is over."""
     decide(night, incidents=(incident(notices=()),))

@@ -56,11 +56,11 @@ def plan_digest(
 
 
 def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: str = "") -> MessageText:
-    """Digest with each incident's newest title and its commands, in the order of their creation. `link`: that of the
-    config."""
+    """Digest with each incident's newest title and its commands, and all that asks for a person, in the order of their
+    creation. `link`: that of the config."""
     newest: dict[str, PendingAlert] = {}
     for alert in together:
-        key = alert.incident or f"alert {alert.id}"
+        key = alert.incident if alert.incident and not alert.asks_person else f"alert {alert.id}"
         newest.pop(key, None)
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)

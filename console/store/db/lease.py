@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.domain.ids import instant, micros
-from console.store.db.location import engine_note, free_bytes
+from console.store.db.location import engine_note, file_identity, free_bytes
 from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.db.session import Session
 from console.store.errors import LeaseLost
@@ -89,10 +89,13 @@ def living_holder(path: Path | None, holder: str, since: datetime | None) -> int
 
 
 def note_engine(path: Path | None, holder: str) -> None:
-    """Notes beside the store's file which engine works on it, and its path: a copy of the folder has the note too."""
+    """Notes beside the store's file which engine works on it, and which file the note is: a copy of the folder has a
+    copy of the note."""
     if path is not None:
         with suppress(OSError):
-            engine_note(path).write_bytes(b"%b %b\n" % (os.fsencode(holder), os.fsencode(path.resolve())))
+            note = engine_note(path)
+            note.touch()
+            note.write_text(f"{holder} {_identity(note)}\n", encoding="utf-8")
 
 
 def note_engine_end(path: Path | None, holder: str) -> None:
@@ -111,12 +114,18 @@ def noted_engine(path: Path) -> tuple[str, int] | None:
 
 
 def _noted_text(path: Path) -> str:
-    """The holder in the note beside the store; empty for a note that was copied along from another store."""
+    """The holder in the note beside the store; empty for a note that was copied along from another store. The note of
+    an older version names no file."""
+    note = engine_note(path)
     try:
-        holder, _, store = engine_note(path).read_bytes().removesuffix(b"\n").partition(b" ")
-        return os.fsdecode(holder) if store == os.fsencode(path.resolve()) else ""
-    except OSError:
+        holder, _, file = note.read_text(encoding="utf-8").removesuffix("\n").partition(" ")
+        return holder if file in ("", _identity(note)) else ""
+    except (OSError, UnicodeError):
         return ""
+
+
+def _identity(note: Path) -> str:
+    return "{}:{}".format(*file_identity(note))
 
 
 def _process_started(pid: int) -> float:

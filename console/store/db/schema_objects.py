@@ -27,7 +27,7 @@ _POSTGRES_FOREIGN = """
     calling AS (SELECT d.classid, d.objid FROM pg_depend d WHERE d.refclassid = CAST('pg_proc' AS regclass))
     SELECT 'trigger ' || t.tgname || ' on ' || c.relname AS name FROM pg_trigger t JOIN ours c ON c.oid = t.tgrelid
     JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal AND NOT (c.relname = 'audit' AND t.tgqual IS NULL
-        AND t.tgname || ' ' || t.tgtype || ' ' || md5(p.prosrc) = ANY (?))
+        AND t.tgattr = '' AND t.tgname || ' ' || t.tgtype || ' ' || md5(p.prosrc) = ANY (?))
     UNION ALL SELECT 'rule ' || r.rulename || ' on ' || c.relname FROM pg_rewrite r JOIN ours c ON c.oid = r.ev_class
     UNION ALL SELECT 'policy ' || p.polname || ' on ' || c.relname FROM pg_policy p JOIN ours c ON c.oid = p.polrelid
     UNION ALL SELECT 'row security of ' || c.relname FROM ours c WHERE c.relrowsecurity

@@ -109,6 +109,16 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
     assert "More than 10 alerts in one minute: these 3 are sent together. Times: CET." in text.body
 
 
+def test_a_digest_keeps_what_asks_for_a_person_beside_a_later_state_of_its_incident() -> None:
+    """ "plan 3 stopped" vanished behind the incident's next update."""
+    stopped = waiting(
+        1, incident="INC-1", title="Plan 3 stopped", commands=("headway plan resume 3",), asks_person=True
+    )
+    text = digest_text([stopped, waiting(2, incident="INC-1", title="Update: Daily 07:30 late")], 10, "UTC")
+    assert text.body.startswith("Plan 3 stopped\nUpdate: Daily 07:30 late\n")
+    assert "\nDo    headway plan resume 3\n" in text.body
+
+
 def test_a_digest_has_the_command_of_each_incident() -> None:
     together = [waiting(n, incident=f"INC-{n}", title=f"s{n}", commands=(f"headway recover INC-{n}",)) for n in (1, 2)]
     text = digest_text(together, 10, "UTC")

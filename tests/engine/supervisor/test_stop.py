@@ -38,6 +38,10 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
     process.wait(60)
 
 
+def own_holder(other: subprocess.Popen[bytes]) -> str:
+    return lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+
+
 def held_by(folder: Path, holder: str) -> str:
     """The URL of a store whose lease `holder` has."""
     store = open_ready(str(folder / "headway.db"))
@@ -58,7 +62,7 @@ def test_a_process_of_another_namespace_with_the_same_number_is_left_alone(
 
 
 def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
-    holder = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    holder = own_holder(other)
     url = held_by(tmp_path, holder)
     assert Exit.OK == main(["--store", url, "engine", "stop"])
     other.wait(60)
@@ -72,7 +76,7 @@ def test_an_engine_is_not_that_of_a_copy_of_its_store(
     """`headway engine stop` in a copied folder stopped the engine of the original, whose lease and note it had."""
     (tmp_path / "original").mkdir()
     (tmp_path / "copy").mkdir()
-    url = held_by(tmp_path / "original", lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    url = held_by(tmp_path / "original", own_holder(other))
     if has_lapsed:
         lapsed(url)
     for name in filter(None, ("headway.db", note)):
@@ -97,7 +101,7 @@ def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, capsys: pytest.
 def test_a_dead_holder_is_known_by_its_number_only_where_that_is_its_own(other: subprocess.Popen[bytes]) -> None:
     other.kill()
     other.wait(60)
-    mine = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    mine = own_holder(other)
     assert lease.is_provably_dead(mine)
     assert not lease.is_provably_dead(mine.partition("~")[0] + "~c0ffee")
     assert not lease.is_provably_dead(f"elsewhere:{other.pid}~{mine.partition('~')[2]}")
@@ -106,7 +110,7 @@ def test_a_dead_holder_is_known_by_its_number_only_where_that_is_its_own(other: 
 def test_an_engine_that_was_killed_is_known_as_dead_at_once(
     tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    url = held_by(tmp_path, own_holder(other))
     with open_queries(url) as reads:
         assert reads.estate.engine().alive
         other.kill()
@@ -132,7 +136,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A full disk, a debugger: another engine would help nothing, and this one is the one to stop."""
-    url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    url = held_by(tmp_path, own_holder(other))
     lapsed(url)
     stuck = f"process {other.pid} lives and has not written since; its log says why"
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
@@ -157,7 +161,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
 def test_a_process_that_began_after_the_lease_has_only_the_number_of_its_holder(
     tmp_path: Path, other: subprocess.Popen[bytes]
 ) -> None:
-    url = held_by(tmp_path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    url = held_by(tmp_path, own_holder(other))
     before = datetime.now(UTC) - timedelta(minutes=1)
     lapsed(url, micros(before))
     os.utime(engine_note(Path(url)), (before.timestamp(), before.timestamp()))
@@ -184,7 +188,7 @@ def test_a_removed_store_is_not_replaced_by_a_new_one_and_its_engine_is_stopped(
     tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A new store would be empty and in shadow mode, while the engine goes on with the removed file."""
-    holder = lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    holder = own_holder(other)
     path, copy = Path(held_by(tmp_path, holder)), tmp_path / "copy.db"
     assert Exit.OK == main(["--store", str(path), "store", "backup", str(copy)])
     for file in tmp_path.glob("headway.db*"):
@@ -210,7 +214,24 @@ def test_the_engine_that_still_works_on_a_replaced_file_is_the_one_to_stop(
 ) -> None:
     path = tmp_path / "headway.db"
     open_ready(str(path)).close()
-    lease.note_engine(path, lease.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    lease.note_engine(path, own_holder(other))
     assert Exit.OK == main(["--store", str(path), "engine", "stop"])
     other.wait(60)
     assert Exit.NO_ENGINE == main(["--store", str(path), "engine", "stop"])
+
+
+def test_the_note_of_an_older_version_is_believed(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    """It names no file."""
+    url = held_by(tmp_path, own_holder(other))
+    engine_note(Path(url)).write_text(f"{own_holder(other)}\n")
+    assert f"process {other.pid}" == engine_at_work(Path(url))
+    assert Exit.OK == main(["--store", url, "engine", "stop"])
+    other.wait(60)
+
+
+def test_the_engine_of_a_folder_that_was_moved_is_ended(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    (tmp_path / "before").mkdir()
+    held_by(tmp_path / "before", own_holder(other))
+    moved = (tmp_path / "before").rename(tmp_path / "after")
+    assert Exit.OK == main(["--store", str(moved / "headway.db"), "engine", "stop"])
+    other.wait(60)

@@ -8,6 +8,7 @@ from datetime import date, time, timedelta
 
 import pytest
 
+from console.domain.alert import AlertingSettings, InhibitRule
 from console.domain.calendar import Calendar, MaintenanceWindow, PlannedException
 from console.domain.dependency import DependencyMode, EngineDown, Requirement, UpstreamCondition, UpstreamPeriod
 from console.domain.estate import EvaluationSettings
@@ -257,6 +258,7 @@ def test_titles_and_former_names_count_wherever_the_config_names_jobs(night: Est
             exceptions=(PlannedException("year end", jobs=names),),
             pools=(DeclaredPool("db", names, 2),),
             rules=(RuleSetting(DetectionRule.LATE_START, where=(RuleException(RuleThresholds(), names),)),),
+            alerting=AlertingSettings(inhibit=(InhibitRule((("job", names[0]),), (("job", EXTRACT),)),)),
         ),
     )
     result = sync(night, settings)
@@ -265,6 +267,8 @@ def test_titles_and_former_names_count_wherever_the_config_names_jobs(night: Est
     now = ("etl-hosts/fl_a", "etl-hosts/fl_b", "etl-hosts/db07:renamed", "etl-hosts/nobody")
     assert [now] * 2 == [declared.maintenance[0].jobs, declared.exceptions[0].jobs]
     assert [now] * 2 == [declared.pools[0].jobs, declared.rules[0].where[0].jobs]
+    inhibiting = [(rule.by, rule.what) for rule in declared.alerting.inhibit]
+    assert [((("job", name),), (("job", now[2]),)) for name in now[:2]] == inhibiting
     assert (("etl-hosts/nobody",), {EXTRACT: now[2]}) == (result.unmatched, result.renamed)
     assert {"etl-hosts/nobody", EXTRACT} == reads.warnings.without_job(names).keys()
     assert not sync(night, settings).changed
