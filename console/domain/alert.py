@@ -105,8 +105,8 @@ class PendingAlert:
     """Label of the zone of its times; empty without one."""
     commands: tuple[str, ...] = ()
     """The commands that it asks for."""
-    asks_person: bool = False
-    """It asks for what no later state of its incident answers."""
+    needs_person: bool = False
+    """It needs a person whatever the later state of its incident is."""
 
 
 @dataclass(frozen=True, slots=True)

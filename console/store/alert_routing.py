@@ -89,7 +89,8 @@ def pending_alerts(store: Database) -> list[PendingAlert]:
     with store.read() as session:
         rows = session.rows(
             "SELECT a.id, a.route, a.made_us, a.urgent, a.incident_id, a.title, a.plain_title, a.zone_label,"
-            f" a.commands, {ORIGIN_KIND.format('a')} = '{PERSON}' AS asks_person FROM alert a WHERE a.waits = ? ORDER BY a.id",
+            f" a.commands, {ORIGIN_KIND.format('a')} = '{PERSON}' AS needs_person"
+            " FROM alert a WHERE a.waits = ? ORDER BY a.id",
             (True,),  # not "WHERE waits": for that SQLite would read all alerts, once a second
         )
     names = (incident_name(row.incident_id) if row.incident_id else "" for row in rows)

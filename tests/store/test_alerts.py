@@ -133,7 +133,7 @@ def test_what_asks_for_a_person_is_known_while_it_waits_on_a_fallback_route_too(
     made(night, kind="fallback", fallback_of=first, title="plan 3 stopped")
     made(night, kind="updated", version=2, title="late")
     waiting = alert_routing.pending_alerts(night.store)
-    assert [("plan 3 stopped", True), ("late", False)] == [(alert.title, alert.asks_person) for alert in waiting]
+    assert [("plan 3 stopped", True), ("late", False)] == [(alert.title, alert.needs_person) for alert in waiting]
 
 
 def test_the_end_of_an_incident_replaces_the_opening_where_that_was_not_accepted(night: Estate) -> None:

@@ -97,7 +97,7 @@ def test_the_fingerprint_of_a_public_key_stays_readable_where_masking_is_strict(
     assert "token=***" == mask_secrets(f"token={text}")
 
 
-def test_strict_mode_masks_personal_data_and_random_words_as_well() -> None:
+def test_strict_mode_mneeds_personal_data_and_random_words_as_well() -> None:
     text = "mail ann@bank.example from db07:/srv/x, card 4111 1111 1111 1111, DE89370400440532013000"
     text += ", 9aF3kQ0zLmX7tBv2RyU8wEoPiNcD"
     assert "mail ***@bank.example from db07:/srv/x, card ***, ***, ***" == mask_strictly(text)

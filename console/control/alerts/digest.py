@@ -60,7 +60,7 @@ def digest_text(together: Sequence[PendingAlert], limit: int, zone: str, link: s
     creation. `link`: that of the config."""
     newest: dict[str, PendingAlert] = {}
     for alert in together:
-        key = alert.incident if alert.incident and not alert.asks_person else f"alert {alert.id}"
+        key = alert.incident if alert.incident and not alert.needs_person else f"alert {alert.id}"
         newest.pop(key, None)
         newest[key] = alert
     lines = sorted(newest.values(), key=lambda alert: alert.id)

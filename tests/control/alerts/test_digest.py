@@ -112,7 +112,7 @@ def test_a_digest_lists_each_incident_once_with_its_newest_title() -> None:
 def test_a_digest_keeps_what_asks_for_a_person_beside_a_later_state_of_its_incident() -> None:
     """ "plan 3 stopped" vanished behind the incident's next update."""
     stopped = waiting(
-        1, incident="INC-1", title="Plan 3 stopped", commands=("headway plan resume 3",), asks_person=True
+        1, incident="INC-1", title="Plan 3 stopped", commands=("headway plan resume 3",), needs_person=True
     )
     text = digest_text([stopped, waiting(2, incident="INC-1", title="Update: Daily 07:30 late")], 10, "UTC")
     assert text.body.startswith("Plan 3 stopped\nUpdate: Daily 07:30 late\n")
