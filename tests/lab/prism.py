@@ -21,9 +21,13 @@ from tests.fakes.github import STORE, FakeGitHub
 from tests.lab.process import Daemon, ask, clean_environment, free_port
 from tests.lab.venvs import CACHE, call, only_one
 
-# the newest prism that runs on Node 18, Debian 12's
-DESCRIPTION, PRISM = "@octokit/openapi@23.0.2", "@stoplight/prism-cli@5.14.2"
-FOLDER = CACHE / "github-described-23.0.2-5.14.2"
+DESCRIPTION = "@octokit/openapi@23.0.2"
+# the newest prism that runs on Node 18, Debian 12's; its own ranges take parts that do not
+PRISM = (
+    "@stoplight/prism-cli@5.14.2", "@stoplight/prism-http-server@5.12.2", "@stoplight/prism-http@5.12.0",
+    "@stoplight/prism-core@5.8.0",
+)  # fmt: skip
+FOLDER = CACHE / "github-described-23.0.2-prism-5.14.2"
 PRUNED = FOLDER / "actions.json"
 PATHS = ("/user", "/repos/{owner}/{repo}", "/repos/{owner}/{repo}/contents/{path}")
 BELOW = "/repos/{owner}/{repo}/actions/"
@@ -37,7 +41,7 @@ def made() -> Path:
             shutil.rmtree(FOLDER, ignore_errors=True)
             FOLDER.mkdir(parents=True)
             npm = ["npm", "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--ignore-scripts"]
-            call([*npm, DESCRIPTION, PRISM])
+            call([*npm, DESCRIPTION, *PRISM])
             package = FOLDER / "node_modules/@octokit/openapi"
             whole = json.loads((package / "generated/api.github.com.json").read_text(encoding="utf-8"))
             PRUNED.write_text(json.dumps(pruned(whole)), encoding="utf-8")
