@@ -322,7 +322,9 @@ async def seed(coordinator: str, url: str, concurrency: int) -> None:
     async with await psycopg.AsyncConnection.connect(url) as connection:
         await connection.execute("CREATE TABLE result (shard int PRIMARY KEY, writes int NOT NULL DEFAULT 0)")
         await connection.execute("INSERT INTO result (shard) SELECT generate_series(0, %s - 1)", (SHARDS,))
-        await connection.execute("CREATE TABLE act (key serial PRIMARY KEY, shard int, taken_by int DEFAULT 0)")
+        await connection.execute(
+            "CREATE TABLE act (key serial PRIMARY KEY, shard int, taken_by int NOT NULL DEFAULT 0)"
+        )
         await connection.execute("CREATE INDEX ON act (shard) WHERE taken_by = 0")
 
 

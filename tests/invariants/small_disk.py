@@ -24,7 +24,7 @@ from tests.lab.needs import command
 from tests.lab.process import wait_until
 
 SIZE = "4m"
-CONFIG = '[estate]\nstore = "headway.db"\n[systems.night]\nkind = "cron"\nhosts = ["db07"]\nkey = "/dev/null"\n'
+CONFIG = '[estate]\nstore = "headway.db"\n[systems.night]\nkind = "cron"\nhosts = ["db07"]\nkey = "id"\n'
 
 
 def mounted(folder: Path) -> Path:
@@ -77,6 +77,7 @@ def read_only(folder: Path) -> dict[str, object]:
     disk = mounted(folder)
     config = disk / "headway.toml"
     config.write_text(CONFIG)
+    config.with_name("id").touch()
     open_database(str(disk / "headway.db")).close()
     subprocess.run([command("mount"), "-o", "remount,ro", str(disk)], check=True)
     code, message = quietly("--config", str(config), "engine")

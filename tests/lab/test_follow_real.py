@@ -36,6 +36,7 @@ def test_a_running_job_is_followed_to_its_end(lab: Estate, cron: CronJobs, tmp_p
     with headway.running_engine() as engine:
         engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
         limit = (due - datetime.now(UTC)).total_seconds() + 60
+        wait_until(lambda: headway.listed("job", JOB), "the job", 30, 0.5)
         wait_until(lambda: ["running"] == [run["state"] for run in headway.listed("run", JOB)], "its start", limit, 0.5)
         argv = [str(COMMAND), "--config", str(headway.config), "log", JOB, "--follow"]
         with (
