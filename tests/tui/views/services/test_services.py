@@ -388,7 +388,7 @@ def test_a_preview_of_a_service_is_a_table_of_labels_and_values() -> None:
     for line in (
         "business date 2026-11-19",
         "delivered     06:01",
-        "history       30 nights",
+        "history       30 runs",
         "waits for     supply-rows",
     ):
         assert f"  {line}" in texts
