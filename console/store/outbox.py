@@ -142,6 +142,8 @@ class DueDelivery:
     """Of the alert; for one on a fallback route that of the first one."""
     tier: int | None = None
     """Of the most important service that its incident affects."""
+    act_by_us: int | None = None
+    """Of its incident."""
     replaced: ReplacedAlert | None = None
     """The first undelivered alert that this one is sent in place of."""
     plan: PlanFacts | None = None
@@ -209,7 +211,8 @@ _COLUMNS = (
     "d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.receiver, a.kind, a.plain_title,"
     " a.plain_body, a.made_us, d.refusals, a.incident_id, a.version, a.fallback_of, a.id AS alert_id,"
     " (SELECT min(s.tier) FROM incident_service x JOIN service s ON s.id = x.service_id"
-    " WHERE x.incident_id = a.incident_id) AS tier"
+    " WHERE x.incident_id = a.incident_id) AS tier,"
+    " (SELECT i.act_by_us FROM incident i WHERE i.id = a.incident_id) AS act_by_us"
 )
 _DUE = (
     f"SELECT {_COLUMNS}, d.wire_us IS NOT NULL AS maybe_repeat, CASE WHEN d.since_us <> 0 THEN d.since_us ELSE"

@@ -29,13 +29,21 @@ class RetryDecision:
 
 
 def after_failure(
-    tries: int, refusals: int, age: timedelta, give_up_after: timedelta, chance: float, *, maybe_arrived: bool = False
+    tries: int,
+    refusals: int,
+    age: timedelta,
+    give_up_after: timedelta,
+    chance: float,
+    *,
+    maybe_arrived: bool = False,
+    until_act_by: timedelta = timedelta(0),
 ) -> RetryDecision:
     """Whether and when a failed delivery is retried.
 
     `tries`: attempts including this one; `refusals`: permanent refusals in a row including this one; `age`: since it
     was created or requeued; `chance`: uniform in [0, 1). The delay is uniform in 0 … min(cap, base · 2^n); where the
     message may have arrived, in the upper half of min(cap, 2 · LEAST_REPEAT · 4^n): each retry may be a duplicate.
+    Before an act-by it is at most half of the time that is left until then.
     """
     if refusals >= REFUSALS:
         return RetryDecision(None, f"refused permanently {refusals} times")
@@ -43,5 +51,7 @@ def after_failure(
         return RetryDecision(None, f"not accepted within {format_duration(give_up_after)}")
     base, factor = (2 * LEAST_REPEAT, 4.0) if maybe_arrived else (BASE, 2.0)
     longest = min(CAP, base * factor ** min(tries - 1, 15))
+    if until_act_by > timedelta(0):
+        longest = min(longest, max(base, until_act_by / 2))
     wait = max(MIN_DELAY, longest * ((1 + chance) / 2 if maybe_arrived else chance))
     return RetryDecision(min(wait, max(give_up_after - age, MIN_DELAY)))

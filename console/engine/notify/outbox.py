@@ -366,7 +366,8 @@ class Outbox:
         age = timedelta(microseconds=self._now() - delivery.since_us)
         give_up = self._routes[delivery.route].give_up_after if delivery.route in self._routes else timedelta(0)
         attempt = (delivery.tries + 1, refusals, age, give_up, random.random())
-        retry = after_failure(*attempt, maybe_arrived=sent.arrived is None)
+        until_act_by = timedelta(microseconds=(delivery.act_by_us or 0) - self._now())
+        retry = after_failure(*attempt, maybe_arrived=sent.arrived is None, until_act_by=until_act_by)
         if retry.wait is None or (delivery.kind == TEST and not delivery.is_resolved):
             self._park(delivery, fence, f"{error} ({retry.why})" if retry.why else error, sent, refusals)
             return

@@ -214,3 +214,13 @@ def test_a_refusal_for_good_is_believed_the_third_time() -> None:
 def test_what_was_not_accepted_in_time_is_given_up_and_tried_once_more_right_before() -> None:
     assert RetryDecision(None, "not accepted within 1d") == after_failure(9, 0, DAY, DAY, 0.5)
     assert seconds(10) == after_failure(9, 0, DAY - seconds(10), DAY, 0.99).wait
+
+
+def test_a_retry_comes_before_the_act_by_of_the_alert() -> None:
+    """The third lost answer waited for up to 320 s, and the act-by passed."""
+    waits = [
+        after_failure(3, 0, seconds(0), DAY, 1.0, maybe_arrived=True, until_act_by=seconds(left)).wait
+        for left in (3600, 190, 30, 0, -60)
+    ]
+    assert [seconds(320), seconds(95), 2 * LEAST_REPEAT, seconds(320), seconds(320)] == waits
+    assert BASE == after_failure(8, 0, seconds(0), DAY, 1.0, until_act_by=seconds(4)).wait
