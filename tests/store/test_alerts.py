@@ -21,7 +21,7 @@ from console.store.alerts import PERSON, NewAlert
 from console.store.audit import ChangeOrigin
 from console.store.errors import KeyReused
 from console.store.queries import open_queries
-from tests.store.estate import Estate, at
+from tests.store.estate import Estate
 from tests.store.ready import open_ready
 from tests.store.test_decisions import decide, incident
 
@@ -137,9 +137,12 @@ def test_what_asks_for_a_person_is_known_while_it_waits_on_a_fallback_route_too(
 
 
 def test_a_delivery_has_the_act_by_of_its_incident(night: Estate) -> None:
-    decide(night, incidents=(incident(act_by=at("03:58"), notices=()),))
+    decision = incident(notices=())
+    assert decision.act_by is not None
+    decide(night, incidents=(decision,))
     made(night, waits=False, title="opened", incident_id=1, kind="opened")
-    assert [micros(at("03:58"))] == [delivery.act_by_us for delivery in outbox.claim_due(night.store, FENCE, 5, MAIL)]
+    [delivery] = outbox.claim_due(night.store, FENCE, 5, MAIL)
+    assert micros(decision.act_by) == delivery.act_by_us
 
 
 def test_the_end_of_an_incident_replaces_the_opening_where_that_was_not_accepted(night: Estate) -> None:
