@@ -13,7 +13,7 @@ A failed check is a cause if all jobs of a service are done and its data are not
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from console.control.detection.rule_input import placeholder_run
 from console.control.incidents.correlation import (
@@ -31,6 +31,7 @@ from console.control.services.risk import risk_alarm_of
 from console.control.services.status import MovedStart, moved_starts, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_started
+from console.domain.estate import TargetFacts
 from console.domain.incident import STARTS_LATER
 from console.domain.service import UNMET_PROMISE, Timeliness
 from console.forecast.finish_times import NodeState, ServiceForecast
@@ -178,9 +179,16 @@ def _offered_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | Non
 
 
 def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
-    targets = (index.estate.targets.get(index.job(end).target_id) for end in day.ends)
-    seen = (None if target is None else target.first_ok_at for target in targets)
-    return all(at is not None and at < day.deadline for at in seen)
+    """False while a delivery in time may not have been read yet: after a standstill the first poll may bring it."""
+    targets = [index.estate.targets.get(index.job(end).target_id) for end in day.ends]
+    return all(target is not None and _covers(target, day.deadline, index.now) for target in targets)
+
+
+def _covers(target: TargetFacts, deadline: datetime, now: datetime) -> bool:
+    if target.first_ok_at is None or target.first_ok_at >= deadline:
+        return False
+    is_read = target.last_ok_at is not None and target.last_ok_at >= deadline
+    return deadline >= now or is_read or target.failing_since is not None or target.paused(now) is not None
 
 
 def _is_own(match: IncidentMatch) -> bool:

@@ -72,6 +72,16 @@ def test_an_unobserved_night_is_notified_late() -> None:
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
+def test_no_deadline_is_called_missed_before_a_poll_after_it() -> None:
+    """An engine that was down over the deadline notified of a breach before its first poll, which brought the end."""
+    ledger = night()
+    ledger.evaluate("05:00")
+    before_poll = evaluate(ledger.estate, at("06:45"))
+    assert () == before_poll.incidents
+    ledger.evaluate("06:46")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
 def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
     ledger = night()
     ledger.target(2, first_ok_at=at("06:40"))
