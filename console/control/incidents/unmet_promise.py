@@ -13,7 +13,7 @@ A failed check is a cause if all jobs of a service are done and its data are not
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from console.control.detection.rule_input import placeholder_run
 from console.control.incidents.correlation import (
@@ -30,6 +30,7 @@ from console.control.services.delivery import overdue_text, pending_checks
 from console.control.services.risk import risk_alarm_of
 from console.control.services.status import MovedStart, moved_starts, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
+from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import has_started
 from console.domain.estate import TargetFacts
 from console.domain.incident import STARTS_LATER
@@ -179,16 +180,21 @@ def _offered_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | Non
 
 
 def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
-    """False while a delivery in time may not have been read yet: after a standstill the first poll may bring it."""
+    """False while a delivery in time may not have been read yet: before the first poll, and after a standstill of the
+    engine until the next one."""
     targets = [index.estate.targets.get(index.job(end).target_id) for end in day.ends]
-    return all(target is not None and _covers(target, day.deadline, index.now) for target in targets)
+    return all(
+        target is not None
+        and target.first_ok_at is not None
+        and target.first_ok_at < day.deadline
+        and not _awaits_poll(index, target)
+        for target in targets
+    )
 
 
-def _covers(target: TargetFacts, deadline: datetime, now: datetime) -> bool:
-    if target.first_ok_at is None or target.first_ok_at >= deadline:
-        return False
-    is_read = target.last_ok_at is not None and target.last_ok_at >= deadline
-    return deadline >= now or is_read or target.failing_since is not None or target.paused(now) is not None
+def _awaits_poll(index: EstateIndex, target: TargetFacts) -> bool:
+    is_refused = target.failing_since is not None or target.paused(index.now) is not None
+    return not is_refused and is_out_of_reach(target, index.now, index.estate.settings)
 
 
 def _is_own(match: IncidentMatch) -> bool:

@@ -72,7 +72,7 @@ def test_an_unobserved_night_is_notified_late() -> None:
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
-def test_no_deadline_is_called_missed_before_a_poll_after_it() -> None:
+def test_after_a_standstill_no_deadline_is_called_missed_before_the_next_poll() -> None:
     """An engine that was down over the deadline notified of a breach before its first poll, which brought the end."""
     ledger = night()
     ledger.evaluate("05:00")
