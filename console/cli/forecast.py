@@ -75,7 +75,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
             return _print_service_forecast(arguments, reads, name)
 
     def expected(service: ServiceView) -> str:
-        """With its case, unless the risk before it has that."""
+        """The expected end with its case, unless the risk in the column before has that."""
         text = expected_text(service, now)
         return text if service.risk is not None else with_case(service, text)
 

@@ -278,7 +278,9 @@ def _notification_line(delivery: DeliveryView) -> str:
 
 def run_ack(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
-        number = incident_number(arguments.name or _open_incident_needed(reads))
+        if arguments.name is None:
+            raise _unnamed(reads)
+        number = incident_number(arguments.name)
         reads.incidents.incident(number)
     requests = require_engine(arguments)
     if arguments.off:
@@ -291,12 +293,12 @@ def run_ack(arguments: argparse.Namespace) -> int:
     return print_result(arguments, row, [f"{incident_name(number)}: {_acknowledgement(row)}"])
 
 
-def _open_incident_needed(reads: Queries) -> str:
-    """Raises CommandError with the names of the open incidents."""
+def _unnamed(reads: Queries) -> CommandError:
+    """The error that lists the open incidents."""
     incidents = sort_by_impact(incidents_list(reads, False))
     lines = [f"  {incident_name(incident.id)}  {incident.title}" for incident in incidents]
     problem = "name the incident" if lines else "name the incident; none is open"
-    raise CommandError(Exit.USAGE, "\n".join([problem, *lines]))
+    return CommandError(Exit.USAGE, "\n".join([problem, *lines]))
 
 
 def _acknowledgement(incident: IncidentRow) -> str:

@@ -22,10 +22,10 @@ class JobLookup:
     current: Mapping[int, str]
     """Job -> raw name."""
     titles: Mapping[str, int]
-    """By the title at the source behind the system, where it is of one job and no job's name: an id that people do not
-    know may be written so."""
+    """System and title at the source -> job, where one job has that title and no job has that name: people may not know
+    the id."""
     former: Mapping[str, int]
-    """By a former name that no job has now."""
+    """Former name that no job has now -> job."""
     renamed: dict[str, str] = field(default_factory=dict)
     """Former name that was looked up -> current name of that job."""
     unmatched: dict[str, None] = field(default_factory=dict)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Collection
 from functools import lru_cache
-from typing import Protocol
 
 _STAR = "[*]"
 
@@ -25,11 +24,7 @@ def matches_name(pattern: str, name: str) -> bool:
     return name_matcher(pattern).fullmatch(name) is not None
 
 
-class Names(Iterable[str], Container[str], Protocol):
-    """A mapping, set or list of names."""
-
-
-def matching_names(pattern: str, names: Names) -> list[str]:
+def matching_names(pattern: str, names: Collection[str]) -> list[str]:
     """The names that match a pattern; without a wildcard only that name itself."""
     exact = exact_name(pattern)
     if exact is not None:

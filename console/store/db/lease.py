@@ -89,7 +89,7 @@ def living_holder(path: Path | None, holder: str, since: datetime | None) -> int
 
 
 def note_engine(path: Path | None, holder: str) -> None:
-    """Notes beside the store's file which engine works on it, and which file the note is: a copy of the folder has a
+    """Notes next to the store's file which engine works on it, and which file the note is: a copy of the folder has a
     copy of the note."""
     if path is not None:
         with suppress(OSError):
@@ -114,7 +114,7 @@ def noted_engine(path: Path) -> tuple[str, int] | None:
 
 
 def _noted_text(path: Path) -> str:
-    """The holder in the note beside the store; empty for a note that was copied along from another store. The note of
+    """The holder in the note next to the store; empty for a note that was copied along from another store. The note of
     an older version names no file."""
     note = engine_note(path)
     try:

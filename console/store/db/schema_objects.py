@@ -22,25 +22,25 @@ _SQLITE_OBJECTS = (
 """Without SQLite's own tables and indexes. Only tables of that name are SQLite's own: PRAGMA writable_schema gives any
 name to a trigger."""
 _POSTGRES_FOREIGN = """
-    WITH ours AS (SELECT c.oid, c.relname, c.relrowsecurity FROM pg_class c JOIN pg_class a
+    WITH own AS (SELECT c.oid, c.relname, c.relrowsecurity FROM pg_class c JOIN pg_class a
         ON a.relnamespace = c.relnamespace AND c.relkind IN ('r', 'p') WHERE a.oid = CAST('audit' AS regclass)),
     calling AS (SELECT d.classid, d.objid FROM pg_depend d WHERE d.refclassid = CAST('pg_proc' AS regclass))
-    SELECT 'trigger ' || t.tgname || ' on ' || c.relname AS name FROM pg_trigger t JOIN ours c ON c.oid = t.tgrelid
+    SELECT 'trigger ' || t.tgname || ' on ' || c.relname AS name FROM pg_trigger t JOIN own c ON c.oid = t.tgrelid
     JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal AND NOT (c.relname = 'audit' AND t.tgqual IS NULL
         AND t.tgattr = '' AND t.tgname || ' ' || t.tgtype || ' ' || md5(p.prosrc) = ANY (?))
-    UNION ALL SELECT 'rule ' || r.rulename || ' on ' || c.relname FROM pg_rewrite r JOIN ours c ON c.oid = r.ev_class
-    UNION ALL SELECT 'policy ' || p.polname || ' on ' || c.relname FROM pg_policy p JOIN ours c ON c.oid = p.polrelid
-    UNION ALL SELECT 'row security of ' || c.relname FROM ours c WHERE c.relrowsecurity
+    UNION ALL SELECT 'rule ' || r.rulename || ' on ' || c.relname FROM pg_rewrite r JOIN own c ON c.oid = r.ev_class
+    UNION ALL SELECT 'policy ' || p.polname || ' on ' || c.relname FROM pg_policy p JOIN own c ON c.oid = p.polrelid
+    UNION ALL SELECT 'row security of ' || c.relname FROM own c WHERE c.relrowsecurity
     UNION ALL SELECT 'table ' || CAST(i.inhrelid AS regclass) || ' inherits ' || c.relname
-    FROM pg_inherits i JOIN ours c ON c.oid = i.inhparent
+    FROM pg_inherits i JOIN own c ON c.oid = i.inhparent
     UNION ALL SELECT 'constraint ' || k.conname || ' on ' || c.relname FROM pg_constraint k
-    JOIN ours c ON c.oid = k.conrelid WHERE k.contype IN ('c', 'x') OR k.confupdtype NOT IN ('a', ' ')
+    JOIN own c ON c.oid = k.conrelid WHERE k.contype IN ('c', 'x') OR k.confupdtype NOT IN ('a', ' ')
     OR k.confdeltype NOT IN ('a', ' ')
     UNION ALL SELECT 'index ' || CAST(x.indexrelid AS regclass) || ' on ' || c.relname FROM pg_index x
-    JOIN ours c ON c.oid = x.indrelid WHERE x.indexprs IS NOT NULL
+    JOIN own c ON c.oid = x.indrelid WHERE x.indexprs IS NOT NULL
     OR (x.indisunique AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.indexrelid))
     OR (CAST('pg_class' AS regclass), x.indexrelid) IN (SELECT classid, objid FROM calling)
-    UNION ALL SELECT 'default of ' || c.relname || '.' || f.attname FROM pg_attrdef d JOIN ours c ON c.oid = d.adrelid
+    UNION ALL SELECT 'default of ' || c.relname || '.' || f.attname FROM pg_attrdef d JOIN own c ON c.oid = d.adrelid
     JOIN pg_attribute f ON f.attrelid = d.adrelid AND f.attnum = d.adnum
     WHERE NOT f.attnotnull OR pg_get_expr(d.adbin, d.adrelid) !~ '^(nextval[(]|true|false|[''0-9-])'
     OR (CAST('pg_attrdef' AS regclass), d.oid) IN (SELECT classid, objid FROM calling)
