@@ -52,10 +52,9 @@ def assign_periods(
     stored. A start fulfils the latest accepted instant at or before it that no other attempt has taken, at most one
     period back; else it was started by hand and has its own key, "start:<instant>". `waiting`: native id -> keys of
     periods that are known to have no start. Any other may have been filled, unobserved, at its own time: a start in the
-    second half of it, or of its day, is by hand. Repeated records keep their
-    period, and what executes another attempt again has that one's. Records with an action key stay as they are: the
-    store knows which run the action repairs. At most one start per period, in whatever order polls bring them, gives
-    the same periods.
+    second half of it, or of its day, is by hand. Repeated records keep their period, and what executes another attempt
+    again has that one's. Records with an action key stay as they are: the store knows which run the action repairs. At
+    most one start per period, in whatever order polls bring them, gives the same periods.
 
     `may_start_early`: as `ConnectorKind` has it; a start within EARLIEST_START before an instant then fulfils that one.
     `began`: when those of `taken` started, where that is known. Where one did before its instant, a start on time joins
