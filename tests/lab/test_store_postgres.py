@@ -16,9 +16,9 @@ from connectors.sdk.secrets import SecretStore
 from console.domain.settings import RetentionRules
 from console.engine.actions.in_flight import ActionsInFlight
 from console.engine.supervisor.shard_polling import ShardPolling
+from console.store.db import migrate
 from console.store.db.database import Database, open_database
 from console.store.db.lease import HeldLease, LeaseHolder, acquire_lease
-from console.store.db.schema_version import SCHEMA
 from console.store.errors import StoreMissing, StoreUnusable
 from console.store.queries import open_queries
 from tests.engine.bench import estate_config
@@ -42,7 +42,7 @@ from tests.store import (
 )
 from tests.store.db import test_change_detector, test_lease, test_open, test_session
 from tests.store.estate import Estate, build, estate_of
-from tests.store.fixtures import later_folder, reads, store
+from tests.store.fixtures import LATER_SCHEMA, later_folder, put_later_migration, reads, store
 from tests.store.ingest import test_config_sync, test_converge, test_ingest, test_inventory
 from tests.store.queries import test_job_names, test_queries, test_reports
 from tests.store.snapshot import test_past_forecasts
@@ -153,23 +153,17 @@ def test_the_rows_of_tables_are_known_after_a_crash_has_reset_the_statistics(
 def test_an_upgrade_without_its_grants_is_named_with_the_fix_and_alerting_goes_on(
     postgres: PostgresServer, store_url: str, tmp_path: Path
 ) -> None:
-    """First the engine's login meets the first schema, then the new tables without their grants."""
+    """The engine's login meets a later schema that it may not make, then new tables without their grants."""
     login = f"upgraded_{next(_numbers)}"
     text = "CREATE ROLE {} LOGIN PASSWORD 'pw' IN ROLE headway_store_engine"
     with psycopg.connect(store_url, autocommit=True) as owner:
-        owner.execute("DROP TABLE job_day, engine, shard, external_alert, job_dataset, job_facet")
-        owner.execute("DROP INDEX incident_member_job")
-        owner.execute("ALTER TABLE system DROP COLUMN start_within_s")
-        owner.execute("ALTER TABLE acknowledgement DROP COLUMN key")
-        owner.execute("ALTER TABLE alert DROP COLUMN zone_label, DROP COLUMN commands")
-        owner.execute("ALTER TABLE target DROP COLUMN changed_seq")
-        owner.execute("ALTER TABLE drift DROP COLUMN accepted_hash")
-        owner.execute("UPDATE alembic_version SET version_num = '0104'")
         owner.execute(GRANTS.read_bytes())
         owner.execute(sql.SQL(text).format(sql.Identifier(login)))
+        owner.execute("REVOKE ALL ON external_alert, engine FROM headway_store_engine")
     engine_url = store_url.replace("://lab@", f"://{login}:pw@")
-    with pytest.raises(StoreUnusable, match=rf"migrated to schema {SCHEMA}\. Fix: start this version's engine once as"):
-        open_database(engine_url)
+    not_owner = rf"migrated to schema {LATER_SCHEMA}\. Fix: start this version's engine once as"
+    with closing(open_database(engine_url)) as store, pytest.raises(StoreUnusable, match=not_owner):
+        migrate.migrate(store.engine, None, put_later_migration(tmp_path / "migrations", "pass"))
     with closing(open_database(store_url)) as store:
         many_nights(build(store), 1)
     with closing(open_database(engine_url)) as store:
