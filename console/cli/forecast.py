@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from console.cli.arguments import JOB_HELP, business_date, positive_number
@@ -17,7 +18,6 @@ from console.cli.clock_format import (
     clock_cell,
     clock_text,
     display_zone,
-    in_display_zone,
     instant_of_clock,
     instants_of_clock,
     local_clock_cell,
@@ -48,7 +48,10 @@ from console.control.services.risk import (
 )
 from console.domain.forecast import JobForecastView, WhatIfOutcome
 from console.domain.history import EstimateKind
-from console.domain.service import ServiceView, format_percent, format_probability, reason_lines, status_label
+from console.domain.ids import utc_minute
+from console.domain.probability import format_percent, format_probability
+from console.domain.reason import reason_lines, reasons_text
+from console.domain.service import ServiceView, status_label
 from console.domain.timeline import TimelineView
 from console.store.errors import NotFound
 from console.timing.durations import format_duration, time_of_day
@@ -88,7 +91,7 @@ def run_forecast(arguments: argparse.Namespace) -> int:
         ValueColumn("expected", expected, drop=3),
         ValueColumn("status", status_label, drop=2),
         ValueColumn("runs", lambda service: NO_FORECAST if service.p_late is None else str(service.nights), drop=1),
-        ValueColumn("why", lambda service: in_display_zone(service.reason, now, service.zone), 20),
+        ValueColumn("why", lambda service: reasons_text(service.reasons, partial(clock_text, near=now)), 20),
     )
     return print_result(arguments, [forecast_document(service) for service in pending], rows)
 
@@ -183,7 +186,7 @@ def forecast_document(service: ServiceView) -> dict[str, Any]:
         "green_by": service.green_by,
         "runs": service.nights,
         "critical_path": [{"job": job, "decides": share} for job, share in zip(service.path, shares, strict=False)],
-        "why": service.reason,
+        "why": reasons_text(service.reasons, utc_minute),
         "unreliable_because": service.unreliable_because,
     }
 
@@ -200,8 +203,8 @@ def forecast_lines(service: ServiceView, now: datetime) -> Iterator[str]:
     if service.act_by is not None:
         yield f"act by    {act_by_text(service.act_by, now)}"
     yield f"path      critical: {critical_path_text(service) or NO_FORECAST}"
-    for number, line in enumerate(reason_lines(service.reasons) or [NO_FORECAST]):
-        yield f"{'' if number else 'why':<10}{in_display_zone(line, now, service.zone)}"
+    for number, line in enumerate(reason_lines(service.reasons, partial(clock_text, near=now)) or [NO_FORECAST]):
+        yield f"{'' if number else 'why':<10}{line}"
     if service.p_late is not None:
         guessed = next(
             (str(source.get("job")) for source in service.sources if source.get("source") == EstimateKind.PEERS), None

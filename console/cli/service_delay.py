@@ -15,7 +15,9 @@ from console.cli.reader import fresh_store_reader, store_url_of
 from console.cli.services import deadline_text, forecast_text, instance_named
 from console.control.explain.lateness import LatenessBreakdown, LatenessShare, break_down_lateness, path_steps_of
 from console.control.services.risk import risk_alarm_of
-from console.domain.service import ServiceView, reason_lines, status_label
+from console.domain.ids import utc_minute
+from console.domain.reason import reason_lines, reasons_text
+from console.domain.service import ServiceView, status_label
 from console.text.cleaning import clean_line
 
 DELAY_KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
@@ -55,7 +57,7 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
     """The service day: its status, deadline and usual finish."""
     yield f"{view.title}  {view.business_date}  {status_label(view)}"
     yield f"deadline  {deadline_text(view, now)}"
-    for number, line in enumerate(reason_lines(view.reasons)):
+    for number, line in enumerate(reason_lines(view.reasons, partial(clock_text, near=now))):
         yield f"{'' if number else 'says':<10}{line}"
     if not view.is_promised:
         return
@@ -145,7 +147,7 @@ def delay_document(view: ServiceView, breakdown: LatenessBreakdown) -> dict[str,
         "deadline": view.deadline if view.is_promised else None,
         "promised": view.promised if view.is_promised else None,
         "extension": view.extension,
-        "reason": view.reason,
+        "reason": reasons_text(view.reasons, utc_minute),
         "awaits": list(view.awaits),
         "p_late": view.p_late,
         "repair_case": view.repair_case,

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,6 @@ from console.cli.clock_format import (
     act_by_text,
     clock_cell,
     clock_text,
-    in_display_zone,
     local_clock_cell,
     share_service_zone,
 )
@@ -35,17 +35,10 @@ from console.cli.requests import require_engine, wait_for_answer
 from console.control.explain.timeline import TimelineLane
 from console.domain.ids import micros
 from console.domain.incident import IncidentRow
+from console.domain.probability import format_percent, format_risk
 from console.domain.promise import Attainment, AttainmentView, AttainmentWindow
-from console.domain.service import (
-    ServiceView,
-    Timeliness,
-    format_percent,
-    format_risk,
-    instance_name,
-    is_unverified,
-    status_label,
-    unverified_text,
-)
+from console.domain.reason import reasons_text
+from console.domain.service import ServiceView, Timeliness, instance_name, is_unverified, status_label, unverified_text
 from console.engine.api.documents import service_document, services_on
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration, time_of_day
@@ -208,8 +201,9 @@ def _act_by_cell(service: ServiceView, now: datetime) -> str:
 def _cause_cell(service: ServiceView, now: datetime) -> str:
     if service.is_promised and (service.trouble or service.cause):
         return service.trouble or service.cause
-    text = unverified_text(service) if service.is_promised else service.reason
-    return in_display_zone(text, now, service.zone) or "–"
+    clock = partial(clock_text, near=now)
+    text = unverified_text(service, clock) if service.is_promised else reasons_text(service.reasons, clock)
+    return text or "–"
 
 
 def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
@@ -295,7 +289,7 @@ def _service_lines(service: ServiceView, now: datetime) -> list[str]:
         f"owner          {service.owner or '–'}",
         f"acknowledged   {acknowledged_text(service, now) or '–'}",
         f"runbook        {service.runbook or '–'}",
-        f"why            {in_display_zone(service.reason, now, service.zone) or '–'}",
+        f"why            {reasons_text(service.reasons, partial(clock_text, near=now)) or '–'}",
         f"critical path  {critical_path_text(service) or '–'}",
         *(
             f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
@@ -333,7 +327,7 @@ def _service_day_of(arguments: argparse.Namespace, reads: Queries) -> ServiceVie
         fix = f"Fix: --instance {shlex.quote(clean_line(view.instance))} (the most urgent)"
         raise CommandError(Exit.USAGE, f"{problem}. {fix}; headway service {view.name} lists them")
     if not view.is_promised:
-        raise CommandError(Exit.REFUSED, f"not extended: {view.name} has {view.reason}")
+        raise CommandError(Exit.REFUSED, f"not extended: {view.name} has {reasons_text(view.reasons, clock_text)}")
     return view
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from console.control.incidents.verdict import urgent_service
 from console.domain.header import HeaderView, unseen_targets_text
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentRow, sort_by_impact
+from console.domain.reason import reasons_text
 from console.domain.service import ServiceView, Timeliness, is_unverified, status_label
 from console.domain.system import TargetView
 from console.text.html_page import rendered_page, replace_file
@@ -94,7 +96,10 @@ def render_page(board: StatusPage) -> str:
 def _service_action(board: StatusPage) -> str:
     """The most urgent service and what endangers it, if no incident says what to do; else the next deadline."""
     if urgent := urgent_service(board.services, board.now):
-        deadline, cause = deadline_text(urgent, board.now), urgent.trouble or urgent.reason
+        deadline, cause = (
+            deadline_text(urgent, board.now),
+            urgent.trouble or reasons_text(urgent.reasons, partial(clock_text, near=board.now)),
+        )
         act_by = f", act by {text}" if (text := _act_by(urgent.act_by, board.now)) else ""
         return f"{urgent.title}, due {deadline}: {cause or status_label(urgent)}{act_by}"
     ahead = [view for view in board.services if view.is_promised and not view.has_delivered]
@@ -181,7 +186,10 @@ def _page_service(service: ServiceView, board: StatusPage) -> Sequence[StatusCel
         StatusCell(_value(slack_text(service, now)) if service.is_promised else "", "whole"),
         StatusCell(_act_by(service.act_by, now), "whole"),
         StatusCell(str(service.tier)),
-        StatusCell(service.cause or ("" if service.is_promised else service.reason)),
+        StatusCell(
+            service.cause
+            or ("" if service.is_promised else reasons_text(service.reasons, partial(clock_text, near=now)))
+        ),
     )
 
 

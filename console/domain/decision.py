@@ -12,7 +12,8 @@ from console.domain.finding import FindingChange
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate, EstimateBasis
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import Reason, Timeliness, reasons_text
+from console.domain.reason import Reason
+from console.domain.service import Timeliness
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,6 @@ class ServiceDayVerdict:
     """Of a submission: run id of each job of `path`, 0 without a run. Empty for other services."""
 
     @property
-    def reason(self) -> str:
-        return reasons_text(self.reasons)
-
-    @property
     def key(self) -> tuple[str, date]:
         return self.service, self.business_date
 
@@ -123,10 +120,6 @@ class AffectedServiceVerdict:
     basis: EstimateBasis | None
     reasons: tuple[Reason, ...]
     submission: str = ""
-
-    @property
-    def reason(self) -> str:
-        return reasons_text(self.reasons)
 
     @property
     def key(self) -> tuple[str, date]:

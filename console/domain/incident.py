@@ -17,7 +17,8 @@ from connectors.sdk.states import RED_STATES, RunState, Verb, is_open
 from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
-from console.domain.service import SAFE, Reason, ReasonKind, RepairCase, Timeliness, open_risk, repair_case
+from console.domain.reason import BadDelivery, Reason
+from console.domain.service import SAFE, RepairCase, Timeliness, open_risk, repair_case
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -218,8 +219,8 @@ class AffectedServiceView:
         """ "stale" or "partial" if all its jobs delivered, though such data; else empty."""
         if self.delivered is not None:
             return ""
-        texts = (reason.text for reason in self.reasons if reason.kind is ReasonKind.DELIVERY)
-        return next(("partial" if ", partial" in text else "stale" for text in texts), "")
+        bad = next((reason for reason in self.reasons if isinstance(reason, BadDelivery)), None)
+        return "" if bad is None else "partial" if bad.partial else "stale"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from console.domain.plan import (
     PlanRefused,
     SavedService,
 )
-from console.domain.service import format_probability, format_risk
+from console.domain.probability import format_probability, format_risk
 from console.timing.durations import format_duration
 
 MAX_WAIT_S = 30 * 86_400.0

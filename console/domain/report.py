@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from connectors.sdk.states import RunState
-from console.domain.service import format_percent, format_probability
+from console.domain.probability import format_percent, format_probability
 
 TREND_MONTHS = 6
 """Months that are shown of one service or system."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
+
+from console.domain.message import Clock, render
+from console.domain.reason import BadDelivery, FinishExpected, OutOfReach, Reason
 
 
 class Timeliness(StrEnum):
@@ -102,103 +105,6 @@ def service_of_instance(name: str) -> str:
     return name.partition(" #")[0]
 
 
-class ReasonKind(StrEnum):
-    TEXT = "text"
-    FINISH = "finish"
-    """The expected finish."""
-    NATIVE_START = "native_start"
-    """A native start that limits the act-by."""
-    TIMES = "times"
-    """The act-by, the green-by, the deadline or the delivery, which the service has as values too."""
-    DELIVERY = "delivery"
-    """A delivery that does not keep the promise: stale or partial."""
-    ADVICE = "advice"
-    """A setting that would give an estimate: not for notifications."""
-    UNVERIFIED = "unverified"
-    """A target that it still needs is out of reach: its jobs may have failed since."""
-    UNPOLLED = "unpolled"
-    """The same, because polls of its system are paused."""
-    HELD = "held"
-    """A person holds `job`, which makes it late until they release it."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> ReasonKind:
-        """TEXT for a kind that this version does not have."""
-        return cls.TEXT
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One clause of why a service has its timeliness."""
-
-    text: str
-    """Of a native start: its consequence, "last start in time"."""
-    kind: ReasonKind = ReasonKind.TEXT
-    p_late: float | None = None
-    """The probability to be late that the text explains."""
-    at: str = ""
-    """Of a native start, as `job`: "04:00 CET"."""
-    job: str = ""
-    stale_from: datetime | None = None
-    """Of a native start whose job can be rerun in time, or of which that is unknown: the start, which reads stale data
-    unless the cause is fixed before."""
-    is_last: bool = False
-    """Whether the native start is the last in time of several: its job starts before it, too."""
-
-    @property
-    def clause(self) -> str:
-        """ "risk 41 %: expected 06:01", "04:00 CET load_orders starts: last start in time"."""
-        if self.kind is ReasonKind.NATIVE_START:
-            return f"{self.at} {self.job} starts: {self.text}"
-        return self.text if self.p_late is None else f"{format_risk(self.p_late)}: {self.text}"
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields without those that are empty."""
-        known = {name: value for name, value in asdict(self).items() if value not in ("", None) and value is not False}
-        return known if self.stale_from is None else {**known, "stale_from": self.stale_from.isoformat()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Reason:
-        """Without fields that are unknown or malformed."""
-        texts = {name: data[name] for name in ("at", "job") if isinstance(data.get(name), str)}
-        text, p_late = data.get("text"), data.get("p_late")
-        return cls(
-            text if isinstance(text, str) else "",
-            ReasonKind(str(data.get("kind"))),
-            p_late if isinstance(p_late, int | float) and 0 <= p_late <= 1 else None,
-            stale_from=_instant(data.get("stale_from")),
-            is_last=data.get("is_last") is True,
-            **texts,
-        )
-
-
-def _instant(text: object) -> datetime | None:
-    """None for anything but an ISO time with its offset."""
-    try:
-        at = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return at if at is not None and at.tzinfo is not None else None
-
-
-def reasons_text(reasons: Iterable[Reason]) -> str:
-    """The clauses in one line."""
-    return "; ".join(reason.clause for reason in reasons)
-
-
-def reason_lines(reasons: Sequence[Reason]) -> list[str]:
-    """The clauses, one per line; native starts as a table of time, job and consequence."""
-    starts = [reason for reason in reasons if reason.kind is ReasonKind.NATIVE_START]
-    at_width = max((len(start.at) for start in starts), default=0)
-    job_width = max((len(start.job) for start in starts), default=0)
-    return [
-        f"{reason.at:<{at_width}}  {reason.job:<{job_width}} starts  {reason.text}"
-        if reason.kind is ReasonKind.NATIVE_START
-        else reason.clause
-        for reason in reasons
-    ]
-
-
 def limit_instances(items: Iterable[T], name: Callable[[T], str]) -> Iterator[tuple[T, int]]:
     """The first MAX_NAMED of each service, in order; with the last of these the number of further ones, else 0."""
     by_service: dict[str, list[T]] = {}
@@ -219,20 +125,23 @@ def status_label(service: ServiceView, is_old: bool = False) -> str:
 def is_unverified(service: ServiceView, is_old: bool = False) -> bool:
     """True for a service that was fine and may not be any more: nothing is monitored, or a target that it needs is out
     of reach."""
-    return (is_old or bool(unverified_text(service))) and service.timeliness in SAFE and service.delivered is None
+    return (is_old or unseen_target(service) is not None) and service.timeliness in SAFE and service.delivered is None
 
 
-def unverified_text(service: ServiceView) -> str:
+def unseen_target(service: ServiceView) -> OutOfReach | None:
+    """The target out of reach that it needs."""
+    return next((reason for reason in service.reasons if isinstance(reason, OutOfReach)), None)
+
+
+def unverified_text(service: ServiceView, clock: Clock) -> str:
     """Which target that it needs is out of reach; empty without one."""
-    return next((reason.text for reason in service.reasons if reason.kind in _UNSEEN), "")
-
-
-_UNSEEN = (ReasonKind.UNVERIFIED, ReasonKind.UNPOLLED)
+    target = unseen_target(service)
+    return "" if target is None else render(target.text, clock)
 
 
 def waits_for_polls(service: ServiceView) -> bool:
     """True if polls of the system that it still needs are paused."""
-    return any(reason.kind is ReasonKind.UNPOLLED for reason in service.reasons)
+    return any(isinstance(reason, OutOfReach) and reason.paused_until is not None for reason in service.reasons)
 
 
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)
@@ -247,25 +156,9 @@ def is_in_doubt(timeliness: str, incident_id: int | None) -> bool:
     return timeliness == Timeliness.NO_ESTIMATE and incident_id is not None
 
 
-def format_percent(share: float, digits: int | None = None) -> str:
-    """ "61 %"; with 1 digit "61.3 %"."""
-    return f"{round(share * 100, digits)} %"
-
-
-def format_probability(p_late: float) -> str:
-    """ "61 %"; never certain: "under 1 %", "over 99 %"."""
-    share = round(p_late * 100)
-    return "under 1 %" if share < 1 else "over 99 %" if share > 99 else format_percent(p_late)
-
-
 def open_risk(p_late: float | None, timeliness: str) -> float | None:
     """None once the deadline has passed: that it is late is certain."""
     return None if timeliness == Timeliness.BREACHED else p_late
-
-
-def format_risk(p_late: float, is_short: bool = False) -> str:
-    """ "61 % risk of being late", short "61 % risk": the probability that a deadline is missed."""
-    return f"{format_probability(p_late)} {'risk' if is_short else 'risk of being late'}"
 
 
 class RepairCase(StrEnum):
@@ -279,7 +172,7 @@ class RepairCase(StrEnum):
 
 def repair_case(act_by: datetime | None, p_late: float | None, reasons: Iterable[Reason]) -> RepairCase | None:
     """None for a service that waits for no repair; `reasons` of one whose job only takes too long have its finish."""
-    if act_by is None or any(reason.kind is ReasonKind.FINISH for reason in reasons):
+    if act_by is None or any(isinstance(reason, FinishExpected) for reason in reasons):
         return None
     return RepairCase.NOW if p_late is None else RepairCase.USUAL
 
@@ -346,10 +239,6 @@ class ServiceView:
     acknowledged_until: datetime | None = None
 
     @property
-    def reason(self) -> str:
-        return reasons_text(self.reasons)
-
-    @property
     def risk(self) -> float | None:
         """P(late) while that is open; None once its deadline has passed."""
         return open_risk(self.p_late, self.timeliness)
@@ -393,7 +282,7 @@ class ServiceView:
     def has_delivered(self) -> bool:
         """True once all its jobs delivered, also data that does not keep the promise."""
         return self.delivered is not None or (
-            self.data_state in INCOMPLETE_DATA and any(reason.kind is ReasonKind.DELIVERY for reason in self.reasons)
+            self.data_state in INCOMPLETE_DATA and any(isinstance(reason, BadDelivery) for reason in self.reasons)
         )
 
     @property

@@ -25,12 +25,13 @@ from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
 
 from console.control.incidents.verdict import incident_verdict
-from console.domain.ids import incident_id, new_action_key
+from console.domain.ids import incident_id, new_action_key, utc_minute
 from console.domain.plan import MCP, PlanRefused, PlanView
+from console.domain.reason import reasons_text
 from console.domain.service import ServiceView, is_unverified
 from console.engine.api.action_request import AlreadyRequested
 from console.engine.api.client import EngineClient
-from console.engine.api.documents import json_text, services_on
+from console.engine.api.documents import fields_of, json_text, services_on
 from console.engine.api.explain import why_job
 from console.engine.endpoints import API, ApiFault
 from console.engine.read_api import (
@@ -129,8 +130,8 @@ def _services_at_risk(queries: Queries, values: Values) -> DocumentPage:
 
 def _deadline_document(service: ServiceView) -> dict[str, Any]:
     names = ("name", "title", "tier", "owner", "business_date", "deadline", "timeliness", "expected", "p_late")
-    document = {name: getattr(service, name) for name in (*names, "delivered", "act_by", "repair_case", "reason")}
-    return {**document, "is_unverified": is_unverified(service)}
+    document = {name: getattr(service, name) for name in (*names, "delivered", "act_by", "repair_case", "reasons")}
+    return {**document, "reason": reasons_text(service.reasons, utc_minute), "is_unverified": is_unverified(service)}
 
 
 def _utc_text(at: datetime) -> str:
@@ -142,7 +143,7 @@ def _incident(queries: Queries, values: Values) -> DocumentPage:
     open_plans = [plan for plan in plans if plan.ended is None]
     is_frozen, now = queries.estate.modes().frozen is not None, queries.now()
     verdict = incident_verdict(view, open_plans, now, _utc_text, is_frozen=is_frozen)
-    document = asdict(view)
+    document = fields_of(view)
     return DocumentPage({"verdict": verdict.text, LOG: document.pop("log"), **document})
 
 

@@ -25,6 +25,7 @@ from console.domain.filter import ME, FilterError, JobFilter, parse_filter, spli
 from console.domain.ids import MAX_ID_DIGITS
 from console.domain.incident import IncidentRow
 from console.domain.job import JobRow
+from console.domain.reason import Reason
 from console.domain.request import RequestKind
 from console.domain.run import RunRow
 from console.domain.service import RepairCase, ServiceView
@@ -437,6 +438,10 @@ _WRITE_STATUSES = {
 }
 
 
+_REASON = {"kind": _SIMPLE[str], "text": _SIMPLE[str]}
+"""Each reason also has the fields of its kind."""
+
+
 class _Schemas:
     """JSON schemas of types, those with fields as components."""
 
@@ -455,6 +460,8 @@ class _Schemas:
             return {"type": "object", "additionalProperties": self.of(arguments[1])}
         if isinstance(kind, type) and issubclass(kind, StrEnum):
             return {"type": "string", "enum": [item.value for item in kind]}
+        if kind is Reason:
+            return {"type": "object", "properties": _REASON, "required": list(_REASON)}
         return self._component(kind)
 
     def _component(self, kind: Any) -> dict[str, Any]:

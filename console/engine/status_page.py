@@ -21,15 +21,15 @@ from connectors.sdk.errors import ConnectorError
 from connectors.sdk.secrets import SecretStore
 from connectors.sdk.transport.call_limits import Deadline
 from console.config.sections import StatusPageBucket, StatusPageSettings
+from console.domain.probability import format_risk
 from console.domain.promise import WINDOWS, AttainmentDay, AttainmentView
 from console.domain.service import (
     INCOMPLETE_DATA,
     RepairCase,
     ServiceView,
     Timeliness,
-    format_risk,
     is_in_doubt,
-    unverified_text,
+    unseen_target,
     waits_for_polls,
 )
 from console.store.queries import open_queries
@@ -111,7 +111,7 @@ def outlook(view: ServiceView, now: datetime) -> tuple[str, str]:
         return f"May be late: {', '.join(filter(None, (expected, risk))) or 'no forecast'}{in_work}", "warn"
     if is_in_doubt(timeliness, view.incident_id):
         return f"Unknown: something that it needs has failed{in_work}", "warn"
-    if unverified_text(view):
+    if unseen_target(view) is not None:
         is_paused = waits_for_polls(view)
         return f"Unknown: a system that it needs {'is paused' if is_paused else 'is unreachable'}", "dim"
     if timeliness == Timeliness.NO_ESTIMATE or not expected:

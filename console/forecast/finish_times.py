@@ -39,6 +39,7 @@ from console.domain.dependency import UpstreamCondition, UpstreamPeriod
 from console.domain.estate import JobFacts, RunFacts, ServiceFacts
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationQuantiles
+from console.domain.message import Text
 from console.domain.promise import DeadlineExtension
 from console.timing.calendars import counts
 from console.timing.maintenance import planned_extension, takes_longer
@@ -137,7 +138,7 @@ class ServiceOdds:
     """Job -> probability that it is on the critical path; jobs with probability 0 are left out."""
     nights: int
     """Earlier runs of the job with the shortest history on its critical path; 0 where a duration is declared."""
-    why: str
+    why: Text
     """The cause of a likely delay, with figures; for an unlikely one, jobs that have become slower."""
     jobs: tuple[JobForecast, ...]
     """The unfinished jobs with the greatest influence, upstreams first."""

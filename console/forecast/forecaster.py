@@ -59,7 +59,7 @@ from console.forecast.simulation.values import (
 from console.forecast.simulation.values import SlotPool as Slots
 from console.forecast.usual import UsualStarts, night_kind
 from console.forecast.what_if import PlanOutcome
-from console.forecast.why_late import LatenessReason, explain_lateness, explain_slowdown
+from console.forecast.why_late import NightDelays, explain_lateness, explain_slowdown
 
 VALID_FOR = timedelta(seconds=30)
 SIMULATION_VALID_FOR = 4 * VALID_FOR
@@ -365,7 +365,7 @@ def _with_odds(
     if late >= MIN_LATE_EXPLAINED:
         reason = explain_lateness(index, sim, points, past, night_kind(day.business_date), slack)
     else:
-        reason = LatenessReason(explain_slowdown(index, points, past, slack))
+        reason = NightDelays(explain_slowdown(index, points, past, slack))
     odds = ServiceOdds(
         late,
         published.own,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,8 @@ import numpy as np
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.pools import slot_text
 from console.domain.history import NO_HISTORY, EstimateKind
-from console.domain.service import format_percent
+from console.domain.message import At, Text, joined
+from console.domain.probability import format_percent
 from console.domain.settings import JobPool
 from console.forecast.night_graph import NightPoint, instant_of
 from console.forecast.simulation.critical_path import ServiceSlack
@@ -20,11 +21,11 @@ from console.forecast.simulation.sweep import CHUNK
 from console.forecast.simulation.values import AT_ONCE, Floats, JobPhase, NightHistory, RerunRule
 from console.forecast.usual import level_shift, shift_text, usual_values
 from console.timing.durations import format_duration
-from console.timing.formats import zoned_time
 
 MIN_SECONDS = 60.0
 """Delay from which on a reason is reported."""
-CostedReason = tuple[str, float]
+CostedReason = tuple[Text, float]
+"""A delay, and the seconds that it costs."""
 
 
 def slot_waits(
@@ -42,12 +43,12 @@ def slot_waits(
         holders = index.slot_holders(point.pool)
         if len(holders) >= pool.slots and sim.now - since + wait >= MIN_SECONDS:
             text = f"{name} has waited {format_duration(sim.now - since)} for {slot_text(pool, holders)}"
-            yield text, sim.now - since + wait
+            yield (text,), sim.now - since + wait
             return
     if wait >= MIN_SECONDS:
         jobs = _slot_holders(sim, points, weights, job, int(row[0]), pool.slots)
         holders = [index.name(job_id) for job_id in jobs]
-        yield f"{name} will wait {format_duration(wait)} for {slot_text(pool, holders)}", wait
+        yield (f"{name} will wait {format_duration(wait)} for {slot_text(pool, holders)}",), wait
 
 
 def _missing_slot_since(sim: SimulationRun, job: int) -> float | None:
@@ -91,12 +92,12 @@ OFTEN = 0.2
 """Share of the samples from which on a rerun is reported."""
 
 
-class LatenessReason(NamedTuple):
-    """The reasons as one text; empty if there are none."""
+class NightDelays(NamedTuple):
+    """The delays that cost the night most, as one text; empty if nothing does."""
 
-    text: str = ""
+    text: Text = ()
     job_id: int | None = None
-    """The job of the first reason."""
+    """The job of the first delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +119,33 @@ def explain_lateness(
     past: NightHistory,
     kind: str,
     slack: ServiceSlack,
-) -> LatenessReason:
+) -> NightDelays:
     """The reasons that cost most. `points`: by job of the simulation; `kind`: of tonight, for example "Thursday"."""
     night = _Night(index, sim, points, past, kind, slack.weights)
-    costs: dict[str, float] = {}
-    job_of: dict[str, int] = {}
+    costs: dict[Text, float] = {}
+    job_of: dict[Text, int] = {}
     for critical in sorted(slack.jobs[slack.critical[slack.jobs] > 0].tolist()):
         probability = float(slack.critical[critical])
         for job in (critical, *_finished_predecessors(points, sim, critical)):
             for text, seconds in _reasons(night, job):
                 costs[text] = max(costs.get(text, 0.0), probability * seconds)
                 job_of[text] = points[job].job_id
-    worst = sorted(costs, key=lambda text: (-costs[text], text))[:MOST]
-    return LatenessReason(" and ".join(worst), job_of[worst[0]] if worst else None)
+    worst = _worst(costs)
+    return NightDelays(joined(worst, " and "), job_of[worst[0]] if worst else None)
 
 
-def explain_slowdown(index: EstateIndex, points: Sequence[NightPoint], past: NightHistory, slack: ServiceSlack) -> str:
+def explain_slowdown(index: EstateIndex, points: Sequence[NightPoint], past: NightHistory, slack: ServiceSlack) -> Text:
     """Level shifts of the deciding jobs of a service that is not at risk."""
-    costs: dict[str, float] = {}
+    costs: dict[Text, float] = {}
     for job in slack.jobs[slack.critical[slack.jobs] >= DECIDES].tolist():
         name = index.name(points[job].job_id)
         if points[job].phase != JobPhase.DONE and points[job].takes:
             costs |= dict(_level_shift(index, points[job], name, past.takes[:, job]))
-    return " and ".join(sorted(costs, key=lambda text: (-costs[text], text))[:MOST])
+    return joined(_worst(costs), " and ")
+
+
+def _worst(costs: Mapping[Text, float]) -> list[Text]:
+    return sorted(costs, key=lambda text: (-costs[text], repr(text)))[:MOST]
 
 
 def _finished_predecessors(points: Sequence[NightPoint], sim: SimulationRun, job: int) -> Iterator[int]:
@@ -184,7 +189,7 @@ def _delay_tonight(night: _Night, name: str, job: int) -> Iterator[CostedReason]
         case JobPhase.FAILED:
             repair = float(np.median(sim.finish[0, sim.night.plan.place[job]])) - sim.now
             text = f"{name} failed (if repaired as usual it succeeds in {format_duration(repair)})"
-            yield text, max(repair, MIN_SECONDS)
+            yield (text,), max(repair, MIN_SECONDS)
 
 
 def _long_duration(night: _Night, what: str, took: float, job: int) -> Iterator[CostedReason]:
@@ -193,7 +198,7 @@ def _long_duration(night: _Night, what: str, took: float, job: int) -> Iterator[
     if night.index.estimate(night.points[job].job_id).source is not EstimateKind.DECLARED:
         yield from _longer_than_usual(night, what, took, times)
     elif (excess := took - float(times[-1])) >= MIN_SECONDS:
-        yield f"{what} {format_duration(took)}, {format_duration(excess)} over the declared duration", excess
+        yield (f"{what} {format_duration(took)}, {format_duration(excess)} over the declared duration",), excess
 
 
 def _longer_than_usual(night: _Night, what: str, took: float, times: Floats) -> Iterator[CostedReason]:
@@ -208,7 +213,7 @@ def _longer_than_usual(night: _Night, what: str, took: float, times: Floats) -> 
     excess, than = (took - p90, f"over its {of}p90") if took > p90 else (took - median, "more than usual")
     if excess >= MIN_SECONDS:
         runs = f"({len(usual.values)} runs)"
-        yield f"{what} {format_duration(took)}, {format_duration(excess)} {than} {runs}", took - median
+        yield (f"{what} {format_duration(took)}, {format_duration(excess)} {than} {runs}",), took - median
 
 
 def _wide_spread_of_peers(index: EstateIndex, point: NightPoint, name: str) -> Iterator[CostedReason]:
@@ -219,22 +224,21 @@ def _wide_spread_of_peers(index: EstateIndex, point: NightPoint, name: str) -> I
     if point.phase is not JobPhase.DONE and point.takes:
         runs, usual = f"{known.runs} run{'s' * (known.runs != 1)}", format_duration(known.takes.p50)
         cost = (known.takes.p95 - known.takes.p50).total_seconds() + MIN_SECONDS
-        yield f"{name} has {runs}; its {known.peers} peer jobs take {usual}", cost
+        yield (f"{name} has {runs}; its {known.peers} peer jobs take {usual}",), cost
 
 
 def _start_before_upstreams(night: _Night, name: str, job: int) -> Iterator[CostedReason]:
     """A start by schedule that often comes before the upstreams succeed, so that the job runs twice."""
-    index, sim, point = night.index, night.sim, night.points[job]
+    sim, point = night.sim, night.points[job]
     if not isinstance(point.rule, RerunRule):
         return
     place = sim.night.plan.place
     costs = sim.finish[0, place[job]] - sim.finish[0, place[point.rule.first]]
     share = float(night.weights @ (costs > 1.0))
     if share >= OFTEN:
-        zone = index.job(point.job_id).zone
-        starts = f"{name} starts {zoned_time(instant_of(point.due), zone, index.now)} by its schedule"
         early = f"with {format_percent(share)} probability before its upstreams succeed"
-        yield f"{starts}, {early}", float(night.weights @ costs)
+        text = (f"{name} starts ", At(instant_of(point.due)), f" by its schedule, {early}")
+        yield text, float(night.weights @ costs)
 
 
 def _frequent_failures(sim: SimulationRun, name: str, past: NightHistory, job: int) -> Iterator[CostedReason]:
@@ -246,7 +250,7 @@ def _frequent_failures(sim: SimulationRun, name: str, past: NightHistory, job: i
     costs = repair * failed.sum() / max(nights.sum(), 1)
     if costs >= MIN_SECONDS:
         after = f"restarted after {format_duration(repair)}" if len(known) else "not restarted that night"
-        yield f"{name} failed on {failed.sum()} of {nights.sum()} nights, and was {after}", float(costs)
+        yield (f"{name} failed on {failed.sum()} of {nights.sum()} nights, and was {after}",), float(costs)
 
 
 def _level_shift(index: EstateIndex, point: NightPoint, name: str, times: Floats) -> Iterator[CostedReason]:
@@ -254,4 +258,4 @@ def _level_shift(index: EstateIndex, point: NightPoint, name: str, times: Floats
     shift = level_shift(times.tolist())
     if shift is not None and shift.since - shift.before >= MIN_SECONDS:
         days = index.estate.history.get(point.job_id, NO_HISTORY).days
-        yield shift_text(name, shift, days, index.now.date()), shift.since - shift.before
+        yield (shift_text(name, shift, days, index.now.date()),), shift.since - shift.before

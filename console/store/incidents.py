@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from console.domain.alert import INCIDENT_PLACEHOLDER
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision, MemberVerdict, Notice
 from console.domain.ids import incident_name, micros, optional_micros
-from console.domain.service import ReasonKind, Timeliness, service_of_instance
+from console.domain.reason import BadDelivery, to_json
+from console.domain.service import Timeliness, service_of_instance
 from console.store.alerts import NewAlert, insert_alert, send_as_group
 from console.store.db.session import Values, WriteSession
 from console.store.events import record_event
@@ -236,7 +237,7 @@ class IncidentWriter:
         for row, verdict in rows.items():
             if verdict.timeliness in _MISSED and row.day not in missed:
                 deadline = f"{verdict.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-                is_bad = any(reason.kind is ReasonKind.DELIVERY for reason in verdict.reasons)
+                is_bad = any(isinstance(reason, BadDelivery) for reason in verdict.reasons)
                 missed_text = f"not delivered{' with good data' if is_bad else ''} by its deadline, {deadline}"
                 text = f"{verdict.service} of {verdict.business_date}: {missed_text}"
                 self._event(incident_id, "breached", text, None)
@@ -295,6 +296,6 @@ def _service(incident_id: int, service_id: int, service: AffectedServiceVerdict)
         expected_us=optional_micros(service.expected_at),
         timeliness=service.timeliness.value,
         basis=json.dumps(asdict(service.basis)) if service.basis else "",
-        reasons=json.dumps([reason.as_json() for reason in service.reasons]),
+        reasons=json.dumps([to_json(reason) for reason in service.reasons]),
         submission=service.submission,
     )

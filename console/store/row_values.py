@@ -9,7 +9,7 @@ from inspect import get_annotations
 from typing import Any, TypeVar, cast
 
 from console.domain.ids import optional_instant
-from console.domain.service import Reason
+from console.domain.reason import Reason, from_json
 from console.store.db.session import Row
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def parse_reasons(stored: str) -> tuple[Reason, ...]:
     except (ValueError, RecursionError):
         return ()
     objects = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
-    return tuple(map(Reason.from_json, objects))
+    return tuple(map(from_json, objects))
 
 
 def json_object(stored: str) -> dict[str, Any]:

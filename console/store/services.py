@@ -13,9 +13,10 @@ from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import LastVerdict
 from console.domain.forecast import JobForecast
 from console.domain.history import DurationEstimate
-from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros
+from console.domain.ids import MAX_AHEAD, instant, micros, optional_micros, utc_minute
+from console.domain.reason import reasons_text, to_json
 from console.domain.request import RequestKind
-from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, reasons_text, service_of_instance
+from console.domain.service import MAX_LEAD, UNMET_PROMISE, Timeliness, instance_name, service_of_instance
 from console.store import audit
 from console.store.db.database import Database
 from console.store.db.session import Row, Session, Values, WriteSession
@@ -184,7 +185,7 @@ def _day(service_id: int, incident_id: int | None, day: ServiceDayVerdict, names
         "p80_us": optional_micros(day.p80_at), "p_late": day.p_late, "critical": json.dumps(day.critical),
         "nights": day.nights, "act_by_us": optional_micros(day.act_by), "green_by_us": optional_micros(day.green_by),
         "incident_id": incident_id, "cause": day.cause, "sources": json.dumps(list(_sources(day, names))),
-        "path": json.dumps(list(day.path)), "reasons": json.dumps([reason.as_json() for reason in day.reasons]),
+        "path": json.dumps(list(day.path)), "reasons": json.dumps([to_json(reason) for reason in day.reasons]),
         "promised_us": micros(day.promised or day.deadline),
         "agreed_us": optional_micros(day.agreed), "extension": day.extension, "instance": day.instance,
         "submission": day.submission, "awaits": json.dumps(day.awaits),
@@ -260,7 +261,7 @@ def extend_deadline(
                 f"{service} has no promise on {business_date}: nothing of it is due that date, or it was not judged yet"
             )
         if day.timeliness == Timeliness.NO_PROMISE.value:
-            return f"{service} has {reasons_text(parse_reasons(day.reasons))}"
+            return f"{service} has {reasons_text(parse_reasons(day.reasons), utc_minute)}"
         promised_us = day.promised_us or day.deadline_us
         if until_us is not None and until_us > micros(instant(now_us) + MAX_AHEAD):
             return (

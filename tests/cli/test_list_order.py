@@ -17,11 +17,11 @@ from console.cli.reader import staleness_text
 from console.cli.services import service_table, slack_text
 from console.domain.header import EngineView
 from console.domain.incident import IncidentRow, sort_by_impact
-from console.domain.service import Reason, ReasonKind
+from console.domain.reason import OutOfReach
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW as NIGHT
-from tests.tui.fake_reads import incident_row, services
+from tests.tui.fake_reads import at, incident_row, services
 
 __all__ = ["bench"]
 
@@ -91,11 +91,11 @@ def test_services_that_need_a_person_stand_first() -> None:
 
 
 def test_the_cause_of_a_service_is_in_the_zone_of_the_table() -> None:
-    reason = Reason("db07 unreachable since 03:05 CET, needed from 21 Nov 04:15 CET", ReasonKind.UNVERIFIED)
+    reason = OutOfReach("db07", "unreachable", at("03:05"), needed_from=at("04:15") + timedelta(days=1))
     view = replace(services()[2], zone="Europe/Berlin", reasons=(reason,))
     table = service_table([view], NIGHT)
     cause = table.rows[0][[column.title for column in table.columns].index("cause")]
-    assert "db07 unreachable since 02:05 UTC, needed from Sat 21 Nov 03:15 UTC" == cause
+    assert "db07 unreachable since 02:05 UTC, needed from Sat 21 Nov 03:15 UTC: forecast unverified" == cause
 
 
 def harmed(

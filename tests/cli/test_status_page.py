@@ -17,7 +17,8 @@ from console.cli.exits import CommandError, Exit
 from console.cli.main import main
 from console.cli.status_page import STYLES, StatusPage, render_page, write_page
 from console.domain.header import UnseenTarget
-from console.domain.service import Reason, Timeliness
+from console.domain.reason import LateBecause
+from console.domain.service import Timeliness
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW, header, incident_row, services, targets
@@ -149,7 +150,7 @@ def test_without_a_service_no_promise_is_shown() -> None:
 
 
 def test_all_outside_text_is_escaped() -> None:
-    hostile = [replace(service, title=EVIL, cause=EVIL, reasons=(Reason(EVIL),)) for service in services()]
+    hostile = [replace(service, title=EVIL, cause=EVIL, reasons=(LateBecause((EVIL,)),)) for service in services()]
     page = render_page(
         board(services=hostile, banners=[EVIL], engine=EVIL, incidents=[replace(incident_row(), title=EVIL)])
     )

@@ -11,6 +11,7 @@ from console.domain.job import Safety
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
+from tests.reasons import reason_of
 
 EXTRACT = job(1, "etl-hosts/db07:extract_orders", "03:10", expected=minutes(23), owner="data-platform",
               runbook="https://wiki.internal/extract", rerun=Safety.SAFE, notify=("platform",))  # fmt: skip
@@ -64,7 +65,7 @@ def test_one_failure_is_one_incident_with_two_times_for_each_affected_service() 
         incident.reason, incident.failed_since, incident.owner)  # fmt: skip
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
-    assert "04:00 UTC load_orders starts: reads stale data unless fixed before, then rerun" == supply.reason
+    assert "04:00 UTC load_orders starts: reads stale data unless fixed before, then rerun" == reason_of(supply)
     assert (EstimateBasis(EstimateKind.DECLARED), Timeliness.AT_RISK) == (supply.basis, supply.timeliness)
     assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
     assert "daily-revenue" == revenue.service

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.domain.service import Reason, ReasonKind, RepairCase, repair_case
+from console.domain.reason import FinishExpected, Reason
+from console.domain.service import RepairCase, repair_case
 
 ACT_BY = datetime(2026, 11, 20, 3, 58, tzinfo=UTC)
-CONTINUES = Reason("expected 06:10 CET", ReasonKind.FINISH)
+CONTINUES = FinishExpected(ACT_BY, is_late=False)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from console.domain.forecast import PastForecasts
 from console.domain.history import RunHistory, SuccessfulRun, build_history
 from console.forecast.forecaster import Forecaster
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.reasons import reason_of
 
 FOLDER = Path(__file__).parent / "golden"
 NIGHTS = 45
@@ -83,7 +84,7 @@ def _forecast_lines(night: GoldenNight, script: str) -> Iterator[str]:
 
 def _day(day: ServiceDayVerdict) -> Iterator[str]:
     if day.p_late is None:
-        yield f"{day.service}: {day.timeliness.value}, {day.reason}"
+        yield f"{day.service}: {day.timeliness.value}, {reason_of(day)}"
         return
     yield f"{day.service}: {day.timeliness.value}, late {day.p_late:.2f}, {day.p_own:.2f} before its own past"
     ends = (f"{name} {_clock(instant)}" for name, instant in
@@ -92,7 +93,7 @@ def _day(day: ServiceDayVerdict) -> Iterator[str]:
     names = {job.id: job.name for job in BEGINS}
     chain = (f"{names[number]} {share:.2f}" for number, share in zip(day.path, day.critical, strict=True))
     yield f"  decided by {', '.join(chain)}"
-    yield f"  {day.reason}"
+    yield f"  {reason_of(day)}"
 
 
 def _clock(instant: datetime | None) -> str:

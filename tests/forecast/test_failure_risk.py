@@ -14,6 +14,7 @@ from console.forecast.forecaster import Forecaster
 from console.forecast.what_if import Counterfactual, PlanOutcome, WhatIf
 from tests.factories import NIGHT, at, daily, estate, feeds, run, service
 from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART
+from tests.reasons import reason_of
 
 OFTEN = 4
 """Every so many nights the first run fails."""
@@ -50,14 +51,16 @@ def test_what_failed_on_a_quarter_of_the_nights_is_about_as_likely_late_and_says
     assert 0.1 < verdict.p_late < 0.3
     assert verdict.p95_at is not None
     assert at("05:45") < verdict.p95_at
-    assert "dwh/mart failed on 7 of 30 nights, and was restarted after " in verdict.reason, verdict.reason
+    assert "dwh/mart failed on 7 of 30 nights, and was restarted after " in reason_of(verdict), reason_of(verdict)
 
 
 def test_nights_without_a_restart_count_as_well() -> None:
     verdict = verdict_with_history(past(is_mended=False))
     assert verdict.p_late is not None
     assert 0.1 < verdict.p_late < 0.3
-    assert "dwh/mart failed on 7 of 30 nights, and was not restarted that night" in verdict.reason, verdict.reason
+    assert "dwh/mart failed on 7 of 30 nights, and was not restarted that night" in reason_of(verdict), reason_of(
+        verdict
+    )
 
 
 def test_what_is_skipped_brings_no_failures_upon_what_follows_it() -> None:
@@ -104,7 +107,7 @@ def test_what_failed_tonight_does_not_fail_again_once_it_is_repaired() -> None:
         verdict = tonight("04:45", *runs)
         assert verdict.p_late == 0.0
         assert verdict.p95_at == at("05:40")
-        assert "failed on" not in verdict.reason
+        assert "failed on" not in reason_of(verdict)
     first = tonight("04:45", replace(again, attempt=1))
     assert first.p_late is not None
     assert first.p_late > 0.1, "one that did not fail yet still may"

@@ -22,6 +22,7 @@ from console.domain.service import Timeliness
 from console.forecast.finish_times import FinishTimes, forecast
 from tests.control.ledger import ended
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
+from tests.reasons import reason_of
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
@@ -49,7 +50,7 @@ def verdict_text(verdict: ServiceDayVerdict) -> tuple[str, Timeliness]:
 def test_a_quiet_night_is_the_clock_start_that_decides_and_all_after_it() -> None:
     verdict = day("02:00")
     assert ("05:30", Timeliness.ON_TIME) == verdict_text(verdict)
-    assert ("open", (1, 2, 3), "expected 05:30 UTC") == (verdict.data_state, verdict.path, verdict.reason)
+    assert ("open", (1, 2, 3), "expected 05:30 UTC") == (verdict.data_state, verdict.path, reason_of(verdict))
     assert at("06:30") == verdict.deadline
 
 
@@ -103,14 +104,14 @@ def test_a_finish_after_the_deadline_will_miss() -> None:
     slow = job(3, "dwh/mart", expected=minutes(180))
     verdict = day("02:00", jobs=(EXTRACT, LOAD, slow))
     assert ("07:30", Timeliness.WILL_MISS) == verdict_text(verdict)
-    assert "expected 07:30 UTC, after its deadline" == verdict.reason
+    assert "expected 07:30 UTC, after its deadline" == reason_of(verdict)
 
 
 def test_a_job_without_a_figure_on_the_way_gives_no_estimate_and_is_named() -> None:
     verdict = day("02:00", jobs=(EXTRACT, job(2, "warehouse/load", "04:00"), MART), durations={2: (60.0,) * 4})
     assert ("", Timeliness.NO_ESTIMATE) == verdict_text(verdict)
     fix = 'declare its duration: expected = "…" in [jobs."warehouse/load"]'
-    assert f"no estimate: warehouse/load has 4 runs, an estimate needs 5; {fix}" == verdict.reason
+    assert f"no estimate: warehouse/load has 4 runs, an estimate needs 5; {fix}" == reason_of(verdict)
 
 
 def test_a_job_without_a_figure_that_is_done_is_not_missed() -> None:
@@ -121,7 +122,7 @@ def test_a_job_without_a_figure_that_is_done_is_not_missed() -> None:
 def test_a_job_that_nothing_starts_gives_no_estimate() -> None:
     verdict = day("02:00", jobs=(EXTRACT, LOAD, MART, job(4, "hosts/by_hand", expected=minutes(1))),
                   deps=[*CHAIN, *feeds(job(4, "x/y"), MART)])  # fmt: skip
-    assert "no estimate: hosts/by_hand starts neither by the clock nor after another job" == verdict.reason
+    assert "no estimate: hosts/by_hand starts neither by the clock nor after another job" == reason_of(verdict)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_job_that_nothing_starts_gives_no_estimate() -> None:
 def test_a_delivered_service_has_met_its_deadline_or_met_it_late(began: str, expected: tuple[Timeliness, str]) -> None:
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), done(MART, began, 60, period_at=None)]
     verdict = day("07:00", *runs)
-    assert (*expected, "complete") == (verdict.timeliness, verdict.reason, verdict.data_state)
+    assert (*expected, "complete") == (verdict.timeliness, reason_of(verdict), verdict.data_state)
     assert verdict.expected_at is None
 
 
@@ -144,7 +145,10 @@ def test_a_terminal_that_read_stale_data_has_not_delivered() -> None:
 
 def test_a_deadline_that_has_passed_is_breached() -> None:
     verdict = day("06:31", done(EXTRACT, "03:10"), done(LOAD, "04:00"))
-    assert (Timeliness.BREACHED, "not delivered by 06:30 UTC; cause: dwh/mart") == (verdict.timeliness, verdict.reason)
+    assert (Timeliness.BREACHED, "not delivered by 06:30 UTC; cause: dwh/mart") == (
+        verdict.timeliness,
+        reason_of(verdict),
+    )
 
 
 def test_a_terminal_whose_end_cannot_be_proved_is_neither_delivered_nor_breached() -> None:
@@ -152,7 +156,7 @@ def test_a_terminal_whose_end_cannot_be_proved_is_neither_delivered_nor_breached
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, blind, "05:00", RunState.UNKNOWN)]
     verdict = day("06:31", *runs, jobs=(EXTRACT, LOAD, blind))
     assert Timeliness.NO_ESTIMATE == verdict.timeliness
-    assert "hosts/mart has run; its source does not prove how it ended" == verdict.reason
+    assert "hosts/mart has run; its source does not prove how it ended" == reason_of(verdict)
 
 
 def test_an_unknown_upstream_is_no_hindrance_and_no_incident() -> None:

@@ -24,6 +24,7 @@ from console.forecast.forecaster import Forecaster
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
 from tests.forecast.test_forecast import EXTRACT, LOAD, MART, done
 from tests.forecast.test_simulation import past
+from tests.reasons import reason_of
 
 PEERS = DurationPrior(12, DurationQuantiles(minutes(30), minutes(90), minutes(120)))
 NEW = job(5, "dwh/new", expected=None)
@@ -57,7 +58,7 @@ def test_a_new_job_takes_as_long_as_those_like_it_and_as_uncertainly() -> None:
     )
     assert EstimateBasis(EstimateKind.PEERS, 12) == weakest_basis(service_day.sources) == service_day.jobs[-1].basis
     near = day(replace(KNOWN, services=(service("daily", "06:20", NEW),)))
-    assert "dwh/new has 0 runs; its 12 peer jobs take 30m" in near.reason
+    assert "dwh/new has 0 runs; its 12 peer jobs take 30m" in reason_of(near)
 
 
 def test_what_its_target_does_comes_before_its_system_and_what_is_declared_before_both() -> None:
@@ -136,5 +137,5 @@ def test_what_has_overtaken_the_time_that_was_declared_is_not_over_at_once() -> 
     service_day = day(seen, "06:30")
     assert service_day.p_late is not None
     assert 0.3 < service_day.p_late < 0.95, "twice as long as declared, and ten minutes left"
-    assert "dwh/new has run 1h, 30m over the declared duration" in service_day.reason
-    assert "runs)" not in service_day.reason
+    assert "dwh/new has run 1h, 30m over the declared duration" in reason_of(service_day)
+    assert "runs)" not in reason_of(service_day)

@@ -27,6 +27,7 @@ from console.forecast.simulation import simulator
 from console.forecast.what_if import Counterfactual, PlanOutcome, WhatIf
 from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service
 from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
+from tests.reasons import reason_of
 
 NATIVE = [*feeds(EXTRACT, LOAD, origin=DependencyOrigin.NATIVE), *feeds(LOAD, MART)]
 
@@ -172,13 +173,13 @@ def test_a_service_that_is_likely_late_says_so_and_why() -> None:
     runs = [done(EXTRACT, "03:10"), done(LOAD, "04:00"), run(3, MART, "04:30", RunState.RUNNING, period_at=None)]
     calm, late = (verdict_after("06:03", [40.0, 60.0, 90.0], *runs, due=due) for due in ("10:00", "06:06"))
     assert (Timeliness.ON_TIME, 0.0) == (calm.timeliness, calm.p_late)
-    assert calm.reason.startswith("expected ")
+    assert reason_of(calm).startswith("expected ")
     assert late.p_late is not None
     assert 0.5 < late.p_late
     assert Timeliness.WILL_MISS is late.timeliness
     text = "dwh/mart has run 1h33m, 3m over its p90 (30 runs)"
-    assert late.reason.startswith(f"{round(late.p_late * 100)} % risk of being late: expected "), late.reason
-    assert text in late.reason
+    assert reason_of(late).startswith(f"{round(late.p_late * 100)} % risk of being late: expected "), reason_of(late)
+    assert text in reason_of(late)
 
 
 def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> None:
@@ -186,10 +187,10 @@ def test_under_an_open_cause_a_service_says_how_likely_it_is_late_and_why() -> N
     late, calm = (verdict_after("03:30", [40.0, 60.0, 90.0], red, due=due) for due in ("06:06", "23:00"))
     assert late.p_late is not None
     assert 0.05 < late.p_late
-    cause, odds = late.reason.split(f"; {round(late.p_late * 100)} % risk of being late: ")
+    cause, odds = reason_of(late).split(f"; {round(late.p_late * 100)} % risk of being late: ")
     assert cause.startswith("hosts/extract: ")
     assert "hosts/extract failed (if repaired as usual it succeeds in " in odds
-    assert "late" not in calm.reason, "it has all day"
+    assert "late" not in reason_of(calm), "it has all day"
 
 
 def test_a_repair_that_runs_as_a_run_of_its_own_is_what_the_service_waits_for() -> None:
@@ -237,7 +238,9 @@ def test_what_was_slow_stays_the_reason_once_it_is_done() -> None:
     seen = estate(EXTRACT, LOAD, MART, runs=runs, feeds=CHAIN, services=[service("daily", "06:00", MART)],
                   durations=takes)  # fmt: skip
     decisions = evaluate(replace(seen, history=history), at("05:20"), foresee=Forecaster())
-    reason = next(service_day.reason for service_day in decisions.service_days if service_day.business_date == NIGHT)
+    reason = next(
+        reason_of(service_day) for service_day in decisions.service_days if service_day.business_date == NIGHT
+    )
     assert "warehouse/load took 1h15m, 43m over its p90 (30 runs)" in reason, reason
 
 
@@ -246,7 +249,7 @@ def test_what_is_over_its_usual_by_less_than_a_minute_is_no_reason() -> None:
     verdict = verdict_after("06:00:30", [40.0, 60.0, 90.0], *runs, due="06:03")
     assert verdict.p_late is not None
     assert 0.05 < verdict.p_late
-    assert "p90" not in verdict.reason
+    assert "p90" not in reason_of(verdict)
 
 
 def test_a_job_that_is_skipped_says_nothing_of_how_fast_a_night_it_is() -> None:
@@ -268,8 +271,8 @@ def test_a_job_that_takes_longer_since_some_nights_is_reported_and_included() ->
         verdict_after("02:00", as_ever, due="05:50"),
         verdict_after("02:00", as_ever[:25] + [90.0] * 5, due="05:50"),
     )
-    assert "since" not in calm.reason
-    assert "dwh/mart is slower since Saturday: 1h30m instead of 1h" in slower.reason, slower.reason
+    assert "since" not in reason_of(calm)
+    assert "dwh/mart is slower since Saturday: 1h30m instead of 1h" in reason_of(slower), reason_of(slower)
     assert slower.expected_at is not None
     assert abs(slower.expected_at - at("06:00")) < timedelta(minutes=5)
 
@@ -279,7 +282,7 @@ def test_what_its_clock_starts_too_early_is_named() -> None:
     verdict = verdict_after("03:55", [40.0, 60.0, 90.0], *runs, due="06:10")
     assert (
         "warehouse/load starts 04:00 UTC by its schedule, with 100 % probability before its upstreams succeed"
-        in verdict.reason
+        in reason_of(verdict)
     )
     assert verdict.p_late is not None
     assert 0.05 < verdict.p_late < 0.95
@@ -296,7 +299,7 @@ def test_after_the_act_by_a_service_will_miss_only_if_a_restart_now_is_likelier_
     service was given up, as its forecast waits for the usual repair, and a plan started then saved it."""
     takes, failed = [30.0, 45.0, 60.0, 90.0], run(1, EXTRACT, "03:10", RunState.FAILED)
     service_day = verdict_after(now, takes, failed)
-    assert "its act-by 04:10 UTC has passed" in service_day.reason
+    assert "its act-by 04:10 UTC has passed" in reason_of(service_day)
     plan = Forecaster(PlanOutcome(at(now), frozenset({1, 2, 3}), frozenset(), frozenset()))
     planned = verdict_after(now, takes, failed, foresee=plan)
     assert planned.p_late is not None
@@ -487,7 +490,7 @@ def test_a_service_whose_forecasts_are_not_to_be_trusted_says_so() -> None:
         days = evaluate(replace(seen, tallies={"daily": tally}), at("05:20"), foresee=Forecaster()).service_days
         service_day = next(day for day in days if day.business_date == NIGHT)
         assert why == service_day.distrust
-        assert (f"; its forecasts are not to be trusted: {why}" in service_day.reason) == bool(why)
+        assert (f"; its forecasts are not to be trusted: {why}" in reason_of(service_day)) == bool(why)
 
 
 def test_a_lasting_bias_of_the_forecast_is_corrected() -> None:
@@ -525,4 +528,6 @@ def test_a_service_in_no_danger_says_of_which_job_the_new_level_counts() -> None
     service_days = evaluate(replace(seen, history={3: moved}), at("02:00"), foresee=Forecaster()).service_days
     service_day = next(service_day for service_day in service_days if service_day.business_date == NIGHT)
     assert service_day.timeliness is Timeliness.ON_TIME
-    assert service_day.reason.endswith("; dwh/mart is slower since Saturday: 1h30m instead of 1h"), service_day.reason
+    assert reason_of(service_day).endswith("; dwh/mart is slower since Saturday: 1h30m instead of 1h"), reason_of(
+        service_day
+    )

@@ -28,6 +28,7 @@ from console.forecast.simulation.values import (
     Tonight,
 )
 from tests.factories import NIGHT, at, estate, job, minutes, run, service
+from tests.reasons import reason_of
 
 UNKNOWN = np.nan
 
@@ -160,7 +161,7 @@ def test_the_why_names_the_pool_and_who_will_have_its_slots() -> None:
     ]
     second = {J1.id: "j1", J2.id: "j2", J3.id: "j3"}
     first = second.pop(late.path[0])
-    assert f"dwh/{late.service} will wait 1h for a slot of host: 1 of 1 used by dwh/{first}" in late.reason
+    assert f"dwh/{late.service} will wait 1h for a slot of host: 1 of 1 used by dwh/{first}" in reason_of(late)
 
 
 def test_the_why_names_the_pool_and_who_has_its_slots_now() -> None:
@@ -168,7 +169,7 @@ def test_the_why_names_the_pool_and_who_has_its_slots_now() -> None:
             run(2, J2, "04:00", RunState.RUNNING, started_at=at("04:00")),
             run(3, J3, "04:00", RunState.QUEUED, started_at=None, reason="slot")]  # fmt: skip
     late = verdict("j3", "04:10", *runs, slots=2, due="04:45")
-    assert "dwh/j3 has waited 10m for a slot of host: 2 of 2 used by dwh/j1 and dwh/j2" in late.reason
+    assert "dwh/j3 has waited 10m for a slot of host: 2 of 2 used by dwh/j1 and dwh/j2" in reason_of(late)
     assert late.expected_at is not None
     assert late.expected_at - at("05:00") < timedelta(minutes=5)
 

@@ -28,7 +28,8 @@ from console.domain.forecast import ForecastTally, JobForecast, PeakForecast
 from console.domain.history import DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.ids import micros
 from console.domain.inventory import DetectedDrift, InventoryChanges, VanishedJob
-from console.domain.service import Reason, ReasonKind, Timeliness
+from console.domain.reason import BadDelivery, LateBecause
+from console.domain.service import Timeliness
 from console.store.db import lease
 from console.store.decisions import AppliedDecisions, apply_decisions
 from console.store.errors import LeaseLost
@@ -80,7 +81,7 @@ def incident(**changes: Any) -> IncidentDecision:
                 at("06:00"),
                 Timeliness.AT_RISK,
                 EstimateBasis(EstimateKind.DECLARED),
-                (Reason("x"),),
+                (LateBecause(("x",)),),
             ),
         ),
         fingerprint="f1",
@@ -211,7 +212,7 @@ def day(**changes: Any) -> ServiceDayVerdict:
         "run:1:2026-11-20T03:10:00Z",
         (DurationEstimate(1, EstimateKind.DECLARED, 0, None),),
         (1, 4),
-        (Reason("act by 03:58"),),
+        (LateBecause(("act by 03:58",)),),
     )
     return replace(service_day, **changes)
 
@@ -222,7 +223,7 @@ def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate
     columns = "business_date, deadline_us, timeliness, act_by_us, cause, incident_id, path, reasons, sources"
     assert (
         "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]",
-        '[{"text": "act by 03:58", "kind": "text"}]',
+        '[{"kind": "late_because", "delays": ["act by 03:58"]}]',
         f'[{{"job": "{EXTRACT}", "source": "declared", "runs": 0, "p50_s": null, "p90_s": null, "p95_s": null}}]',
     ) == served.fetch_one(f"SELECT {columns} FROM service_day")  # fmt: skip
     decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00")),))
@@ -265,7 +266,7 @@ def test_the_same_decision_again_writes_nothing(served: Estate) -> None:
 
 def test_a_deadline_that_passes_with_stale_data_is_not_called_undelivered(served: Estate) -> None:
     served.ingest(failed())
-    given = Reason("delivered 05:10 UTC, stale", ReasonKind.DELIVERY)
+    given = BadDelivery(at("05:10"))
     missed = replace(incident().services[0], timeliness=Timeliness.BREACHED, reasons=(given,))
     decide(served, "05:31", incidents=(incident(services=(missed,)),))
     text = f"supply of {DATE}: not delivered with good data by its deadline, 2026-11-20 05:30 UTC"

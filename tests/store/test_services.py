@@ -21,7 +21,8 @@ from console.domain.promise import (
     ServiceObjective,
     attainment,
 )
-from console.domain.service import Reason, Timeliness
+from console.domain.reason import LateBecause
+from console.domain.service import Timeliness
 from console.engine.api.documents import service_document
 from console.store.config_sync import sync_config
 from console.store.decisions import apply_decisions
@@ -30,6 +31,7 @@ from console.store.queries.reader import Queries
 from console.store.services import ExtendedPromise, extend_deadline
 from console.store.snapshot.estate import load_estate
 from tests.factories import minutes
+from tests.reasons import reason_of
 from tests.store.estate import DATE, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
 from tests.store.test_decisions import ROUTES, day, incident
 
@@ -98,7 +100,7 @@ def left_out(ago: int = 0) -> ServiceDayVerdict:
     return replace(
         past(ago, None, Timeliness.NO_PROMISE),
         data_state="",
-        reasons=(Reason("no promise for it: calendar x, closed"),),
+        reasons=(LateBecause(("no promise for it: calendar x, closed",)),),
     )
 
 
@@ -147,7 +149,7 @@ def test_a_changed_config_forgets_which_dates_were_left_out(served: Estate, read
     """Nothing of it may run on a date that counts again, and then nobody would judge it again."""
     judged(served, left_out())
     promise(served, PROMISE)
-    assert "not judged yet" == reads.services.service("supply", DATE.isoformat()).reason
+    assert "not judged yet" == reason_of(reads.services.service("supply", DATE.isoformat()))
 
 
 def test_dates_in_time_and_the_remaining_budget_are_shown(served: Estate, reads: Queries) -> None:
@@ -237,7 +239,7 @@ def test_each_submission_is_a_separate_row_and_the_most_urgent_one_represents_th
 
 def test_a_service_without_a_submission_says_so(served: Estate, reads: Queries) -> None:
     promise(served, ONBOARDING)
-    assert ["no submission yet"] == [view.reason for view in reads.services.list_services()]
+    assert ["no submission yet"] == [reason_of(view) for view in reads.services.list_services()]
 
 
 def test_an_incident_names_each_affected_instance_until_it_no_longer_affects_it(served: Estate, reads: Queries) -> None:

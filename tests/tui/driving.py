@@ -20,7 +20,7 @@ from textual.widgets import Input
 
 from console.config import key_table
 from console.domain.history import NO_ESTIMATE
-from console.domain.service import Reason
+from console.domain.reason import LateBecause
 from console.tui.app.navigation import HeadwayApp
 from console.tui.frame.resource_thread import ResourceThread
 from tests import idle
@@ -168,7 +168,7 @@ def on_the_night(
 def without_estimates(night: Night) -> None:
     """Four services whose act-by is unknown, each for five reasons."""
     why = 'no estimate: cloud/load has {} runs, an estimate needs 5; declare its duration: [jobs."cloud/load"]'
-    reasons = tuple(Reason(why.format(number)) for number in range(5))
+    reasons = tuple(LateBecause((why.format(number),)) for number in range(5))
     view = night.reads.incident_
     first = dataclasses.replace(
         view.services[0], act_by=None, green_by=None, p_late=None, basis=NO_ESTIMATE, timeliness="no_estimate",

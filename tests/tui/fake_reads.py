@@ -31,10 +31,11 @@ from console.domain.incident import (
 )
 from console.domain.job import CardView, JobRow, JobView
 from console.domain.plan import STEERING, DraftStep, ExcludedRun, PlanDraft, PlanStepView, PlanView, SavedService
+from console.domain.reason import LateBecause
 from console.domain.report import MonthFigures
 from console.domain.request import RequestKind
 from console.domain.run import AttemptView, HourlyRunCount, RunRow, RunView
-from console.domain.service import Reason, ServiceView
+from console.domain.service import ServiceView
 from console.domain.settings import NOTHING_DECLARED, Declared
 from console.domain.switches import SystemPause
 from console.domain.system import DriftView, TargetView
@@ -119,7 +120,7 @@ def services() -> list[ServiceView]:
             act_by=at("03:58"),
             green_by=at("04:21"),
             expected=at("05:50"),
-            reasons=(Reason("supply-mart starts by the clock at 04:30 and must find load_orders green"),),
+            reasons=(LateBecause(("supply-mart starts by the clock at 04:30 and must find load_orders green",)),),
             path=(EXTRACT, LOAD, SUPPLY),
             p_late=0.38,
             sources=tuple({"job": job, "source": term} for job, term in ((EXTRACT, "history"), (SUPPLY, "declared"))),
@@ -134,7 +135,7 @@ def services() -> list[ServiceView]:
             act_by=at("04:40"),
             green_by=at("04:54"),
             expected=at("06:08"),
-            reasons=(Reason("load_orders, then revenue_mart"),),
+            reasons=(LateBecause(("load_orders, then revenue_mart",)),),
             path=(EXTRACT, LOAD, MART),
             p_late=0.04,
             **affected,

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from console.domain.header import EngineView
 from console.domain.hold import HoldReason
-from console.domain.service import Reason, ReasonKind
+from console.domain.reason import LateBecause, NativeStart, StartEffect
 from console.tui.app.navigation import HeadwayApp
 from tests.tui.driving import Night, without_estimates
 from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
@@ -185,9 +185,8 @@ def _breached(night: Night) -> None:
 
 def _without_durations(night: Night) -> None:
     """No act-by is known; a job downstream starts at 04:30."""
-    start = Reason("reads stale data unless fixed before, then rerun", ReasonKind.NATIVE_START, at="04:30 CET",
-                   job="load_orders", stale_from=at("04:30"))  # fmt: skip
-    reasons = (Reason("hosts/extract_orders: restart before 04:30 CET"), start)
+    start = NativeStart("load_orders", at("04:30"), StartEffect.READS_STALE)  # fmt: skip
+    reasons = (LateBecause(("hosts/extract_orders: restart before 04:30 CET",)), start)
     changes: dict[str, Any] = {"act_by": None, "green_by": None, "expected": None, "p_late": None, "reasons": reasons}
     for place in (0, 1):
         night.reads.services_[place] = dataclasses.replace(night.reads.services_[place], late=None, p95=None, **changes)

@@ -31,7 +31,8 @@ from console.control.snapshot.runs import CLOCK_SKEW
 from console.domain.alert import CAUSE_RESOLVED_LABEL, KIND_LABELS, TECHNICAL, AlertKind
 from console.domain.check import CheckState
 from console.domain.decision import AffectedServiceVerdict, ServiceDayVerdict
-from console.domain.service import NOT_AT_RISK, format_risk
+from console.domain.probability import format_risk
+from console.domain.service import NOT_AT_RISK
 from console.text.cleaning import clean_line
 from console.text.message import MessageText, table, text_of
 from console.timing.formats import local_time, zone_label, zoned_time

@@ -22,7 +22,7 @@ from console.control.alerts.joint_repair import (
     running_plan,
     unreachable_target,
 )
-from console.control.alerts.services_table import service_title, service_zone, services_table
+from console.control.alerts.services_table import service_title, services_table
 from console.control.incidents.correlation import IncidentMatch
 from console.control.incidents.impact import closing_start
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
@@ -37,12 +37,15 @@ from console.domain.decision import AffectedServiceVerdict, IncidentDecision
 from console.domain.estate import JobFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, accept_command, drift_fix
 from console.domain.ids import incident_name
+from console.domain.message import render
 from console.domain.plan import resume_commands
-from console.domain.service import NOT_AT_RISK, ReasonKind, format_risk, limit_instances
+from console.domain.probability import format_risk
+from console.domain.reason import CauseKnown, DeclareDuration, FinishExpected, NativeStart, RepairNeeded, is_in_figures
+from console.domain.service import NOT_AT_RISK, limit_instances
 from console.domain.switches import THAW
 from console.text.cleaning import CUT, clean, clean_line
 from console.text.message import RULE, MessageText, quote, table, text_of, zoned_column
-from console.timing.formats import dated_time, in_zone, local_time, rough_duration, zone_label, zoned_time
+from console.timing.formats import dated_time, local_time, rough_duration, zone_label, zoned_time
 
 TAIL_LINES = 20
 TAIL_WIDTH = 160
@@ -257,11 +260,11 @@ def _starts_table(index: EstateIndex, decision: IncidentDecision) -> list[str]:
     """The native starts that limit the act-by; an effect with its service, where it differs between them."""
     effects: dict[tuple[str, str], dict[str, str]] = {}
     for service in decision.services:
-        zone = service_zone(index, service.service)
-        for reason in service.reasons:
-            if reason.kind is ReasonKind.NATIVE_START:
-                at = in_zone(reason.at, zone, decision.zone, index.now)
-                effects.setdefault((at, reason.job), {}).setdefault(reason.text, service_title(index, service.service))
+        for start in service.reasons:
+            if isinstance(start, NativeStart):
+                at = zoned_time(start.at, decision.zone, index.now)
+                known = effects.setdefault((at, start.job), {})
+                known.setdefault(start.consequence, service_title(index, service.service))
     if not effects or decision.closed:
         return []
     header, *times = zoned_column("START", [at for at, _ in effects])
@@ -373,16 +376,20 @@ def _service_reasons(
 ) -> Iterator[str]:
     """The reasons of its status, without those that the title, the error, the cause or the table of services shows, and
     without advice."""
-    repeated = decision.reason, f"cause: {cause_name(index, match)}"
-    left_out = (ReasonKind.NATIVE_START, ReasonKind.TIMES, ReasonKind.FINISH, ReasonKind.ADVICE)
-    zone, clauses = service_zone(index, service.service), list[str]()
+    cause, clauses, has_green_by = CauseKnown(cause_name(index, match)), list[str](), False
     for reason in service.reasons:
-        if reason.kind is ReasonKind.FINISH and reason.p_late is not None:
+        if isinstance(reason, FinishExpected) and reason.p_late is not None:
             clauses.append(format_risk(reason.p_late))
-        elif reason.kind not in left_out and reason.clause not in repeated:
-            clauses.append(in_zone(reason.clause, zone, decision.zone, index.now))
+        elif isinstance(reason, NativeStart | FinishExpected | DeclareDuration) or is_in_figures(reason):
+            continue
+        elif (
+            reason != cause
+            and (clause := render(reason.text, lambda at: zoned_time(at, decision.zone, index.now))) != decision.reason
+        ):
+            clauses.append(clause)
+            has_green_by |= isinstance(reason, RepairNeeded)
     if service.act_by is not None and service.green_by is not None and service.basis is not None:
-        if service.green_by > index.now and not any("green by" in clause for clause in clauses):
+        if service.green_by > index.now and not has_green_by:
             yield f"green by {local_time(service.green_by, decision.zone, index.now)}"
         yield f"estimated from {service.basis.text}"
     yield from clauses

@@ -66,7 +66,8 @@ from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
-from console.domain.service import SAFE, UNMET_PROMISE, Reason, ReasonKind, Timeliness, limit_instances
+from console.domain.reason import BadDelivery, JobHeld
+from console.domain.service import SAFE, UNMET_PROMISE, Timeliness, limit_instances
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
 from console.timing.maintenance import (
@@ -173,11 +174,7 @@ def threat_to_day(
     later = index.graph.ordered(waiting - {first.job_id}) if first is not None and first.job_id in waiting else ()
     then = tuple(map(index.name, later))
     verb = "start" if first is not None and first.state is RunState.MISSED else "restart"
-    held = tuple(
-        Reason(f"{index.name(node.job_id)} is {start.text}", ReasonKind.TEXT if start.is_of_plan else ReasonKind.HELD,
-               job=index.name(node.job_id))
-        for node, start in late_holds(day)
-    )  # fmt: skip
+    held = tuple(JobHeld(index.name(node.job_id), start.text, not start.is_of_plan) for node, start in late_holds(day))
     return Threat(
         dedup_key_of(index, match), cause_name(index, match), budget, bool(stopped), is_hanging, then, held, verb
     )
@@ -459,10 +456,10 @@ def _in_order(
 def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> AffectedServiceVerdict:
     budget = threatened.budget if threatened else None
     starts = budget.starts if budget else ()
-    held = [reason for reason in threatened.held if reason.kind is ReasonKind.HELD] if threatened else []
+    held = [hold for hold in threatened.held if hold.is_of_person] if threatened else []
     reasons = verdict.reasons
     if starts and budget is not None and budget.act_by is not None:
-        reasons = tuple(reason for reason in reasons if reason.kind is ReasonKind.DELIVERY)
+        reasons = tuple(reason for reason in reasons if isinstance(reason, BadDelivery))
     return AffectedServiceVerdict(
         service=verdict.service,
         business_date=verdict.business_date,

@@ -22,7 +22,8 @@ from console.control.snapshot.runs import run_key
 from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
 from console.domain.job import Safety
-from console.domain.service import SAFE, Reason, ReasonKind
+from console.domain.reason import NativeStart, StartEffect
+from console.domain.service import SAFE
 from console.forecast.finish_times import (
     ForecastNode,
     NodeState,
@@ -32,11 +33,8 @@ from console.forecast.finish_times import (
     read_point_of_node,
 )
 from console.text.cleaning import clean_line
-from console.timing.formats import zoned_time
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-LAST_START = "last start in time"
-_STALE_START = "reads stale data unless fixed before, then rerun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class _Limit:
     known: bool
     towards: int | None
     """Downstream that sets it."""
-    start: Reason | None = None
+    start: NativeStart | None = None
 
 
 class RepairBudgets:
@@ -102,11 +100,8 @@ class RepairBudgets:
             return own
         job = self._index.job(node.job_id)
         starts_at = node.starts_at if node.how is NodeState.CLOCK and not native else None
-        consequence = "must read fixed data, never rerun" if job.rerun is Safety.NEVER else _STALE_START
         if own.at is None or takes is None:
-            start = (
-                self._start(job, starts_at, consequence, stale_from=starts_at) if starts_at is not None else own.start
-            )
+            start = self._start(job, starts_at, StartEffect.READS_STALE) if starts_at is not None else own.start
             return _Limit(None, False, node.job_id, start)
         start_by = own.at - takes
         rerun_by = start_by - job.start_within
@@ -115,19 +110,14 @@ class RepairBudgets:
             return _Limit(rerun_by if is_rerun else start_by, True, node.job_id)
         earliest = max(starts_at, self._index.now)
         if job.rerun is not Safety.NEVER and earliest + takes <= rerun_by:
-            return _Limit(rerun_by, True, node.job_id, self._start(job, starts_at, consequence, stale_from=starts_at))
-        if job.rerun is not Safety.NEVER:
-            consequence = LAST_START
-        return _Limit(min(earliest, start_by), True, node.job_id, self._start(job, starts_at, consequence))
+            return _Limit(rerun_by, True, node.job_id, self._start(job, starts_at, StartEffect.READS_STALE))
+        return _Limit(min(earliest, start_by), True, node.job_id, self._start(job, starts_at, StartEffect.LAST_IN_TIME))
 
-    def _start(
-        self, job: JobFacts, starts_at: datetime, consequence: str, stale_from: datetime | None = None
-    ) -> Reason:
-        at = zoned_time(starts_at, self._day.service.zone, self._index.now)
-        name, is_last = clean_line(job.native_id), start_before(job, starts_at, self._index.now) is not None
-        if is_last and stale_from is not None:
-            consequence = f"{LAST_START}: {consequence}"
-        return Reason(consequence, ReasonKind.NATIVE_START, at=at, job=name, stale_from=stale_from, is_last=is_last)
+    def _start(self, job: JobFacts, starts_at: datetime, effect: StartEffect) -> NativeStart:
+        if job.rerun is Safety.NEVER:
+            effect = StartEffect.NEVER_RERUN
+        is_last = start_before(job, starts_at, self._index.now) is not None
+        return NativeStart(clean_line(job.native_id), starts_at, effect, is_last)
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:
@@ -176,8 +166,8 @@ def _at(limit: _Limit) -> datetime:
 
 
 def _stale_from(limit: _Limit) -> datetime:
-    start = limit.start.stale_from if limit.start is not None else None
-    return start or _NEVER
+    is_stale = limit.start is not None and limit.start.effect is StartEffect.READS_STALE
+    return limit.start.at if limit.start is not None and is_stale else _NEVER
 
 
 NEAR = timedelta(hours=1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 
 from console.control.detection.rule_input import placeholder_run
 from console.control.incidents.correlation import (
@@ -26,7 +27,7 @@ from console.control.incidents.correlation import (
 from console.control.incidents.impact import affected_days
 from console.control.incidents.root_cause import RootCause
 from console.control.incidents.titles import REASON_LIMIT, TITLE_LIMIT
-from console.control.services.delivery import overdue_text, pending_checks
+from console.control.services.delivery import overdue_reason, pending_checks
 from console.control.services.risk import risk_alarm_of
 from console.control.services.status import MovedStart, moved_starts, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
@@ -34,6 +35,8 @@ from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import has_started
 from console.domain.estate import TargetFacts
 from console.domain.incident import STARTS_LATER
+from console.domain.message import render
+from console.domain.reason import reasons_text
 from console.domain.service import UNMET_PROMISE, Timeliness
 from console.forecast.finish_times import NodeState, ServiceForecast
 from console.text.cleaning import clean_line
@@ -266,9 +269,10 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     warehouse/load_orders"; "Supply plan is expected after its deadline 06:30 CET: start warehouse/load_orders now: its
     changed schedule starts it 08:35 CET"."""
     by = zoned_time(day.deadline, day.service.zone, index.now)
+    overdue = render(overdue_reason(index, day).text, lambda _: by)
     is_late = day.finish is None or day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
-    text = f"was {overdue_text(index, day)}" if index.now > day.deadline else ahead
+    text = f"was {overdue}" if index.now > day.deadline else ahead
     offered = _offered_start(index, day)
     if offered is not None:
         starts_at = zoned_time(offered.due, day.service.zone, index.now)
@@ -298,11 +302,15 @@ def _close_with_days(index: EstateIndex, match: IncidentMatch, days: Sequence[Se
     before = last_notification_of(match)
     if not _is_own(match) or before is None or match.group.rule:
         return
-    verdicts = [(_title(day), service_verdict(index, day, ())) for day in days if day.key in before.services]
-    unknown = [title for title, verdict in verdicts if verdict.timeliness is Timeliness.NO_ESTIMATE]
+    verdicts = [(day, service_verdict(index, day, ())) for day in days if day.key in before.services]
+    unknown = [day for day, verdict in verdicts if verdict.timeliness is Timeliness.NO_ESTIMATE]
     match.recovered = bool(verdicts) and not unknown
-    reasons = "; ".join(f"{title}: {verdict.reason}" for title, verdict in verdicts)
-    match.close_reason = reasons or "out of view: it is too long ago"
+    clocks = [partial(zoned_time, zone=day.service.zone, near=index.now) for day, _ in verdicts]
+    reasons = [
+        f"{_title(day)}: {reasons_text(verdict.reasons, clock)}"
+        for (day, verdict), clock in zip(verdicts, clocks, strict=True)
+    ]
+    match.close_reason = "; ".join(reasons) or "out of view: it is too long ago"
 
 
 def _end_of(day: ServiceForecast) -> Place:

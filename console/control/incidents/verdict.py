@@ -26,15 +26,8 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.plan import HOLD_VERBS, RESUME, WAIT, PlanView
-from console.domain.service import (
-    UNMET_PROMISE,
-    Reason,
-    ReasonKind,
-    RepairCase,
-    ServiceView,
-    Timeliness,
-    timeliness_label,
-)
+from console.domain.reason import JobHeld, Reason, stale_starts
+from console.domain.service import UNMET_PROMISE, RepairCase, ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
@@ -150,16 +143,15 @@ def _later_restart(view: IncidentView, now: datetime, clock: Clock) -> LaterRest
     timed = ((service.act_by, service) for service in view.services if service.act_by is not None)
     open_times = [(act_by, service) for act_by, service in timed if act_by > now or _is_savable(service, now)]
     _, service = min(open_times, key=lambda timed: timed[0], default=(now, None))
-    starts = ((reason.stale_from, reason.job) for reason in (service.reasons if service is not None else ()))
-    stale_from, job = next(((at, job) for at, job in starts if at is not None), (None, ""))
-    if stale_from is None:
+    start = next(iter(stale_starts(service.reasons if service is not None else ())), None)
+    if start is None:
         return None
-    if stale_from > now:
+    if start.at > now:
         steps = (step for step in open_steps(view) if step.role == "stale" and _repair_step(step).needs_sending)
         stale = next((job_label(step.job) for step in steps), "")
-        if stale and stale not in (job_label(job), job_label(view.row.root_job)):
+        if stale and stale not in (job_label(start.job), job_label(view.row.root_job)):
             return LaterRestart(stale, "")
-    return LaterRestart(job_label(job), clock(stale_from) if stale_from > now else "")
+    return LaterRestart(job_label(start.job), clock(start.at) if start.at > now else "")
 
 
 def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: datetime, clock: Clock) -> Verdict:
@@ -505,10 +497,13 @@ def until_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
 def next_start_text(reasons: Iterable[Reason], now: datetime, clock: Clock) -> str:
     """ " before 04:30 (next start of load)": the earliest start on stale data; " before 04:30 (last start of load in
     time)" if the job starts before that, too. Empty if none is ahead."""
-    starts = ((reason.stale_from, reason.job, reason.is_last) for reason in reasons if reason.stale_from is not None)
-    at, job, is_last = min((start for start in starts if start[0] > now), default=(now, "", False))
-    which = f"last start of {job_label(job)} in time" if is_last else f"next start of {job_label(job)}"
-    return f" before {clock(at)} ({which})" if job else ""
+    ahead = (start for start in stale_starts(reasons) if start.at > now)
+    start = min(ahead, key=lambda start: (start.at, start.job), default=None)
+    if start is None:
+        return ""
+    job = job_label(start.job)
+    which = f"last start of {job} in time" if start.is_last else f"next start of {job}"
+    return f" before {clock(start.at)} ({which})"
 
 
 def passed_text(act_by: datetime | None, now: datetime, clock: Clock) -> str:
@@ -594,7 +589,7 @@ def _then(held: Sequence[RepairStep]) -> str:
 
 def releases(services: Iterable[Sequence[Reason]]) -> list[RepairStep]:
     """The jobs that a person holds and that make services with these reasons late, each once."""
-    held = (reason.job for reasons in services for reason in reasons if reason.kind is ReasonKind.HELD)
+    held = (hold.job for reasons in services for hold in reasons if isinstance(hold, JobHeld) and hold.is_of_person)
     return [RepairStep(job, can_rerun=True, is_held=True) for job in dict.fromkeys(held)]
 
 

@@ -17,7 +17,7 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import RunKey, run_key
 from console.domain.estate import RunFacts
 from console.domain.plan import SavedService
-from console.domain.service import format_risk
+from console.domain.probability import format_risk
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.text.cleaning import clean_line
 from console.timing.formats import zoned_time
@@ -43,7 +43,7 @@ def days_saved(index: EstateIndex, match: IncidentMatch, days: AffectedDays) -> 
         save = _save(index, day, threat.act_by)
         if threat.held and save.saved is not False:  # no plan saves what waits for a job that a person holds
             held = threat.held[0]
-            save = replace(save, saved=False, text=f"not by this plan: {held.text}", waits_for=held.job)
+            save = replace(save, saved=False, text=f"not by this plan: {held.job} is {held.hold}", waits_for=held.job)
         save = replace(
             save,
             deadline=instant_key(day.deadline),

@@ -19,9 +19,9 @@ from console.control.snapshot.checks import PendingChecks, all_proved_at, pendin
 from console.control.snapshot.estate_index import EstateIndex, correlation_key_of
 from console.control.snapshot.runs import RunKey, run_key
 from console.domain.estate import DependencyFacts, JobFacts, RunFacts, ServiceFacts
+from console.domain.reason import BadDelivery, NotDelivered
 from console.domain.service import ServiceInstance
 from console.forecast.finish_times import ServiceForecast, indispensable_jobs
-from console.timing.formats import zoned_time
 
 
 def delivering_runs(index: EstateIndex, day: ServiceForecast) -> Iterator[RunFacts | None]:
@@ -103,25 +103,21 @@ def unseen_input(index: EstateIndex, day: ServiceForecast, done: datetime) -> Jo
     return next((index.job(job_id) for job_id in unseen if job_id in needed), None)
 
 
-def stale_delivery_text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "delivered 05:10 UTC, stale": all terminals delivered, though not as promised; empty if one did not. It does
-    not keep the promise."""
+def bad_delivery(index: EstateIndex, day: ServiceForecast) -> BadDelivery | None:
+    """All terminals delivered, though not as promised; None if one did not. It does not keep the promise."""
     runs = list(_ends(index, day))
     ended = [run.ended_at for run in runs if run.state in _HANDED_OVER and run.ended_at is not None]
     if not ended or len(ended) < len(day.service.terminals):
-        return ""
-    at = zoned_time(max(ended), day.service.zone, day.deadline)
+        return None
     if any(index.is_stale(run) for run in runs):
-        return f"delivered {at}, stale: it read what its upstream had not finished"
+        return BadDelivery(max(ended))
     if any(run.state is RunState.PARTIAL for run in runs):
-        return f"delivered {at}, partial: {partial_text(index, day)}"
-    return ""
+        return BadDelivery(max(ended), partial_text(index, day))
+    return None
 
 
-def overdue_text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "not delivered by 06:30 UTC"; of stale or partial data "not delivered with good data by 06:30 UTC"."""
-    data = " with good data" if stale_delivery_text(index, day) else ""
-    return f"not delivered{data} by {zoned_time(day.deadline, day.service.zone, index.now)}"
+def overdue_reason(index: EstateIndex, day: ServiceForecast) -> NotDelivered:
+    return NotDelivered(day.deadline, bad_delivery(index, day) is not None)
 
 
 def _ends(index: EstateIndex, day: ServiceForecast) -> Iterator[RunFacts]:

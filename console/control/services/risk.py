@@ -23,7 +23,8 @@ from statistics import median
 
 from console.domain.estate import LastVerdict
 from console.domain.forecast import ForecastDay, ForecastTally, PeakForecast
-from console.domain.service import Timeliness, format_percent, service_of_instance
+from console.domain.probability import format_percent
+from console.domain.service import Timeliness, service_of_instance
 
 EVEN = 0.5
 BETTER = 0.35

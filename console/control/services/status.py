@@ -10,12 +10,12 @@ from typing import NamedTuple
 from connectors.sdk.states import RunState
 from console.control.services.delivery import (
     InstanceClaims,
+    bad_delivery,
     data_state_of,
     delivered_at,
-    overdue_text,
+    overdue_reason,
     partial_text,
     pending_checks,
-    stale_delivery_text,
     unseen_input,
     view_of_instance,
 )
@@ -25,14 +25,38 @@ from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.estimates import weakest_basis
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.holds import HeldStart
-from console.control.snapshot.reachability import out_of_reach_text
+from console.control.snapshot.reachability import out_of_reach
 from console.control.snapshot.runs import round_up_to_minute
 from console.domain.decision import ServiceDayVerdict
 from console.domain.dependency import DependencyMode
 from console.domain.estate import Estate, JobFacts, LastVerdict
 from console.domain.history import MIN_RUNS, DurationEstimate, EstimateBasis, EstimateKind
 from console.domain.hold import HoldFacts, HoldState
-from console.domain.service import Reason, ReasonKind, Timeliness
+from console.domain.message import Text
+from console.domain.reason import (
+    ActByPassed,
+    CauseKnown,
+    CheckPending,
+    DeadlineExtended,
+    DeclareDuration,
+    Delivered,
+    FinishExpected,
+    ForecastDistrusted,
+    JobHeld,
+    JobsDone,
+    KnownByOrder,
+    LateBecause,
+    NativeStart,
+    NoEstimate,
+    NotObserved,
+    NotSimulated,
+    Reason,
+    RepairNeeded,
+    ResultUnproved,
+    ScheduleChanged,
+    stale_starts,
+)
+from console.domain.service import Timeliness
 from console.forecast.finish_times import (
     FinishTimes,
     ForecastNode,
@@ -56,7 +80,7 @@ class RepairBudget:
     green_by: datetime | None
     estimates: tuple[DurationEstimate, ...]
     """Of the job and of the path after it."""
-    starts: tuple[Reason, ...] = ()
+    starts: tuple[NativeStart, ...] = ()
     """Native starts that limit it."""
 
     @property
@@ -64,14 +88,11 @@ class RepairBudget:
         return weakest_basis(self.estimates)
 
 
-def held_too_long_text(index: EstateIndex, day: ServiceForecast) -> str:
-    """ "dwh/mart is held by mara: … until 22:48 UTC: too late for 06:30 UTC"; empty where all that is kept back still
-    ends in time."""
+def held_too_long(index: EstateIndex, day: ServiceForecast) -> JobHeld | None:
+    """The first hold that makes the day late; None where all that is kept back still ends in time."""
     for node, held in late_holds(day):
-        zone, near = day.service.zone, index.now
-        until = f" until {zoned_time(held.until, zone, near)}" if held.until is not None else ""
-        return f"{index.name(node.job_id)} is {held.text}{until}: too late for {zoned_time(day.deadline, zone, near)}"
-    return ""
+        return JobHeld(index.name(node.job_id), held.text, not held.is_of_plan, held.until, day.deadline)
+    return None
 
 
 def late_holds(day: ServiceForecast) -> list[tuple[ForecastNode, HeldStart]]:
@@ -106,9 +127,9 @@ def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: d
                 continue
             day = forecast(then, service, members, business_date)
             is_open = day.deadline > now and delivered_at(then, day) is None
-            if not is_open or not held_too_long_text(then, day):
+            if not is_open or held_too_long(then, day) is None:
                 continue
-            if not held_too_long_text(was, forecast(was, service, members, business_date)):
+            if held_too_long(was, forecast(was, service, members, business_date)) is None:
                 name = clean_line(service.title or service.name)
                 missed.append((day.deadline, f"{name} will miss {zoned_time(day.deadline, service.zone, now)}"))
     return [text for _, text in sorted(missed)]
@@ -116,7 +137,6 @@ def services_missed_by_hold(estate: Estate, job_id: int, until: datetime, now: d
 
 MIN_SHOWN_P_LATE = 0.05
 """From here on a reason says how likely it is late."""
-NOT_TRUSTED = "its forecasts are not to be trusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +154,8 @@ class Threat:
     """True if a run takes too long: its status is the forecast's, and a restart saves it until the act-by."""
     then: tuple[str, ...] = ()
     """Names of the broken jobs to restart after the cause, upstreams first; empty if the cause is not a broken job."""
-    held: tuple[Reason, ...] = ()
-    """Holds that no restart ends, each with its job; HELD: a person's."""
+    held: tuple[JobHeld, ...] = ()
+    """Holds that no restart ends."""
     verb: str = "restart"
     """ "start" of a cause that did not start."""
 
@@ -149,31 +169,23 @@ def timeliness_of(
 ) -> tuple[Timeliness, tuple[Reason, ...]]:
     """Status, and why. `done`: when it was delivered; `threat`: the most urgent one."""
     if target := unobserved_on(index, day):
-        return Timeliness.NO_ESTIMATE, (Reason(f"its deadline was before the first poll of {target}: not counted"),)
-    zone = day.service.zone
+        return Timeliness.NO_ESTIMATE, (NotObserved(target),)
     if done is not None:
-        late = done > day.deadline
-        partial = partial_text(index, day)
-        at, how = zoned_time(done, zone, day.deadline), f", partial: {partial}" if partial else ""
-        if not partial and (unseen := unseen_input(index, day, done)) is not None:
-            how = f", data unknown: {_unseen_text(index, unseen, zone)}"
-        text = f"delivered {at}{', after its deadline' if late else ''}{how}"
-        kind = ReasonKind.TEXT if how else ReasonKind.TIMES
-        return (Timeliness.MET_LATE if late else Timeliness.MET), (Reason(text, kind),)
-    overdue = (Reason(overdue_text(index, day), ReasonKind.TIMES),) if index.now > day.deadline else ()
+        delivered = _delivered(index, day, done)
+        return (Timeliness.MET_LATE if delivered.is_late else Timeliness.MET), (delivered,)
+    overdue = (overdue_reason(index, day),) if index.now > day.deadline else ()
     if checks := pending_checks(index, day):
-        pending = tuple(Reason(check.text) for check in checks)
+        pending = tuple(CheckPending(check.check, check.text) for check in checks)
         if overdue:
             return Timeliness.BREACHED, (*overdue, *pending)
         failing = any(check.since is not None for check in checks)
-        return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), (Reason("its jobs are done"), *pending)
-    unproved = _unproved(index, day)
-    if unproved:
-        return Timeliness.NO_ESTIMATE, (Reason(unproved),)
+        return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), (JobsDone(), *pending)
+    if unproved := _unproved(index, day):
+        return Timeliness.NO_ESTIMATE, (unproved,)
     if overdue:
         return Timeliness.BREACHED, (*overdue, *_because(threat))
-    if held := held_too_long_text(index, day):
-        return Timeliness.WILL_MISS, (Reason(held),)
+    if held := held_too_long(index, day):
+        return Timeliness.WILL_MISS, (held,)
     if threat is not None and threat.waits_for_restart:
         return _threatened(index, day, threat)
     unverified = _unverified(index, day) if threat is None else ()
@@ -187,48 +199,42 @@ def timeliness_of(
 def _by_forecast(
     index: EstateIndex, day: ServiceForecast, finish: FinishTimes, threat: Threat | None
 ) -> tuple[Timeliness, tuple[Reason, ...]]:
-    text = f"expected {zoned_time(round_up_to_minute(finish.p50), day.service.zone, index.now)}"
-    if finish.p50 > day.deadline:
-        text += ", after its deadline"
-    expected, why = Reason(text, ReasonKind.FINISH), list[Reason]()
+    expected = FinishExpected(round_up_to_minute(finish.p50), is_late=finish.p50 > day.deadline)
+    why = list[Reason]()
     if day.odds is None:
         status = Timeliness.WILL_MISS if finish.p50 > day.deadline else Timeliness.ON_TIME
     else:
         estate, name = index.estate, day.service.name
         alarm = risk_alarm_of(day.service.risk, day.service.promise.false_alarm_days, estate.peaks.get(name, ()))
         status = judge_risk(day.odds.late, alarm.late, estate.last_verdicts.get(day.key))
-        why += [Reason(day.odds.why)] if day.odds.why else []
+        why += [LateBecause(day.odds.why)] if day.odds.why else []
         if day.odds.late >= MIN_SHOWN_P_LATE or status is not Timeliness.ON_TIME:
             expected = replace(expected, p_late=round(day.odds.late, 4))
             distrust = distrust_reason(estate.tallies, name)
-            why += [Reason(f"{NOT_TRUSTED}: {distrust}")] if distrust else []
+            why += [ForecastDistrusted(distrust)] if distrust else []
     if threat is not None and status is Timeliness.ON_TIME:
         status = Timeliness.AT_RISK  # until it is good: a restart proves nothing
     return status, (expected, *why, *_because(threat))
 
 
 def _threatened(index: EstateIndex, day: ServiceForecast, threat: Threat) -> tuple[Timeliness, tuple[Reason, ...]]:
-    budget, zone, cause = threat.budget, day.service.zone, threat.cause
-    restart, kind = _restart_text(index, threat), ReasonKind.TEXT if threat.then else ReasonKind.TIMES
+    budget, repair = threat.budget, _repair(index, threat)
     if budget is None or budget.act_by is None or budget.green_by is None:
         missing, *advice = _missing(index, day)
-        unknown = replace(missing, text=f"act-by unknown: {missing.text.removeprefix('no estimate: ')}")
         starts = budget.starts if budget is not None else ()
-        timed = ((start.stale_from, start.at) for start in starts if start.stale_from is not None)
-        _, at = min((start for start in timed if start[0] > index.now), default=(index.now, ""))
-        until = f"before {at}" if at else "now"
-        return Timeliness.AT_RISK, (Reason(f"{restart} {until}", kind), unknown, *advice, *starts)
-    after = budget.starts
+        before = min((start.at for start in stale_starts(starts) if start.at > index.now), default=None)
+        unknown = replace(missing, of_act_by=True)
+        return Timeliness.AT_RISK, (replace(repair, before=before), unknown, *advice, *starts)
+    after: tuple[Reason, ...] = budget.starts
     if day.odds is not None and day.odds.late >= MIN_SHOWN_P_LATE and day.odds.why:
-        after = (*after, Reason(day.odds.why, p_late=round(day.odds.late, 4)))
-    act_by, green_by = (zoned_time(at, zone, index.now) for at in (budget.act_by, budget.green_by))
+        after = (*after, LateBecause(day.odds.why, round(day.odds.late, 4)))
     was = index.estate.last_verdicts.get(day.key)
     if has_passed(budget.act_by, index.now, was if day.odds is not None else None):
         return Timeliness.WILL_MISS if _is_lost(day, was) else Timeliness.AT_RISK, (
-            Reason(f"{cause}: its act-by {act_by} has passed", ReasonKind.TIMES),
+            ActByPassed(threat.cause, budget.act_by),
             *after,
         )
-    return Timeliness.AT_RISK, (Reason(f"{restart} by {act_by}, green by {green_by}", kind), *after)
+    return Timeliness.AT_RISK, (replace(repair, act_by=budget.act_by, green_by=budget.green_by), *after)
 
 
 def _is_lost(day: ServiceForecast, was: LastVerdict | None) -> bool:
@@ -237,15 +243,21 @@ def _is_lost(day: ServiceForecast, was: LastVerdict | None) -> bool:
     return day.odds is None or (misses(day.odds.late, before) and misses(day.odds.late_if_restarted(), before))
 
 
-def _restart_text(index: EstateIndex, threat: Threat) -> str:
-    """The jobs to restart, the broken upstream first: "restart load, then mart and 2 more", "load: restart"."""
-    if threat.then:
-        rest = f" and {len(threat.then) - 1} more" if len(threat.then) > 1 else ""
-        return f"{threat.verb} {threat.cause}, then {threat.then[0]}{rest}"
+def _repair(index: EstateIndex, threat: Threat) -> RepairNeeded:
+    """The jobs to restart, the broken upstream first; without a verb if no restart helps."""
     if threat.budget is None:
-        return f"{threat.cause}: a person must act"
-    first = index.name(threat.budget.job_id)
-    return f"{threat.cause}: {threat.verb}{'' if first == threat.cause else f' {first}'}"
+        return RepairNeeded(threat.cause, threat.verb if threat.then else "", then=threat.then)
+    return RepairNeeded(threat.cause, threat.verb, index.name(threat.budget.job_id), threat.then)
+
+
+def _delivered(index: EstateIndex, day: ServiceForecast, done: datetime) -> Delivered:
+    delivered = Delivered(done, done > day.deadline, partial_text(index, day))
+    unseen = None if delivered.partial else unseen_input(index, day, done)
+    if unseen is None:
+        return delivered
+    target = index.estate.targets.get(unseen.target_id)
+    where: Text = (*out_of_reach(target, index.now).state, ", ") if target is not None else ()
+    return replace(delivered, unseen=(*where, f"result of {index.name(unseen.id)} not seen"))
 
 
 def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:
@@ -264,60 +276,44 @@ def unobserved_on(index: EstateIndex, day: ServiceForecast) -> str:
     return ""
 
 
-def _unproved(index: EstateIndex, day: ServiceForecast) -> str:
+def _unproved(index: EstateIndex, day: ServiceForecast) -> ResultUnproved | None:
     for end in day.ends:
         node = day.nodes.get(end)
         run = node.run if node is not None and node.how is NodeState.OVER else None
         if run is not None and run.state is RunState.UNKNOWN:
-            return f"{index.name(end)} has run; its source does not prove how it ended"
-    return ""
+            return ResultUnproved(index.name(end))
+    return None
 
 
-def _missing(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
+def _missing(index: EstateIndex, day: ServiceForecast) -> tuple[NoEstimate, *tuple[DeclareDuration, ...]]:
     """Why there is no estimate, and how to give one."""
     for node in day.unfinished():
         known = index.estimate(node.job_id)
         name, run = index.name(node.job_id), node.run
         if node.how is NodeState.UNKNOWN:
             if run is not None and run.state is RunState.HELD:
-                return (Reason(f"no estimate: {name} is held ({run.reason})"),)
-            return (Reason(f"no estimate: {name} starts neither by the clock nor after another job"),)
+                return (NoEstimate(name, held=run.reason),)
+            return (NoEstimate(name),)
         if known.source is EstimateKind.NONE:
-            runs = f"{known.runs} run{'s' * (known.runs != 1)}"
-            advice = Reason(f'declare its duration: expected = "…" in [jobs."{name}"]', ReasonKind.ADVICE)
-            return Reason(f"no estimate: {name} has {runs}, an estimate needs {MIN_RUNS}"), advice
-    return (Reason("no estimate"),)
+            return NoEstimate(name, known.runs, MIN_RUNS), DeclareDuration(name)
+    return (NoEstimate(),)
 
 
 def _unverified(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
-    """The first target out of reach that it still needs: "etl-hosts/db07 unreachable since 03:10 CET, needed from
-    05:00 CET: forecast unverified"."""
-
-    def clock(at: datetime) -> str:
-        return zoned_time(at, day.service.zone, index.now)
-
+    """The first target out of reach that it still needs."""
     for node in day.unfinished():
         target_id = index.job(node.job_id).target_id
         target = index.estate.targets.get(target_id)
         if target is not None and index.is_unseen(index.job(node.job_id)):
             nodes = [pending for pending in day.unfinished() if index.job(pending.job_id).target_id == target_id]
             start = min((at for pending in nodes if (at := pending.at) is not None), default=index.now)
-            due = f", needed from {clock(start)}" if start > index.now else ""
-            text = f"{out_of_reach_text(target, index.now, clock)}{due}: forecast unverified"
-            is_paused = target.paused(index.now)
-            return (Reason(text, ReasonKind.UNPOLLED if is_paused else ReasonKind.UNVERIFIED),)
+            known = out_of_reach(target, index.now)
+            return (replace(known, needed_from=start if start > index.now else None),)
     return ()
 
 
-def _unseen_text(index: EstateIndex, job: JobFacts, zone: str) -> str:
-    """ "etl-hosts/db07 unreachable since 03:10 CET, result of etl-hosts/extract not seen"."""
-    name, target = index.name(job.id), index.estate.targets.get(job.target_id)
-    where = out_of_reach_text(target, index.now, lambda at: zoned_time(at, zone, index.now)) if target else ""
-    return f"{where}, result of {name} not seen".removeprefix(", ")
-
-
 def _because(threat: Threat | None) -> tuple[Reason, ...]:
-    return (Reason(f"cause: {threat.cause}"),) if threat else ()
+    return (CauseKnown(threat.cause),) if threat else ()
 
 
 class MovedStart(NamedTuple):
@@ -355,8 +351,7 @@ def _moved(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
     start = next(moved_starts(index, day), None)
     if start is None:
         return ()
-    starts_at = zoned_time(start.due, day.service.zone, index.now)
-    return (Reason(f"{index.name(start.job_id)} starts {starts_at} by its changed schedule"),)
+    return (ScheduleChanged(index.name(start.job_id), start.due),)
 
 
 def service_days(index: EstateIndex) -> list[ServiceForecast]:
@@ -384,8 +379,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     day = replace(day, path=path_through(index, day, budget.job_id)) if budget is not None else day
     timeliness, reasons = timeliness_of(index, day, done, worst)
     awaits = pending_checks(index, day)
-    given = stale_delivery_text(index, day) if done is None else ""
-    delivery = (Reason(given, ReasonKind.DELIVERY),) if given else ()
+    given = bad_delivery(index, day) if done is None else None
     is_recent = day.deadline > index.now - timedelta(days=1)
     has_forecast = (
         done is None and not awaits and is_recent and not unobserved_on(index, day)
@@ -393,9 +387,9 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
     instance = day.service.name.partition(" #")[2] if day.service.instance is not None else ""
     notes = _extended(day)
     if day.by_order:
-        notes += (Reason(f"without a key, distinguished by their order: {', '.join(day.by_order)}"),)
+        notes += (KnownByOrder(day.by_order),)
     if day.is_unforeseen:
-        notes += (Reason("its simulation failed: this is a sum of usual times, see headway status"),)
+        notes += (NotSimulated(),)
     verdict = ServiceDayVerdict(
         service=day.service.name,
         business_date=day.business_date,
@@ -409,7 +403,7 @@ def service_verdict(index: EstateIndex, day: ServiceForecast, threats: Sequence[
         incident_key=worst.key if worst else None,
         sources=tuple(index.estimate(job_id) for job_id in day.path),
         path=day.path,
-        reasons=(*delivery, *reasons, *(() if done else _moved(index, day)), *notes),
+        reasons=(*((given,) if given else ()), *reasons, *(() if done else _moved(index, day)), *notes),
         promised=day.promised,
         agreed=sla_deadline(day.service, day.business_date, day.promised or day.deadline),
         extension=day.extended.text if day.extended else "",
@@ -482,9 +476,7 @@ def _runs_read(day: ServiceForecast) -> tuple[int, ...]:
 def _extended(day: ServiceForecast) -> tuple[Reason, ...]:
     if day.extended is None or day.promised is None:
         return ()
-    zone = day.service.zone
-    deadline, promised = zoned_time(day.deadline, zone, day.promised), zoned_time(day.promised, zone)
-    return (Reason(f"deadline {deadline}, extended from {promised} {day.extended.text}"),)
+    return (DeadlineExtended(day.deadline, day.promised, day.extended.text),)
 
 
 def whole_second(at: datetime | None) -> datetime | None:

@@ -15,7 +15,8 @@ from console.control.snapshot.runs import has_no_clock
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import JobFacts, ServiceFacts
 from console.domain.promise import DeadlineExtension
-from console.domain.service import Reason, Timeliness, service_of_instance
+from console.domain.reason import NoPromise
+from console.domain.service import Timeliness, service_of_instance
 from console.timing.business_dates import business_date_of
 from console.timing.calendars import counts, exclusion_reason, is_start_expected
 from console.timing.durations import TICK
@@ -166,7 +167,9 @@ def excluded_dates(index: EstateIndex) -> Iterator[ServiceDayVerdict]:
         for day in _dates(index, service):
             if not counts(calendar, day):
                 deadline, reason = latest_deadline(service, day), exclusion_reason(calendar, day)
-                yield ServiceDayVerdict(service.name, day, deadline, Timeliness.NO_PROMISE, reasons=(Reason(reason),))
+                yield ServiceDayVerdict(
+                    service.name, day, deadline, Timeliness.NO_PROMISE, reasons=(NoPromise(reason),)
+                )
 
 
 def _dates(index: EstateIndex, service: ServiceFacts) -> Iterator[date]:

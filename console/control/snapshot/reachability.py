@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from connectors.sdk.states import STOPPED
 from console.domain.estate import Estate, EvaluationSettings, JobFacts, TargetFacts
+from console.domain.reason import OutOfReach
 from console.text.cleaning import clean_line
 
 NO_STATUS_REASONS = {
@@ -48,14 +48,12 @@ def is_out_of_reach(target: TargetFacts | None, now: datetime, settings: Evaluat
     return now - target.last_ok_at > settings.stale_polls * target.poll_every
 
 
-def out_of_reach_text(target: TargetFacts, now: datetime, clock: Callable[[datetime], str]) -> str:
-    """ "etl-hosts/db07 unreachable since 03:10", "warehouse refuses Headway since 03:10", "warehouse not polled until
-    06:13, paused by mara" while its polls are paused; "not seen" while a poll has not ended."""
+def out_of_reach(target: TargetFacts, now: datetime) -> OutOfReach:
     name, since = clean_line(f"{target.system}/{target.name}"), target.failing_since or target.last_ok_at
     if (pause := target.paused(now)) is not None:
-        return f"{name} not polled until {clock(pause.until)}, paused by {pause.by or 'somebody'}"
+        return OutOfReach(name, "", None, pause.until, pause.by or "somebody")
     status = NO_STATUS_REASONS.get(target.error_kind, "unreachable") if target.failing_since else "not seen"
-    return f"{name} {status}{f' since {clock(since)}' if since is not None else ''}"
+    return OutOfReach(name, status, since)
 
 
 def endpoint_key(target: TargetFacts) -> str | int:

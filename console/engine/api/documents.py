@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from console.control.explain.lineage import LineageReach, services_below
 from console.domain.dependency import LineageJob
 from console.domain.filter import FILTER_FIELDS, JobFilter, argument_terms, name_terms, parse_terms
+from console.domain.ids import utc_minute
 from console.domain.incident import IncidentRow
-from console.domain.service import Reason, ServiceView, Timeliness, is_unverified
+from console.domain.reason import NoPromise, NotEvaluated, Reason, reason_document, reasons_text
+from console.domain.service import ServiceView, Timeliness, is_unverified
 from console.store.errors import MAX_CANDIDATES
-from console.store.queries.services import NOT_EVALUATED
 
 if TYPE_CHECKING:
     from console.store.queries import Queries
@@ -32,10 +33,14 @@ def json_text(document: Any, indent: int | None = None) -> str:
 def _json_default(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    slots = getattr(value, "__dataclass_fields__", None)
-    if slots is not None:
-        return {name: getattr(value, name) for name in slots}
-    return str(value)
+    if isinstance(value, Reason):
+        return reason_document(value)
+    return fields_of(value) if is_dataclass(value) else str(value)
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, not those of its parts."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def services_on(reads: Queries, name: str | None, business_date: str | None) -> list[ServiceView]:
@@ -45,7 +50,7 @@ def services_on(reads: Queries, name: str | None, business_date: str | None) -> 
 
 
 def _not_expected(service: ServiceView, reads: Queries) -> ServiceView:
-    if not service.calendar or service.reason != NOT_EVALUATED:
+    if not service.calendar or service.reasons != (NotEvaluated(),):
         return service
     from console.timing.calendars import counts, exclusion_reason  # noqa: PLC0415 - for start-up time
 
@@ -53,13 +58,13 @@ def _not_expected(service: ServiceView, reads: Queries) -> ServiceView:
     if calendar is None or counts(calendar, day):
         return service
     reason = exclusion_reason(calendar, day)
-    return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reasons=(Reason(reason),))
+    return replace(service, timeliness=Timeliness.NO_PROMISE.value, data_state="", reasons=(NoPromise(reason),))
 
 
 def service_document(service: ServiceView) -> dict[str, Any]:
     """A service as data; a date without a promise has no deadline."""
-    document = asdict(service) | {
-        "reason": service.reason,
+    document = fields_of(service) | {
+        "reason": reasons_text(service.reasons, utc_minute),
         "is_unverified": is_unverified(service),
         "repair_case": service.repair_case,
     }

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from console.domain.ids import instant, micros, optional_instant
-from console.domain.service import MAX_LEAD, Reason, ServiceView, instance_name
+from console.domain.reason import NoSubmission, NotEvaluated, Reason, UnknownJobs
+from console.domain.service import MAX_LEAD, ServiceView, instance_name
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import UNKNOWN_JOBS_KEY, parse_unknown_jobs, unknown_by_service
@@ -40,7 +41,6 @@ _OPEN = (
     " IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
 )
 
-NOT_EVALUATED = "not judged yet"
 """The reason of a service day before its first evaluation."""
 JobPromise = tuple[int, int | None]
 """Deadline (µs since 1970), slack (µs; None without an estimate)."""
@@ -199,7 +199,7 @@ class ServiceQueries(ContextQueries):
         for row, business_date, day in shown:
             view = _service(row, business_date, day, names, incidents)
             if text := unknown.get(view.name):
-                view = replace(view, trouble=view.trouble or text, reasons=(*view.reasons, Reason(text)))
+                view = replace(view, trouble=view.trouble or text, reasons=(*view.reasons, UnknownJobs(text)))
             views.append(view)
         return views
 
@@ -283,9 +283,9 @@ def _service(
         deadline, cutoff = time.fromisoformat(row.deadline), time.fromisoformat(row.cutoff)
         due_date = business_date + timedelta(days=days_after(row.promise) + (deadline < cutoff))
         due = datetime.combine(due_date, deadline, ZoneInfo(row.zone)).astimezone(UTC)
-        timeliness, reason = "no_estimate", NOT_EVALUATED
+        timeliness, reason = "no_estimate", cast(Reason, NotEvaluated())
         if is_end_to_end(row.promise):
-            timeliness, reason = "no_promise", "no submission yet"
+            timeliness, reason = "no_promise", NoSubmission()
         return ServiceView(
             **about,
             title=title,
@@ -293,7 +293,7 @@ def _service(
             deadline=due,
             promised=due,
             timeliness=timeliness,
-            reasons=(Reason(reason),),
+            reasons=(reason,),
         )
     incident = open_incidents.get(day.incident_id or 0)
     return from_row(

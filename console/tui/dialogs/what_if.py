@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 
 from console.domain.forecast import WhatIfOutcome, WhatIfView, parse_what_if
 from console.domain.job import JobView
-from console.domain.service import format_risk
+from console.domain.probability import format_risk
 from console.text.cleaning import clean_line
 from console.timing.durations import time_of_day
 from console.tui.dialogs.ask import AskScreen

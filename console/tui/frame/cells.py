@@ -69,6 +69,10 @@ class RenderContext(NamedTuple):
         """A period key with its instant, if it has one, as `stamp` writes it."""
         return formats.localized(key, self.stamp)
 
+    def zoned(self, at: datetime) -> str:
+        """The instant in the selected zone, which the header names."""
+        return self.due(at) + self.other_zone(at)
+
     def localized(self, text: str, near: datetime | None = None, zone: str = "") -> str:
         """The text of the engine or a scheduler with its UTC times ("2026-11-20T09:00:00Z", "05:47 UTC") and those of
         the services' zone, or of `zone`, in the selected zone, which the header names. A time without a date is near

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
 from console.control.incidents.verdict import job_label
-from console.domain.service import format_risk
+from console.domain.probability import format_risk
 from console.domain.timeline import TimelineView
 from console.tui.frame.cells import RenderContext, passed
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of

@@ -157,7 +157,7 @@ def _service(view: ServiceView, wall: WallboardState, ctx: RenderContext, width:
         taken = f"{ctx.sign('taken')} {view.acknowledged_by}  " if view.acknowledged_by else ""
         runs += [
             (taken, "ok"),
-            (ctx.localized(unverified_text(view), zone=view.zone), "warn") if is_blind else (cause_text(view), "plain"),
+            (unverified_text(view, ctx.zoned), "warn") if is_blind else (cause_text(view), "plain"),
         ]
     return [(text, "dim" if is_old and own != "bad" else own) for text, own in runs]
 

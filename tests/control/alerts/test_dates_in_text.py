@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from console.control.expectations.expected_runs import expect_runs
 from console.control.snapshot.estate_index import EstateIndex
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.finding import DetectionRule
+from console.domain.reason import reasons_text
+from console.timing.formats import zoned_time
 from tests.control.detection.test_rules import past
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, run, service, target
@@ -90,9 +93,8 @@ def test_the_clock_of_a_downstream_names_its_day_in_the_evening_before() -> None
     known = estate(extract, load, runs=[failed], feeds=feeds(extract, load), services=[service("daily", "06:30", load)])
     for clock, day in (("22:40", "20 Nov "), ("00:10", "")):
         [incident] = evaluate(known, at(clock)).incidents
-        assert (
-            f"{day}04:00 UTC load starts: reads stale data unless fixed before, then rerun"
-            == incident.services[0].reason
+        assert f"{day}04:00 UTC load starts: reads stale data unless fixed before, then rerun" == reasons_text(
+            incident.services[0].reasons, partial(zoned_time, zone="UTC", near=at(clock))
         )
 
 

@@ -28,11 +28,13 @@ from console.domain.calendar import MaintenanceWindow
 from console.domain.decision import IncidentDecision
 from console.domain.estate import CancelFacts, EvaluationSettings, JobFacts, RepairFacts
 from console.domain.name_pattern import name_matcher
-from console.domain.service import ReasonKind, Timeliness
+from console.domain.reason import NativeStart
+from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from console.domain.switches import Modes, SwitchState
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
+from tests.reasons import reason_of
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="etl")
 LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
@@ -832,7 +834,7 @@ def test_the_start_that_limits_a_repair_is_the_last_in_time_of_a_job_that_starts
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:10", 2), exit_code=3)
     sent_at(ledger, "03:12")
     assert "load  06:00        last start in time" in only(ledger).notices[0].body
-    [reason] = [reason for reason in only(ledger).services[0].reasons if reason.kind is ReasonKind.NATIVE_START]
+    [reason] = [reason for reason in only(ledger).services[0].reasons if isinstance(reason, NativeStart)]
     assert reason.is_last
 
 
@@ -1489,7 +1491,7 @@ def test_an_announced_wait_of_a_source_concerns_its_own_routes() -> None:
     assert [("opened", "default")] == sent_at(ledger, "03:02")
     [affected_service] = only(ledger).services
     assert (Timeliness.AT_RISK, None) == (affected_service.timeliness, affected_service.act_by)
-    assert "restart" not in ledger.day("daily").reason
+    assert "restart" not in reason_of(ledger.day("daily"))
     ledger.target(2, failing_since=None, last_ok_at=at("03:04"), error="", error_kind="")
     assert [("recovered", "default")] == sent_at(ledger, "03:05")
 
@@ -1549,7 +1551,7 @@ def test_no_act_by_passes_of_what_goes_on_as_far_as_anybody_knows(kind: str, has
     ledger.target(2, failing_since=at("03:30"), last_ok_at=at("03:30"), error="broken", error_kind=kind)
     ledger.evaluate("06:05")
     day = ledger.day("daily")
-    assert has_passed is ("its act-by 06:00 UTC has passed" in day.reason)
+    assert has_passed is ("its act-by 06:00 UTC has passed" in reason_of(day))
     assert has_passed is (day.act_by is not None)
 
 

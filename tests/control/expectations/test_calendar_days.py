@@ -17,6 +17,7 @@ from console.domain.promise import DeadlineRule, Promise
 from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from tests.factories import at, estate, job, run, service, target
+from tests.reasons import reason_of
 
 WEEKENDS = Calendar("weekends", weekdays=(5, 6))
 NIGHT_CLOSED = Calendar("closed", weekdays=tuple(range(7)), closed=(date(2026, 11, 19),))
@@ -66,7 +67,7 @@ def test_a_service_has_no_promise_on_a_date_that_does_not_count() -> None:
         for service_day in decisions.service_days
     ]
     left_out = decisions.service_days[-1]
-    assert "no promise for 2026-11-19: calendar closed, named closed; the next is for 2026-11-20" == left_out.reason
+    assert "no promise for 2026-11-19: calendar closed, named closed; the next is for 2026-11-20" == reason_of(left_out)
     assert (None, None, None, "", ()) == (
         left_out.expected_at, left_out.act_by, left_out.incident_key, left_out.cause, left_out.awaits,
     )  # fmt: skip
@@ -78,7 +79,7 @@ def test_a_service_whose_calendar_has_no_more_days_says_so() -> None:
     past = Calendar("past", weekdays=(), opened=(date(2020, 1, 1),))
     days = evaluate(estate(extract, services=[promised], declared=Declared(calendars=(past,))), at("05:00"))
     assert {Timeliness.NO_PROMISE} == {service_day.timeliness for service_day in days.service_days}
-    assert days.service_days[0].reason.endswith("none within five years")
+    assert reason_of(days.service_days[0]).endswith("none within five years")
 
 
 def test_a_failure_on_a_date_without_a_promise_affects_no_service() -> None:

@@ -15,6 +15,7 @@ from console.domain.estate import DependencyFacts
 from console.domain.service import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, gate, job, minutes, service, target, wanting
+from tests.reasons import reason_of
 
 EU = job(1, "feeds/eu", "03:00", expected=minutes(10))
 US = job(2, "feeds/us", "03:10", expected=minutes(10))
@@ -91,11 +92,11 @@ def test_partial_data_is_carried_down_and_the_service_is_delivered_partial_until
     text = "read feeds/eu of 2026-11-19, which was partial"
     assert [text, text] == [ledger.state(RATES, "04:00").partial_input, ledger.state(REPORT, "05:00").partial_input]
     assert (Timeliness.MET, "partial") == service_timeliness(ledger)
-    assert f"delivered 05:20 UTC, partial: {text}" == ledger.day("daily").reason
+    assert f"delivered 05:20 UTC, partial: {text}" == reason_of(ledger.day("daily"))
     ledger.run(EU, "03:00", DONE, **ended("05:40", 5))
     ledger.evaluate("05:50")
     assert "stale" == ledger.day("daily").data_state  # there is better data now, and it has not read that
-    assert ledger.day("daily").reason.startswith(
+    assert reason_of(ledger.day("daily")).startswith(
         "delivered 05:20 UTC, stale: it read what its upstream had not finished"
     )
     ledger.run(RATES, "04:00", DONE, **ended("05:50", 5))
@@ -112,12 +113,14 @@ def test_what_was_delivered_stale_is_called_so_and_breaks_its_promise_unless_it_
     ledger.run(REPORT, "05:00", DONE, **ended("05:00", 20))
     ledger.evaluate("05:30")
     assert "stale" == ledger.day("daily").data_state
-    assert ledger.day("daily").reason.startswith("delivered 05:20 UTC, stale")
+    assert reason_of(ledger.day("daily")).startswith("delivered 05:20 UTC, stale")
     [affected_service] = ledger.incident().services
-    assert affected_service.reason.startswith("delivered 05:20 UTC, stale: it read what its upstream had not finished")
+    assert reason_of(affected_service).startswith(
+        "delivered 05:20 UTC, stale: it read what its upstream had not finished"
+    )
     ledger.evaluate("06:31")
     assert (Timeliness.BREACHED, "stale") == service_timeliness(ledger)
-    assert "; not delivered with good data by 06:30 UTC" in ledger.day("daily").reason
+    assert "; not delivered with good data by 06:30 UTC" in reason_of(ledger.day("daily"))
 
 
 @pytest.mark.parametrize("cause", ["hangs", "runs again", "has not started"])

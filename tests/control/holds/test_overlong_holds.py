@@ -20,6 +20,7 @@ from console.domain.service import Timeliness
 from console.forecast.forecaster import Forecaster
 from tests.factories import NIGHT, at, estate, job, minutes, run, service
 from tests.forecast.test_forecast import CHAIN, EXTRACT, LOAD, MART, PROMISE, done
+from tests.reasons import reason_of
 
 BY_SUMS, BY_SIMULATION = None, Forecaster()
 EVERY = pytest.mark.parametrize("foresee", [BY_SUMS, BY_SIMULATION], ids=["sums", "simulation"])
@@ -67,7 +68,7 @@ def test_a_hold_beyond_the_last_start_will_miss(foresee: Forecaster | None, now:
     assert Timeliness.WILL_MISS is verdict.timeliness
     assert at("11:20") == verdict.expected_at
     held_by = "warehouse/load is held by mara: disk swap (hold headway-1)"
-    assert f"{held_by} until 09:50 UTC: too late for 06:30 UTC" == verdict.reason
+    assert f"{held_by} until 09:50 UTC: too late for 06:30 UTC" == reason_of(verdict)
     if foresee is not None:
         assert 1.0 == verdict.p_late
 
@@ -105,7 +106,7 @@ def test_a_pause_at_the_source_has_no_end(foresee: Forecaster | None) -> None:
     over = held("03:00", state=HoldState.RELEASED, ended_at=at("02:55"))
     verdict = forecast_under_hold(foresee, over, load=paused)
     assert (Timeliness.WILL_MISS, None) == (verdict.timeliness, verdict.expected_at)
-    assert "warehouse/load is paused at its source: too late for 06:30 UTC" == verdict.reason
+    assert "warehouse/load is paused at its source: too late for 06:30 UTC" == reason_of(verdict)
 
 
 @EVERY

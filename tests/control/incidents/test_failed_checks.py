@@ -13,6 +13,7 @@ from console.domain.service import Timeliness
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, job, service
+from tests.reasons import reason_of
 
 PUBLISH = job(1, "etl-hosts/db07:publish", "03:10")
 OTHER = job(2, "etl-hosts/db07:other", "03:10")
@@ -45,7 +46,7 @@ def test_a_service_whose_jobs_are_done_waits_for_the_check() -> None:
     ledger.evaluate("03:21")
     day = ledger.day("supply-plan")
     assert (day.timeliness, day.delivered_at, day.awaits) == (Timeliness.ON_TIME, None, ("supply-rows",))
-    assert day.reason == "its jobs are done; check supply-rows: not run since its jobs were done"
+    assert reason_of(day) == "its jobs are done; check supply-rows: not run since its jobs were done"
     assert (None, None) == (day.expected_at, day.late_at)
     assert () == ledger.decisions.incidents
 
@@ -101,7 +102,7 @@ def test_past_the_deadline_it_is_breached_with_the_check_as_its_reason() -> None
     ledger.evaluate("06:32")
     day = ledger.day("supply-plan")
     assert day.timeliness is Timeliness.BREACHED
-    assert day.reason == "not delivered by 06:30 UTC; check supply-rows: 12 rows, fewer than 100"
+    assert reason_of(day) == "not delivered by 06:30 UTC; check supply-rows: 12 rows, fewer than 100"
 
 
 def test_a_check_that_never_ran_is_the_cause_once_the_deadline_is_over() -> None:

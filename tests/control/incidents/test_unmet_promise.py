@@ -24,6 +24,7 @@ from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, 
 from tests.forecast.test_back_test import DAILY, estate_of, pasts, slow
 from tests.forecast.test_back_test import EXTRACT as FIRST
 from tests.forecast.test_back_test import LOAD as SECOND
+from tests.reasons import reason_of
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", Schedule("none"), target_id=2, expected=minutes(20))
@@ -89,7 +90,7 @@ def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
     assert [] == kinds(ledger)
     day = ledger.day("supply-plan")
     reason = "its deadline was before the first poll of etl-hosts/db07: not counted"
-    assert (Timeliness.NO_ESTIMATE, reason, None) == (day.timeliness, day.reason, day.expected_at)
+    assert (Timeliness.NO_ESTIMATE, reason, None) == (day.timeliness, reason_of(day), day.expected_at)
     ledger.target(2, first_ok_at=at("06:20"))
     ledger.evaluate("07:00")
     assert [AlertKind.OPENED] == kinds(ledger)
@@ -328,9 +329,9 @@ def test_the_job_that_lost_the_minutes_is_named_as_why_does_not_the_last_one_of_
     assert "etl/extract" == day.cause
     assert (
         now > "06:10"
-        or " % risk of being late: expected 07:05 UTC, after its deadline; etl/extract took 2h10m, " in day.reason
+        or " % risk of being late: expected 07:05 UTC, after its deadline; etl/extract took 2h10m, " in reason_of(day)
     )
-    assert day.reason.endswith("; cause: etl/extract")
+    assert reason_of(day).endswith("; cause: etl/extract")
     (notice,) = incident.notices
     assert ": extract has not finished, expected 07:" in notice.plain_title
 
@@ -350,7 +351,7 @@ def test_a_service_at_risk_is_notified_once_the_alarm_is_within_its_budget(
 ) -> None:
     decisions = slow_extraction("05:30", time(7, 7), peaks)
     (day,) = (service_day for service_day in decisions.service_days if service_day.business_date == NIGHT)
-    assert Timeliness.AT_RISK is day.timeliness, day.reason
+    assert Timeliness.AT_RISK is day.timeliness, reason_of(day)
     tonight = [incident for incident in decisions.incidents if incident.business_date == NIGHT]
     assert is_reported is bool(tonight)
     for incident in tonight:
@@ -373,7 +374,7 @@ def test_a_start_that_its_changed_schedule_delays_beyond_the_deadline_is_offered
     text = "Supply plan is expected after its deadline 06:30 UTC: start warehouse/load now"
     incident = ledger.incident()
     assert [f"{text}: its changed schedule starts it 08:35 UTC"] * 2 == [incident.title, incident.reason]
-    assert "warehouse/load starts 08:35 UTC by its changed schedule" in ledger.day("supply-plan").reason
+    assert "warehouse/load starts 08:35 UTC by its changed schedule" in reason_of(ledger.day("supply-plan"))
 
 
 def moved_to_a_start_that_has_passed(seen_at: str = "02:59") -> Ledger:
@@ -392,9 +393,9 @@ def test_a_start_moved_to_an_earlier_minute_that_has_passed_is_offered_at_once()
     assert f"{text}: its changed schedule starts it 21 Nov 02:57 UTC" == ledger.incident().title
     day = ledger.day("supply-plan")
     assert Timeliness.WILL_MISS is day.timeliness
-    assert "warehouse/load starts 21 Nov 02:57 UTC by its changed schedule" in day.reason
+    assert "warehouse/load starts 21 Nov 02:57 UTC by its changed schedule" in reason_of(day)
     tomorrow = next(service_day for service_day in ledger.decisions.service_days if service_day.business_date > NIGHT)
-    assert (Timeliness.ON_TIME, False) == (tomorrow.timeliness, "changed schedule" in tomorrow.reason)
+    assert (Timeliness.ON_TIME, False) == (tomorrow.timeliness, "changed schedule" in reason_of(tomorrow))
 
 
 def test_a_start_moved_earlier_that_was_ahead_when_the_change_was_seen_is_awaited() -> None:
@@ -422,7 +423,7 @@ def test_a_start_that_its_changed_schedule_delays_within_the_deadline_is_a_reaso
     ledger = moved_night("05:00")
     ledger.evaluate("03:11")
     assert [] == kinds(ledger)
-    assert "warehouse/load starts 05:00 UTC by its changed schedule" in ledger.day("supply-plan").reason
+    assert "warehouse/load starts 05:00 UTC by its changed schedule" in reason_of(ledger.day("supply-plan"))
 
 
 def test_a_moved_start_whose_upstream_still_runs_is_not_offered() -> None:

@@ -19,7 +19,8 @@ from console.control.incidents.verdict import (
     step_text,
 )
 from console.domain.incident import AffectedServiceView, blocked_reason, open_reason
-from console.domain.service import Reason, ReasonKind, RepairCase
+from console.domain.reason import NativeStart, StartEffect, from_json, to_json
+from console.domain.service import RepairCase
 from tests.tui.fake_reads import EXTRACT, draft, incident, plan_of
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
@@ -158,7 +159,7 @@ def test_an_incident_that_closes_with_the_next_start_asks_for_no_restart() -> No
 
 
 def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() -> None:
-    start = Reason("", ReasonKind.NATIVE_START, job="load", stale_from=NOW + HOUR)
+    start = NativeStart("load", NOW + HOUR, StartEffect.READS_STALE)
     assert next_start_text([start], NOW, clock) == " before 04:13 (next start of load)"
     assert next_start_text([replace(start, is_last=True)], NOW, clock) == " before 04:13 (last start of load in time)"
-    assert Reason.from_json(replace(start, is_last=True).as_json()).is_last
+    assert from_json(to_json(replace(start, is_last=True))) == replace(start, is_last=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,11 +18,14 @@ from console.domain.dependency import DependencyOrigin
 from console.domain.estate import JobFacts, RunFacts
 from console.domain.history import NO_ESTIMATE, EstimateBasis, EstimateKind
 from console.domain.job import Safety
-from console.domain.service import Reason, Timeliness, reason_lines
+from console.domain.reason import NativeStart, UnknownReason, from_json, reason_lines, stale_starts, to_json
+from console.domain.service import Timeliness
 from console.forecast.forecaster import Forecaster
+from console.timing.formats import zoned_time
 from tests.control.ledger import Ledger, ended
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
 from tests.forecast.test_simulation import past
+from tests.reasons import reason_of
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
@@ -57,7 +61,7 @@ def affected_service(
 
 def clocks(verdict: AffectedServiceVerdict) -> tuple[str, str, str]:
     shown = [f"{instant:%H:%M}" if instant else "" for instant in (verdict.act_by, verdict.green_by)]
-    return shown[0], shown[1], verdict.reason
+    return shown[0], shown[1], reason_of(verdict)
 
 
 def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_time() -> None:
@@ -68,17 +72,18 @@ def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_
 
 def test_a_start_on_stale_data_is_stored_with_its_instant() -> None:
     [start] = affected_service(load(30)).reasons
-    assert start.stale_from == at("04:00")
-    assert Reason.from_json(json.loads(json.dumps(start.as_json()))) == start
-    assert Reason.from_json({**start.as_json(), "stale_from": "04:00"}).stale_from is None, "without a date or offset"
-    [never] = affected_service(load(30, rerun=Safety.NEVER)).reasons
-    assert never.stale_from is None, "nothing is rerun after it"
+    assert [start] == stale_starts([start])
+    assert isinstance(start, NativeStart)
+    assert at("04:00") == start.at
+    assert from_json(json.loads(json.dumps(to_json(start)))) == start
+    assert UnknownReason("native_start") == from_json({**to_json(start), "at": "04:00"}), "without a date or offset"
+    assert [] == stale_starts(affected_service(load(30, rerun=Safety.NEVER)).reasons), "nothing is rerun after it"
 
 
 def test_a_start_stays_one_line_whatever_its_job_is_called() -> None:
     named = job(2, "warehouse/load; verify", "04:00", expected=minutes(30))
     assert ["04:00 UTC  load; verify starts  reads stale data unless fixed before, then rerun"] == reason_lines(
-        affected_service(named).reasons
+        affected_service(named).reasons, partial(zoned_time, zone="UTC", near=at("03:20"))
     )
 
 
@@ -126,13 +131,13 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     fix = 'declare its duration: expected = "…" in [jobs."dwh/mart"]'
     unknown = f"act-by unknown: dwh/mart has 0 runs, an estimate needs 5; {fix}"
     start = "04:00 UTC load starts: reads stale data unless fixed before, then rerun"
-    assert f"hosts/extract: restart before 04:00 UTC; {unknown}; {start}" == result.reason
-    assert at("04:00") == result.reasons[-1].stale_from
+    assert f"hosts/extract: restart before 04:00 UTC; {unknown}; {start}" == reason_of(result)
+    assert [at("04:00")] == [start.at for start in stale_starts(result.reasons)]
     late = affected_service(load(30), third=job(3, "dwh/mart"), now="04:01")
-    assert late.reason.startswith("hosts/extract: restart now; act-by unknown"), "that start has passed"
+    assert reason_of(late).startswith("hosts/extract: restart now; act-by unknown"), "that start has passed"
     earlier = affected_service(load(30), third=job(3, "dwh/mart", "03:50"))
-    assert [at("04:00"), at("03:50")] == [reason.stale_from for reason in earlier.reasons if reason.stale_from]
-    assert earlier.reason.startswith("hosts/extract: restart before 03:50 UTC; act-by unknown")
+    assert [at("04:00"), at("03:50")] == [start.at for start in stale_starts(earlier.reasons)]
+    assert reason_of(earlier).startswith("hosts/extract: restart before 03:50 UTC; act-by unknown")
 
 
 def test_without_a_figure_the_earliest_start_downstream_counts_wherever_it_is() -> None:
@@ -144,8 +149,8 @@ def test_without_a_figure_the_earliest_start_downstream_counts_wherever_it_is() 
     known = estate(EXTRACT, mart, report, export, runs=[FAILED], feeds=deps,
                    services=[service("daily", "06:30", report, export)])  # fmt: skip
     [incident] = evaluate(known, at("03:20")).incidents
-    starts = [reason for reason in incident.services[0].reasons if reason.stale_from is not None]
-    assert [("report", at("04:30"))] == [(start.job, start.stale_from) for start in starts]
+    starts = stale_starts(incident.services[0].reasons)
+    assert [("report", at("04:30"))] == [(start.job, start.at) for start in starts]
 
 
 def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a_history() -> None:
@@ -156,7 +161,7 @@ def test_the_only_deliverer_that_failed_puts_its_service_at_risk_before_it_has_a
     for clock, state in (("03:20", RunState.FAILED), ("03:25", RunState.RUNNING)):
         ledger.run(bare, "03:10", state, started_at=at(clock), **({"ended_at": at(clock)} if not state.is_open else {}))
         verdict = min(ledger.evaluate(clock).service_days, key=lambda service_day: service_day.business_date)
-        entries.append((verdict.timeliness, verdict.reason.partition(";")[0]))
+        entries.append((verdict.timeliness, reason_of(verdict).partition(";")[0]))
     assert [
         (Timeliness.AT_RISK, "hosts/deliver: restart now"),
         (Timeliness.AT_RISK, "no estimate: hosts/deliver has 0 runs, an estimate needs 5"),
@@ -168,8 +173,8 @@ def test_the_cause_that_has_no_figure_itself_is_named_with_its_runs() -> None:
     decisions = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
     ((verdict,),) = (incident.services for incident in decisions.incidents)
     text = "hosts/extract: restart now; act-by unknown: hosts/extract has 0 runs, an estimate needs 5; declare its "
-    assert verdict.reason.startswith(text)
-    assert verdict.reason.endswith('[jobs."hosts/extract"]')
+    assert reason_of(verdict).startswith(text)
+    assert reason_of(verdict).endswith('[jobs."hosts/extract"]')
 
 
 def test_the_source_of_the_schedules_is_stated() -> None:
@@ -182,7 +187,7 @@ def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:
     red = run(2, LOAD, "04:00", RunState.FAILED, **ended("04:00", 5))
     result = affected_service(LOAD, red, now="04:10")
     assert ("04:40", "05:00") == clocks(result)[:2]
-    assert "restart hosts/extract, then warehouse/load by 04:40 UTC, green by 05:00 UTC" == result.reason
+    assert "restart hosts/extract, then warehouse/load by 04:40 UTC, green by 05:00 UTC" == reason_of(result)
 
 
 def test_a_cause_that_did_not_start_is_started_as_its_title_says() -> None:
@@ -192,7 +197,7 @@ def test_a_cause_that_did_not_start_is_started_as_its_title_says() -> None:
         estate(only, runs=[missed], services=[service("daily", "06:30", only)]),
         at("03:20"),
     )
-    assert decisions.incidents[0].services[0].reason.startswith("hosts/extract: start now; act-by unknown")
+    assert reason_of(decisions.incidents[0].services[0]).startswith("hosts/extract: start now; act-by unknown")
 
 
 def test_after_its_deadline_there_is_no_act_by_but_the_breach_is_shown() -> None:
@@ -214,10 +219,10 @@ def test_once_the_root_is_repaired_the_text_names_what_to_restart_now() -> None:
     night.run(EXTRACT, "03:10", RunState.FAILED, started_at=at("03:10"), ended_at=at("03:20"))
     night.run(second, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("04:10"))
     night.evaluate("04:11")
-    assert night.day("daily").reason.startswith("hosts/extract: restart by ")
+    assert reason_of(night.day("daily")).startswith("hosts/extract: restart by ")
     night.run(EXTRACT, "03:10", RunState.SUCCEEDED, started_at=at("04:20"), ended_at=at("04:25"))
     night.evaluate("04:26")
-    assert night.day("daily").reason.startswith("warehouse/load: restart by ")
+    assert reason_of(night.day("daily")).startswith("warehouse/load: restart by ")
 
 
 def test_followers_are_what_is_red_or_stale_from_upstream_to_downstream() -> None:

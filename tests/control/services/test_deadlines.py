@@ -23,6 +23,7 @@ from console.domain.promise import DeadlineExtension, DeadlineRule, Promise, Ser
 from console.domain.service import Timeliness
 from console.timing.zones import business_window, zone_of
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
+from tests.reasons import reason_of
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
 MART = job(2, "dwh/mart", "04:00", expected=minutes(30))
@@ -92,7 +93,7 @@ def test_an_extension_moves_the_judged_deadline_and_preserves_the_promised_and_a
     verdict = of_night(more, "02:00")
     assert (at("05:00"), Timeliness.ON_TIME) == (verdict.deadline, verdict.timeliness)
     assert (at("04:15"), at("04:20"), "by ann: late files") == (verdict.promised, verdict.agreed, verdict.extension)
-    assert verdict.reason.endswith("; deadline 05:00 UTC, extended from 04:15 UTC by ann: late files")
+    assert reason_of(verdict).endswith("; deadline 05:00 UTC, extended from 04:15 UTC by ann: late files")
 
 
 def test_more_time_is_for_its_business_date_alone_and_less_time_is_none() -> None:

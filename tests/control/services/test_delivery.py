@@ -7,9 +7,11 @@ from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import RunFacts, TargetFacts
-from console.domain.service import ReasonKind, Timeliness
+from console.domain.reason import OutOfReach
+from console.domain.service import Timeliness
 from tests.control.ledger import ended
 from tests.factories import at, estate, job, minutes, run, service, target
+from tests.reasons import reason_of
 
 DAG = job(1, "dwh/often", Schedule("debian-cron", "*/15 * * * *"), expected=minutes(10))
 TASK = job(2, "dwh/often.publish", parent_id=DAG.id, expected=minutes(2))
@@ -61,14 +63,14 @@ def test_a_forecast_is_unverified_while_a_target_that_it_needs_is_out_of_reach()
     host = target(1, last_ok_at=at("03:09"), seen_until=at("03:09"), failing_since=at("03:10"))
     service_day = nightly("03:30", host)
     assert Timeliness.ON_TIME is service_day.timeliness
-    assert (
-        "etl-hosts/db07 unreachable since 03:10 UTC, needed from 05:00 UTC: forecast unverified",
-        ReasonKind.UNVERIFIED,
-    ) == (service_day.reasons[0].text, service_day.reasons[0].kind)
+    assert OutOfReach("etl-hosts/db07", "unreachable", at("03:10"), needed_from=at("05:00")) == service_day.reasons[0]
+    assert reason_of(service_day).startswith(
+        "etl-hosts/db07 unreachable since 03:10 UTC, needed from 05:00 UTC: forecast unverified"
+    )
     assert Timeliness.AT_RISK is nightly("04:30", host).timeliness
-    assert "forecast unverified" not in nightly("04:30", host).reason
+    assert "forecast unverified" not in reason_of(nightly("04:30", host))
 
 
 def test_a_forecast_is_verified_while_its_targets_answer() -> None:
     service_day = nightly("03:30", target(1, last_ok_at=at("03:30"), seen_until=at("03:30")))
-    assert ReasonKind.UNVERIFIED not in {reason.kind for reason in service_day.reasons}
+    assert not any(isinstance(reason, OutOfReach) for reason in service_day.reasons)

@@ -17,6 +17,7 @@ from console.domain.estate import Estate, RunFacts
 from console.domain.promise import DeadlineRule, Promise
 from console.domain.service import Timeliness
 from tests.factories import at, estate, feeds, job, minutes, run, service, target
+from tests.reasons import reason_of
 
 NAMES = ("crm/submitted", "kyc/screen", "core/open_account", "cards/order", "mail/welcome", "dwh/report")
 JOBS = [job(number, name, target_id=number, expected=minutes(8), zone="UTC") for number, name in enumerate(NAMES, 1)]
@@ -99,7 +100,7 @@ def test_a_system_without_a_key_is_matched_in_order_with_a_notice() -> None:
     group, other = through("4711", "02:00", keyless=(3,)), through("4712", "02:05", keyless=(3,))
     service_days = verdicts(played(*group, *other), "03:30")
     assert [at("02:58"), at("03:03")] == [service_days[key].delivered_at for key in ("4711", "4712")]
-    assert service_days["4711"].reason.endswith("; without a key, distinguished by their order: cards/order")
+    assert reason_of(service_days["4711"]).endswith("; without a key, distinguished by their order: cards/order")
 
 
 def test_a_submission_without_a_key_is_known_by_its_own_run() -> None:

@@ -21,6 +21,7 @@ from console.forecast.night_graph import NightPoint
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.present import present
+from tests.reasons import reason_of
 
 FAULT = "ArithmeticError: these services cannot be simulated and are forecast by sums of usual durations: supply"
 
@@ -68,11 +69,11 @@ def test_a_service_that_cannot_be_simulated_says_so_and_costs_no_other_its_figur
     reported_services = services(bench)
     assert reported_services["supply"].p_late is None
     assert reported_services["supply"].expected is not None
-    assert reported_services["supply"].reason.endswith(
+    assert reason_of(reported_services["supply"]).endswith(
         "; its simulation failed: this is a sum of usual times, see headway status"
     )
     assert reported_services["alone"].p_late is not None
-    assert "simulation" not in reported_services["alone"].reason
+    assert "simulation" not in reason_of(reported_services["alone"])
 
 
 def test_it_is_trouble_of_the_engines_own_until_it_is_well(bench: Bench, broken: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ class Wavering:
             return day
         p50 = day.deadline + timedelta(minutes=1 if self.late > 0.5 else -1)
         p90 = day.deadline + timedelta(minutes=20 if self.late > 0.1 else -1)
-        odds = ServiceOdds(self.late, self.late, p90, p90, {}, 30, "", (), lambda broken: None, lambda: self.late)
+        odds = ServiceOdds(self.late, self.late, p90, p90, {}, 30, (), (), lambda broken: None, lambda: self.late)
         return replace(day, finish=FinishTimes(p50, p90, p90), odds=odds)
 
 

@@ -14,10 +14,10 @@ from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.states import RunState, Verb
 from console.config.sections import ServiceSettings
 from console.control.incidents.verdict import incident_verdict
-from console.domain.ids import new_action_key
+from console.domain.ids import new_action_key, utc_minute
 from console.domain.plan import PlanDraft
+from console.domain.reason import reasons_text
 from console.domain.request import RequestKind
-from console.domain.service import reasons_text
 from console.engine.api.action_request import ActionRequest, AlreadyRequested
 from console.engine.api.client import EngineClient
 from console.engine.notify.senders import SendResult
@@ -66,7 +66,7 @@ def steps(night: Night) -> list[tuple[str, str, str]]:
 def service_day(night: Night) -> tuple[str, str]:
     """The service's status, and the reason."""
     timeliness, reasons = night.rows("SELECT timeliness, reasons FROM service_day ORDER BY business_date")[0]
-    return str(timeliness), reasons_text(parse_reasons(reasons))
+    return str(timeliness), reasons_text(parse_reasons(reasons), utc_minute)
 
 
 def ends(night: Night, job: str, clock: str, state: RunState, message: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from console.domain.service import Reason
+from console.domain.reason import LateBecause
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -18,7 +18,7 @@ def test_a_service_on_a_date_without_a_promise_says_so_and_has_no_deadline() -> 
     """It looked pending before, with the time that was left."""
     text = "no promise for 2026-11-19: calendar mondays, a Thursday; the next is for 2026-11-23"
     view = service(
-        1, "close", "Monthly close", 2, "06:30", timeliness="no_promise", expected=None, reasons=(Reason(text),)
+        1, "close", "Monthly close", 2, "06:30", timeliness="no_promise", expected=None, reasons=(LateBecause((text,)),)
     )
     render_context = RenderContext(at("03:40"), ZonedClock(), GlyphSet())
     details = dict(

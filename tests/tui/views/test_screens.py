@@ -12,7 +12,7 @@ import pytest
 
 from console.domain.header import EngineView, PausedPlan, UnseenTarget
 from console.domain.job import JobRow
-from console.domain.service import Reason
+from console.domain.reason import LateBecause
 from console.store.errors import StoreMissing
 from console.tui.frame.header_footer import header_segments
 from console.tui.widgets.paint import length_of
@@ -684,7 +684,10 @@ async def test_o_on_a_run_shows_owner_and_runbook_of_its_job(night: Night) -> No
 def _much_to_say(night: Night) -> None:
     view = night.reads.incident_
     reason = "supply-mart starts by the clock at 04:30 " + "and must find every table of the warehouse green " * 4
-    services = (dataclasses.replace(view.services[0], reasons=(Reason(reason + "AT THE END"),)), *view.services[1:])
+    services = (
+        dataclasses.replace(view.services[0], reasons=(LateBecause((reason + "AT THE END",)),)),
+        *view.services[1:],
+    )
     long = "a reason that is so long that it takes nearly the whole of a line of a hundred and twenty cells by itself"
     deliveries = tuple(
         dataclasses.replace(view.deliveries[0], receiver=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")

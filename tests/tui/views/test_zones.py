@@ -12,7 +12,7 @@ import pytest
 from console.config.key_table import SCREENS
 from console.domain.finding import FindingView
 from console.domain.history import NO_ESTIMATE
-from console.domain.service import Reason
+from console.domain.reason import ScheduleChanged
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock, ZoneMode
 from console.tui.frame.glyphs import GlyphSet
@@ -23,7 +23,7 @@ from console.tui.views.runs.overview import run_overview
 from tests.deep import few
 from tests.tui.app.test_confirmation import SCREEN_KEYS, full
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import NOW, ZONE, FakeReads, incident, services
+from tests.tui.fake_reads import NOW, ZONE, FakeReads, at, incident, services
 
 TIME = re.compile(r"(?<![\d:.-])(\d\d:\d\d)(?=[:\s)–·,;]|$)")
 NATIVE = re.compile(r"(daily|every|hourly|at|gone since) (at )?\d\d:…?\d*\S*|│\d\d:\d\d:\d\d .*")
@@ -107,7 +107,7 @@ def test_the_findings_of_a_run_are_in_the_zone_of_its_screen() -> None:
 
 
 def test_the_reasons_of_a_service_of_another_zone_are_in_the_zone_of_the_screen() -> None:
-    changes: dict[str, Any] = {"reasons": (Reason("load starts 12:30 JST"),), "zone": "Asia/Tokyo"}
+    changes: dict[str, Any] = {"reasons": (ScheduleChanged("load", at("04:30")),), "zone": "Asia/Tokyo"}
     view = incident()
     affected = dataclasses.replace(view.services[0], **changes, basis=NO_ESTIMATE)
     view = dataclasses.replace(view, services=(affected,))

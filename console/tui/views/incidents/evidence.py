@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from connectors.sdk.states import ProofLevel, RunEvidence
 from console.domain.finding import rule_text
 from console.domain.forecast import JobForecastView
 from console.domain.incident import AffectedServiceView, IncidentView, MemberView
-from console.domain.service import ReasonKind, format_percent, format_risk
+from console.domain.message import Clock, render
+from console.domain.probability import format_percent, format_risk
+from console.domain.reason import FinishExpected, LateBecause
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, passed
@@ -67,9 +68,7 @@ def _service(
     if service.delivered is not None:
         times += f", delivered {ctx.due(service.delivered)}"
     yield [(f" {mark} ", style), (f"{name} ", "strong"), (label, style), (times, "plain")]
-    yield from (
-        [(f"   {clean_line(ctx.localized(reason, zone=service.zone))}", "plain")] for reason in _reasons(service)
-    )
+    yield from ([(f"   {clean_line(reason)}", "plain")] for reason in _reasons(service, ctx.zoned))
     if service.delivered is not None:
         return
     if service.act_by is not None or service.green_by is not None or service.p_late is None:
@@ -87,15 +86,17 @@ def _service(
         yield line
 
 
-def _reasons(service: AffectedServiceView) -> Iterator[str]:
+def _reasons(service: AffectedServiceView, clock: Clock) -> Iterator[str]:
     """The reasons without the probability and the finish of an earlier forecast, if there is a present one or the
     delivery."""
     has_forecast = service.delivered is not None or (service.p_late is not None and service.expected is not None)
     for reason in service.reasons:
         if not has_forecast:
-            yield reason.clause
-        elif reason.kind is not ReasonKind.FINISH:
-            yield replace(reason, p_late=None).clause
+            yield render(reason.text, clock)
+        elif isinstance(reason, LateBecause):
+            yield render(reason.delays, clock)
+        elif not isinstance(reason, FinishExpected):
+            yield render(reason.text, clock)
 
 
 def _forecast(service: AffectedServiceView, ctx: RenderContext) -> Iterator[Segment]:

@@ -22,7 +22,8 @@ from console.domain.incident import (
     member_errors,
     repair_methods,
 )
-from console.domain.service import Timeliness, format_probability, format_risk, limit_instances, timeliness_label
+from console.domain.probability import format_probability, format_risk
+from console.domain.service import Timeliness, limit_instances, timeliness_label
 from console.text.cleaning import clean_line
 from console.timing.durations import format_duration
 from console.tui.frame.cells import (

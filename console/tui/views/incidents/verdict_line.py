@@ -19,6 +19,7 @@ from console.control.incidents.verdict import (
 from console.domain.ids import incident_name
 from console.domain.incident import IncidentView, open_steps
 from console.domain.plan import PlanView
+from console.domain.reason import reasons_text
 from console.domain.service import ServiceView
 from console.store.queries.reader import Queries
 from console.tui.frame import service_groups
@@ -50,8 +51,8 @@ def service_verdict(services: Sequence[ServiceView], ctx: RenderContext, width: 
     if urgent is None:
         return _late_deliveries(services, ctx)
     if urgent.act_by is None or not urgent.cause:
-        text = urgent.trouble or urgent.reason or urgent.title
-        return [(f" {ctx.localized(text, zone=urgent.zone)}", "warn")]
+        text = ctx.localized(urgent.trouble, zone=urgent.zone) or reasons_text(urgent.reasons, ctx.zoned)
+        return [(f" {text or urgent.title}", "warn")]
     same = [view for view in services if view.incident_id == urgent.incident_id]
     step = f"fix {job_label(urgent.cause)}"
     return _fitted(step_verdict(step, urgent.act_by, same, ctx.now, ctx.due), width)

@@ -9,7 +9,7 @@ from itertools import chain
 from console.control.incidents.verdict import IF_REPAIRED
 from console.domain.forecast import JobForecastView
 from console.domain.history import EstimateKind
-from console.domain.service import format_percent, format_probability
+from console.domain.probability import format_percent, format_probability
 from console.tui.frame.cells import RenderContext, SegmentLines, act_by, aligned, counted, flowing_groups
 from console.tui.frame.clock_format import format_signed
 from console.tui.widgets.paint import Segment

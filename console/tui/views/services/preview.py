@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from console.domain.service import ServiceView, format_probability, reason_lines
+from console.domain.probability import format_probability
+from console.domain.reason import reason_lines
+from console.domain.service import ServiceView
 from console.store.queries.reader import Queries
 from console.tui.frame.cells import RenderContext, SegmentLines, counted, labelled_lines
 from console.tui.views.incidents.preview import incident_source
@@ -45,7 +47,7 @@ def service_lines(view: ServiceView, ctx: RenderContext, is_old: bool) -> Segmen
         ("calendar", view.calendar, "plain"),
         ("waits for", ", ".join(view.awaits), "warn"),
         *(("path" if not place else "", job, "plain") for place, job in enumerate(view.path)),
-        *(("why", ctx.localized(line, zone=view.zone), "plain") for line in reason_lines(service_reasons(view))),
+        *(("why", line, "plain") for line in reason_lines(service_reasons(view), ctx.zoned)),
     ]
     title: list[Segment] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {label}", style)]
     return [title, [], *labelled_lines(rows, len("business date"))]

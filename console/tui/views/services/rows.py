@@ -10,19 +10,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from console.control.incidents.verdict import job_label
-from console.domain.service import (
-    Reason,
-    ReasonKind,
-    RepairCase,
-    ServiceView,
-    Timeliness,
-    format_percent,
-    format_risk,
-    is_unverified,
-    reason_lines,
-    unverified_text,
-    waits_for_polls,
-)
+from console.domain.probability import format_percent, format_risk
+from console.domain.reason import ForecastDistrusted, NativeStart, Reason, reason_lines, reasons_text
+from console.domain.service import RepairCase, ServiceView, Timeliness, is_unverified, unverified_text, waits_for_polls
 from console.tui.frame.cells import RenderContext, act_by, counted
 from console.tui.frame.clock_format import format_short, format_signed
 from console.tui.frame.service_groups import cached_by_identity
@@ -174,12 +164,12 @@ def cause_text(view: ServiceView, name: str = "") -> str:
 
 def _cause(view: ServiceView, ctx: RenderContext, is_wide: bool) -> Segment:
     if not view.is_promised:
-        return ctx.localized(view.reason, zone=view.zone), "dim"
+        return reasons_text(view.reasons, ctx.zoned), "dim"
     if is_unverified(view):
         short = "paused" if waits_for_polls(view) else "unreachable"
-        return ctx.localized(unverified_text(view), zone=view.zone) if is_wide else short, "warn"
+        return unverified_text(view, ctx.zoned) if is_wide else short, "warn"
     if not view.cause and view.is_endangered and view.p_late is not None and view.delivered is None:
-        return (ctx.localized(view.reason, zone=view.zone) if is_wide else "forecast"), "plain"
+        return (reasons_text(view.reasons, ctx.zoned) if is_wide else "forecast"), "plain"
     short = job_label(view.cause)
     if not is_wide and view.has_delivered and view.data_text:
         return f"{view.data_text}{short and f': {short}'}", "warn"
@@ -200,9 +190,9 @@ def _taken(view: ServiceView, ctx: RenderContext) -> str:
 
 def service_reasons(view: ServiceView) -> tuple[Reason, ...]:
     """Its reasons; and why its forecast is unreliable."""
-    if not view.unreliable_because or view.unreliable_because in view.reason:
+    if not view.unreliable_because or any(isinstance(reason, ForecastDistrusted) for reason in view.reasons):
         return view.reasons
-    return *view.reasons, Reason(f"its forecast is unreliable: {view.unreliable_because}")
+    return *view.reasons, ForecastDistrusted(view.unreliable_because)
 
 
 def evidence_text(sources: Sequence[Mapping[str, object]]) -> str:
@@ -249,7 +239,7 @@ def service_detail(
     people = _people(view, ctx)
     if cause := cause_text(view):
         people += [(f" {ctx.sign('dot')} ", "dim"), (cause, "bad" if view.is_endangered else "plain")]
-    lines = [one_line(ctx.localized(line, zone=view.zone)) for line in reason_lines(_shown_reasons(view))]
+    lines = [one_line(line) for line in reason_lines(_shown_reasons(view), ctx.zoned)]
     parts = _wrapped(lines, width)
     parts = parts if len(parts) <= most else [fit(line, width - 2).rstrip() for line in lines[:most]]
     return [
@@ -263,7 +253,7 @@ def _shown_reasons(view: ServiceView) -> tuple[Reason, ...]:
     """Its reasons; of one with an incident, whose page has them, the starts that limit the repair."""
     if view.incident_id is None:
         return service_reasons(view)
-    return tuple(reason for reason in view.reasons if reason.kind is ReasonKind.NATIVE_START)
+    return tuple(reason for reason in view.reasons if isinstance(reason, NativeStart))
 
 
 def _wrapped(lines: Sequence[str], width: int) -> list[str]:

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from console.config.saved_views import SavedView
 from console.domain.filter import field_term
 from console.domain.header import HeaderView
+from console.domain.reason import reasons_text
 from console.domain.service import ServiceView
 from console.domain.timeline import TimelineView
 from console.store.queries.reader import Queries
@@ -340,7 +341,11 @@ class ServicesScreen(HeadwayScreen):
 
     def selected_links(self) -> list[tuple[str, str]]:
         view: ServiceView | None = self.selected
-        links = (("owner", view.owner), ("runbook", view.runbook), ("why", view.reason)) if view is not None else ()
+        links = (
+            (("owner", view.owner), ("runbook", view.runbook), ("why", reasons_text(view.reasons, self.ctx.zoned)))
+            if view is not None
+            else ()
+        )
         return [(label, text) for label, text in links if text]
 
     def open_selected(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from console.control.explain.lineage import LineageReach
 from console.control.explain.lineage_layout import LayoutRequest, lay_out
 from console.domain.history import EstimateBasis, EstimateKind
-from console.domain.service import Reason, ReasonKind
+from console.domain.reason import CauseKnown, FinishExpected, LateBecause
 from console.tui.dialogs import what_if
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
@@ -24,7 +24,7 @@ from console.tui.views.services import rows
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_ahead import ahead as left
 from tests.tui.fake_ahead import all_ahead
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, FakeReads, incident, services
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, FakeReads, at, incident, services
 
 CONTEXT = RenderContext(NOW, ZonedClock(), GlyphSet())
 
@@ -181,7 +181,7 @@ def test_a_forecast_that_is_not_to_be_trusted_says_so_and_why() -> None:
     doubted = dataclasses.replace(services()[0], unreliable_because="past forecasts were 14 % off on average")
     assert "38 % risk of being late · unreliable" in text(rows.service_detail(doubted, CONTEXT, 160))
     output = text(rows.service_detail(dataclasses.replace(doubted, incident_id=None), CONTEXT, 160))
-    assert "its forecast is unreliable: past forecasts were 14 % off on average" in output
+    assert "its forecasts are not to be trusted: past forecasts were 14 % off on average" in output
     assert "unreliable" not in text(rows.service_detail(services()[0], CONTEXT, 160))
     view = incident()
     service = dataclasses.replace(view.services[0], unreliable_because=doubted.unreliable_because)
@@ -209,21 +209,21 @@ def test_an_incident_shows_how_likely_each_service_is_late_and_why_with_figures(
 def test_the_evidence_of_an_incident_has_one_chance_and_one_finish() -> None:
     """Evidence keeps the reasons of its evaluation and shows risk and finish of the current forecast only."""
     judged = (
-        Reason("expected 06:01, after its deadline", ReasonKind.FINISH, p_late=0.41),
-        Reason("extract took 1h, 24m over its p90 (18 runs)"),
-        Reason("cause: extract"),
+        FinishExpected(at("06:01"), is_late=True, p_late=0.41),
+        LateBecause(("extract took 1h, 24m over its p90 (18 runs)",)),
+        CauseKnown("extract"),
     )
     service = dataclasses.replace(incident().services[0], reasons=judged)
     output = text(evidence_lines(dataclasses.replace(incident(), services=(service,)), CONTEXT))
     assert ["38 % risk"] == re.findall(r"[0-9]+ % (?:late )?risk", output)
-    assert "expected 06:01" not in output
+    assert "expected 05:01" not in output
     assert "extract took 1h, 24m over its p90 (18 runs)" in output
     repaired = dataclasses.replace(
-        service, reasons=(Reason("restart extract by 03:58"), Reason("extract is red", p_late=0.41))
+        service, reasons=(LateBecause(("restart extract by 03:58",)), LateBecause(("extract is red",), 0.41))
     )
     assert "   extract is red" in text(evidence_lines(dataclasses.replace(incident(), services=(repaired,)), CONTEXT))
     unforeseen = dataclasses.replace(service, p_late=None)
-    assert "41 % risk of being late: expected 06:01" in text(
+    assert "41 % risk of being late: expected 05:01" in text(
         evidence_lines(dataclasses.replace(incident(), services=(unforeseen,)), CONTEXT)
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from textual._styles_cache import StylesCache
 
-from console.domain.service import Reason, ReasonKind
+from console.domain.reason import FinishExpected, LateBecause
 from console.store.errors import StoreUnusable
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.widgets.grid import Grid
@@ -51,7 +51,7 @@ async def test_a_closed_screen_leaves_no_painted_lines_in_memory(night: Night) -
 def _long_reasons(night: Night) -> None:
     incident_view = night.reads.incident_
     why = "load_orders starts 04:00 by the clock and must find it green, and so must all that reads it; " * 4
-    services = tuple(dataclasses.replace(service, reasons=(Reason(why),)) for service in incident_view.services)
+    services = tuple(dataclasses.replace(service, reasons=(LateBecause((why,)),)) for service in incident_view.services)
     night.reads.incident_ = dataclasses.replace(incident_view, services=services)
 
 
@@ -308,7 +308,7 @@ async def test_reasons_for_missing_estimates_are_in_the_evidence_and_leave_room_
 def test_the_evidence_of_a_repaired_service_contradicts_itself_nowhere(
     delivered: datetime | None, forecast: str
 ) -> None:
-    reason = Reason("expected 05:50", ReasonKind.FINISH, p_late=0.05)
+    reason = FinishExpected(at("05:50"), is_late=False, p_late=0.05)
     service = dataclasses.replace(
         incident().services[0], timeliness="met" if delivered else "on_time", act_by=None, green_by=None, basis=None,
         p_late=0.05, expected=at("05:50"), reasons=(reason,), delivered=delivered,

@@ -9,7 +9,7 @@ from typing import Any
 from console.cli.incidents import incident_lines
 from console.domain.alert import DeliveryView, SuppressionView
 from console.domain.incident import IncidentView
-from console.domain.service import Reason, ReasonKind
+from console.domain.reason import BadDelivery
 from console.tui.views.incidents.summary import last_repair, summary_lines
 from console.tui.views.incidents.timeline import (
     delivery_text,
@@ -18,7 +18,7 @@ from console.tui.views.incidents.timeline import (
     suppressed_text,
     timeline_lines,
 )
-from tests.tui.fake_reads import NOW, incident
+from tests.tui.fake_reads import NOW, at, incident
 from tests.tui.views.runs.test_durations import render_context
 
 
@@ -141,7 +141,7 @@ def test_two_deadlines_of_one_service_are_counted_as_rows_too() -> None:
 
 
 def test_stale_data_is_named_beside_the_service_until_it_is_delivered() -> None:
-    given = Reason("delivered 05:20 CET, stale: it read what its upstream had not finished", ReasonKind.DELIVERY)
+    given = BadDelivery(at("05:20"))
     view = incident()
     first = dataclasses.replace(view.services[0], reasons=(given,))
     assert "stale" == first.incomplete_data

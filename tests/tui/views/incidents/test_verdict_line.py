@@ -27,7 +27,8 @@ from console.domain.incident import (
     repaired_at_end,
 )
 from console.domain.plan import PlanView
-from console.domain.service import Reason, ReasonKind, RepairCase
+from console.domain.reason import BadDelivery, FinishExpected, NativeStart, StartEffect
+from console.domain.service import RepairCase
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -86,7 +87,7 @@ def closed(view: IncidentView, **changes: Any) -> IncidentView:
 
 
 def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() -> None:
-    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
+    start = NativeStart("load_orders", at("03:50"), StartEffect.READS_STALE)
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
@@ -112,7 +113,7 @@ def test_a_long_name_is_cut_before_the_act_by() -> None:
     view = with_root(job="cron-db07/batch-extract.sh-headway-extract_orders", unreachable="cron-db07/db07")
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 56, is_frozen=False)
     assert " Restore cron-db07/db07, then restart batch-ex… by 03:58" == text_of(line)
-    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
+    start = NativeStart("load_orders", at("03:50"), StartEffect.READS_STALE)
     first, *others = view.services
     earlier = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=(start,)), *others))
     [line] = verdict_lines(OpenIncident(earlier, ()), render_context(), 80, is_frozen=False)
@@ -125,7 +126,7 @@ def test_the_verdict_names_the_act_by_of_the_service_that_it_names_first(data: s
     """At every width the time of its row, whichever deadline comes first."""
     times = data.draw(st.permutations([at("03:58"), at("04:40")]))
     deadlines = data.draw(st.permutations([at("06:30"), at("07:30")]))
-    start = Reason("", ReasonKind.NATIVE_START, job="load", stale_from=at("03:50"))
+    start = NativeStart("load", at("03:50"), StartEffect.READS_STALE)
     starts = data.draw(st.sampled_from([(), (start,)]))
     days = tuple(
         dataclasses.replace(day, act_by=until, deadline=deadline, reasons=starts)
@@ -141,7 +142,7 @@ def test_the_verdict_names_the_act_by_of_the_service_that_it_names_first(data: s
 
 
 def test_a_start_that_has_passed_is_a_restart_without_a_time() -> None:
-    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=NOW)
+    start = NativeStart("load_orders", NOW, StartEffect.READS_STALE)
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     assert " Restart extract_orders by 03:58 (in 40 min), then load_orders, saves Supply plan" in verdict(view)
@@ -162,7 +163,7 @@ def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]
 
 def test_a_restart_is_due_now_for_a_service_whose_act_by_has_passed_while_it_is_likely_in_time() -> None:
     """Not until the act-by of the other service; the job that read stale data at its start is restarted after it."""
-    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:15"))
+    start = NativeStart("load_orders", at("03:15"), StartEffect.READS_STALE)
     overdue = with_service(incident(), act_by=at("03:10"), reasons=(start,))
     line = " Restart extract_orders now, act-by 03:10 has passed, then load_orders"
     assert f"{line}, saves Daily revenue, Supply plan" == verdict(overdue), "first the one whose act-by it names"
@@ -171,7 +172,7 @@ def test_a_restart_is_due_now_for_a_service_whose_act_by_has_passed_while_it_is_
 
 
 def test_a_job_that_has_read_stale_data_is_restarted_before_a_later_start_is_awaited() -> None:
-    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="dwh/revenue_mart", stale_from=at("05:20"))
+    start = NativeStart("dwh/revenue_mart", at("05:20"), StartEffect.READS_STALE)
     view = with_service(incident(), reasons=(start,), act_by=at("04:40"))
     lost, *others = view.services
     view = dataclasses.replace(
@@ -219,7 +220,7 @@ def with_case(view: IncidentView, case: RepairCase | None) -> IncidentView:
     as_case: dict[RepairCase | None, dict[str, Any]] = {
         RepairCase.USUAL: {},
         RepairCase.NOW: {"p_late": None},
-        None: {"reasons": (Reason("expected 06:08 CET", ReasonKind.FINISH),)},
+        None: {"reasons": (FinishExpected(at("06:08"), is_late=False),)},
     }
     days = tuple(dataclasses.replace(service, green_by=None, **as_case[case]) for service in view.services)
     assert [case] * len(days) == [day.repair_case for day in days]
@@ -274,7 +275,7 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
 
 def test_without_an_act_by_the_verdict_names_the_next_start_that_reads_stale_data() -> None:
     starts = tuple(
-        Reason("reads stale data", ReasonKind.NATIVE_START, job=job, stale_from=at(clock))
+        NativeStart(job, at(clock), StartEffect.READS_STALE)
         for job, clock in (("dwh/report", "05:10"), ("load_orders", "04:30"), ("early", "03:10"))
     )
     view = without_act_by("at_risk", "on_time")
@@ -504,7 +505,7 @@ def test_a_plan_that_awaits_approval_is_named_beside_the_restart() -> None:
 
 
 def test_a_service_with_stale_data_is_still_to_be_delivered() -> None:
-    given = Reason("dwh/mart delivered stale data", ReasonKind.DELIVERY)
+    given = BadDelivery(at("05:20"))
     supply, *_ = services()
     stale = dataclasses.replace(supply, timeliness="breached", data_state="stale", reasons=(given,))
     assert stale.has_delivered
@@ -977,7 +978,7 @@ async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> N
 
 def _second_restart(night: Night) -> None:
     first, *others = night.reads.incident_.services
-    start = Reason("reads stale data", ReasonKind.NATIVE_START, job="load_orders", stale_from=at("03:50"))
+    start = NativeStart("load_orders", at("03:50"), StartEffect.READS_STALE)
     services = (dataclasses.replace(first, reasons=(start,)), *others)
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=services)
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.domain.header import PausedPlan, UnseenTarget
-from console.domain.service import Reason, ReasonKind, ServiceView
+from console.domain.reason import BadDelivery, CauseKnown, LateBecause, NativeStart, OutOfReach, StartEffect
+from console.domain.service import ServiceView
 from console.domain.switches import SystemPause
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
@@ -23,6 +24,7 @@ from console.tui.views.services.preview import service_lines
 from console.tui.views.services.rows import forecast_bar
 from console.tui.widgets.paint import length_of
 from console.tui.widgets.table import column_widths
+from tests.reasons import reason_of
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, ZONE, at, header, service, services
 
@@ -314,9 +316,9 @@ def test_no_future_promise_is_green_while_unwatched() -> None:
 
 
 REASONS = (
-    Reason("etl-hosts/db07:extract_orders: restart by 04:07 CET, green by 04:27 CET"),
-    Reason("load_orders starts 04:00 CET by the clock: rerun it after"),
-    Reason("the last words"),
+    LateBecause(("etl-hosts/db07:extract_orders: restart by 04:07 CET, green by 04:27 CET",)),
+    LateBecause(("load_orders starts 04:00 CET by the clock: rerun it after",)),
+    LateBecause(("the last words",)),
 )
 
 
@@ -332,7 +334,7 @@ async def test_reasons_without_an_incident_are_shown_below_the_list(night: Night
 
 @on_the_night()
 async def test_reasons_of_an_incident_are_one_key_deeper(night: Night) -> None:
-    why = night.reads.services_[0].reason
+    why = reason_of(night.reads.services_[0])
     await night.see("Restart extract_orders by 03:58, saves Supply plan, Daily revenue")
     assert why not in night.text
     await night.press("enter")
@@ -440,10 +442,9 @@ def test_past_its_deadline_a_service_is_breached_without_a_chance() -> None:
 
 
 def test_a_service_with_an_incident_shows_the_starts_that_limit_its_repair() -> None:
-    start = Reason("reads stale data unless fixed before, then rerun", ReasonKind.NATIVE_START, at="04:00 CET",
-                   job="load_orders", stale_from=at("04:00"))  # fmt: skip
+    start = NativeStart("load_orders", at("04:00"), StartEffect.READS_STALE)  # fmt: skip
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk", incident_id=412,
-                   reasons=(Reason("hosts/extract: restart by 04:07 CET, green by 04:21 CET"), start))  # fmt: skip
+                   reasons=(CauseKnown("hosts/extract"), start))  # fmt: skip
     _, _, *reasons = rows.service_detail(view, CONTEXT, 80)
     shown = [text for line in reasons for text, _ in line]
     assert [" 03:00  load_orders starts  reads stale data unless fixed before, then rerun"] == shown
@@ -458,9 +459,8 @@ def test_a_chance_uses_the_terms_of_why(late: float, text: str) -> None:
 
 
 def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph() -> None:
-    starts = [Reason("reads stale data unless fixed before, then rerun", ReasonKind.NATIVE_START, at=f"0{hour}:00 CET",
-                     job=f"load_{hour}") for hour in (4, 5)]  # fmt: skip
-    cause = Reason("restart by 04:07 CET; " + "if repaired as usual it succeeds in time " * 4)
+    starts = [NativeStart(f"load_{hour}", at(f"0{hour}:00"), StartEffect.READS_STALE) for hour in (4, 5)]
+    cause = LateBecause(("restart by 04:07 CET; " + "if repaired as usual it succeeds in time " * 4,))
     view = dataclasses.replace(service(1, "supply-plan", "Supply plan", 2, "06:30"), reasons=(cause, *starts), cause="")
     lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, CONTEXT, 60, 3)][2:]
     assert ["restart by", "03:00  loa", "04:00  loa"] == [line[1:11] for line in lines]  # the screen is in UTC
@@ -468,7 +468,7 @@ def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph(
 
 
 def test_stale_data_is_named_on_a_narrow_screen_too() -> None:
-    given = Reason("delivered 05:20 CET, stale: it read what its upstream had not finished", ReasonKind.DELIVERY)
+    given = BadDelivery(at("05:20"))
     view = dataclasses.replace(services()[0], delivered=None, data_state="stale", reasons=(given,))
     for width in (80, 120):
         texts = [text for text, _ in rows.service_row(view, CONTEXT, width).cells]
@@ -512,7 +512,7 @@ def test_a_passed_deadline_without_a_verdict_is_in_the_first_line() -> None:
 def test_the_delivery_of_a_service_with_a_verified_verdict_is_not_unknown() -> None:
     passed = service(9, "x", "X", 3, "01:00", timeliness="on_time")
     assert ("every service is on schedule", "ok") == all_well_text([passed], CALM, "", CONTEXT)
-    unseen = dataclasses.replace(passed, reasons=(Reason("a/b cannot be reached", kind=ReasonKind.UNVERIFIED),))
+    unseen = dataclasses.replace(passed, reasons=(OutOfReach("a/b", "unreachable", None),))
     assert ("delivery unknown: X, due 00:00 (2h17m ago)", "warn") == all_well_text([unseen], CALM, "", CONTEXT)
 
 

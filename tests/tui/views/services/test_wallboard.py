@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.domain.header import EngineView
-from console.domain.service import Reason, ReasonKind, ServiceView
+from console.domain.reason import OutOfReach
+from console.domain.service import ServiceView
 from console.domain.switches import SystemPause
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
@@ -70,7 +71,7 @@ def test_nothing_is_green_while_its_data_is_old(changes: dict[str, object], text
 
 
 def test_a_service_that_needs_an_unreachable_target_is_not_green_and_says_which() -> None:
-    reason = Reason("etl-hosts/db07 unreachable since 03:00 CET: forecast unverified", ReasonKind.UNVERIFIED)
+    reason = OutOfReach("etl-hosts/db07", "unreachable", at("03:00"))
     blind = dataclasses.replace(many(1)[0], reasons=(reason,))
     lines = wallboard_lines(wall(services=[blind], targets=()), CONTEXT, 120, 36)
     assert "? was on time" in wallboard_text(lines)

@@ -1,0 +1,481 @@
+"""Why a service has its status: one class per kind of reason, stored and answered as JSON with its `kind`.
+
+Programs ask the class and its fields; `text` is the clause for a reader. Names of jobs and targets are those that the
+evaluation knew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from types import NoneType
+from typing import Any, ClassVar, get_args, get_type_hints
+
+from console.domain.ids import utc_minute
+from console.domain.message import At, Clock, Text, filled, joined, render
+from console.domain.probability import format_risk
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One clause of why a service has its status."""
+
+    kind: ClassVar[str] = "reason"
+    clause: ClassVar[str] = ""
+    """Its clause, with fields and properties in braces."""
+
+    @property
+    def text(self) -> Text:
+        return filled(self.clause, self)
+
+    def __init_subclass__(cls) -> None:
+        cls.kind = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in cls.__name__).lstrip("_")
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownReason(Reason):
+    """A reason that this version cannot read: of a newer engine, or malformed."""
+
+    clause = "unknown reason ({name})"
+    name: str
+
+
+# -- nothing is promised or observed ----------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class NoPromise(Reason):
+    """The calendar leaves the date out."""
+
+    clause = "{why}"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSubmission(Reason):
+    clause = "no submission yet"
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluated(Reason):
+    clause = "not judged yet"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownJobs(Reason):
+    """Its config names jobs that no system has."""
+
+    clause = "{why}"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotObserved(Reason):
+    """Its deadline was before the first poll of the target."""
+
+    clause = "its deadline was before the first poll of {target}: not counted"
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach(Reason):
+    """A target that it still needs is out of reach, or its polls are paused: its jobs may have failed since."""
+
+    target: str
+    status: str
+    """ "unreachable", "refuses Headway", "not seen"; empty while its polls are paused."""
+    since: datetime | None
+    paused_until: datetime | None = None
+    paused_by: str = ""
+    needed_from: datetime | None = None
+
+    @property
+    def state(self) -> Text:
+        """ "etl-hosts/db07 unreachable since 03:10", "dwh not polled until 06:13, paused by mara"."""
+        if self.paused_until is not None:
+            return f"{self.target} not polled until ", At(self.paused_until), f", paused by {self.paused_by}"
+        return f"{self.target} {self.status}", *_at(" since ", self.since)
+
+    @property
+    def text(self) -> Text:
+        return *self.state, *_at(", needed from ", self.needed_from), ": forecast unverified"
+
+
+# -- delivered or due -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Delivered(Reason):
+    """It was delivered; of partial data, or of data read from a job whose end was not seen, it says which."""
+
+    at: datetime
+    is_late: bool
+    partial: str = ""
+    unseen: Text = ()
+    """ "etl-hosts/db07 unreachable since 03:10, result of extract not seen"."""
+
+    @property
+    def text(self) -> Text:
+        late = ", after its deadline" if self.is_late else ""
+        if self.partial:
+            return "delivered ", At(self.at), f"{late}, partial: {self.partial}"
+        return "delivered ", At(self.at), late, *((", data unknown: ", *self.unseen) if self.unseen else ())
+
+
+@dataclass(frozen=True, slots=True)
+class BadDelivery(Reason):
+    """All its jobs delivered, though data that does not keep the promise: stale, or partial where that is said."""
+
+    at: datetime
+    partial: str = ""
+
+    @property
+    def text(self) -> Text:
+        how = f"partial: {self.partial}" if self.partial else "stale: it read what its upstream had not finished"
+        return "delivered ", At(self.at), f", {how}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotDelivered(Reason):
+    """Its deadline has passed."""
+
+    deadline: datetime
+    has_bad_data: bool
+
+    @property
+    def text(self) -> Text:
+        return f"not delivered{' with good data' if self.has_bad_data else ''} by ", At(self.deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class JobsDone(Reason):
+    clause = "its jobs are done"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPending(Reason):
+    """A check that has not passed since its jobs were done."""
+
+    clause = "{result}"
+    check: str
+    result: str
+    """ "check rows_match: failed since …"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultUnproved(Reason):
+    clause = "{job} has run; its source does not prove how it ended"
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineExtended(Reason):
+    clause = "deadline {deadline}, extended from {promised} {by}"
+    deadline: datetime
+    promised: datetime
+    by: str
+    """ "by mara: month end"."""
+
+
+# -- its forecast -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class FinishExpected(Reason):
+    at: datetime
+    is_late: bool
+    p_late: float | None = None
+
+    @property
+    def text(self) -> Text:
+        late = ", after its deadline" if self.is_late else ""
+        return *_risk(self.p_late), "expected ", At(self.at), late
+
+
+@dataclass(frozen=True, slots=True)
+class LateBecause(Reason):
+    """The delays that cost it the most time tonight, by the simulation."""
+
+    delays: Text
+    p_late: float | None = None
+    """The probability to be late that they explain."""
+
+    @property
+    def text(self) -> Text:
+        return *_risk(self.p_late), *self.delays
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastDistrusted(Reason):
+    """Earlier forecasts of the service were wrong too often."""
+
+    clause = "its forecasts are not to be trusted: {why}"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSimulated(Reason):
+    clause = "its simulation failed: this is a sum of usual times, see headway status"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownByOrder(Reason):
+    """Jobs of a submission whose runs carry no key."""
+
+    clause = "without a key, distinguished by their order: {jobs}"
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoEstimate(Reason):
+    """Why there is no finish or, with `of_act_by`, no act-by: a job that nothing starts, that is held, or that has too
+    few runs; without a job the reason is unknown."""
+
+    job: str = ""
+    runs: int | None = None
+    needed: int | None = None
+    """Runs that an estimate needs."""
+    held: str | None = None
+    """Why the job is held."""
+    of_act_by: bool = False
+
+    @property
+    def text(self) -> Text:
+        what = "act-by unknown" if self.of_act_by else "no estimate"
+        return (f"{what}: {self._why}" if self.job else what,)
+
+    @property
+    def _why(self) -> str:
+        if self.held is not None:
+            return f"{self.job} is held ({self.held})"
+        if self.runs is None:
+            return f"{self.job} starts neither by the clock nor after another job"
+        return f"{self.job} has {self.runs} run{'s' * (self.runs != 1)}, an estimate needs {self.needed}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareDuration(Reason):
+    """A setting that would give an estimate: not for notifications."""
+
+    clause = 'declare its duration: expected = "…" in [jobs."{job}"]'
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleChanged(Reason):
+    """A job whose changed, not yet accepted schedule starts it later than the accepted one."""
+
+    clause = "{job} starts {at} by its changed schedule"
+    job: str
+    at: datetime
+
+
+# -- what threatens it ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class CauseKnown(Reason):
+    clause = "cause: {cause}"
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairNeeded(Reason):
+    """A repair that saves it: by the act-by, before the start that would read stale data, or now."""
+
+    cause: str
+    verb: str
+    """ "restart", or "start" of a cause that did not start; empty where a person must act otherwise."""
+    job: str = ""
+    """The job to restart first."""
+    then: tuple[str, ...] = ()
+    """Broken jobs to restart after the cause, upstreams first."""
+    act_by: datetime | None = None
+    green_by: datetime | None = None
+    before: datetime | None = None
+
+    @property
+    def text(self) -> Text:
+        if self.act_by is not None:
+            return f"{self._step} by ", At(self.act_by), *_at(", green by ", self.green_by)
+        return (f"{self._step} before ", At(self.before)) if self.before is not None else (f"{self._step} now",)
+
+    @property
+    def _step(self) -> str:
+        if self.then:
+            rest = f" and {len(self.then) - 1} more" if len(self.then) > 1 else ""
+            return f"{self.verb} {self.cause}, then {self.then[0]}{rest}"
+        if not self.verb:
+            return f"{self.cause}: a person must act"
+        return f"{self.cause}: {self.verb}{'' if self.job == self.cause else f' {self.job}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ActByPassed(Reason):
+    clause = "{cause}: its act-by {act_by} has passed"
+    cause: str
+    act_by: datetime
+
+
+class StartEffect(StrEnum):
+    """Meaning of a native start for the repair."""
+
+    LAST_IN_TIME = "last_in_time"
+    NEVER_RERUN = "never_rerun"
+    READS_STALE = "reads_stale"
+    """Its job can be rerun in time, or that is unknown."""
+
+
+_EFFECTS = {
+    StartEffect.LAST_IN_TIME: "last start in time",
+    StartEffect.NEVER_RERUN: "must read fixed data, never rerun",
+    StartEffect.READS_STALE: "reads stale data unless fixed before, then rerun",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NativeStart(Reason):
+    """A start by its own scheduler that limits the repair."""
+
+    clause = "{at} {job} starts: {consequence}"
+    job: str
+    at: datetime
+    effect: StartEffect
+    is_last: bool = False
+    """True if it is the last in time of several: its job starts before it, too."""
+
+    @property
+    def consequence(self) -> str:
+        last = self.is_last and self.effect is StartEffect.READS_STALE
+        return f"{_EFFECTS[StartEffect.LAST_IN_TIME]}: {_EFFECTS[self.effect]}" if last else _EFFECTS[self.effect]
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeld(Reason):
+    """A hold that makes it late until it is released."""
+
+    job: str
+    hold: str
+    """ "held by mara: …", "paused at its source"."""
+    is_of_person: bool
+    until: datetime | None = None
+    deadline: datetime | None = None
+    """The deadline that it is too late for, where that is said."""
+
+    @property
+    def text(self) -> Text:
+        too_late = _at(": too late for ", self.deadline)
+        return f"{self.job} is {self.hold}", *_at(" until ", self.until), *too_late
+
+
+def _risk(p_late: float | None) -> Text:
+    return () if p_late is None else (f"{format_risk(p_late)}: ",)
+
+
+def _at(before: str, at: datetime | None) -> Text:
+    return () if at is None else (before, At(at))
+
+
+def is_in_figures(reason: Reason) -> bool:
+    """True where the service has as values all that the clause has: its deadline, delivery, act-by."""
+    match reason:
+        case NotDelivered() | ActByPassed():
+            return True
+        case Delivered():
+            return not reason.partial and not reason.unseen
+        case RepairNeeded():
+            return not reason.then
+    return False
+
+
+# -- as lines, and as JSON --------------------------------------------------------------------------------------------
+def reasons_text(reasons: Iterable[Reason], clock: Clock) -> str:
+    """The clauses in one line."""
+    return render(joined((reason.text for reason in reasons), "; "), clock)
+
+
+def reason_lines(reasons: Sequence[Reason], clock: Clock) -> list[str]:
+    """The clauses, one per line; native starts as a table of time, job and consequence."""
+    starts = [(clock(reason.at), reason) for reason in reasons if isinstance(reason, NativeStart)]
+    at_width = max((len(at) for at, _ in starts), default=0)
+    job_width = max((len(start.job) for _, start in starts), default=0)
+    return [
+        f"{clock(reason.at):<{at_width}}  {reason.job:<{job_width}} starts  {reason.consequence}"
+        if isinstance(reason, NativeStart)
+        else render(reason.text, clock)
+        for reason in reasons
+    ]
+
+
+def stale_starts(reasons: Iterable[Reason]) -> list[NativeStart]:
+    """The native starts that read stale data unless the cause is fixed before."""
+    return [start for start in reasons if isinstance(start, NativeStart) and start.effect is StartEffect.READS_STALE]
+
+
+def reason_document(reason: Reason) -> dict[str, Any]:
+    """The reason as data for a program: its fields, and its clause as `text`, times in UTC."""
+    return to_json(reason) | {"text": render(reason.text, utc_minute)}
+
+
+def to_json(reason: Reason) -> dict[str, Any]:
+    """Its kind, and its fields that are not at their default; instants as ISO texts in UTC, texts as lists of parts."""
+    known = {field.name: (getattr(reason, field.name), field.default) for field in fields(reason)}
+    stated = {name: _plain(value) for name, (value, default) in known.items() if value != default}
+    return {"kind": reason.kind} | stated
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return _iso(value)
+        case At():
+            return {"at": _iso(value.instant)}
+        case tuple():
+            return [_plain(part) for part in value]
+    return value
+
+
+def from_json(stored: Mapping[str, Any]) -> Reason:
+    """The reason of that JSON; an UnknownReason for a kind or a value that this version cannot read."""
+    kind = str(stored.get("kind", ""))
+    try:
+        known, types = _kinds()[kind]
+        return known(**{name: _read(value, types[name]) for name, value in stored.items() if name in types})
+    except (KeyError, TypeError, ValueError):
+        return UnknownReason(kind)
+
+
+@cache
+def _kinds() -> Mapping[str, tuple[type[Reason], Mapping[str, Any]]]:
+    """Kind -> its class, and the types of its fields."""
+    classes = [known for known in Reason.__subclasses__() if known is not UnknownReason]
+    hints = {known: get_type_hints(known) for known in classes}
+    return {known.kind: (known, {field.name: hints[known][field.name] for field in fields(known)}) for known in classes}
+
+
+def _read(value: Any, hint: Any) -> Any:
+    """Raises ValueError for a value of another type."""
+    if hint == Text:
+        return tuple(At(_instant(part["at"])) if isinstance(part, dict) else str(part) for part in value)
+    if hint == tuple[str, ...]:
+        return tuple(map(str, value))
+    kinds = get_args(hint) or (hint,)
+    if value is None and NoneType in kinds:
+        return None
+    [kind] = [kind for kind in kinds if kind is not NoneType]
+    if kind is datetime:
+        return _instant(value)
+    if issubclass(kind, StrEnum):
+        return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ValueError(value)
+    return value
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _instant(text: str) -> datetime:
+    """Raises ValueError for anything but an ISO time with its offset."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(text)
+    return at
