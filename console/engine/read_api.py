@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlencode
@@ -116,9 +117,13 @@ class ReadApi:
     def endpoints(self) -> dict[str, ReadEndpoint]:
         """By path."""
         endpoints = {resource.path: self._endpoint_of(resource) for resource in self._resources}
-        document = _with_etag(json_text(openapi_document(self._resources), indent=2))
-        described = ReadEndpoint(lambda request: _unless_known(document, request), self.close)
+        described = ReadEndpoint(lambda request: _unless_known(self._description, request), self.close)
         return {**endpoints, OPENAPI: described}
+
+    @cached_property
+    def _description(self) -> ServerReply:
+        """The reply that the first request for it composes: an engine starts without it."""
+        return _with_etag(json_text(openapi_document(self._resources), indent=2))
 
     def close(self) -> None:
         """Closes the store's connection; the next request opens it again."""

@@ -34,7 +34,7 @@ HEAVY, FACTOR, FACTOR_SPREAD, SPREAD = 6, 0.7, 0.35, 0.1
 """Jobs that take longer on month ends; by how much, by job and by night, in logarithms."""
 DAILY = "sem"
 """The family of the set that has a run each day."""
-EVERY = 4
+EVERY, SMOKE_EVERY = 4, 64
 """Of the nights that are no month end, one in so many is scored."""
 
 
@@ -85,13 +85,15 @@ class Pruned:
         return replace(past, takes=takes, waits=waits, repairs=repairs, similarity=similarity), graph
 
 
-def brier(evaluate: Any, workflows: Sequence[Any], with_month_ends: bool) -> dict[bool, list[tuple[float, bool]]]:
+def brier(
+    evaluate: Any, workflows: Sequence[Any], with_month_ends: bool, every: int
+) -> dict[bool, list[tuple[float, bool]]]:
     """Whether a night is a month end -> of each service night its Brier score, and whether it was late."""
     nights: dict[bool, list[tuple[float, bool]]] = {True: [], False: []}
     for workflow in workflows:
         kinds = kinds_of(workflow)
         for night, run in enumerate(workflow.runs):
-            run["score"] = run["score"] if kinds[night] == MONTH_END or night % EVERY == 0 else []
+            run["score"] = run["score"] if kinds[night] == MONTH_END or night % every == 0 else []
         points, scored, _, _ = evaluate.replay(workflow, Engine(Pruned(kinds, with_month_ends)))
         for number, (_, _, night, _, deadline, finish, _) in enumerate(scored):
             own, was_late = points[points[:, 0] == number], bool(finish > deadline)
@@ -106,14 +108,14 @@ def figures(scale: Scale) -> Iterator[Figure]:
     if folder is None:
         raise SystemExit("the recorded nights are not here: put the set at ../shared/late-risk beside this repository")
     evaluate = module(folder, "evaluate")
-    count = scale.of(24, 6, 1)
+    count, every = scale.of(24, 6, 1), scale.of(EVERY, EVERY, SMOKE_EVERY)
     sets = {
         "recorded": [item for item in evaluate.load(str(folder)) if item.family == DAILY][:count],
         "heavy": [generated(number, FACTOR, evaluate.topo) for number in range(count)],
         "plain": [generated(number, 0.0, evaluate.topo) for number in range(count)],
     }
     for name, workflows in sets.items():
-        with_them, without = (brier(evaluate, workflows, flag) for flag in (True, False))
+        with_them, without = (brier(evaluate, workflows, flag, every) for flag in (True, False))
         for is_end, which in ((True, "month_ends"), (False, "others")):
             nights, before = with_them[is_end], without[is_end]
             if nights:

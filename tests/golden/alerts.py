@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import pytest
 
 from console.control.alerts.digest import digest_text
 from console.domain.alert import AlertKind, PendingAlert, digest_title, group_titles
@@ -303,15 +306,24 @@ def _in_every_sink(name: str, title: str, body: str) -> str:
     return "\n".join([f"==== {name}\n", *(f"---- {sink}\n{text(title, body)}" for sink, text in SINKS.items())])
 
 
-def recorded() -> Iterator[tuple[str, Recorder]]:
+NIGHTS_PLAYED_ONCE = pytest.mark.xdist_group("recorded nights")
+"""Of the tests that read `recorded`: one worker runs them all."""
+
+
+@cache
+def recorded() -> tuple[tuple[str, Recorder], ...]:
+    """Each night, played once for all texts and tests of a process."""
     nights: dict[str, list[str]] = {path.stem: path.read_text().splitlines() for path in files()}
     for name, events in NIGHTS.items():
         ordered = sorted((*_ESTATE, *events), key=lambda line: not line.startswith("estate: "))
         nights[name] = [line if line.startswith(("estate: ", "at ")) else f"at 03:12 {line}" for line in ordered]
-    for name, lines in nights.items():
-        recorder = Recorder([line for line in lines if not line.startswith("expect ")], name)
+    recorders = {
+        name: Recorder([line for line in lines if not line.startswith("expect ")], name)
+        for name, lines in nights.items()
+    }
+    for recorder in recorders.values():
         recorder.play_all()
-        yield name, recorder
+    return tuple(recorders.items())
 
 
 def _nights() -> Iterator[str]:

@@ -8,8 +8,9 @@ from functools import cache
 
 import pytest
 
-from tests.golden.alerts import SINKS, messages
+from tests.golden.alerts import NIGHTS_PLAYED_ONCE, SINKS, messages
 
+pytestmark = NIGHTS_PLAYED_ONCE
 MARKUP = {
     "mail": r"\*\*|<\w|`",
     "Slack": r"<(?!https://|!here)\w|\\",

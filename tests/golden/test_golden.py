@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.golden.alerts import NIGHTS_PLAYED_ONCE
 from tests.golden.files import differences, dump, stored
+
+pytestmark = NIGHTS_PLAYED_ONCE
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -78,9 +78,17 @@ class Night:
             await self.pilot.pause()
 
     async def see(self, *texts: str) -> None:
-        """Waits until every text is on the screen."""
+        """Waits until every text is on the screen. A screen that shows several of them is painted once."""
+        painted = ""
+
+        def has(text: str) -> bool:
+            nonlocal painted
+            painted = self.text
+            return text in painted
+
         for text in texts:
-            await self.until(lambda expected=text: expected in self.text, repr(text))  # type: ignore[misc]
+            if text not in painted:
+                await self.until(functools.partial(has, text), repr(text))
 
     async def wait_until_hidden(self, text: str) -> None:
         await self.until(lambda: text not in self.text, f"the end of {text!r}")

@@ -17,8 +17,9 @@ from console.domain.history import LastGoodRun
 from console.text.message import BAR, RULE, read_blocks
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
-from tests.golden.alerts import recorded
+from tests.golden.alerts import NIGHTS_PLAYED_ONCE, recorded
 
+pytestmark = NIGHTS_PLAYED_ONCE
 CLOCK = r"(?:\d{1,2} [A-Z][a-z]{2} )?\d\d:\d\d"
 ZONED = re.compile(rf"{CLOCK} ([A-Z]{{3,4}})\b|\(([A-Z]{{3,4}})\)")
 

@@ -45,7 +45,9 @@ def nightly(
     return JobNights(number, f"cron/{name}", "cron", tuple(runs))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind == "as usual" else pytest.mark.deep) for kind in KINDS]
+)
 def test_nearly_all_suggestions_are_true_and_two_of_three_buffers_are_found(kind: str) -> None:
     right = wrong = missed = 0
     for seed in range(100, 105):
@@ -123,6 +125,7 @@ def test_connected_jobs_are_not_suggested_whatever_the_distance() -> None:
     assert not pairs & {(first, last) for first, middle in known for other, last in known if middle == other}
 
 
+@pytest.mark.deep
 def test_jobs_that_wait_for_nothing_give_hardly_a_suggestion() -> None:
     found = [len(suggested(generate(replace(ESTATE, lines=0, alone=80), seed)[0])) for seed in range(10)]
     assert sum(found) <= 2

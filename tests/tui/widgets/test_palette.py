@@ -80,12 +80,16 @@ def seen(color: Color | None, by: str) -> Three:
     )
 
 
-@pytest.mark.parametrize("ground", BACKGROUNDS)
-@pytest.mark.parametrize("name", INKS)
 @pytest.mark.parametrize("theme", ALL_THEMES, ids=lambda theme: theme.name)
-def test_every_ink_is_read_on_every_ground(theme: Theme, name: str, ground: str) -> None:
-    style = made(theme).style(name, "" if name in ON_THEIR_OWN else ground)
-    assert contrast(style.color, style.bgcolor) >= CONTRAST
+def test_every_ink_is_read_on_every_ground(theme: Theme) -> None:
+    palette = made(theme)
+    styles = {
+        (name, ground): palette.style(name, "" if name in ON_THEIR_OWN else ground)
+        for name in INKS
+        for ground in BACKGROUNDS
+    }
+    contrasts = {pair: contrast(style.color, style.bgcolor) for pair, style in styles.items()}
+    assert {} == {pair: round(found, 2) for pair, found in contrasts.items() if found < CONTRAST}
 
 
 @pytest.mark.parametrize("by", BLIND)
