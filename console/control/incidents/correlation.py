@@ -142,6 +142,8 @@ class IncidentMatch:
     """The first red or stale run, once its root is repaired."""
     cause_moved_at: datetime | None = None
     """Since when that run is the cause; None without one, and while it is queued or running again."""
+    closing: list[RunFacts] = field(default_factory=list)
+    """The next starts that close it without a repair, upstreams first; empty if it needs one."""
 
     @property
     def to_repair(self) -> RunFacts | None:

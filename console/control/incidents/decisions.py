@@ -31,7 +31,7 @@ from console.control.incidents.correlation import (
     last_notification_of,
     parse_last_notification,
 )
-from console.control.incidents.impact import RepairBudgets, closing_start, tightest_budget
+from console.control.incidents.impact import RepairBudgets, tightest_budget
 from console.control.incidents.root_cause import (
     has_own_error,
     is_lost_out_of_reach,
@@ -41,6 +41,7 @@ from console.control.incidents.root_cause import (
 )
 from console.control.incidents.titles import (
     also_unreachable,
+    awaited_inputs,
     blamed_name,
     cause_name,
     cause_rule,
@@ -49,7 +50,6 @@ from console.control.incidents.titles import (
     notified_cause,
     superseded_lines,
 )
-from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS, endpoint_key
@@ -199,8 +199,7 @@ def decide_incident(
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     is_safe = all(day.timeliness in SAFE for day in services)
-    starts_again = closing_start(index, match, services) is not None
-    causes = _further_causes(index, match, before, cause, starts_again=starts_again)
+    causes = _further_causes(index, match, before, cause)
     is_saved = match.awaited_plan is not None and bool(services) and is_safe
     is_broken = any(index.is_red_now(run) or index.is_stale(run) for run in match.broken())
     is_saved |= before is not None and before.repaired and not match.close_reason and not is_broken
@@ -219,11 +218,9 @@ def decide_incident(
     act_by = min((at for at, is_open in known if is_open), default=max((at for at, _ in known), default=None))
     roles = _roles(index, match)
     ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({member.job_id for member in roles}))}
-    groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
+    groups = {"root": 0, "red": 1, "stale": 1, "closing": 2, "awaited": 2, "threatened": 2, "repaired": 3}
     members = tuple(sorted(roles, key=lambda member: (groups[member.role], ranks[member.job_id], member.period_key)))
     title, reason = incident_title(index, match, zone), incident_reason(index, match, zone)
-    if match.close_reason or match.awaits or starts_again:
-        title, reason = without_advice(title), without_advice(reason)
     return IncidentDecision(
         incident_id=match.incident.id if match.incident else None,
         key=dedup_key_of(index, match),
@@ -268,12 +265,12 @@ def _zone(index: EstateIndex, services: Sequence[AffectedServiceVerdict]) -> str
 
 
 def _further_causes(
-    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str, *, starts_again: bool
+    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str
 ) -> tuple[str, ...]:
     """The known ones, and the job that has been the cause since the root was repaired, unless it starts again by itself
     and closes the incident."""
     known = before.causes if before is not None and not match.reopened else ()
-    has_moved = not starts_again and match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
+    has_moved = not match.closing and match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
     name = cause_name(index, match)
     return (*known, name) if has_moved and name not in (root, *known) and len(known) < MAX_ERRORS else known
 
@@ -514,6 +511,8 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
         ("stale", match.stale),
         # a run that turned red since is part of another incident
         ("repaired", [run for run in affected if not index.is_red_now(run)]),
+        ("closing", match.closing),
+        ("awaited", awaited_inputs(index, root) if root is not None and not match.close_reason else []),
     ]
     if target is not None and not match.close_reason:
         roles += [("threatened", unfinished_runs_on(index, known.id)) for known in match.group.targets]
