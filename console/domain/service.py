@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
@@ -344,6 +344,12 @@ class ServiceView:
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
     acknowledged_until: datetime | None = None
+    repair_case: RepairCase | None = field(init=False)
+    """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
+
+    def __post_init__(self) -> None:
+        case = repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
+        object.__setattr__(self, "repair_case", case)
 
     @property
     def reason(self) -> str:
@@ -353,11 +359,6 @@ class ServiceView:
     def risk(self) -> float | None:
         """P(late) while that is open; None once its deadline has passed."""
         return open_risk(self.p_late, self.timeliness)
-
-    @property
-    def repair_case(self) -> RepairCase | None:
-        """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
-        return repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
 
     @property
     def last_chance(self) -> datetime:

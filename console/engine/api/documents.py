@@ -58,11 +58,7 @@ def _not_expected(service: ServiceView, reads: Queries) -> ServiceView:
 
 def service_document(service: ServiceView) -> dict[str, Any]:
     """A service as data; a date without a promise has no deadline."""
-    document = asdict(service) | {
-        "reason": service.reason,
-        "is_unverified": is_unverified(service),
-        "repair_case": service.repair_case,
-    }
+    document = asdict(service) | {"reason": service.reason, "is_unverified": is_unverified(service)}
     return document if service.is_promised else {**document, "deadline": None, "promised": None}
 
 
