@@ -30,7 +30,7 @@ from console.control.incidents.decisions import (
     with_maintenance,
     with_shadowed_routes,
 )
-from console.control.incidents.impact import affected_days, next_effects
+from console.control.incidents.impact import affected_days, closing_runs, next_effects
 from console.control.incidents.root_cause import root_causes, unreachable_from
 from console.control.incidents.unmet_promise import failed_check_causes, with_unmet_promises
 from console.control.services.status import Threat, run_timeliness, service_days, service_verdict
@@ -113,10 +113,14 @@ def evaluate(
 
 
 def _threats(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> dict[ServiceDayKey, Threat]:
-    return {
-        name: threat_to_day(index, match, day, nodes)
-        for name, (day, nodes) in affected_days(index, match, days).items()
-    }
+    """Of its affected days; sets the starts that close it, which are as good as jobs that run again."""
+    affected = affected_days(index, match, days)
+    threats = {name: threat_to_day(index, match, day, nodes) for name, (day, nodes) in affected.items()}
+    limits = (threat.act_by or affected[name][0].deadline for name, threat in threats.items())
+    match.closing = closing_runs(index, match, limits)
+    if not match.closing:
+        return threats
+    return {name: replace(threat, waits_for_restart=False) for name, threat in threats.items()}
 
 
 def _verdicts(

@@ -100,7 +100,8 @@ class ServiceDayVerdict:
 
 @dataclass(frozen=True, slots=True)
 class MemberVerdict:
-    """role: "root", "red", "stale", "threatened" (not yet started, will read it), "repaired"."""
+    """role: "root", "red", "stale", "threatened" (not yet started, will read it), "repaired", "closing" (a start that
+    closes it without a repair), "awaited" (an upstream that the root waits for)."""
 
     job_id: int
     period_key: str

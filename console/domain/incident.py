@@ -18,7 +18,7 @@ from console.domain.action import IN_FLIGHT_STATES, ActionView
 from console.domain.history import EstimateBasis
 from console.domain.job import Safety
 from console.domain.reason import BadDelivery, Reason
-from console.domain.service import SAFE, RepairCase, Timeliness, open_risk, repair_case
+from console.domain.service import RepairCase, Timeliness, open_risk, repair_case
 
 if TYPE_CHECKING:
     from console.domain.alert import DeliveryView, SuppressionView
@@ -269,8 +269,6 @@ class MemberView:
     """The instant of its period."""
     log_line: str = ""
     """The error line of its log, of a failed run without a message."""
-    starts_next: datetime | None = None
-    """When its job starts again by its schedule for the same business date."""
 
     @property
     def present_role(self) -> str:
@@ -373,8 +371,6 @@ _MAX_NAMED = 8
 _MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
-RERUN_NOW, RERUN_LATER = "rerun it", "rerun it after that"
-"""End the reason of an incident about a success on data that was not finished."""
 STARTS_LATER = " now: its changed schedule starts it "
 """In the reason of an incident about a service day whose job waits for its changed schedule, after ": start JOB"."""
 GREEN_AGAIN = "green again"
@@ -402,14 +398,10 @@ def open_steps(view: IncidentView) -> list[MemberView]:
     return roots + [member for member in live if member.role in ("red", "stale")]
 
 
-def closing_start(view: IncidentView) -> MemberView | None:
-    """The last run to start again by its schedule, if the incident closes with that: its roots are repaired, its
-    services are safe, and all that is left are stale runs whose jobs start again, upstreams first. Else None."""
-    steps, is_repaired = open_steps(view), any(member.role == "repaired" for member in view.members)
-    stale = [step for step in steps if step.state not in RED_STATES and (is_repaired or step.role != "root")]
-    starts = [step.starts_next for step in stale if step.starts_next is not None]
-    is_safe = all(service.timeliness in SAFE for service in view.services)
-    return steps[-1] if steps and is_safe and len(starts) == len(steps) and starts == sorted(starts) else None
+def closing_run(view: IncidentView) -> MemberView | None:
+    """The last of the starts that close the incident without a repair, while it is ahead; None if it needs one."""
+    closing = [member for member in view.members if member.role == "closing" and member.state == RunState.PLANNED]
+    return max(closing, key=lambda member: member.period_key, default=None)
 
 
 def rerun_key(job_id: int, business_date: date | str, period_key: str, *, has_periods: bool) -> tuple[int, str]:
@@ -484,7 +476,7 @@ def open_reason(view: IncidentView) -> list[str]:
     is closed, or closes once pending starts have run."""
     if view.row.closed is not None:
         return []
-    starts = closing_start(view) is not None
+    starts = closing_run(view) is not None
     steps = [step for step in open_steps(view) if not starts and not _is_in_flight(view, step)]
     titles = [(service.title or service.name, service.timeliness) for service in view.services]
     missed = [title for title, timeliness in titles if timeliness in _MISSED]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
@@ -237,16 +237,17 @@ class ServiceView:
     acknowledged_by: str = ""
     """The person who acknowledged it; empty: unacknowledged."""
     acknowledged_until: datetime | None = None
+    repair_case: RepairCase | None = field(init=False)
+    """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
+
+    def __post_init__(self) -> None:
+        case = repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
+        object.__setattr__(self, "repair_case", case)
 
     @property
     def risk(self) -> float | None:
         """P(late) while that is open; None once its deadline has passed."""
         return open_risk(self.p_late, self.timeliness)
-
-    @property
-    def repair_case(self) -> RepairCase | None:
-        """The case of its estimates, `expected` to `p_late`; None if it waits for no repair."""
-        return repair_case(self.act_by, self.p_late, self.reasons) if self.delivered is None else None
 
     @property
     def last_chance(self) -> datetime:

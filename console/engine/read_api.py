@@ -29,7 +29,7 @@ from console.domain.job import JobRow
 from console.domain.reason import Reason
 from console.domain.request import RequestKind
 from console.domain.run import RunRow
-from console.domain.service import RepairCase, ServiceView
+from console.domain.service import ServiceView
 from console.engine.access import AccessRights
 from console.engine.api.documents import (
     DEFAULT_DEPTH,
@@ -481,7 +481,6 @@ class _Schemas:
                     "deadline": self.of(datetime | None),
                     "reason": self.of(str),
                     "is_unverified": self.of(bool),
-                    "repair_case": self.of(RepairCase | None),
                 }
             self.components[name] = {
                 "type": "object",

@@ -12,6 +12,7 @@ from console.domain.alert import NotificationState, RouteNotification, Suppressi
 from console.domain.decision import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, StoredFinding
+from console.store.snapshot.facts import AFFECTED_ROLES
 from tests.factories import at, minutes
 
 
@@ -145,7 +146,7 @@ class Ledger:
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
                 member_job_ids=frozenset(key[0] for key in members if key in ids),
                 affected_run_ids=frozenset(
-                    ids[key] for key, role in members.items() if key in ids and role != "threatened"
+                    ids[key] for key, role in members.items() if key in ids and role in AFFECTED_ROLES
                 ),
                 business_date=incident.business_date,
                 opened_at=old.opened_at if old else now,

@@ -30,6 +30,7 @@ from console.control.incidents.repair import repair_text, resolved_at
 from console.control.incidents.titles import cause_name, incident_title, plain_title
 from console.control.incidents.verdict import (
     Clock,
+    closing_text,
     fix_text,
     job_label,
     late_text,
@@ -40,7 +41,7 @@ from console.control.incidents.verdict import (
 )
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.holds import held_by_stopped_plan
-from console.control.snapshot.runs import has_started
+from console.control.snapshot.runs import has_started, run_time
 from console.domain.alert import (
     CAUSE_RESOLVED_LABEL,
     CLOSED_LABEL,
@@ -165,6 +166,9 @@ def _what_to_do(context: AlertContext, subject: AlertSubject, service: AffectedS
         return f"{plan.progress}{late}"
     if instruction is not None:
         return fix_text(instruction.step, act_by, now, clock, late, service.reasons)
+    if match.closing:
+        last = match.closing[-1]
+        return clean_line(closing_text(index.job(last.job_id).name, run_time(last), clock))
     if text := _rerun_text(index, match, clock):
         return f"{text}, service{late[1:]}" if late else text
     until = until_text(act_by, now, clock)
@@ -204,7 +208,7 @@ def _problem(index: EstateIndex, match: IncidentMatch, decision: IncidentDecisio
     if text := _rerun_text(index, match, lambda at: local_time(at, decision.zone, index.now)):
         return text
     is_named = group.shared and match.unrepaired is None and not plain
-    return incident_title(index, match, decision.zone) if is_named else plain_title(index, match, decision.services)
+    return incident_title(index, match, decision.zone) if is_named else plain_title(index, match)
 
 
 def _rerun_text(index: EstateIndex, match: IncidentMatch, clock: Clock) -> str:

@@ -44,7 +44,7 @@ def _has_failed(run: RunFacts, repair: RepairFacts) -> bool:
 
 def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
     """True if its cause is a run that failed, did not start or read data finished since, and is not running again or
-    about to."""
+    about to, nor started again by its schedule in time."""
     run, group = match.to_repair, match.group
     if (
         run is None
@@ -53,6 +53,7 @@ def needs_restart(index: EstateIndex, match: IncidentMatch) -> bool:
         or group.finding is not None
         or group.target is not None
         or group.awaits
+        or match.closing
     ):
         return False
     return not match.is_repaired and (run.state.is_red or (index.is_stale(run) and bad_inputs(index, run)[1]))

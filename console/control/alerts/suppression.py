@@ -152,7 +152,7 @@ def suppress_distant(context: AlertContext, notification: Notification) -> Suppr
     than in DISTANT. By day it is notified: people are at work."""
     subject, index = notification.subject, context.index
     at_risk = [day for day in subject.decision.services if day.timeliness not in NOT_AT_RISK]
-    if subject.decision.closed or not at_risk or not needs_restart(index, subject.match):
+    if subject.decision.closed or not at_risk or not (subject.match.closing or needs_restart(index, subject.match)):
         return None
     run = subject.match.to_repair
     night = context.rule(notification.route).quiet or QuietHours(*NIGHT, index.estate.settings.zone)

@@ -24,7 +24,6 @@ from console.control.alerts.joint_repair import (
 )
 from console.control.alerts.services_table import service_title, services_table
 from console.control.incidents.correlation import IncidentMatch
-from console.control.incidents.impact import closing_start
 from console.control.incidents.repair import repair_length, repair_text, requested_repair, resolved_at
 from console.control.incidents.root_cause import failed_tasks, has_own_error
 from console.control.incidents.titles import cause_name, failure_text, finding_text, with_log_line
@@ -167,7 +166,7 @@ def _repair_rows(context: AlertContext, subject: AlertSubject) -> Iterator[tuple
         return
     if (target := _target_to_restore(index, match)) is not None and target.failing_since is not None:
         yield "Do", f"headway system probe {clean_line(f'{target.system}/{target.name}')}"
-    if needs_restart(index, match) and closing_start(index, match, decision.services) is None:
+    if needs_restart(index, match):
         yield from _own_repairs(index, subject, INCIDENT_PLACEHOLDER)
     for repair in _other_repairs(context, subject):
         yield from _own_repairs(index, repair, _name(repair))

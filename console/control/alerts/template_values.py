@@ -59,9 +59,7 @@ def _plain_values(context: AlertContext, notification: Notification, text: Messa
         "act_by": zoned_time(decision.act_by, decision.zone, context.now) if decision.act_by is not None else "",
         "tier": notification.subject.tier or 0,
         "services": [_service_values(context, service) for service in decision.services],
-        "title": plain_title(context.index, match, decision.services)
-        if technical
-        else text.title.removesuffix(REFERENCE),
+        "title": plain_title(context.index, match) if technical else text.title.removesuffix(REFERENCE),
         "cause": cause_name(context.index, match) if technical else "",
         "reason": "",
         "log": [],

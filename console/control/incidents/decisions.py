@@ -31,7 +31,7 @@ from console.control.incidents.correlation import (
     last_notification_of,
     parse_last_notification,
 )
-from console.control.incidents.impact import RepairBudgets, closing_start, tightest_budget
+from console.control.incidents.impact import RepairBudgets, tightest_budget
 from console.control.incidents.root_cause import (
     has_own_error,
     is_lost_out_of_reach,
@@ -41,6 +41,7 @@ from console.control.incidents.root_cause import (
 )
 from console.control.incidents.titles import (
     also_unreachable,
+    awaited_inputs,
     blamed_name,
     cause_name,
     cause_rule,
@@ -49,11 +50,10 @@ from console.control.incidents.titles import (
     notified_cause,
     superseded_lines,
 )
-from console.control.incidents.verdict import without_advice
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS, endpoint_key
-from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
+from console.control.snapshot.runs import RunKey, red_since, run_key, run_time, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
@@ -62,7 +62,7 @@ from console.domain.decision import (
     RunComparison,
     ServiceDayVerdict,
 )
-from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
+from console.domain.estate import IncidentFacts, RunFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
@@ -196,8 +196,7 @@ def decide_incident(
     cause, (failures, errors) = notified_cause(index, match), _failures(index, match, before)
     services = tuple(_affected_service(verdicts[day], threats.get(day)) for day in _in_order(notified, verdicts))
     is_safe = all(day.timeliness in SAFE for day in services)
-    starts_again = closing_start(index, match, services) is not None
-    causes = _further_causes(index, match, before, cause, starts_again=starts_again)
+    causes = _further_causes(index, match, before, cause)
     is_saved = match.awaited_plan is not None and bool(services) and is_safe
     is_broken = any(index.is_red_now(run) or index.is_stale(run) for run in match.broken())
     is_saved |= before is not None and before.repaired and not match.close_reason and not is_broken
@@ -216,11 +215,9 @@ def decide_incident(
     act_by = min((at for at, is_open in known if is_open), default=max((at for at, _ in known), default=None))
     roles = _roles(index, match)
     ranks = {job_id: rank for rank, job_id in enumerate(index.graph.ordered({member.job_id for member in roles}))}
-    groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
+    groups = {"root": 0, "red": 1, "stale": 1, "closing": 2, "awaited": 2, "threatened": 2, "repaired": 3}
     members = tuple(sorted(roles, key=lambda member: (groups[member.role], ranks[member.job_id], member.period_key)))
     title, reason = incident_title(index, match, zone), incident_reason(index, match, zone)
-    if match.close_reason or match.awaits or starts_again:
-        title, reason = without_advice(title), without_advice(reason)
     return IncidentDecision(
         incident_id=match.incident.id if match.incident else None,
         key=dedup_key_of(index, match),
@@ -231,7 +228,7 @@ def decide_incident(
         root_job_id=root.job_id if root else None,
         root_run_id=(current.id or None) if current else None,
         root_period_key=root.period_key if root else "",
-        root_target_id=match.group.target.id if match.group.target else None,
+        root_target_id=_root_target_id(match),
         business_date=match.group.business_date,
         reason=reason,
         owner=owner,
@@ -265,12 +262,12 @@ def _zone(index: EstateIndex, services: Sequence[AffectedServiceVerdict]) -> str
 
 
 def _further_causes(
-    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str, *, starts_again: bool
+    index: EstateIndex, match: IncidentMatch, before: LastNotification | None, root: str
 ) -> tuple[str, ...]:
     """The known ones, and the job that has been the cause since the root was repaired, unless it starts again by itself
     and closes the incident."""
     known = before.causes if before is not None and not match.reopened else ()
-    has_moved = not starts_again and match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
+    has_moved = not match.closing and match.cause_moved_at is not None and match.cause_moved_at + MOVE_WAIT <= index.now
     name = cause_name(index, match)
     return (*known, name) if has_moved and name not in (root, *known) and len(known) < MAX_ERRORS else known
 
@@ -351,6 +348,13 @@ def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:
     since = red_since(run)
     spans = chain.from_iterable(map(success_spans, index.runs.get(run.job_id, ())))
     return max((ended for _, ended in spans if ended <= since), default=None)
+
+
+def _root_target_id(match: IncidentMatch) -> int | None:
+    """The target that is its cause, also once that works again and what it missed is the cause."""
+    if match.group.target is not None:
+        return match.group.target.id
+    return match.incident.root_target_id if match.incident is not None else None
 
 
 def _cause_kind(match: IncidentMatch) -> str:
@@ -511,11 +515,13 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
         ("stale", match.stale),
         # a run that turned red since is part of another incident
         ("repaired", [run for run in affected if not index.is_red_now(run)]),
+        ("closing", match.closing),
+        ("awaited", awaited_inputs(index, root) if root is not None and not match.close_reason else []),
     ]
-    if target is not None and not match.close_reason:
+    if target is not None and target.failing_since is not None and not match.close_reason:
         roles += [("threatened", unfinished_runs_on(index, known.id)) for known in match.group.targets]
-    elif target is not None and match.incident is not None:
-        roles.append(("threatened", _starts_lost_beside(index, match.incident, target)))
+    elif match.incident is not None and match.incident.root_target_id is not None:
+        roles.append(("threatened", _lost_starts(index, match.incident)))
     members: dict[RunKey, MemberVerdict] = {}
     for role, runs in roles:
         for run in runs:
@@ -533,16 +539,18 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
     return list(members.values())
 
 
-def _starts_lost_beside(index: EstateIndex, incident: IncidentFacts, target: TargetFacts) -> list[RunFacts]:
-    """Members on other targets at its endpoint that have not been seen to start or were lost. They stay members of the
-    closed incident: that their targets did not answer is known by it alone (`reachability.outage_during`)."""
+def _lost_starts(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]:
+    """Members on its targets that have not been seen to start or were lost. They stay members of the incident of an
+    ended outage: that they were due during it is known by it alone (`reachability.outage_during`)."""
+    target = index.estate.targets.get(incident.root_target_id or 0)
     runs = filter(None, map(index.run_by_id, sorted(incident.member_run_ids)))
     return [
         run
         for run in runs
-        if run.state in (RunState.PLANNED, RunState.MISSED, RunState.LOST)
+        if run.state in (RunState.PLANNED, RunState.MISSED, RunState.LOST) and run_time(run) <= index.now
+        if target is not None
         if (known := index.estate.targets.get(index.job(run.job_id).target_id)) is not None
-        if known.id != target.id and endpoint_key(known) == endpoint_key(target)
+        if endpoint_key(known) == endpoint_key(target)
     ]
 
 

@@ -8,22 +8,22 @@ the last late one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from connectors.sdk.states import STOPPED, RunState
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, causes_from_findings, match_incidents
-from console.control.incidents.root_cause import root_causes
+from console.control.incidents.root_cause import is_lost_out_of_reach, next_starts, root_causes
 from console.control.services.delivery import delivered_at, pending_checks
 from console.control.services.status import RepairBudget, unobserved_on
-from console.control.snapshot.deadlines import next_start_of_date, start_before
+from console.control.snapshot.deadlines import start_before
+from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import run_key
-from console.domain.decision import AffectedServiceVerdict
+from console.control.snapshot.runs import run_key, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.reason import NativeStart, StartEffect
-from console.domain.service import SAFE
 from console.forecast.finish_times import (
     ForecastNode,
     NodeState,
@@ -133,23 +133,39 @@ def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list
     return [broken[job_id] for job_id in index.graph.ordered(broken)]
 
 
-def closing_start(
-    index: EstateIndex, match: IncidentMatch, services: Iterable[AffectedServiceVerdict]
-) -> datetime | None:
-    """The last of the next starts that close the incident: its services are safe, its root is repaired, and all that is
-    left are stale runs whose jobs start again for the same business date, upstreams first. None if it needs a
-    repair."""
-    if match.unrepaired is None or match.close_reason or any(day.timeliness not in SAFE for day in services):
-        return None
+def closing_runs(index: EstateIndex, match: IncidentMatch, limits: Iterable[datetime]) -> list[RunFacts]:
+    """The next starts that close the incident without a repair, upstreams first: of the same business date, of jobs
+    that missed one start, or read data that is repaired by then. Empty if another run is broken, if one runs again
+    already, or if a start is too late. `limits`: the act-by of each affected service day, without one its deadline; the
+    start after the next one must come before it, too."""
+    target, group = match.group.target, match.group
+    is_down = target is not None and target.failing_since is not None
+    if match.close_reason or match.is_repaired or group.rule or group.check or is_down:
+        return []
     unrepaired = [run for run in match.broken() if index.is_red_now(run) or index.is_stale(run)]
-    runs = {run.job_id: run for run in unrepaired}
-    ordered = [runs[job_id] for job_id in index.graph.ordered(runs)]
-    starts = [next_start_of_date(index.job(run.job_id), run.business_date, index.now) for run in ordered]
-    known = [start for start in starts if start is not None]
-    closes = (
-        len(known) == len(unrepaired) and known == sorted(known) and not any(run.state.is_red for run in unrepaired)
-    )
-    return max(known, default=None) if closes else None
+    latest = {run.job_id: run for run in unrepaired}
+    starts = {job_id: next_starts(index, latest[job_id]) for job_id in index.graph.ordered(latest)}
+    first = [known[0] for known in starts.values() if known]
+    if len(first) < len(starts) or first != sorted(first, key=run_time):
+        return []
+    if not all(_starts_well(index, run, unrepaired) for run in unrepaired):
+        return []
+    limit = min(limits, default=_NEVER)
+    is_in_time = limit == _NEVER or all(len(known) > 1 and run_time(known[1]) < limit for known in starts.values())
+    return first if is_in_time else []
+
+
+def _starts_well(index: EstateIndex, run: RunFacts, unrepaired: Sequence[RunFacts]) -> bool:
+    """True if nothing suggests that its job's next start is bad, too."""
+    if run.state is RunState.MISSED:
+        same = [known for known in unrepaired if known.job_id == run.job_id]
+        return is_lost_out_of_reach(index, run) or not any(
+            known is not run and not is_lost_out_of_reach(index, known) for known in same
+        )
+    if run.state.is_red:
+        return False
+    inputs, are_good = bad_inputs(index, run)
+    return are_good or {known.job_id for known in unrepaired}.issuperset(inputs)
 
 
 def tightest_budget(budgets: Iterable[RepairBudget]) -> RepairBudget | None:
@@ -181,8 +197,8 @@ def affected_days(
     if match.close_reason:
         return {}
     affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
-    if match.group.target is not None:
-        affected = _hit_by_targets(index, {target.id for target in match.group.targets}, days)
+    if match.group.target is not None and match.group.target.failing_since is not None:
+        affected = _hit_by_targets(index, match, days)
     if match.group.check:
         return {day.key: (day, []) for day in days if _is_hit_by_check(index, match, day)}
     if awaited := match.group.awaits or match.awaits:
@@ -204,10 +220,13 @@ def affected_days(
 
 
 def _hit_by_targets(
-    index: EstateIndex, target_ids: Set[int], days: Sequence[ServiceForecast]
+    index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]
 ) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
     """For each service the last day past its deadline, if it is not delivered and needs a job on the targets, and the
-    first open day that needs one now or soon."""
+    first open day that needs one now or soon. A job that failed on a target whose scheduler starts nothing waits for
+    its own repair."""
+    stopped = {target.id: target.error_kind == STOPPED for target in match.group.targets}
+    broken = {run_key(run) for run in match.broken()}
     affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
     late = {day.service.name: day for day in days if day.deadline < index.now}
     seen: set[str] = set()
@@ -215,7 +234,14 @@ def _hit_by_targets(
         is_late = late.get(day.service.name) is day
         if not is_late and (day.service.name in seen or day.deadline < index.now):
             continue
-        nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id in target_ids]
+        nodes = [
+            node
+            for node in day.unfinished()
+            if (is_stopped := stopped.get(index.job(node.job_id).target_id)) is not None
+            if not is_stopped
+            or node.how is not NodeState.RERUN
+            or (node.run is not None and run_key(node.run) in broken)
+        ]
         if is_late:
             if nodes and delivered_at(index, day) is None and not unobserved_on(index, day):
                 affected[day.key] = (day, nodes)

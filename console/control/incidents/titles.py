@@ -6,17 +6,14 @@ from collections.abc import Sequence
 
 from connectors.sdk.states import ProofLevel, RunState
 from console.control.incidents.correlation import IncidentMatch, KnownFailure, last_notification_of
-from console.control.incidents.impact import closing_start
 from console.control.incidents.root_cause import failed_tasks, is_lost_out_of_reach
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failures import identity_blame, identity_name, identity_title
 from console.control.snapshot.reachability import OUTAGES, OUTAGES_PAST, outage_text
 from console.control.snapshot.runs import CLOCK_SKEW, red_since
-from console.domain.decision import AffectedServiceVerdict
 from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, drift_fix
-from console.domain.incident import RERUN_LATER, RERUN_NOW
 from console.domain.service import UNMET_PROMISE, limit_instances
 from console.text.cleaning import clean_line, one_line
 from console.text.normalize import error_line
@@ -97,7 +94,8 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} {_FAILED[RunState(failure.state)]}{f': {why}' if (why := _exit_text(failure)) else ''}"
     if match.incident is None:
         return name
-    return (_past_title(match.incident, name) if match.close_reason else match.incident.title) or name
+    is_past = match.close_reason or target is not None
+    return (_past_title(match.incident, name) if is_past else match.incident.title) or name
 
 
 _PAST = (
@@ -135,15 +133,19 @@ MAX_INPUTS = 2
 """Upstreams that a title names."""
 
 
-def stale_text(index: EstateIndex, run: RunFacts, *, starts_again: bool = False) -> str:
-    """ "read data before warehouse/load_orders finished: rerun it after that", of a stale success; without the rerun
-    if its next start closes the incident."""
-    inputs, is_good = bad_inputs(index, run)
-    names = list(dict.fromkeys(map(index.name, inputs)))
+def awaited_inputs(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
+    """The latest runs of the upstreams that must finish before a stale success is rerun."""
+    inputs, are_good = bad_inputs(index, run) if is_stale_success(index, run) else ([], True)
+    runs = (index.of_day(job_id, run.business_date)[-1:] for job_id in inputs)
+    return [known for latest in runs for known in latest] if not are_good else []
+
+
+def stale_text(index: EstateIndex, run: RunFacts) -> str:
+    """ "read data before warehouse/load_orders finished", of a stale success."""
+    names = list(dict.fromkeys(map(index.name, bad_inputs(index, run)[0])))
     shown = " and ".join(names[:MAX_INPUTS]) or "its upstream"
     shown += f" and {len(names) - MAX_INPUTS} more" if len(names) > MAX_INPUTS else ""
-    text = f"read data before {shown} finished"
-    return text if starts_again else f"{text}: {RERUN_NOW if is_good else RERUN_LATER}"
+    return f"read data before {shown} finished"
 
 
 def _failure_of_root(index: EstateIndex, match: IncidentMatch) -> KnownFailure | None:
@@ -191,7 +193,7 @@ def _green_upstream(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
     return f"; its {are.format(shown)} green again since {zoned_time(at, zone, index.now)}"
 
 
-def plain_title(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> str:
+def plain_title(index: EstateIndex, match: IncidentMatch) -> str:
     """The title with nothing from outside but names: no message, task or native state."""
     name, root, target = cause_name(index, match), match.to_repair, match.group.target
     if match.group.finding is not None:
@@ -209,8 +211,8 @@ def plain_title(index: EstateIndex, match: IncidentMatch, services: Sequence[Aff
     if root is None or not root.state.is_red:
         if root is None or not is_stale_success(index, root):
             return name
-        starts_again = closing_start(index, match, services) is not None
-        return f"{name} {stale_text(index, root, starts_again=starts_again)}"
+        advice = "" if match.closing else f": rerun it{' after that' if awaited_inputs(index, root) else ''}"
+        return f"{name} {stale_text(index, root)}{advice}"
     if cancelled_by(index, root):
         return f"{name} was cancelled by {clean_line(index.estate.cancels[root.id].by)} through Headway"
     known = root.exit_code is not None and root.state is not RunState.MISSED

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from connectors.sdk.states import RunState, is_open
 from console.domain.incident import (
-    RERUN_LATER,
-    RERUN_NOW,
     STARTS_LATER,
     AffectedServiceView,
     IncidentRow,
@@ -20,12 +18,12 @@ from console.domain.incident import (
     JointRestart,
     MemberView,
     blocked_reason,
-    closing_start,
+    closing_run,
     has_recovered,
     open_steps,
     sort_by_impact,
 )
-from console.domain.plan import HOLD_VERBS, RESUME, WAIT, PlanView
+from console.domain.plan import RESUME, PlanView
 from console.domain.reason import JobHeld, Reason, stale_starts
 from console.domain.service import UNMET_PROMISE, RepairCase, ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
@@ -179,9 +177,9 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
     if not steps:
         late = _outlook(_lost_services(view.services, now), now, clock, before=", ")
         return Verdict(((_capital(blocked_reason(view)), "warn"), *late))
-    if (last := closing_start(view)) is not None and last.starts_next is not None:
-        text = f"{job_label(last.job)} starts next {clock(last.starts_next)} and closes it: nothing to restart"
-        return Verdict(((text, "run"),))
+    if (last := closing_run(view)) is not None and last.period is not None:
+        text = f"{_capital(closing_text(last.job, last.period, clock))}: nothing to restart"
+        return Verdict(((text, "run"), *_outlook(_lost_services(view.services, now), now, clock, before=", ")))
     repairs = [_repair_step(run) for run in view.joint_restarts or steps[:1]]
     instruction = restart_instruction(repairs, _releases(view))
     if instruction is None:
@@ -192,28 +190,17 @@ def _incident_verdict(view: IncidentView, plans: Sequence[PlanView], now: dateti
         verdict = step_verdict(instruction.step, act_by, view.services, now, clock)
         return verdict._replace(needs_sending=needs_sending)
     # it read what was not finished
-    condition = "" if view.row.reason.endswith(RERUN_NOW) else "once its upstream has finished"
+    awaits = any(member.present_role in ("awaited", "rerun") for member in view.members)
+    condition = "once its upstream has finished" if awaits else ""
     verdict = step_verdict(instruction.step, act_by, view.services, now, clock, condition)
     action, *outlook = verdict.parts
-    parts = (action, (f": {without_advice(view.row.reason)}", "plain"), *outlook)
+    parts = (action, (f": {view.row.reason}", "plain"), *outlook)
     return verdict._replace(parts=parts, needs_sending=needs_sending)
 
 
-def without_advice(reason: str) -> str:
-    """A title or reason without the rerun at its end, which the verdict names while the incident is open."""
-    return reason.removesuffix(f": {RERUN_NOW}").removesuffix(f": {RERUN_LATER}")
-
-
-def planned_reason(text: str, job: str, plans: Sequence[PlanView]) -> str:
-    """ "it read data before load_orders finished: plan 1 reruns it": a title or reason of an incident whose rerun a
-    running plan sends, or waits for; else the text unchanged. `job`: that of its root."""
-    without = without_advice(text)
-    steps = ((plan.id, step) for plan in plans if plan.state == "running" for step in plan.steps if step.job == job)
-    pending = ((number, step.verb) for number, step in steps if step.state in ("planned", "requested"))
-    number, verb = next((pair for pair in pending if pair[1] not in HOLD_VERBS), (0, ""))
-    if not verb or without == text:
-        return text
-    return f"{without}: plan {number} {'waits for its rerun' if verb == WAIT else 'reruns it'}"
+def closing_text(job: str, at: datetime, clock: Clock) -> str:
+    """ "load starts next 03:16 and closes it": the start after which an incident needs no restart."""
+    return f"{job_label(job)} starts next {clock(at)} and closes it"
 
 
 def _repair_step(run: MemberView | JointRestart) -> RepairStep:

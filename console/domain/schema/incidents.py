@@ -67,7 +67,7 @@ class IncidentMember(SQLModel, table=True):
     job_id: int = Field(primary_key=True)
     period_key: str = Field(primary_key=True, sa_type=Text)
     role: str = string()
-    """ "root", "red", "stale", "threatened", "repaired"."""
+    """ "root", "red", "stale", "threatened", "repaired", "closing", "awaited"."""
     place: int = 0
     """Order of members: the root, then upstreams before their downstreams."""
     run_id: int | None = big(default=None)

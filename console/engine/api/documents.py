@@ -66,7 +66,6 @@ def service_document(service: ServiceView) -> dict[str, Any]:
     document = fields_of(service) | {
         "reason": reasons_text(service.reasons, utc_minute),
         "is_unverified": is_unverified(service),
-        "repair_case": service.repair_case,
     }
     return document if service.is_promised else {**document, "deadline": None, "promised": None}
 

@@ -79,13 +79,27 @@ def stuck_text(path: Path | None, holder: str = "", since: datetime | None = Non
 
 
 def living_holder(path: Path | None, holder: str, since: datetime | None) -> int | None:
-    """The process of `holder` if it lives on this machine and works on the store with this file (None: on PostgreSQL).
-    One started after the lease only has the same number; the lease in a copy of a file is of the engine of the other
-    one."""
+    """The process of `holder` if it is an engine that lives on this machine and works on the store with this file
+    (None: on PostgreSQL). One started after the lease only has the same number; the lease in a copy of a file is of the
+    engine of the other one."""
     pid = local_pid(holder)
     if pid is None or since is None or not is_alive(pid) or (path is not None and _noted_text(path) != holder):
         return None
-    return pid if _process_started(pid) <= since.timestamp() + CLOCK_SLACK_SECONDS else None
+    return pid if _is_engine(pid) and _process_started(pid) <= since.timestamp() + CLOCK_SLACK_SECONDS else None
+
+
+def is_of_other_file(path: Path | None, holder: str) -> bool:
+    """True if the note beside the store names `holder` as the engine of another file: both were copied along."""
+    noted, file = ("", "") if path is None else _note(path)
+    return path is not None and bool(holder) and noted == holder and file != _identity(path)
+
+
+def _is_engine(pid: int) -> bool:
+    """True for the process of a command "headway … engine …"."""
+    try:
+        return b"engine" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def note_engine(path: Path | None, holder: str) -> None:
@@ -95,7 +109,7 @@ def note_engine(path: Path | None, holder: str) -> None:
         with suppress(OSError):
             note = engine_note(path)
             note.touch()
-            note.write_text(f"{holder} {_identity(note)}\n", encoding="utf-8")
+            note.write_text(f"{holder} {_identity(path)}\n", encoding="utf-8")
 
 
 def note_engine_end(path: Path | None, holder: str) -> None:
@@ -114,18 +128,26 @@ def noted_engine(path: Path) -> tuple[str, int] | None:
 
 
 def _noted_text(path: Path) -> str:
-    """The holder in the note next to the store; empty for a note that was copied along from another store. The note of
-    an older version names no file."""
-    note = engine_note(path)
+    """The holder in the note next to the store; empty for a note that was copied along from another store."""
+    holder, file = _note(path)
+    return holder if file == _identity(path) else ""
+
+
+def _note(path: Path) -> tuple[str, str]:
+    """The holder in the note next to the store, and the file that the note was written to; empty without one."""
     try:
-        holder, _, file = note.read_text(encoding="utf-8").removesuffix("\n").partition(" ")
-        return holder if file in ("", _identity(note)) else ""
+        holder, _, file = engine_note(path).read_text(encoding="utf-8").removesuffix("\n").partition(" ")
     except (OSError, UnicodeError):
+        return "", ""
+    return holder, file
+
+
+def _identity(path: Path) -> str:
+    """Of the note next to the store; empty if it was removed since."""
+    try:
+        return "{}:{}".format(*file_identity(engine_note(path)))
+    except OSError:
         return ""
-
-
-def _identity(note: Path) -> str:
-    return "{}:{}".format(*file_identity(note))
 
 
 def _process_started(pid: int) -> float:

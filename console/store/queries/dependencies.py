@@ -80,7 +80,7 @@ _THREATENED = (
 )
 _MEMBERS = (
     "SELECT m.incident_id, m.job_id FROM {keys} JOIN incident_member m ON m.incident_id = k.a"
-    " WHERE m.role <> 'repaired'"
+    " WHERE m.role NOT IN ('repaired', 'closing', 'awaited')"
 )
 _EDGES = (
     "SELECT down.id, down.parent_id, d.upstream_id, up.parent_id AS above FROM {keys} JOIN job down ON down.id = k.a"

@@ -18,7 +18,7 @@ from console.domain.header import (
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.service import ServiceView, is_in_doubt
 from console.domain.switches import SHADOW, SystemPause
-from console.store.db.lease import is_provably_dead, living_holder, stuck_text
+from console.store.db.lease import is_of_other_file, is_provably_dead, living_holder, stuck_text
 from console.store.db.session import Row
 from console.store.queries.base import ContextQueries, ReadStore, clean_name
 from console.store.queries.services import ServiceQueries
@@ -153,8 +153,8 @@ class EstateQueries(ContextQueries):
         return bool(self.link.rows(waits))
 
     def engine(self) -> EngineView:
-        """The lease holder; alive by real time. A holder that is provably dead on this machine is not alive, whatever
-        its lease."""
+        """The lease holder; alive by real time. A holder that is provably dead on this machine, or works on the
+        original of this copy, is not alive, whatever its lease."""
         rows = self.link.rows(
             "SELECT holder, since_us, heartbeat_us, until_us,"
             " (SELECT value FROM meta WHERE name = 'engine_trouble') AS trouble FROM lease WHERE name = 'engine'"
@@ -164,6 +164,7 @@ class EstateQueries(ContextQueries):
         [lease] = rows
         since = instant(lease.since_us)
         alive = bool(lease.holder) and lease.until_us > self.link.real_now_us() and not is_provably_dead(lease.holder)
+        alive = alive and not is_of_other_file(self.link.path, lease.holder)
         stuck = "" if alive else stuck_text(self.link.path, lease.holder, since)
         return EngineView(lease.holder, since, instant(lease.heartbeat_us), alive, lease.trouble or "", stuck)
 

@@ -41,7 +41,8 @@ class FindingQueries(ContextQueries):
         rows = self.link.rows(
             f"{_FINDING.replace('SELECT', 'SELECT DISTINCT', 1)} JOIN incident_member m ON m.job_id = f.job_id"
             " AND (f.period_key = '' OR f.period_key = m.period_key) JOIN incident i ON i.id = m.incident_id"
-            " WHERE i.id = ? AND m.role <> 'threatened' AND (f.closed_us IS NULL OR f.closed_us >= i.opened_us)"
+            " WHERE i.id = ? AND m.role NOT IN ('threatened', 'closing', 'awaited')"
+            " AND (f.closed_us IS NULL OR f.closed_us >= i.opened_us)"
             " AND (i.closed_us IS NULL OR f.opened_us <= i.closed_us) ORDER BY f.id",
             (incident_id,),
         )

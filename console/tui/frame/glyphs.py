@@ -79,6 +79,8 @@ ROLES: dict[str, Glyph] = {
     "root": Glyph("◉", "O", "root cause", "bad", "its failure explains the others"),
     "red": Glyph("✖", "X", "red", "bad"),
     "stale": Glyph("«", "<", "stale", "warn", "it read its upstream too early, or while that was red"),
+    "closing": Glyph("▷", "c", "closes it", "run", "its start closes the incident: nothing to restart"),
+    "awaited": Glyph("◌", "w", "awaited", "dim", "the root is rerun once it has finished"),
     "threatened": Glyph("!", "!", "at risk", "warn"),
     "rerun": Glyph("▶", ">", "rerun", "run"),
     "repaired": Glyph("●", "+", "repaired", "ok"),

@@ -14,6 +14,7 @@ from connectors.sdk.states import RunState
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane, timeline_lanes, timeline_span
 from console.control.incidents.verdict import job_label
 from console.domain.probability import format_risk
+from console.domain.service import RepairCase
 from console.domain.timeline import TimelineView
 from console.tui.frame.cells import RenderContext, passed
 from console.tui.widgets.paint import Segment, fit, fit_middle, length_of
@@ -93,10 +94,11 @@ def lane_cells(
 ) -> list[Segment]:
     drawn: list[Segment] = [(" ", "plain")] * scale.width
     _put(drawn, scale.cell(at), (ctx.sign("now"), "key"))
+    signs = {**MARKS, BarKind.EXPECTED: "usual"} if lane.repair_case is RepairCase.USUAL else MARKS
     for bar in sorted(lane.bars, key=lambda bar: bar.kind in (BarKind.RAN, BarKind.RUNS)):
         first, last = scale.cell(bar.start), max(scale.cell(bar.start), scale.cell(bar.end - timedelta(microseconds=1)))
         for cell in range(max(0, first), min(scale.width - 1, last) + 1):
-            drawn[cell] = (ctx.sign(MARKS[bar.kind]), _style(bar))
+            drawn[cell] = (ctx.sign(signs[bar.kind]), _style(bar))
         if bar.kind is BarKind.RAN and RunState(bar.state).is_red and not bar.superseded:
             _put(drawn, last, (ctx.mark("state", bar.state)[0], "bad"))
         elif bar.kind is BarKind.RUNS:

@@ -1,4 +1,4 @@
-"""An incident of which only stale runs are left that start again by themselves: no restart is asked for."""
+"""An incident of which all that is left starts again by itself, in time: no restart is asked for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from console.domain.settings import Declared
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 
+USUAL = minutes(5)
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="etl")
 
 
-def healing(expression: str, *, due: str = "06:30", repaired: bool = True) -> Ledger:
+def healing(expression: str, *, due: str = "06:30", repaired: bool = True, takes: timedelta | None = USUAL) -> Ledger:
     """A night on which load read the data of extract, which had failed, and extract is repaired at 03:21."""
     schedule = replace(daily("03:00"), expression=expression)
-    load = job(2, "warehouse/load", expected=minutes(5), target_id=2, schedule=schedule, accepted_at=at("03:01"))
+    load = job(2, "warehouse/load", expected=takes, target_id=2, schedule=schedule, accepted_at=at("03:01"))
     facts = estate(
         EXTRACT, load,
         feeds=feeds(EXTRACT, load),
@@ -37,6 +38,16 @@ def healing(expression: str, *, due: str = "06:30", repaired: bool = True) -> Le
     ledger.evaluate("03:18")
     if repaired:
         ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:20", 1))
+    return ledger
+
+
+def missing(expression: str, until: str, *, due: str = "06:30", takes: timedelta | None = None) -> Ledger:
+    """A night on which load ran at 03:10 and has not started since."""
+    schedule = replace(daily("03:00"), expression=expression)
+    load = job(1, "warehouse/load", expected=takes, schedule=schedule, accepted_at=at("03:01"), notify=("oncall",))
+    ledger = Ledger(estate(load, services=[service("daily", due, load)]))
+    ledger.run(load, "03:10", RunState.SUCCEEDED, **ended("03:10", 2))
+    ledger.evaluate(until)
     return ledger
 
 
@@ -59,6 +70,53 @@ def test_no_title_reason_or_notification_asks_for_the_restart_that_the_next_star
     assert incident.reason == "it read data before hosts/extract finished"
     assert not asks_for_a_restart(incident)
     assert "warehouse/load read data before hosts/extract finished, Daily 06:30 on time" in incident.notices[0].title
+    assert [("closing", "03:30")] == [(role, key[11:16]) for role, key in starts(incident)]
+
+
+def starts(incident: IncidentDecision) -> list[tuple[str, str]]:
+    return [(member.role, member.period_key) for member in incident.members if member.role == "closing"]
+
+
+def test_a_job_without_an_estimate_starts_again_as_well() -> None:
+    """A service without an estimate is not known to be in time: the mail said "at risk: restart load now"."""
+    incident = at_0324(healing("*/15 * * * *", takes=None))
+    assert not asks_for_a_restart(incident)
+    assert "load starts next 03:30 and closes it" in incident.notices[0].title
+
+
+@pytest.mark.parametrize("takes", [None, minutes(5)])
+def test_a_missed_start_is_made_up_by_the_next_one(takes: timedelta | None) -> None:
+    """The service asked for "start load now", 4 minutes before the next start."""
+    ledger = missing("*/10 * * * *", "03:26", takes=takes)
+    incident = ledger.incident()
+    assert "Daily 06:30 at risk: load starts next 03:30 and closes it [{incident}]" == incident.notices[0].title
+    assert not asks_for_a_restart(incident)
+    [day] = incident.services
+    assert (day.timeliness.value, day.act_by) == ("at_risk", None)
+    assert not any("start now" in reason.text or "start by" in reason.text for reason in day.reasons)
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        missing("*/10 * * * *", "03:36"),
+        missing("*/10 * * * *", "03:26", due="03:39"),
+        missing("10,20 3 * * *", "03:26"),
+    ],
+    ids=["missed-twice", "the-last-start-in-time", "no-further-start-of-that-date"],
+)
+def test_a_start_that_may_not_come_or_may_be_too_late_is_asked_for(ledger: Ledger) -> None:
+    incident = ledger.incident()
+    assert not starts(incident)
+    assert ("headway recover {incident}",) == incident.notices[0].commands
+
+
+def test_a_job_that_failed_may_fail_again_at_its_next_start() -> None:
+    ledger = missing("*/10 * * * *", "03:13")
+    ledger.run(ledger.estate.jobs[1], "03:20", RunState.FAILED, **ended("03:20", 1), exit_code=3)
+    ledger.evaluate("03:22")
+    assert not starts(ledger.incident())
+    assert asks_for_a_restart(ledger.incident())
 
 
 @pytest.mark.parametrize(

@@ -818,11 +818,13 @@ def test_an_incident_whose_rerun_read_unfinished_data_says_so_and_no_longer_name
     assert "dwh/refresh_revenue failed: division by zero" == ledger.incident().title
     ledger.run(revenue, "04:30", RunState.SUCCEEDED, started_at=at("04:40"), ended_at=at("04:41"))
     ledger.evaluate("04:42")
-    read = "read data before warehouse/load_orders finished: rerun it after that"
+    read = "read data before warehouse/load_orders finished"
     assert (f"dwh/refresh_revenue {read}", f"it {read}") == (ledger.incident().title, ledger.incident().reason)
+    awaited = [member.job_id for member in ledger.incident().members if member.role == "awaited"]
+    assert [load.id] == awaited, "what its restart waits for is a member, not a part of a sentence"
     ledger.run(load, "04:00", RunState.SUCCEEDED, started_at=at("04:00"), ended_at=at("05:00"))
     ledger.evaluate("05:01")
-    assert ledger.incident().title.endswith("read data before warehouse/load_orders finished: rerun it")
+    assert ["root"] == [member.role for member in ledger.incident().members]
     compute = Mock(wraps=downstream.read_bad_input)
     monkeypatch.setattr(downstream, "read_bad_input", compute)
     evaluate(ledger.estate, at("05:02"))

@@ -14,14 +14,13 @@ from console.control.incidents.verdict import (
     job_label,
     late_text,
     next_start_text,
-    planned_reason,
     saved_text,
     step_text,
 )
 from console.domain.incident import AffectedServiceView, blocked_reason, open_reason
 from console.domain.reason import NativeStart, StartEffect, from_json, to_json
 from console.domain.service import RepairCase
-from tests.tui.fake_reads import EXTRACT, draft, incident, plan_of
+from tests.tui.fake_reads import incident
 
 NOW = datetime(2026, 11, 20, 3, 13, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -112,50 +111,19 @@ def test_what_it_saves_names_two_and_counts_the_others() -> None:
     assert saved_text(["A", "B", "C", "D", "E"]) == "saves A, B and 3 more"
 
 
-@pytest.mark.parametrize(
-    "verb, state, plan_state, end",
-    [
-        ("rerun", "planned", "running", "plan 1 reruns it"),
-        ("rerun", "requested", "running", "plan 1 reruns it"),
-        ("wait", "planned", "running", "plan 1 waits for its rerun"),
-        ("hold", "planned", "running", "rerun it"),
-        ("rerun", "verified", "running", "rerun it"),
-        ("rerun", "planned", "paused", "rerun it"),
-    ],
-)
-def test_a_reason_names_the_running_plan_that_reruns_its_root(verb: str, state: str, plan_state: str, end: str) -> None:
-    plan = plan_of(draft(), state=plan_state)
-    first, *further = plan.steps
-    plan = replace(plan, steps=(replace(first, verb=verb, state=state), *further))
-    read = "it read data before load_orders finished"
-    assert f"{read}: {end}" == planned_reason(f"{read}: rerun it", EXTRACT, (plan,))
-    assert "exit 1" == planned_reason("exit 1", EXTRACT, (plan,)), "nothing in it asks for a rerun"
-    assert f"{read}: rerun it" == planned_reason(f"{read}: rerun it", "etl/other", (plan,))
-
-
 def test_an_incident_that_closes_with_the_next_start_asks_for_no_restart() -> None:
-    """Its root is repaired; what read stale data meanwhile starts again in time by itself."""
+    """Whatever its services are: control has decided that the start is in time."""
     view = incident()
     root, load = view.members[:2]
-    members = (
-        replace(root, state="succeeded"),
-        replace(load, starts_next=NOW + timedelta(minutes=3)),
-    )
-    safe = tuple(replace(service, timeliness="on_time", act_by=None) for service in view.services)
-    healed = replace(view, members=members, services=safe)
-    verdict = incident_verdict(healed, (), NOW, clock, is_frozen=False)
-    assert verdict.text == "load_orders starts next 03:16 and closes it: nothing to restart"
+    start = replace(load, role="closing", state="planned", period=NOW + timedelta(minutes=3))
+    closing = replace(view, members=(root, load, start))
+    verdict = incident_verdict(closing, (), NOW, clock, is_frozen=False)
+    assert verdict.text == "Load_orders starts next 03:16 and closes it: nothing to restart"
     assert not verdict.needs_sending
-    assert open_reason(healed) == []
-    at_risk = replace(healed, services=view.services)
-    assert "estart load_orders" in incident_verdict(at_risk, (), NOW, clock, is_frozen=False).text
-    as_root = replace(members[1], role="root", state="succeeded", stale_read=True)  # as control writes them
-    written = replace(healed, members=(as_root, replace(members[0], role="repaired")))
-    assert verdict.text == incident_verdict(written, (), NOW, clock, is_frozen=False).text
-    unrepaired = replace(written, members=(as_root,))
-    assert "estart load_orders" in incident_verdict(unrepaired, (), NOW, clock, is_frozen=False).text
-    once = replace(healed, members=(members[0], load))
-    assert "estart load_orders" in incident_verdict(once, (), NOW, clock, is_frozen=False).text
+    assert not any("red or stale" in line for line in open_reason(closing))
+    begun = replace(closing, members=(root, load, replace(start, state="running")))
+    assert "estart extract_orders" in incident_verdict(begun, (), NOW, clock, is_frozen=False).text
+    assert "estart extract_orders" in incident_verdict(view, (), NOW, clock, is_frozen=False).text
 
 
 def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() -> None:

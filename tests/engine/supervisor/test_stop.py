@@ -31,8 +31,8 @@ from tests.store.ready import open_ready
 
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of somebody else's."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    """The process of an engine."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "engine"])
     yield process
     process.kill()
     process.wait(60)
@@ -220,13 +220,35 @@ def test_the_engine_that_still_works_on_a_replaced_file_is_the_one_to_stop(
     assert Exit.NO_ENGINE == main(["--store", str(path), "engine", "stop"])
 
 
-def test_the_note_of_an_older_version_is_believed(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
-    """It names no file."""
-    url = held_by(tmp_path, own_holder(other))
-    engine_note(Path(url)).write_text(f"{own_holder(other)}\n")
-    assert f"process {other.pid}" == engine_at_work(Path(url))
-    assert Exit.OK == main(["--store", url, "engine", "stop"])
-    other.wait(60)
+@pytest.mark.parametrize("names_its_file", [True, False])
+def test_a_note_of_a_process_that_is_no_engine_or_that_names_no_file_ends_nothing(
+    tmp_path: Path, other: subprocess.Popen[bytes], names_its_file: bool
+) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(command) as stranger:
+        process = stranger if names_its_file else other
+        url = held_by(tmp_path, own_holder(process))
+        if not names_its_file:
+            engine_note(Path(url)).write_text(f"{own_holder(process)}\n")
+        lapsed(url)
+        try:
+            assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
+            assert "" == engine_at_work(Path(url))
+            assert process.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_a_copied_folder_does_not_show_the_engine_of_the_original_as_its_own(
+    tmp_path: Path, other: subprocess.Popen[bytes]
+) -> None:
+    """It did for the 15 s of the lease in the copy."""
+    (tmp_path / "original").mkdir()
+    url = held_by(tmp_path / "original", own_holder(other))
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
+    for path, is_own in ((url, True), (str(tmp_path / "copy" / "headway.db"), False)):
+        with open_queries(path) as reads:
+            assert is_own is reads.estate.engine().alive
 
 
 def test_the_engine_of_a_folder_that_was_moved_is_ended(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ from console.domain.filter import JobFilter
 from console.domain.header import UnseenTarget
 from console.domain.history import EstimateBasis, EstimateKind
 from console.domain.ids import micros
-from console.domain.incident import GREEN_AGAIN, repair_times
+from console.domain.incident import GREEN_AGAIN, closing_run, repair_times
 from console.domain.inventory import DetectedDrift, InventoryChanges, JobChange, VanishedJob
 from console.domain.service import DEADLINE_FACET, Timeliness
 from console.store.config_sync import sync_config
@@ -553,18 +553,17 @@ def test_a_failed_run_without_a_message_has_the_error_line_of_its_log(served: Es
     }
 
 
-def test_a_member_is_read_with_the_next_start_of_its_job_for_the_same_business_date(
-    served: Estate, reads: Queries
-) -> None:
+def test_the_start_that_closes_an_incident_is_read_with_its_instant(served: Estate, reads: Queries) -> None:
     served.ingest(failed())
-    members = (MemberVerdict(1, instant_key(at("03:10")), "root", 1),)
-    tomorrow = expected("04:00", business_date=DATE + timedelta(days=1))
-    decide(served, incidents=(incident(members=members),), expected=(tomorrow,))
-    [member] = reads.incidents.incident(1).members
-    assert member.starts_next is None
-    decide(served, expected=(tomorrow, expected("03:25"), expected("03:40")))
-    [member] = reads.incidents.incident(1).members
-    assert at("03:25") == member.starts_next
+    start = expected("03:25")
+    members = (
+        MemberVerdict(1, instant_key(at("03:10")), "root", 1),
+        MemberVerdict(start.job_id, start.period_key, "closing", None),
+    )
+    decide(served, incidents=(incident(members=members),), expected=(start,))
+    last = closing_run(reads.incidents.incident(1))
+    assert last is not None
+    assert at("03:25") == last.period
 
 
 @pytest.mark.parametrize("period", ["03:15", "03:00"])

@@ -18,7 +18,7 @@ MEMBERS: dict[str, Iterable[str]] = {
     "timeliness": Timeliness,
     "evidence": RunEvidence,
     "safety": Safety,
-    "role": ("root", "red", "stale", "threatened", "rerun", "repaired", "superseded"),
+    "role": ("root", "red", "stale", "closing", "awaited", "threatened", "rerun", "repaired", "superseded"),
     "plan step": ("planned", "requested", "abandoned", "not needed"),
     "timeline": ("ran", "ahead", "usual", "fan", "now", "start", "act_by", "green_by", "deadline", "beyond"),
     "sign": ("unseen", "stale", "full", "empty", "marked", "taken", "branch", "dash", "dot", "arrow", "red_hour"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from console.control.incidents.verdict import planned_reason
 from console.tui.frame.cells import RenderContext, SegmentLines, is_heading
 from console.tui.views.incidents.evidence import evidence_lines
 from console.tui.views.incidents.summary import incident_title, summary_lines
@@ -34,8 +33,7 @@ def _lines(
     """`above`: the incident of the verdict line; its verdict is not repeated."""
     view = opened.view
     title, _ = incident_title(view, ctx, 0)
-    text = planned_reason(view.row.reason or view.row.title, view.row.root_job, opened.plans)
-    reason: list[Segment] = [(f" {text}", "plain")]
+    reason: list[Segment] = [(f" {view.row.reason or view.row.title}", "plain")]
     summary = summary_lines(view, ctx, width)
     is_above = above is not None and above.view.row.id == view.row.id
     verdict = [] if is_above else verdict_lines(opened, ctx, width, is_frozen=is_frozen)

@@ -9,7 +9,7 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from console.control.incidents.verdict import planned_reason, unsafe_services, without_advice
+from console.control.incidents.verdict import unsafe_services
 from console.domain.history import NO_ESTIMATE
 from console.domain.ids import incident_name
 from console.domain.incident import (
@@ -114,10 +114,10 @@ def header_lines(
     parts += [notified, *owner] if is_unsent else [*owner, notified]
     facts = flowing([*parts, (f"business date {row.business_date}", "dim")], width)
     verdict = verdict_lines(opened, ctx, width, is_frozen=is_frozen)
-    is_said = bool(row.reason) and without_advice(row.reason) in "".join(text for text, _ in verdict[0])
+    is_said = bool(row.reason) and row.reason in "".join(text for text, _ in verdict[0])
     reason = row.title if is_said or not row.reason else row.reason
     stopped = (plan.stop_reason for plan in opened.plans if plan.state == "stopped")
-    text = next(stopped, planned_reason(reason, row.root_job, opened.plans))
+    text = next(stopped, reason)
     error: list[Segment] = [(f" {fit(clean_line(text), width - 1).rstrip()}", "plain")]
     return [
         *verdict,

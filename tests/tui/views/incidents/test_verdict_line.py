@@ -427,9 +427,9 @@ def test_a_run_past_the_last_green_by_says_what_is_late(changes: dict[str, Any])
 def test_a_restart_after_a_stale_read_says_how_late_once_its_act_by_has_passed(is_ready: bool) -> None:
     view = without_act_by("will_miss", "on_time", act_by=at("03:10"))
     root = dataclasses.replace(view.members[0], state="succeeded", stale_read=True)
-    reason = f"it read data before hosts/load finished: {'rerun it' if is_ready else 'rerun it after that'}"
-    row = dataclasses.replace(view.row, reason=reason)
-    view = dataclasses.replace(view, row=row, members=(root, *view.members[1:]))
+    row = dataclasses.replace(view.row, reason="it read data before hosts/load finished")
+    awaited = [] if is_ready else [dataclasses.replace(root, role="awaited", state="running")]
+    view = dataclasses.replace(view, row=row, members=(root, *view.members[1:], *awaited))
     when = "now" if is_ready else "once its upstream has finished"
     assert verdict(view) == (
         f" Supply plan 06:30 will miss: restart extract_orders {when}: it read data before hosts/load finished,"
@@ -854,9 +854,10 @@ async def test_a_stopped_plan_begins_with_the_verdict_a_running_one_with_its_pro
 
 def test_a_root_that_ran_again_on_unfinished_data_waits_for_it() -> None:
     view = with_root(state="succeeded", stale_read=True)
-    reason = "it read data before hosts/load finished: rerun it after that"
-    view = dataclasses.replace(view, row=dataclasses.replace(view.row, reason=reason))
     why = "it read data before hosts/load finished"
+    load = dataclasses.replace(view.members[0], role="awaited", state="running")
+    row = dataclasses.replace(view.row, reason=why)
+    view = dataclasses.replace(view, row=row, members=(*view.members, load))
     action = " Restart extract_orders by 03:58 (in 40 min), once its upstream has finished"
     assert f"{action}: {why}, saves Supply plan, Daily revenue" == verdict(view)
     lines = [text_of(line) for line in header_lines(OpenIncident(view, ()), render_context(), 200, 50, is_frozen=False)]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.explain.timeline import BarKind, TimelineBar, TimelineLane
+from console.domain.service import RepairCase
 from console.tui.frame.cells import RenderContext
 from console.tui.frame.clock_format import ZonedClock
 from console.tui.frame.glyphs import GlyphSet
@@ -41,6 +42,15 @@ def test_what_ran_is_heavy_what_comes_is_light_and_what_may_slip_is_a_fan() -> N
     lane = TimelineLane(None, None, bars, "succeeded")
     assert text(lane, now=40, width=14) == "━━━ ┊ ───░░   "
     assert text(lane, plain=True, now=40, width=14) == "=== : ---..   "
+
+
+def test_what_comes_after_the_usual_repair_is_dotted_as_in_the_services_table() -> None:
+    waiting = replace(SUPPLY, act_by=SUPPLY.deadline, p_late=0.4, expected=START)
+    bars = (bar(BarKind.EXPECTED, 60, 90),)
+    assert waiting.repair_case is RepairCase.USUAL
+    assert text(TimelineLane(waiting, None, bars, "at_risk", expected=START), width=14).strip("┊ ") == "╌╌╌"
+    earlier = TimelineLane(waiting, None, bars, "at_risk", expected=START - timedelta(minutes=5))
+    assert text(earlier, width=14).strip("┊ ") == "───", "an estimate of an earlier moment has no case"
 
 
 def test_a_red_end_and_what_runs_still_carry_their_marks() -> None:
