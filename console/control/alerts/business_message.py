@@ -10,7 +10,7 @@ from console.control.alerts.business_news import NotifiedDay, notified_days
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import REFERENCE, by_urgency, kind_label, promise_text
 from console.control.alerts.joint_repair import joint_act_by
-from console.control.alerts.routing import affected_services
+from console.control.alerts.routing import affected_services, owner_routes
 from console.control.alerts.services_table import (
     delivery_text,
     end_status_text,
@@ -122,9 +122,12 @@ def _cause(
     context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict], zone: str, leaves: bool
 ) -> str:
     what = _what_failed(context, subject, affected)
-    owner = "its owner" if subject.job_owner else "the responsible team"
+    routes = owner_routes(context, subject)
+    owner = "its owner" if routes else "the responsible team"
     since = subject.decision.failed_since - CLOCK_SKEW
-    technical = [notice for notice in subject.notified if notice.style == TECHNICAL]
+    technical = [
+        notice for notice in subject.notified if notice.style == TECHNICAL and (not routes or notice.route in routes)
+    ]
     accepted = min((at for notice in technical for at in notice.accepted if at >= since), default=None)
     if accepted is not None:
         return f"{what}; {owner} was notified at {zoned_time(accepted, zone, context.now)}"
