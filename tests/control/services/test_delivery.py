@@ -9,7 +9,7 @@ import pytest
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.domain.decision import ServiceDayVerdict
+from console.domain.decision import Decisions, ServiceDayVerdict
 from console.domain.estate import JobFacts, RunFacts, TargetFacts
 from console.domain.service import ReasonKind, Timeliness
 from tests.control.ledger import ended
@@ -84,9 +84,13 @@ REPORT = service("report", "06:30", NIGHTLY)
 
 def delivered(now: str, *runs: RunFacts) -> ServiceDayVerdict:
     """The day of REPORT, whose job reads FEED."""
+    return next(day for day in report_night(now, *runs).service_days if day.deadline == at("06:30"))
+
+
+def report_night(now: str, *runs: RunFacts) -> Decisions:
     host = target(1, last_ok_at=at(now), seen_until=at(now))
     known = estate(FEED, NIGHTLY, runs=runs, feeds=feeds(FEED, NIGHTLY), services=[REPORT], targets=[host])
-    return next(day for day in evaluate(known, at(now)).service_days if day.deadline == at("06:30"))
+    return evaluate(known, at(now))
 
 
 def by_hand(number: int, of: JobFacts, clock: str) -> RunFacts:
@@ -126,6 +130,7 @@ def test_a_delivered_day_stays_delivered_when_a_later_run_by_hand_fails(now: str
     """The promise was kept; the failure is an incident of its own."""
     day = delivered(now, *runs)
     assert (Timeliness.MET, at("05:08"), "complete") == (day.timeliness, day.delivered_at, day.data_state)
+    assert [()] == [incident.services for incident in report_night(now, *runs).incidents]
 
 
 def test_a_day_is_not_delivered_by_a_run_that_a_person_marked_as_failed() -> None:
