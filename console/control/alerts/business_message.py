@@ -86,11 +86,12 @@ def _title(
         return service.timeliness in NOT_AT_RISK, known in NOT_AT_RISK, service.deadline
 
     worst = min(affected, key=urgency)
-    is_fine = worst.timeliness in NOT_AT_RISK or is_only_unknown(context, worst)
-    is_still = notification.kind is AlertKind.RECOVERED and not is_fine
+    is_unknown = is_only_unknown(context, worst)
+    is_fine = worst.timeliness in NOT_AT_RISK or is_unknown
+    is_still = notification.kind is AlertKind.RECOVERED and worst.timeliness not in NOT_AT_RISK
     label = CAUSE_RESOLVED_LABEL if is_still else KIND_LABELS[notification.kind] if is_fine and not is_closed else label
     text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
-    status = still_text(worst.timeliness) if is_still else text
+    status = still_text(worst.timeliness) if is_still and not is_unknown else text
     act_by = None if is_closed or worst.timeliness in NOT_AT_RISK else joint_act_by(context, subject, worst)
     until = until_text(act_by, context.now, clock)
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)

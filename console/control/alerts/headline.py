@@ -18,6 +18,7 @@ from console.control.alerts.joint_repair import (
     running_plan,
 )
 from console.control.alerts.services_table import (
+    NOT_YET,
     case_of,
     delivery_text,
     is_only_unknown,
@@ -245,7 +246,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     elif unknown := next(iter(decision.services), None):
         label = CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, unknown, label)
-        what = f"{promise} not yet delivered{_plan_text(plan, unknown, index, decision.zone)}"
+        what = f"{promise} {NOT_YET}{_plan_text(plan, unknown, index, decision.zone)}"
     else:
         what = f"{cause_name(index, match)} {_end_of(match)}"
     lasted = rough_duration(recovered_at(index, match) - decision.failed_since)
