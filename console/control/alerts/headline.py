@@ -23,6 +23,7 @@ from console.control.alerts.services_table import (
     delivery_text,
     is_only_unknown,
     service_title,
+    service_zone,
     status_text,
     still_text,
 )
@@ -56,7 +57,7 @@ from console.domain.estate import PlanFacts
 from console.domain.plan import RESUME
 from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
-from console.timing.formats import local_time, rough_duration
+from console.timing.formats import local_time, rough_duration, zoned_time
 
 LEAST_NAME = 12
 REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
@@ -138,9 +139,11 @@ def promise_text(
     service: AffectedServiceVerdict,
     beside: str,
 ) -> str:
-    """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status. A locked
-    phone shows the deadline and the text `beside` it, however long the title is."""
-    due = f" {local_time(service.deadline, zone, index.now)}"
+    """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status; the time
+    with its zone if that of another service differs: "Night report 00:58 UTC". A locked phone shows the deadline and
+    the text `beside` it, however long the title is."""
+    zones = {service_zone(index, row.service) for row in services}
+    due = f" {(zoned_time if len(zones) > 1 else local_time)(service.deadline, zone, index.now)}"
     same_status = [row for row in services if status_text(row.timeliness) == status_text(service.timeliness)]
     suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
     return _cut(service_title(index, service.service), PUSH_LENGTH - len(beside) - len(due)) + due + suffix

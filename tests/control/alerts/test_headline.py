@@ -48,6 +48,13 @@ def test_a_service_that_can_be_saved_is_named_before_a_lost_one() -> None:
     assert ["Daily", "Early"] == [row.split()[0] for row in rows[1:3]]
 
 
+def test_a_title_names_the_zone_of_its_deadline_if_another_service_has_another() -> None:
+    """ "Night report 00:58", configured as 01:58 in its zone, read as passed at 01:41."""
+    night, daily = service("night", "07:30", LOAD, zone="Europe/Berlin"), service("daily", "06:30", LOAD)
+    assert title(failed(night, daily), "03:12").startswith("Daily 06:30 UTC and 1 more at risk: restart extract by ")
+    assert title(failed(daily, replace(daily, name="again")), "03:12").startswith("Daily 06:30 and 1 more at risk: ")
+
+
 def test_a_job_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
     by_hand = replace(EXTRACT, cannot_rerun="its system has no rerun")
     ledger = failed(service("daily", "06:30", LOAD), extract=by_hand)
