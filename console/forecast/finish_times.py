@@ -417,7 +417,7 @@ def _first_start(job: JobFacts, accepted: datetime) -> datetime:
 
 
 def _was_good(index: EstateIndex, run: RunFacts) -> bool:
-    """True if it was good once, whatever came of a later rerun."""
+    """True if it was good once, whatever the outcome of a later rerun."""
     return index.freshness(run).good_at is not None
 
 

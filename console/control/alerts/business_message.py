@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
@@ -50,15 +50,15 @@ _SHARED = {
 }
 
 
-def business_text(context: AlertContext, notification: Notification, leaves: bool) -> MessageText:
-    """Business notification. `leaves`: a technical one is sent in the same evaluation."""
+def business_text(context: AlertContext, notification: Notification, technical: Collection[str]) -> MessageText:
+    """Business notification. `technical`: the routes to which technical ones are sent in the same evaluation."""
     subject = notification.subject
     affected = affected_services(context, subject, notification.route)
     zone = service_zone(context.index, affected[0].service) if affected else subject.decision.zone
     urgent = by_urgency(context, notification)
     blocks = (
         [notification.because] if notification.because else [],
-        table(_facts(context, subject, affected, zone, leaves)),
+        table(_facts(context, subject, affected, zone, technical)),
         services_table(context, subject, [service for service in urgent if service in affected], zone),
     )
     title = f"{_title(context, notification, affected, zone)}{REFERENCE}"
@@ -99,10 +99,14 @@ def _title(
 
 
 def _facts(
-    context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict], zone: str, leaves: bool
+    context: AlertContext,
+    subject: AlertSubject,
+    affected: Sequence[AffectedServiceVerdict],
+    zone: str,
+    technical: Collection[str],
 ) -> Iterator[tuple[str, str]]:
     if not subject.decision.closed:
-        yield "Cause", _cause(context, subject, affected, zone, leaves)
+        yield "Cause", _cause(context, subject, affected, zone, technical)
         if at := _next_update(context, subject, affected):
             yield "Next update", f"by {zoned_time(at, zone, context.now)}"
     elif margin := next(filter(None, (_margin(context.days.get(service.key)) for service in affected)), ""):
@@ -120,19 +124,24 @@ def _margin(day: ServiceDayVerdict | None) -> str:
 
 
 def _cause(
-    context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict], zone: str, leaves: bool
+    context: AlertContext,
+    subject: AlertSubject,
+    affected: Sequence[AffectedServiceVerdict],
+    zone: str,
+    technical: Collection[str],
 ) -> str:
     what = _what_failed(context, subject, affected)
     routes = owner_routes(context, subject)
     owner = "its owner" if routes else "the responsible team"
     since = subject.decision.failed_since - CLOCK_SKEW
-    technical = [
+    notices = [
         notice for notice in subject.notified if notice.style == TECHNICAL and (not routes or notice.route in routes)
     ]
-    accepted = min((at for notice in technical for at in notice.accepted if at >= since), default=None)
+    accepted = min((at for notice in notices for at in notice.accepted if at >= since), default=None)
     if accepted is not None:
         return f"{what}; {owner} was notified at {zoned_time(accepted, zone, context.now)}"
-    is_being_notified = leaves or any(notice.last_at >= since for notice in technical)
+    leaving = routes.intersection(technical) if routes else technical
+    is_being_notified = bool(leaving) or any(notice.last_at >= since for notice in notices)
     return f"{what}; {owner} {'is being notified' if is_being_notified else 'has not been notified yet'}"
 
 

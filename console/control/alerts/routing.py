@@ -41,7 +41,7 @@ def on_call_route(context: AlertContext, route: str) -> str:
 
 def owner_routes(context: AlertContext, subject: AlertSubject) -> frozenset[str]:
     """The routes that reach the owner of the job to fix: that of the owner's name, with a rota those of its people.
-    Empty if the owner has none, or the cause is no job."""
+    Empty if the owner has none, or if the cause is not a job."""
     owner, jobs = subject.job_owner, subject.match.group.job_ids_to_fix()
     if not owner or not jobs or owner not in context.index.job(jobs[0]).notify:
         return frozenset()

@@ -251,7 +251,7 @@ class EstateIndex:
 
     def good_since(self, run: RunFacts, by: datetime | None = None) -> datetime | None:
         """The end of its first clean success; None without one, or if it is red now. `by`: for what read it then: or if
-        it was red by then, whatever came of a later rerun."""
+        it was red by then, whatever the outcome of a later rerun."""
         if run.state.is_red and (by is None or _last_end(run, by) is not RunState.SUCCEEDED):
             return None
         return self.freshness(run).good_at

@@ -1190,7 +1190,7 @@ def test_the_owner_is_said_to_be_notified_once_a_route_of_the_owner_has_accepted
     """Another route of the job does not reach the owner."""
     extract = replace(EXTRACT, notify=("oncall", "etl"))
     ledger = night(notify=("supply",))
-    ledger.estate = replace(ledger.estate, jobs=ledger.estate.jobs | {EXTRACT.id: extract})
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: extract})
     fails(ledger)
     sent_at(ledger, "03:12")
     state = ledger.estate.notifications
@@ -1321,6 +1321,15 @@ def test_a_route_may_choose_its_style() -> None:
     assert [("oncall", "technical"), ("supply", "technical")] == [
         (notice.route, notice.style) for notice in only(ledger).notices
     ]
+
+
+def test_the_service_owner_learns_that_the_owner_of_the_cause_is_not_yet_notified_though_others_are() -> None:
+    ledger = night(RouteRule("etl", quiet=NIGHTS), notify=("supply",))
+    extract = replace(EXTRACT, notify=("oncall", "etl"))
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: extract})
+    fails(ledger)
+    assert [("opened", "oncall"), ("opened", "supply")] == sent_at(ledger, "03:12")
+    assert "its owner has not been notified yet" in only(ledger).notices[1].body
 
 
 def test_the_service_owner_learns_that_the_owners_of_the_cause_are_not_yet_notified() -> None:

@@ -154,7 +154,9 @@ def test_a_later_good_run_does_not_make_a_kept_promise_late() -> None:
 
 def test_a_failed_run_by_hand_after_the_last_start_in_time_does_not_undo_a_delivery() -> None:
     """Of a job that runs many times a day, too; while a start is ahead, its latest run decides."""
-    runs = [run(number, DAG, clock, **ended(clock, 5)) for number, clock in ((1, "06:00"), (2, "06:15"))]
+    runs = [
+        run(number, DAG, clock, RunState.SUCCEEDED, **ended(clock, 5)) for number, clock in ((1, "06:00"), (2, "06:15"))
+    ]
     board = service("board", "06:30", DAG)
     host = target(1, last_ok_at=at("06:28"), seen_until=at("06:28"))
     known = estate(DAG, runs=[*runs, by_hand(3, DAG, "06:17")], services=[board], targets=[host])
