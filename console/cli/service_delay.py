@@ -39,7 +39,7 @@ def explain_service(arguments: argparse.Namespace) -> int:
     baselines = typical_path(store_url_of(arguments), path, date.fromisoformat(view.business_date)) if path else ()
     moved = [baseline.moved for baseline in baselines if baseline.moved]
     breakdown = break_down_lateness(
-        path_steps_of(path, view.deadline, baselines), now, view.delivered is not None, view.expected
+        path_steps_of(path, view.deadline, baselines, view.delivered), now, view.delivered is not None, view.expected
     )
     share_service_zone({view.zone})
     is_open = view.is_promised and view.delivered is None
@@ -75,6 +75,9 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
     if last.awaits_repair:
         job = next(part.job for part in breakdown.parts if part.awaits_repair)
         yield f"usually   {clock_text(last.usual_end, now)}; its end is unknown until {job} is repaired"
+        return
+    if view.delivered is None and view.expected is None and not view.awaits:
+        yield f"usually   {clock_text(last.usual_end, now)}; no estimate of its end"
         return
     case = f"{view.repair_case}:" if view.repair_case is not None else "expected"
     ends = "its jobs ended" if view.awaits else "ended" if last.is_over else case

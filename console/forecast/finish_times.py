@@ -344,15 +344,16 @@ def _of_the_day(
 ) -> Read:
     """The last run of that date before `limit`, else the first. If it is not good, a later good one replaces it; if it
     is red, a later one that is still running: its rerun. A delivery by the accepted schedule stays, whatever starts by
-    a changed one that is not accepted."""
+    hand or by a changed one that is not accepted."""
     run = index.read_by(job.id, business_date, limit)
-    if job.seen_schedule is not None:
-        day = index.of_day(job.id, business_date)
-        if delivers:
-            run = next((known for known in day if known.period_at in starts and index.is_green(known)), run)
-        if run is not None and not has_started(run):
-            since = _first_start(job, run_time(run))
-            run = next((known for known in day if has_started(known) and since <= run_time(known) < limit), run)
+    day = index.of_day(job.id, business_date)
+    if delivers:
+        run = next((known for known in day if known.period_at in starts and _was_good(index, known)), run)
+        if run is not None and _was_good(index, run):
+            return run, None
+    if job.seen_schedule is not None and run is not None and not has_started(run):
+        since = _first_start(job, run_time(run))
+        run = next((known for known in day if has_started(known) and since <= run_time(known) < limit), run)
     ahead = _ahead(index, job, starts, run)
     before = [start for start in ahead if start < limit]
     if run is None or before:
@@ -364,15 +365,19 @@ def _of_many(
     index: EstateIndex, job: JobFacts, business_date: date, limit: datetime, starts: Sequence[datetime], delivers: bool
 ) -> Read | None:
     """For a job that runs many times a day: its red run until the next is green, else the last that can end in time;
-    None if there is none. A delivering job must end by `limit`, any other must start before it."""
+    None if there is none. A delivering job must end by `limit`, any other must start before it; once all its starts are
+    over, its runs by hand count as repairs alone."""
     day = index.of_day(job.id, business_date)
     quantiles = index.estimate(job.id).takes if delivers else None
     takes = _time_to_end(quantiles, [*map(run_time, day), *starts], limit) if quantiles is not None else timedelta(0)
     runs = [run for run in day if run_time(run) < limit and run_time(run) + takes <= limit]
     last = runs[-1] if runs else None
     ahead = [start for start in _ahead(index, job, starts, last) if start < limit and start + takes <= limit]
+    if delivers and not ahead:
+        runs = [run for run in runs if run.period_at in starts] or runs
+        last = runs[-1] if runs else None
     decided = next((run for run in reversed(runs) if run.state.is_red or index.is_green(run)), None)
-    if decided is not None and index.is_red_now(decided):
+    if decided is not None and index.is_red_now(decided) and not (delivers and _was_good(index, decided)):
         repeated = _good_or_it(index, decided)
         if ahead or not (_is_running(last) or _is_running(repeated[0])):
             return decided, None if has_started(decided) else run_time(decided)
@@ -410,6 +415,11 @@ def _ahead(index: EstateIndex, job: JobFacts, starts: Sequence[datetime], run: R
 def _first_start(job: JobFacts, accepted: datetime) -> datetime:
     """The earlier of the accepted start and its changed one: a run from then on is that start."""
     return min(accepted, seen_instant(job.schedule, job.seen_schedule, accepted) or accepted)
+
+
+def _was_good(index: EstateIndex, run: RunFacts) -> bool:
+    """True if it was good once, whatever the outcome of a later rerun."""
+    return index.freshness(run).good_at is not None
 
 
 def _good_or_it(index: EstateIndex, run: RunFacts) -> Read:

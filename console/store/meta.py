@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from uuid import uuid4
 
 from console.domain.ids import instant, micros
 from console.store.db.session import Session
@@ -23,6 +24,15 @@ def set_meta(session: Session, values: Mapping[str, str]) -> None:
             " WHERE meta.value <> excluded.value",
             pair,
         )
+
+
+STORE_ID_KEY = "store_id"
+"""Identifies the store among others of equal name; a copy and a restored store keep it."""
+
+
+def set_store_id(session: Session) -> None:
+    """Writes the store's identity unless it has one."""
+    session.rows("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (STORE_ID_KEY, uuid4().hex))
 
 
 def count_up(session: Session, name: str) -> int:

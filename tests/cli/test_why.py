@@ -144,6 +144,9 @@ def test_a_red_run_without_a_forecast_has_no_expected_end_and_keeps_its_delay() 
     red = PathStep(EXTRACT, start, takes, (RunTry(start, start + takes, good=False),))
     breakdown = break_down_lateness([red, load], now, delivered=False)
     assert list(service_heading(view, breakdown, now))[-1].endswith(f"; its end is unknown until {EXTRACT} is repaired")
+    unknown = replace(view, expected=None, cause="")
+    [*_, last] = service_heading(unknown, break_down_lateness([load], now, delivered=False), now)
+    assert last.endswith("; no estimate of its end"), "as headway service has none"
     table = delay_table(breakdown, now)
     ends = [column.title for column in table.columns].index("ends")
     assert ["–", "–"] == [row[ends] for row in table.rows]

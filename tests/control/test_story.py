@@ -119,7 +119,7 @@ Last log lines:
   | connecting
 """
 BUSINESS = """\
-Cause        a job of data-platform failed; its owner is being notified
+Cause        a job of data-platform failed; the responsible team is being notified
 Next update  by 03:58 UTC
 
 SERVICE      DUE (UTC)  STATUS

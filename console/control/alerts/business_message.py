@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from connectors.sdk.states import RunState
@@ -10,7 +10,7 @@ from console.control.alerts.business_news import NotifiedDay, notified_days
 from console.control.alerts.context import AlertContext, AlertSubject, Notification
 from console.control.alerts.headline import REFERENCE, by_urgency, kind_label, promise_text
 from console.control.alerts.joint_repair import joint_act_by
-from console.control.alerts.routing import affected_services
+from console.control.alerts.routing import affected_services, owner_routes
 from console.control.alerts.services_table import (
     delivery_text,
     end_status_text,
@@ -51,15 +51,15 @@ _SHARED = {
 }
 
 
-def business_text(context: AlertContext, notification: Notification, leaves: bool) -> MessageText:
-    """Business notification. `leaves`: a technical one is sent in the same evaluation."""
+def business_text(context: AlertContext, notification: Notification, technical: Collection[str]) -> MessageText:
+    """Business notification. `technical`: the routes to which technical ones are sent in the same evaluation."""
     subject = notification.subject
     affected = affected_services(context, subject, notification.route)
     zone = service_zone(context.index, affected[0].service) if affected else subject.decision.zone
     urgent = by_urgency(context, notification)
     blocks = (
         [notification.because] if notification.because else [],
-        table(_facts(context, subject, affected, zone, leaves)),
+        table(_facts(context, subject, affected, zone, technical)),
         services_table(context, subject, [service for service in urgent if service in affected], zone),
     )
     title = f"{_title(context, notification, affected, zone)}{REFERENCE}"
@@ -87,11 +87,12 @@ def _title(
         return service.timeliness in NOT_AT_RISK, known in NOT_AT_RISK, service.deadline
 
     worst = min(affected, key=urgency)
-    is_fine = worst.timeliness in NOT_AT_RISK or is_only_unknown(context, worst)
-    is_still = notification.kind is AlertKind.RECOVERED and not is_fine
+    is_unknown = is_only_unknown(context, worst)
+    is_fine = worst.timeliness in NOT_AT_RISK or is_unknown
+    is_still = notification.kind is AlertKind.RECOVERED and worst.timeliness not in NOT_AT_RISK
     label = CAUSE_RESOLVED_LABEL if is_still else KIND_LABELS[notification.kind] if is_fine and not is_closed else label
     text = end_status_text(context, worst) if is_closed else status_text(worst.timeliness)
-    status = still_text(worst.timeliness) if is_still else text
+    status = still_text(worst.timeliness) if is_still and not is_unknown else text
     act_by = None if is_closed or worst.timeliness in NOT_AT_RISK else joint_act_by(context, subject, worst)
     until = until_text(act_by, context.now, clock)
     outcome = f": repair needed{until}" if until else delivery_text(context, worst, zone)
@@ -99,10 +100,14 @@ def _title(
 
 
 def _facts(
-    context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict], zone: str, leaves: bool
+    context: AlertContext,
+    subject: AlertSubject,
+    affected: Sequence[AffectedServiceVerdict],
+    zone: str,
+    technical: Collection[str],
 ) -> Iterator[tuple[str, str]]:
     if not subject.decision.closed:
-        yield "Cause", _cause(context, subject, affected, zone, leaves)
+        yield "Cause", _cause(context, subject, affected, zone, technical)
         if at := _next_update(context, subject, affected):
             yield "Next update", f"by {zoned_time(at, zone, context.now)}"
     elif margin := next(filter(None, (_margin(context.days.get(service.key)) for service in affected)), ""):
@@ -120,16 +125,24 @@ def _margin(day: ServiceDayVerdict | None) -> str:
 
 
 def _cause(
-    context: AlertContext, subject: AlertSubject, affected: Sequence[AffectedServiceVerdict], zone: str, leaves: bool
+    context: AlertContext,
+    subject: AlertSubject,
+    affected: Sequence[AffectedServiceVerdict],
+    zone: str,
+    technical: Collection[str],
 ) -> str:
     what = _what_failed(context, subject, affected)
-    owner = "its owner" if subject.job_owner else "the responsible team"
+    routes = owner_routes(context, subject)
+    owner = "its owner" if routes else "the responsible team"
     since = subject.decision.failed_since - CLOCK_SKEW
-    technical = [notice for notice in subject.notified if notice.style == TECHNICAL]
-    accepted = min((at for notice in technical for at in notice.accepted if at >= since), default=None)
+    notices = [
+        notice for notice in subject.notified if notice.style == TECHNICAL and (not routes or notice.route in routes)
+    ]
+    accepted = min((at for notice in notices for at in notice.accepted if at >= since), default=None)
     if accepted is not None:
         return f"{what}; {owner} was notified at {zoned_time(accepted, zone, context.now)}"
-    is_being_notified = leaves or any(notice.last_at >= since for notice in technical)
+    leaving = routes.intersection(technical) if routes else technical
+    is_being_notified = bool(leaving) or any(notice.last_at >= since for notice in notices)
     return f"{what}; {owner} {'is being notified' if is_being_notified else 'has not been notified yet'}"
 
 

@@ -18,10 +18,12 @@ from console.control.alerts.joint_repair import (
     running_plan,
 )
 from console.control.alerts.services_table import (
+    NOT_YET,
     case_of,
     delivery_text,
     is_only_unknown,
     service_title,
+    service_zone,
     status_text,
     still_text,
 )
@@ -56,7 +58,7 @@ from console.domain.estate import PlanFacts
 from console.domain.plan import RESUME
 from console.domain.service import SAFE, Timeliness
 from console.text.cleaning import CUT, clean_line
-from console.timing.formats import local_time, rough_duration
+from console.timing.formats import local_time, rough_duration, zoned_time
 
 LEAST_NAME = 12
 REFERENCE = f" [{INCIDENT_PLACEHOLDER}]"
@@ -138,9 +140,11 @@ def promise_text(
     service: AffectedServiceVerdict,
     beside: str,
 ) -> str:
-    """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status. A locked
-    phone shows the deadline and the text `beside` it, however long the title is."""
-    due = f" {local_time(service.deadline, zone, index.now)}"
+    """ "Daily revenue 07:30 and 1 more": the service, its deadline and the number of others with its status; the time
+    with its zone if that of another service differs: "Night report 00:58 UTC". A locked phone shows the deadline and
+    the text `beside` it, however long the title is."""
+    zones = {service_zone(index, row.service) for row in services}
+    due = f" {(zoned_time if len(zones) > 1 else local_time)(service.deadline, zone, index.now)}"
     same_status = [row for row in services if status_text(row.timeliness) == status_text(service.timeliness)]
     suffix = f" and {len(same_status) - 1} more" if len(same_status) > 1 else ""
     return _cut(service_title(index, service.service), PUSH_LENGTH - len(beside) - len(due)) + due + suffix
@@ -249,7 +253,7 @@ def _end(context: AlertContext, match: IncidentMatch, decision: IncidentDecision
     elif unknown := next(iter(decision.services), None):
         label = CAUSE_RESOLVED_LABEL
         promise = promise_text(index, decision.zone, decision.services, unknown, label)
-        what = f"{promise} not yet delivered{_plan_text(plan, unknown, index, decision.zone)}"
+        what = f"{promise} {NOT_YET}{_plan_text(plan, unknown, index, decision.zone)}"
     else:
         what = f"{cause_name(index, match)} {_end_of(match)}"
     lasted = rough_duration(recovered_at(index, match) - decision.failed_since)

@@ -6,7 +6,7 @@ A stage that suppresses a notification records why, and until when.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -177,7 +177,7 @@ def _decided(
     log_tails: Mapping[int, str],
 ) -> IncidentDecision:
     leaving = [result for result in passed if result.leaves]
-    leaves = any(result.notification.style == TECHNICAL for result in leaving)
+    technical = frozenset(result.notification.route for result in leaving if result.notification.style == TECHNICAL)
     by_receiver = {(result.notification.route, result.notification.style): result for result in passed}
     dropped = []
     for fact in subject.suppressions:
@@ -187,18 +187,22 @@ def _decided(
             dropped.append((fact, _suppression_reason(subject, stage)))
     return replace(
         subject.decision,
-        notices=tuple(_written(context, result, leaves, groups, log_tails) for result in leaving),
+        notices=tuple(_written(context, result, technical, groups, log_tails) for result in leaving),
         suppressed=tuple(notice for result in passed if (notice := result.suppressed) is not None),
         dropped=tuple(dropped),
     )
 
 
 def _written(
-    context: AlertContext, result: _StageResult, leaves: bool, groups: _MessageGroups, log_tails: Mapping[int, str]
+    context: AlertContext,
+    result: _StageResult,
+    technical: Collection[str],
+    groups: _MessageGroups,
+    log_tails: Mapping[int, str],
 ) -> Notice:
     group = groups.group_of(context, result.notification)
     until = result.suppression.until if result.suppression is not None else None
-    return replace(_notice(context, result.notification, leaves, log_tails), group=group, not_before=until)
+    return replace(_notice(context, result.notification, technical, log_tails), group=group, not_before=until)
 
 
 def _suppression_reason(subject: AlertSubject, stage: str) -> str:
@@ -207,9 +211,11 @@ def _suppression_reason(subject: AlertSubject, stage: str) -> str:
     return _RECOVERED_WHILE.get(stage, "resolved") if subject.match.recovered else "resolved"
 
 
-def _notice(context: AlertContext, notification: Notification, leaves: bool, log_tails: Mapping[int, str]) -> Notice:
+def _notice(
+    context: AlertContext, notification: Notification, technical: Collection[str], log_tails: Mapping[int, str]
+) -> Notice:
     if notification.style == BUSINESS:
-        text = business_text(context, notification, leaves)
+        text = business_text(context, notification, technical)
     else:
         text = technical_text(context, notification, log_tails, _changes(context, notification))
     if notification.style == SHADOW:

@@ -39,6 +39,17 @@ def on_call_route(context: AlertContext, route: str) -> str:
     return rule.fallback or route
 
 
+def owner_routes(context: AlertContext, subject: AlertSubject) -> frozenset[str]:
+    """The routes that reach the owner of the job to fix: that of the owner's name, with a rota those of its people.
+    Empty if the owner has none, or if the cause is not a job."""
+    owner, jobs = subject.job_owner, subject.match.group.job_ids_to_fix()
+    if not owner or not jobs or owner not in context.index.job(jobs[0]).notify:
+        return frozenset()
+    rota = context.alerting.route(owner).rota
+    people = (route for rule in context.alerting.rotas if rule.name == rota for _, route in rule.people)
+    return frozenset((on_call_route(context, owner), *people))
+
+
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
     """A route that config names for an incident."""

@@ -24,6 +24,7 @@ from console.text.cleaning import clean_line
 from console.text.message import table, zoned_column
 from console.timing.formats import local_time, zoned_time
 
+NOT_YET = "not yet delivered"
 _DELIVERED = (Timeliness.MET, Timeliness.MET_LATE)
 
 
@@ -45,9 +46,8 @@ def is_only_unknown(context: AlertContext, service: AffectedServiceVerdict) -> b
 
 def end_status_text(context: AlertContext, service: AffectedServiceVerdict) -> str:
     """Its word at the end of an incident: a service without an estimate is at risk only if another incident affects
-    it."""
-    is_unknown = is_only_unknown(context, service)
-    return timeliness_label(service.timeliness) if is_unknown else status_text(service.timeliness)
+    it; else that its delivery is still to come is all that is known."""
+    return NOT_YET if is_only_unknown(context, service) else status_text(service.timeliness)
 
 
 def service_facts(index: EstateIndex, name: str) -> ServiceFacts | None:

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from connectors.sdk.states import RunState
 from console.domain.history import EstimateKind
-from console.domain.timeline import PathJobBaseline, TimelineJob
+from console.domain.timeline import PathJobBaseline, TimelineJob, TimelineRun
 
 _ZERO = timedelta(0)
 WORTH = timedelta(minutes=1)
@@ -113,14 +113,21 @@ class LatenessBreakdown:
 
 
 def path_steps_of(
-    path: Sequence[TimelineJob], deadline: datetime, usual: Sequence[PathJobBaseline] = ()
+    path: Sequence[TimelineJob],
+    deadline: datetime,
+    usual: Sequence[PathJobBaseline] = (),
+    delivered: datetime | None = None,
 ) -> list[PathStep]:
     """Run of each job that the service read, from its terminal up: for a job that runs many times a day the last one
-    before its reader, else the first. `usual`: of the same jobs; empty if unknown."""
+    before its reader, else the first. `usual`: of the same jobs; empty if unknown. `delivered`: when the service was;
+    no later run of its terminal was read."""
     steps: list[PathStep] = []
     before = deadline
     for job, baseline in zip(reversed(path), reversed(usual or [PathJobBaseline()] * len(path)), strict=True):
-        runs = [run for run in job.runs if run.at < before] or job.runs[:1]
+        known = job.runs
+        if delivered is not None and job is path[-1]:
+            known = tuple(run for run in job.runs if _is_good(run, delivered)) or job.runs
+        runs = [run for run in known if run.at < before] or known[:1]
         run = runs[-1] if runs else None
         tries = run.tries if run else ()
         usual_s = job.usual_s if baseline.takes is None or job.source != EstimateKind.HISTORY else baseline.takes
@@ -134,6 +141,12 @@ def path_steps_of(
         steps.append(PathStep(job.name, run.due if run else None, usual_duration, attempts, waits, job.expected))
         before = tries[-1].started if tries else run.at if run else before
     return steps[::-1]
+
+
+def _is_good(run: TimelineRun, by: datetime) -> bool:
+    """True if an attempt of it had succeeded by then."""
+    ends = (attempt.ended for attempt in run.tries if not RunState(attempt.state).is_red)
+    return any(ended is not None and ended <= by for ended in ends)
 
 
 def break_down_lateness(

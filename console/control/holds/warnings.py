@@ -13,7 +13,7 @@ from datetime import datetime
 
 from console.control.holds.conditions import condition_text
 from console.control.holds.starts import next_start
-from console.control.snapshot.deadlines import clock_starts, date_begin, latest_deadline, start_after_deadline
+from console.control.snapshot.deadlines import clock_starts, delivering_start, has_one_zone, latest_deadline
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.graph import DependencyGraph
 from console.control.snapshot.runs import has_no_clock
@@ -157,23 +157,25 @@ def contradicting_clocks(estate: Estate, now: datetime) -> Iterator[str]:
 
 
 def contradicting_deadlines(estate: Estate, now: datetime) -> Iterator[str]:
-    """One sentence for each service whose jobs start on a later day than its deadline of the same business date."""
+    """One sentence for each service whose jobs start after its deadline of the same business date, or on a later
+    day."""
     index = EstateIndex(estate, now)
     for service in estate.services:
         day = date_in_window(now, zone_of(service.zone), service.cutoff)
-        if (late := start_after_deadline(index, service, index.members(service), day)) is None:
+        is_by_clock = service.promise.deadline.after_start is None
+        start = delivering_start(index, service, index.members(service), day) if is_by_clock else None
+        if start is None:
             continue
-        job, start = late
-        name, due, days = clean_line(service.name), f"{service.deadline:%H:%M}", service.promise.deadline.day + 1
-        counts = f'counts. Fix: deadline = {{ time = "{due}", day = {days} }}'
-        if date_begin(job, day) >= latest_deadline(service, day):
+        due, fixed = f"{service.deadline:%H:%M}", service.promise.deadline.day + 1
+        starts_at = f"{clean_line(start.job.name)} starts {local_time(start.at, service.zone)}"
+        fix = f'Fix: deadline = {{ time = "{due}", day = {fixed} }}'
+        if start.is_later and has_one_zone(index, service):
             yield (
-                f"services.{name}: the deadline {due} is before the cutoff of {clean_line(job.system)}"
-                f" ({job.cutoff:%H:%M} {job.zone}), at which the date of {clean_line(job.name)} begins:"
-                f" {due} of the day after {counts}"
+                f"services.{clean_line(service.name)}: {starts_at}, on the day after the deadline {due} of the same"
+                f" business date (cutoff {service.cutoff:%H:%M}): {due} of that day counts. {fix}"
             )
-            continue
-        yield (
-            f"services.{name}: {clean_line(job.name)} starts {local_time(start, service.zone)}, on the day after the"
-            f" deadline {due} of the same business date (cutoff {service.cutoff:%H:%M}): {due} of that day {counts}"
-        )
+        elif start.at >= latest_deadline(service, start.service_day):
+            yield (
+                f"services.{clean_line(service.name)}: {starts_at}, after the deadline {due} of the same business date:"
+                f" it is always late. {fix}"
+            )

@@ -213,7 +213,7 @@ def affected_days(
         unrepaired = [node for node in read if node.how not in (NodeState.DONE, NodeState.OVER)]
         needed = indispensable_jobs(index, day) if unrepaired else set()
         unrepaired = [node for node in unrepaired if node.job_id in needed]
-        if unrepaired:
+        if unrepaired and delivered_at(index, day) is None:
             _, known = affected.get(day.key, (day, []))
             affected[day.key] = (day, known + unrepaired)
     return affected

@@ -1,6 +1,7 @@
 """Delivery of a service: the runs that deliver it, what its checks still miss, and the state of its data.
 
-A promise is kept by good data only: a delivery of stale data is late until it was rerun, and is called "delivered,
+A promise that was kept stays kept: later runs by hand and failed reruns of that date are incidents of their own.
+It is kept by good data only: a delivery of stale data is late until it was rerun, and is called "delivered,
 stale" meanwhile. A partial delivery in time is called partial, never complete. The data of one that read a job out of
 reach is unknown.
 
@@ -47,11 +48,9 @@ def delivered_at(index: EstateIndex, day: ServiceForecast) -> datetime | None:
 
 
 def jobs_done_at(index: EstateIndex, day: ServiceForecast) -> datetime | None:
-    """When the last of its terminals was good for that date; None while one is not."""
-    moments = [
-        index.freshness(run).good_at if run is not None and index.is_green(run) else None
-        for run in delivering_runs(index, day)
-    ]
+    """When the last of its terminals was good for that date; None while one never was. A rerun that fails later does
+    not undo it."""
+    moments = [index.freshness(run).good_at if run is not None else None for run in delivering_runs(index, day)]
     known = [moment for moment in moments if moment is not None]
     return max(known) if known and len(known) == len(moments) else None
 

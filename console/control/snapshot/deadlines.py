@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.runs import has_no_clock
@@ -24,6 +25,8 @@ from console.timing.schedule import instants, moved_start, next_instant
 from console.timing.zones import business_window, date_in_window, time_in_window, zone_of
 
 _DAY = timedelta(days=1)
+MAX_DAYS_APART = timedelta(days=2)
+"""Between a business date of a job and the day of a service in another zone: zones are up to 26 h apart."""
 
 
 def latest_deadline(service: ServiceFacts, business_date: date) -> datetime:
@@ -44,30 +47,57 @@ def clock_starts(job: JobFacts, business_date: date) -> list[datetime]:
     return instants(schedule, opens - TICK, closes - TICK)
 
 
-def start_after_deadline(
+class DeliveringStart(NamedTuple):
+    """The start of a business date from which on a service can be delivered, and the day of its deadline."""
+
+    job: JobFacts
+    at: datetime
+    service_day: date
+    """The date in the service's zone whose window holds the start; the day after, if the deadline of that one is before
+    the local day of the start, or before the business date begins for the job."""
+    is_later: bool
+    """True if it is that day after because the start comes on a later local day."""
+
+
+def delivering_start(
     index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date
-) -> tuple[JobFacts, datetime] | None:
-    """The start of that business date from which on the service can be delivered, if it comes on a later day than the
-    deadline, because the cutoff lies between them, or if the date begins after the deadline in the zone of that job:
-    then the deadline of the day after counts. It is the first of the jobs that deliver it; if these have no clock, the
-    last of their upstreams."""
-    if service.promise.deadline.after_start is not None or service.deadline < service.cutoff:
-        return None
-    jobs = index.estate.jobs
-    ends = {index.graph.unit(terminal) for terminal in service.terminals if terminal in jobs}
+) -> DeliveringStart | None:
+    """The first start of the jobs that deliver the service, of those on the last day in its zone; if they have no
+    clock, the last start of their upstreams. None if nothing of that date is known to start."""
+    jobs, zone = index.estate.jobs, zone_of(service.zone)
+    ends = _ends(index, service)
     timed = {end for end in ends if not has_no_clock(jobs[end])}
-    counted = timed or {member for member in members if not has_no_clock(jobs[member])}
+    counted = timed or {member for member in members if not has_no_clock(jobs[member])} or ends
     starts = [(at, job_id) for job_id in counted if (at := _first_start(index, jobs[job_id], business_date))]
     if not starts:
         return None
-    start, job_id = min(starts) if timed else max(starts)
-    zone, deadline = zone_of(service.zone), latest_deadline(service, business_date)
+    day = max(date_in_window(at, zone, service.cutoff) for at, _ in starts)
+    of_day = [start for start in starts if date_in_window(start[0], zone, service.cutoff) == day]
+    start, job_id = min(of_day) if timed else max(of_day)
+    deadline = latest_deadline(service, day)
     is_later = start.astimezone(zone).date() > deadline.astimezone(zone).date()
-    return (jobs[job_id], start) if is_later or date_begin(jobs[job_id], business_date) >= deadline else None
+    begins = business_window(business_date, zone_of(jobs[job_id].zone), jobs[job_id].cutoff)[0]
+    return DeliveringStart(jobs[job_id], start, day + _DAY if is_later or begins >= deadline else day, is_later)
 
 
-def date_begin(job: JobFacts, business_date: date) -> datetime:
-    return business_window(business_date, zone_of(job.zone), job.cutoff)[0]
+def service_day(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> date:
+    """The date in the service's zone whose deadline counts for that business date of the jobs that deliver it."""
+    if service.promise.deadline.after_start is not None:
+        return business_date
+    if service.deadline < service.cutoff and has_one_zone(index, service):
+        return business_date
+    start = delivering_start(index, service, members, business_date)
+    return start.service_day if start is not None else business_date
+
+
+def has_one_zone(index: EstateIndex, service: ServiceFacts) -> bool:
+    """True if a business date is the same window for the service and the jobs that deliver it."""
+    ends = (index.estate.jobs[end] for end in _ends(index, service))
+    return all((end.zone, end.cutoff) == (service.zone, service.cutoff) for end in ends)
+
+
+def _ends(index: EstateIndex, service: ServiceFacts) -> set[int]:
+    return {index.graph.unit(terminal) for terminal in service.terminals if terminal in index.estate.jobs}
 
 
 def _first_start(index: EstateIndex, job: JobFacts, business_date: date) -> datetime | None:
@@ -77,12 +107,11 @@ def _first_start(index: EstateIndex, job: JobFacts, business_date: date) -> date
 
 
 def promised_at(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> datetime:
-    """Its deadline (UTC), before any extension; of the next day if its jobs start only then. If it counts from a start
-    that has not come it counts from when that is due, and is the latest possible if nothing is due."""
+    """Its deadline (UTC), before any extension. If it counts from a start that has not come it counts from when that is
+    due, and is the latest possible if nothing is due."""
     rule = service.promise.deadline
     if rule.after_start is None:
-        is_next_day = start_after_deadline(index, service, members, business_date) is not None
-        return latest_deadline(service, business_date + _DAY if is_next_day else business_date)
+        return latest_deadline(service, service_day(index, service, members, business_date))
     counted = [rule.of_id] if rule.of else list(members)
     job_ids = [job_id for job_id in counted if job_id is not None and job_id in index.estate.jobs]
     begun = [run.first_started_at for job_id in job_ids for run in index.of_day(job_id, business_date)]
@@ -96,11 +125,9 @@ def sla_deadline(service: ServiceFacts, business_date: date, promised: datetime)
     agreed = service.promise.sla
     if agreed is None or agreed.at is None:
         return promised if agreed else None
-    rule = service.promise.deadline
-    day = business_date + timedelta(days=rule.day)
-    if rule.after_start is None and promised > latest_deadline(service, business_date):
-        day += _DAY
-    return time_in_window(day, agreed.at, zone_of(service.zone), service.cutoff)
+    zone, is_timed = zone_of(service.zone), service.promise.deadline.after_start is None
+    day = date_in_window(promised, zone, service.cutoff) if is_timed else business_date
+    return time_in_window(day, agreed.at, zone, service.cutoff)
 
 
 def extension_of(
@@ -153,7 +180,7 @@ def _next_start(job: JobFacts, now: datetime) -> datetime | None:
 
 def judged_dates(index: EstateIndex, service: ServiceFacts, members: Sequence[int]) -> Iterator[date]:
     """Those whose deadline lies between the lookback and the horizon, and the present one, in order."""
-    for day in _dates(index, service):
+    for day, _ in _dates(index, service, members):
         if _is_judged(service, index, members, day):
             yield day
 
@@ -164,22 +191,26 @@ def excluded_dates(index: EstateIndex) -> Iterator[ServiceDayVerdict]:
         calendar = index.estate.declared.calendar(service.calendar)
         if calendar is None or service.instance is not None:
             continue
-        for day in _dates(index, service):
+        for day, deadline in _dates(index, service, index.members(service)):
             if not counts(calendar, day):
-                deadline, reason = latest_deadline(service, day), exclusion_reason(calendar, day)
+                reason = exclusion_reason(calendar, day)
                 yield ServiceDayVerdict(
                     service.name, day, deadline, Timeliness.NO_PROMISE, reasons=(NoPromise(reason),)
                 )
 
 
-def _dates(index: EstateIndex, service: ServiceFacts) -> Iterator[date]:
+def _dates(index: EstateIndex, service: ServiceFacts, members: Iterable[int]) -> Iterator[tuple[date, datetime]]:
+    """Each with its deadline, the latest that it can be."""
     settings, zone = index.estate.settings, zone_of(service.zone)
     since, until = index.now - settings.lookback, index.now + settings.horizon
+    apart = timedelta(0) if has_one_zone(index, service) else MAX_DAYS_APART
     today = date_in_window(index.now, zone, service.cutoff)
-    day = date_in_window(since, zone, service.cutoff) - _DAY - timedelta(days=service.promise.deadline.day)
-    while (latest := latest_deadline(service, day)) <= until or day <= today:
-        if latest > since:
-            yield day
+    day = date_in_window(since, zone, service.cutoff) - _DAY - timedelta(days=service.promise.deadline.day) - apart
+    while latest_deadline(service, day - apart) <= until or day - apart <= today:
+        on = service_day(index, service, members, day)
+        latest = latest_deadline(service, on)
+        if latest > since and (latest <= until or min(day, on) <= today):
+            yield day, latest
         day += _DAY
 
 

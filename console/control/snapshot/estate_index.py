@@ -237,7 +237,7 @@ class EstateIndex:
 
     def effective_run(self, read: RunFacts, by: datetime) -> RunFacts:
         """The run that is read, or, where it is not good by then, the latest of its date that was over and is."""
-        good_at = self.good_since(read)
+        good_at = self.good_since(read, by)
         if good_at is not None and began_after(by, good_at):
             return read
         latest = next((run for run in self.later_of_day(read) if run_time(run) <= by and _was_over(run, by)), None)
@@ -249,9 +249,12 @@ class EstateIndex:
         is."""
         return self.good_since(self.effective_run(read, by))
 
-    def good_since(self, run: RunFacts) -> datetime | None:
-        """The end of its first clean success; None without one, or if it is red now."""
-        return None if run.state.is_red else self.freshness(run).good_at
+    def good_since(self, run: RunFacts, by: datetime | None = None) -> datetime | None:
+        """The end of its first clean success; None without one, or if it is red now. `by`: for what read it then: or if
+        it was red by then, whatever the outcome of a later rerun."""
+        if run.state.is_red and (by is None or _last_end(run, by) is not RunState.SUCCEEDED):
+            return None
+        return self.freshness(run).good_at
 
     def whole_since(self, run: RunFacts) -> tuple[datetime, str]:
         """Since when nothing partial is in it, and what was before; BEGINNING and no words where nothing ever was."""
@@ -429,6 +432,11 @@ def _as_run(due: ExpectedRun) -> RunFacts:
         reason=due.reason,
         expected=True,
     )
+
+
+def _last_end(run: RunFacts, by: datetime) -> RunState | None:
+    """State of its last attempt that had ended by then; None if that is unknown."""
+    return next((state for ended, state in reversed(run.ends) if ended <= by), None)
 
 
 def _was_over(run: RunFacts, by: datetime) -> bool:

@@ -51,16 +51,22 @@ class MailThread:
 
 
 def mail_thread(
-    dedup_key: str, route: str, delivery_id: int, is_about_incident: bool, begins: bool, parts: Sequence[str] = ()
+    store_id: str,
+    dedup_key: str,
+    route: str,
+    delivery_id: int,
+    is_about_incident: bool,
+    begins: bool,
+    parts: Sequence[str] = (),
 ) -> MailThread:
     """The thread of an incident: its alerts to one route, with those of merged incidents (`parts`: their keys). A
     reopened incident continues its thread; a split one gets its own. `begins`: no earlier mail of the thread was
-    sent by itself."""
-    root = _digest(dedup_key, route) if is_about_incident else ""
-    joined = tuple(_digest(part, route) for part in parts)
+    sent by itself. `store_id`: the same for all engines of a store, another one for another store."""
+    root = _digest(store_id, dedup_key, route) if is_about_incident else ""
+    joined = tuple(_digest(store_id, part, route) for part in parts)
     if root and begins:
         return MailThread(root, joined=joined)
-    return MailThread(_digest(dedup_key, route, str(delivery_id)), root, joined)
+    return MailThread(_digest(store_id, dedup_key, route, str(delivery_id)), root, joined)
 
 
 def _digest(*parts: str) -> str:

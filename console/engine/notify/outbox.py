@@ -46,6 +46,7 @@ from console.store import alert_routing as routing_rows
 from console.store import outbox as rows
 from console.store.alerts import HEADWAY_RESOLVED, NOISE, TEST, NewAlert
 from console.store.db.database import Database
+from console.store.db.lease import store_id
 from console.store.errors import LeaseLost, StoreError
 from console.text.cleaning import clean_line
 from console.text.message import quote, text_of, without_countdown
@@ -93,6 +94,7 @@ class Outbox:
         `slack`: None: messages have no buttons."""
         self._links, self._slack = links, slack
         self._alertmanager, self._webhook = alertmanager, webhook
+        self._store_id = ""
         self._refreshed_at = -math.inf
         self._refresh_failed = ""
         self._other_urls: set[str] = set()
@@ -189,6 +191,7 @@ class Outbox:
             return
         failpoint("send.before")
         try:
+            self._store_id = self._store_id or store_id(self._store)
             rows.mark_sending(self._store, fence, delivery.id, self._now())
         except LeaseLost:
             raise
@@ -202,7 +205,7 @@ class Outbox:
         sent: SendResult | None = None
         if self._mail is not None:
             about = (delivery.incident_id is not None, delivery.begins, delivery.parts)
-            thread = mail_thread(delivery.dedup_key, delivery.route, delivery.id, *about)
+            thread = mail_thread(self._store_id, delivery.dedup_key, delivery.route, delivery.id, *about)
             sent = self._mail(url, title, body, thread, lambda: self._check_lease(fence))
         if is_alertmanager(url):
             lasts = LASTS if delivery.kind == TEST or delivery.incident_id is not None else REPORT_LASTS

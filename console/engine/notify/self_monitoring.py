@@ -97,6 +97,8 @@ class SelfMonitor:
         self.lease_since: datetime | None = None
         """Since when the last engine that this one saw has had the lease. Each engine sees the same, and a store that
         is down outlasts it: mails of several engines about one outage have one Message-ID."""
+        self.store_id = ""
+        """Of the store as last read: the mails of another one have other Message-IDs."""
 
     def report(
         self,
@@ -219,7 +221,8 @@ class SelfMonitor:
             delivery = DueDelivery(0, alert.route, place, title, body, *about, origin=alert.kind, made_us=made_us)
             url = channel.secrets(route.urls[place])
             if channel.send is send_by_apprise:
-                thread = mail_thread(f"{alert.dedup_key} {unrecorded.occasion}", alert.route, 0, False, True)
+                key = f"{alert.dedup_key} {unrecorded.occasion}"
+                thread = mail_thread(self.store_id, key, alert.route, 0, False, True)
                 if (sent := send_mail(url, neutralise(title), neutralise(body), thread)) is not None:
                     return sent
             return send_unstored(url, delivery, page, estate, channel.send)

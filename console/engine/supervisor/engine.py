@@ -180,6 +180,7 @@ class Engine:
         """The lease, or its holder; None if a dead holder's lease was released just now."""
         got = leases.acquire_lease(self._parts.store, holder_name(), self._lease_seconds)
         self._own.lease_since = got.since
+        self._own.store_id = self._own.store_id or leases.store_id(self._parts.store)
         if isinstance(got, LeaseHolder) and is_provably_dead(got.holder):
             log.warning("the engine before died", holder=got.holder)
             leases.free_dead(self._parts.store, got)

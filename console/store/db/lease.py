@@ -22,7 +22,7 @@ from console.store.db.location import engine_note, file_identity, free_bytes
 from console.store.db.schema_version import SCHEMA_QUERY, check_schema
 from console.store.db.session import Session
 from console.store.errors import LeaseLost
-from console.store.meta import set_meta
+from console.store.meta import STORE_ID_KEY, get_meta, set_meta, set_store_id
 
 if TYPE_CHECKING:
     from console.store.db.database import Database
@@ -205,7 +205,14 @@ def acquire_lease(store: Database, holder: str, seconds: float, now_us: int | No
             (holder, fence, until, at_us, at_us),
         )
         session.rows("DELETE FROM meta WHERE name = ?", (TROUBLE_KEY,))
+        set_store_id(session)
     return HeldLease(holder, fence, instant(until), instant(at_us))
+
+
+def store_id(store: Database) -> str:
+    """The identity of the store; empty before the first lease."""
+    with store.read(consistent=False) as session:
+        return get_meta(session, STORE_ID_KEY) or ""
 
 
 def renew_lease(store: Database, lease: HeldLease, seconds: float, now_us: int | None = None) -> HeldLease:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from console.domain.ids import instant, micros, optional_instant
 from console.domain.reason import NoSubmission, NotEvaluated, Reason, UnknownJobs
-from console.domain.service import MAX_LEAD, ServiceView, instance_name
+from console.domain.service import ENDANGERED, MAX_LEAD, ServiceView, instance_name, is_in_doubt
 from console.store.db.session import Row
 from console.store.errors import NotFound
 from console.store.names import UNKNOWN_JOBS_KEY, parse_unknown_jobs, unknown_by_service
@@ -164,12 +164,9 @@ class ServiceQueries(ContextQueries):
                 day = min(days[row.id], key=_due_order, default=None)
                 on = date.fromisoformat(day.business_date) if day is not None else _business_date_of(row, now)
             else:
-                on = date.fromisoformat(business_date) if business_date else _business_date_of(row, now)
-                by_date = {day.business_date: day for day in days[row.id]}
-                before = by_date.get((on - timedelta(days=1)).isoformat())
-                if not business_date and before is not None and _is_current(row, before, now):
-                    on -= timedelta(days=1)  # its jobs start so late in its window that its deadline is in the next one
-                day = by_date.get(on.isoformat())
+                by_date = {date.fromisoformat(day.business_date): day for day in days[row.id]}
+                on = date.fromisoformat(business_date) if business_date else _current_date(row, by_date, now)
+                day = by_date.get(on)
             shown.append((row, on, day))
         return self._views(shown)
 
@@ -241,13 +238,31 @@ def _business_date_of(row: Row, now: datetime) -> date:
     return current_business_date(now, row.zone, cutoff) - timedelta(days=days_after(row.promise))
 
 
-def _is_current(row: Row, previous: Row, now: datetime) -> bool:
-    """True while the previous business date is still shown: until its deadline, or, if it was not delivered, until the
-    business date of that deadline ends."""
-    cutoff = time.fromisoformat(row.cutoff)
-    opens = datetime.combine(current_business_date(now, row.zone, cutoff), cutoff, ZoneInfo(row.zone))
-    is_missed = previous.delivered_us is None and previous.deadline_us >= micros(opens)
-    return bool(previous.deadline_us > micros(now) or is_missed)
+def _current_date(row: Row, days: Mapping[date, Row], now: datetime) -> date:
+    """The first business date whose deadline is ahead or was missed in the present window of the service, else the last
+    whose deadline that window holds. While nothing endangers it: the first later one in danger, as notifications name
+    it."""
+    on = _business_date_of(row, now)
+    cutoff, zone = time.fromisoformat(row.cutoff), ZoneInfo(row.zone)
+    window = current_business_date(now, row.zone, cutoff)
+    opens, closes = (
+        micros(datetime.combine(day, cutoff, zone).astimezone(UTC)) for day in (window, window + timedelta(days=1))
+    )
+    last = max(on, max((day for day in days if days[day].deadline_us < closes), default=on))
+    dates = sorted(days)
+    current = next((day for day in dates if day <= last and _is_current(days[day], opens, micros(now))), last)
+    if current in days and _is_in_danger(days[current]):
+        return current
+    return next((day for day in dates if day > current and _is_in_danger(days[day])), current)
+
+
+def _is_current(day: Row, opens_us: int, now_us: int) -> bool:
+    """True until its deadline, or, if it was not delivered, until the window of that deadline ends."""
+    return bool(day.deadline_us > now_us or (day.delivered_us is None and day.deadline_us >= opens_us))
+
+
+def _is_in_danger(day: Row) -> bool:
+    return day.timeliness in ENDANGERED or is_in_doubt(day.timeliness, day.incident_id)
 
 
 def is_end_to_end(promise: str) -> bool:

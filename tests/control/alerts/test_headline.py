@@ -48,6 +48,13 @@ def test_a_service_that_can_be_saved_is_named_before_a_lost_one() -> None:
     assert ["Daily", "Early"] == [row.split()[0] for row in rows[1:3]]
 
 
+def test_a_title_names_the_zone_of_its_deadline_if_another_service_has_another() -> None:
+    """ "Night report 00:58", configured as 01:58 in its zone, read as passed at 01:41."""
+    night, daily = service("night", "07:30", LOAD, zone="Europe/Berlin"), service("daily", "06:30", LOAD)
+    assert title(failed(night, daily), "03:12").startswith("Daily 06:30 UTC and 1 more at risk: restart extract by ")
+    assert title(failed(daily, replace(daily, name="again")), "03:12").startswith("Daily 06:30 and 1 more at risk: ")
+
+
 def test_a_job_that_cannot_be_rerun_is_run_by_hand_in_its_system() -> None:
     by_hand = replace(EXTRACT, cannot_rerun="its system has no rerun")
     ledger = failed(service("daily", "06:30", LOAD), extract=by_hand)
@@ -113,7 +120,18 @@ def test_the_end_of_a_cause_names_a_service_without_an_estimate_as_not_yet_deliv
     notice = ledger.incident().notices[0]
     title = "Cause resolved: Daily 06:30 not yet delivered ({incident}, 23 min, attempt 2)"
     assert title == notice.title == notice.plain_title
-    assert "\nDaily    06:30      no estimate\n" in notice.body
+    assert "\nDaily    06:30      not yet delivered\n" in notice.body
+
+
+def test_a_resolved_message_to_an_owner_says_what_happened_and_not_that_a_forecast_is_missing() -> None:
+    ledger = failed(service("daily", "06:30", LOAD, notify=("supply",)))
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, LOAD.id: replace(LOAD, expected=None)})
+    ledger.evaluate("03:12")
+    ledger.run(EXTRACT, "03:10", RunState.SUCCEEDED, **ended("03:30", 5))
+    ledger.evaluate("03:36")
+    [business] = [notice for notice in ledger.incident().notices if notice.style == "business"]
+    assert "Cause resolved: Daily 06:30 not yet delivered [{incident}]" == business.title
+    assert "no estimate" not in business.body
 
 
 def test_the_name_of_a_service_not_yet_delivered_is_whole_where_it_and_its_deadline_fit() -> None:

@@ -1143,7 +1143,7 @@ def test_the_owner_of_a_service_is_notified_in_business_style_when_it_is_at_risk
     assert [("opened", "oncall"), ("opened", "supply")] == sent_at(ledger, "03:12")
     business = only(ledger).notices[1]
     assert business.title.startswith("Daily 06:30 at risk: repair needed by 05:40 (in 2 h 28 min)")
-    assert "Cause        a job of etl failed; its owner is being notified\n" in business.body
+    assert "Cause        a job of etl failed; the responsible team is being notified\n" in business.body
     assert "hosts/extract" not in business.title + business.body
     assert [] == sent_at(ledger, "03:30")
     recovers(ledger, started="03:31")
@@ -1160,11 +1160,11 @@ def test_a_service_owner_reads_when_the_owner_was_notified_of_this_failure_not_o
     ledger.run(EXTRACT, "03:10", RunState.FAILED, **ended("03:40", 2))
     assert ("updated", "supply") in sent_at(ledger, "03:43")
     [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
-    assert "Cause        a job of etl failed; its owner is being notified\n" in business.body
+    assert "Cause        a job of etl failed; the responsible team is being notified\n" in business.body
     ledger.run(LOAD, "04:00", RunState.FAILED, **ended("04:05", 2))
     assert ("updated", "supply") in sent_at(ledger, "06:31")
     [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
-    assert "; its owner was notified at 03:43 UTC\n" in business.body
+    assert "; the responsible team was notified at 03:43 UTC\n" in business.body
 
 
 def undelivered(of: Ledger) -> None:
@@ -1184,7 +1184,26 @@ def test_an_owner_who_has_accepted_no_notification_is_not_said_to_be_notified() 
     undelivered(ledger)
     assert ("updated", "supply") in sent_at(ledger, "06:31")
     [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
-    assert "; its owner is being notified\n" in business.body
+    assert "; the responsible team is being notified\n" in business.body
+
+
+@pytest.mark.parametrize("reached, text", [("oncall", "is being notified"), ("etl", "was notified at 03:12 UTC")])
+def test_the_owner_is_said_to_be_notified_once_a_route_of_the_owner_has_accepted_it(reached: str, text: str) -> None:
+    """Another route of the job does not reach the owner."""
+    extract = replace(EXTRACT, notify=("oncall", "etl"))
+    ledger = night(notify=("supply",))
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: extract})
+    fails(ledger)
+    sent_at(ledger, "03:12")
+    state = ledger.estate.notifications
+    notified = {
+        number: tuple(notice if notice.route == reached else notice._replace(accepted=()) for notice in notices)
+        for number, notices in state.notified.items()
+    }
+    ledger.estate = replace(ledger.estate, notifications=replace(state, notified=notified))
+    assert ("updated", "supply") in sent_at(ledger, "06:31")
+    [business] = [notice for notice in only(ledger).notices if notice.style == "business"]
+    assert f"; its owner {text}\n" in business.body
 
 
 def test_an_undelivered_notification_is_replaced_once_its_act_by_has_passed() -> None:
@@ -1306,11 +1325,20 @@ def test_a_route_may_choose_its_style() -> None:
     ]
 
 
+def test_the_service_owner_learns_that_the_owner_of_the_cause_is_not_yet_notified_though_others_are() -> None:
+    ledger = night(RouteRule("etl", quiet=NIGHTS), notify=("supply",))
+    extract = replace(EXTRACT, notify=("oncall", "etl"))
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, EXTRACT.id: extract})
+    fails(ledger)
+    assert [("opened", "oncall"), ("opened", "supply")] == sent_at(ledger, "03:12")
+    assert "its owner has not been notified yet" in only(ledger).notices[1].body
+
+
 def test_the_service_owner_learns_that_the_owners_of_the_cause_are_not_yet_notified() -> None:
     ledger = night(RouteRule("oncall", quiet=NIGHTS), notify=("supply",))
     fails(ledger)
     assert [("opened", "supply")] == sent_at(ledger, "03:12")
-    assert "its owner has not been notified yet" in only(ledger).notices[0].body
+    assert "the responsible team has not been notified yet" in only(ledger).notices[0].body
 
 
 def test_a_missed_deadline_beside_that_of_the_title_is_named() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.domain.decision import ServiceDayVerdict
-from console.domain.estate import RunFacts, TargetFacts
+from console.domain.decision import Decisions, ServiceDayVerdict
+from console.domain.estate import JobFacts, RunFacts, TargetFacts
 from console.domain.reason import OutOfReach
 from console.domain.service import Timeliness
 from tests.control.ledger import ended
-from tests.factories import at, estate, job, minutes, run, service, target
+from tests.factories import at, estate, feeds, job, minutes, run, service, target
 from tests.reasons import reason_of
 
 DAG = job(1, "dwh/often", Schedule("debian-cron", "*/15 * * * *"), expected=minutes(10))
@@ -74,3 +78,89 @@ def test_a_forecast_is_unverified_while_a_target_that_it_needs_is_out_of_reach()
 def test_a_forecast_is_verified_while_its_targets_answer() -> None:
     service_day = nightly("03:30", target(1, last_ok_at=at("03:30"), seen_until=at("03:30")))
     assert not any(isinstance(reason, OutOfReach) for reason in service_day.reasons)
+
+
+FEED = job(4, "hosts/feed", "04:00", expected=minutes(10))
+REPORT = service("report", "06:30", NIGHTLY)
+
+
+def delivered(now: str, *runs: RunFacts) -> ServiceDayVerdict:
+    """The day of REPORT, whose job reads FEED."""
+    return next(day for day in report_night(now, *runs).service_days if day.deadline == at("06:30"))
+
+
+def report_night(now: str, *runs: RunFacts) -> Decisions:
+    host = target(1, last_ok_at=at(now), seen_until=at(now))
+    known = estate(FEED, NIGHTLY, runs=runs, feeds=feeds(FEED, NIGHTLY), services=[REPORT], targets=[host])
+    return evaluate(known, at(now))
+
+
+def by_hand(number: int, of: JobFacts, clock: str) -> RunFacts:
+    """A run that the schedule does not have, failed."""
+    failed = run(number, of, clock, RunState.FAILED, **ended(clock, 2))
+    return replace(failed, period_key=f"start:{failed.period_key}", period_at=None, expected=False)
+
+
+def repeated(good: RunFacts, clock: str) -> RunFacts:
+    """The run, after a rerun of its date that failed."""
+    assert good.started_at is not None
+    assert good.ended_at is not None
+    again, over = at(clock), at(clock) + minutes(2)
+    ends = ((good.ended_at, RunState.SUCCEEDED), (over, RunState.FAILED))
+    return replace(
+        good, state=RunState.FAILED, attempt=2, started_at=again, ended_at=over,
+        successes=((good.started_at, good.ended_at),), ends=ends,
+    )  # fmt: skip
+
+
+GOOD_FEED = run(1, FEED, "04:00", RunState.SUCCEEDED, **ended("04:00", 5))
+GOOD = run(2, NIGHTLY, "05:00", RunState.SUCCEEDED, **ended("05:00", 8))
+
+
+@pytest.mark.parametrize("now", ["05:40", "06:40"])
+@pytest.mark.parametrize(
+    "runs",
+    [
+        (GOOD_FEED, GOOD, by_hand(3, NIGHTLY, "05:30")),
+        (GOOD_FEED, repeated(GOOD, "05:30")),
+        (GOOD_FEED, GOOD, by_hand(3, FEED, "05:30")),
+        (repeated(GOOD_FEED, "05:30"), GOOD),
+    ],
+    ids=["test run", "rerun", "test run of an upstream", "rerun of an upstream"],
+)
+def test_a_delivered_day_stays_delivered_when_a_later_run_by_hand_fails(now: str, runs: tuple[RunFacts, ...]) -> None:
+    """The promise was kept; the failure is an incident of its own."""
+    day = delivered(now, *runs)
+    assert (Timeliness.MET, at("05:08"), "complete") == (day.timeliness, day.delivered_at, day.data_state)
+    assert [()] == [incident.services for incident in report_night(now, *runs).incidents]
+
+
+def test_a_day_is_not_delivered_by_a_run_that_a_person_marked_as_failed() -> None:
+    """No later attempt failed: its own end is what it is now."""
+    assert delivered("05:40", GOOD_FEED, replace(GOOD, state=RunState.FAILED)).delivered_at is None
+
+
+def test_a_day_that_read_a_red_upstream_is_not_delivered() -> None:
+    red = run(1, FEED, "04:00", RunState.FAILED, **ended("04:00", 5))
+    assert delivered("05:40", red, GOOD).delivered_at is None
+    repaired = replace(red, state=RunState.SUCCEEDED, started_at=at("05:20"), ended_at=at("05:25"))
+    assert delivered("05:40", repaired, GOOD).delivered_at is None
+
+
+def test_a_later_good_run_does_not_make_a_kept_promise_late() -> None:
+    good = run(4, NIGHTLY, "05:50", RunState.SUCCEEDED, **ended("07:00", 5))
+    hand = replace(good, period_key="start:07:00", period_at=None, expected=False)
+    day = delivered("07:30", GOOD_FEED, repeated(GOOD, "05:30"), hand)
+    assert (Timeliness.MET, at("05:08")) == (day.timeliness, day.delivered_at)
+
+
+def test_a_failed_run_by_hand_after_the_last_start_in_time_does_not_undo_a_delivery() -> None:
+    """Of a job that runs many times a day, too; while a start is ahead, its latest run decides."""
+    runs = [
+        run(number, DAG, clock, RunState.SUCCEEDED, **ended(clock, 5)) for number, clock in ((1, "06:00"), (2, "06:15"))
+    ]
+    board = service("board", "06:30", DAG)
+    host = target(1, last_ok_at=at("06:28"), seen_until=at("06:28"))
+    known = estate(DAG, runs=[*runs, by_hand(3, DAG, "06:17")], services=[board], targets=[host])
+    [day] = [day for day in evaluate(known, at("06:28")).service_days if day.deadline == at("06:30")]
+    assert (Timeliness.MET, at("06:20")) == (day.timeliness, day.delivered_at)

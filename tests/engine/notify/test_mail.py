@@ -29,8 +29,8 @@ from tests.lab.process import free_port
 from tests.lab.sinks import SmtpSink
 from tests.store.ready import open_ready
 
-ROOT = mail_thread("run:a@b", "oncall", 1, True, begins=True)
-LATER = mail_thread("run:a@b", "oncall", 2, True, begins=False)
+ROOT = mail_thread("store", "run:a@b", "oncall", 1, True, begins=True)
+LATER = mail_thread("store", "run:a@b", "oncall", 2, True, begins=False)
 BODY = "hosts/extract failed: exit 1\n\nLast log lines:\n  | <b>no space</b> & more\n  | \u202eend\n\nOpen it: x\n"
 
 
@@ -51,12 +51,14 @@ def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_the_same_mail(s
     assert (None, f"<headway.{ROOT.own}@example.org>") == (first["In-Reply-To"], first["Message-ID"])
     assert first["Message-ID"] == later["In-Reply-To"] == later["References"]
     assert later["Message-ID"] == repeat["Message-ID"] != first["Message-ID"]
-    assert ROOT.own != mail_thread("run:a@b", "finance", 1, True, begins=True).own
+    assert ROOT.own != mail_thread("store", "run:a@b", "finance", 1, True, begins=True).own
+    others = (mail_thread("other", "run:a@b", "oncall", number, True, begins=number == 1) for number in (1, 2))
+    assert {ROOT.own, LATER.own}.isdisjoint(other.own for other in others)
 
 
 def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: SmtpSink) -> None:
-    part = mail_thread("run:c@d", "oncall", 3, True, begins=True)
-    whole = mail_thread("run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
+    part = mail_thread("store", "run:c@d", "oncall", 3, True, begins=True)
+    whole = mail_thread("store", "run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
     for thread in (ROOT, part, whole):
         send_mail(server.url(), "failed [INC-0001]", BODY, thread)
     first, second, update = (mail.message for mail in server.mails)
@@ -65,7 +67,7 @@ def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: S
 
 
 def test_what_is_about_no_incident_belongs_to_no_thread(server: SmtpSink) -> None:
-    send_mail(server.url(), "Test", "x\n", mail_thread("headway:test", "oncall", 9, False, begins=True))
+    send_mail(server.url(), "Test", "x\n", mail_thread("store", "headway:test", "oncall", 9, False, begins=True))
     assert (None, None) == (server.mails[0].message["In-Reply-To"], server.mails[0].message["References"])
 
 

@@ -170,7 +170,7 @@ def test_the_text_of_a_chat_stays_readable() -> None:
     ],
 )
 def test_a_login_is_not_sent_to_another_machine_without_tls(url: str, fix: str) -> None:
-    sent = send_mail(url, "t", "x", mail_thread("k", "r", 1, False, begins=True)) or send_by_apprise(
+    sent = send_mail(url, "t", "x", mail_thread("s", "k", "r", 1, False, begins=True)) or send_by_apprise(
         url, "t", "x", Page("incident")
     )
     assert (False, True) == (sent.arrived, sent.for_good)

@@ -163,13 +163,13 @@ def test_two_engines_notify_of_one_outage_with_one_message_id(tmp_path: Path, mo
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         monkeypatch.setenv("ROUTE_ONE", server.url())
         bench.parts.send = send_by_apprise
-        for outage in ("03:00", "03:00", "04:00"):
+        for store, outage in (("a", "03:00"), ("a", "03:00"), ("a", "04:00"), ("b", "03:00")):
             engine = at_once()
-            engine.lease_since = at(outage)
+            engine.store_id, engine.lease_since = store, at(outage)
             engine.report(bench.parts, None, {STORE: refused})
-        mails = server.wait_for(3)
+        mails = server.wait_for(4)
     server.stop()
-    assert 2 == len({mail.message["Message-ID"] for mail in mails})
+    assert 3 == len({mail.message["Message-ID"] for mail in mails})
     assert "  | the store at postgresql://db07: Connection refused · Is the server running?" in mails[0].text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from console.domain.ids import instant
@@ -13,8 +15,10 @@ from console.store.db.lease import (
     release_lease,
     renew_fence,
     renew_lease,
+    store_id,
 )
 from console.store.errors import LeaseLost, StoreTooNew
+from tests.store.ready import open_ready
 
 SECOND = 1_000_000
 
@@ -85,3 +89,18 @@ def test_a_store_that_a_newer_engine_has_migrated_gives_no_lease_and_renews_none
 def test_the_clock_of_a_lease_is_the_real_one(store: Database) -> None:
     assert isinstance(acquire_lease(store, "one", 60), HeldLease)
     assert isinstance(acquire_lease(store, "two", 60), LeaseHolder)
+
+
+def test_all_engines_of_a_store_know_it_by_one_identity_and_another_store_has_another(
+    store: Database, tmp_path: Path
+) -> None:
+    identities = []
+    for holder, at in (("host-1:17", 100), ("host-2:9", 111)):
+        acquired(store, holder, at)
+        identities.append(store_id(store))
+    other = open_ready(str(tmp_path / "other.db"))
+    acquired(other, "host-1:17", 100)
+    identities.append(store_id(other))
+    other.close()
+    assert identities[0] == identities[1] != identities[2]
+    assert "" not in identities
