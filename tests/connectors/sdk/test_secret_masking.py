@@ -19,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.batch import parse as batch
+from connectors.cron import busybox
 from connectors.cron.crontab import CrontabFile, read_crontabs
+from connectors.dagster import parse as dagster
 from connectors.databricks import parse as databricks
 from connectors.dbt import parse as dbt
 from connectors.sdk import fields
@@ -300,11 +302,18 @@ def read_journal(text: str) -> object:
     return script_output.read_journal(f'{{"a":"{text}\n'.encode(), True, lambda at, entry: None)
 
 
+def read_time(text: str) -> object:
+    with pytest.raises(RecordUnreadable) as raised:
+        dagster.parse_seconds({"at": text}, "at")
+    return raised.value
+
+
 READERS: tuple[tuple[Callable[[str], object], int], ...] = (
     (read_dbt, 200), (read_batch, 4000), (read_databricks, 1000), (read_crontab, 80), (read_crontab, 200),
     (read_journal, 200),
     (lambda text: fields.skipped("x", RecordUnreadable("y"), text), 200),
     (lambda text: slurm.nothing_seen([text], "hpc"), 200),
+    (read_time, 60), (busybox.reads_it_as, 80),
 )  # fmt: skip
 
 
