@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 
 from console.cli.commands import COMMANDS, NOUNS
 from console.cli.exits import Exit, markdown
-from console.cli.main import build_parser, with_full_name
+from console.cli.main import build_parser, main, with_full_name
 from console.config.loading import load_config
 from console.domain.schema import estate
 from console.failpoints import FAILPOINTS
@@ -313,6 +313,25 @@ def test_every_command_that_a_page_names_is_one(page: Path, capsys: pytest.Captu
 def test_the_readme_shows_the_way_from_check_to_console() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {"check", "engine", "console"} <= {parsed(command) for command in commands(readme)}
+
+
+def test_the_page_of_uninstalling_names_what_the_grants_make(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8").partition("## Uninstall")[2]
+    (tmp_path / "key.pub").write_text("ssh-ed25519 AAAA of-headway\n")
+    assert Exit.OK == main(["connector", "grants", "cron", "--key", str(tmp_path / "key.pub"), "--user", "etl"])
+    script = capsys.readouterr().out
+    made = {*re.findall(r"/etc/sudoers\.d/\w+|/usr/local/bin/headway-sh\b|SHELL=/\S+headway-sh", script)}
+    made |= {*re.findall(r"^SPOOL=(\S+)", script, re.MULTILINE)}
+    assert 4 == len(made)
+    assert Exit.OK == main(["connector", "grants", "pg_cron"])
+    script = capsys.readouterr().out
+    roles = re.findall(r"CREATE ROLE (\w+) NOLOGIN", script)
+    policies = [f"DROP {policy};" for policy in re.findall(r"CREATE (POLICY \w+ ON [\w.]+)", script)]
+    schemas = [f"DROP SCHEMA {schema} " for schema in re.findall(r"CREATE SCHEMA IF NOT EXISTS (\w+)", script)]
+    assert (2, 2, 1) == (len(roles), len(policies), len(schemas))
+    assert [] == [name for name in (*made, *roles, *policies, *schemas) if name not in page]
 
 
 def test_the_unit_of_the_examples_starts_the_engine() -> None:

@@ -314,12 +314,11 @@ def version_warnings(version: str) -> tuple[str, ...]:
     minor = minor_version(version)
     if minor is not None and minor > NEWEST_TESTED:
         tested = f"newer than {NEWEST_TESTED[0]}.{NEWEST_TESTED[1]}, the newest that Headway is tested with"
-        return (
-            f"Airflow {version[:40]} is {tested}, and used like that one: compare some runs with Airflow's screens",
-        )
+        use = "used like that one: compare some runs with Airflow's screens"
+        return (f"Airflow {fields.masked_head(version, 40)} is {tested}, and {use}",)
     if minor is not None and minor < OLDEST_TESTED:
         tested = f"older than {OLDEST_TESTED[0]}.{OLDEST_TESTED[1]}"
-        return (f"Airflow {version[:40]} is {tested}: tries are counted otherwise there",)
+        return (f"Airflow {fields.masked_head(version, 40)} is {tested}: tries are counted otherwise there",)
     return ()
 
 
@@ -343,7 +342,9 @@ def detect_version(endpoint: HttpEndpoint, account: HttpAccount, deadline: Deadl
             return major, version
         if not version:
             raise NotSupported(f"{reply.place} has no version, so it is another program; {EXPECTED}")
-        raise NotSupported(f"{reply.place}: this is Airflow {version[:40]}; this kind supports 2.x and 3.x")
+        raise NotSupported(
+            f"{reply.place}: this is Airflow {fields.masked_head(version, 40)}; this kind supports 2.x and 3.x"
+        )
     if refused is not None:
         account.forget()
         if not headers:

@@ -147,7 +147,7 @@ def scheduling_stopped(health: HttpReply) -> SourcePermission | None:
     for part, (why, fix) in COMPONENTS.items():
         component = components.get(part)
         if isinstance(component, dict) and component.get("status") == "unhealthy":
-            last = fields.clean(str(component.get("latest_scheduler_heartbeat") or ""))[:40]
+            last = fields.masked_head(fields.clean(str(component.get("latest_scheduler_heartbeat") or "")), 40)
             reason = f"{why} (the last {last})" if last else why
             return SourcePermission("DAGs start here", False, reason, fix, is_grantable=False)
     return None
@@ -269,7 +269,7 @@ def _unhealthy_components(health: HttpReply, is_stopped: bool) -> list[str]:
         if not (is_stopped and part in COMPONENTS)
     }
     return [
-        f"{part} is {fields.clean(str(status))[:50]}"
+        f"{part} is {fields.masked_head(fields.clean(str(status)), 50)}"
         for part, status in states.items()
         if status not in (None, "healthy")
     ]

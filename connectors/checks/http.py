@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from connectors.checks.queries import HttpQuery, Measurement
 from connectors.sdk.errors import RecordUnreadable
 from connectors.sdk.field_mapping import value_at_names
+from connectors.sdk.fields import masked_head
 from connectors.sdk.transport.call_limits import Deadline
 from connectors.sdk.transport.http import HttpEndpoint
 
@@ -42,7 +43,7 @@ def measure(query: HttpQuery, headers: Mapping[str, str], ca_file: Path | None, 
         return Measurement(exists=True, newest=None if value is MISSING else _instant(value, query.zone))
     if isinstance(value, list | dict):
         return Measurement(exists=True, value=len(value), has_value=True)
-    text = value[:TEXT_CHARACTERS] if isinstance(value, str) else value
+    text = masked_head(value, TEXT_CHARACTERS) if isinstance(value, str) else value
     return Measurement(exists=True, value=None if value is MISSING else text, has_value=value is not MISSING)
 
 
@@ -53,5 +54,5 @@ def _instant(value: Any, zone: str) -> datetime:
             return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS else value, UTC)
         at = datetime.fromisoformat(value)
     except (ValueError, TypeError, OverflowError, OSError):
-        raise RecordUnreadable(f"the value is not a time: {str(value)[:TEXT_CHARACTERS]!a}") from None
+        raise RecordUnreadable(f"the value is not a time: {masked_head(str(value), TEXT_CHARACTERS)!a}") from None
     return at if at.tzinfo is not None else at.replace(tzinfo=ZoneInfo(zone))

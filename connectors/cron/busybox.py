@@ -20,6 +20,7 @@ from connectors.cron.expressions import (
     split_fields,
 )
 from connectors.sdk.cron_syntax import MONTHS, NICKNAMES
+from connectors.sdk.fields import masked_head
 
 STARTED = re.compile(r"USER (\S+) pid +(\d{1,10}) cmd (.*)", re.DOTALL)
 NOT_TAKEN = ("process already running: ", "parse error at ")
@@ -109,7 +110,7 @@ def _busybox_text(part: str, field: TimeField, values: frozenset[int]) -> str:
 
 
 def reads_it_as(text: str) -> str:
-    return f"crond of busybox reads it as {text[:80]}" if text else "crond of busybox never runs this line"
+    return f"crond of busybox reads it as {masked_head(text, 80)}" if text else "crond of busybox never runs this line"
 
 
 def writes_a_file(arguments: str) -> bool:

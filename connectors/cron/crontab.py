@@ -366,7 +366,7 @@ def _read_file(table: CrontabFile, users: frozenset[str] | None) -> tuple[list[C
         bare = text.lstrip(" \t")
         if not bare or bare.startswith("#"):
             match = OUR_NAME.match(bare)
-            comment = match[1].strip()[:SAMPLE] if match else ("" if bare else comment)
+            comment = masked_head(match[1].strip(), SAMPLE) if match else ("" if bare else comment)
             continue
         try:
             if table.daemon is not CronDaemon.BUSYBOX:
@@ -468,19 +468,22 @@ def _misread(table: CrontabFile, number: int, text: str) -> Iterator[CrontabFaul
         return
     if table.daemon is CronDaemon.BUSYBOX:
         for part, taken in busybox.busybox_reading(written)[1]:
-            yield fault(f"parse error at {part[:SAMPLE]}", part[:80], busybox.reads_it_as(taken))
+            yield fault(
+                f"parse error at {masked_head(part, SAMPLE)}", masked_head(part, 80), busybox.reads_it_as(taken)
+            )
         return
     expression = cronie_reading(written) if table.daemon is CronDaemon.CRONIE else written
     parts = expression.split(" ")
     if is_never(expression):
-        yield fault("no such time", " ".join(parts)[:80], NEVER)
+        yield fault("no such time", masked_head(" ".join(parts), 80), NEVER)
     for part, time_field in zip(parts, FIELDS, strict=True):
         ranges, skipped = read_ranges(part, time_field)
         plain = expressions.plain_field(part, time_field)
         backwards = any(item.last < item.first for item in ranges)
         if plain and (skipped or backwards):
-            yield fault(f'unusual {time_field.message.removeprefix("bad ")} "{part[:80]}"', part[:80],
-                        f"cron reads it as {plain[:80]}")  # fmt: skip
+            shown = masked_head(part, 80)
+            yield fault(f'unusual {time_field.message.removeprefix("bad ")} "{shown}"', shown,
+                        f"cron reads it as {masked_head(plain, 80)}")  # fmt: skip
 
 
 def _held_job(

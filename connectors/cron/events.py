@@ -227,7 +227,7 @@ def journal_events(parts: Iterable[ScriptSection]) -> JournalEvents | None:
     denied = next((item for item in batch.messages if script_output.is_journal_denied(item)), "")
     failed = is_whole and by_kind["JEND"].rest not in ("0", "") and not batch.cursor
     warnings = [f"journalctl: {masked_head(item, SAMPLE)}" for item in batch.messages] if not denied else []
-    warnings += [f"the journal: denied: {denied[:SAMPLE]} {MAY_READ}"] if denied else []
+    warnings += [f"the journal: denied: {masked_head(denied, SAMPLE)} {MAY_READ}"] if denied else []
     warnings += [f"{item.where}: {item.reason}: {item.sample}" for item in batch.skipped]
     return JournalEvents(batch.entries, batch.cursor, is_whole, failed or bool(denied), bool(denied), tuple(warnings))
 

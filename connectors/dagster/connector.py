@@ -156,4 +156,4 @@ def probe(client: DagsterClient) -> Probe:
         if row.get("required") is True and row.get("healthy") is not True:
             daemon = fields.clean(str(row.get("daemonType")))
             notes.append(f"the daemon {daemon} sends no heartbeat: runs stay queued without it")
-    return Probe(True, version[:40], tuple(rights), tuple(notes), client.clock)
+    return Probe(True, masked_head(version, 40), tuple(rights), tuple(notes), client.clock)

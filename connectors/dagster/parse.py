@@ -56,11 +56,11 @@ def parse_seconds(row: Row, name: str) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RecordUnreadable(f"{name} is {str(value)[:60]!r}, not seconds")
+        raise RecordUnreadable(f"{name} is {masked_head(str(value), 60)!r}, not seconds")
     try:
         return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
-        raise RecordUnreadable(f"{name} is {str(value)[:60]!r}, not an instant") from None
+        raise RecordUnreadable(f"{name} is {masked_head(str(value), 60)!r}, not an instant") from None
 
 
 def parse_tags(row: Row) -> dict[str, str]:

@@ -98,7 +98,9 @@ class DbtActions:
         if not host.get("writable"):
             return f"the login may not write in {project.folder}, as dbt must. Add it to the folder's group"
         if alive:
-            return f"dbt runs there now ({alive[0][:80]}); two at once would overwrite each other's artefacts"
+            return (
+                f"dbt runs there now ({masked_head(alive[0], 80)}); two at once would overwrite each other's artefacts"
+            )
         if is_retry and not host.get("state"):
             return (
                 "the state of that run is not kept on the host: dbt keeps its last run only, and this one was not"
@@ -123,7 +125,7 @@ class DbtActions:
         why = {
             "late": "the request came too late and nothing was done. Send it again",
             "runs": "dbt runs there meanwhile. Send it again when it has ended",
-        }.get(kind, f"unknown answer {kind[:40]}")
+        }.get(kind, f"unknown answer {masked_head(kind, 40)}")
         raise NotSupported(f"dbt was not started: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:

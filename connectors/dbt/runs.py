@@ -92,7 +92,7 @@ def _read_artifact(
             poll.memory[kind] = part["stamp"]
             poll.skipped += outcome.skipped
             unknown = sorted(set(outcome.unknown))
-            poll.warnings += [f'{name}: unknown state "{state[:60]}" of a node' for state in unknown]
+            poll.warnings += [f'{name}: unknown state "{masked_head(state, 60)}" of a node' for state in unknown]
             return outcome
     stamp = part.get("stamp")
     written = datetime.fromtimestamp(stamp[0] / 1e9, UTC) if stamp else now

@@ -138,7 +138,7 @@ def probe(client: GitHubClient) -> Probe:
     notes = sorted(fields.clean(f"{row.get('path')}: {PAUSE_REASONS[str(row['state'])]}") for row in asleep)[:10]
     if rights[1].held and not rows:
         notes = ["workflows: the list is empty; it has none, or Actions are off in this repository"]
-    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(notes), reply.clock)
+    return Probe(True, fields.masked_head(fields.clean(version), 40), tuple(rights), tuple(notes), reply.clock)
 
 
 def _probe_read(name: str, call: Callable[[], HttpReply], permission: str) -> SourcePermission:

@@ -204,7 +204,7 @@ def _at_or_after(at: datetime | None, start: datetime | None) -> datetime | None
 def _run_context(row: fields.Row, event: str) -> dict[str, Any]:
     return {
         "event": event or None,
-        "title": fields.optional_text(row, "display_title")[:200] or None,
+        "title": masked_head(fields.optional_text(row, "display_title"), 200) or None,
         "branch": fields.optional_text(row, "head_branch") or None,
         "commit": fields.optional_text(row, "head_sha")[:40] or None,
         "number": fields.number(row, "run_number", 0) or None,

@@ -18,7 +18,7 @@ from hashlib import sha256
 from urllib.parse import parse_qsl
 
 from connectors.heartbeat.options import HeartbeatJob
-from connectors.sdk.fields import epoch_instant, reference_row
+from connectors.sdk.fields import epoch_instant, masked_head, reference_row
 from connectors.sdk.records import JobRecord, RunRecord, Schedule
 from connectors.sdk.states import RunEvidence, RunState
 
@@ -85,7 +85,7 @@ def parse_ping(method: str, target: str, authorization: str, tokens: Mapping[str
         raise PingRefused(400, "rid: 1 to 100 of A-Z a-z 0-9 _ . : -")
     texts = {name: text for name in ("rows", "bytes") if (text := parameters.get(name, "").strip(" "))}
     numbers = {name: int(text) for name, text in texts.items() if _NUMBER.fullmatch(text)}
-    unread = tuple((name, text[:TEXT_CHARS]) for name, text in texts.items() if name not in numbers)
+    unread = tuple((name, masked_head(text, TEXT_CHARS)) for name, text in texts.items() if name not in numbers)
     return PingRequest(job, kind, rid, exit_code, numbers.get("rows"), numbers.get("bytes"), unread)
 
 

@@ -16,6 +16,7 @@ from connectors.http.options import HttpLogCall, HttpLogFilesCall
 from connectors.http.parts import PartTry, RunReader, attempt_of, parts_of_attempt
 from connectors.sdk.errors import InvalidAnswer, NotSupported, RecordUnreadable
 from connectors.sdk.field_mapping import has_field, id_at, rows_at, text_at, value_at
+from connectors.sdk.fields import masked_head
 from connectors.sdk.log_chunks import chunk_of, chunk_of_parts, from_character, join_lines, to_character
 from connectors.sdk.mapped_actions import missing_log
 from connectors.sdk.records import LogChunk, RunRef
@@ -226,7 +227,7 @@ def _byte_at(document: Any, call: HttpLogCall, reply: HttpReply) -> int | None:
     if value is None or value == "":
         return None
     if not re.fullmatch(r"\d{1,18}(\.0)?", str(value)):
-        text = f"{str(value)[:60]!a} at {call.next!r} (log.next) is not the number of a byte"
+        text = f"{masked_head(str(value), 60)!a} at {call.next!r} (log.next) is not the number of a byte"
         raise InvalidAnswer(f"{reply.place}: {text}. Fix: correct it")
     return int(str(value).partition(".")[0])
 
@@ -243,7 +244,7 @@ def _pages(client: HttpApiClient, call: HttpLogCall, places: Mapping[str, str]) 
         if token in (None, "", before):
             return
         if client.deadline.is_below(RESERVED_SHARE):
-            yield f"[the log from {str(token)[:60]} on could not be read in time]\n"
+            yield f"[the log from {masked_head(str(token), 60)} on could not be read in time]\n"
             return
 
 

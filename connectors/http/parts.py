@@ -106,7 +106,7 @@ def _counted(run: RunRecord, count: Any, counts_starts: bool) -> RunRecord:
     if count is None and run.started_at is None:
         count = 0
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < MAX_STARTS:
-        raise RecordUnreadable(f"its number of attempts is {str(count)[:60]!a}")
+        raise RecordUnreadable(f"its number of attempts is {masked_head(str(count), 60)!a}")
     if run.state in NOT_BEGUN:
         number = count + 1 if counts_starts else max(count, 1)
         return _numbered(run, number, started_at=None, ended_at=None)

@@ -88,7 +88,7 @@ PROBED_RIGHTS = (
 def probe(client: KubernetesClient) -> Probe:
     """Rights and the server's version. Raises SystemUnreachable or AccessRefused."""
     reply = client.version()
-    version = str(reply.table().get("gitVersion") or "")[:60]
+    version = fields.masked_head(str(reply.table().get("gitVersion") or ""), 60)
     rights = tuple(_probe_right(client, *right) for right in PROBED_RIGHTS)
     where = f"the namespace {client.namespace}" if client.namespace else "the whole cluster"
     return Probe(True, f"Kubernetes {version}".strip(), rights, (f"checked for {where}",), reply.clock)

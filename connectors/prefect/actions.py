@@ -70,7 +70,7 @@ class PrefectStarter:
         reply = self._client.create_run(str(plan["deployment"]), create_run_body(plan, key))
         row = accepted(reply)
         if row.get("idempotency_key") != key:
-            raise NotSupported(f"{reply.place} is about another run: {str(row.get('id'))[:60]!r}")
+            raise NotSupported(f"{reply.place} is about another run: {fields.masked_head(str(row.get('id')), 60)!r}")
         outcome = "was created under this key before" if reply.status == 200 else f"created as {row.get('name')}"
         return Receipt(parse.run_ref(str(row.get("id"))), fields.clean(outcome))
 

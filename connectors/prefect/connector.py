@@ -120,7 +120,7 @@ def probe(client: PrefectClient) -> Probe:
     if idle:
         notes = [f"no worker polls for the runs of: {fields.clean(fields.listed(idle, 6))}"]
     notes = notes if rights[0].held else []
-    return Probe(True, fields.clean(version)[:40], tuple(rights), tuple(notes), reply.clock)
+    return Probe(True, fields.masked_head(fields.clean(version), 40), tuple(rights), tuple(notes), reply.clock)
 
 
 def _probed(

@@ -96,7 +96,7 @@ def parse_id(row: Row, name: str = "id") -> str:
     try:
         return str(UUID(value))
     except ValueError:
-        raise RecordUnreadable(f"{name} is not an id: {value[:60]!r}") from None
+        raise RecordUnreadable(f"{name} is not an id: {masked_head(value, 60)!r}") from None
 
 
 def parse_optional_id(row: Row, name: str) -> str:

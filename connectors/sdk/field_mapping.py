@@ -391,7 +391,7 @@ def text_at(row: Row, path: str, most: int = MAX_TEXT_CHARACTERS) -> str:
 
 def texts_at(row: Any, path: str) -> list[str]:
     """The texts at a path, as `values_at`; null has none."""
-    return [_text_of(item)[:MAX_TEXT_CHARACTERS] for item in values_at(row, path) if item is not None]
+    return [masked_head(_text_of(item), MAX_TEXT_CHARACTERS) for item in values_at(row, path) if item is not None]
 
 
 def values_at(row: Any, path: str) -> list[Any]:
@@ -451,7 +451,7 @@ def instant_of(value: Any, what: str, fields: MappedFields, after: datetime | No
         at = datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}" if fields.times == "compact" else value)
         return local_instant(at, ZoneInfo(fields.zone), after) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, TypeError, OverflowError, OSError):
-        text, near = f"{str(value)[:60]!a} at {what!r} is not an instant", _likely_times(value)
+        text, near = f"{masked_head(str(value), 60)!a} at {what!r} is not an instant", _likely_times(value)
         fix = f'times = "{near}"' if near not in ("", fields.times) else "name another field, or correct times"
         raise RecordUnreadable(f"{text} written as {fields.times} (times = …). Fix: {fix}") from None
 
@@ -482,7 +482,7 @@ def truth_at(row: Row, path: str) -> bool | None:
         return value
     text = str(value).strip().lower()
     if text not in TRUE | FALSE:
-        raise RecordUnreadable(f"{text[:60]!a} at {path!r} is neither true nor false")
+        raise RecordUnreadable(f"{masked_head(text, 60)!a} at {path!r} is neither true nor false")
     return text in TRUE
 
 
@@ -622,9 +622,8 @@ def _times(
         ended = started + timedelta(seconds=duration / per_second) if is_plausible else None
     for at, what, path in ((started, "began", fields.started), (ended, "ended", fields.ended)):
         if at is not None and at < EARLIEST:
-            raise RecordUnreadable(
-                f"{str(value_at(row, path))[:60]!a} at {path!r} is not a run's time: leave it empty without one"
-            )
+            shown = masked_head(str(value_at(row, path)), 60)
+            raise RecordUnreadable(f"{shown!a} at {path!r} is not a run's time: leave it empty without one")
         if at is not None and at > now + MAX_AHEAD:
             minutes = round((at - now).total_seconds() / 60)
             fix = "correct zone or times in the config, or the clock that wrote it"
@@ -659,7 +658,7 @@ def changed_at(row: Row, fields: MappedRunFields, run: RunRecord) -> datetime | 
 
 def unknown_states(runs: Iterable[RunRecord]) -> tuple[str, ...]:
     names = dict.fromkeys(run.native_state for run in runs if run.state is RunState.UNKNOWN)
-    return tuple(f"unknown state {name[:60]!r}: shown as UNKNOWN until states names it" for name in names)
+    return tuple(f"unknown state {masked_head(name, 60)!r}: shown as UNKNOWN until states names it" for name in names)
 
 
 def skipped(place: str, row: Any, error: RecordUnreadable) -> SkippedRecord:
@@ -707,13 +706,13 @@ def _related(jobs: Iterable[JobRecord], is_complete: bool) -> tuple[list[JobReco
             if name == job.native_id:
                 faults.append("it waits for itself")
             elif is_complete and name not in known:
-                faults.append(f"upstream {name[:60]!a} is not in this list of jobs")
+                faults.append(f"upstream {masked_head(name, 60)!a} is not in this list of jobs")
             elif times > 1:
-                faults.append(f"upstream {name[:60]!a} is named {times} times")
+                faults.append(f"upstream {masked_head(name, 60)!a} is named {times} times")
         if job.parent == job.native_id:
             faults.append("it is its own parent")
         elif is_complete and job.parent is not None and job.parent not in known:
-            faults.append(f"parent {job.parent[:60]!a} is not in this list of jobs")
+            faults.append(f"parent {masked_head(job.parent, 60)!a} is not in this list of jobs")
         if faults:
             faulty.append(SkippedRecord(f"job {job.native_id[:200]}", listed(faults, 10), is_relation=True))
         parent = job.parent if job.parent != job.native_id else None

@@ -263,7 +263,7 @@ def cursor_from_json(kind: Callable[..., T], text: str) -> T:
     layout: an object with none of its fields."""
     cursor, row = from_json(kind, text), parse_table(text)
     if row and not row.keys() & {field.name for field in fields_of(cast("Any", cursor))}:
-        raise RecordUnreadable(f"its layout is not known: {', '.join(row)[:SAMPLE_CHARACTERS]}")
+        raise RecordUnreadable(f"its layout is not known: {masked_head(', '.join(row), SAMPLE_CHARACTERS)}")
     return cursor
 
 

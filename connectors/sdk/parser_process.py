@@ -17,6 +17,7 @@ WALL_SECONDS = 30.0
 """Longer than PROCESSOR_SECONDS, as the machine may be busy."""
 MEMORY_BYTES = 1024**3
 OUTPUT_BYTES = 16 * 1024**2
+"""The largest value, as JSON."""
 
 
 class ParserEnded(ValueError):
@@ -45,7 +46,8 @@ def parse_apart(function: Callable[..., Any], *arguments: Any) -> Any:
         return json.loads(done.stdout)
     if done.returncode < 0:
         raise ParserEnded(f"reading it took longer than {PROCESSOR_SECONDS} s of processor time, or was killed")
-    raise ParserEnded(f"reading it needs more than {MEMORY_BYTES // 1024**2} MiB, or failed")
+    limits = f"needs more than {MEMORY_BYTES // 1024**2} MiB or gives more than {OUTPUT_BYTES // 1024**2} MiB"
+    raise ParserEnded(f"reading it {limits}, or failed")
 
 
 def main() -> None:
@@ -55,7 +57,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     module, _, name = sys.argv[1].partition(":")
     function = getattr(import_module(module), name)
-    json.dump(function(*json.load(sys.stdin)), sys.stdout)
+    value = json.dumps(function(*json.load(sys.stdin)))
+    if len(value) > OUTPUT_BYTES:
+        sys.exit(1)
+    sys.stdout.write(value)
 
 
 if __name__ == "__main__":

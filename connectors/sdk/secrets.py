@@ -18,13 +18,14 @@ import string
 import subprocess
 import threading
 import time
-from base64 import b32encode, b64encode
+from base64 import a85encode, b32encode, b64encode, b85encode
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, model_validator
@@ -43,7 +44,6 @@ SHORTEST_INSIDE = 8
 SHORTEST_PART = 6
 """Shortest beginning or end of a secret that is masked where a text was cut."""
 _CODED = "[A-Za-z0-9+/=_-]"
-_CODED_SIGN = re.compile(_CODED)
 _LOWER: dict[int, str | None] = {ord(sign): sign.lower() for sign in string.ascii_uppercase}
 """Only letters whose lower case has the same length."""
 _SEPARATORS = (
@@ -76,10 +76,19 @@ _SPLITS = (
 )
 """Text that a screen does not show and `console.text.cleaning` removes or replaces: it may split a secret."""
 _ESCAPED = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\[^\sA-Za-z0-9]|\\[bfnrt ]"
+    r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*|\\x[0-9A-Fa-f]{2}(?:\\x[0-9A-Fa-f]{2})*|\\u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*"
+    r"|\\0?[0-3][0-7]{2}(?:\\0?[0-3][0-7]{2})*|\\[^\sA-Za-z0-9]|\\[bfnrt ]"
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,6});"
 )
-"""In URLs, Python, JSON, a shell, HTML and XML, whatever of it each encoder escapes."""
+"""In URLs, Python, C, JSON, a shell, HTML and XML, whatever of it each encoder escapes. Each alternative begins with
+its sign: re then searches for these signs alone."""
+_OFFSET = r"[ \t]*[0-9A-Fa-f]{6,16}(?![^: \t\n])"
+_UNIT = r"(?:[ \t]+(?:(?:[0-9A-Fa-f]{2}){1,8}|[0-7]{3}|\\?\S)(?![^ \t\n]))"
+_DUMP = re.compile(rf"^{_OFFSET}:?{_UNIT}{{2}}", re.MULTILINE)
+_DUMPED = re.compile(rf"^{_OFFSET}:?({_UNIT}+)[^\n]*(?:\n(?={_OFFSET}))?", re.MULTILINE)
+"""A line of `xxd`, `hexdump` or `od`: offset, bytes, words or characters, perhaps the text beside them; and its end."""
+DUMPED_BYTES = 16
+"""Bytes of a line; after them comes the text beside them."""
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 ESCAPE_LEVELS = 3
 """JSON in JSON in a log line."""
@@ -183,9 +192,9 @@ class SecretStore:
         """Environment variables that were resolved, or missed."""
         self._values: set[str] = set()
         self._forms: tuple[str, ...] = ()
-        self._edges: dict[str, int] = {}
-        """Forms inside of more in base64 or base32 -> characters before and after them that hold bits of the secret."""
-        self._squeezed: dict[str, int] = {}
+        self._edges: dict[str, _Edges] = {}
+        """Forms inside of more in base64, base32 or base85."""
+        self._squeezed: dict[str, _Edges] = {}
         """Forms in lower case, without separators."""
         self._lock = threading.Lock()
         MASKERS.add(self)
@@ -219,7 +228,7 @@ class SecretStore:
             self._values |= new
             edges = {form: edge for known in self._values for form, edge in _inside(known).items()}
             forms = {form for known in self._values for form in _forms(known)} | set(edges)
-            squeezed = {form.translate(_SQUEEZED): edges.get(form, 0) for form in sorted(forms)}
+            squeezed = {form.translate(_SQUEEZED): edges.get(form, NO_EDGES) for form in sorted(forms)}
             self._edges = edges
             self._squeezed = {form: edge for form, edge in squeezed.items() if len(form) >= SHORTEST_INSIDE}
             self._forms = tuple(sorted(forms, key=len, reverse=True))
@@ -228,8 +237,9 @@ class SecretStore:
         """`text` with every secret resolved so far replaced, also one that is escaped or split by control sequences."""
         for form in self._forms:
             if form in text:
-                edge = f"{_CODED}{{0,{self._edges[form]}}}" if form in self._edges else ""
-                text = re.sub(f"{edge}{re.escape(form)}{edge}", MASK, text) if edge else text.replace(form, MASK)
+                before, after, sign = self._edges.get(form, NO_EDGES)
+                around = f"{sign}{{0,{before}}}{re.escape(form)}{sign}{{0,{after}}}"
+                text = re.sub(around, MASK, text) if before or after else text.replace(form, MASK)
         secret = bytearray(len(text))
         self._mark_squeezed(secret, text)
         for view in _views(text):
@@ -249,7 +259,7 @@ class SecretStore:
             view.text = view.text.translate(_LOWER)
             for form in written:
                 # in a text that is read otherwise, what is around it may be a word before or after it
-                _mark(secret, view, form, self._squeezed[form] if isinstance(of, str) else 0)
+                _mark(secret, view, form, self._squeezed[form] if isinstance(of, str) else NO_EDGES)
 
     def mask_part(self, text: str, begins_cut: bool, ends_cut: bool) -> str:
         """The masked text of a part of a log, also without the rest of a secret at an end where it was cut."""
@@ -273,14 +283,25 @@ def _overlap(before: str, after: str) -> int:
     return next((length for length in lengths if after.startswith(before[-length:])), 0)
 
 
-def _mark(secret: bytearray, view: _View, form: str, edge: int = 0) -> None:
-    """Marks where the form is in the view, with as many characters of a code at either end."""
+class _Edges(NamedTuple):
+    """The most characters of a code before and after a form that hold bits of the secret."""
+
+    before: int = 0
+    after: int = 0
+    sign: str = _CODED
+
+
+NO_EDGES = _Edges()
+
+
+def _mark(secret: bytearray, view: _View, form: str, edges: _Edges = NO_EDGES) -> None:
+    """Marks where the form is in the view, with its edges."""
     at = view.text.find(form)
     while at >= 0:
         first, last = at, at + len(form)
-        while first > max(0, at - edge) and _CODED_SIGN.match(view.text, first - 1):
+        while first > max(0, at - edges.before) and re.match(edges.sign, view.text[first - 1]):
             first -= 1
-        while last < min(len(view.text), at + len(form) + edge) and _CODED_SIGN.match(view.text, last):
+        while last < min(len(view.text), at + len(form) + edges.after) and re.match(edges.sign, view.text[last]):
             last += 1
         begin, end = view.span(first, last)
         secret[begin:end] = b"\1" * (end - begin)
@@ -326,6 +347,8 @@ def _views(text: str) -> Iterator[_View]:
     is_shown = text.isascii() and text.replace("\n", "").isprintable()
     without = [] if is_shown else [_View(text, split, lambda _: "") for split in _SPLITS]
     yield from without
+    if _DUMP.search(text):
+        yield from (_View(text, _DUMPED, reading) for reading in _DUMPS)
     starts: list[str | _View] = [text, *without]
     for view in starts:
         for _ in range(ESCAPE_LEVELS):
@@ -337,9 +360,31 @@ def _views(text: str) -> Iterator[_View]:
                 yield _View(unescaped, _SPLITS[0], lambda _: "")
 
 
+def _of_dump(line: str, base: int, is_little: bool = False) -> str:
+    """The text of a line of a dump: units of hex or octal digits, the low byte first if `is_little`; base 0: signs."""
+    match = _DUMPED.match(line)
+    units = match[1].split(maxsplit=DUMPED_BYTES)[:DUMPED_BYTES] if match else []
+    if not base:
+        return "".join(units)
+    dumped = b""
+    for unit in units:
+        size = len(unit) // (2 if base == 16 else 3)
+        with suppress(ValueError, OverflowError):  # of another base
+            dumped += int(unit, base).to_bytes(size, "little" if is_little else "big")
+    return dumped[:DUMPED_BYTES].decode("latin-1")
+
+
+_DUMPS = tuple(
+    partial(_of_dump, base=base, is_little=is_little)
+    for base, is_little in ((16, False), (16, True), (8, True), (0, False))
+)
+
+
 def _unescaped(part: str) -> str:
     if part[0] == "&":
         return html.unescape(part)
+    if part[0] == "\\" and part[1] in "0123":
+        return bytes(int(code, 8) for code in part[1:].split("\\")).decode("utf-8", "surrogateescape")
     if part[0] == "%" or part[1] == "x":
         content = bytes.fromhex(re.sub(r"%|\\x", "", part))
         return content.decode("utf-8", "surrogateescape")
@@ -361,7 +406,7 @@ def token_masker(secrets: SecretResolver) -> Callable[[str], None]:
 
 def _forms(value: str) -> set[str]:
     """Itself; unescaped, where it looks escaped; with its quotes as SQL, CSV and a shell write them;
-    in a form; in hex; in base64, base64url and base32."""
+    in a form; in hex; in base64, base64url, base32 and base85; its bytes one by one, as dumps are read."""
     plain = value.encode("utf-8", "surrogateescape")
     read = {value, *(view.text for view in _views(value))}
     read |= {form.replace("'", quotes) for form in read for quotes in ("''", "'\"'\"'", "'" * 3)}
@@ -370,7 +415,8 @@ def _forms(value: str) -> set[str]:
     in_base64 = {b64encode(plain).decode(), b64encode(plain).decode().rstrip("=")}
     in_base64 |= {form.translate(str.maketrans("+/", "-_")) for form in in_base64}
     coded = {plain.hex(), plain.hex().upper(), *(text.hex() for text in _wide(value))}
-    coded.add(b32encode(plain).decode().rstrip("="))
+    coded |= {b32encode(plain).decode().rstrip("="), b85encode(plain).decode(), a85encode(plain).decode()}
+    coded.add(plain.decode("latin-1"))
     return {form for form in (read | coded) if len(form) >= SHORTEST_MASKED} | in_base64
 
 
@@ -379,21 +425,38 @@ def _wide(value: str) -> list[bytes]:
     return [value.encode(code, "surrogatepass") for code in ("utf-16-le", "utf-16-be")]
 
 
-def _inside(value: str) -> dict[str, int]:
-    """Inside of more ("user:password") in base64, also of UTF-16, in base64 of base64 and in base32; with the number of
-    characters at either end that also hold bits of it."""
+def _inside(value: str) -> dict[str, _Edges]:
+    """Inside of more ("user:password") in base64, also of UTF-16, in base64 of base64, in base32 and in base85."""
     plain = value.encode("utf-8", "surrogateescape")
-    once = {form for text in (plain, *_wide(value)) for form in _in_base64(text)}
-    twice = {form for text in {b64encode(plain), *map(str.encode, _in_base64(plain))} for form in _in_base64(text)}
-    in_base32 = {b32encode(b"x" * lead + plain)[8 if lead else 0 : -8].decode() for lead in range(5)}
-    edges = dict.fromkeys(in_base32, 8) | dict.fromkeys(twice, 12) | dict.fromkeys(once, 4)
-    edges |= {form.translate(str.maketrans("+/", "-_")): edge for form, edge in edges.items()}
-    return {form: edge for form, edge in edges.items() if len(form) >= SHORTEST_INSIDE}
+    once = _whole_groups(b64encode, 3, 4, plain)
+    twice = _whole_groups(b64encode, 3, 4, b64encode(plain))
+    for form, (before, after, _) in once.items():
+        for outer, edges in _whole_groups(b64encode, 3, 4, form.encode()).items():
+            twice[outer] = _Edges(edges.before + 2 * before, edges.after + 2 * after)
+    for text in _wide(value):
+        once |= _whole_groups(b64encode, 3, 4, text)
+    forms = twice | once
+    forms |= {form.translate(str.maketrans("+/", "-_")): edges for form, edges in forms.items()}
+    for encode, size, length, sign in (
+        (b32encode, 5, 8, _CODED),
+        (a85encode, 4, 5, "[!-~]"),
+        (b85encode, 4, 5, "[!-~]"),
+    ):
+        forms |= _whole_groups(encode, size, length, plain, sign)
+    return {form: edges for form, edges in forms.items() if len(form) >= SHORTEST_INSIDE}
 
 
-def _in_base64(text: bytes) -> set[str]:
-    """The characters that only this text decides, for each of its three positions within more."""
-    return {b64encode(b"x" * lead + text)[4 if lead else 0 : -4].decode() for lead in range(3)}
+def _whole_groups(
+    encode: Callable[[bytes], bytes], size: int, length: int, text: bytes, sign: str = _CODED
+) -> dict[str, _Edges]:
+    """The groups of `length` characters that only this text decides, for each of its positions within more: a code
+    writes `size` bytes in a group."""
+    forms = {}
+    for lead in range(size):
+        whole, rest = divmod(lead + len(text), size)
+        form = encode(b"x" * lead + text)[length if lead else 0 : length * whole].decode()
+        forms[form] = _Edges(length if lead else 0, length if rest else 0, sign)
+    return forms
 
 
 def _secret_lines(value: str) -> Iterator[str]:

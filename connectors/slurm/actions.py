@@ -12,7 +12,7 @@ from typing import Any
 from connectors.sdk.action_router import RoutedAction, VerbRouter
 from connectors.sdk.contract import ActionAbsent, ActionFound, ActionSpec, ActionUnknown, LookUpResult, Preview, Receipt
 from connectors.sdk.errors import NotSupported
-from connectors.sdk.fields import reference_row
+from connectors.sdk.fields import masked_head, reference_row
 from connectors.sdk.settle import host_window
 from connectors.sdk.states import Capability, Verb
 from connectors.slurm import parse
@@ -154,12 +154,16 @@ class SlurmReruns:
         if plan["how"] == "requeue":
             requeue = ("requeue", str(plan["id"]), str(plan["parts"]), key, latest)
             message = sent(self._client, requeue, what, user)
-            lost = f"; its comment could not be set: {message.rest[:100]}" if message.kind == "UNMARKED" else ""
+            lost = (
+                f"; its comment could not be set: {masked_head(message.rest, 100)}"
+                if message.kind == "UNMARKED"
+                else ""
+            )
             return Receipt(str(plan["parts"]), f"{what} is queued again{lost}")
         options = [str(option) for option in plan["options"]]
         command = ("submit", key, latest, since, user, str(plan["part"]), *options)
         message = sent(self._client, command, what, user)
-        return Receipt(message.rest.partition(";")[0] or key, f"submitted as job {message.rest[:40]}")
+        return Receipt(message.rest.partition(";")[0] or key, f"submitted as job {masked_head(message.rest, 40)}")
 
     def look_up(self, plan: Mapping[str, Any], key: str) -> LookUpResult:
         """By our key in the comment of a job, in the queue or in accounting (or in the line that submitted it)."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from connectors.sdk.composed import ComposedConnector
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
+from connectors.sdk.fields import masked_head
 from connectors.sdk.states import Capability, ProofLevel, Verb
 from connectors.sdk.transport.hosts import HostSession, endpoint, open_shell, session_of, targets
 from connectors.sdk.transport.script_output import host_now
@@ -57,9 +58,9 @@ def _view(
     settings: Mapping[str, str], me: str, level: str, error: str, has_rows: bool, errors: list[str]
 ) -> Iterator[SourcePermission]:
     fix = "see that slurmctld runs, and munged on this host"
-    yield SourcePermission.checked("ask slurmctld", not error, error[:200], fix)
+    yield SourcePermission.checked("ask slurmctld", not error, masked_head(error, 200), fix)
     off = settings.get("AccountingStorageType", "").endswith("none")
-    why = "accounting is off" if off else " ".join(errors)[:200] or "sacct failed"
+    why = "accounting is off" if off else masked_head(" ".join(errors), 200) or "sacct failed"
     fix = "AccountingStorageType=accounting_storage/slurmdbd in slurm.conf; see that slurmdbd runs"
     yield SourcePermission.checked("read accounting", has_rows and not off and not errors, why, fix)
     is_hidden = parse.is_private(settings) and me != "root" and level not in OPERATORS

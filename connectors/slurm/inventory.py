@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from connectors.sdk.fields import masked_head
 from connectors.sdk.records import Inventory, JobRecord, Schedule, SkippedRecord
 from connectors.sdk.states import ProofLevel
 from connectors.sdk.transport.script_output import bytes_of
@@ -123,7 +124,9 @@ class SlurmInventory:
             elif mark == "+" and len(row) >= parse.NAME_FIELDS and row[2] and row[7]:
                 self._add_submission(known, row)
             elif mark in ("+", "?"):
-                skipped.append(SkippedRecord("sacct", "the row lacks the requested fields", "|".join(row)[:200]))
+                skipped.append(
+                    SkippedRecord("sacct", "the row lacks the requested fields", masked_head("|".join(row), 200))
+                )
         specs = parse.crontabs(answer)
         for base, queued in waits.items():
             self._add_queued(known, queued, specs.get(base, ""), waits)

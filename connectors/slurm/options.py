@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Iterable
+from re import _constants as re_constants  # type: ignore[attr-defined]
+from re import _parser as re_parser  # type: ignore[attr-defined]
+from typing import Annotated, Any
 
 from pydantic import Field, StrictBool, field_validator
 
@@ -11,6 +14,11 @@ from connectors.sdk.fields import matches_any
 from connectors.sdk.option_errors import formatted_like
 from connectors.sdk.transport.hosts import AbsolutePath, HostOptions, UserName
 
+LONGEST_NAME = 128
+"""Characters of a name from which it is taken whole."""
+MAX_TRIES = (LONGEST_NAME + 1) ** 3
+"""Of an expression on one name, at most 0.1 s: two repeats without a bound."""
+REPEATS = (re_constants.MAX_REPEAT, re_constants.MIN_REPEAT, re_constants.POSSESSIVE_REPEAT)
 NamePattern = Annotated[str, Field(min_length=1, max_length=256)]
 AccountName = Annotated[str, Field(min_length=1, max_length=64), formatted_like(r"[A-Za-z0-9_.@-]+", "etl")]
 
@@ -42,10 +50,34 @@ class SlurmOptions(HostOptions):
     @classmethod
     def varying_is_an_expression(cls, text: str) -> str:
         try:
-            re.compile(text)
+            tries = LONGEST_NAME * _tries(re_parser.parse(text))
         except re.error as error:
             raise ValueError(f"varying = {text!r} is not a regular expression: {error}") from None
+        if tries > MAX_TRIES:
+            raise ValueError(
+                f"varying = {text!r} may take too long on a name: its repeats can match in too many ways. Fix: write"
+                ' two + or * at most, none inside another, and bounded repeats otherwise: "[0-9]{1,12}"'
+            )
         return text
+
+
+def _tries(pattern: Iterable[tuple[Any, Any]]) -> int:
+    """The most ways in which a parsed expression can match at one position of a name. re may try each of them."""
+    tries = 1
+    for operator, argument in pattern:
+        if operator in REPEATS:
+            least, most, repeated = argument
+            most = min(most, LONGEST_NAME)
+            inner = _tries(repeated)
+            tries *= max(1, most - least + 1) * (inner**most if inner > 1 else 1)
+        elif operator is re_constants.BRANCH:
+            tries *= sum(map(_tries, argument[1]))
+        else:  # a group, a condition, an assertion
+            parts = argument if isinstance(argument, tuple | list) else (argument,)
+            for part in parts:
+                tries *= _tries(part) if isinstance(part, re_parser.SubPattern) else 1
+        tries = min(tries, MAX_TRIES + 1)
+    return tries
 
 
 class JobSelection:
@@ -55,7 +87,7 @@ class JobSelection:
 
     def name_of(self, name: str) -> str:
         """The name less what differs from run to run; the whole name where nothing would be left."""
-        return (self._varying.sub("", name) if self._varying else name) or name
+        return (self._varying.sub("", name) if self._varying and len(name) <= LONGEST_NAME else name) or name
 
     def job_of(self, user: str, name: str) -> str:
         """ "hpc:etl/load_orders": recurring work has one user and one name."""

@@ -383,7 +383,9 @@ class SlurmPoller:
             context = RunContext(names[base], not seen.is_accounted, is_runaway, names)
             for group in groups:
                 if group.native not in parse.STATES:
-                    seen.result.warn(f'unknown state "{group.native[:60]}" of a job: shown as UNKNOWN')
+                    seen.result.warn(
+                        f'unknown state "{fields.masked_head(group.native, 60)}" of a job: shown as UNKNOWN'
+                    )
             for attempt in attempts(groups):
                 record = run_record(base, attempt, context)
                 if record is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from connectors.sdk.composed import WatchOnly
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import InvalidAnswer, NotSupported, PermissionMissing, RecordUnreadable
-from connectors.sdk.fields import EPOCH, Row, as_json, clean, matches_any, parse_instant, table, tables
+from connectors.sdk.fields import EPOCH, Row, as_json, clean, masked_head, matches_any, parse_instant, table, tables
 from connectors.sdk.log_chunks import chunk_of, join_lines
 from connectors.sdk.poll_result import PollResult
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, TargetClock
@@ -140,7 +140,7 @@ class SparkConnector(WatchOnly):
         except RecordUnreadable:
             raise NotSupported(f"{self._url}: it does not answer as a Spark history server") from None
         notes = () if rows else ("applications: the list is empty; none has a log there, or this account may see none",)
-        return Probe(True, version[:40], (SourcePermission(name, True),), notes, clock)
+        return Probe(True, masked_head(version, 40), (SourcePermission(name, True),), notes, clock)
 
     def close(self) -> None:
         self._client.close()

@@ -181,7 +181,7 @@ class SqlServerDatabase(DriverDatabase):
             row = cursor.fetchone() if cursor.description else None
             while cursor.nextset():  # an error may come behind the first rows
                 pass
-            return "" if row is None or row[0] is None else str(row[0])[:MESSAGE_CHARACTERS]
+            return "" if row is None or row[0] is None else masked_head(str(row[0]), MESSAGE_CHARACTERS)
 
         return self.run(work, timeout_seconds, name, sends=True)
 
@@ -265,7 +265,7 @@ class OracleDatabase(DriverDatabase):
                 cursor.connection.rollback()
                 raise NotSupported(f"{self._login.place}: it touches no row, and was rolled back: nothing was done")
             cursor.connection.commit()
-            return "" if row is None or row[0] is None else str(row[0])[:MESSAGE_CHARACTERS]
+            return "" if row is None or row[0] is None else masked_head(str(row[0]), MESSAGE_CHARACTERS)
 
         return self.run(work, timeout_seconds, name, sends=True)
 

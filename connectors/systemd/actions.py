@@ -95,11 +95,11 @@ class SystemdActions:
             return AccessRefused(f"{masked_head(section.rest, 200)}: {sudo_fix(self._client.where, unit)}")
         why = {
             "LATE": "the request came too late and nothing was done. Send it again",
-            "RUNS": f"it runs now ({section.rest[:40]})",
+            "RUNS": f"it runs now ({masked_head(section.rest, 40)})",
             "OVER": "it does not run any more",
             "OTHER": "another run of it runs now",
             "NOMARK": "its mark could not be written to the journal (systemd-cat), so nothing was sent to systemd",
-        }.get(section.kind, f"unknown answer {section.kind[:40]}")
+        }.get(section.kind, f"unknown answer {masked_head(section.kind, 40)}")
         return NotSupported(f"{unit} on {self._target}: {why}.")
 
     def look_up(self, preview: Preview, key: str) -> LookUpResult:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from connectors.sdk.composed import ComposedConnector, unsupported
 from connectors.sdk.contract import ConnectorKind, Probe, SecretResolver, SourcePermission
 from connectors.sdk.errors import NotSupported, RecordUnreadable
-from connectors.sdk.fields import as_json, cursor_or_first
+from connectors.sdk.fields import as_json, cursor_or_first, masked_head
 from connectors.sdk.log_chunks import byte_offset, chunk_of_file
 from connectors.sdk.records import Inventory, JobRecord, LogChunk, Poll, RunRef, Schedule, SkippedRecord
 from connectors.sdk.states import Capability, ProofLevel
@@ -118,7 +118,9 @@ class SystemdConnector(ComposedConnector):
         failed = bool(ends) and ends[0].rest not in ("0", "")
         warnings = [*unreadable, *answer.warnings, *messages]
         warnings += [f"journalctl ended with status {ends[0].rest[:20]}"] if failed and not messages else []
-        warnings += [f'unknown result "{item[:60]}" of a service: shown as FAILED' for item in sorted(book.unknown)]
+        warnings += [
+            f'unknown result "{masked_head(item, 60)}" of a service: shown as FAILED' for item in sorted(book.unknown)
+        ]
         warnings += self._host.trust_warnings
         proves = is_whole and not failed and not answer.warnings
         return Poll(
@@ -139,7 +141,9 @@ class SystemdConnector(ComposedConnector):
         version = parse.version(me[2])
         elapses, warnings = parse.next_elapses(_only(parts, "TIMERS").body, self._host.where)
         if version is not None and version < parse.OLDEST:
-            raise NotSupported(f"{self._host.where}: {me[2][:60]} is too old: {parse.OLDEST} or newer is needed")
+            raise NotSupported(
+                f"{self._host.where}: {masked_head(me[2], 60)} is too old: {parse.OLDEST} or newer is needed"
+            )
         timers: list[TimerUnit] = []
         skipped: list[SkippedRecord] = []
         services: dict[str, ServiceUnit] = {}

@@ -41,7 +41,8 @@ def turn_shadow(arguments: argparse.Namespace) -> int:
     with store_reader(arguments) as reads:
         name, system = _shadow_scope(arguments, reads)
     value = "live" if arguments.command == "shadow off" else "shadow"
-    EngineClient(store_url_of(arguments)).turn(name, value, arguments.why, system)
+    if not EngineClient(store_url_of(arguments)).turn(name, value, arguments.why, system):
+        print_message(f"headway: it was {'live' if value == 'live' else 'in shadow'} already")
     return print_shadow(arguments)
 
 

@@ -58,7 +58,7 @@ def service_heading(view: ServiceView, breakdown: LatenessBreakdown, now: dateti
     yield f"{view.title}  {view.business_date}  {status_label(view)}"
     yield f"deadline  {deadline_text(view, now)}"
     for number, line in enumerate(reason_lines(view.reasons, partial(clock_text, near=now))):
-        yield f"{'' if number else 'says':<10}{line}"
+        yield f"{'' if number else 'why':<10}{line}"
     if not view.is_promised:
         return
     if (forecast := forecast_text(view, now)) != "–":

@@ -343,7 +343,8 @@ BEGIN
     SELECT DISTINCT one, value, session_user::text, why, headway_now_us() FROM unnest(array_append(others, name)) one
     ON CONFLICT ON CONSTRAINT switch_pkey DO UPDATE
     SET value = excluded.value, set_by = excluded.set_by, why = excluded.why, at_us = excluded.at_us;
-    PERFORM headway_audit(verb, CASE scope WHEN 'freeze' THEN 'freeze' ELSE name END, detail, why, claimed);
+    PERFORM headway_audit(verb, CASE scope WHEN 'freeze' THEN 'freeze' WHEN 'mode' THEN 'estate' ELSE name END, detail,
+        why, claimed);
     RETURN true;
 END $$;
 

@@ -105,7 +105,8 @@ def set_switch(session: Session, name: str, value: str, by: str, origin: str, wh
     for switch in (name, *scopes):
         session.rows(_UPSERT, (switch, value, by, why, now_us))
     detail = {"before": before.value if before is not None else "", "after": value, "with it": scopes}
-    audit.append(session, now_us, by, origin, switch_request(name, value), name, detail, why)
+    about = "estate" if name == MODE else name
+    audit.append(session, now_us, by, origin, switch_request(name, value), about, detail, why)
     return True
 
 

@@ -34,7 +34,7 @@ HOME = "Asia/Kathmandu"
 CLOCK = re.compile(r"(?<![\d:.])\d{1,2}:\d\d(?::\d\d)?(?![\d:])")
 LABEL = re.compile(r"(?: UTC\b| \+0545\b|[+-]\d\d:\d\d)")
 NAMES_ITS_ZONE = re.compile(rf"UTC|\+0545|{HOME}")
-REASON = r" +saves |why  |says  |.*last seen "
+REASON = r" +saves |why  |.*last seen "
 """Sentences of reasons and plans: each tells the time on the clock of its own job or service, and names it."""
 HEADING = re.compile(rf"times: (?:UTC|{HOME})")
 

@@ -121,6 +121,19 @@ def test_what_left_before_the_freeze_is_named(bench: Bench, capsys: pytest.Captu
     assert ["fake/extract", "rerun"] == document["in_flight"][0][:2]
 
 
+def test_the_mode_of_the_estate_is_audited_as_the_estate_and_a_second_time_changes_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_shadow(bench)
+    headway(bench, "shadow", "on")
+    assert "headway: it was in shadow already" in capsys.readouterr().err
+    headway(bench, "shadow", "off", "--why", "observed")
+    headway(bench, "shadow", "off")
+    assert "headway: it was live already" in capsys.readouterr().err
+    changes = rows(bench, "SELECT verb, object, why FROM audit WHERE verb LIKE 'shadow %' ORDER BY seq")
+    assert ("shadow off", "estate", "observed") == changes[-1]
+
+
 # -- shadow -----------------------------------------------------------------------------------------------------------
 def test_in_shadow_nobody_is_notified_and_the_report_lists_the_notifications_withheld(
     bench: Bench, capsys: pytest.CaptureFixture[str]

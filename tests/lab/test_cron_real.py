@@ -26,6 +26,7 @@ from tests.lab.process import wait_until
 
 T = TypeVar("T")
 
+INSTALL_PAGE = Path(__file__).parents[2] / "docs" / "install.md"
 ETL_JOBS = """\
 # headway: good_job
 * * * * * echo fine
@@ -370,6 +371,17 @@ def test_the_script_of_grants_ends_what_is_missing(poor: CronHost) -> None:
     missing = {right.name: right.fix for right in connect(poor).probe(30).rights if right.held is False}
     assert {} == {name: fix for name, fix in missing.items() if "the power of root" not in fix}
     assert connect(poor).poll("", (), 30).complete
+
+
+def test_the_page_of_uninstalling_removes_what_the_grants_made(poor: CronHost) -> None:
+    """After the grants: the crontab is as it was before them."""
+    page = INSTALL_PAGE.read_text(encoding="utf-8").partition("## Uninstall")[2]
+    script = page.partition("```sh\n")[2].partition("```")[0].replace("USERS", "etl")
+    poor.run("root", "sh", stdin=host_script("", ()))
+    assert "SHELL=/usr/local/bin/headway-sh" in poor.run("root", "crontab -u etl -l")
+    poor.run("root", "set -e\n" + script.replace("userdel --remove headway", ""))  # the login of other tests
+    assert "# headway: hidden_job\n10 3 * * * true\n" == poor.run("root", "crontab -u etl -l")
+    assert "" == poor.run("root", "ls -d /etc/sudoers.d/headway /usr/local/bin/headway* /var/spool/headway || true")
 
 
 # -- reruns -----------------------------------------------------------------------------------------------------------

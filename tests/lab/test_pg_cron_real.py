@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import ClassVar
 
 import psycopg
@@ -32,6 +33,7 @@ from tests.lab.process import wait_until
 MINUTE, RARELY = "* * * * *", "0 0 1 1 *"
 FIRST_RUNS_SECONDS = 75
 NUMBERS = itertools.count(1)
+INSTALL_PAGE = Path(__file__).parents[2] / "docs" / "install.md"
 
 
 def connect(
@@ -240,6 +242,20 @@ def test_hidden_jobs_are_refused_and_never_shown_as_none(blind: Connector, postg
         assert runs_of(blind, "good")
     finally:
         postgres.execute("REVOKE headway_act FROM headway_blind")
+
+
+def test_the_page_of_uninstalling_removes_what_the_grants_made(postgres: PostgresServer) -> None:
+    """In a transaction that is rolled back."""
+    script = INSTALL_PAGE.read_text(encoding="utf-8").partition("```sql\n")[2].partition("```")[0]
+    left = """SELECT rolname FROM pg_roles WHERE rolname IN ('headway', 'headway_view', 'headway_act')
+        UNION ALL SELECT polname FROM pg_policy WHERE polname LIKE 'headway%'
+        UNION ALL SELECT nspname FROM pg_namespace WHERE nspname LIKE 'headway%'"""
+    with psycopg.connect(postgres.dsn()) as connection:
+        connection.execute("CREATE ROLE headway LOGIN IN ROLE headway_act")
+        assert 6 == len(connection.execute(left).fetchall())
+        connection.execute(script.encode())
+        assert [] == connection.execute(left).fetchall()
+        connection.rollback()
 
 
 def test_a_role_with_jobs_of_its_own_sees_an_incomplete_list(postgres: PostgresServer, jobs: dict[str, int]) -> None:

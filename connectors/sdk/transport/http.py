@@ -266,7 +266,7 @@ class HttpReply:
                 f"{self.place} is a web page, not JSON: a login or a proxy is in between. "
                 "Give an address that answers the API without a browser."
             )
-        return InvalidAnswer(f"{self.place} has content type {kind[:80] or 'none'!r}, not JSON")
+        return InvalidAnswer(f"{self.place} has content type {masked_head(kind, 80) or 'none'!r}, not JSON")
 
 
 def _detail_text(detail: Any) -> str:

@@ -322,7 +322,7 @@ class PostgresSession:
             except psycopg.Error as error:
                 text = error_text(error)
                 raise OutcomeUnknown(f"{self.place}: sent, and its commit was not answered well: {text}") from None
-            return "" if first is None else str(first)[:MESSAGE_CHARACTERS]
+            return "" if first is None else masked_head(str(first), MESSAGE_CHARACTERS)
 
     @contextmanager
     def _writing(self, timeout_seconds: float, application_name: str) -> Iterator[Connection]:

@@ -87,13 +87,15 @@ def host_now(section: ScriptSection) -> HostNow:
     clock, offset, uptime, boot = section.fields(4)
     match = OFFSET.fullmatch(offset)
     if not CLOCK.fullmatch(clock) or match is None or int(match[2]) > 23 or int(match[3]) > 59:
-        raise RecordUnreadable(f"the host's clock cannot be read: {section.rest[:80]!r}; GNU date is needed there")
+        raise RecordUnreadable(
+            f"the host's clock cannot be read: {masked_head(section.rest, 80)!r}; GNU date is needed there"
+        )
     minutes = int(match[2]) * 60 + int(match[3])
     zone = timezone(timedelta(minutes=minutes if match[1] == "+" else -minutes))
     try:
         now = datetime.fromtimestamp(float(clock), UTC)
     except (OverflowError, ValueError, OSError) as error:
-        raise RecordUnreadable(f"the host's clock is out of range: {clock[:40]}") from error
+        raise RecordUnreadable(f"the host's clock is out of range: {masked_head(clock, 40)}") from error
     return HostNow(now, zone, float(uptime) if CLOCK.fullmatch(uptime) else 0.0, boot.strip())
 
 

@@ -479,13 +479,16 @@ def _affected_service(verdict: ServiceDayVerdict, threatened: Threat | None) -> 
 
 
 def _failed_since(index: EstateIndex, match: IncidentMatch) -> datetime:
-    """Since when it fails without a success in between."""
+    """Since when it fails without a success in between; a slot that was missed and has begun late fails since then."""
     if match.incident is None or match.reopened:
         return match.group.since
     root = match.group.root
-    success = _last_success(index, root) if root is not None and root.state.is_red else None
     since = min(match.group.since, match.incident.failed_since)
-    return max(match.group.since, success) if success is not None and success > since else since
+    if root is None or not root.state.is_red:
+        return since
+    begun = [run.first_started_at for run in match.group.red if run_time(run) == since]
+    latest = max(filter(None, (_last_success(index, root), *begun)), default=since)
+    return max(match.group.since, latest) if latest > since else since
 
 
 def _owner(index: EstateIndex, match: IncidentMatch, services: Sequence[AffectedServiceVerdict]) -> tuple[str, str]:

@@ -31,7 +31,7 @@ AUDIT_COLUMNS = (
     Column("who", 9, 1, flex=1, most=18),
     Column("did", 14, 1, flex=1, most=24),
     Column("to", 22, 1, flex=3, most=46, middle=True),
-    Column("says", 16, 1, flex=4),
+    Column("outcome", 16, 1, flex=4),
     Column("from", 12, 5),
 )
 _FAILURE_PREFIXES = ("refuse", "failed", "lost sight")

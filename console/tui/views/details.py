@@ -65,7 +65,7 @@ class SearchLine(ScreenPart):
 
     def commands(self) -> list[ScreenCommand]:
         def no_search() -> str:
-            return "" if self.text else f"nothing was searched for: {self._screen.key_for('search')} does"
+            return "" if self.text else f"no search yet: {self._screen.key_for('search')} starts one"
 
         return [
             ScreenCommand("search", lambda: self._screen.open_line(self.text, self._placeholder)),

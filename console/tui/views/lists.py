@@ -21,10 +21,9 @@ from console.tui.frame.history import ViewAddress
 from console.tui.frame.intent import RunChoice, ScreenCommand
 from console.tui.frame.screen import NOT_SELECTED, READING_TEXT, HeadwayScreen, ScreenPart
 from console.tui.views.commands import RowMarks
-from console.tui.views.preview import list_width
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, shift_right
+from console.tui.widgets.table import Column, LazyRows, PagedRows, TableRow, list_share, shift_right
 
 WIDE_FROM = 160
 """Width of a list from which there is room for all columns."""
@@ -269,7 +268,7 @@ class PagedList(FilteredList):
 
     @property
     def has_room(self) -> bool:
-        return self.screen.is_attached and list_width(self.screen.size.width) >= WIDE_FROM
+        return self.screen.is_attached and list_share(self.screen.size.width) >= WIDE_FROM
 
     def resized(self) -> None:
         super().resized()

@@ -15,8 +15,10 @@ from console.tui.frame.cells import RenderContext, SegmentLines
 from console.tui.frame.screen import HeadwayScreen, ScreenPart
 from console.tui.widgets.bar import CoveredContainer
 from console.tui.widgets.pane import Pane
+from console.tui.widgets.table import LIST_WIDTH, list_share
 
-PREVIEW_FROM = 160
+PREVIEW_LEAST = 50
+PREVIEW_FROM = LIST_WIDTH + PREVIEW_LEAST
 """Columns of a screen from which a list has a preview."""
 PREVIEW_BREAKPOINTS = [(0, "-alone"), (PREVIEW_FROM, "-beside")]
 """Textual's classes of a screen without and with room for a preview."""
@@ -24,7 +26,7 @@ PREVIEW_BREAKPOINTS = [(0, "-alone"), (PREVIEW_FROM, "-beside")]
 
 def list_width(width: int) -> int:
     """Columns of a list on a screen of `width`: all, or what the preview leaves."""
-    return width if width < PREVIEW_FROM else width * 5 // 8
+    return width if width < PREVIEW_FROM else list_share(width)
 
 
 class PreviewSource(NamedTuple):

@@ -52,7 +52,7 @@ SYSTEM_COLUMNS = (
     Column("took", 6, 5, right=True),
     Column("jobs", 7, 2, right=True),
     Column("can", 12, 6, flex=1, most=30),
-    Column("says", 24, 1, flex=3),
+    Column("problem", 24, 1, flex=3),
 )
 
 WIDEST_CAN = 22
@@ -76,7 +76,7 @@ def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
             whole = max(column.width, longest[column.title])
             width = min(whole, WIDEST_CAN) if column.title == "can" and not speaks else column.width
             return column._replace(width=width, most=whole, flex=6)
-        return column._replace(width=4, flex=0) if column.title == "says" and not speaks else column
+        return column._replace(width=7, flex=0) if column.title == "problem" and not speaks else column
 
     return tuple(map(fitted, SYSTEM_COLUMNS))
 

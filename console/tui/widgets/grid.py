@@ -6,7 +6,7 @@ Changed rows are highlighted; a row that is not loaded yet is a dim line, and th
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from textual import events, on
 from textual.geometry import Size
@@ -18,15 +18,15 @@ from textual.strip import Strip
 from console.config import key_table
 from console.tui.widgets.bar import FlatWidget
 from console.tui.widgets.paint import Palette, Segment, fit, fit_middle, palette
-from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, column_widths, moved_index
+from console.tui.widgets.table import Column, FixedRows, RowSource, TableRow, column_widths, list_share, moved_index
 
 
 class TableLines:
-    """Lays rows out in columns; the layout of a width is cached."""
+    """Lays rows out in columns, which are those for a screen of `screen_width`; the layout of a width is cached."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self.columns = tuple(columns)
-        self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
+    def __init__(self, columns: Sequence[Column], screen_width: Callable[[], int]) -> None:
+        self.columns, self._screen_width = tuple(columns), screen_width
+        self._plan: tuple[tuple[int, int], list[tuple[int, int]]] = ((-1, -1), [])
 
     def titles(self, width: int) -> list[Segment]:
         runs: list[Segment] = []
@@ -55,8 +55,9 @@ class TableLines:
         return [*runs[:-1], (runs[-1][0][:-1], runs[-1][1])] if runs else runs
 
     def _planned(self, width: int) -> list[tuple[int, int]]:
-        if self._plan[0] != width:
-            self._plan = (width, column_widths(self.columns, width))
+        share = list_share(self._screen_width()) - SCROLL_BAR
+        if self._plan[0] != (width, share):
+            self._plan = ((width, share), column_widths(self.columns, width, share))
         return self._plan[1]
 
 
@@ -93,6 +94,7 @@ class Highlights:
         return changed
 
 
+SCROLL_BAR = 1
 CACHED_LINES = 512
 """Painted lines in the cache."""
 
@@ -118,7 +120,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, columns: Sequence[Column] = (), empty: str = "", id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines = TableLines(columns)
+        self._lines = TableLines(columns, self._screen_width)
         self.empty = empty
         self.source: RowSource = FixedRows()
         self.cursor = 0
@@ -133,6 +135,9 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def columns(self) -> tuple[Column, ...]:
         return self._lines.columns
+
+    def _screen_width(self) -> int:
+        return self.app.size.width
 
     # display
 
@@ -180,7 +185,7 @@ class Grid(FlatWidget, ScrollView, can_focus=True, inherit_bindings=False):
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         if tuple(columns) != self.columns:
-            self._lines = TableLines(columns)
+            self._lines = TableLines(columns, self._screen_width)
             self._painted.clear()
             self.refresh()
 

@@ -90,11 +90,20 @@ class FixedRows(LazyRows):
         super().__init__([row.key for row in rows], tuple(rows).__getitem__)
 
 
-def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
-    """(index, width) of the columns that fit, in their order: by rank first, so that a wider table has the columns of
-    a narrower one, then flexible ones get the remaining cells."""
+LIST_WIDTH = 120
+"""The cells that a preview leaves its list at least."""
+
+
+def list_share(width: int) -> int:
+    """The cells by which a list on a screen of `width` chooses its columns, with a preview beside it or not."""
+    return min(width, max(LIST_WIDTH, width * 5 // 8))
+
+
+def column_widths(columns: Sequence[Column], width: int, share: int | None = None) -> list[tuple[int, int]]:
+    """(index, width) of the columns that fit into `share`, or `width`, in their order: by rank first, so that a wider
+    table has the columns of a narrower one, then flexible ones get the remaining cells of `width`."""
     widths: dict[int, int] = {}
-    remaining = width
+    remaining = share = width if share is None else min(width, share)
     needs = [(column.rank, index, column.width) for index, column in enumerate(columns) if column.rank]
     needs += [(column.whole_rank, index, column.whole) for index, column in enumerate(columns) if column.whole]
     for _, index, cells in sorted(needs, key=itemgetter(0)):
@@ -103,6 +112,7 @@ def column_widths(columns: Sequence[Column], width: int) -> list[tuple[int, int]
             break
         widths[index] = max(cells, widths.get(index, 0))
         remaining -= extra
+    remaining += width - share
     flexible = sorted(index for index in widths if columns[index].flex)
     for position, index in enumerate(flexible):
         share = sum(columns[later].flex for later in flexible[position:])

@@ -6,10 +6,12 @@ import html
 import json
 import re
 import shlex
+import subprocess
 import time
-from base64 import b32encode, b64encode, urlsafe_b64encode
+from base64 import a85encode, b32encode, b64encode, b85encode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -17,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.batch import parse as batch
+from connectors.cron import busybox
 from connectors.cron.crontab import CrontabFile, read_crontabs
+from connectors.dagster import parse as dagster
 from connectors.databricks import parse as databricks
 from connectors.dbt import parse as dbt
 from connectors.sdk import fields
@@ -152,7 +156,7 @@ def test_no_text_around_a_secret_hides_it(before: str, after: str, split: str) -
 
 PIECES = (
     "\x1b[0m", "\x1b]", "\x1b[", "\x00a", "\x9d", "\x1b[1;1", "CAN", "\u200b", "\x1b  ", "ü", "%41", "\\", "\\u0041",
-    "&#65;",
+    "&#65;", "\\101", "00000010 4341 4e41\n", "00ff00 ",
 )  # fmt: skip
 
 
@@ -192,6 +196,8 @@ def wrapped(text: str, width: int, by: str = "\n  ") -> str:
         *(wrapped(b64encode(LONG.encode()).decode(), 12, by) for by in ("\n> ", "\n#", "\n+", "|\n|", '", "', "\\\n")),
         wrapped(LONG, 8, '" + "'), wrapped(LONG, 8, "=\n"), ".".join(LONG), "\u00a0".join(LONG),
         json.dumps(wrapped(b64encode(LONG.encode()).decode(), 12)), quote(LONG.upper(), safe=""),
+        "".join(f"\\{byte:03o}" for byte in LONG.encode()), "".join(f"\\0{byte:03o}" for byte in LONG.encode()),
+        b85encode(LONG.encode()).decode(), b85encode(f"{LONG}\n".encode()).decode(), a85encode(LONG.encode()).decode(),
     ],
 )  # fmt: skip
 def test_a_secret_in_other_forms_is_masked(secrets: SecretStore, written: str) -> None:
@@ -199,6 +205,51 @@ def test_a_secret_in_other_forms_is_masked(secrets: SecretStore, written: str) -
     masked = secrets.mask(f"before {written} after")
     left = {written[at : at + 8] for at in range(len(written) - 7)}
     assert (True, set()) == (MASK in masked, {part for part in left if part in masked}), masked
+
+
+def xxd(text: bytes, line: str = "{at:08x}: {words}  {text}") -> str:
+    """Lines as `xxd` writes them, or `hexdump -C`."""
+    lines = []
+    for at in range(0, len(text), 16):
+        piece = text[at : at + 16]
+        words = " ".join(piece[word : word + 2].hex() for word in range(0, len(piece), 2))
+        lines.append(line.format(at=at, words=words, octets=piece.hex(" "), text=piece.decode("latin-1")))
+    return "\n".join(lines)
+
+
+def od(text: bytes, options: str) -> str:
+    return subprocess.run(["od", *options.split()], input=text, stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
+DUMPS: dict[str, Callable[[bytes], str]] = {
+    "xxd": xxd,
+    "hexdump -C": partial(xxd, line="{at:08x}  {octets}  |{text}|"),
+    **{f"od {options}": partial(od, options=options)
+       for options in ("", "-b", "-c", "-o", "-x", "-A x -t x1z", "-A d -t x4", "-A n -c")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lead", range(0, 16, 5))
+@pytest.mark.parametrize("program", DUMPS)
+def test_the_lines_of_a_dump_that_hold_a_secret_are_masked(secrets: SecretStore, program: str, lead: int) -> None:
+    secrets.add(LONG)
+    before, after = b"b" * (32 + lead), b"\nand 48 bytes and more after it, which stay readable\n"
+    dump = DUMPS[program](before + LONG.encode() + after)
+    masked = secrets.mask(f"dump:\n{dump}\nend")
+    stays = {line for line in dump.splitlines() if line in masked}
+    assert MASK in masked
+    assert masked.startswith("dump:\n")
+    assert masked.endswith("\nend")
+    assert not any(line in stays for line in dump.splitlines()[3:4]), masked
+    assert len(stays) >= len(dump.splitlines()) - 3 - (program == "od -A n -c"), masked
+
+
+def test_what_is_around_a_secret_in_a_url_stays(secrets: SecretStore) -> None:
+    secrets.add(LONG)
+    for text in (LONG, b64encode(LONG.encode()).decode(), b85encode(LONG.encode()).decode()):
+        assert f"https://h.example/hooks/{MASK}/now" == secrets.mask(f"https://h.example/hooks/{text}/now")
+    begun = b64encode(f"{LONG}:and more".encode()).decode()
+    assert f"https://h.example/hooks/{MASK}" == secrets.mask(f"https://h.example/hooks/{begun}").partition("OmFu")[0]
 
 
 @pytest.mark.parametrize("login", ["u", "us", "use"])
@@ -251,11 +302,18 @@ def read_journal(text: str) -> object:
     return script_output.read_journal(f'{{"a":"{text}\n'.encode(), True, lambda at, entry: None)
 
 
+def read_time(text: str) -> object:
+    with pytest.raises(RecordUnreadable) as raised:
+        dagster.parse_seconds({"at": text}, "at")
+    return raised.value
+
+
 READERS: tuple[tuple[Callable[[str], object], int], ...] = (
     (read_dbt, 200), (read_batch, 4000), (read_databricks, 1000), (read_crontab, 80), (read_crontab, 200),
     (read_journal, 200),
     (lambda text: fields.skipped("x", RecordUnreadable("y"), text), 200),
     (lambda text: slurm.nothing_seen([text], "hpc"), 200),
+    (read_time, 60), (busybox.reads_it_as, 80),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -865,3 +865,21 @@ def test_a_run_that_is_lost_without_an_end_is_red_since_its_start_and_not_since_
     ledger.run(EXTRACT, "03:10", RunState.LOST, started_at=at("03:40"), ended_at=None)
     ledger.evaluate("03:41")
     assert at("03:40") == ledger.incident().failed_since
+
+
+@pytest.mark.parametrize("state, ended", [(RunState.LOST, None), (RunState.FAILED, at("08:41"))])
+def test_a_late_start_of_a_missed_slot_fails_since_then_and_not_since_its_slot(
+    state: RunState, ended: datetime | None
+) -> None:
+    """Its title was that of the run that was lost, its time that of the start that had not come."""
+    ledger = night(EXTRACT, deps=[])
+    ledger.run(EXTRACT, "03:10", RunState.MISSED, started_at=None, ended_at=None)
+    ledger.evaluate("03:41")
+    assert at("03:10") == ledger.incident().failed_since
+    late = {"started_at": at("08:40"), "first_started_at": at("08:40")}
+    ledger.run(EXTRACT, "03:10", RunState.RUNNING, **late, ended_at=None)
+    ledger.evaluate("08:40:30")
+    assert at("03:10") == ledger.incident().failed_since
+    ledger.run(EXTRACT, "03:10", state, **late, ended_at=ended)
+    ledger.evaluate("08:42")
+    assert (ended or at("08:40")) == ledger.incident().failed_since

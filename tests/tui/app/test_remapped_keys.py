@@ -171,7 +171,7 @@ async def test_sentences_that_name_a_key_name_the_one_that_works(night: Night) -
     await night.press("g")
     await night.see("LINEAGE")
     await night.press("f8")
-    await night.see("nothing was searched for: F7 does")
+    await night.see("no search yet: F7 starts one")
     await night.press("?")
     await night.see("find a job by part of its name; F8 and N repeat")
 

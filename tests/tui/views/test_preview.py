@@ -16,7 +16,7 @@ from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, FakeReads, draft, hold, job_row, plan_of
 from tests.tui.views.runs.test_durations import render_context
 
-WIDE, NARROW = (160, 45), (120, 36)
+WIDE, NARROW = (170, 45), (120, 36)
 
 
 def beside(night: Night) -> str:

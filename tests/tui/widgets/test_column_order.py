@@ -1,4 +1,4 @@
-"""Columns appear in one order as a table gets wider: none goes away again."""
+"""Columns appear in one order as a screen gets wider: none goes away again, not even for a preview."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from console.config.key_table import LIST_SCREENS
 from console.tui.dialogs import approve, confirm, palette
+from console.tui.frame.screen import HeadwayScreen
 from console.tui.views import audit, holds, systems
 from console.tui.views.actions import screen as actions
 from console.tui.views.incidents import list as incidents
@@ -14,12 +16,22 @@ from console.tui.views.jobs import list as jobs
 from console.tui.views.lineage import suggestions
 from console.tui.views.lists import WIDE_FROM
 from console.tui.views.plans import rows as plans
+from console.tui.views.preview import PREVIEW_LEAST, list_width
 from console.tui.views.runs import rows as runs
 from console.tui.views.services import rows as services
-from console.tui.widgets.table import Column, column_widths
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.table import Column, column_widths, list_share
+from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import FakeReads
 
 READS = FakeReads()
+
+
+def shown_screen(night: Night) -> HeadwayScreen:
+    assert isinstance(night.app.screen, HeadwayScreen)
+    return night.app.screen
+
+
 Columns = Sequence[Column]
 
 
@@ -59,14 +71,38 @@ TABLES: dict[str, Callable[[int], Columns]] = {
 
 
 def visible(table: str, width: int) -> set[int]:
-    """The columns of a list of that width; one of its cells is the scroll bar's."""
-    return {index for index, _ in column_widths(TABLES[table](width), width - 1)}
+    """The columns of a list on a screen of that width; one of its cells is the scroll bar's."""
+    share = list_share(width)
+    return {index for index, _ in column_widths(TABLES[table](share), list_width(width) - 1, share - 1)}
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_wider_table_has_each_column_of_a_narrower_one(table: str) -> None:
-    lost = {width: gone for width in range(61, 201) if (gone := visible(table, width - 1) - visible(table, width))}
+def test_a_wider_screen_has_each_column_of_a_narrower_one(table: str) -> None:
+    lost = {width: gone for width in range(61, 281) if (gone := visible(table, width - 1) - visible(table, width))}
     assert not lost
+
+
+@pytest.mark.parametrize("where", LIST_SCREENS)
+def test_no_list_loses_a_column_to_its_preview(where: str) -> None:
+    @on_the_night(size=(100, 45))
+    async def widen(night: Night) -> None:
+        await night.see("Supply plan")
+        shown_screen(night).run_command(where)
+        await night.until(lambda: shown_screen(night).WHERE == where, where)
+        before: set[str] = set()
+        for width in (100, 120, 159, 160, 169, 170, 192, 220):
+            await night.pilot.resize_terminal(width, 45)
+            await night.answered()
+            grid = shown_screen(night).query_one("#grid", Grid)
+            titles = {title.strip() for title, _ in grid._lines.titles(grid.room)}
+            assert before <= titles, width
+            before = titles
+
+    widen()
+
+
+def test_a_preview_has_room_for_its_lines() -> None:
+    assert all(width - list_width(width) in (0, *range(PREVIEW_LEAST, width)) for width in range(100, 281))
 
 
 def test_services_have_their_forecast_from_90_columns_on() -> None:

@@ -89,7 +89,7 @@ def result_lines(action: ActionView | None, preview: Mapping[str, Any], ctx: Ren
             ("request", f"{ctx.clock.hms(action.requested)} by {action.requested_by}", "plain"),
             ("sent", _sent_text(action, preview, ctx) if action.sent is not None else "", "plain"),
             ("ended", ended or "", "plain"),
-            ("says", ctx.localized(action.text), "plain"),
+            ("message", ctx.localized(action.text), "plain"),
         ]
     )
     lines += [[], [(_meaning(action, ctx), "ok" if action.state == "verified" else "plain")]]

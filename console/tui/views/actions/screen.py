@@ -36,7 +36,7 @@ ACTION_COLUMNS = (
     Column("does", 8, 2, flex=2, most=22),
     Column("job", 29, 1, flex=3, most=46, middle=True),
     Column("by", 7, 3, flex=1, most=14),
-    Column("says", 18, 2, flex=4),
+    Column("message", 18, 2, flex=4),
     Column("why", 12, 4, flex=2),
 )
 PROVEN_TEXTS = {"native": "as its scheduler recorded it", "inferred": "inferred: no source recorded its end",
@@ -81,7 +81,7 @@ def action_lines(view: ActionDetailView, way: Sequence[ActionHistoryEntry], ctx:
     plan = f"plan {view.plan}" if view.plan is not None else ""
     rows: list[tuple[str, str, str]] = [
         ("state", label, style),
-        ("says", ctx.localized(view.text), "plain"),
+        ("message", ctx.localized(view.text), "plain"),
         ("does", ctx.localized(verb_summary(view.verb_text, view.native_summary)), "plain"),
         ("scope", ctx.localized(view.scope), "plain"),
         ("period", ctx.period(view.period) if view.period else "", "plain"),
@@ -125,7 +125,7 @@ def _proof_rows(proof: ActionProofView, ctx: RenderContext) -> list[tuple[str, s
         ("exit", "" if proof.exit_code is None else str(proof.exit_code), "plain"),
         ("ran", times, "plain"),
         ("proved", PROVEN_TEXTS.get(proof.evidence, proof.evidence), "plain"),
-        ("says", proof.message, "plain"),
+        ("message", proof.message, "plain"),
     ]
 
 

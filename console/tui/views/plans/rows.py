@@ -377,7 +377,7 @@ PROGRESS_COLUMNS = (
     Column("action", 7, 2),
     Column("job", 40, 1, flex=3, most=64, middle=True),
     Column("after", 5, 3),
-    Column("says", 23, 2, flex=4),
+    Column("message", 23, 2, flex=4),
 )
 
 
@@ -540,7 +540,7 @@ def plan_detail(plan: PlanView, step: PlanStepView, ctx: RenderContext) -> Segme
     return lines + labelled_lines(
         [
             ("error", step.error, "bad"),
-            ("says", ctx.localized(step.text), "plain"),
+            ("message", ctx.localized(step.text), "plain"),
             ("now", why if (why := plan.waits_for(step)) != step.text else "", "plain"),
             ("period", ctx.period(step.period_key), "plain"),
             ("at", times, "plain"),

@@ -31,7 +31,7 @@ from console.tui.views.services import rows
 from console.tui.views.services.preview import service_source
 from console.tui.widgets.bar import Bar, CoveredContainer
 from console.tui.widgets.paint import Segment
-from console.tui.widgets.table import LazyRows, TableRow
+from console.tui.widgets.table import LazyRows, TableRow, list_share
 
 if TYPE_CHECKING:
     from console.domain.incident import IncidentView
@@ -110,7 +110,7 @@ class ServiceList(ViewList):
 
     @property
     def _width(self) -> int:
-        return list_width(self.screen.size.width)
+        return list_share(self.screen.size.width)
 
     def resized(self) -> None:
         super().resized()

@@ -172,7 +172,7 @@ async def test_a_search_goes_to_the_job_and_on_to_the_next_and_escape_ends_it(ni
     await night.press("escape")
     await night.wait_until_hidden("/ pg-dwh")
     await night.act("match_next")
-    await night.see("nothing was searched for: / does")
+    await night.see("no search yet: / starts one")
 
 
 @on_the_night()

@@ -29,7 +29,7 @@ async def test_a_plan_that_was_started_is_watched_step_by_step(night: Night) -> 
     night.requests.go_on(1, state="requested", action_key="headway-1", action_state="sent", started=NOW)
     await night.see("▶ sent", "0 of 4 steps")
     night.requests.go_on(1, state="verified", action_state="verified", text="succeeded (native)", ended=NOW)
-    await night.see("● verified", "03:17", "says     succeeded (native)", "1 of 4 steps")
+    await night.see("● verified", "03:17", "message  succeeded (native)", "1 of 4 steps")
 
 
 def _runs_already(night: Night) -> None:
@@ -292,7 +292,7 @@ async def test_on_a_small_screen_the_jobs_and_starts_of_a_running_plan_are_whole
     night.reads.plans_ = [dataclasses.replace(plan, steps=(*plan.steps[:-1], deep))]
     night.reads.changed()
     await night.see("at 04:30", "└ warehouse-airflow/load_orders")
-    steps = night.text.partition("says")[2].partition("───")[0]
+    steps = night.text.partition("message")[2].partition("───")[0]
     assert "…" not in steps
 
 
