@@ -371,8 +371,6 @@ _MAX_NAMED = 8
 _MISSED = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
-STARTS_LATER = " now: its changed schedule starts it "
-"""In the reason of an incident about a service day whose job waits for its changed schedule, after ": start JOB"."""
 GREEN_AGAIN = "green again"
 LATER_RUN_GOOD = "superseded: a later run of the same job went well"
 """Why an incident closes whose root is good, or has a later run that is."""

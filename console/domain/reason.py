@@ -265,6 +265,8 @@ class ScheduleChanged(Reason):
     clause = "{job} starts {at} by its changed schedule"
     job: str
     at: datetime
+    start_now: bool = False
+    """True where the accepted schedule would have started it by now, and only that delays the service."""
 
 
 # -- what threatens it ------------------------------------------------------------------------------------------------

@@ -29,12 +29,11 @@ from console.control.incidents.root_cause import RootCause
 from console.control.incidents.titles import REASON_LIMIT, TITLE_LIMIT
 from console.control.services.delivery import overdue_reason, pending_checks
 from console.control.services.risk import risk_alarm_of
-from console.control.services.status import MovedStart, moved_starts, service_verdict
+from console.control.services.status import offered_start, service_verdict
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import is_out_of_reach
 from console.control.snapshot.runs import has_started
 from console.domain.estate import TargetFacts
-from console.domain.incident import STARTS_LATER
 from console.domain.message import render
 from console.domain.reason import reasons_text
 from console.domain.service import UNMET_PROMISE, Timeliness
@@ -167,19 +166,7 @@ def _has_begun(index: EstateIndex, day: ServiceForecast) -> bool:
     nodes = day.nodes.values()
     own = (node.run for node in nodes if node.run is not None and node.run.business_date == day.business_date)
     due = (node.due for node in nodes if node.due is not None)
-    return any(map(has_started, own)) or any(at <= index.now for at in due) or _offered_start(index, day) is not None
-
-
-def _offered_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
-    """The first start on its critical path that only the changed schedule delays: the accepted schedule would have
-    started it by now, or the changed one no longer starts it on this date; and its upstreams have ended."""
-    unfinished = {node.job_id for node in day.unfinished()}
-    for start in moved_starts(index, day):
-        upstreams = {edge.upstream for edge in index.graph.into(start.job_id)}
-        is_due = start.is_skipped or start.accepted <= index.now
-        if is_due and start.job_id in day.path and unfinished.isdisjoint(upstreams):
-            return start
-    return None
+    return any(map(has_started, own)) or any(at <= index.now for at in due) or offered_start(index, day) is not None
 
 
 def _was_watched(index: EstateIndex, day: ServiceForecast) -> bool:
@@ -273,11 +260,12 @@ def _text(index: EstateIndex, day: ServiceForecast) -> str:
     is_late = day.finish is None or day.finish.p50 > day.deadline
     ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
     text = f"was {overdue}" if index.now > day.deadline else ahead
-    offered = _offered_start(index, day)
+    offered = offered_start(index, day)
     if offered is not None:
         starts_at = zoned_time(offered.due, day.service.zone, index.now)
         title = clean_line(_title(day), TITLE_LIMIT)
-        return f"{title} {text}: start {index.name(offered.job_id)}{STARTS_LATER}{starts_at}"  # never cut: a command
+        now = f"start {index.name(offered.job_id)} now: its changed schedule starts it {starts_at}"
+        return f"{title} {text}: {now}"  # never cut: a command
     waits, lost_by = _awaited_job(index, day), _lost_by(day)
     loses = index.name(lost_by) if lost_by is not None else ""
     text += f" because of {loses}" if loses else ""

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from connectors.sdk.states import RunState, is_open
 from console.domain.incident import (
-    STARTS_LATER,
     AffectedServiceView,
     IncidentRow,
     IncidentView,
@@ -24,12 +23,11 @@ from console.domain.incident import (
     sort_by_impact,
 )
 from console.domain.plan import RESUME, PlanView
-from console.domain.reason import JobHeld, Reason, stale_starts
+from console.domain.reason import JobHeld, Reason, ScheduleChanged, stale_starts
 from console.domain.service import UNMET_PROMISE, RepairCase, ServiceView, Timeliness, timeliness_label
 from console.timing.formats import rough_duration
 
 _HOST = re.compile(r"[\w.-]+")
-_DEADLINE_AND_START = re.compile(r"\d\d:\d\d \S+: start ")
 ServiceOfVerdict = ServiceView | AffectedServiceView
 Clock = Callable[[datetime], str]
 """Formats an instant as a time of day."""
@@ -333,17 +331,16 @@ def _releases(view: IncidentView) -> list[RepairStep]:
     return releases(service.reasons for service in view.services if service.delivered is None)
 
 
-def _offered_job(reason: str) -> str:
-    """The job that waits for its changed schedule, behind the deadline in the reason of its incident; else empty."""
-    before, starts_later, _ = reason.partition(STARTS_LATER)
-    deadline = _DEADLINE_AND_START.search(before) if starts_later else None
-    return before[deadline.end() :] if deadline is not None else ""
+def _offered_job(view: IncidentView) -> str:
+    """The job that waits for its changed schedule alone; empty without one."""
+    changed = (reason for service in view.services for reason in service.reasons if isinstance(reason, ScheduleChanged))
+    return next((reason.job for reason in changed if reason.start_now), "")
 
 
 def _unmet_verdict(root: MemberView, view: IncidentView, now: datetime, clock: Clock) -> Verdict:
     """ "Daily revenue 07:30 will miss: load has not finished, nothing to restart, expected 07:40, 10 min late"; "start
     load now: headway job start etl/load" for a job that waits for its changed schedule."""
-    job = _offered_job(view.row.reason)
+    job = _offered_job(view)
     if job:
         text = f"start {job_label(job)} now: headway job start {shlex.quote(job)}"
     else:

@@ -339,6 +339,18 @@ def moved_starts(index: EstateIndex, day: ServiceForecast) -> Iterator[MovedStar
                 yield MovedStart(node.job_id, accepted, node.due, skipped is not None)
 
 
+def offered_start(index: EstateIndex, day: ServiceForecast) -> MovedStart | None:
+    """The first start on its critical path that only the changed schedule delays: the accepted schedule would have
+    started it by now, or the changed one no longer starts it on this date; and its upstreams have ended."""
+    unfinished = {node.job_id for node in day.unfinished()}
+    for start in moved_starts(index, day):
+        upstreams = {edge.upstream for edge in index.graph.into(start.job_id)}
+        is_due = start.is_skipped or start.accepted <= index.now
+        if is_due and start.job_id in day.path and unfinished.isdisjoint(upstreams):
+            return start
+    return None
+
+
 def _skipped_start(index: EstateIndex, job: JobFacts, business_date: date, due: datetime) -> datetime | None:
     """The accepted start of that date whose changed one had passed when the change was seen, so that `due` is next."""
     accepted = next_instant(job.schedule, job.drift_since) if job.drift_since is not None else None
@@ -348,10 +360,11 @@ def _skipped_start(index: EstateIndex, job: JobFacts, business_date: date, due: 
 
 
 def _moved(index: EstateIndex, day: ServiceForecast) -> tuple[Reason, ...]:
-    start = next(moved_starts(index, day), None)
+    offered = offered_start(index, day)
+    start = offered or next(moved_starts(index, day), None)
     if start is None:
         return ()
-    return (ScheduleChanged(index.name(start.job_id), start.due),)
+    return (ScheduleChanged(index.name(start.job_id), start.due, start_now=offered is not None),)
 
 
 def service_days(index: EstateIndex) -> list[ServiceForecast]:

@@ -27,7 +27,7 @@ from console.domain.incident import (
     repaired_at_end,
 )
 from console.domain.plan import PlanView
-from console.domain.reason import BadDelivery, FinishExpected, NativeStart, StartEffect
+from console.domain.reason import BadDelivery, FinishExpected, NativeStart, ScheduleChanged, StartEffect
 from console.domain.service import RepairCase
 from console.tui.frame.cells import RenderContext, act_by
 from console.tui.frame.clock_format import ZonedClock
@@ -590,23 +590,21 @@ def test_a_first_run_that_takes_too_long_does_not_run_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason, step",
+    "job, start_now, step",
     [
-        (
-            "Supply plan was not delivered by 06:30 CET: start etl/load now: its changed schedule starts it 08:35 CET",
-            "start load now: headway job start etl/load",
-        ),
-        (
-            "Plan was not delivered by 06:30 CET: start e/h:a: start b now: its changed schedule starts it 08:35 CET",
-            "start a: start b now: headway job start 'e/h:a: start b'",
-        ),
-        ("Supply plan is expected after its deadline 06:30 CET", "extract_orders has not started, nothing to restart"),
+        ("etl/load", True, "start load now: headway job start etl/load"),
+        ("e/h:a: start b", True, "start a: start b now: headway job start 'e/h:a: start b'"),
+        ("etl/load", False, "extract_orders has not started, nothing to restart"),
     ],
 )
-def test_a_service_day_that_waits_for_a_job_that_has_not_started_says_how_to_start_it(reason: str, step: str) -> None:
+def test_a_service_day_that_waits_for_a_job_that_has_not_started_says_how_to_start_it(
+    job: str, start_now: bool, step: str
+) -> None:
     view = without_act_by("will_miss", "on_time", act_by=at("03:10"))
+    changed = ScheduleChanged(job, at("08:35"), start_now=start_now)
+    view = dataclasses.replace(view, services=(dataclasses.replace(view.services[0], reasons=(changed,)),))
     root = dataclasses.replace(view.members[0], role="root", run_id=None, state="unknown", started=None)
-    row = dataclasses.replace(view.row, cause="undelivered", reason=reason)
+    row = dataclasses.replace(view.row, cause="undelivered")
     lost = dataclasses.replace(view, row=row, members=(root,), joint_restarts=())
     assert f"will miss: {step}" in verdict(lost)
 
