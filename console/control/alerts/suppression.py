@@ -30,7 +30,7 @@ from console.control.alerts.context import (
 from console.control.alerts.joint_repair import needs_restart
 from console.control.alerts.routing import affected_services
 from console.control.incidents.correlation import notified_content, parse_last_notification
-from console.control.incidents.titles import is_known_cancellation
+from console.control.incidents.titles import is_cancelled
 from console.control.snapshot.deadlines import next_start_of_date
 from console.domain.alert import BUSINESS, AlertKind, QuietHours, RouteNotification, SilenceFacts
 from console.domain.decision import AffectedServiceVerdict, IncidentDecision
@@ -123,7 +123,7 @@ def suppress_cancelled(context: AlertContext, notification: Notification) -> Sup
     root = subject.match.group.root
     if root is None or subject.decision.closed:
         return None
-    if not is_known_cancellation(index, subject.match, subject.decision.title):
+    if not is_cancelled(index, root):
         return None
     downstream = (run for run in subject.match.group.red if run.job_id != root.job_id)
     cancel = index.estate.cancels.get(root.id)

@@ -232,10 +232,13 @@ def cancelled_by(index: EstateIndex, run: RunFacts) -> str:
     return f"cancelled by {clean_line(cancel.by)} through Headway{f': {why}' if why else ''}"
 
 
-def is_known_cancellation(index: EstateIndex, match: IncidentMatch, title: str) -> bool:
-    """True if a person cancelled it through Headway. `title`: now, or as last notified, because a retried root does
-    not show it any more."""
-    return match.group.root is not None and title.startswith(f"{cause_name(index, match)} was cancelled by ")
+def is_cancelled(index: EstateIndex, run: RunFacts) -> bool:
+    """True if a person cancelled its latest ended attempt through Headway; a retry that runs does not change that."""
+    cancel, last = index.estate.cancels.get(run.id), max(run.ends, default=None)
+    if run.state.is_red or cancel is None or last is None:
+        return bool(cancelled_by(index, run))
+    ended_since = [ended for ended, _ in run.ends if ended >= cancel.sent_at - CLOCK_SKEW]
+    return [last[0]] == ended_since and last[1].is_red
 
 
 def _why(index: EstateIndex, run: RunFacts, zone: str) -> str:
