@@ -300,7 +300,7 @@ def test_without_an_engine_the_age_of_the_data_is_returned_and_no_plan_is_reques
 
 
 def test_a_bad_argument_is_refused_with_its_place_value_and_fix(bench: Bench) -> None:
-    invalid = [
+    invalid: list[tuple[str, dict[str, Any], str, str]] = [
         ("resume_plan", {}, 'no tool "resume_plan"', "use services_at_risk, "),
         ("find_jobs", {"limit": 101}, 'limit: "101" is invalid', "write a whole number from 1 to 100"),
         ("find_jobs", {"limit": [1]}, "limit: [1] is invalid", "write a text, a whole number, true or false"),
