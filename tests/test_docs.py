@@ -135,6 +135,7 @@ def unresolved(names: Iterable[str]) -> list[str]:
     return missing
 
 
+CLASS_NAME = re.compile(r"^ *class (\w+)", re.MULTILINE)
 TICKED_NAME = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`")
 
 
@@ -153,21 +154,26 @@ def docstring_names(source: str) -> set[str]:
 def stale_names(sources: Mapping[str, str]) -> list[str]:
     """Names in docstrings that are of our packages, of a class (`Preview.plan`) or of a constant (`asker.SECONDS`), and
     that the code does not define. `sources`: path -> text."""
+    named = [(path, name) for path, source in sources.items() for name in docstring_names(source)]
+    owners = {name.split(".")[-2] for _, name in named}
     defined: dict[str, set[str]] = {}
     for path, source in sources.items():
+        module = Path(path).stem
+        if owners.isdisjoint({module, *CLASS_NAME.findall(source)}):
+            continue  # most files: to parse them all takes seconds
         nodes = list(ast.walk(ast.parse(source)))
-        defined.setdefault(Path(path).stem, set()).update(bound_names(nodes))
+        if module in owners:
+            defined.setdefault(module, set()).update(bound_names(nodes))
         for node in nodes:
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, ast.ClassDef) and node.name in owners:
                 defined.setdefault(node.name, set()).update(bound_names(ast.walk(node)))
     missing = []
-    for path, source in sources.items():
-        for name in docstring_names(source):
-            owner, attribute = name.split(".")[-2:]
-            if re.match(rf"({'|'.join(PACKAGES)}|connectors|console)\.", name) and not LONE_FILES.search(name):
-                missing += [f"{path}: {name}"] * bool(unresolved([name.removeprefix("console.")]))
-            elif name.count(".") == 1 and (owner[0].isupper() or attribute.isupper()):
-                missing += [f"{path}: {name}"] * (attribute not in defined.get(owner, ()))
+    for path, name in named:
+        owner, attribute = name.split(".")[-2:]
+        if re.match(rf"({'|'.join(PACKAGES)}|connectors|console)\.", name) and not LONE_FILES.search(name):
+            missing += [f"{path}: {name}"] * bool(unresolved([name.removeprefix("console.")]))
+        elif name.count(".") == 1 and (owner[0].isupper() or attribute.isupper()):
+            missing += [f"{path}: {name}"] * (attribute not in defined.get(owner, ()))
     return sorted(missing)
 
 

@@ -299,9 +299,8 @@ def test_without_an_engine_the_age_of_the_data_is_returned_and_no_plan_is_reques
     assert "no engine is running: nothing was requested" == refused[UNTRUSTED]["error"]
 
 
-@pytest.mark.parametrize(
-    "name, arguments, error, fix",
-    [
+def test_a_bad_argument_is_refused_with_its_place_value_and_fix(bench: Bench) -> None:
+    invalid: list[tuple[str, dict[str, Any], str, str]] = [
         ("resume_plan", {}, 'no tool "resume_plan"', "use services_at_risk, "),
         ("find_jobs", {"limit": 101}, 'limit: "101" is invalid', "write a whole number from 1 to 100"),
         ("find_jobs", {"limit": [1]}, "limit: [1] is invalid", "write a text, a whole number, true or false"),
@@ -317,17 +316,16 @@ def test_without_an_engine_the_age_of_the_data_is_returned_and_no_plan_is_reques
         ("propose_plan", {}, "incident is missing", 'add "incident"; fields: incident, why, all'),
         ("propose_plan", {**INCIDENT, "confirm": True}, 'no field "confirm"', "use incident, why, all"),
         ("propose_plan", {"incident": "INC-0009"}, '"INC-0009" not found', "use a name or id that another tool lists"),
-    ],
-)
-def test_a_bad_argument_is_refused_with_its_place_value_and_fix(
-    bench: Bench, name: str, arguments: dict[str, Any], error: str, fix: str
-) -> None:
+    ]
     fail(bench)
     bench.turn()
-    is_error, document, _ = _reply(AssistantTools(bench.url).call(name, arguments, threading.Event()))
-    assert is_error
-    assert error in document[UNTRUSTED]["error"]
-    assert fix in document[UNTRUSTED]["fix"]
+    tools, wrong = AssistantTools(bench.url), []
+    for name, arguments, error, fix in invalid:
+        is_error, document, _ = _reply(tools.call(name, arguments, threading.Event()))
+        refused = document[UNTRUSTED]
+        if not (is_error and error in refused["error"] and fix in refused["fix"]):
+            wrong.append((name, arguments, refused))
+    assert [] == wrong
 
 
 def test_an_unexpected_error_hides_its_text_from_a_client(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from console.store.db.session import Session, SqliteAdapter
@@ -73,15 +74,21 @@ def sqlite_foreign(session: Session) -> tuple[str, ...]:
     objects = sqlite_objects(session)
     if objects_digest(objects) == SQLITE_DIGEST:
         return ()
-    with tempfile.TemporaryDirectory() as folder:
-        make_store(path := Path(folder) / "new.db")
-        with closing(sqlite3.connect(path)) as new:
-            expected = sqlite_objects(SqliteAdapter(new))
+    expected = _expected_objects()
     return tuple(
         f"{kind} {name}" if name == table else f"{kind} {name} on {table}"
         for (kind, name), (table, sql) in sorted(objects.items())
         if expected.get((kind, name)) != (table, sql)
     )
+
+
+@cache
+def _expected_objects() -> Objects:
+    """The objects of a new store, which a process makes once: it migrates for a fifth of a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_store(path := Path(folder) / "new.db")
+        with closing(sqlite3.connect(path)) as new:
+            return sqlite_objects(SqliteAdapter(new))
 
 
 def postgres_foreign(session: Session) -> tuple[str, ...]:

@@ -265,15 +265,15 @@ def test_times_as_producers_in_java_and_python_write_them_count_as_utc_and_a_bad
     assert {NIGHT} == seen
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_no_event_is_refused_with_the_place_and_nothing_is_stored(bench: Bench, url: str, fault: str) -> None:
-    body, place = FAULTS[fault]
-    content = body if isinstance(body, str) else json.dumps(body)
-    reply = httpx.post(f"{url}{LINEAGE_PATH}", content=content, headers=HEADERS)
-    assert 400 == reply.status_code
-    assert reply.text.startswith(place)
-    assert "canary" not in reply.text
-    assert "Fix: send OpenLineage events" in reply.text
+def test_what_is_no_event_is_refused_with_the_place_and_nothing_is_stored(bench: Bench, url: str) -> None:
+    wrong = {}
+    for fault, (body, place) in FAULTS.items():
+        content = body if isinstance(body, str) else json.dumps(body)
+        reply = httpx.post(f"{url}{LINEAGE_PATH}", content=content, headers=HEADERS)
+        is_named = reply.text.startswith(place) and "Fix: send OpenLineage events" in reply.text
+        if not is_named or reply.status_code != 400 or "canary" in reply.text:
+            wrong[fault] = reply.status_code, reply.text
+    assert {} == wrong
     assert () == reported(bench, "fake/extract").datasets
 
 

@@ -261,9 +261,8 @@ def test_a_missing_reason_is_named(api: httpx.Client, bench: Bench) -> None:
     assert 201 == api.post(PLANS, json={**INCIDENT, "why": "disk is free again"}).status_code
 
 
-@pytest.mark.parametrize(
-    "path, body, error, fix",
-    [
+def test_an_invalid_body_names_place_value_and_fix(api: httpx.Client, bench: Bench) -> None:
+    invalid = [
         (ACKNOWLEDGEMENTS, b"{", "the body is not a JSON object", '{"incident": "INC-0001"}, of incident, why, for'),
         (ACKNOWLEDGEMENTS, b"[" * 5000, "the body is not a JSON object", "INC-0001"),
         (ACKNOWLEDGEMENTS, b"", "the body is not a JSON object", "INC-0001"),
@@ -291,16 +290,15 @@ def test_a_missing_reason_is_named(api: httpx.Client, bench: Bench) -> None:
             "write true or false, without quotes",
         ),
         (PLANS, b'{"incident": "1", "for": "1h"}', 'no field "for"', "use incident, why, all"),
-    ],
-)
-def test_an_invalid_body_names_place_value_and_fix(
-    api: httpx.Client, bench: Bench, path: str, body: bytes, error: str, fix: str
-) -> None:
-    reply = api.post(path, content=body, headers={"Content-Type": "application/json"})
-    assert (400, {"error", "fix"}) == (reply.status_code, reply.json().keys())
-    assert error in reply.json()["error"]
-    assert fix in reply.json()["fix"]
-    assert "nput should" not in reply.json()["fix"], "pydantic's texts are no fixes"
+    ]
+    wrong = {}
+    for path, body, error, fix in invalid:
+        reply = api.post(path, content=body, headers={"Content-Type": "application/json"})
+        got = reply.json()
+        named = got.keys() == {"error", "fix"} and error in got["error"] and fix in got["fix"]
+        if not named or reply.status_code != 400 or "nput should" in got["fix"]:  # pydantic's texts are no fixes
+            wrong[body] = reply.status_code, got
+    assert {} == wrong
     assert (0, 0) == (count(bench, "acknowledgement"), count(bench, "plan"))
 
 
