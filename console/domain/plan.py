@@ -221,8 +221,6 @@ REQUESTED = f"{AWAITS_APPROVAL}: {UNTIL_RESUMED}"
 """Text of a plan that an assistant or the HTTP API proposed, before a person is notified of it."""
 TO_GO_ON = "; to go on: "
 """Before the commands in the text of a stopped plan."""
-RESUMED_BY = "resumed by "
-"""Start of the text of a running plan that this person resumed."""
 MCP, HTTP_API = "MCP", "HTTP API"
 """Origins of plans that send nothing until a person resumes them."""
 

@@ -108,8 +108,8 @@ def recent_actions_before_plan(session: Session, by: str, key: str) -> int:
 
 
 def plan_of(session: Session, key: str) -> Row | None:
-    """`id`, `state` and `text` of the plan whose step the action `key` is; None without one."""
-    return session.first(f"SELECT p.id, p.state, p.text {_PLAN_OF}", (key,))
+    """`id`, `state` and `resumed_by` of the plan whose step the action `key` is; None without one."""
+    return session.first(f"SELECT p.id, p.state, p.resumed_by {_PLAN_OF}", (key,))
 
 
 def recent_policy_actions(session: Session, before_us: int, key: str) -> int:

@@ -149,6 +149,8 @@ def steer_plan(session: Session, number: int, how: RequestKind, by: str, now_us:
     _, state, done = STEERING[how]
     held = "" if how is RequestKind.RESUME_PLAN else _remaining_hold(session, number)
     _set_state(session, number, state, f"{done} by {by}{held}", now_us)
+    if how is RequestKind.RESUME_PLAN:
+        session.rows("UPDATE plan SET resumed_by = ? WHERE id = ?", (by, number))
     [plan] = session.rows("SELECT incident_id FROM plan WHERE id = ?", (number,))
     record_event(session, now_us, "plan", f"plan {number} {done}", incident_id=plan.incident_id, actor=by)
 

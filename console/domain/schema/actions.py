@@ -78,6 +78,8 @@ class Plan(SQLModel, table=True):
     """Most writes in flight per system."""
     text: str = string()
     """Why it is in this state."""
+    resumed_by: str = string()
+    """The person who last resumed it, whose rights count for each step that is sent since."""
     changed_seq: int = big(default=0)
 
 

@@ -13,7 +13,6 @@ from console.control.recovery.execution import why_obsolete
 from console.domain.access import ActingRules
 from console.domain.hold import hold_expired_reason
 from console.domain.ids import instant
-from console.domain.plan import RESUMED_BY
 from console.domain.request import RequestKind
 from console.domain.switches import format_freeze
 from console.engine.access import POLICIES, AccessRights, requester
@@ -56,7 +55,7 @@ def send_permission(store: Database, action: ActionRow, now_us: int) -> SendPerm
                 return SendPermission(aborted_reason(plan.id))
             if plans.stop_ordered(session, plan.id):
                 return SendPermission(later=f"plan {plan.id} is being paused or aborted: waiting")
-            if refused := _resumer_refusal(session, rights, plan.text, action.job_id, shared):
+            if refused := _resumer_refusal(session, rights, plan.resumed_by, action.job_id, shared):
                 return SendPermission(refused)
             recent = access.recent_actions_before_plan(session, action.requested_by, action.key)
         else:
@@ -101,16 +100,16 @@ def aborted_reason(plan: int) -> str:
     return f"plan {plan} was aborted before this step was sent"
 
 
-def _resumer_refusal(session: Session, rights: AccessRights, text: str, job_id: int, shared: bool) -> str:
-    """Why the person who resumed a running plan, by its text, may not do this step; empty if they may, or if the plan
-    has run since its start."""
-    if not text.startswith(RESUMED_BY):
+def _resumer_refusal(session: Session, rights: AccessRights, by: str, job_id: int, shared: bool) -> str:
+    """Why the person who resumed the running plan may not do this step; empty if they may, or if the plan has run
+    since its start."""
+    if not by:
         return ""
-    resumer = access.person_by_name(session, text.removeprefix(RESUMED_BY), shared)
+    resumer = access.person_by_name(session, by, shared)
     answer = rights.may(resumer, RequestKind.RESUME_PLAN, job_id)
     if isinstance(answer, AccessGranted):
         return ""
-    return f"its plan was {text}, who does not have the right: {refusal_for_other(answer.reason, resumer)}"
+    return f"its plan was resumed by {by}, who does not have the right: {refusal_for_other(answer.reason, resumer)}"
 
 
 def _approved(session: Session, rights: AccessRights, action: ActionRow, now_us: int, shared: bool) -> SendPermission:

@@ -14,7 +14,7 @@ from pathlib import Path
 from console.store.db.session import Session, SqliteAdapter
 from console.store.errors import StoreUnusable
 
-SQLITE_DIGEST = "468569dfa0bcb9db8d67326f5576ef3264bee4cd54cc03901b4d5c53693e8d86"
+SQLITE_DIGEST = "53c5ebfa01bd44d8e67e64d7c60a79fd53e16aaaf96a1f39f0f5026568eecda2"
 """The digest of a new file's objects: without it each check would have to make a new store (a test compares)."""
 _SQLITE_OBJECTS = (
     "SELECT type, name, tbl_name, sql FROM sqlite_master"
