@@ -215,6 +215,8 @@ class DraftStep:
         return f"{self.alternative}: {ALTERNATIVE_TEXT[self.alternative]}" if self.alternative else ""
 
 
+HOLD_VALUE = "protects against stale data, not against lateness"
+"""The use of a hold, which delays a start and brings none forward."""
 AWAITS_APPROVAL = "awaits approval"
 UNTIL_RESUMED = "nothing is sent until a person resumes it"
 REQUESTED = f"{AWAITS_APPROVAL}: {UNTIL_RESUMED}"

@@ -22,7 +22,7 @@ from console.control.snapshot.runs import RunKey, run_key
 from console.domain.estate import JobFacts
 from console.domain.hold import DEFAULT_HOLD, HOLD_LEAD
 from console.domain.job import Safety
-from console.domain.plan import WAIT, DraftStep
+from console.domain.plan import HOLD_VALUE, WAIT, DraftStep
 from console.forecast.finish_times import ForecastNode, NodeState, ServiceForecast
 from console.timing.formats import zoned_time
 from console.timing.schedule import comes_again_within
@@ -163,7 +163,7 @@ def _nearest_of(steps: Sequence[DraftStep], step: DraftStep, jobs: Collection[in
 
 def _hold(index: EstateIndex, step: DraftStep, due: datetime) -> DraftStep:
     at = zoned_time(due, plan_zone(index, step.job_id), index.now)
-    why = f"its schedule starts it at {at}: held shortly before that, unless its upstreams have succeeded by then"
+    why = f"{HOLD_VALUE}: its schedule starts it at {at}; held shortly before that, unless its upstreams have succeeded"
     until = instant_key((due + DEFAULT_HOLD).replace(microsecond=0))
     wait = max(timedelta(0), due - HOLD_LEAD - index.now)
     hold = _hold_step(step, Verb.HOLD, why)
