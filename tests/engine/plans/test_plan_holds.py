@@ -6,6 +6,7 @@ import getpass
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from connectors.sdk.errors import AccessRefused, NotSupported, SystemUnreachable
 from connectors.sdk.states import RunState, Verb
 from console.config.sections import ServiceSettings
 from console.control.incidents.verdict import incident_verdict
-from console.domain.ids import new_action_key, utc_minute
+from console.domain.ids import new_action_key
 from console.domain.plan import PlanDraft
 from console.domain.reason import reasons_text
 from console.domain.request import RequestKind
@@ -23,6 +24,7 @@ from console.engine.api.client import EngineClient
 from console.engine.notify.senders import SendResult
 from console.store.queries import open_queries
 from console.store.row_values import parse_reasons
+from console.timing.formats import zoned_time
 from tests.engine.holds.test_holds import Night, a_night, at, repair, started
 
 
@@ -66,7 +68,7 @@ def steps(night: Night) -> list[tuple[str, str, str]]:
 def service_day(night: Night) -> tuple[str, str]:
     """The service's status, and the reason."""
     timeliness, reasons = night.rows("SELECT timeliness, reasons FROM service_day ORDER BY business_date")[0]
-    return str(timeliness), reasons_text(parse_reasons(reasons), utc_minute)
+    return str(timeliness), reasons_text(parse_reasons(reasons), partial(zoned_time, zone="UTC", near=night.now))
 
 
 def ends(night: Night, job: str, clock: str, state: RunState, message: str = "") -> None:
