@@ -75,6 +75,7 @@ OF_JOBS = (
 
 @pytest.mark.parametrize("line", OF_JOBS)
 def test_the_end_of_a_name_that_only_one_job_has_is_enough(bench: Bench, line: str) -> None:
+    typed(bench, line.format("load_orders"))  # either name finds done what it does
     short, full = typed(bench, line.format("load_orders")), typed(bench, line.format("fake/db07:load_orders"))
     assert (full.code, full.err.replace("fake/db07:", "")) == (short.code, short.err.replace("fake/db07:", ""))
     assert "not found" not in short.err
