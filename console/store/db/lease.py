@@ -79,27 +79,19 @@ def stuck_text(path: Path | None, holder: str = "", since: datetime | None = Non
 
 
 def living_holder(path: Path | None, holder: str, since: datetime | None) -> int | None:
-    """The process of `holder` if it is an engine that lives on this machine and works on the store with this file
-    (None: on PostgreSQL). One started after the lease only has the same number; the lease in a copy of a file is of the
-    engine of the other one."""
+    """The process of `holder` if it lives on this machine and works on the store with this file (None: on PostgreSQL).
+    One started after the lease only has the same number; the lease in a copy of a file is of the engine of the other
+    one."""
     pid = local_pid(holder)
     if pid is None or since is None or not is_alive(pid) or (path is not None and _noted_text(path) != holder):
         return None
-    return pid if _is_engine(pid) and _process_started(pid) <= since.timestamp() + CLOCK_SLACK_SECONDS else None
+    return pid if _process_started(pid) <= since.timestamp() + CLOCK_SLACK_SECONDS else None
 
 
 def is_of_other_file(path: Path | None, holder: str) -> bool:
     """True if the note beside the store names `holder` as the engine of another file: both were copied along."""
     noted, file = ("", "") if path is None else _note(path)
     return path is not None and bool(holder) and noted == holder and file != _identity(path)
-
-
-def _is_engine(pid: int) -> bool:
-    """True for the process of a command "headway … engine …"."""
-    try:
-        return b"engine" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
 
 
 def note_engine(path: Path | None, holder: str) -> None:

@@ -220,23 +220,13 @@ def test_the_engine_that_still_works_on_a_replaced_file_is_the_one_to_stop(
     assert Exit.NO_ENGINE == main(["--store", str(path), "engine", "stop"])
 
 
-@pytest.mark.parametrize("names_its_file", [True, False])
-def test_a_note_of_a_process_that_is_no_engine_or_that_names_no_file_ends_nothing(
-    tmp_path: Path, other: subprocess.Popen[bytes], names_its_file: bool
-) -> None:
-    command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with subprocess.Popen(command) as stranger:
-        process = stranger if names_its_file else other
-        url = held_by(tmp_path, own_holder(process))
-        if not names_its_file:
-            engine_note(Path(url)).write_text(f"{own_holder(process)}\n")
-        lapsed(url)
-        try:
-            assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
-            assert "" == engine_at_work(Path(url))
-            assert process.poll() is None
-        finally:
-            stranger.kill()
+def test_a_note_that_names_no_file_ends_nothing(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    url = held_by(tmp_path, own_holder(other))
+    engine_note(Path(url)).write_text(f"{own_holder(other)}\n")
+    lapsed(url)
+    assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
+    assert "" == engine_at_work(Path(url))
+    assert other.poll() is None
 
 
 def test_a_copied_folder_does_not_show_the_engine_of_the_original_as_its_own(
