@@ -99,8 +99,7 @@ def affected_services(context: AlertContext, subject: AlertSubject, route: str) 
 
 def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDecision) -> Iterator[RouteRequest]:
     """Routes of each job to fix, and of the affected services or those that a finding's job feeds. If such a job
-    names no route, and of what an outage missed, whose incident has notified it, the default route, and without one the
-    services' routes, get the technical text."""
+    names no route, the default route, and without one the services' routes, get the technical text."""
     modes, affected = estate.modes, {service.service for service in decision.services} or set(match.feeds)
     services = [service for service in estate.services if service.name in affected]
     roots, default = [estate.jobs[job_id] for job_id in match.group.job_ids_to_fix()], estate.settings.default_route
@@ -112,8 +111,7 @@ def _route_requests(estate: Estate, match: IncidentMatch, decision: IncidentDeci
         forced = TECHNICAL if not affected else ""
         for route in job.notify:
             yield RouteRequest(route, _style(estate, route, forced), modes.system_is_live(job.system))
-    was_target = match.incident is not None and match.incident.root_target_id is not None
-    is_unnamed = was_target or not roots or not all(job.notify for job in roots)
+    is_unnamed = not roots or not all(job.notify for job in roots)
     if is_unnamed:
         yield from (RouteRequest(route, TECHNICAL, any_live) for route in default)
     for service in services:

@@ -332,7 +332,7 @@ class _Demand:
         grace_ends = [self._pools.put_off(job, grace_end(self._estate, job, due.at, due.business_date)) for due in dues]
         verdicts = (
             _held_verdict(job, due, held)
-            or _verdict(estate, ours.as_ours(job), due, put_off, existing.get(due.key), now, ours)
+            or _verdict(estate, ours.as_ours(job), due, put_off, _as_proved(target, existing.get(due.key)), now, ours)
             for due, put_off in zip(dues, grace_ends, strict=True)
             for held in [ours.of(due.at, due.key, now)]
         )
@@ -446,18 +446,16 @@ def _verdict(
     job: JobFacts,
     due: _Due,
     put_off: GraceEnd,
-    known: RunFacts | None,
+    target: TargetFacts | None,
     now: datetime,
     ours: JobHolds,
 ) -> ExpectedRun:
-    """`known`: the stored run of that start, if any."""
-    target = _as_proved(estate.targets.get(job.target_id), known)
     state, evidence, reason = RunState.PLANNED, RunEvidence.INFERRED, put_off.text
     seen_until = target.seen_until if target is not None else None
     if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
         why = f"; {put_off.text}" if put_off.text else ""
         missed = _missed_text(job, put_off.at, ours.overdue, due.at)
-        if (outage := outage_during(estate, job, due.at, put_off.at, known.id if known is not None else 0)) is not None:
+        if (outage := outage_during(estate, job, due.at, put_off.at)) is not None:
             lost_target, since = outage
             out_of_reach = f"{lost_target.system}/{lost_target.name} was out of reach"
             why += f"; {out_of_reach} since {zoned_time(since, job.zone, due.at)}"

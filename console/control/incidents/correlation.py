@@ -22,11 +22,11 @@ from connectors.sdk.states import RunEvidence, RunState
 from console.control.detection.rule_input import run_for_finding
 from console.control.detection.rules import current_findings
 from console.control.incidents.repair import repair_length, requested_repair
-from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below, unfinished_runs_on
+from console.control.incidents.root_cause import RootCause, runs_on_target, stale_below
 from console.control.snapshot.checks import ENOUGH
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import endpoint_key
-from console.control.snapshot.runs import CLOCK_SKEW, has_started, red_since, run_time
+from console.control.snapshot.runs import CLOCK_SKEW, red_since, run_time
 from console.domain.estate import IncidentFacts, PlanFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule, Finding, FindingSeverity
 from console.domain.incident import GREEN_AGAIN, LATER_RUN_GOOD, FailureError
@@ -351,9 +351,8 @@ def _known_run_ids(incident: IncidentFacts) -> frozenset[int]:
 
 def _same_cause(index: EstateIndex, incident: IncidentFacts, groups: Sequence[RootCause]) -> int | None:
     """Position of the group with the incident's own root, else of the one in which its root is a symptom."""
-    own = next((place for place, group in enumerate(groups) if group.incident_id == incident.id), None)
-    if incident.shared or own is not None:
-        return own
+    if incident.shared:
+        return next((place for place, group in enumerate(groups) if group.incident_id == incident.id), None)
     root_target = index.estate.targets.get(incident.root_target_id or 0)
     for place, group in enumerate(groups):
         if incident.id in group.explains:
@@ -404,12 +403,12 @@ def _explained_by(index: EstateIndex, incident: IncidentFacts, groups: Mapping[i
 
 
 def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) -> IncidentMatch:
-    if incident.root_target_id is not None and incident.root_job_id is None:
+    if incident.root_target_id is not None:
         target = index.estate.targets.get(incident.root_target_id or 0)
         match = IncidentMatch(incident, RootCause(incident.business_date, incident.failed_since, None, target))
         if target is None:
             match.close_reason = UNWATCHED
-        elif target.failing_since is None and not _overdue(index, incident, target):
+        elif target.failing_since is None:
             match.close_reason, match.recovered = "it works again", True
             match.superseded = _superseded_unseen(index, incident, target)
         return match
@@ -435,13 +434,6 @@ def _going_on(index: EstateIndex, incident: IncidentFacts, red: list[RunFacts]) 
             if repairs := {requested_repair(index, run, is_verified=True) for run in symptoms} - {""}:
                 match.close_reason += f"; affected runs {', '.join(sorted(repairs))}"
     return match
-
-
-def _overdue(index: EstateIndex, incident: IncidentFacts, target: TargetFacts) -> bool:
-    """True while a run that was due during the outage is neither seen to start nor missed, within its grace."""
-    members = (run for run in unfinished_runs_on(index, target.id) if run.id in incident.member_run_ids)
-    waiting = (run for run in members if not has_started(run) and run.state is RunState.PLANNED)
-    return any(index.now < run_time(run) + index.job(run.job_id).grace for run in waiting)
 
 
 def _superseded_unseen(index: EstateIndex, incident: IncidentFacts, target: TargetFacts) -> list[RunFacts]:

@@ -53,7 +53,7 @@ from console.control.incidents.titles import (
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS, endpoint_key
-from console.control.snapshot.runs import RunKey, red_since, run_key, run_time, success_spans
+from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
@@ -62,7 +62,7 @@ from console.domain.decision import (
     RunComparison,
     ServiceDayVerdict,
 )
-from console.domain.estate import IncidentFacts, RunFacts
+from console.domain.estate import IncidentFacts, RunFacts, TargetFacts
 from console.domain.finding import DetectionRule
 from console.domain.ids import incident_name
 from console.domain.incident import FailureError
@@ -228,7 +228,7 @@ def decide_incident(
         root_job_id=root.job_id if root else None,
         root_run_id=(current.id or None) if current else None,
         root_period_key=root.period_key if root else "",
-        root_target_id=_root_target_id(match),
+        root_target_id=match.group.target.id if match.group.target else None,
         business_date=match.group.business_date,
         reason=reason,
         owner=owner,
@@ -348,13 +348,6 @@ def _last_success(index: EstateIndex, run: RunFacts) -> datetime | None:
     since = red_since(run)
     spans = chain.from_iterable(map(success_spans, index.runs.get(run.job_id, ())))
     return max((ended for _, ended in spans if ended <= since), default=None)
-
-
-def _root_target_id(match: IncidentMatch) -> int | None:
-    """The target that is its cause, also once that works again and what it missed is the cause."""
-    if match.group.target is not None:
-        return match.group.target.id
-    return match.incident.root_target_id if match.incident is not None else None
 
 
 def _cause_kind(match: IncidentMatch) -> str:
@@ -521,10 +514,10 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
         ("closing", match.closing),
         ("awaited", awaited_inputs(index, root) if root is not None and not match.close_reason else []),
     ]
-    if target is not None and target.failing_since is not None and not match.close_reason:
+    if target is not None and not match.close_reason:
         roles += [("threatened", unfinished_runs_on(index, known.id)) for known in match.group.targets]
-    elif match.incident is not None and match.incident.root_target_id is not None:
-        roles.append(("threatened", _lost_starts(index, match.incident)))
+    elif target is not None and match.incident is not None:
+        roles.append(("threatened", _starts_lost_beside(index, match.incident, target)))
     members: dict[RunKey, MemberVerdict] = {}
     for role, runs in roles:
         for run in runs:
@@ -542,18 +535,16 @@ def _roles(index: EstateIndex, match: IncidentMatch) -> Sequence[MemberVerdict]:
     return list(members.values())
 
 
-def _lost_starts(index: EstateIndex, incident: IncidentFacts) -> list[RunFacts]:
-    """Members on its targets that have not been seen to start or were lost. They stay members of the incident of an
-    ended outage: that they were due during it is known by it alone (`reachability.outage_during`)."""
-    target = index.estate.targets.get(incident.root_target_id or 0)
+def _starts_lost_beside(index: EstateIndex, incident: IncidentFacts, target: TargetFacts) -> list[RunFacts]:
+    """Members on other targets at its endpoint that have not been seen to start or were lost. They stay members of the
+    closed incident: that their targets did not answer is known by it alone (`reachability.outage_during`)."""
     runs = filter(None, map(index.run_by_id, sorted(incident.member_run_ids)))
     return [
         run
         for run in runs
-        if run.state in (RunState.PLANNED, RunState.MISSED, RunState.LOST) and run_time(run) <= index.now
-        if target is not None
+        if run.state in (RunState.PLANNED, RunState.MISSED, RunState.LOST)
         if (known := index.estate.targets.get(index.job(run.job_id).target_id)) is not None
-        if endpoint_key(known) == endpoint_key(target)
+        if known.id != target.id and endpoint_key(known) == endpoint_key(target)
     ]
 
 

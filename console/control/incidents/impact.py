@@ -8,19 +8,19 @@ the last late one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from connectors.sdk.states import STOPPED, RunState
+from connectors.sdk.states import RunState
 from console.control.incidents.correlation import IncidentMatch, ServiceDayKey, causes_from_findings, match_incidents
-from console.control.incidents.root_cause import is_lost_out_of_reach, next_starts, root_causes
+from console.control.incidents.root_cause import is_lost_out_of_reach, root_causes
 from console.control.services.delivery import delivered_at, pending_checks
 from console.control.services.status import RepairBudget, unobserved_on
 from console.control.snapshot.deadlines import start_before
 from console.control.snapshot.downstream import bad_inputs
 from console.control.snapshot.estate_index import EstateIndex
-from console.control.snapshot.runs import run_key, run_time
+from console.control.snapshot.runs import has_started, run_key, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts
 from console.domain.job import Safety
 from console.domain.reason import NativeStart, StartEffect
@@ -144,7 +144,7 @@ def closing_runs(index: EstateIndex, match: IncidentMatch, limits: Iterable[date
         return []
     unrepaired = [run for run in match.broken() if index.is_red_now(run) or index.is_stale(run)]
     latest = {run.job_id: run for run in unrepaired}
-    starts = {job_id: next_starts(index, latest[job_id]) for job_id in index.graph.ordered(latest)}
+    starts = {job_id: _next_starts(index, latest[job_id]) for job_id in index.graph.ordered(latest)}
     first = [known[0] for known in starts.values() if known]
     if len(first) < len(starts) or first != sorted(first, key=run_time):
         return []
@@ -153,6 +153,14 @@ def closing_runs(index: EstateIndex, match: IncidentMatch, limits: Iterable[date
     limit = min(limits, default=_NEVER)
     is_in_time = limit == _NEVER or all(len(known) > 1 and run_time(known[1]) < limit for known in starts.values())
     return first if is_in_time else []
+
+
+def _next_starts(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
+    """Of its job on its business date, by the clock; none while a later run has begun."""
+    later = [known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run)]
+    if any(known.state.is_open and has_started(known) for known in later):
+        return []
+    return [known for known in later if known.state is RunState.PLANNED and run_time(known) > index.now]
 
 
 def _starts_well(index: EstateIndex, run: RunFacts, unrepaired: Sequence[RunFacts]) -> bool:
@@ -197,8 +205,8 @@ def affected_days(
     if match.close_reason:
         return {}
     affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
-    if match.group.target is not None and match.group.target.failing_since is not None:
-        affected = _hit_by_targets(index, match, days)
+    if match.group.target is not None:
+        affected = _hit_by_targets(index, {target.id for target in match.group.targets}, days)
     if match.group.check:
         return {day.key: (day, []) for day in days if _is_hit_by_check(index, match, day)}
     if awaited := match.group.awaits or match.awaits:
@@ -220,13 +228,10 @@ def affected_days(
 
 
 def _hit_by_targets(
-    index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]
+    index: EstateIndex, target_ids: Set[int], days: Sequence[ServiceForecast]
 ) -> dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]]:
     """For each service the last day past its deadline, if it is not delivered and needs a job on the targets, and the
-    first open day that needs one now or soon. A job that failed on a target whose scheduler starts nothing waits for
-    its own repair."""
-    stopped = {target.id: target.error_kind == STOPPED for target in match.group.targets}
-    broken = {run_key(run) for run in match.broken()}
+    first open day that needs one now or soon."""
     affected: dict[ServiceDayKey, tuple[ServiceForecast, list[ForecastNode]]] = {}
     late = {day.service.name: day for day in days if day.deadline < index.now}
     seen: set[str] = set()
@@ -234,14 +239,7 @@ def _hit_by_targets(
         is_late = late.get(day.service.name) is day
         if not is_late and (day.service.name in seen or day.deadline < index.now):
             continue
-        nodes = [
-            node
-            for node in day.unfinished()
-            if (is_stopped := stopped.get(index.job(node.job_id).target_id)) is not None
-            if not is_stopped
-            or node.how is not NodeState.RERUN
-            or (node.run is not None and run_key(node.run) in broken)
-        ]
+        nodes = [node for node in day.unfinished() if index.job(node.job_id).target_id in target_ids]
         if is_late:
             if nodes and delivered_at(index, day) is None and not unobserved_on(index, day):
                 affected[day.key] = (day, nodes)

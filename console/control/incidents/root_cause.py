@@ -2,9 +2,8 @@
 
 A red run is a symptom of another if that one is upstream on the same business date and was due or started before the
 symptom was red: its first run that failed with the same error as its latest. A failed task is reported with its DAG.
-Runs that turned red on an unreachable target, or downstream of its missing runs, belong to the target; on one whose
-scheduler starts nothing the missed starts alone: a failed run has a cause of its own. Unreachable targets with one
-endpoint are one cause. Starts that they missed stay the cause of their incident when they work again.
+Runs that turned red on an unreachable target, or downstream of its missing runs, belong to the target. Unreachable
+targets with one endpoint are one cause.
 
 Failing target: it answers, its jobs name no common cause, and nearly all fail at once. Conservative: at least five of
 its jobs turned red close together, they are most of the runs that ended there in that time, and next to nothing was
@@ -17,12 +16,12 @@ with another. Only recognized and named messages are signatures, so "exit 1" or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 
-from connectors.sdk.states import STOPPED, RunState
+from connectors.sdk.states import RunState
 from console.control.snapshot.downstream import JobDate, affected_below, read_bad_input
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.failing_targets import BURST_JOBS, MOST
@@ -36,7 +35,7 @@ from console.control.snapshot.failures import (
     target_label,
 )
 from console.control.snapshot.reachability import endpoint_key, outage_during
-from console.control.snapshot.runs import RunKey, has_started, red_since, run_key, run_time
+from console.control.snapshot.runs import red_since, run_time
 from console.domain.estate import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from console.domain.finding import Finding
 from console.domain.incident import FailureError
@@ -78,7 +77,7 @@ class RootCause:
     lost_by: int | None = None
     """Job that loses the time of such days; None if none is clearly the cause."""
     incident_id: int | None = None
-    """Open incident of a shared root, or of the outage in which its runs were missed."""
+    """Open incident of a shared root."""
     explains: tuple[int, ...] = ()
     """Open incidents about lost service days that this cause explains."""
     beside: tuple[TargetFacts, ...] = ()
@@ -261,7 +260,7 @@ def is_lost_out_of_reach(index: EstateIndex, run: RunFacts) -> bool:
     """True for a start missed, or a run lost, while its target was out of reach: not an error of the job."""
     if run.state not in (RunState.MISSED, RunState.LOST):
         return False
-    return outage_during(index.estate, index.job(run.job_id), red_since(run), index.now, run.id) is not None
+    return outage_during(index.estate, index.job(run.job_id), red_since(run), index.now) is not None
 
 
 def _roots(index: EstateIndex, red: Mapping[date, dict[int, list[RunFacts]]]) -> list[RootCause]:
@@ -309,84 +308,22 @@ def _without_explained(
     """Red jobs of one date without those that an unreachable target explains: they go to its group."""
     remaining = dict(jobs)
     for group in sick:
-        explained = _explained(index, group, remaining)
-        group.red.extend(run for runs in remaining.values() for run in runs if run_key(run) in explained)
-        rest = ((job_id, [run for run in runs if run_key(run) not in explained]) for job_id, runs in remaining.items())
-        remaining = {job_id: runs for job_id, runs in rest if runs}
+        for job_id in _explained(index, group, remaining):
+            group.red.extend(remaining.pop(job_id))
     return remaining
 
 
-def _explained(index: EstateIndex, group: RootCause, jobs: dict[int, list[RunFacts]]) -> set[RunKey]:
-    """The runs that turned red on its targets since they fail, and downstream of what did not run there."""
+def _explained(index: EstateIndex, group: RootCause, jobs: dict[int, list[RunFacts]]) -> list[int]:
     dates = {runs[0].business_date for runs in jobs.values()}
-    explained = set[RunKey]()
+    explained = dict[int, None]()
     for target in group.targets:
-        since, lost = target.failing_since or group.since, _lost_in_outage(index, target)
-        on_target = {
-            job_id: [run for run in runs if run.id in lost or (red_since(run) >= since and _is_missed(run, target))]
-            for job_id, runs in jobs.items()
-            if index.job(job_id).target_id == target.id
-        }
         waiting = {run.job_id for run in unfinished_runs_on(index, target.id) if run.business_date in dates}
-        waiting |= {job_id for job_id, runs in on_target.items() if runs}
         downstream = set().union(*(index.graph.descendants(unfinished) for unfinished in waiting))
-        below = [runs for job_id, runs in jobs.items() if job_id in downstream]
-        explained |= {run_key(run) for runs in on_target.values() for run in runs}
-        explained |= {run_key(run) for runs in below for run in runs if max(map(red_since, runs)) >= since}
-    return explained
-
-
-def _is_missed(run: RunFacts, target: TargetFacts) -> bool:
-    """True for a run that the outage of its target can have turned red: where its scheduler starts nothing, a start
-    that did not come."""
-    return target.error_kind != STOPPED or run.state is RunState.MISSED
-
-
-def _lost_in_outage(index: EstateIndex, target: TargetFacts) -> frozenset[int]:
-    """Ids of the red runs that were missed or lost while the target was down, by the members of its open incident."""
-    members = (known.member_run_ids for known in index.estate.incidents if known.root_target_id == target.id)
-    runs = (index.run_by_id(run_id) for run_id in frozenset[int]().union(*members))
-    return frozenset(
-        run.id
-        for run in runs
-        if run is not None and run.state in (RunState.MISSED, RunState.LOST) and index.is_red_now(run)
-        if endpoint_key(target) == endpoint_key(index.estate.targets[index.job(run.job_id).target_id])
-    )
-
-
-def _join_lost_starts(index: EstateIndex, groups: Sequence[RootCause]) -> list[RootCause]:
-    """The groups, with the starts that an ended outage left undone as one cause, that of its incident. Its root is the
-    first run, upstreams first, whose job does not start again on its business date."""
-    remaining = list(groups)
-    down = {target.id for group in groups for target in group.targets}
-    for incident in index.estate.incidents:
-        target = index.estate.targets.get(incident.root_target_id or 0)
-        lost = _lost_in_outage(index, target) if target is not None and target.id not in down else frozenset()
-        lost_groups = [group for group in remaining if group.root is not None and _is_left_by(group, lost)]
-        if not lost_groups:
-            continue
-        roots = {group.root.job_id: group.root for group in lost_groups if group.root is not None}
-        ordered = [roots[job_id] for job_id in index.graph.ordered(roots)]
-        root = next((run for run in ordered if not next_starts(index, run)), ordered[0])
-        red = [run for group in lost_groups for run in group.red]
-        since = min(group.since for group in lost_groups)
-        remaining = [group for group in remaining if group not in lost_groups]
-        remaining.append(RootCause(root.business_date, since, root, None, red, incident_id=incident.id))
-    return remaining
-
-
-def _is_left_by(group: RootCause, lost: Set[int]) -> bool:
-    """True if nothing but lost runs of its root's job are red: one that failed has a cause of its own."""
-    root = group.root
-    return root is not None and all(run.id in lost for run in group.red if run.job_id == root.job_id)
-
-
-def next_starts(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
-    """Of its job on its business date, by the clock; none while a later run has begun."""
-    later = [known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run)]
-    if any(known.state.is_open and has_started(known) for known in later):
-        return []
-    return [known for known in later if known.state is RunState.PLANNED and run_time(known) > index.now]
+        for job_id, runs in jobs.items():
+            is_below = index.job(job_id).target_id == target.id or job_id in downstream
+            if is_below and max(map(red_since, runs)) >= (target.failing_since or group.since):
+                explained[job_id] = None
+    return list(explained)
 
 
 def _name(index: EstateIndex, group: RootCause) -> str:
@@ -446,8 +383,7 @@ def _red(runs: Sequence[RunFacts]) -> int:
 
 def root_causes(index: EstateIndex) -> list[RootCause]:
     """All root causes of red runs, oldest first."""
-    groups = _join_lost_starts(index, merge_shared_roots(index, upstream_causes(index)))
-    return sorted(groups, key=lambda group: group.since)
+    return sorted(merge_shared_roots(index, upstream_causes(index)), key=lambda group: group.since)
 
 
 def merge_shared_roots(index: EstateIndex, groups: Sequence[RootCause]) -> list[RootCause]:

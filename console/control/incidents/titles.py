@@ -94,8 +94,7 @@ def incident_title(index: EstateIndex, match: IncidentMatch, zone: str) -> str:
         return f"{name} {_FAILED[RunState(failure.state)]}{f': {why}' if (why := _exit_text(failure)) else ''}"
     if match.incident is None:
         return name
-    is_past = match.close_reason or target is not None
-    return (_past_title(match.incident, name) if is_past else match.incident.title) or name
+    return (_past_title(match.incident, name) if match.close_reason else match.incident.title) or name
 
 
 _PAST = (

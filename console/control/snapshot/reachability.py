@@ -62,12 +62,11 @@ def endpoint_key(target: TargetFacts) -> str | int:
 
 
 def outage_during(
-    estate: Estate, job: JobFacts, since: datetime, until: datetime, run_id: int
+    estate: Estate, job: JobFacts, since: datetime, until: datetime
 ) -> tuple[TargetFacts, datetime] | None:
     """The target that was out of reach at some time between these instants, and since when, by the open and recently
     closed incidents; None without one. The job's own target, or another at its endpoint whose incident has the job as a
-    member: the outage of another target alone does not affect it. `run_id`: the missed or lost run; while the
-    incident is open and its target works again, only its members count."""
+    member: the outage of another target alone does not affect it."""
     target, targets = estate.targets.get(job.target_id), estate.targets
     during = [
         (known, outage.failed_since)
@@ -76,6 +75,5 @@ def outage_during(
         if target is not None and endpoint_key(known) == endpoint_key(target)
         if known.id == target.id or job.id in outage.member_job_ids
         if outage.failed_since <= until and (outage.closed_at is None or since <= outage.closed_at)
-        if outage.closed_at is not None or known.failing_since is not None or run_id in outage.member_run_ids
     ]
     return min(during, key=lambda outage: outage[1], default=None)

@@ -137,7 +137,6 @@ def test_routes_notified_before_a_maintenance_are_notified_of_the_end_within_it(
     night.estate = replace(night.estate, declared=until_four())
     assert () == night.evaluate("03:20").incidents[0].notices
     night.target(1, last_ok_at=at("03:45"), failing_since=None, error="", error_kind="", seen_until=at("03:45"))
-    night.run(EXTRACT, "03:10", RunState.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:12"))
     assert [AlertKind.RECOVERED] == [notice.kind for notice in night.evaluate("03:45").incidents[0].notices]
 
 
