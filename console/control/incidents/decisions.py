@@ -53,7 +53,7 @@ from console.control.incidents.titles import (
 from console.control.services.status import Threat, late_holds, whole_second
 from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.reachability import NO_STATUS_REASONS, endpoint_key
-from console.control.snapshot.runs import RunKey, red_since, run_key, success_spans
+from console.control.snapshot.runs import RunKey, red_since, run_key, run_time, success_spans
 from console.domain.decision import (
     AffectedServiceVerdict,
     IncidentDecision,
