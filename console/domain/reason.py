@@ -319,14 +319,15 @@ class StartEffect(StrEnum):
 
     LAST_IN_TIME = "last_in_time"
     NEVER_RERUN = "never_rerun"
-    READS_STALE = "reads_stale"
+    """Its job must read fixed data."""
+    RERUN_AFTER = "rerun_after"
     """Its job can be rerun in time, or that is unknown."""
 
 
 _EFFECTS = {
     StartEffect.LAST_IN_TIME: "last start in time",
     StartEffect.NEVER_RERUN: "must read fixed data, never rerun",
-    StartEffect.READS_STALE: "reads stale data unless fixed before, then rerun",
+    StartEffect.RERUN_AFTER: "reads stale data unless fixed before, then rerun",
 }
 
 
@@ -340,10 +341,12 @@ class NativeStart(Reason):
     effect: StartEffect
     is_last: bool = False
     """True if it is the last in time of several: its job starts before it, too."""
+    reads_stale: bool = False
+    """True if it reads stale data unless the cause is fixed before, and nothing after it limits the repair."""
 
     @property
     def consequence(self) -> str:
-        last = self.is_last and self.effect is StartEffect.READS_STALE
+        last = self.is_last and self.effect is StartEffect.RERUN_AFTER
         return f"{_EFFECTS[StartEffect.LAST_IN_TIME]}: {_EFFECTS[self.effect]}" if last else _EFFECTS[self.effect]
 
 
@@ -405,8 +408,8 @@ def reason_lines(reasons: Sequence[Reason], clock: Clock) -> list[str]:
 
 
 def stale_starts(reasons: Iterable[Reason]) -> list[NativeStart]:
-    """The native starts that read stale data unless the cause is fixed before."""
-    return [start for start in reasons if isinstance(start, NativeStart) and start.effect is StartEffect.READS_STALE]
+    """The native starts that read stale data unless the cause is fixed before, and that no act-by allows for."""
+    return [start for start in reasons if isinstance(start, NativeStart) and start.reads_stale]
 
 
 def reason_document(reason: Reason) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def _breached(night: Night) -> None:
 
 def _without_durations(night: Night) -> None:
     """No act-by is known; a job downstream starts at 04:30."""
-    start = NativeStart("load_orders", at("04:30"), StartEffect.READS_STALE)  # fmt: skip
+    start = NativeStart("load_orders", at("04:30"), StartEffect.RERUN_AFTER, reads_stale=True)  # fmt: skip
     reasons = (LateBecause(("hosts/extract_orders: restart before 04:30 CET",)), start)
     changes: dict[str, Any] = {"act_by": None, "green_by": None, "expected": None, "p_late": None, "reasons": reasons}
     for place in (0, 1):

@@ -608,11 +608,14 @@ class LastNotification:
     """Until when the restart saves each service, as the route was notified of it."""
     repaired: bool = False
     """Its plan has repaired the cause, and goes on with all services safe."""
+    heals: bool = False
+    """No repair was asked for yet: its next starts close it."""
 
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)
         act_bys = [(name, business_date.isoformat(), at.isoformat()) for name, business_date, at in self.act_bys]
-        optional = [sorted(self.in_shadow), self.quiet, self.errors, self.failures, self.causes, act_bys, self.repaired]
+        known = [self.errors, self.failures, self.causes, act_bys, self.repaired, self.heals]
+        optional = [sorted(self.in_shadow), self.quiet, *known]
         while optional and not optional[-1]:
             optional.pop()
         return json.dumps([self.root, days, self.closed, *optional], separators=(",", ":"))
@@ -620,7 +623,13 @@ class LastNotification:
     def news(self) -> LastNotification:
         """The content without routes in shadow, known failures and act-bys: they alone cause no notification."""
         return LastNotification(
-            self.root, self.services, self.closed, errors=self.errors, causes=self.causes, repaired=self.repaired
+            self.root,
+            self.services,
+            self.closed,
+            errors=self.errors,
+            causes=self.causes,
+            repaired=self.repaired,
+            heals=self.heals,
         )
 
     def new_errors(self, before: LastNotification) -> list[JobErrors]:
@@ -644,9 +653,9 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
     """Reads the result of `LastNotification.text`. Raises ValueError or TypeError for anything else."""
     root, days, closed, *rest = json.loads(fingerprint)
     notified = frozenset((name, date.fromisoformat(business_date)) for name, business_date in days)
-    optional: list[Any] = [[], "", [], [], [], [], False]
+    optional: list[Any] = [[], "", [], [], [], [], False, False]
     optional[: len(rest)] = rest
-    shadow, quiet, errors, failures, causes, act_bys, repaired = optional
+    shadow, quiet, errors, failures, causes, act_bys, repaired, heals = optional
     return LastNotification(
         root,
         notified,
@@ -661,4 +670,5 @@ def parse_last_notification(fingerprint: str) -> LastNotification:
             for name, business_date, at in act_bys
         ),
         bool(repaired),
+        bool(heals),
     )

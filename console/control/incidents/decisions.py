@@ -31,7 +31,7 @@ from console.control.incidents.correlation import (
     last_notification_of,
     parse_last_notification,
 )
-from console.control.incidents.impact import RepairBudgets, tightest_budget
+from console.control.incidents.impact import RepairBudgets, runs_again, tightest_budget
 from console.control.incidents.root_cause import (
     has_own_error,
     is_lost_out_of_reach,
@@ -201,7 +201,14 @@ def decide_incident(
     is_broken = any(index.is_red_now(run) or index.is_stale(run) for run in match.broken())
     is_saved |= before is not None and before.repaired and not match.close_reason and not is_broken
     content = LastNotification(
-        cause, notified, bool(match.close_reason), errors=errors, failures=failures, causes=causes, repaired=is_saved
+        cause,
+        notified,
+        bool(match.close_reason),
+        errors=errors,
+        failures=failures,
+        causes=causes,
+        repaired=is_saved,
+        heals=_heals(index, match, before),
     )
     root, zone = match.group.root, _zone(index, services)
     current = match.to_repair
@@ -272,6 +279,13 @@ def _further_causes(
     return (*known, name) if has_moved and name not in (root, *known) and len(known) < MAX_ERRORS else known
 
 
+def _heals(index: EstateIndex, match: IncidentMatch, before: LastNotification | None) -> bool:
+    """True while its next starts close it, or run; once one did not help, a repair is asked for until its end."""
+    if before is None or match.reopened:
+        return bool(match.closing)
+    return before.heals and (bool(match.closing) or runs_again(index, match))
+
+
 def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | None, now: LastNotification) -> str:
     if before is None:
         return ""
@@ -281,6 +295,8 @@ def _end_of_acknowledgement(match: IncidentMatch, before: LastNotification | Non
         return "reopened"
     if before.repaired and not now.repaired:
         return "red again after its repair"
+    if before.heals and not now.heals:
+        return "its next start did not repair it"
     return ", ".join(_news_of_cause(before, now, {_ANOTHER_AFTER_SUCCESS: _FAILURE_TEXTS[_ANOTHER_AFTER_SUCCESS]}))
 
 

@@ -101,7 +101,7 @@ class RepairBudgets:
         job = self._index.job(node.job_id)
         starts_at = node.starts_at if node.how is NodeState.CLOCK and not native else None
         if own.at is None or takes is None:
-            start = self._start(job, starts_at, StartEffect.READS_STALE) if starts_at is not None else own.start
+            start = self._start(job, starts_at, StartEffect.RERUN_AFTER) if starts_at is not None else own.start
             return _Limit(None, False, node.job_id, start)
         start_by = own.at - takes
         rerun_by = start_by - job.start_within
@@ -110,14 +110,15 @@ class RepairBudgets:
             return _Limit(rerun_by if is_rerun else start_by, True, node.job_id)
         earliest = max(starts_at, self._index.now)
         if job.rerun is not Safety.NEVER and earliest + takes <= rerun_by:
-            return _Limit(rerun_by, True, node.job_id, self._start(job, starts_at, StartEffect.READS_STALE))
+            return _Limit(rerun_by, True, node.job_id, self._start(job, starts_at, StartEffect.RERUN_AFTER))
         return _Limit(min(earliest, start_by), True, node.job_id, self._start(job, starts_at, StartEffect.LAST_IN_TIME))
 
     def _start(self, job: JobFacts, starts_at: datetime, effect: StartEffect) -> NativeStart:
+        reads_stale = effect is StartEffect.RERUN_AFTER
         if job.rerun is Safety.NEVER:
             effect = StartEffect.NEVER_RERUN
         is_last = start_before(job, starts_at, self._index.now) is not None
-        return NativeStart(clean_line(job.native_id), starts_at, effect, is_last)
+        return NativeStart(clean_line(job.native_id), starts_at, effect, is_last, reads_stale)
 
 
 def reruns_after(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:
@@ -142,7 +143,7 @@ def closing_runs(index: EstateIndex, match: IncidentMatch, limits: Iterable[date
     is_down = target is not None and target.failing_since is not None
     if match.close_reason or match.is_repaired or group.rule or group.check or is_down:
         return []
-    unrepaired = [run for run in match.broken() if index.is_red_now(run) or index.is_stale(run)]
+    unrepaired = _unrepaired(index, match)
     latest = {run.job_id: run for run in unrepaired}
     starts = {job_id: _next_starts(index, latest[job_id]) for job_id in index.graph.ordered(latest)}
     first = [known[0] for known in starts.values() if known]
@@ -155,22 +156,40 @@ def closing_runs(index: EstateIndex, match: IncidentMatch, limits: Iterable[date
     return first if is_in_time else []
 
 
+def runs_again(index: EstateIndex, match: IncidentMatch) -> bool:
+    """True if each of its jobs that is left to repair has begun again."""
+    return all(any(map(_is_under_way, _later(index, run))) for run in _unrepaired(index, match))
+
+
+def _unrepaired(index: EstateIndex, match: IncidentMatch) -> list[RunFacts]:
+    return [run for run in match.broken() if index.is_red_now(run) or index.is_stale(run)]
+
+
+def _later(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
+    """The later runs of its job on its business date."""
+    return [known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run)]
+
+
+def _is_under_way(run: RunFacts) -> bool:
+    return run.state.is_open and has_started(run)
+
+
 def _next_starts(index: EstateIndex, run: RunFacts) -> list[RunFacts]:
-    """Of its job on its business date, by the clock; none while a later run has begun."""
-    later = [known for known in index.of_day(run.job_id, run.business_date) if run_time(known) > run_time(run)]
-    if any(known.state.is_open and has_started(known) for known in later):
+    """The next starts of its job on its business date, by the clock, from the one that may still come in its grace
+    period; none while a later run has begun."""
+    later, due_after = _later(index, run), index.now - index.job(run.job_id).grace
+    if any(map(_is_under_way, later)):
         return []
-    return [known for known in later if known.state is RunState.PLANNED and run_time(known) > index.now]
+    return [known for known in later if known.state is RunState.PLANNED and run_time(known) > due_after]
 
 
 def _starts_well(index: EstateIndex, run: RunFacts, unrepaired: Sequence[RunFacts]) -> bool:
     """True if nothing suggests that its job's next start is bad, too."""
+    same = [known for known in index.of_day(run.job_id, run.business_date) if run_key(known) != run_key(run)]
+    is_alone = not any(index.is_red_now(known) and not is_lost_out_of_reach(index, known) for known in same)
     if run.state is RunState.MISSED:
-        same = [known for known in unrepaired if known.job_id == run.job_id]
-        return is_lost_out_of_reach(index, run) or not any(
-            known is not run and not is_lost_out_of_reach(index, known) for known in same
-        )
-    if run.state.is_red:
+        return is_alone or is_lost_out_of_reach(index, run)
+    if run.state.is_red or not is_alone:
         return False
     inputs, are_good = bad_inputs(index, run)
     return are_good or {known.job_id for known in unrepaired}.issuperset(inputs)
@@ -190,8 +209,7 @@ def _at(limit: _Limit) -> datetime:
 
 
 def _stale_from(limit: _Limit) -> datetime:
-    is_stale = limit.start is not None and limit.start.effect is StartEffect.READS_STALE
-    return limit.start.at if limit.start is not None and is_stale else _NEVER
+    return limit.start.at if limit.start is not None and limit.start.reads_stale else _NEVER
 
 
 NEAR = timedelta(hours=1)

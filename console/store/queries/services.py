@@ -41,7 +41,6 @@ _OPEN = (
     " IS NULL AND k.until_us > ? WHERE i.closed_us IS NULL"
 )
 
-"""The reason of a service day before its first evaluation."""
 JobPromise = tuple[int, int | None]
 """Deadline (µs since 1970), slack (µs; None without an estimate)."""
 _SELECT_MEMBERS = "SELECT name, terminals, tier FROM service WHERE NOT removed ORDER BY tier, name"

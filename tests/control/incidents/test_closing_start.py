@@ -14,6 +14,7 @@ from console.domain.estate import EvaluationSettings
 from console.domain.settings import Declared
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
+from tests.reasons import reason_of
 
 USUAL = minutes(5)
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="etl")
@@ -93,7 +94,7 @@ def test_a_missed_start_is_made_up_by_the_next_one(takes: timedelta | None) -> N
     assert not asks_for_a_restart(incident)
     [day] = incident.services
     assert (day.timeliness.value, day.act_by) == ("at_risk", None)
-    assert not any("start now" in reason.text or "start by" in reason.text for reason in day.reasons)
+    assert not any(text in reason_of(day) for text in ("start now", "start by"))
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,32 @@ def test_the_next_start_closes_it() -> None:
     ledger.run(load, "03:30", RunState.SUCCEEDED, **ended("03:30", 2))
     [incident] = ledger.evaluate("03:33").incidents
     assert incident.close_reason == "green again, with all affected runs"
+
+
+def test_a_start_that_was_to_close_the_incident_and_does_not_come_is_notified_with_what_to_do() -> None:
+    """Nobody heard of it again before the deadline."""
+    ledger = missing("10,20,50 3,4 * * *", "03:26", takes=minutes(5))
+    assert "load starts next 03:50 and closes it" in ledger.incident().notices[0].title
+    for clock in ("03:51", "03:54"):
+        assert [] == [*ledger.evaluate(clock).incidents[0].notices], "it may still come"
+    [update] = ledger.evaluate("03:56").incidents[0].notices
+    assert "Update: Daily 06:30 at risk: start load by 06:25 (in 2 h 29 min) [{incident}]" == update.title
+    assert [] == [*ledger.evaluate("04:16").incidents[0].notices]
+
+
+def test_a_start_that_closes_the_incident_while_it_runs_is_no_news() -> None:
+    ledger = missing("*/10 * * * *", "03:26", takes=minutes(5))
+    ledger.run(ledger.estate.jobs[1], "03:30", RunState.RUNNING, started_at=at("03:30"))
+    assert [] == [*ledger.evaluate("03:31").incidents[0].notices]
+
+
+def test_a_stale_run_whose_job_does_not_start_any_more_asks_for_a_repair() -> None:
+    """The reminder of its incident named the next start, while another incident said that none had come."""
+    ledger = healing("*/15 * * * *")
+    ledger.evaluate("03:24")
+    for clock in ("03:36", "03:51"):
+        decisions = ledger.evaluate(clock)
+    stale, missed = decisions.incidents
+    assert not starts(stale)
+    assert not starts(missed)
+    assert all(asks_for_a_restart(incident) for incident in (stale, missed))

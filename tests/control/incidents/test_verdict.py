@@ -127,7 +127,7 @@ def test_an_incident_that_closes_with_the_next_start_asks_for_no_restart() -> No
 
 
 def test_the_start_that_a_verdict_names_is_the_next_one_or_the_last_in_time() -> None:
-    start = NativeStart("load", NOW + HOUR, StartEffect.READS_STALE)
+    start = NativeStart("load", NOW + HOUR, StartEffect.RERUN_AFTER, reads_stale=True)
     assert next_start_text([start], NOW, clock) == " before 04:13 (next start of load)"
     assert next_start_text([replace(start, is_last=True)], NOW, clock) == " before 04:13 (last start of load in time)"
     assert from_json(to_json(replace(start, is_last=True))) == replace(start, is_last=True)

@@ -140,6 +140,13 @@ def test_without_a_figure_on_the_way_there_are_no_clocks_and_it_is_at_risk_all_t
     assert reason_of(earlier).startswith("hosts/extract: restart before 03:50 UTC; act-by unknown")
 
 
+def test_without_a_figure_a_start_that_is_never_rerun_is_named_too() -> None:
+    """It is the one that no rerun repairs afterwards."""
+    result = affected_service(load(30, rerun=Safety.NEVER), third=job(3, "dwh/mart"))
+    assert reason_of(result).startswith("hosts/extract: restart before 04:00 UTC; act-by unknown")
+    assert reason_of(result).endswith("04:00 UTC load starts: must read fixed data, never rerun")
+
+
 def test_without_a_figure_the_earliest_start_downstream_counts_wherever_it_is() -> None:
     """A mart that follows, then a report by the clock; beside them an export at a later time, which is never rerun."""
     mart = job(3, "dwh/mart")

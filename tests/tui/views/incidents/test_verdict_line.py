@@ -87,7 +87,7 @@ def closed(view: IncidentView, **changes: Any) -> IncidentView:
 
 
 def test_a_job_that_starts_before_the_act_by_is_named_as_the_second_restart() -> None:
-    start = NativeStart("load_orders", at("03:50"), StartEffect.READS_STALE)
+    start = NativeStart("load_orders", at("03:50"), StartEffect.RERUN_AFTER, reads_stale=True)
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     safe = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=()), *others))
@@ -113,7 +113,7 @@ def test_a_long_name_is_cut_before_the_act_by() -> None:
     view = with_root(job="cron-db07/batch-extract.sh-headway-extract_orders", unreachable="cron-db07/db07")
     [line] = verdict_lines(OpenIncident(view, ()), render_context(), 56, is_frozen=False)
     assert " Restore cron-db07/db07, then restart batch-ex… by 03:58" == text_of(line)
-    start = NativeStart("load_orders", at("03:50"), StartEffect.READS_STALE)
+    start = NativeStart("load_orders", at("03:50"), StartEffect.RERUN_AFTER, reads_stale=True)
     first, *others = view.services
     earlier = dataclasses.replace(view, services=(dataclasses.replace(first, reasons=(start,)), *others))
     [line] = verdict_lines(OpenIncident(earlier, ()), render_context(), 80, is_frozen=False)
@@ -126,7 +126,7 @@ def test_the_verdict_names_the_act_by_of_the_service_that_it_names_first(data: s
     """At every width the time of its row, whichever deadline comes first."""
     times = data.draw(st.permutations([at("03:58"), at("04:40")]))
     deadlines = data.draw(st.permutations([at("06:30"), at("07:30")]))
-    start = NativeStart("load", at("03:50"), StartEffect.READS_STALE)
+    start = NativeStart("load", at("03:50"), StartEffect.RERUN_AFTER, reads_stale=True)
     starts = data.draw(st.sampled_from([(), (start,)]))
     days = tuple(
         dataclasses.replace(day, act_by=until, deadline=deadline, reasons=starts)
@@ -142,7 +142,7 @@ def test_the_verdict_names_the_act_by_of_the_service_that_it_names_first(data: s
 
 
 def test_a_start_that_has_passed_is_a_restart_without_a_time() -> None:
-    start = NativeStart("load_orders", NOW, StartEffect.READS_STALE)
+    start = NativeStart("load_orders", NOW, StartEffect.RERUN_AFTER, reads_stale=True)
     first, *others = incident().services
     view = dataclasses.replace(incident(), services=(dataclasses.replace(first, reasons=(start,)), *others))
     assert " Restart extract_orders by 03:58 (in 40 min), then load_orders, saves Supply plan" in verdict(view)
@@ -163,7 +163,7 @@ def test_only_services_that_can_still_be_saved_are_named(changes: dict[str, Any]
 
 def test_a_restart_is_due_now_for_a_service_whose_act_by_has_passed_while_it_is_likely_in_time() -> None:
     """Not until the act-by of the other service; the job that read stale data at its start is restarted after it."""
-    start = NativeStart("load_orders", at("03:15"), StartEffect.READS_STALE)
+    start = NativeStart("load_orders", at("03:15"), StartEffect.RERUN_AFTER, reads_stale=True)
     overdue = with_service(incident(), act_by=at("03:10"), reasons=(start,))
     line = " Restart extract_orders now, act-by 03:10 has passed, then load_orders"
     assert f"{line}, saves Daily revenue, Supply plan" == verdict(overdue), "first the one whose act-by it names"
@@ -172,7 +172,7 @@ def test_a_restart_is_due_now_for_a_service_whose_act_by_has_passed_while_it_is_
 
 
 def test_a_job_that_has_read_stale_data_is_restarted_before_a_later_start_is_awaited() -> None:
-    start = NativeStart("dwh/revenue_mart", at("05:20"), StartEffect.READS_STALE)
+    start = NativeStart("dwh/revenue_mart", at("05:20"), StartEffect.RERUN_AFTER, reads_stale=True)
     view = with_service(incident(), reasons=(start,), act_by=at("04:40"))
     lost, *others = view.services
     view = dataclasses.replace(
@@ -275,7 +275,7 @@ def test_without_an_act_by_the_verdict_names_the_service_and_its_deadline() -> N
 
 def test_without_an_act_by_the_verdict_names_the_next_start_that_reads_stale_data() -> None:
     starts = tuple(
-        NativeStart(job, at(clock), StartEffect.READS_STALE)
+        NativeStart(job, at(clock), StartEffect.RERUN_AFTER, reads_stale=True)
         for job, clock in (("dwh/report", "05:10"), ("load_orders", "04:30"), ("early", "03:10"))
     )
     view = without_act_by("at_risk", "on_time")
@@ -977,7 +977,7 @@ async def test_a_proposed_plan_is_in_the_zone_of_its_incident(night: Night) -> N
 
 def _second_restart(night: Night) -> None:
     first, *others = night.reads.incident_.services
-    start = NativeStart("load_orders", at("03:50"), StartEffect.READS_STALE)
+    start = NativeStart("load_orders", at("03:50"), StartEffect.RERUN_AFTER, reads_stale=True)
     services = (dataclasses.replace(first, reasons=(start,)), *others)
     night.reads.incident_ = dataclasses.replace(night.reads.incident_, services=services)
 

@@ -442,7 +442,7 @@ def test_past_its_deadline_a_service_is_breached_without_a_chance() -> None:
 
 
 def test_a_service_with_an_incident_shows_the_starts_that_limit_its_repair() -> None:
-    start = NativeStart("load_orders", at("04:00"), StartEffect.READS_STALE)  # fmt: skip
+    start = NativeStart("load_orders", at("04:00"), StartEffect.RERUN_AFTER, reads_stale=True)  # fmt: skip
     view = service(1, "supply-plan", "Supply plan", 2, "06:30", timeliness="at_risk", incident_id=412,
                    reasons=(CauseKnown("hosts/extract"), start))  # fmt: skip
     _, _, *reasons = rows.service_detail(view, CONTEXT, 80)
@@ -459,7 +459,9 @@ def test_a_chance_uses_the_terms_of_why(late: float, text: str) -> None:
 
 
 def test_reasons_that_do_not_fit_are_rows_cut_at_the_edge_and_never_a_paragraph() -> None:
-    starts = [NativeStart(f"load_{hour}", at(f"0{hour}:00"), StartEffect.READS_STALE) for hour in (4, 5)]
+    starts = [
+        NativeStart(f"load_{hour}", at(f"0{hour}:00"), StartEffect.RERUN_AFTER, reads_stale=True) for hour in (4, 5)
+    ]
     cause = LateBecause(("restart by 04:07 CET; " + "if repaired as usual it succeeds in time " * 4,))
     view = dataclasses.replace(service(1, "supply-plan", "Supply plan", 2, "06:30"), reasons=(cause, *starts), cause="")
     lines = ["".join(text for text, _ in line) for line in rows.service_detail(view, CONTEXT, 60, 3)][2:]
