@@ -17,7 +17,7 @@ from connectors.sdk.transport.hosts import AbsolutePath, HostOptions, UserName
 LONGEST_NAME = 128
 """Characters of a name from which it is taken whole."""
 MAX_TRIES = (LONGEST_NAME + 1) ** 3
-"""Of an expression on one name, at most 0.1 s: two repeats without a bound."""
+"""The ways in which an expression may match one name, at most 0.1 s: two repeats without a bound."""
 REPEATS = (re_constants.MAX_REPEAT, re_constants.MIN_REPEAT, re_constants.POSSESSIVE_REPEAT)
 NamePattern = Annotated[str, Field(min_length=1, max_length=256)]
 AccountName = Annotated[str, Field(min_length=1, max_length=64), formatted_like(r"[A-Za-z0-9_.@-]+", "etl")]

@@ -113,7 +113,7 @@ def evaluate(
 
 
 def _threats(index: EstateIndex, match: IncidentMatch, days: Sequence[ServiceForecast]) -> dict[ServiceDayKey, Threat]:
-    """Of its affected days; sets the starts that close it, which are as good as jobs that run again."""
+    """The threats to its affected days; sets the starts that close it, which are as good as jobs that run again."""
     affected = affected_days(index, match, days)
     threats = {name: threat_to_day(index, match, day, nodes) for name, (day, nodes) in affected.items()}
     limits = (threat.act_by or affected[name][0].deadline for name, threat in threats.items())

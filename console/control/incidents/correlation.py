@@ -609,7 +609,7 @@ class LastNotification:
     repaired: bool = False
     """Its plan has repaired the cause, and goes on with all services safe."""
     heals: bool = False
-    """No repair was asked for yet: its next starts close it."""
+    """It needed no repair so far: its next starts close it."""
 
     def text(self) -> str:
         days = sorted((name, business_date.isoformat()) for name, business_date in self.services)

@@ -280,7 +280,7 @@ def _further_causes(
 
 
 def _heals(index: EstateIndex, match: IncidentMatch, before: LastNotification | None) -> bool:
-    """True while its next starts close it, or run; once one did not help, a repair is asked for until its end."""
+    """True while its next starts close it, or run; once one did not help, it needs a repair until its end."""
     if before is None or match.reopened:
         return bool(match.closing)
     return before.heals and (bool(match.closing) or runs_again(index, match))

@@ -27,10 +27,11 @@ DEFAULT_DEPTH = 3
 
 def json_text(document: Any, indent: int | None = None) -> str:
     """The document as JSON in ASCII: times in UTC, control characters escaped."""
-    return json.dumps(document, default=_json_default, indent=indent, ensure_ascii=True)
+    return json.dumps(document, default=json_default, indent=indent, ensure_ascii=True)
 
 
-def _json_default(value: Any) -> Any:
+def json_default(value: Any) -> Any:
+    """Values for JSON: dataclasses by their fields, reasons with kind and text, times in UTC."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Reason):

@@ -73,7 +73,7 @@ class _UnrecordedAlert:
     alert: NewAlert
     made: datetime
     occasion: str
-    """Of the problem and its reminder: the same in each engine that notifies of it."""
+    """The key of the problem and its reminder: the same in each engine that notifies of it."""
     outcomes: dict[int, DeliveryOutcome] = field(default_factory=dict)
     sending: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -98,7 +98,7 @@ class SelfMonitor:
         """Since when the last engine that this one saw has had the lease. Each engine sees the same, and a store that
         is down outlasts it: mails of several engines about one outage have one Message-ID."""
         self.store_id = ""
-        """Of the store as last read: the mails of another one have other Message-IDs."""
+        """The id of the store as last read: the mails of another one have other Message-IDs."""
 
     def report(
         self,

@@ -135,7 +135,7 @@ def _note(path: Path) -> tuple[str, str]:
 
 
 def _identity(path: Path) -> str:
-    """Of the note next to the store; empty if it was removed since."""
+    """The identity of the note next to the store; empty if it was removed since."""
     try:
         return "{}:{}".format(*file_identity(engine_note(path)))
     except OSError:

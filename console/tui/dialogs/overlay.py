@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
 from textual.widget import Widget
 
+from console.engine.api.documents import json_default
 from console.tui.frame import header_footer
 from console.tui.frame.console_app import ConsoleScreen
 from console.tui.frame.intent import ScreenCommand
@@ -160,8 +160,7 @@ class TextScreen(Overlay[None]):
 
 
 def record_screen(name: str, record: Any) -> TextScreen:
-    plain = dataclasses.asdict(record) if dataclasses.is_dataclass(record) and not isinstance(record, type) else record
-    text = json.dumps(plain, indent=2, default=str, ensure_ascii=False)
+    text = json.dumps(record, indent=2, default=json_default, ensure_ascii=False)
     return TextScreen(f"record of {name}", text, text)
 
 
