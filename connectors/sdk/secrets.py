@@ -20,12 +20,11 @@ import threading
 import time
 from base64 import a85encode, b32encode, b64encode, b85encode
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, model_validator
@@ -82,13 +81,19 @@ _ESCAPED = re.compile(
 )
 """In URLs, Python, C, JSON, a shell, HTML and XML, whatever of it each encoder escapes. Each alternative begins with
 its sign: re then searches for these signs alone."""
-_OFFSET = r"[ \t]*[0-9A-Fa-f]{6,16}(?![^: \t\n])"
-_UNIT = r"(?:[ \t]+(?:(?:[0-9A-Fa-f]{2}){1,8}|[0-7]{3}|\\?\S)(?![^ \t\n]))"
-_DUMP = re.compile(rf"^{_OFFSET}:?{_UNIT}{{2}}", re.MULTILINE)
-_DUMPED = re.compile(rf"^{_OFFSET}:?({_UNIT}+)[^\n]*(?:\n(?={_OFFSET}))?", re.MULTILINE)
-"""A line of `xxd`, `hexdump` or `od`: offset, bytes, words or characters, perhaps the text beside them; and its end."""
+_OFFSET = r"0(?<![\w.,/=+-]0)[0-9A-Fa-f]{5,15}(?![^: \t\n])"
+_UNIT = r"[ \t]++(?:-?[0-9A-Fa-f]{1,22}|\\?\S)(?![^ \t\n])"
+_WORDS = r"(?:[ \t]++[0-9A-Fa-f]{4,22}(?![^ \t\n])){3}|(?:[ \t]++[0-9A-Fa-f]{8,22}(?![^ \t\n])){2}"
+_BYTES = r"(?:[ \t]++[^ \t\n]{1,3}(?![^ \t\n])){4}"
+_DUMP = re.compile(rf"{_OFFSET}:?(?:{_WORDS}|{_BYTES})[^\n]*+(?:\n[^\n]*?{_OFFSET}[^\n]*+)*+")
+"""Lines of `xxd`, `hexdump` or `od`, each perhaps behind the prefix of a log: an offset, which begins with 0, then
+three words, two long ones or four bytes or characters at least; on further lines whatever is left."""
+_DUMPED = re.compile(rf"{_OFFSET}:?((?:{_UNIT})*+)[^\n]*+")
+"""A line of them: offset, units, perhaps the text beside them."""
 DUMPED_BYTES = 16
 """Bytes of a line; after them comes the text beside them."""
+_DUMPED_BITS = {2: 1, 8: 3, 16: 4}
+"""Base of a unit -> bits of a digit; decimal units have a size instead."""
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 ESCAPE_LEVELS = 3
 """JSON in JSON in a log line."""
@@ -255,7 +260,7 @@ class SecretStore:
     def _mark_squeezed(self, secret: bytearray, of: str | _View) -> None:
         squeezed = (of if isinstance(of, str) else of.text).translate(_SQUEEZED)
         if written := [form for form in self._squeezed if form in squeezed]:
-            view = _View(of, _BETWEEN, lambda _: "")
+            view = _replaced(of, _BETWEEN, lambda _: "")
             view.text = view.text.translate(_LOWER)
             for form in written:
                 # in a text that is read otherwise, what is around it may be a word before or after it
@@ -311,8 +316,8 @@ def _mark(secret: bytearray, view: _View, form: str, edges: _Edges = NO_EDGES) -
 class _View:
     """A text with parts of it replaced, and where its characters are in the first text."""
 
-    def __init__(self, of: str | _View, part: re.Pattern[str], replacement: Callable[[str], str]) -> None:
-        """Replaces what matches `part`; all characters of a replacement stand for the whole match."""
+    def __init__(self, of: str | _View, parts: Iterable[tuple[int, int, str]]) -> None:
+        """Replaces each part, from begin to end; all characters of a replacement stand for the whole part."""
         self._of = None if isinstance(of, str) else of
         before: str = of if isinstance(of, str) else of.text
         pieces: list[str] = []
@@ -320,9 +325,7 @@ class _View:
         self._spans: list[tuple[int, int, bool]] = []
         """Of each piece: where it starts here; where it was before, and whether it was replaced."""
         size = done = 0
-        for match in (*part.finditer(before), None):
-            begin, end = match.span() if match else (len(before), len(before))
-            replaced = replacement(match[0]) if match else ""
+        for begin, end, replaced in chain(parts, [(len(before), len(before), "")]):
             for piece, span in ((before[done:begin], (done, begin, False)), (replaced, (begin, end, True))):
                 if piece:
                     pieces.append(piece)
@@ -342,42 +345,60 @@ class _View:
         return self._of.span(start, stop) if self._of else (start, stop)
 
 
+def _replaced(of: str | _View, part: re.Pattern[str], replacement: Callable[[str], str]) -> _View:
+    matches = part.finditer(of if isinstance(of, str) else of.text)
+    return _View(of, ((*match.span(), replacement(match[0])) for match in matches))
+
+
 def _views(text: str) -> Iterator[_View]:
     """The text as a person or a program reads it: without what no screen shows, and unescaped up to three times."""
     is_shown = text.isascii() and text.replace("\n", "").isprintable()
-    without = [] if is_shown else [_View(text, split, lambda _: "") for split in _SPLITS]
+    without = [] if is_shown else [_replaced(text, split, lambda _: "") for split in _SPLITS]
     yield from without
-    if _DUMP.search(text):
-        yield from (_View(text, _DUMPED, reading) for reading in _DUMPS)
     starts: list[str | _View] = [text, *without]
     for view in starts:
         for _ in range(ESCAPE_LEVELS):
+            yield from _dumps(view)
             if not _ESCAPED.search(view if isinstance(view, str) else view.text):
                 break
-            view = unescaped = _View(view, _ESCAPED, _unescaped)  # noqa: PLW2901 - the next level is of this one
+            view = unescaped = _replaced(view, _ESCAPED, _unescaped)  # noqa: PLW2901 - the next level is of this one
             yield unescaped
-            if not unescaped.text.isprintable():
-                yield _View(unescaped, _SPLITS[0], lambda _: "")
+            if _SPLITS[0].search(unescaped.text):
+                yield _replaced(unescaped, _SPLITS[0], lambda _: "")
 
 
-def _of_dump(line: str, base: int, is_little: bool = False) -> str:
-    """The text of a line of a dump: units of hex or octal digits, the low byte first if `is_little`; base 0: signs."""
-    match = _DUMPED.match(line)
-    units = match[1].split(maxsplit=DUMPED_BYTES)[:DUMPED_BYTES] if match else []
+def _dumps(of: str | _View) -> Iterator[_View]:
+    """The dumped text alone, for each way to write a unit."""
+    text = of if isinstance(of, str) else of.text
+    lines: list[tuple[int, int, list[str]]] = []
+    between: list[tuple[int, int, str]] = []
+    for dump in _DUMP.finditer(text):
+        for line in _DUMPED.finditer(text, *dump.span()):
+            is_first = line.start() == dump.start()
+            between.append((lines[-1][1] if lines else 0, line.start(), "\n" if is_first else ""))
+            lines.append((*line.span(), line[1].split(maxsplit=DUMPED_BYTES)[:DUMPED_BYTES]))
+    for units_as in _UNITS if lines else ():
+        read = [(begin, end, _of_dump(units, *units_as)) for begin, end, units in lines]
+        yield _View(of, [*chain.from_iterable(zip(between, read, strict=True)), (lines[-1][1], len(text), "")])
+
+
+def _of_dump(units: list[str], base: int, order: Literal["big", "little"], size: int = 0) -> str:
+    """The text of units of this base, or of characters (0)."""
     if not base:
         return "".join(units)
     dumped = b""
     for unit in units:
-        size = len(unit) // (2 if base == 16 else 3)
         with suppress(ValueError, OverflowError):  # of another base
-            dumped += int(unit, base).to_bytes(size, "little" if is_little else "big")
+            length = size or len(unit) * _DUMPED_BITS[base] // 8
+            dumped += int(unit, base).to_bytes(length, order, signed=unit[0] == "-")
     return dumped[:DUMPED_BYTES].decode("latin-1")
 
 
-_DUMPS = tuple(
-    partial(_of_dump, base=base, is_little=is_little)
-    for base, is_little in ((16, False), (16, True), (8, True), (0, False))
-)
+_UNITS: tuple[tuple[int, Literal["big", "little"], int], ...] = (
+    (16, "big", 0), (16, "little", 0), (8, "little", 0), (2, "big", 0), (0, "big", 0),
+    *((10, "little", size) for size in (1, 2, 4, 8)),
+)  # fmt: skip
+"""Base, order of bytes and size of the units that the programs write."""
 
 
 def _unescaped(part: str) -> str:

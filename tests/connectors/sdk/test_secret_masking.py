@@ -156,7 +156,8 @@ def test_no_text_around_a_secret_hides_it(before: str, after: str, split: str) -
 
 PIECES = (
     "\x1b[0m", "\x1b]", "\x1b[", "\x00a", "\x9d", "\x1b[1;1", "CAN", "\u200b", "\x1b  ", "ü", "%41", "\\", "\\u0041",
-    "&#65;", "\\101", "00000010 4341 4e41\n", "00ff00 ",
+    "&#65;", "\\101", "00000010 4341 4e41 5259\n",
+    "\n00000010", "000000 a ", "000000  ", "00ff00 ",
 )  # fmt: skip
 
 
@@ -184,6 +185,10 @@ def wrapped(text: str, width: int, by: str = "\n  ") -> str:
     return by.join(text[at : at + width] for at in range(0, len(text), width))
 
 
+def od(text: bytes, options: str) -> str:
+    return subprocess.run(["od", *options.split()], input=text, stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
 @pytest.mark.parametrize(
     "written",
     [
@@ -197,6 +202,7 @@ def wrapped(text: str, width: int, by: str = "\n  ") -> str:
         wrapped(LONG, 8, '" + "'), wrapped(LONG, 8, "=\n"), ".".join(LONG), "\u00a0".join(LONG),
         json.dumps(wrapped(b64encode(LONG.encode()).decode(), 12)), quote(LONG.upper(), safe=""),
         "".join(f"\\{byte:03o}" for byte in LONG.encode()), "".join(f"\\0{byte:03o}" for byte in LONG.encode()),
+        od(LONG.encode(), "-A n -c"), od(LONG.encode(), "-A n -t x1"),
         b85encode(LONG.encode()).decode(), b85encode(f"{LONG}\n".encode()).decode(), a85encode(LONG.encode()).decode(),
     ],
 )  # fmt: skip
@@ -207,41 +213,77 @@ def test_a_secret_in_other_forms_is_masked(secrets: SecretStore, written: str) -
     assert (True, set()) == (MASK in masked, {part for part in left if part in masked}), masked
 
 
-def xxd(text: bytes, line: str = "{at:08x}: {words}  {text}") -> str:
+def xxd(text: bytes, line: str = "{at:08x}: {words}  {text}", width: int = 16) -> str:
     """Lines as `xxd` writes them, or `hexdump -C`."""
     lines = []
-    for at in range(0, len(text), 16):
-        piece = text[at : at + 16]
+    for at in range(0, len(text), width):
+        piece = text[at : at + width]
+        bits = " ".join(f"{byte:08b}" for byte in piece)
         words = " ".join(piece[word : word + 2].hex() for word in range(0, len(piece), 2))
-        lines.append(line.format(at=at, words=words, octets=piece.hex(" "), text=piece.decode("latin-1")))
+        shown = piece.decode("latin-1").replace("\n", ".")
+        lines.append(line.format(at=at, words=words, octets=piece.hex(" "), bits=bits, text=shown))
     return "\n".join(lines)
-
-
-def od(text: bytes, options: str) -> str:
-    return subprocess.run(["od", *options.split()], input=text, stdout=subprocess.PIPE, check=True).stdout.decode()
 
 
 DUMPS: dict[str, Callable[[bytes], str]] = {
     "xxd": xxd,
     "hexdump -C": partial(xxd, line="{at:08x}  {octets}  |{text}|"),
     **{f"od {options}": partial(od, options=options)
-       for options in ("", "-b", "-c", "-o", "-x", "-A x -t x1z", "-A d -t x4", "-A n -c")},
+       for options in ("", "-b", "-c", "-o", "-x", "-A x -t x1z", "-A d -t x4", "-t x8", "-t d1", "-t d2", "-t u4")},
+    "xxd -b": partial(xxd, line="{at:08x}: {bits}  {text}", width=6),
 }  # fmt: skip
 
 
+PREFIXES = (
+    "",
+    "[2026-11-28, 03:10:{at:02} UTC] {{subprocess.py:93}} INFO - ",
+    "2026-11-28T03:10:00.0123{at:02}Z stdout F ",
+    '{{"log":"',
+    "web-1  | ",
+)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("lead", range(0, 16, 5))
 @pytest.mark.parametrize("program", DUMPS)
-def test_the_lines_of_a_dump_that_hold_a_secret_are_masked(secrets: SecretStore, program: str, lead: int) -> None:
+def test_the_lines_of_a_dump_that_hold_a_secret_are_masked(
+    secrets: SecretStore, program: str, lead: int, prefix: str
+) -> None:
     secrets.add(LONG)
     before, after = b"b" * (32 + lead), b"\nand 48 bytes and more after it, which stay readable\n"
-    dump = DUMPS[program](before + LONG.encode() + after)
-    masked = secrets.mask(f"dump:\n{dump}\nend")
-    stays = {line for line in dump.splitlines() if line in masked}
-    assert MASK in masked
-    assert masked.startswith("dump:\n")
+
+    def dump(value: bytes) -> list[str]:
+        lines = DUMPS[program](before + value + after).splitlines()
+        return [f"{prefix.format(at=at)}{line}" for at, line in enumerate(lines)]
+
+    dumped, other = dump(LONG.encode()), dump(b"x" * len(LONG))
+    masked = secrets.mask("\n".join(["dump:", *dumped, "end"]))
+    stays = [line for line in dumped if line in masked]
+    assert masked.startswith(f"dump:\n{prefix.format(at=0)}")
     assert masked.endswith("\nend")
-    assert not any(line in stays for line in dump.splitlines()[3:4]), masked
-    assert len(stays) >= len(dump.splitlines()) - 3 - (program == "od -A n -c"), masked
+    assert stays == [line for line in dumped if line in other], masked
+
+
+@pytest.mark.parametrize("write", [json.dumps, lambda text: re.sub("^", "\x1b[0m", text, flags=re.MULTILINE)])
+def test_a_dump_within_another_text_is_masked(secrets: SecretStore, write: Callable[[str], str]) -> None:
+    secrets.add(LONG)
+    masked = secrets.mask(write(od(LONG.encode(), "-x")))
+    assert (True, False) == (MASK in masked, "4143" in masked), masked
+
+
+@pytest.mark.parametrize("line", ["20261128 10 11 value\n", "000123 1234 5678 value\n", "20261128 10 11 value "])
+def test_numbers_in_a_log_cost_no_more_than_words(secrets: SecretStore, line: str) -> None:
+    for number in range(10):
+        secrets.add(f"{LONG}{number}")
+
+    def seconds(line: str) -> float:
+        text = line * (2**19 // len(line))
+        began = time.process_time()
+        assert text == secrets.mask(text)
+        return time.process_time() - began
+
+    seconds(line)
+    assert seconds(line) < 3 * max(seconds("some words and more of a log\n"), 0.01)
 
 
 def test_what_is_around_a_secret_in_a_url_stays(secrets: SecretStore) -> None:
