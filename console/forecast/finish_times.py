@@ -28,12 +28,15 @@ from console.control.snapshot.graph import DependencyEdge, UpstreamGate, Upstrea
 from console.control.snapshot.holds import HeldStart, held_start_of
 from console.control.snapshot.runs import (
     BEGINNING,
+    NEVER,
+    began_after,
     completed_at,
     has_no_clock,
     has_started,
     lookback_time,
     red_since,
     run_time,
+    success_or_attempt_start,
 )
 from console.domain.dependency import UpstreamCondition, UpstreamPeriod
 from console.domain.estate import JobFacts, RunFacts, ServiceFacts
@@ -322,10 +325,13 @@ def runs_read(
     their downstreams; `ends`: the jobs of its terminals."""
     limits = dict.fromkeys(ends, deadline)
     chosen: dict[int, Read] = {}
+    starts_by_job = {job_id: scheduled_starts(index, index.job(job_id), business_date) for job_id in order}
+    delivered = _delivered_by_trigger(index, starts_by_job, ends, business_date, deadline)
     for job_id in reversed(order):
-        limit, job = limits.get(job_id, deadline), index.job(job_id)
-        starts = scheduled_starts(index, job, business_date)
-        chosen_run = _of_many(index, job, business_date, limit, starts, job_id in ends) if len(starts) > 1 else None
+        limit, job, starts = limits.get(job_id, deadline), index.job(job_id), starts_by_job[job_id]
+        chosen_run: Read | None = (delivered[job_id], None) if job_id in delivered else None
+        if len(starts) > 1:
+            chosen_run = _of_many(index, job, business_date, limit, starts, job_id in ends)
         run, due = chosen_run or _of_the_day(index, job, business_date, limit, starts, job_id in ends)
         due = clock_start(job, due) if due is not None else None
         chosen[job_id] = run, due
@@ -337,6 +343,64 @@ def runs_read(
         for edge in index.graph.into(job_id):
             limits[edge.upstream] = max(limits.get(edge.upstream, seen_from), seen_from)
     return chosen
+
+
+def _delivered_by_trigger(
+    index: EstateIndex,
+    starts_by_job: Mapping[int, Sequence[datetime]],
+    ends: Collection[int],
+    business_date: date,
+    deadline: datetime,
+) -> dict[int, RunFacts]:
+    """For each terminal that its upstreams trigger, its first good run since their last start in time that was whole in
+    time, else its first good one since. `starts_by_job`: upstreams before their downstreams."""
+    triggered = [end for end in ends if end in starts_by_job and _triggers(index, end)]
+    since: dict[int, datetime] = {}
+    for job_id, starts in starts_by_job.items() if triggered else ():
+        since[job_id] = _inputs_since(index, job_id, business_date, deadline, starts, since)
+    delivered: dict[int, RunFacts] = {}
+    for end in triggered:
+        good = [
+            run
+            for run in index.of_day(end, business_date)
+            if BEGINNING < since[end]
+            and began_after(success_or_attempt_start(run), since[end])
+            and _was_good(index, run)
+        ]
+        whole = (
+            run for run in good if max(index.freshness(run).good_at or NEVER, index.whole_since(run)[0]) <= deadline
+        )
+        if run := next(whole, None) or next(iter(good), None):
+            delivered[end] = run
+    return delivered
+
+
+def _inputs_since(
+    index: EstateIndex,
+    job_id: int,
+    business_date: date,
+    deadline: datetime,
+    starts: Sequence[datetime],
+    above: Mapping[int, datetime],
+) -> datetime:
+    """When the last of its data of that date was due before the deadline: its own start by the clock, else the latest
+    of what triggers it, else its last good end. BEGINNING where there is none."""
+    if starts:
+        return _first_start(index.job(job_id), max((at for at in starts if at < deadline), default=starts[0]))
+    if upstreams := _triggers(index, job_id):
+        return max(above.get(upstream, BEGINNING) for upstream in upstreams)
+    runs = (run for run in index.of_day(job_id, business_date) if run_time(run) < deadline)
+    return max((index.freshness(run).good_at or BEGINNING for run in runs), default=BEGINNING)
+
+
+def _triggers(index: EstateIndex, job_id: int) -> set[int]:
+    """The upstreams of the same date of a job without a clock."""
+    if index.job(job_id).schedule.dialect != "none":
+        return set()
+    gates = index.graph.gates(job_id)
+    if gates is None:
+        return {edge.upstream for edge in index.graph.into(job_id)}
+    return {read.unit for gate in gates for read in gate.reads if read.wants.period is UpstreamPeriod.SAME}
 
 
 def _of_the_day(

@@ -71,9 +71,10 @@ def delivering_start(
     starts = [(at, job_id) for job_id in counted if (at := _first_start(index, jobs[job_id], business_date))]
     if not starts:
         return None
-    day = max(date_in_window(at, zone, service.cutoff) for at, _ in starts)
-    of_day = [start for start in starts if date_in_window(start[0], zone, service.cutoff) == day]
-    start, job_id = min(of_day) if timed else max(of_day)
+    start, job_id = max(starts)
+    day = date_in_window(start, zone, service.cutoff)
+    if timed:
+        start, job_id = min(pair for pair in starts if date_in_window(pair[0], zone, service.cutoff) == day)
     deadline = latest_deadline(service, day)
     is_later = start.astimezone(zone).date() > deadline.astimezone(zone).date()
     begins = business_window(business_date, zone_of(jobs[job_id].zone), jobs[job_id].cutoff)[0]
@@ -81,13 +82,15 @@ def delivering_start(
 
 
 def service_day(index: EstateIndex, service: ServiceFacts, members: Iterable[int], business_date: date) -> date:
-    """The date in the service's zone whose deadline counts for that business date of the jobs that deliver it."""
-    if service.promise.deadline.after_start is not None:
-        return business_date
-    if service.deadline < service.cutoff and has_one_zone(index, service):
-        return business_date
-    start = delivering_start(index, service, members, business_date)
-    return start.service_day if start is not None else business_date
+    """The date in the service's zone whose deadline counts for that business date of the jobs that deliver it. Computed
+    once per index."""
+    key = (service.name, business_date)
+    if key not in index.service_days:
+        is_its_own = service.deadline < service.cutoff and has_one_zone(index, service)
+        is_timed = service.promise.deadline.after_start is None and not is_its_own
+        start = delivering_start(index, service, members, business_date) if is_timed else None
+        index.service_days[key] = start.service_day if start is not None else business_date
+    return index.service_days[key]
 
 
 def has_one_zone(index: EstateIndex, service: ServiceFacts) -> bool:

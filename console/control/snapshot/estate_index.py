@@ -139,6 +139,8 @@ class EstateIndex:
         self._holders: dict[JobPool, list[str]] | None = None
         self.bad_inputs: dict[tuple[int, str], tuple[list[int], bool]] = {}
         """Results of `downstream.bad_inputs` by job and period key."""
+        self.service_days: dict[tuple[str, date], date] = {}
+        """Results of `deadlines.service_day` by service and business date."""
 
     def end(self) -> None:
         """Ends the evaluation. Freshness is freed at once, not by the garbage collector."""

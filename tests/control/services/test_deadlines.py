@@ -3,6 +3,7 @@ tonight."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -15,7 +16,10 @@ from hypothesis import strategies as st
 from connectors.sdk.records import Schedule
 from connectors.sdk.states import RunState
 from console.control.evaluate import evaluate
-from console.control.snapshot.deadlines import latest_deadline
+from console.control.services.status import service_days
+from console.control.snapshot import deadlines
+from console.control.snapshot.deadlines import DeliveringStart, delivering_start, latest_deadline
+from console.control.snapshot.estate_index import EstateIndex
 from console.control.snapshot.incremental import changed_jobs
 from console.domain.decision import ServiceDayVerdict
 from console.domain.estate import Estate, ServiceFacts
@@ -171,3 +175,17 @@ def test_a_deadline_stays_where_it_is_once_the_source_names_the_next_start(expre
     for dag, now, runs in ((source, "10:55", ()), (begun, "11:05", (running,))):
         verdict = of_night(estate(dag, runs=runs, services=[service("daily", "13:00", dag)]), now)
         assert (at("13:00", day=1), Timeliness.ON_TIME) == (verdict.deadline, verdict.timeliness), now
+
+
+def test_the_day_of_a_service_is_computed_once_for_each_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at the starts of all upstreams; judging the date and its deadline both need it."""
+    counted: list[date] = []
+
+    def counting(index: EstateIndex, of: ServiceFacts, members: Iterable[int], day: date) -> DeliveringStart | None:
+        counted.append(day)
+        return delivering_start(index, of, members, day)
+
+    monkeypatch.setattr(deadlines, "delivering_start", counting)
+    abroad = service("abroad", "06:30", MART, zone="Asia/Tokyo")
+    assert service_days(EstateIndex(night(abroad), at("04:00")))
+    assert len(counted) == len(set(counted))

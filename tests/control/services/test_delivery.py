@@ -164,3 +164,53 @@ def test_a_failed_run_by_hand_after_the_last_start_in_time_does_not_undo_a_deliv
     known = estate(DAG, runs=[*runs, by_hand(3, DAG, "06:17")], services=[board], targets=[host])
     [day] = [day for day in evaluate(known, at("06:28")).service_days if day.deadline == at("06:30")]
     assert (Timeliness.MET, at("06:20")) == (day.timeliness, day.delivered_at)
+
+
+MART = job(5, "etl/mart", expected=minutes(10))
+
+
+def mart(now: str, *runs: RunFacts, feed: JobFacts = FEED) -> ServiceDayVerdict:
+    """The day of a service whose job has no clock: FEED triggers it."""
+    host = target(1, last_ok_at=at(now), seen_until=at(now))
+    stock = service("stock", "06:30", MART)
+    known = estate(feed, MART, runs=runs, feeds=feeds(feed, MART), services=[stock], targets=[host])
+    return next(day for day in evaluate(known, at(now)).service_days if day.deadline == at("06:30"))
+
+
+GOOD_MART = run(2, MART, "04:06", RunState.SUCCEEDED, **ended("04:06", 8))
+FAILED_MART = run(3, MART, "05:30", RunState.FAILED, **ended("05:30", 2))
+
+
+def test_a_delivered_day_of_a_triggered_job_stays_delivered() -> None:
+    """A run after the one that its upstream triggered is by hand: going, failed or good too late."""
+    going = run(3, MART, "05:30", RunState.RUNNING)
+    late = run(3, MART, "06:25", RunState.SUCCEEDED, **ended("06:25", 10))
+    for now, by_hand_run in (("05:31", going), ("05:40", FAILED_MART), ("06:40", FAILED_MART), ("06:40", late)):
+        day = mart(now, GOOD_FEED, GOOD_MART, by_hand_run)
+        assert (Timeliness.MET, at("04:14")) == (day.timeliness, day.delivered_at)
+
+
+def test_a_run_of_a_triggered_job_before_the_last_start_of_its_upstream_does_not_deliver_for_good() -> None:
+    """Its upstream starts twice a day: the run of the first start is no delivery once that of the second fails."""
+    twice = replace(FEED, schedule=Schedule("debian-cron", "0 4,5 * * *"))
+    feeds_ran = (GOOD_FEED, run(4, twice, "05:00", RunState.SUCCEEDED, **ended("05:00", 5)))
+    failed = run(3, MART, "05:06", RunState.FAILED, **ended("05:06", 2))
+    assert mart("05:40", *feeds_ran, GOOD_MART, failed, feed=twice).delivered_at is None
+    final = run(5, MART, "05:20", RunState.SUCCEEDED, **ended("05:20", 8))
+    assert mart("05:40", *feeds_ran, GOOD_MART, failed, final, FAILED_MART, feed=twice).delivered_at == at("05:28")
+
+
+def test_a_run_of_a_triggered_job_before_its_input_was_good_does_not_deliver() -> None:
+    early = run(2, MART, "04:02", RunState.SUCCEEDED, **ended("04:02", 8))
+    assert mart("05:40", GOOD_FEED, early, FAILED_MART).delivered_at is None
+    again = run(4, MART, "04:20", RunState.SUCCEEDED, **ended("04:20", 8))
+    assert mart("05:40", GOOD_FEED, early, again, FAILED_MART).delivered_at == at("04:28")
+
+
+def test_a_later_run_of_an_upstream_without_a_clock_is_a_new_input_of_a_triggered_job() -> None:
+    """Nothing says which run of it is the last of the date."""
+    source = job(4, "hosts/feed", expected=minutes(10))
+    first, failed = run(1, source, "04:00", RunState.SUCCEEDED, **ended("04:00", 5)), FAILED_MART
+    assert mart("05:40", first, GOOD_MART, failed, feed=source).delivered_at == at("04:14")
+    second = run(4, source, "05:20", RunState.SUCCEEDED, **ended("05:20", 5))
+    assert mart("05:40", first, second, GOOD_MART, failed, feed=source).delivered_at is None
