@@ -83,9 +83,9 @@ _ESCAPED = re.compile(
 its sign: re then searches for these signs alone."""
 _OFFSET = r"0(?<![\w.,/=+-]0)[0-9A-Fa-f]{5,15}(?![^: \t\n])"
 _UNIT = r"[ \t]++(?:-?[0-9A-Fa-f]{1,22}|\\?\S)(?![^ \t\n])"
-_DUMPED = r"(?:[ \t]++[0-9A-Fa-f]{4,22}(?![^ \t\n])){3}|(?:[ \t]++[0-9A-Fa-f]{8,22}(?![^ \t\n])){2}"
+_GROUPS = r"(?:[ \t]++[0-9A-Fa-f]{4,22}(?![^ \t\n])){3}|(?:[ \t]++[0-9A-Fa-f]{8,22}(?![^ \t\n])){2}"
 _BYTES = r"(?:[ \t]++[^ \t\n]{1,3}(?![^ \t\n])){4}"
-_DUMP = re.compile(rf"{_OFFSET}:?(?:{_DUMPED}|{_BYTES})[^\n]*+(?:\n[^\n]*?{_OFFSET}[^\n]*+)*+")
+_DUMP = re.compile(rf"{_OFFSET}:?(?:{_GROUPS}|{_BYTES})[^\n]*+(?:\n[^\n]*?{_OFFSET}[^\n]*+)*+")
 """Lines of `xxd`, `hexdump` or `od`, each perhaps behind the prefix of a log: an offset, which begins with 0, then
 three words, two long ones or four bytes or characters at least; on further lines whatever is left."""
 _DUMPED = re.compile(rf"{_OFFSET}:?((?:{_UNIT})*+)[^\n]*+")
