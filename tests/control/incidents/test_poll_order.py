@@ -13,7 +13,6 @@ from connectors.sdk.states import RunState
 from console.domain.alert import AlertKind
 from console.domain.decision import Decisions
 from console.domain.estate import EvaluationSettings, JobFacts
-from console.domain.service import Timeliness
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, service, target
 from tests.properties import examples
@@ -36,7 +35,6 @@ ENDS = st.fixed_dictionaries({job.id: st.sampled_from((RunState.FAILED, RunState
 """How the night went: None, it never ran, or nobody has seen it yet."""
 Seen = tuple[JobFacts, RunState]
 Open = set[tuple[object, ...]]
-DELIVERED = (Timeliness.MET, Timeliness.MET_LATE)
 
 
 def seen(ends: dict[int, RunState | None]) -> list[Seen]:
@@ -54,12 +52,11 @@ def repaired(ledger: Ledger, facts: JobFacts, minute: int) -> None:
 
 
 def open_incidents(decisions: Decisions) -> Open:
-    """Cause, root, failed runs, and affected services that are not delivered: a day that was affected before it was
-    delivered stays named, for its end to be notified."""
+    """Cause, root, failed runs, and affected services."""
     return {
         (incident.cause, incident.root_job_id, incident.business_date,
          frozenset(member.job_id for member in incident.members if member.role in ("root", "red", "stale")),
-         frozenset(service.service for service in incident.services if service.timeliness not in DELIVERED))
+         frozenset(service.service for service in incident.services))
         for incident in decisions.incidents if not incident.closed
     }  # fmt: skip
 
