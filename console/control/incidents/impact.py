@@ -239,17 +239,13 @@ def affected_days(
         unrepaired = [node for node in read if node.how not in (NodeState.DONE, NodeState.OVER)]
         needed = indispensable_jobs(index, day) if unrepaired else set()
         unrepaired = [node for node in unrepaired if node.job_id in needed]
-        if unrepaired and (done := delivered_at(index, day)) is not None:  # what began later does not undo it
-            unrepaired = [node for node in unrepaired if node.run is not None and _began_at(node.run) < done]
+        if unrepaired and (done := delivered_at(index, day)) is not None:  # a later attempt does not undo it
+            starts = ((node, node.run.started_at or run_time(node.run)) for node in unrepaired if node.run is not None)
+            unrepaired = [node for node, began in starts if began < done]
         if unrepaired:
             _, known = affected.get(day.key, (day, []))
             affected[day.key] = (day, known + unrepaired)
     return affected
-
-
-def _began_at(run: RunFacts) -> datetime:
-    """The start of its latest attempt, or when it was due."""
-    return run.started_at or run_time(run)
 
 
 def _hit_by_targets(
